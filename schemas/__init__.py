@@ -1,0 +1,1 @@
+"""Nouns only: events, panes, profiles, results, alerts, config, tables, errors."""

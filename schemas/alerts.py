@@ -1,0 +1,136 @@
+"""From a verdict to a delivered message.
+
+``Alert`` (one cell or GPU rule changed state) -> ``Incident`` (alerts with one
+cause, one identity everywhere) -> ``Notification`` (what one receiver is told)
+-> ``Delivery`` (what came of it).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Transition(StrEnum):
+    """What happened to the alert."""
+
+    OPENED = "opened"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """Who is woken: page at once, ticket in the morning, record nobody."""
+
+    PAGE = "page"
+    TICKET = "ticket"
+    RECORD = "record"
+
+
+class Cause(StrEnum):
+    """What an incident is called."""
+
+    DATA = "data"
+    HARDWARE = "hardware"
+    MODEL = "model"
+    PIPELINE = "pipeline"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell or GPU rule changed state. ``alert_id`` is uuid5 of monitor, cell, window, transition."""
+
+    alert_id: str
+    tenant: str
+    monitor: str
+    """``drift``, ``replica``, ``gpu``, ``pipeline``."""
+    transition: Transition
+    severity: Severity
+    time_us: int
+    """End of the window, or time of the GPU event, that changed the state."""
+    opened_at_us: int
+    sequence: int
+    """0 when opened, then counting the changes of this alert."""
+    title: str
+    """One line for people: what changed, by how much, where."""
+    model: str = ""
+    model_version: str = ""
+    feature: str = ""
+    segment: str = ""
+    """``*``, ``name=value``; for ``replica`` ``gpu_uuid=...`` or ``host=...``."""
+    importance: str = "medium"
+    host: str = ""
+    gpu_uuid: str = ""
+    rule: str = ""
+    """GPU rule, ``xid_79``."""
+    action: str = ""
+    """What to do."""
+    window_start_us: int = 0
+    window_end_us: int = 0
+    n_windows: int = 0
+    """Windows from the first positive one to this one."""
+    n: int = 0
+    n_reference: int = 0
+    evidence: float | None = None
+    threshold: float | None = None
+    effect_size: float | None = None
+    effect_where: str = ""
+    p_reference: float | None = None
+    p_current: float | None = None
+    """Share of the set named by ``effect_where``, in the reference and in the window."""
+    minimum_detectable_effect: float | None = None
+    rung: str = ""
+    profile_id: str = ""
+    reference_counts: tuple[int, ...] = ()
+    """64 counters of the cell, for the picture; empty for GPU alerts."""
+    current_counts: tuple[int, ...] = ()
+    bin_labels: tuple[str, ...] = ()
+
+
+class Incident(msgspec.Struct, kw_only=True):
+    """Alerts that share a cause. One identity in Slack, PagerDuty and webhooks."""
+
+    incident_id: str
+    tenant: str
+    cause: Cause
+    severity: Severity
+    opened_at_us: int
+    title: str
+    owner_alert_id: str
+    """The most specific alert, fired first: it owns the incident."""
+    alerts: list[Alert] = []
+    resolved_at_us: int | None = None
+
+
+class NotificationKind(StrEnum):
+    """What a notification is for."""
+
+    INCIDENT = "incident"
+    RESOLVED = "resolved"
+    RETRAINING = "retraining"
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """What one receiver is told about one incident, under one dedup key."""
+
+    notification_id: str
+    dedup_key: str
+    """<= 255 characters; the same for every message about this incident."""
+    receiver: str
+    kind: NotificationKind
+    incident: Incident
+    time_us: int
+    reason: str
+    """Why notified, or why suppressed."""
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a notification."""
+
+    notification_id: str
+    receiver: str
+    state: str
+    """``intent``, ``done``, ``failed``, ``suppressed``."""
+    time_us: int
+    attempts: int = 0
+    detail: str = ""

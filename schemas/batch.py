@@ -1,0 +1,102 @@
+"""Columns of decoded events: what the fast path hands on. No object per event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64Array = NDArray[np.float64]
+Int64Array = NDArray[np.int64]
+Int32Array = NDArray[np.int32]
+Uint8Array = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSchema:
+    """Which columns a model's events carry, in column order.
+
+    Variables (what is monitored) are ``numeric + categorical + ("score",)``,
+    in this order everywhere: panes, profiles, results.
+    """
+
+    tenant: str
+    model: str
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of all monitored variables, the score last."""
+        return (*self.numeric, *self.categorical, "score")
+
+
+@dataclass(frozen=True, slots=True)
+class StringColumn:
+    """Dictionary-coded strings.
+
+    ``values`` grows by appending while a decoder lives and is replaced by a new
+    list when it is full: its *identity* names its generation, so a consumer may
+    cache what it derived from ``values[:k]`` for as long as it sees the same list.
+    """
+
+    codes: Int32Array
+    """Shape (n,); -1 is null."""
+    values: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Accepted events of one model out of one chunk, in source order.
+
+    All arrays have length n. ``message`` and ``row`` place each event in its
+    chunk; (message, row) is strictly increasing.
+    """
+
+    schema: ModelSchema
+    message: Int64Array
+    row: Int64Array
+    time_us: Int64Array
+    numeric: tuple[Float64Array, ...]
+    """One contiguous column per ``schema.numeric``; NaN is missing, never infinite."""
+    categorical: tuple[StringColumn, ...]
+    segments: tuple[StringColumn, ...]
+    score: Float64Array
+    model_version: StringColumn
+    prediction: StringColumn
+    host: StringColumn
+    gpu_uuid: StringColumn
+    id_spans: Int64Array
+    """Shape (n, 2): start and length of the id's bytes in ``id_bytes``; length -1 is null."""
+    id_bytes: Uint8Array
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Messages read together from one source partition, undecoded.
+
+    ``buffer[offsets[i]:offsets[i + 1]]`` is message i.
+    """
+
+    source: str
+    """Topic id, or the file's name."""
+    partition: int
+    buffer: Uint8Array
+    offsets: Int64Array
+    """Shape (n + 1,), byte positions."""
+    log_offset: Int64Array
+    """Shape (n,), strictly increasing; need not be contiguous."""
+    record_time_us: Int64Array
+    """Shape (n,). In files without a record-time column: -1, meaning the event time."""
+
+    def __len__(self) -> int:
+        return len(self.log_offset)

@@ -1,0 +1,121 @@
+"""Mergeable statistics: panes, and windows made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_BINS = 60
+"""Reference-quantile bins of a numeric variable, or listed categories. Divisible into 20 and 10."""
+UNDERFLOW = 60
+"""Counter of values below the reference minimum."""
+OVERFLOW = 61
+"""Counter of values above the reference maximum."""
+MISSING = 62
+"""Counter of absent, null and non-finite values."""
+UNSEEN = 63
+"""Counter of categories the reference never held."""
+N_COUNTERS = 64
+N_CALIBRATION = 20
+"""Fixed, equally wide score bins on [0, 1]."""
+ALL = "*"
+"""The segment that holds every row."""
+OTHER = "other"
+"""The value that stands for all beyond the first hundred of a segment."""
+MAX_SEGMENT_VALUES = 100
+
+
+@dataclass(slots=True)
+class SeriesStats:
+    """Statistics of S series (segments or slices) over V variables. Adding arrays merges."""
+
+    segments: tuple[str, ...]
+    """Length S: ``"*"`` or ``"name=value"``."""
+    n_rows: NDArray[np.int64]
+    """Shape (S,)."""
+    counts: NDArray[np.int64]
+    """Shape (S, V, 64): bins, underflow, overflow, missing, unseen; sums to n_rows per variable."""
+    sums: NDArray[np.float64]
+    """Shape (S, V); of values that are not missing (0 for categorical variables)."""
+    sums_sq: NDArray[np.float64]
+    minima: NDArray[np.float64]
+    """Shape (S, V); +inf where nothing was seen."""
+    maxima: NDArray[np.float64]
+    """Shape (S, V); -inf where nothing was seen."""
+    n_predicted: NDArray[np.int64]
+    """Shape (S,): rows with a predicted class."""
+    n_positive: NDArray[np.int64]
+    """Shape (S,): rows whose predicted class is the positive one."""
+    calibration_counts: NDArray[np.int64]
+    """Shape (S, 20)."""
+    calibration_sums: NDArray[np.float64]
+    """Shape (S, 20): sums of the score in each bin."""
+
+    @staticmethod
+    def empty(segments: tuple[str, ...], n_variables: int) -> SeriesStats:
+        """Return the identity of merging for these series."""
+        s, v = len(segments), n_variables
+        return SeriesStats(
+            segments=segments,
+            n_rows=np.zeros(s, np.int64),
+            counts=np.zeros((s, v, N_COUNTERS), np.int64),
+            sums=np.zeros((s, v)),
+            sums_sq=np.zeros((s, v)),
+            minima=np.full((s, v), np.inf),
+            maxima=np.full((s, v), -np.inf),
+            n_predicted=np.zeros(s, np.int64),
+            n_positive=np.zeros(s, np.int64),
+            calibration_counts=np.zeros((s, N_CALIBRATION), np.int64),
+            calibration_sums=np.zeros((s, N_CALIBRATION)),
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesId:
+    """One model version measured in one profile's layout. Panes of different ids never merge."""
+
+    tenant: str
+    model: str
+    model_version: str
+    profile_id: str
+    """Empty where the model version has no profile: then only rows are counted (V = 0)."""
+
+
+@dataclass(slots=True)
+class Pane:
+    """The whole partial of one source partition for one model in [start_us, end_us).
+
+    Cumulative and versioned: of several with the same (series, start_us, source,
+    partition) the one with the highest ``pane_version`` stands, so duplicates,
+    replays and reordering are harmless.
+    """
+
+    series: SeriesId
+    start_us: int
+    end_us: int
+    source: str
+    partition: int
+    owner: str
+    """New at each assignment of the source partition."""
+    pane_version: int
+    """F, the position of the source partition at the flush."""
+    segments: SeriesStats
+    """V = all variables; the first series is ``"*"``."""
+    slices: SeriesStats = field(default_factory=lambda: SeriesStats.empty((), 1))
+    """V = 1, the score by host and GPU: ``"host=..."``, ``"gpu_uuid=..."``."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Panes of one series id merged over [start_us, end_us)."""
+
+    series: SeriesId
+    start_us: int
+    end_us: int
+    segments: SeriesStats
+    slices: SeriesStats
+    n_panes: int
+    closed_by: str
+    """``watermark``, ``idle`` or ``end`` (the input ended)."""

@@ -1,0 +1,71 @@
+"""What normal looks like for one model version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.panes import SeriesStats
+
+
+class Kind(StrEnum):
+    """How a variable is binned and compared."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+
+
+@dataclass(frozen=True, slots=True)
+class VariableProfile:
+    """Bins or categories of one variable.
+
+    Numeric: bin 0 is [edges[0], edges[1]], bin i is (edges[i], edges[i + 1]];
+    below edges[0] is underflow, above edges[-1] overflow. The edges are distinct
+    reference quantiles, edges[0] the minimum and edges[-1] the maximum: at most
+    61 of them, at least two (a constant column has two equal ones).
+    """
+
+    name: str
+    kind: Kind
+    edges: NDArray[np.float64]
+    """Empty for a categorical variable."""
+    categories: tuple[str, ...] = ()
+    """At most 60; counter i counts categories[i]; the last may be ``other``
+    when the reference holds more, and then it counts the rest of ``known``."""
+    known: tuple[str, ...] = ()
+    """Every reference category beyond the listed ones, counted as ``other``."""
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins or categories in use."""
+        return len(self.edges) - 1 if self.kind is Kind.NUMERIC else len(self.categories)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A versioned, immutable baseline; its id is the hash of its content."""
+
+    profile_id: str
+    tenant: str
+    model: str
+    model_version: str
+    """``""`` fits every version that has no profile of its own."""
+    variables: tuple[VariableProfile, ...]
+    """numeric features, categorical features, the score: ``ModelSchema.variables``."""
+    reference: SeriesStats
+    """Counts of the reference by segment, in this profile's own layout."""
+    phi: NDArray[np.float64]
+    """Shape (S, V): design effect of each cell, >= 1."""
+    eps_learned: NDArray[np.float64]
+    """Shape (S, V): the learned term of eps; 0 where ``n_reference_windows`` < 168."""
+    n_reference_windows: int
+    eps_source: str
+    """``default`` or ``learned``."""
+    positive: str
+    """The predicted class counted in ``n_positive``; empty where there is none."""
+    active_from_us: int
+    created_from: str
+    """Where the reference came from, for people."""
