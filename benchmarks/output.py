@@ -1,0 +1,36 @@
+"""How a benchmark prints: one JSON line for machines, a short text for people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+
+Figures = Mapping[str, float | int | str | bool | None]
+
+
+def main(description: str, measure: Callable[[bool], Figures]) -> None:
+    """Parse ``--json`` and ``--quick``, measure, print.
+
+    Parameters
+    ----------
+    description : str
+        What is measured, for ``--help``.
+    measure : callable
+        Takes ``quick`` and returns the figures, named.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON line")
+    parser.add_argument("--quick", action="store_true", help="smaller, below 50 s")
+    options = parser.parse_args()
+    figures = measure(options.quick)
+    if options.json:
+        print(json.dumps({name: _rounded(value) for name, value in figures.items()}))
+        return
+    for name, value in figures.items():
+        print(f"{name:28} {value:,.4g}" if isinstance(value, float) else f"{name:28} {value}")
+
+
+def _rounded(value: object) -> object:
+    """Four significant digits are more than a benchmark knows."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value

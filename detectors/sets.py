@@ -1,0 +1,245 @@
+"""The sets of values a cell is judged by.
+
+:class:`CellSets` are the sets of one cell, :class:`SetLayout` those of many cells
+laid end to end, so that one kernel call serves a whole window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import ShapeError
+from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
+from schemas.profiles import Kind, VariableProfile
+
+NO_COUNTER: Final = -1
+_SPECIAL: Final = (
+    (MISSING, "missing"),
+    (UNSEEN, "unseen"),
+    (UNDERFLOW, "below minimum"),
+    (OVERFLOW, "above maximum"),
+)
+_TARGETS: Final = np.arange(1, 20) / 20.0
+"""5 %, 10 %, ... 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellSets:
+    """The sets of one cell.
+
+    A set holds the bins ``first`` to ``stop`` (excluded) and the counter
+    ``extra``; where ``is_complement``, all rows but those.
+    """
+
+    names: tuple[str, ...]
+    first: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    extra: NDArray[np.int64]
+    """A counter, or -1 for none."""
+    is_complement: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Number of sets."""
+        return len(self.names)
+
+    def tally(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the rows in every set, for many panes or windows of this cell.
+
+        Parameters
+        ----------
+        counts : ndarray of int64, shape (P, 64)
+            Counters.
+
+        Returns
+        -------
+        ndarray of int64, shape (P, n_sets)
+            S_A.
+
+        Raises
+        ------
+        ShapeError
+            If there are not 64 counters.
+        """
+        _check_counters(counts, counts.shape[0])
+        sums = _running(counts)
+        tally = sums[:, self.stop] - sums[:, self.first]
+        tally += np.where(self.extra >= 0, counts[:, self.extra], 0)
+        return np.where(self.is_complement, sums[:, -1:] - tally, tally)
+
+
+_Set = tuple[str, int, int, int, bool]
+
+
+def cell_sets(variable: VariableProfile, reference_counts: NDArray[np.int64]) -> CellSets:
+    """Choose the sets one cell is judged by.
+
+    Parameters
+    ----------
+    variable : VariableProfile
+        Bins or categories.
+    reference_counts : ndarray of int64, shape (64,)
+        The cell's own baseline, in the variable's layout.
+
+    Returns
+    -------
+    CellSets
+        Numeric: {x <= e} and {x > e} at the distinct inner edges nearest to 5 %,
+        10 %, ... 95 % of the present values. Categorical: each category and each
+        complement. Every cell besides: missing, unseen, underflow, overflow.
+
+    Raises
+    ------
+    ShapeError
+        If there are not 64 counters.
+
+    Notes
+    -----
+    Of two edges equally near the lower is taken. {x > e} is not the complement of
+    {x <= e}: a missing value is in neither. The outermost edges are left out,
+    because beyond them lie the underflow and overflow counters, sets of their own.
+
+    Examples
+    --------
+    >>> counts = np.zeros(64, np.int64)
+    >>> counts[:3] = 50, 30, 20
+    >>> cell_sets(VariableProfile("x", Kind.NUMERIC, np.array([0.0, 1, 2, 5])), counts).names[:4]
+    ('<= 1', '> 1', '<= 2', '> 2')
+    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> cell_sets(land, counts).names[:4]
+    ('land=a', 'not land=a', 'land=b', 'not land=b')
+    """
+    _check_counters(reference_counts[None], 1)
+    own = _half_lines if variable.kind is Kind.NUMERIC else _categories
+    rows = own(variable, reference_counts)
+    rows += [(name, 0, 0, counter, False) for counter, name in _SPECIAL]
+    names, first, stop, extra, is_complement = zip(*rows, strict=True)
+    return CellSets(
+        names, np.array(first), np.array(stop), np.array(extra), np.array(is_complement)
+    )
+
+
+def _half_lines(variable: VariableProfile, counts: NDArray[np.int64]) -> list[_Set]:
+    """{x <= e} and {x > e} at the edges nearest to each twentieth."""
+    n_bins = variable.n_bins
+    below = counts[UNDERFLOW] + np.cumsum(counts[:n_bins])[:-1]
+    n_present = counts[:n_bins].sum() + counts[UNDERFLOW] + counts[OVERFLOW]
+    if n_bins < 2 or n_present == 0:
+        return []
+    # Rounded, so that two edges equally far on either side are a tie on every machine.
+    distance = np.abs(below / n_present - _TARGETS[:, None]).round(12)
+    rows: list[_Set] = []
+    for k in np.unique(np.argmin(distance, axis=1)) + 1:
+        edge = format(variable.edges[k], ".6g")
+        rows.append((f"<= {edge}", 0, int(k), UNDERFLOW, False))
+        rows.append((f"> {edge}", int(k), n_bins, OVERFLOW, False))
+    return rows
+
+
+def _categories(variable: VariableProfile, _counts: NDArray[np.int64]) -> list[_Set]:
+    """Each category and each complement."""
+    rows: list[_Set] = []
+    for i, category in enumerate(variable.categories):
+        rows.append((f"{variable.name}={category}", i, i + 1, NO_COUNTER, False))
+        rows.append((f"not {variable.name}={category}", i, i + 1, NO_COUNTER, True))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class SetLayout:
+    """The sets of C cells end to end: cell c owns sets ``offsets[c]`` to ``offsets[c + 1]``."""
+
+    offsets: NDArray[np.int64]
+    """Shape (C + 1,)."""
+    first: NDArray[np.int64]
+    """This and the next three: shape (T,), one entry a set."""
+    stop: NDArray[np.int64]
+    extra: NDArray[np.int64]
+    is_complement: NDArray[np.bool_]
+    names: tuple[str, ...]
+
+    @staticmethod
+    def of(cells: Sequence[CellSets]) -> SetLayout:
+        """Lay the sets of many cells end to end.
+
+        Parameters
+        ----------
+        cells : sequence of CellSets
+            In the order in which counts will be given.
+
+        Returns
+        -------
+        SetLayout
+            Of ``len(cells)`` cells.
+        """
+        return SetLayout(
+            offsets=np.cumsum([0, *map(len, cells)], dtype=np.int64),
+            first=_joined([cell.first for cell in cells], np.int64),
+            stop=_joined([cell.stop for cell in cells], np.int64),
+            extra=_joined([cell.extra for cell in cells], np.int64),
+            is_complement=_joined([cell.is_complement for cell in cells], np.bool_),
+            names=tuple(name for cell in cells for name in cell.names),
+        )
+
+    @property
+    def n_cells(self) -> int:
+        """C."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_sets(self) -> int:
+        """T, over all cells."""
+        return len(self.first)
+
+    @property
+    def cell(self) -> NDArray[np.int64]:
+        """Shape (T,): the cell that owns each set."""
+        return np.repeat(np.arange(self.n_cells), np.diff(self.offsets))
+
+    def tally(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the rows in every set.
+
+        Parameters
+        ----------
+        counts : ndarray of int64, shape (C, 64)
+            Counters of each cell.
+
+        Returns
+        -------
+        ndarray of int64, shape (T,)
+            S_A.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one row of 64 counters for each cell.
+        """
+        _check_counters(counts, self.n_cells)
+        cell, sums = self.cell, _running(counts)
+        tally = sums[cell, self.stop] - sums[cell, self.first]
+        tally += np.where(self.extra >= 0, counts[cell, self.extra], 0)
+        return np.where(self.is_complement, sums[cell, -1] - tally, tally)
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    """Concatenate, also nothing."""
+    return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype, copy=False)
+
+
+def _check_counters(counts: NDArray[np.int64], n_rows: int) -> None:
+    """Refuse counters that are not 64 wide, or not as many rows."""
+    if counts.shape != (n_rows, N_COUNTERS):
+        raise ShapeError(
+            f"counts of shape {counts.shape}", where="sets", fix=f"pass ({n_rows}, {N_COUNTERS})"
+        )
+
+
+def _running(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of the counters before each counter; the last column is N."""
+    sums = np.zeros((len(counts), N_COUNTERS + 1), np.int64)
+    np.cumsum(counts, axis=1, out=sums[:, 1:])
+    return sums

@@ -1,0 +1,139 @@
+"""The real data as windows of counters, binned by NumPy alone, for testing the rule by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from detectors.decision import (
+    Decision,
+    Evidence,
+    Rule,
+    SetLayout,
+    TolerancePlan,
+    cell_sets,
+    decide,
+    plan_cells,
+)
+from detectors.design_effect import design_effect
+from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
+from schemas.profiles import Kind, VariableProfile
+from tests.support.data import SHARED
+
+HOURLY = 1 / 7300
+PANE_ROWS = 250
+"""Blocks of the reference from which the design effect is estimated."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A table as counters: (W, C, 64), and what they are judged by."""
+
+    names: tuple[str, ...]
+    plan: TolerancePlan
+    windows: NDArray[np.int64]
+
+
+def variable_of(name: str, column: pa.ChunkedArray) -> VariableProfile:
+    values = column.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(column.type):
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, N_BINS + 1)))
+        return VariableProfile(name, Kind.NUMERIC, edges)
+    categories = tuple(sorted({str(value) for value in values}))
+    return VariableProfile(name, Kind.CATEGORICAL, np.empty(0), categories)
+
+
+def codes_of(variable: VariableProfile, column: pa.ChunkedArray) -> NDArray[np.int64]:
+    values = column.to_numpy(zero_copy_only=False)
+    if variable.kind is Kind.CATEGORICAL:
+        code = {category: i for i, category in enumerate(variable.categories)}
+        return np.array([code.get(str(value), UNSEEN) for value in values])
+    edges = variable.edges
+    codes = np.maximum(np.searchsorted(edges, values, side="left") - 1, 0)
+    codes[values < edges[0]] = UNDERFLOW
+    codes[values > edges[-1]] = OVERFLOW
+    codes[np.isnan(values)] = MISSING
+    return codes
+
+
+def stream(reference: pa.Table, current: pa.Table, names: tuple[str, ...], n: int) -> Stream:
+    variables = [variable_of(name, reference[name]) for name in names]
+    pairs = list(zip(variables, names, strict=True))
+    counts = np.stack([np.bincount(codes_of(v, reference[x]), minlength=64) for v, x in pairs])
+    cells = [cell_sets(v, c) for v, c in zip(variables, counts, strict=True)]
+    blocks = [panes_of(codes_of(v, reference[x]), PANE_ROWS) for v, x in pairs]
+    phi = np.array([design_effect(b, s, c) for b, s, c in zip(blocks, cells, counts, strict=True)])
+    rule, k = Rule(alpha=HOURLY, n_cells=len(names)), len(names)
+    plan = plan_cells(rule, SetLayout.of(cells), counts, phi, np.zeros(k))
+    windows = np.stack([panes_of(codes_of(v, current[x]), n) for v, x in pairs], axis=1)
+    return Stream(names, plan, windows)
+
+
+def panes_of(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Counters of n rows after n rows; what is left over is dropped."""
+    n_panes = len(codes) // n
+    flat = np.arange(n_panes).repeat(n) * 64 + codes[: n_panes * n]
+    return np.bincount(flat, minlength=n_panes * 64).reshape(n_panes, 64)
+
+
+def firings(of: Stream) -> list[tuple[int, str, str, int, Decision]]:
+    """(window, variable, set, rung, decision) of all that fired."""
+    evidence, found = Evidence.start(of.plan.layout), []
+    for w, counts in enumerate(of.windows):
+        decision = decide(of.plan, evidence, counts)
+        for c in np.flatnonzero(decision.has_fired):
+            named = of.plan.layout.names[decision.set_index[c]]
+            found.append((w, of.names[c], named, int(decision.rung[c]), decision))
+    return found
+
+
+def car_loan(n: int) -> Stream:
+    reference, current = (
+        pq.read_table(SHARED / f"car_loan_{part}.parquet") for part in ("reference", "analysis")
+    )
+    names = (
+        "car_value",
+        "debt_to_income_ratio",
+        "loan_length",
+        "driver_tenure",
+        "salary_range",
+        "repaid_loan_on_prev_car",
+        "size_of_downpayment",
+        "y_pred_proba",
+    )
+    return stream(reference, current, names, n)
+
+
+EMPLOYMENT = (
+    *("AGEP", "SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY"),
+    *("DEAR", "DEYE", "DREM", "SEX", "RAC1P", "predicted_probability"),
+)
+
+
+def employment_tables(seed: int) -> tuple[pa.Table, pa.Table]:
+    """2015 as it is, and 2016 to 2018 with households shuffled within the year."""
+    reference, current = (
+        pq.read_table(SHARED / f"employment_MA_{part}.parquet")
+        for part in ("reference", "analysis")
+    )
+    return reference, current.take(shuffled_households(current, np.random.default_rng(seed)))
+
+
+def employment(n: int, seed: int = 0) -> Stream:
+    return stream(*employment_tables(seed), EMPLOYMENT, n)
+
+
+def shuffled_households(table: pa.Table, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Households in random order within each year, their members in file order."""
+    relation = np.array([int(value) for value in table["RELP"].to_pylist()])
+    year = table["year"].to_numpy()
+    starts = (relation == 0) | (relation >= 16)
+    starts |= np.diff(year, prepend=year[0] - 1) != 0
+    starts |= np.roll(relation, 1) >= 16
+    household = np.cumsum(starts) - 1
+    rank = rng.permutation(household[-1] + 1)
+    return np.lexsort((rank[household], year))
