@@ -1,1 +1,14 @@
-"""."""
+"""The mathematics: arrays in, numbers out; nothing here reads, waits or logs.
+
+Statistics of two histograms, one file each: ``psi``, ``kl``, ``ks``, ``wasserstein``,
+``energy``, ``jensen_shannon``, ``hellinger``, ``total_variation``, ``chi_square``,
+``l_infinity``, ``shift``. ``histogram`` checks counts and bins raw samples as the
+peers do, ``deciles`` joins bins. ``checks`` judges data quality, ``fairness`` rates of
+groups. ``evaluate`` applies all of them to a window at once, and ``decision`` is the
+rule that decides whether a change is real. ``kernels`` hold what is compiled.
+
+Nothing is imported here, because a command that only prints its help must not pay
+for numpy; take what is needed from its module::
+
+    from detectors.evaluate import evaluate
+"""

@@ -14,10 +14,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numba
 from numba.core import caching
@@ -46,22 +47,29 @@ def _sources_digest() -> str:
     return digest.hexdigest()
 
 
+def _base_folder() -> Path:
+    """Find the user's cache; relative where there is no home at all, which is never used."""
+    own, shared = os.environ.get("DRIFTLINE_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own).absolute()
+    try:
+        return Path(shared or Path.home() / ".cache") / "driftline"
+    except RuntimeError:  # no HOME, and no entry in passwd
+        return Path("driftline")
+
+
 def cache_folder() -> Path:
     """Return the folder that belongs to this version, CPU and source.
 
     Cost: reads about a dozen source files, below 2 ms.
     """
-    base = os.environ.get("DRIFTLINE_CACHE_DIR")
-    if base is None:
-        base = os.path.join(
-            os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache"),
-            "driftline",
-        )
     key = f"{VERSION}|{numba.__version__}|{_cpu()}|{_sources_digest()}"
-    return Path(base) / "kernels" / f"{VERSION}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return _base_folder() / "kernels" / f"{VERSION}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 def _usable(folder: Path) -> bool:
+    if not folder.is_absolute():
+        return False
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -90,8 +98,54 @@ class _Count:
     compiled = 0
 
 
+class _Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
+    """Points to our folder, whether it may be written to or only read.
+
+    Numba's own locators would leave a folder that is read-only and write beside the
+    sources, unlocked, instead.
+    """
+
+    def __init__(self, py_func: Any, py_file: str) -> None:
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
+        self._cache_path = str(CACHE_FOLDER / self.get_suitable_cache_subpath(py_file))
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _Locator | None:
+        return cls(py_func, py_file) if Path(py_file).exists() else None
+
+
+class _Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes: ClassVar[list[type]] = [_Locator]
+
+
+class _CheckedFile(caching.IndexDataCacheFile):  # type: ignore[misc]
+    """Machine code under its checksum: LLVM aborts the process on code that was damaged."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as stream:
+            stream.write(hashlib.sha256(content).digest() + content)
+
+    def _load_data(self, name: str) -> Any:
+        data = Path(self._data_path(name)).read_bytes()
+        if hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        return pickle.loads(data[32:])
+
+
 class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
     """Numba's cache, which may fail without anyone noticing but the clock."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, py_func: Any) -> None:
+        super().__init__(py_func)
+        self._cache_file = _CheckedFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -111,11 +165,8 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
 
     def _discard(self) -> None:
         """Remove an index that cannot be read."""
-        try:
-            with _lock():
-                Path(self._cache_file._index_path).unlink(missing_ok=True)
-        except OSError:
-            pass
+        with suppress(OSError), _lock():
+            Path(self._cache_file._index_path).unlink(missing_ok=True)
 
 
 def compiled_count() -> int:
@@ -156,9 +207,6 @@ def _compile(function: F, inline: str) -> F:
         function
     )
     if _HAS_CACHE:
-        numba.config.CACHE_DIR = str(CACHE_FOLDER)
-        try:
+        with suppress(Exception):  # no source file to name it by: an interactive shell
             dispatcher._cache = _KernelCache(function)
-        except Exception:  # no locator: a read-only place, an interactive shell
-            pass
     return cast(F, dispatcher)

@@ -1,0 +1,163 @@
+"""Which reference-quantile bin a value falls into: a lookup table, then a short scan.
+
+A uniform grid over the inner edges names the first bin that a value of that cell
+can lie in. Rounding in the cell's arithmetic does not matter, because the table is
+made with the same arithmetic and that arithmetic is monotone: an edge in a lower
+cell is a smaller number, whatever was rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from detectors.kernels.jit import kernel
+from schemas.errors import ShapeError
+from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW
+
+N_CELLS = 2048
+N_SCANNED = 8
+"""Bins of one cell that are scanned; where more share a cell they are halved first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Edges of one numeric variable with their lookup table.
+
+    Examples
+    --------
+    >>> bin_values(np.array([0.0, 0.5, 9.0, np.nan]), make_grid([0.0, 0.2, 1.0])).tolist()
+    [0, 1, 61, 62]
+    """
+
+    edges: NDArray[np.float64]
+    """Shape (n_bins + 1,), ascending; only the first two may be equal."""
+    table: NDArray[np.uint8]
+    """Shape (N_CELLS + 1,): inner edges below each cell; the next entry bounds the scan."""
+    origin: float
+    scale: float
+    """Cells per unit; 0 where the inner edges span no usable range."""
+
+
+def make_grid(edges: ArrayLike) -> Grid:
+    """Build the lookup table of a variable's edges.
+
+    Parameters
+    ----------
+    edges : array_like of float, shape (n_bins + 1,)
+        Finite and ascending, at least 2 and at most 61.
+
+    Returns
+    -------
+    Grid
+        What the kernels take.
+
+    Raises
+    ------
+    ShapeError
+        If there are too few or too many edges, or they do not ascend.
+
+    Notes
+    -----
+    The grid spans the second to the last but one edge, so that an outlier among the
+    reference's extremes cannot squeeze all bins into one cell. 2 KiB a variable.
+    """
+    array = np.ascontiguousarray(edges, dtype=np.float64)
+    if array.ndim != 1 or not 2 <= array.size <= N_BINS + 1:
+        raise ShapeError(
+            f"{array.shape} edges", where="make_grid", fix=f"pass 2 to {N_BINS + 1} edges"
+        )
+    if not np.isfinite(array).all() or (array[1:] < array[:-1]).any():
+        raise ShapeError(
+            f"edges {array.tolist()}", where="make_grid", fix="pass finite, ascending edges"
+        )
+    inner = array[1:-1]
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        scale = float(np.float64(N_CELLS) / (inner[-1] - inner[0])) if inner.size else 0.0
+    if not np.isfinite(scale):
+        scale = 0.0
+    # 0 * (x - 0) is 0 for every finite x; x - inner[0] may overflow to infinity
+    origin = float(inner[0]) if scale else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        position = np.nan_to_num((inner - origin) * scale, nan=0.0)
+    cells = np.clip(position, 0, N_CELLS - 1).astype(np.int64)
+    below = np.cumsum(np.bincount(cells, minlength=N_CELLS))
+    table = np.concatenate(([0], below)).astype(np.uint8)
+    return Grid(array, table, origin, scale)
+
+
+@kernel
+def fill_bins(
+    values: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    table: NDArray[np.uint8],
+    origin: float,
+    scale: float,
+    out: NDArray[np.uint8],
+) -> None:
+    """Write the counter of each value; the arrays are those of a :class:`Grid`.
+
+    Unsigned indices spare the test for negative ones, and the loop is written out
+    because handing arrays to an inlined function cost 22 ns a value instead of 1.3.
+    """
+    lowest = edges[0]
+    highest = edges[edges.size - 1]
+    one = np.uint64(1)
+    for i in range(values.size):
+        x = values[i]
+        k = np.uint64(MISSING)
+        if x >= lowest and x <= highest:
+            position = min(max((x - origin) * scale, 0.0), N_CELLS - 1.0)
+            cell = np.uint64(np.int64(position))
+            k = np.uint64(table[cell])
+            if x > edges[k + one]:
+                top = np.uint64(table[cell + one])
+                while np.int64(top) - np.int64(k) > N_SCANNED:
+                    middle = (k + top) >> one
+                    if x > edges[middle + one]:
+                        k = middle + one
+                    else:
+                        top = middle
+                while x > edges[k + one]:
+                    k += one
+        elif x - x == 0.0:  # 0 for every finite number, NaN for NaN and the infinities
+            k = np.uint64(UNDERFLOW) if x < lowest else np.uint64(OVERFLOW)
+        out[i] = k
+
+
+def bin_values(
+    values: NDArray[np.float64], grid: Grid, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """Return the counter each value belongs to; exact for every float.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        NaN and infinities are missing.
+    grid : Grid
+        From :func:`make_grid`.
+    out : ndarray of uint8, shape (n,), optional
+        Where to write.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n,)
+        Bin 0 is ``[e0, e1]``, bin i ``(e_i, e_{i+1}]``; then ``UNDERFLOW``,
+        ``OVERFLOW``, ``MISSING``.
+
+    Notes
+    -----
+    About 1.5 ns a value on one core where numpy's ``searchsorted`` needs 36 ns
+    (60 bins, normal values).
+
+    Examples
+    --------
+    >>> bin_values(np.array([-1.0, 0.0, 1.0, 1.5]), make_grid([0.0, 1.0, 2.0])).tolist()
+    [60, 0, 0, 1]
+    """
+    target = np.empty(len(values), np.uint8) if out is None else out
+    column = np.ascontiguousarray(values, dtype=np.float64)
+    fill_bins(column, grid.edges, grid.table, grid.origin, grid.scale, target)
+    return target
