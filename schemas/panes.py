@@ -119,3 +119,7 @@ class Window:
     n_panes: int
     closed_by: str
     """``watermark``, ``idle`` or ``end`` (the input ended)."""
+    is_revised: bool = False
+    """A pane came after the window had closed: the result is rewritten, evidence stays."""
+    is_profile_changed: bool = False
+    """Its panes are of two profiles; only those of the later one are in it: no verdict."""

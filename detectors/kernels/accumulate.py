@@ -198,7 +198,7 @@ def assign_slots(
     ``n_keys[ordinal]`` how many keys a pane has: from ``capacity`` on, new ones
     overflow. ``state`` = [free slots left, keys in the table, changes of slot,
     overflowed rows, new keys of this call]; ``free`` is a stack. Returns the row at
-    which slots or places ran out, or the number of rows. 1-3 ns a row.
+    which slots or places ran out, or the number of rows. 1.5 ns a row, 3 where keys alternate.
     """
     mask = np.uint64(keys.size - 1)
     last_key = np.int64(EMPTY)
@@ -210,8 +210,9 @@ def assign_slots(
             continue
         key = np.int64(ordinal) * radix + joint[i]
         if key != last_key:
-            mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-            place = (mixed >> np.uint64(32)) & mask
+            # folded to 32 bits first, so that the product never overflows: plain Python warns
+            folded = (key ^ (key >> 32)) & 0xFFFFFFFF
+            place = ((np.uint64(folded) * np.uint64(0x9E3779B1)) >> np.uint64(16)) & mask
             while keys[place] != key and keys[place] != EMPTY:
                 place = (place + np.uint64(1)) & mask
             if keys[place] == key:
@@ -247,8 +248,8 @@ def fill_table(
     """Put keys and their slots into an empty hash table."""
     mask = np.uint64(keys.size - 1)
     for i in range(live_keys.size):
-        mixed = np.uint64(live_keys[i]) * np.uint64(0x9E3779B97F4A7C15)
-        place = (mixed >> np.uint64(32)) & mask
+        folded = (live_keys[i] ^ (live_keys[i] >> 32)) & 0xFFFFFFFF
+        place = ((np.uint64(folded) * np.uint64(0x9E3779B1)) >> np.uint64(16)) & mask
         while keys[place] != EMPTY:
             place = (place + np.uint64(1)) & mask
         keys[place] = live_keys[i]

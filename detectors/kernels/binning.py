@@ -159,5 +159,6 @@ def bin_values(
     """
     target = np.empty(len(values), np.uint8) if out is None else out
     column = np.ascontiguousarray(values, dtype=np.float64)
-    fill_bins(column, grid.edges, grid.table, grid.origin, grid.scale, target)
+    with np.errstate(over="ignore", invalid="ignore"):  # where the kernel runs uncompiled
+        fill_bins(column, grid.edges, grid.table, grid.origin, grid.scale, target)
     return target

@@ -26,7 +26,7 @@ def judge(
 
     ``settings`` = [pane, bound, lateness, max_skew]; ``state`` = [wm, S], both
     written back; ``pane`` gets the index of each accepted event's pane. A division
-    only where the pane or S changes: 1.5 ns an event.
+    only where the pane or S changes: 1.9 ns an event.
     """
     length = settings[0]
     bound = settings[1]

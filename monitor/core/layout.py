@@ -1,0 +1,204 @@
+"""How one model version's columns are counted: its profile, flattened for the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels.binning import Grid, make_grid
+from schemas.batch import EventBatch, ModelSchema, StringColumn
+from schemas.errors import BaselineError
+from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN
+from schemas.profiles import Kind, Profile, VariableProfile
+
+MAX_JOINT = 1 << 40
+"""More combinations of segment values than this are never counted jointly."""
+
+
+class Remap:
+    """What each string of a column stands for, as a table from its code.
+
+    Parameters
+    ----------
+    index : mapping of str to int
+        The strings that are known.
+    null : int
+        What code -1 stands for.
+    unknown : int
+        What every other string stands for.
+
+    Notes
+    -----
+    A table is kept for as long as the column's ``values`` are the same list, and
+    extended when that list has grown; one new string costs one dict look-up.
+
+    Examples
+    --------
+    >>> column = StringColumn(np.array([1, 0, -1], np.int32), ["a", "b"])
+    >>> Remap({"b": 7}, null=62, unknown=63).table(column).tolist()
+    [62, 63, 7]
+    """
+
+    def __init__(self, index: Mapping[str, int], null: int, unknown: int) -> None:
+        self.index = index
+        self.null = null
+        self.unknown = unknown
+        self._values: Sequence[str] | None = None
+        self._table: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def table(self, column: StringColumn) -> NDArray[np.int64]:
+        """Return the table: entry ``code + 1`` is what that code stands for."""
+        values = column.values
+        if self._values is not values:
+            self._values = values
+            self._table = np.array([self.null], np.int64)
+        n_known = len(self._table) - 1
+        if n_known < len(values):
+            new = [self.index.get(v, self.unknown) for v in values[n_known:]]
+            self._table = np.concatenate((self._table, np.array(new, np.int64)))
+        return self._table
+
+
+def _category_index(variable: VariableProfile) -> dict[str, int]:
+    """Counter of each category the reference held."""
+    categories = variable.categories
+    index = dict.fromkeys(variable.known, len(categories) - 1)
+    return {**index, **{name: i for i, name in enumerate(categories)}}
+
+
+def _kept_values(profile: Profile | None, name: str) -> list[str]:
+    """Return the values of a segment that keep their name: those of the reference."""
+    prefix = f"{name}="
+    named = profile.reference.segments if profile is not None else ()
+    values = [s[len(prefix) :] for s in named if s.startswith(prefix)]
+    return [v for v in values if v != OTHER][:MAX_SEGMENT_VALUES]
+
+
+class Layout:
+    """The profile of one model version as the kernels want it.
+
+    Parameters
+    ----------
+    schema : ModelSchema
+        Columns of the model's events.
+    profile : Profile or None
+        Without one only rows are counted: no variables, segments or slices. Its
+        ``reference.segments`` name the segment values that keep their name; all
+        other values of a segment are counted as ``other``, a null in ``*`` only.
+
+    Raises
+    ------
+    BaselineError
+        If the profile's variables are not those of the schema.
+
+    Notes
+    -----
+    Holds look-up tables, so one layout is used by one thread at a time.
+
+    Examples
+    --------
+    >>> Layout(ModelSchema("t", "m", ("x",)), None).n_variables
+    0
+    """
+
+    def __init__(self, schema: ModelSchema, profile: Profile | None) -> None:
+        self.schema = schema
+        self.profile = profile
+        self.grids: list[Grid] = []
+        self.categories: list[Remap] = []
+        self.n_variables = 0
+        self.positives: Remap = Remap({}, null=0, unknown=1)
+        if profile is not None:
+            self._take(schema, profile)
+        self._take_segments(schema if profile is not None else None)
+
+    @property
+    def profile_id(self) -> str:
+        """Return the profile's id, empty without a profile."""
+        return self.profile.profile_id if self.profile is not None else ""
+
+    @property
+    def active_from_us(self) -> int:
+        """Return the event time from which the profile holds."""
+        return self.profile.active_from_us if self.profile is not None else 0
+
+    def _take(self, schema: ModelSchema, profile: Profile) -> None:
+        """Check the profile against the schema and build every table."""
+        names = tuple(v.name for v in profile.variables)
+        n_numeric = len(schema.numeric)
+        kinds = [Kind.NUMERIC] * n_numeric + [Kind.CATEGORICAL] * len(schema.categorical)
+        expected = list(zip(schema.variables, [*kinds, Kind.NUMERIC], strict=True))
+        if [(v.name, v.kind) for v in profile.variables] != expected:
+            raise BaselineError(
+                f"profile {profile.profile_id!r} has variables {names}, not {schema.variables}",
+                where=f"model {schema.tenant}/{schema.model}",
+                fix="build the baseline again from the model's current config",
+            )
+        *features, score = profile.variables
+        numeric, categorical = features[:n_numeric], features[n_numeric:]
+        self.grids = [make_grid(v.edges) for v in (*numeric, score)]
+        self.categories = [Remap(_category_index(v), MISSING, UNSEEN) for v in categorical]
+        self.n_variables = len(names)
+        if profile.positive:
+            self.positives = Remap({profile.positive: 2}, null=0, unknown=1)
+
+    def _take_segments(self, schema: ModelSchema | None) -> None:
+        """Number every segment, and every combination of segment values."""
+        self.segments: list[str] = [ALL]
+        self.remaps: list[Remap] = []
+        self.digits: list[NDArray[np.int32]] = []
+        self.n_joint = 1
+        for name in schema.segments if schema is not None else ():
+            values = [*_kept_values(self.profile, name), OTHER]
+            first = len(self.segments)
+            self.segments += [f"{name}={v}" for v in values]
+            index = {v: i for i, v in enumerate(values)}
+            self.remaps.append(Remap(index, null=len(values), unknown=len(values) - 1))
+            series = [*range(first, first + len(values)), -1]
+            self.digits.append(np.array(series, np.int32))
+            self.n_joint *= len(series)
+        self.is_joint = self.n_joint <= MAX_JOINT
+
+    def series_of(self, joint: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the segments of combinations, shape (n, 1 + names); -1 is none."""
+        targets = np.zeros((len(joint), 1 + len(self.digits)), np.int32)
+        rest = joint.copy()
+        for d in range(len(self.digits) - 1, -1, -1):
+            rest, digit = np.divmod(rest, len(self.digits[d]))
+            targets[:, d + 1] = self.digits[d][digit]
+        return targets
+
+
+def segment_names(batch: EventBatch) -> tuple[str, ...]:
+    """Return ``*`` and the segments a reference should keep: the commonest values.
+
+    Parameters
+    ----------
+    batch : EventBatch
+        The reference's rows.
+
+    Returns
+    -------
+    tuple of str
+        ``"*"``, then per segment name at most 100 values by falling count, equal
+        counts by name, and ``name=other`` where there are more.
+
+    Notes
+    -----
+    For the baseline builder: a draft profile whose reference is
+    ``SeriesStats.empty(segment_names(batch), V)`` makes :class:`Layout` keep them.
+    """
+    names = [ALL]
+    for name, column in zip(batch.schema.segments, batch.segments, strict=True):
+        counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
+        by_value: dict[str, int] = {}
+        for value, n in zip(column.values, counts.tolist(), strict=True):
+            by_value[value] = by_value.get(value, 0) + n
+        ranked = sorted((-n, value) for value, n in by_value.items() if n)
+        kept = [value for _, value in ranked if value != OTHER][:MAX_SEGMENT_VALUES]
+        names += [f"{name}={value}" for value in kept]
+        if len(kept) < len(ranked):
+            names.append(f"{name}={OTHER}")
+    return tuple(names)

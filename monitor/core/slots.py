@@ -1,0 +1,242 @@
+"""Slots: rows of counter arrays, handed to keys by first appearance and taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels import accumulate
+from schemas.batch import StringColumn
+from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
+
+
+class SlotPool:
+    """Counter arrays of many slots over V variables, and which of them are free.
+
+    Parameters
+    ----------
+    n_variables : int
+        V; with 0 only rows are counted.
+
+    Notes
+    -----
+    A slot takes 544 V + 350 bytes. The arrays double when they are full.
+    """
+
+    def __init__(self, n_variables: int) -> None:
+        self.n_variables = n_variables
+        self.n_slots = 0
+        self.counts = np.zeros((0, n_variables, N_COUNTERS), np.int64)
+        self.moments = np.zeros((0, n_variables, accumulate.N_MOMENTS))
+        self.tallies = np.zeros((0, accumulate.N_TALLIES), np.int64)
+        self.calibration = np.zeros((0, N_CALIBRATION))
+        self.free = np.empty(0, np.int32)
+        self.n_free = 0
+
+    def grow(self) -> None:
+        """Double the slots (at least 8)."""
+        n_new = max(8, self.n_slots)
+        self.counts = _extended(self.counts, n_new)
+        self.moments = _extended(self.moments, n_new)
+        self.moments[self.n_slots :, :, 2] = np.inf
+        self.moments[self.n_slots :, :, 3] = -np.inf
+        self.tallies = _extended(self.tallies, n_new)
+        self.calibration = _extended(self.calibration, n_new)
+        free = np.empty(self.n_slots + n_new, np.int32)
+        free[: self.n_free] = self.free[: self.n_free]
+        # highest first, so that the lowest is handed out first and memory stays compact
+        free[self.n_free : self.n_free + n_new] = np.arange(n_new)[::-1] + self.n_slots
+        self.free = free
+        self.n_free += n_new
+        self.n_slots += n_new
+
+    def release(self, slots: NDArray[np.int32]) -> None:
+        """Clear slots and make them free."""
+        self.counts[slots] = 0
+        self.moments[slots] = (0.0, 0.0, np.inf, -np.inf)
+        self.tallies[slots] = 0
+        self.calibration[slots] = 0.0
+        self.free[self.n_free : self.n_free + len(slots)] = slots
+        self.n_free += len(slots)
+
+    def fold(
+        self, slots: NDArray[np.int32], targets: NDArray[np.int32], names: Sequence[str]
+    ) -> SeriesStats:
+        """Add slots to their target series, shape (slots, T), in the order given."""
+        s = len(names)
+        counts = np.zeros((s, self.n_variables, N_COUNTERS), np.int64)
+        moments = np.zeros((s, self.n_variables, accumulate.N_MOMENTS))
+        moments[:, :, 2] = np.inf
+        moments[:, :, 3] = -np.inf
+        tallies = np.zeros((s, accumulate.N_TALLIES), np.int64)
+        calibration = np.zeros((s, N_CALIBRATION))
+        accumulate.fold(
+            slots,
+            targets,
+            self.counts,
+            self.moments,
+            self.tallies,
+            self.calibration,
+            counts,
+            moments,
+            tallies,
+            calibration,
+        )
+        # + 0.0 turns -0.0 into 0.0: which of the two a minimum keeps depends on the order
+        return SeriesStats(
+            segments=tuple(names),
+            n_rows=tallies[:, 0].copy(),
+            counts=counts,
+            sums=moments[:, :, 0].copy(),
+            sums_sq=moments[:, :, 1].copy(),
+            minima=moments[:, :, 2] + 0.0,
+            maxima=moments[:, :, 3] + 0.0,
+            n_predicted=tallies[:, 1].copy(),
+            n_positive=tallies[:, 2].copy(),
+            calibration_counts=tallies[:, 3:].copy(),
+            calibration_sums=calibration,
+        )
+
+
+def _extended(array: NDArray[np.generic], n_new: int) -> NDArray:  # type: ignore[type-arg]
+    """Return the array with zero rows appended."""
+    return np.concatenate((array, np.zeros((n_new, *array.shape[1:]), array.dtype)))
+
+
+class SlotIndex:
+    """Which slot belongs to which key of which pane.
+
+    Parameters
+    ----------
+    pool : SlotPool
+        Where slots come from; several indexes may share one.
+    radix : int
+        Number of different keys a pane can have: keys are in [0, radix).
+    capacity : int
+        Keys a pane may hold; those that come after it is full overflow.
+    """
+
+    def __init__(self, pool: SlotPool, radix: int, capacity: int) -> None:
+        self.pool = pool
+        self.radix = radix
+        self.capacity = capacity
+        self._keys = np.full(64, accumulate.EMPTY, np.int64)
+        self._places = np.zeros(64, np.int32)
+        self._n_keys = np.zeros(16, np.int64)
+        self._state = np.zeros(5, np.int64)
+        self.held: dict[int, list[tuple[int, int]]] = {}
+        """Per pane ordinal its (key, slot) pairs in order of first appearance."""
+
+    def assign(
+        self, ordinals: NDArray[np.int32], joint: NDArray[np.int64], n_ordinals: int
+    ) -> tuple[NDArray[np.int32], int, int]:
+        """Return each row's slot, how often it changes, and how many rows overflowed."""
+        n = len(ordinals)
+        if len(self._n_keys) < n_ordinals:
+            more = np.zeros(max(n_ordinals, 2 * len(self._n_keys)) - len(self._n_keys), np.int64)
+            self._n_keys = np.concatenate((self._n_keys, more))
+        out = np.empty(n, np.int32)
+        state = self._state
+        state[2:] = 0
+        start = 0
+        while True:
+            state[0], state[4] = self.pool.n_free, 0
+            new_keys = np.empty(self.pool.n_free, np.int64)
+            start = accumulate.assign_slots(
+                ordinals,
+                joint,
+                start,
+                self.radix,
+                self.capacity,
+                self._keys,
+                self._places,
+                self._n_keys,
+                self.pool.free,
+                state,
+                out,
+                new_keys,
+            )
+            self._hold(new_keys[: int(state[4])])
+            if start == n:
+                return out, int(state[2]), int(state[3])
+            if state[0] == 0:
+                self.pool.grow()
+            if state[1] * 2 >= len(self._keys):
+                self._rebuild(len(self._keys) * 2)
+
+    def _hold(self, new_keys: NDArray[np.int64]) -> None:
+        """Note new keys; their slots were taken from the top of the stack."""
+        top = self.pool.n_free - 1
+        for j, key in enumerate(new_keys.tolist()):
+            ordinal, joint = divmod(key, self.radix)
+            self.held.setdefault(ordinal, []).append((joint, int(self.pool.free[top - j])))
+        self.pool.n_free -= len(new_keys)
+
+    def _rebuild(self, size: int) -> None:
+        """Make the hash table anew from the keys that are held."""
+        held = [(o * self.radix + k, s) for o, pairs in self.held.items() for k, s in pairs]
+        while size < 4 * len(held):
+            size *= 2
+        self._keys = np.full(size, accumulate.EMPTY, np.int64)
+        self._places = np.zeros(size, np.int32)
+        self._state[1] = len(held)
+        live = np.array(held, np.int64).reshape(-1, 2)
+        accumulate.fill_table(
+            np.ascontiguousarray(live[:, 0]),
+            np.ascontiguousarray(live[:, 1]).astype(np.int32),
+            self._keys,
+            self._places,
+        )
+
+    def release(self, ordinals: Sequence[int]) -> None:
+        """Take back every slot of these panes."""
+        slots = [slot for o in ordinals for _, slot in self.held.pop(o, ())]
+        self._n_keys[[o for o in ordinals if o < len(self._n_keys)]] = 0
+        if slots:
+            self.pool.release(np.array(slots, np.int32))
+            self._rebuild(64)
+
+
+class Interner:
+    """Numbers for strings of unknown number: hosts, GPUs.
+
+    Notes
+    -----
+    ``forget`` keeps only what is still used; numbers are never given twice.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+        self._next = 1
+        self._values: Sequence[str] | None = None
+        self._table: NDArray[np.int64] = np.zeros(1, np.int64)
+
+    def table(self, column: StringColumn) -> NDArray[np.int64]:
+        """Return the table: entry ``code + 1`` is the number of that string, 0 is null."""
+        if self._values is not column.values:
+            self._values = column.values
+            self._table = np.zeros(1, np.int64)
+        n_known = len(self._table) - 1
+        if n_known < len(column.values):
+            new = [self._number(name) for name in column.values[n_known:]]
+            self._table = np.concatenate((self._table, np.array(new, np.int64)))
+        return self._table
+
+    def _number(self, name: str) -> int:
+        """Return the string's number, a new one if it has none."""
+        number = self.numbers.get(name)
+        if number is None:
+            number = self._next
+            self._next += 1
+            self.numbers[name] = number
+            self.names[number] = name
+        return number
+
+    def forget(self, used: set[int]) -> None:
+        """Keep only these numbers."""
+        self.names = {k: v for k, v in self.names.items() if k in used}
+        self.numbers = {v: k for k, v in self.names.items()}
+        self._values = None

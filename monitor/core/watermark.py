@@ -1,0 +1,191 @@
+"""How far event time has come: in one source partition, and over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels.event_time import judge
+
+if TYPE_CHECKING:
+    from schemas.config import WindowConfig
+
+NO_WATERMARK = -(1 << 62)
+"""The watermark before any event."""
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What ingest commits once every pane write has been acknowledged.
+
+    ``offset`` is C, where reading starts again; the rest is the commit's metadata.
+
+    Examples
+    --------
+    >>> commit = Commit(offset=3, watermark_us=9, retired_before_us=0, position=7)
+    >>> Commit.parse(3, commit.metadata()) == commit
+    True
+    """
+
+    offset: int
+    watermark_us: int
+    """wm at F."""
+    retired_before_us: int
+    """S: panes that start before it are retired, events before it are late."""
+    position: int
+    """F: up to here everything has been published."""
+
+    def metadata(self) -> str:
+        """Return ``{wm, S, F}`` as text below 200 bytes."""
+        values = {"wm": self.watermark_us, "S": self.retired_before_us, "F": self.position}
+        return msgspec.json.encode(values).decode()
+
+    @staticmethod
+    def parse(offset: int, metadata: str) -> Commit:
+        """Read a commit back from its offset and metadata."""
+        values = msgspec.json.decode(metadata.encode(), type=dict[str, int])
+        return Commit(offset, values["wm"], values["S"], values["F"])
+
+
+class EventClock:
+    """The watermark of one source partition.
+
+    ``wm = max(wm, min(event time, record time) - bound)``, event by event in offset
+    order; S = floor((wm - lateness) / pane) * pane. Neither ever goes back.
+
+    Parameters
+    ----------
+    window : WindowConfig
+        Pane, bound, lateness and max_skew.
+    """
+
+    def __init__(self, window: WindowConfig) -> None:
+        self._settings = np.array(
+            [window.pane, window.bound, window.lateness, window.max_skew], np.int64
+        )
+        self._state = np.array([NO_WATERMARK, NO_WATERMARK], np.int64)
+
+    @property
+    def watermark_us(self) -> int:
+        """No event before this is expected any more."""
+        return int(self._state[0])
+
+    @property
+    def retired_before_us(self) -> int:
+        """S: events before it are late."""
+        return int(self._state[1])
+
+    def restore(self, watermark_us: int, retired_before_us: int) -> None:
+        """Continue where a commit left off."""
+        self._state[:] = (watermark_us, retired_before_us)
+
+    def judge(
+        self,
+        time_us: NDArray[np.int64],
+        message: NDArray[np.int64],
+        record_time_us: NDArray[np.int64],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Judge events in source order, each with the watermark as of itself.
+
+        Parameters
+        ----------
+        time_us, message : ndarray of int64, shape (n,)
+            Event time, and the index of the event's message.
+        record_time_us : ndarray of int64, shape (messages,)
+            -1 means the event time.
+
+        Returns
+        -------
+        verdicts : ndarray of uint8, shape (n,)
+            ``ACCEPTED``, ``LATE`` or ``FUTURE`` of ``detectors.kernels.event_time``.
+        pane : ndarray of int64, shape (n,)
+            Index of an accepted event's pane: it starts at index * pane.
+        """
+        verdicts = np.empty(len(time_us), np.uint8)
+        pane = np.zeros(len(time_us), np.int64)
+        judge(time_us, message, record_time_us, self._settings, self._state, verdicts, pane)
+        return verdicts, pane
+
+
+@dataclass(slots=True)
+class _Source:
+    """Partitions of one source topic: how many there are, and what each said last."""
+
+    n_partitions: int = 0
+    watermarks: dict[int, int] = field(default_factory=dict)
+    idle: set[int] = field(default_factory=set)
+
+
+class Watermarks:
+    """The minimum watermark over the partitions of all sources.
+
+    A partition that was not yet heard from holds it back, an idle one does not; it
+    never goes back. While all are idle it advances by the time that passes.
+
+    Examples
+    --------
+    >>> marks = Watermarks()
+    >>> marks.observe("topic", 0, 2, 50, is_idle=False)
+    >>> marks.minimum_us is None
+    True
+    >>> marks.observe("topic", 1, 2, 40, is_idle=False)
+    >>> marks.minimum_us
+    40
+    """
+
+    def __init__(self) -> None:
+        self._sources: dict[str, _Source] = {}
+        self.minimum_us: int | None = None
+        """Nothing before this is expected any more; None while a partition is unheard of."""
+        self.heard_us: int | None = None
+        """The part of it that rests on events, not on elapsed time."""
+
+    def declare(self, source: str, n_partitions: int) -> None:
+        """Expect a source: its partitions hold the minimum until they are heard from."""
+        entry = self._sources.setdefault(source, _Source())
+        entry.n_partitions = max(entry.n_partitions, n_partitions)
+
+    def observe(
+        self, source: str, partition: int, n_partitions: int, watermark_us: int, *, is_idle: bool
+    ) -> None:
+        """Take a partition's word: its watermark, or that it is idle.
+
+        A watermark of ``NO_WATERMARK`` says that no event has come yet.
+        """
+        self.declare(source, n_partitions)
+        entry = self._sources[source]
+        known = entry.watermarks.get(partition, NO_WATERMARK)
+        entry.watermarks[partition] = max(known, watermark_us)
+        (entry.idle.add if is_idle else entry.idle.discard)(partition)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Raise the minimum to the least watermark that counts."""
+        active: list[int] = []
+        idle: list[int] = []
+        for entry in self._sources.values():
+            if len(entry.watermarks) < entry.n_partitions:
+                return
+            for partition, wm in entry.watermarks.items():
+                (idle if partition in entry.idle else active).append(wm)
+        if not active:
+            # all idle: what was reached stands, or after a restart the least that was said
+            active = [wm for wm in idle if wm > NO_WATERMARK] if self.minimum_us is None else []
+        least = min(active, default=NO_WATERMARK)
+        if least > NO_WATERMARK:
+            self.heard_us = max(least, self.heard_us if self.heard_us is not None else least)
+            self.minimum_us = max(least, self.minimum_us if self.minimum_us is not None else least)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every partition was heard from and is idle."""
+        sources = self._sources.values()
+        return bool(sources) and all(len(s.idle) >= s.n_partitions for s in sources)
+
+    def elapse(self, elapsed_us: int) -> None:
+        """Let time pass: moves the minimum only while all partitions are idle."""
+        if self.is_idle and self.minimum_us is not None and elapsed_us > 0:
+            self.minimum_us += elapsed_us

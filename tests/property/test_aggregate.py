@@ -1,0 +1,254 @@
+"""Panes are a function of the log: chunking and crashes never change a bit of them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.core import accumulators
+from monitor.core.aggregate import Layout, PartitionAggregator
+from schemas.config import WindowConfig
+from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
+from tests.support.batches import Dictionary, Message, Row, as_bits, chunk_of, profile_of, schema_of
+
+PANE, BOUND, LATENESS, SKEW = 10, 7, 20, 15
+WINDOW = WindowConfig(pane=PANE, length=40, bound=BOUND, lateness=LATENESS, idle=30, max_skew=SKEW)
+VALUES = st.one_of(
+    st.floats(-2, 2, width=32), st.sampled_from([float("nan"), 0.1, 0.3, 1e30, -0.0, 5.0])
+)
+NAMES = st.sampled_from([None, "a", "b", "zz", "other"])
+PROTOTYPE = Row(0, (0.0, 0.0, 0.0), ("a",), ("a", "b"))
+REFERENCE = np.random.default_rng(0).normal(size=500)
+KNOWN = ("*", "s0=a", "s0=b", "s1=a", "s1=b")
+
+
+@st.composite
+def rows(draw: st.DrawFn, now: int) -> Row:
+    return Row(
+        time_us=now + draw(st.integers(-45, 25)),
+        values=tuple(draw(VALUES) for _ in range(3)),
+        categories=(draw(NAMES),),
+        segments=(draw(NAMES), draw(NAMES)),
+        model=draw(st.sampled_from(["m", "m", "m", "n"])),
+        version=draw(st.sampled_from(["1", "1", "2", None])),
+        prediction=draw(st.sampled_from([None, "yes", "no"])),
+        host=draw(st.sampled_from([None, "h1", "h2", "h3", "other"])),
+        gpu_uuid=draw(st.sampled_from([None, "g1", "g2"])),
+    )
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Message]:
+    messages, now, offset = [], draw(st.sampled_from([0, 1000, -95])), 0
+    has_record_time = draw(st.booleans())
+    for _ in range(draw(st.integers(1, 30))):
+        now += draw(st.sampled_from([0, 0, 1, 3, 11, 60]))
+        offset += draw(st.sampled_from([1, 1, 1, 3]))
+        content = tuple(draw(rows(now)) for _ in range(draw(st.sampled_from([0, 1, 1, 2]))))
+        messages.append(Message(offset, now if has_record_time and now >= 0 else -1, content))
+    return messages
+
+
+def layouts(tenant: str, model: str, version: str):
+    """m has a profile, then from time 1030 another; n has none."""
+    if model == "n":
+        return None
+    schema = schema_of(PROTOTYPE)
+    first = profile_of(schema, REFERENCE, KNOWN, known=("zz",), categories=("a", "other"))
+    second = profile_of(schema, REFERENCE + 1, KNOWN, profile_id="q", active_from_us=1030)
+    return (Layout(schema, first), Layout(schema, second))
+
+
+@dataclass
+class World:
+    """What survives a crash: published panes, recorded events, the last commit."""
+
+    panes: dict = field(default_factory=dict)
+    late: set = field(default_factory=set)
+    future: set = field(default_factory=set)
+    n_accepted: int = 0
+
+    def publish(self, pane: Pane) -> None:
+        key = (pane.series, pane.start_us, pane.end_us)
+        if key not in self.panes or self.panes[key].pane_version < pane.pane_version:
+            self.panes[key] = pane
+
+    def record(self, chunk, added) -> None:
+        for kind, refused in ((self.late, added.late), (self.future, added.future)):
+            for part in refused:
+                for i in part.rows.tolist():
+                    offset = chunk.log_offset[part.batch.message[i]]
+                    kind.add((int(offset), int(part.batch.row[i])))
+
+    def bits(self) -> dict:
+        return {
+            key: (as_bits(p.segments), as_bits(p.slices)) for key, p in sorted(self.panes.items())
+        }
+
+
+def run(log: list[Message], sizes, crashes) -> World:
+    """Read the log in chunks of these sizes; crash where told: 1 after add, 2 within the
+    publishing, 3 after it and before the commit."""
+    world, commit, owner = World(), None, 0
+    sizes, crashes = iter(sizes), iter(crashes)
+    end = log[-1].offset + 1
+    while True:
+        owner += 1
+        aggregator = PartitionAggregator("log", 0, f"o{owner}", WINDOW, layouts)
+        dictionary = Dictionary()
+        if commit is not None:
+            assert aggregator.restore(commit) is None
+        at = 0 if commit is None else commit.offset
+        while True:
+            todo = [m for m in log if m.offset >= at][: next(sizes, 1000)]
+            crash = next(crashes, 0)
+            if todo:
+                chunk, batches = chunk_of(todo, dictionary)
+                added = aggregator.add(chunk, batches)
+                if crash == 1:
+                    break
+                world.record(chunk, added)
+                at = todo[-1].offset + 1
+            done = at >= end
+            panes = aggregator.flush(at, is_end=done)
+            for pane in panes[: len(panes) // 2] if crash == 2 else panes:
+                world.publish(pane)
+            if crash in (2, 3):
+                break
+            commit = aggregator.commit_point()
+            assert commit.parse(commit.offset, commit.metadata()) == commit
+            if done:
+                return world
+            if crash == 4:
+                break
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    logs(),
+    st.lists(st.integers(1, 6), max_size=60),
+    st.lists(st.integers(0, 4), max_size=25),
+)
+def test_chunks_and_crashes_never_change_a_bit(log, sizes, crashes):
+    calm = run(log, [1] * len(log), [])
+    other = run(log, sizes, crashes)
+    assert other.bits() == calm.bits()
+    assert other.late == calm.late
+    assert other.future == calm.future
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(logs(), st.lists(st.integers(1, 6), max_size=60), st.lists(st.integers(0, 4), max_size=25))
+def test_the_law_holds_when_combinations_overflow(log, sizes, crashes):
+    before = accumulators.MAX_COMBINATIONS, accumulators.MAX_SEGMENT_VALUES
+    accumulators.MAX_COMBINATIONS, accumulators.MAX_SEGMENT_VALUES = 2, 1
+    try:
+        calm = run(log, [], [])
+        assert run(log, sizes, crashes).bits() == calm.bits()
+    finally:
+        accumulators.MAX_COMBINATIONS, accumulators.MAX_SEGMENT_VALUES = before
+    wide = run(log, [], [])
+    for key, pane in wide.panes.items():
+        narrow = calm.panes[key].segments
+        assert narrow.segments == pane.segments.segments
+        for name in ("n_rows", "counts", "n_predicted", "n_positive", "calibration_counts"):
+            np.testing.assert_array_equal(getattr(narrow, name), getattr(pane.segments, name))
+        np.testing.assert_array_equal(narrow.minima, pane.segments.minima)
+        np.testing.assert_allclose(narrow.sums, pane.segments.sums, rtol=1e-12, atol=1e-12)
+
+
+def judged(log: list[Message]):
+    """The design's rules, one event after the other, without a line of the code under test."""
+    wm = s = -(10**18)
+    for message in log:
+        for j, row in enumerate(message.rows):
+            t = row.time_us
+            record = t if message.record_time_us < 0 else message.record_time_us
+            if t > record + SKEW:
+                yield message.offset, j, row, "future"
+                continue
+            wm = max(wm, min(t, record) - BOUND)
+            s = max(s, (wm - LATENESS) // PANE * PANE)
+            yield message.offset, j, row, "late" if t < s else "accepted"
+
+
+def counter(x: float, edges: np.ndarray) -> int:
+    if not np.isfinite(x):
+        return MISSING
+    if x < edges[0] or x > edges[-1]:
+        return UNDERFLOW if x < edges[0] else OVERFLOW
+    return int((edges[1:] < x).sum())
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(logs(), st.lists(st.integers(1, 6), max_size=40))
+def test_panes_hold_what_the_rules_say_event_by_event(log, sizes):
+    world = run(log, sizes, [])
+    expected = defaultdict(list)
+    refused = {"late": set(), "future": set()}
+    for offset, j, row, verdict in judged(log):
+        start = row.time_us // PANE * PANE
+        if verdict != "accepted":
+            refused[verdict].add((offset, j))
+            continue
+        profile_id = "" if row.model == "n" or start < 0 else "q" if start >= 1030 else "p"
+        expected[row.model, row.version or "", profile_id, start].append(row)
+    assert (world.late, world.future) == (refused["late"], refused["future"])
+    found = {
+        (k[0].model, k[0].model_version, k[0].profile_id, k[1]): p for k, p in world.panes.items()
+    }
+    assert set(found) == set(expected)
+    for key, events in expected.items():
+        check_pane(found[key], events, key[2])
+
+
+def check_pane(pane: Pane, events: list[Row], profile_id: str) -> None:
+    names = {"*"}
+    if profile_id:
+        for row in events:
+            for i, value in enumerate(row.segments):
+                if value is not None:
+                    names.add(f"s{i}={value if value in ('a', 'b') else 'other'}")
+    assert set(pane.segments.segments) == names
+    assert pane.segments.segments[0] == "*"
+    if not profile_id:
+        assert pane.segments.n_rows.tolist() == [len(events)]
+        assert pane.slices.segments == ()
+        return
+    tables = layouts("", "m", "")[profile_id == "q"].profile.variables
+    categories = {"a": 0, "other": 1, "zz": 1} if profile_id == "p" else {"a": 0, "b": 1}
+    for name in names:
+        members = [r for r in events if name == "*" or belongs(r, name)]
+        i = pane.segments.segments.index(name)
+        assert pane.segments.n_rows[i] == len(members)
+        assert pane.segments.n_predicted[i] == sum(r.prediction is not None for r in members)
+        assert pane.segments.n_positive[i] == sum(r.prediction == "yes" for r in members)
+        for v, column in ((0, 0), (1, 1), (3, 2)):
+            xs = [r.values[column] for r in members]
+            counts = np.bincount([counter(x, tables[v].edges) for x in xs], minlength=64)
+            np.testing.assert_array_equal(pane.segments.counts[i, v], counts)
+            seen = [x for x in xs if np.isfinite(x)]
+            np.testing.assert_allclose(pane.segments.sums[i, v], sum(seen), rtol=1e-9, atol=1e-9)
+            assert pane.segments.minima[i, v] == min(seen, default=np.inf)
+            assert pane.segments.maxima[i, v] == max(seen, default=-np.inf)
+        codes = [
+            MISSING if r.categories[0] is None else categories.get(r.categories[0], UNSEEN)
+            for r in members
+        ]
+        np.testing.assert_array_equal(pane.segments.counts[i, 2], np.bincount(codes, minlength=64))
+        inside = [r.values[2] for r in members if 0 <= r.values[2] <= 1]
+        assert pane.segments.calibration_counts[i].sum() == len(inside)
+    hosts = defaultdict(int)
+    for row in events:
+        for kind in ("host", "gpu_uuid"):
+            if getattr(row, kind) is not None:
+                hosts[f"{kind}={getattr(row, kind)}"] += 1
+    assert dict(zip(pane.slices.segments, pane.slices.n_rows.tolist(), strict=True)) == hosts
+
+
+def belongs(row: Row, name: str) -> bool:
+    i, value = int(name[1]), name.split("=")[1]
+    own = row.segments[i]
+    return own is not None and (own if own in ("a", "b") else "other") == value

@@ -1,0 +1,191 @@
+"""Aggregation: named cases, limits, and what a lost piece of log does."""
+
+import numpy as np
+import pytest
+
+from monitor.core.aggregate import Layout, PartitionAggregator, summarize
+from monitor.core.layout import segment_names
+from monitor.core.slots import Interner
+from monitor.core.watermark import NO_WATERMARK, Commit
+from schemas.batch import StringColumn
+from schemas.config import WindowConfig
+from schemas.errors import BaselineError
+from schemas.panes import MISSING, UNSEEN, Pane
+from tests.support.batches import Message, Row, as_bits, batch_of, chunk_of, profile_of, schema_of
+
+WINDOW = WindowConfig(pane=10, length=10, bound=5, lateness=20, max_skew=30)
+REFERENCE = np.linspace(0, 1, 200)
+
+
+def row(t: int = 0, **changes) -> Row:
+    fields = {"values": (0.5, 0.25), "categories": ("a",), "segments": ("x",), **changes}
+    return Row(t, **fields)
+
+
+def layout(**changes) -> Layout:
+    schema = schema_of(row())
+    return Layout(schema, profile_of(schema, REFERENCE, ("*", "s0=x", "s0=y"), **changes))
+
+
+def summary(*rows: Row, **changes):
+    batch = batch_of([(i, 0, r) for i, r in enumerate(rows)])
+    return summarize(batch, layout(**changes))
+
+
+def panes_of(*rows: Row, layouts=None) -> list[Pane]:
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, layouts or (lambda *_: layout()))
+    aggregator.add(*chunk_of([Message(i, -1, (r,)) for i, r in enumerate(rows)]))
+    return aggregator.flush_all()
+
+
+def test_categories_are_listed_other_unseen_or_missing():
+    names = ("a", "b", "k", "new", None, "")
+    segments, _ = summary(
+        *(row(categories=(c,)) for c in names), categories=("a", "b", "other"), known=("k",)
+    )
+    counts = segments.counts[0, 1]
+    assert counts[[0, 1, 2, UNSEEN, MISSING]].tolist() == [1, 1, 1, 2, 1]
+    assert counts.sum() == len(names)
+
+
+def test_a_null_segment_is_counted_in_all_only_and_an_unknown_one_in_other():
+    segments, _ = summary(*(row(segments=(s,)) for s in ("y", None, "new", "y")))
+    assert dict(zip(segments.segments, segments.n_rows.tolist(), strict=True)) == {
+        "*": 4,
+        "s0=other": 1,
+        "s0=y": 2,
+    }
+
+
+def test_missing_values_leave_the_moments_alone():
+    segments, _ = summary(*(row(values=(v, 0.5)) for v in (1.0, float("nan"), 3.0, -1.0)))
+    assert segments.counts[0, 0, MISSING] == 1
+    assert (segments.sums[0, 0], segments.sums_sq[0, 0]) == (3.0, 11.0)
+    assert (segments.minima[0, 0], segments.maxima[0, 0]) == (-1.0, 3.0)
+
+
+def test_calibration_counts_scores_on_the_unit_interval():
+    segments, _ = summary(*(row(values=(0.0, s)) for s in (0.0, 0.05, 0.999, 1.0, 1.01, -0.1)))
+    assert segments.calibration_counts[0].tolist() == [1, 1, *[0] * 17, 2]
+    assert segments.calibration_sums[0, 19] == 1.999
+
+
+def test_rows_not_kept_are_not_counted():
+    batch = batch_of([(i, 0, row(values=(i / 4, 0.5))) for i in range(4)])
+    segments, _ = summarize(batch, layout(), np.array([True, False, False, True]))
+    assert (segments.n_rows[0], segments.sums[0, 0]) == (2, 0.75)
+
+
+def test_the_hundred_and_first_host_is_other():
+    _, slices = summary(*(row(host=f"h{i:03}") for i in [*range(103), 5, 101]))
+    counts = dict(zip(slices.segments, slices.n_rows.tolist(), strict=True))
+    assert len(counts) == 101
+    assert (counts["host=h005"], counts["host=other"]) == (2, 4)
+
+
+def test_a_profile_that_does_not_fit_is_refused():
+    profile = profile_of(schema_of(row()), REFERENCE)
+    with pytest.raises(BaselineError, match="has variables"):
+        Layout(schema_of(row(values=(1.0, 2.0, 3.0))), profile)
+
+
+def test_without_a_profile_only_rows_are_counted():
+    (pane,) = panes_of(row(1, host="h"), row(2), layouts=lambda *_: None)
+    assert (pane.series.profile_id, pane.segments.segments) == ("", ("*",))
+    assert pane.segments.counts.shape == (1, 0, 64)
+    assert pane.segments.n_rows.tolist() == [2]
+    assert pane.slices.segments == ()
+
+
+def test_a_profile_holds_from_the_first_pane_that_starts_after_it():
+    old, new = layout(), layout(profile_id="q", active_from_us=105)
+    panes = panes_of(row(100), row(109), row(110), layouts=lambda *_: (old, new))
+    found = [(p.start_us, p.series.profile_id, int(p.segments.n_rows[0])) for p in panes]
+    assert found == [(100, "p", 2), (110, "q", 1)]
+
+
+def test_panes_far_apart_in_one_batch():
+    panes = panes_of(*(row(t) for t in (0, 10**9, 10**14)))
+    assert [p.start_us for p in panes] == [0, 10**9, 10**14]
+
+
+def test_a_pane_is_published_when_the_watermark_passes_and_again_when_it_changed():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+
+    def feed(offset: int, t: int) -> list[tuple[int, int, int]]:
+        aggregator.add(*chunk_of([Message(offset, -1, (row(t),))]))
+        panes = aggregator.flush()
+        return [(p.start_us, p.pane_version, int(p.segments.n_rows[0])) for p in panes]
+
+    assert feed(0, 8) == []
+    assert feed(1, 14) == []
+    assert feed(2, 15) == [(0, 3, 1)]
+    assert feed(3, 16) == []
+    assert feed(4, 9) == [(0, 5, 2)]
+    assert feed(7, 35) == [(10, 8, 3)]
+    assert aggregator.commit_point() == Commit(1, 30, 10, 8)
+
+
+def test_reading_again_tells_and_publishes_nothing_twice():
+    log = [Message(i, -1, (row(t),)) for i, t in enumerate((8, 60, 8, 95))]
+    first = PartitionAggregator("s", 0, "o1", WINDOW, lambda *_: layout())
+    assert [len(p.rows) for p in first.add(*chunk_of(log[:3])).late] == [1]
+    first.flush()
+    commit = first.commit_point()
+    assert commit == Commit(1, 55, 30, 3)
+    second = PartitionAggregator("s", 0, "o2", WINDOW, lambda *_: layout())
+    second.restore(commit)
+    assert second.add(*chunk_of(log[1:2])).late == ()
+    assert second.is_catching_up
+    assert second.flush() == []
+    assert second.commit_point() == commit
+    assert second.add(*chunk_of(log[2:])).late == ()
+    assert [p.start_us for p in second.flush()] == [60]
+
+
+def test_events_lost_to_retention_close_every_pane_they_may_have_been_in():
+    commit = Commit(10, 95, 70, 40)
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    gap = aggregator.restore(commit, first_offset=50, first_record_time_us=200)
+    assert gap is not None
+    assert (gap.first_offset, gap.next_offset, gap.before_us) == (10, 50, 240)
+    added = aggregator.add(*chunk_of([Message(50, 215, (row(239), row(240)))]))
+    assert (added.n_accepted, len(added.late[0].rows)) == (1, 1)
+
+
+def test_nothing_is_committed_before_the_first_flush():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    assert aggregator.commit_point() is None
+    assert aggregator.watermark_us == NO_WATERMARK
+    assert aggregator.flush(7) == []
+    assert aggregator.commit_point() == Commit(7, NO_WATERMARK, NO_WATERMARK, 7)
+
+
+def test_slots_are_cleared_before_they_are_used_again():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    published = []
+    for i in range(60):
+        aggregator.add(*chunk_of([Message(i, -1, (row(10 * i, host=f"h{i}"),))]))
+        published += aggregator.flush()
+    published += aggregator.flush_all()
+    alone = [panes_of(row(10 * i, host=f"h{i}"))[0] for i in range(60)]
+    assert [as_bits(p.segments) for p in published] == [as_bits(p.segments) for p in alone]
+    assert [as_bits(p.slices) for p in published] == [as_bits(p.slices) for p in alone]
+
+
+def test_an_interner_never_gives_a_number_twice():
+    interner = Interner()
+    column = StringColumn(np.array([0, 1], np.int32), ["a", "b"])
+    a, b = interner.table(column)[1:].tolist()
+    interner.forget({b})
+    again = interner.table(column)[1:].tolist()
+    assert again[1] == b
+    assert again[0] not in (a, b)
+
+
+def test_a_reference_keeps_its_commonest_segment_values():
+    rows = [row(segments=(s,)) for s in ("b", "b", "a", None)]
+    rows += [row(segments=(f"v{i:03}",)) for i in range(120)]
+    names = segment_names(batch_of([(i, 0, r) for i, r in enumerate(rows)]))
+    assert names[:4] == ("*", "s0=b", "s0=a", "s0=v000")
+    assert (len(names), names[-1]) == (102, "s0=other")
