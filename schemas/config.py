@@ -1,54 +1,33 @@
 """A model's config and the monitor's config, as written in YAML.
 
-``monitor.cli`` and ``monitor.wiring`` read these; ``schemas.config_file`` loads
-them and names file, line and field of everything wrong.
+``monitor.cli`` and ``monitor.wiring`` read these; ``schemas.config_file`` turns
+text into them and names file, line and field of everything wrong.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.batch import ModelSchema
+from schemas.config_values import (
+    Duration,
+    EnvironmentName,
+    Misfit,
+    PositiveDuration,
+    Problem,
+    format_duration,
+)
+from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.events import DEFAULT_TENANT
 from schemas.profiles import Kind
 
-_UNITS_US = {
-    "us": 1,
-    "ms": 1_000,
-    "s": 1_000_000,
-    "m": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 86_400_000_000,
-}
-_DURATION = re.compile(r"(\d+)\s*(us|ms|s|m|h|d)")
-
 PANE_US = 10_000_000
 HOUR_US = 3_600_000_000
-
-
-def parse_duration_us(value: object) -> int:
-    """Turn ``"90s"``, ``"1h"`` or ``"1h 30m"`` into microseconds.
-
-    Examples
-    --------
-    >>> parse_duration_us("1h 30m")
-    5400000000
-    """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    text = str(value).strip()
-    if not text or _DURATION.sub("", text).strip():
-        raise ValueError(f"{value!r} is not a duration; write 10s, 5m, 1h, 1h 30m")
-    return sum(int(n) * _UNITS_US[unit] for n, unit in _DURATION.findall(text))
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration_us)]
-"""Microseconds; written as ``10s``, ``1h`` in YAML."""
-PositiveDuration = Annotated[int, BeforeValidator(parse_duration_us), Field(gt=0)]
 
 
 class Importance(StrEnum):
@@ -60,9 +39,13 @@ class Importance(StrEnum):
 
 
 class Strict(BaseModel):
-    """No unknown keys, immutable."""
+    """No unknown keys, no NaN, immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Bound = Annotated[float, Field(allow_inf_nan=True)]
+"""An end of a range; ``inf`` and ``-inf`` leave it open."""
 
 
 class FeatureConfig(Strict):
@@ -70,7 +53,7 @@ class FeatureConfig(Strict):
 
     kind: Kind
     importance: Importance = Importance.MEDIUM
-    range: tuple[float, float] | None = None
+    range: tuple[Bound, Bound] | None = None
     """Numeric: values outside are counted as a range violation."""
 
 
@@ -126,9 +109,9 @@ class ColumnsConfig(Strict):
 class RetrainingConfig(Strict):
     """When a retraining is asked for, and of whom."""
 
-    url_env: str
+    url_env: EnvironmentName
     """Environment variable that holds the webhook's URL."""
-    secret_env: str | None = None
+    secret_env: EnvironmentName | None = None
     """Environment variable that holds the HMAC key."""
     on: tuple[Literal["page", "ticket"], ...] = ("page",)
     features: tuple[str, ...] = ()
@@ -169,19 +152,77 @@ class ModelConfig(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:
         """Check what no single field can know."""
-        unknown = [name for name in self.protected if name not in self.segments]
-        if unknown:
-            raise ValueError(f"protected: {unknown[0]!r} is not in segments; add it there")
-        if self.window.length % self.window.pane:
-            raise ValueError("window.length must be a multiple of window.pane")
-        if self.window.length <= self.window.pane and self.window.length != self.window.pane:
-            raise ValueError("window.length must not be shorter than window.pane")
-        for name in ("score",):
-            if name in self.features:
-                raise ValueError(
-                    "a feature cannot be called 'score': the model's score has that name"
-                )
+        problems = [*self._feature_problems(), *self._segment_problems(), *self._window_problems()]
+        if problems:
+            raise Misfit(problems)
         return self
+
+    def _feature_problems(self) -> Iterator[Problem]:
+        """Names and ranges of features, and what refers to them."""
+        for name, feature in self.features.items():
+            if name == "score":
+                yield Problem(
+                    ("features", name),
+                    "a feature cannot be called 'score': the model's score has that name",
+                    "rename the feature",
+                )
+            if feature.range is not None and feature.kind is not Kind.NUMERIC:
+                yield Problem(
+                    ("features", name, "range"),
+                    "only a numeric feature has a range",
+                    "remove it, or set kind: numeric",
+                )
+            if feature.range is not None and not feature.range[0] < feature.range[1]:
+                low, high = feature.range
+                yield Problem(
+                    ("features", name, "range"),
+                    f"[{low:g}, {high:g}] is empty",
+                    "write [lowest, highest]",
+                )
+        for i, name in enumerate(self.retraining.features if self.retraining else ()):
+            if name not in self.features and name != "score":
+                yield Problem(
+                    ("retraining", "features", i),
+                    f"{name!r} is not a feature of this model",
+                    "use a name listed under features, or score",
+                )
+
+    def _segment_problems(self) -> Iterator[Problem]:
+        """Segments are listed once, categorical, and hold what is protected."""
+        for i, name in enumerate(self.segments):
+            if name in self.segments[:i]:
+                yield Problem(("segments", i), f"{name!r} is listed twice", "remove one")
+            if not name or "=" in name or name == "*":
+                yield Problem(
+                    ("segments", i), f"{name!r} cannot name a segment", "use letters, digits, _ . -"
+                )
+            if name in self.features and self.features[name].kind is Kind.NUMERIC:
+                yield Problem(
+                    ("segments", i),
+                    f"{name!r} is a numeric feature, and a segment needs categories",
+                    "set its kind to categorical, or send a banded value in the events' segments",
+                )
+        for i, name in enumerate(self.protected):
+            if name not in self.segments:
+                yield Problem(
+                    ("protected", i), f"{name!r} is not in segments", "add it to segments"
+                )
+        if self.protected and not self.positive:
+            yield Problem(
+                ("protected",),
+                "rates of the positive class are compared, and positive is not set",
+                "set positive to the predicted class that counts as positive",
+            )
+
+    def _window_problems(self) -> Iterator[Problem]:
+        """Windows are made of whole panes."""
+        length, pane = self.window.length, self.window.pane
+        if length % pane:
+            yield Problem(
+                ("window", "length"),
+                f"{format_duration(length)} is not a multiple of the pane, {format_duration(pane)}",
+                "change window.length or window.pane",
+            )
 
     @property
     def schema_(self) -> ModelSchema:
@@ -200,22 +241,26 @@ class ReceiverConfig(Strict):
     """Where notifications go. Secrets only from environment variables, by name."""
 
     kind: Literal["console", "slack", "webhook"]
-    url_env: str | None = None
+    url_env: EnvironmentName | None = None
     """webhook: environment variable with the URL."""
-    secret_env: str | None = None
+    secret_env: EnvironmentName | None = None
     """webhook: environment variable with the HMAC key."""
-    token_env: str | None = None
+    token_env: EnvironmentName | None = None
     """slack: environment variable with the bot token."""
     channel: str | None = None
     """slack: channel id."""
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> ReceiverConfig:
-        """Name the setting that is missing."""
+        """Name the settings that are missing."""
         needs = {"webhook": ("url_env",), "slack": ("token_env", "channel"), "console": ()}
-        for name in needs[self.kind]:
-            if getattr(self, name) is None:
-                raise ValueError(f"a {self.kind} receiver needs {name}")
+        problems = [
+            Problem((name,), "is missing", f"a {self.kind} receiver needs it")
+            for name in needs[self.kind]
+            if getattr(self, name) is None
+        ]
+        if problems:
+            raise Misfit(problems)
         return self
 
 
@@ -242,3 +287,19 @@ class MonitorConfig(Strict):
     gpu: GpuConfig = GpuConfig()
     group_wait: Duration = 30_000_000
     repeat_interval: Duration = 14_400_000_000
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> MonitorConfig:
+        """A password in the store's address would end up in logs."""
+        if re.match(r"[a-z+]+://[^/]*@", self.store):
+            raise Misfit(
+                [
+                    Problem(
+                        ("store",),
+                        "the address holds a user name or password",
+                        "remove it; user and password come from the environment variables "
+                        "DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD",
+                    )
+                ]
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Baselines: built from training data or traffic, kept as one file each."""

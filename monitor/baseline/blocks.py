@@ -1,0 +1,228 @@
+"""A reference cut into blocks and windows, and what their differences say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.design_effect import MIN_WINDOWS, design_effect, learned_eps
+from detectors.sets import cell_sets
+from monitor.core.accumulators import summarize, take
+from monitor.core.layout import Layout
+from schemas.batch import EventBatch, Int64Array
+from schemas.panes import N_COUNTERS
+from schemas.profiles import Profile
+
+BLOCK_ROWS = 500
+MIN_BLOCK_ROWS = 50
+"""Well above the largest household."""
+BLOCKS_PER_WINDOW = 4
+"""Blocks must be shorter than the movement they are to be free of: with blocks of 500
+rows over windows of 200, a daily wobble of .3 was taken for phi = 40 and hid itself."""
+MAX_BLOCKS = 400
+MAX_WINDOWS = 1_000
+"""More would be exact to a digit nobody needs, and cost memory: S x V x 256 bytes each."""
+MIN_BLOCKS = 40
+COUNTER_BYTES = 1 << 30
+"""Memory for the counters of blocks or windows of one baseline."""
+
+Range = tuple[int, int]
+
+
+def block_rows(windows: Sequence[Range]) -> int:
+    """Choose the rows of a block: 500, or a quarter of the middle window where that is less.
+
+    Parameters
+    ----------
+    windows : sequence of (start, stop)
+        The reference's windows; empty where it has no times.
+
+    Returns
+    -------
+    int
+        50 to 500.
+
+    Examples
+    --------
+    >>> block_rows([]), block_rows([(0, 1000), (1000, 2000)]), block_rows([(0, 9)])
+    (500, 250, 50)
+    """
+    if not windows:
+        return BLOCK_ROWS
+    middle = sorted(stop - start for start, stop in windows)[len(windows) // 2]
+    return max(MIN_BLOCK_ROWS, min(BLOCK_ROWS, middle // BLOCKS_PER_WINDOW))
+
+
+def affordable(n_cells: int, n_most: int, n_least: int) -> int:
+    """Return how many blocks or windows of so many cells fit into memory.
+
+    Examples
+    --------
+    >>> affordable(200, 400, 40), affordable(30_000, 400, 40)
+    (400, 139)
+    """
+    n_fitting = COUNTER_BYTES // (4 * N_COUNTERS * max(n_cells, 1))
+    return max(n_least, min(n_most, n_fitting))
+
+
+def row_blocks(n_rows: int, size: int = BLOCK_ROWS, n_most: int = MAX_BLOCKS) -> list[Range]:
+    """Cut rows into adjacent blocks.
+
+    Parameters
+    ----------
+    n_rows : int
+    size : int
+        Rows of a block; what is left at the end is not used.
+    n_most : int
+        Blocks at most.
+
+    Returns
+    -------
+    list of (start, stop)
+        Of more blocks than that, pairs of neighbours spread evenly; an empty block
+        stands between two pairs, so that only neighbours are compared.
+
+    Examples
+    --------
+    >>> row_blocks(1_200)
+    [(0, 500), (500, 1000)]
+    """
+    n_blocks = n_rows // size
+    if n_blocks <= n_most:
+        return [(i * size, (i + 1) * size) for i in range(n_blocks)]
+    blocks: list[Range] = []
+    for first in np.linspace(0, n_blocks - 2, n_most // 2).astype(int).tolist():
+        middle = (first + 1) * size
+        blocks += [(middle - size, middle), (middle, middle + size), (0, 0)]
+    return blocks
+
+
+def time_windows(time_us: Int64Array, length_us: int) -> tuple[Int64Array, list[Range]]:
+    """Sort rows by time and cut them into tumbling windows aligned to the epoch.
+
+    Parameters
+    ----------
+    time_us : ndarray of int64, shape (n,)
+    length_us : int
+        Window length.
+
+    Returns
+    -------
+    order : ndarray of int64, shape (n,)
+        Rows by time.
+    list of (start, stop)
+        Windows that hold rows, as ranges of ``order``.
+
+    Examples
+    --------
+    >>> order, windows = time_windows(np.array([25, 3, 21]), 10)
+    >>> order.tolist(), windows
+    ([1, 2, 0], [(0, 1), (1, 3)])
+    """
+    order = np.argsort(time_us, kind="stable")
+    window = time_us[order] // length_us
+    starts = np.flatnonzero(np.concatenate(([True], window[1:] != window[:-1])))
+    stops = [*starts[1:].tolist(), len(order)]
+    return order, list(zip(starts.tolist(), stops, strict=True))
+
+
+def count_ranges(
+    batch: EventBatch, layout: Layout, segments: Sequence[str], ranges: Sequence[Range]
+) -> NDArray[np.int32]:
+    """Count each range of rows.
+
+    Parameters
+    ----------
+    batch : EventBatch
+    layout : Layout
+        Bins and categories.
+    segments : sequence of str
+        S segments, in the order wanted.
+    ranges : sequence of (start, stop)
+
+    Returns
+    -------
+    ndarray of int32, shape (len(ranges), S, V, 64)
+        Zeros where a range holds none of a segment.
+    """
+    position = {name: s for s, name in enumerate(segments)}
+    out = np.zeros((len(ranges), len(segments), layout.n_variables, N_COUNTERS), np.int32)
+    for i, (start, stop) in enumerate(ranges):
+        if stop > start:
+            part = summarize(take(batch, np.arange(start, stop)), layout)[0]
+            out[i, [position[name] for name in part.segments]] = part.counts
+    return out
+
+
+def design_effects(profile: Profile, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Estimate phi of every cell.
+
+    Parameters
+    ----------
+    profile : Profile
+        With its reference counted.
+    blocks : ndarray of int32, shape (P, S, V, 64)
+
+    Returns
+    -------
+    ndarray of float64, shape (S, V)
+        1 where a segment has no rows or there are fewer than two blocks.
+    """
+    phi = np.ones(profile.phi.shape)
+    for s, v in _cells(profile):
+        counts = profile.reference.counts[s, v]
+        sets = cell_sets(profile.variables[v], counts)
+        phi[s, v] = design_effect(blocks[:, s, v].astype(np.int64), sets, counts)
+    return phi
+
+
+def learned_tolerances(
+    profile: Profile,
+    batch: EventBatch,
+    layout: Layout,
+    order: Int64Array,
+    windows: Sequence[Range],
+) -> NDArray[np.float64] | None:
+    """Learn eps of every cell from the reference's windows.
+
+    Parameters
+    ----------
+    profile : Profile
+        With reference and phi.
+    batch : EventBatch
+    layout : Layout
+    order : ndarray of int64
+        Rows by time.
+    windows : sequence of (start, stop)
+        Ranges of ``order``.
+
+    Returns
+    -------
+    ndarray of float64, shape (S, V), or None
+        None where there are fewer than 168 windows.
+    """
+    if len(windows) < MIN_WINDOWS:
+        return None
+    n_most = affordable(profile.phi.size, MAX_WINDOWS, MIN_WINDOWS)
+    chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
+    ranges = [windows[i] for i in chosen]
+    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    eps = np.zeros(profile.phi.shape)
+    for s, v in _cells(profile):
+        reference = profile.reference.counts[s, v]
+        sets = cell_sets(profile.variables[v], reference)
+        eps[s, v] = learned_eps(
+            counts[:, s, v].astype(np.int64), sets, reference, float(profile.phi[s, v])
+        )
+    return eps
+
+
+def _cells(profile: Profile) -> list[tuple[int, int]]:
+    """Cells that have a baseline of their own."""
+    return [
+        (int(s), v)
+        for s in np.flatnonzero(profile.reference.n_rows)
+        for v in range(len(profile.variables))
+    ]

@@ -1,0 +1,215 @@
+"""A profile out of a reference: bins, counts, design effect, learned tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from monitor.baseline.blocks import (
+    MAX_BLOCKS,
+    MIN_BLOCKS,
+    Range,
+    affordable,
+    block_rows,
+    count_ranges,
+    design_effects,
+    learned_tolerances,
+    row_blocks,
+    time_windows,
+)
+from monitor.baseline.profile_file import with_id
+from monitor.baseline.source import event_columns
+from monitor.baseline.variables import categorical_variable, numeric_variable, score_variable
+from monitor.core.accumulators import summarize
+from monitor.core.layout import Layout, segment_names
+from monitor.decode.arrow import batch_from_arrow
+from schemas.batch import EventBatch, Int64Array
+from schemas.config import ModelConfig
+from schemas.errors import BaselineError
+from schemas.panes import SeriesStats
+from schemas.profiles import Profile, VariableProfile
+
+MIN_ROWS = 200
+"""Fewer rows cannot fill 60 bins, and the tolerance they allow would hide everything."""
+MAX_REJECTED_SHARE = 0.01
+
+N_STEPS = 4
+"""How often ``advance`` is called by :func:`build_profile`."""
+
+
+def _silent(n: float = 1, note: str = "") -> None:
+    """Report nothing."""
+
+
+def build_profile(
+    table: pa.Table,
+    config: ModelConfig,
+    *,
+    model_version: str = "",
+    active_from_us: int = 0,
+    created_from: str = "",
+    advance: Callable[..., None] = _silent,
+) -> Profile:
+    """Learn what normal looks like.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The reference, in the order in which it was collected: clustered rows stand
+        together. Columns are named as in :func:`monitor.transport.canonical.canonical`.
+    config : ModelConfig
+        Features, segments, window length.
+    model_version : str
+        The version it describes; empty for every version without its own.
+    active_from_us : int
+        Event time from which it holds.
+    created_from : str
+        Where the reference came from, for people.
+    advance : callable
+        ``advance(n, note=...)``, called after each of ``N_STEPS`` steps.
+
+    Returns
+    -------
+    Profile
+        Under the hash of its content.
+
+    Raises
+    ------
+    BaselineError
+        If a column is missing or empty, if there are fewer than 200 rows, or if
+        more than 1 % of the rows cannot be read.
+
+    Notes
+    -----
+    phi is estimated from adjacent blocks in the order given: of 500 rows, or of a
+    quarter of a window where the reference has times and windows are smaller. The
+    learned term of eps needs a time column and 168 windows of 1,000 rows; until then it is 0
+    and ``eps_source`` says ``default``.
+    """
+    if table.num_rows < MIN_ROWS:
+        raise BaselineError(
+            f"the reference has {table.num_rows:,} rows, at least {MIN_ROWS} are needed",
+            fix="thousands are better: below 10,000 the tolerance widens",
+        )
+    batch, has_time = reference_batch(table, config)
+    advance(1, note="bins")
+    draft = _draft(batch, config, model_version, active_from_us, created_from)
+    layout = Layout(config.schema_, draft)
+    reference = summarize(batch, layout)[0]
+    advance(1, note="design effect")
+    neutral = np.ones((len(reference.segments), layout.n_variables))
+    profile = replace(draft, reference=reference, phi=neutral, eps_learned=0 * neutral)
+    order, windows = _windows(batch, has_time, config)
+    n_blocks = affordable(neutral.size, MAX_BLOCKS, MIN_BLOCKS)
+    cuts = row_blocks(len(batch), block_rows(windows), n_blocks)
+    blocks = count_ranges(batch, layout, reference.segments, cuts)
+    profile = replace(profile, phi=design_effects(profile, blocks))
+    advance(1, note="tolerance")
+    learned = learned_tolerances(profile, batch, layout, order, windows)
+    profile = replace(profile, n_reference_windows=len(windows))
+    if learned is not None and learned.any():
+        profile = replace(profile, eps_learned=learned, eps_source="learned")
+    advance(1, note="done")
+    return with_id(profile)
+
+
+def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, bool]:
+    """Decode a reference the way events are decoded, so that categories agree.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    config : ModelConfig
+
+    Returns
+    -------
+    batch : EventBatch
+    has_time : bool
+        Whether its times are real, and not numbers of rows.
+
+    Raises
+    ------
+    BaselineError
+        If columns are missing or too many rows are refused.
+    """
+    columns, has_time = event_columns(table, config)
+    pieces = columns.combine_chunks().to_batches()
+    if len(pieces) != 1:
+        what = f"the reference is too large: {len(pieces)} pieces of Arrow"
+        raise BaselineError(what, fix="give a sample of its rows, in their order")
+    batch, rejects = batch_from_arrow(pieces[0], config.schema_, 0)
+    if len(rejects) > MAX_REJECTED_SHARE * table.num_rows:
+        first = rejects[0]
+        raise BaselineError(
+            f"{len(rejects):,} of {table.num_rows:,} rows cannot be read: row {first.row}: "
+            f"{first.reason}: {first.detail}",
+            fix="mend the file, or the feature's kind in the config",
+        )
+    return batch, has_time
+
+
+def _draft(
+    batch: EventBatch,
+    config: ModelConfig,
+    model_version: str,
+    active_from_us: int,
+    created_from: str,
+) -> Profile:
+    """Choose variables and segments; nothing is counted yet."""
+    variables = _variables(batch)
+    segments = segment_names(batch)
+    shape = (len(segments), len(variables))
+    return Profile(
+        profile_id="",
+        tenant=config.tenant,
+        model=config.model,
+        model_version=model_version,
+        variables=variables,
+        reference=SeriesStats.empty(segments, len(variables)),
+        phi=np.ones(shape),
+        eps_learned=np.zeros(shape),
+        n_reference_windows=0,
+        eps_source="default",
+        positive=config.positive,
+        active_from_us=active_from_us,
+        created_from=created_from,
+    )
+
+
+def _variables(batch: EventBatch) -> tuple[VariableProfile, ...]:
+    """Bin every variable, naming all columns that cannot be."""
+    schema = batch.schema
+    pairs = zip(schema.numeric, batch.numeric, strict=True)
+    numeric = [(numeric_variable, name, column) for name, column in pairs]
+    texts = zip(schema.categorical, batch.categorical, strict=True)
+    categorical = [(categorical_variable, name, column) for name, column in texts]
+    found: list[VariableProfile] = []
+    problems: list[BaselineError] = []
+    for choose, name, column in [*numeric, *categorical]:
+        try:
+            found.append(choose(name, [column]))  # type: ignore[operator]
+        except BaselineError as error:
+            problems.append(error)
+    if problems:
+        raise _joined(problems)
+    return (*found, score_variable([batch.score]))
+
+
+def _joined(problems: list[BaselineError]) -> BaselineError:
+    """Tell of every variable at once."""
+    if len(problems) == 1:
+        return problems[0]
+    what = "; ".join(f"{p.where} {p.what}" for p in problems)
+    return BaselineError(what, fix=problems[0].fix)
+
+
+def _windows(
+    batch: EventBatch, has_time: bool, config: ModelConfig
+) -> tuple[Int64Array, list[Range]]:
+    """Cut the reference into windows; without times there are none."""
+    if not has_time:
+        return np.arange(len(batch)), []
+    return time_windows(batch.time_us, config.window.length)

@@ -1,0 +1,44 @@
+"""Does a profile still fit the config it was built for?"""
+
+from __future__ import annotations
+
+from schemas.config import ModelConfig
+from schemas.panes import ALL
+from schemas.profiles import Profile
+
+
+def misfits(config: ModelConfig, profile: Profile) -> list[str]:
+    """Say in what a profile and a config differ.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        As it is now.
+    profile : Profile
+        As it was built.
+
+    Returns
+    -------
+    list of str
+        Empty where they fit. A feature's importance or range may change freely.
+    """
+    built = {v.name: str(v.kind) for v in profile.variables if v.name != "score"}
+    wanted = {name: str(feature.kind) for name, feature in config.features.items()}
+    added = [name for name in wanted if name not in built]
+    removed = [name for name in built if name not in wanted]
+    found = [f"built without {', '.join(added)}"] if added else []
+    found += [f"built with {', '.join(removed)}, now gone"] if removed else []
+    found += [
+        f"{name} was {built[name]}, is {kind} now"
+        for name, kind in wanted.items()
+        if built.get(name, kind) != kind
+    ]
+    order = tuple(v.name for v in profile.variables)
+    if not found and order != config.schema_.variables:
+        found.append("the features stand in another order now")
+    names = {s.split("=", 1)[0] for s in profile.reference.segments if s != ALL}
+    unknown = [name for name in config.segments if name not in names]
+    found += [f"built without segments {', '.join(unknown)}"] if unknown else []
+    if config.positive != profile.positive:
+        found.append(f'positive was "{profile.positive}", is "{config.positive}" now')
+    return found

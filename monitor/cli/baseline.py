@@ -1,0 +1,217 @@
+"""``driftline baseline``: build what normal looks like, and show it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from schemas.config import ModelConfig
+    from schemas.profiles import Profile
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Build or show a baseline: what normal looks like for one model.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+
+
+@app.command()
+def build(
+    model: Annotated[Path, typer.Argument(help="The model's file, models/<model>.yaml.")],
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option("--reference", "-r", help="Parquet, CSV or Arrow file; may be repeated."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Instead of files: the store whose traffic to learn from."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="With --store: first time, ISO, UTC.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="With --store: end, ISO, UTC, excluded.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to put the baseline into.")
+    ] = Path("baselines"),
+    model_version: Annotated[
+        str, typer.Option("--model-version", help="Only for this version; else for all.")
+    ] = "",
+    active_from: Annotated[
+        str | None,
+        typer.Option("--active-from", help="Event time from which it holds, ISO, UTC."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a baseline from training data, or from the traffic of a time range.
+
+    The rows stand in the order in which they were collected: what belongs
+    together (a household, a session) is next to each other.
+
+    \b
+    Examples:
+      driftline baseline build models/employment.yaml --reference train.parquet
+      driftline baseline build models/m.yaml -r jan.csv -r feb.csv --out baselines
+      driftline baseline build models/m.yaml --store driftline-store \\
+          --since 2026-01-01 --until 2026-02-01
+    """
+    from monitor.baseline.build import N_STEPS, build_profile
+    from monitor.baseline.folder import add_profile
+    from monitor.cli.progress import progress
+    from monitor.config_files import load_model
+
+    config = load_model(model)
+    with progress("baseline", N_STEPS + 1, is_quiet=as_json) as advance:
+        table, source = _reference(config, reference, store, since, until, model_version)
+        advance(1, note="read")
+        profile = build_profile(
+            table,
+            config,
+            model_version=model_version,
+            active_from_us=_time_us(active_from, "--active-from") if active_from else 0,
+            created_from=source,
+            advance=advance,
+        )
+    file, replaced = add_profile(profile, out)
+    _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced])
+
+
+@app.command()
+def show(
+    path: Annotated[
+        Path, typer.Argument(help="A .profile file, or the folder that holds them.")
+    ] = Path("baselines"),
+    as_json: Json = False,
+) -> None:
+    """Show what a baseline holds; for a folder, which baselines there are.
+
+    \b
+    Examples:
+      driftline baseline show
+      driftline baseline show baselines/employment-0f3a....profile
+      driftline baseline show baselines --json
+    """
+    from monitor.baseline.profile_file import load_profile, profile_files
+    from schemas.errors import BaselineError
+
+    if path.is_file():
+        _print_profile(load_profile(path), as_json, file=str(path))
+        return
+    profiles = [(file, load_profile(file)) for file in profile_files(path)]
+    if not profiles and not as_json:
+        raise BaselineError(
+            "no baselines here", where=str(path), fix="build one: driftline baseline build --help"
+        )
+    if as_json:
+        print_json({"profiles": [_facts(p) | {"file": str(f)} for f, p in profiles]})
+        return
+    columns = ("model", "version", "id", "rows", "segments", "active from", "built from")
+    print_table(columns, [_row(p) for _, p in profiles])
+
+
+def _reference(
+    config: ModelConfig,
+    files: list[Path] | None,
+    store: str | None,
+    since: str | None,
+    until: str | None,
+    model_version: str,
+) -> tuple[pa.Table, str]:
+    """Read the reference from files or from the store, and say where it came from."""
+    if bool(files) == bool(store):
+        raise typer.BadParameter("give either --reference FILE or --store with --since and --until")
+    if files:
+        from monitor.baseline.source import read_reference
+
+        return read_reference(files), ", ".join(path.name for path in files)
+    from monitor.baseline.traffic import read_traffic
+
+    if not since or not until:
+        raise typer.BadParameter("--store needs --since and --until")
+    bounds = (_time_us(since, "--since"), _time_us(until, "--until"))
+    return read_traffic(str(store), config, *bounds, model_version), f"traffic {since} to {until}"
+
+
+def _time_us(text: str, option: str) -> int:
+    """Read an ISO time; without a zone it is UTC."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f'{option} "{text}" is not a time; write 2026-01-31 or 2026-01-31T12:00:00'
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp()) * 1_000_000
+
+
+def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:
+    """Print what was decided, variable by variable and segment by segment."""
+    from monitor.baseline.description import describe_segments, describe_variables
+
+    variables = describe_variables(profile)
+    if as_json:
+        print_json(_facts(profile) | more | {"variables": [asdict(v) for v in variables]})
+        return
+    rows = [
+        (v.name, v.kind, v.n_bins, f"{100 * v.missing_share:.2g} %", f"{v.phi:.2f}", v.note)
+        for v in variables
+    ]
+    print_table(("feature", "kind", "bins", "missing", "phi", "note"), rows)
+    segments = describe_segments(profile)
+    if segments:
+        print_table(("segment", "rows", "note"), segments)
+    facts = _facts(profile)
+    eps = (
+        f"learned from {profile.n_reference_windows} windows"
+        if profile.eps_source == "learned"
+        else f"the default (168 windows of 1,000 rows would teach it; here are "
+        f"{profile.n_reference_windows} windows)"
+    )
+    typer.echo(f"baseline {facts['profile_id']} of {facts['model']}: {facts['n_rows']:,} rows")
+    typer.echo(f"tolerance: {eps}")
+    if more.get("replaced"):
+        typer.echo(f"replaced: {', '.join(more['replaced'])}")
+    typer.echo(f"file: {more['file']}")
+
+
+def _facts(profile: Profile) -> dict[str, Any]:
+    """Collect what one line can say of a profile."""
+    return {
+        "profile_id": profile.profile_id,
+        "tenant": profile.tenant,
+        "model": profile.model,
+        "model_version": profile.model_version,
+        "n_rows": int(profile.reference.n_rows[0]),
+        "n_segments": len(profile.reference.segments),
+        "n_reference_windows": profile.n_reference_windows,
+        "eps_source": profile.eps_source,
+        "active_from_us": profile.active_from_us,
+        "created_from": profile.created_from,
+    }
+
+
+def _row(profile: Profile) -> tuple[Any, ...]:
+    """One line of the list of baselines."""
+    from datetime import UTC, datetime
+
+    facts = _facts(profile)
+    moment = datetime.fromtimestamp(profile.active_from_us / 1e6, UTC)
+    active = f"{moment:%Y-%m-%d %H:%M}" if profile.active_from_us else "always"
+    version = profile.model_version or "all"
+    n_rows, n_segments = facts["n_rows"], facts["n_segments"]
+    source = profile.created_from
+    return (profile.model, version, profile.profile_id, n_rows, n_segments, active, source)

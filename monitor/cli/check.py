@@ -1,0 +1,188 @@
+"""``driftline check``: is everything in place before anything starts?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.cli.output import FAILED, OK, print_json, print_table
+
+if TYPE_CHECKING:
+    from monitor.config_files import Installation
+    from schemas.config import ModelConfig
+    from schemas.profiles import Profile
+
+_EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "store": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    check: str
+    name: str
+    state: str
+    detail: str = ""
+    fix: str = ""
+
+
+def run(
+    file: Annotated[
+        Path, typer.Argument(help="The installation's file.", show_default=True)
+    ] = Path("driftline.yaml"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, for programs.")
+    ] = False,
+) -> None:
+    """Check config, baselines, receivers and store; change nothing.
+
+    \b
+    Exit code: 0 all is well, 2 config or a missing environment variable,
+    3 a baseline, 5 the store.
+
+    \b
+    Examples:
+      driftline check
+      driftline check deploy/examples/driftline.yaml
+      driftline check --json | jq '.checks[] | select(.state == "failed")'
+    """
+    checks = check_all(file)
+    failed = [c for c in checks if c.state == FAILED]
+    if as_json:
+        print_json({"ok": not failed, "checks": [asdict(c) for c in checks]})
+    else:
+        _print_checks(checks, failed)
+    if failed:
+        raise typer.Exit(min(_EXIT_CODES[c.check] for c in failed))
+
+
+def _print_checks(checks: list[Check], failed: list[Check]) -> None:
+    """Print a table, then what to do; a broken config is only its problems."""
+    if all(c.check == "config" for c in checks):
+        for c in checks:
+            typer.echo(c.detail + (f" ({c.fix})" if c.fix else ""))
+        noun = "problem" if len(failed) == 1 else "problems"
+        typer.echo(f"{len(failed)} {noun}; nothing else was checked")
+        return
+    rows = [(c.check, c.name, c.state, c.detail) for c in checks]
+    print_table(("check", "name", "state", "detail"), rows)
+    for c in failed:
+        if c.fix:
+            typer.echo(f"{c.check} {c.name}: {c.detail}\n  -> {c.fix}")
+    n_ok = len(checks) - len(failed)
+    typer.echo(f"{n_ok} ok, {len(failed)} failed" if failed else f"all {n_ok} checks passed")
+
+
+def check_all(file: Path) -> list[Check]:
+    """Look at everything an installation needs.
+
+    Parameters
+    ----------
+    file : Path
+        ``driftline.yaml``.
+
+    Returns
+    -------
+    list of Check
+        A broken config is all there is in the list: nothing else can be judged then.
+    """
+    from monitor.config_files import load_installation
+    from schemas.errors import ConfigError
+
+    try:
+        installation = load_installation(file)
+    except ConfigError as error:
+        return [Check("config", str(file), FAILED, problem) for problem in error.problems]
+    n_models = len(installation.models)
+    if not n_models:
+        fix = "list your model files under models, e.g. models/*.yaml"
+        return [Check("config", str(file), FAILED, f"{file}: it names no models", fix)]
+    config = Check("config", str(file), OK, f"{n_models} model{'s' * (n_models > 1)}")
+    return [
+        config,
+        *_baselines(installation),
+        *_receivers(installation),
+        *_retraining(installation),
+        _store(installation.store),
+    ]
+
+
+def _baselines(installation: Installation) -> list[Check]:
+    """Every model needs a profile that can be read and fits it."""
+    from monitor.baseline.profile_file import load_profile, profile_files
+    from schemas.errors import BaselineError
+
+    checks, profiles = [], []
+    for path in profile_files(installation.baselines):
+        try:
+            profiles.append(load_profile(path))
+        except BaselineError as error:
+            checks.append(Check("baseline", path.name, FAILED, error.what, error.fix))
+    for model, file in zip(installation.models, installation.model_files, strict=True):
+        own = [p for p in profiles if (p.tenant, p.model) == (model.tenant, model.model)]
+        folder = _short(str(installation.baselines))
+        build = f"driftline baseline build {file} --reference FILE --out {folder}"
+        if not own:
+            checks.append(Check("baseline", model.model, FAILED, "none built", build))
+        checks += [_fit(model, profile, build) for profile in own]
+    return checks
+
+
+def _fit(model: ModelConfig, profile: Profile, build: str) -> Check:
+    """Compare one profile with the config as it is now."""
+    from monitor.baseline.fit import misfits
+
+    found = misfits(model, profile)
+    if found:
+        return Check("baseline", model.model, FAILED, "; ".join(found), build)
+    n_rows = int(profile.reference.n_rows[0])
+    detail = f"{profile.profile_id}: {len(profile.variables)} variables, {n_rows:,} rows"
+    return Check("baseline", model.model, OK, detail)
+
+
+def _receivers(installation: Installation) -> list[Check]:
+    """Environment variables that receivers read; only their names are ever shown."""
+    return [
+        _variables("receiver", name, [receiver.url_env, receiver.secret_env, receiver.token_env])
+        for name, receiver in installation.monitor.receivers.items()
+    ]
+
+
+def _retraining(installation: Installation) -> list[Check]:
+    """Environment variables that retraining webhooks read."""
+    return [
+        _variables("retraining", m.model, [m.retraining.url_env, m.retraining.secret_env])
+        for m in installation.models
+        if m.retraining is not None
+    ]
+
+
+def _variables(check: str, name: str, variables: list[str | None]) -> Check:
+    """Tell which of the variables are not set."""
+    needed = [v for v in variables if v]
+    unset = [v for v in needed if not os.environ.get(v)]
+    if unset:
+        fix = f"export {unset[0]}=..."
+        return Check(check, name, FAILED, f"environment variable not set: {', '.join(unset)}", fix)
+    return Check(check, name, OK, f"{', '.join(needed)} set" if needed else "needs nothing")
+
+
+def _store(target: str) -> Check:
+    """Open the store and write to it, leaving nothing behind."""
+    from monitor.storage.probe import probe
+    from schemas.errors import StorageError
+
+    name = target if "://" in target else _short(target)
+    try:
+        return Check("store", name, OK, probe(target))
+    except StorageError as error:
+        return Check("store", name, FAILED, error.what, error.fix)
+
+
+def _short(path: str) -> str:
+    """Write a path the shorter way, from here or from the root."""
+    return min(os.path.relpath(path), path, key=len)

@@ -1,0 +1,69 @@
+"""A command group that imports a command only when it is run.
+
+``driftline --help`` must answer in under half a second, and one command's
+libraries (Numba, ClickHouse, Arrow) cost more than that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and what ``--help`` says of it."""
+
+    target: str
+    """``module:name``, a function with typer parameters or a ``typer.Typer``."""
+    summary: str
+
+
+def load_command(name: str, entry: Entry) -> Any:
+    """Import a command's module and build the command.
+
+    Parameters
+    ----------
+    name : str
+        What the user types.
+    entry : Entry
+        Where to find it.
+
+    Returns
+    -------
+    Command or group of the command-line library.
+    """
+    module, _, attribute = entry.target.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name=name)(found)
+        found = app
+    command = get_command(found)
+    command.name = name
+    return command
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands from a table; loads the one that is run."""
+
+    entries: dict[str, Entry]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in self.entries.items():
+            # Enough for the listing; replaced by the real command when it is run.
+            self.commands[name] = TyperCommand(name, help=entry.summary, callback=None)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Keep the order of the table: the order in which a newcomer needs them."""
+        return list(self.entries)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that was asked for, then resolve as usual."""
+        if args and args[0] in self.entries:
+            self.commands[args[0]] = load_command(args[0], self.entries[args[0]])
+        return super().resolve_command(ctx, args)

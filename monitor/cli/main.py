@@ -1,0 +1,127 @@
+"""The ``driftline`` command: which commands there are, and how failures end.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 baseline,
+4 reading or writing files, 5 store, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from detectors.version import VERSION
+from monitor.cli.lazy import Entry, LazyGroup
+
+HELP = """Watch machine-learning models in production: drift, data quality, GPUs.
+
+\b
+Examples:
+  driftline demo                               see it work, on packaged data
+  driftline check driftline.yaml               is everything in place?
+  driftline baseline build models/m.yaml --reference train.parquet
+  driftline replay events.jsonl                what would have been alerted?
+  driftline sql "SELECT count() FROM alerts"   ask the store
+
+\b
+`driftline COMMAND --help` shows examples of each command.
+"""
+
+COMMANDS = {
+    "demo": Entry("monitor.cli.demo:run", "Watch three planted faults being found."),
+    "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers and store."),
+    "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
+    "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
+    "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
+}
+
+
+class Commands(LazyGroup):
+    """The commands of ``driftline``."""
+
+    entries = COMMANDS
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(is_asked: bool) -> None:
+    """Print the version and leave."""
+    if is_asked:
+        typer.echo(f"driftline {VERSION}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Hold the options that stand before a command."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; always ends the process with an exit code.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        Arguments after ``driftline``; ``sys.argv`` by default.
+
+    Raises
+    ------
+    SystemExit
+        With 0 or the code of what failed. ``DRIFTLINE_TRACEBACK=1`` lets the
+        error through instead, with its traceback.
+    """
+    try:
+        get_command(app).main(args=args, prog_name="driftline")
+    except Exception as error:
+        if os.environ.get("DRIFTLINE_TRACEBACK") == "1":
+            raise
+        code, lines = _failure(error)
+        for line in lines:
+            print(line, file=sys.stderr)
+        sys.exit(code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _failure(error: Exception) -> tuple[int, list[str]]:
+    """Choose the exit code and the words for what went wrong."""
+    from schemas.errors import ConfigError, DriftlineError
+
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        return error.exit_code, [*error.problems, f"{len(error.problems)} problems"]
+    if isinstance(error, DriftlineError):
+        return error.exit_code, [f"error: {error}"]
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f" under {error.filename}" if error.filename else ""
+        return 1, [f"error: no space left on the disk{place} (free some, then run this again)"]
+    if isinstance(error, OSError) and error.filename:
+        return 4, [f"error: {error.filename}: {error.strerror}"]
+    if isinstance(error, ModuleNotFoundError):
+        return 1, [f"error: the module {error.name} is not installed (see the README's extras)"]
+    return 1, [
+        f"error: {type(error).__name__}: {error}",
+        "This is a fault of Driftline. Set DRIFTLINE_TRACEBACK=1 and run it again for the details.",
+    ]
+
+
+if __name__ == "__main__":
+    main()

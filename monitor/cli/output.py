@@ -1,0 +1,86 @@
+"""What commands print: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+OK = "ok"
+FAILED = "failed"
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on one line; NaN and infinity become null."""
+    print(json.dumps(_finite(value), ensure_ascii=False, default=str), flush=True)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str = "",
+    file: IO[str] | None = None,
+) -> None:
+    """Print rows as a table: lines on a terminal, the same text without colour elsewhere.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings.
+    rows : sequence of sequences
+        Cells; None prints as nothing, numbers are aligned to the right.
+    title : str, optional
+        Printed above.
+    file : text stream, optional
+        Standard output by default.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    stream = file or sys.stdout
+    # Off a terminal a table as wide as its content can be searched and cut.
+    width = None if stream.isatty() else _width(columns, rows)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        values = [row[i] for row in rows]
+        is_number = bool(values) and all(isinstance(v, int | float) or v is None for v in values)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console(file=stream, width=width, highlight=False).print(table)
+
+
+def _cell(value: Any) -> Any:
+    """Write one cell; text is never taken as markup."""
+    from rich.text import Text
+
+    style = {OK: "green", FAILED: "bold red"}.get(value, "") if isinstance(value, str) else ""
+    if isinstance(value, float):
+        value = f"{value:.4g}"
+    return Text("" if value is None else str(value), style=style)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    """Measure how wide the table is when nothing is folded."""
+    from rich.cells import cell_len
+
+    widths = [
+        max([cell_len(name), *(cell_len(str(_cell(row[i]))) for row in rows)])
+        for i, name in enumerate(columns)
+    ]
+    return sum(widths) + 4 * len(widths) + 4
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot hold."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

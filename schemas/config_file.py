@@ -1,0 +1,117 @@
+"""Config files from text: everything wrong is named by file, line and field, at once."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.config_words import words_for
+from schemas.errors import ConfigError
+from schemas.yaml_text import Document, Path, read_yaml
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def parse_model(text: str, name: str) -> ModelConfig:
+    """Turn the text of ``models/<model>.yaml`` into a checked config.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    name : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    ModelConfig
+
+    Raises
+    ------
+    ConfigError
+        With every problem as ``file:line: field: problem (fix)``.
+
+    Examples
+    --------
+    >>> parse_model("model: m\\nfeatures: {age: {kind: numeric}}", "m.yaml").schema_.numeric
+    ('age',)
+    >>> parse_model("model: m\\nfeatures: {age: {kind: numerical}}", "m.yaml")
+    Traceback (most recent call last):
+    schemas.errors.ConfigError: m.yaml:2: features.age.kind: "numerical" is not allowed \
+(did you mean numeric? One of numeric, categorical)
+    """
+    return _parse(text, name, ModelConfig)
+
+
+def parse_monitor(text: str, name: str) -> MonitorConfig:
+    """Turn the text of ``driftline.yaml`` into a checked config.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    name : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    MonitorConfig
+
+    Raises
+    ------
+    ConfigError
+        With every problem as ``file:line: field: problem (fix)``.
+
+    Examples
+    --------
+    >>> parse_monitor("store: here", "driftline.yaml").store
+    'here'
+    """
+    return _parse(text, name, MonitorConfig)
+
+
+def field_name(path: Path) -> str:
+    """Write a path the way people do.
+
+    Examples
+    --------
+    >>> field_name(("routes", 0, "receivers"))
+    'routes[0].receivers'
+    """
+    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
+    return "".join(parts).lstrip(".")
+
+
+def problem_line(name: str, line: int, path: Path, what: str, fix: str = "") -> str:
+    """Join the parts of one message."""
+    where = f"{name}:{line}: " + (f"{field_name(path)}: " if path else "")
+    return f"{where}{what}" + (f" ({fix})" if fix else "")
+
+
+def _parse(text: str, name: str, config: type[C]) -> C:
+    """Validate, and raise all problems in the order of their lines."""
+    document = read_yaml(text, name)
+    found = list(document.spots)
+    try:
+        checked = config.model_validate(document.value)
+    except ValidationError as error:
+        found += _spots(error, document, config)
+    if not found:
+        return checked
+    problems = tuple(
+        problem_line(name, line, path, what, fix)
+        for path, line, what, fix in sorted(found, key=lambda spot: spot[1])
+    )
+    raise ConfigError("\n".join(problems), problems=problems)
+
+
+def _spots(
+    error: ValidationError, document: Document, config: type[BaseModel]
+) -> list[tuple[Path, int, str, str]]:
+    """Place each problem at its line."""
+    problems = [
+        p for entry in error.errors(include_url=False) for p in words_for(dict(entry), config)
+    ]
+    return [(p.loc, document.line(p.loc), p.what, p.fix) for p in problems]

@@ -1,0 +1,94 @@
+"""Values of a config as they are written: durations, names of secrets, problems."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+_UNITS_US = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
+MAX_DURATION_US = 3650 * _UNITS_US["d"]
+"""Keeps every sum of times within int64."""
+_DURATION = re.compile(r"(\d+)\s*(us|ms|s|m|h|d)")
+
+
+def parse_duration_us(value: object) -> int:
+    """Turn ``"90s"``, ``"1h"`` or ``"1h 30m"`` into microseconds.
+
+    Examples
+    --------
+    >>> parse_duration_us("1h 30m")
+    5400000000
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = str(value).strip()
+    if not text or _DURATION.sub("", text).strip():
+        raise ValueError(f'"{text}" is not a duration; write 10s, 5m, 1h, 1h 30m')
+    duration_us = sum(int(n) * _UNITS_US[unit] for n, unit in _DURATION.findall(text))
+    if duration_us > MAX_DURATION_US:
+        raise ValueError(f'"{text}" is too long; the longest duration is 3650d')
+    return duration_us
+
+
+def format_duration(duration_us: int) -> str:
+    """Write microseconds the way :func:`parse_duration_us` reads them.
+
+    Examples
+    --------
+    >>> format_duration(5_400_000_000)
+    '1h 30m'
+    """
+    parts = []
+    for unit, size in sorted(_UNITS_US.items(), key=lambda item: -item[1]):
+        count, duration_us = divmod(duration_us, size)
+        parts += [f"{count}{unit}"] if count else []
+    return " ".join(parts) or "0s"
+
+
+_AS_WRITTEN = WithJsonSchema(
+    {"type": "string", "pattern": r"^(\s*\d+\s*(us|ms|s|m|h|d))+\s*$", "format": "duration-text"}
+)
+Duration = Annotated[int, BeforeValidator(parse_duration_us), _AS_WRITTEN]
+"""Microseconds; written as ``10s``, ``1h`` in YAML."""
+PositiveDuration = Annotated[int, BeforeValidator(parse_duration_us), Field(gt=0), _AS_WRITTEN]
+
+
+class Problem(NamedTuple):
+    """One thing no single field can know."""
+
+    loc: tuple[str | int, ...]
+    """Path of the field that has to change."""
+    what: str
+    fix: str = ""
+
+
+class Misfit(ValueError):
+    """Fields that are right one by one and wrong together; carries every :class:`Problem`."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(
+            "; ".join(f"{'.'.join(map(str, p.loc))}: {p.what} ({p.fix})" for p in problems)
+        )
+
+
+def _environment_name(value: str) -> str:
+    """Refuse what looks like the secret itself; the message must not repeat it."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("must be the NAME of an environment variable, never the secret itself")
+    return value
+
+
+EnvironmentName = Annotated[
+    str, AfterValidator(_environment_name), Field(json_schema_extra={"format": "env-name"})
+]
+"""Name of an environment variable that holds a secret or an address."""

@@ -1,0 +1,98 @@
+"""JSON Schemas generated from the types: ``python -m schemas.json_schema`` writes them.
+
+Producers check their events against ``*_event.schema.json``; editors complete
+and check the YAML against ``model.schema.json`` and ``driftline.schema.json``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.config_values import format_duration
+from schemas.events import GpuEvent, LabelEvent, PredictionEvent
+
+FOLDER = Path(__file__).parent / "json"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_EVENTS: dict[str, type[msgspec.Struct]] = {
+    "prediction_event": PredictionEvent,
+    "label_event": LabelEvent,
+    "gpu_event": GpuEvent,
+}
+_CONFIGS: dict[str, type[BaseModel]] = {"model": ModelConfig, "driftline": MonitorConfig}
+
+
+def generate() -> dict[str, dict[str, Any]]:
+    """Derive every schema from its type.
+
+    Returns
+    -------
+    dict of str to dict
+        File name without ``.schema.json`` -> schema.
+
+    Examples
+    --------
+    >>> sorted(generate())
+    ['driftline', 'gpu_event', 'label_event', 'model', 'prediction_event']
+    """
+    events = {name: _event_schema(name, event) for name, event in _EVENTS.items()}
+    return events | {name: _config_schema(name, config) for name, config in _CONFIGS.items()}
+
+
+def render(schema: dict[str, Any]) -> str:
+    """Write one schema as the text that is committed."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def write(folder: Path = FOLDER) -> list[Path]:
+    """Write every schema; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, schema in generate().items():
+        file = folder / f"{name}.schema.json"
+        file.write_text(render(schema), encoding="utf-8")
+        files.append(file)
+    return files
+
+
+def _event_schema(name: str, event: type[msgspec.Struct]) -> dict[str, Any]:
+    """Flatten the one reference, so that a reader finds the fields at the top."""
+    schema = msgspec.json.schema(event)
+    body = schema["$defs"].pop(event.__name__)
+    body["description"] = inspect.cleandoc(event.__doc__ or "")
+    rest = {"$defs": schema["$defs"]} if schema["$defs"] else {}
+    return {"$schema": DIALECT, "$id": f"{name}.schema.json", **body, **rest}
+
+
+def _config_schema(name: str, config: type[BaseModel]) -> dict[str, Any]:
+    """Show durations as they are written, and only defaults that are one value."""
+    schema = config.model_json_schema()
+    _write_defaults(schema)
+    return {"$schema": DIALECT, "$id": f"{name}.schema.json", **schema}
+
+
+def _write_defaults(node: Any) -> None:
+    """Turn microseconds into ``10s`` and drop defaults that are whole groups."""
+    if isinstance(node, list):
+        for item in node:
+            _write_defaults(item)
+    if not isinstance(node, dict):
+        return
+    if node.get("format") == "duration-text" and isinstance(node.get("default"), int):
+        node["default"] = format_duration(node["default"])
+    if isinstance(node.get("default"), dict | list):
+        del node["default"]
+    for child in node.values():
+        _write_defaults(child)
+
+
+if __name__ == "__main__":
+    for written in write():
+        print(written)

@@ -1,0 +1,124 @@
+"""The kernel cache: it may be missing, damaged or read-only; it costs time, never a crash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detectors.kernels import jit
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import ctypes, os, sys
+if os.geteuid() == 0 and "obey" in sys.argv:
+    # root may write anywhere; without CAP_DAC_OVERRIDE it obeys permissions too
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0
+import numpy as np
+from detectors.kernels import jit
+from tests.support import kernels
+assert kernels.total(np.arange(4.0)) == 12.0
+print(jit.compiled_count())
+"""
+
+
+def compiled(cache: Path, *arguments: str) -> int:
+    """Run two kernels in a new process; return how many it compiled."""
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_DISABLE_JIT"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT, *arguments],
+        cwd=ROOT,
+        env=environment | {"DRIFTLINE_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return int(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Path:
+    """A cache that holds both kernels."""
+    folder = tmp_path_factory.mktemp("kernels") / "cache"
+    assert compiled(folder) == 2
+    assert compiled(folder) == 0
+    return folder
+
+
+def _flip(content: bytes) -> bytes:
+    """Change one byte in the middle: inside the machine code, that is."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "damages"),
+    [
+        ("nbc", (_flip, lambda content: content[: len(content) // 2])),
+        ("nbc", (lambda content: b"", lambda content: b"\x00garbage\xff" * 100)),
+        ("nbi", (lambda content: b"", lambda content: b"\x80\x05garbage" * 9)),
+    ],
+)
+def test_a_damaged_cache_is_compiled_anew_and_mended(filled, tmp_path, suffix, damages):
+    cache = tmp_path / "cache"
+    shutil.copytree(filled, cache)
+    files = sorted(cache.rglob(f"*.{suffix}"))
+    assert len(files) == len(damages)
+    for file, damage in zip(files, damages, strict=True):
+        file.write_bytes(damage(file.read_bytes()))
+    assert compiled(cache) == 2
+    assert compiled(cache) == 0
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_made_costs_a_compilation(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    compiled(blocker / "cache")
+    assert blocker.read_text() == ""
+
+
+@pytest.mark.slow
+def test_a_read_only_cache_is_read_and_never_written(filled, tmp_path):
+    cache = tmp_path / "cache"
+    shutil.copytree(filled, cache)
+    places = [cache, *cache.rglob("*")]
+    for path in places:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert compiled(cache, "obey") == 0
+        for file in cache.rglob("*.nbc"):
+            file.chmod(0o000)
+        assert compiled(cache, "obey") == 2
+        assert [p for p in cache.rglob("*") if p not in places] == []
+    finally:
+        for path in places:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    assert not list((ROOT / "tests" / "support").rglob("*.nbi"))
+
+
+def test_without_any_home_there_is_no_cache(monkeypatch, tmp_path):
+    def nobody(_uid: int) -> None:
+        raise KeyError("no such user")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "DRIFTLINE_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.chdir(tmp_path)
+    assert not jit._usable(jit.cache_folder())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_cache_folder_is_taken_from_here(monkeypatch, tmp_path):
+    monkeypatch.setenv("DRIFTLINE_CACHE_DIR", "here")
+    monkeypatch.chdir(tmp_path)
+    assert jit.cache_folder().is_relative_to(tmp_path / "here")
