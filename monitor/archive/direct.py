@@ -1,0 +1,76 @@
+"""Raw events into the store in one process, where they never pass through a log of ours.
+
+Rows wait until there are enough for one insert. The token spans the offsets of what
+was gathered, so the same file replayed twice is stored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from monitor.archive.writes import Archive, range_token
+from monitor.storage.batcher import Batcher
+from monitor.storage.event_columns import prediction_rows
+from monitor.storage.rows import gpu_rows, label_rows
+from schemas.batch import Chunk, EventBatch
+from schemas.events import GpuEvent, LabelEvent
+
+MAX_ROWS = 20_000
+"""Of one insert."""
+
+_Span = tuple[str, int, int, int]
+
+
+class DirectArchive:
+    """Gathers raw events by table and source partition, and inserts them in large blocks.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where rows go.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._waiting: dict[tuple[str, str, int], Batcher[tuple[_Span, pa.Table]]] = {}
+
+    def predictions(self, batch: EventBatch, chunk: Chunk) -> None:
+        """Take the accepted events of one model out of one chunk."""
+        if len(batch):
+            whose = f"{batch.schema.tenant}/{batch.schema.model}"
+            self._add("predictions", whose, chunk, prediction_rows(batch, chunk))
+
+    def labels(self, labels: Sequence[LabelEvent], chunk: Chunk) -> None:
+        """Take the labels of one chunk."""
+        if labels:
+            self._add("labels", "", chunk, label_rows(labels))
+
+    def gpu(self, events: Sequence[GpuEvent], chunk: Chunk) -> None:
+        """Take the GPU samples of one chunk."""
+        if events:
+            self._add("gpu", "", chunk, gpu_rows(events))
+
+    def _add(self, table: str, whose: str, chunk: Chunk, rows: pa.Table) -> None:
+        """Gather rows, and insert when there are enough."""
+        key = (table, f"{chunk.source}|{whose}", chunk.partition)
+        batcher = self._waiting.setdefault(key, Batcher(MAX_ROWS, 0))
+        lo, hi = int(chunk.log_offset[0]), int(chunk.log_offset[-1]) + 1
+        span = (chunk.source, chunk.partition, lo, hi)
+        full = batcher.add((span, rows), rows.num_rows, now_us=0)
+        if full is not None:
+            self._insert(table, whose, full)
+
+    def flush(self) -> None:
+        """Insert whatever waits."""
+        for (table, source, _), batcher in self._waiting.items():
+            self._insert(table, source.rpartition("|")[2], batcher.flush())
+
+    def _insert(self, table: str, whose: str, waiting: list[tuple[_Span, pa.Table]]) -> None:
+        """Insert consecutive ranges as one block under one token."""
+        if waiting:
+            source, partition, lo, _ = waiting[0][0]
+            token = range_token(source, partition, lo, waiting[-1][0][3])
+            rows = pa.concat_tables([rows for _, rows in waiting]).unify_dictionaries()
+            self._archive.write(table, rows.combine_chunks(), f"{token}:{whose}")

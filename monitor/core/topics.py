@@ -1,0 +1,16 @@
+"""Names of the topics, once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREDICTIONS: Final = "driftline.predictions"
+LABELS: Final = "driftline.labels"
+GPU: Final = "driftline.gpu"
+PANES: Final = "driftline.panes"
+STATE: Final = "driftline.state"
+RESULTS: Final = "driftline.results"
+ALERTS: Final = "driftline.alerts"
+NOTIFICATIONS: Final = "driftline.notifications"
+DEAD_LETTERS: Final = "driftline.deadletter"
+LATE: Final = "driftline.late"

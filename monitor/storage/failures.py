@@ -1,0 +1,81 @@
+"""The engine's errors, as ours: short, and without a secret."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from schemas.errors import QueryError, StorageError, StoreFullError
+
+MAX_DETAIL_CHARACTERS = 300
+
+_PREFIX = re.compile(r"^(?:.*?Code: \d+\. DB::Exception: )+", re.DOTALL)
+_SUFFIX = re.compile(r"\s*\(version [^)]*\)")
+_CODE = re.compile(r"Code: (\d+)")
+_FULL_NAMES = ("NOT_ENOUGH_SPACE", "No space left on device", "errno: 28", "errno: 122")
+_FULL_CODES = {243}
+"""NOT_ENOUGH_SPACE; a write that hits the end comes as an errno inside another code."""
+_NETWORK = (
+    "HTTPConnectionPool",
+    "Connection refused",
+    "Max retries",
+    "timed out",
+    "Name or service",
+)
+
+
+def shorten(message: str) -> str:
+    """Return ClickHouse's own sentence: no code, no version, no more than 300 characters.
+
+    Examples
+    --------
+    >>> shorten("Code: 47. DB::Exception: Unknown x. (UNKNOWN_IDENTIFIER) (version 26.9.2.1)")
+    'Unknown x. (UNKNOWN_IDENTIFIER)'
+    """
+    text = " ".join(_SUFFIX.sub("", _PREFIX.sub("", message)).split())
+    if len(text) <= MAX_DETAIL_CHARACTERS:
+        return text
+    return text[: MAX_DETAIL_CHARACTERS - 4].rstrip() + " ..."
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether it failed because no space, or no quota, was left."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error)
+    codes = {int(code) for code in _CODE.findall(text)}
+    return bool(codes & _FULL_CODES) or any(name in text for name in _FULL_NAMES)
+
+
+def translate(error: BaseException, where: str) -> StorageError:
+    """Return the error of ours that says the same.
+
+    Parameters
+    ----------
+    error : BaseException
+        From clickhouse_connect, chDB or the file system.
+    where : str
+        The store: a folder, or host and port. Never a URL, which may hold a password.
+
+    Returns
+    -------
+    StorageError
+        ``StoreFullError``, ``QueryError`` or ``StorageError``.
+
+    Examples
+    --------
+    >>> translate(OSError(28, "No space left on device"), "store")
+    StoreFullError('no space left on the disk')
+    """
+    text = str(error)
+    if is_disk_full(error):
+        return StoreFullError(
+            "no space left on the disk", where=where, fix="free some space and run it again"
+        )
+    if any(sign in text for sign in _NETWORK):
+        return StorageError(
+            "the store does not answer", where=where, fix="is it running, and is the port right?"
+        )
+    if _CODE.search(text):
+        return QueryError(shorten(text), where=where)
+    return StorageError(shorten(text) or type(error).__name__, where=where)

@@ -1,0 +1,159 @@
+"""Numbered SQL files, applied once each, in order, and never changed afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+
+from schemas.errors import StorageError
+
+VERSIONS_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version    UInt32,
+    name       String,
+    checksum   String,
+    applied_at DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ${replacing}(applied_at)
+ORDER BY version
+"""
+
+_FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered SQL file, as written: before its template values are filled in."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, so that options (a TTL) do not count as changes."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What an installation chooses about its tables when they are made.
+
+    A TTL counts from ``ingest_time``: on event time a backfill older than the TTL
+    would vanish in silence at the first merge. None, the default and what the
+    embedded store uses, keeps everything.
+
+    Examples
+    --------
+    >>> TableOptions(predictions_days=30).values()["predictions_ttl"]
+    'TTL toDateTime(ingest_time) + INTERVAL 30 DAY'
+    """
+
+    predictions_days: int | None = None
+    panes_days: int | None = None
+    gpu_days: int | None = None
+    dead_letters_days: int | None = None
+    is_replicated: bool = False
+    deduplication_window: int = 10_000
+    """Tokens remembered per table. It must exceed the inserts of all partitions
+    during the longest outage; 10 was too few (doubled after twelve other inserts)."""
+
+    def values(self) -> dict[str, str]:
+        """Return the template values of the SQL files."""
+        return {
+            "replacing": "ReplicatedReplacingMergeTree"
+            if self.is_replicated
+            else "ReplacingMergeTree",
+            "window": str(self.deduplication_window),
+            "predictions_ttl": _ttl(self.predictions_days),
+            "panes_ttl": _ttl(self.panes_days),
+            "gpu_ttl": _ttl(self.gpu_days),
+            "dead_letters_ttl": _ttl(self.dead_letters_days),
+        }
+
+
+def _ttl(days: int | None) -> str:
+    """Spell a TTL clause; empty for none."""
+    return "" if days is None else f"TTL toDateTime(ingest_time) + INTERVAL {int(days)} DAY"
+
+
+def load_migrations() -> tuple[Migration, ...]:
+    """Read ``schemas/migrations/*.sql`` in order.
+
+    Raises
+    ------
+    StorageError
+        If the numbers are not 1, 2, 3, ...: a file is missing or named wrong.
+    """
+    folder = resources.files("schemas") / "migrations"
+    found = []
+    for entry in folder.iterdir():
+        if match := _FILE_NAME.fullmatch(entry.name):
+            found.append(Migration(int(match[1]), match[2], entry.read_text(encoding="utf-8")))
+    found.sort(key=lambda migration: migration.version)
+    numbers = [migration.version for migration in found]
+    if not numbers or numbers != list(range(1, len(numbers) + 1)):
+        raise StorageError(
+            f"migrations are numbered {numbers}", where="schemas/migrations", fix="reinstall"
+        )
+    return tuple(found)
+
+
+def statements(sql: str, values: Mapping[str, str]) -> list[str]:
+    """Fill in the template and cut it into statements, without comments.
+
+    Examples
+    --------
+    >>> statements("-- a; b\\nCREATE ${x};\\nDROP y;", {"x": "TABLE t"})
+    ['CREATE TABLE t', 'DROP y']
+    """
+    bare = re.sub(r"^\s*--.*$", "", sql, flags=re.MULTILINE)
+    filled = Template(bare).substitute(values)
+    return [text.strip() for text in filled.split(";") if text.strip()]
+
+
+def pending(known: Sequence[Migration], applied: Mapping[int, str], where: str) -> list[Migration]:
+    """Return what has yet to run; refuse a store that does not fit this code.
+
+    Parameters
+    ----------
+    known : sequence of Migration
+        What this version of Driftline holds, in order.
+    applied : mapping of int to str
+        Version and checksum of what ran on the store.
+    where : str
+        The store, for the message.
+
+    Raises
+    ------
+    StorageError
+        If the store is newer than the code, or a migration changed after it ran.
+
+    Examples
+    --------
+    >>> one = Migration(1, "a", "CREATE TABLE a")
+    >>> pending([one], {}, "store") == [one], pending([one], {1: one.checksum}, "store")
+    (True, [])
+    """
+    newest = max(applied, default=0)
+    if newest > len(known):
+        raise StorageError(
+            f"the store is at schema version {newest}, this Driftline knows {len(known)}",
+            where=where,
+            fix="upgrade Driftline, or name another store",
+        )
+    for migration in known:
+        ran = applied.get(migration.version)
+        if ran is not None and ran != migration.checksum:
+            raise StorageError(
+                f"migration {migration.version:04d}_{migration.name} changed after it ran "
+                f"(checksum {ran[:12]}, now {migration.checksum[:12]})",
+                where=where,
+                fix="reinstall the version that made this store, or name another store",
+            )
+    return [migration for migration in known if migration.version not in applied]

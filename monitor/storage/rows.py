@@ -1,0 +1,211 @@
+"""Nouns as Arrow tables with the store's column names: few and small ones, one by one.
+
+Events, of which there are millions, are turned in whole columns: see
+``monitor.storage.event_columns``. Every function here is pure; rows keep their order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from schemas.alerts import Alert, Delivery, Notification
+from schemas.events import GpuEvent, LabelEvent
+from schemas.refused import DeadLetter, LateEvent
+from schemas.results import DetectorResult
+
+_TEXT = pa.string()
+_INT = pa.int64()
+_FLOAT = pa.float64()
+_NUMBERS = pa.map_(_TEXT, _FLOAT)
+
+
+def _schema(text: str = "", ints: str = "", floats: str = "", **others: pa.DataType) -> pa.Schema:
+    """Spell a schema by type."""
+    fields = [(name, _TEXT) for name in text.split()]
+    fields += [(name, _INT) for name in ints.split()]
+    fields += [(name, _FLOAT) for name in floats.split()]
+    return pa.schema([*fields, *others.items()])
+
+
+RESULTS = _schema(
+    "tenant monitor model model_version profile_id feature segment metric effect_where severity "
+    "verdict reason closed_by",
+    "window_us start_us end_us n n_reference result_version",
+    "statistic p_value evidence effect_size threshold minimum_detectable_effect eps phi",
+    revised=pa.bool_(),
+)
+ALERTS = _schema(
+    "alert_id tenant monitor transition severity title model model_version feature segment "
+    "importance host gpu_uuid rule action effect_where rung profile_id",
+    "time_us opened_at_us sequence window_start_us window_end_us n_windows n n_reference",
+    "evidence threshold effect_size p_reference p_current minimum_detectable_effect",
+    reference_counts=pa.list_(_INT),
+    current_counts=pa.list_(_INT),
+    bin_labels=pa.list_(_TEXT),
+)
+DELIVERIES = _schema(
+    "notification_id receiver state detail dedup_key kind reason tenant incident_id cause "
+    "severity title",
+    "time_us attempts opened_at_us",
+    alert_ids=pa.list_(_TEXT),
+)
+DEAD_LETTERS = _schema(
+    "source reason detail sha256 tenant model",
+    "offset row record_time_us n_bytes",
+    partition=pa.int32(),
+    payload=pa.binary(),
+)
+LATE = _schema("source tenant model", "offset row time_us watermark_us", partition=pa.int32())
+LABELS = _schema("tenant model id label", "time_us", "label_value")
+GPU = _schema(
+    "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
+)
+
+
+def result_rows(results: Sequence[DetectorResult]) -> pa.Table:
+    """Return rows of table ``results``; a NaN becomes NULL, because it poisons averages.
+
+    Parameters
+    ----------
+    results : sequence of DetectorResult
+
+    Returns
+    -------
+    pyarrow.Table
+
+    Examples
+    --------
+    >>> result_rows([]).num_rows
+    0
+    """
+    return _struct_rows(results, RESULTS)
+
+
+def alert_rows(alerts: Sequence[Alert]) -> pa.Table:
+    """Return rows of table ``alerts``.
+
+    Examples
+    --------
+    >>> alert_rows([]).column_names[:2]
+    ['alert_id', 'tenant']
+    """
+    return _struct_rows(alerts, ALERTS)
+
+
+def dead_letter_rows(letters: Sequence[DeadLetter]) -> pa.Table:
+    """Return rows of table ``dead_letters``; the payload stays bytes.
+
+    Examples
+    --------
+    >>> dead_letter_rows([]).num_rows
+    0
+    """
+    return _struct_rows(letters, DEAD_LETTERS)
+
+
+def late_rows(events: Sequence[LateEvent]) -> pa.Table:
+    """Return rows of table ``late``.
+
+    Examples
+    --------
+    >>> late_rows([]).num_rows
+    0
+    """
+    return _struct_rows(events, LATE)
+
+
+def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) -> pa.Table:
+    """Return rows of table ``notifications``: one per step of a delivery.
+
+    Parameters
+    ----------
+    deliveries : iterable of (Delivery, Notification or None)
+        With None, the columns about what was sent are empty.
+
+    Examples
+    --------
+    >>> step = Delivery(notification_id="n", receiver="console", state="done", time_us=1)
+    >>> delivery_rows([(step, None)]).to_pylist()[0]["state"]
+    'done'
+    """
+    return pa.Table.from_pylist(
+        [_delivery_row(delivery, sent) for delivery, sent in deliveries], schema=DELIVERIES
+    )
+
+
+def label_rows(labels: Sequence[LabelEvent]) -> pa.Table:
+    """Return rows of table ``labels``: the label as text and, where it is one, a number.
+
+    Examples
+    --------
+    >>> row = label_rows([LabelEvent(id="a", model="m", time_us=1, label=1.0)]).to_pylist()[0]
+    >>> row["label"], row["label_value"]
+    ('1', 1.0)
+    """
+    rows = [
+        {
+            "tenant": event.tenant,
+            "model": event.model,
+            "id": event.id,
+            "time_us": event.time_us,
+            "label": event.label if isinstance(event.label, str) else f"{event.label:.17g}",
+            "label_value": None if isinstance(event.label, str) else float(event.label),
+        }
+        for event in labels
+    ]
+    return pa.Table.from_pylist(rows, schema=LABELS)
+
+
+def gpu_rows(events: Sequence[GpuEvent]) -> pa.Table:
+    """Return rows of table ``gpu``.
+
+    Examples
+    --------
+    >>> event = GpuEvent(host="h", gpu_uuid="GPU-1", time_us=1, fields={"gpu_temp": 40})
+    >>> gpu_rows([event]).to_pylist()[0]["fields"]
+    [('gpu_temp', 40.0)]
+    """
+    names = [name for name in GPU.names if name != "fields"]
+    rows = [
+        {name: getattr(event, name) for name in names}
+        | {"fields": [(key, _number(value)) for key, value in event.fields.items()]}
+        for event in events
+    ]
+    return pa.Table.from_pylist(rows, schema=GPU)
+
+
+def _struct_rows(structs: Sequence[Any], schema: pa.Schema) -> pa.Table:
+    """Read the schema's columns off the structs' attributes of the same names."""
+    columns = [
+        pa.array(
+            [getattr(struct, field.name) for struct in structs],
+            field.type,
+            from_pandas=field.type == _FLOAT,  # NaN is NULL
+        )
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _delivery_row(delivery: Delivery, sent: Notification | None) -> dict[str, Any]:
+    """Put a step and what it was about side by side."""
+    row: dict[str, Any] = dict.fromkeys(DELIVERIES.names, "")
+    row |= {"opened_at_us": 0, "alert_ids": []}
+    for name in ("notification_id", "receiver", "state", "time_us", "attempts", "detail"):
+        row[name] = getattr(delivery, name)
+    if sent is not None:
+        incident = sent.incident
+        row |= {"dedup_key": sent.dedup_key, "kind": sent.kind, "reason": sent.reason}
+        row |= {"alert_ids": [alert.alert_id for alert in incident.alerts]}
+        for name in ("tenant", "incident_id", "cause", "severity", "title", "opened_at_us"):
+            row[name] = getattr(incident, name)
+    return row
+
+
+def _number(value: float | int | None) -> float | None:
+    """Return a telemetry value as a float; NaN is not one."""
+    return None if value is None or math.isnan(value) else float(value)
