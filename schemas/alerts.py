@@ -122,6 +122,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     time_us: int
     reason: str
     """Why notified, or why suppressed."""
+    evidence: str = ""
+    """Retraining: the evidence bundle as JSON; else empty."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

@@ -126,7 +126,19 @@ class DeliveryError(DriftlineError):
 
 
 class RetryableDelivery(DeliveryError):
-    """Worth another try: a time-out, 429, a 5xx."""
+    """Worth another try: a time-out, 429, a 5xx.
+
+    Parameters
+    ----------
+    retry_after_s : float, optional
+        How long the receiver asked to be left alone.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", fix: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.retry_after_s = retry_after_s
 
 
 class RefusedDelivery(DeliveryError):

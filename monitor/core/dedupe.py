@@ -1,0 +1,300 @@
+"""When a receiver is told of an incident, and when it is spared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from monitor.core.identity import stable_id
+from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
+from schemas.alerts import Incident, Notification, NotificationKind, Severity
+from schemas.errors import DriftlineError
+
+_MAX_KEY = 255
+_STATE_VERSION = 1
+
+
+class NotifyReason(StrEnum):
+    """Why a receiver is told, or why not."""
+
+    OPENED = "opened"
+    ESCALATED = "escalated"
+    CAUSE_CHANGED = "cause_changed"
+    MODEL_AFFECTED = "model_affected"
+    """A hardware incident turned out to spoil a model's scores."""
+    STILL_OPEN = "still_open"
+    """``repeat_interval`` has passed since the last message."""
+    RESOLVED = "resolved"
+    MERGED = "merged"
+    """Resolved here because another incident explains it."""
+    RETRAINING = "retraining"
+
+    GROUP_WAIT = "group_wait"
+    """Suppressed: the first message is still waiting and will hold this too."""
+    REPEAT_INTERVAL = "repeat_interval"
+    """Suppressed: told recently, and nothing that matters at night has changed."""
+    NEVER_NOTIFIED = "never_notified"
+    """Suppressed: over before anyone was told."""
+    ALREADY_SENT = "already_sent"
+    """Suppressed: this very notification went out before."""
+    NOT_ROUTED = "not_routed"
+    """Suppressed: the routes name nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One notification, and whether it goes out."""
+
+    notification: Notification
+    is_sent: bool
+    reason: NotifyReason
+
+
+class _Thread(msgspec.Struct):
+    """What one receiver knows of one incident."""
+
+    incident: Incident
+    receiver: str
+    due_us: int
+    """When the first message goes out."""
+    told_us: int | None = None
+    n_repeats: int = 0
+
+
+class _State(msgspec.Struct):
+    """All that is remembered."""
+
+    threads: dict[str, _Thread] = {}
+    sent: dict[str, int] = {}
+
+
+def dedup_key(incident: Incident) -> str:
+    """Name an incident for receivers that drop repetitions: the same in every message.
+
+    Returns
+    -------
+    str
+        At most 255 characters (PagerDuty's limit); a longer tenant is replaced by its
+        hash.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Cause
+    >>> incident = Incident(incident_id="1", tenant="t", cause=Cause.DATA, title="",
+    ...                     severity=Severity.PAGE, opened_at_us=0, owner_alert_id="1")
+    >>> dedup_key(incident)
+    'driftline/t/1'
+    """
+    key = f"driftline/{incident.tenant}/{incident.incident_id}"
+    if len(key) <= _MAX_KEY:
+        return key
+    digest = hashlib.sha256(incident.tenant.encode()).hexdigest()
+    return f"driftline/{digest}/{incident.incident_id}"[:_MAX_KEY]
+
+
+class Dedupe:
+    """Holds first messages for ``group_wait`` and repetitions for ``repeat_interval``.
+
+    Parameters
+    ----------
+    group_wait_us : int
+        How long an incident gathers alerts before it is first told.
+    repeat_interval_us : int
+        How often an open incident is told again.
+
+    Notes
+    -----
+    A notification's id follows from the incident, the receiver and what it tells, so the
+    same one is never decided twice, also after a restart (``remember``).
+
+    Examples
+    --------
+    >>> dedupe = Dedupe(group_wait_us=30, repeat_interval_us=1000)
+    >>> dedupe.tick(0)
+    []
+    """
+
+    def __init__(self, group_wait_us: int, repeat_interval_us: int) -> None:
+        self._group_wait_us = group_wait_us
+        self._repeat_interval_us = repeat_interval_us
+        self._state = _State()
+
+    def observe(
+        self, change: IncidentChange, receivers: Sequence[str], now_us: int
+    ) -> list[Decision]:
+        """Decide what each receiver is told of a change.
+
+        Parameters
+        ----------
+        change : IncidentChange
+            What became of an incident.
+        receivers : sequence of str
+            Whom the routes name now; whoever was told before hears the end as well.
+        now_us : int
+            Starts the waits.
+
+        Returns
+        -------
+        list of Decision
+            Those that go out now, and those suppressed, each with its reason.
+        """
+        incident = change.incident
+        if change.kind is ChangeKind.RESOLVED:
+            return self._end(change, now_us)
+        if not receivers:
+            return [self._suppress(incident, "", NotifyReason.NOT_ROUTED, now_us)]
+        return [self._tell(change, name, now_us) for name in receivers]
+
+    def tick(self, now_us: int) -> list[Decision]:
+        """Let first messages and repetitions come due.
+
+        Parameters
+        ----------
+        now_us : int
+            The same clock as in ``observe``.
+
+        Returns
+        -------
+        list of Decision
+        """
+        decisions = []
+        for thread in self._state.threads.values():
+            if thread.told_us is None and now_us >= thread.due_us:
+                decisions.append(self._send(thread, NotifyReason.OPENED, "opened", now_us))
+            elif (
+                thread.told_us is not None
+                and thread.incident.severity is not Severity.RECORD
+                and now_us >= thread.told_us + self._repeat_interval_us
+            ):
+                thread.n_repeats += 1
+                what = f"repeat {thread.n_repeats}"
+                decisions.append(self._send(thread, NotifyReason.STILL_OPEN, what, now_us))
+        return decisions
+
+    def remember(self, notification: Notification) -> None:
+        """Take over from the log that a notification went out.
+
+        Parameters
+        ----------
+        notification : Notification
+            One that is done.
+        """
+        self._state.sent[notification.notification_id] = notification.time_us
+        key = f"{notification.incident.incident_id}/{notification.receiver}"
+        if notification.kind is NotificationKind.RESOLVED:
+            self._state.threads.pop(key, None)
+        elif notification.kind is NotificationKind.INCIDENT:
+            thread = self._state.threads.setdefault(
+                key,
+                _Thread(notification.incident, notification.receiver, notification.time_us),
+            )
+            thread.told_us = max(thread.told_us or 0, notification.time_us)
+            thread.n_repeats += notification.reason == NotifyReason.STILL_OPEN
+
+    def export(self) -> bytes:
+        """Return all state as bytes, for ``restore`` after a restart."""
+        return msgspec.msgpack.encode((_STATE_VERSION, self._state))
+
+    def restore(self, data: bytes) -> None:
+        """Take over what ``export`` returned.
+
+        Raises
+        ------
+        DriftlineError
+            If the bytes are not such a state.
+        """
+        try:
+            version, state = msgspec.msgpack.decode(data, type=tuple[int, _State])
+        except msgspec.MsgspecError as error:
+            raise _unreadable(str(error)) from error
+        if version != _STATE_VERSION:
+            raise _unreadable(f"version {version}, not {_STATE_VERSION}")
+        self._state = state
+
+    def _tell(self, change: IncidentChange, receiver: str, now_us: int) -> Decision:
+        """Decide for one receiver and a change that is not the end."""
+        incident = change.incident
+        key = f"{incident.incident_id}/{receiver}"
+        thread = self._state.threads.get(key)
+        if thread is None:
+            thread = _Thread(incident, receiver, now_us + self._group_wait_us)
+            self._state.threads[key] = thread
+            if self._group_wait_us == 0:
+                return self._send(thread, NotifyReason.OPENED, "opened", now_us)
+        thread.incident = incident
+        if thread.told_us is None:
+            return self._suppress(incident, receiver, NotifyReason.GROUP_WAIT, now_us)
+        if change.kind is ChangeKind.ESCALATED:
+            what = f"escalated {incident.severity}"
+            return self._send(thread, NotifyReason.ESCALATED, what, now_us)
+        if change.is_cause_changed:
+            what = f"cause {incident.cause}"
+            return self._send(thread, NotifyReason.CAUSE_CHANGED, what, now_us)
+        if change.is_model_added:
+            models = sorted({alert.model for alert in incident.alerts if alert.model})
+            what = f"models {' '.join(models)}"
+            return self._send(thread, NotifyReason.MODEL_AFFECTED, what, now_us)
+        return self._suppress(incident, receiver, NotifyReason.REPEAT_INTERVAL, now_us)
+
+    def _end(self, change: IncidentChange, now_us: int) -> list[Decision]:
+        """Tell the end to whoever knows the beginning."""
+        incident = change.incident
+        is_merged = change.reason is ChangeReason.MERGED
+        reason = NotifyReason.MERGED if is_merged else NotifyReason.RESOLVED
+        decisions = []
+        for key, thread in list(self._state.threads.items()):
+            if thread.incident.incident_id != incident.incident_id:
+                continue
+            del self._state.threads[key]
+            thread.incident = incident
+            if thread.told_us is None:
+                never = NotifyReason.NEVER_NOTIFIED
+                decisions.append(self._suppress(incident, thread.receiver, never, now_us))
+            else:
+                decisions.append(self._send(thread, reason, "resolved", now_us))
+        return decisions
+
+    def _send(self, thread: _Thread, reason: NotifyReason, what: str, now_us: int) -> Decision:
+        """Send, unless this very notification went out before."""
+        notification = _notify(thread.incident, thread.receiver, reason, what, now_us)
+        thread.told_us = now_us
+        if notification.notification_id in self._state.sent:
+            return Decision(notification, False, NotifyReason.ALREADY_SENT)
+        self._state.sent[notification.notification_id] = now_us
+        return Decision(notification, True, reason)
+
+    def _suppress(
+        self, incident: Incident, receiver: str, reason: NotifyReason, now_us: int
+    ) -> Decision:
+        """Spare the receiver, and say why."""
+        what = f"suppressed {reason} {len(incident.alerts)}"
+        return Decision(_notify(incident, receiver, reason, what, now_us), False, reason)
+
+
+def _notify(
+    incident: Incident, receiver: str, reason: NotifyReason, what: str, now_us: int
+) -> Notification:
+    """Build one notification."""
+    is_end = reason in (NotifyReason.RESOLVED, NotifyReason.MERGED)
+    return Notification(
+        notification_id=stable_id("notification", incident.incident_id, receiver, what),
+        dedup_key=dedup_key(incident),
+        receiver=receiver,
+        kind=NotificationKind.RESOLVED if is_end else NotificationKind.INCIDENT,
+        incident=incident,
+        time_us=now_us,
+        reason=reason.value,
+    )
+
+
+def _unreadable(what: str) -> DriftlineError:
+    """Say that a state cannot be taken over."""
+    return DriftlineError(
+        f"the state of the notifications cannot be read: {what}",
+        where="dedupe",
+        fix="start without it; open incidents may be told once more under the same key",
+    )

@@ -1,0 +1,1 @@
+"""Notify: alerts to incidents, incidents to people, data incidents to retrainings."""

@@ -1,0 +1,77 @@
+"""Notifications on a terminal, or as plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from monitor.notify.message import describe
+from schemas.alerts import Notification, NotificationKind, Severity
+from schemas.errors import RefusedDelivery
+
+_COLOURS = {Severity.PAGE: "31", Severity.TICKET: "33", Severity.RECORD: "36"}
+_GREEN = "32"
+
+
+class ConsoleReceiver:
+    """Writes each notification as a headline and indented lines.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the config.
+    stream : TextIO, optional
+        Standard output by default; coloured only if it is a terminal.
+    """
+
+    def __init__(self, name: str = "console", stream: TextIO | None = None) -> None:
+        self._name = name
+        self._stream = stream
+
+    async def send(self, notification: Notification) -> str:
+        """Write one notification.
+
+        Raises
+        ------
+        RefusedDelivery
+            If the stream is closed.
+        """
+        stream = sys.stdout if self._stream is None else self._stream
+        try:
+            stream.write(render(notification, is_coloured=stream.isatty()))
+            stream.flush()
+        except (OSError, ValueError):
+            raise RefusedDelivery("the output is closed", where=f"receiver {self._name}") from None
+        return "printed"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        """Nothing to take over: a line stays where it was printed."""
+
+    async def close(self) -> None:
+        """Nothing to let go of: the stream is the caller's."""
+
+
+def render(notification: Notification, *, is_coloured: bool = False) -> str:
+    """Lay a notification out as text.
+
+    Parameters
+    ----------
+    notification : Notification
+        What is told.
+    is_coloured : bool
+        Put the severity in colour.
+
+    Returns
+    -------
+    str
+        Lines, the last one ended.
+    """
+    message = describe(notification)
+    headline = message.headline
+    if is_coloured:
+        is_over = notification.kind is NotificationKind.RESOLVED
+        colour = _GREEN if is_over else _COLOURS[notification.incident.severity]
+        headline = f"\x1b[1;{colour}m{headline}\x1b[0m"
+    body = [f"      {line}" for line in message.lines]
+    body += [f"   -> {action}" for action in message.actions]
+    return "\n".join([headline, *body]) + "\n"

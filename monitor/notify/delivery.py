@@ -1,0 +1,95 @@
+"""One notification to one receiver: time-outs, and tries that end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from monitor.notify.receiver import Receiver
+from schemas.alerts import Delivery, Notification
+from schemas.errors import DeliveryError, RetryableDelivery
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long a delivery is tried."""
+
+    n_attempts: int = 5
+    first_wait_s: float = 1.0
+    """Doubled after each try."""
+    longest_wait_s: float = 60.0
+    """Also the longest a receiver's Retry-After is heeded."""
+    timeout_s: float = 20.0
+    """Of one try."""
+
+    def wait_s(self, attempt: int, asked_s: float | None) -> float:
+        """Return the wait after a failed try, the first being 1.
+
+        Examples
+        --------
+        >>> [RetryPolicy().wait_s(n, None) for n in (1, 2, 3, 9)], RetryPolicy().wait_s(1, 7)
+        ([1.0, 2.0, 4.0, 60.0], 7)
+        """
+        own_s = self.first_wait_s * float(2 ** (attempt - 1))
+        return min(max(own_s, asked_s or 0), self.longest_wait_s)
+
+
+async def deliver(
+    receiver: Receiver,
+    notification: Notification,
+    policy: RetryPolicy,
+    sleep: Sleep = asyncio.sleep,
+) -> Delivery:
+    """Send one notification, trying again where that may help.
+
+    Parameters
+    ----------
+    receiver : Receiver
+        Where it goes.
+    notification : Notification
+        What is told.
+    policy : RetryPolicy
+        Bounds.
+    sleep : callable
+        Waits between tries; injected so that tests do not.
+
+    Returns
+    -------
+    Delivery
+        ``done`` or ``failed``; it never raises, because one receiver's trouble is not
+        another's.
+    """
+    detail = ""
+    for attempt in range(1, policy.n_attempts + 1):
+        asked_s: float | None = None
+        try:
+            async with asyncio.timeout(policy.timeout_s):
+                detail = await receiver.send(notification)
+            return _outcome(notification, "done", attempt, detail)
+        except TimeoutError:
+            detail = f"no answer within {policy.timeout_s:g} s"
+        except RetryableDelivery as error:
+            detail, asked_s = str(error), error.retry_after_s
+        except DeliveryError as error:
+            return _outcome(notification, "failed", attempt, str(error))
+        except Exception as error:
+            # A defect: only its type, because the text of a foreign error may hold a URL.
+            return _outcome(notification, "failed", attempt, type(error).__name__)
+        if attempt < policy.n_attempts:
+            await sleep(policy.wait_s(attempt, asked_s))
+    return _outcome(notification, "failed", policy.n_attempts, detail)
+
+
+def _outcome(notification: Notification, state: str, attempts: int, detail: str) -> Delivery:
+    """Note what came of it."""
+    return Delivery(
+        notification_id=notification.notification_id,
+        receiver=notification.receiver,
+        state=state,
+        time_us=notification.time_us,
+        attempts=attempts,
+        detail=detail,
+    )

@@ -1,0 +1,123 @@
+"""The notification log: what was meant to be sent, and what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from schemas.alerts import Delivery, Notification
+from schemas.errors import TransportError
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """One step of one notification."""
+
+    notification: Notification
+    delivery: Delivery
+
+
+class NotificationLog(Protocol):
+    """Keeps entries in order; ``append`` returns when the entry is safe."""
+
+    async def append(self, entry: LogEntry) -> None:
+        """Keep one entry."""
+        ...
+
+    async def read(self) -> Sequence[LogEntry]:
+        """Return all entries, oldest first."""
+        ...
+
+
+class MemoryLog:
+    """A log that ends with its process.
+
+    Examples
+    --------
+    >>> MemoryLog().entries
+    []
+    """
+
+    def __init__(self, entries: Sequence[LogEntry] = ()) -> None:
+        self.entries = list(entries)
+
+    async def append(self, entry: LogEntry) -> None:
+        """Keep one entry."""
+        self.entries.append(entry)
+
+    async def read(self) -> Sequence[LogEntry]:
+        """Return all entries, oldest first."""
+        return list(self.entries)
+
+
+class FileLog:
+    """A log in a file of JSON lines, on disk before ``append`` returns.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made when first written.
+
+    Notes
+    -----
+    A last line torn by a crash is cut off before the next entry: what it said was not
+    acknowledged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._is_mended = False
+
+    async def append(self, entry: LogEntry) -> None:
+        """Write one line and wait for the disk.
+
+        Raises
+        ------
+        TransportError
+            If the disk refuses.
+        """
+        line = msgspec.json.encode(entry) + b"\n"
+        try:
+            self._mend()
+            with self._path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise TransportError(
+                f"the notification log cannot be written: {error.strerror}",
+                where=str(self._path),
+                fix="free space or mend its permissions",
+            ) from error
+
+    async def read(self) -> Sequence[LogEntry]:
+        """Return all whole entries, oldest first.
+
+        Raises
+        ------
+        TransportError
+            If a line before the last cannot be read.
+        """
+        if not self._path.exists():
+            return []
+        *lines, _ = self._path.read_bytes().split(b"\n")
+        try:
+            return [msgspec.json.decode(line, type=LogEntry) for line in lines]
+        except msgspec.MsgspecError as error:
+            raise TransportError(
+                f"the notification log holds a line that is not an entry: {error}",
+                where=str(self._path),
+                fix="move the file away; open incidents may be told once more",
+            ) from error
+
+    def _mend(self) -> None:
+        """Cut a torn last line off, once."""
+        if not self._is_mended and self._path.exists():
+            data = self._path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(self._path, whole)
+        self._is_mended = True

@@ -1,0 +1,177 @@
+"""What a notification says, before any receiver dresses it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from monitor.core.incident_text import clock_text, set_text, share_text, since_us
+from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
+
+_MAX_ALERTS = 4
+
+_CAUSES = {
+    Cause.DATA: "data: the inputs changed, the GPUs are not involved",
+    Cause.HARDWARE: "hardware: a GPU is at fault, the inputs are not",
+    Cause.MODEL: "model: one replica differs from the others, no GPU evidence",
+    Cause.PIPELINE: "pipeline: what we see may be wrong, not the model",
+}
+_ADVICE = {
+    "above maximum": "Look upstream of {feature} for a changed unit or an overflow.",
+    "below minimum": "Look upstream of {feature} for a changed unit or a sign.",
+    "missing": "Look upstream of {feature} for a join or a field that broke.",
+    "unseen": "Ask upstream what the new value of {feature} means; map it or retrain with it.",
+}
+_OPENINGS = {
+    "opened": "",
+    "escalated": "Worse: ",
+    "cause_changed": "Cause found: ",
+    "model_affected": "A model suffers: ",
+    "still_open": "Still open: ",
+    "resolved": "Resolved: ",
+    "merged": "Part of another incident: ",
+    "retraining": "Retraining asked for: ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Three parts every receiver can show."""
+
+    headline: str
+    """Severity and title, one line."""
+    lines: tuple[str, ...]
+    """Facts, one each."""
+    actions: tuple[str, ...]
+    """What to do, most urgent first; empty when it is over."""
+
+
+def describe(notification: Notification) -> Message:
+    """Write a notification for people.
+
+    Parameters
+    ----------
+    notification : Notification
+        What is to be told.
+
+    Returns
+    -------
+    Message
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity
+    >>> incident = Incident(incident_id="1", tenant="t", cause=Cause.DATA, severity=Severity.PAGE,
+    ...                     title="m: x > 9", opened_at_us=0, owner_alert_id="1")
+    >>> describe(Notification(notification_id="n", dedup_key="k", receiver="console", time_us=0,
+    ...                       kind=NotificationKind.INCIDENT, incident=incident,
+    ...                       reason="opened")).headline
+    'PAGE  m: x > 9'
+    """
+    incident = notification.incident
+    is_retraining = notification.kind is NotificationKind.RETRAINING
+    opening = _OPENINGS["retraining" if is_retraining else notification.reason]
+    headline = f"{incident.severity.value.upper()}  {opening}{incident.title}"
+    if is_retraining:
+        return Message(headline, tuple(_retraining_lines(notification)), ())
+    if notification.kind is NotificationKind.RESOLVED:
+        ended_us = incident.resolved_at_us or notification.time_us
+        lasted = _duration(ended_us - incident.opened_at_us)
+        return Message(headline, (f"Over since {_stamp(ended_us)}, after {lasted}",), ())
+    return Message(headline, tuple(_lines(incident)), tuple(_actions(incident)))
+
+
+def chief_alert(incident: Incident) -> Alert | None:
+    """Return the alert whose picture is worth showing: the owner's, else the first with counts.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity
+    >>> chief_alert(Incident(incident_id="1", tenant="t", cause=Cause.DATA, title="",
+    ...                      severity=Severity.PAGE, opened_at_us=0, owner_alert_id="1")) is None
+    True
+    """
+    pictured = [alert for alert in incident.alerts if alert.current_counts]
+    own = (alert for alert in pictured if alert.alert_id == incident.owner_alert_id)
+    return next(own, pictured[0] if pictured else None)
+
+
+def _lines(incident: Incident) -> list[str]:
+    """State the cause, then the alerts, the owner first."""
+    alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
+    newest = {(a.monitor, a.model, a.feature, a.segment, a.gpu_uuid, a.rule): a for a in alerts}
+    shown = sorted(
+        newest.values(), key=lambda a: (a.alert_id != incident.owner_alert_id, a.time_us)
+    )
+    lines = [f"Cause: {_CAUSES[incident.cause]}"]
+    lines += [_fact(alert) for alert in shown[:_MAX_ALERTS]]
+    if len(shown) > _MAX_ALERTS:
+        lines.append(f"and {len(shown) - _MAX_ALERTS} more alerts")
+    versions = sorted({a.model_version for a in alerts if a.model_version})
+    if versions:
+        lines.append(f"Model version: {', '.join(versions)}")
+    lines.append(
+        f"Since {_stamp(min((since_us(a) for a in alerts), default=incident.opened_at_us))}"
+    )
+    return lines
+
+
+def _fact(alert: Alert) -> str:
+    """State one alert with its numbers."""
+    if alert.monitor == "gpu" or alert.p_current is None or alert.p_reference is None:
+        return f"{alert.title} ({clock_text(alert.time_us)})"
+    place = "" if alert.segment in ("*", "") else f" for {alert.segment}"
+    reference = "the other replicas" if alert.monitor == "replica" else "baseline"
+    text = f"{set_text(alert.feature, alert.effect_where)}{place}: {share_text(alert.p_current)}"
+    text += f" of {alert.n:,} rows, {reference} {share_text(alert.p_reference)}"
+    if alert.evidence is not None and alert.threshold is not None:
+        text += f"; evidence {alert.evidence:.1f}, threshold {alert.threshold:.1f}"
+    return f"{text}; {alert.n_windows} window{'s' * (alert.n_windows != 1)}"
+
+
+def _actions(incident: Incident) -> list[str]:
+    """Say what to do."""
+    alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
+    graver = sorted(alerts, key=lambda a: ("page", "ticket", "record").index(a.severity))
+    actions = [a.action[:1].upper() + a.action[1:] for a in graver if a.action]
+    if incident.cause is Cause.HARDWARE and any(a.model for a in alerts):
+        actions.append("Do not retrain: take this replica's scores out of the training data.")
+    if incident.cause is Cause.MODEL:
+        actions.append("Compare the replica's build and model file with the others; restart it.")
+    if incident.cause is Cause.DATA:
+        # Before the general advice that every alert of a feature brings.
+        actions[:0] = [
+            _ADVICE[a.effect_where].format(feature=a.feature)
+            for a in alerts
+            if a.effect_where in _ADVICE
+        ]
+        actions = actions or ["Look at what changed upstream; retrain if the change is real."]
+    return list(dict.fromkeys(actions))[:3]
+
+
+def _retraining_lines(notification: Notification) -> list[str]:
+    """State what a retraining is asked for, and what it must leave out."""
+    evidence = json.loads(notification.evidence or "{}")
+    spans = evidence.get("windows_to_exclude", [])
+    lines = [f"Idempotency key: {notification.notification_id}"]
+    for span in spans:
+        start, end = _stamp(span["start_us"]), _stamp(span["end_us"])
+        who = f" ({', '.join(span['segments'])})" if span["segments"] else ""
+        lines.append(f"Leave out {start} to {end}{who}: {span['cause']}")
+    return lines
+
+
+def _stamp(time_us: int) -> str:
+    """Write a moment, UTC."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%a %d %b %Y %H:%M UTC")
+
+
+def _duration(length_us: int) -> str:
+    """Write a length of time in its largest two units."""
+    minutes = max(length_us, 0) // 60_000_000
+    days, rest = divmod(minutes, 1440)
+    hours, minutes = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

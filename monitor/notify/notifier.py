@@ -1,0 +1,263 @@
+"""The notify stage: alerts in, messages and retraining requests out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from monitor.core.dedupe import Decision, Dedupe, NotifyReason
+from monitor.core.incidents import Grouping, IncidentChange, Incidents
+from monitor.core.retraining import (
+    RECEIVER,
+    Outcome,
+    Retraining,
+    RetrainingDecision,
+    request_retraining,
+)
+from monitor.core.routing import check_routes, choose_receivers
+from monitor.notify.delivery import RetryPolicy, Sleep, deliver
+from monitor.notify.log import LogEntry, NotificationLog
+from monitor.notify.receiver import Receiver
+from schemas.alerts import Alert, Delivery, Incident, Notification, NotificationKind
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.errors import ConfigError
+
+
+@dataclass(slots=True)
+class Step:
+    """What one alert or tick led to."""
+
+    changes: list[IncidentChange] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    """Done, failed and suppressed."""
+    retrainings: list[RetrainingDecision] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Sender:
+    """Writes intent, sends, writes what came of it; never the same notification twice."""
+
+    receivers: Mapping[str, Receiver]
+    retrainers: Mapping[tuple[str, str], Receiver]
+    log: NotificationLog
+    policy: RetryPolicy
+    sleep: Sleep
+    sent: set[str] = field(default_factory=set)
+
+    async def send(self, notification: Notification, *, is_logged: bool = False) -> Delivery:
+        """Send one notification that is to go out."""
+        key = notification.notification_id
+        if key in self.sent:
+            return await self.suppress(notification, NotifyReason.ALREADY_SENT)
+        self.sent.add(key)
+        receiver = self._find(notification)
+        if receiver is None:
+            return await self._keep(notification, "failed", "no such receiver")
+        if not is_logged:
+            await self._keep(notification, "intent", "")
+        delivery = await deliver(receiver, notification, self.policy, self.sleep)
+        await self.log.append(LogEntry(notification, delivery))
+        return delivery
+
+    async def suppress(self, notification: Notification, reason: NotifyReason) -> Delivery:
+        """Note that a notification was not sent, and why."""
+        return await self._keep(notification, "suppressed", reason.value)
+
+    def remember(self, entry: LogEntry) -> None:
+        """Take over what was sent before a restart."""
+        self.sent.add(entry.notification.notification_id)
+        receiver = self._find(entry.notification)
+        if receiver is not None and entry.delivery.state == "done":
+            receiver.remember(entry.notification, entry.delivery.detail)
+
+    def _find(self, notification: Notification) -> Receiver | None:
+        """Find who takes a notification."""
+        if notification.kind is not NotificationKind.RETRAINING:
+            return self.receivers.get(notification.receiver)
+        models = [(a.tenant, a.model) for a in notification.incident.alerts]
+        return next((self.retrainers[m] for m in models if m in self.retrainers), None)
+
+    async def _keep(self, notification: Notification, state: str, detail: str) -> Delivery:
+        """Write one entry."""
+        delivery = Delivery(
+            notification_id=notification.notification_id,
+            receiver=notification.receiver,
+            state=state,
+            time_us=notification.time_us,
+            detail=detail,
+        )
+        await self.log.append(LogEntry(notification, delivery))
+        return delivery
+
+
+class Notifier:
+    """Groups alerts, decides data or hardware, tells people once, asks for retraining.
+
+    Parameters
+    ----------
+    config : MonitorConfig
+        ``group_wait`` and ``repeat_interval``.
+    models : sequence of ModelConfig
+        Their routes and retraining policies.
+    receivers : mapping of str to Receiver
+        By the names the routes use.
+    log : NotificationLog
+        Where intents and outcomes are kept.
+    retrainers : mapping of (tenant, model) to Receiver, optional
+        Where retrainings are asked for.
+    grouping : Grouping, optional
+        How near alerts must be to share an incident.
+    policy : RetryPolicy, optional
+        Bounds of one delivery.
+    sleep : callable, optional
+        Waits between tries.
+
+    Raises
+    ------
+    ConfigError
+        If a route names a receiver that does not exist, or a model's retraining has no
+        receiver.
+
+    Notes
+    -----
+    Intent is logged, then sent, then the outcome is logged. ``start`` reads the log back:
+    what was done is not sent again; an intent without an outcome is sent once more under
+    the same key, so a crash costs at most one repetition that receivers can recognise.
+    """
+
+    def __init__(
+        self,
+        config: MonitorConfig,
+        models: Sequence[ModelConfig],
+        receivers: Mapping[str, Receiver],
+        log: NotificationLog,
+        *,
+        retrainers: Mapping[tuple[str, str], Receiver] | None = None,
+        grouping: Grouping | None = None,
+        policy: RetryPolicy | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        asked = {(m.tenant, m.model): m.retraining for m in models if m.retraining is not None}
+        for model in models:
+            check_routes(model.model, model.routes, list(receivers))
+        for key in asked:
+            if key not in (retrainers or {}):
+                raise ConfigError(
+                    f"model {key[1]!r} has a retraining policy and no receiver for it",
+                    where="notifier",
+                    fix="pass one in retrainers, or leave retraining out of the model's config",
+                )
+        self._routes = {(m.tenant, m.model): m.routes for m in models}
+        self._names = tuple(receivers)
+        self._policies = {key: Retraining(*key, wish) for key, wish in asked.items()}
+        self._incidents = Incidents(grouping)
+        self._dedupe = Dedupe(config.group_wait, config.repeat_interval)
+        self._sender = _Sender(receivers, retrainers or {}, log, policy or RetryPolicy(), sleep)
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """Incidents not resolved, oldest first."""
+        return self._incidents.open
+
+    async def start(self) -> list[Delivery]:
+        """Read the log back, and finish what a crash interrupted.
+
+        Returns
+        -------
+        list of Delivery
+            Of the intents that had no outcome.
+        """
+        newest: dict[str, LogEntry] = {}
+        for entry in await self._sender.log.read():
+            if entry.delivery.state != "suppressed":
+                newest[entry.notification.notification_id] = entry
+        interrupted = []
+        for entry in newest.values():
+            self._dedupe.remember(entry.notification)
+            if entry.notification.kind is NotificationKind.RETRAINING:
+                for policy in self._policies.values():
+                    policy.remember(entry.notification)
+            if entry.delivery.state == "intent":
+                interrupted.append(entry.notification)
+            else:
+                self._sender.remember(entry)
+        return [await self._sender.send(n, is_logged=True) for n in interrupted]
+
+    async def observe(self, alert: Alert, now_us: int) -> Step:
+        """Take one alert.
+
+        Parameters
+        ----------
+        alert : Alert
+            In the order of the log.
+        now_us : int
+            Event time of the alerts' stream: group waits, cooldowns and repetitions run
+            on it.
+
+        Returns
+        -------
+        Step
+        """
+        return await self._follow(self._incidents.observe(alert, now_us), now_us)
+
+    async def tick(self, now_us: int) -> Step:
+        """Let waits come to their end.
+
+        Parameters
+        ----------
+        now_us : int
+            The same clock as in ``observe``.
+
+        Returns
+        -------
+        Step
+        """
+        step = await self._follow(self._incidents.tick(now_us), now_us)
+        step.deliveries += await self._send_all(self._dedupe.tick(now_us))
+        for policy in self._policies.values():
+            await self._ask(policy.tick(now_us), step)
+        return step
+
+    async def close(self) -> None:
+        """Close every receiver."""
+        everyone = [*self._sender.receivers.values(), *self._sender.retrainers.values()]
+        await asyncio.gather(*(receiver.close() for receiver in everyone))
+
+    async def _follow(self, changes: list[IncidentChange], now_us: int) -> Step:
+        """Tell and ask what changes of incidents call for."""
+        step = Step(changes=changes)
+        for change in changes:
+            routing = choose_receivers(change.incident, self._routes, self._names)
+            decisions = self._dedupe.observe(change, routing.receivers, now_us)
+            step.deliveries += await self._send_all(decisions)
+            for policy in self._policies.values():
+                await self._ask(policy.observe(change, now_us), step)
+        return step
+
+    async def _send_all(self, decisions: list[Decision]) -> list[Delivery]:
+        """Send to different receivers at once, to one receiver in order."""
+        by_receiver: dict[str, list[Decision]] = {}
+        for decision in decisions:
+            by_receiver.setdefault(decision.notification.receiver, []).append(decision)
+        parts = await asyncio.gather(*(self._send_each(part) for part in by_receiver.values()))
+        return [delivery for part in parts for delivery in part]
+
+    async def _send_each(self, decisions: list[Decision]) -> list[Delivery]:
+        """Send one receiver's notifications in order."""
+        return [
+            await self._sender.send(d.notification)
+            if d.is_sent
+            else await self._sender.suppress(d.notification, d.reason)
+            for d in decisions
+        ]
+
+    async def _ask(self, decisions: list[RetrainingDecision], step: Step) -> None:
+        """Ask for the retrainings that were decided."""
+        for decision in decisions:
+            step.retrainings.append(decision)
+            if decision.outcome is Outcome.REQUESTED:
+                step.deliveries.append(await self._sender.send(request_retraining(decision)))
+
+
+__all__ = ["RECEIVER", "Notifier", "Step"]

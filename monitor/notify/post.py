@@ -1,0 +1,202 @@
+"""One signed HTTP POST, and what its answer means."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import aiohttp
+
+from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
+
+SIGNATURE_HEADER = "Driftline-Signature"
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_RETRYABLE = frozenset({408, 425, 429})
+
+
+def sign(secret: str, body: bytes, time_s: int) -> str:
+    """Sign a body and the time it was sent.
+
+    Parameters
+    ----------
+    secret : str
+        The shared key.
+    body : bytes
+        Exactly what is sent.
+    time_s : int
+        Seconds since 1970; part of what is signed, so that a recorded request grows old.
+
+    Returns
+    -------
+    str
+        ``t=<seconds>,v1=<hex>``: HMAC-SHA256 over ``<seconds>.<body>``.
+
+    References
+    ----------
+    Krawczyk, Bellare, Canetti, HMAC: keyed-hashing for message authentication, RFC 2104.
+
+    Examples
+    --------
+    >>> sign("key", b"{}", 1)[:11]
+    't=1,v1=1ba6'
+    """
+    digest = hmac.new(secret.encode(), f"{time_s}.".encode() + body, hashlib.sha256)
+    return f"t={time_s},v1={digest.hexdigest()}"
+
+
+def is_signed(secret: str, body: bytes, header: str, now_s: int, tolerance_s: int = 300) -> bool:
+    """Check a signature as a receiving service would.
+
+    Parameters
+    ----------
+    secret : str
+        The shared key.
+    body : bytes
+        The body as it came.
+    header : str
+        ``Driftline-Signature``.
+    now_s, tolerance_s : int
+        An older or younger signature than the tolerance is refused.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> header = sign("key", b"{}", 1000)
+    >>> is_signed("key", b"{}", header, 1200), is_signed("key", b"{ }", header, 1200)
+    (True, False)
+    >>> is_signed("key", b"{}", header, 1301)
+    False
+    """
+    stamp = header.partition(",")[0].removeprefix("t=")
+    if not stamp.isascii() or not stamp.isdigit() or abs(now_s - int(stamp)) > tolerance_s:
+        return False
+    return hmac.compare_digest(sign(secret, body, int(stamp)).encode(), header.encode())
+
+
+def judge_status(status: int, name: str, retry_after: str | None = None) -> DeliveryError | None:
+    """Say what an HTTP status means for a delivery.
+
+    Parameters
+    ----------
+    status : int
+        Of the answer.
+    name : str
+        The receiver, for the error.
+    retry_after : str, optional
+        The header, in seconds; a date is ignored.
+
+    Returns
+    -------
+    DeliveryError or None
+        None for 2xx; retryable for 408, 425, 429 and 5xx; refused for the rest,
+        redirects included: a signed body goes only where the config says.
+
+    Examples
+    --------
+    >>> judge_status(204, "hook") is None, type(judge_status(503, "hook")).__name__
+    (True, 'RetryableDelivery')
+    """
+    where = f"receiver {name}"
+    if 200 <= status < 300:
+        return None
+    if status in _RETRYABLE or status >= 500:
+        asked_s = float(retry_after) if retry_after and retry_after.isdigit() else None
+        return RetryableDelivery(f"answered {status}", where=where, retry_after_s=asked_s)
+    fix = "check its URL and access rights" if status in (401, 403, 404) else ""
+    return RefusedDelivery(f"answered {status}", where=where, fix=fix)
+
+
+class SignedPost:
+    """Posts JSON bodies to one URL.
+
+    Parameters
+    ----------
+    name : str
+        The receiver, for errors.
+    url : str
+        Where to; may itself be a secret and is never put into a message.
+    secret : str
+        HMAC key; empty: unsigned.
+    timeout_s : float
+        Of one request.
+    now_s : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        secret: str = "",
+        timeout_s: float = 10.0,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._name = name
+        self._url = url
+        self._secret = secret
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._now_s = now_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, body: bytes, idempotency_key: str) -> str:
+        """Post one body.
+
+        Returns
+        -------
+        str
+            ``answered <status>``.
+
+        Raises
+        ------
+        RetryableDelivery, RefusedDelivery
+            By status; no answer and no connection are retryable.
+        """
+        headers = {"Content-Type": "application/json", IDEMPOTENCY_HEADER: idempotency_key}
+        if self._secret:
+            headers[SIGNATURE_HEADER] = sign(self._secret, body, int(self._now_s()))
+        where = f"receiver {self._name}"
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout)
+        try:
+            request = self._session.post(
+                self._url, data=body, headers=headers, allow_redirects=False
+            )
+            async with request as answer:
+                problem = judge_status(answer.status, self._name, answer.headers.get("Retry-After"))
+                status = answer.status
+        except TimeoutError:
+            raise RetryableDelivery("no answer in time", where=where) from None
+        except aiohttp.InvalidURL:
+            raise RefusedDelivery(
+                "its URL is not one", where=where, fix="check the environment variable"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            # The type only, and no cause: texts of these errors name the URL.
+            what = f"no connection ({type(error).__name__})"
+            raise RetryableDelivery(what, where=where) from None
+        if problem is not None:
+            raise problem
+        return f"answered {status}"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> SignedPost:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

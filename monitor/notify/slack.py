@@ -1,0 +1,297 @@
+"""Notifications in Slack: one message an incident, its story in the thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from monitor.notify.message import Message, chief_alert, describe
+from monitor.notify.picture import draw_picture
+from monitor.notify.post import judge_status
+from monitor.notify.receiver import secret_from
+from schemas.alerts import Notification, NotificationKind, Severity
+from schemas.config import ReceiverConfig
+from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
+
+BASE_URL = "https://slack.com/api/"
+URL_ENV = "DRIFTLINE_SLACK_URL"
+_MAX_HEADER = 150
+_MAX_SECTION = 3000
+_MARKS = {
+    Severity.PAGE: ":red_circle:",
+    Severity.TICKET: ":large_orange_circle:",
+    Severity.RECORD: ":white_circle:",
+}
+_RETRYABLE = frozenset(
+    {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}
+    | {"request_timeout", "team_added_to_org", "accesslimited"}
+)
+_BROADCAST = frozenset({"escalated", "cause_changed", "model_affected"})
+_log = logging.getLogger(__name__)
+_client_log = logging.getLogger(f"{__name__}.client")
+# At debug level the client logs whole answers, and an answer may echo what was sent.
+_client_log.setLevel(logging.INFO)
+
+
+class SlackReceiver:
+    """Posts to one channel with Slack's own asynchronous client.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the config, for errors.
+    token : str
+        Bot token with ``chat:write`` and ``files:write``; never shown.
+    channel : str
+        Channel id.
+    base_url : str, optional
+        Another server that speaks Slack's API.
+    timeout_s : int
+        Of one call.
+
+    Notes
+    -----
+    The first message of an incident opens a thread and gets the picture; what follows is
+    a reply, shown in the channel too if it is graver; the end also rewrites the first
+    message. Slack has no idempotency key: the dedup key travels in the message's metadata.
+    A picture that fails costs the picture, never the message.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        channel: str,
+        base_url: str = BASE_URL,
+        timeout_s: int = 10,
+    ) -> None:
+        self._name = name
+        self._channel = channel
+        self._token = token
+        self._base_url = base_url
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._web: AsyncWebClient | None = None
+        self._threads: dict[str, str] = {}
+        self._posted: dict[str, str] = {}
+
+    @classmethod
+    def from_config(cls, name: str, config: ReceiverConfig) -> SlackReceiver:
+        """Build from the config; the token comes from the environment.
+
+        ``DRIFTLINE_SLACK_URL`` names another server that speaks Slack's API.
+
+        Raises
+        ------
+        ConfigError
+            If the variable the config names is not set.
+        """
+        token = secret_from(config.token_env, f"receivers.{name}.token_env")
+        return cls(name, token, config.channel or "", os.environ.get(URL_ENV) or BASE_URL)
+
+    async def send(self, notification: Notification) -> str:
+        """Post one notification.
+
+        Returns
+        -------
+        str
+            ``ts=<timestamp>`` of the thread.
+
+        Raises
+        ------
+        RetryableDelivery, RefusedDelivery
+            By Slack's answer; no answer and no connection are retryable.
+        """
+        message = describe(notification)
+        if notification.notification_id in self._posted:
+            # Timed out while the picture was on its way: the message is there.
+            return f"ts={self._posted[notification.notification_id]}"
+        thread = self._threads.get(notification.dedup_key)
+        if thread is not None:
+            await self._reply(notification, message, thread)
+            self._posted[notification.notification_id] = thread
+            return f"ts={thread}"
+        answer = await self._call(
+            "chat_postMessage",
+            channel=self._channel,
+            text=message.headline,
+            blocks=build_blocks(notification, message),
+            metadata=_metadata(notification),
+            unfurl_links=False,
+        )
+        thread = str(answer["ts"])
+        self._threads[notification.dedup_key] = thread
+        self._posted[notification.notification_id] = thread
+        await self._upload(notification, thread)
+        return f"ts={thread}"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        """Take over the thread of an incident from the log."""
+        if detail.startswith("ts="):
+            thread = detail.removeprefix("ts=")
+            self._threads[notification.dedup_key] = thread
+            self._posted[notification.notification_id] = thread
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = self._web = None
+
+    async def _reply(self, notification: Notification, message: Message, thread: str) -> None:
+        """Add to a thread; the end also rewrites its first message."""
+        blocks = build_blocks(notification, message)
+        is_over = notification.kind is NotificationKind.RESOLVED
+        if is_over:
+            await self._call(
+                "chat_update",
+                channel=self._channel,
+                ts=thread,
+                text=message.headline,
+                blocks=blocks,
+            )
+        await self._call(
+            "chat_postMessage",
+            channel=self._channel,
+            thread_ts=thread,
+            text=message.headline,
+            blocks=blocks,
+            metadata=_metadata(notification),
+            reply_broadcast=notification.reason in _BROADCAST,
+        )
+
+    async def _upload(self, notification: Notification, thread: str) -> None:
+        """Put the picture into the thread, if the incident has one."""
+        alert = chief_alert(notification.incident)
+        if alert is None:
+            return
+        title = notification.incident.title
+        try:
+            # Half a second of drawing must not hold up other receivers.
+            png = await asyncio.to_thread(draw_picture, alert, title)
+            await self._call(
+                "files_upload_v2",
+                channel=self._channel,
+                thread_ts=thread,
+                filename=f"{alert.feature or 'gpu'}.png",
+                title=title,
+                alt_txt=f"Reference against current of {alert.feature}",
+                content=png,
+            )
+        except DeliveryError as error:
+            _log.warning("picture not delivered: %s", error)
+
+    async def _call(self, method: str, **arguments: Any) -> Any:
+        """Call Slack, and turn its errors into ours without their text."""
+        where = f"receiver {self._name}"
+        try:
+            return await getattr(self._client(), method)(**arguments)
+        except SlackApiError as error:
+            raise self._judge(error) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            what = f"no answer ({type(error).__name__})"
+            raise RetryableDelivery(what, where=where) from None
+        except SlackClientError as error:
+            raise RetryableDelivery(f"{type(error).__name__} in {method}", where=where) from None
+
+    def _judge(self, error: SlackApiError) -> DeliveryError:
+        """Tell what may pass from what will not."""
+        response = error.response
+        # The client hands over its own response, or aiohttp's when the body was not JSON.
+        status: int = getattr(response, "status_code", 0) or getattr(response, "status", 200)
+        headers = getattr(response, "headers", {})
+        problem = judge_status(status, self._name, headers.get("Retry-After"))
+        if problem is not None:
+            return problem
+        code = response.get("error", "unknown") if hasattr(response, "get") else "no JSON"
+        where = f"receiver {self._name}"
+        if code in _RETRYABLE or code == "no JSON":
+            return RetryableDelivery(f"Slack answered {code}", where=where)
+        fix = "check the token, its scopes, and that the bot is in the channel"
+        return RefusedDelivery(f"Slack answered {code}", where=where, fix=fix)
+
+    def _client(self) -> AsyncWebClient:
+        """Return the client, with one session for all its calls."""
+        if self._web is None:
+            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+            self._session = aiohttp.ClientSession(timeout=timeout)
+            self._web = AsyncWebClient(
+                self._token,
+                self._base_url,
+                self._timeout_s,
+                session=self._session,
+                # Ours is the only retry loop: it is bounded and heeds Retry-After.
+                retry_handlers=[],
+                logger=_client_log,
+            )
+        return self._web
+
+
+def build_blocks(notification: Notification, message: Message) -> list[dict[str, Any]]:
+    """Lay a message out in Block Kit.
+
+    Parameters
+    ----------
+    notification : Notification
+        For the mark and the ids.
+    message : Message
+        What it says.
+
+    Returns
+    -------
+    list of dict
+        Header, facts, what to do, ids; every text within Slack's limits.
+    """
+    incident = notification.incident
+    is_over = notification.kind is NotificationKind.RESOLVED
+    mark = ":large_green_circle:" if is_over else _MARKS[incident.severity]
+    header = _cut(f"{mark} {message.headline}", _MAX_HEADER)
+    blocks = [{"type": "header", "text": {"type": "plain_text", "text": header, "emoji": True}}]
+    if len(f"{mark} {message.headline}") > _MAX_HEADER:
+        blocks.append(_section(escape(incident.title)))
+    blocks.append(_section("\n".join(f"• {escape(line)}" for line in message.lines)))
+    if message.actions:
+        steps = "\n".join(f"{i}. {escape(a)}" for i, a in enumerate(message.actions, 1))
+        blocks.append(_section(f"*What to do*\n{steps}"))
+    ids = f"{incident.cause.value} · incident {incident.incident_id} · {incident.tenant}"
+    context: dict[str, Any] = {
+        "type": "context",
+        "elements": [{"type": "mrkdwn", "text": escape(ids)}],
+    }
+    return [*blocks, context]
+
+
+def escape(text: str) -> str:
+    """Escape what Slack's markup would read as a link or a mention.
+
+    Examples
+    --------
+    >>> escape("AGEP > 94 & <!channel>")
+    'AGEP &gt; 94 &amp; &lt;!channel&gt;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _section(text: str) -> dict[str, Any]:
+    """Wrap marked-up text in a section."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, _MAX_SECTION)}}
+
+
+def _cut(text: str, length: int) -> str:
+    """Shorten a text that Slack would refuse."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _metadata(notification: Notification) -> dict[str, Any]:
+    """Let programs in the channel recognise the message."""
+    payload = {
+        "dedup_key": notification.dedup_key,
+        "notification_id": notification.notification_id,
+    }
+    return {"event_type": "driftline_incident", "event_payload": payload}

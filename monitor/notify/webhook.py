@@ -1,0 +1,82 @@
+"""Notifications as signed JSON to any HTTP endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import msgspec
+
+from monitor.notify.message import describe
+from monitor.notify.post import SignedPost
+from monitor.notify.receiver import secret_from
+from schemas.alerts import Notification
+from schemas.config import ReceiverConfig
+
+PAYLOAD_VERSION = 1
+
+
+def encode_payload(notification: Notification) -> bytes:
+    """Write a notification as the webhook's body.
+
+    Returns
+    -------
+    bytes
+        JSON: ``version``, ``kind``, ``dedup_key``, ``reason``, ``message`` (headline,
+        lines, actions) and ``incident`` with all its alerts.
+    """
+    return msgspec.json.encode(
+        {
+            "version": PAYLOAD_VERSION,
+            "notification_id": notification.notification_id,
+            "kind": notification.kind,
+            "dedup_key": notification.dedup_key,
+            "time_us": notification.time_us,
+            "reason": notification.reason,
+            "message": asdict(describe(notification)),
+            "incident": notification.incident,
+        }
+    )
+
+
+class WebhookReceiver:
+    """Posts each notification under its id as idempotency key.
+
+    Parameters
+    ----------
+    post : SignedPost
+        Where to, and how signed.
+    """
+
+    def __init__(self, post: SignedPost) -> None:
+        self._post = post
+
+    @classmethod
+    def from_config(cls, name: str, config: ReceiverConfig) -> WebhookReceiver:
+        """Build from the config; URL and key come from the environment.
+
+        Raises
+        ------
+        ConfigError
+            If a variable the config names is not set.
+        """
+        url = secret_from(config.url_env, f"receivers.{name}.url_env")
+        secret = secret_from(config.secret_env, f"receivers.{name}.secret_env")
+        return cls(SignedPost(name, url, secret))
+
+    async def send(self, notification: Notification) -> str:
+        """Post one notification.
+
+        Raises
+        ------
+        RetryableDelivery, RefusedDelivery
+            As ``SignedPost.post``.
+        """
+        body = encode_payload(notification)
+        return await self._post.post(body, notification.notification_id)
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        """Nothing to take over: the key tells the other side."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._post.close()

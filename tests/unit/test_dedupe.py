@@ -1,0 +1,151 @@
+"""Tables of cases for what is told and what is spared."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from monitor.core.dedupe import Decision, Dedupe, dedup_key
+from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
+from schemas.alerts import Cause, Severity
+from schemas.errors import DriftlineError
+from tests.support.alerts import change, drift, incident
+
+S = 1_000_000
+ABOUT = incident(drift(14))
+
+
+def told(decisions: list[Decision]) -> list[tuple[bool, str]]:
+    return [(d.is_sent, d.reason.value) for d in decisions]
+
+
+def worse() -> IncidentChange:
+    return change(msgspec.structs.replace(ABOUT, severity=Severity.PAGE), ChangeKind.ESCALATED)
+
+
+def over(reason: ChangeReason = ChangeReason.ALL_RESOLVED) -> IncidentChange:
+    ended = msgspec.structs.replace(ABOUT, resolved_at_us=ABOUT.opened_at_us + 1)
+    return change(ended, ChangeKind.RESOLVED, reason=reason)
+
+
+@pytest.fixture
+def dedupe() -> Dedupe:
+    """One that has just told of the incident."""
+    dedupe = Dedupe(30 * S, 3600 * S)
+    dedupe.observe(change(ABOUT), ["slack"], 0)
+    assert told(dedupe.tick(30 * S)) == [(True, "opened")]
+    return dedupe
+
+
+def test_the_first_message_waits_and_gathers() -> None:
+    dedupe = Dedupe(30 * S, 3600 * S)
+    assert told(dedupe.observe(change(ABOUT), ["slack", "hook"], 0)) == [(False, "group_wait")] * 2
+    grown = msgspec.structs.replace(ABOUT, alerts=[*ABOUT.alerts, drift(14, "score")])
+    joined = change(grown, ChangeKind.UPDATED)
+    assert told(dedupe.observe(joined, ["slack", "hook"], 10 * S)) == [(False, "group_wait")] * 2
+    assert dedupe.tick(29 * S) == []
+    sent = dedupe.tick(30 * S)
+    assert told(sent) == [(True, "opened")] * 2
+    assert all(len(d.notification.incident.alerts) == 2 for d in sent)
+    assert len({d.notification.notification_id for d in sent}) == 2
+    assert len({d.notification.dedup_key for d in sent}) == 1
+
+
+def test_without_a_wait_it_is_told_at_once() -> None:
+    dedupe = Dedupe(0, 3600 * S)
+    assert told(dedupe.observe(change(ABOUT), ["slack"], 0)) == [(True, "opened")]
+    assert dedupe.tick(1) == []
+
+
+def test_what_is_over_before_anyone_was_told_stays_untold() -> None:
+    dedupe = Dedupe(30 * S, 3600 * S)
+    dedupe.observe(change(ABOUT), ["slack"], 0)
+    assert told(dedupe.observe(over(), ["slack"], S)) == [(False, "never_notified")]
+    assert dedupe.tick(60 * S) == []
+
+
+def relabelled() -> IncidentChange:
+    about = msgspec.structs.replace(ABOUT, cause=Cause.HARDWARE)
+    return change(about, ChangeKind.UPDATED, is_cause_changed=True)
+
+
+@pytest.mark.parametrize(
+    ("news", "is_sent", "reason"),
+    [
+        (worse(), True, "escalated"),
+        (relabelled(), True, "cause_changed"),
+        (change(ABOUT, ChangeKind.UPDATED, is_model_added=True), True, "model_affected"),
+        (change(ABOUT, ChangeKind.UPDATED), False, "repeat_interval"),
+        (over(), True, "resolved"),
+        (over(ChangeReason.MERGED), True, "merged"),
+    ],
+)
+def test_news_is_told_at_once_and_the_rest_spared(
+    dedupe: Dedupe, news: IncidentChange, is_sent: bool, reason: str
+) -> None:
+    assert told(dedupe.observe(news, ["slack"], 60 * S)) == [(is_sent, reason)]
+
+
+def test_the_same_news_is_never_told_twice(dedupe: Dedupe) -> None:
+    assert told(dedupe.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
+    assert told(dedupe.observe(worse(), ["slack"], 61 * S)) == [(False, "already_sent")]
+
+
+def test_an_open_incident_is_told_again_after_the_interval(dedupe: Dedupe) -> None:
+    assert dedupe.tick(3629 * S) == []
+    first, second = dedupe.tick(3630 * S), dedupe.tick(7230 * S)
+    assert told(first) == told(second) == [(True, "still_open")]
+    assert first[0].notification.notification_id != second[0].notification.notification_id
+    assert first[0].notification.dedup_key == second[0].notification.dedup_key
+
+
+def test_after_the_end_there_is_silence(dedupe: Dedupe) -> None:
+    dedupe.observe(over(), ["slack"], 60 * S)
+    assert dedupe.observe(over(), ["slack"], 61 * S) == []
+    assert dedupe.tick(10**12) == []
+
+
+def test_whoever_heard_the_beginning_hears_the_end(dedupe: Dedupe) -> None:
+    ends = dedupe.observe(over(), [], 60 * S)
+    assert [(d.notification.receiver, d.is_sent) for d in ends] == [("slack", True)]
+
+
+def test_nobody_routed_is_noted(dedupe: Dedupe) -> None:
+    assert told(dedupe.observe(change(ABOUT), [], 0)) == [(False, "not_routed")]
+
+
+def test_a_new_receiver_hears_of_a_graver_incident_in_its_turn(dedupe: Dedupe) -> None:
+    news = dedupe.observe(worse(), ["slack", "pager"], 60 * S)
+    assert told(news) == [(True, "escalated"), (False, "group_wait")]
+    assert [d.notification.receiver for d in dedupe.tick(90 * S)] == ["pager"]
+
+
+def test_what_the_log_remembers_is_not_sent_again(dedupe: Dedupe) -> None:
+    fresh, log = Dedupe(30 * S, 3600 * S), Dedupe(30 * S, 3600 * S)
+    log.observe(change(ABOUT), ["slack"], 0)
+    for decision in log.tick(30 * S):
+        fresh.remember(decision.notification)
+    assert told(fresh.observe(change(ABOUT), ["slack"], 40 * S)) == [(False, "repeat_interval")]
+    assert fresh.tick(100 * S) == []
+    assert told(fresh.observe(over(), ["slack"], 110 * S)) == [(True, "resolved")]
+
+
+def test_a_restart_changes_nothing(dedupe: Dedupe) -> None:
+    other = Dedupe(30 * S, 3600 * S)
+    other.restore(dedupe.export())
+    for one in (dedupe, other):
+        assert told(one.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
+    assert dedupe.tick(3660 * S) == other.tick(3660 * S)
+
+
+@pytest.mark.parametrize("length", [1, 200, 10_000])
+def test_keys_are_stable_distinct_and_short(length: int) -> None:
+    one = msgspec.structs.replace(ABOUT, tenant="t" * length)
+    other = msgspec.structs.replace(ABOUT, tenant="t" * (length - 1) + "u")
+    assert len(dedup_key(one)) <= 255
+    assert dedup_key(one) == dedup_key(one) != dedup_key(other)
+
+
+def test_state_that_is_not_ours_is_refused(dedupe: Dedupe) -> None:
+    with pytest.raises(DriftlineError, match="notifications"):
+        dedupe.restore(b"\x01")

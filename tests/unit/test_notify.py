@@ -1,0 +1,291 @@
+"""What is said, what is drawn, what is kept, and the notifier as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.core.incidents import Incidents
+from monitor.notify.console import ConsoleReceiver, render
+from monitor.notify.delivery import RetryPolicy, deliver
+from monitor.notify.log import FileLog, LogEntry, MemoryLog
+from monitor.notify.message import describe
+from monitor.notify.notifier import Notifier, Step
+from monitor.notify.picture import draw_picture, gather_bars
+from monitor.notify.receiver import Receiver
+from schemas.alerts import Alert, Cause, Delivery, Notification, NotificationKind, Transition
+from schemas.config import ModelConfig, MonitorConfig, RetrainingConfig, RouteConfig
+from schemas.errors import ConfigError, TransportError
+from tests.support.alerts import HOUR, drift, gpu, notification, pictured, replica
+
+
+class Recorder:
+    """A receiver that keeps what it is sent, and may be told to break."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.taken: list[Notification] = []
+        self.remembered: list[str] = []
+        self.error = error
+
+    async def send(self, notification: Notification) -> str:
+        self.taken.append(notification)
+        if self.error is not None:
+            raise self.error
+        return f"ref-{len(self.taken)}"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        self.remembered.append(detail)
+
+    async def close(self) -> None:
+        pass
+
+
+def model(**more: Any) -> ModelConfig:
+    features: Any = {"AGEP": {"kind": "numeric"}, "SCHL": {"kind": "categorical"}}
+    return ModelConfig(model="employment", features=features, **more)
+
+
+def retrainable() -> ModelConfig:
+    return model(retraining=RetrainingConfig(url_env="URL", on=("page", "ticket")))
+
+
+async def play(notifier: Notifier, alerts: list[Alert]) -> list[Step]:
+    """Feed alerts with an hourly tick between and after them."""
+    steps = []
+    for alert in sorted(alerts, key=lambda a: a.time_us):
+        steps.append(await notifier.tick(alert.time_us - 1))
+        steps.append(await notifier.observe(alert, alert.time_us))
+    steps.append(await notifier.tick(alert.time_us + HOUR))
+    return steps
+
+
+def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
+    people, training = Recorder(), Recorder()
+    notifier = Notifier(
+        MonitorConfig(),
+        [retrainable()],
+        {"it": people},
+        MemoryLog(),
+        retrainers={("default", "employment"): training},
+    )
+    alerts = [
+        drift(14),
+        drift(14, "score"),
+        drift(18, "SCHL", effect_where="unseen"),
+        gpu(21.2, "double_bit_ecc"),
+        gpu(21.3),
+        replica(22),
+        drift(30, "score", "sex=1"),
+    ]
+    steps = asyncio.run(play(notifier, alerts))
+    opened = [n.incident for n in people.taken if n.reason == "opened"]
+    assert [i.cause for i in opened] == [Cause.DATA, Cause.DATA, Cause.HARDWARE]
+    asked = [(r.outcome.value, r.incident.alerts[0].feature) for s in steps for r in s.retrainings]
+    assert asked == [("requested", "AGEP"), ("cooldown", "SCHL"), ("not_data", "")]
+    assert [n.kind for n in training.taken] == [NotificationKind.RETRAINING]
+    headlines = [describe(n).headline for n in people.taken if n.reason == "opened"]
+    assert headlines[0].startswith("TICKET  employment: AGEP above the baseline's range, 11 %")
+    assert headlines[2] == "PAGE  GPU 7 on node-2: double-bit ECC"
+    later = [describe(n).headline for n in people.taken if n.reason == "model_affected"]
+    assert later == [
+        "PAGE  A model suffers: GPU 7 on node-2: double-bit ECC and XID 79; "
+        "its scores are wrong (employment)"
+    ]
+
+
+def test_every_silence_has_a_reason_in_the_log() -> None:
+    log = MemoryLog()
+    notifier = Notifier(MonitorConfig(), [model()], {"it": Recorder()}, log)
+    asyncio.run(play(notifier, [drift(14), drift(15, "score")]))
+    kept = [(e.delivery.state, e.delivery.detail) for e in log.entries]
+    assert kept == [
+        ("suppressed", "group_wait"),
+        ("intent", ""),
+        ("done", "ref-1"),
+        ("suppressed", "repeat_interval"),
+    ]
+
+
+def test_routes_decide_who_hears() -> None:
+    loud, quiet = Recorder(), Recorder()
+    routed = model(routes=(RouteConfig(cause=("data",), receivers=("quiet",)),))
+    notifier = Notifier(MonitorConfig(), [routed], {"loud": loud, "quiet": quiet}, MemoryLog())
+    asyncio.run(play(notifier, [drift(14)]))
+    assert (len(loud.taken), len(quiet.taken)) == (0, 1)
+
+
+def test_one_receivers_defect_is_not_anothers() -> None:
+    broken, well = Recorder(RuntimeError("https://secret-url")), Recorder()
+    notifier = Notifier(MonitorConfig(), [model()], {"a": broken, "b": well}, MemoryLog())
+    steps = asyncio.run(play(notifier, [drift(14)]))
+    states = {d.receiver: (d.state, d.detail) for s in steps for d in s.deliveries}
+    assert states["a"] == ("failed", "RuntimeError")
+    assert states["b"] == ("done", "ref-1")
+
+
+def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> None:
+    log, first, second = MemoryLog(), Recorder(), Recorder()
+    asyncio.run(play(Notifier(MonitorConfig(), [model()], {"it": first}, log), [drift(14)]))
+    later = Notifier(MonitorConfig(), [model()], {"it": second}, log)
+
+    async def again() -> None:
+        assert await later.start() == []
+        await play(later, [drift(14)])
+        await later.observe(drift(20, transition=Transition.RESOLVED), 0)
+
+    asyncio.run(again())
+    assert second.remembered == ["ref-1"]
+    assert [n.reason for n in second.taken] == ["resolved"]
+    assert second.taken[0].dedup_key == first.taken[0].dedup_key
+
+
+@pytest.mark.parametrize(
+    ("models", "match"),
+    [
+        ([model(routes=(RouteConfig(receivers=("nobody",)),))], "'nobody' is not a receiver"),
+        ([retrainable()], "no receiver for it"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused(models: list[ModelConfig], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        Notifier(MonitorConfig(), models, {"it": Recorder()}, MemoryLog())
+
+
+def test_a_delivery_never_sleeps_after_its_last_try() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    receiver: Receiver = Recorder(TimeoutError())
+    delivery = asyncio.run(deliver(receiver, notification(), RetryPolicy(n_attempts=3), sleep))
+    assert (delivery.state, delivery.attempts, waits) == ("failed", 3, [1, 2])
+
+
+def entry(number: int) -> LogEntry:
+    note = notification(number=number)
+    done = Delivery(
+        notification_id=note.notification_id, receiver="it", state="done", time_us=number
+    )
+    return LogEntry(note, done)
+
+
+def test_the_file_log_gives_back_what_it_took(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+
+    async def run() -> Any:
+        assert await FileLog(path).read() == []
+        await FileLog(path).append(entry(1))
+        await FileLog(path).append(entry(2))
+        return await FileLog(path).read()
+
+    assert asyncio.run(run()) == [entry(1), entry(2)]
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"notification":', msgspec.json.encode(entry(9))])
+def test_a_line_torn_by_a_crash_costs_only_itself(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+
+    async def run() -> Any:
+        await FileLog(path).append(entry(1))
+        with path.open("ab") as file:
+            file.write(torn)
+        assert await FileLog(path).read() == [entry(1)]
+        await FileLog(path).append(entry(2))
+        return await FileLog(path).read()
+
+    assert asyncio.run(run()) == [entry(1), entry(2)]
+
+
+def test_a_spoilt_or_unwritable_log_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"nonsense\n")
+    with pytest.raises(TransportError, match="not an entry"):
+        asyncio.run(FileLog(path).read())
+    with pytest.raises(TransportError, match="cannot be written"):
+        asyncio.run(FileLog(tmp_path / "no" / "where").append(entry(1)))
+
+
+def test_a_message_leads_with_the_owner_and_ends_with_what_to_do() -> None:
+    incidents = Incidents()
+    for alert in (gpu(14.2, "double_bit_ecc"), gpu(14.3), replica(15)):
+        changes = incidents.observe(alert, alert.time_us)
+    message = describe(notification(changes[0].incident))
+    assert message.headline.endswith("its scores are wrong (employment)")
+    assert message.lines[0].startswith("Cause: hardware")
+    assert "GPU 7 on node-2: double-bit ECC" in message.lines[1]
+    assert any("97 % of 1,000 rows, the other replicas 40 %" in line for line in message.lines)
+    assert message.actions[0] == "Drain the node, reset the GPU"
+    assert "Do not retrain" in message.actions[-1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "opening"),
+    [
+        ("opened", NotificationKind.INCIDENT, "TICKET  employment"),
+        ("escalated", NotificationKind.INCIDENT, "TICKET  Worse: employment"),
+        ("cause_changed", NotificationKind.INCIDENT, "TICKET  Cause found: employment"),
+        ("model_affected", NotificationKind.INCIDENT, "TICKET  A model suffers: employment"),
+        ("still_open", NotificationKind.INCIDENT, "TICKET  Still open: employment"),
+        ("resolved", NotificationKind.RESOLVED, "TICKET  Resolved: employment"),
+        ("merged", NotificationKind.RESOLVED, "TICKET  Part of another incident: employment"),
+        ("requested", NotificationKind.RETRAINING, "TICKET  Retraining asked for: employment"),
+    ],
+)
+def test_the_headline_says_what_kind_of_news_it_is(
+    reason: str, kind: NotificationKind, opening: str
+) -> None:
+    message = describe(notification(kind=kind, reason=reason))
+    assert message.headline.startswith(opening)
+    assert message.lines
+
+
+def test_a_terminal_gets_colour_and_a_file_does_not() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    asyncio.run(ConsoleReceiver(stream=terminal).send(notification()))
+    assert "\x1b[1;33m" in terminal.getvalue()
+    assert "\x1b[1;32m" in render(notification(kind=NotificationKind.RESOLVED), is_coloured=True)
+
+
+def test_bars_add_up_and_are_few() -> None:
+    bars = gather_bars(pictured())
+    assert len(bars.names) == 14
+    assert bars.names[0] == "0 – 7.5"
+    assert bars.names[-2:] == ("above", "missing")
+    assert sum(bars.reference) == pytest.approx(1)
+    assert sum(bars.current) == pytest.approx(1)
+
+
+def test_many_categories_become_the_largest_and_the_others() -> None:
+    counts = (*range(1, 61), 0, 0, 0, 9)
+    names = tuple(f"c{i}" for i in range(60))
+    alert = pictured(reference_counts=counts, current_counts=counts, bin_labels=names)
+    bars = gather_bars(alert)
+    assert bars.names[-2:] == ("49 others", "unseen")
+    assert bars.names[0] == "c49"
+    assert sum(bars.current) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"feature": "cost_$_and_^{x}", "segment": "sex=1"},
+        {"bin_labels": ("a", "b"), "reference_counts": (1, 2, *[0] * 62)},
+        {"bin_labels": (), "current_counts": (0,) * 64},
+        {"bin_labels": ("back to front", "1 to 2"), "reference_counts": (1, 2, *[0] * 62)},
+    ],
+)
+def test_the_picture_is_a_png_of_the_promised_size(more: dict[str, Any]) -> None:
+    png = draw_picture(pictured(**more), "a title that is long enough to be broken " * 6)
+    assert png.startswith(b"\x89PNG")
+    assert (int.from_bytes(png[16:20]), int.from_bytes(png[20:24])) == (1200, 660)
