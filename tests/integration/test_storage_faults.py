@@ -125,12 +125,12 @@ def small_disk(tmp_path):
     place.mkdir()
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small file system")
+        pytest.skip("not permitted here: mounting a small file system needs root")
     done = subprocess.run(
         [mount, "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], capture_output=True
     )
     if done.returncode:
-        pytest.skip("needs the permission to mount a small file system")
+        pytest.skip("not permitted here: mounting a small file system")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 

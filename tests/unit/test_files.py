@@ -162,6 +162,8 @@ def test_every_format_gives_the_same_canonical_columns(tmp_path, kind):
         "features.job": ["a", None, "b", "a", "b"],
         "time_us": [1_451_606_400_000_000 + i * 1_000_000 for i in range(5)],
         "score": [0.1, 0.2, 0.3, 0.4, 0.5],
+        "tenant": ["default"] * 5,
+        "model": ["loans"] * 5,
     }
 
 

@@ -1,0 +1,183 @@
+"""What ``driftline demo`` does, once its folder is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from monitor.baseline.build import build_profile
+from monitor.baseline.folder import add_profile
+from monitor.cli.output import print_json
+from monitor.cli.progress import progress
+from monitor.clock import elapsed_s
+from monitor.core.catalog import Catalog
+from monitor.core.incidents import ChangeKind, IncidentChange
+from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
+from monitor.demo.findings import Score, score_run
+from monitor.demo.score import findings_table, summarize_run
+from monitor.demo.story import compose_report
+from monitor.demo.streams import Stream
+from monitor.demo.target import RetrainingTarget
+from monitor.demo.world import (
+    RETRAINING_SECRET_ENV,
+    RETRAINING_URL_ENV,
+    World,
+    build_world,
+    monitor_config,
+)
+from monitor.notify.notifier import Step
+from monitor.replay.timeline import Timed, replay
+from monitor.report.page import write_report
+from monitor.storage.clickhouse import Store
+from monitor.wiring import Pipeline, build_pipeline
+from schemas.results import DetectorResult
+
+CHUNK_MESSAGES = 500
+"""Half a window: what is found is told as it is found."""
+_MARKS = {
+    ChangeKind.OPENED: "[bold red]found[/]",
+    ChangeKind.ESCALATED: "[bold red]worse[/]",
+    ChangeKind.RESOLVED: "[green]over [/]",
+}
+
+
+def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
+    """Build the world, run it through the monitor, and say what was found.
+
+    Parameters
+    ----------
+    seed : int
+    folder : Path
+        Empty; the store, the baseline and the report stay in it.
+    is_json : bool
+        Print one JSON line and nothing else.
+    """
+    started_s = elapsed_s()
+    console = Console(quiet=is_json, highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]Driftline demo[/], seed {seed}: fitting a model on the census of 2015 ..."
+    )
+    world = build_world(seed)
+    _introduce(world, console)
+    monitor = monitor_config(str(folder / "store"), str(folder / "baselines"))
+    profile = build_profile(
+        world.reference, world.config, created_from="census 2015, Massachusetts"
+    )
+    add_profile(profile, folder / "baselines")
+    catalog = Catalog.of([world.config], [profile])
+    with RetrainingTarget() as target, Store.open(folder / "store") as store:
+        os.environ[RETRAINING_URL_ENV], os.environ[RETRAINING_SECRET_ENV] = (
+            target.url,
+            target.secret,
+        )
+        store.migrate()
+        pipeline = build_pipeline(
+            monitor,
+            catalog,
+            source=PREDICTIONS,
+            store=store,
+            receivers={},
+            on_step=lambda step: _tell(step, world, console),
+        )
+        _run(pipeline, world, is_quiet=is_json)
+    arrived = [request.incident_id for request in target.requests]
+    seconds = elapsed_s() - started_s
+    score = _judge(pipeline, world, arrived)
+    report = _write_report(pipeline, world, score, seconds, folder, console)
+    if is_json:
+        print_json(summarize_run(score, world.n_events, elapsed_s() - started_s, world.n_windows))
+        return
+    _conclude(console, score, folder, report, elapsed_s() - started_s, world)
+
+
+def _introduce(world: World, console: Console) -> None:
+    """Say what is about to be watched."""
+    console.print(
+        f"It serves 2016 from {len(world.gpus)} replicas: {world.n_events:,} events, "
+        f"{world.n_windows} one-hour windows, AUC {world.auc:.3f}. "
+        "Three faults are planted in the second half; until then there must be silence.\n"
+    )
+
+
+def _run(pipeline: Pipeline, world: World, *, is_quiet: bool) -> None:
+    """Run every stream through the pipeline."""
+    with progress("watching 2016", len(world.predictions), is_quiet=is_quiet) as advance:
+        replay(
+            pipeline,
+            world.predictions.chunks(PREDICTIONS, CHUNK_MESSAGES),
+            _timed(world.labels, LABELS),
+            _timed(world.gpu, GPU),
+            after_chunk=lambda chunk: advance(len(chunk)),
+        )
+    pipeline.close()
+
+
+def _timed(stream: Stream, source: str) -> list[Timed]:
+    """Cut a stream into chunks that know their time."""
+    chunks = stream.chunks(source, CHUNK_MESSAGES)
+    return [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks]
+
+
+def _tell(step: Step, world: World, console: Console) -> None:
+    """Print each change that matters the moment it is known."""
+    for change in step.changes:
+        if change.kind in _MARKS and not change.merged_into:
+            console.print(f"{_clock(change, world)} {_MARKS[change.kind]} {_words(change)}")
+    for retraining in step.retrainings:
+        console.print(
+            f"{'':>10} [dim]retraining[/] {retraining.outcome.value.replace('_', ' ')}: "
+            f"{retraining.incident.title}"
+        )
+
+
+def _clock(change: IncidentChange, world: World) -> str:
+    """Return day and hour of event time."""
+    hours = (change.time_us - world.start_us) / 3.6e9
+    return f"[dim]day {int(hours // 24) + 1} {int(hours % 24):02d}:{int(hours * 60 % 60):02d}[/]"
+
+
+def _words(change: IncidentChange) -> str:
+    """Return severity, cause and title of an incident."""
+    incident = change.incident
+    return f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8} {incident.title}"
+
+
+def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> Score:
+    """Compare what was found with what was planted; only requests that arrived count."""
+    incidents = list(pipeline.incidents.values())
+    return score_run(world.planted, incidents, arrived, pipeline.alerts())
+
+
+def _write_report(
+    pipeline: Pipeline, world: World, score: Score, seconds: float, folder: Path, console: Console
+) -> Path:
+    """Write the HTML report beside the store."""
+    console.print("\n[dim]writing the report ...[/]")
+    log = pipeline.log
+    decoder = msgspec.msgpack.Decoder(list[DetectorResult])
+    messages = log.fetch(RESULTS, 0, 0, log.end_offset(RESULTS, 0))
+    results = (result for message in messages for result in decoder.decode(message.value))
+    content = compose_report(world, score, list(pipeline.incidents.values()), results, seconds)
+    return write_report(folder / "report.html", content)
+
+
+def _conclude(
+    console: Console, score: Score, folder: Path, report: Path, seconds: float, world: World
+) -> None:
+    """Print the table, and where to look next."""
+    console.print(findings_table(score))
+    n_false = len(score.false_alerts)
+    console.print(
+        f"{score.n_found} of {len(score.findings)} found, {n_false} false alerts, "
+        f"{score.n_retrainings} retraining asked for, {world.n_events:,} events in {seconds:.0f} s."
+    )
+    for alert in score.false_alerts:
+        console.print(f"[red]false alert[/] {alert.title}")
+    console.print(
+        f"\nreport   {report}\n"
+        f"ask      driftline sql --store {folder / 'store'} "
+        '"SELECT severity, monitor, title FROM alerts ORDER BY time_us"'
+    )

@@ -1,0 +1,67 @@
+"""The cells of one series: which there are, how they are named, what a window holds of each."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.config import Importance, ModelConfig
+from schemas.panes import N_COUNTERS, SeriesStats
+from schemas.profiles import Kind, Profile, VariableProfile
+
+SCORE = "score"
+
+
+def count_cells(config: ModelConfig, profile: Profile) -> int:
+    """Return K, the declared cells of a model: variables x segments, and its replicas."""
+    families = int(config.slices.host) + int(config.slices.gpu_uuid)
+    return profile.phi.size + families * config.slices.expected
+
+
+def importance_of(config: ModelConfig, feature: str) -> Importance:
+    """Return how much a feature, or the score, matters."""
+    if feature == SCORE:
+        return config.score_importance
+    return config.features[feature].importance
+
+
+def align_counts(current: SeriesStats, segments: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the counters of ``segments`` in that order, zeros where the window has none.
+
+    Returns
+    -------
+    ndarray of int64, shape (S * V, 64)
+        Cell ``s * V + v`` is segment s, variable v.
+    """
+    at = {name: i for i, name in enumerate(current.segments)}
+    rows = np.array([at.get(name, -1) for name in segments], np.int64)
+    counts = np.zeros((len(segments), *current.counts.shape[1:]), np.int64)
+    counts[rows >= 0] = current.counts[rows[rows >= 0]]
+    return counts.reshape(-1, N_COUNTERS)
+
+
+def family(slices: SeriesStats, name: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the slices called ``name=...`` and their counters of the score, shape (R, 64)."""
+    at = [i for i, segment in enumerate(slices.segments) if segment.startswith(f"{name}=")]
+    return [slices.segments[i] for i in at], slices.counts[at, 0]
+
+
+def bin_labels(variable: VariableProfile) -> tuple[str, ...]:
+    """Return one label a counter, for pictures: bins or categories, then the four others.
+
+    Examples
+    --------
+    >>> from schemas.profiles import VariableProfile, Kind
+    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> bin_labels(land)[:2], bin_labels(land)[60:]
+    (('a', 'b'), ('below minimum', 'above maximum', 'missing', 'unseen'))
+    """
+    if variable.kind is Kind.NUMERIC:
+        own = [
+            f"{low:.4g} to {high:.4g}"
+            for low, high in zip(variable.edges, variable.edges[1:], strict=False)
+        ]
+    else:
+        own = list(variable.categories)
+    own += [""] * (60 - len(own))
+    return (*own, "below minimum", "above maximum", "missing", "unseen")

@@ -1,0 +1,200 @@
+"""One closed window of one series: results for people, and alerts if something changed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from detectors.decision import Decision, Evidence, alpha_of, decide, plan_profile
+from detectors.replicas import ReplicaEvidence, decide_replicas
+from detectors.rule import Rule
+from detectors.sets import SetLayout, cell_sets
+from monitor.core.alerting import CellState, advance_fired, advance_quiet, severity_of
+from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
+from monitor.core.drift_alerts import CellView, build_alert
+from monitor.core.window_results import decision_result, no_verdict_result, statistic_results
+from schemas.alerts import Alert, Transition
+from schemas.config import ModelConfig
+from schemas.panes import SeriesId, Window
+from schemas.profiles import Profile
+from schemas.results import DetectorResult, Reason
+
+
+@dataclass(slots=True)
+class Decided:
+    """What one window led to."""
+
+    results: list[DetectorResult] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+
+class SeriesState(msgspec.Struct):
+    """All that a series has to remember between windows, as the state message carries it."""
+
+    evidence: bytes = b""
+    replicas: dict[str, tuple[tuple[str, ...], bytes, list[int]]] = {}
+    """By family: names, evidence, windows without rows."""
+    open_alerts: dict[str, CellState] = {}
+    """By ``monitor|feature|segment``."""
+
+
+class SeriesDecider:
+    """The rule applied to one series, window after window.
+
+    Parameters
+    ----------
+    series : SeriesId
+    config : ModelConfig
+    profile : Profile
+        In whose layout the series is counted.
+    state : SeriesState, optional
+        Of an earlier life.
+    """
+
+    def __init__(
+        self,
+        series: SeriesId,
+        config: ModelConfig,
+        profile: Profile,
+        state: SeriesState | None = None,
+    ) -> None:
+        self.series, self.config, self.profile = series, config, profile
+        rule = config.decision
+        self.rule = Rule(
+            alpha=alpha_of(config.window.length, rule.max_false_pages_per_month),
+            n_cells=count_cells(config, profile),
+            m=rule.persistence,
+            eps_floor=rule.eps,
+            min_rows=rule.min_rows,
+        )
+        self.plan = plan_profile(self.rule, profile, rule.phi)
+        self.score_sets = cell_sets(profile.variables[-1], profile.reference.counts[0, -1])
+        self.evidence = Evidence.start(self.plan.layout)
+        self.replicas: dict[str, ReplicaEvidence] = {}
+        self.open_alerts: dict[str, CellState] = {}
+        if state is not None:
+            self._restore(state)
+
+    def decide(self, window: Window) -> Decided:
+        """Judge one window, add it to the evidence, and say what changed."""
+        decided = Decided(statistic_results(window, self.profile, self.config))
+        views = [*self._profile_views(window), *self._replica_views(window)]
+        decided.results += [decision_result(view, window) for view in views]
+        for view in sorted(views, key=_specificity):
+            decided.alerts += self._advance(view, window)
+        return decided
+
+    def revise(self, window: Window) -> Decided:
+        """Recompute a closed window's statistics; evidence and alerts stay as they were."""
+        results = statistic_results(window, self.profile, self.config)
+        results.append(no_verdict_result(window, Reason.LATE))
+        return Decided([msgspec.structs.replace(r, revised=True) for r in results])
+
+    def export(self) -> SeriesState:
+        """Return the state, for the state message."""
+        return SeriesState(
+            evidence=self.evidence.to_bytes(),
+            replicas={
+                name: (past.names, past.evidence.to_bytes(), past.n_idle.tolist())
+                for name, past in self.replicas.items()
+            },
+            open_alerts=dict(self.open_alerts),
+        )
+
+    def _restore(self, state: SeriesState) -> None:
+        self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
+        self.open_alerts = dict(state.open_alerts)
+        for name, (names, evidence, n_idle) in state.replicas.items():
+            layout = SetLayout.of([self.score_sets] * len(names))
+            self.replicas[name] = ReplicaEvidence(
+                tuple(names), Evidence.from_bytes(evidence, layout), np.array(n_idle, np.int64)
+            )
+
+    def _profile_views(self, window: Window) -> list[CellView]:
+        """Every declared cell against the baseline."""
+        segments, variables = self.profile.reference.segments, self.profile.variables
+        counts = align_counts(window.segments, segments)
+        reference = self.profile.reference.counts.reshape(counts.shape)
+        decision = decide(self.plan, self.evidence, counts)
+        names = self.plan.layout.names
+        return [
+            CellView(
+                "drift",
+                variable,
+                segment,
+                importance_of(self.config, variable.name),
+                decision,
+                s * len(variables) + v,
+                names,
+                reference[s * len(variables) + v],
+                counts[s * len(variables) + v],
+            )
+            for s, segment in enumerate(segments)
+            for v, variable in enumerate(variables)
+        ]
+
+    def _replica_views(self, window: Window) -> list[CellView]:
+        """Each host's and each GPU's score against the others of its window."""
+        views: list[CellView] = []
+        for name in ("host", "gpu_uuid"):
+            segments, counts = family(window.slices, name)
+            past = self.replicas.get(name, ReplicaEvidence.start())
+            if not segments and not past.names:
+                continue
+            phi = self.config.decision.phi or float(self.profile.phi[0, -1])
+            seen, self.replicas[name] = decide_replicas(
+                self.rule, self.score_sets, past, segments, counts, phi
+            )
+            own = {segment: counts[i] for i, segment in enumerate(segments)}
+            empty = np.zeros(64, np.int64)
+            views += [
+                CellView(
+                    "replica",
+                    self.profile.variables[-1],
+                    segment,
+                    importance_of(self.config, SCORE),
+                    seen.decision,
+                    i,
+                    seen.plan.layout.names,
+                    seen.reference_counts[i],
+                    own.get(segment, empty),
+                )
+                for i, segment in enumerate(seen.names)
+            ]
+        return views
+
+    def _advance(self, view: CellView, window: Window) -> list[Alert]:
+        """Take one cell's alert one window further."""
+        key = f"{view.monitor}|{view.variable.name}|{view.segment}"
+        before, i, decision = self.open_alerts.get(key), view.index, view.decision
+        if decision.has_fired[i]:
+            after, change = self._fired(view, window, before, decision)
+        elif before is not None:
+            after, change = advance_quiet(
+                before, bool(decision.is_positive[i]), int(decision.n[i]), self.rule.m
+            )
+        else:
+            return []
+        if change is Transition.RESOLVED:
+            del self.open_alerts[key]
+        else:
+            self.open_alerts[key] = after
+        return [build_alert(view, self.series, window, after, change)] if change else []
+
+    def _fired(
+        self, view: CellView, window: Window, before: CellState | None, decision: Decision
+    ) -> tuple[CellState, Transition | None]:
+        """Rank what fired, and open, escalate or keep its alert."""
+        rung, n_windows = int(decision.rung[view.index]), int(decision.n_windows[view.index])
+        start_us = window.end_us - n_windows * (window.end_us - window.start_us)
+        severity = severity_of(rung, view.variable.name, view.importance)
+        return advance_fired(before, severity, rung, start_us, window.end_us, n_windows)
+
+
+def _specificity(view: CellView) -> int:
+    """Put what explains before what it explains: replicas, then features, then the score."""
+    if view.monitor == "replica":
+        return 0 if view.segment.startswith("gpu_uuid=") else 1
+    return 2 if view.variable.name != SCORE else 3

@@ -1,0 +1,61 @@
+"""What detect writes down on every close, so that any other worker can go on from there."""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.core.decide import SeriesState
+from monitor.core.windows import WindowState
+from schemas.alerts import Alert
+from schemas.panes import SeriesId
+
+
+class SeriesEntry(msgspec.Struct, array_like=True):
+    """The state of one series id."""
+
+    tenant: str
+    model: str
+    model_version: str
+    profile_id: str
+    state: SeriesState
+
+    @property
+    def series(self) -> SeriesId:
+        """Whose state it is."""
+        return SeriesId(self.tenant, self.model, self.model_version, self.profile_id)
+
+
+class ModelState(msgspec.Struct):
+    """The state message of one model.
+
+    It stands between the results and the alerts of a close: a worker that dies
+    after it sends ``alerts`` again, one that dies before it closes the windows again.
+    """
+
+    sequence: int
+    """Counts the state messages of this model; the highest stands."""
+    windows: WindowState
+    series: list[SeriesEntry]
+    alerts: list[Alert]
+    """Of this close."""
+
+
+class GpuState(msgspec.Struct):
+    """The state message of the GPU rules."""
+
+    sequence: int
+    rules: bytes
+    position: int
+    """Offset of the GPU topic that is read next."""
+    watermark_us: int
+    alerts: list[Alert]
+
+
+def read_model_state(value: bytes) -> ModelState:
+    """Read a model's state message."""
+    return msgspec.msgpack.decode(value, type=ModelState)
+
+
+def read_gpu_state(value: bytes) -> GpuState:
+    """Read the GPU rules' state message."""
+    return msgspec.msgpack.decode(value, type=GpuState)

@@ -1,0 +1,105 @@
+"""Rows of ``results``: what a window showed of every cell, whether or not anything fired. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectors.cells import Statistic
+from detectors.evaluate import evaluate, evaluate_fairness
+from monitor.core.drift_alerts import CellView, finite
+from schemas.config import ModelConfig
+from schemas.panes import ALL, Window
+from schemas.profiles import Kind, Profile
+from schemas.results import DetectorResult, Reason, Verdict
+
+DECISION = "decision"
+"""The metric under which the rule's own verdict is stored."""
+
+
+def statistic_results(
+    window: Window, profile: Profile, config: ModelConfig
+) -> list[DetectorResult]:
+    """Return every descriptive statistic of the window, drift and fairness."""
+    ranges = {
+        name: feature.range
+        for name, feature in config.features.items()
+        if feature.range is not None and feature.kind is Kind.NUMERIC
+    }
+    shared = _shared(window)
+    rows = evaluate(window.segments, profile, min_rows=config.decision.min_rows, ranges=ranges)
+    results = [_statistic_result("drift", row, shared) for row in rows]
+    fairness = evaluate_fairness(window.segments, config.protected)
+    return results + [_statistic_result("fairness", row, shared) for row in fairness]
+
+
+def decision_result(view: CellView, window: Window) -> DetectorResult:
+    """Return the rule's verdict on one cell."""
+    decision, i = view.decision, view.index
+    return DetectorResult(
+        **_shared(window),
+        monitor=view.monitor,
+        feature=view.variable.name,
+        segment=view.segment,
+        metric=DECISION,
+        statistic=finite(decision.p_current[i]),
+        evidence=finite(decision.log_m[i]),
+        effect_size=finite(decision.effect[i]),
+        effect_where=view.effect_where,
+        threshold=decision.threshold,
+        n=int(decision.n[i]),
+        n_reference=int(view.reference_counts.sum()),
+        minimum_detectable_effect=finite(decision.mde[i]),
+        eps=finite(decision.eps[i]),
+        severity=decision.severity_of(i),
+        verdict=decision.verdict_of(i),
+        reason=decision.reason_of(i),
+    )
+
+
+def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
+    """Return the one row of a window that is not judged at all, and why."""
+    return DetectorResult(
+        **_shared(window),
+        monitor="drift",
+        feature=ALL,
+        segment=ALL,
+        metric=DECISION,
+        statistic=None,
+        n=int(window.segments.n_rows[0]) if len(window.segments.segments) else 0,
+        verdict=Verdict.NONE,
+        reason=reason,
+    )
+
+
+def _shared(window: Window) -> dict[str, Any]:
+    """Return what all results of a window have in common."""
+    series = window.series
+    return {
+        "tenant": series.tenant,
+        "model": series.model,
+        "model_version": series.model_version,
+        "profile_id": series.profile_id,
+        "window_us": window.end_us - window.start_us,
+        "start_us": window.start_us,
+        "end_us": window.end_us,
+        "closed_by": window.closed_by,
+    }
+
+
+def _statistic_result(monitor: str, row: Statistic, shared: dict[str, Any]) -> DetectorResult:
+    """Return a statistic as a result: the rule does not judge it."""
+    return DetectorResult(
+        **shared,
+        monitor=monitor,
+        feature=row.feature,
+        segment=row.segment,
+        metric=row.metric,
+        statistic=row.statistic,
+        p_value=row.p_value,
+        effect_size=row.effect_size,
+        threshold=row.threshold,
+        n=row.n,
+        n_reference=row.n_reference,
+        verdict=Verdict.NONE,
+        reason=row.reason,
+    )

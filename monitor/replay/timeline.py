@@ -1,0 +1,99 @@
+"""In what order recorded streams are read: by their own time, never by the clock on the wall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from schemas.batch import Chunk
+
+
+class Timed(NamedTuple):
+    """A chunk, and when its first message came."""
+
+    time_us: int
+    chunk: Chunk
+
+
+class Pipeline(Protocol):
+    """What the order is kept for; ``monitor.wiring.Pipeline`` has it."""
+
+    @property
+    def watermark_us(self) -> int:
+        """How far the predictions have come."""
+        ...
+
+    def take_predictions(self, chunk: Chunk) -> None:
+        """Read predictions."""
+        ...
+
+    def take_labels(self, chunk: Chunk) -> None:
+        """Read labels."""
+        ...
+
+    def take_gpu(self, chunk: Chunk) -> None:
+        """Read GPU telemetry."""
+        ...
+
+    def pump(self) -> None:
+        """Let detect, notify and archive do what is due."""
+        ...
+
+    def finish(self) -> None:
+        """Close what is open: the input has ended."""
+        ...
+
+
+def replay(
+    pipeline: Pipeline,
+    predictions: Iterable[Chunk],
+    labels: Iterable[Timed] = (),
+    gpu: Iterable[Timed] = (),
+    *,
+    after_chunk: Callable[[Chunk], None] = lambda chunk: None,
+) -> None:
+    """Read every stream to its end.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    predictions : iterable of Chunk
+        They set the pace.
+    labels, gpu : iterable of Timed
+        Each chunk is read as soon as the predictions' watermark has passed its time,
+        so that telemetry is known before the windows beside it are judged.
+    after_chunk : callable, optional
+        Called after each chunk of predictions, for progress.
+    """
+    labels_due, gpu_due = _Due(labels), _Due(gpu)
+    for chunk in predictions:
+        pipeline.take_predictions(chunk)
+        for part in gpu_due.until(pipeline.watermark_us):
+            pipeline.take_gpu(part)
+        for part in labels_due.until(pipeline.watermark_us):
+            pipeline.take_labels(part)
+        pipeline.pump()
+        after_chunk(chunk)
+    for part in gpu_due.rest():
+        pipeline.take_gpu(part)
+    for part in labels_due.rest():
+        pipeline.take_labels(part)
+    pipeline.finish()
+
+
+class _Due:
+    """A stream that is read up to a time, and then further."""
+
+    def __init__(self, stream: Iterable[Timed]) -> None:
+        self._stream = iter(stream)
+        self._next = next(self._stream, None)
+
+    def until(self, time_us: int) -> Iterator[Chunk]:
+        """Return the chunks that begin by then."""
+        while self._next is not None and self._next.time_us <= time_us:
+            yield self._next.chunk
+            self._next = next(self._stream, None)
+
+    def rest(self) -> Iterator[Chunk]:
+        """Return all that is left."""
+        return self.until(1 << 62)

@@ -1,0 +1,280 @@
+"""The only place that builds objects from config: receivers, stages, the whole pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from monitor.archive.direct import DirectArchive
+from monitor.archive.log_archive import LogArchive, PaneReader
+from monitor.archive.writes import Archive
+from monitor.core import topics
+from monitor.core.catalog import Catalog
+from monitor.core.pane_codec import decode as decode_pane
+from monitor.decode.records import decode_labels
+from monitor.detect.drift import DriftDetect
+from monitor.detect.gpu import GpuDetect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.notify.console import ConsoleReceiver
+from monitor.notify.notifier import Notifier, Step
+from monitor.notify.receiver import Receiver
+from monitor.notify.retrain import RetrainReceiver
+from monitor.notify.slack import SlackReceiver
+from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.notify.webhook import WebhookReceiver
+from monitor.storage.clickhouse import Store
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Alert, Incident
+from schemas.batch import Chunk
+from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, WindowConfig
+from schemas.errors import ConfigError
+from schemas.refused import dead_letter
+
+FOREVER_US = 1 << 62
+
+OnStep = Callable[[Step], None]
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Every stage in one process, round one log. Built by :func:`build_pipeline`."""
+
+    log: MemoryLog
+    ingest: Ingest
+    drift: DriftDetect
+    gpu: GpuDetect
+    notify: NotifyStage
+    archive: LogArchive | None
+    direct: DirectArchive | None
+    on_step: OnStep
+    runner: asyncio.Runner
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    """Every incident of the run as it last stood."""
+    retrained: list[str] = field(default_factory=list)
+    """``incident_id`` of each retraining that was asked for, and taken."""
+    n_labels: int = 0
+
+    @property
+    def watermark_us(self) -> int:
+        """How far the predictions have come in event time."""
+        return self.ingest.watermark_us
+
+    def take_predictions(self, chunk: Chunk) -> None:
+        """Read one chunk of predictions."""
+        self.ingest.take(chunk)
+
+    def take_gpu(self, chunk: Chunk) -> None:
+        """Read one chunk of GPU telemetry."""
+        events = self.gpu.take(chunk)
+        if self.direct is not None:
+            self.direct.gpu(events, chunk)
+
+    def take_labels(self, chunk: Chunk) -> None:
+        """Read one chunk of labels: they are archived, and no more."""
+        placed, rejects = decode_labels(chunk)
+        self.n_labels += len(placed)
+        for reject in rejects:
+            offset = int(chunk.log_offset[reject.message])
+            letter = dead_letter(reject, source=chunk.source, partition=0, offset=offset)
+            self.ingest.counters[f"rejected_{reject.reason.value}"] += 1
+            self.log.produce(topics.DEAD_LETTERS, msgspec.msgpack.encode(letter))
+        if self.direct is not None:
+            self.direct.labels([event for _, _, event in placed], chunk)
+
+    def pump(self) -> None:
+        """Let detect and notify do what is due."""
+        n_windows = self.drift.counters["windows"]
+        while self.drift.step():
+            pass
+        self._notify(max(self.watermark_us, 0))
+        if self.archive is not None and self.drift.counters["windows"] != n_windows:
+            self.archive.drain()
+
+    def finish(self) -> None:
+        """Close what is open: the input has ended."""
+        self.ingest.finish()
+        while self.drift.step():
+            pass
+        self._notify(max(self.watermark_us, self.gpu.watermark_us))
+        if self.direct is not None:
+            self.direct.flush()
+        if self.archive is not None:
+            self.archive.drain()
+
+    def close(self) -> None:
+        """Close receivers and the event loop."""
+        self.runner.run(self.notify.close())
+        self.runner.close()
+
+    def alerts(self) -> list[Alert]:
+        """Return every alert of the run, in the order it was raised."""
+        n = self.log.end_offset(topics.ALERTS, 0)
+        messages = self.log.fetch(topics.ALERTS, 0, 0, n)
+        return [msgspec.msgpack.decode(m.value, type=Alert) for m in messages]
+
+    def _notify(self, now_us: int) -> None:
+        """Run the notify stage to where event time has come."""
+        for step in self.runner.run(self.notify.step(now_us)):
+            for change in step.changes:
+                self.incidents[change.incident.incident_id] = change.incident
+                if change.merged_into:
+                    del self.incidents[change.incident.incident_id]
+            done = {d.notification_id for d in step.deliveries if d.state == "done"}
+            self.retrained += [
+                r.incident.incident_id for r in step.retrainings if r.idempotency_key in done
+            ]
+            self.on_step(step)
+
+
+def build_pipeline(
+    monitor: MonitorConfig,
+    catalog: Catalog,
+    *,
+    source: str,
+    store: Store | None,
+    receivers: Mapping[str, Receiver] | None = None,
+    has_retraining: bool = True,
+    on_step: OnStep = lambda step: None,
+) -> Pipeline:
+    """Build every stage in one process.
+
+    Parameters
+    ----------
+    monitor : MonitorConfig
+    catalog : Catalog
+    source : str
+        Name of the stream of predictions.
+    store : Store, optional
+        Migrated; None keeps nothing.
+    receivers : mapping of str to Receiver, optional
+        In place of those of the config; then open incidents are not repeated.
+    has_retraining : bool
+        False asks nobody for a retraining, whatever the policies say.
+    on_step : callable, optional
+        Given every step of the notify stage.
+
+    Raises
+    ------
+    ConfigError
+        If models disagree about the source's event-time settings, or a receiver's
+        environment variable is not set.
+    """
+    if receivers is not None:
+        # Read in one sitting: what is still open need not be said again every four hours.
+        monitor = monitor.model_copy(update={"repeat_interval": FOREVER_US})
+    log, configs = MemoryLog(), list(catalog.configs.values())
+    asking = configs if has_retraining else [_without_retraining(c) for c in configs]
+    archive = Archive(store) if store is not None else None
+    direct = DirectArchive(archive) if archive is not None else None
+    found = receivers if receivers is not None else build_receivers(monitor)
+    runner = asyncio.Runner()
+    notifier = Notifier(
+        monitor,
+        asking if receivers is None else [_told_here(c) for c in asking],
+        found,
+        TopicNotificationLog(log),
+        retrainers=build_retrainers(asking),
+    )
+    notify = NotifyStage(log, notifier)
+    runner.run(notify.start())
+    return Pipeline(
+        log=log,
+        ingest=Ingest(
+            log,
+            catalog,
+            shared_window(configs),
+            Assignment(source, 0, 1, "replay"),
+            on_batch=direct.predictions if direct is not None else None,
+        ),
+        drift=DriftDetect(log, catalog),
+        gpu=GpuDetect(log, monitor.gpu),
+        notify=notify,
+        archive=_build_archive(archive, log, configs, source),
+        direct=direct,
+        on_step=on_step,
+        runner=runner,
+    )
+
+
+def _build_archive(
+    archive: Archive | None, log: MemoryLog, configs: Sequence[ModelConfig], source: str
+) -> LogArchive | None:
+    """Archive the topics of this run under names no other run uses."""
+    if archive is None:
+        return None
+    variables = {(c.tenant, c.model): c.schema_.variables for c in configs}
+    return LogArchive(
+        archive,
+        log,
+        topic_id=lambda topic: f"{topic}@{source}",
+        panes=PaneReader(decode_pane, variables),
+    )
+
+
+def _without_retraining(config: ModelConfig) -> ModelConfig:
+    """Return the config of a model that is only looked at."""
+    return config.model_copy(update={"retraining": None})
+
+
+def _told_here(config: ModelConfig) -> ModelConfig:
+    """Return the config without routes: the receivers it names are not those in use."""
+    return config.model_copy(update={"routes": ()})
+
+
+def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
+    """Return the event-time settings of one source, which all its models must share.
+
+    Raises
+    ------
+    ConfigError
+        Naming two models that disagree.
+    """
+    if not configs:
+        raise ConfigError("no model is configured", fix="add one under `models`")
+    first = configs[0]
+    for other in configs[1:]:
+        for name in ("pane", "bound", "lateness", "max_skew"):
+            if getattr(other.window, name) != getattr(first.window, name):
+                raise ConfigError(
+                    f"window.{name} of {other.model!r} differs from that of {first.model!r}",
+                    fix="models read from one source share pane, bound, lateness and max_skew",
+                )
+    return first.window
+
+
+def build_receivers(monitor: MonitorConfig) -> dict[str, Receiver]:
+    """Build every receiver of the installation.
+
+    Raises
+    ------
+    ConfigError
+        If an environment variable that one names is not set.
+    """
+    return {name: _build_receiver(name, config) for name, config in monitor.receivers.items()}
+
+
+def _build_receiver(name: str, config: ReceiverConfig) -> Receiver:
+    """Build one receiver by its kind."""
+    if config.kind == "slack":
+        return SlackReceiver.from_config(name, config)
+    if config.kind == "webhook":
+        return WebhookReceiver.from_config(name, config)
+    return ConsoleReceiver(name)
+
+
+def build_retrainers(configs: Sequence[ModelConfig]) -> dict[tuple[str, str], Receiver]:
+    """Build the retraining webhook of every model that has a policy.
+
+    Raises
+    ------
+    ConfigError
+        If an environment variable that one names is not set.
+    """
+    return {
+        (c.tenant, c.model): RetrainReceiver.from_config(c.model, c.retraining)
+        for c in configs
+        if c.retraining is not None
+    }

@@ -1,0 +1,41 @@
+"""Rules that hold for every test: no network in unit tests, no quiet skips in CI."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+NOT_PERMITTED = "not permitted here"
+"""A skip for this reason is right in CI too: nothing can be installed against it."""
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets_in_unit_tests(request, monkeypatch):
+    """Refuse connections in tests that are not marked ``integration``."""
+    folder = request.path.parent.name
+    if folder not in ("unit", "property") or request.node.get_closest_marker("integration"):
+        return
+
+    def refuse(self, address):
+        if self.family != socket.AF_UNIX:
+            raise AssertionError(f"a unit test connects to {address}; mark it integration")
+        return connect(self, address)
+
+    connect = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """In CI, fail when something was skipped that could have run."""
+    if os.environ.get("CI") != "true" or hasattr(session.config, "workerinput"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
+    missing = [reason for reason in reasons if NOT_PERMITTED not in reason]
+    if missing:
+        reporter.write_line(f"{len(missing)} tests were skipped in CI that must run there:")
+        for reason in missing:
+            reporter.write_line(f"  {reason}")
+        session.exitstatus = 1

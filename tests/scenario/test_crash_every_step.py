@@ -1,0 +1,210 @@
+"""A worker that dies after any write leaves no trace: the same panes, results and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.core.pane_codec import PaneAssembler
+from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
+from monitor.core.watermark_message import KEY_PREFIX
+from monitor.detect.drift import DriftDetect
+from monitor.detect.gpu import GpuDetect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Alert
+from schemas.refused import DeadLetter, LateEvent
+from schemas.results import DetectorResult
+from tests.support.small_world import CONFIG, SmallWorld, build_small_world
+
+ALL_MESSAGES = 10**9
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing of the worker's memory survives it."""
+
+
+class Reaper:
+    """Kills at the n-th steps given, counted over all lives."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps, self.names = set(steps), []
+
+    def __call__(self, step: str) -> None:
+        self.names.append(step)
+        if len(self.names) in self.steps:
+            raise KilledError(step)
+
+
+def live(world: SmallWorld, log: MemoryLog, reach, owner: str, chunk_messages: int) -> None:
+    """One life of a worker that runs every stage, from wherever the log says, to the end."""
+    ingest = Ingest(
+        log,
+        world.catalog,
+        CONFIG.window,
+        Assignment(PREDICTIONS, 0, 1, owner),
+        reach=reach,
+    )
+    drift = DriftDetect(log, world.catalog, reach=reach)
+    gpu = GpuDetect(log, world_gpu_config(), reach=reach)
+    while True:
+        n = min(chunk_messages, ingest.read_limit or chunk_messages)
+        chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
+        samples = log.fetch_chunk(GPU, 0, gpu.position, chunk_messages)
+        if not len(chunk) and not len(samples):
+            break
+        ingest.take(chunk)
+        gpu.take(samples)
+        drift.step()
+    ingest.finish()
+    while drift.step():
+        pass
+
+
+def world_gpu_config():
+    from schemas.config import GpuConfig
+
+    return GpuConfig()
+
+
+def run(world: SmallWorld, reach=lambda step: None, chunk_messages: int = 97) -> MemoryLog:
+    """Run to the end, starting again whenever the worker is killed."""
+    log = world.log()
+    for life in count():
+        try:
+            live(world, log, reach, f"owner-{life}", chunk_messages)
+            return log
+        except KilledError:
+            continue
+    raise AssertionError("unreachable")
+
+
+def outcome(log: MemoryLog) -> dict[str, object]:
+    """What a reader of the topics ends up with, duplicates and order taken away."""
+    panes: dict[object, object] = {}
+    assembler = PaneAssembler()
+    for message in log.fetch(PANES, 0, 0, ALL_MESSAGES):
+        if message.key.startswith(KEY_PREFIX):
+            continue
+        whole = assembler.add(message.value, message.offset)
+        pane = whole.pane
+        key = (pane.series, pane.start_us, pane.source, pane.partition)
+        if key not in panes or panes[key][0] <= pane.pane_version:
+            stats = [s for x in (pane.segments, pane.slices) for s in _bits(x)]
+            panes[key] = (pane.pane_version, stats)
+    results: dict[object, object] = {}
+    for message in log.fetch(RESULTS, 0, 0, ALL_MESSAGES):
+        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+            key = (
+                r.monitor,
+                r.model_version,
+                r.feature,
+                r.segment,
+                r.metric,
+                r.start_us,
+                r.revised,
+            )
+            results[key] = r
+    alerts = {a.alert_id: a for a in _read(log, ALERTS, Alert)}
+    return {
+        "panes": {key: stats for key, (_, stats) in panes.items()},
+        "results": results,
+        "alerts": alerts,
+        "dead letters": {
+            (d.offset, d.row): (d.reason, d.sha256) for d in _read(log, DEAD_LETTERS, DeadLetter)
+        },
+        "late": {(e.offset, e.row) for e in _read(log, LATE, LateEvent)},
+    }
+
+
+def _bits(stats) -> Iterator[bytes]:
+    yield repr(stats.segments).encode()
+    for name in ("n_rows", "counts", "sums", "sums_sq", "minima", "maxima", "n_positive"):
+        yield getattr(stats, name).tobytes()
+
+
+def _read(log: MemoryLog, topic: str, kind: type) -> list:
+    return [
+        msgspec.msgpack.decode(m.value, type=kind) for m in log.fetch(topic, 0, 0, ALL_MESSAGES)
+    ]
+
+
+def assert_same(found: dict, expected: dict) -> None:
+    for name in expected:
+        assert found[name] == expected[name], name
+
+
+@pytest.fixture(scope="module")
+def world() -> SmallWorld:
+    return build_small_world()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world) -> dict:
+    return outcome(run(world))
+
+
+def test_the_undisturbed_run_has_everything_in_it(undisturbed):
+    monitors = {a.monitor for a in undisturbed["alerts"].values()}
+    assert monitors == {"drift", "replica", "gpu"}
+    assert len(undisturbed["late"]) > 5
+    assert {reason for reason, _ in undisturbed["dead letters"].values()} == {
+        "malformed",
+        "unknown_model",
+        "future",
+        "mistyped",
+    }
+    assert len(undisturbed["panes"]) > 100
+
+
+@pytest.mark.parametrize("chunk_messages", [1, 13, 500, 10_000])
+def test_how_reads_are_cut_changes_nothing(world, undisturbed, chunk_messages):
+    found = outcome(run(world, chunk_messages=chunk_messages))
+    # A late event's watermark is noted as of its chunk; which events are late is not.
+    assert_same(found, undisturbed)
+
+
+def test_every_kind_of_step_is_reached(world):
+    reaper = Reaper()
+    run(world, reaper)
+    assert set(reaper.names) == {
+        "ingest:dead_letter",
+        "ingest:late",
+        "ingest:pane",
+        "ingest:watermark",
+        "ingest:commit",
+        "detect:results",
+        "detect:state",
+        "detect:alert",
+        "detect:commit",
+        "gpu:state",
+        "gpu:alert",
+        "gpu:commit",
+    }
+
+
+@pytest.mark.slow()
+def test_killed_once_after_every_single_step(world, undisturbed):
+    reaper = Reaper()
+    run(world, reaper)
+    assert len(reaper.names) > 200
+    for step in range(1, len(reaper.names) + 1):
+        assert_same(outcome(run(world, Reaper(step))), undisturbed)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(st.integers(1, 600), min_size=2, max_size=12, unique=True),
+    chunk_messages=st.integers(20, 400),
+)
+def test_killed_again_and_again_while_reads_are_cut_anyhow(
+    world, undisturbed, steps, chunk_messages
+):
+    assert_same(outcome(run(world, Reaper(*steps), chunk_messages)), undisturbed)

@@ -1,0 +1,100 @@
+"""The whole pipeline on real data: silent where nothing changed, and quick where it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from monitor.baseline.build import build_profile
+from monitor.config_files import load_model
+from monitor.core.catalog import Catalog
+from monitor.replay.timeline import replay
+from monitor.transport.files import open_source, read_table
+from monitor.wiring import Pipeline, build_pipeline
+from schemas.alerts import Alert, Severity, Transition
+from schemas.config import HOUR_US, ModelConfig, MonitorConfig
+from tests.support.data import SHARED, needs_shared_data
+
+pytestmark = [needs_shared_data, pytest.mark.slow]
+
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples" / "models"
+
+
+def model_config(name: str) -> ModelConfig:
+    """Return an example's config with panes long enough for these thin streams."""
+    config = load_model(EXAMPLES / f"{name}.yaml")
+    window = config.window.model_copy(update={"pane": HOUR_US // 6})
+    return config.model_copy(update={"window": window})
+
+
+def run(config: ModelConfig, reference: pa.Table, current: Path, n: int) -> Pipeline:
+    """Replay a table against a baseline, so many rows a one-hour window."""
+    catalog = Catalog.of([config], [build_profile(reference, config)])
+    pipeline = build_pipeline(
+        MonitorConfig(), catalog, source="replay", store=None, receivers={}, has_retraining=False
+    )
+    replay(pipeline, open_source(current, config, rows_per_window=n, start_us=0))
+    pipeline.close()
+    return pipeline
+
+
+def opened(pipeline: Pipeline) -> list[Alert]:
+    return [a for a in pipeline.alerts() if a.transition is Transition.OPENED]
+
+
+def window_of(alert: Alert) -> int:
+    """Index of the window that fired, counting from the first."""
+    return alert.window_end_us // HOUR_US - 1
+
+
+@pytest.mark.parametrize("n", [200, 1_000, 5_000])
+def test_car_loan_shift_is_found_within_two_windows_and_nothing_before(n):
+    config = model_config("car_loan").model_copy(update={"segments": ()})
+    reference = read_table(SHARED / "car_loan_reference.parquet")
+    pipeline = run(config, reference, SHARED / "car_loan_analysis.parquet", n)
+    shift = 25_000 // n
+    alerts = opened(pipeline)
+    assert min(window_of(a) for a in alerts) == shift + 1
+    found = {a.feature for a in alerts if window_of(a) == shift + 1}
+    assert {"car_value", "loan_length", "repaid_loan_on_prev_car", "score"} <= found
+
+
+def households(relp: pa.ChunkedArray) -> np.ndarray:
+    """Number of each row's household: one starts at RELP 0, group quarters stand alone."""
+    codes = np.array([int(v) for v in relp.to_pylist()])
+    return np.cumsum((codes == 0) | (codes >= 16))
+
+
+def shuffle_within_years(table: pa.Table, seed: int) -> pa.Table:
+    """Shuffle whole households within each year."""
+    rng, parts = np.random.default_rng(seed), []
+    for year in (2016, 2017, 2018):
+        part = table.filter(pc.equal(table["year"], year))
+        number = households(part["RELP"])
+        place = rng.permutation(number[-1] + 1)
+        parts.append(part.take(np.argsort(place[number], kind="stable")))
+    return pa.concat_tables(parts)
+
+
+@pytest.mark.parametrize("n", [500, 1_000, 2_000])
+def test_employment_2016_to_2018_pages_nobody_and_tickets_only_ancestry_and_great_age(n, tmp_path):
+    config = model_config("employment").model_copy(update={"segments": (), "protected": ()})
+    reference = read_table(SHARED / "employment_MA_reference.parquet")
+    analysis = read_table(SHARED / "employment_MA_analysis.parquet")
+    file = tmp_path / "analysis.parquet"
+    pq.write_table(shuffle_within_years(analysis, seed=1), file)
+    pipeline = run(config, reference, file, n)
+    alerts = opened(pipeline)
+    assert not [a for a in pipeline.alerts() if a.severity is Severity.PAGE]
+    assert {a.feature for a in alerts} <= {"ANC", "AGEP"}
+    for alert in alerts:
+        assert alert.feature == "ANC" or alert.effect_where in ("above maximum", "> 94"), (
+            alert.title
+        )
+    n_2016 = int(pc.sum(pc.equal(analysis["year"], 2016)).as_py())
+    assert all(window_of(a) >= n_2016 // n for a in alerts), "2016 is a negative control"

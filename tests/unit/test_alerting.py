@@ -1,0 +1,58 @@
+"""The life of one cell's alert."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.core.alerting import CellState, advance_fired, advance_quiet, severity_of
+from schemas.alerts import Severity, Transition
+from schemas.config import Importance
+
+
+def opened(severity=Severity.TICKET, rung=0) -> CellState:
+    state, transition = advance_fired(None, severity, rung, 0, 20, 2)
+    assert transition is Transition.OPENED
+    return state
+
+
+@pytest.mark.parametrize(
+    ("rung", "importance", "expected"),
+    [
+        (3, Importance.HIGH, Severity.PAGE),
+        (2, Importance.HIGH, Severity.TICKET),
+        (3, Importance.MEDIUM, Severity.TICKET),
+        (3, Importance.LOW, Severity.TICKET),
+        (0, Importance.HIGH, Severity.TICKET),
+    ],
+)
+def test_only_the_top_rung_on_something_important_pages(rung, importance, expected):
+    assert severity_of(rung, "x", importance) is expected
+
+
+def test_firing_again_is_no_news():
+    state, transition = advance_fired(opened(), Severity.TICKET, 0, 20, 40, 2)
+    assert transition is None
+    assert (state.sequence, state.n_windows, state.opened_at_us) == (0, 3, 20)
+
+
+def test_a_higher_severity_escalates_once():
+    state, transition = advance_fired(opened(), Severity.PAGE, 3, 20, 40, 2)
+    assert (transition, state.severity, state.sequence) == (Transition.ESCALATED, Severity.PAGE, 1)
+    state, transition = advance_fired(state, Severity.TICKET, 0, 40, 60, 2)
+    assert (transition, state.severity, state.rung) == (None, Severity.PAGE, 3)
+
+
+def test_it_resolves_after_twice_m_quiet_windows_in_a_row():
+    state, changes = opened(), []
+    for is_positive in [False, False, False, True, False, False, False, False]:
+        state, transition = advance_quiet(state, is_positive, 100, persistence=2)
+        changes.append(transition)
+    assert changes == [None] * 7 + [Transition.RESOLVED]
+
+
+def test_windows_without_rows_do_not_resolve():
+    state = opened()
+    for _ in range(20):
+        state, transition = advance_quiet(state, False, 0, persistence=2)
+        assert transition is None
+    assert state.n_quiet == 0
