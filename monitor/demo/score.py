@@ -1,0 +1,197 @@
+"""The judged run in words: the last table, and the last line of ``--json``.
+
+``monitor.demo.findings`` does the judging; its names are here too, one import for the caller.
+"""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from monitor.demo.findings import Finding, Score, score_run
+from schemas.alerts import Alert, Cause
+
+__all__ = [
+    "Finding",
+    "Score",
+    "describe_finding",
+    "findings_table",
+    "score_run",
+    "summarize_run",
+]
+
+
+_COLUMNS = {
+    "planted": None,
+    "found after": 8,
+    "evidence": 9,
+    "effect": None,
+    "where": 12,
+    "cause": 8,
+    "retraining": 10,
+}
+"""Column and its width, that of its longest word; the others share what the terminal leaves."""
+
+
+def summarize_run(score: Score, n_events: int, seconds: float, n_windows: int) -> dict[str, object]:
+    """Return the last line of ``driftline demo --json``.
+
+    Parameters
+    ----------
+    score : Score
+    n_events : int
+        Predictions, labels and GPU samples read.
+    seconds : float
+        Wall-clock time of the run.
+    n_windows : int
+        Windows of event time.
+
+    Returns
+    -------
+    dict
+        ``events, seconds, windows, planted, found, false_alerts, retrainings, alerts``
+        and ``right``; ready for ``json.dumps``.
+    """
+    entries = [_finding_entry(f) for f in score.findings] + [
+        {"planted": None, "title": a.title, "monitor": a.monitor, "feature": a.feature,
+         "where": a.segment or a.gpu_uuid, "opened_at_us": a.opened_at_us}
+        for a in score.false_alerts
+    ]  # fmt: skip
+    return {
+        "events": n_events,
+        "seconds": round(seconds, 2),
+        "windows": n_windows,
+        "planted": len(score.findings),
+        "found": score.n_found,
+        "false_alerts": len(score.false_alerts),
+        "retrainings": score.n_retrainings,
+        "right": score.is_right,
+        "alerts": entries,
+    }
+
+
+def findings_table(score: Score) -> Table:
+    """Return the demo's last table.
+
+    Parameters
+    ----------
+    score : Score
+
+    Returns
+    -------
+    rich.table.Table
+        planted, found after, evidence, effect, where, cause, retraining.
+    """
+    # No frame: seven columns have to fit the 80 of a plain terminal without broken words.
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), leading=1)
+    for name, width in _COLUMNS.items():
+        table.add_column(name, overflow="fold", width=width)
+    for finding in score.findings:
+        words = describe_finding(finding)
+        colour = "green" if finding.is_found else "red"
+        table.add_row(
+            finding.planted.what,
+            f"[{colour}]{words['found_after']}[/]",
+            *(words[k] for k in ("evidence", "effect", "where")),
+            words["cause"] if finding.is_cause_right else f"[red]{words['cause'] or 'none'}[/]",
+            words["retraining"],
+        )
+    return table
+
+
+def describe_finding(finding: Finding) -> dict[str, str]:
+    """Put one finding into words, for the table and the report.
+
+    Parameters
+    ----------
+    finding : Finding
+
+    Returns
+    -------
+    dict of str to str
+        ``found_after, evidence, effect, where, cause, severity, retraining``.
+    """
+    alert, incident = finding.alert, finding.incident
+    return {
+        "found_after": _delay_words(finding),
+        "evidence": _evidence_words(alert),
+        "effect": _effect_words(alert),
+        "where": _where_words(finding),
+        "cause": str(incident.cause) if incident else "",
+        "severity": str(incident.severity) if incident else "",
+        "retraining": _retraining_words(finding),
+    }
+
+
+def _finding_entry(finding: Finding) -> dict[str, object]:
+    """One planted fault in the JSON line."""
+    alert, incident, fault = finding.alert, finding.incident, finding.planted
+    delay = finding.n_windows
+    return {
+        "planted": fault.name,
+        "what": fault.what,
+        "found": finding.is_found,
+        "delay_windows": None if delay is None else round(delay, 2),
+        "title": incident.title if incident else None,
+        "cause": str(incident.cause) if incident else None,
+        "severity": str(incident.severity) if incident else None,
+        "feature": fault.feature,
+        "segment": alert.segment if alert else None,
+        "gpu_uuid": fault.gpu_uuid or None,
+        "evidence": alert.evidence if alert else None,
+        "threshold": alert.threshold if alert else None,
+        "effect": alert.effect_size if alert else None,
+        "effect_where": alert.effect_where if alert else None,
+        "retrainings": finding.n_retrainings,
+        "repeats": finding.n_repeats,
+    }
+
+
+def _delay_words(finding: Finding) -> str:
+    """How long it took; the GPU's own alert comes first."""
+    if finding.n_windows is None:
+        return "missed"
+    words = f"{finding.n_windows:.1f} windows"
+    if finding.incident and finding.planted.cause is Cause.HARDWARE:
+        early = [a.opened_at_us for a in finding.incident.alerts if a.monitor == "gpu"]
+        if early:
+            words += f"; its GPU after {(min(early) - finding.planted.start_us) / 1e6:.0f} s"
+    return words
+
+
+def _evidence_words(alert: Alert | None) -> str:
+    """log M against the threshold."""
+    if alert is None or alert.evidence is None or alert.threshold is None:
+        return ""
+    return f"log M {alert.evidence:.1f} (fires at {alert.threshold:.1f})"
+
+
+def _effect_words(alert: Alert | None) -> str:
+    """The set that moved most, before and now."""
+    if alert is None:
+        return ""
+    if alert.p_reference is None or alert.p_current is None:
+        return f"{alert.effect_size:+.1%} {alert.effect_where}" if alert.effect_size else ""
+    return f"{alert.effect_where}: {alert.p_reference:.1%} -> {alert.p_current:.1%}"
+
+
+def _where_words(finding: Finding) -> str:
+    """Feature and segment, or host and GPU."""
+    alert, fault = finding.alert, finding.planted
+    if alert is None:
+        return ""
+    if fault.gpu_uuid:
+        # The first eight digits tell GPUs apart; alerts and the JSON line carry all of them.
+        return f"score on {fault.host} {fault.gpu_uuid[:12]}"
+    return alert.feature if alert.segment == "*" else f"{alert.feature} ({alert.segment})"
+
+
+def _retraining_words(finding: Finding) -> str:
+    """Asked for or not, and whether that is what the policy says."""
+    if finding.n_retrainings:
+        words = "asked for" if finding.n_retrainings == 1 else f"asked {finding.n_retrainings}x"
+        return words if finding.is_retraining_right else f"{words}, wrongly"
+    if finding.planted.has_retraining:
+        return "not asked, wrongly"
+    is_hardware = finding.planted.cause is Cause.HARDWARE
+    return "no: hardware" if is_hardware else "no: not in the policy"

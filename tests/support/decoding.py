@@ -1,0 +1,192 @@
+"""Events to decode, ways to spoil them, and what ``json.loads`` says they hold."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import struct
+from typing import Any
+
+from monitor.decode import Decoded
+from monitor.decode.batches import text_of
+from schemas.batch import EventBatch, ModelSchema, StringColumn
+
+SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
+OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())
+Row = tuple[Any, ...]
+
+NUMBERS = [
+    "0", "-0", "0.0", "-0.0", "1", "-1", "12", "0.1", "-2.5", "3.14159", "1e5", "1E-5", "-1e+22",
+    "1e22", "1e23", "123456789012345678", "1234567890123456789", "9223372036854775808",
+    "18446744073709551616", "123456789012345678901234567890", "0.1234567890123456789",
+    "0.00000000000000000001", "0.000123456789012345678", "9007199254740993", "9007199254740993.0",
+    "2.2250738585072011e-308", "4.9e-324", "5e-324", "1.7976931348623157e308", "1e-400",
+    "8.98846567431158e307", "1.00000000000000011102230246251565", "0e5", "-0e0", "0e-999",
+    "0.30000000000000004",
+]  # fmt: skip
+BAD_NUMBERS = [
+    "01", "-01", "1.", ".5", "+1", "-", "1e", "1e+", "1E-", "0x1", "1e400", "-1e400", "1_0",
+    "--1", "1.2.3", "0.e1", "00", "1a", "Inf", "nan", "+Infinity", "-NaN",
+]  # fmt: skip
+MISSING = ["null", "NaN", "Infinity", "-Infinity"]
+TEXTS = [
+    '""', '"x"', '"exactly8"', '"longer than eight"', '"größe"', '"日本語"', '"😀"', '"a\\"b"',
+    '"\\u00e9"', '"\\ud83d\\ude00"', '"\\/"', '"tab\\t"', '"\x7f"', '"12"', '"true"', '"NaN"',
+]  # fmt: skip
+BAD_TEXTS = [
+    b'"\x01"', b'"a\nb"', b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"',
+    b'"\xe2\x82"', b'"\xf0\x9f\x98"', b'"\\ud800"', b'"\\q"', b'"open', b"'x'", b'"\x80"',
+    b'"\xf0\x80\x80\x80"', b'"\xe0\x80\x80"',
+]  # fmt: skip
+OTHERS = ["true", "false", "[]", "{}", "[1, 2]", '{"k": 1}', "tru", "nul", "", " "]
+
+
+def event(rng: random.Random, **changed: Any) -> dict[str, Any]:
+    """One ordinary event of ``SCHEMA``."""
+    made = {
+        "id": f"{rng.getrandbits(64):016x}",
+        "model": "m",
+        "model_version": rng.choice(["v1", "v2"]),
+        "time_us": 1_700_000_000_000_000 + rng.randrange(10**9),
+        "host": f"host-{rng.randrange(4)}",
+        "features": {
+            "a": round(rng.gauss(0, 100), rng.randrange(1, 17)),
+            "b": rng.choice([rng.random(), rng.randrange(1000), rng.gauss(0, 1e-5)]),
+            "color": rng.choice(["red", "green", "größe", 12, True]),
+        },
+        "segments": {"region": rng.choice(["eu", "us", None])},
+        "trace": rng.random(),
+        "score": round(rng.random(), 6),
+    }
+    return {**made, **changed}
+
+
+def written(rng: random.Random, value: dict[str, Any]) -> bytes:
+    """One of the ways producers write JSON."""
+    is_compact, is_ascii = rng.random() < 0.3, rng.random() < 0.3
+    separators = (",", ":") if is_compact else None
+    return json.dumps(value, separators=separators, ensure_ascii=is_ascii).encode()
+
+
+def spoiled(rng: random.Random, payload: bytes) -> list[bytes]:
+    """The event after one change; two messages where it was cut."""
+    n = len(payload)
+    at = rng.randrange(n)
+    choice = rng.randrange(11)
+    if choice == 0:
+        return [payload[:at] + bytes([rng.randrange(256)]) + payload[at + 1 :]]
+    if choice == 1:
+        return [payload[:at] + payload[at + 1 :]]
+    if choice == 2:
+        return [
+            payload[:at] + bytes([rng.choice(b'{}[]",:0129.-+eE \t\\nN\x00\xff')]) + payload[at:]
+        ]
+    if choice == 3:
+        return [payload[:at], payload[at:]]
+    if choice == 4:
+        return [payload[:at]]
+    if choice == 5:
+        end = min(n, at + rng.randrange(1, 30))
+        return [payload[:end] + payload[at:]]
+    if choice == 6:
+        return [
+            rng.choice([b" ", b"\n", b"\xef\xbb\xbf", b"[", b""])
+            + payload
+            + b" " * rng.randrange(2)
+        ]
+    return [replaced(rng, payload)]
+
+
+def replaced(rng: random.Random, payload: bytes) -> bytes:
+    """The event with one value replaced by an awkward token."""
+    value = json.loads(payload)
+    path = rng.choice(
+        [("features", "a"), ("features", "b"), ("features", "color"), ("segments", "region")]
+        + [(k,) for k in value]
+    )
+    inside = value
+    for key in path[:-1]:
+        inside = inside[key]
+    if path[-1] in inside:
+        inside[path[-1]] = "@@"
+    token: Any = rng.choice([*NUMBERS, *BAD_NUMBERS, *MISSING, *TEXTS, *BAD_TEXTS, *OTHERS])
+    raw = token if isinstance(token, bytes) else token.encode()
+    return json.dumps(value, ensure_ascii=False).encode().replace(b'"@@"', raw, 1)
+
+
+def bits(value: float) -> bytes:
+    """The bits of a float; every NaN is the same one."""
+    return b"missing" if math.isnan(value) else struct.pack("<d", value)
+
+
+def _text(column: StringColumn, i: int) -> str | None:
+    code = int(column.codes[i])
+    return None if code < 0 else column.values[code]
+
+
+def row_of(batch: EventBatch, i: int) -> Row:
+    """Everything a batch says of one event."""
+    start, length = batch.id_spans[i].tolist()
+    texts = (batch.model_version, batch.prediction, batch.host, batch.gpu_uuid)
+    return (
+        batch.schema.model,
+        int(batch.time_us[i]),
+        None if length < 0 else bytes(batch.id_bytes[start : start + length]).decode(),
+        tuple(bits(float(c[i])) for c in (*batch.numeric, batch.score)),
+        tuple(_text(c, i) for c in (*batch.categorical, *batch.segments, *texts)),
+    )
+
+
+def rows_of(decoded: Decoded) -> dict[tuple[int, int], Row]:
+    """Every accepted event, by its place."""
+    found: dict[tuple[int, int], Row] = {}
+    for batch in decoded.batches:
+        places = list(zip(batch.message.tolist(), batch.row.tolist(), strict=True))
+        assert places == sorted(set(places))
+        for i, place in enumerate(places):
+            assert place not in found
+            found[place] = row_of(batch, i)
+    return found
+
+
+def rejects_of(decoded: Decoded) -> list[tuple[Any, ...]]:
+    """Every reject, in full."""
+    return [
+        (r.message, r.row, r.reason, r.detail, r.payload, r.tenant, r.model)
+        for r in decoded.rejects
+    ]
+
+
+def expected_row(payload: bytes, schema: ModelSchema) -> Row:
+    """What an accepted event holds, by ``json.loads``."""
+    said = json.loads(payload)
+    features, segments = said.get("features", {}), said.get("segments", {})
+
+    def number(value: Any) -> bytes:
+        given = math.nan if value is None else float(value)
+        return bits(given if math.isfinite(given) else math.nan)
+
+    def text(value: Any) -> str | None:
+        is_missing = isinstance(value, float) and not math.isfinite(value)
+        return None if is_missing else text_of(value)
+
+    def segment(name: str) -> str | None:
+        own = text(segments.get(name))
+        return own if own is not None else text(features.get(name))
+
+    names = ("model_version", "prediction", "host", "gpu_uuid")
+    return (
+        said["model"],
+        said["time_us"],
+        text(said.get("id")),
+        tuple(number(v) for v in (*map(features.get, schema.numeric), said.get("score"))),
+        (
+            *(text(features.get(n)) for n in schema.categorical),
+            *(
+                segment(n) if n in schema.categorical else text(segments.get(n))
+                for n in schema.segments
+            ),
+            *(text(said.get(n)) for n in names),
+        ),
+    )
