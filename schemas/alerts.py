@@ -38,7 +38,10 @@ class Cause(StrEnum):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell or GPU rule changed state. ``alert_id`` is uuid5 of monitor, cell, window, transition."""
+    """One cell or GPU rule changed state.
+
+    ``alert_id`` is uuid5 of monitor, cell, window and transition: sent again, it is the same.
+    """
 
     alert_id: str
     tenant: str

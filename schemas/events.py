@@ -98,7 +98,8 @@ class Reject(msgspec.Struct, frozen=True):
     detail: str
     """Names the field and what was wrong with it; never more than 500 characters."""
     payload: bytes
-    """The original bytes of the message, whole (the dead letter keeps 512 KiB)."""
+    """The original bytes, whole (the dead letter keeps 512 KiB): of the message, of its
+    row where it is a JSON array, or an Arrow stream of its one row."""
     tenant: str = ""
     model: str = ""
     """Filled where they could be read."""

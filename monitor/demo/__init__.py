@@ -1,1 +1,1 @@
-"""."""
+"""The demo's world: census data, a model, three faults."""

@@ -1,1 +1,1 @@
-"""."""
+"""Logs and files: where bytes come from."""

@@ -9,7 +9,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.errors import TransportError
 
 
-@pytest.fixture()
+@pytest.fixture
 def log() -> MemoryLog:
     return MemoryLog()
 

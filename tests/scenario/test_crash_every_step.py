@@ -188,7 +188,7 @@ def test_every_kind_of_step_is_reached(world):
     }
 
 
-@pytest.mark.slow()
+@pytest.mark.slow
 def test_killed_once_after_every_single_step(world, undisturbed):
     reaper = Reaper()
     run(world, reaper)

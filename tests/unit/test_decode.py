@@ -18,7 +18,7 @@ import pytest
 
 from monitor.decode import Decoded, Decoder, chunk_of
 from monitor.decode import dictionaries as dictionaries_module
-from monitor.decode.decoder import MAX_MESSAGE_BYTES
+from monitor.decode.work import MAX_MESSAGE_BYTES
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.errors import ConfigError, DomainError
 from schemas.events import MAX_EVENT_BYTES, RejectReason
