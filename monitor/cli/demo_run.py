@@ -14,7 +14,6 @@ from monitor.cli.output import print_json
 from monitor.cli.progress import progress
 from monitor.clock import elapsed_s
 from monitor.core.catalog import Catalog
-from monitor.core.incidents import ChangeKind, IncidentChange
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
 from monitor.demo.findings import Score, score_run
 from monitor.demo.score import findings_table, summarize_run
@@ -33,15 +32,38 @@ from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store
 from monitor.wiring import Pipeline, build_pipeline
+from schemas.alerts import Notification
 from schemas.results import DetectorResult
 
 CHUNK_MESSAGES = 500
 """Half a window: what is found is told as it is found."""
 _MARKS = {
-    ChangeKind.OPENED: "[bold red]found[/]",
-    ChangeKind.ESCALATED: "[bold red]worse[/]",
-    ChangeKind.RESOLVED: "[green]over [/]",
+    "opened": "[bold red]found[/]",
+    "escalated": "[bold red]worse[/]",
+    "resolved": "[green]over [/]",
 }
+
+
+class _Lines:
+    """A receiver that writes one line a notification, stamped with event time."""
+
+    def __init__(self, world: World, console: Console) -> None:
+        self._world, self._console = world, console
+
+    async def send(self, notification: Notification) -> str:
+        """Print what an on-call engineer would be told."""
+        incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]news [/]")
+        self._console.print(
+            f"{_clock(notification.time_us, self._world)} {mark} "
+            f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8} {incident.title}"
+        )
+        return "printed"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        """Nothing to take over."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
@@ -79,8 +101,8 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
             catalog,
             source=PREDICTIONS,
             store=store,
-            receivers={},
-            on_step=lambda step: _tell(step, world, console),
+            receivers={"console": _Lines(world, console)},
+            on_step=lambda step: _tell(step, console),
         )
         _run(pipeline, world, is_quiet=is_json)
     arrived = [request.incident_id for request in target.requests]
@@ -121,28 +143,19 @@ def _timed(stream: Stream, source: str) -> list[Timed]:
     return [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks]
 
 
-def _tell(step: Step, world: World, console: Console) -> None:
-    """Print each change that matters the moment it is known."""
-    for change in step.changes:
-        if change.kind in _MARKS and not change.merged_into:
-            console.print(f"{_clock(change, world)} {_MARKS[change.kind]} {_words(change)}")
+def _tell(step: Step, console: Console) -> None:
+    """Print what was decided about retraining; the receiver prints the rest."""
     for retraining in step.retrainings:
         console.print(
-            f"{'':>10} [dim]retraining[/] {retraining.outcome.value.replace('_', ' ')}: "
-            f"{retraining.incident.title}"
+            f"{'':11} [dim]retraining {retraining.outcome.value.replace('_', ' ')}: "
+            f"{retraining.incident.title}[/]"
         )
 
 
-def _clock(change: IncidentChange, world: World) -> str:
+def _clock(time_us: int, world: World) -> str:
     """Return day and hour of event time."""
-    hours = (change.time_us - world.start_us) / 3.6e9
+    hours = (time_us - world.start_us) / 3.6e9
     return f"[dim]day {int(hours // 24) + 1} {int(hours % 24):02d}:{int(hours * 60 % 60):02d}[/]"
-
-
-def _words(change: IncidentChange) -> str:
-    """Return severity, cause and title of an incident."""
-    incident = change.incident
-    return f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8} {incident.title}"
 
 
 def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> Score:

@@ -1,0 +1,9 @@
+"""Bytes to columns: a layout-speculating kernel, msgspec for what deviates, Arrow as it is."""
+
+from __future__ import annotations
+
+from monitor.decode.chunk import chunk_of
+from monitor.decode.decoder import Decoded, Decoder
+from monitor.decode.records import decode_gpu, decode_labels
+
+__all__ = ["Decoded", "Decoder", "chunk_of", "decode_gpu", "decode_labels"]

@@ -1,0 +1,177 @@
+"""Bytes to columns: one call for ingest, archive and replay.
+
+======================== =========================================================
+a message begins with    and is
+======================== =========================================================
+``{``                    one JSON event, or a structured CloudEvent
+``[``                    a JSON array of these; each row accepted or rejected alone
+FF FF FF FF              an Arrow IPC stream of many rows
+======================== =========================================================
+
+Whitespace may stand before the first two. Everything else is MALFORMED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.decode.batches import REJECTED, Scratch, batch_of, merge_batches
+from monitor.decode.columns import Columns, assign_columns
+from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
+from monitor.decode.fast import FastRoad
+from monitor.decode.layout import MAX_LAYOUTS
+from monitor.decode.program import Program
+from monitor.decode.slow import SlowRoad
+from monitor.decode.strict import Key, Refused, StrictDecoder
+from monitor.decode.units import Units, messages_of, rows_of
+from monitor.decode.work import Work
+from schemas.batch import Chunk, EventBatch, ModelSchema
+from schemas.errors import DomainError
+from schemas.events import Reject, RejectReason
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What one chunk held."""
+
+    batches: tuple[EventBatch, ...]
+    """One per model with accepted events, in the decoder's order of models."""
+    rejects: tuple[Reject, ...]
+    """By (message, row)."""
+
+
+class Decoder:
+    """Decodes chunks of prediction events; lives as long as its partition is owned.
+
+    Parameters
+    ----------
+    schemas : sequence of ModelSchema
+        The models known; an event of any other is UNKNOWN_MODEL.
+    fast : bool, optional
+        False takes the strict road for every event: the same answers, slower. So
+        does ``NUMBA_DISABLE_JIT=1``, under which the kernel cannot run.
+    max_layouts : int, optional
+
+    Raises
+    ------
+    DomainError
+        If a model is given twice.
+    ConfigError
+        If a feature's name cannot stand in JSON unescaped.
+
+    Notes
+    -----
+    What is accepted, and with which values, does not depend on how events are cut
+    into chunks, on ``fast``, nor on what was decoded before; codes do. Not for use
+    by two threads at once; the kernel itself runs without the GIL.
+
+    Examples
+    --------
+    >>> from monitor.decode.chunk import chunk_of
+    >>> decoder = Decoder([ModelSchema("default", "m", ("a",))])
+    >>> events = [b'{"model":"m","time_us":1,"features":{"a":2.5}}', b"{", b"[]"]
+    >>> decoded = decoder.decode(chunk_of(events, "file"))
+    >>> decoded.batches[0].numeric[0].tolist(), decoded.rejects[0].reason.value
+    ([2.5], 'malformed')
+    """
+
+    def __init__(
+        self,
+        schemas: Sequence[ModelSchema],
+        *,
+        fast: bool = True,
+        max_layouts: int = MAX_LAYOUTS,
+    ) -> None:
+        self._models: dict[Key, int] = {}
+        self._columns: list[Columns] = []
+        n_dictionaries = 0
+        for schema in schemas:
+            key = (schema.tenant, schema.model)
+            if key in self._models:
+                raise DomainError(f"model {key[1]!r} of tenant {key[0]!r} is given twice")
+            self._models[key] = len(self._columns)
+            self._columns.append(assign_columns(schema, n_dictionaries))
+            n_dictionaries = max(self._columns[-1].dictionaries) + 1
+        self._strict = StrictDecoder({(s.tenant, s.model): s for s in schemas})
+        self._is_fast = fast and HAS_KERNELS
+        self._dictionaries = Dictionaries(n_dictionaries, has_table=self._is_fast)
+        self._program = Program(max(1, len(self._columns)), max_layouts)
+        self._n_numbers = max((c.n_numeric for c in self._columns), default=0)
+        self._n_codes = max((len(c.dictionaries) for c in self._columns), default=0)
+
+    def decode(self, chunk: Chunk) -> Decoded:
+        """Decode one chunk.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            Its buffer is kept by the batches, whose ids point into it.
+
+        Returns
+        -------
+        Decoded
+        """
+        work = Work(chunk)
+        self._dictionaries.renew(len(chunk))
+        self._decode_units(work, messages_of(chunk), are_messages=True)
+        if work.arrays:
+            units, broken = rows_of(chunk, work.arrays)
+            for message in broken:
+                fault = Refused(RejectReason.MALFORMED, "the array's brackets do not match")
+                work.reject(message, 0, work.payload(message), fault)
+            self._decode_units(work, units, are_messages=False)
+        for message in work.streams:
+            self._decode_stream(work, message)
+        batches = (merge_batches(work.parts[model]) for model in sorted(work.parts))
+        work.rejects.sort(key=lambda reject: (reject.message, reject.row))
+        return Decoded(tuple(batches), tuple(work.rejects))
+
+    def _decode_units(self, work: Work, units: Units, *, are_messages: bool) -> None:
+        """Decode single events, by the kernel and then one by one."""
+        scratch = Scratch(len(units), self._n_numbers, self._n_codes)
+        fast = None
+        if self._is_fast and len(units):
+            fast = FastRoad(self._program, self._dictionaries, work.chunk.buffer, units, scratch)
+            if len(self._program):
+                fast.run(0, len(self._program))
+        SlowRoad(self._strict, self._models, self._columns, self._program, self._dictionaries).run(
+            work, units, scratch, fast, are_messages
+        )
+        if fast is not None:
+            self._dictionaries.sync()
+            self._program.settle()
+        self._collect(work, units, scratch)
+
+    def _collect(self, work: Work, units: Units, scratch: Scratch) -> None:
+        """Make a batch of each model's events."""
+        n_models = self._program.n_models
+        fits = scratch.fits
+        lowest = int(fits.min()) if len(fits) else REJECTED
+        models = np.where(fits >= 0, fits % n_models, REJECTED) if n_models > 1 else fits
+        present = np.unique(models[fits >= 0]).tolist() if n_models > 1 else [0]
+        id_bytes = work.id_bytes()
+        place = (units.message, units.row)
+        for model in present:
+            rows = None
+            if lowest < 0 or len(present) > 1:
+                rows = np.flatnonzero(models == model if n_models > 1 else fits >= 0)
+                if not len(rows):
+                    continue
+            values = self._dictionaries.values
+            batch = batch_of(scratch, rows, place, self._columns[model], values, id_bytes)
+            work.parts.setdefault(model, []).append(batch)
+
+    def _decode_stream(self, work: Work, message: int) -> None:
+        """Decode an Arrow IPC stream, row by row of each model."""
+        from monitor.decode.stream import decode_stream  # pyarrow is slow to import
+
+        payload = work.payload(message)
+        batches, rejects = decode_stream(
+            payload, message, self._models, self._columns, self._dictionaries
+        )
+        work.rejects.extend(rejects)
+        for model, batch in batches:
+            work.parts.setdefault(model, []).append(batch)

@@ -1,0 +1,161 @@
+"""Append-only dictionaries of strings, one per column, shared by both roads."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+from numba import config as numba_config
+from numpy.typing import NDArray
+
+from monitor.decode import interning
+from schemas.batch import Int32Array
+
+MAX_VALUES = 65_536
+"""A dictionary with no room for this many values begins a new generation."""
+
+MAX_TOTAL_VALUES = 1 << 20
+"""All dictionaries of one decoder begin anew beyond this."""
+
+HAS_KERNELS = not numba_config.DISABLE_JIT
+
+
+class Dictionaries:
+    """Codes for the strings of a decoder's columns.
+
+    ``values[d]`` is dictionary d's list; ``values[d][code]`` the string. A list
+    only grows; a new generation is a new list, begun by :meth:`renew` between
+    batches, never within one.
+
+    Parameters
+    ----------
+    n_dictionaries : int
+    has_table : bool, optional
+        Whether kernels look things up here; without, nothing is compiled.
+
+    Notes
+    -----
+    Kernels read and add through ``state`` (:mod:`monitor.decode.interning`) and
+    stop when there is no room; :meth:`grow` doubles it. What they added reaches
+    ``values`` by :meth:`sync`.
+
+    Examples
+    --------
+    >>> d = Dictionaries(1)
+    >>> d.encode(0, ["b", None, "a", "b"]).tolist(), d.values[0]
+    ([0, -1, 1, 0], ['b', 'a'])
+    """
+
+    def __init__(self, n_dictionaries: int, has_table: bool = HAS_KERNELS) -> None:
+        self._has_table = has_table
+        self.values: list[list[str]] = [[] for _ in range(n_dictionaries)]
+        self._codes: list[dict[str | None, int]] = [{None: -1} for _ in range(n_dictionaries)]
+        self._sizes = np.zeros(n_dictionaries + 8, dtype=np.int64)
+        self._cells = np.zeros(interning.N_STATE + 8, dtype=np.int64)  # + 8: false sharing
+        self._set(interning.SEED, secrets.randbits(62))
+        self._set(interning.SIZES, self._sizes.ctypes.data)
+        self._n_synced = 0
+        self._allocate(1 << 10, 1 << 15)
+
+    @property
+    def state(self) -> int:
+        """Address of the cells that kernels use."""
+        return int(self._cells.ctypes.data)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.values))
+
+    def encode(self, dictionary: int, strings: Sequence[str | None]) -> Int32Array:
+        """Return the codes of ``strings``, adding those that are new; None is -1."""
+        if self._n_synced != self._get(interning.N_ENTRIES):
+            self.sync()
+        known = self._codes[dictionary]
+        try:
+            return np.fromiter(map(known.__getitem__, strings), np.int32, len(strings))
+        except KeyError:
+            codes = [known[s] if s in known else self._add(dictionary, s) for s in strings]
+            return np.array(codes, dtype=np.int32)
+
+    def sync(self) -> None:
+        """Take over into ``values`` what kernels have added."""
+        n = self._get(interning.N_ENTRIES)
+        for _, dictionary, code, address, n_bytes, _ in self._entries[self._n_synced : n].tolist():
+            at = address - self._arena.ctypes.data
+            text = self._arena[at : at + n_bytes].tobytes().decode()
+            self.values[dictionary].append(text)
+            self._codes[dictionary][text] = code
+        self._n_synced = n
+
+    def grow(self) -> None:
+        """Double the room of the table and of the arena."""
+        self._rebuild(2 * len(self._entries), 2 * len(self._arena), -1)
+
+    def renew(self, n_new: int) -> None:
+        """Begin new generations where ``n_new`` more values may not fit.
+
+        A chunk that could fill half a dictionary by itself does not empty it:
+        the bound is ``MAX_VALUES`` or, for such chunks, half of it and the chunk.
+        """
+        room = min(n_new, MAX_VALUES // 2)
+        total = self._get(interning.N_ENTRIES) if self._has_table else len(self)
+        if total + room <= MAX_VALUES:
+            return  # thousands of dictionaries need no look
+        everything = total > MAX_TOTAL_VALUES
+        for dictionary, values in enumerate(self.values):
+            if values and (everything or len(values) + room > MAX_VALUES):
+                self._drop(dictionary)
+
+    def _drop(self, dictionary: int) -> None:
+        """Begin one dictionary anew."""
+        self.values[dictionary] = []
+        self._codes[dictionary] = {None: -1}
+        self._sizes[dictionary] = 0
+        if self._has_table:
+            self._rebuild(len(self._entries), len(self._arena), dictionary)
+            self._n_synced = self._get(interning.N_ENTRIES)
+
+    def _add(self, dictionary: int, text: str | None) -> int:
+        """Add one string, to the kernels' table too."""
+        assert text is not None
+        code = len(self.values[dictionary])
+        if self._has_table:
+            raw = text.encode()
+            padded = np.zeros(len(raw) + 8, dtype=np.uint8)
+            padded[: len(raw)] = np.frombuffer(raw, dtype=np.uint8)
+            while True:
+                added = interning.add_text(self.state, dictionary, padded.ctypes.data, len(raw))
+                if added >= 0:
+                    break
+                self.grow()
+            self._n_synced += 1
+        self.values[dictionary].append(text)
+        self._codes[dictionary][text] = code
+        return code
+
+    def _rebuild(self, n_entries: int, n_bytes: int, dropped: int) -> None:
+        """Move what is kept into new arrays."""
+        entries, arena, n = self._entries, self._arena, self._get(interning.N_ENTRIES)
+        self._allocate(n_entries, n_bytes)
+        interning.rebuild(self.state, entries.ctypes.data, n, dropped)
+        del arena  # alive until its bytes were copied
+
+    def _allocate(self, n_entries: int, n_bytes: int) -> None:
+        """Make an empty table, twice as long as its entries, and an empty arena."""
+        self._entries: NDArray[np.int64] = np.zeros((n_entries, 6), dtype=np.int64)
+        self._arena: NDArray[np.uint8] = np.zeros(n_bytes, dtype=np.uint8)
+        self._table: NDArray[np.int64] = np.zeros(2 * n_entries, dtype=np.int64)
+        self._set(interning.TABLE, self._table.ctypes.data)
+        self._set(interning.MASK, 2 * n_entries - 1)
+        self._set(interning.ENTRIES, self._entries.ctypes.data)
+        self._set(interning.ARENA, self._arena.ctypes.data)
+        self._set(interning.N_ENTRIES, 0)
+        self._set(interning.MAX_ENTRIES, n_entries)
+        self._set(interning.USED_BYTES, 0)
+        self._set(interning.MAX_BYTES, n_bytes)
+
+    def _get(self, cell: int) -> int:
+        return int(self._cells[cell // 8])
+
+    def _set(self, cell: int, value: int) -> None:
+        self._cells[cell // 8] = value

@@ -1,0 +1,401 @@
+"""The layout-speculating kernel: events whose layout is known, into columns.
+
+For each event the layout that fitted the event before is tried first, then the
+others. A layout fits when every literal is there, every value is one the kernel
+is certain of, and the event ends exactly where the last literal does. Otherwise
+the event is left to msgspec and leaves nothing behind: strings that no dictionary
+knows wait until the whole event has fitted.
+
+Measured on one core with 386-byte events: 4.8 M events/s this way, 2.3 M byte by
+byte, 1.0 M with helper functions that take arrays. So: addresses, inlined
+functions, one function long enough to hold the whole event.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.kernels.jit import inlined, kernel
+from monitor.decode.interning import add_text, find_code, tail_mask
+from monitor.decode.layout import Kind
+from monitor.decode.memory import (
+    Address,
+    load_byte,
+    load_float,
+    load_int,
+    load_word,
+    non_digits,
+    store_code,
+    store_float,
+    store_int,
+    trailing_zeros,
+)
+from monitor.decode.numbers import EXACT_AT, LARGEST_EXACT, count_digits, digits_value, scale
+from monitor.decode.strings import string_end
+
+BASE, STARTS, ENDS, FITS, TIME, NUMBERS, CODES, IDS, N_ROWS, MAX_EVENT = (8 * i for i in range(10))
+"""Byte offsets in ``frame``: addresses of the buffer, of int64 starts and ends in it, of
+the int64 layout number of each event (-1: undecided) and of the columns; the column
+length; the longest event."""
+
+HEADS, STEPS, LITERALS, STATE, POWERS, PENDING = (8 * i for i in range(10, 16))
+"""Addresses of the program (:mod:`monitor.decode.program`), the dictionaries' state,
+the powers of ten, and room for the strings of one event that are new."""
+
+N_FRAME = 16
+
+_NUMBER, _TIME, _ID = int(Kind.NUMBER), int(Kind.TIME), int(Kind.ID)
+_STRING, _CATEGORY, _IGNORED, _END = (
+    int(Kind.STRING),
+    int(Kind.CATEGORY),
+    int(Kind.IGNORED),
+    int(Kind.END),
+)
+
+_NULL, _TRUE, _FALS = np.uint64(0x6C6C756E), np.uint64(0x65757274), np.uint64(0x736C6166)
+_NAN, _INFI, _NITY = np.uint64(0x4E614E), np.uint64(0x69666E49), np.uint64(0x7974696E)
+_LOW3, _LOW4 = np.uint64(0xFFFFFF), np.uint64(0xFFFFFFFF)
+_32 = np.uint64(32)
+
+
+@inlined
+def is_literal(p: Address, literal: Address, n_bytes: int) -> bool:
+    """Whether the bytes at p are a literal, which is zero-filled to whole words."""
+    same = True
+    at = 0
+    while at + 8 <= n_bytes:
+        if load_word(p + at) != load_word(literal + at):
+            same = False
+            break
+        at += 8
+    if same and at < n_bytes:
+        same = load_word(p + at) & tail_mask(n_bytes - at) == load_word(literal + at)
+    return same
+
+
+@kernel
+def missing_end(p: Address) -> Address:
+    """Address after null, NaN, Infinity or -Infinity at p, or -1."""
+    word = load_word(p)
+    if word & _LOW4 == _NULL:
+        return p + 4
+    if word & _LOW3 == _NAN:
+        return p + 3
+    if word & np.uint64(0xFF) == np.uint64(0x2D):
+        p += 1
+        word = load_word(p)
+    if word & _LOW4 == _INFI and load_word(p + 4) & _LOW4 == _NITY:
+        return p + 8
+    return -1
+
+
+@kernel
+def exponent_of(p: Address) -> int:
+    """Value of the exponent whose e stands at p, times 2**8, plus its length; or -1.
+
+    Up to four digits; the value is kept non-negative by adding 2**15.
+    """
+    q = p + 1
+    sign = load_byte(q)
+    if sign == 0x2B or sign == 0x2D:
+        q += 1
+    word = load_word(q)
+    n = count_digits(word)
+    if n == 0 or n > 4:
+        return -1
+    value = np.int64(digits_value(word, n))
+    if sign == 0x2D:
+        value = -value
+    return ((value + 32_768) << 8) + (q + n - p)
+
+
+@inlined
+def integer_end(p: Address) -> Address:
+    """Address after a canonical integer of 1 to 18 digits at p (so not -0), or -1."""
+    q = p
+    first = load_byte(q)
+    if first == 0x2D:
+        q += 1
+        first = load_byte(q)
+    n = count_digits(load_word(q))
+    if n == 8:
+        n += count_digits(load_word(q + 8))
+        if n == 16:
+            n += count_digits(load_word(q + 16))
+    end = q + n
+    if n == 0 or n > 18 or (first == 0x30 and (n > 1 or q > p)):
+        end = np.int64(-1)
+    return end
+
+
+@inlined
+def parse_decimal(p: Address, powers: Address) -> tuple[float, Address]:
+    """(value, address after it) of the usual number, [-]d.d; address -1 for any other.
+
+    One to eight digits on either side of the point and sixteen bytes in all. Where
+    the number ends comes from one vector comparison, because everything after
+    waits for it; 25 ns an event less than word by word.
+    """
+    minus = np.int64(load_byte(p) == 0x2D)
+    others = non_digits(p) & ~minus
+    point = trailing_zeros(np.uint64(others))
+    after = trailing_zeros(np.uint64(others & (others - 1)))
+    n, n_fraction = point - minus, after - point - 1
+    end = np.int64(-1)
+    value = 0.0
+    if (
+        1 <= n <= 8
+        and 1 <= n_fraction <= 8
+        and after < 16
+        and load_byte(p + point) == 0x2E
+        and load_byte(p + after) | 0x20 != 0x65
+        and (n == 1 or load_byte(p + minus) != 0x30)
+    ):
+        word = load_word(p + minus)
+        whole = word & np.uint64(15) if n == 1 else digits_value(word, n)
+        mantissa = whole * np.uint64(load_int(powers + 8 * n_fraction)) + digits_value(
+            load_word(p + point + 1), n_fraction
+        )
+        if mantissa <= LARGEST_EXACT:
+            value = np.float64(mantissa) / load_float(powers + EXACT_AT + 8 * n_fraction)
+            value = -value if minus else value
+            end = p + after
+    return value, end
+
+
+@kernel
+def parse_number(p: Address, powers: Address) -> tuple[float, Address]:
+    """(value, address after it) of any JSON number at p; address -1 when refused.
+
+    Bounded: reads at most 62 bytes, however many digits there are.
+    """
+    q = p
+    is_negative = load_byte(q) == 0x2D
+    if is_negative:
+        q += 1
+    word = load_word(q)
+    is_zero = word & np.uint64(0xFF) == np.uint64(0x30)
+    n = count_digits(word)
+    mantissa = word & np.uint64(15) if n == 1 else digits_value(word, n)
+    q += n
+    end = np.int64(-1)
+    value = 0.0
+    if n == 8:
+        word = load_word(q)
+        more = count_digits(word)
+        mantissa = mantissa * np.uint64(load_int(powers + 8 * more)) + digits_value(word, more)
+        q += more
+        n += more
+        if more == 8:
+            word = load_word(q)
+            more = count_digits(word)
+            mantissa = mantissa * np.uint64(load_int(powers + 8 * more)) + digits_value(word, more)
+            q += more
+            n += more
+    n_fraction = np.int64(0)
+    byte = load_byte(q)
+    is_good = 0 < n <= 18 and not (is_zero and n > 1)
+    is_integer = True
+    power = np.int64(0)
+    if is_good and byte == 0x2E:
+        is_integer = False
+        q += 1
+        word = load_word(q)
+        more = count_digits(word)
+        mantissa = mantissa * np.uint64(load_int(powers + 8 * more)) + digits_value(word, more)
+        q += more
+        n_fraction = more
+        while more == 8 and n_fraction < 32:
+            word = load_word(q)
+            more = count_digits(word)
+            mantissa = mantissa * np.uint64(load_int(powers + 8 * more)) + digits_value(word, more)
+            q += more
+            n_fraction += more
+        is_good = n_fraction > 0
+        if n + n_fraction > 19:
+            # zeros before the first significant digit do not count
+            word = load_word(q - n_fraction)
+            n_zeros = trailing_zeros(word ^ np.uint64(0x3030303030303030)) >> 3
+            is_good = is_zero and n_fraction - n_zeros <= 19
+        power = -n_fraction
+        byte = load_byte(q)
+    if is_good and byte | 0x20 == 0x65:
+        is_integer = False
+        packed = exponent_of(q)
+        is_good = packed >= 0
+        if is_good:
+            power += (packed >> 8) - 32_768
+            q += packed & 0xFF
+    if is_good:
+        if is_integer:
+            whole = np.int64(mantissa)
+            value = np.float64(-whole if is_negative else whole)
+            end = q
+        else:
+            value = scale(mantissa, power, powers)
+            if value >= 0.0:
+                end = q
+                if is_negative:
+                    value = -value
+    return value, end
+
+
+@kernel
+def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n_heads: int) -> int:
+    """Decode the undecided events in [begin, end_event) with layouts first_head onwards.
+
+    Parameters
+    ----------
+    frame : int
+        Address of ``N_FRAME`` int64, see above.
+    begin, end_event, first_head, n_heads : int
+
+    Returns
+    -------
+    int
+        The event it stopped at: ``end_event``, or one for whose new strings the
+        dictionaries have no room.
+
+    Notes
+    -----
+    Long, because one event is one thought and calls cost more than what they do.
+    Reads up to ``memory.PAD_BYTES`` past the last event's end.
+    """
+    base = load_int(frame + BASE)
+    starts, ends = load_int(frame + STARTS), load_int(frame + ENDS)
+    fits, n_rows = load_int(frame + FITS), load_int(frame + N_ROWS)
+    times, ids = load_int(frame + TIME), load_int(frame + IDS)
+    numbers, codes = load_int(frame + NUMBERS), load_int(frame + CODES)
+    heads, literals = load_int(frame + HEADS), load_int(frame + LITERALS)
+    steps, state = load_int(frame + STEPS), load_int(frame + STATE)
+    powers, pending = load_int(frame + POWERS), load_int(frame + PENDING)
+    max_event = load_int(frame + MAX_EVENT)
+    last = first_head
+    for i in range(begin, end_event):
+        if load_int(fits + 8 * i) != -1:
+            continue
+        start, end = base + load_int(starts + 8 * i), base + load_int(ends + 8 * i)
+        if end - start > max_event:
+            continue
+        for attempt in range(-1, n_heads):
+            head = last if attempt < 0 else first_head + attempt
+            if attempt >= 0 and head == last:
+                continue
+            step = steps + 32 * load_int(heads + 32 * head)
+            n_pending = 0
+            p = start
+            is_fit = False
+            while True:
+                n_bytes = load_int(step + 8)
+                if p + n_bytes > end or not is_literal(p, literals + load_int(step), n_bytes):
+                    break
+                p += n_bytes
+                target = load_int(step + 16)
+                kind, column = target & 0xFF, target >> 8
+                byte = load_byte(p)
+                if kind == _NUMBER or (kind == _IGNORED and (byte == 0x2D or 0x30 <= byte <= 0x39)):
+                    value, after = parse_decimal(p, powers)
+                    if after < 0:
+                        value, after = parse_number(p, powers)
+                    if after < 0:
+                        after = missing_end(p)
+                        if after < 0:
+                            break
+                        value = np.nan
+                    if kind == _NUMBER:
+                        store_float(numbers + 8 * (column * n_rows + i), value)
+                    p = after
+                elif kind == _TIME:
+                    after = integer_end(p)
+                    if after < 0 or byte == 0x2D:
+                        break
+                    n = after - p
+                    value_us = np.int64(0)
+                    while n > 0:
+                        some = min(n, 8)
+                        value_us = value_us * load_int(powers + 8 * some) + np.int64(
+                            digits_value(load_word(p), some)
+                        )
+                        p += some
+                        n -= some
+                    store_int(times + 8 * i, value_us)
+                elif kind == _END:
+                    is_fit = p == end
+                    break
+                else:
+                    text, n_bytes = p, np.int64(-1)
+                    if byte == 0x22:
+                        text = p + 1
+                        quote = string_end(text, end)
+                        if quote < 0:
+                            break
+                        n_bytes = quote - text
+                        p = quote + 1
+                    else:
+                        word = load_word(p) & _LOW4
+                        if word == _NULL:
+                            p += 4
+                        elif kind < _CATEGORY:  # an id or a name
+                            break
+                        elif word == _TRUE:
+                            p += 4
+                            n_bytes = np.int64(4)
+                        elif word == _FALS and load_byte(p + 4) == 0x65:
+                            p += 5
+                            n_bytes = np.int64(5)
+                        else:
+                            after = integer_end(p) if kind == _CATEGORY else np.int64(-1)
+                            if after < 0:
+                                after = missing_end(p)
+                                if after < 0:
+                                    break
+                            else:
+                                n_bytes = after - p
+                            p = after
+                    if kind == _ID:
+                        store_int(ids + 16 * i, text - base if n_bytes >= 0 else 0)
+                        store_int(ids + 16 * i + 8, n_bytes)
+                    elif kind != _IGNORED:
+                        code = np.int64(-1)
+                        if n_bytes >= 0:
+                            dictionary = load_int(step + 24)
+                            code = find_code(state, dictionary, text, n_bytes)
+                            if code < 0:
+                                waiting = pending + 32 * n_pending
+                                store_int(waiting, dictionary)
+                                store_int(waiting + 8, text)
+                                store_int(waiting + 16, n_bytes)
+                                store_int(waiting + 24, column)
+                                n_pending += 1
+                        store_code(codes + 4 * (column * n_rows + i), code)
+                if p > end:
+                    break
+                step += 32
+            if not is_fit:
+                continue
+            for k in range(n_pending):
+                waiting = pending + 32 * k
+                code = add_text(
+                    state, load_int(waiting), load_int(waiting + 8), load_int(waiting + 16)
+                )
+                if code < 0:
+                    return i
+                store_code(codes + 4 * (load_int(waiting + 24) * n_rows + i), code)
+            # columns such an event does not have: steps after the END
+            n_absent = load_int(heads + 32 * head + 8)
+            for _ in range(n_absent):
+                step += 32
+                target = load_int(step + 16)
+                kind, column = target & 0xFF, target >> 8
+                if kind == _NUMBER:
+                    store_float(numbers + 8 * (column * n_rows + i), np.nan)
+                elif kind == _ID:
+                    store_int(ids + 16 * i, 0)
+                    store_int(ids + 16 * i + 8, -1)
+                else:
+                    store_code(codes + 4 * (column * n_rows + i), -1)
+            store_int(fits + 8 * i, load_int(heads + 32 * head + 16))
+            store_int(heads + 32 * head + 24, load_int(heads + 32 * head + 24) + 1)
+            last = head
+            break
+    return end_event

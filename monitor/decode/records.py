@@ -1,0 +1,121 @@
+"""Labels and GPU telemetry: few events, decoded by msgspec alone."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from monitor.decode.cloudevents import open_envelope
+from monitor.decode.strict import Refused, has_bare_tokens, nulled, refusal
+from monitor.decode.units import messages_of, rows_of
+from schemas.batch import Chunk
+from schemas.events import MAX_EVENT_BYTES, GpuEvent, LabelEvent, Reject, RejectReason
+
+T = TypeVar("T", LabelEvent, GpuEvent)
+Placed = list[tuple[int, int, T]]
+"""Events with their message and row."""
+
+_MAX_TIME_US = (1 << 63) - 1
+_LABELS = msgspec.json.Decoder(LabelEvent)
+_GPU = msgspec.json.Decoder(GpuEvent)
+
+
+class _Mark(msgspec.Struct):
+    """Tells an envelope from an event."""
+
+    specversion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_MARK = msgspec.json.Decoder(_Mark)
+
+
+def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]:
+    """Decode labels: JSON, JSON arrays, structured CloudEvents.
+
+    Parameters
+    ----------
+    chunk : Chunk
+
+    Returns
+    -------
+    (list of (message, row, LabelEvent), tuple of Reject)
+        Both in source order. A label that is null or NaN is MISTYPED.
+
+    Examples
+    --------
+    >>> from monitor.decode.chunk import chunk_of
+    >>> text = b'{"id": "7", "model": "m", "time_us": 5, "label": 1}'
+    >>> [(m, r, e.id, e.label) for m, r, e in decode_labels(chunk_of([text], "f"))[0]]
+    [(0, 0, '7', 1.0)]
+    """
+    return _decode(chunk, _LABELS)
+
+
+def decode_gpu(chunk: Chunk) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
+    """Decode GPU telemetry: JSON, JSON arrays, structured CloudEvents.
+
+    Parameters
+    ----------
+    chunk : Chunk
+
+    Returns
+    -------
+    (list of (message, row, GpuEvent), tuple of Reject)
+        Both in source order. A gauge that is NaN or infinite is None.
+
+    Examples
+    --------
+    >>> from monitor.decode.chunk import chunk_of
+    >>> text = b'{"host": "h", "gpu_uuid": "g", "time_us": 5, "fields": {"gpu_temp": NaN}}'
+    >>> decode_gpu(chunk_of([text], "f"))[0][0][2].fields
+    {'gpu_temp': None}
+    """
+    return _decode(chunk, _GPU)
+
+
+def _decode(chunk: Chunk, decoder: Any) -> tuple[list[Any], tuple[Reject, ...]]:
+    """Every message, and every row of those that are arrays."""
+    units = messages_of(chunk)
+    view = chunk.buffer.data
+    spans = list(zip(units.starts.tolist(), units.ends.tolist(), strict=True))
+    arrays = [
+        m for m, (i, j) in enumerate(spans) if bytes(view[i:j]).lstrip(b" \t\r\n")[:1] == b"["
+    ]
+    rows, broken = rows_of(chunk, arrays)
+    apart = set(arrays)
+    todo = [(m, 0, i, j) for m, (i, j) in enumerate(spans) if m not in apart or m in broken]
+    inside = (rows.message, rows.row, rows.starts, rows.ends)
+    todo += zip(*(column.tolist() for column in inside), strict=True)
+    accepted: list[Any] = []
+    rejects: list[Reject] = []
+    for message, row, start, end in sorted(todo):
+        payload = bytes(view[start:end])
+        try:
+            accepted.append((message, row, _decode_one(payload, decoder)))
+        except Refused as fault:
+            rejects.append(Reject(message, row, fault.reason, fault.detail, payload, *fault.key))
+    return accepted, tuple(rejects)
+
+
+def _decode_one(payload: bytes, decoder: Any) -> Any:
+    """One event, out of its envelope if it has one."""
+    if len(payload) > MAX_EVENT_BYTES:
+        detail = f"{len(payload)} bytes, and {MAX_EVENT_BYTES} are taken"
+        raise Refused(RejectReason.OVERSIZED, detail)
+    try:
+        mark = _MARK.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if has_bare_tokens(payload) and (clean := nulled(payload)) != payload:
+            return _decode_one(clean, decoder)
+        raise refusal(error) from None
+    if mark.specversion is not msgspec.UNSET:
+        payload = open_envelope(payload)[0]
+    try:
+        event = decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refusal(error) from None
+    if not 0 <= event.time_us <= _MAX_TIME_US:
+        detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"
+        raise Refused(RejectReason.MISTYPED, detail, (event.tenant, getattr(event, "model", "")))
+    return event

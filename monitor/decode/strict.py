@@ -1,0 +1,270 @@
+"""The strict road: msgspec decides what is accepted, event by event.
+
+A struct is generated per model, so that msgspec itself checks the types of the
+model's features. JSON has no NaN: the bare tokens ``NaN``, ``Infinity`` and
+``-Infinity``, which many producers write, become ``null`` before a second try,
+and this is the only difference from msgspec.
+
+================================== ==============================================
+in the event                       outcome
+================================== ==============================================
+feature NaN, +-Infinity, null      missing
+feature absent                     missing
+unknown field or feature           ignored, whatever it holds (invalid UTF-8 too)
+numeric: integer of any size       the float of ``float(json.loads(...))``
+numeric: beyond the largest float  MISTYPED (also as an integer)
+numeric: string, boolean           MISTYPED
+categorical: string                itself; ``""`` is a category of its own
+categorical: integer, boolean      its text: ``"12"``, ``"true"``
+categorical: 1.0, 1e2, array       MISTYPED
+time_us                            an integer from 0 to 2**63 - 1, else MISTYPED
+model, time_us absent              MISTYPED
+id, host, ... neither string nor   MISTYPED
+null
+duplicate key                      the last one counts, all must be well typed
+invalid UTF-8 in a field we read   INVALID_UTF8
+model not configured               UNKNOWN_MODEL
+not JSON, not an object, a BOM     MALFORMED
+nested too deeply                  MALFORMED
+longer than MAX_EVENT_BYTES        OVERSIZED
+================================== ==============================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from schemas.batch import ModelSchema
+from schemas.errors import ConfigError, EventError
+from schemas.events import DEFAULT_TENANT, RejectReason
+
+MAX_DETAIL = 500
+_MAX_TIME_US = (1 << 63) - 1
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|-?Infinity|NaN', re.DOTALL)
+
+Key = tuple[str, str]
+"""Tenant and model."""
+
+
+class Refused(EventError):
+    """An event the strict road does not accept.
+
+    Parameters
+    ----------
+    reason : RejectReason
+    detail : str
+    key : (str, str), optional
+        Tenant and model, where they could be read.
+    """
+
+    def __init__(self, reason: RejectReason, detail: str, key: Key = ("", "")) -> None:
+        super().__init__(detail[:MAX_DETAIL])
+        self.reason = reason
+        self.detail = detail[:MAX_DETAIL]
+        self.key = key
+
+
+class Header(msgspec.Struct, gc=False):
+    """Whose event it is, and whether it is an envelope."""
+
+    model: str | UnsetType = UNSET
+    tenant: str = DEFAULT_TENANT
+    specversion: msgspec.Raw | UnsetType = UNSET
+
+
+def nulled(payload: bytes) -> bytes:
+    """Return the payload with bare NaN, Infinity and -Infinity as null.
+
+    Examples
+    --------
+    >>> nulled(b'{"a": NaN, "b": "NaN", "c": [-Infinity]}')
+    b'{"a": null, "b": "NaN", "c": [null]}'
+    """
+    return _TOKENS.sub(lambda m: m[0] if m[0][:1] == b'"' else b"null", payload)
+
+
+def has_bare_tokens(payload: bytes) -> bool:
+    """Whether :func:`nulled` could change anything."""
+    return b"NaN" in payload or b"Infinity" in payload
+
+
+def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
+    """Generate the struct of a model's events.
+
+    Parameters
+    ----------
+    schema : ModelSchema
+
+    Returns
+    -------
+    type
+        Fields ``model, time_us, id, tenant, features, segments, score`` and the
+        four names of ``columns.NAMES``; ``features`` and ``segments`` are structs
+        with a field per column, in column order.
+
+    Raises
+    ------
+    ConfigError
+        If a name cannot stand in JSON unescaped (a quote, a backslash, a control
+        character).
+    """
+    numeric = [(f"n{i}", float | None, None) for i in range(len(schema.numeric))]
+    categorical = [(f"c{i}", str | int | bool | None, None) for i in range(len(schema.categorical))]
+    segments = [(f"s{i}", str | None, None) for i in range(len(schema.segments))]
+    names = (*schema.numeric, *schema.categorical)
+    features = _struct("Features", [*numeric, *categorical], names, schema)
+    segment = _struct("Segments", segments, schema.segments, schema)
+    text = str | None
+    return msgspec.defstruct(
+        "Event",
+        [
+            ("model", str),
+            ("time_us", int | UnsetType, UNSET),
+            ("id", text, None),
+            ("tenant", str, DEFAULT_TENANT),
+            ("features", features, features()),
+            ("segments", segment, segment()),
+            ("score", float | None, None),
+            ("model_version", text, None),
+            ("prediction", text, None),
+            ("host", text, None),
+            ("gpu_uuid", text, None),
+            ("specversion", msgspec.Raw | UnsetType, UNSET),
+        ],
+        gc=False,
+    )
+
+
+def _struct(
+    name: str, fields: list[Any], names: tuple[str, ...], schema: ModelSchema
+) -> type[msgspec.Struct]:
+    """A frozen struct whose JSON names are the columns' names."""
+    rename = {field[0]: given for field, given in zip(fields, names, strict=True)}
+    try:
+        return msgspec.defstruct(name, fields, rename=rename, frozen=True, gc=False)
+    except ValueError as error:
+        raise ConfigError(
+            f"a feature or segment name cannot be decoded: {error}",
+            where=f"{schema.tenant}|{schema.model}",
+            fix="rename it without quotes, backslashes and control characters, each name once",
+        ) from None
+
+
+_HEADER = msgspec.json.Decoder(Header)
+
+
+class StrictDecoder:
+    """Decodes single events by msgspec alone.
+
+    Parameters
+    ----------
+    schemas : mapping of (tenant, model) to ModelSchema
+    """
+
+    def __init__(self, schemas: Mapping[Key, ModelSchema]) -> None:
+        self._decoders: dict[Key, Any] = {
+            key: msgspec.json.Decoder(event_struct(schema)) for key, schema in schemas.items()
+        }
+        self._last = next(iter(self._decoders), None)
+
+    def guess(self, payload: bytes) -> tuple[Key, Any] | None:
+        """Decode with the last event's model; None unless all of it fits.
+
+        Saves reading the header first; whatever does not fit goes to :meth:`decode`.
+        """
+        key = self._last
+        if key is None:
+            return None
+        try:
+            event = self._decoders[key].decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        is_ours = event.model == key[1] and event.tenant == key[0] and event.specversion is UNSET
+        if is_ours and event.time_us is not UNSET and 0 <= event.time_us <= _MAX_TIME_US:
+            return key, event
+        return None
+
+    def header(self, payload: bytes) -> tuple[Header, bytes]:
+        """Read whose event it is; the payload comes back with bare tokens nulled.
+
+        Raises
+        ------
+        Refused
+            If it is not a JSON object, or model or tenant is no string.
+        """
+        try:
+            return _HEADER.decode(payload), payload
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            is_syntax = not isinstance(error, (msgspec.ValidationError, UnicodeDecodeError))
+            if is_syntax and has_bare_tokens(payload) and (clean := nulled(payload)) != payload:
+                return self.header(clean)
+            raise refusal(error) from None
+
+    def decode(
+        self, payload: bytes, header: Header, default_time_us: int | None = None
+    ) -> tuple[Key, Any]:
+        """Decode an event whose header was read.
+
+        Parameters
+        ----------
+        payload : bytes
+            As :meth:`header` returned it.
+        header : Header
+        default_time_us : int, optional
+            Where the event has no ``time_us`` (CloudEvents: the envelope's time).
+
+        Returns
+        -------
+        ((tenant, model), event)
+
+        Raises
+        ------
+        Refused
+        """
+        if header.model is UNSET:
+            raise Refused(RejectReason.MISTYPED, "Object missing required field `model`")
+        key = (header.tenant, header.model)
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            detail = f"no model {header.model!r} of tenant {header.tenant!r} is configured"
+            raise Refused(RejectReason.UNKNOWN_MODEL, detail, key)
+        try:
+            event = decoder.decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise refusal(error, key) from None
+        if event.time_us is UNSET:
+            if default_time_us is None:
+                raise Refused(RejectReason.MISTYPED, "Object missing required field `time_us`", key)
+            event.time_us = default_time_us
+        if not 0 <= event.time_us <= _MAX_TIME_US:
+            detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"
+            raise Refused(RejectReason.MISTYPED, detail, key)
+        self._last = key
+        return key, event
+
+
+def refusal(error: Exception, key: Key = ("", "")) -> Refused:
+    """Say in the project's words why msgspec refused.
+
+    Examples
+    --------
+    >>> refusal(msgspec.ValidationError("Expected `float`, got `str` - at `$.score`")).reason.value
+    'mistyped'
+    >>> refusal(msgspec.ValidationError("Expected `object`, got `int`")).reason.value
+    'malformed'
+    """
+    detail = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return Refused(RejectReason.INVALID_UTF8, detail, key)
+    if isinstance(error, RecursionError):
+        return Refused(RejectReason.MALFORMED, "nested too deeply", key)
+    is_object = not (detail.startswith("Expected `object`") and " - at " not in detail)
+    if isinstance(error, msgspec.ValidationError) and is_object:
+        return Refused(RejectReason.MISTYPED, detail, key)
+    return Refused(RejectReason.MALFORMED, detail, key)

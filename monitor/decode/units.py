@@ -1,0 +1,55 @@
+"""Events to decode, one by one, wherever they stand in a chunk's buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.decode.rows import split_array
+from schemas.batch import Chunk, Int64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Events by place and span; all arrays contiguous, ``ends`` not decreasing."""
+
+    message: Int64Array
+    row: Int64Array
+    starts: Int64Array
+    ends: Int64Array
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def messages_of(chunk: Chunk) -> Units:
+    """Each message as one event."""
+    n = len(chunk)
+    offsets = np.ascontiguousarray(chunk.offsets, dtype=np.int64)
+    message = np.arange(n, dtype=np.int64)
+    return Units(message, np.zeros(n, dtype=np.int64), offsets[:-1], offsets[1:])
+
+
+def rows_of(chunk: Chunk, arrays: list[int]) -> tuple[Units, list[int]]:
+    """Elements of the messages that are JSON arrays, and the messages that are broken."""
+    broken: list[int] = []
+    found: list[Int64Array] = []
+    messages: list[Int64Array] = []
+    for message in arrays:
+        start, end = int(chunk.offsets[message]), int(chunk.offsets[message + 1])
+        spans = split_array(chunk.buffer, start, end)
+        if spans is None:
+            broken.append(message)
+        else:
+            found.append(spans)
+            messages.append(np.full(len(spans), message, dtype=np.int64))
+    spans = np.concatenate([*found, np.empty((0, 2), dtype=np.int64)])
+    rows = [np.arange(len(s), dtype=np.int64) for s in found]
+    units = Units(
+        np.concatenate([*messages, np.empty(0, dtype=np.int64)]),
+        np.concatenate([*rows, np.empty(0, dtype=np.int64)]),
+        np.ascontiguousarray(spans[:, 0]),
+        np.ascontiguousarray(spans[:, 1]),
+    )
+    return units, broken

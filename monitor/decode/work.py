@@ -1,0 +1,74 @@
+"""One chunk on its way through the decoder: what was found so far."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.decode.strict import Refused
+from schemas.batch import Chunk, EventBatch, Uint8Array
+from schemas.events import Reject
+
+ARROW_MARK = b"\xff\xff\xff\xff"
+"""How an Arrow IPC stream begins."""
+
+MAX_MESSAGE_BYTES = 64 << 20
+"""Longest JSON array or Arrow stream."""
+
+_WHITESPACE = b" \t\r\n"
+
+
+class Work:
+    """Rejects, batches, and messages that hold more than one event.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    """
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.view: memoryview = np.ascontiguousarray(chunk.buffer).data
+        self.rejects: list[Reject] = []
+        self.parts: dict[int, list[EventBatch]] = {}
+        self.arrays: list[int] = []
+        self.streams: list[int] = []
+        self._side = bytearray()
+
+    def kind_of(self, payload: bytes) -> list[int] | None:
+        """The list a message of several events goes to; None for a single event."""
+        head = payload[:64].lstrip(_WHITESPACE) or payload.lstrip(_WHITESPACE)
+        if head[:4] == ARROW_MARK:
+            return self.streams
+        return self.arrays if head[:1] == b"[" else None
+
+    def payload(self, message: int) -> bytes:
+        """Return the bytes of a message."""
+        offsets = self.chunk.offsets
+        return self.view[offsets[message] : offsets[message + 1]].tobytes()
+
+    def reject(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
+        """Note a reject."""
+        tenant, model = fault.key
+        reject = Reject(message, row, fault.reason, fault.detail, payload, tenant, model)
+        self.rejects.append(reject)
+
+    def id_span(self, text: str | None, payload: bytes, start: int) -> tuple[int, int]:
+        """Where an id's bytes are: in the event itself, or else on the side.
+
+        On the side are ids that stand nowhere in the buffer as they are (escapes,
+        base64); only a chunk with such an id pays for a copy of its buffer.
+        """
+        if text is None:
+            return 0, -1
+        raw = text.encode()
+        at = payload.find(raw)
+        if at >= 0:
+            return start + at, len(raw)
+        self._side += raw
+        return len(self.chunk.buffer) + len(self._side) - len(raw), len(raw)
+
+    def id_bytes(self) -> Uint8Array:
+        """Return what the id spans point into."""
+        if not self._side:
+            return self.chunk.buffer
+        return np.concatenate([self.chunk.buffer, np.frombuffer(bytes(self._side), np.uint8)])
