@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from monitor.archive.direct import DirectArchive
+from monitor.archive.log_archive import GROUP as ARCHIVE_GROUP
 from monitor.archive.log_archive import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
 from monitor.core.catalog import Catalog
-from monitor.core.pane_codec import decode as decode_pane
+from monitor.decode.decoder import Decoder
 from monitor.decode.records import decode_labels
+from monitor.decode.work import ARROW_MARK
+from monitor.detect.drift import GROUP as DETECT_GROUP
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
@@ -31,7 +34,7 @@ from schemas.alerts import Alert, Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, WindowConfig
 from schemas.errors import ConfigError
-from schemas.refused import dead_letter
+from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
 
@@ -56,6 +59,13 @@ class Pipeline:
     retrained: list[str] = field(default_factory=list)
     """``incident_id`` of each retraining that was asked for, and taken."""
     n_labels: int = 0
+    longest_wait_us: int = 0
+    """How long after the last alert somebody may be told, or asked for a retraining."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """What was wrong with the first event that was refused, by reason, for people."""
+    n_letters_seen: int = 0
+    keeps_log: bool = False
+    """Keep what every stage is done with; a year of windows would fill the memory."""
 
     @property
     def watermark_us(self) -> int:
@@ -86,19 +96,27 @@ class Pipeline:
 
     def pump(self) -> None:
         """Let detect and notify do what is due."""
+        self._note_refused()
         n_windows = self.drift.counters["windows"]
         while self.drift.step():
             pass
         self._notify(max(self.watermark_us, 0))
-        if self.archive is not None and self.drift.counters["windows"] != n_windows:
-            self.archive.drain()
+        if self.drift.counters["windows"] != n_windows:
+            if self.archive is not None:
+                self.archive.drain()
+            if not self.keeps_log:
+                self._forget()
 
     def finish(self) -> None:
         """Close what is open: the input has ended."""
+        self._note_refused()
         self.ingest.finish()
         while self.drift.step():
             pass
-        self._notify(max(self.watermark_us, self.gpu.watermark_us))
+        end_us = max(self.watermark_us, self.gpu.watermark_us)
+        self._notify(end_us)
+        # What still waits for company, or for a hardware cause, gets none any more.
+        self._notify(end_us + self.longest_wait_us)
         if self.direct is not None:
             self.direct.flush()
         if self.archive is not None:
@@ -114,6 +132,27 @@ class Pipeline:
         n = self.log.end_offset(topics.ALERTS, 0)
         messages = self.log.fetch(topics.ALERTS, 0, 0, n)
         return [msgspec.msgpack.decode(m.value, type=Alert) for m in messages]
+
+    def _note_refused(self) -> None:
+        """Keep the first words of each reason, before the dead letters are forgotten here."""
+        end = self.log.end_offset(topics.DEAD_LETTERS, 0)
+        for message in self.log.fetch(topics.DEAD_LETTERS, 0, self.n_letters_seen, end):
+            letter = msgspec.msgpack.decode(message.value, type=DeadLetter)
+            self.examples.setdefault(letter.reason, _example(letter))
+        self.n_letters_seen = end
+
+    def _forget(self) -> None:
+        """Drop from the log what detect and the archive have done with.
+
+        State messages go too: the log ends with its process, nobody will restart from it.
+        """
+        self.log.forget(topics.STATE, 0, self.log.end_offset(topics.STATE, 0))
+        groups = [DETECT_GROUP, *([ARCHIVE_GROUP] if self.archive is not None else [])]
+        for topic in (topics.PANES, topics.RESULTS, topics.DEAD_LETTERS, topics.LATE):
+            readers = groups if topic == topics.PANES else groups[1:]
+            done = [self.log.committed(group, topic, 0) for group in readers]
+            end = self.log.end_offset(topic, 0)
+            self.log.forget(topic, 0, min([end, *(c.offset if c else 0 for c in done)]))
 
     def _notify(self, now_us: int) -> None:
         """Run the notify stage to where event time has come."""
@@ -137,6 +176,7 @@ def build_pipeline(
     store: Store | None,
     receivers: Mapping[str, Receiver] | None = None,
     has_retraining: bool = True,
+    keeps_log: bool = False,
     on_step: OnStep = lambda step: None,
 ) -> Pipeline:
     """Build every stage in one process.
@@ -153,6 +193,8 @@ def build_pipeline(
         In place of those of the config; then open incidents are not repeated.
     has_retraining : bool
         False asks nobody for a retraining, whatever the policies say.
+    keeps_log : bool
+        Keep results and panes in memory after everyone has read them.
     on_step : callable, optional
         Given every step of the notify stage.
 
@@ -196,7 +238,35 @@ def build_pipeline(
         direct=direct,
         on_step=on_step,
         runner=runner,
+        keeps_log=keeps_log,
+        longest_wait_us=max(
+            monitor.group_wait, *(c.retraining.wait for c in asking if c.retraining), 0
+        ),
     )
+
+
+def check_pipeline(
+    monitor: MonitorConfig, configs: Sequence[ModelConfig], *, has_receivers: bool
+) -> None:
+    """Find out what :func:`build_pipeline` would refuse, before anything is opened for it.
+
+    Parameters
+    ----------
+    monitor : MonitorConfig
+    configs : sequence of ModelConfig
+    has_receivers : bool
+        Whether the config's receivers and retraining webhooks will be used.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`build_pipeline`.
+    """
+    shared_window(configs)
+    Decoder([config.schema_ for config in configs])
+    if has_receivers:
+        build_receivers(monitor)
+        build_retrainers(configs)
 
 
 def _build_archive(
@@ -210,8 +280,15 @@ def _build_archive(
         archive,
         log,
         topic_id=lambda topic: f"{topic}@{source}",
-        panes=PaneReader(decode_pane, variables),
+        panes=PaneReader(variables),
     )
+
+
+def _example(letter: DeadLetter) -> str:
+    """Say what was wrong with an event, and where it stands in its file."""
+    is_row = letter.payload.startswith(ARROW_MARK)
+    place = f"row {letter.offset + letter.row + 1}" if is_row else f"line {letter.offset + 1}"
+    return f"{letter.detail} ({letter.source.partition('@')[0]}, {place})"
 
 
 def _without_retraining(config: ModelConfig) -> ModelConfig:

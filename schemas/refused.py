@@ -14,6 +14,8 @@ from schemas.events import Reject
 
 MAX_PAYLOAD_BYTES = 512 * 1024
 """A dead letter keeps this much of the original bytes."""
+REFUSED_COLUMN = "driftline.refused"
+"""In a table's messages: null, or ``reason: detail`` of a row that could not be mapped."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from detectors.kernels.jit import kernel
 
 ACCEPTED, LATE, FUTURE = 0, 1, 2
-FARTHEST_US = 1 << 61
-"""Times beyond this (the year 75,000) are always ahead; as far before 1970, always late."""
+FARTHEST_US = 1 << 53
+"""Times beyond this (the year 2255) are always ahead, whatever the record time: nanoseconds
+read as microseconds are, and one would make all that follow late. As far before 1970: late."""
 
 
 @kernel
@@ -25,8 +26,8 @@ def judge(
     """Judge each event with the watermark as of that event.
 
     ``settings`` = [pane, bound, lateness, max_skew]; ``state`` = [wm, S], both
-    written back; ``pane`` gets the index of each accepted event's pane. A division
-    only where the pane or S changes: 1.9 ns an event.
+    written back; ``pane`` gets the index of each accepted event's pane, and of each late
+    event the watermark. A division only where the pane or S changes: 1.9 ns an event.
     """
     length = settings[0]
     bound = settings[1]
@@ -42,6 +43,7 @@ def judge(
         t = time_us[i]
         if t < -FARTHEST_US:
             verdicts[i] = LATE
+            pane[i] = wm
             continue
         record = record_time_us[message[i]]
         if record < 0:
@@ -55,6 +57,7 @@ def judge(
             next_s_wm = s + length + lateness
         if t < s:
             verdicts[i] = LATE
+            pane[i] = wm
             continue
         if t < starts or t >= ends:
             current = t // length

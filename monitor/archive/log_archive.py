@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from monitor.archive.messages import STRUCT_TOPICS, Message, Place, struct_rows
+from monitor.archive.messages import STRUCT_TOPICS, Message, Place, refuse, struct_rows
 from monitor.archive.pane_sets import LOOKBACK_MESSAGES, assemble, begins_inside
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.writes import Archive, range_token
+from monitor.core.crash_points import Reach, pass_through
 from monitor.core.topics import PANES
 from schemas.panes import Pane
+from schemas.refused import DeadLetter
 
 GROUP = "driftline-archive"
 MAX_MESSAGES = 5_000
@@ -63,22 +65,15 @@ class Log(Protocol):
 
 
 class PaneReader:
-    """Turns messages of the panes topic into panes with the names of their variables.
+    """Puts the names of their variables beside panes.
 
     Parameters
     ----------
-    decode : callable
-        ``monitor.core.pane_codec.decode``.
     variables : mapping of (tenant, model) to sequence of str
         ``ModelSchema.variables`` of each model.
     """
 
-    def __init__(
-        self,
-        decode: Callable[[list[bytes]], Pane],
-        variables: Mapping[tuple[str, str], Sequence[str]],
-    ) -> None:
-        self.decode = decode
+    def __init__(self, variables: Mapping[tuple[str, str], Sequence[str]]) -> None:
         self._variables = variables
 
     def named(self, pane: Pane) -> tuple[Pane, Sequence[str]]:
@@ -108,11 +103,15 @@ class LogArchive:
         Without it the panes topic is not archived here.
     max_messages : int
         Upper end of a range.
+    reach : callable, optional
+        Crash points.
 
     Attributes
     ----------
     n_missing : int
         Messages that were gone from the log when an interrupted range was read again.
+    n_unreadable : int
+        Messages of our own topics that nobody can read; each is a dead letter.
     """
 
     def __init__(
@@ -124,6 +123,7 @@ class LogArchive:
         raw: RawTopics | None = None,
         panes: PaneReader | None = None,
         max_messages: int = MAX_MESSAGES,
+        reach: Reach = pass_through,
     ) -> None:
         self._archive = archive
         self._log = log
@@ -131,7 +131,9 @@ class LogArchive:
         self._raw = raw or RawTopics()
         self._panes = panes
         self._max_messages = max_messages
+        self._reach = reach
         self.n_missing = 0
+        self.n_unreadable = 0
 
     def topics(self) -> tuple[str, ...]:
         """Return the topics archived here."""
@@ -162,11 +164,14 @@ class LogArchive:
                 return 0
             hi = messages[-1].offset + 1
             self._log.commit(GROUP, topic, partition, lo, str(hi))
+            self._reach("archive:intent")
         else:
             hi = pending
             messages = self._fetch_range(topic, partition, lo, hi)
         self._write(topic, partition, messages, lo, hi)
+        self._reach("archive:rows")
         self._log.commit(GROUP, topic, partition, hi, "")
+        self._reach("archive:commit")
         return max(len(messages), 1)
 
     def _position(self, topic: str, partition: int) -> tuple[int, int | None]:
@@ -199,18 +204,25 @@ class LogArchive:
         if topic in RAW_TOPICS:
             self._raw.write(self._archive, topic, messages, place, token)
         elif topic == PANES and self._panes is not None:
-            self._write_panes(self._panes, partition, messages, lo, token)
+            self._write_panes(self._panes, place, messages, lo, token)
         else:
             target = STRUCT_TOPICS[topic]
             rows, refused = struct_rows(target, messages, place)
-            # The dead-letter topic's own rows and its unreadable ones share a table.
-            self._archive.write_dead_letters(refused, f"{token}:refused")
+            self._write_refused(refused, token)
             self._archive.write(target.table, rows, token)
+
+    def _write_refused(self, refused: Sequence[DeadLetter], token: str) -> None:
+        """Keep what nobody can read."""
+        self.n_unreadable += len(refused)
+        # The dead-letter topic's own rows and its unreadable ones share a table.
+        self._archive.write_dead_letters(refused, f"{token}:refused")
+        if refused:
+            self._reach("archive:refused")
 
     def _write_panes(
         self,
         reader: PaneReader,
-        partition: int,
+        place: Place,
         messages: Sequence[Message],
         lo: int,
         token: str,
@@ -219,6 +231,7 @@ class LogArchive:
         before: Sequence[Message] = ()
         if not begins_inside(messages):
             start = max(0, lo - LOOKBACK_MESSAGES)
-            before = self._log.fetch(PANES, partition, start, lo - start)
-        panes = assemble(before, messages, reader.decode)
+            before = self._log.fetch(PANES, place.partition, start, lo - start)
+        panes, refused = assemble(before, messages)
+        self._write_refused([refuse(r.message, place, r.detail) for r in refused], token)
         self._archive.write_panes([reader.named(pane) for pane in panes], token)

@@ -6,7 +6,6 @@ A delivery may be accompanied: ``[Delivery, Notification]``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
+from monitor.core.unreadable import unreadable_letter
 from monitor.storage.rows import (
     alert_rows,
     dead_letter_rows,
@@ -23,8 +23,7 @@ from monitor.storage.rows import (
     result_rows,
 )
 from schemas.alerts import Alert, Delivery, Notification
-from schemas.events import RejectReason
-from schemas.refused import MAX_PAYLOAD_BYTES, DeadLetter, LateEvent
+from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
 
 
@@ -153,15 +152,11 @@ def _rows_one_by_one(
 
 def refuse(message: Message, place: Place, detail: str) -> DeadLetter:
     """Return the dead letter of one message of one of our own topics."""
-    return DeadLetter(
+    return unreadable_letter(
+        message.value,
+        detail,
         source=place.source,
         partition=place.partition,
         offset=message.offset,
-        row=0,
         record_time_us=message.timestamp_us,
-        reason=str(RejectReason.MALFORMED),
-        detail=detail[:500],
-        payload=message.value[:MAX_PAYLOAD_BYTES],
-        n_bytes=len(message.value),
-        sha256=hashlib.sha256(message.value).hexdigest(),
     )

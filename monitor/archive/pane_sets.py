@@ -8,16 +8,17 @@ completes; its next owner publishes the whole again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from monitor.archive.messages import Message
+from monitor.core.pane_codec import PaneAssembler
+from monitor.core.watermark_message import KEY_PREFIX
 from schemas.errors import DriftlineError
 from schemas.panes import Pane
 
 LOOKBACK_MESSAGES = 256
 """How far before a range its first panes may have begun."""
-
-_WATERMARK = b"wm|"
 
 
 def begins_inside(messages: Sequence[Message]) -> bool:
@@ -31,12 +32,18 @@ def begins_inside(messages: Sequence[Message]) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that is no part of a pane, or completes a damaged one."""
+
+    message: Message
+    detail: str
+
+
 def assemble(
-    before: Sequence[Message],
-    messages: Sequence[Message],
-    decode: Callable[[list[bytes]], Pane],
-) -> list[Pane]:
-    """Return the panes that a range of messages completes.
+    before: Sequence[Message], messages: Sequence[Message]
+) -> tuple[list[Pane], list[Refused]]:
+    """Return the panes that a range of messages completes, and what nobody can read.
 
     Parameters
     ----------
@@ -44,44 +51,38 @@ def assemble(
         What stands just before the range; begins sets, completes none.
     messages : sequence of Message
         The range.
-    decode : callable
-        ``monitor.core.pane_codec.decode``; raises ``DriftlineError`` on a part of a set.
 
     Returns
     -------
-    list of Pane
+    panes : list of Pane
+    refused : list of Refused
+        Of the range only; watermarks are neither.
 
     Examples
     --------
-    >>> assemble([], [], lambda chunks: None)
-    []
+    >>> assemble([], [])
+    ([], [])
     """
-    started: dict[bytes, list[bytes]] = {}
-    _complete(started, before, decode)
-    return _complete(started, messages, decode)
+    assembler = PaneAssembler()
+    _complete(assembler, before)
+    return _complete(assembler, messages)
 
 
 def _complete(
-    started: dict[bytes, list[bytes]],
-    messages: Sequence[Message],
-    decode: Callable[[list[bytes]], Pane],
-) -> list[Pane]:
+    assembler: PaneAssembler, messages: Sequence[Message]
+) -> tuple[list[Pane], list[Refused]]:
     """Feed messages to the sets begun so far; return what became whole."""
-    panes = []
+    panes, refused = [], []
     for message in messages:
-        if message.key.startswith(_WATERMARK):
+        if message.key.startswith(KEY_PREFIX):
             continue
-        name, chunk = _split(message.key)
-        if chunk == 0:
-            started[name] = []
-        chunks = started.setdefault(name, [])
-        chunks.append(message.value)
         try:
-            panes.append(decode(chunks))
-        except DriftlineError:  # a part of a set, so far
-            continue
-        del started[name]
-    return panes
+            whole = assembler.add(message.value, message.offset)
+        except DriftlineError as error:
+            refused.append(Refused(message, str(error)))
+        else:
+            panes += [whole.pane] if whole is not None else []
+    return panes, refused
 
 
 def _split(key: bytes) -> tuple[bytes, int]:

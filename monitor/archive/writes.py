@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from monitor.storage.clickhouse import Store
-from monitor.storage.event_columns import pane_rows, prediction_rows
+from monitor.storage.event_columns import prediction_rows
+from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import (
     alert_rows,
     dead_letter_rows,
@@ -88,9 +89,7 @@ class Archive:
 
     def write_panes(self, panes: Iterable[tuple[Pane, Sequence[str]]], token: str) -> None:
         """Write panes, each with the names of its variables; highest version stands."""
-        tables = [pane_rows(pane, variables) for pane, variables in panes]
-        if tables:
-            self.write("panes", pa.concat_tables(tables).unify_dictionaries(), token)
+        self.write("panes", pane_rows(panes), token)
 
     def write_results(self, results: Sequence[DetectorResult], token: str) -> None:
         """Write results; the highest ``result_version`` stands."""

@@ -13,6 +13,7 @@ from monitor.transport.files import read_table
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
+from schemas.refused import REFUSED_COLUMN
 
 
 def read_reference(paths: Sequence[str | Path]) -> pa.Table:
@@ -74,13 +75,27 @@ def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]
         Naming every column that is missing and those there are, or one that cannot be read.
     """
     try:
-        mapped = canonical(table, config, where="reference")
+        mapped = canonical(table, _without_places(table, config), where="reference")
     except ConfigError as error:
         raise BaselineError(error.what, where=error.where, fix=error.fix) from None
     if TIME not in mapped.column_names:
         return mapped.append_column(TIME, pa.array(np.arange(table.num_rows))), False
     n_missing = mapped[TIME].null_count
     if n_missing:
-        what = f"{n_missing:,} of {table.num_rows:,} times are missing"
-        raise BaselineError(what, where="reference", fix="remove those rows")
+        what = f"{n_missing:,} of {table.num_rows:,} times are missing or cannot be read"
+        if REFUSED_COLUMN in mapped.column_names:
+            first = mapped.filter(mapped[TIME].is_null())[REFUSED_COLUMN].drop_null()
+            what += f": {first[0]}" if len(first) else ""
+        raise BaselineError(what, where="reference", fix="mend or remove those rows")
     return mapped, True
+
+
+def _without_places(table: pa.Table, config: ModelConfig) -> ModelConfig:
+    """Ask training data for no ids and hosts: nothing is learned from them."""
+    columns = config.columns
+    unasked = {
+        name: None
+        for name in ("id", "host", "gpu_uuid", "model_version")
+        if getattr(columns, name) not in table.column_names
+    }
+    return config.model_copy(update={"columns": columns.model_copy(update=unasked)})

@@ -20,13 +20,19 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Build or show a baseline: what normal looks like for one model.",
+    help="""Build or show a baseline: what normal looks like for one model.
+
+\b
+Examples:
+  driftline baseline build models/employment.yaml --reference train.parquet
+  driftline baseline show
+""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 
 
-@app.command()
+@app.command(short_help="Build one, from training data or from traffic.")
 def build(
     model: Annotated[Path, typer.Argument(help="The model's file, models/<model>.yaml.")],
     reference: Annotated[
@@ -88,7 +94,7 @@ def build(
     _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced])
 
 
-@app.command()
+@app.command(short_help="Show one, or list those of a folder.")
 def show(
     path: Annotated[
         Path, typer.Argument(help="A .profile file, or the folder that holds them.")

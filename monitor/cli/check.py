@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.output import FAILED, OK, print_json, print_table
+from monitor.cli.output import FAILED, OK, print_json, print_table, shortest
 
 if TYPE_CHECKING:
     from monitor.config_files import Installation
@@ -124,7 +124,7 @@ def _baselines(installation: Installation) -> list[Check]:
             checks.append(Check("baseline", path.name, FAILED, error.what, error.fix))
     for model, file in zip(installation.models, installation.model_files, strict=True):
         own = [p for p in profiles if (p.tenant, p.model) == (model.tenant, model.model)]
-        folder = _short(str(installation.baselines))
+        folder = shortest(str(installation.baselines))
         build = f"driftline baseline build {file} --reference FILE --out {folder}"
         if not own:
             checks.append(Check("baseline", model.model, FAILED, "none built", build))
@@ -176,13 +176,8 @@ def _store(target: str) -> Check:
     from monitor.storage.probe import probe
     from schemas.errors import StorageError
 
-    name = target if "://" in target else _short(target)
+    name = target if "://" in target else shortest(target)
     try:
         return Check("store", name, OK, probe(target))
     except StorageError as error:
         return Check("store", name, FAILED, error.what, error.fix)
-
-
-def _short(path: str) -> str:
-    """Write a path the shorter way, from here or from the root."""
-    return min(os.path.relpath(path), path, key=len)

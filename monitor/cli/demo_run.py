@@ -14,6 +14,7 @@ from monitor.cli.output import print_json
 from monitor.cli.progress import progress
 from monitor.clock import elapsed_s
 from monitor.core.catalog import Catalog
+from monitor.core.retraining import Outcome
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
 from monitor.demo.findings import Score, score_run
 from monitor.demo.score import findings_table, summarize_run
@@ -37,6 +38,14 @@ from schemas.results import DetectorResult
 
 CHUNK_MESSAGES = 500
 """Half a window: what is found is told as it is found."""
+_OUTCOMES = {
+    Outcome.REQUESTED: "retraining asked for",
+    Outcome.NOT_DATA: "no retraining, new data would not help",
+    Outcome.SEVERITY_NOT_LISTED: "no retraining, its policy does not list the severity",
+    Outcome.FEATURE_NOT_LISTED: "no retraining, its policy does not list the feature",
+    Outcome.COOLDOWN: "retraining waits, the last one was too recent",
+    Outcome.RESOLVED_IN_TIME: "no retraining, it was over in time",
+}
 _MARKS = {
     "opened": "[bold red]found[/]",
     "escalated": "[bold red]worse[/]",
@@ -102,6 +111,7 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
             source=PREDICTIONS,
             store=store,
             receivers={"console": _Lines(world, console)},
+            keeps_log=True,  # the report draws every result of the run
             on_step=lambda step: _tell(step, console),
         )
         _run(pipeline, world, is_quiet=is_json)
@@ -147,8 +157,7 @@ def _tell(step: Step, console: Console) -> None:
     """Print what was decided about retraining; the receiver prints the rest."""
     for retraining in step.retrainings:
         console.print(
-            f"{'':11} [dim]retraining {retraining.outcome.value.replace('_', ' ')}: "
-            f"{retraining.incident.title}[/]"
+            f"{'':11} [dim]{_OUTCOMES[retraining.outcome]}: {retraining.incident.title}[/]"
         )
 
 

@@ -32,6 +32,8 @@ Examples:
 `driftline COMMAND --help` shows examples of each command.
 """
 
+INTERRUPTED = 130
+
 COMMANDS = {
     "demo": Entry("monitor.cli.demo:run", "Watch three planted faults being found."),
     "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers and store."),
@@ -98,8 +100,12 @@ def main(args: Sequence[str] | None = None) -> None:
         for line in lines:
             print(line, file=sys.stderr)
         sys.exit(code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # The command-line library turns the one into the other, without a word.
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _failure(error: Exception) -> tuple[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from typing import IO, Any
@@ -15,6 +16,11 @@ FAILED = "failed"
 def print_json(value: Any) -> None:
     """Print one JSON document on one line; NaN and infinity become null."""
     print(json.dumps(_finite(value), ensure_ascii=False, default=str), flush=True)
+
+
+def shortest(path: str) -> str:
+    """Write a path the shorter way, from here or from the root."""
+    return min(os.path.relpath(path), path, key=len)
 
 
 def print_table(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import Console
+import typer
 
 from monitor.baseline.profile_file import load_profiles
-from monitor.cli.output import print_json
+from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import Advance, progress
 from monitor.config_files import Installation, load_installation
 from monitor.core.catalog import Catalog
@@ -20,8 +22,8 @@ from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, replay
 from monitor.storage.clickhouse import Store
-from monitor.transport.files import open_source
-from monitor.wiring import Pipeline, build_pipeline
+from monitor.transport.files import Source, open_source
+from monitor.wiring import Pipeline, build_pipeline, check_pipeline
 from schemas.alerts import Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig
@@ -47,35 +49,42 @@ def run_replay(request: Request) -> None:
     """Check everything, then run the files through the pipeline and say what was found."""
     installation = load_installation(request.config)
     catalog = _catalog(installation, request)
-    # Opened before the store, so that a wrong file leaves nothing half written.
-    chunks = _chunks(request, _model(installation, request))
+    # All that may be wrong is found before the store is opened: nothing is left half written.
+    check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     with ExitStack() as stack:
+        streams = _open_streams(request, _model(installation, request), stack)
         store = _open_store(installation, request, stack)
         pipeline = build_pipeline(
             installation.monitor,
             catalog,
-            source=_run_id(request, catalog),
+            source=_run_id(request, installation, streams, catalog),
             store=store,
             receivers=None if request.has_notify else _terminal(request),
             has_retraining=request.has_notify,
         )
         stack.callback(pipeline.close)
+        if request.is_json:
+            # A console receiver of the config would print between a program and its one line.
+            stack.enter_context(redirect_stdout(sys.stderr))
         advance = stack.enter_context(progress("replaying", None, is_quiet=request.is_json))
         replay(
             pipeline,
-            _counted(chunks, advance),
-            _timed(request.labels, decode_labels, request, installation),
-            _timed(request.gpu, decode_gpu, request, installation),
+            _counted(streams.predictions, advance),
+            _timed(streams.labels, decode_labels),
+            _timed(streams.gpu, decode_gpu),
         )
     summary = summarize(pipeline)
     if request.is_json:
         print_json(summary)
     else:
-        _print_summary(summary)
+        _print_summary(summary, store)
 
 
 def _catalog(installation: Installation, request: Request) -> Catalog:
     """Put configs and baselines together; without any baseline nothing can be judged."""
+    if not installation.models:
+        fix = "list your model files under models, e.g. models/*.yaml"
+        raise ConfigError("it names no models", where=str(installation.file), fix=fix)
     profiles = load_profiles(installation.baselines)
     catalog = Catalog.of(installation.models, profiles)
     if not catalog.profiles:
@@ -117,22 +126,46 @@ def _terminal(request: Request) -> dict[str, Any]:
     return {} if request.is_json else {"console": ConsoleReceiver()}
 
 
-def _run_id(request: Request, catalog: Catalog) -> str:
-    """Name the run after all that its outcome depends on: running it again adds nothing."""
+def _run_id(
+    request: Request, installation: Installation, streams: _Streams, catalog: Catalog
+) -> str:
+    """Name the run after all that its outcome depends on: running it again adds nothing.
+
+    The store drops what comes under a name it knows, so content counts, not file names.
+    """
     profiles = sorted(p.profile_id for known in catalog.profiles.values() for p in known)
     configs = sorted(c.model_dump_json() for c in catalog.configs.values())
-    names = [Path(f).name for f in request.files]
-    return "replay-" + stable_id(*names, request.rows_per_window, *profiles, *configs)[:13]
+    gpu = installation.monitor.gpu.model_dump_json()
+    inputs = ["|".join(source.name for source in sources) for sources in streams]
+    parts = (*inputs, request.rows_per_window, request.has_notify, gpu, *profiles, *configs)
+    return "replay-" + stable_id(*parts)[:13]
 
 
-def _chunks(request: Request, model: ModelConfig) -> list[Iterator[Chunk]]:
+class _Streams(NamedTuple):
+    """Every file of a replay, open."""
+
+    predictions: list[Source]
+    labels: list[Source]
+    gpu: list[Source]
+
+
+def _open_streams(request: Request, model: ModelConfig, stack: ExitStack) -> _Streams:
     """Open every file before the first is read."""
-    return [
-        open_source(file, model, rows_per_window=request.rows_per_window) for file in request.files
-    ]
+
+    def opened(path: str | Path, **options: Any) -> Source:
+        source = open_source(path, model, **options)
+        stack.callback(source.close)
+        return source
+
+    return _Streams(
+        [opened(file, rows_per_window=request.rows_per_window) for file in request.files],
+        # Chunks short enough to fall into place between those of the predictions.
+        [opened(request.labels, chunk_rows=500)] if request.labels else [],
+        [opened(request.gpu, chunk_rows=500)] if request.gpu else [],
+    )
 
 
-def _counted(sources: list[Iterator[Chunk]], advance: Advance) -> Iterator[Chunk]:
+def _counted(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
     """Read files one after the other as one partition: offsets go on counting."""
     first = 0
     for source in sources:
@@ -145,14 +178,10 @@ def _counted(sources: list[Iterator[Chunk]], advance: Advance) -> Iterator[Chunk
         first = end
 
 
-def _timed(
-    path: Path | None, decode: Any, request: Request, installation: Installation
-) -> Iterator[Timed]:
-    """Read a side stream in chunks that know the time of their first event."""
-    if path is None:
-        return
+def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
+    """Let each chunk of a side stream know the time of its first event."""
     time_us = 0
-    for chunk in open_source(path, _model(installation, request), chunk_rows=500):
+    for chunk in chain.from_iterable(sources):
         events, _ = decode(chunk)
         if events:
             time_us = events[0][2].time_us
@@ -173,12 +202,14 @@ def summarize(pipeline: Pipeline) -> dict[str, Any]:
         Counts of events and of every kind of drop, windows, alerts and incidents.
     """
     counters = pipeline.ingest.counters
-    rejected = {k.removeprefix("rejected_"): n for k, n in counters.items() if n and "reject" in k}
+    refused = counters + pipeline.gpu.counters
+    rejected = {k.removeprefix("rejected_"): n for k, n in refused.items() if "reject" in k}
     return {
         "messages": counters["messages"],
         "accepted": counters["accepted"],
         "late": counters["late"],
         "rejected": rejected,
+        "rejected_examples": dict(pipeline.examples),
         "labels": pipeline.n_labels,
         "gpu_events": pipeline.gpu.counters["gpu_events"],
         "windows": pipeline.drift.counters["windows"],
@@ -200,14 +231,37 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _print_summary(summary: dict[str, Any]) -> None:
-    """Say in three lines what went in and what came out."""
-    console = Console(highlight=False)
-    console.print(
-        f"{summary['accepted']:,} events accepted out of {summary['messages']:,} messages, "
-        f"{summary['windows']:,} windows, {summary['late']:,} events late."
+def _print_summary(summary: dict[str, Any], store: Store | None) -> None:
+    """Say in a few lines what went in, what came out, and where to look further."""
+    n_rejected = sum(summary["rejected"].values())
+    typer.echo(
+        f"{_counted_text(summary['accepted'], 'event')} accepted, {n_rejected:,} rejected, "
+        f"{summary['late']:,} too late; {_counted_text(summary['windows'], 'window')}."
     )
     for reason, n in summary["rejected"].items():
-        console.print(f"[yellow]{n:,} rejected[/]: {reason.replace('_', ' ')}")
+        example = summary["rejected_examples"].get(reason, "")
+        typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {example}")
     n = len(summary["incidents"])
-    console.print(f"{n} incident{'s' * (n != 1)}, {summary['alerts']} alerts." if n else "Quiet.")
+    if n:
+        typer.echo(f"{_counted_text(n, 'incident')}, {_counted_text(summary['alerts'], 'alert')}.")
+    else:
+        typer.echo("Quiet." if summary["accepted"] else "Nothing to judge.")
+    if store is not None:
+        question = _FOUND if n or not n_rejected else _REFUSED
+        where = store.where if "://" in store.where else shortest(store.where)
+        typer.echo(f'ask: driftline sql --store {where} "{question}"')
+
+
+_FOUND = "SELECT time, severity, title FROM alerts FINAL ORDER BY time"
+_REFUSED = "SELECT reason, detail, source, offset FROM dead_letters FINAL"
+
+
+def _counted_text(n: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> _counted_text(1, "window"), _counted_text(2000, "event")
+    ('1 window', '2,000 events')
+    """
+    return f"{n:,} {noun}{'s' * (n != 1)}"

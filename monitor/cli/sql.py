@@ -7,18 +7,20 @@ import math
 import re
 import sys
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.errors import QueryError
+from schemas.errors import QueryError, StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_STORE = "driftline-store"
+DEMO_STORE = "demo-output/store"
 MAX_SHOWN_ROWS = 50
-_MAX_CELL = 60
+_MAX_CELL = 120
 
 _LITERALS = re.compile(
     r"'(?:\\.|''|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL
@@ -55,6 +57,7 @@ def sql(
     from monitor.storage.clickhouse import Store
 
     question = None if query is None else checked(query)
+    _point_to_demo(store)
     with Store.open(store, is_read_only=True) as opened:
         table = _tables(opened) if question is None else opened.query(question)
     if json:
@@ -63,6 +66,20 @@ def sql(
         write_csv(table)
     else:
         show(table)
+
+
+def _point_to_demo(store: str) -> None:
+    """Name the demo's store to whoever ran only the demo.
+
+    Raises
+    ------
+    StorageError
+        If the default store is not there, and the demo's is.
+    """
+    if store == DEFAULT_STORE and not Path(store).exists() and Path(DEMO_STORE).is_dir():
+        raise StorageError(
+            "there is no store here", where=store, fix=f"the demo's is at --store {DEMO_STORE}"
+        )
 
 
 run = sql
@@ -209,6 +226,8 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         values = column.to_pylist()
     except UnicodeDecodeError:
         values = column.cast(pa.binary()).to_pylist()
+    except (OverflowError, ValueError):  # a time beyond the year 9999, which Python has not
+        values = column.cast(pa.string()).to_pylist()
     if pa.types.is_map(column.type):
         return [None if pairs is None else dict(pairs) for pairs in values]
     return values

@@ -36,6 +36,8 @@ class Refused:
     batch: EventBatch
     rows: NDArray[np.int64]
     """Indices into the batch's columns."""
+    watermark_us: NDArray[np.int64]
+    """wm as of each late event, whatever was read with it; 0 of a future one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class PartitionAggregator:
                 for kind, refused in ((LATE, late), (FUTURE, future)):
                     rows = np.flatnonzero((verdicts == kind) & is_told)
                     if rows.size:
-                        refused.append(Refused(batch, rows))
+                        refused.append(Refused(batch, rows, pane[rows]))
             if n_refused < len(batch):
                 self._aggregate(chunk, batch, verdicts, pane)
         if len(chunk):

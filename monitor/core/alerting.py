@@ -2,7 +2,12 @@
 
 A cell that fires opens an alert. Firing again while it is open is no news; a
 higher severity is. The alert resolves after ``2 m`` windows with rows and
-without positive evidence, the span over which the rule asks for persistence.
+without positive evidence, the span over which the rule asks for persistence;
+also when the replica or the model version itself is gone.
+
+A cell that opens again soon after it resolved has to be quiet for twice as long
+the next time: a steady drift just over its tolerance (.1 sd at 1,000 rows) fired
+and fell silent some thirty times a month, and each was a message.
 """
 
 from __future__ import annotations
@@ -28,13 +33,21 @@ class CellState(msgspec.Struct, array_like=True):
     n_quiet: int = 0
     """Windows with rows and without positive evidence, in a row."""
     n_windows: int = 0
+    n_hold: int = 0
+    """Quiet windows after which it resolves."""
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What an alert of a cell turned into in this window."""
+class Closed(msgspec.Struct, array_like=True):
+    """A resolved alert of one cell, for as long as it matters."""
 
-    transition: Transition
-    state: CellState
+    resolved_at_us: int
+    n_hold: int
+
+
+MAX_HOLD = 168
+"""Quiet windows asked for at most: a week of hours."""
+REMEMBERED_HOLDS = 6
+"""A cell that opens again within so many times its hold is the same trouble."""
 
 
 def severity_of(rung: int, feature: str, importance: Importance) -> Severity:
@@ -55,6 +68,33 @@ def severity_of(rung: int, feature: str, importance: Importance) -> Severity:
     return Severity.TICKET
 
 
+def choose_hold(closed: Closed | None, now_us: int, window_us: int, persistence: int) -> int:
+    """Return the quiet windows a newly opened alert has to wait before it resolves.
+
+    Parameters
+    ----------
+    closed : Closed or None
+        The cell's last alert, if it is remembered.
+    now_us, window_us : int
+        End of the window that fired, and its length.
+    persistence : int
+        m.
+
+    Examples
+    --------
+    >>> choose_hold(None, 100, 1, 2), choose_hold(Closed(90, 4), 100, 1, 2)
+    (4, 8)
+    """
+    if closed is None or is_past(closed, now_us, window_us):
+        return 2 * persistence
+    return min(2 * closed.n_hold, MAX_HOLD)
+
+
+def is_past(closed: Closed, now_us: int, window_us: int) -> bool:
+    """Say whether a resolved alert no longer matters to the next one."""
+    return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * window_us
+
+
 def advance_fired(
     state: CellState | None,
     severity: Severity,
@@ -62,6 +102,7 @@ def advance_fired(
     start_us: int,
     end_us: int,
     n_windows: int,
+    n_hold: int,
 ) -> tuple[CellState, Transition | None]:
     """Return the state after a window in which the cell fired, and the change if it is news.
 
@@ -75,9 +116,11 @@ def advance_fired(
         End of the window that fired.
     n_windows : int
         Windows from ``start_us`` to ``end_us``.
+    n_hold : int
+        Quiet windows before a newly opened alert resolves.
     """
     if state is None:
-        opened = CellState(end_us, start_us, severity, rung, n_windows=n_windows)
+        opened = CellState(end_us, start_us, severity, rung, n_windows=n_windows, n_hold=n_hold)
         return opened, Transition.OPENED
     is_worse = _RANK[severity] > _RANK[state.severity]
     after = msgspec.structs.replace(
@@ -92,7 +135,7 @@ def advance_fired(
 
 
 def advance_quiet(
-    state: CellState, is_positive: bool, n_rows: int, persistence: int
+    state: CellState, is_positive: bool, n_rows: int
 ) -> tuple[CellState, Transition | None]:
     """Return the state after a window in which the cell did not fire.
 
@@ -102,6 +145,15 @@ def advance_quiet(
         return state, None
     n_quiet = 0 if is_positive else state.n_quiet + 1
     after = msgspec.structs.replace(state, n_quiet=n_quiet, n_windows=state.n_windows + 1)
-    if n_quiet < 2 * persistence:
+    if n_quiet < state.n_hold:
         return after, None
     return msgspec.structs.replace(after, sequence=state.sequence + 1), Transition.RESOLVED
+
+
+def advance_gone(state: CellState) -> tuple[CellState, Transition]:
+    """Return the last state of a cell that is no longer there, and the end of its alert.
+
+    Nothing would ever resolve it: a replica that was taken out of rotation, as its
+    alert advises, or a retired version has no more rows that could be quiet.
+    """
+    return msgspec.structs.replace(state, sequence=state.sequence + 1), Transition.RESOLVED

@@ -7,14 +7,24 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from detectors.decision import Decision, Evidence, alpha_of, decide, plan_profile
+from detectors.decision import Evidence, alpha_of, decide, plan_profile
 from detectors.replicas import ReplicaEvidence, decide_replicas
 from detectors.rule import Rule
 from detectors.sets import SetLayout, cell_sets
-from monitor.core.alerting import CellState, advance_fired, advance_quiet, severity_of
+from monitor.core.alerting import (
+    CellState,
+    Closed,
+    advance_fired,
+    advance_gone,
+    advance_quiet,
+    choose_hold,
+    is_past,
+    severity_of,
+)
 from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
 from monitor.core.drift_alerts import CellView, build_alert
 from monitor.core.window_results import decision_result, no_verdict_result, statistic_results
+from monitor.core.windows import MAX_EMPTY
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
 from schemas.panes import SeriesId, Window
@@ -38,6 +48,10 @@ class SeriesState(msgspec.Struct):
     """By family: names, evidence, windows without rows."""
     open_alerts: dict[str, CellState] = {}
     """By ``monitor|feature|segment``."""
+    closed_alerts: dict[str, Closed] = {}
+    """Resolved not long ago; by the same key."""
+    n_empty: int = 0
+    """Windows without rows, in a row."""
 
 
 class SeriesDecider:
@@ -74,11 +88,23 @@ class SeriesDecider:
         self.evidence = Evidence.start(self.plan.layout)
         self.replicas: dict[str, ReplicaEvidence] = {}
         self.open_alerts: dict[str, CellState] = {}
+        self.closed_alerts: dict[str, Closed] = {}
+        self.n_empty = 0
         if state is not None:
             self._restore(state)
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether the version had no rows for so long that no more windows will come."""
+        return self.n_empty >= MAX_EMPTY
+
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
+        self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
+        now_us, length_us = window.end_us, window.end_us - window.start_us
+        self.closed_alerts = {
+            k: c for k, c in self.closed_alerts.items() if not is_past(c, now_us, length_us)
+        }
         decided = Decided(statistic_results(window, self.profile, self.config))
         views = [*self._profile_views(window), *self._replica_views(window)]
         decided.results += [decision_result(view, window) for view in views]
@@ -92,6 +118,11 @@ class SeriesDecider:
         results.append(no_verdict_result(window, Reason.LATE))
         return Decided([msgspec.structs.replace(r, revised=True) for r in results])
 
+    def inherit(self, other: SeriesDecider) -> None:
+        """Take over the open alerts of the same model version under its last profile."""
+        self.open_alerts.update(other.open_alerts)
+        self.closed_alerts.update(other.closed_alerts)
+
     def export(self) -> SeriesState:
         """Return the state, for the state message."""
         return SeriesState(
@@ -101,11 +132,14 @@ class SeriesDecider:
                 for name, past in self.replicas.items()
             },
             open_alerts=dict(self.open_alerts),
+            closed_alerts=dict(self.closed_alerts),
+            n_empty=self.n_empty,
         )
 
     def _restore(self, state: SeriesState) -> None:
         self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
         self.open_alerts = dict(state.open_alerts)
+        self.closed_alerts, self.n_empty = dict(state.closed_alerts), state.n_empty
         for name, (names, evidence, n_idle) in state.replicas.items():
             layout = SetLayout.of([self.score_sets] * len(names))
             self.replicas[name] = ReplicaEvidence(
@@ -170,27 +204,45 @@ class SeriesDecider:
         key = f"{view.monitor}|{view.variable.name}|{view.segment}"
         before, i, decision = self.open_alerts.get(key), view.index, view.decision
         if decision.has_fired[i]:
-            after, change = self._fired(view, window, before, decision)
+            closed = self.closed_alerts.pop(key, None) if before is None else None
+            after, change = self._fired(view, window, before, closed)
+        elif before is not None and self._is_gone(view):
+            after, change = advance_gone(before)
         elif before is not None:
-            after, change = advance_quiet(
-                before, bool(decision.is_positive[i]), int(decision.n[i]), self.rule.m
-            )
+            is_positive, n_rows = bool(decision.is_positive[i]), int(decision.n[i])
+            after, change = advance_quiet(before, is_positive, n_rows)
         else:
             return []
         if change is Transition.RESOLVED:
             del self.open_alerts[key]
+            self.closed_alerts[key] = Closed(window.end_us, after.n_hold)
         else:
             self.open_alerts[key] = after
         return [build_alert(view, self.series, window, after, change)] if change else []
 
+    def _is_gone(self, view: CellView) -> bool:
+        """Say whether the version is retired, or a replica has just been forgotten."""
+        if self.is_retired:
+            return True
+        past = self.replicas.get(view.segment.partition("=")[0])
+        return view.monitor == "replica" and past is not None and view.segment not in past.names
+
     def _fired(
-        self, view: CellView, window: Window, before: CellState | None, decision: Decision
+        self, view: CellView, window: Window, before: CellState | None, closed: Closed | None
     ) -> tuple[CellState, Transition | None]:
         """Rank what fired, and open, escalate or keep its alert."""
-        rung, n_windows = int(decision.rung[view.index]), int(decision.n_windows[view.index])
-        start_us = window.end_us - n_windows * (window.end_us - window.start_us)
-        severity = severity_of(rung, view.variable.name, view.importance)
-        return advance_fired(before, severity, rung, start_us, window.end_us, n_windows)
+        rung = int(view.decision.rung[view.index])
+        n_windows = int(view.decision.n_windows[view.index])
+        length_us = window.end_us - window.start_us
+        return advance_fired(
+            before,
+            severity_of(rung, view.variable.name, view.importance),
+            rung,
+            window.end_us - n_windows * length_us,
+            window.end_us,
+            n_windows,
+            choose_hold(closed, window.end_us, length_us, self.rule.m),
+        )
 
 
 def _specificity(view: CellView) -> int:

@@ -63,6 +63,8 @@ class _Thread(msgspec.Struct):
     """When the first message goes out."""
     told_us: int | None = None
     n_repeats: int = 0
+    told_before: list[str] = []
+    """Ids of the alerts that were told before a restart: they come by once more."""
 
 
 class _State(msgspec.Struct):
@@ -193,6 +195,7 @@ class Dedupe:
                 _Thread(notification.incident, notification.receiver, notification.time_us),
             )
             thread.told_us = max(thread.told_us or 0, notification.time_us)
+            thread.told_before = [alert.alert_id for alert in notification.incident.alerts]
             thread.n_repeats += notification.reason == NotifyReason.STILL_OPEN
 
     def export(self) -> bytes:
@@ -228,6 +231,8 @@ class Dedupe:
         thread.incident = incident
         if thread.told_us is None:
             return self._suppress(incident, receiver, NotifyReason.GROUP_WAIT, now_us)
+        if {alert.alert_id for alert in incident.alerts} <= set(thread.told_before):
+            return self._suppress(incident, receiver, NotifyReason.ALREADY_SENT, now_us)
         if change.kind is ChangeKind.ESCALATED:
             what = f"escalated {incident.severity}"
             return self._send(thread, NotifyReason.ESCALATED, what, now_us)

@@ -13,6 +13,7 @@ from detectors.rule import RUNG_NAMES
 from monitor.core.alerting import CellState
 from monitor.core.cells import bin_labels
 from monitor.core.identity import alert_id
+from monitor.core.incident_text import set_text
 from schemas.alerts import Alert, Transition
 from schemas.config import Importance
 from schemas.panes import ALL, SeriesId, Window
@@ -96,12 +97,15 @@ def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
     """One line: what changed, by how much, where."""
     where = "" if view.segment == ALL else f" for {view.segment}"
     subject = f"{series.model}: {view.variable.name}{where}"
+    if transition is Transition.RESOLVED and view.decision.n[view.index] == 0:
+        return f"{subject} is gone: it has had no rows for a long time"
     if transition is Transition.RESOLVED:
         return f"{subject} is back within tolerance"
     i = view.index
     baseline = "the other replicas" if view.monitor == "replica" else "baseline"
+    changed = f"{series.model}: {set_text(view.variable.name, view.effect_where)}{where}"
     return (
-        f"{subject}, {view.effect_where}: {view.decision.p_current[i]:.1%} of rows "
+        f"{changed}, {view.decision.p_current[i]:.1%} of rows "
         f"({baseline} {view.decision.p_reference[i]:.1%})"
     )
 
@@ -116,6 +120,4 @@ def _action(view: CellView) -> str:
         return (
             "Look for a feature or a replica that moved first; if none did, compare model versions."
         )
-    return (
-        f"Ask the producer of {view.variable.name} what changed upstream at the start of the run."
-    )
+    return f"Ask the producer of {view.variable.name} what changed upstream when it began."

@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
         Condition.INCREASE,
         1,
         _P1,
-        "double-bit ECC",
+        "double-bit ECC errors",
         "drain the node, reset the GPU",
         "DCGM",
         fields=("ecc_dbe_vol_total", "ecc_dbe_agg_total"),

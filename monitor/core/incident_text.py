@@ -11,7 +11,7 @@ _SETS = {
     "above maximum": "above the baseline's range",
     "below minimum": "below the baseline's range",
     "missing": "missing",
-    "unseen": "a category the baseline never saw",
+    "unseen": "has a category the baseline never saw",
 }
 _NAMED_FAULTS = 3
 
@@ -84,8 +84,8 @@ def name_incident(incident: Incident, alert: Alert) -> str:
     -------
     str
         ``employment: AGEP above the baseline's range, 11 % of rows (baseline 0 %), since
-        14:00 UTC``; ``GPU 7 on node-2: double-bit ECC and XID 79; its scores are wrong
-        (employment)``.
+        14:00 UTC``; ``GPU 7 on node-2: double-bit ECC errors and XID 79; its scores are
+        wrong (employment)``.
     """
     if incident.cause is Cause.HARDWARE:
         return _name_hardware(incident)

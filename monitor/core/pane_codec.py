@@ -17,6 +17,8 @@ SCHEMA = 1
 """Version of the encoding; a reader refuses one it does not know."""
 MAX_CHUNK_BYTES = 900_000
 """Of a whole message value; the broker's limit is 1,048,588 with key and framing."""
+MAX_BODY_BYTES = 1 << 30
+"""Before compression; a damaged header may name any length, and it would be allocated."""
 _HEADER_BYTES = 4096
 _INTEGERS = ("n_rows", "counts", "n_predicted", "n_positive", "calibration_counts")
 _FLOATS = ("sums", "sums_sq", "minima", "maxima", "calibration_sums")
@@ -188,7 +190,7 @@ def _read(value: bytes) -> _Message:
     """Decode one message value."""
     try:
         message = msgspec.msgpack.decode(value, type=_Message)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TransportError(f"not a pane: {error}", where="pane message") from error
     if message.header.schema != SCHEMA:
         raise TransportError(
@@ -236,13 +238,17 @@ def decode(values: Sequence[bytes]) -> Pane:
     head = messages[0].header
     if any(msgspec.structs.replace(m.header, chunk=0) != head for m in messages):
         raise TransportError("chunks of different panes", where=f"panes of {head.model}")
+    if not 0 <= head.raw_bytes <= MAX_BODY_BYTES:
+        raise TransportError(
+            f"damaged pane: a body of {head.raw_bytes} bytes", where=f"panes of {head.model}"
+        )
     try:
         raw = pa.decompress(
             b"".join(m.part for m in messages), head.raw_bytes, codec="zstd", asbytes=True
         )
         segments, slices = msgspec.msgpack.decode(raw, type=tuple[_Stats, _Stats])
         unpacked = _unpack(segments), _unpack(slices)
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, MemoryError, msgspec.DecodeError) as error:
         raise TransportError(f"damaged pane: {error}", where=f"panes of {head.model}") from error
     return Pane(
         head.series,

@@ -102,7 +102,8 @@ class EventClock:
         verdicts : ndarray of uint8, shape (n,)
             ``ACCEPTED``, ``LATE`` or ``FUTURE`` of ``detectors.kernels.event_time``.
         pane : ndarray of int64, shape (n,)
-            Index of an accepted event's pane: it starts at index * pane.
+            Index of an accepted event's pane: it starts at index * pane. Of a late event
+            the watermark as of itself; 0 of a future one.
         """
         verdicts = np.empty(len(time_us), np.uint8)
         pane = np.zeros(len(time_us), np.int64)

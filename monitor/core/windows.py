@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from monitor.core.merge import merge_all
-from monitor.core.watermark import Watermarks
+from monitor.core.watermark import NO_WATERMARK, Watermarks
 from schemas.panes import ALL, Pane, SeriesId, SeriesStats, Window
 
 if TYPE_CHECKING:
@@ -148,6 +148,16 @@ class Windows:
         """End of the model's last closed window; None before the first."""
         entry = self._models.get((tenant, model))
         return entry.closed_until if entry is not None else None
+
+    @property
+    def horizon_us(self) -> int:
+        """No pane that ends by then changes anything any more."""
+        horizons = []
+        for name, entry in self._models.items():
+            if entry.closed_until is None:
+                return NO_WATERMARK
+            horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length)
+        return min(horizons, default=NO_WATERMARK)
 
     def add(self, pane: Pane, offset: int) -> Arrival:
         """Take a pane.

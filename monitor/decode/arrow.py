@@ -72,6 +72,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 _Why = tuple[RejectReason, str]
+_REASONS = frozenset(str(reason) for reason in RejectReason)
 
 
 class _Faults:
@@ -79,25 +80,25 @@ class _Faults:
 
     def __init__(self, n: int) -> None:
         self.is_faulty: BoolArray = np.zeros(n, dtype=bool)
-        self._found: list[tuple[BoolArray, _Why]] = []
+        self._told: dict[int, _Why] = {}
+        self._found: list[tuple[BoolArray, str]] = []
 
-    def add(
-        self, is_faulty: BoolArray, detail: str, reason: RejectReason = RejectReason.MISTYPED
-    ) -> None:
+    def add(self, is_faulty: BoolArray, detail: str) -> None:
         """Note a fault."""
         if is_faulty.any():
-            self._found.append((is_faulty, (reason, detail[:MAX_DETAIL])))
+            self._found.append((is_faulty, detail))
             self.is_faulty |= is_faulty
 
     def told(self, column: pa.Array | None) -> None:
-        """Note the rows that whoever wrote the table could not map."""
-        if column is None or not _is_string(column.type) or column.null_count == len(column):
+        """Note the rows that whoever wrote the table could not map: each has its own words."""
+        if column is None or not _is_string(column.type):
             return
-        for text in column.unique().drop_null().to_pylist():
+        rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        for row, text in zip(rows.tolist(), column.drop_null().to_pylist(), strict=True):
             reason, _, detail = text.partition(": ")
-            is_ours = pc.fill_null(pc.equal(column, text), False)
-            known = reason if reason in set(RejectReason) else RejectReason.MISTYPED
-            self.add(is_ours.to_numpy(zero_copy_only=False), detail, RejectReason(known))
+            known = RejectReason(reason) if reason in _REASONS else RejectReason.MISTYPED
+            self._told[row] = (known, detail[:MAX_DETAIL])
+        self.is_faulty[rows] = True
 
     def mistyped(self, column: pa.Array, expected: str, path: str) -> None:
         """Every value that is there is of the wrong type."""
@@ -105,12 +106,16 @@ class _Faults:
         if pa.types.is_floating(column.type):
             there = pc.and_(there, pc.fill_null(pc.is_finite(column), False))
         detail = f"Expected `{expected}`, got `{column.type}` - at `$.{path}`"
-        self.add(there.to_numpy(zero_copy_only=False), detail)
+        self.add(there.to_numpy(zero_copy_only=False), detail[:MAX_DETAIL])
 
     def reasons(self) -> Iterator[tuple[int, _Why]]:
         """Row and first fault of each faulty row, in row order."""
         for row in np.flatnonzero(self.is_faulty).tolist():
-            yield row, next(why for mask, why in self._found if mask[row])
+            if row in self._told:
+                yield row, self._told[row]
+                continue
+            detail = next(detail for mask, detail in self._found if mask[row])
+            yield row, (RejectReason.MISTYPED, detail)
 
 
 def batch_from_arrow(

@@ -11,14 +11,16 @@ from monitor.core.crash_points import Reach, pass_through
 from monitor.core.decide import Decided, SeriesDecider
 from monitor.core.detect_state import ModelState, SeriesEntry, read_model_state
 from monitor.core.pane_codec import PaneAssembler
-from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
+from monitor.core.topics import ALERTS, DEAD_LETTERS, PANES, RESULTS, STATE
+from monitor.core.unreadable import letter_key, unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.window_results import no_verdict_result
-from monitor.core.windows import Windows
+from monitor.core.windows import Windows, WindowState
 from monitor.transport.memory import MemoryLog, Message
 from schemas.alerts import Alert
 from schemas.config import WindowConfig
-from schemas.panes import SeriesId, Window
+from schemas.errors import TransportError
+from schemas.panes import Pane, SeriesId, Window
 from schemas.results import Reason
 
 GROUP = "driftline-detect"
@@ -36,6 +38,12 @@ class DriftDetect:
         Of panes and of state, which are partitioned alike.
     reach : callable, optional
         Crash points.
+
+    Attributes
+    ----------
+    counters : Counter of str
+        ``panes_*`` by what became of them: ``panes_unreadable`` messages stand among the
+        dead letters, ``panes_unknown_model`` belong to no model of the config.
     """
 
     def __init__(
@@ -70,7 +78,8 @@ class DriftDetect:
             if message.key.startswith(b"model|"):
                 states[message.key] = read_model_state(message.value)
         for state in states.values():
-            self._restore_model(state)
+            if (state.windows.tenant, state.windows.model) in self._catalog.configs:
+                self._restore_model(state)
 
     def _restore_model(self, state: ModelState) -> None:
         """Go on where the last owner of a model wrote its state."""
@@ -93,11 +102,35 @@ class DriftDetect:
         messages = self._log.fetch(PANES, self._partition, self._position, MAX_MESSAGES)
         for message in messages:
             self._position = message.offset + 1
-            if message.key.startswith(KEY_PREFIX):
-                self._hear(parse(message.value))
-            else:
-                self._take(message)
+            try:
+                word = self._read(message)
+            except (TransportError, msgspec.DecodeError, UnicodeDecodeError) as error:
+                self._refuse(message, str(error))
+                continue
+            if word is not None:
+                self._hear(word)
         return len(messages)
+
+    def _read(self, message: Message) -> WatermarkMessage | None:
+        """Take a chunk of a pane, or return a partition's word."""
+        if message.key.startswith(KEY_PREFIX):
+            return parse(message.value)
+        self._take(message)
+        return None
+
+    def _refuse(self, message: Message, detail: str) -> None:
+        """Put a message nobody can read aside: the panes behind it must not wait for it."""
+        letter = unreadable_letter(
+            message.value,
+            detail,
+            source=PANES,
+            partition=self._partition,
+            offset=message.offset,
+            record_time_us=message.timestamp_us,
+        )
+        self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=letter_key(letter))
+        self.counters["panes_unreadable"] += 1
+        self._reach("detect:dead_letter")
 
     def _hear(self, word: WatermarkMessage) -> None:
         """Take a partition's word, and close what it lets close."""
@@ -114,9 +147,26 @@ class DriftDetect:
     def _take(self, message: Message) -> None:
         """Take one chunk of a pane."""
         whole = self._assembler.add(message.value, message.offset)
-        if whole is not None:
-            arrival = self.windows.add(whole.pane, whole.first_offset)
-            self.counters[f"panes_{arrival.value}"] += 1
+        if whole is None:
+            return
+        series = whole.pane.series
+        if (series.tenant, series.model) not in self._catalog.configs:
+            self.counters["panes_unknown_model"] += 1
+            return
+        self._check(whole.pane)
+        arrival = self.windows.add(whole.pane, whole.first_offset)
+        self.counters[f"panes_{arrival.value}"] += 1
+
+    def _check(self, pane: Pane) -> None:
+        """Refuse a pane that is not in the layout of the profile it names."""
+        profile = self._catalog.profile_of(pane.series)
+        n_variables = pane.segments.counts.shape[1]
+        if profile is not None and n_variables != len(profile.variables):
+            raise TransportError(
+                f"a pane of {n_variables} variables, its profile {profile.profile_id} "
+                f"has {len(profile.variables)}",
+                where=f"panes of {pane.series.model}",
+            )
 
     def _close(self, windows: list[Window]) -> None:
         """Decide closed windows, model by model, and write what came of each."""
@@ -124,26 +174,47 @@ class DriftDetect:
         for window in windows:
             name = (window.series.tenant, window.series.model)
             by_model.setdefault(name, []).append(self._decide(window))
+        self._drop_retired()
         for name, decided in by_model.items():
             self._write(name, decided)
         if windows:
             self.counters["windows"] += sum(not w.is_revised for w in windows)
-            offset = min(
-                self.windows.export(*name, self._position).panes_offset
-                for name in self.windows.models
-            )
+            self._assembler.forget(self.windows.horizon_us)
+            offset = min(self._windows_state(name).panes_offset for name in self.windows.models)
             self._log.commit(GROUP, PANES, self._partition, offset)
             self._reach("detect:commit")
+
+    def _drop_retired(self) -> None:
+        """Forget versions that get no more windows: their alerts are over."""
+        for series in [s for s, decider in self._deciders.items() if decider.is_retired]:
+            del self._deciders[series]
 
     def _decide(self, window: Window) -> Decided:
         """Judge one window, or say why it is not judged."""
         if window.is_profile_changed:
             return Decided([no_verdict_result(window, Reason.PROFILE_CHANGED)])
-        decider = self._deciders.get(window.series) or self._decider(window.series)
+        known = self._deciders.get(window.series)
+        decider = known or self._decider(window.series)
         if decider is None:
             return Decided([no_verdict_result(window, Reason.NO_BASELINE)])
-        self._deciders[window.series] = decider
-        return decider.revise(window) if window.is_revised else decider.decide(window)
+        if window.is_revised:
+            return decider.revise(window)
+        if known is None:
+            self._succeed(decider)
+        return decider.decide(window)
+
+    def _succeed(self, decider: SeriesDecider) -> None:
+        """Put a decider in the place of that of the version's last profile.
+
+        Evidence is against one profile; an open alert is about the model, and whoever
+        was told of it is to be told when it is over.
+        """
+        series = decider.series
+        version = (series.tenant, series.model, series.model_version)
+        for other in list(self._deciders):
+            if (other.tenant, other.model, other.model_version) == version:
+                decider.inherit(self._deciders.pop(other))
+        self._deciders[series] = decider
 
     def _decider(self, series: SeriesId, entry: SeriesEntry | None = None) -> SeriesDecider | None:
         """Build the decider of a series; None where there is no baseline."""
@@ -162,7 +233,7 @@ class DriftDetect:
         self._sequences[name] += 1
         state = ModelState(
             self._sequences[name],
-            self.windows.export(*name, self._position),
+            self._windows_state(name),
             [self._entry(s) for s in sorted(self._deciders) if (s.tenant, s.model) == name],
             alerts,
         )
@@ -170,6 +241,14 @@ class DriftDetect:
         self._log.produce(STATE, msgspec.msgpack.encode(state), key=key, partition=self._partition)
         self._reach("detect:state")
         self._send(alerts)
+
+    def _windows_state(self, name: tuple[str, str]) -> WindowState:
+        """Return the windows of one model; a pane that is not whole yet is to be read again."""
+        state = self.windows.export(*name, self._position)
+        waiting = self._assembler.first_offset
+        if waiting is not None:
+            state.panes_offset = min(state.panes_offset, waiting)
+        return state
 
     def _entry(self, series: SeriesId) -> SeriesEntry:
         """Return the state of one series."""
@@ -182,8 +261,18 @@ class DriftDetect:
         )
 
     def _send(self, alerts: list[Alert]) -> None:
-        """Write alerts one by one; the same id again is harmless."""
+        """Write alerts one by one; the same id again is harmless.
+
+        Their record says when they came, in event time: the earliest watermark that could
+        close their window, whatever was read at once. Notify's waits count from there.
+        """
         for alert in alerts:
-            self._log.produce(ALERTS, msgspec.msgpack.encode(alert), key=alert.alert_id.encode())
+            lateness_us = self._settings(alert.tenant, alert.model).lateness
+            self._log.produce(
+                ALERTS,
+                msgspec.msgpack.encode(alert),
+                key=alert.alert_id.encode(),
+                timestamp_us=alert.time_us + lateness_us,
+            )
             self.counters["alerts"] += 1
             self._reach("detect:alert")

@@ -35,7 +35,7 @@ class GpuDetect:
 
     def __init__(self, log: MemoryLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:
         self._log, self._reach = log, reach
-        self._rules = GpuRules(config)
+        self._rules, self._interval_us = GpuRules(config), config.interval
         self._sequence, self.position, self.watermark_us = 0, 0, 0
         self.counters: Counter[str] = Counter()
         self._restore()
@@ -69,12 +69,22 @@ class GpuDetect:
         self.counters["gpu_events"] += len(events)
         alerts: list[Alert] = []
         for event in events:
+            alerts += self._pass_time(event.time_us)
             alerts += self._rules.observe(event)
-            self.watermark_us = max(self.watermark_us, event.time_us)
-        alerts += self._rules.tick(self.watermark_us)
         self.position = int(chunk.log_offset[-1]) + 1
         self._write(alerts)
         return events
+
+    def _pass_time(self, time_us: int) -> list[Alert]:
+        """Let event time come to an event: whoever is silent is looked for once an interval.
+
+        At multiples of it and not once a chunk: otherwise how reads were cut would decide
+        which silences are seen.
+        """
+        due_us = (time_us - 1) // self._interval_us * self._interval_us
+        is_due = self.watermark_us and due_us >= self.watermark_us
+        self.watermark_us = max(self.watermark_us, time_us)
+        return self._rules.tick(due_us) if is_due else []
 
     def _write(self, alerts: list[Alert]) -> None:
         """State first, then the alerts it holds, then the commit."""
@@ -91,6 +101,11 @@ class GpuDetect:
     def _send(self, alerts: list[Alert]) -> None:
         """Write alerts one by one; the same id again is harmless."""
         for alert in alerts:
-            self._log.produce(ALERTS, msgspec.msgpack.encode(alert), key=alert.alert_id.encode())
+            self._log.produce(
+                ALERTS,
+                msgspec.msgpack.encode(alert),
+                key=alert.alert_id.encode(),
+                timestamp_us=alert.time_us,
+            )
             self.counters["alerts"] += 1
             self._reach("gpu:alert")

@@ -18,10 +18,11 @@ from monitor.core.topics import DEAD_LETTERS, LATE, PANES
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.decode.decoder import Decoder
+from monitor.ingest.future import future_rejects
 from monitor.transport.memory import MemoryLog
 from schemas.batch import Chunk, EventBatch
 from schemas.config import WindowConfig
-from schemas.events import Reject, RejectReason
+from schemas.events import Reject
 from schemas.panes import Pane
 from schemas.refused import DeadLetter, LateEvent, dead_letter
 
@@ -137,7 +138,7 @@ class Ingest:
         """Record each dead letter and each late event under its source offset."""
         letters = [self._letter(chunk, reject) for reject in rejects]
         for refused in added.future:
-            letters += [self._letter(chunk, r) for r in _future_rejects(refused, chunk)]
+            letters += [self._letter(chunk, r) for r in future_rejects(refused, chunk)]
         for letter in letters:
             key = f"{letter.source}|{letter.partition}|{letter.offset}|{letter.row}".encode()
             self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=key)
@@ -170,9 +171,9 @@ class Ingest:
                 tenant=batch.schema.tenant,
                 model=batch.schema.model,
                 time_us=int(batch.time_us[i]),
-                watermark_us=self._aggregator.watermark_us,
+                watermark_us=int(wm),
             )
-            for i in rows.tolist()
+            for i, wm in zip(rows.tolist(), refused.watermark_us.tolist(), strict=True)
         ]
 
     def _archive(self, chunk: Chunk, batches: Sequence[EventBatch], added: Added) -> None:
@@ -212,25 +213,3 @@ class Ingest:
         if commit is not None:
             self._log.commit(GROUP, a.source, a.partition, commit.offset, commit.metadata())
             self._reach("ingest:commit")
-
-
-def _future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
-    """Return a reject for each event stamped too far ahead of its record time."""
-    batch = refused.batch
-    rejects = []
-    for i in refused.rows.tolist():
-        message = int(batch.message[i])
-        start, end = int(chunk.offsets[message]), int(chunk.offsets[message + 1])
-        ahead_s = (int(batch.time_us[i]) - int(chunk.record_time_us[message])) / 1e6
-        rejects.append(
-            Reject(
-                message=message,
-                row=int(batch.row[i]),
-                reason=RejectReason.FUTURE,
-                detail=f"time_us is {ahead_s:.0f} s ahead of the record time",
-                payload=chunk.buffer[start:end].tobytes(),
-                tenant=batch.schema.tenant,
-                model=batch.schema.model,
-            )
-        )
-    return rejects

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.core.crash_points import Reach, pass_through
 from monitor.core.dedupe import Decision, Dedupe, NotifyReason
 from monitor.core.incidents import Grouping, IncidentChange, Incidents
 from monitor.core.retraining import (
@@ -43,13 +44,18 @@ class _Sender:
     log: NotificationLog
     policy: RetryPolicy
     sleep: Sleep
+    reach: Reach
     sent: set[str] = field(default_factory=set)
 
-    async def send(self, notification: Notification, *, is_logged: bool = False) -> Delivery:
+    async def send(
+        self, notification: Notification, *, is_logged: bool = False, is_replayed: bool = False
+    ) -> Delivery:
         """Send one notification that is to go out."""
         key = notification.notification_id
         if key in self.sent:
-            return await self.suppress(notification, NotifyReason.ALREADY_SENT)
+            return await self.suppress(
+                notification, NotifyReason.ALREADY_SENT, is_replayed=is_replayed
+            )
         self.sent.add(key)
         receiver = self._find(notification)
         if receiver is None:
@@ -57,11 +63,15 @@ class _Sender:
         if not is_logged:
             await self._keep(notification, "intent", "")
         delivery = await deliver(receiver, notification, self.policy, self.sleep)
-        await self.log.append(LogEntry(notification, delivery))
-        return delivery
+        self.reach("notify:sent")
+        return await self._note(notification, delivery)
 
-    async def suppress(self, notification: Notification, reason: NotifyReason) -> Delivery:
-        """Note that a notification was not sent, and why."""
+    async def suppress(
+        self, notification: Notification, reason: NotifyReason, *, is_replayed: bool
+    ) -> Delivery:
+        """Note that a notification was not sent, and why; once, not after each restart."""
+        if is_replayed:
+            return _outcome(notification, "suppressed", reason.value)
         return await self._keep(notification, "suppressed", reason.value)
 
     def remember(self, entry: LogEntry) -> None:
@@ -80,15 +90,24 @@ class _Sender:
 
     async def _keep(self, notification: Notification, state: str, detail: str) -> Delivery:
         """Write one entry."""
-        delivery = Delivery(
-            notification_id=notification.notification_id,
-            receiver=notification.receiver,
-            state=state,
-            time_us=notification.time_us,
-            detail=detail,
-        )
+        return await self._note(notification, _outcome(notification, state, detail))
+
+    async def _note(self, notification: Notification, delivery: Delivery) -> Delivery:
+        """Write one entry and reach the step it is named after."""
         await self.log.append(LogEntry(notification, delivery))
+        self.reach(f"notify:{delivery.state}")
         return delivery
+
+
+def _outcome(notification: Notification, state: str, detail: str) -> Delivery:
+    """Describe a step that is not a try."""
+    return Delivery(
+        notification_id=notification.notification_id,
+        receiver=notification.receiver,
+        state=state,
+        time_us=notification.time_us,
+        detail=detail,
+    )
 
 
 class Notifier:
@@ -112,6 +131,8 @@ class Notifier:
         Bounds of one delivery.
     sleep : callable, optional
         Waits between tries.
+    reach : callable, optional
+        Crash points.
 
     Raises
     ------
@@ -137,6 +158,7 @@ class Notifier:
         grouping: Grouping | None = None,
         policy: RetryPolicy | None = None,
         sleep: Sleep = asyncio.sleep,
+        reach: Reach = pass_through,
     ) -> None:
         asked = {(m.tenant, m.model): m.retraining for m in models if m.retraining is not None}
         for model in models:
@@ -153,7 +175,9 @@ class Notifier:
         self._policies = {key: Retraining(*key, wish) for key, wish in asked.items()}
         self._incidents = Incidents(grouping)
         self._dedupe = Dedupe(config.group_wait, config.repeat_interval)
-        self._sender = _Sender(receivers, retrainers or {}, log, policy or RetryPolicy(), sleep)
+        self._sender = _Sender(
+            receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach
+        )
 
     @property
     def open_incidents(self) -> list[Incident]:
@@ -184,7 +208,7 @@ class Notifier:
                 self._sender.remember(entry)
         return [await self._sender.send(n, is_logged=True) for n in interrupted]
 
-    async def observe(self, alert: Alert, now_us: int) -> Step:
+    async def observe(self, alert: Alert, now_us: int, *, is_replayed: bool = False) -> Step:
         """Take one alert.
 
         Parameters
@@ -194,29 +218,33 @@ class Notifier:
         now_us : int
             Event time of the alerts' stream: group waits, cooldowns and repetitions run
             on it.
+        is_replayed : bool
+            It was taken before a restart: what was not sent then is not noted again.
 
         Returns
         -------
         Step
         """
-        return await self._follow(self._incidents.observe(alert, now_us), now_us)
+        return await self._follow(self._incidents.observe(alert, now_us), now_us, is_replayed)
 
-    async def tick(self, now_us: int) -> Step:
+    async def tick(self, now_us: int, *, is_replayed: bool = False) -> Step:
         """Let waits come to their end.
 
         Parameters
         ----------
         now_us : int
             The same clock as in ``observe``.
+        is_replayed : bool
+            As in ``observe``.
 
         Returns
         -------
         Step
         """
-        step = await self._follow(self._incidents.tick(now_us), now_us)
-        step.deliveries += await self._send_all(self._dedupe.tick(now_us))
+        step = await self._follow(self._incidents.tick(now_us), now_us, is_replayed)
+        step.deliveries += await self._send_all(self._dedupe.tick(now_us), is_replayed)
         for policy in self._policies.values():
-            await self._ask(policy.tick(now_us), step)
+            await self._ask(policy.tick(now_us), step, is_replayed)
         return step
 
     async def close(self) -> None:
@@ -224,40 +252,45 @@ class Notifier:
         everyone = [*self._sender.receivers.values(), *self._sender.retrainers.values()]
         await asyncio.gather(*(receiver.close() for receiver in everyone))
 
-    async def _follow(self, changes: list[IncidentChange], now_us: int) -> Step:
+    async def _follow(self, changes: list[IncidentChange], now_us: int, is_replayed: bool) -> Step:
         """Tell and ask what changes of incidents call for."""
         step = Step(changes=changes)
         for change in changes:
             routing = choose_receivers(change.incident, self._routes, self._names)
             decisions = self._dedupe.observe(change, routing.receivers, now_us)
-            step.deliveries += await self._send_all(decisions)
+            step.deliveries += await self._send_all(decisions, is_replayed)
             for policy in self._policies.values():
-                await self._ask(policy.observe(change, now_us), step)
+                await self._ask(policy.observe(change, now_us), step, is_replayed)
         return step
 
-    async def _send_all(self, decisions: list[Decision]) -> list[Delivery]:
+    async def _send_all(self, decisions: list[Decision], is_replayed: bool) -> list[Delivery]:
         """Send to different receivers at once, to one receiver in order."""
         by_receiver: dict[str, list[Decision]] = {}
         for decision in decisions:
             by_receiver.setdefault(decision.notification.receiver, []).append(decision)
-        parts = await asyncio.gather(*(self._send_each(part) for part in by_receiver.values()))
+        parts = await asyncio.gather(
+            *(self._send_each(part, is_replayed) for part in by_receiver.values())
+        )
         return [delivery for part in parts for delivery in part]
 
-    async def _send_each(self, decisions: list[Decision]) -> list[Delivery]:
+    async def _send_each(self, decisions: list[Decision], is_replayed: bool) -> list[Delivery]:
         """Send one receiver's notifications in order."""
         return [
-            await self._sender.send(d.notification)
+            await self._sender.send(d.notification, is_replayed=is_replayed)
             if d.is_sent
-            else await self._sender.suppress(d.notification, d.reason)
+            else await self._sender.suppress(d.notification, d.reason, is_replayed=is_replayed)
             for d in decisions
         ]
 
-    async def _ask(self, decisions: list[RetrainingDecision], step: Step) -> None:
+    async def _ask(
+        self, decisions: list[RetrainingDecision], step: Step, is_replayed: bool
+    ) -> None:
         """Ask for the retrainings that were decided."""
         for decision in decisions:
             step.retrainings.append(decision)
             if decision.outcome is Outcome.REQUESTED:
-                step.deliveries.append(await self._sender.send(request_retraining(decision)))
+                request = request_retraining(decision)
+                step.deliveries.append(await self._sender.send(request, is_replayed=is_replayed))
 
 
 __all__ = ["RECEIVER", "Notifier", "Step"]

@@ -1,4 +1,4 @@
-"""Batches of events, and panes, as Arrow tables: column by column, no object per event."""
+"""Batches of events as Arrow tables: column by column, no object per event."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.batch import Chunk, EventBatch, StringColumn
-from schemas.panes import Pane, SeriesStats
-
-SCORE = "score"
 
 
 def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
@@ -53,66 +50,6 @@ def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
         "categories": _string_map(schema.categorical, batch.categorical, n),
         "segments": _string_map(schema.segments, batch.segments, n),
     }
-    return pa.table(columns)
-
-
-def pane_rows(pane: Pane, variables: Sequence[str]) -> pa.Table:
-    """Return rows of table ``panes``: one per variable and segment.
-
-    Parameters
-    ----------
-    pane : Pane
-        S segments over V variables, and slices of the score.
-    variables : sequence of str
-        ``ModelSchema.variables``, the score last.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``n_predicted``, ``n_positive`` and ``calibration_*`` stand on the score's rows
-        only. Without a profile (V = 0) a segment has one row, of feature ``""``.
-    """
-    n_variables = pane.segments.counts.shape[1]
-    names = tuple(variables) if n_variables else ("",)
-    tables = [_series_rows(pane, pane.segments, names, is_slice=False)]
-    if pane.slices.segments:
-        tables.append(_series_rows(pane, pane.slices, (SCORE,), is_slice=True))
-    return pa.concat_tables(tables)
-
-
-def _series_rows(
-    pane: Pane, stats: SeriesStats, names: tuple[str, ...], *, is_slice: bool
-) -> pa.Table:
-    """Lay S x V cells out as rows, variables fastest."""
-    s, v = len(stats.segments), len(names)
-    n = s * v
-    is_counted = stats.counts.shape[1] > 0
-    is_last = np.tile(np.arange(v) == v - 1, s)
-    series = pane.series
-    columns = {
-        "tenant": _constant(series.tenant, n),
-        "model": _constant(series.model, n),
-        "model_version": _constant(series.model_version, n),
-        "profile_id": _constant(series.profile_id, n),
-        "feature": pa.array(list(names) * s, pa.string()),
-        "segment": pa.array(np.repeat(np.array(stats.segments, object), v), pa.string()),
-        "is_slice": pa.array(np.full(n, is_slice)),
-        "start_us": pa.array(np.full(n, pane.start_us)),
-        "end_us": pa.array(np.full(n, pane.end_us)),
-        "source": _constant(pane.source, n),
-        "partition": pa.array(np.full(n, pane.partition, np.int32)),
-        "owner": _constant(pane.owner, n),
-        "pane_version": pa.array(np.full(n, pane.pane_version)),
-        "n_rows": pa.array(np.repeat(stats.n_rows, v)),
-        "counts": _lists(stats.counts.reshape(-1, stats.counts.shape[2]), n),
-        "n_predicted": pa.array(np.where(is_last, np.repeat(stats.n_predicted, v), 0)),
-        "n_positive": pa.array(np.where(is_last, np.repeat(stats.n_positive, v), 0)),
-        "calibration_counts": _lists_where(stats.calibration_counts, is_last),
-        "calibration_sums": _lists_where(stats.calibration_sums, is_last),
-    }
-    for name in ("sums", "sums_sq", "minima", "maxima"):
-        values = getattr(stats, name).reshape(-1) if is_counted else np.zeros(n)
-        columns[name] = pa.array(values)
     return pa.table(columns)
 
 
@@ -206,19 +143,5 @@ def _map(names: Sequence[str], present: NDArray[np.bool_], values: pa.Array) -> 
 
 def _empty_map(n: int, value_type: pa.DataType) -> pa.Array:
     """Return n maps without a key."""
-    return pa.array([[]] * n, pa.map_(pa.string(), value_type))
-
-
-def _lists(cells: NDArray[np.int64], n: int) -> pa.Array:
-    """Return one list per row of a two-dimensional array; n empty ones where it has no rows."""
-    width = cells.shape[1] if len(cells) else 0
-    offsets = (np.arange(n + 1) * width).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(cells.reshape(-1)))
-
-
-def _lists_where(
-    cells: NDArray[np.int64] | NDArray[np.float64], chosen: NDArray[np.bool_]
-) -> pa.Array:
-    """Return the rows of ``cells``, in order, where chosen, and empty lists elsewhere."""
-    offsets = np.concatenate(([0], np.cumsum(chosen * cells.shape[1]))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(cells.reshape(-1)))
+    offsets = pa.array(np.zeros(n + 1, np.int32))
+    return pa.MapArray.from_arrays(offsets, pa.array([], pa.string()), pa.array([], value_type))

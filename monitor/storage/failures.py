@@ -76,6 +76,12 @@ def translate(error: BaseException, where: str) -> StorageError:
         return StorageError(
             "the store does not answer", where=where, fix="is it running, and is the port right?"
         )
+    if "Error initializing EmbeddedServer" in text:
+        return StorageError(
+            "the engine cannot read what is in the folder",
+            where=where,
+            fix="move it away, or name another folder",
+        )
     if _CODE.search(text):
         return QueryError(shorten(text), where=where)
     return StorageError(shorten(text) or type(error).__name__, where=where)

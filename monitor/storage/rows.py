@@ -6,10 +6,10 @@ Events, of which there are millions, are turned in whole columns: see
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from schemas.alerts import Alert, Delivery, Notification
@@ -169,26 +169,30 @@ def gpu_rows(events: Sequence[GpuEvent]) -> pa.Table:
     >>> gpu_rows([event]).to_pylist()[0]["fields"]
     [('gpu_temp', 40.0)]
     """
-    names = [name for name in GPU.names if name != "fields"]
-    rows = [
-        {name: getattr(event, name) for name in names}
-        | {"fields": [(key, _number(value)) for key, value in event.fields.items()]}
-        for event in events
+    columns = [
+        _telemetry(events) if field.name == "fields" else _column(events, field) for field in GPU
     ]
-    return pa.Table.from_pylist(rows, schema=GPU)
+    return pa.Table.from_arrays(columns, schema=GPU)
+
+
+def _telemetry(events: Sequence[GpuEvent]) -> pa.Array:
+    """Return a map per event of what it measured; NaN is NULL."""
+    names = [name for event in events for name in event.fields]
+    values = [value for event in events for value in event.fields.values()]
+    numbers = pa.array(np.array(values, np.float64), from_pandas=True)  # None becomes NaN
+    offsets = np.cumsum([0, *(len(event.fields) for event in events)]).astype(np.int32)
+    return pa.MapArray.from_arrays(pa.array(offsets), pa.array(names, _TEXT), numbers)
 
 
 def _struct_rows(structs: Sequence[Any], schema: pa.Schema) -> pa.Table:
     """Read the schema's columns off the structs' attributes of the same names."""
-    columns = [
-        pa.array(
-            [getattr(struct, field.name) for struct in structs],
-            field.type,
-            from_pandas=field.type == _FLOAT,  # NaN is NULL
-        )
-        for field in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays([_column(structs, field) for field in schema], schema=schema)
+
+
+def _column(structs: Sequence[Any], field: pa.Field) -> pa.Array:
+    """Read one attribute off every struct; NaN is NULL."""
+    values = [getattr(struct, field.name) for struct in structs]
+    return pa.array(values, field.type, from_pandas=field.type == _FLOAT)
 
 
 def _delivery_row(delivery: Delivery, sent: Notification | None) -> dict[str, Any]:
@@ -204,8 +208,3 @@ def _delivery_row(delivery: Delivery, sent: Notification | None) -> dict[str, An
         for name in ("tenant", "incident_id", "cause", "severity", "title", "opened_at_us"):
             row[name] = getattr(incident, name)
     return row
-
-
-def _number(value: float | int | None) -> float | None:
-    """Return a telemetry value as a float; NaN is not one."""
-    return None if value is None or math.isnan(value) else float(value)

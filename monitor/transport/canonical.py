@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.transport.misfits import Misfits
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 from schemas.profiles import Kind
+from schemas.refused import REFUSED_COLUMN
 
 RECORD_TIME = "record_time_us"
 _TEXT_COLUMNS = ("id", "prediction", "host", "gpu_uuid", "model_version")
@@ -39,13 +41,15 @@ def canonical(
     pyarrow.Table
         Numeric features and the score float64 (booleans 0 and 1), categorical features and
         segments strings (integers as ``7``, whole floats too, booleans as ``true``),
-        times int64 microseconds UTC. A time without a zone is read as UTC.
+        times int64 microseconds UTC. A time without a zone is read as UTC. If a value cannot
+        be what the config says, it is null, and the column ``driftline.refused`` says so
+        in its row: the decoder refuses that row, and no other.
 
     Raises
     ------
     ConfigError
-        Names every column that is missing, and what there is; or a column whose values
-        cannot be what the config says.
+        Names every column that is missing, and what there is; or a column of which no
+        value can be what the config says, by its type.
 
     Notes
     -----
@@ -61,9 +65,12 @@ def canonical(
     table = _flat(table)
     found = _locate(table, config, needs_time=needs_time, where=where)
     columns: dict[str, pa.ChunkedArray] = {}
+    misfits = Misfits(table.num_rows)
     for name, source in found.items():
         try:
-            columns[name] = _converted(name, table[source], config)
+            columns[name] = misfits.map(
+                name, table[source], lambda column, name=name: _converted(name, column, config)
+            )
         except (pa.ArrowException, ValueError) as error:
             detail = " ".join(str(error).split())[:200]
             raise ConfigError(
@@ -72,6 +79,8 @@ def canonical(
                 where=where,
                 fix="correct the column, or the feature's kind in the model's config",
             ) from error
+    if misfits:
+        columns[REFUSED_COLUMN] = misfits.column()
     return pa.table(columns)
 
 
@@ -97,10 +106,12 @@ def _locate(
             missing.append(" or ".join(repr(choice) for choice in choices))
     if missing:
         listed = ", ".join(repr(name) for name in table.column_names[:40])
+        fix = "name them under `columns:` or `features:` in the model's config"
+        if len(missing) == 1 and TIME not in found and needs_time:
+            fix = "name it under `columns.time` in the model's config, or replay the rows evenly "
+            fix += "with --rows-per-window"
         raise ConfigError(
-            f"no column {', '.join(missing)}; the columns are {listed}",
-            where=where,
-            fix="name them under `columns:` or `features:` in the model's config",
+            f"no column {', '.join(missing)}; the columns are {listed}", where=where, fix=fix
         )
     return found
 
@@ -223,7 +234,13 @@ def _iso_times_us(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Undo a dictionary; leave everything else."""
+    """Undo a dictionary; text must be UTF-8, which no reader of files has looked at."""
     if pa.types.is_dictionary(column.type):
-        return column.cast(column.type.value_type)
-    return column
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type):
+        column = column.cast(pa.binary())  # no copy; the way back checks the bytes
+    elif pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())
+    if pa.types.is_binary(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.large_string()) if pa.types.is_large_binary(column.type) else column

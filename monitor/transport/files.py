@@ -50,6 +50,23 @@ Progress = Callable[[float | None, int], None]
 """Called with the share of the input that is read (None where unknown), and its rows."""
 
 
+class Source(Iterator[Chunk]):
+    """The chunks of one file. Read to its end it is closed; else close it."""
+
+    def __init__(self, chunks: Iterator[Chunk], file: Any, name: str) -> None:
+        self._chunks, self._file = chunks, file
+        self.name = name
+        """The file's name with a digest of its content; a new one for standard input."""
+
+    def __next__(self) -> Chunk:
+        return next(self._chunks)
+
+    def close(self) -> None:
+        """Close the file, whether it was read or not."""
+        # A generator that has not begun would not close its file.
+        self._file.close()
+
+
 def open_source(
     path: str | Path,
     config: ModelConfig,
@@ -58,7 +75,7 @@ def open_source(
     rows_per_window: int | None = None,
     start_us: int | None = None,
     on_progress: Progress | None = None,
-) -> Iterator[Chunk]:
+) -> Source:
     """Open a file of events.
 
     Parameters
@@ -80,12 +97,12 @@ def open_source(
 
     Returns
     -------
-    iterator of Chunk
-        ``source`` is the file's name with a digest of its content: a file that was
-        changed is another source, as a topic made again has another id. Rows without an
-        id are named after it, and the archive's tokens too. ``log_offset`` is the number
-        of the line, or of a message's first row. ``record_time_us`` is -1, or the latest
-        of a message's rows where ``columns.record_time`` names a column.
+    Source
+        An iterator of Chunk. ``source`` is the file's name with a digest of its content:
+        a file that was changed is another source, as a topic made again has another id.
+        Rows without an id are named after it, and the archive's tokens too. ``log_offset``
+        is the number of the line, or of a message's first row. ``record_time_us`` is -1, or
+        the latest of a message's rows where ``columns.record_time`` names a column.
 
     Raises
     ------
@@ -109,18 +126,19 @@ def open_source(
     file, format_, where, source = _open(path)
     with _closing_on_error(file):
         if format_ is not Format.JSONL:
-            return _table_chunks(file, format_, config, stamp, source, chunk_rows, where, report)
+            chunks = _table_chunks(file, format_, config, stamp, source, chunk_rows, where, report)
+            return Source(chunks, file, source)
         if stamp.is_wanted:
             raise ConfigError(
                 "JSONL cannot be given new event times",
                 where=where,
                 fix="convert it to Parquet, or leave rows_per_window out",
             )
-        return _line_chunks(file, source, chunk_rows, where, report)
+        return Source(_line_chunks(file, source, chunk_rows, where, report), file, source)
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """Read a whole table, as it is; CSV columns are all text.
+    """Read a whole table, as it is; CSV columns are all bytes, not yet text.
 
     Parameters
     ----------

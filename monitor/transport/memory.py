@@ -58,6 +58,7 @@ class MemoryLog:
     _records: dict[tuple[str, int], list[Message]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    _first: dict[tuple[str, int], int] = field(default_factory=dict)
     _commits: dict[tuple[str, str, int], Committed] = field(default_factory=dict)
 
     def produce(
@@ -71,14 +72,27 @@ class MemoryLog:
     ) -> int:
         """Append one record; return its offset, which is also its acknowledgement."""
         records = self._records[topic, partition]
-        records.append(Message(len(records), key, value, timestamp_us))
-        return len(records) - 1
+        offset = self.end_offset(topic, partition)
+        records.append(Message(offset, key, value, timestamp_us))
+        return offset
 
     def fetch(
         self, topic: str, partition: int, offset: int, max_messages: int
     ) -> Sequence[Message]:
-        """Return up to ``max_messages`` records from ``offset`` on; empty at the end."""
-        return self._records[topic, partition][offset : offset + max_messages]
+        """Return up to ``max_messages`` records from ``offset`` on; empty at the end.
+
+        Of records that retention took, the first that is left comes instead.
+        """
+        start = max(offset - self._first.get((topic, partition), 0), 0)
+        return self._records[topic, partition][start : start + max_messages]
+
+    def forget(self, topic: str, partition: int, before: int) -> None:
+        """Drop records below an offset, as retention would; offsets stay what they were."""
+        first = self._first.get((topic, partition), 0)
+        n_dropped = min(before - first, len(self._records[topic, partition]))
+        if n_dropped > 0:
+            del self._records[topic, partition][:n_dropped]
+            self._first[topic, partition] = first + n_dropped
 
     def fetch_chunk(self, topic: str, partition: int, offset: int, max_messages: int) -> Chunk:
         """Return the same records as one buffer, the way the bulk reader hands them on."""
@@ -89,13 +103,13 @@ class MemoryLog:
             partition=partition,
             buffer=np.frombuffer(b"".join([m.value for m in records]), np.uint8),
             offsets=np.concatenate(([0], np.cumsum(lengths))),
-            log_offset=np.arange(offset, offset + len(records), dtype=np.int64),
+            log_offset=np.fromiter((m.offset for m in records), np.int64, len(records)),
             record_time_us=np.fromiter((m.timestamp_us for m in records), np.int64, len(records)),
         )
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset the next record will get."""
-        return len(self._records[topic, partition])
+        return self._first.get((topic, partition), 0) + len(self._records[topic, partition])
 
     def partitions(self, topic: str) -> list[int]:
         """Return the partitions of ``topic`` that hold anything."""

@@ -112,7 +112,10 @@ def _open_parquet(file: Any, batch_rows: int) -> TableSource:
 
 
 def _open_csv(file: Any, batch_rows: int) -> TableSource:
-    """Read every column as text: guessing would make 7 of the category 007."""
+    """Read every column as bytes: guessing would make 7 of the category 007.
+
+    Text they become later: here one value that is not UTF-8 would refuse the whole file.
+    """
     from pyarrow import csv
 
     buffered = io.BufferedReader(file, _HEADER_BYTES)
@@ -121,7 +124,7 @@ def _open_csv(file: Any, batch_rows: int) -> TableSource:
     delimiter = max(",;\t", key=first.count)
     names = next(builtin_csv.reader(io.StringIO(header), delimiter=delimiter), [])
     options = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        column_types=dict.fromkeys(names, pa.binary()), strings_can_be_null=True, null_values=[""]
     )
     reader = csv.open_csv(
         buffered,

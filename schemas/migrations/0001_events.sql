@@ -28,7 +28,9 @@ CREATE TABLE IF NOT EXISTS predictions
 )
 ENGINE = ${replacing}(ingest_time)
 PARTITION BY toYYYYMMDD(fromUnixTimestamp64Micro(time_us))
-ORDER BY (tenant, model, model_version, intDiv(time_us, 3600000000), cityHash64(id), time_us, id)
+-- By time, as events come: with cityHash64(id) before it, sorting and merging moved every
+-- map (merges .2 M rows/s instead of .7 to 1.5 M, and 105 bytes a row instead of 94).
+ORDER BY (tenant, model, model_version, time_us, id)
 ${predictions_ttl}
 SETTINGS non_replicated_deduplication_window = ${window}, ttl_only_drop_parts = 1;
 

@@ -63,3 +63,15 @@ def test_a_commit_brings_its_metadata_back_and_the_last_one_stands(log):
 def test_metadata_longer_than_a_broker_takes_is_refused(log):
     with pytest.raises(TransportError, match="1024"):
         log.commit("g", "t", 0, 0, "z" * 1024)
+
+
+def test_retention_takes_the_oldest_and_offsets_stay(log):
+    for i in range(5):
+        log.produce("t", bytes([i]))
+    log.forget("t", 0, 3)
+    log.forget("t", 0, 2)
+    assert [(m.offset, m.value[0]) for m in log.fetch("t", 0, 0, 10)] == [(3, 3), (4, 4)]
+    assert [m.offset for m in log.fetch("t", 0, 4, 10)] == [4]
+    assert log.produce("t", b"next") == 5
+    assert log.end_offset("t", 0) == 6
+    assert log.fetch_chunk("t", 0, 3, 10).log_offset.tolist() == [3, 4, 5]

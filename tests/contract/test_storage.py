@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from monitor.storage.clickhouse import Store
-from monitor.storage.event_columns import pane_rows, prediction_rows
+from monitor.storage.event_columns import prediction_rows
 from monitor.storage.migrations import TableOptions
+from monitor.storage.pane_columns import pane_rows
 from monitor.storage.queries import (
     TABLES,
     alerts_between,
@@ -22,7 +23,7 @@ from monitor.storage.queries import (
 from monitor.storage.rows import alert_rows, result_rows
 from schemas.batch import ModelSchema, StringColumn
 from schemas.errors import QueryError
-from tests.support.clickhouse_http import serve
+from tests.support.clickhouse_http import fresh_database
 from tests.support.stored import SCHEMA, alert_of, batch_of, chunk_of, pane_of, result_of, strings
 
 pytestmark = pytest.mark.integration
@@ -35,7 +36,8 @@ def store(request, tmp_path) -> Iterator[Store]:
             store.migrate()
             yield store
         return
-    with serve(tmp_path / "served") as url, Store.open(url) as store:
+    server = request.getfixturevalue("clickhouse")
+    with fresh_database(server) as url, Store.open(url) as store:
         store.migrate()
         yield store
 
@@ -158,11 +160,11 @@ def test_a_nan_statistic_is_null(store):
 
 
 def test_the_highest_pane_version_stands_and_partitions_add(store):
-    store.insert("panes", pane_rows(pane_of(version=9, n_rows=5), SCHEMA.variables))
-    store.insert("panes", pane_rows(pane_of(version=4, n_rows=3), SCHEMA.variables))
+    store.insert("panes", pane_rows([(pane_of(version=9, n_rows=5), SCHEMA.variables)]))
+    store.insert("panes", pane_rows([(pane_of(version=4, n_rows=3), SCHEMA.variables)]))
     other = pane_of(version=1, n_rows=2)
     other.partition = 4
-    store.insert("panes", pane_rows(other, SCHEMA.variables))
+    store.insert("panes", pane_rows([(other, SCHEMA.variables)]))
     merged = pane_history(
         store, tenant="acme", model="loans", feature="age", segment="*", last=5
     ).to_pylist()
@@ -170,7 +172,7 @@ def test_the_highest_pane_version_stands_and_partitions_add(store):
 
 
 def test_per_segment_numbers_count_once_over_features(store):
-    store.insert("panes", pane_rows(pane_of(n_rows=4), SCHEMA.variables))
+    store.insert("panes", pane_rows([(pane_of(n_rows=4), SCHEMA.variables)]))
     row = store.query(
         "SELECT sum(n_predicted) AS n, sum(arraySum(calibration_counts)) AS c "
         "FROM panes FINAL WHERE segment = '*'"
@@ -179,7 +181,7 @@ def test_per_segment_numbers_count_once_over_features(store):
 
 
 def test_a_slice_named_like_a_segment_does_not_replace_it(store):
-    store.insert("panes", pane_rows(pane_of(n_rows=4), SCHEMA.variables))
+    store.insert("panes", pane_rows([(pane_of(n_rows=4), SCHEMA.variables)]))
     rows = store.query(
         "SELECT is_slice, n_rows FROM panes FINAL "
         "WHERE feature = 'score' AND segment = 'region=north' ORDER BY is_slice"

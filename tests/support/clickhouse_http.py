@@ -1,133 +1,98 @@
-"""ClickHouse's HTTP interface in front of the embedded engine.
+"""A ClickHouse over HTTP for tests: ours in a process of its own, or a real one.
 
-Enough of it for clickhouse-connect's ordinary client, so that the code that will talk
-to a server is run against the real engine over a real socket: ``query`` with
-``param_*`` and settings, bodies, compression, errors as 500 with the exception code.
+``DRIFTLINE_TEST_CLICKHOUSE=http://host:port`` names a real server (user and password as
+for the store: ``DRIFTLINE_STORE_USER``, ``DRIFTLINE_STORE_PASSWORD``); without it
+``driftline store serve`` is started. Each test gets a database of its own.
 """
 
 from __future__ import annotations
 
-import gzip
-import re
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
-_CODE = re.compile(r"Code: (\d+)")
-_NOT_SETTINGS = {
-    "query", "database", "default_format", "session_id", "query_id", "compress", "decompress",
-    "buffer_size", "wait_end_of_query", "client_protocol_version", "enable_http_compression",
-    "send_progress_in_http_headers", "http_headers_progress_interval_ms", "session_timeout",
-    "cancel_http_readonly_queries_on_client_close", "user", "password", "role", "quota_key",
-}  # fmt: skip
-_INSERT = re.compile(r"\s*INSERT\s+INTO\s.*?\sFORMAT\s+(\w+)\s*$", re.IGNORECASE | re.DOTALL)
-_RESULTLESS = re.compile(
-    r"\s*(INSERT|CREATE|DROP|ALTER|OPTIMIZE|TRUNCATE|RENAME|SYSTEM|SET)\b", re.IGNORECASE
-)
+import pytest
+
+from monitor.storage.clickhouse import Store
+
+SERVER_VARIABLE = "DRIFTLINE_TEST_CLICKHOUSE"
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "monitor.cli.main", "store", "serve")
 
 
-def _decompress(body: bytes, encoding: str) -> bytes:
-    if encoding == "gzip":
-        return gzip.decompress(body)
-    if encoding == "lz4":
-        import lz4.frame
+class Server:
+    """``driftline store serve`` in a process of its own."""
 
-        return lz4.frame.decompress(body)
-    if encoding == "zstd":
-        import zstandard
-
-        return zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    return body
-
-
-def _run(connection, asked: dict[str, str], body: bytes) -> bytes:
-    """Run one request on the engine and return the body of its answer."""
-    sql = asked.get("query", "")
-    payload = body
-    if not sql:
-        sql, _, payload = (
-            body.partition(b"\n")
-            if _INSERT.match(body.decode(errors="ignore").split("\n")[0])
-            else (body, b"", b"")
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*COMMAND, "--store", str(folder), "--port", "0", *options],
+            cwd=ROOT,
+            env=_environment() | dict(environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        sql = sql.decode()
-    settings = {
-        k: v for k, v in asked.items() if k not in _NOT_SETTINGS and not k.startswith("param_")
-    }
-    parameters = {k[6:]: v for k, v in asked.items() if k.startswith("param_")}
-    clause = ", ".join(f"{k} = '{v}'" for k, v in settings.items())
-    if match := _INSERT.match(sql):
-        with tempfile.NamedTemporaryFile(suffix=".body") as file:
-            file.write(payload)
-            file.flush()
-            head = sql[: match.start(1)].rstrip()[: -len("FORMAT")]
-            with_settings = f" SETTINGS {clause}" if clause else ""
-            sql = f"{head} FROM INFILE '{file.name}'{with_settings} FORMAT {match[1]}"
-            return connection.query(sql, "TabSeparated").bytes() or b""
-    if clause and not _RESULTLESS.match(sql):
-        found = re.search(r"\s+FORMAT\s+\w+\s*$", sql, re.IGNORECASE)
-        cut = found.start() if found else len(sql)
-        sql = f"{sql[:cut]}\nSETTINGS {clause}{sql[cut:]}"
-    format_ = asked.get("default_format", "TabSeparated")
-    return connection.query(sql, format_, params=parameters).bytes() or b""
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server did not start: {self.process.communicate()[1]}")
+        self.url = line.split()[-1]
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer(b"Ok.\n" if self.path == "/ping" else None, b"")
-
-    def do_POST(self) -> None:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(None, _decompress(body, self.headers.get("Content-Encoding", "")))
-
-    def _answer(self, ready: bytes | None, body: bytes) -> None:
-        asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        code = 0
+    def stop(self) -> int:
+        """Ask it to stop; return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
         try:
-            with self.server.lock:
-                out = ready if ready is not None else _run(self.server.connection, asked, body)
-        except Exception as error:
-            out = str(error).encode()
-            code = int(found[1]) if (found := _CODE.search(str(error))) else 1
-        self.send_response(500 if code else 200)
-        if code:
-            self.send_header("X-ClickHouse-Exception-Code", str(code))
-        self.send_header("Content-Length", str(len(out)))
-        self.end_headers()
-        self.wfile.write(out)
-
-    def log_message(self, *_: object) -> None:
-        pass
+            self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+        return self.process.returncode
 
 
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder's engine on a free port of loopback; yield the URL."""
-    import chdb
+def _environment() -> dict[str, str]:
+    """Return the environment without what would set passwords or proxies."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DRIFTLINE_STORE") and not name.lower().endswith("_proxy")
+    }
 
-    connection = chdb.connect(str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.connection, server.lock = connection, threading.Lock()
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+
+@contextlib.contextmanager
+def running(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run our server over a folder for the length of a block."""
+    server = Server(folder, *options, environment=environment)
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/default"
+        yield server
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-        connection.close()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory) -> Iterator[str]:
+    """The URL of one server for the whole session, without a database."""
+    if given := os.environ.get(SERVER_VARIABLE):
+        yield given.rstrip("/")
+        return
+    with running(tmp_path_factory.mktemp("served") / "store") as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def fresh_database(url: str) -> Iterator[str]:
+    """Make a database on a server; yield the URL of it, and drop it afterwards."""
+    name = f"driftline_{uuid.uuid4().hex}"
+    with Store.open(f"{url}/default") as store:
+        store.command(f"CREATE DATABASE {name}")
+        try:
+            yield f"{url}/{name}"
+        finally:
+            store.command(f"DROP DATABASE {name}")

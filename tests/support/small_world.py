@@ -63,7 +63,7 @@ class SmallWorld:
 def build_small_world(seed: int = 0) -> SmallWorld:
     """Build it; the same seed gives the same bytes."""
     rng = np.random.default_rng(seed)
-    reference = _rows(rng, 6_000, 0)
+    reference = event_rows(rng, 6_000, 0)
     table = pa.table(
         {
             "time_us": [START_US - (6_000 - i) * SECOND_US for i in range(6_000)],
@@ -78,7 +78,7 @@ def build_small_world(seed: int = 0) -> SmallWorld:
     return SmallWorld(Catalog.of([CONFIG], [profile]), _predictions(rng), _gpu())
 
 
-def _rows(rng: np.random.Generator, n: int, window: int) -> list[dict]:
+def event_rows(rng: np.random.Generator, n: int, window: int) -> list[dict]:
     """Events of one window, before they are stamped; broken from window 5 on."""
     a = rng.normal(size=n) + (1.2 if window >= 5 else 0.0)
     c = rng.choice(["x", "y", "z"], n, p=[0.5, 0.3, 0.2]).astype(object)
@@ -107,7 +107,7 @@ def _predictions(rng: np.random.Generator) -> list[tuple[bytes, int]]:
     """Events of all windows, a little out of order, some late, some broken."""
     events = []
     for window in range(N_WINDOWS):
-        for i, row in enumerate(_rows(rng, ROWS_PER_WINDOW, window)):
+        for i, row in enumerate(event_rows(rng, ROWS_PER_WINDOW, window)):
             time_us = START_US + window * WINDOW_S * SECOND_US
             time_us += int((i + rng.random()) / ROWS_PER_WINDOW * WINDOW_S * SECOND_US)
             row |= {"id": f"{window}-{i}", "time_us": time_us}

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.alerting import CellState, advance_fired, advance_quiet, severity_of
+from monitor.core.alerting import (
+    MAX_HOLD,
+    CellState,
+    Closed,
+    advance_fired,
+    advance_quiet,
+    choose_hold,
+    severity_of,
+)
 from schemas.alerts import Severity, Transition
 from schemas.config import Importance
 
 
 def opened(severity=Severity.TICKET, rung=0) -> CellState:
-    state, transition = advance_fired(None, severity, rung, 0, 20, 2)
+    state, transition = advance_fired(None, severity, rung, 0, 20, 2, 4)
     assert transition is Transition.OPENED
     return state
 
@@ -30,22 +38,22 @@ def test_only_the_top_rung_on_something_important_pages(rung, importance, expect
 
 
 def test_firing_again_is_no_news():
-    state, transition = advance_fired(opened(), Severity.TICKET, 0, 20, 40, 2)
+    state, transition = advance_fired(opened(), Severity.TICKET, 0, 20, 40, 2, 4)
     assert transition is None
     assert (state.sequence, state.n_windows, state.opened_at_us) == (0, 3, 20)
 
 
 def test_a_higher_severity_escalates_once():
-    state, transition = advance_fired(opened(), Severity.PAGE, 3, 20, 40, 2)
+    state, transition = advance_fired(opened(), Severity.PAGE, 3, 20, 40, 2, 4)
     assert (transition, state.severity, state.sequence) == (Transition.ESCALATED, Severity.PAGE, 1)
-    state, transition = advance_fired(state, Severity.TICKET, 0, 40, 60, 2)
+    state, transition = advance_fired(state, Severity.TICKET, 0, 40, 60, 2, 4)
     assert (transition, state.severity, state.rung) == (None, Severity.PAGE, 3)
 
 
 def test_it_resolves_after_twice_m_quiet_windows_in_a_row():
     state, changes = opened(), []
     for is_positive in [False, False, False, True, False, False, False, False]:
-        state, transition = advance_quiet(state, is_positive, 100, persistence=2)
+        state, transition = advance_quiet(state, is_positive, 100)
         changes.append(transition)
     assert changes == [None] * 7 + [Transition.RESOLVED]
 
@@ -53,6 +61,21 @@ def test_it_resolves_after_twice_m_quiet_windows_in_a_row():
 def test_windows_without_rows_do_not_resolve():
     state = opened()
     for _ in range(20):
-        state, transition = advance_quiet(state, False, 0, persistence=2)
+        state, transition = advance_quiet(state, False, 0)
         assert transition is None
     assert state.n_quiet == 0
+
+
+def test_a_cell_that_opens_again_and_again_has_to_be_quiet_for_longer_each_time():
+    hold, holds, now = 4, [], 0
+    for _ in range(9):
+        now += 10
+        hold = choose_hold(Closed(now - 5, hold), now, 1, persistence=2)
+        holds.append(hold)
+    assert holds == [8, 16, 32, 64, 128, 168, 168, 168, 168]
+    assert MAX_HOLD == 168
+
+
+def test_trouble_of_long_ago_is_new_trouble():
+    assert choose_hold(Closed(0, 8), 6 * 8, 1, persistence=2) == 16
+    assert choose_hold(Closed(0, 8), 6 * 8 + 1, 1, persistence=2) == 4

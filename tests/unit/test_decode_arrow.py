@@ -238,3 +238,13 @@ def test_an_empty_batch_is_empty() -> None:
     batch, rejects = batch_from_arrow(table().slice(0, 0), SCHEMA, 0)
     assert (len(batch), rejects) == (0, ())
     assert len(batch_from_arrow(table(), ModelSchema("t", "m", ()), 0)[0]) == 3
+
+
+def test_a_row_that_could_not_be_mapped_is_refused_in_its_own_words() -> None:
+    told = ["", None, "invalid_utf8: b'\\xff' of features.a is not UTF-8"]
+    found = decode(stream_of(table(**{"driftline.refused": told})))
+    assert [(r.row, r.reason, r.detail) for r in found.rejects] == [
+        (0, RejectReason.MISTYPED, ""),
+        (2, RejectReason.INVALID_UTF8, "b'\\xff' of features.a is not UTF-8"),
+    ]
+    assert found.batches[0].row.tolist() == [1]

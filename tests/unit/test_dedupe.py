@@ -125,7 +125,13 @@ def test_what_the_log_remembers_is_not_sent_again(dedupe: Dedupe) -> None:
     log.observe(change(ABOUT), ["slack"], 0)
     for decision in log.tick(30 * S):
         fresh.remember(decision.notification)
-    assert told(fresh.observe(change(ABOUT), ["slack"], 40 * S)) == [(False, "repeat_interval")]
+    assert told(fresh.observe(change(ABOUT), ["slack"], 40 * S)) == [(False, "already_sent")]
+    # Its news were in the message, too; what came after it is told.
+    again = change(ABOUT, is_model_added=True)
+    assert told(fresh.observe(again, ["slack"], 40 * S)) == [(False, "already_sent")]
+    more = msgspec.structs.replace(ABOUT, alerts=[*ABOUT.alerts, drift(20, "SCHL")])
+    later = change(more, is_model_added=True)
+    assert told(fresh.observe(later, ["slack"], 50 * S)) == [(True, "model_affected")]
     assert fresh.tick(100 * S) == []
     assert told(fresh.observe(over(), ["slack"], 110 * S)) == [(True, "resolved")]
 

@@ -21,6 +21,7 @@ from monitor.transport.lines import read_lines
 from monitor.transport.restamp import stamp_evenly
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, DomainError, TransportError
+from schemas.refused import REFUSED_COLUMN
 
 HOUR_US = 3_600_000_000
 CONFIG = ModelConfig(
@@ -213,10 +214,58 @@ def test_missing_columns_are_all_named_before_anything_is_read(tmp_path):
         assert words in str(caught.value)
 
 
-def test_text_in_a_numeric_column_is_told_with_the_column(tmp_path):
-    path = write(tmp_path / "t.parquet", TABLE.set_column(0, "age", [list("12x45")]), "parquet")
-    with pytest.raises(ConfigError, match="column 'age' .*x"):
-        list(open_source(path, CONFIG))
+def refused(chunks) -> list[str | None]:
+    return [
+        detail
+        for table in tables(chunks)
+        for detail in (
+            table[REFUSED_COLUMN].to_pylist()
+            if REFUSED_COLUMN in table.column_names
+            else [None] * table.num_rows
+        )
+    ]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "arrow"])
+def test_text_in_a_numeric_column_refuses_its_row_and_no_other(tmp_path, kind):
+    bad = TABLE.set_column(0, "age", [["1", "ten", "3", None, "5e"]])
+    path = write(tmp_path / f"t.{kind}", bad, kind)
+    assert refused(open_source(path, CONFIG, chunk_rows=2)) == [
+        None,
+        "mistyped: 'ten' is no value of features.age",
+        None,
+        None,
+        "mistyped: '5e' is no value of features.age",
+    ]
+    ages = [t["features.age"].to_pylist() for t in tables(open_source(path, CONFIG))]
+    assert ages == [[1.0, None, 3.0, None, None]]
+
+
+def test_a_time_that_is_none_refuses_its_row(tmp_path):
+    when = [*TABLE["when"].to_pylist()[:4], "yesterday"]
+    path = write(tmp_path / "t.parquet", TABLE.set_column(2, "when", [when]), "parquet")
+    assert refused(open_source(path, CONFIG))[3:] == [
+        None,
+        "mistyped: 'yesterday' is no value of time_us",
+    ]
+
+
+def test_text_that_is_not_utf8_refuses_its_row(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"age,job,when,p\n1,a,2016-01-01,.5\n2,\xff,2016-01-01,.5\n")
+    assert refused(open_source(path, CONFIG)) == [
+        None,
+        r"invalid_utf8: b'\xff' of features.job is not UTF-8",
+    ]
+    broken = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
+    pq.write_table(TABLE.slice(0, 2).set_column(1, "job", broken), tmp_path / "t.parquet")
+    assert refused(open_source(tmp_path / "t.parquet", CONFIG))[1].startswith("invalid_utf8: ")
+
+
+def test_a_column_whose_type_can_hold_no_number_is_told_before_anything_is_read(tmp_path):
+    path = write(tmp_path / "t.parquet", TABLE.set_column(0, "age", [[[1]] * 5]), "parquet")
+    with pytest.raises(ConfigError, match="column 'age' .*list"):
+        open_source(path, CONFIG)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "arrows"])

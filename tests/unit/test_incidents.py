@@ -24,7 +24,7 @@ def test_two_data_faults_in_different_features_are_two_incidents(incidents: Inci
     assert [i.cause for i in incidents.open] == [Cause.DATA, Cause.DATA]
     assert [i.title for i in incidents.open] == [
         "employment: AGEP above the baseline's range, 11 % of rows (baseline 0 %), since 13:00 UTC",
-        "employment: SCHL a category the baseline never saw, 11 % of rows (baseline 0 %), "
+        "employment: SCHL has a category the baseline never saw, 11 % of rows (baseline 0 %), "
         "since 14:00 UTC",
     ]
 

@@ -1,0 +1,52 @@
+"""A message of one of our own topics that nobody can read: a dead letter, never a full stop."""
+
+from __future__ import annotations
+
+from schemas.events import Reject, RejectReason
+from schemas.refused import DeadLetter, dead_letter
+
+
+def unreadable_letter(
+    value: bytes, detail: str, *, source: str, partition: int, offset: int, record_time_us: int = -1
+) -> DeadLetter:
+    """Return the dead letter of one message that cannot be read.
+
+    Parameters
+    ----------
+    value : bytes
+        The message as it stands in the log.
+    detail : str
+        Why; cut at 500 characters.
+    source, partition, offset
+        Where it stands. Whoever reads it again writes the same key.
+    record_time_us : int
+        -1 where there is none.
+
+    Returns
+    -------
+    DeadLetter
+        Reason ``malformed``.
+
+    Examples
+    --------
+    >>> letter = unreadable_letter(b"?", "not a pane", source="panes", partition=0, offset=7)
+    >>> letter.reason, letter.offset, letter.payload
+    ('malformed', 7, b'?')
+    """
+    reject = Reject(
+        message=0, row=0, reason=RejectReason.MALFORMED, detail=detail[:500], payload=value
+    )
+    return dead_letter(
+        reject, source=source, partition=partition, offset=offset, record_time_us=record_time_us
+    )
+
+
+def letter_key(letter: DeadLetter) -> bytes:
+    """Return the key of a dead letter in its topic: where the event stood.
+
+    Examples
+    --------
+    >>> letter_key(unreadable_letter(b"?", "", source="panes", partition=0, offset=7))
+    b'panes|0|7|0'
+    """
+    return f"{letter.source}|{letter.partition}|{letter.offset}|{letter.row}".encode()

@@ -1,0 +1,130 @@
+"""Values of a column that cannot be what the config says: their rows, not the file. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.events import RejectReason
+
+MAX_SHOWN_CHARACTERS = 100
+
+Convert = Callable[[pa.ChunkedArray], pa.ChunkedArray]
+
+
+class Misfits:
+    """Collects, over the columns of one table, the rows that do not fit and why.
+
+    Parameters
+    ----------
+    n_rows : int
+        Of the table.
+
+    Notes
+    -----
+    Costs nothing while all values fit. Where some do not, the distinct values are halved
+    until the misfits stand alone: about 15 us times twice their number times the depth.
+
+    Examples
+    --------
+    >>> misfits = Misfits(3)
+    >>> to_number = lambda column: column.cast(pa.float64())
+    >>> misfits.map("x", pa.chunked_array([["1", "two", None]]), to_number).to_pylist()
+    [1.0, None, None]
+    >>> misfits.column().to_pylist()
+    [None, "mistyped: 'two' is no value of x", None]
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._details: list[str | None] = [None] * n_rows
+        self._is_any = False
+
+    def __bool__(self) -> bool:
+        return self._is_any
+
+    def map(self, name: str, column: pa.ChunkedArray, convert: Convert) -> pa.ChunkedArray:
+        """Convert a column; a value that does not fit becomes null, and its row is noted.
+
+        Parameters
+        ----------
+        name : str
+            Ours, for the row's detail.
+        column : pyarrow.ChunkedArray
+            As in the file.
+        convert : callable
+            Takes a column, returns one of the same length; raises ``ValueError`` for a value
+            (``pyarrow.ArrowInvalid`` is one), anything else for a type.
+
+        Returns
+        -------
+        pyarrow.ChunkedArray
+        """
+        try:
+            return convert(column)
+        except ValueError:
+            if not len(column):
+                raise
+        distinct, codes = _distinct(column)
+        parts: list[pa.Array] = []
+        faults: list[int] = []
+        _halve(distinct, convert, 0, parts, faults)
+        kind = next((part.type for part in parts if not pa.types.is_null(part.type)), pa.null())
+        fitting = pa.concat_arrays([part.cast(kind) for part in parts])
+        self._note(name, distinct, codes, faults)
+        return pa.chunked_array([fitting.take(pa.array(codes))])
+
+    def column(self) -> pa.Array:
+        """Return ``reason: detail`` of every row that does not fit, null of the others."""
+        return pa.array(self._details, pa.string())
+
+    def _note(self, name: str, distinct: pa.Array, codes: Any, faults: list[int]) -> None:
+        """Give each row the words for its value; the first misfit of a row counts."""
+        words = {code: _words(name, distinct[code]) for code in faults}
+        for row in np.flatnonzero(np.isin(codes, faults)).tolist():
+            self._details[row] = self._details[row] or words[int(codes[row])]
+        self._is_any = self._is_any or bool(faults)
+
+
+def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Any]:
+    """Return the distinct values, null among them, and each row's number in them."""
+    whole = column.combine_chunks()
+    if pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_decode()
+    if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
+        whole = whole.cast(pa.large_binary())  # so that broken UTF-8 can be told value by value
+    encoded = whole.dictionary_encode(null_encoding="encode")
+    return encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
+
+
+def _halve(
+    values: pa.Array, convert: Convert, first: int, parts: list[pa.Array], faults: list[int]
+) -> None:
+    """Convert what can be; a value that stands alone and cannot be is a misfit."""
+    try:
+        parts.append(pa.concat_arrays(convert(pa.chunked_array([values])).chunks))
+    except ValueError:
+        if len(values) == 1:
+            parts.append(pa.nulls(1))
+            faults.append(first)
+            return
+        middle = len(values) // 2
+        _halve(values.slice(0, middle), convert, first, parts, faults)
+        _halve(values.slice(middle), convert, first + middle, parts, faults)
+
+
+def _words(name: str, value: pa.Scalar) -> str:
+    """Say what is wrong with a value."""
+    raw = value.as_py()
+    if isinstance(raw, bytes):
+        try:
+            raw = raw.decode()
+        except UnicodeDecodeError:
+            shown = repr(raw[:MAX_SHOWN_CHARACTERS])
+            return f"{RejectReason.INVALID_UTF8}: {shown} of {name} is not UTF-8"
+    shown = repr(raw) if isinstance(raw, str) else str(raw)
+    if len(shown) > MAX_SHOWN_CHARACTERS:
+        shown = shown[:MAX_SHOWN_CHARACTERS] + " ..."
+    return f"{RejectReason.MISTYPED}: {shown} is no value of {name}"

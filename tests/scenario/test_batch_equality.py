@@ -1,0 +1,297 @@
+"""What the stream says is what a batch job over the same bytes says.
+
+The other side is written from the design alone, one event at a time over ``json.loads``:
+it shares no code with decoder, watermark, aggregation or merging.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.core.pane_codec import PaneAssembler
+from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
+from monitor.core.watermark_message import KEY_PREFIX
+from monitor.detect.drift import DriftDetect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.transport.memory import MemoryLog
+from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
+from schemas.refused import DeadLetter, LateEvent
+from schemas.results import DetectorResult
+from tests.support.small_world import (
+    CONFIG,
+    SECOND_US,
+    WINDOW_S,
+    SmallWorld,
+    build_small_world,
+)
+
+ALL = 10**9
+PANE_US, BOUND_US, LATENESS_US, SKEW_US = (s * SECOND_US for s in (10, 2, 20, 60))
+
+
+@cache
+def gappy_world() -> SmallWorld:
+    """The small world with features, scores and segments missing here and there."""
+    world, rng = build_small_world(seed=3), np.random.default_rng(3)
+    return replace(world, predictions=[(gaps(rng, v), t) for v, t in world.predictions])
+
+
+def gaps(rng: np.random.Generator, value: bytes) -> bytes:
+    try:
+        event = json.loads(value)
+    except ValueError:
+        return value
+    kind = rng.random()
+    if kind < 0.05:
+        event["features"]["a"] = None
+    elif kind < 0.10:
+        del event["features"]["c"]
+    elif kind < 0.13:
+        del event["segments"]
+    elif kind < 0.16:
+        event["score"] = None
+    elif kind < 0.18:
+        del event["prediction"], event["host"]
+    return json.dumps(event).encode()
+
+
+@dataclass
+class Cell:
+    """Everything one segment or slice of one pane is about."""
+
+    n_rows: int = 0
+    n_predicted: int = 0
+    n_positive: int = 0
+    a: list[float] = field(default_factory=list)
+    c: list[str] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+
+    def add(self, event: dict) -> None:
+        features = event["features"]
+        self.n_rows += 1
+        self.n_predicted += event.get("prediction") is not None
+        self.n_positive += event.get("prediction") == "yes"
+        for values, value in (
+            (self.a, features.get("a")),
+            (self.c, features.get("c")),
+            (self.score, event.get("score")),
+        ):
+            if value is not None:
+                values.append(value)
+
+
+@dataclass
+class Batch:
+    """What the batch job found."""
+
+    panes: dict[tuple[int, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
+    slices: dict[tuple[int, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
+    late: dict[int, int] = field(default_factory=dict)
+    """Offset -> watermark as of that event."""
+    dead: dict[int, str] = field(default_factory=dict)
+
+
+@cache
+def batch() -> Batch:
+    """Read the log once, event by event, with the watermark of each."""
+    found, wm, s = Batch(), -math.inf, -math.inf
+    for offset, (value, record_us) in enumerate(gappy_world().predictions):
+        event, reason = read(value)
+        if event is not None and event["time_us"] > record_us + SKEW_US:
+            reason = "future"
+        if reason:
+            found.dead[offset] = reason
+            continue
+        time_us = event["time_us"]
+        wm = max(wm, min(time_us, record_us) - BOUND_US)
+        s = max(s, (wm - LATENESS_US) // PANE_US * PANE_US)
+        if time_us < s:
+            found.late[offset] = wm
+            continue
+        pane = time_us // PANE_US * PANE_US
+        for name in segments(event):
+            found.panes[pane, name].add(event)
+        for name in ("host", "gpu_uuid"):
+            if event.get(name) is not None:
+                found.slices[pane, f"{name}={event[name]}"].add(event)
+    return found
+
+
+def read(value: bytes) -> tuple[dict | None, str]:
+    """Return an event, or why it is none: what the small world gets wrong, and no more."""
+    try:
+        event = json.loads(value)
+    except ValueError:
+        return None, "malformed"
+    if event["model"] != "small":
+        return None, "unknown_model"
+    if isinstance(event["features"].get("a"), str):
+        return None, "mistyped"
+    return event, ""
+
+
+def segments(event: dict) -> list[str]:
+    region = event.get("segments", {}).get("region")
+    return ["*"] if region is None else ["*", f"region={region}"]
+
+
+@cache
+def stream(chunk_messages: int) -> MemoryLog:
+    """Run the real stages over the same bytes."""
+    world = gappy_world()
+    log = world.log()
+    ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    drift = DriftDetect(log, world.catalog)
+    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, chunk_messages)):
+        ingest.take(chunk)
+        drift.step()
+    ingest.finish()
+    while drift.step():
+        pass
+    return log
+
+
+CUTS = pytest.mark.parametrize("chunk_messages", [7, 400, 100_000])
+
+
+def final_panes(log: MemoryLog) -> dict[int, Pane]:
+    """Return the highest version of every pane, by its start."""
+    assembler, panes = PaneAssembler(), {}
+    for message in log.fetch(PANES, 0, 0, ALL):
+        if not message.key.startswith(KEY_PREFIX):
+            whole = assembler.add(message.value, message.offset)
+            before = panes.get(whole.pane.start_us)
+            if before is None or before.pane_version < whole.pane.pane_version:
+                panes[whole.pane.start_us] = whole.pane
+    return panes
+
+
+def named(panes: dict[int, Pane], part: str) -> Iterator[tuple[tuple[int, str], SeriesStats, int]]:
+    """Yield every segment or slice: its key, the arrays and its place in them."""
+    for start_us, pane in panes.items():
+        stats = getattr(pane, part)
+        for i, name in enumerate(stats.segments):
+            yield (start_us, name), stats, i
+
+
+def test_the_batch_has_everything_in_it():
+    found = batch()
+    assert set(found.dead.values()) == {"malformed", "unknown_model", "future", "mistyped"}
+    assert len(found.late) > 5
+    cells = found.panes.values()
+    assert {sum(c.n_rows > len(values(c)) for c in cells) > 20 for values in VALUES} == {True}
+
+
+VALUES = (lambda c: c.a, lambda c: c.c, lambda c: c.score)
+
+
+@CUTS
+def test_the_same_events_are_refused_for_the_same_reason(chunk_messages):
+    log = stream(chunk_messages)
+    letters = [
+        msgspec.msgpack.decode(m.value, type=DeadLetter) for m in log.fetch(DEAD_LETTERS, 0, 0, ALL)
+    ]
+    assert {d.offset: d.reason for d in letters} == batch().dead
+    assert len(letters) == len(batch().dead)
+    world = gappy_world()
+    assert all(d.payload == world.predictions[d.offset][0] for d in letters)
+
+
+@CUTS
+def test_the_same_events_are_late_at_the_same_watermark(chunk_messages):
+    messages = stream(chunk_messages).fetch(LATE, 0, 0, ALL)
+    late = [msgspec.msgpack.decode(m.value, type=LateEvent) for m in messages]
+    assert {e.offset: e.watermark_us for e in late} == batch().late
+    assert len(late) == len(batch().late)
+
+
+@CUTS
+def test_every_row_is_in_exactly_the_panes_and_segments_it_belongs_to(chunk_messages):
+    panes = final_panes(stream(chunk_messages))
+    for part, expected in (("segments", batch().panes), ("slices", batch().slices)):
+        counts = {
+            key: (int(stats.n_rows[i]), int(stats.n_predicted[i]), int(stats.n_positive[i]))
+            for key, stats, i in named(panes, part)
+        }
+        assert counts == {k: (c.n_rows, c.n_predicted, c.n_positive) for k, c in expected.items()}
+
+
+@CUTS
+def test_missing_values_sums_and_extremes_are_those_of_the_batch(chunk_messages):
+    panes = final_panes(stream(chunk_messages))
+    for key, stats, i in named(panes, "segments"):
+        cell = batch().panes[key]
+        for v, values in ((0, cell.a), (2, cell.score)):
+            check_numbers(stats, i, v, cell.n_rows, values)
+    for key, stats, i in named(panes, "slices"):
+        cell = batch().slices[key]
+        check_numbers(stats, i, 0, cell.n_rows, cell.score)
+
+
+def check_numbers(stats: SeriesStats, i: int, v: int, n_rows: int, values: list[float]) -> None:
+    assert stats.counts[i, v, MISSING] == n_rows - len(values)
+    assert stats.counts[i, v].sum() == n_rows
+    assert stats.sums[i, v] == pytest.approx(math.fsum(values), rel=1e-12, abs=1e-12)
+    squares = math.fsum(x * x for x in values)
+    assert stats.sums_sq[i, v] == pytest.approx(squares, rel=1e-12, abs=1e-12)
+    assert stats.minima[i, v] == min(values, default=math.inf)
+    assert stats.maxima[i, v] == max(values, default=-math.inf)
+
+
+@CUTS
+def test_values_are_counted_between_the_profiles_edges(chunk_messages):
+    world = gappy_world()
+    profile = world.catalog.profiles["default", "small"][0]
+    panes = final_panes(stream(chunk_messages))
+    for key, stats, i in named(panes, "segments"):
+        cell = batch().panes[key]
+        for v, values in ((0, cell.a), (2, cell.score)):
+            edges = np.asarray(profile.variables[v].edges)
+            # Half-lines, whatever the bins: how many values are at or below each edge.
+            below = [sum(x <= e for x in values) for e in edges]
+            counts = stats.counts[i, v]
+            n_bins = len(edges) - 1
+            assert counts[60] == sum(x < edges[0] for x in values)
+            assert counts[61] == sum(x > edges[-1] for x in values)
+            at_or_below = counts[60] + np.concatenate(([0], np.cumsum(counts[:n_bins])))
+            assert at_or_below[1:].tolist() == below[1:]
+
+
+@CUTS
+def test_categories_are_counted_by_name(chunk_messages):
+    world = gappy_world()
+    categories = world.catalog.profiles["default", "small"][0].variables[1].categories
+    panes = final_panes(stream(chunk_messages))
+    n_unseen = 0
+    for key, stats, i in named(panes, "segments"):
+        cell = batch().panes[key]
+        counts = stats.counts[i, 1]
+        found = {name: int(counts[k]) for k, name in enumerate(categories)}
+        assert found == {name: cell.c.count(name) for name in categories}
+        assert counts[UNSEEN] == sum(c not in categories for c in cell.c)
+        assert counts[MISSING] == cell.n_rows - len(cell.c)
+        n_unseen += int(counts[UNSEEN])
+    assert n_unseen > 100
+
+
+@CUTS
+def test_every_window_judges_as_many_rows_as_the_batch_has(chunk_messages):
+    rows: dict[tuple[int, str], int] = defaultdict(int)
+    for (pane_us, name), cell in [*batch().panes.items(), *batch().slices.items()]:
+        window_us = WINDOW_S * SECOND_US
+        rows[pane_us // window_us * window_us, name] += cell.n_rows
+    judged = {}
+    for message in stream(chunk_messages).fetch(RESULTS, 0, 0, ALL):
+        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+            if r.metric == "decision" and r.feature == "score":
+                judged[r.start_us, r.segment] = r.n
+    assert judged == rows

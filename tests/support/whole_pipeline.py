@@ -1,0 +1,159 @@
+"""Every stage over one log into one store, in a life that may end at any step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from monitor.archive.log_archive import LogArchive, PaneReader
+from monitor.archive.raw import RawTopics
+from monitor.archive.writes import Archive
+from monitor.core.topics import GPU, PREDICTIONS
+from monitor.decode.decoder import Decoder
+from monitor.decode.records import decode_gpu, decode_labels
+from monitor.detect.drift import DriftDetect
+from monitor.detect.gpu import GpuDetect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.notify.notifier import Notifier
+from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.storage.clickhouse import Store
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Notification
+from schemas.config import GpuConfig, ModelConfig, MonitorConfig
+from tests.support.small_world import SmallWorld
+
+Reach = Callable[[str], None]
+MONITOR = MonitorConfig.model_validate({"receivers": {"recorder": {"kind": "console"}}})
+
+LONGEST_WAIT_US = 100_000_000
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing of the worker's memory survives it."""
+
+
+class Reaper:
+    """Kills at the n-th steps given, counted over all lives."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps, self.names = set(steps), []
+
+    def __call__(self, step: str) -> None:
+        self.names.append(step)
+        if len(self.names) in self.steps:
+            raise KilledError(step)
+
+
+@dataclass
+class Recorder:
+    """A receiver on the other side of the network: it outlives the worker."""
+
+    received: list[Notification] = field(default_factory=list)
+
+    async def send(self, notification: Notification) -> str:
+        self.received.append(notification)
+        return f"message {len(self.received)}"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        assert detail.startswith("message")
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Outside:
+    """What survives every kill: the log, the store, and whoever was told."""
+
+    log: MemoryLog
+    store: Store
+    recorder: Recorder = field(default_factory=Recorder)
+    retrainer: Recorder = field(default_factory=Recorder)
+    n_lives: int = 0
+
+
+@dataclass
+class Worker:
+    """One life: built from nothing but what is outside."""
+
+    ingest: Ingest
+    drift: DriftDetect
+    gpu: GpuDetect
+    notify: NotifyStage
+    archive: LogArchive
+
+    @property
+    def now_us(self) -> int:
+        return max(self.ingest.watermark_us, self.gpu.watermark_us, 0)
+
+
+def build_worker(world: SmallWorld, model: ModelConfig, outside: Outside, reach: Reach) -> Worker:
+    """Build every stage, as a process does that has just been started."""
+    log, owner = outside.log, f"owner-{outside.n_lives}"
+    notifier = Notifier(
+        MONITOR,
+        [model],
+        {"recorder": outside.recorder},
+        TopicNotificationLog(log),
+        retrainers={(model.tenant, model.model): outside.retrainer},
+        reach=reach,
+    )
+    archive = LogArchive(
+        Archive(outside.store),
+        log,
+        topic_id=str,
+        raw=RawTopics(Decoder(world.catalog.schemas), decode_labels, decode_gpu),
+        panes=PaneReader({(model.tenant, model.model): model.schema_.variables}),
+        max_messages=700,
+        reach=reach,
+    )
+    assignment = Assignment(PREDICTIONS, 0, 1, owner)
+    return Worker(
+        Ingest(log, world.catalog, model.window, assignment, reach=reach),
+        DriftDetect(log, world.catalog, reach=reach),
+        GpuDetect(log, GpuConfig(), reach=reach),
+        NotifyStage(log, notifier, reach=reach),
+        archive,
+    )
+
+
+async def live(worker: Worker, log: MemoryLog, chunk_messages: int) -> None:
+    """Run every stage, from wherever the log says, to the end."""
+    await worker.notify.start()
+    ingest, gpu = worker.ingest, worker.gpu
+    while True:
+        n = min(chunk_messages, ingest.read_limit or chunk_messages)
+        chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
+        samples = log.fetch_chunk(GPU, 0, gpu.position, chunk_messages // 8)
+        if not len(chunk) and not len(samples):
+            break
+        ingest.take(chunk)
+        gpu.take(samples)
+        worker.drift.step()
+        await worker.notify.step(worker.now_us)
+        worker.archive.drain()
+    ingest.finish()
+    while worker.drift.step():
+        pass
+    await worker.notify.step(worker.now_us)
+    await worker.notify.step(worker.now_us + LONGEST_WAIT_US)
+    worker.archive.drain()
+
+
+def run_whole(
+    world: SmallWorld,
+    model: ModelConfig,
+    outside: Outside,
+    reach: Reach = lambda step: None,
+    chunk_messages: int = 600,
+) -> Outside:
+    """Run to the end, starting again whenever the worker is killed."""
+    while True:
+        try:
+            worker = build_worker(world, model, outside, reach)
+            asyncio.run(live(worker, outside.log, chunk_messages))
+        except KilledError:
+            outside.n_lives += 1
+        else:
+            return outside

@@ -1,0 +1,76 @@
+"""One series, window after window: alerts that open and have to end."""
+
+import json
+
+import numpy as np
+import pytest
+
+from detectors.replicas import FORGET_AFTER
+from monitor.core.accumulators import summarize
+from monitor.core.decide import SeriesDecider
+from monitor.core.layout import Layout
+from monitor.core.windows import MAX_EMPTY
+from monitor.decode.chunk import chunk_of
+from monitor.decode.decoder import Decoder
+from schemas.alerts import Transition
+from schemas.panes import ALL, SeriesId, SeriesStats, Window
+from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+
+
+@pytest.fixture
+def decider() -> SeriesDecider:
+    catalog = build_small_world().catalog
+    (profile,) = catalog.profiles_for("default", "small", "1")
+    return SeriesDecider(SeriesId("default", "small", "1", profile.profile_id), CONFIG, profile)
+
+
+def window_of(decider: SeriesDecider, rows: list[dict], at: int) -> Window:
+    values = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]
+    (batch,) = Decoder([CONFIG.schema_]).decode(chunk_of(values, "t")).batches
+    segments, slices = summarize(batch, Layout(CONFIG.schema_, decider.profile))
+    length_us = CONFIG.window.length
+    start_us = START_US + at * length_us
+    return Window(decider.series, start_us, start_us + length_us, segments, slices, 1, "watermark")
+
+
+def test_the_alert_of_a_replica_that_was_taken_out_ends_when_it_is_forgotten(decider):
+    rng, changes = np.random.default_rng(1), []
+    rows = event_rows(rng, 400, 0)
+    broken = [r | {"score": 0.5} if r["gpu_uuid"] == "GPU-2" else r for r in rows]
+    healthy = [r for r in rows if r["gpu_uuid"] != "GPU-2"]
+    windows = [window_of(decider, part, 0) for part in (broken, healthy)]
+    for at in range(4 + FORGET_AFTER + 3):
+        decided = decider.decide(windows[at >= 4])
+        changes += [(at, a) for a in decided.alerts if a.segment == "gpu_uuid=GPU-2"]
+    (_, opened), (at, ended) = changes
+    assert (opened.transition.value, ended.transition.value) == ("opened", "resolved")
+    assert at == 4 + FORGET_AFTER - 1
+    assert "is gone" in ended.title
+    assert not any("GPU-2" in key for key in decider.open_alerts)
+
+
+def test_alerts_of_a_version_that_was_retired_end_with_its_last_window(decider):
+    rng = np.random.default_rng(2)
+    broken = window_of(decider, event_rows(rng, 400, 9), 0)
+    opened = [a for _ in range(4) for a in decider.decide(broken).alerts]
+    assert opened
+    empty = SeriesStats.empty((ALL,), len(decider.profile.variables))
+    length_us, ended = CONFIG.window.length, []
+    for at in range(1, MAX_EMPTY + 1):
+        start_us = START_US + at * length_us
+        none = SeriesStats.empty((), 1)
+        gap = Window(decider.series, start_us, start_us + length_us, empty, none, 0, "watermark")
+        ended += [(at, a.transition) for a in decider.decide(gap).alerts]
+    assert decider.open_alerts == {}
+    assert decider.is_retired
+    assert set(ended) == {(MAX_EMPTY, Transition.RESOLVED)}
+
+
+def test_a_steady_drift_just_over_its_tolerance_is_told_a_few_times_and_then_stays_open(decider):
+    rng, told = np.random.default_rng(3), []
+    for at in range(365):
+        rows = [r | {"features": {"a": r["features"]["a"] + 0.16}} for r in event_rows(rng, 700, 0)]
+        decided = decider.decide(window_of(decider, rows, at))
+        told += [a for a in decided.alerts if (a.feature, a.segment) == ("a", "*")]
+    opened = [a for a in told if a.transition is Transition.OPENED]
+    assert 1 <= len(opened) <= 6, [(a.transition.value, a.time_us) for a in told]

@@ -1,0 +1,121 @@
+"""The detect stages: what must not depend on how reads were cut, and alerts that must end."""
+
+import json
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from monitor.baseline.build import build_profile
+from monitor.core.catalog import Catalog
+from monitor.core.pane_codec import encode, pane_key
+from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS
+from monitor.core.watermark_message import WatermarkMessage
+from monitor.detect.drift import DriftDetect
+from monitor.detect.gpu import GpuDetect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Alert
+from schemas.config import GpuConfig
+from schemas.panes import Pane, SeriesId, SeriesStats
+from schemas.profiles import Profile
+from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows
+
+WINDOW_US = WINDOW_S * SECOND_US
+
+
+def alerts_of(log: MemoryLog) -> list[Alert]:
+    messages = log.fetch(ALERTS, 0, 0, 10**9)
+    return [msgspec.msgpack.decode(m.value, type=Alert) for m in messages]
+
+
+@pytest.mark.parametrize("chunk_messages", [1, 7, 10_000])
+def test_a_gpu_that_was_silent_for_a_while_is_noticed_however_reads_were_cut(chunk_messages):
+    log = MemoryLog()
+    for tick in range(40):
+        time_us = START_US + tick * 30 * SECOND_US
+        for gpu in range(3):
+            if gpu == 2 and 10 <= tick < 20:
+                continue
+            event = {"host": "n", "gpu_uuid": f"GPU-{gpu}", "gpu": gpu, "time_us": time_us}
+            value = json.dumps(event | {"fields": {"gpu_temp": 60}}).encode()
+            log.produce(GPU, value, timestamp_us=time_us)
+    detect = GpuDetect(log, GpuConfig())
+    while len(chunk := log.fetch_chunk(GPU, 0, detect.position, chunk_messages)):
+        detect.take(chunk)
+    found = [(a.rule, a.gpu_uuid, a.transition.value, a.time_us) for a in alerts_of(log)]
+    assert found == [
+        ("gpu_lost", "GPU-2", "opened", START_US + 360 * SECOND_US),
+        ("gpu_lost", "GPU-2", "resolved", START_US + 780 * SECOND_US),
+    ]
+
+
+def profile_of(rng: np.random.Generator, window: int) -> Profile:
+    rows = event_rows(rng, 6_000, window)
+    table = pa.table(
+        {
+            "time_us": [START_US - (6_000 - i) * SECOND_US for i in range(6_000)],
+            "score": [r["score"] for r in rows],
+            "features.a": [r["features"]["a"] for r in rows],
+            "features.c": [r["features"]["c"] for r in rows],
+            "segments.region": [r["segments"]["region"] for r in rows],
+        }
+    )
+    return build_profile(table, CONFIG)
+
+
+def test_an_alert_that_is_open_when_the_profile_changes_ends_under_the_new_one():
+    rng = np.random.default_rng(3)
+    old, new = profile_of(rng, 0), profile_of(rng, 5)
+    new = replace(new, active_from_us=START_US + 6 * WINDOW_US)
+    catalog, log = Catalog.of([CONFIG], [old, new]), MemoryLog()
+    for window in range(12):
+        for i, row in enumerate(event_rows(rng, 300, 5 if window >= 2 else 0)):
+            time_us = START_US + window * WINDOW_US + i * WINDOW_US // 300
+            log.produce(
+                PREDICTIONS, json.dumps(row | {"time_us": time_us}).encode(), timestamp_us=time_us
+            )
+    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest.take(log.fetch_chunk(PREDICTIONS, 0, 0, 10**6))
+    ingest.finish()
+    drift = DriftDetect(log, catalog)
+    while drift.step():
+        pass
+    found = [(a.transition.value, a.profile_id) for a in alerts_of(log) if a.segment == "*"]
+    assert found == [("opened", old.profile_id), ("resolved", new.profile_id)]
+    assert DriftDetect(log, catalog).step() >= 0  # the state can be read back
+
+
+def pane(window: int, partition: int, n_segments: int) -> Pane:
+    stats = SeriesStats.empty(("*", *(f"s={i}" for i in range(n_segments))), 3)
+    stats.n_rows[:] = 7
+    stats.counts[:] = np.random.default_rng(partition).integers(0, 10**9, stats.counts.shape)
+    series, start_us = SeriesId("default", "small", "1", ""), START_US + window * WINDOW_US
+    end_us = start_us + CONFIG.window.pane
+    return Pane(series, start_us, end_us, PREDICTIONS, partition, "o", 1, stats)
+
+
+def test_a_pane_that_is_half_read_at_a_close_is_read_again_after_a_crash():
+    log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
+    torn = pane(4, 1, 50)
+    chunks = encode(torn, 8_192)
+    assert len(chunks) > 1
+    log.produce(PANES, chunks[0], key=pane_key(torn, 0).encode())
+    for window in range(5):
+        other = pane(window, 0, 0)
+        log.produce(PANES, encode(other)[0], key=pane_key(other, 0).encode())
+    for partition in (0, 1):
+        wm_us = START_US + 4 * WINDOW_US + CONFIG.window.lateness
+        word = WatermarkMessage(PREDICTIONS, partition, 2, "o", wm_us)
+        log.produce(PANES, word.encode(), key=word.key())
+    first = DriftDetect(log, catalog)
+    first.step()
+    assert first.counters["windows"] == 4
+    for i, chunk in enumerate(chunks[1:], 1):
+        log.produce(PANES, chunk, key=pane_key(torn, i).encode())
+    second = DriftDetect(log, catalog)
+    second.step()
+    (kept,) = (w for w in second.windows.close_all() if w.start_us == torn.start_us)
+    assert kept.n_panes == 2

@@ -1,0 +1,124 @@
+"""Notify over the alerts topic: a restart repeats nothing, delays nothing, loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
+from monitor.notify.notifier import Notifier
+from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Alert, Notification
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.refused import DeadLetter
+from tests.support.alerts import drift, gpu
+
+S = 1_000_000
+MODEL = ModelConfig.model_validate(
+    {
+        "model": "employment",
+        "features": {"AGEP": {"kind": "numeric"}, "SCHL": {"kind": "categorical"}},
+    }
+)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.taken: list[Notification] = []
+
+    async def send(self, notification: Notification) -> str:
+        self.taken.append(notification)
+        return "sent"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def start(log: MemoryLog, people: Recorder) -> NotifyStage:
+    """A new life over what an earlier one left."""
+    stage = NotifyStage(
+        log, Notifier(MonitorConfig(), [MODEL], {"it": people}, TopicNotificationLog(log))
+    )
+    run(stage.start())
+    return stage
+
+
+def run(life: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(life)
+
+
+def produce(log: MemoryLog, alert: Alert, came_us: int) -> None:
+    value = msgspec.msgpack.encode(alert)
+    log.produce(ALERTS, value, key=alert.alert_id.encode(), timestamp_us=came_us)
+
+
+def test_restarts_do_not_begin_the_wait_for_company_anew():
+    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    came_us = alert.time_us + 60 * S
+    produce(log, alert, came_us)
+    for seconds in (1, 11, 21):  # killed every ten seconds, a wait of thirty
+        run(start(log, people).step(came_us + seconds * S))
+        assert people.taken == []
+    run(start(log, people).step(came_us + 31 * S))
+    assert [n.reason for n in people.taken] == ["opened"]
+
+
+def test_a_restart_notes_no_silence_twice():
+    log, people = MemoryLog(), Recorder()
+    for segment in ("*", "sex=1", "sex=2"):
+        produce(log, alert := drift(3, segment=segment), alert.time_us)
+    run(start(log, people).step(alert.time_us + 40 * S))
+    before = log.end_offset(NOTIFICATIONS, 0)
+    assert before > 4
+    for _ in range(3):
+        run(start(log, people).step(alert.time_us + 50 * S))
+    assert log.end_offset(NOTIFICATIONS, 0) == before
+    assert len(people.taken) == 1
+
+
+def test_after_a_restart_only_what_was_not_told_is_told():
+    log, people = MemoryLog(), Recorder()
+    first, second = gpu(3.1, "double_bit_ecc"), drift(5, "AGEP")
+    produce(log, first, first.time_us)
+    run(start(log, people).step(first.time_us + 40 * S))
+    produce(log, second, second.time_us)
+    run(start(log, people).step(second.time_us + 40 * S))
+    run(start(log, people).step(second.time_us + 50 * S))
+    assert [n.incident.owner_alert_id for n in people.taken] == [first.alert_id, second.alert_id]
+
+
+def test_what_waits_is_told_before_an_alert_that_came_after_the_wait():
+    log, people = MemoryLog(), Recorder()
+    first, second = drift(3), drift(4, segment="sex=1")
+    produce(log, first, first.time_us)
+    produce(log, second, second.time_us)
+    # Both are read at once, as after an hour in which notify was down.
+    run(start(log, people).step(second.time_us + 10 * S))
+    assert [len(n.incident.alerts) for n in people.taken] == [1]
+    assert people.taken[0].time_us <= second.time_us
+
+
+def test_a_message_that_is_no_alert_is_counted_and_dead_lettered_and_stops_nothing():
+    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log.produce(ALERTS, b"\xc1 no alert", timestamp_us=7)
+    log.produce(ALERTS, msgspec.msgpack.encode({"alert_id": "\u00e9"}).replace(b"\xa9", b"\xff"))
+    produce(log, alert, alert.time_us)
+    stage = start(log, people)
+    run(stage.step(alert.time_us + 40 * S))
+    assert len(people.taken) == 1
+    assert stage.counters["alerts_unreadable"] == 2
+    letters = [
+        msgspec.msgpack.decode(m.value, type=DeadLetter) for m in log.fetch(DEAD_LETTERS, 0, 0, 9)
+    ]
+    assert [(d.source, d.offset, d.reason) for d in letters] == [
+        (ALERTS, 0, "malformed"),
+        (ALERTS, 1, "malformed"),
+    ]
+    assert (letters[0].payload, letters[0].record_time_us) == (b"\xc1 no alert", 7)

@@ -1,0 +1,57 @@
+"""The whole pipeline in one process: who is told, whatever was read at once."""
+
+import pytest
+
+from monitor.core.topics import GPU, PREDICTIONS
+from monitor.replay.timeline import Timed, replay
+from monitor.wiring import build_pipeline
+from schemas.alerts import Notification
+from schemas.config import MonitorConfig
+from tests.support.small_world import SmallWorld, build_small_world
+
+
+class Recorder:
+    """A receiver that keeps what it is told."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.told: list[Notification] = []
+
+    async def send(self, notification: Notification) -> str:
+        self.told.append(notification)
+        return "ok"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def world() -> SmallWorld:
+    return build_small_world()
+
+
+@pytest.mark.parametrize("chunk_messages", [50, 1_000, 10_000])
+def test_the_same_incidents_are_told_however_reads_were_cut(world, chunk_messages):
+    log, receiver = world.log(), Recorder()
+    pipeline = build_pipeline(
+        MonitorConfig(), world.catalog, source="s", store=None, receivers={"recorder": receiver}
+    )
+
+    def chunks(topic: str, n: int):
+        for offset in range(0, log.end_offset(topic, 0), n):
+            yield log.fetch_chunk(topic, 0, offset, n)
+
+    gpu = [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks(GPU, 20)]
+    replay(pipeline, chunks(PREDICTIONS, chunk_messages), (), gpu)
+    pipeline.close()
+    # With everything read at once, nothing at all was told: the group wait was never over.
+    assert [(n.incident.cause.value, n.incident.severity.value) for n in receiver.told] == [
+        ("hardware", "page"),
+        ("data", "page"),
+        ("hardware", "page"),
+        ("data", "ticket"),
+    ]
