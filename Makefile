@@ -16,7 +16,7 @@ demo: $(VENV)/demo.stamp     ## watch real predictions flow through the real cor
 
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/ruff check .
