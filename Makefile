@@ -7,9 +7,9 @@ EXTRAS_dev := $(EXTRAS_demo) --extra peers --extra dev
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test test-kafka lint bench lock clean
 help:            ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/demo.stamp     ## watch real predictions flow through the real core
 	$(BIN)/driftline demo $(DEMO_ARGS)
@@ -17,6 +17,9 @@ demo: $(VENV)/demo.stamp     ## watch real predictions flow through the real cor
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
+
+test-kafka: $(VENV)/dev.stamp ## what needs a broker (Java 17, Maven); not yet part of `make test`
+	$(BIN)/python -m pytest -m kafka $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/ruff check .

@@ -7,6 +7,11 @@ import socket
 
 import pytest
 
+from tests.support.broker import broker, new_broker, topic_prefix
+from tests.support.clickhouse_http import clickhouse
+
+__all__ = ["broker", "clickhouse", "new_broker", "topic_prefix"]
+
 NOT_PERMITTED = "not permitted here"
 """A skip for this reason is right in CI too: nothing can be installed against it."""
 

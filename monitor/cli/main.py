@@ -40,6 +40,9 @@ COMMANDS = {
     "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
     "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
     "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
+    "topics": Entry("monitor.cli.topics:app", "Create, describe or check the Kafka topics."),
+    "dev": Entry("monitor.cli.dev:app", "Run Apache Kafka on this machine, for development."),
+    "store": Entry("monitor.cli.store:app", "Serve the embedded store over HTTP."),
 }
 
 

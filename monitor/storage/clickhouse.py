@@ -36,6 +36,8 @@ that share one token are not told apart after a crash. Longer tables are cut her
 piece under its own token."""
 USER_VARIABLE = "DRIFTLINE_STORE_USER"
 PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"
+TIMEOUT_VARIABLE = "DRIFTLINE_STORE_TIMEOUT_S"
+"""How long a server may be silent; 300 s by default, as a long insert may be."""
 
 _INSERT_SETTINGS = {
     "async_insert": 0,
@@ -329,6 +331,7 @@ def _open_server(url: str) -> Store:
             password=os.environ.get(PASSWORD_VARIABLE, ""),
             database=parts.path.strip("/") or "default",
             autogenerate_session_id=False,
+            send_receive_timeout=float(os.environ.get(TIMEOUT_VARIABLE, "300")),
         )
     except Exception as error:
         raise translate(error, where) from error

@@ -11,6 +11,8 @@ MAX_DETAIL_CHARACTERS = 300
 
 _PREFIX = re.compile(r"^(?:.*?Code: \d+\. DB::Exception: )+", re.DOTALL)
 _SUFFIX = re.compile(r"\s*\(version [^)]*\)")
+_URL = re.compile(r"\s*\(for url [^)]*\)")
+_STATUS = re.compile(r"HTTP status (\d{3})")
 _CODE = re.compile(r"Code: (\d+)")
 _FULL_NAMES = ("NOT_ENOUGH_SPACE", "No space left on device", "errno: 28", "errno: 122")
 _FULL_CODES = {243}
@@ -32,7 +34,7 @@ def shorten(message: str) -> str:
     >>> shorten("Code: 47. DB::Exception: Unknown x. (UNKNOWN_IDENTIFIER) (version 26.9.2.1)")
     'Unknown x. (UNKNOWN_IDENTIFIER)'
     """
-    text = " ".join(_SUFFIX.sub("", _PREFIX.sub("", message)).split())
+    text = " ".join(_URL.sub("", _SUFFIX.sub("", _PREFIX.sub("", message))).split())
     if len(text) <= MAX_DETAIL_CHARACTERS:
         return text
     return text[: MAX_DETAIL_CHARACTERS - 4].rstrip() + " ..."
@@ -81,6 +83,19 @@ def translate(error: BaseException, where: str) -> StorageError:
             "the engine cannot read what is in the folder",
             where=where,
             fix="move it away, or name another folder",
+        )
+    if "AUTHENTICATION_FAILED" in text:
+        return StorageError(
+            "the store refused the user or the password",
+            where=where,
+            fix="set DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD",
+        )
+    if (status := _STATUS.search(text)) and not _CODE.search(text):
+        # Of what stands between: its page is for browsers and says nothing of the store.
+        return StorageError(
+            f"HTTP {status[1]} instead of an answer",
+            where=where,
+            fix="is this the store's address, and is what stands before it well?",
         )
     if _CODE.search(text):
         return QueryError(shorten(text), where=where)

@@ -192,7 +192,9 @@ def test_sql_names_the_demos_store_to_whoever_ran_only_the_demo(here):
 def test_events_of_an_unknown_model_are_counted_and_said(here):
     write_lines(here / "foreign.jsonl", [event(0, model="cars"), event(1)])
     ended = command("replay", "foreign.jsonl", "--store", "none")
-    assert (ended.code, ended.err) == (0, "")
+    # Standard error may hold how far it has come: on a cold cache it takes over two seconds.
+    assert ended.code == 0
+    assert "error" not in ended.err
     assert "1 event accepted, 1 rejected" in ended.out
     assert "1 unknown model, e.g. no model 'cars' of tenant 'default' is configured (foreign" in (
         ended.out

@@ -1,0 +1,85 @@
+"""``driftline dev``: what a developer needs beside the monitor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="What a developer needs beside the monitor.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep ``kafka`` a command of its own while it is the only one."""
+
+
+@app.command()
+def kafka(
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Keep the data here; without it they go when the broker stops."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port for clients; 0 for any free one.")
+    ] = 9092,
+    heap_mib: Annotated[int, typer.Option("--heap", min=128, help="Java heap, MiB.")] = 384,
+) -> None:
+    """Run a real Apache Kafka node on this machine until Ctrl-C, without Docker.
+
+    Needs Java 17; the first time also Maven, which fetches 43 MB. Only this machine can
+    reach it. For production use a cluster.
+
+    \b
+    Exit code: 0 stopped, 4 it cannot start (Java or Maven missing, port taken) or it ended.
+
+    \b
+    Examples:
+      driftline dev kafka
+      driftline dev kafka --port 0 --folder ~/driftline-kafka
+    """
+    from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+    from monitor.transport.kafka.distribution import KAFKA_VERSION, has_libraries
+    from monitor.transport.kafka.startup_log import explain_end
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    if not has_libraries():
+        typer.echo(f"fetching Apache Kafka {KAFKA_VERSION} with Maven, once", err=True)
+    broker = DevBroker(folder, port=port, heap_mib=heap_mib, jvm_options=STEADY_LOAD)
+    is_started = False
+    try:
+        with broker:
+            is_started = True
+            _announce(broker, KAFKA_VERSION, is_kept=folder is not None)
+            status = broker.wait()
+            broker.keep_folder()
+            raise explain_end(status, broker.log_file)
+    except KeyboardInterrupt:
+        if not is_started:
+            raise
+        typer.echo("stopped")
+
+
+def _announce(broker: Any, version: str, *, is_kept: bool) -> None:
+    """Say where it is and how to stop it, in lines that a program can read too."""
+    typer.echo(f"Apache Kafka {version} is ready on {broker.bootstrap}")
+    typer.echo(f"folder: {broker.folder}{'' if is_kept else ' (removed at the end)'}")
+    typer.echo(f"topics: driftline topics create --bootstrap {broker.bootstrap} --yes")
+    typer.echo(f"stop:   Ctrl-C, or kill {os.getpid()}")
+    sys.stdout.flush()
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Treat being asked to leave like Ctrl-C."""
+    raise KeyboardInterrupt

@@ -1,0 +1,84 @@
+"""``driftline store``: one process holds the store, the others ask it over HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Serve the embedded store to other processes.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep ``serve`` a command of its own though it is the only one."""
+
+
+@app.command()
+def serve(
+    store: Annotated[
+        Path, typer.Option("--store", help="Folder of the store; made if absent.")
+    ] = Path("driftline-store"),
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback a password is required.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8123,
+    query_seconds: Annotated[int, typer.Option(min=1, help="Longest that one query may run.")] = 60,
+    query_mib: Annotated[int, typer.Option(min=16, help="Most memory of one query.")] = 2048,
+    result_mib: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    body_mib: Annotated[int, typer.Option(min=1, help="Longest request body, unpacked.")] = 1024,
+    concurrent: Annotated[int, typer.Option(min=1, max=256, help="Queries at once.")] = 8,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="How long running queries may finish on SIGTERM.")
+    ] = 30.0,
+) -> None:
+    """Speak ClickHouse's HTTP interface for a store in a folder.
+
+    clickhouse-connect, curl, Grafana's ClickHouse plugin (protocol HTTP) and Driftline
+    itself (store: http://127.0.0.1:8123/default) can share the store that way.
+
+    \b
+    Passwords come from the environment only:
+      DRIFTLINE_STORE_PASSWORD         of "default" (or DRIFTLINE_STORE_USER): reads and writes
+      DRIFTLINE_STORE_READER_PASSWORD  of "reader": only reads
+    Without any, both accounts are open, to programs of this machine.
+    There is no TLS here: beyond this machine put a proxy with TLS in front.
+
+    \b
+    SIGTERM lets running queries finish; a second one leaves at once.
+    Exit code: 2 no password, 5 the store is held by another process, or the port is taken.
+
+    \b
+    Examples:
+      driftline store serve
+      driftline store serve --store /var/lib/driftline --port 9123
+      curl 'http://127.0.0.1:8123/?query=SELECT+count()+FROM+alerts'
+      driftline sql --store http://127.0.0.1:8123/default
+    """
+    from monitor.storage.serve.accounts import accounts_from
+    from monitor.storage.serve.limits import Limits
+    from monitor.storage.serve.server import serve as serve_store
+
+    limits = Limits(
+        query_s=query_seconds,
+        query_memory_bytes=query_mib << 20,
+        result_bytes=result_mib << 20,
+        body_bytes=body_mib << 20,
+        n_concurrent=concurrent,
+        drain_s=drain_seconds,
+    )
+    accounts = accounts_from(os.environ, host)
+
+    def announce(url: str) -> None:
+        """Say where; the first line, flushed, so that a script can wait for it."""
+        print(f"serving {store} on {url}", flush=True)
+
+    serve_store(store, accounts, limits, host=host, port=port, announce=announce)

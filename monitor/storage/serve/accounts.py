@@ -1,0 +1,163 @@
+"""Who may ask: one account that writes, one that reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from monitor.storage.clickhouse import PASSWORD_VARIABLE, USER_VARIABLE
+from monitor.storage.serve.refusal import Refusal
+from schemas.errors import ConfigError
+
+READER = "reader"
+READER_PASSWORD_VARIABLE = "DRIFTLINE_STORE_READER_PASSWORD"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A name, and whether it may only read. The password never shows in a repr."""
+
+    name: str
+    is_reader: bool
+    password: str = field(default="", repr=False)
+
+
+class Accounts:
+    """The accounts of one server.
+
+    Parameters
+    ----------
+    writer : Account
+    reader : Account, optional
+        Absent where the writer has a password and the reader was given none.
+
+    Examples
+    --------
+    >>> accounts = accounts_from({}, "127.0.0.1")
+    >>> accounts.identify({}, {"user": "reader"}).is_reader
+    True
+    """
+
+    def __init__(self, writer: Account, reader: Account | None = None) -> None:
+        self._accounts = {writer.name: writer}
+        if reader is not None:
+            self._accounts[reader.name] = reader
+        self._default = writer.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some account needs no password."""
+        return any(not account.password for account in self._accounts.values())
+
+    def identify(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Account:
+        """Return the account a request names, when its password is right.
+
+        Parameters
+        ----------
+        headers : mapping
+            ``Authorization: Basic`` or ``X-ClickHouse-User`` and ``X-ClickHouse-Key``.
+        query : mapping
+            Or ``user`` and ``password``.
+
+        Raises
+        ------
+        Refusal
+            516: the same words for a wrong name and a wrong password, in the same time.
+        """
+        name, password = _credentials(headers, query)
+        account = self._accounts.get(name or self._default)
+        expected = account.password if account else "\0no such account"
+        if not _is_same(password, expected) or account is None:
+            raise Refusal(
+                516,
+                f"{(name or self._default)[:64]}: Authentication failed: password is incorrect, "
+                "or there is no user with such name.",
+            )
+        return account
+
+    def refuse_browsers(self, headers: Mapping[str, str]) -> None:
+        """Refuse other sites' pages where no password keeps them out.
+
+        A page in the user's own browser can send requests to loopback, directly or by
+        pointing its own name there; it cannot hide its ``Origin`` nor fake ``Host``.
+
+        Raises
+        ------
+        Refusal
+        """
+        host = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
+        if self.is_open and ("Origin" in headers or not is_loopback(host)):
+            raise Refusal(497, "Without a password only programs of this machine may ask.")
+
+
+def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
+    """Return the accounts that the environment describes.
+
+    Parameters
+    ----------
+    environment : mapping
+        ``DRIFTLINE_STORE_USER``, ``DRIFTLINE_STORE_PASSWORD`` and
+        ``DRIFTLINE_STORE_READER_PASSWORD``.
+    host : str
+        Where the server will listen.
+
+    Raises
+    ------
+    ConfigError
+        If it listens beyond loopback and there is no password.
+    """
+    password = environment.get(PASSWORD_VARIABLE, "")
+    reader_password = environment.get(READER_PASSWORD_VARIABLE, "")
+    if not password and not is_loopback(host):
+        raise ConfigError(
+            f"listening on {host} needs a password",
+            where="driftline store serve",
+            fix=f"set {PASSWORD_VARIABLE}, or leave --host at 127.0.0.1",
+        )
+    writer = Account(environment.get(USER_VARIABLE, "default"), False, password)
+    if writer.name == READER:
+        raise ConfigError(f'{USER_VARIABLE}="{READER}" is the name of the account that only reads')
+    has_reader = bool(reader_password) or not password
+    return Accounts(writer, Account(READER, True, reader_password) if has_reader else None)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host can be reached from this machine only.
+
+    Examples
+    --------
+    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "x.org")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[str, str]:
+    """Read name and password from where ClickHouse takes them, in its order."""
+    if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
+        return headers.get("X-ClickHouse-User", ""), headers.get("X-ClickHouse-Key", "")
+    kind, _, text = headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "basic":
+        try:
+            name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise Refusal(516, "The Authorization header cannot be read.") from None
+        return name, password
+    return query.get("user", ""), query.get("password", "")
+
+
+def _is_same(given: str, expected: str) -> bool:
+    """Compare in a time that tells neither length nor place of the first difference."""
+    pair = [hashlib.sha256(text.encode(errors="replace")).digest() for text in (given, expected)]
+    return hmac.compare_digest(*pair)

@@ -1,0 +1,189 @@
+"""Content encodings of HTTP bodies: gzip, deflate, lz4 and zstd, both ways, bounded."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from monitor.storage.serve.refusal import Refusal
+
+PIECE_BYTES = 1 << 20
+"""Most that one step of decompression returns: a bomb is noticed before it is big."""
+PREFERRED = ("lz4", "zstd", "gzip", "deflate")
+"""Order in which an answer's encoding is chosen among those accepted: fastest first."""
+
+
+class Inflater:
+    """Decompresses a body piece by piece; frames may follow one another.
+
+    Parameters
+    ----------
+    encoding : str
+        As in ``Content-Encoding``; ``""`` and ``identity`` hand the pieces on.
+
+    Raises
+    ------
+    Refusal
+        If the encoding is not known here.
+
+    Examples
+    --------
+    >>> import gzip
+    >>> inflater = Inflater("gzip")
+    >>> two = gzip.compress(b"a") + gzip.compress(b"b")
+    >>> b"".join([*inflater.feed(two[:9]), *inflater.feed(two[9:])])
+    b'ab'
+    >>> inflater.finish()
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._name = encoding
+        self._new = _decompressor(encoding)
+        self._frame: Any = None
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what a piece of the body holds, in pieces of at most ``PIECE_BYTES``.
+
+        Raises
+        ------
+        Refusal
+            If it is not what the encoding says.
+        """
+        if self._new is None:
+            yield piece
+            return
+        try:
+            yield from self._inflate(piece)
+        except Refusal:
+            raise
+        except Exception as error:  # each library raises its own
+            raise Refusal(271, f"The body is not {self._name}: {error}") from None
+
+    def finish(self) -> None:
+        """Refuse a body that ended inside a frame."""
+        if self._frame is not None:
+            raise Refusal(271, f"The body's {self._name} ends too early.")
+
+    def _inflate(self, piece: bytes) -> Iterator[bytes]:
+        """Run frames until the piece is used up."""
+        assert self._new is not None
+        while piece:
+            if self._frame is None:
+                self._frame = self._new()
+            out = self._frame.decompress(piece, PIECE_BYTES)
+            while out:
+                yield out
+                if self._frame.eof or len(out) < PIECE_BYTES:
+                    break
+                out = self._frame.decompress(b"", PIECE_BYTES)
+            if not self._frame.eof:
+                return
+            piece = self._frame.unused_data or b""
+            self._frame = None
+
+
+class _Zlib:
+    """zlib's decompressor in the shape of the others: it keeps its own rest."""
+
+    def __init__(self, wbits: int) -> None:
+        self._inner = zlib.decompressobj(wbits)
+        self._rest = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Return at most so many bytes; the rest comes with the next call."""
+        out = self._inner.decompress(self._rest + data, max_length)
+        self._rest = self._inner.unconsumed_tail
+        return out
+
+
+def choose_encoding(accepted: str) -> str:
+    """Return the encoding for an answer, or ``""`` for none.
+
+    Parameters
+    ----------
+    accepted : str
+        The ``Accept-Encoding`` header.
+
+    Examples
+    --------
+    >>> choose_encoding("gzip, lz4;q=0, br"), choose_encoding("identity")
+    ('gzip', '')
+    """
+    names = set()
+    for part in accepted.lower().split(","):
+        name, _, weight = part.partition(";")
+        if weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
+            names.add(name.strip())
+    for name in PREFERRED:
+        if name in names and _is_here(name):
+            return name
+    return ""
+
+
+def deflate(data: bytes, encoding: str) -> bytes:
+    """Compress a whole answer, fast rather than small.
+
+    Examples
+    --------
+    >>> import gzip
+    >>> gzip.decompress(deflate(b"x" * 9, "gzip"))
+    b'xxxxxxxxx'
+    """
+    if encoding in ("gzip", "deflate"):
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+        return packer.compress(data) + packer.flush()
+    if encoding == "lz4":
+        import lz4.frame
+
+        return bytes(lz4.frame.compress(data))
+    if encoding == "zstd":
+        return bytes(_zstd().compress(data, 1))
+    return data
+
+
+def _decompressor(encoding: str) -> Callable[[], Any] | None:
+    """Return what makes one frame's decompressor."""
+    if encoding in ("", "identity"):
+        return None
+    if encoding == "gzip":
+        return lambda: _Zlib(31)
+    if encoding == "deflate":
+        return lambda: _Zlib(15)
+    if encoding in ("lz4", "zstd") and _is_here(encoding):
+        if encoding == "zstd":
+            return lambda: _zstd().ZstdDecompressor()
+        import lz4.frame
+
+        return lambda: lz4.frame.LZ4FrameDecompressor()
+    raise Refusal(89, f"Unknown compression method {encoding[:32]}; use gzip, lz4 or zstd.")
+
+
+def _is_here(name: str) -> bool:
+    """Say whether an encoding's library is installed."""
+    try:
+        if name == "lz4":
+            import lz4.frame  # noqa: F401
+        elif name == "zstd":
+            _zstd()
+    except ImportError:
+        return False
+    return True
+
+
+def _zstd() -> Any:
+    """Return zstd: of the standard library from 3.14 on, its backport before."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd

@@ -1,0 +1,100 @@
+"""What one request may cost. Every wait, body and answer has a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.storage.serve.refusal import Refusal
+
+MAX_QUERY_BYTES = 262_144
+"""ClickHouse's own ``max_query_size``: a longer statement is refused by its parser too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of the server; a client may ask for less, never for more."""
+
+    query_s: int = 60
+    """``max_execution_time``; a query that ignores it is killed two seconds later."""
+    query_memory_bytes: int = 2 << 30
+    """``max_memory_usage`` of one query."""
+    result_bytes: int = 256 << 20
+    """``max_result_bytes``: answers are held whole, so that an error is never half an answer."""
+    body_bytes: int = 1 << 30
+    """Of one request, after decompression."""
+    n_concurrent: int = 8
+    """Queries that run at once."""
+    queue_s: float = 10.0
+    """How long a query waits for its turn before it is told to come back."""
+    receive_s: float = 60.0
+    """How long a body may pause between two pieces."""
+    drain_s: float = 30.0
+    """How long a stopping server waits for what runs."""
+
+    def settings(self) -> dict[str, int]:
+        """Return the engine's settings that hold these bounds.
+
+        Examples
+        --------
+        >>> Limits().settings()["max_execution_time"]
+        60
+        """
+        return {
+            "max_execution_time": self.query_s,
+            "max_memory_usage": self.query_memory_bytes,
+            "max_result_bytes": self.result_bytes,
+        }
+
+    def within(self, asked: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings asked for, with those that are bounded cut to the bound.
+
+        Parameters
+        ----------
+        asked : mapping
+            Settings of a request, as text.
+
+        Returns
+        -------
+        dict
+            With all bounded settings present; 0, which means without limit, is the bound.
+
+        Raises
+        ------
+        Refusal
+            If a bounded setting is no number.
+
+        Examples
+        --------
+        >>> Limits().within({"max_execution_time": "0", "max_threads": "2"})["max_execution_time"]
+        '60'
+        """
+        cut = dict(asked)
+        for name, bound in self.settings().items():
+            value = min(_number(name, asked.get(name, "0")) or bound, bound)
+            cut[name] = str(int(value) if value == int(value) else value)
+        return cut
+
+    def refuse_beyond(self, name: str, value: str) -> None:
+        """Refuse a bounded setting in a query's own SETTINGS that goes beyond its bound.
+
+        Raises
+        ------
+        Refusal
+            With ClickHouse's code for a violated constraint.
+        """
+        bound = self.settings()[name]
+        asked = _number(name, value)
+        if not 0 < asked <= bound:
+            raise Refusal(452, f"Setting {name} shouldn't be greater than {bound}, nor 0.")
+
+
+def _number(name: str, value: str) -> float:
+    """Read a setting's number."""
+    try:
+        number = float(value)
+    except ValueError:
+        raise Refusal(27, f"Cannot parse {name}: a number is expected.") from None
+    if not 0 <= number < float("inf"):
+        raise Refusal(27, f"Cannot parse {name}: a number from 0 is expected.")
+    return number

@@ -1,0 +1,117 @@
+"""The server's life: listen, be asked to stop, finish what runs, leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from monitor.storage.serve.accounts import Accounts
+from monitor.storage.serve.application import Front
+from monitor.storage.serve.engine import Engine
+from monitor.storage.serve.limits import Limits
+from schemas.errors import StorageError
+
+HEADER_BYTES = 262_144 + 65_536
+"""Of one line: a statement may stand in the query string, whole."""
+
+
+def serve(
+    folder: Path,
+    accounts: Accounts,
+    limits: Limits,
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve a store until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    folder : Path
+        The store; made where absent.
+    accounts : Accounts
+    limits : Limits
+    host : str
+    port : int
+        0 takes a free one.
+    announce : callable
+        Given the URL once requests are taken.
+
+    Raises
+    ------
+    StoreLockedError, StoreFullError, StorageError
+        As :meth:`Store.open`; or the port is taken.
+
+    Notes
+    -----
+    The first signal lets running queries finish, for at most ``limits.drain_s``, then
+    kills them; the second one leaves at once, which the store survives as a kill -9.
+    """
+    engine = Engine(folder, limits)
+    try:
+        asyncio.run(_serve(engine, accounts, limits, host, port, announce))
+    finally:
+        engine.close()
+
+
+async def _serve(
+    engine: Engine,
+    accounts: Accounts,
+    limits: Limits,
+    host: str,
+    port: int,
+    announce: Callable[[str], None],
+) -> None:
+    """Listen until told to stop."""
+    stop = asyncio.Event()
+    _listen_to_signals(stop)
+    front = Front(engine, accounts, limits)
+    runner = web.AppRunner(
+        front.application(),
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=HEADER_BYTES,
+        shutdown_timeout=limits.drain_s,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise StorageError(
+                f"cannot listen: {reason.lower()}",
+                where=f"{host}:{port}",
+                fix="name another --port, or --port 0 for a free one",
+            ) from error
+        taken = runner.addresses[0][1]
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{taken}")
+        await stop.wait()
+    finally:
+        killing = asyncio.get_running_loop().call_later(
+            limits.drain_s * 0.9, lambda: asyncio.ensure_future(front.kill_all())
+        )
+        await runner.cleanup()
+        killing.cancel()
+        front.close()
+
+
+def _listen_to_signals(stop: asyncio.Event) -> None:
+    """The first signal asks, the second one does not."""
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)

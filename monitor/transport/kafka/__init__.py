@@ -1,0 +1,1 @@
+"""Kafka: a broker for development, topics, and how clients prove who they are."""

@@ -1,0 +1,182 @@
+"""A connection for administration, with kafka-python, that ends cleanly however it ends."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from monitor.transport.kafka.security import KafkaSecurity, kafka_python_settings
+from schemas.errors import ConfigError, TransportError
+
+if TYPE_CHECKING:
+    from kafka.admin import KafkaAdminClient
+
+DEFAULT_PORT = 9092
+
+
+@contextmanager
+def open_admin(
+    bootstrap: str, security: KafkaSecurity | None = None, *, timeout_s: float = 10.0
+) -> Iterator[KafkaAdminClient]:
+    """Connect to a cluster, and turn the client's errors into ours.
+
+    Parameters
+    ----------
+    bootstrap : str
+        ``host:port``, several separated by commas; the port is 9092 where none is given.
+    security : KafkaSecurity, optional
+        TLS and login; none by default.
+    timeout_s : float, optional
+        Bound for reaching the first broker, and for each request.
+
+    Yields
+    ------
+    KafkaAdminClient
+
+    Raises
+    ------
+    ConfigError
+        If an address cannot be read.
+    TransportError
+        If no broker answers, or the cluster refuses something.
+    """
+    from kafka.errors import KafkaError
+
+    servers = parse_bootstrap(bootstrap)
+    _reach_any(servers, bootstrap, timeout_s)
+    tries = _FailedTries()
+    try:
+        with tries:
+            admin = _connect(servers, security or KafkaSecurity(), timeout_s)
+    except (KafkaError, OSError) as error:
+        raise TransportError(
+            f"Kafka does not let us in: {tries.reason or one_line(error)}",
+            where=bootstrap,
+            fix="check TLS, mechanism, user and secret against the listener at this address",
+        ) from error
+    try:
+        yield admin
+    except KafkaError as error:
+        raise TransportError(one_line(error), where=bootstrap) from error
+    finally:
+        admin.close()
+
+
+def parse_bootstrap(bootstrap: str) -> list[tuple[str, int]]:
+    """Read addresses.
+
+    Parameters
+    ----------
+    bootstrap : str
+        ``host:port``, several separated by commas.
+
+    Returns
+    -------
+    list of (str, int)
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be read.
+
+    Examples
+    --------
+    >>> parse_bootstrap("kafka-1:9093, kafka-2, [::1]:9094")
+    [('kafka-1', 9093), ('kafka-2', 9092), ('::1', 9094)]
+    """
+    return [_address(part.strip()) for part in bootstrap.split(",")]
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Read one address; an IPv6 address stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(DEFAULT_PORT)
+    has_port = port.isascii() and port.isdigit() and 0 < int(port) < 65_536
+    if not host.strip("[]") or "/" in host or not has_port:
+        raise ConfigError(
+            f'"{text}" is not an address', where="Kafka bootstrap", fix="write host:port"
+        )
+    return host.strip("[]"), int(port)
+
+
+def _reach_any(servers: list[tuple[str, int]], bootstrap: str, timeout_s: float) -> None:
+    """Say at once and exactly why nothing can be reached.
+
+    kafka-python tries on until its time-out, says only that it could not, and leaves the
+    socket of every refused try open (3.0.12).
+    """
+    reasons = []
+    for server in servers:
+        try:
+            socket.create_connection(server, timeout=timeout_s / len(servers)).close()
+            return
+        except OSError as error:
+            reasons.append(error.strerror or str(error) or type(error).__name__)
+    raise TransportError(
+        f"Kafka does not answer: {'; '.join(dict.fromkeys(reasons))}",
+        where=bootstrap,
+        fix="see whether it runs and the address is right",
+    )
+
+
+def _connect(
+    servers: list[tuple[str, int]], security: KafkaSecurity, timeout_s: float
+) -> KafkaAdminClient:
+    """Make the client; one that cannot log in leaves no thread behind."""
+    from kafka.admin import KafkaAdminClient
+
+    made: list[Any] = []
+
+    def make_network(**config: Any) -> Any:
+        made.append(KafkaAdminClient.DEFAULT_CONFIG["kafka_client"](**config))
+        return made[-1]
+
+    bound_ms = round(timeout_s * 1000)
+    try:
+        return KafkaAdminClient(
+            bootstrap_servers=[f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in servers],
+            client_id="driftline-admin",
+            bootstrap_timeout_ms=bound_ms,
+            request_timeout_ms=bound_ms,
+            kafka_client=make_network,
+            **kafka_python_settings(security),
+        )
+    except BaseException:
+        for network in made:
+            with suppress(Exception):
+                network.close()
+        raise
+
+
+class _FailedTries(logging.Handler):
+    """Listens to why kafka-python's tries fail: its error says only that they did."""
+
+    _logger = logging.getLogger("kafka")
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the last reason; that the broker hung up is one only for want of a better."""
+        found = re.search(
+            r"^Bootstrap connection to \S+ failed: (.*) \(backoff", record.getMessage()
+        )
+        if found and not (self.reason and "socket disconnected" in found[1]):
+            self.reason = found[1][:300]
+
+    def __enter__(self) -> None:
+        self._logger.addHandler(self)
+
+    def __exit__(self, *exception: object) -> None:
+        self._logger.removeHandler(self)
+
+
+def one_line(error: BaseException) -> str:
+    """Spell a client's error on one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,325 @@
+"""A real Apache Kafka node for development and tests, started and stopped from Python."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+from monitor.clock import elapsed_s
+from monitor.transport.kafka.distribution import find_java, install_libraries
+from monitor.transport.kafka.guarded_process import GuardedProcess
+from monitor.transport.kafka.ports import LOOPBACK, ReservedPort
+from monitor.transport.kafka.server_properties import (
+    CONTROLLER,
+    PLAINTEXT,
+    read_ports,
+    server_properties,
+    write_properties,
+)
+from monitor.transport.kafka.startup_log import READ_THE_FILE, READY, explain_failure
+from schemas.errors import TransportError
+
+QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Ready in 2 s on two busy cores, but its code is never fully optimised: for tests."""
+STEADY_LOAD = ("-XX:+UseG1GC",)
+"""Ready in 3.5 s, and faster once warm: for benchmarks and long runs."""
+
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    # The one line that says that the broker is ready is written at this level.
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+)
+_TICK_S = 0.05
+_FORMAT_TIMEOUT_S = 120.0
+
+
+class DevBroker:
+    """One KRaft node on loopback: broker and controller in one process.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where data, configuration and log are kept, and found again by the next broker of
+        that folder. Without one: a temporary folder that :meth:`close` removes.
+    port : int, optional
+        Port for clients. By default (and with 0) the folder's last one, else any free one.
+    heap_mib : int, optional
+        Java heap.
+    jvm_options : sequence of str, optional
+        :data:`QUICK_START` or :data:`STEADY_LOAD`, or your own.
+    properties : mapping of str to str, optional
+        Server properties added or replaced.
+    listeners : mapping of str to str, optional
+        Further listeners, name to security protocol (``{"SECURE": "SASL_SSL"}``);
+        :meth:`address` tells their ports.
+    format_arguments : sequence of str, optional
+        Arguments for formatting the folder, such as ``--add-scram``.
+
+    Raises
+    ------
+    TransportError
+        From :meth:`start`: Java or Maven missing, port taken, folder in use, not ready in time.
+
+    Notes
+    -----
+    About 235 MB resident. Starting takes 1 s for formatting and 2 s more; after
+    :meth:`kill` up to 5 s more, until the node's old session has run out. The process
+    ends with the Python process that started it, even if that is killed. Not for
+    threads: one thread starts and stops a broker.
+
+    Examples
+    --------
+    >>> from monitor.transport.kafka.dev_broker import DevBroker
+    >>> with DevBroker() as broker:  # doctest: +SKIP
+    ...     print(broker.bootstrap)
+    127.0.0.1:40123
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        port: int | None = None,
+        heap_mib: int = 384,
+        jvm_options: Sequence[str] = QUICK_START,
+        properties: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
+        format_arguments: Sequence[str] = (),
+    ) -> None:
+        self._is_temporary = folder is None
+        self._folder = None if folder is None else Path(folder).absolute()
+        self._port = port
+        self._jvm = (f"-Xmx{heap_mib}m", *jvm_options, "-XX:+ExitOnOutOfMemoryError")
+        self._overrides = dict(properties or {})
+        self._protocols = dict(listeners or {})
+        self._format_arguments = tuple(format_arguments)
+        self._reserved: dict[str, ReservedPort] = {}
+        self._process: GuardedProcess | None = None
+        self._lock: IO[str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where data, configuration and log are; a temporary one from the first start on."""
+        if self._folder is None:
+            raise TransportError("there is no folder yet", where="DevBroker", fix="start it first")
+        return self._folder
+
+    @property
+    def log_file(self) -> Path:
+        """What the broker says: warnings, errors, and that it is ready."""
+        return self.folder / "kafka.log"
+
+    @property
+    def bootstrap(self) -> str:
+        """Address for clients, ``127.0.0.1:port``; the same after each restart."""
+        return self.address(PLAINTEXT)
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id while it runs."""
+        return self._process.pid if self._process is not None and self.is_running else None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.is_running
+
+    def address(self, listener: str) -> str:
+        """Return ``127.0.0.1:port`` of a listener, known from the first start on."""
+        if listener not in self._reserved:
+            raise TransportError(
+                f"listener {listener} has no port yet", where="DevBroker", fix="start it first"
+            )
+        return f"{LOOPBACK}:{self._reserved[listener].port}"
+
+    def start(self, timeout_s: float = 90.0) -> Self:
+        """Start, and return when clients are served; a running broker is left as it is.
+
+        Parameters
+        ----------
+        timeout_s : float, optional
+            Bound from the start of the process until it is ready.
+
+        Returns
+        -------
+        DevBroker
+            Itself.
+        """
+        if self.is_running:
+            return self
+        self.kill()
+        java, libraries = find_java(), install_libraries()
+        self._claim_folder()
+        self._reserve_ports()
+        self._configure()
+        command = [java, *self._jvm, *_LOGGING, "-cp", f"{libraries}/*", "kafka.Kafka"]
+        log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
+        try:
+            if not (self._data / "meta.properties").exists():
+                self._format(java, libraries)
+            self._process = GuardedProcess(
+                [*command, str(self._properties_file)], self.folder, self.log_file
+            )
+            self._await_ready(log_start, timeout_s)
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, TransportError) and error.fix == READ_THE_FILE:
+                self.keep_folder()
+            raise
+        return self
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Ask the broker to leave, and end it when it has not left within the bound."""
+        if self._process is not None:
+            self._process.stop(timeout_s)
+
+    def kill(self) -> None:
+        """End the broker at once (SIGKILL), as a crash would; the data stay."""
+        if self._process is not None:
+            self._process.kill()
+
+    def restart(self, timeout_s: float = 90.0) -> Self:
+        """Stop and start again, on the same ports and data."""
+        self.stop()
+        return self.start(timeout_s)
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the broker to end by itself.
+
+        Returns
+        -------
+        int or None
+            Its exit status; None if it still runs after ``timeout_s``, or never ran.
+        """
+        return None if self._process is None else self._process.wait(timeout_s)
+
+    def keep_folder(self) -> None:
+        """Let :meth:`close` leave a temporary folder, so that its log can be read."""
+        self._is_temporary = False
+
+    def close(self) -> None:
+        """Stop, give the ports back, and remove the folder if it was a temporary one."""
+        try:
+            self.stop()
+        finally:
+            for reserved in self._reserved.values():
+                reserved.release()
+            self._reserved.clear()
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+            if self._is_temporary and self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "kafka-data"
+
+    @property
+    def _properties_file(self) -> Path:
+        return self.folder / "server.properties"
+
+    def _claim_folder(self) -> None:
+        """Keep other brokers out of the folder until :meth:`close`."""
+        if self._lock is not None:
+            return
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="driftline-kafka-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "driftline.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise TransportError(
+                "another broker uses this folder",
+                where=str(self.folder),
+                fix="stop that one, or name another folder",
+            ) from None
+        self._lock = lock
+
+    def _reserve_ports(self) -> None:
+        """Take the ports the first time; they are held until :meth:`close`."""
+        last = read_ports(self._properties_file)
+        for name in (PLAINTEXT, CONTROLLER, *self._protocols):
+            if name in self._reserved:
+                continue
+            if name == PLAINTEXT and self._port:
+                self._reserved[name] = ReservedPort(self._port)
+            else:
+                self._reserved[name] = _reserve_preferably(last.get(name, 0))
+
+    def _configure(self) -> None:
+        """Write the configuration for the ports that were taken."""
+        ports = {name: reserved.port for name, reserved in self._reserved.items()}
+        made = server_properties(self._data, ports, self._protocols, self._overrides)
+        write_properties(self._properties_file, made)
+
+    def _format(self, java: str, libraries: Path) -> None:
+        """Make the folder a node's; 1 s."""
+        cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
+        # A leading dash would be read as an option.
+        cluster = "A" + cluster[1:]
+        command = [java, "-Xmx128m", *QUICK_START, *_LOGGING, "-cp", f"{libraries}/*"]
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster]
+        config = ["--config", str(self._properties_file), *self._format_arguments]
+        with self.log_file.open("a+", encoding="utf-8", errors="replace") as log:
+            position = log.tell()
+            try:
+                status = subprocess.call(
+                    [*command, *tool, *config], stdout=log, stderr=log, timeout=_FORMAT_TIMEOUT_S
+                )
+            except subprocess.TimeoutExpired:
+                status = -1
+            if status != 0:
+                log.seek(position)
+                otherwise = "its folder cannot be formatted"
+                raise explain_failure(log.read(), self.log_file, otherwise)
+
+    def _await_ready(self, log_start: int, timeout_s: float) -> None:
+        """Wait for the line that says that clients are served."""
+        deadline = elapsed_s() + timeout_s
+        while True:
+            said = self._said_since(log_start)
+            if READY in said:
+                return
+            if not self.is_running:
+                raise explain_failure(self._said_since(log_start), self.log_file, "it ended")
+            if elapsed_s() > deadline:
+                raise explain_failure(said, self.log_file, f"not ready after {timeout_s:.0f} s")
+            time.sleep(_TICK_S)
+
+    def _said_since(self, position: int) -> str:
+        """Read what the broker has logged since its start."""
+        with self.log_file.open("rb") as log:
+            log.seek(position)
+            return log.read().decode(errors="replace")
+
+
+def _reserve_preferably(port: int) -> ReservedPort:
+    """Take this port, or any free one: a node may come back elsewhere."""
+    try:
+        return ReservedPort(port)
+    except TransportError:
+        return ReservedPort()
