@@ -1,0 +1,169 @@
+"""Messages read by confluent's ``consume()``: everywhere, with headers, slower."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from confluent_kafka import KafkaError, TopicPartition
+
+from monitor.clock import elapsed_s
+from monitor.transport.kafka.group_reader import GroupReader
+from monitor.transport.kafka.records import Records, Row, join_records, row_of
+from monitor.transport.kafka.settings import Callbacks, ReaderSettings
+from schemas.batch import Chunk
+
+Unwrap = Callable[[Mapping[str, bytes | str], bytes], bytes]
+"""Makes a payload out of a message's headers and body: binary CloudEvents."""
+
+Headers = Mapping[str, str | bytes | None] | Sequence[tuple[str, str | bytes | None]] | None
+
+_BATCH = 5_000
+_N_AHEAD = 4 * _BATCH
+"""So many messages of one partition wait while another is read; then it is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """An error that waits in line behind the messages that came before it."""
+
+    error: KafkaError
+    offset: int
+
+
+class ConsumeReader(GroupReader):
+    """Reads through ``consume()``; see :class:`GroupReader` for the contract.
+
+    Parameters
+    ----------
+    settings : ReaderSettings
+    callbacks : Callbacks, optional
+    unwrap : callable, optional
+        Given the headers and the body of every message that has headers and is no
+        tombstone: ``monitor.decode.cloudevents.structured``.
+
+    Notes
+    -----
+    ``consume()`` mixes partitions: messages of others wait in Python, bounded, and a
+    partition nobody reads is held until what waits of it has been read.
+    """
+
+    kind: ClassVar[str] = "consume"
+
+    def __init__(
+        self,
+        settings: ReaderSettings,
+        callbacks: Callbacks | None = None,
+        unwrap: Unwrap | None = None,
+    ) -> None:
+        self._unwrap = unwrap
+        self._lines: dict[int, deque[Row | _Event]] = {}
+        self._held: set[int] = set()
+        self._paused: set[int] = set()
+        super().__init__(settings, callbacks)
+        self._subscribe()
+
+    def _attach(self, partition: int) -> None:
+        self._lines.setdefault(partition, deque())
+
+    def _detach(self, partition: int) -> None:
+        self._lines.pop(partition, None)
+        self._held.discard(partition)
+        self._paused.discard(partition)
+
+    def _forget(self, partition: int) -> None:
+        self._lines[partition].clear()
+
+    def pause(self, partition: int) -> None:
+        """Stop fetching a partition, and free what was read ahead of it."""
+        super().pause(partition)
+        self._paused.add(partition)
+        self._held.discard(partition)
+
+    def resume(self, partition: int) -> None:
+        """Fetch a partition again, from its position."""
+        super().resume(partition)
+        self._paused.discard(partition)
+
+    def _serve(self, timeout_s: float) -> None:
+        has_waiting = any(self._lines.values())
+        self._take_in(1, 0.0 if has_waiting else timeout_s)
+        self._take_in(_BATCH, 0.0)
+
+    def _take_in(self, n: int, timeout_s: float) -> None:
+        """Sort up to ``n`` messages into their partitions' lines; waits for all of them."""
+        for message in self._consumer.consume(n, timeout_s):
+            partition, error = message.partition(), message.error()
+            partition = -1 if partition is None else partition
+            line = self._lines.get(partition)
+            if error is None:
+                if line is not None and partition not in self._paused:
+                    self._line_up(partition, line, row_of(message), message.headers())
+            elif line:
+                line.append(_Event(error, message.offset() or 0))
+            else:
+                self._on_event(partition, error, message.offset() or 0)
+
+    def _line_up(
+        self, partition: int, line: deque[Row | _Event], row: Row, headers: Headers
+    ) -> None:
+        """Put one message at the end of its line, unless it was handed on before."""
+        offset, time_us, key, value = row
+        if offset < self._positions[partition]:
+            return
+        if headers and value is not None and self._unwrap is not None:
+            row = (offset, time_us, key, self._unwrap(_without_nulls(headers), value))
+        self._at_end.discard(partition)
+        line.append(row)
+        if len(line) >= _N_AHEAD and partition not in self._held:
+            self._held.add(partition)
+            self._consumer.pause([TopicPartition(self._settings.topic, partition)])
+
+    def _rows(self, partition: int, max_messages: int, timeout_s: float) -> list[Row]:
+        """Take messages off a line, after filling it if it is empty."""
+        deadline = elapsed_s() + timeout_s
+        while not self._lines.get(partition) and partition in self._lines:
+            if partition in self._held:
+                self._held.discard(partition)
+                super().resume(partition)
+            left_s = deadline - elapsed_s()
+            self._take_in(max_messages, 0.0)
+            if self._lines.get(partition) or left_s <= 0:
+                break
+            self._take_in(1, left_s)
+            self._take_in(max_messages, 0.0)
+        return self._off_the_line(partition, max_messages)
+
+    def _off_the_line(self, partition: int, max_messages: int) -> list[Row]:
+        """Take messages up to the next event; an event in front takes effect."""
+        rows: list[Row] = []
+        while (line := self._lines.get(partition)) and len(rows) < max_messages:
+            first = line[0]
+            if isinstance(first, _Event) and rows:
+                break
+            line.popleft()
+            if isinstance(first, _Event):
+                self._on_event(partition, first.error, first.offset)
+            else:
+                rows.append(first)
+        return rows
+
+    def _take_chunk(self, partition: int, max_messages: int, timeout_s: float) -> Chunk:
+        return self._take_records(partition, max_messages, timeout_s).chunk
+
+    def _take_records(self, partition: int, max_messages: int, timeout_s: float) -> Records:
+        rows = self._rows(partition, max_messages, timeout_s)
+        records = join_records(rows, self.source, partition)
+        self._advance(records.chunk)
+        return records
+
+    def _empty(self, partition: int) -> Records:
+        return join_records([], self.source, partition)
+
+
+def _without_nulls(headers: Headers) -> dict[str, bytes | str]:
+    """Return headers as a mapping; a header without a value says nothing."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    return {name: value for name, value in pairs if value is not None}

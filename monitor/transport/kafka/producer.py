@@ -1,0 +1,295 @@
+"""Writes that are acknowledged, or named: the idempotent producer of every stage.
+
+A commit may follow only when everything before it lies in the log. So a write that
+failed is never forgotten: from then on :meth:`LogProducer.flush_acks` raises, and the
+process starts again from its last commit, which writes the same once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from monitor.clock import elapsed_s
+from monitor.transport.kafka.client_log import CLIENT_LOG
+from schemas.errors import TransportError
+
+OnAck = Callable[[int, int], None]
+"""Called with partition and offset once the write lies in the log."""
+
+_TICK_S = 0.1
+_MAX_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """What became of the writes so far; for the metrics."""
+
+    n_written: int = 0
+    n_acknowledged: int = 0
+    n_failed: int = 0
+    acknowledged_bytes: int = 0
+    slowest_s: float = 0.0
+    """Longest time from ``produce`` to the acknowledgement."""
+    waited_s: float = 0.0
+    """Time ``produce`` stood still because the queue was full."""
+
+    @property
+    def n_outstanding(self) -> int:
+        """Writes whose fate is not known yet."""
+        return self.n_written - self.n_acknowledged - self.n_failed
+
+
+class LogProducer:
+    """An idempotent producer whose writes are counted until each is acknowledged.
+
+    Parameters
+    ----------
+    client : mapping of str to str
+        What every client of the cluster needs (``bootstrap.servers``, TLS, SASL), and
+        any of librdkafka's settings, which override those here.
+    queue_messages, queue_bytes : int, optional
+        Bounds of what waits to be sent.
+    message_timeout_s : float, optional
+        How long a write is tried: longer than the longest restart of a broker.
+    full_queue_timeout_s : float, optional
+        Bound of the wait for room in the queue; by default as long as a write is tried.
+
+    Raises
+    ------
+    TransportError
+        If a setting is refused.
+
+    Notes
+    -----
+    For one thread. Callbacks run inside ``produce`` (when the queue is full), ``poll``,
+    ``flush_acks`` and ``close``. Idempotence is the producer's own and ends with it: after a
+    crash the same may be written once more, so every write must be repeatable.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, str],
+        *,
+        queue_messages: int = 100_000,
+        queue_bytes: int = 64 << 20,
+        message_timeout_s: float = 300.0,
+        full_queue_timeout_s: float | None = None,
+    ) -> None:
+        config: dict[str, Any] = {
+            "client.id": "driftline",
+            "linger.ms": 5,
+            "queue.buffering.max.messages": queue_messages,
+            "queue.buffering.max.kbytes": max(1, queue_bytes >> 10),
+            "reconnect.backoff.max.ms": 1_000,
+            **client,
+            "message.timeout.ms": round(message_timeout_s * 1000),
+            "enable.idempotence": True,
+            "acks": "all",
+            "error_cb": self._on_client_error,
+        }
+        self._full_timeout_s = full_queue_timeout_s or message_timeout_s
+        self.faults: Counter[str] = Counter()
+        self._counts = Counter[str]()
+        self._slowest_s = self._waited_s = 0.0
+        self._failed: list[str] = []
+        self._fatal: KafkaError | None = None
+        self._callback_error: BaseException | None = None
+        try:
+            self._producer = Producer(config, logger=CLIENT_LOG)
+        except KafkaException as error:
+            raise TransportError(
+                f"the producer's settings are refused: {error.args[0].str()}",
+                where="kafka producer",
+                fix="check the client settings",
+            ) from None
+
+    @property
+    def counts(self) -> WriteCounts:
+        """What became of the writes so far."""
+        return WriteCounts(
+            n_written=self._counts["written"],
+            n_acknowledged=self._counts["acknowledged"],
+            n_failed=self._counts["failed"],
+            acknowledged_bytes=self._counts["bytes"],
+            slowest_s=self._slowest_s,
+            waited_s=self._waited_s,
+        )
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int = -1,
+        on_ack: OnAck | None = None,
+    ) -> None:
+        """Hand over one write; returns before it is acknowledged.
+
+        Parameters
+        ----------
+        topic : str
+        value : bytes or None
+            None is a tombstone.
+        key : bytes, optional
+        partition : int, optional
+            By default the key decides, or the client.
+        on_ack : callable, optional
+            Not called if the write fails; :meth:`flush_acks` raises then.
+
+        Raises
+        ------
+        TransportError
+            If the queue stays full, the message is larger than the broker takes, or a
+            write before it failed.
+        """
+        self._raise_failures()
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            self._on_delivery(error, message, on_ack)
+
+        deadline = elapsed_s() + self._full_timeout_s
+        while not self._handed_over(topic, value, key, partition, delivered):
+            self._wait_for_room(topic, deadline)
+        self._counts["written"] += 1
+
+    def _handed_over(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        delivered: Callable[[KafkaError | None, Message], None],
+    ) -> bool:
+        """Put a write into the queue; False if it is full."""
+        try:
+            self._producer.produce(topic, value, key, partition, on_delivery=delivered)
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise TransportError(
+                f"a write of {len(value or b'')} bytes is refused: {error.args[0].str()}",
+                where=f"{topic}:{partition}",
+                fix="a message must stay under the broker's message.max.bytes",
+            ) from None
+        return True
+
+    def _wait_for_room(self, topic: str, deadline: float) -> None:
+        """Serve acknowledgements until one has made room, or time is up."""
+        begin = elapsed_s()
+        self._producer.poll(_TICK_S)
+        self._waited_s += elapsed_s() - begin
+        self._raise_failures()
+        if elapsed_s() > deadline:
+            raise TransportError(
+                f"the queue stayed full for {self._full_timeout_s:.0f} s, "
+                f"{self.counts.n_outstanding} writes wait",
+                where=topic,
+                fix="is the broker there? more partitions spread the load",
+            )
+
+    def poll(self) -> None:
+        """Serve acknowledgements without waiting; raises like :meth:`flush_acks`."""
+        self._producer.poll(0)
+        self._raise_failures()
+
+    def flush_acks(self, timeout_s: float) -> None:
+        """Wait until every write is acknowledged.
+
+        Parameters
+        ----------
+        timeout_s : float
+
+        Raises
+        ------
+        TransportError
+            Naming what failed, now or earlier, or how much is still on its way when time
+            is up. In the second case waiting may go on; after the first it may not.
+        """
+        deadline = elapsed_s() + timeout_s
+        # One poll at least: an acknowledgement that is there already must count.
+        self._producer.poll(0)
+        while self.counts.n_outstanding and not self._failed and self._fatal is None:
+            left_s = deadline - elapsed_s()
+            if left_s <= 0:
+                raise TransportError(
+                    f"{self.counts.n_outstanding} writes are not acknowledged "
+                    f"after {timeout_s:.1f} s",
+                    where="kafka producer",
+                    fix="is the broker there? waiting may go on",
+                )
+            # flush() sends at once what lingers; it returns as soon as nothing is left.
+            self._producer.flush(min(left_s, _TICK_S))
+        self._raise_failures()
+
+    def _on_delivery(
+        self, error: KafkaError | None, message: Message, on_ack: OnAck | None
+    ) -> None:
+        """Count one write's fate."""
+        if error is not None:
+            self._counts["failed"] += 1
+            if len(self._failed) < _MAX_NAMED:
+                self._failed.append(f"{message.topic()}:{message.partition()}: {error.str()}")
+            return
+        self._counts["acknowledged"] += 1
+        self._counts["bytes"] += len(message)
+        self._slowest_s = max(self._slowest_s, message.latency() or 0.0)
+        if on_ack is not None:
+            self._tell(on_ack, message)
+
+    def _tell(self, on_ack: OnAck, message: Message) -> None:
+        """Call back; what it raises surfaces at the next check, not in the client's loop."""
+        try:
+            on_ack(message.partition() or 0, message.offset() or 0)
+        except Exception as error:
+            self._callback_error = self._callback_error or error
+
+    def _on_client_error(self, error: KafkaError) -> None:
+        """Count what the client goes on from; remember what it cannot go on from."""
+        self.faults[error.name()] += 1
+        if error.fatal():
+            self._fatal = error
+
+    def _raise_failures(self) -> None:
+        """Raise what went wrong; a failed write stays failed."""
+        if self._callback_error is not None:
+            raise self._callback_error
+        if self._failed or self._fatal is not None:
+            n = self._counts["failed"]
+            named = list(self._failed)
+            if self._fatal is not None:
+                named.append(self._fatal.str())
+            raise TransportError(
+                f"{n} writes failed: {'; '.join(named)}",
+                where="kafka producer",
+                fix="restart: what is not in the log is written again from the last commit",
+            )
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Wait for what is on its way, then drop the rest.
+
+        Raises
+        ------
+        TransportError
+            As :meth:`flush_acks`, after everything has been dropped.
+        """
+        try:
+            self.flush_acks(timeout_s)
+        finally:
+            self._producer.purge()
+            self._producer.flush(1.0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._producer.purge()
+            self._producer.flush(1.0)

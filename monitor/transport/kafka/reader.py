@@ -1,0 +1,71 @@
+"""Chooses how a topic is read: in bulk where that is safe, else by ``consume()``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from monitor.transport.kafka.bulk import BulkReader
+from monitor.transport.kafka.client_log import LOG
+from monitor.transport.kafka.consume import ConsumeReader, Unwrap
+from monitor.transport.kafka.group_reader import GroupReader
+from monitor.transport.kafka.librdkafka import SELF_CHECK
+from monitor.transport.kafka.settings import Callbacks, ReaderSettings
+from schemas.errors import TransportError
+
+ReaderKind = Literal["auto", "bulk", "consume"]
+
+_SAID: set[str] = set()
+"""Why this process fell back, each reason said once."""
+
+
+def open_reader(
+    settings: ReaderSettings,
+    callbacks: Callbacks | None = None,
+    *,
+    kind: ReaderKind = "auto",
+    unwrap: Unwrap | None = None,
+) -> GroupReader:
+    """Join a group and read a topic.
+
+    Parameters
+    ----------
+    settings : ReaderSettings
+    callbacks : Callbacks, optional
+    kind : str, optional
+        ``auto`` reads in bulk if the self-check passes and no headers are needed,
+        otherwise by ``consume()``, and says so once per reason.
+    unwrap : callable, optional
+        Given headers and body of messages that have headers. Only ``consume()`` sees
+        headers.
+
+    Returns
+    -------
+    GroupReader
+        Its ``kind`` says which it is; for the metrics.
+
+    Raises
+    ------
+    TransportError
+        If there is no such topic, no answer in time; or ``kind`` is ``bulk`` and that
+        cannot be.
+    """
+    if kind == "bulk" and unwrap is not None:
+        raise TransportError(
+            "headers are not read in bulk", where=settings.topic, fix='use kind="consume"'
+        )
+    if kind == "consume" or unwrap is not None:
+        return ConsumeReader(settings, callbacks, unwrap)
+    try:
+        return BulkReader(settings, callbacks)
+    except TransportError as error:
+        if kind == "bulk" or error.where != SELF_CHECK:
+            raise
+        _say_once(error.what)
+    return ConsumeReader(settings, callbacks)
+
+
+def _say_once(reason: str) -> None:
+    """Tell the log why reading will be slower; each reason once a process."""
+    if reason not in _SAID:
+        _SAID.add(reason)
+        LOG.warning("reading with consume(), slower than in bulk: %s", reason)

@@ -1,0 +1,542 @@
+"""What both readers of a topic keep, on a real broker."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import TopicPartition
+
+from monitor.clock import elapsed_s
+from monitor.decode.cloudevents import structured
+from monitor.decode.memory import PAD_BYTES
+from monitor.transport.kafka import gather, librdkafka
+from monitor.transport.kafka import reader as reader_module
+from monitor.transport.kafka.consume import ConsumeReader
+from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.settings import Callbacks
+from schemas.errors import TransportError
+from tests.support.kafka_topics import (
+    Topic,
+    Watcher,
+    join,
+    offsets_of,
+    open_on,
+    payloads,
+    read_until,
+    settings_of,
+    wait_until,
+)
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration]
+
+QUICK_METADATA = {"topic.metadata.refresh.interval.ms": "300"}
+
+
+@pytest.fixture(params=["bulk", "consume"])
+def kind(request):
+    return request.param
+
+
+def numbered(n: int, first: int = 0) -> list[bytes]:
+    return [b"%d" % i for i in range(first, first + n)]
+
+
+def test_every_message_comes_once_and_in_order(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=3)
+    for partition in range(3):
+        topic.write(numbered(7_000, 100_000 * partition), partition)
+    with open_on(topic, kind) as reader:
+        found = read_until(reader, 21_000, max_messages=900)
+        for partition in range(3):
+            values = [value for chunk in found[partition] for value in payloads(chunk)]
+            assert values == numbered(7_000, 100_000 * partition)
+            assert offsets_of(found[partition]) == list(range(7_000))
+            assert max(len(chunk) for chunk in found[partition]) <= 900
+            assert {chunk.partition for chunk in found[partition]} == {partition}
+            assert reader.position(partition) == 7_000
+            assert reader.lag(partition) == 0
+        wait_until(
+            lambda: all(map(reader.is_at_end, range(3))),
+            lambda: [reader.read(p, 10, 0.05) for p in reader.partitions],
+        )
+        assert {c.source for cs in found.values() for c in cs} == {reader.source}
+        assert reader.counters["messages"] == 21_000
+        assert reader.kind == kind
+
+
+def test_the_end_is_no_longer_the_end_when_something_comes(broker, kind):
+    topic = Topic(broker.bootstrap)
+    with open_on(topic, kind) as reader:
+        join(reader)
+        wait_until(lambda: reader.is_at_end(0), lambda: reader.read(0, 10, 0.05))
+        topic.write([b"one"])
+        assert len(read_until(reader, 1)[0]) == 1
+        wait_until(lambda: reader.is_at_end(0), lambda: reader.read(0, 10, 0.05))
+        assert reader.position(0) == 1
+
+
+def test_record_times_are_the_producers_or_the_brokers(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=1)
+    topic.write([b"a"], timestamp=1_600_000_000_123)
+    topic.write([b"b"], timestamp=1_500_000_000_007)
+    stamped = Topic(broker.bootstrap, config={"message.timestamp.type": "LogAppendTime"})
+    before_us = time.time_ns() // 1_000_000 * 1_000
+    stamped.write([b"c"], timestamp=1_600_000_000_123)
+    after_us = time.time_ns() // 1_000
+    with open_on(topic, kind) as reader:
+        (chunk,) = read_until(reader, 2)[0]
+    with open_on(stamped, kind) as reader:
+        (appended,) = read_until(reader, 1)[0]
+    assert chunk.record_time_us.tolist() == [1_600_000_000_123_000, 1_500_000_000_007_000]
+    assert before_us <= appended.record_time_us[0] <= after_us
+
+
+def test_payloads_of_any_size_keys_and_tombstones(broker, kind):
+    topic = Topic(broker.bootstrap)
+    large = bytes(range(256)) * 3_516
+    topic.write([b"", large, b"x"])
+    topic.write([None, b"value", b""], key=b"\x00key")
+    topic.write([None], key=b"")
+    with open_on(topic, kind) as reader:
+        join(reader)
+        rows = []
+
+        def step():
+            records = reader.read_records(0, 100, 0.05)
+            assert not records.chunk.buffer[records.chunk.offsets[-1] :].any()
+            assert len(records.chunk.buffer) == records.chunk.offsets[-1] + PAD_BYTES
+            rows.extend((records.key(i), records.value(i)) for i in range(len(records)))
+
+        wait_until(lambda: len(rows) >= 7, step)
+        reader.seek(0, 0)
+        (chunk,) = read_until(reader, 7)[0][-1:]
+    key = b"\x00key"
+    assert rows[:3] == [(None, b""), (None, large), (None, b"x")]
+    assert rows[3:] == [(key, None), (key, b"value"), (key, b""), (b"", None)]
+    assert payloads(chunk)[-4:] == [b"", b"value", b"", b""]
+    assert gather.PAD_BYTES == PAD_BYTES
+
+
+def test_a_commit_and_its_metadata_come_back_after_a_restart(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=2)
+    topic.write(numbered(10))
+    with open_on(topic, kind) as reader:
+        join(reader, 2)
+        assert reader.commit(0, 6, "é" * 350)
+        with pytest.raises(TransportError, match="1024"):
+            reader.commit(0, 7, "x" * 1024)
+        with pytest.raises(TransportError, match="not owned"):
+            reader.position(5)
+    watcher = Watcher()
+    with open_on(topic, kind, watcher=watcher) as reader:
+        (chunk,) = read_until(reader, 4)[0]
+        assert watcher.assigned[1] is None
+        assert (watcher.assigned[0].offset, watcher.assigned[0].metadata) == (6, "é" * 350)
+    assert chunk.log_offset.tolist() == [6, 7, 8, 9]
+    assert sorted(watcher.revoked) == [0, 1]
+
+
+def test_the_owner_chooses_where_to_start(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(10))
+    with open_on(topic, kind, watcher=Watcher(starts={0: 8})) as reader:
+        assert offsets_of(read_until(reader, 2)[0]) == [8, 9]
+    with open_on(topic, kind, "other", is_from_end=True) as reader:
+        join(reader)
+        topic.write([b"new"])
+        assert offsets_of(read_until(reader, 1)[0]) == [10]
+
+
+def test_seek_reads_from_exactly_there_whatever_was_read_ahead(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=2)
+    topic.write(numbered(3_000), 0)
+    topic.write(numbered(50), 1)
+    with open_on(topic, kind) as reader:
+        read_until(reader, 100, max_messages=10)
+        for target in (0, 2_900, 1_500, 1_499, 0, 2_999):
+            reader.seek(0, target)
+            assert reader.position(0) == target
+            n = min(200, 3_000 - target)
+            chunks = read_until(reader, n, max_messages=50, partitions=(0,))[0]
+            assert offsets_of(chunks)[:n] == list(range(target, target + n))
+
+
+def test_a_paused_partition_is_silent_and_continues_where_it_was(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=2)
+    topic.write(numbered(20_000), 0)
+    topic.write(numbered(2_000), 1)
+    with open_on(topic, kind) as reader:
+        join(reader, 2)
+        taken = offsets_of(read_until(reader, 30, max_messages=10, partitions=(0,))[0])
+        reader.pause(0)
+        others = offsets_of(read_until(reader, 2_000, partitions=(1,))[1])
+        assert others == list(range(2_000))
+        assert len(reader.read(0, 100, 0.2)) == 0
+        reader.resume(0)
+        chunks = read_until(reader, 20_000 - len(taken), partitions=(0,))[0]
+        assert taken + offsets_of(chunks) == list(range(20_000))
+
+
+def test_a_partition_nobody_reads_waits_in_bounded_memory(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=2)
+    topic.write([b"x" * 100] * 60_000, 0)
+    topic.write(numbered(60_000), 1)
+    with open_on(topic, kind, queue_bytes=1 << 20) as reader:
+        join(reader, 2)
+        assert offsets_of(read_until(reader, 60_000, partitions=(1,))[1]) == list(range(60_000))
+        if isinstance(reader, ConsumeReader):
+            assert max(map(len, reader._lines.values())) <= 30_000
+        assert offsets_of(read_until(reader, 60_000, partitions=(0,))[0]) == list(range(60_000))
+
+
+def test_what_retention_has_eaten_is_reported_before_reading_goes_on(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(100))
+    watcher = Watcher()
+    with open_on(topic, kind, watcher=watcher) as reader:
+        join(reader)
+        read_until(reader, 100)
+        reader.commit(0, 10)
+        gone = TopicPartition(topic.name, 0, 60)
+        next(iter(topic.admin.delete_records([gone]).values())).result(30)
+        reader.seek(0, 20)
+        chunks = read_until(reader, 40)[0]
+    assert [(g.partition, g.wanted, g.begins) for g in watcher.gaps] == [(0, 20, 60)]
+    assert offsets_of(chunks) == list(range(60, 100))
+    again = Watcher()
+    with open_on(topic, kind, watcher=again) as reader:
+        assert offsets_of(read_until(reader, 40)[0]) == list(range(60, 100))
+    assert [(g.wanted, g.begins) for g in again.gaps] == [(10, 60)]
+
+
+def test_a_topic_that_was_made_again_is_another_source(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(100))
+    with open_on(topic, kind, client=QUICK_METADATA) as reader:
+        read_until(reader, 100)
+        old = reader.source
+        topic.delete()
+        wait_until(lambda: _has_made(topic), lambda: None)
+        topic.write(numbered(5))
+        with pytest.raises(TransportError, match="made again"):
+            wait_until(lambda: False, lambda: (reader.poll(0.05), reader.check_source()))
+    watcher = Watcher()
+    with open_on(topic, kind, watcher=watcher) as reader:
+        assert offsets_of(read_until(reader, 5)[0]) == list(range(5))
+        assert reader.source != old
+
+
+def _has_made(topic: Topic) -> bool:
+    """Make the topic again; deleting takes the broker a moment."""
+    try:
+        topic.create()
+    except Exception:
+        return False
+    return True
+
+
+def test_a_topic_that_is_not_there_is_an_error_at_once(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.name = "no-such-topic"
+    with pytest.raises(TransportError, match="no-such-topic"):
+        open_on(topic, kind)
+
+
+def test_a_partition_that_is_added_is_read_from_its_beginning(broker, kind):
+    topic = Topic(broker.bootstrap)
+    with open_on(topic, kind, client=QUICK_METADATA) as reader:
+        join(reader)
+        topic.grow(2)
+        topic.write(numbered(5), 1)
+        wait_until(lambda: len(reader.partitions) == 2, lambda: reader.poll(0.05))
+        assert reader.n_partitions == 2
+        assert offsets_of(read_until(reader, 5)[1]) == list(range(5))
+
+
+class Member:
+    """Reads, commits now and then, and remembers what each ownership brought."""
+
+    def __init__(self, topic: Topic, kind: str, sessions: list):
+        self.sessions, self.open, self.faults, self.n_steps = sessions, {}, [], 0
+        callbacks = Callbacks(self.take, self.give, self.lose, on_fault=self.faults.append)
+        self.reader = open_reader(settings_of(topic, "flow"), callbacks, kind=kind)
+
+    def take(self, partition, committed):
+        start = 0 if committed is None else committed.offset
+        self.open[partition] = [partition, start, [], start]
+        self.sessions.append(self.open[partition])
+        return start
+
+    def commit(self, partition):
+        session = self.open[partition]
+        end = session[2][-1] + 1 if session[2] else session[1]
+        if self.reader.commit(partition, end, "m"):
+            session[3] = end
+
+    def give(self, partition):
+        self.commit(partition)
+        del self.open[partition]
+
+    def lose(self, partition):
+        del self.open[partition]
+
+    def step(self):
+        self.n_steps += 1
+        self.reader.poll(0.01)
+        for partition in self.reader.partitions:
+            chunk = self.reader.read(partition, 2_000)
+            if len(chunk):
+                self.open[partition][2].extend(chunk.log_offset.tolist())
+            if self.n_steps % 5 == 0 and partition in self.open:
+                self.commit(partition)
+
+    def has_read_all(self, ends: dict[int, int]) -> bool:
+        owned = self.reader.partitions
+        return owned == tuple(ends) and all(self.reader.position(p) == ends[p] for p in owned)
+
+
+def check_exactly_once(sessions: list, ends: dict[int, int]) -> None:
+    """Within committed positions every message was read once, and no ownership skipped any."""
+    for partition, end in ends.items():
+        own = [s for s in sessions if s[0] == partition]
+        for _, start, offsets, _ in own:
+            assert offsets == list(range(start, start + len(offsets)))
+        kept = sorted(o for _, _, offsets, done in own for o in offsets if o < done)
+        assert kept == list(range(end))
+
+
+class Stream:
+    """Messages that keep coming, round robin, and how many each partition has got."""
+
+    def __init__(self, topic: Topic, producer: LogProducer):
+        self.topic, self.producer = topic, producer
+        self.ends = dict.fromkeys(range(topic.n_partitions), 0)
+
+    def write(self, n: int):
+        for k in range(n):
+            partition = k % len(self.ends)
+            self.producer.produce(self.topic.name, b"%d" % k, partition=partition)
+            self.ends[partition] += 1
+        self.producer.poll()
+
+
+@pytest.mark.slow
+def test_members_come_and_go_while_messages_flow_and_nothing_is_lost_or_double(broker, kind):
+    topic = Topic(broker.bootstrap, n_partitions=4)
+    sessions: list = []
+    with LogProducer(topic.client) as producer:
+        stream = Stream(topic, producer)
+        members = [Member(topic, kind, sessions)]
+        for round_ in range(6):
+            members.append(Member(topic, kind, sessions))
+
+            def flow(bound=members[0].n_steps + 30 + 7 * round_):
+                stream.write(240)
+                for member in members:
+                    member.step()
+                return members[0].n_steps >= bound and all(m.reader.partitions for m in members)
+
+            done: list[bool] = []
+            wait_until(
+                lambda done=done: any(done), lambda done=done, flow=flow: done.append(flow())
+            )
+            members.pop(round_ % 2).reader.close()
+        producer.flush_acks(60)
+        (last,) = members
+        wait_until(lambda: last.has_read_all(stream.ends), last.step)
+        assert all(last.reader.lag(p) == 0 for p in stream.ends)
+        last.reader.close()
+    assert len(sessions) >= 12
+    check_exactly_once(sessions, stream.ends)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("away", ["a moment", "longer than the session"])
+def test_a_broker_that_is_away_costs_nothing_but_time(new_broker, kind, away):
+    sessions: list = []
+    with new_broker() as broker:
+        topic = Topic(broker.bootstrap, n_partitions=2)
+        with LogProducer(topic.client) as producer:
+            stream = Stream(topic, producer)
+            member = Member(topic, kind, sessions)
+            stream.write(20_000)
+            producer.flush_acks(60)
+            wait_until(lambda: sum(len(s[2]) for s in sessions) > 4_000, member.step)
+            broker.stop()
+            stream.write(5_000)
+            wait_until(lambda: member.faults, member.step)
+            if away != "a moment":
+                until_s = elapsed_s() + 8
+                wait_until(lambda: elapsed_s() > until_s, member.step)
+            broker.start()
+            producer.flush_acks(120)
+            wait_until(lambda: member.has_read_all(stream.ends), member.step, 120)
+            member.reader.close()
+    check_exactly_once(sessions, stream.ends)
+
+
+def test_a_second_process_under_the_same_static_id_fences_the_first(broker, kind):
+    topic = Topic(broker.bootstrap)
+    first = open_on(topic, kind, member="one")
+    join(first)
+    second = open_on(topic, kind, member="one")
+    join(second)
+    with pytest.raises(TransportError):
+        wait_until(lambda: False, lambda: first.poll(0.05))
+    with pytest.raises(TransportError, match="failed"):
+        first.read(0, 1)
+    first.close()
+    second.close()
+
+
+def test_a_static_member_that_comes_back_finds_its_partitions_at_once(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(3))
+    with open_on(topic, kind, member="one") as reader:
+        join(reader)
+        assert reader.commit(0, 2)
+    with open_on(topic, kind, member="one") as reader:
+        assert offsets_of(read_until(reader, 1)[0]) == [2]
+
+
+@pytest.mark.slow
+def test_a_member_that_was_given_up_on_is_told_that_it_lost_its_partitions(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(10))
+    client = {"max.poll.interval.ms": "6000"}
+    watcher = Watcher()
+    with open_on(topic, kind, watcher=watcher, client=client) as sleeper:
+        read_until(sleeper, 10)
+        with open_on(topic, kind) as other:
+            # The sleeper does not poll: the group waits for it, then goes on without.
+            join(other)
+            assert not sleeper.commit(0, 10)
+            assert sleeper.commit(0, 9) is False
+            wait_until(lambda: watcher.lost, lambda: sleeper.poll(0.05))
+            assert len(sleeper.read(0, 10)) == 0
+    assert watcher.lost == [0]
+    assert watcher.revoked == []
+
+
+def test_an_owner_that_raises_ends_the_reader_and_closing_is_still_safe(broker, kind):
+    topic = Topic(broker.bootstrap)
+
+    def fail(*_):
+        raise RuntimeError("the owner failed")
+
+    reader = open_reader(settings_of(topic, "g"), Callbacks(on_assign=fail), kind=kind)
+    with pytest.raises(RuntimeError, match="the owner failed"):
+        join(reader)
+    with pytest.raises(TransportError, match="failed"):
+        reader.poll()
+    reader.close()
+    reader = open_reader(settings_of(topic, "h"), Callbacks(on_revoke=fail), kind=kind)
+    join(reader)
+    with pytest.raises(RuntimeError, match="the owner failed"):
+        reader.close()
+    with pytest.raises(TransportError, match="closed"):
+        reader.poll()
+
+
+def test_binary_cloud_events_become_structured_ones_and_only_by_consume(broker):
+    topic = Topic(broker.bootstrap)
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"7"), ("trace", None)]
+    topic.write([b'{"model": "m"}'], headers=headers)
+    topic.write([b'{"plain": 1}', None])
+    with open_on(topic, "auto", unwrap=structured) as reader:
+        assert reader.kind == "consume"
+        values = [v for chunk in read_until(reader, 3)[0] for v in payloads(chunk)]
+    assert values == [
+        b'{"specversion":"1.0","id":"7","data":{"model": "m"}}',
+        b'{"plain": 1}',
+        b"",
+    ]
+    with pytest.raises(TransportError, match="headers"):
+        open_on(topic, "bulk", unwrap=structured)
+
+
+FAILURES = {
+    "a field elsewhere": (gather, "LENGTH", 36),
+    "the handle elsewhere": (librdkafka, "_HANDLE_AT", 24),
+    "no such library": (librdkafka, "_mappings", list),
+    "a function missing": (librdkafka, "_SIGNATURES", {"rd_kafka_no_such": (None, ())}),
+    "kernels switched off": (librdkafka.numba.config, "DISABLE_JIT", 1),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_self_check_that_fails_falls_back_and_says_so_once(broker, monkeypatch, caplog, failure):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(3))
+    monkeypatch.setattr(*FAILURES[failure])
+    monkeypatch.setattr(reader_module, "_SAID", set())
+    with caplog.at_level(logging.WARNING, logger="driftline.kafka"):
+        for group in ("a", "b"):
+            with open_on(topic, "auto", group) as reader:
+                assert reader.kind == "consume"
+                assert offsets_of(read_until(reader, 3)[0]) == [0, 1, 2]
+    said = [r for r in caplog.records if "reading with consume()" in r.getMessage()]
+    assert len(said) == 1
+    with pytest.raises(TransportError, match="self-check"):
+        open_on(topic, "bulk", "c")
+
+
+def test_the_self_check_passes_here_and_bulk_is_what_is_chosen(broker):
+    topic = Topic(broker.bootstrap)
+    with open_on(topic, "auto") as reader:
+        assert reader.kind == "bulk"
+
+
+@pytest.mark.slow
+def test_a_million_messages_leave_memory_as_it_was(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write([b"x" * 200] * 100_000)
+    with open_on(topic, kind, queue_bytes=4 << 20) as reader:
+        sizes = []
+        for _ in range(10):
+            n = sum(len(c) for c in read_until(reader, 100_000)[0])
+            assert n == 100_000
+            sizes.append(resident_bytes())
+            reader.seek(0, 0)
+    assert sizes[-1] - sizes[2] < 12 << 20
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.slow
+def test_closing_in_any_state_and_order_never_crashes_the_process(broker, kind):
+    """In a process of its own: a crash there is a failure here."""
+    topic = Topic(broker.bootstrap, n_partitions=3)
+    for partition in range(3):
+        topic.write([b"x" * 300] * 5_000, partition)
+    script = Path(__file__).parents[1] / "support" / "kafka_closings.py"
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(script), topic.bootstrap, topic.name, kind],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-6_000:]
+    assert done.stdout.splitlines()[-1] == "closed them all"
+
+
+def test_an_empty_read_has_the_shape_of_a_chunk(broker, kind):
+    topic = Topic(broker.bootstrap)
+    with open_on(topic, kind) as reader:
+        for chunk in (reader.read(0, 10), reader.read_records(0, 10).chunk):
+            assert len(chunk) == 0
+            assert chunk.offsets.tolist() == [0]
+            assert chunk.offsets.dtype == chunk.record_time_us.dtype == np.int64
