@@ -213,7 +213,7 @@ def _query_of(request: web.Request, received: Received, account: Account, query_
         received=received,
         settings=settings,
         parameters={k[len("param_") :]: v for k, v in asked.items() if k.startswith("param_")},
-        database=asked.get("database") or request.headers.get("X-ClickHouse-Database", ""),
+        database=asked.get("database") or request.headers.get("X-ClickHouse-Database") or "",
         format=_first_word(
             asked.get("default_format")
             or request.headers.get("X-ClickHouse-Format")

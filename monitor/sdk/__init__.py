@@ -1,0 +1,16 @@
+"""The producer SDK: report what a model saw and said, from inside its service.
+
+Needs kafka-python and msgspec, nothing else of Driftline's dependencies; Arrow batches
+need pyarrow, imported when the first one is made.
+
+Examples
+--------
+>>> from monitor.sdk import Reporter
+>>> reporter = Reporter("kafka:9092", model="loans")  # doctest: +SKIP
+>>> reporter.predict({"age": 41.0, "job": "clerk"}, score=0.83)  # doctest: +SKIP
+"""
+
+from monitor.sdk.counters import Counters
+from monitor.sdk.reporter import Reporter
+
+__all__ = ["Counters", "Reporter"]

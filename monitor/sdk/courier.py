@@ -1,0 +1,166 @@
+"""The background thread: from the buffer into Kafka, whatever happens there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+
+from monitor.sdk.batches import Batches, Message
+from monitor.sdk.buffer import Buffer
+from monitor.sdk.counters import Counters
+from monitor.sdk.kafka_sender import Sender
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+_IDLE_WAIT_S = 60.0
+
+logger = logging.getLogger("driftline.sdk")
+
+
+class Courier:
+    """Takes batches, makes messages, hands them over; tries again until told to stop.
+
+    Parameters
+    ----------
+    buffer : Buffer
+    batches : Batches
+    sender : Sender
+    counters : Counters
+        Changed only under ``lock``.
+    lock : threading.Lock
+    n_batch : int
+        Most events of a batch.
+    linger_s : float
+        How long an event may wait for others.
+    n_in_flight : int
+        Messages handed over and not acknowledged: beyond it events stay in the buffer,
+        where the bound and the count are.
+    """
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        batches: Batches,
+        sender: Sender,
+        counters: Counters,
+        lock: threading.Lock,
+        *,
+        n_batch: int,
+        linger_s: float,
+        n_in_flight: int,
+    ) -> None:
+        self._buffer = buffer
+        self._batches = batches
+        self._sender = sender
+        self._counters = counters
+        self._lock = lock
+        self._n_batch = n_batch
+        self._linger_s = linger_s
+        self._in_flight = threading.Semaphore(n_in_flight)
+        self._is_stopping = threading.Event()
+        self._deadline_s = float("inf")
+        self._has_warned = False
+        self._thread = threading.Thread(target=self._run, name="driftline-sdk", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send what is left, and end; return whether all of it was handed over in time."""
+        self._deadline_s = time.monotonic() + timeout_s
+        self._is_stopping.set()
+        self._buffer.hurry()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        """Work until the buffer is empty and the end was asked for."""
+        try:
+            while not self._is_stopping.is_set() or len(self._buffer):
+                if time.monotonic() > self._deadline_s:
+                    break
+                self._work()
+            self._settle()
+        except BaseException as error:  # the model must not hear of it
+            self._note(error)
+
+    def _work(self) -> None:
+        """Send one batch."""
+        reported = self._buffer.take(self._n_batch, wait_s=_IDLE_WAIT_S, linger_s=self._linger_s)
+        if not reported:
+            return
+        made = self._batches.make(reported)
+        if made.n_invalid:
+            with self._lock:
+                self._counters.n_invalid += made.n_invalid
+                self._counters.n_waiting -= made.n_invalid
+                self._counters.last_error = made.error
+        for message in made.messages:
+            self._send(message)
+
+    def _send(self, message: Message) -> None:
+        """Hand one message over, as often as it takes."""
+        pause_s = FIRST_PAUSE_S
+        while not self._in_flight.acquire(timeout=min(1.0, max(0.0, self._left_s()))):
+            if self._left_s() <= 0:
+                return
+        while True:
+            try:
+                self._sender.send(message, lambda error: self._done(message, error))
+                return
+            except Exception as error:  # the broker is down, the topic is missing
+                self._note(error)
+            if self._left_s() <= 0:
+                self._in_flight.release()
+                return
+            self._is_stopping.wait(min(pause_s, max(0.0, self._left_s())))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if self._is_stopping.is_set():
+                # wait() no longer waits: the last tries are spread over what time is left.
+                time.sleep(min(FIRST_PAUSE_S, max(0.0, self._left_s())))
+
+    def _done(self, message: Message, error: BaseException | None) -> None:
+        """Count what the broker, or the client for it, has said."""
+        with self._lock:
+            self._counters.n_waiting -= message.n_events
+            if error is None:
+                self._counters.n_sent += message.n_events
+            else:
+                self._counters.n_failed += message.n_events
+                self._counters.last_error = _said(error)
+        self._in_flight.release()
+        if error is not None:
+            self._warn(error)
+
+    def _settle(self) -> None:
+        """Wait for the last acknowledgements, and let go."""
+        with contextlib.suppress(Exception):  # a time-out: the counters show what is open
+            self._sender.flush(max(0.0, min(self._left_s(), 30.0)))
+        with contextlib.suppress(Exception):
+            self._sender.close(max(0.0, min(self._left_s(), 5.0)))
+
+    def _left_s(self) -> float:
+        """How long it may still take; for ever while nobody asked for the end."""
+        return self._deadline_s - time.monotonic()
+
+    def _note(self, error: BaseException) -> None:
+        """Keep the last error; say the first one, once."""
+        with self._lock:
+            self._counters.last_error = _said(error)
+        self._warn(error)
+
+    def _warn(self, error: BaseException) -> None:
+        """Log the first error."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("reporting to Kafka fails, and goes on trying: %s", _said(error))
+
+
+def _said(error: BaseException) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,85 @@
+"""The decorator: a function's calls, reported."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+Extract = Callable[..., Any]
+
+
+def watched(
+    predict: Callable[..., str],
+    refuse: Callable[[BaseException], None],
+    function: Callable[..., Any],
+    *,
+    features: Extract | None,
+    score: Extract | None,
+    prediction: Extract | None,
+    id: Extract | None,
+    segments: Extract | None,
+) -> Callable[..., Any]:
+    """Return the function with its calls reported.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes the report.
+    refuse : callable
+        Told what an extractor raised; the call itself never hears of it.
+    function : callable
+        Plain or async.
+    features, score, prediction, id, segments : callable or None
+        As in :meth:`monitor.sdk.Reporter.watch`.
+
+    Returns
+    -------
+    callable
+    """
+
+    def report(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            seen = features(*args, **kwargs) if features else _seen(args, kwargs)
+            predict(
+                seen,
+                score=score(result) if score else _score(result),
+                prediction=prediction(result) if prediction else None,
+                id=id(*args, **kwargs) if id else None,
+                segments=segments(*args, **kwargs) if segments else None,
+            )
+        except Exception as error:
+            refuse(error)
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_later(*args: Any, **kwargs: Any) -> Any:
+            result = await function(*args, **kwargs)
+            report(result, args, kwargs)
+            return result
+
+        return call_later
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        report(result, args, kwargs)
+        return result
+
+    return call
+
+
+def _seen(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Take the features from the usual places."""
+    if not args:
+        return kwargs
+    return args[0]
+
+
+def _score(result: Any) -> Any:
+    """Take the result for the score where it is a number, of whichever library."""
+    if isinstance(result, str | bytes | dict | list | tuple | bool):
+        return None
+    return result
