@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.config import ModelConfig, MonitorConfig
+from schemas.config import ModelConfig, MonitorConfig, WindowConfig
 from schemas.config_file import parse_model, parse_monitor, problem_line
 from schemas.config_words import suggest
 from schemas.errors import ConfigError
@@ -110,6 +111,27 @@ def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installati
         store=monitor.store if "://" in monitor.store else str(folder / monitor.store),
         baselines=folder / monitor.baselines,
     )
+
+
+def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
+    """Return the event-time settings of one source, which all its models must share.
+
+    Raises
+    ------
+    ConfigError
+        Naming two models that disagree.
+    """
+    if not configs:
+        raise ConfigError("no model is configured", fix="add one under `models`")
+    first = configs[0]
+    for other in configs[1:]:
+        for name in ("pane", "bound", "lateness", "max_skew"):
+            if getattr(other.window, name) != getattr(first.window, name):
+                raise ConfigError(
+                    f"window.{name} of {other.model!r} differs from that of {first.model!r}",
+                    fix="models read from one source share pane, bound, lateness and max_skew",
+                )
+    return first.window
 
 
 def _text(path: Path) -> str:

@@ -274,8 +274,21 @@ class GpuConfig(Strict):
     """``rule: threshold``, in the rule's own unit."""
 
 
+class KafkaConfig(Strict):
+    """The cluster. TLS and login come from ``DRIFTLINE_KAFKA_*`` environment variables."""
+
+    bootstrap: str = Field("127.0.0.1:9092", min_length=1)
+    """``host:port``, several separated by commas."""
+    prefix: str = ""
+    """Put before every topic and group, so that installations can share a cluster."""
+    session_timeout: PositiveDuration = 10_000_000
+    """How long a worker may be silent before its partitions move."""
+
+
 class MonitorConfig(Strict):
     """The installation: ``driftline.yaml``."""
+
+    kafka: KafkaConfig = KafkaConfig()
 
     store: str = "driftline-store"
     """Folder of the embedded store, or ``http(s)://host:port/database``."""

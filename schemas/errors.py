@@ -13,6 +13,7 @@
     │   ├── StoreLockedError    another process holds the embedded store
     │   ├── StoreFullError      no space left under the store
     │   └── QueryError          the store refused one query
+    │       └── RowsRefusedError    and will refuse these rows again
     └── DeliveryError           a receiver did not take a notification
         ├── RetryableDelivery   worth another try (time-out, 429, 5xx)
         └── RefusedDelivery     will fail again (4xx)
@@ -119,6 +120,10 @@ class StoreFullError(StorageError):
 
 class QueryError(StorageError):
     """The store refused one query."""
+
+
+class RowsRefusedError(QueryError):
+    """The store refused the rows of one insert for what is in them, and will again."""
 
 
 class DeliveryError(DriftlineError):

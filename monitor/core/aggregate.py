@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
-from monitor.core.accumulators import SeriesAccumulator, summarize, take
+from monitor.core.accumulators import summarize, take
 from monitor.core.layout import Layout
-from monitor.core.watermark import Commit, EventClock
+from monitor.core.open_panes import OpenPanes, OpenSeries
+from monitor.core.version_cap import VersionCap, version_name
+from monitor.core.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.panes import Pane, SeriesId
 
@@ -61,41 +63,6 @@ class Gap:
     """S was moved here: panes that start earlier may lack events and stay as published."""
 
 
-@dataclass(slots=True)
-class _OpenPane:
-    """A pane that may still change."""
-
-    ordinal: int
-    first_offset: int
-    is_dirty: bool
-
-
-class _Series:
-    """The open panes of one series id."""
-
-    def __init__(self, series: SeriesId, layout: Layout) -> None:
-        self.accumulator = SeriesAccumulator(series, layout)
-        self.panes: dict[int, _OpenPane] = {}
-        self._free: list[int] = []
-        self.n_ordinals = 0
-
-    def open(self, index: int, offset: int) -> _OpenPane:
-        """Return the pane, opened by the message at ``offset`` if it is new."""
-        pane = self.panes.get(index)
-        if pane is None:
-            if not self._free:
-                self._free.append(self.n_ordinals)
-                self.n_ordinals += 1
-            pane = self.panes[index] = _OpenPane(self._free.pop(), offset, False)
-        return pane
-
-    def retire(self, indices: Sequence[int]) -> None:
-        """Forget panes."""
-        ordinals = [self.panes.pop(i).ordinal for i in indices]
-        self.accumulator.release(ordinals)
-        self._free += ordinals
-
-
 class PartitionAggregator:
     """Panes of one source partition: event-time rules and the commit rule of ingest.
 
@@ -139,7 +106,10 @@ class PartitionAggregator:
         self._clock = EventClock(window)
         self._layouts = layouts
         self._row_layouts: dict[ModelSchema, Layout] = {}
-        self._series: dict[SeriesId, _Series] = {}
+        self._series: dict[SeriesId, OpenSeries] = {}
+        self._open = OpenPanes()
+        self._versions = VersionCap()
+        self._flushed_us = NO_WATERMARK
         self._position = 0
         self._resumed: Commit | None = None
         self._commit: Commit | None = None
@@ -158,6 +128,16 @@ class PartitionAggregator:
     def is_catching_up(self) -> bool:
         """Whether events before the restored F are being read again: nothing is published."""
         return self._resumed is not None and self._position < self._resumed.position
+
+    @property
+    def told_from(self) -> int:
+        """Offset from which on events are new: what came before it was recorded already."""
+        return self._resumed.position if self._resumed is not None else 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the watermark has passed the end of a pane since the last flush."""
+        return self._clock.watermark_us // self._pane_us > self._flushed_us // self._pane_us
 
     @property
     def messages_to_catch_up(self) -> int | None:
@@ -184,15 +164,35 @@ class PartitionAggregator:
         Gap or None
             What was lost.
         """
-        wm, s, gap = commit.watermark_us, commit.retired_before_us, None
-        if first_offset > commit.offset:
-            # a lost event is no newer than its record time plus the allowed skew
-            newest = max(wm, first_record_time_us) + self._max_future_us
-            s = max(s, (newest // self._pane_us + 1) * self._pane_us)
-            gap = Gap(commit.offset, first_offset, s)
-        self._clock.restore(wm, s)
-        self._position = max(commit.offset, first_offset)
+        self._clock.restore(commit.watermark_us, commit.retired_before_us)
+        self._position = commit.offset
+        self._flushed_us = commit.watermark_us
         self._resumed = self._commit = commit
+        return self.skip(first_offset, first_record_time_us) if first_offset else None
+
+    def skip(self, first_offset: int, first_record_time_us: int) -> Gap | None:
+        """Go on behind messages that the log does not hold any more.
+
+        Parameters
+        ----------
+        first_offset, first_record_time_us : int
+            The oldest message the log still has.
+
+        Returns
+        -------
+        Gap or None
+            What was lost; None where nothing is missing. Panes that may have lost events
+            are published as they stand by the next flush.
+        """
+        if first_offset <= self._position:
+            return None
+        # a lost event is no newer than its record time plus the allowed skew
+        newest = max(self._clock.watermark_us, first_record_time_us) + self._max_future_us
+        s = (newest // self._pane_us + 1) * self._pane_us
+        s = max(self._clock.retired_before_us, s)
+        gap = Gap(self._position, first_offset, s)
+        self._clock.restore(self._clock.watermark_us, s)
+        self._position = first_offset
         return gap
 
     def add(self, chunk: Chunk, batches: Sequence[EventBatch]) -> Added:
@@ -213,7 +213,7 @@ class PartitionAggregator:
         n_accepted = 0
         late: list[Refused] = []
         future: list[Refused] = []
-        told_from = self._resumed.position if self._resumed is not None else 0
+        told_from = self.told_from
         batches = [b for b in batches if len(b)]
         for batch, verdicts, pane in self._judge(batches, chunk):
             n_refused = int(np.count_nonzero(verdicts))
@@ -259,12 +259,19 @@ class PartitionAggregator:
     ) -> None:
         """Split a batch by model version and profile, then add each part to its panes."""
         codes = batch.model_version.codes
-        if (codes == codes[0]).all():
-            self._add_version(chunk, batch, verdicts, pane)
+        is_single = bool((codes == codes[0]).all())
+        key = (batch.schema.tenant, batch.schema.model)
+        if not self._versions.has_room(key, 1 if is_single else len(np.unique(codes))):
+            codes = self._versions.names(batch, np.flatnonzero(verdicts == ACCEPTED), pane)
+            is_single = bool((codes == codes[0]).all())
+        if is_single:
+            version = version_name(batch, int(codes[0]))
+            self._add_version(chunk, batch, verdicts, pane, version)
             return
         for code in np.unique(codes).tolist():
             rows = np.flatnonzero(codes == code)
-            self._add_version(chunk, take(batch, rows), verdicts[rows], pane[rows])
+            version = version_name(batch, code)
+            self._add_version(chunk, take(batch, rows), verdicts[rows], pane[rows], version)
 
     def _add_version(
         self,
@@ -272,15 +279,15 @@ class PartitionAggregator:
         batch: EventBatch,
         verdicts: NDArray[np.uint8],
         pane: NDArray[np.int64],
+        version: str,
     ) -> None:
         """Choose the profile of each pane by its start."""
-        schema, code = batch.schema, int(batch.model_version.codes[0])
-        version = batch.model_version.values[code] if code >= 0 else ""
+        schema = batch.schema
         found = self._layouts(schema.tenant, schema.model, version)
         if isinstance(found, Layout):
             self._add_layout(chunk, batch, verdicts, pane, version, found)
             return
-        layouts = [self._row_layouts.setdefault(schema, Layout(schema, None)), *(found or ())]
+        layouts = [self._rows_only(schema), *(found or ())]
         active = np.array([layout.active_from_us for layout in layouts[1:]], np.int64)
         era = np.searchsorted(active, pane * self._pane_us, side="right")
         for i in np.unique(era[verdicts == ACCEPTED]).tolist():
@@ -290,6 +297,12 @@ class PartitionAggregator:
                 continue
             part = take(batch, rows)
             self._add_layout(chunk, part, verdicts[rows], pane[rows], version, layouts[i])
+
+    def _rows_only(self, schema: ModelSchema) -> Layout:
+        """Return the layout of a model without a profile."""
+        if schema not in self._row_layouts:
+            self._row_layouts[schema] = Layout(schema, None)
+        return self._row_layouts[schema]
 
     def _add_layout(
         self,
@@ -308,7 +321,7 @@ class PartitionAggregator:
         series_id = SeriesId(schema.tenant, schema.model, version, layout.profile_id)
         series = self._series.get(series_id)
         if series is None:
-            series = self._series[series_id] = _Series(series_id, layout)
+            series = self._series[series_id] = OpenSeries(series_id, layout)
         lowest, highest = int(accepted.min()), int(accepted.max())
         indices = np.empty(0, np.int64)
         if highest - lowest >= _MAX_SPAN:
@@ -321,9 +334,10 @@ class PartitionAggregator:
         for k in np.flatnonzero(first >= 0).tolist():
             begins, ends = chunk.log_offset[batch.message[[first[k], last[k]]]].tolist()
             index = int(indices[k]) if indices.size else lowest + k
-            opened = series.open(index, begins)
-            opened.is_dirty = opened.is_dirty or not self._is_published(index, ends)
-            ordinals[k] = opened.ordinal
+            ordinals[k] = self._open.ordinal(series, index, begins)
+            self._versions.note((schema.tenant, schema.model), index, version)
+            if not self._is_published(index, ends):
+                self._open.touch(series, index)
         placed = np.empty(len(batch), np.int32)
         place_rows(pane, verdicts, lowest, ordinals, placed)
         series.accumulator.add(batch, placed, series.n_ordinals)
@@ -356,29 +370,25 @@ class PartitionAggregator:
         if self.is_catching_up:
             return []
         wm, s = self._clock.watermark_us, self._clock.retired_before_us
-        panes: list[Pane] = []
-        for series_id in sorted(self._series):
-            series = self._series[series_id]
-            for index in sorted(series.panes):
-                opened = series.panes[index]
-                if opened.is_dirty and (is_end or (index + 1) * self._pane_us <= wm):
-                    panes.append(self._publish(series_id, series, index, opened))
-            retired = [i for i in series.panes if i * self._pane_us < s]
-            if retired:
-                series.retire(retired)
-            if not series.panes:
-                del self._series[series_id]
-        firsts = (p.first_offset for e in self._series.values() for p in e.panes.values())
-        offset = min(firsts, default=self._position)
-        self._commit = Commit(offset, wm, s, self._position)
+        # all panes before this place have ended, or are retired by a gap that came after them
+        ended = max(wm, s) // self._pane_us
+        dirty = self._open.take_dirty(None if is_end else ended)
+        panes = [self._publish(series, index) for series, index in dirty]
+        for series in self._open.retire(s // self._pane_us):
+            del self._series[series.series]
+        self._versions.forget(s // self._pane_us)
+        offset = self._open.first_offset
+        if offset is None:
+            offset = self._position
+        self._commit = Commit(offset, wm, s, self._position, self.source)
+        self._flushed_us = wm
         return panes
 
-    def _publish(self, series_id: SeriesId, series: _Series, index: int, opened: _OpenPane) -> Pane:
+    def _publish(self, series: OpenSeries, index: int) -> Pane:
         """Return the pane as it stands now."""
-        segments, slices = series.accumulator.collect(opened.ordinal)
-        opened.is_dirty = False
+        segments, slices = series.accumulator.collect(series.ordinals[index])
         return Pane(
-            series=series_id,
+            series=series.series,
             start_us=index * self._pane_us,
             end_us=(index + 1) * self._pane_us,
             source=self.source,

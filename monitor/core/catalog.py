@@ -10,16 +10,22 @@ from schemas.batch import ModelSchema
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId
-from schemas.profiles import Profile
+from schemas.profiles import Kind, Profile
 
 
 @dataclass(slots=True)
 class Catalog:
-    """Configs by (tenant, model), profiles by model version. Built once, read by every stage."""
+    """Configs by (tenant, model), profiles by model version: what every stage works from.
+
+    Notes
+    -----
+    Configs stay as they are; profiles come while a stage runs (:meth:`add`). For one thread.
+    """
 
     configs: dict[tuple[str, str], ModelConfig]
     profiles: dict[tuple[str, str], list[Profile]] = field(default_factory=dict)
     _layouts: dict[tuple[str, str, str], Layout | tuple[Layout, ...]] = field(default_factory=dict)
+    _retired: dict[str, Profile] = field(default_factory=dict)
 
     @staticmethod
     def of(configs: Iterable[ModelConfig], profiles: Iterable[Profile]) -> Catalog:
@@ -46,19 +52,72 @@ class Catalog:
             catalog._add_profile(profile)
         return catalog
 
+    def add(self, profile: Profile) -> bool:
+        """Take a profile that was published while the stage runs.
+
+        Parameters
+        ----------
+        profile : Profile
+            It holds for panes that start at or after its ``active_from_us``.
+
+        Returns
+        -------
+        bool
+            False if it is known already, or its model is not in the config.
+
+        Raises
+        ------
+        BaselineError
+            If its variables are not those of the model's config; nothing has changed then.
+        """
+        key = (profile.tenant, profile.model)
+        known = self.profiles.get(key, [])
+        if key not in self.configs or any(p.profile_id == profile.profile_id for p in known):
+            return False
+        self._add_profile(profile)
+        self._retired.pop(profile.profile_id, None)
+        self._forget_layouts(key)
+        return True
+
+    def retire(self, profile_id: str) -> bool:
+        """Take a profile back: no new pane is counted in it.
+
+        Parameters
+        ----------
+        profile_id : str
+
+        Returns
+        -------
+        bool
+            False if it is not known.
+
+        Notes
+        -----
+        What held before it holds again, at whatever pane each worker is just then: so take a
+        profile back before its ``active_from_us``. Later, the windows in which the workers
+        heard of it get no verdict. What was counted in it is still judged against it, for as
+        long as the process lives.
+        """
+        for key, known in self.profiles.items():
+            for profile in known:
+                if profile.profile_id == profile_id:
+                    known.remove(profile)
+                    self._retired[profile_id] = profile
+                    self._forget_layouts(key)
+                    return True
+        return False
+
+    def _forget_layouts(self, key: tuple[str, str]) -> None:
+        """Let the layouts of one model's versions be made anew."""
+        self._layouts = {k: v for k, v in self._layouts.items() if k[:2] != key}
+
     def _add_profile(self, profile: Profile) -> None:
         """Check that the profile fits its model, and keep it, the newest last."""
         key = (profile.tenant, profile.model)
         config = self.configs.get(key)
         if config is None:
             return
-        names = tuple(v.name for v in profile.variables)
-        if names != config.schema_.variables:
-            raise BaselineError(
-                f"profile {profile.profile_id} monitors {', '.join(names)}",
-                where=f"model {profile.model!r}",
-                fix="build the baseline again: its features are not those of the config",
-            )
+        check_fit(config.schema_, profile)
         known = self.profiles.setdefault(key, [])
         known.append(profile)
         known.sort(key=lambda p: (p.active_from_us, p.profile_id))
@@ -69,10 +128,17 @@ class Catalog:
         return tuple(config.schema_ for config in self.configs.values())
 
     def profiles_for(self, tenant: str, model: str, model_version: str) -> list[Profile]:
-        """Return the version's own profiles, else those for every version, the newest last."""
+        """Return the profiles of a version by the time each begins to hold, the newest last.
+
+        Its own, and before the first of these those for every version: a version that gets a
+        profile of its own is counted in the others' until then.
+        """
         known = self.profiles.get((tenant, model), [])
         own = [p for p in known if p.model_version == model_version]
-        return own or [p for p in known if p.model_version == ""]
+        shared = [p for p in known if p.model_version == ""] if model_version else []
+        if own:
+            shared = [p for p in shared if p.active_from_us < own[0].active_from_us]
+        return shared + own
 
     def layout(
         self, tenant: str, model: str, model_version: str
@@ -84,7 +150,11 @@ class Catalog:
         config = self.configs.get((tenant, model))
         if config is None:
             return None
-        key = (tenant, model, model_version)
+        has_own = any(
+            p.model_version == model_version for p in self.profiles.get((tenant, model), [])
+        )
+        # All others share one entry: a version may be a text that nobody has seen before.
+        key = (tenant, model, model_version if has_own else "")
         if key not in self._layouts:
             found = self.profiles_for(*key)
             layouts = tuple(Layout(config.schema_, profile) for profile in found)
@@ -95,8 +165,43 @@ class Catalog:
     def profile_of(self, series: SeriesId) -> Profile | None:
         """Return the profile in whose layout the series was counted."""
         known = self.profiles.get((series.tenant, series.model), [])
-        return next((p for p in known if p.profile_id == series.profile_id), None)
+        found = next((p for p in known if p.profile_id == series.profile_id), None)
+        return found or self._retired.get(series.profile_id)
 
     def config_of(self, series: SeriesId) -> ModelConfig:
         """Return the config of the series' model."""
         return self.configs[series.tenant, series.model]
+
+
+def check_fit(schema: ModelSchema, profile: Profile) -> None:
+    """Refuse a profile that is not in the layout of its model's events.
+
+    Parameters
+    ----------
+    schema : ModelSchema
+        Of the model's config.
+    profile : Profile
+
+    Raises
+    ------
+    BaselineError
+        Naming what the profile monitors.
+    """
+    kinds = [Kind.NUMERIC] * len(schema.numeric) + [Kind.CATEGORICAL] * len(schema.categorical)
+    expected = list(zip(schema.variables, [*kinds, Kind.NUMERIC], strict=True))
+    found = [(v.name, v.kind) for v in profile.variables]
+    n_segments, n_variables = len(profile.reference.segments), len(found)
+    if found != expected:
+        names = ", ".join(f"{name} ({kind})" for name, kind in found)
+        raise BaselineError(
+            f"profile {profile.profile_id} monitors {names}",
+            where=f"model {profile.model!r}",
+            fix="build the baseline again: its features are not those of the config",
+        )
+    if not profile.phi.shape == profile.eps_learned.shape == (n_segments, n_variables):
+        raise BaselineError(
+            f"profile {profile.profile_id} has a design effect of shape {profile.phi.shape}, "
+            f"its cells are {(n_segments, n_variables)}",
+            where=f"model {profile.model!r}",
+            fix="build the baseline again",
+        )

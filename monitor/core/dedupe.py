@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from schemas.errors import DriftlineError
 
 _MAX_KEY = 255
 _STATE_VERSION = 1
+_NEVER_US = 1 << 62
 
 
 class NotifyReason(StrEnum):
@@ -124,6 +126,17 @@ class Dedupe:
         self._group_wait_us = group_wait_us
         self._repeat_interval_us = repeat_interval_us
         self._state = _State()
+        # When each thread is due, and those times in order: a thousand incidents may be open,
+        # and a tick comes with every alert.
+        self._due_us: dict[str, int] = {}
+        self._order: list[tuple[int, int, str]] = []
+        self._n_watched = 0
+        self._receivers: dict[str, None] = {}
+
+    @property
+    def n_waiting(self) -> int:
+        """Incidents and receivers whose first message still waits."""
+        return sum(thread.told_us is None for thread in self._state.threads.values())
 
     def observe(
         self, change: IncidentChange, receivers: Sequence[str], now_us: int
@@ -164,14 +177,11 @@ class Dedupe:
         list of Decision
         """
         decisions = []
-        for thread in self._state.threads.values():
-            if thread.told_us is None and now_us >= thread.due_us:
+        for key in self._pop_due(now_us):
+            thread = self._state.threads[key]
+            if thread.told_us is None:
                 decisions.append(self._send(thread, NotifyReason.OPENED, "opened", now_us))
-            elif (
-                thread.told_us is not None
-                and thread.incident.severity is not Severity.RECORD
-                and now_us >= thread.told_us + self._repeat_interval_us
-            ):
+            else:
                 thread.n_repeats += 1
                 what = f"repeat {thread.n_repeats}"
                 decisions.append(self._send(thread, NotifyReason.STILL_OPEN, what, now_us))
@@ -186,9 +196,10 @@ class Dedupe:
             One that is done.
         """
         self._state.sent[notification.notification_id] = notification.time_us
-        key = f"{notification.incident.incident_id}/{notification.receiver}"
+        key = _key(notification.incident, notification.receiver)
         if notification.kind is NotificationKind.RESOLVED:
             self._state.threads.pop(key, None)
+            self._due_us.pop(key, None)
         elif notification.kind is NotificationKind.INCIDENT:
             thread = self._state.threads.setdefault(
                 key,
@@ -197,6 +208,7 @@ class Dedupe:
             thread.told_us = max(thread.told_us or 0, notification.time_us)
             thread.told_before = [alert.alert_id for alert in notification.incident.alerts]
             thread.n_repeats += notification.reason == NotifyReason.STILL_OPEN
+            self._watch(thread)
 
     def export(self) -> bytes:
         """Return all state as bytes, for ``restore`` after a restart."""
@@ -217,11 +229,38 @@ class Dedupe:
         if version != _STATE_VERSION:
             raise _unreadable(f"version {version}, not {_STATE_VERSION}")
         self._state = state
+        self._due_us, self._order = {}, []
+        for thread in state.threads.values():
+            self._watch(thread)
+
+    def _watch(self, thread: _Thread) -> None:
+        """Note when a thread is due, if that has changed."""
+        key = _key(thread.incident, thread.receiver)
+        self._receivers[thread.receiver] = None
+        due_us = thread.due_us
+        if thread.told_us is not None:
+            is_repeated = thread.incident.severity is not Severity.RECORD
+            due_us = thread.told_us + self._repeat_interval_us if is_repeated else _NEVER_US
+        if due_us != self._due_us.get(key):
+            self._due_us[key] = due_us
+            if due_us < _NEVER_US:
+                self._n_watched += 1
+                heapq.heappush(self._order, (due_us, self._n_watched, key))
+
+    def _pop_due(self, now_us: int) -> list[str]:
+        """Take out the threads that are due, by when they were; those that moved stay in."""
+        keys = []
+        while self._order and self._order[0][0] <= now_us:
+            due_us, _, key = heapq.heappop(self._order)
+            if self._due_us.get(key) == due_us:
+                del self._due_us[key]
+                keys.append(key)
+        return keys
 
     def _tell(self, change: IncidentChange, receiver: str, now_us: int) -> Decision:
         """Decide for one receiver and a change that is not the end."""
         incident = change.incident
-        key = f"{incident.incident_id}/{receiver}"
+        key = _key(incident, receiver)
         thread = self._state.threads.get(key)
         if thread is None:
             thread = _Thread(incident, receiver, now_us + self._group_wait_us)
@@ -229,6 +268,7 @@ class Dedupe:
             if self._group_wait_us == 0:
                 return self._send(thread, NotifyReason.OPENED, "opened", now_us)
         thread.incident = incident
+        self._watch(thread)
         if thread.told_us is None:
             return self._suppress(incident, receiver, NotifyReason.GROUP_WAIT, now_us)
         if {alert.alert_id for alert in incident.alerts} <= set(thread.told_before):
@@ -251,10 +291,12 @@ class Dedupe:
         is_merged = change.reason is ChangeReason.MERGED
         reason = NotifyReason.MERGED if is_merged else NotifyReason.RESOLVED
         decisions = []
-        for key, thread in list(self._state.threads.items()):
-            if thread.incident.incident_id != incident.incident_id:
+        for receiver in self._receivers:
+            key = _key(incident, receiver)
+            thread = self._state.threads.pop(key, None)
+            if thread is None:
                 continue
-            del self._state.threads[key]
+            self._due_us.pop(key, None)
             thread.incident = incident
             if thread.told_us is None:
                 never = NotifyReason.NEVER_NOTIFIED
@@ -267,6 +309,8 @@ class Dedupe:
         """Send, unless this very notification went out before."""
         notification = _notify(thread.incident, thread.receiver, reason, what, now_us)
         thread.told_us = now_us
+        if thread.incident.resolved_at_us is None:
+            self._watch(thread)
         if notification.notification_id in self._state.sent:
             return Decision(notification, False, NotifyReason.ALREADY_SENT)
         self._state.sent[notification.notification_id] = now_us
@@ -278,6 +322,11 @@ class Dedupe:
         """Spare the receiver, and say why."""
         what = f"suppressed {reason} {len(incident.alerts)}"
         return Decision(_notify(incident, receiver, reason, what, now_us), False, reason)
+
+
+def _key(incident: Incident, receiver: str) -> str:
+    """Name what one receiver knows of one incident."""
+    return f"{incident.incident_id}/{receiver}"
 
 
 def _notify(

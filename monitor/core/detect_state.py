@@ -38,6 +38,8 @@ class ModelState(msgspec.Struct):
     series: list[SeriesEntry]
     alerts: list[Alert]
     """Of this close."""
+    log_id: str = ""
+    """Which panes topic the offsets in ``windows`` are of: one made anew repeats offsets."""
 
 
 class GpuState(msgspec.Struct):
@@ -49,6 +51,16 @@ class GpuState(msgspec.Struct):
     """Offset of the GPU topic that is read next."""
     watermark_us: int
     alerts: list[Alert]
+    log_id: str = ""
+    """Which GPU topic ``position`` is of."""
+
+
+class SilenceState(msgspec.Struct):
+    """Source partitions whose owners are silent, as somebody was told."""
+
+    open: dict[str, tuple[str, int, int]]
+    """By ``source|partition``: source, partition, time of the alert that opened it."""
+    alerts: list[Alert]
 
 
 def read_model_state(value: bytes) -> ModelState:
@@ -59,3 +71,8 @@ def read_model_state(value: bytes) -> ModelState:
 def read_gpu_state(value: bytes) -> GpuState:
     """Read the GPU rules' state message."""
     return msgspec.msgpack.decode(value, type=GpuState)
+
+
+def read_silence_state(value: bytes) -> SilenceState:
+    """Read the state of who is silent."""
+    return msgspec.msgpack.decode(value, type=SilenceState)

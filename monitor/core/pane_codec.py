@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -98,6 +99,17 @@ def pane_key(pane: Pane, chunk: int) -> str:
         str(chunk),
     )
     return "|".join(p.replace("%", "%25").replace("|", "%7C") for p in parts)
+
+
+def pane_partition(tenant: str, model: str, n_partitions: int) -> int:
+    """Return the partition of the panes topic in which all panes of a model lie.
+
+    Examples
+    --------
+    >>> pane_partition("default", "fraud", 8)
+    4
+    """
+    return crc32(f"{tenant}|{model}".encode()) % n_partitions
 
 
 def _shape(name: str, s: int, v: int) -> tuple[int, ...]:

@@ -22,7 +22,8 @@ class SlotPool:
 
     Notes
     -----
-    A slot takes 544 V + 350 bytes. The arrays double when they are full.
+    A slot takes 544 V + 350 bytes. The arrays grow by half when they are full: doubled,
+    eight thousand series of nine panes each took 1.5 GB instead of .85.
     """
 
     def __init__(self, n_variables: int) -> None:
@@ -36,8 +37,8 @@ class SlotPool:
         self.n_free = 0
 
     def grow(self) -> None:
-        """Double the slots (at least 8)."""
-        n_new = max(8, self.n_slots)
+        """Add half as many slots as there are (at least 2)."""
+        n_new = max(2, self.n_slots // 2)
         self.counts = _extended(self.counts, n_new)
         self.moments = _extended(self.moments, n_new)
         self.moments[self.n_slots :, :, 2] = np.inf

@@ -10,12 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.event_time import judge
+from schemas.errors import TransportError
 
 if TYPE_CHECKING:
     from schemas.config import WindowConfig
 
 NO_WATERMARK = -(1 << 62)
 """The watermark before any event."""
+
+
+class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What stands beside a committed offset."""
+
+    wm: int
+    S: int
+    F: int
+    source: str = msgspec.field(default="", name="T")
+    note: str = msgspec.field(default="", name="N")
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -37,17 +48,36 @@ class Commit(msgspec.Struct, frozen=True):
     """S: panes that start before it are retired, events before it are late."""
     position: int
     """F: up to here everything has been published."""
+    source: str = ""
+    """Topic id: offsets of a topic that was made again mean nothing in the new one."""
+    note: str = ""
+    """What the stage must not forget beside; a few hundred bytes at most."""
 
     def metadata(self) -> str:
-        """Return ``{wm, S, F}`` as text below 200 bytes."""
-        values = {"wm": self.watermark_us, "S": self.retired_before_us, "F": self.position}
+        """Return ``{wm, S, F}``, the source and the note as text below 1 KiB."""
+        values = _Metadata(
+            self.watermark_us, self.retired_before_us, self.position, self.source, self.note
+        )
         return msgspec.json.encode(values).decode()
 
     @staticmethod
     def parse(offset: int, metadata: str) -> Commit:
-        """Read a commit back from its offset and metadata."""
-        values = msgspec.json.decode(metadata.encode(), type=dict[str, int])
-        return Commit(offset, values["wm"], values["S"], values["F"])
+        """Read a commit back from its offset and metadata.
+
+        Raises
+        ------
+        TransportError
+            If the metadata is not ours.
+        """
+        try:
+            found = msgspec.json.decode(metadata.encode(), type=_Metadata)
+        except msgspec.DecodeError as error:
+            raise TransportError(
+                f"a commit at {offset} with metadata {metadata[:80]!r}: {error}",
+                where="commits of ingest",
+                fix="did another program use this group? delete its offsets to begin again",
+            ) from None
+        return Commit(offset, found.wm, found.S, found.F, found.source, found.note)
 
 
 class EventClock:
@@ -162,6 +192,22 @@ class Watermarks:
         entry.watermarks[partition] = max(known, watermark_us)
         (entry.idle.add if is_idle else entry.idle.discard)(partition)
         self._advance()
+
+    def retire(self, source: str) -> None:
+        """Expect nothing of a source any more: its topic is gone."""
+        if self._sources.pop(source, None) is not None:
+            self._advance()
+
+    @property
+    def partitions(self) -> list[tuple[str, int]]:
+        """(source, partition) of all that hold windows, heard from or not."""
+        return [(name, p) for name, s in self._sources.items() for p in range(s.n_partitions)]
+
+    @property
+    def newest_us(self) -> int | None:
+        """The highest watermark any partition has told; None before the first."""
+        told = (wm for s in self._sources.values() for wm in s.watermarks.values())
+        return max((wm for wm in told if wm > NO_WATERMARK), default=None)
 
     def _advance(self) -> None:
         """Raise the minimum to the least watermark that counts."""

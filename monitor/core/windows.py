@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from monitor.core.merge import merge_all
 from monitor.core.watermark import NO_WATERMARK, Watermarks
@@ -32,6 +34,9 @@ class Arrival(StrEnum):
     """A version as high is there already: a duplicate, a replay, a zombie."""
     LATE = "late"
     """Its window has closed: the window will be given out again, revised."""
+    REPEATED = "repeated"
+    """Its window has closed, and it says what was known: ingest was restarted before it could
+    commit, and published the same once more at a later position."""
     TOO_OLD = "too_old"
     """Its window closed too long ago to be revised."""
 
@@ -48,6 +53,19 @@ class _Place(NamedTuple):
 class _Kept(NamedTuple):
     pane: Pane
     offset: int
+
+
+def _says_the_same(one: Pane, other: Pane) -> bool:
+    """Whether two versions of a pane hold the same counts, bit for bit."""
+    return all(
+        a.segments == b.segments
+        and all(
+            np.array_equal(getattr(a, f.name), getattr(b, f.name))
+            for f in fields(SeriesStats)
+            if f.name != "segments"
+        )
+        for a, b in ((one.segments, other.segments), (one.slices, other.slices))
+    )
 
 
 class VersionState(msgspec.Struct, array_like=True):
@@ -183,11 +201,14 @@ class Windows:
             return Arrival.TOO_OLD
         kept = entry.panes.setdefault(start, {})
         place = _Place(series, pane.source, pane.partition, pane.start_us)
-        if place in kept and kept[place].pane.pane_version >= pane.pane_version:
+        before = kept.get(place)
+        if before is not None and before.pane.pane_version >= pane.pane_version:
             return Arrival.STALE
         kept[place] = _Kept(pane, offset)
         if closed is None or start >= closed:
             return Arrival.KEPT
+        if before is not None and _says_the_same(before.pane, pane):
+            return Arrival.REPEATED
         if offset >= entry.read_until:
             entry.revised.add((start, series.model_version))
         return Arrival.LATE
@@ -329,6 +350,20 @@ class Windows:
             min(offsets, default=next_offset),
             next_offset,
             sorted(entry.versions.values(), key=lambda v: v.model_version),
+        )
+
+    def forget(self, tenant: str, model: str, version: str) -> None:
+        """Give out no empty windows of a version any more."""
+        entry = self._models.get((tenant, model))
+        if entry is not None:
+            entry.versions.pop(version, None)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether there are panes of windows that have not closed."""
+        return any(
+            entry.panes and (entry.closed_until is None or max(entry.panes) >= entry.closed_until)
+            for entry in self._models.values()
         )
 
     def restore(self, state: WindowState) -> None:

@@ -121,7 +121,9 @@ class FaultProxy:
             asyncio.ensure_future(self._downward(line, from_server)),
         ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            # Cancelled is ended: a task that is, asyncio would report as a fault of ours.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()

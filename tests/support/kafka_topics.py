@@ -112,6 +112,11 @@ def join(reader: GroupReader, n_partitions: int = 1):
     wait_until(lambda: len(reader.partitions) == n_partitions, lambda: reader.poll(0.05))
 
 
+def numbered(n: int, first: int = 0) -> list[bytes]:
+    """Values that say where they stand."""
+    return [b"%d" % i for i in range(first, first + n)]
+
+
 def payloads(chunk: Chunk) -> list[bytes]:
     return [
         chunk.buffer[a:b].tobytes()

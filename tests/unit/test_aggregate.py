@@ -9,7 +9,7 @@ from monitor.core.slots import Interner
 from monitor.core.watermark import NO_WATERMARK, Commit
 from schemas.batch import StringColumn
 from schemas.config import WindowConfig
-from schemas.errors import BaselineError
+from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN, Pane
 from tests.support.batches import Message, Row, as_bits, batch_of, chunk_of, profile_of, schema_of
 
@@ -123,7 +123,7 @@ def test_a_pane_is_published_when_the_watermark_passes_and_again_when_it_changed
     assert feed(3, 16) == []
     assert feed(4, 9) == [(0, 5, 2)]
     assert feed(7, 35) == [(10, 8, 3)]
-    assert aggregator.commit_point() == Commit(1, 30, 10, 8)
+    assert aggregator.commit_point() == Commit(1, 30, 10, 8, "s")
 
 
 def test_reading_again_tells_and_publishes_nothing_twice():
@@ -132,7 +132,7 @@ def test_reading_again_tells_and_publishes_nothing_twice():
     assert [len(p.rows) for p in first.add(*chunk_of(log[:3])).late] == [1]
     first.flush()
     commit = first.commit_point()
-    assert commit == Commit(1, 55, 30, 3)
+    assert commit == Commit(1, 55, 30, 3, "s")
     second = PartitionAggregator("s", 0, "o2", WINDOW, lambda *_: layout())
     second.restore(commit)
     assert second.add(*chunk_of(log[1:2])).late == ()
@@ -158,7 +158,7 @@ def test_nothing_is_committed_before_the_first_flush():
     assert aggregator.commit_point() is None
     assert aggregator.watermark_us == NO_WATERMARK
     assert aggregator.flush(7) == []
-    assert aggregator.commit_point() == Commit(7, NO_WATERMARK, NO_WATERMARK, 7)
+    assert aggregator.commit_point() == Commit(7, NO_WATERMARK, NO_WATERMARK, 7, "s")
 
 
 def test_slots_are_cleared_before_they_are_used_again():
@@ -189,3 +189,32 @@ def test_a_reference_keeps_its_commonest_segment_values():
     names = segment_names(batch_of([(i, 0, r) for i, r in enumerate(rows)]))
     assert names[:4] == ("*", "s0=b", "s0=a", "s0=v000")
     assert (len(names), names[-1]) == (102, "s0=other")
+
+
+def test_a_gap_while_reading_publishes_what_may_lack_events_and_goes_on_behind_it():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    aggregator.add(*chunk_of([Message(0, 8, (row(8),)), Message(1, 14, (row(14),))]))
+    gap = aggregator.skip(50, 100)
+    assert (gap.first_offset, gap.next_offset, gap.before_us) == (2, 50, 140)
+    added = aggregator.add(*chunk_of([Message(50, 120, (row(139), row(140)))]))
+    assert (added.n_accepted, len(added.late[0].rows)) == (1, 1)
+    panes = aggregator.flush()
+    assert [(p.start_us, p.pane_version) for p in panes] == [(0, 51), (10, 51)]
+    assert aggregator.commit_point().offset == 50
+    assert aggregator.skip(51, 100) is None
+
+
+def test_a_flush_is_due_when_the_watermark_has_passed_a_panes_end_and_not_before():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    found = []
+    for offset, t in enumerate((12, 14, 15, 16, 24, 25, 60)):
+        aggregator.add(*chunk_of([Message(offset, -1, (row(t),))]))
+        found.append(aggregator.is_due)
+        if aggregator.is_due:
+            aggregator.flush()
+    assert found == [True, False, True, False, False, True, True]
+
+
+def test_a_commit_that_is_not_ours_is_refused_by_name():
+    with pytest.raises(TransportError, match="commit at 5"):
+        Commit.parse(5, "somebody else's")

@@ -44,7 +44,7 @@ def test_table_is_the_design():
         "silences": "compact",
         "results": "delete",
         "alerts": "delete",
-        "notifications": "compact",
+        "notifications": "compact,delete",
         "deadletter": "delete",
         "late": "delete",
     }

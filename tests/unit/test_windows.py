@@ -90,6 +90,18 @@ def test_a_late_pane_revises_its_window_and_only_that():
     assert w.close() == []
 
 
+def test_a_pane_published_again_after_its_window_closed_revises_nothing():
+    w = windows()
+    w.add(pane(20, 3, version=7), 1)
+    assert reach(w, 120) == [(0, 3)]
+    # Ingest died after the watermark and before its commit: the same, at a later position.
+    assert w.add(pane(20, 3, version=9, owner="next"), 2) is Arrival.REPEATED
+    assert w.close() == []
+    assert w.add(pane(20, 3, version=8), 3) is Arrival.STALE
+    assert w.add(pane(20, 4, version=10), 4) is Arrival.LATE
+    assert [(x.is_revised, int(x.segments.n_rows[0])) for x in w.close()] == [(True, 4)]
+
+
 def test_a_pane_of_a_window_long_closed_is_too_old():
     w = windows()
     w.add(pane(10), 0)
@@ -178,3 +190,24 @@ def test_state_is_kept_for_models_without_panes():
     reach(w, 100 * 30)
     state = w.export("t", "m", 5)
     assert (state.closed_until_us, state.panes_offset, state.read_until) == (2900, 5, 5)
+
+
+def test_panes_hold_until_their_window_closes():
+    w = windows()
+    assert not w.is_holding
+    w.add(pane(10), 0)
+    assert w.is_holding
+    reach(w, 120)
+    assert not w.is_holding
+    w.add(pane(210), 1)
+    assert w.is_holding
+
+
+def test_a_forgotten_version_gets_no_empty_windows():
+    w = windows()
+    w.add(pane(10, model_version="1"), 0)
+    w.add(pane(10, model_version="2"), 0)
+    reach(w, 120)
+    w.forget("t", "m", "2")
+    w.watermarks.observe("src", 0, 1, 220, is_idle=False)
+    assert [x.series.model_version for x in w.close()] == ["1"]

@@ -17,6 +17,7 @@ from typing import ClassVar, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
+from monitor.transport.kafka.patience import ask
 from monitor.transport.kafka.records import Records
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault
 from monitor.transport.kafka.topic_identity import TopicWatch
@@ -225,8 +226,10 @@ class GroupReader(ABC):
         """
         place = TopicPartition(self._settings.topic, partition)
         try:
-            low, high = self._consumer.get_watermark_offsets(
-                place, timeout=self._settings.timeout_s
+            low, high = ask(
+                lambda: self._consumer.get_watermark_offsets(
+                    place, timeout=self._settings.timeout_s
+                )
             )
         except KafkaException as error:
             raise self._refused("the log's ends are unknown", partition, error) from None
@@ -386,16 +389,18 @@ class GroupReader(ABC):
         """Return the offset to start from, of each partition."""
         places = [TopicPartition(self._settings.topic, p) for p in numbers]
         try:
-            answers = self._consumer.committed(places, timeout=self._settings.timeout_s)
+            answers = ask(lambda: self._committed(places))
         except KafkaException as error:
             raise self._refused("the group's commits are unknown", -1, error) from None
-        starts = {}
+        return {answer.partition: self._start(answer) for answer in answers}
+
+    def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask for the group's commits; raise where there is no answer for one of them."""
+        answers = self._consumer.committed(places, timeout=self._settings.timeout_s)
         for answer in answers:
             if answer.error is not None:
-                failed = KafkaException(answer.error)
-                raise self._refused("the group's commit is unknown", answer.partition, failed)
-            starts[answer.partition] = self._start(answer)
-        return starts
+                raise KafkaException(answer.error)
+        return answers
 
     def _start(self, answer: TopicPartition) -> int:
         """Return where one partition starts: as told, as committed, or at the log's own ends."""

@@ -91,6 +91,13 @@ _COMPACTION = {
 }
 _COMPACTED = {"cleanup.policy": "compact", **_COMPACTION}
 
+_ALERTS = {
+    # By size: alerts bear event time, and those of a backfill were deleted within minutes.
+    **_kept(-1),
+    "retention.bytes": str(256 << 20),
+    "segment.bytes": str(32 << 20),
+}
+
 _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.PREDICTIONS, Share.INPUT, _kept(3 * _DAY_MS) | _ARRIVAL),
     (names.LABELS, Share.INPUT, _kept(7 * _DAY_MS) | _ARRIVAL),
@@ -102,8 +109,9 @@ _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.PROFILES, Share.ONE, _COMPACTED),
     (names.SILENCES, Share.ONE, _COMPACTED),
     (names.RESULTS, Share.KEYED, _kept(7 * _DAY_MS)),
-    (names.ALERTS, Share.ONE, _kept(30 * _DAY_MS)),
-    (names.NOTIFICATIONS, Share.ONE, _COMPACTED),
+    (names.ALERTS, Share.ONE, _ALERTS),
+    # Read whole at each start: beyond the alerts' own retention nothing can be told again.
+    (names.NOTIFICATIONS, Share.ONE, _kept(90 * _DAY_MS, "compact,delete") | _COMPACTION),
     (names.DEAD_LETTERS, Share.INPUT, _kept(14 * _DAY_MS)),
     (names.LATE, Share.INPUT, _kept(7 * _DAY_MS)),
 )

@@ -1,0 +1,77 @@
+"""What detect wants written, in which order; whoever drives it writes and waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.core.topics import ALERTS, DEAD_LETTERS, RESULTS
+from monitor.core.unreadable import letter_key
+from schemas.alerts import Alert
+from schemas.refused import DeadLetter
+from schemas.results import DetectorResult
+
+MAX_RESULTS = 500
+"""Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
+
+
+class TopicWrite(NamedTuple):
+    """One message for one of ``monitor.core.topics``."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    """None is a tombstone."""
+    is_keyed: bool = False
+    """Goes to the partition of the same number as its input; else the key decides."""
+    timestamp_us: int = -1
+
+
+class Phase(NamedTuple):
+    """Writes that may go side by side; all must be acknowledged before the next phase."""
+
+    step: str
+    """Crash point behind it: ``detect:results``."""
+    writes: list[TopicWrite]
+
+
+def result_writes(name: tuple[str, str], results: list[DetectorResult]) -> list[TopicWrite]:
+    """Return the results of one model as messages of a few hundred."""
+    key = "|".join(name).encode()
+    return [
+        TopicWrite(RESULTS, key, msgspec.msgpack.encode(results[i : i + MAX_RESULTS]), True)
+        for i in range(0, len(results), MAX_RESULTS)
+    ]
+
+
+def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:
+    """Return an alert as a message; the same id again is harmless.
+
+    Parameters
+    ----------
+    alert : Alert
+    delay_us : int, optional
+        Between the alert's time and the earliest watermark that could tell of it. The
+        record says when it came, in event time: notify's waits count from there.
+    """
+    value, key = msgspec.msgpack.encode(alert), alert.alert_id.encode()
+    return TopicWrite(ALERTS, key, value, timestamp_us=alert.time_us + delay_us)
+
+
+def letter_write(letter: DeadLetter) -> TopicWrite:
+    """Return a dead letter as a message."""
+    return TopicWrite(DEAD_LETTERS, letter_key(letter), msgspec.msgpack.encode(letter))
+
+
+def phases(*pairs: tuple[str, Iterable[TopicWrite]]) -> list[Phase]:
+    """Return phases in order, without those that write nothing.
+
+    Examples
+    --------
+    >>> phases(("a", []), ("b", [TopicWrite("t", b"k", b"v")]))[0].step
+    'b'
+    """
+    made = (Phase(step, list(writes)) for step, writes in pairs)
+    return [phase for phase in made if phase.writes]

@@ -1,0 +1,91 @@
+"""How many versions of a model one pane counts by name."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.batch import EventBatch
+from schemas.panes import OTHER
+
+MAX_VERSIONS = 64
+"""A version that comes after so many others in a pane is counted as ``other``: a producer
+that puts a build number or a request id there must not make a series of each."""
+OTHER_CODE = -2
+"""Stands for ``other`` among dictionary codes, where -1 is null."""
+
+ModelKey = tuple[str, str]
+
+
+def version_name(batch: EventBatch, code: int) -> str:
+    """Return the name of a version code; an event without a version has the empty one."""
+    if code == OTHER_CODE:
+        return OTHER
+    return batch.model_version.values[code] if code >= 0 else ""
+
+
+class VersionCap:
+    """The versions each open pane has seen, in log order.
+
+    Notes
+    -----
+    A pane is always read again from its first event, so after a crash the same versions
+    keep their names.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[ModelKey, dict[int, set[str]]] = {}
+
+    def note(self, key: ModelKey, index: int, version: str) -> None:
+        """Remember that a pane has this version."""
+        if version != OTHER:
+            self._seen.setdefault(key, {}).setdefault(index, set()).add(version)
+
+    def forget(self, before: int) -> None:
+        """Forget panes below this place."""
+        for key in list(self._seen):
+            panes = self._seen[key]
+            for index in [i for i in panes if i < before]:
+                del panes[index]
+            if not panes:
+                del self._seen[key]
+
+    def has_room(self, key: ModelKey, n_new: int) -> bool:
+        """Whether so many versions fit into every open pane, even if all of them are new."""
+        panes = self._seen.get(key)
+        most = max(map(len, panes.values())) if panes else 0
+        return most + n_new <= MAX_VERSIONS
+
+    def names(
+        self, batch: EventBatch, rows: NDArray[np.int64], pane: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """Return each row's version code, ``OTHER_CODE`` where its pane is full.
+
+        Parameters
+        ----------
+        batch : EventBatch
+        rows : ndarray of int64
+            Accepted rows, in log order.
+        pane : ndarray of int64, shape (n,)
+            Place of every row of the batch.
+
+        Notes
+        -----
+        A sort of the rows: only for a pane that is nearly full.
+        """
+        codes = batch.model_version.codes.copy()
+        key = (batch.schema.tenant, batch.schema.model)
+        _, place = np.unique(pane[rows], return_inverse=True)
+        pairs = place * (len(batch.model_version.values) + 1) + codes[rows] + 1
+        found, firsts, which = np.unique(pairs, return_index=True, return_inverse=True)
+        is_refused = np.zeros(len(found), bool)
+        for k in np.argsort(firsts).tolist():
+            row = int(rows[firsts[k]])
+            version, index = version_name(batch, int(codes[row])), int(pane[row])
+            known = self._seen.setdefault(key, {}).setdefault(index, set())
+            if version not in known and version != OTHER:
+                is_refused[k] = len(known) >= MAX_VERSIONS
+                if not is_refused[k]:
+                    known.add(version)
+        codes[rows[is_refused[which]]] = OTHER_CODE
+        return codes

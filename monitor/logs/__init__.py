@@ -1,0 +1,11 @@
+"""What a process says of itself: one line a record, never a secret, never a flood.
+
+Text on a terminal and JSON elsewhere, unless ``DRIFTLINE_LOG=text`` or ``json`` says which.
+Everything goes to standard error; the libraries' words go the same way as ours.
+"""
+
+from monitor.logs.redaction import secrets_of
+from monitor.logs.setup import configure_logs
+from monitor.logs.sparing import SparingHandler
+
+__all__ = ["SparingHandler", "configure_logs", "secrets_of"]

@@ -1,0 +1,61 @@
+"""Where a stage listens."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from schemas.errors import ConfigError
+
+PORTS = {"ingest": 9101, "detect": 9102, "notify": 9103, "archive": 9104}
+"""Of each stage unless told otherwise."""
+LOOPBACK = "127.0.0.1"
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Spell it as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, stage: str) -> Address | None:
+    """Read ``HOST:PORT``, ``:PORT``, ``PORT`` or ``off``.
+
+    Parameters
+    ----------
+    text : str
+        Empty for the stage's own port on loopback.
+    stage : str
+
+    Returns
+    -------
+    Address or None
+        None for ``off``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> parse_address("", "detect"), parse_address("[::1]:0", "detect")
+    (Address(host='127.0.0.1', port=9102), Address(host='::1', port=0))
+    >>> parse_address(":9200", "ingest"), parse_address("off", "ingest")
+    (Address(host='127.0.0.1', port=9200), None)
+    """
+    if text == "off":
+        return None
+    if not text:
+        return Address(LOOPBACK, PORTS[stage])
+    host, _, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and int(port) < 65_536
+    if not is_port or ("[" in host) != ("]" in host) or "/" in host:
+        raise ConfigError(
+            f'"{text}" is not an address', where="--http", fix="write HOST:PORT, or off"
+        )
+    return Address(host.strip("[]") or LOOPBACK, int(port))

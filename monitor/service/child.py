@@ -1,0 +1,123 @@
+"""One child process: its lines, its address, its signs of life."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+
+from monitor.service.parent import VARIABLE
+
+_ASK_S = 1.0
+_STARTING = "starting"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Loopback is never asked through a proxy."""
+
+
+class Child:
+    """A ``driftline`` command that runs as our child; started as often as need be.
+
+    Parameters
+    ----------
+    name : str
+        As its lines are marked.
+    arguments : sequence of str
+        After ``driftline``.
+    on_line : callable
+        Given its name and each line it prints, from a thread.
+    environment : mapping of str to str
+        Added to ours.
+
+    Notes
+    -----
+    Start it in the main thread: the kernel ends it together with the thread that started it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        on_line: Callable[[str, str], None],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.name, self.arguments, self._on_line = name, list(arguments), on_line
+        self._environment = dict(environment)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self.url = ""
+        """Address of its HTTP server, once it has told; empty before."""
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        self.url = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "monitor.cli.main", *self.arguments],
+            env={**os.environ, **self._environment, VARIABLE: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            # Ctrl-C reaches us alone, and we drain the children one after the other.
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before its first start."""
+        return 0 if self._process is None else self._process.pid
+
+    def ended(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
+    def why_unready(self) -> str:
+        """Ask whether it is ready; empty if so."""
+        if not self.url:
+            return _STARTING
+        try:
+            with _DIRECT.open(f"{self.url}/readyz", timeout=_ASK_S):
+                return ""
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read(200).decode(errors="replace").strip()
+        except OSError as error:
+            return f"does not answer: {error}"
+
+    def terminate(self) -> None:
+        """Ask it to drain."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return its exit code and its last lines; None if it still runs then."""
+        if self._process is None:
+            return 0
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        if self._reader is not None:
+            self._reader.join(_ASK_S)
+        return code
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        """Hand on its lines; the first one that names an address names its own."""
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                words = line.split()
+                if not self.url and words[:1] in (["driftline"], ["serving"]):
+                    self.url = words[-1] if words[-1].startswith("http://") else ""
+                self._on_line(self.name, line.rstrip("\n"))

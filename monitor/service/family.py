@@ -1,0 +1,194 @@
+"""Children that are kept running, watched, and drained one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.clock import elapsed_s
+from monitor.service.child import Child
+from monitor.service.life import Life
+from monitor.service.restarts import FOR_GOOD, Restarts
+
+Tell = Callable[..., None]
+"""``tell(event, **facts)``."""
+
+LOOK_S = 0.25
+ASK_S = 1.0
+STATUS_S = 60.0
+"""How often the status is told although nothing has changed."""
+DRAIN_S = 45.0
+"""Bound for one child; a stage bounds its own drain at 30 s."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """A child and what has become of it."""
+
+    child: Child
+    has_signs: bool
+    """Whether it serves ``/readyz``; else an address is all it tells."""
+    restarts: Restarts = field(default_factory=Restarts)
+    started_s: float = 0.0
+    due_s: float | None = None
+    """When it is started again; None while it runs or has failed for good."""
+    failed: int | None = None
+    """Exit code of a failure for good."""
+    was_ready: bool = False
+    why: str = "starting"
+
+
+class Family:
+    """Keeps children running until it is drained.
+
+    Parameters
+    ----------
+    life : Life
+    tell : callable
+        Given the name of each event and its facts.
+
+    Notes
+    -----
+    One thread starts and watches them all, the main one. A child that has ended is started
+    again after a pause; one whose exit code says that the same would come of it again is
+    not. If that happens before it was ever ready, the family drains: nobody is served by
+    half an installation that its starter believes whole.
+    """
+
+    def __init__(self, life: Life, tell: Tell) -> None:
+        self._life, self._tell = life, tell
+        self._members: list[_Member] = []
+        self._asked_s = self._told_s = -STATUS_S
+        self._state = ""
+
+    def add(self, child: Child, *, has_signs: bool = True) -> None:
+        """Start a child and keep it running.
+
+        Parameters
+        ----------
+        child : Child
+        has_signs : bool, optional
+            Whether it serves ``/readyz``; otherwise it is ready once it has told its address.
+        """
+        member = _Member(child, has_signs)
+        self._members.append(member)
+        self._start(member)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first child that failed for good."""
+        return next((m.failed for m in self._members if m.failed is not None), 0)
+
+    def kill(self) -> None:
+        """End all at once."""
+        for member in self._members:
+            member.child.kill()
+
+    def await_address(self, child: Child, timeout_s: float) -> str:
+        """Watch until a child has told its address; empty if that does not come about."""
+        deadline = elapsed_s() + timeout_s
+        while not child.url and elapsed_s() < deadline and not self._life.wait(LOOK_S):
+            self._look()
+        return child.url
+
+    def run(self) -> None:
+        """Watch and restart until drained."""
+        while not self._life.is_draining:
+            self._look()
+            self._ask()
+            self._life.beat()
+            self._life.wait(LOOK_S)
+
+    def drain(self, order: Sequence[str]) -> int:
+        """Ask children to leave, one after the other.
+
+        Parameters
+        ----------
+        order : sequence of str
+            Names, those first whose output the others still take in.
+
+        Returns
+        -------
+        int
+            The exit code of all: 1 if one had to be killed or failed while it drained.
+        """
+        code = self.exit_code
+        place = {name: i for i, name in enumerate(order)}
+        for member in sorted(self._members, key=lambda m: place[m.child.name]):
+            if member.child.ended() is None and member.child.pid:
+                code = max(code, self._drain(member.child))
+        return code
+
+    def _drain(self, child: Child) -> int:
+        """Ask one child to leave, and see it off."""
+        self._tell("draining", child=child.name)
+        child.terminate()
+        code = child.wait(DRAIN_S)
+        if code is None:
+            child.kill()
+            child.wait(DRAIN_S)
+            self._tell("killed", child=child.name, detail=f"did not drain within {DRAIN_S:g} s")
+            return 1
+        self._tell("drained", child=child.name, code=code)
+        return 1 if code else 0
+
+    def _start(self, member: _Member) -> None:
+        """Start a child, for the first time or again."""
+        member.due_s, member.started_s, member.why = None, elapsed_s(), "starting"
+        member.child.start()
+        facts: dict[str, Any] = {"child": member.child.name, "pid": member.child.pid}
+        self._tell("started", **facts, restarts=member.restarts.n_restarts)
+
+    def _look(self) -> None:
+        """See who has ended, and start who is due."""
+        now_s = elapsed_s()
+        for member in self._members:
+            if member.due_s is not None and now_s >= member.due_s:
+                self._start(member)
+            elif member.due_s is None and member.failed is None:
+                code = member.child.ended()
+                if code is not None:
+                    self._bury(member, code, now_s)
+
+    def _bury(self, member: _Member, code: int, now_s: float) -> None:
+        """Decide what becomes of a child that has ended."""
+        name, member.why = member.child.name, f"ended ({code})"
+        member.child.wait(ASK_S)
+        if code in FOR_GOOD:
+            member.failed = code
+            self._tell("failed", child=name, code=code, detail="it is not started again")
+            if not member.was_ready:
+                self._life.drain()
+            return
+        pause = member.restarts.pause_s(started_s=member.started_s, ended_s=now_s)
+        member.due_s = now_s + pause
+        self._tell("ended", child=name, code=code, detail=f"starts again in {pause:g} s")
+
+    def _ask(self) -> None:
+        """Ask everybody for signs of life, and tell when the answer has changed."""
+        now_s = elapsed_s()
+        if now_s - self._asked_s < ASK_S:
+            return
+        self._asked_s = now_s
+        for member in self._members:
+            if member.due_s is None and member.failed is None:
+                member.why = self._why_unready(member)
+                member.was_ready = member.was_ready or not member.why
+        states = {m.child.name: m.why or "ready" for m in self._members}
+        state = ", ".join(f"{name} {why}" for name, why in states.items())
+        if state == self._state and now_s - self._told_s < STATUS_S:
+            return
+        self._state, self._told_s = state, now_s
+        unready = [f"{name}: {why}" for name, why in states.items() if why != "ready"]
+        if unready:
+            self._life.unready("; ".join(unready))
+        else:
+            self._life.ready()
+        self._tell("status", ready=not unready, children=states)
+
+    def _why_unready(self, member: _Member) -> str:
+        """Ask one."""
+        if member.has_signs:
+            return member.child.why_unready()
+        return "" if member.child.url else "starting"

@@ -1,0 +1,104 @@
+"""The life of a stage's process: ready or not, draining or not, and when it last moved."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from monitor.clock import elapsed_s
+from monitor.core.crash_points import Reach, pass_through
+
+_START_PATIENCE = 5.0
+
+
+class Life:
+    """What a stage's loop tells, and what it is told.
+
+    Parameters
+    ----------
+    stage : str
+        ``ingest``, ``detect``, ``notify`` or ``archive``.
+    reach : callable, optional
+        Crash points.
+    silence_s : float, optional
+        After so long without a beat the process is not live any more; five times as long
+        until it was ready once: a cold kernel cache takes a busy machine a minute.
+    clock_s : callable, optional
+
+    Notes
+    -----
+    Every method may be called from any thread, ``drain`` also from a signal handler.
+
+    Examples
+    --------
+    >>> life = Life("ingest")
+    >>> life.is_ready, life.is_draining
+    (False, False)
+    >>> life.ready()
+    >>> life.drain()
+    >>> life.is_ready, life.is_draining
+    (False, True)
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        reach: Reach = pass_through,
+        silence_s: float = 60.0,
+        clock_s: Callable[[], float] = elapsed_s,
+    ) -> None:
+        self.stage, self.reach = stage, reach
+        self._silence_s, self._clock_s = silence_s, clock_s
+        self._draining = threading.Event()
+        self._unready = "starting"
+        self._patience = _START_PATIENCE
+        self._beat_s = clock_s()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the loop is asked to finish what it holds, commit, and return."""
+        return self._draining.is_set()
+
+    def drain(self) -> None:
+        """Ask the loop to end in good order (SIGTERM)."""
+        self._draining.set()
+
+    def beat(self) -> None:
+        """Say that the loop went round once more; at least every few seconds."""
+        self._beat_s = self._clock_s()
+
+    def ready(self) -> None:
+        """Say that work is being done: joined the group, state is there."""
+        self._unready = ""
+        self._patience = 1.0
+
+    def unready(self, reason: str) -> None:
+        """Say why no work is being done: the broker is away, the store is down."""
+        self._unready = reason
+
+    @property
+    def is_ready(self) -> bool:
+        """For ``/readyz``."""
+        return not self._unready and not self.is_draining
+
+    @property
+    def why_unready(self) -> str:
+        """Reason for ``/readyz``; empty when ready."""
+        if not self.is_draining:
+            return self._unready
+        return f"draining; {self._unready}" if self._unready else "draining"
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last beat."""
+        return self._clock_s() - self._beat_s
+
+    @property
+    def is_live(self) -> bool:
+        """For ``/healthz``."""
+        return self.silent_s < self._silence_s * self._patience
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, and wake when drained; returns whether it was."""
+        return self._draining.wait(seconds)

@@ -1,0 +1,194 @@
+"""Being asked to leave: the first signal drains, the second leaves at once.
+
+A thread takes the signals, not the main thread: that one may stand in librdkafka, in a
+kernel or in an event loop when it is asked, and Python runs a handler only between two of
+its own instructions.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from monitor.clock import elapsed_s
+from monitor.service.life import Life
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+DRAIN_S = 30.0
+"""Bound of a drain."""
+
+CUT_OFF_S = 8.0
+"""Bound of a drain while Kafka does not answer: nothing can be finished, and nothing is lost."""
+
+_ASK_AFTER_S = 3.0
+"""Most drains are over by then, and nobody need be asked."""
+_ASK_EVERY_S = 0.5
+_GRACE_S = 5.0
+"""After the bound, before the process is ended without the interpreter's help."""
+_N_FRAMES = 3
+
+
+def hold_signals() -> None:
+    """Keep SIGTERM and SIGINT for :func:`watch_signals`.
+
+    Notes
+    -----
+    Before anything starts a thread (numpy does when it is imported): threads inherit what
+    is held, and a signal goes to any thread that does not hold it, where it would kill.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def release_signals() -> None:
+    """Let signals act as usual again, in this thread."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def watch_signals(
+    life: Life,
+    *,
+    drain_s: float = DRAIN_S,
+    leave: Callable[[int], object] = os._exit,
+) -> threading.Thread:
+    """Drain the stage when asked to leave.
+
+    Parameters
+    ----------
+    life : Life
+        Drained by the first SIGTERM or SIGINT.
+    drain_s : float, optional
+        A drain that takes longer ends the process with exit code 1, and says where the
+        stage stood.
+    leave : callable, optional
+        Ends the process at once; the second signal calls it with 143 or 130.
+
+    Returns
+    -------
+    Thread
+        The one that watches, already running. Call :func:`hold_signals` first.
+    """
+    thread = threading.Thread(target=_watch, args=(life, drain_s, leave), daemon=True)
+    thread.name = "signals"
+    thread.start()
+    return thread
+
+
+def _watch(life: Life, drain_s: float, leave: Callable[[int], object]) -> None:
+    """Take the first signal, then wait for the second one or for the bound."""
+    signal.sigwait(STOPPING)
+    # First: from its next line on the stage may stand in code that keeps the interpreter.
+    _arm_backstop(drain_s + _GRACE_S)
+    life.drain()
+    second = signal.sigtimedwait(STOPPING, drain_s)
+    if second is not None:
+        leave(128 + second.si_signo)
+        return
+    print(
+        f"error: {life.stage} did not drain within {drain_s:g} s: {_where_it_stands(life)}",
+        file=sys.stderr,
+        flush=True,
+    )
+    leave(1)
+
+
+def bound_the_drain(
+    life: Life,
+    is_there: Callable[[], bool],
+    *,
+    cut_off_s: float = CUT_OFF_S,
+    ask_after_s: float = _ASK_AFTER_S,
+    leave: Callable[[int], object] = os._exit,
+) -> threading.Thread:
+    """End a drain soon that cannot come to its end: what it waits for is away.
+
+    Parameters
+    ----------
+    life : Life
+    is_there : callable
+        Asked from a thread of its own while the stage drains: whether Kafka answers.
+    cut_off_s : float, optional
+        After so long without an answer the process ends with exit code 1. Stages drain one
+        after the other, and whoever stops them kills after half a minute or less.
+    ask_after_s : float, optional
+    leave : callable, optional
+
+    Returns
+    -------
+    Thread
+        The one that watches, already running.
+    """
+    args = (life, is_there, cut_off_s, ask_after_s, leave)
+    thread = threading.Thread(target=_watch_drain, args=args, daemon=True, name="drain")
+    thread.start()
+    return thread
+
+
+def _watch_drain(
+    life: Life,
+    is_there: Callable[[], bool],
+    cut_off_s: float,
+    ask_after_s: float,
+    leave: Callable[[int], object],
+) -> None:
+    """Wait for the drain, then ask again and again."""
+    while not life.wait(3_600.0):
+        pass
+    pause, heard_s = threading.Event(), elapsed_s()
+    pause.wait(ask_after_s)
+    while elapsed_s() - heard_s < cut_off_s:
+        if is_there():
+            heard_s = elapsed_s()
+        pause.wait(_ASK_EVERY_S)
+    print(
+        f"error: {life.stage} did not drain: Kafka has not answered for "
+        f"{elapsed_s() - heard_s:.0f} s (nothing is lost: what is not committed is done again)",
+        file=sys.stderr,
+        flush=True,
+    )
+    leave(1)
+
+
+def bound_the_end(life: Life, seconds: float = 2 * _GRACE_S) -> None:
+    """Let the process end by itself, but not for ever; it is past the stage's loop.
+
+    Parameters
+    ----------
+    life : Life
+        Not ready any more.
+    seconds : float, optional
+        After it the process ends with exit code 1, and shows where its threads stand.
+    """
+    life.unready("ended by a fault")
+    _arm_backstop(seconds)
+
+
+def _arm_backstop(seconds: float) -> None:
+    """End the process even when C code never gives the interpreter back; exit code 1."""
+    try:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+    except (ValueError, OSError, RuntimeError):
+        # Standard error is no file here (closed, or replaced): there is nowhere to say it.
+        return
+
+
+def _where_it_stands(life: Life) -> str:
+    """Say what the stage waits for: its own last words, and its innermost frames."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return f"{life.why_unready}; {_place(frame) if frame is not None else 'it has ended'}"
+
+
+def _place(frame: FrameType) -> str:
+    """Name the innermost lines of our own code that are running."""
+    lines = traceback.extract_stack(frame)
+    ours = [line for line in lines if f"{os.sep}monitor{os.sep}" in line.filename] or lines
+    named = [
+        f"{'/'.join(Path(line.filename).parts[-2:])}:{line.lineno} {line.name}" for line in ours
+    ]
+    return "it stands in " + " < ".join(reversed(named[-_N_FRAMES:]))

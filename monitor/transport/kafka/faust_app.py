@@ -1,0 +1,438 @@
+"""Faust as it was measured to be safe: at-least-once, in order, and it dies rather than lies.
+
+A stage builds an app, says what to do with each message of a topic, and runs it in the
+calling thread until it is told to drain::
+
+    app = build_app(cluster, "driftline-notify", member=member)
+
+    async def take(partition: int, message: Message) -> None:
+        for write in core.take(message):
+            await send(app, [Write(cluster.topic(NOTIFICATIONS), write.value, key=write.key)])
+
+    read_topic(app, cluster.topic(ALERTS), take, on_assigned=restore, on_revoked=drop)
+    run_app(app, life, on_tick=tick)
+
+``take`` is awaited message by message, in the order of each partition, one at a time over
+all partitions of the topic; the message is acked when it returns. What it raises ends the
+app: :func:`run_app` raises it, the process exits, and is started again from outside. Acked
+is what may be committed, so every write must be acknowledged before it returns:
+:func:`send` waits for that.
+
+A message comes again after a crash or a rebalance; one acked is very rarely skipped (a
+message of an older generation of the group that was still in a queue). A stage that keeps
+state of its own notices by the offset: below its position it was taken already, beyond it
+something is missing that :func:`monitor.transport.kafka.topic_scan.scan` can read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
+from faust.types import TP
+from mode import CrashingSupervisor
+
+from monitor.clock import elapsed_s
+from monitor.transport.kafka.client_log import LOG, Sparingly
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
+from monitor.transport.kafka.faust_login import faust_credentials
+from monitor.transport.memory import Message
+from schemas.errors import TransportError
+
+Take = Callable[[int, Message], Awaitable[None]]
+"""Partition and message; what it returned from is acked."""
+OnPartitions = Callable[[frozenset[int]], Awaitable[None]]
+OnTick = Callable[[], Awaitable[None]]
+
+TICK_S = 1.0
+STUCK_S = 60.0
+_STOP_S = 30.0
+_TICK_END_S = 5.0
+_START_END_S = 5.0
+_AWAY_S = 5.0
+_STEP_S = 0.05
+
+
+class Life(Protocol):
+    """What a run tells, and is told: ``monitor.service.life.Life``."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether to end in good order."""
+        ...
+
+    def beat(self) -> None:
+        """Say that the loop went round once more."""
+
+    def ready(self) -> None:
+        """Say that work is being done."""
+
+    def unready(self, reason: str) -> None:
+        """Say why no work is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One message to be written; ``topic`` is the full name."""
+
+    topic: str
+    value: bytes | None
+    """None is a tombstone."""
+    key: bytes | None = None
+    partition: int | None = None
+    """None: the key decides."""
+    timestamp_us: int = -1
+    """-1: when it is sent. Rounded down to milliseconds."""
+
+
+def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> KafkaApp:
+    """Return a Faust app with the settings that lose nothing; nothing is connected yet.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    group : str
+        Without the prefix, ``driftline-detect``.
+    member : str, optional
+        Static member id: a restart within the session time-out moves no partition.
+
+    Returns
+    -------
+    KafkaApp
+        For :func:`read_topic`, :func:`send` and :func:`run_app`; for one run.
+    """
+    session_s = cluster.session_timeout_ms / 1_000
+    return KafkaApp(
+        cluster.group(group),
+        broker=broker_urls(cluster.bootstrap),
+        broker_credentials=faust_credentials(cluster.security),
+        broker_client_id="driftline",
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 4,
+        # Refused by Faust below the session time-out.
+        broker_request_timeout=max(30.0, session_s + 5),
+        broker_rebalance_timeout=60.0,
+        broker_max_poll_interval=600.0,
+        broker_max_poll_records=500,
+        broker_commit_interval=1.0,
+        consumer_group_instance_id=member,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 << 20,
+        producer_linger=0.0,
+        # One batch of a partition is on its way at a time: by default, 16 KB, 200 results
+        # of 40 KB went one after the other. The broker refuses batches beyond a megabyte.
+        producer_max_batch_size=512 << 10,
+        # aiokafka sends an idempotent batch until it is acknowledged; this bounds one request.
+        producer_request_timeout=60.0,
+        producer_max_request_size=2 << 20,
+        stream_buffer_maxsize=4_096,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        agent_supervisor=CrashingSupervisor,
+        store="memory://",
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+def read_topic(
+    app: KafkaApp,
+    topic: str,
+    take: Take,
+    *,
+    on_assigned: OnPartitions | None = None,
+    on_revoked: OnPartitions | None = None,
+    on_acked: Callable[[], None] | None = None,
+) -> None:
+    """Add an agent that takes every message of a topic, in order, and acks it afterwards.
+
+    Parameters
+    ----------
+    app : KafkaApp
+    topic : str
+        Full name.
+    take : callable
+        Awaited with the partition and the message.
+    on_assigned : callable, optional
+        Awaited with the partitions of this topic that are ours now, all of them, before
+        messages come. It must be quick (the group waits): start a task for what takes long.
+    on_revoked : callable, optional
+        Awaited with the partitions that are taken, before the message in hand is waited
+        for. At every rebalance all are taken first, also those that come back.
+    on_acked : callable, optional
+        Called behind each ack: the last crash point of a cycle.
+    """
+    channel = app.topic(
+        topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
+    )
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.noack().events():
+            record = event.message
+            try:
+                await take(record.partition, _message(record))
+                event.ack()
+                app.note_ack(record.tp, record.offset)
+                if on_acked is not None:
+                    on_acked()
+            except Exception as error:
+                app.fail(error)
+                await asyncio.Event().wait()  # takes nothing more, until it is cancelled
+
+    agent.__name__ = agent.__qualname__ = f"read-{topic}"
+    app.agent(channel, name=agent.__name__, concurrency=1, supervisor_strategy=CrashingSupervisor)(
+        agent
+    )
+    for hooks, callback in ((app.on_assigning, on_assigned), (app.on_revoking, on_revoked)):
+        if callback is not None:
+            hooks.append(_of_topic(topic, callback))
+
+
+def _of_topic(topic: str, callback: OnPartitions) -> Callable[[frozenset[TP]], Awaitable[None]]:
+    """Give a callback the partitions of its topic."""
+
+    async def hook(named: frozenset[TP]) -> None:
+        await callback(frozenset(tp.partition for tp in named if tp.topic == topic))
+
+    return hook
+
+
+def _message(record: Any) -> Message:
+    """Turn Faust's message into ours."""
+    time_us = -1 if record.timestamp is None else round(record.timestamp * 1_000) * 1_000
+    return Message(record.offset, record.key or b"", record.value or b"", time_us)
+
+
+async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
+    """Write messages side by side; returns when every one is acknowledged.
+
+    Parameters
+    ----------
+    app : KafkaApp
+        Running.
+    writes : iterable of Write
+        Those of one partition keep their order.
+
+    Raises
+    ------
+    TransportError
+        If one could not be written: nothing that depends on it may be acked.
+    """
+    producer = app.producer
+    try:
+        waiting = [
+            await producer.send(
+                write.topic,
+                write.key,
+                write.value,
+                write.partition,
+                # Faust multiplies by 1,000 and cuts: half a millisecond more hits the right one.
+                None if write.timestamp_us < 0 else (write.timestamp_us // 1_000 + 0.5) / 1_000,
+                None,
+            )
+            for write in writes
+        ]
+        if waiting:
+            await asyncio.gather(*waiting)
+    except (KafkaError, ProducerSendError) as error:
+        raise TransportError(
+            f"a write failed: {error!r}",
+            where="kafka producer",
+            fix="restart: what is not in the log is written again",
+        ) from error
+
+
+def run_app(
+    app: KafkaApp,
+    life: Life,
+    *,
+    on_tick: OnTick | None = None,
+    is_ready: Callable[[], bool] = lambda: True,
+    stuck_s: float = STUCK_S,
+) -> None:
+    """Run an app in this thread until it is told to drain, or something ends it.
+
+    Parameters
+    ----------
+    app : KafkaApp
+        Not run before.
+    life : Life
+        Beats each second. Ready once the group has been joined and ``is_ready`` says so.
+    on_tick : callable, optional
+        Awaited each second, beside the agents; what it raises ends the app.
+    is_ready : callable, optional
+    stuck_s : float, optional
+        How long acked messages may stay uncommitted while no commit is on its way; five
+        times as long while one is (the broker is away: outages of 35 s were survived).
+
+    Raises
+    ------
+    TransportError
+        If commits make no progress.
+    Exception
+        What an agent, a hook or ``on_tick`` raised.
+
+    Notes
+    -----
+    Drained, the message in hand is finished, offsets are committed, and a member without a
+    static id leaves the group. Neither signal handlers nor loggers are installed; while it
+    runs, loggers of Faust and aiokafka say the same words once in 30 s (with the broker
+    away about 30 errors came a second).
+    """
+    with _quiet_loggers():
+        asyncio.run(_run(app, life, on_tick, is_ready, stuck_s))
+
+
+async def _run(
+    app: KafkaApp,
+    life: Life,
+    on_tick: OnTick | None,
+    is_ready: Callable[[], bool],
+    stuck_s: float,
+) -> None:
+    """Start, tick, stop."""
+    app.loop = asyncio.get_running_loop()
+    starting = asyncio.create_task(app.start())
+    try:
+        await _watch(app, life, starting, on_tick, is_ready, stuck_s)
+    finally:
+        await _stop(app, starting)
+
+
+async def _watch(
+    app: KafkaApp,
+    life: Life,
+    starting: asyncio.Task[None],
+    on_tick: OnTick | None,
+    is_ready: Callable[[], bool],
+    stuck_s: float,
+) -> None:
+    """Go round until drained; raise what went wrong."""
+    due_s, away_s = elapsed_s(), 0.0
+    ticking: asyncio.Task[None] | None = None
+    try:
+        while not life.is_draining:
+            _raise_crash(app, starting)
+            if ticking is not None and ticking.done():
+                ticking.result()
+                ticking = None
+            if elapsed_s() >= due_s:
+                due_s = elapsed_s() + TICK_S
+                life.beat()
+                _check_commits(app, stuck_s)
+                # A tick that waits for the broker keeps nobody from draining.
+                if on_tick is not None and ticking is None and starting.done():
+                    ticking = asyncio.create_task(_call(on_tick))
+                away_s = away_s + TICK_S if app.is_committing else 0.0
+                reason = _why_unready(app, starting, is_ready, away_s)
+                if reason:
+                    life.unready(reason)
+                else:
+                    life.ready()
+            await asyncio.sleep(_STEP_S)
+    finally:
+        if ticking is not None:
+            await _end(ticking)
+
+
+def _why_unready(
+    app: KafkaApp, starting: asyncio.Task[None], is_ready: Callable[[], bool], away_s: float
+) -> str:
+    """Say why no work is being done; empty if it is."""
+    if not starting.done() or app.rebalancing:
+        return "joining the group"
+    if away_s > _AWAY_S:
+        return "the broker does not answer"
+    return "" if is_ready() else "restoring"
+
+
+async def _call(on_tick: OnTick) -> None:
+    """Await a tick."""
+    await on_tick()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Let a tick that is writing come to its end, with a bound."""
+    await asyncio.wait([task], timeout=_TICK_END_S)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+def _raise_crash(app: KafkaApp, starting: asyncio.Task[None]) -> None:
+    """Raise what an agent or the start died of."""
+    if app.failure is not None:
+        raise app.failure
+    if app.crash_reason is not None:
+        raise app.crash_reason
+    if starting.done():
+        starting.result()
+    if app.should_stop:
+        raise TransportError("Faust stopped by itself", where=app.conf.id, fix="restart")
+
+
+def _check_commits(app: KafkaApp, stuck_s: float) -> None:
+    """Raise if offsets stand still though messages are acked."""
+    now_s = elapsed_s()
+    stuck = app.stuck_since_s(now_s)
+    if stuck is None:
+        return
+    tp, since_s = stuck
+    bound_s = 5 * stuck_s if app.is_committing or app.rebalancing else stuck_s
+    if now_s - since_s > bound_s:
+        raise TransportError(
+            f"the committed offset has not moved for {now_s - since_s:.0f} s, "
+            f"{app.acked[tp]} is acked",
+            where=f"{tp.topic}:{tp.partition}",
+            fix="restart; is the broker there?",
+        )
+
+
+async def _stop(app: KafkaApp, starting: asyncio.Task[None]) -> None:
+    """Stop in good order, with a bound: what was not committed comes again."""
+    for end in app.on_ending:
+        await _or_log(end())
+    # A start that is cut off leaves clients open; most of the time it is nearly done.
+    await asyncio.wait([starting], timeout=_START_END_S)
+    if not starting.done():
+        starting.cancel()
+    await _or_log(app.stop())
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await starting
+
+
+async def _or_log(ending: Awaitable[None]) -> None:
+    """Await a part of the end; the others follow whatever becomes of it."""
+    try:
+        await asyncio.wait_for(ending, _STOP_S)
+    except Exception as error:
+        LOG.warning("Faust did not stop in good order: %r", error)
+
+
+@contextlib.contextmanager
+def _quiet_loggers() -> Iterator[None]:
+    """Let the clients' loggers repeat themselves only once in a while."""
+    sparingly = Sparingly()
+    names = [
+        name
+        for name in logging.root.manager.loggerDict
+        if name.split(".")[0] in ("aiokafka", "faust", "mode")
+    ]
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addFilter(sparingly)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(sparingly)

@@ -1,0 +1,86 @@
+"""TLS and login spelled for Faust, whose clients are aiokafka's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Mapping
+
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.helpers import create_ssl_context
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
+from faust.types.auth import CredentialsT
+
+from monitor.transport.kafka.oauth import TokenProvider
+from monitor.transport.kafka.security import KafkaSecurity
+from schemas.errors import ConfigError
+
+
+def faust_credentials(
+    security: KafkaSecurity, environment: Mapping[str, str] | None = None
+) -> CredentialsT | None:
+    """Spell the security for Faust.
+
+    Parameters
+    ----------
+    security : KafkaSecurity
+    environment : mapping of str to str, optional
+        Where secrets are read; ``os.environ`` by default.
+
+    Returns
+    -------
+    CredentialsT or None
+        For ``broker_credentials``; None for neither TLS nor login.
+
+    Raises
+    ------
+    ConfigError
+        If a secret is missing (names its variable or file), or a certificate cannot be used.
+    """
+    env = os.environ if environment is None else environment
+    context = _ssl_context(security, env) if security.is_tls else None
+    if security.token is not None:
+        return OAuthCredentials(
+            oauth_cb=_AsyncTokens(TokenProvider(security.token, env)), ssl_context=context
+        )
+    if security.mechanism is not None and security.password is not None:
+        return SASLCredentials(
+            username=security.username,
+            password=security.password.read(env),
+            ssl_context=context,
+            mechanism=security.mechanism.value,
+        )
+    return None if context is None else SSLCredentials(context)
+
+
+def _ssl_context(security: KafkaSecurity, env: Mapping[str, str]) -> ssl.SSLContext:
+    """Check the broker's certificate and name, always; show our own where there is one."""
+    certificate = security.certificate_file
+    password = security.key_password
+    try:
+        return create_ssl_context(
+            cafile=None if security.ca_file is None else str(security.ca_file),
+            certfile=None if certificate is None else str(certificate),
+            keyfile=None if certificate is None else str(security.key_file or certificate),
+            password=None if password is None else password.read(env),
+        )
+    except OSError as error:
+        named = ", ".join(str(p) for p in (security.ca_file, certificate, security.key_file) if p)
+        raise ConfigError(
+            f"the certificates cannot be used: {error.strerror or type(error).__name__}",
+            where=named,
+            fix="PEM files, the key with its password",
+        ) from None
+
+
+class _AsyncTokens(AbstractTokenProvider):
+    """What aiokafka awaits for a token; asking an endpoint may take its time."""
+
+    def __init__(self, provider: TokenProvider) -> None:
+        self._provider = provider
+
+    async def token(self) -> str:
+        """Return a token that is good now."""
+        token = await asyncio.get_running_loop().run_in_executor(None, self._provider.token)
+        return str(token.text)

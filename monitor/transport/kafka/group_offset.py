@@ -1,0 +1,53 @@
+"""Where a group stands in a partition, asked without joining it."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from monitor.transport.kafka.client_log import CLIENT_LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.patience import ask
+from schemas.errors import TransportError
+
+
+def committed_offset(
+    cluster: Cluster, group: str, topic: str, partition: int, timeout_s: float = 60.0
+) -> int:
+    """Return the offset a group has committed.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    group, topic : str
+        Without the prefix.
+    partition : int
+    timeout_s : float, optional
+
+    Returns
+    -------
+    int
+        0 where nothing is committed, or where the log ends before it: then the topic was
+        made anew, and is read from its beginning.
+
+    Raises
+    ------
+    TransportError
+        If the broker does not answer in time.
+    """
+    where = TopicPartition(cluster.topic(topic), partition)
+    consumer = Consumer(
+        {**cluster.client(), "group.id": cluster.group(group), "enable.auto.commit": False},
+        logger=CLIENT_LOG,
+    )
+    try:
+        found = ask(lambda: consumer.committed([where], timeout=timeout_s))[0].offset
+        _, end = ask(lambda: consumer.get_watermark_offsets(where, timeout=timeout_s))
+    except KafkaException as error:
+        raise TransportError(
+            f"cannot ask for the committed offset: {error.args[0].str()}",
+            where=f"{cluster.group(group)} on {where.topic}:{partition}",
+            fix="is the broker there?",
+        ) from None
+    finally:
+        consumer.close()
+    return found if 0 <= found <= end else 0

@@ -1,0 +1,166 @@
+"""Is the cluster there, with the topics that a stage needs? Asked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from monitor.clock import elapsed_s
+from monitor.core import topics as names
+from monitor.transport.kafka.client_log import CLIENT_LOG
+from monitor.transport.kafka.cluster import Cluster
+from schemas.errors import TransportError
+
+_TRY_S = 2.0
+_HOPELESS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
+"""Waiting does not make a password or a certificate right."""
+
+ALIKE = (names.PANES, names.GPU, names.STATE)
+"""Partitioned alike."""
+SINGLE = (names.ALERTS, names.NOTIFICATIONS)
+"""Read in one order."""
+
+
+def await_topics(
+    cluster: Cluster,
+    wanted: Sequence[str],
+    *,
+    wait_s: float,
+    pause: Callable[[float], bool],
+    tell: Callable[[str], None],
+) -> dict[str, int] | None:
+    """Wait until the cluster answers, then see whether the topics are there.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    wanted : sequence of str
+        Of ``monitor.core.topics``.
+    wait_s : float
+        How long the cluster may be away: compose starts things in any order.
+    pause : callable
+        Sleeps so many seconds; True if the wait shall end (``Life.wait``).
+    tell : callable
+        Given the reason each time there is none to start yet.
+
+    Returns
+    -------
+    dict of str to int, or None
+        Partitions of each; None if ``pause`` ended the wait.
+
+    Raises
+    ------
+    TransportError
+        If nobody answers in time, the login is refused, or topics are not as they must be.
+    """
+    said: list[KafkaError] = []
+    admin = AdminClient({**cluster.client(), "error_cb": said.append}, logger=CLIENT_LOG)
+    deadline = elapsed_s() + wait_s
+    while True:
+        begin = elapsed_s()
+        try:
+            # Serves the login's token, which the request alone would wait for in vain.
+            admin.poll(0)
+            counts = _count(cluster, admin, wanted)
+            _check(cluster, wanted, counts)
+            _await_leaders(cluster, admin, counts)
+            return counts
+        except KafkaException as error:
+            reason = _reason(error.args[0], said)
+        if reason.code() in _HOPELESS or elapsed_s() > deadline:
+            raise _refusal(cluster, reason, wait_s) from None
+        tell(f"Kafka at {cluster.bootstrap} does not answer yet: {reason.str()}")
+        if pause(max(0.0, begin + 1.0 - elapsed_s())):
+            return None
+
+
+class Presence:
+    """Asks whether the cluster answers, over a connection of its own; made at the first question.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._admin: AdminClient | None = None
+
+    def __call__(self) -> bool:
+        """Ask; takes up to two seconds where nobody answers."""
+        if self._admin is None:
+            # Stages say that the broker is away; this would only say the same again.
+            self._admin = AdminClient({**self._cluster.client(), "log_level": "0"})
+        try:
+            self._admin.poll(0)
+            self._admin.list_topics(timeout=_TRY_S)
+        except KafkaException:
+            return False
+        return True
+
+
+def _count(cluster: Cluster, admin: AdminClient, wanted: Sequence[str]) -> dict[str, int]:
+    """Ask how many partitions the wanted topics have; those that are not there are left out."""
+    topics = admin.list_topics(timeout=_TRY_S).topics
+    found = {n: len(topic.partitions) for n, topic in topics.items() if topic.error is None}
+    full = {name: cluster.topic(name) for name in wanted}
+    return {name: found[full[name]] for name in wanted if full[name] in found}
+
+
+def _await_leaders(cluster: Cluster, admin: AdminClient, counts: Mapping[str, int]) -> None:
+    """Ask each partition for its end: right after its creation its broker may not know of it."""
+    latest = OffsetSpec.latest()
+    asked = {
+        TopicPartition(cluster.topic(n), i): latest for n, k in counts.items() for i in range(k)
+    }
+    if asked:
+        for future in admin.list_offsets(asked, request_timeout=_TRY_S).values():
+            future.result()
+
+
+def _reason(error: KafkaError, said: Sequence[KafkaError]) -> KafkaError:
+    """Choose what is worth telling: why nobody could be reached rather than that."""
+    hopeless = [e for e in said if e.code() in _HOPELESS]
+    telling = [e for e in said if e.code() != KafkaError._ALL_BROKERS_DOWN]
+    is_vague = error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
+    return (hopeless or (telling if is_vague else []) or [error])[-1]
+
+
+def _refusal(cluster: Cluster, reason: KafkaError, wait_s: float) -> TransportError:
+    """Say why there is no starting."""
+    if reason.code() in _HOPELESS:
+        what = "Kafka lets nobody in"
+        fix = "check TLS, mechanism, user and secret against the listener at this address"
+    else:
+        what = f"Kafka does not answer for {wait_s:g} s"
+        fix = "see whether it runs and the address is right"
+    return TransportError(f"{what}: {reason.str()}", where=cluster.bootstrap, fix=fix)
+
+
+def _check(cluster: Cluster, wanted: Sequence[str], counts: Mapping[str, int]) -> None:
+    """Refuse topics that are missing or partitioned otherwise than the stages rely on."""
+    create = f"driftline topics create --bootstrap {cluster.bootstrap}"
+    create += f" --prefix {cluster.prefix} --yes" if cluster.prefix else " --yes"
+    missing = [cluster.topic(name) for name in wanted if name not in counts]
+    if missing:
+        noun = "topic" if len(missing) == 1 else "topics"
+        raise TransportError(
+            f"no such {noun}: {', '.join(missing)}", where=cluster.bootstrap, fix=create
+        )
+    alike = {name: counts[name] for name in ALIKE if name in counts}
+    if len(set(alike.values())) > 1:
+        spelt = ", ".join(f"{cluster.topic(name)} has {n}" for name, n in alike.items())
+        raise TransportError(
+            f"topics must have as many partitions as each other: {spelt}",
+            where=cluster.bootstrap,
+            fix=create,
+        )
+    for name in SINGLE:
+        if counts.get(name, 1) != 1:
+            raise TransportError(
+                f"it has {counts[name]} partitions and must have one",
+                where=cluster.topic(name),
+                fix="delete it while no stage runs, then " + create,
+            )

@@ -1,0 +1,197 @@
+"""Profiles from their topic: read to its end before a stage starts, then as they are published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from monitor.clock import elapsed_s
+from monitor.core.catalog import Catalog
+from monitor.core.profile_codec import ProfileParts, parse_key
+from monitor.core.topics import PROFILES
+from monitor.metrics import PROFILES as PROFILES_READ
+from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.topic_scan import LASTING, log_ends
+from schemas.errors import BaselineError, TransportError
+from schemas.profiles import Profile
+
+_BATCH = 200
+_TICK_S = 0.5
+
+
+class ProfileFeed:
+    """Keeps a catalog up to date with the profiles topic.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    catalog : Catalog
+        Gets every profile of a model it knows.
+
+    Attributes
+    ----------
+    counters : Counter of str
+        ``added``, ``known`` (there already), ``other_model`` (not in the config),
+        ``unreadable``, ``misfit`` (not in the layout of its model's config), ``retired``.
+        The last ones but ``retired`` are logged with their reason, and stop nothing.
+
+    Notes
+    -----
+    For one thread, that of the catalog. A plain consumer without a group: every worker reads
+    the whole topic. A tombstone takes a profile back, see ``Catalog.retire``.
+
+    A profile must be known to all workers before the first pane it is for, so
+    ``driftline baseline publish`` dates it ahead; a stage polls every few seconds.
+    """
+
+    def __init__(self, cluster: Cluster, catalog: Catalog) -> None:
+        self._catalog, self._parts = catalog, ProfileParts()
+        self._where = TopicPartition(cluster.topic(PROFILES), 0)
+        self.counters: Counter[str] = Counter()
+        self._consumer = Consumer(
+            {
+                **cluster.client(),
+                # A name without a meaning: nothing is joined, nothing is committed.
+                "group.id": cluster.group("driftline-profiles"),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 500,
+                "queued.max.messages.kbytes": 16_384,
+                "reconnect.backoff.max.ms": 1_000,
+            },
+            logger=CLIENT_LOG,
+        )
+
+    def catch_up(self, timeout_s: float = 60.0) -> list[Profile]:
+        """Read the topic from its beginning to where it ends now.
+
+        Parameters
+        ----------
+        timeout_s : float, optional
+            How long nothing may come while something is missing.
+
+        Returns
+        -------
+        list of Profile
+            Those that are new to the catalog.
+
+        Raises
+        ------
+        TransportError
+            If there is no such topic, or the broker does not answer in time.
+        """
+        try:
+            low, high = log_ends(self._consumer, self._where, timeout_s)
+            self._where.offset = low
+            self._consumer.assign([self._where])
+            return self._read_to(high, timeout_s)
+        except KafkaException as error:
+            raise self._failure(error.args[0].str()) from None
+
+    def poll(self) -> list[Profile]:
+        """Take what was published since, without waiting; call it every few seconds.
+
+        Returns
+        -------
+        list of Profile
+            Those that are new to the catalog, oldest first; they are in it already.
+
+        Notes
+        -----
+        While the broker is away, or the topic, nothing comes, and nothing is raised.
+        """
+        found: list[Profile] = []
+        while got := self._consumer.consume(_BATCH, 0):
+            found += self._take_all(got)
+        return found
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_to(self, end: int, timeout_s: float) -> list[Profile]:
+        """Read until the position reaches an offset, which compaction may have emptied."""
+        found: list[Profile] = []
+        deadline = elapsed_s() + timeout_s
+        position = self._where.offset
+        while position < end:
+            for got in self._consumer.consume(_BATCH, _TICK_S):
+                error = got.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    if error.fatal() or error.code() in LASTING:
+                        raise self._failure(error.str())
+                    continue
+                deadline = elapsed_s() + timeout_s
+                position = (got.offset() or 0) + (error is None)
+                found += self._take_all([got])
+                if error is not None:
+                    return found
+            if elapsed_s() > deadline:
+                raise self._failure(f"nothing came for {timeout_s:.0f} s")
+        return found
+
+    def _take_all(self, messages: list[Message]) -> list[Profile]:
+        """Put messages into the catalog; return the profiles that are new there."""
+        found: list[Profile] = []
+        for got in messages:
+            error = got.error()
+            if error is None:
+                profile = self._take(got.key() or b"", got.value() or b"", got.offset() or 0)
+                found += [profile] if profile is not None else []
+            elif error.code() != KafkaError._PARTITION_EOF:
+                # What is known goes on being used: that new profiles wait stops no stage.
+                CLIENT_LOG.warning("profiles: %s", error.str())
+        return found
+
+    def _take(self, key: bytes, value: bytes, offset: int) -> Profile | None:
+        """Take one message; what cannot be used is counted and logged, and stops nothing."""
+        outcome, profile = "unreadable", None
+        try:
+            if not value:
+                self._retire(key)
+                return None
+            profile = self._parts.add(key, value)
+            if profile is None:
+                return None
+            outcome = "misfit"
+            if self._catalog.add(profile):
+                self._count("added")
+                return profile
+            key_of = (profile.tenant, profile.model)
+            self._count("known" if key_of in self._catalog.configs else "other_model")
+        except BaselineError as error:
+            self._count(outcome)
+            place = f"{self._where.topic}:0 at {offset}"
+            LOG.warning("a profile is not used: %s: %s", place, error)
+        return None
+
+    def _retire(self, key: bytes) -> None:
+        """Take a profile back."""
+        profile_id, _, _ = parse_key(key)
+        self._parts.forget(profile_id)
+        if self._catalog.retire(profile_id):
+            self._count("retired")
+            LOG.info("profile %s was taken back: no new pane is counted in it", profile_id)
+
+    def _count(self, outcome: str) -> None:
+        """Count what became of one profile."""
+        self.counters[outcome] += 1
+        PROFILES_READ.labels(outcome).inc()
+
+    def _failure(self, what: str) -> TransportError:
+        """Say what kept the profiles from being read."""
+        return TransportError(
+            f"cannot be read: {what}",
+            where=f"{self._where.topic}:0",
+            fix="is the broker there? `driftline topics check` names what is missing",
+        )

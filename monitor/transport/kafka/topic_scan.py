@@ -1,0 +1,140 @@
+"""Reading a stretch of one partition without a group: what a worker needs before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from monitor.clock import elapsed_s
+from monitor.transport.kafka.client_log import CLIENT_LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.memory import Message
+from schemas.errors import TransportError
+
+_BATCH = 1_000
+_TICK_S = 0.5
+_RETRY_S = 0.1
+_NO_LEADER = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+LASTING = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._AUTHENTICATION,
+}
+"""Errors no waiting mends; ``KafkaError.retriable()`` is False for all others as well."""
+
+
+def scan(
+    cluster: Cluster,
+    topic: str,
+    partition: int,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    timeout_s: float = 60.0,
+) -> Iterator[Message]:
+    """Read messages of one partition, in log order, from ``start`` up to ``end``.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    topic : str
+        One of ``monitor.core.topics``; the prefix is added here.
+    partition : int
+    start : int, optional
+        What retention or compaction has taken is passed over.
+    end : int, optional
+        Exclusive; by default where the log ends when the call is made.
+    timeout_s : float, optional
+        How long nothing may come while something is missing.
+
+    Yields
+    ------
+    Message
+        Tombstones have an empty value. Offsets need not follow each other: compaction
+        leaves gaps, and the end is found by position, never by counting.
+
+    Raises
+    ------
+    TransportError
+        If the broker does not answer in time, or refuses.
+    """
+    place = f"{cluster.topic(topic)}:{partition}"
+    consumer = Consumer(
+        {
+            **cluster.client(),
+            "group.id": cluster.group("driftline-scan"),
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 50,
+        },
+        logger=CLIENT_LOG,
+    )
+    try:
+        where = TopicPartition(cluster.topic(topic), partition)
+        low, high = log_ends(consumer, where, timeout_s)
+        start, stop = max(start, low), high if end is None else min(end, high)
+        if start >= stop:
+            return
+        where.offset = start
+        consumer.assign([where])
+        yield from _read(consumer, start, stop, place, timeout_s)
+    except KafkaException as error:
+        raise TransportError(
+            f"cannot be read: {error.args[0].str()}",
+            where=place,
+            fix="is the broker there? `driftline topics check`",
+        ) from None
+    finally:
+        consumer.close()
+
+
+def log_ends(consumer: Consumer, where: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    """Ask for a log's first offset and the one after its last; a new topic has no leader yet.
+
+    Raises
+    ------
+    KafkaException
+        If the broker refuses, or does not answer in time.
+    """
+    deadline = elapsed_s() + timeout_s
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(where, timeout=timeout_s)
+            return low, high
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER or elapsed_s() > deadline:
+                raise
+            consumer.poll(_RETRY_S)
+
+
+def _read(
+    consumer: Consumer, start: int, stop: int, place: str, timeout_s: float
+) -> Iterator[Message]:
+    """Hand on messages until the position reaches ``stop`` or the log ends."""
+    position, deadline = start, elapsed_s() + timeout_s
+    while position < stop:
+        for got in consumer.consume(_BATCH, _TICK_S):
+            error = got.error()
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return
+            if error is not None and (error.fatal() or error.code() in LASTING):
+                raise KafkaException(error)
+            if error is not None:
+                continue
+            offset, deadline = got.offset() or 0, elapsed_s() + timeout_s
+            position = offset + 1
+            if offset < stop:
+                kind, time_ms = got.timestamp()
+                time_us = time_ms * 1_000 if kind and time_ms >= 0 else -1
+                yield Message(offset, got.key() or b"", got.value() or b"", time_us)
+        if elapsed_s() > deadline:
+            raise TransportError(
+                f"nothing came for {timeout_s:.0f} s, {stop - position} offsets before the end",
+                where=place,
+                fix="is the broker there?",
+            )
