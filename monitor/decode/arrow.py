@@ -121,7 +121,7 @@ class _Faults:
 def batch_from_arrow(
     record_batch: pa.RecordBatch,
     schema: ModelSchema,
-    message: int,
+    message: int | Int64Array,
     *,
     rows: Int64Array | None = None,
     columns: Columns | None = None,
@@ -134,8 +134,8 @@ def batch_from_arrow(
     record_batch : pyarrow.RecordBatch
         Validated, if it comes from outside. A ``model`` column is not looked at.
     schema : ModelSchema
-    message : int
-        Index of the message in its chunk.
+    message : int or ndarray of int64, shape (n,)
+        Index of the message in its chunk, or of each row's.
     rows : ndarray of int64, optional
         Row numbers within the message; 0 to n - 1 by default.
     columns, dictionaries : optional
@@ -170,12 +170,13 @@ def batch_from_arrow(
     scratch.read_numbers(schema)
     scratch.read_codes(columns, dictionaries)
     id_bytes = scratch.read_ids()
-    place = (np.full(n, message, dtype=np.int64), rows)
+    messages = np.full(n, message, dtype=np.int64) if isinstance(message, int) else message
+    place = (messages, rows)
     accepted = np.flatnonzero(~faults.is_faulty) if faults.is_faulty.any() else None
     batch = batch_of(scratch, accepted, place, columns, dictionaries.values, id_bytes)
     rejects = tuple(
         Reject(
-            message=message,
+            message=int(messages[i]),
             row=int(rows[i]),
             reason=reason,
             detail=detail,

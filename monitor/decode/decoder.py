@@ -13,7 +13,7 @@ Whitespace may stand before the first two. Everything else is MALFORMED.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from monitor.decode.slow import SlowRoad
 from monitor.decode.strict import Key, Refused, StrictDecoder
 from monitor.decode.units import Units, messages_of, rows_of
 from monitor.decode.work import Work
-from schemas.batch import Chunk, EventBatch, ModelSchema
+from schemas.batch import Chunk, EventBatch, Int64Array, ModelSchema
 from schemas.errors import DomainError
 from schemas.events import Reject, RejectReason
 
@@ -123,8 +123,8 @@ class Decoder:
                 fault = Refused(RejectReason.MALFORMED, "the array's brackets do not match")
                 work.reject(message, 0, work.payload(message), fault)
             self._decode_units(work, units, are_messages=False)
-        for message in work.streams:
-            self._decode_stream(work, message)
+        if work.streams:
+            self._decode_streams(work)
         batches = (merge_batches(work.parts[model]) for model in sorted(work.parts))
         work.rejects.sort(key=lambda reject: (reject.message, reject.row))
         return Decoded(tuple(batches), tuple(work.rejects))
@@ -151,27 +151,41 @@ class Decoder:
         fits = scratch.fits
         lowest = int(fits.min()) if len(fits) else REJECTED
         models = np.where(fits >= 0, fits % n_models, REJECTED) if n_models > 1 else fits
-        present = np.unique(models[fits >= 0]).tolist() if n_models > 1 else [0]
         id_bytes = work.id_bytes()
         place = (units.message, units.row)
-        for model in present:
-            rows = None
-            if lowest < 0 or len(present) > 1:
-                rows = np.flatnonzero(models == model if n_models > 1 else fits >= 0)
-                if not len(rows):
-                    continue
+        for model, rows in _rows_by_model(models, lowest, n_models):
             values = self._dictionaries.values
             batch = batch_of(scratch, rows, place, self._columns[model], values, id_bytes)
             work.parts.setdefault(model, []).append(batch)
 
-    def _decode_stream(self, work: Work, message: int) -> None:
-        """Decode an Arrow IPC stream, row by row of each model."""
-        from monitor.decode.stream import decode_stream  # pyarrow is slow to import
+    def _decode_streams(self, work: Work) -> None:
+        """Decode Arrow IPC streams, row by row of each model."""
+        from monitor.decode.stream import decode_streams  # pyarrow is slow to import
 
-        payload = work.payload(message)
-        batches, rejects = decode_stream(
-            payload, message, self._models, self._columns, self._dictionaries
-        )
+        payloads = ((message, work.payload(message)) for message in work.streams)
+        batches, rejects = decode_streams(payloads, self._models, self._columns, self._dictionaries)
         work.rejects.extend(rejects)
         for model, batch in batches:
             work.parts.setdefault(model, []).append(batch)
+
+
+def _rows_by_model(
+    models: Int64Array, lowest: int, n_models: int
+) -> Iterator[tuple[int, Int64Array | None]]:
+    """Yield each model there is and its rows; None where all rows are its."""
+    if not len(models):
+        return
+    if n_models == 1:
+        rows = None if lowest >= 0 else np.flatnonzero(models >= 0)
+        if rows is None or len(rows):
+            yield 0, rows
+        return
+    if lowest >= 0 and (models == models[0]).all():
+        yield int(models[0]), None
+        return
+    # one sort for all: a comparison each would look at every event once a model
+    order = np.argsort(models, kind="stable")
+    present, starts = np.unique(models[order], return_index=True)
+    for model, rows in zip(present.tolist(), np.split(order, starts[1:]), strict=True):
+        if model >= 0:
+            yield model, rows

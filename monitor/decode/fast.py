@@ -78,8 +78,11 @@ class FastRoad:
             (kernel.STEPS, program.steps),
             (kernel.LITERALS, program.literals),
             (kernel.PENDING, pending),
+            (kernel.MODELS, program.table),
+            (kernel.NEXT_HEAD, program.following),
         ):
             self._frame[cell // 8] = array.ctypes.data
+        self._frame[kernel.MODELS_MASK // 8] = len(program.table) - 1
         if begin < self._n_direct:
             self._run(self._base, begin, self._n_direct, n_heads)
         if self._n_direct < self._n:

@@ -24,6 +24,10 @@ _FILL_AT = 500
 """Accepted events kept as objects: 5,000 at a time took three times as long."""
 
 
+_BLOCK = 2_000
+"""Events looked at before the kernel is asked again, should a layout be learnt."""
+
+
 class _Accepted:
     """Events of one model on their way into the columns."""
 
@@ -94,12 +98,13 @@ class SlowRoad:
         left = np.flatnonzero(scratch.fits == UNDECIDED)
         while len(left):
             learnt_at = self._decide(
-                work, units, scratch, left, accepted, fast is not None, are_messages
+                work, units, scratch, left[:_BLOCK], accepted, fast is not None, are_messages
             )
             for some in accepted.values():
                 some.fill()
             if fast is None or learnt_at < 0:
-                return
+                left = left[_BLOCK:]
+                continue
             fast.run(learnt_at + 1, 1)
             left = np.flatnonzero(scratch.fits == UNDECIDED)
 

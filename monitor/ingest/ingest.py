@@ -5,30 +5,53 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
+from monitor.clock import elapsed_s
 from monitor.core.accumulators import take as take_rows
-from monitor.core.aggregate import Added, PartitionAggregator, Refused
+from monitor.core.aggregate import Added, Gap, PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.pane_codec import encode, pane_key
-from monitor.core.topics import DEAD_LETTERS, LATE, PANES
+from monitor.core.letter_cap import LetterCap
+from monitor.core.pane_codec import encode, pane_key, pane_partition
+from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.decode.decoder import Decoder
-from monitor.ingest.future import future_rejects
-from monitor.transport.memory import MemoryLog
+from monitor.ingest.refusals import (
+    late_events,
+    late_message,
+    letter_message,
+    letter_of,
+    new_rejects,
+)
+from monitor.transport.memory import Committed
 from schemas.batch import Chunk, EventBatch
 from schemas.config import WindowConfig
 from schemas.events import Reject
 from schemas.panes import Pane
-from schemas.refused import DeadLetter, LateEvent, dead_letter
 
 GROUP = "driftline-ingest"
 
 OnBatch = Callable[[EventBatch, Chunk], None]
+Observe = Callable[[str, float], None]
+"""Given the name of a step and how many seconds it took."""
+
+
+class IngestLog(Protocol):
+    """The log as one owner of one source partition needs it."""
+
+    def produce(self, topic: str, value: bytes, *, key: bytes, partition: int) -> object:
+        """Append one record; it may be acknowledged later."""
+
+    def commit(self, group: str, topic: str, partition: int, offset: int, metadata: str) -> object:
+        """Commit once everything produced before is acknowledged."""
+
+    def committed(self, group: str, topic: str, partition: int) -> Committed | None:
+        """Return the group's last commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +69,23 @@ class Ingest:
 
     Parameters
     ----------
-    log : MemoryLog
+    log : IngestLog
         Where panes, dead letters and late events go, and where commits are kept.
     catalog : Catalog
     window : WindowConfig
         Pane, bound, lateness and skew of the source.
     assignment : Assignment
+    decoder : Decoder, optional
+        One for all partitions of a process: its dictionaries and layouts are the models',
+        and what it accepts does not depend on what it has read before.
+    cap : LetterCap, optional
+        Without one, every refused event becomes a dead letter.
+    n_panes_partitions : int, optional
+        Of the panes topic; every one of them is told the watermark.
     on_batch : callable, optional
         Given every accepted batch with its chunk: the archive, in one process.
+    observe : callable, optional
+        Told how long ``decode``, ``aggregate`` and ``flush`` took.
     reach : callable, optional
         Crash points.
 
@@ -61,25 +93,36 @@ class Ingest:
     ----------
     counters : Counter of str
         Events, and every way one can be dropped, by name.
+    gaps : list of Gap
+        What retention took before it was read.
     """
 
     def __init__(
         self,
-        log: MemoryLog,
+        log: IngestLog,
         catalog: Catalog,
         window: WindowConfig,
         assignment: Assignment,
         *,
+        decoder: Decoder | None = None,
+        cap: LetterCap | None = None,
+        n_panes_partitions: int = 1,
         on_batch: OnBatch | None = None,
+        observe: Observe | None = None,
         reach: Reach = pass_through,
     ) -> None:
         self._log, self._assignment = log, assignment
-        self._decoder = Decoder(catalog.schemas)
+        self._decoder = decoder or Decoder(catalog.schemas)
         self._aggregator = PartitionAggregator(
             assignment.source, assignment.partition, assignment.owner, window, catalog.layout
         )
-        self._on_batch, self._reach = on_batch, reach
+        self._cap, self._n_panes_partitions = cap, n_panes_partitions
+        self._on_batch, self._observe, self._reach = on_batch, observe, reach
         self.counters: Counter[str] = Counter()
+        self.gaps: list[Gap] = []
+        self.is_fresh = True
+        """Whether there was no commit to go on from."""
+        self._is_gap_expected = False
         self._restore()
 
     @property
@@ -92,12 +135,49 @@ class Ingest:
         """How far event time has come here."""
         return self._aggregator.watermark_us
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether what is read was read before: nothing is published then."""
+        return self._aggregator.is_catching_up or self._is_gap_expected
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the end of a pane was passed since the last flush."""
+        return self._aggregator.is_due and not self.is_catching_up
+
     def _restore(self) -> None:
         """Continue from the last commit of this group, whoever wrote it."""
         a = self._assignment
         committed = self._log.committed(GROUP, a.source, a.partition)
-        if committed is not None:
-            self._aggregator.restore(Commit.parse(committed.offset, committed.metadata))
+        if committed is None or not committed.metadata:
+            return
+        commit = Commit.parse(committed.offset, committed.metadata)
+        if commit.source != a.source:
+            self.counters["commits_of_another_topic"] += 1
+            return
+        self.is_fresh = False
+        self._aggregator.restore(commit)
+        if self._cap is not None:
+            self._cap.restore(commit.note)
+
+    def expect_gap(self) -> None:
+        """Say that messages are missing before the next one: S moves beyond what they held."""
+        self._is_gap_expected = True
+
+    def lose(self, end: int) -> None:
+        """Say that the log does not hold the position any more.
+
+        Parameters
+        ----------
+        end : int
+            Where the log ends: a position beyond it means that the log was cut, and what
+            comes is new however it is numbered.
+        """
+        commit = self._aggregator.commit_point()
+        if commit is not None and commit.offset > end:
+            changed = {"offset": -1, "position": end}
+            self._aggregator.restore(msgspec.structs.replace(commit, **changed))
+        self.expect_gap()
 
     @property
     def read_limit(self) -> int | None:
@@ -110,71 +190,90 @@ class Ingest:
 
     def take(self, chunk: Chunk) -> None:
         """Decode and aggregate one chunk, publish what is due, and commit."""
-        if not len(chunk):
-            return
-        decoded = self._decoder.decode(chunk)
-        added = self._aggregator.add(chunk, decoded.batches)
-        self._count(chunk, decoded.rejects, added)
-        self._write_refused(chunk, decoded.rejects, added)
-        if self._on_batch is not None:
-            self._archive(chunk, decoded.batches, added)
-        self._publish(self._aggregator.flush(), is_end=False)
+        if len(chunk):
+            self.add(chunk)
+            self.publish()
 
     def finish(self) -> None:
         """Publish every pane as it stands: the input has ended."""
-        self._publish(self._aggregator.flush_all(), is_end=True)
+        self.publish(is_complete=True, is_end=True)
+
+    def add(self, chunk: Chunk) -> None:
+        """Decode and aggregate one chunk, and record what was refused.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            The messages that follow those of the last call.
+        """
+        if self._is_gap_expected:
+            self._skip(int(chunk.log_offset[0]), int(chunk.record_time_us[0]))
+        began_s = elapsed_s()
+        decoded = self._decoder.decode(chunk)
+        decoded_s = elapsed_s()
+        added = self._aggregator.add(chunk, decoded.batches)
+        if self._observe is not None:
+            self._observe("decode", decoded_s - began_s)
+            self._observe("aggregate", elapsed_s() - decoded_s)
+        rejects = new_rejects(chunk, decoded.rejects, added.future, self._aggregator.told_from)
+        self._count(chunk, rejects, added)
+        self._write_letters(chunk, rejects)
+        self._write_late(chunk, added)
+        if self._on_batch is not None:
+            self._archive(chunk, decoded.batches, added)
+
+    def _skip(self, offset: int, record_time_us: int) -> None:
+        """Go on behind what is missing."""
+        self._is_gap_expected = False
+        gap = self._aggregator.skip(offset, record_time_us)
+        if gap is not None:
+            self.gaps.append(gap)
 
     def _count(self, chunk: Chunk, rejects: Sequence[Reject], added: Added) -> None:
         """Count events and drops; every drop has a name."""
-        self.counters["bytes"] += len(chunk.buffer)
-        self.counters["messages"] += len(chunk)
-        self.counters["accepted"] += added.n_accepted
-        self.counters["late"] += sum(len(r.rows) for r in added.late)
-        for reject in rejects:
-            self.counters[f"rejected_{reject.reason.value}"] += 1
-        self.counters["rejected_future"] += sum(len(r.rows) for r in added.future)
-
-    def _write_refused(self, chunk: Chunk, rejects: Sequence[Reject], added: Added) -> None:
-        """Record each dead letter and each late event under its source offset."""
-        letters = [self._letter(chunk, reject) for reject in rejects]
-        for refused in added.future:
-            letters += [self._letter(chunk, r) for r in future_rejects(refused, chunk)]
-        for letter in letters:
-            key = f"{letter.source}|{letter.partition}|{letter.offset}|{letter.row}".encode()
-            self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=key)
-            self._reach("ingest:dead_letter")
+        counts = self.counters
+        counts["bytes"] += len(chunk.buffer)
+        counts["messages"] += len(chunk)
+        counts["accepted"] += added.n_accepted
         for refused in added.late:
-            for event in self._late_events(refused, chunk):
-                key = f"{event.source}|{event.partition}|{event.offset}|{event.row}".encode()
-                self._log.produce(LATE, msgspec.msgpack.encode(event), key=key)
+            counts["late"] += len(refused.rows)
+        for reject in rejects:
+            counts[f"rejected_{reject.reason.value}"] += 1
+        counts["refused"] += len(rejects)
+
+    def _write_letters(self, chunk: Chunk, rejects: Sequence[Reject]) -> None:
+        """Record each refused event under its source offset, as many as the cap admits."""
+        for reject in rejects:
+            if self._cap is not None and not self._is_admitted(chunk, reject):
+                continue
+            key, value = letter_message(letter_of(chunk, reject))
+            self._log.produce(DEAD_LETTERS, value, key=key, partition=chunk.partition)
+            self.counters["dead_letters"] += 1
+            self._reach("ingest:dead_letter")
+        if self._cap is not None:
+            self._cap.advance(int(chunk.record_time_us[-1]))
+            for alert in self._cap.take_alerts():
+                key = alert.alert_id.encode()
+                self._log.produce(ALERTS, msgspec.msgpack.encode(alert), key=key, partition=0)
+                self._reach("ingest:alert")
+
+    def _is_admitted(self, chunk: Chunk, reject: Reject) -> bool:
+        """Whether there is room for another dead letter of this model."""
+        assert self._cap is not None
+        record_time_us = int(chunk.record_time_us[reject.message])
+        if self._cap.admits(reject.tenant, reject.model, record_time_us):
+            return True
+        tenant, model = self._cap.bucket(reject.tenant, reject.model)
+        self.counters[f"capped|{tenant}|{model}"] += 1
+        return False
+
+    def _write_late(self, chunk: Chunk, added: Added) -> None:
+        """Record each late event under its source offset."""
+        for refused in added.late:
+            for event in late_events(refused, chunk):
+                key, value = late_message(event)
+                self._log.produce(LATE, value, key=key, partition=chunk.partition)
             self._reach("ingest:late")
-
-    def _letter(self, chunk: Chunk, reject: Reject) -> DeadLetter:
-        """Return the record of one refused event of a chunk."""
-        return dead_letter(
-            reject,
-            source=chunk.source,
-            partition=chunk.partition,
-            offset=int(chunk.log_offset[reject.message]),
-            record_time_us=int(chunk.record_time_us[reject.message]),
-        )
-
-    def _late_events(self, refused: Refused, chunk: Chunk) -> list[LateEvent]:
-        """Return the record of each late event of a batch."""
-        batch, rows = refused.batch, refused.rows
-        return [
-            LateEvent(
-                source=chunk.source,
-                partition=chunk.partition,
-                offset=int(chunk.log_offset[batch.message[i]]),
-                row=int(batch.row[i]),
-                tenant=batch.schema.tenant,
-                model=batch.schema.model,
-                time_us=int(batch.time_us[i]),
-                watermark_us=int(wm),
-            )
-            for i, wm in zip(rows.tolist(), refused.watermark_us.tolist(), strict=True)
-        ]
 
     def _archive(self, chunk: Chunk, batches: Sequence[EventBatch], added: Added) -> None:
         """Hand on the rows that were accepted or late: both happened."""
@@ -190,26 +289,57 @@ class Ingest:
                 self._on_batch(take_rows(batch, keep), chunk)
         self._reach("ingest:archive")
 
-    def _publish(self, panes: Sequence[Pane], *, is_end: bool) -> None:
-        """Write panes, then the watermark of this flush, then commit."""
-        a = self._assignment
-        for pane in panes:
-            for i, value in enumerate(encode(pane)):
-                self._log.produce(PANES, value, key=pane_key(pane, i).encode())
-                self._reach("ingest:pane")
-        self.counters["panes"] += len(panes)
+    def publish(
+        self, *, is_complete: bool = False, is_idle: bool = False, is_end: bool = False
+    ) -> None:
+        """Write the panes that are due, then the watermark of this flush, then commit.
+
+        Parameters
+        ----------
+        is_complete : bool, optional
+            Also panes that the watermark has not passed: nothing more may come for long.
+        is_idle, is_end : bool, optional
+            Said with the watermark.
+        """
+        if self._is_gap_expected:
+            # what was acknowledged before the gap still holds; more is known with the next event
+            self._write_watermark(is_idle=is_idle, is_end=is_end)
+            return
+        began_s = elapsed_s()
+        self._write_panes(self._aggregator.flush(is_end=is_complete))
         if not self._aggregator.is_catching_up:
-            word = WatermarkMessage(
-                a.source,
-                a.partition,
-                a.n_partitions,
-                a.owner,
-                self._aggregator.watermark_us,
-                is_end=is_end,
-            )
-            self._log.produce(PANES, word.encode(), key=word.key())
-            self._reach("ingest:watermark")
+            self._write_watermark(is_idle=is_idle, is_end=is_end)
         commit = self._aggregator.commit_point()
         if commit is not None:
-            self._log.commit(GROUP, a.source, a.partition, commit.offset, commit.metadata())
-            self._reach("ingest:commit")
+            self._commit(commit)
+        if self._observe is not None:
+            self._observe("flush", elapsed_s() - began_s)
+
+    def _write_panes(self, panes: Sequence[Pane]) -> None:
+        """Write every chunk of every pane."""
+        for pane in panes:
+            series, n = pane.series, self._n_panes_partitions
+            partition = pane_partition(series.tenant, series.model, n)
+            for i, value in enumerate(encode(pane)):
+                key = pane_key(pane, i).encode()
+                self._log.produce(PANES, value, key=key, partition=partition)
+                self._reach("ingest:pane")
+        self.counters["panes"] += len(panes)
+
+    def _write_watermark(self, *, is_idle: bool, is_end: bool) -> None:
+        """Tell every partition of the panes topic how far event time has come."""
+        a, wm = self._assignment, self._aggregator.watermark_us
+        word = WatermarkMessage(
+            a.source, a.partition, a.n_partitions, a.owner, wm, is_idle=is_idle, is_end=is_end
+        )
+        for partition in range(self._n_panes_partitions):
+            self._log.produce(PANES, word.encode(), key=word.key(), partition=partition)
+        self._reach("ingest:watermark")
+
+    def _commit(self, commit: Commit) -> None:
+        """Have the log remember where reading starts again."""
+        a = self._assignment
+        if self._cap is not None and not self._aggregator.is_catching_up:
+            commit = msgspec.structs.replace(commit, note=self._cap.note())
+        self._log.commit(GROUP, a.source, a.partition, commit.offset, commit.metadata())
+        self._reach("ingest:commit")

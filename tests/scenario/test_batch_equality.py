@@ -1,16 +1,15 @@
 """What the stream says is what a batch job over the same bytes says.
 
-The other side is written from the design alone, one event at a time over ``json.loads``:
-it shares no code with decoder, watermark, aggregation or merging.
+The other side is ``tests/support/batch_oracle``: written from the design alone, one event
+at a time over ``json.loads``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 
 import msgspec
@@ -26,6 +25,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
+from tests.support.batch_oracle import Batch, Place, Record, Timing, batch_of, rows_by_window
 from tests.support.small_world import (
     CONFIG,
     SECOND_US,
@@ -35,7 +35,6 @@ from tests.support.small_world import (
 )
 
 ALL = 10**9
-PANE_US, BOUND_US, LATENESS_US, SKEW_US = (s * SECOND_US for s in (10, 2, 20, 60))
 
 
 @cache
@@ -64,84 +63,14 @@ def gaps(rng: np.random.Generator, value: bytes) -> bytes:
     return json.dumps(event).encode()
 
 
-@dataclass
-class Cell:
-    """Everything one segment or slice of one pane is about."""
-
-    n_rows: int = 0
-    n_predicted: int = 0
-    n_positive: int = 0
-    a: list[float] = field(default_factory=list)
-    c: list[str] = field(default_factory=list)
-    score: list[float] = field(default_factory=list)
-
-    def add(self, event: dict) -> None:
-        features = event["features"]
-        self.n_rows += 1
-        self.n_predicted += event.get("prediction") is not None
-        self.n_positive += event.get("prediction") == "yes"
-        for values, value in (
-            (self.a, features.get("a")),
-            (self.c, features.get("c")),
-            (self.score, event.get("score")),
-        ):
-            if value is not None:
-                values.append(value)
-
-
-@dataclass
-class Batch:
-    """What the batch job found."""
-
-    panes: dict[tuple[int, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
-    slices: dict[tuple[int, str], Cell] = field(default_factory=lambda: defaultdict(Cell))
-    late: dict[int, int] = field(default_factory=dict)
-    """Offset -> watermark as of that event."""
-    dead: dict[int, str] = field(default_factory=dict)
+TIMING = Timing(*(s * SECOND_US for s in (10, 2, 20, 60)))
 
 
 @cache
 def batch() -> Batch:
-    """Read the log once, event by event, with the watermark of each."""
-    found, wm, s = Batch(), -math.inf, -math.inf
-    for offset, (value, record_us) in enumerate(gappy_world().predictions):
-        event, reason = read(value)
-        if event is not None and event["time_us"] > record_us + SKEW_US:
-            reason = "future"
-        if reason:
-            found.dead[offset] = reason
-            continue
-        time_us = event["time_us"]
-        wm = max(wm, min(time_us, record_us) - BOUND_US)
-        s = max(s, (wm - LATENESS_US) // PANE_US * PANE_US)
-        if time_us < s:
-            found.late[offset] = wm
-            continue
-        pane = time_us // PANE_US * PANE_US
-        for name in segments(event):
-            found.panes[pane, name].add(event)
-        for name in ("host", "gpu_uuid"):
-            if event.get(name) is not None:
-                found.slices[pane, f"{name}={event[name]}"].add(event)
-    return found
-
-
-def read(value: bytes) -> tuple[dict | None, str]:
-    """Return an event, or why it is none: what the small world gets wrong, and no more."""
-    try:
-        event = json.loads(value)
-    except ValueError:
-        return None, "malformed"
-    if event["model"] != "small":
-        return None, "unknown_model"
-    if isinstance(event["features"].get("a"), str):
-        return None, "mistyped"
-    return event, ""
-
-
-def segments(event: dict) -> list[str]:
-    region = event.get("segments", {}).get("region")
-    return ["*"] if region is None else ["*", f"region={region}"]
+    """Read the log once, event by event."""
+    records = (Record(i, v, t) for i, (v, t) in enumerate(gappy_world().predictions))
+    return batch_of(records, ("small",), TIMING)
 
 
 @cache
@@ -175,12 +104,12 @@ def final_panes(log: MemoryLog) -> dict[int, Pane]:
     return panes
 
 
-def named(panes: dict[int, Pane], part: str) -> Iterator[tuple[tuple[int, str], SeriesStats, int]]:
+def named(panes: dict[int, Pane], part: str) -> Iterator[tuple[Place, SeriesStats, int]]:
     """Yield every segment or slice: its key, the arrays and its place in them."""
     for start_us, pane in panes.items():
         stats = getattr(pane, part)
         for i, name in enumerate(stats.segments):
-            yield (start_us, name), stats, i
+            yield Place("small", "1", start_us, name), stats, i
 
 
 def test_the_batch_has_everything_in_it():
@@ -222,7 +151,7 @@ def test_every_row_is_in_exactly_the_panes_and_segments_it_belongs_to(chunk_mess
             key: (int(stats.n_rows[i]), int(stats.n_predicted[i]), int(stats.n_positive[i]))
             for key, stats, i in named(panes, part)
         }
-        assert counts == {k: (c.n_rows, c.n_predicted, c.n_positive) for k, c in expected.items()}
+        assert counts == {k: c.counts for k, c in expected.items()}
 
 
 @CUTS
@@ -285,13 +214,10 @@ def test_categories_are_counted_by_name(chunk_messages):
 
 @CUTS
 def test_every_window_judges_as_many_rows_as_the_batch_has(chunk_messages):
-    rows: dict[tuple[int, str], int] = defaultdict(int)
-    for (pane_us, name), cell in [*batch().panes.items(), *batch().slices.items()]:
-        window_us = WINDOW_S * SECOND_US
-        rows[pane_us // window_us * window_us, name] += cell.n_rows
+    rows = rows_by_window([batch()], WINDOW_S * SECOND_US)
     judged = {}
     for message in stream(chunk_messages).fetch(RESULTS, 0, 0, ALL):
         for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
             if r.metric == "decision" and r.feature == "score":
-                judged[r.start_us, r.segment] = r.n
+                judged[r.model, r.model_version, r.start_us, r.segment] = r.n
     assert judged == rows

@@ -248,3 +248,50 @@ def test_a_row_that_could_not_be_mapped_is_refused_in_its_own_words() -> None:
         (2, RejectReason.INVALID_UTF8, "b'\\xff' of features.a is not UTF-8"),
     ]
     assert found.batches[0].row.tolist() == [1]
+
+
+KINDS = {
+    "plain": lambda c: c,
+    "dictionary": lambda c: c.dictionary_encode(),
+    "run ends": lambda c: pa.compute.run_end_encode(c),
+    "views": lambda c: c.cast(pa.string_view()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_streams_decoded_together_are_those_decoded_alone(kind: str) -> None:
+    def stream(hosts: list[str | None], first: int, **more: Any) -> bytes:
+        n = len(hosts)
+        changed = {
+            "id": [f"e{first + i}" for i in range(n)],
+            "model": ["m", "nobody", "m"][:n],
+            "time_us": [first + i for i in range(n)],
+            "features.a": [float(first)] * n,
+            "features.b": pa.array([first] * n, pa.int64()),
+            "features.color": ["red"] * n,
+            "segments.region": pa.array(["eu", "us", None][:n]).dictionary_encode(),
+            "score": [0.5] * n,
+            "host": KINDS[kind](pa.array(hosts, pa.string())),
+        }
+        return stream_of(table(**{**changed, **more}))
+
+    messages = [
+        stream(["h1", None, "h2"], 0),
+        stream(["h3", "h1", "h1"], 10),
+        stream([], 20),
+        b"\xff\xff\xff\xffbroken",
+        stream(["h4", "h5"], 30),
+        stream(["h4", "h5"], 40, **{"features.a": ["x", "y"]}),
+        stream(["h2"], 50),
+    ]
+    together = decode(*messages)
+    rows = decoding.rows_of(together)
+    refused = [(r.message, r.row, r.reason, r.payload) for r in together.rejects]
+    alone_rows, alone_refused = {}, []
+    for i, message in enumerate(messages):
+        alone = decode(message)
+        alone_rows |= {(i, row): values for (_, row), values in decoding.rows_of(alone).items()}
+        alone_refused += [(i, r.row, r.reason, r.payload) for r in alone.rejects]
+    assert rows == alone_rows
+    assert [r[:3] for r in refused] == [r[:3] for r in alone_refused]
+    assert len(rows) == 6

@@ -13,6 +13,7 @@ from monitor.decode.dictionaries import HAS_KERNELS
 from monitor.decode.layout import Kind, Layout, Ration, learn_layout
 from monitor.decode.program import Program
 from monitor.decode.strict import StrictDecoder
+from schemas.batch import ModelSchema
 from tests.support import decoding
 
 COLUMNS = assign_columns(decoding.SCHEMA, 0)
@@ -153,3 +154,45 @@ def test_arrays_of_varying_length_never_exceed_the_cap() -> None:
         (batch,) = decoder.decode(chunk_of(messages, "f")).batches
         assert len(batch) == 400
     assert 1 <= len(decoder._program) <= 4
+
+
+def model_events(n_models: int, n: int, seed: int = 0) -> list[bytes]:
+    """Events of many models, each in two layouts, some with the name where it misleads."""
+    rng = random.Random(seed)
+    messages = []
+    for i in range(n):
+        event = {"id": f"{i}", "model": f"m{rng.randrange(n_models)}", "time_us": i}
+        event["features"] = {"a": i / 4, "color": rng.choice(["red", "blue"])}
+        if rng.random() < 0.3:
+            event["host"] = 'a "model":' if rng.random() < 0.1 else "h"
+        if rng.random() < 0.1:
+            event = {"features": {**event["features"], "model": rng.choice("xyz")}, **event}
+        separators = rng.choice([(",", ":"), (", ", ": "), (",", " : ")])
+        messages.append(json.dumps(event, separators=separators).encode())
+    return messages
+
+
+@pytest.mark.parametrize("n_models", [2, 12, 150])
+def test_many_models_decode_as_on_the_strict_road(n_models: int) -> None:
+    schemas = [ModelSchema("default", f"m{i}", ("a",), ("color",)) for i in range(n_models)]
+    fast, strict = Decoder(schemas), Decoder(schemas, fast=False)
+    messages = model_events(n_models, 3_000)
+    for size in (3_000, 700):
+        for i in range(0, len(messages), size):
+            chunk = chunk_of(messages[i : i + size], "f")
+            assert decoding.rows_of(fast.decode(chunk)) == decoding.rows_of(strict.decode(chunk))
+
+
+@pytest.mark.skipif(not HAS_KERNELS, reason="needs compiled kernels")
+def test_a_thousand_models_are_learnt_and_stay_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_models = 1_000
+    schemas = [ModelSchema("default", f"m{i}", ("a",)) for i in range(n_models)]
+    decoder = Decoder(schemas)
+    messages = [
+        b'{"id":"x%d","model":"m%d","time_us":%d,"features":{"a":1.5}}' % (i, i % n_models, i)
+        for i in range(3 * n_models)
+    ]
+    first = decoding.rows_of(decoder.decode(chunk_of(messages, "f")))
+    assert len(decoder._program) == n_models
+    monkeypatch.delattr(StrictDecoder, "guess")
+    assert decoding.rows_of(decoder.decode(chunk_of(messages, "f"))) == first

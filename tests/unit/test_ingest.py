@@ -7,10 +7,14 @@ import msgspec
 import pyarrow as pa
 
 from monitor.core.catalog import Catalog
-from monitor.core.topics import DEAD_LETTERS, LATE, PREDICTIONS
+from monitor.core.letter_cap import LetterCap
+from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
+from monitor.core.watermark import Commit
+from monitor.core.watermark_message import parse
 from monitor.decode.arrow import stream_of
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.transport.memory import MemoryLog
+from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
 from tests.support.small_world import CONFIG, SECOND_US, START_US
 
@@ -70,3 +74,74 @@ def test_a_late_event_is_noted_with_the_watermark_as_of_itself():
         late = [msgspec.msgpack.decode(m.value, type=LateEvent) for m in messages]
         found.append([(x.offset, (x.watermark_us - START_US) // SECOND_US) for x in late])
     assert found == [[(1, 98), (3, 198)]] * 3
+
+
+def broken(n: int, time_us: int = START_US) -> list[tuple[bytes, int]]:
+    return [(b'{"model":"small","time_us":"?"}', time_us)] * n
+
+
+def test_beyond_the_cap_refused_events_are_counted_and_one_alert_is_written():
+    log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
+    minute = 60 * SECOND_US
+    start = START_US // minute * minute
+    for value, time_us in [
+        *broken(5, start),
+        *broken(1, start + minute),
+        *broken(1, start + 9 * minute),
+    ]:
+        log.produce(PREDICTIONS, value, timestamp_us=time_us)
+    cap = LetterCap(PREDICTIONS, 0, catalog.configs, limit=2)
+    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"), cap=cap)
+    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, 2)):
+        ingest.take(chunk)
+    assert [x.offset for x in letters_of(log)] == [0, 1, 5, 6]
+    assert ingest.counters["capped|default|small"] == 3
+    alerts = [msgspec.msgpack.decode(m.value, type=Alert) for m in log.fetch(ALERTS, 0, 0, 99)]
+    assert [a.transition.value for a in alerts] == ["opened", "resolved"]
+
+
+def test_what_was_recorded_before_a_restart_is_not_recorded_again():
+    log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
+    good = json.dumps({"model": "small", "time_us": START_US}).encode()
+    for value, time_us in [(good, START_US), *broken(3), (good, START_US), *broken(2)]:
+        log.produce(PREDICTIONS, value, timestamp_us=time_us)
+    assignment = Assignment(PREDICTIONS, 0, 1, "o")
+    for n in (2, 2, 100):  # each worker reads again from the first event of the open pane
+        ingest = Ingest(log, catalog, CONFIG.window, assignment)
+        assert ingest.position == 0
+        for _ in range(2):
+            chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
+            if len(chunk):
+                ingest.take(chunk)
+    assert [x.offset for x in letters_of(log)] == [1, 2, 3, 5, 6]
+
+
+def test_a_commit_for_a_topic_that_was_made_again_is_no_start():
+    log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
+    log.commit(GROUP, "new", 0, 7, Commit(7, START_US, START_US, 9, "old").metadata())
+    ingest = Ingest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
+    assert (ingest.is_fresh, ingest.position) == (True, 0)
+    log.commit(GROUP, "new", 0, 7, Commit(7, START_US, START_US, 9, "new").metadata())
+    ingest = Ingest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
+    assert (ingest.is_fresh, ingest.position, ingest.watermark_us) == (False, 7, START_US)
+
+
+def test_a_log_that_was_cut_before_the_commit_is_gone_on_with_where_it_ends():
+    log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
+    commit = Commit(70, START_US, START_US, 90, PREDICTIONS)
+    log.commit(GROUP, PREDICTIONS, 0, 70, commit.metadata())
+    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest.lose(3)
+    ingest.publish()
+    (word,) = log.fetch(PANES, 0, 0, 10)
+    assert parse(word.value).watermark_us == START_US
+    assert log.committed(GROUP, PREDICTIONS, 0).offset == 70
+    for i in range(5):
+        event = {"model": "small", "time_us": START_US + (1 + i // 4 * 1_000) * SECOND_US}
+        log.produce(PREDICTIONS, json.dumps(event).encode(), timestamp_us=event["time_us"])
+    ingest.take(log.fetch_chunk(PREDICTIONS, 0, 3, 10))
+    (gap,) = ingest.gaps
+    assert gap.next_offset == 3
+    assert gap.before_us > START_US
+    assert not ingest.is_catching_up
+    assert Commit.parse(4, log.committed(GROUP, PREDICTIONS, 0).metadata).position == 5

@@ -1,0 +1,83 @@
+"""What is recorded of events that no pane counts: dead letters and late events, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from monitor.core.aggregate import Refused
+from monitor.core.unreadable import letter_key
+from monitor.ingest.future import future_rejects
+from schemas.batch import Chunk
+from schemas.events import Reject
+from schemas.refused import DeadLetter, LateEvent, dead_letter
+
+__all__ = ["late_events", "late_message", "letter_message", "letter_of", "new_rejects"]
+
+
+def new_rejects(
+    chunk: Chunk, rejects: Sequence[Reject], future: Sequence[Refused], told_from: int
+) -> list[Reject]:
+    """Return what was refused of a chunk, without what was recorded before a restart.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    rejects : sequence of Reject
+        What the decoder refused.
+    future : sequence of Refused
+        What the aggregator refused; it leaves out what was told by itself.
+    told_from : int
+        Log offset from which on events are new.
+
+    Returns
+    -------
+    list of Reject
+        In log order, so that a cap on them is a function of the log.
+    """
+    offsets = chunk.log_offset
+    found = [r for r in rejects if offsets[r.message] >= told_from]
+    if not future:
+        return found
+    for refused in future:
+        found += future_rejects(refused, chunk)
+    return sorted(found, key=lambda r: (r.message, r.row))
+
+
+def letter_of(chunk: Chunk, reject: Reject) -> DeadLetter:
+    """Return the record of one refused event of a chunk."""
+    return dead_letter(
+        reject,
+        source=chunk.source,
+        partition=chunk.partition,
+        offset=int(chunk.log_offset[reject.message]),
+        record_time_us=int(chunk.record_time_us[reject.message]),
+    )
+
+
+def letter_message(letter: DeadLetter) -> tuple[bytes, bytes]:
+    """Return key and value of a dead letter."""
+    return letter_key(letter), msgspec.msgpack.encode(letter)
+
+
+def late_events(refused: Refused, chunk: Chunk) -> Iterator[LateEvent]:
+    """Return the record of each late event of a batch."""
+    batch, rows = refused.batch, refused.rows
+    for i, wm in zip(rows.tolist(), refused.watermark_us.tolist(), strict=True):
+        yield LateEvent(
+            source=chunk.source,
+            partition=chunk.partition,
+            offset=int(chunk.log_offset[batch.message[i]]),
+            row=int(batch.row[i]),
+            tenant=batch.schema.tenant,
+            model=batch.schema.model,
+            time_us=int(batch.time_us[i]),
+            watermark_us=int(wm),
+        )
+
+
+def late_message(event: LateEvent) -> tuple[bytes, bytes]:
+    """Return key and value of a late event in ``driftline.late``."""
+    key = f"{event.source}|{event.partition}|{event.offset}|{event.row}".encode()
+    return key, msgspec.msgpack.encode(event)

@@ -1,0 +1,107 @@
+"""The ingest stage on Kafka: predictions in, panes out, nothing lost."""
+
+from __future__ import annotations
+
+import json
+
+from monitor.core.aggregate import PartitionAggregator
+from monitor.core.catalog import Catalog
+from monitor.decode import Decoder, chunk_of
+from monitor.ingest.worker import Feed, IngestWorker
+from monitor.service.life import Life
+from monitor.transport.kafka.cluster import Cluster
+from schemas.config import WindowConfig
+from schemas.errors import ConfigError
+
+
+def run_ingest(
+    cluster: Cluster,
+    catalog: Catalog,
+    feed: Feed,
+    life: Life,
+    *,
+    member: str | None = None,
+) -> None:
+    """Run one ingest process until its life ends.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    catalog : Catalog
+        Every model's config, and the profiles published so far.
+    feed : ProfileFeed
+        Has caught up; adds new profiles to the catalog while the stage runs. A profile
+        holds for panes that start at or after its ``active_from_us``.
+    life : Life
+        Told of each round; draining it publishes what is due, commits and leaves.
+    member : str, optional
+        Static member id: a restart within the session time-out moves no partition.
+
+    Raises
+    ------
+    ConfigError
+        If no model is configured.
+    TransportError
+        If the broker cannot be used, a write failed, or the topic was made again: start
+        again, reading goes on from the last commit.
+    EventError
+        If more than nine in ten of the last 100,000 events were refused.
+
+    Notes
+    -----
+    One thread besides the clients' own. Crash points: ``ingest:pane``,
+    ``ingest:watermark``, ``ingest:late``, ``ingest:dead_letter``, ``ingest:alert`` after
+    each write is handed over, ``ingest:flush`` after the last of a flush, ``ingest:acked``
+    when all its writes lie in the log, ``ingest:commit``, ``ingest:revoke``.
+    """
+    window = source_window(catalog)
+    warm_up(catalog, window)
+    life.beat()
+    IngestWorker(cluster, catalog, window, feed, life, member=member).run()
+
+
+def source_window(catalog: Catalog) -> WindowConfig:
+    """Return the event-time settings of the source, with the longest idle time of its models.
+
+    Raises
+    ------
+    ConfigError
+        If no model is configured. That models agree about the rest is checked with the
+        configuration.
+    """
+    windows = [config.window for config in catalog.configs.values()]
+    if not windows:
+        raise ConfigError("no model is configured", fix="add one under `models`")
+    return windows[0].model_copy(update={"idle": max(w.idle for w in windows)})
+
+
+def warm_up(catalog: Catalog, window: WindowConfig) -> None:
+    """Compile what reads and counts events before a group waits for this process.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    window : WindowConfig
+
+    Notes
+    -----
+    A few seconds the first time, milliseconds from the cache. The catalog's layouts stay
+    as they are: tables they keep belong to the decoder that is thrown away here.
+    """
+    schema = catalog.schemas[0]
+    event = {
+        "id": "a",
+        "tenant": schema.tenant,
+        "model": schema.model,
+        "time_us": 1,
+        "features": dict.fromkeys(schema.numeric, 0.25),
+        "segments": dict.fromkeys(schema.segments, "a"),
+        "score": 0.5,
+        "host": "a",
+    }
+    decoder = Decoder([schema])
+    aggregator = PartitionAggregator("warm", 0, "warm", window, catalog.layout)
+    for _ in range(2):  # the first learns the layout, the second is read by the kernel
+        chunk = chunk_of([json.dumps(event).encode()] * 2, "warm")
+        aggregator.add(chunk, decoder.decode(chunk).batches)
+    aggregator.flush_all()

@@ -1,0 +1,339 @@
+"""One ingest process: a member of the group, an aggregator per partition it owns.
+
+One thread. Reading goes on while writes are in flight; what the group is told follows the
+acknowledgements, a few times a second. No decision rests on the wall clock: seconds are
+counted by a clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import uuid4
+
+from monitor.clock import elapsed_s
+from monitor.core.catalog import Catalog
+from monitor.core.letter_cap import LetterCap
+from monitor.core.topics import PANES, PREDICTIONS
+from monitor.core.watermark import Commit
+from monitor.decode.decoder import Decoder
+from monitor.ingest.ingest import GROUP, Assignment, Ingest
+from monitor.ingest.kafka_log import PartitionLog, Writes
+from monitor.ingest.tally import Tally
+from monitor.service.life import Life
+from monitor.transport.kafka.client_log import LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.settings import Callbacks, Gap, ReadFault
+from monitor.transport.memory import Committed
+from schemas.config import WindowConfig
+from schemas.errors import TransportError
+from schemas.profiles import Profile
+
+TICK_S = 1.0
+"""Watermarks are sent, profiles looked for and gauges set as often."""
+COMMIT_S = 0.25
+BUSY_COMMIT_S = 0.5
+"""A commit waits for its answer: 5 to 20 ms in which nothing is read."""
+POLL_S = 0.1
+DRAIN_S = 20.0
+REVOKE_S = 5.0
+"""How long acknowledgements are waited for before a partition is given away."""
+CHUNK_MESSAGES = 5_000
+MANY_MESSAGES = 50_000
+"""A chunk has a fixed cost per model, so with many models it is longer."""
+MESSAGES_A_MODEL = 50
+CHUNK_BYTES = 16 << 20
+MAX_WRITES = 20_000
+MAX_WRITE_BYTES = 32 << 20
+"""Beyond so much unacknowledged nothing is read."""
+
+
+class Feed(Protocol):
+    """Where profiles come from while the stage runs; see ``ProfileFeed``."""
+
+    def poll(self) -> Sequence[Profile]:
+        """Put what was published since into the catalog, without waiting."""
+
+
+@dataclass(slots=True)
+class Owned:
+    """One partition this process owns."""
+
+    ingest: Ingest
+    log: PartitionLog
+    read_s: float
+    """When something was last read, by the clock that never goes back."""
+    published_s: float
+    is_idle: bool = False
+    chunk_messages: int = CHUNK_MESSAGES
+    n_gaps_told: int = 0
+
+
+class IngestWorker:
+    """Reads predictions, writes panes; see :func:`monitor.ingest.service.run_ingest`."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        catalog: Catalog,
+        window: WindowConfig,
+        feed: Feed,
+        life: Life,
+        *,
+        member: str | None = None,
+    ) -> None:
+        self._catalog, self._window, self._feed, self._life = catalog, window, feed, life
+        self._topic = cluster.topic(PREDICTIONS)
+        self._decoder = Decoder(catalog.schemas)
+        self._n_panes_partitions = cluster.identity(PANES).n_partitions
+        self._owned: dict[int, Owned] = {}
+        n = MESSAGES_A_MODEL * len(catalog.configs)
+        self._most_messages = min(MANY_MESSAGES, max(CHUNK_MESSAGES, n))
+        self._is_read = self._is_ready = self._is_away = False
+        self._ticked_s = self._committed_s = elapsed_s()
+        self._writes = Writes(cluster, LogProducer(cluster.client()))
+        callbacks = Callbacks(
+            self._on_assign, self._on_revoke, self._on_lost, self._on_gap, self._on_fault
+        )
+        settings = cluster.reader(PREDICTIONS, GROUP, member=member)
+        self._reader = open_reader(settings, callbacks)
+        self._tally = Tally(self._topic, self._reader.kind)
+
+    def run(self) -> None:
+        """Work until drained; then leave in good order."""
+        with self._writes.producer:
+            try:
+                while not self._life.is_draining:
+                    self._go_round()
+                self._finish()
+            except BaseException:
+                # somebody goes on from the last commit: nothing more is written
+                self._owned.clear()
+                raise
+            finally:
+                self._reader.close()
+
+    def _go_round(self) -> None:
+        """Serve the group, read each partition once, publish and commit what is due."""
+        self._life.beat()
+        self._writes.producer.poll()
+        if self._is_full:
+            self._life.wait(0.01)
+        is_waiting = not (self._is_read or self._is_full)
+        self._reader.poll(POLL_S if is_waiting else 0.0)
+        if not self._is_ready and self._reader.counters["assignments"]:
+            self._is_ready = True
+            self._life.ready()
+        now_s = elapsed_s()
+        if now_s - self._ticked_s >= TICK_S:
+            self._tick(now_s)
+        self._is_read = False
+        for partition in self._reader.partitions:
+            if not self._is_full:
+                self._read(partition, now_s)
+            self._publish_if_due(partition, now_s)
+        self._tally.check_refused()
+        if now_s - self._committed_s >= (BUSY_COMMIT_S if self._is_read else COMMIT_S):
+            self._commit(now_s)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether so many writes are unacknowledged that reading must wait."""
+        return self._writes.n_outstanding > MAX_WRITES or self._writes.n_bytes > MAX_WRITE_BYTES
+
+    def _tick(self, now_s: float) -> None:
+        """Once a second: new profiles, before what they are for is counted; gauges."""
+        self._ticked_s = now_s
+        self._feed.poll()
+        for partition, owned in self._owned.items():
+            self._tally.show_partition(
+                partition, self._lag(partition, owned), owned.ingest.watermark_us
+            )
+        self._tally.show_process(len(self._owned), self._writes.n_outstanding)
+
+    def _lag(self, partition: int, owned: Owned) -> int | None:
+        """Return how far the log's end is from F; None when nobody answers."""
+        try:
+            return max(0, self._reader.lag(partition) - (owned.ingest.read_limit or 0))
+        except TransportError:
+            return None
+
+    def _read(self, partition: int, now_s: float) -> None:
+        """Take one chunk of a partition."""
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        chunk = self._reader.read(partition, owned.chunk_messages)
+        if not len(chunk) or partition not in self._owned:
+            return
+        self._is_read, owned.read_s = True, now_s
+        mean_bytes = len(chunk.buffer) // len(chunk) + 1
+        owned.chunk_messages = max(1, min(self._most_messages, CHUNK_BYTES // mean_bytes))
+        owned.ingest.add(chunk)
+        self._tally.count(owned.ingest.counters)
+        self._tell_gaps(partition, owned)
+
+    def _tell_gaps(self, partition: int, owned: Owned) -> None:
+        """Report what retention took before it was read."""
+        for gap in owned.ingest.gaps[owned.n_gaps_told :]:
+            owned.n_gaps_told += 1
+            self._tally.count_gaps(1)
+            LOG.warning(
+                "%s:%d: events from offset %d to %d are lost to retention; panes that start "
+                "before %d us stay as they were published",
+                *(self._topic, partition, gap.first_offset, gap.next_offset, gap.before_us),
+            )
+
+    def _publish_if_due(self, partition: int, now_s: float) -> None:
+        """Publish when the end of a pane was passed, and each second."""
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        is_idle = now_s - owned.read_s >= self._window.idle / 1e6 and self._reader.is_at_end(
+            partition
+        )
+        is_due = owned.ingest.is_due or now_s - owned.published_s >= TICK_S
+        if is_due or is_idle != owned.is_idle:
+            # what nothing may follow for long is published as it stands
+            owned.ingest.publish(is_complete=is_idle and not owned.is_idle, is_idle=is_idle)
+            owned.published_s, owned.is_idle = now_s, is_idle
+            self._tally.count(owned.ingest.counters)
+
+    # Commits.
+
+    def _settle(self) -> None:
+        """Take note of acknowledgements."""
+        for owned in self._owned.values():
+            for _ in range(owned.log.settle()):
+                self._life.reach("ingest:acked")
+                if self._is_away:
+                    self._is_away = False
+                    self._life.ready()
+
+    def _commit(self, now_s: float) -> None:
+        """Commit what is covered, of all partitions in one request."""
+        self._settle()
+        due = {p: o.log.due for p, o in self._owned.items() if o.log.due is not None}
+        self._committed_s = now_s
+        if not due:
+            return
+        commits = {p: commit for p, commit in due.items() if commit is not None}
+        is_taken = self._reader.commit_all(commits)
+        self._tally.observe("commit", elapsed_s() - now_s)
+        self._tally.count_commit(is_taken)
+        if is_taken:
+            for partition, commit in commits.items():
+                if partition in self._owned:
+                    self._owned[partition].log.note_commit(commit)
+            self._life.reach("ingest:commit")
+
+    # Rebalances.
+
+    def _on_assign(self, partition: int, committed: Committed | None) -> int | None:
+        """Take over a partition from where its last owner left it."""
+        low, high = self._reader.watermarks(partition)
+        log = PartitionLog(self._writes, committed)
+        assignment = Assignment(
+            self._reader.source, partition, self._reader.n_partitions, uuid4().hex[:16]
+        )
+        ingest = Ingest(
+            log,
+            self._catalog,
+            self._window,
+            assignment,
+            decoder=self._decoder,
+            cap=LetterCap(self._topic, partition, self._catalog.configs),
+            n_panes_partitions=self._n_panes_partitions,
+            observe=self._observe,
+            reach=self._reach,
+        )
+        now_s = elapsed_s()
+        # published_s: the new owner is heard at once
+        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S)
+        self._tally.count_rebalance("gained")
+        if ingest.is_fresh:
+            return self._begin(partition, low, committed)
+        if not low <= ingest.position <= high:
+            ingest.lose(high)
+            return low if ingest.position < low else high
+        return ingest.position
+
+    def _begin(self, partition: int, low: int, committed: Committed | None) -> int:
+        """Start a partition without a commit of its own from the beginning."""
+        if committed is not None and not committed.metadata:
+            LOG.warning(
+                "%s:%d: the commit at %d is not one of ours: was "
+                "the group reset? reading begins there",
+                *(self._topic, partition, committed.offset),
+            )
+            return committed.offset
+        if committed is not None:
+            source = Commit.parse(committed.offset, committed.metadata).source
+            LOG.warning(
+                "%s:%d: the topic was made again: the last commit is for topic %s, this one "
+                "is %s; reading begins at offset %d",
+                *(self._topic, partition, source, self._reader.source, low),
+            )
+        return low
+
+    def _on_revoke(self, partition: int) -> None:
+        """Publish what is due, wait for its acknowledgement, commit, let go."""
+        owned = self._owned.pop(partition, None)
+        if owned is None:
+            return
+        self._tally.forget_partition(partition)
+        self._tally.count_rebalance("given_back")
+        owned.ingest.publish()
+        self._tally.count(owned.ingest.counters)
+        self._await_acks(REVOKE_S)
+        owned.log.settle()
+        commit = owned.log.due
+        if commit is not None:
+            self._tally.count_commit(self._reader.commit(partition, commit.offset, commit.metadata))
+        self._life.reach("ingest:revoke")
+
+    def _on_lost(self, partition: int) -> None:
+        """Forget a partition that somebody else may own already; write nothing more."""
+        if self._owned.pop(partition, None) is not None:
+            self._tally.forget_partition(partition)
+            self._tally.count_rebalance("lost")
+
+    def _on_gap(self, gap: Gap) -> None:
+        """Events are gone: S moves beyond them with the next event."""
+        owned = self._owned.get(gap.partition)
+        if owned is not None:
+            owned.ingest.expect_gap()
+
+    def _on_fault(self, fault: ReadFault) -> None:
+        """Say that the brokers are away; the client goes on by itself."""
+        if fault.name == "_ALL_BROKERS_DOWN":
+            self._is_away = True
+            self._life.unready("the brokers are away")
+
+    def _await_acks(self, timeout_s: float) -> bool:
+        """Wait for every acknowledgement; whether all came. A failed write raises later."""
+        try:
+            self._writes.producer.flush_acks(timeout_s)
+        except TransportError as error:
+            LOG.warning("not everything was acknowledged in time: %s", error.what)
+            return False
+        return True
+
+    def _finish(self) -> None:
+        """Publish what is due, wait for the acknowledgements, commit."""
+        for owned in self._owned.values():
+            owned.ingest.publish()
+            self._tally.count(owned.ingest.counters)
+        self._await_acks(DRAIN_S)
+        self._commit(elapsed_s())
+
+    def _observe(self, step: str, seconds: float) -> None:
+        """Note how long a step took."""
+        self._tally.observe(step, seconds)
+
+    def _reach(self, step: str) -> None:
+        """Pass crash points on; what the log is asked to commit is committed later."""
+        self._life.reach("ingest:flush" if step == "ingest:commit" else step)

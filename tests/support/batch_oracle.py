@@ -1,0 +1,173 @@
+"""What a batch job over the same bytes finds: one event at a time over ``json.loads``.
+
+Written from the design alone. It shares no code with decoder, watermark, aggregation or
+merging, and knows nothing of flushes, commits or owners.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Record(NamedTuple):
+    """One message of one partition, as the log holds it."""
+
+    offset: int
+    value: bytes
+    record_us: int
+
+
+class Timing(NamedTuple):
+    """The event-time settings of a source."""
+
+    pane_us: int
+    bound_us: int
+    lateness_us: int
+    skew_us: int
+
+
+class Place(NamedTuple):
+    """One segment or slice of one pane of one model version."""
+
+    model: str
+    version: str
+    start_us: int
+    name: str
+
+
+@dataclass
+class Cell:
+    """Everything one segment or slice of one pane is about."""
+
+    n_rows: int = 0
+    n_predicted: int = 0
+    n_positive: int = 0
+    a: list[float] = field(default_factory=list)
+    c: list[str] = field(default_factory=list)
+    score: list[float] = field(default_factory=list)
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Count one event."""
+        features = event["features"]
+        self.n_rows += 1
+        self.n_predicted += event.get("prediction") is not None
+        self.n_positive += event.get("prediction") == "yes"
+        for values, value in (
+            (self.a, features.get("a")),
+            (self.c, features.get("c")),
+            (self.score, event.get("score")),
+        ):
+            if value is not None:
+                values.append(value)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Rows, rows with a predicted class, rows of the positive class."""
+        return self.n_rows, self.n_predicted, self.n_positive
+
+
+@dataclass
+class Batch:
+    """What the batch job found in one partition."""
+
+    panes: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    slices: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    late: dict[int, int] = field(default_factory=dict)
+    """Offset -> watermark as of that event."""
+    dead: dict[int, str] = field(default_factory=dict)
+    """Offset -> reason."""
+    raw: set[tuple[str, str, int]] = field(default_factory=set)
+    """Model, id and time of every event that could be read, whatever the clock says of it."""
+    n_readable: int = 0
+    """How many they are, those that came twice counted twice."""
+    watermark_us: float = -math.inf
+    """Where event time stands after the last event."""
+
+    def passed(self, part: str, pane_us: int) -> dict[Place, Cell]:
+        """Return the ``panes`` or ``slices`` whose pane the watermark has passed."""
+        cells: dict[Place, Cell] = getattr(self, part)
+        last_us = self.watermark_us - pane_us
+        return {place: cell for place, cell in cells.items() if place.start_us <= last_us}
+
+
+def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -> Batch:
+    """Read one partition once, event by event, with the watermark of each.
+
+    Parameters
+    ----------
+    records : iterable of Record
+        In the order of the log.
+    models : iterable of str
+        Models that are configured, all with the features ``a`` (numeric) and ``c``
+        (categorical), the segment ``region`` and the positive class ``yes``.
+    timing : Timing
+    """
+    known = frozenset(models)
+    found, wm, s = Batch(), -math.inf, -math.inf
+    for offset, value, record_us in records:
+        event, reason = read(value, known)
+        if event is not None:
+            found.n_readable += 1
+            found.raw.add((event["model"], event.get("id", ""), event["time_us"]))
+            if event["time_us"] > record_us + timing.skew_us:
+                reason = "future"
+        if event is None or reason:
+            found.dead[offset] = reason
+            continue
+        time_us = event["time_us"]
+        wm = max(wm, min(time_us, record_us) - timing.bound_us)
+        s = max(s, (wm - timing.lateness_us) // timing.pane_us * timing.pane_us)
+        if time_us < s:
+            found.late[offset] = int(wm)
+            continue
+        _count(found, event, time_us // timing.pane_us * timing.pane_us)
+    found.watermark_us = wm
+    return found
+
+
+def _count(found: Batch, event: dict[str, Any], pane_us: int) -> None:
+    """Add an event to every cell it belongs to."""
+    of = (event["model"], event.get("model_version", ""), pane_us)
+    for name in _segments(event):
+        found.panes[Place(*of, name)].add(event)
+    for name in ("host", "gpu_uuid"):
+        if event.get(name) is not None:
+            found.slices[Place(*of, f"{name}={event[name]}")].add(event)
+
+
+def read(value: bytes, models: frozenset[str]) -> tuple[dict[str, Any] | None, str]:
+    """Return an event, or why it is none: what the worlds get wrong, and no more."""
+    try:
+        event = json.loads(value.decode())
+    except UnicodeDecodeError:
+        return None, "invalid_utf8"
+    except ValueError:
+        return None, "malformed"
+    if event["model"] not in models:
+        return None, "unknown_model"
+    if isinstance(event["features"].get("a"), str) or not isinstance(event.get("time_us"), int):
+        return None, "mistyped"
+    return event, ""
+
+
+def _segments(event: dict[str, Any]) -> list[str]:
+    """Name the segments of an event."""
+    region = event.get("segments", {}).get("region")
+    return ["*"] if region is None else ["*", f"region={region}"]
+
+
+def rows_by_window(
+    batches: Iterable[Batch], length_us: int
+) -> dict[tuple[str, str, int, str], int]:
+    """Return the rows of each (model, version, window start, segment or slice), all partitions."""
+    rows: dict[tuple[str, str, int, str], int] = defaultdict(int)
+    for batch in batches:
+        for place, cell in [*batch.panes.items(), *batch.slices.items()]:
+            start_us = place.start_us // length_us * length_us
+            rows[place.model, place.version, start_us, place.name] += cell.n_rows
+    return dict(rows)

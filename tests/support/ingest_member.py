@@ -1,0 +1,78 @@
+"""An ingest process as a thread of the test: started, drained, left to die."""
+
+from __future__ import annotations
+
+import threading
+from typing import Self
+
+from monitor.core.catalog import Catalog
+from monitor.core.crash_points import Reach, pass_through
+from monitor.ingest.service import run_ingest
+from monitor.service.life import Life
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.profile_feed import ProfileFeed
+from tests.support.waiting import wait_until
+
+
+class KilledError(Exception):
+    """Stands for kill -9 in a thread: nothing is committed after it."""
+
+
+class Member:
+    """One member of the ingest group; a context manager that drains it.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    catalog : Catalog
+        Of this member alone.
+    reach : callable, optional
+        Crash points; may raise ``KilledError``.
+    """
+
+    def __init__(self, cluster: Cluster, catalog: Catalog, reach: Reach = pass_through) -> None:
+        self.life, self.catalog = Life("ingest", reach=reach), catalog
+        self.error: BaseException | None = None
+        self._cluster = cluster
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with ProfileFeed(self._cluster, self.catalog) as feed:
+                feed.catch_up()
+                run_ingest(self._cluster, self.catalog, feed, self.life)
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._thread.is_alive()
+
+    def wait_ready(self) -> Self:
+        """Return when it has joined the group."""
+        wait_until(lambda: self.life.is_ready or not self.is_running, 60, "ready")
+        assert self.error is None, self.error
+        return self
+
+    def wait_end(self) -> BaseException | None:
+        """Return what it ended with."""
+        self._thread.join(90)
+        assert not self.is_running, "it does not end"
+        return self.error
+
+    def stop(self) -> None:
+        """Drain it; it must end in good order."""
+        self.life.drain()
+        error = self.wait_end()
+        assert error is None, error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.life.drain()
+        self._thread.join(90)
+        if self.error is not None:
+            raise self.error
