@@ -1,0 +1,69 @@
+"""What detect shows of itself: its counters as metrics, once a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from monitor import metrics
+from monitor.clock import now_us
+from monitor.core.topics import GPU, PANES
+from monitor.detect.rules import GpuTopicRules, PanesRules
+
+STAGE = "detect"
+
+
+class DetectGauges:
+    """Raises the process's metrics by what the rules counted since the last look."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[object, Counter[str]]] = {}
+        self._open: set[tuple[str, str]] = set()
+
+    def show(
+        self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuTopicRules]]
+    ) -> None:
+        """Look at everything that is ours."""
+        open_alerts: Counter[tuple[str, str]] = Counter()
+        for partition, rules in panes:
+            self._raise(rules, rules.counters)
+            open_alerts += rules.drift.open_alerts()
+            minimum_us = rules.drift.windows.watermarks.minimum_us
+            if minimum_us is not None:
+                delay_s = (now_us() - minimum_us) / 1e6
+                metrics.WATERMARK_DELAY.labels(PANES, str(partition)).set(delay_s)
+        for _, gpu_rules in gpu:
+            self._raise(gpu_rules, gpu_rules.counters)
+        for monitor, severity in self._open | set(open_alerts):
+            n_open = open_alerts[monitor, severity]
+            metrics.ALERTS_OPEN.labels(monitor, severity).set(n_open)
+        self._open |= set(open_alerts)
+        alive = {id(rules) for _, rules in (*panes, *gpu)}
+        self._seen = {key: seen for key, seen in self._seen.items() if key in alive}
+
+    def _raise(self, rules: object, counters: Counter[str]) -> None:
+        """Raise metrics by the difference."""
+        _, before = self._seen.get(id(rules), (rules, Counter()))
+        for name, n in (counters - before).items():
+            _count(name, n)
+        self._seen[id(rules)] = (rules, Counter(counters))
+
+
+def _count(name: str, n: int) -> None:
+    """Raise the metric a counter belongs to."""
+    what, _, rest = name.partition("_")
+    if what == "windows" and rest:
+        metrics.WINDOWS.labels(rest).inc(n)
+    elif what == "results":
+        metrics.RESULTS.labels(rest).inc(n)
+    elif what == "alerts" and rest:
+        monitor, _, transition = rest.rpartition("_")
+        metrics.ALERTS.labels(monitor, transition).inc(n)
+    elif what == "panes":
+        metrics.PANES.labels(STAGE, rest).inc(n)
+        if rest == "unreadable":
+            metrics.DEAD_LETTERS.labels(STAGE).inc(n)
+    elif what == "rejected":
+        metrics.REJECTED.labels(STAGE, GPU, rest).inc(n)
+        metrics.DEAD_LETTERS.labels(STAGE).inc(n)
+    elif name == "gpu_events":
+        metrics.EVENTS.labels(STAGE, GPU).inc(n)

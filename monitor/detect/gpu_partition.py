@@ -1,0 +1,152 @@
+"""One partition of the GPU topic, message by message: the rules, and what to write."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from monitor.core.detect_state import GpuState, read_gpu_state
+from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
+from monitor.core.gpu_rules import GpuRules
+from monitor.core.state_shelf import StateShelf, state_writes
+from monitor.decode.records import decode_gpu
+from schemas.alerts import Alert
+from schemas.batch import Chunk
+from schemas.config import GpuConfig
+from schemas.errors import DriftlineError
+from schemas.events import GpuEvent
+from schemas.refused import dead_letter
+
+KIND = "gpu"
+STATE_EVERY = 5_000
+"""Messages after which the state is written even if there was no alert: a restart reads
+from there again."""
+
+
+class GpuPartition:
+    """The GPU rules over one partition; it writes nothing, it says what to write.
+
+    Parameters
+    ----------
+    config : GpuConfig
+    partition : int
+    owner : str
+        New for every owner: part of the keys of its state messages.
+    log_id : str, optional
+        Id of the GPU topic; a state of another one starts at the beginning.
+
+    Attributes
+    ----------
+    position : int
+        Offset of the message that is taken next.
+    watermark_us : int
+        The newest event's time.
+
+    Notes
+    -----
+    The same messages make the same alerts, whatever the wall clock says. So a state is
+    written only where alerts depend on it, and a restart repeats what came after it.
+    """
+
+    def __init__(self, config: GpuConfig, partition: int, owner: str, *, log_id: str = "") -> None:
+        self._rules, self._interval_us = GpuRules(config), config.interval
+        self._name, self._owner, self._log_id = (str(partition),), owner, log_id
+        self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
+        self.position, self.watermark_us = 0, 0
+        self.counters: Counter[str] = Counter()
+
+    def restore(self, state: StateShelf) -> list[Phase]:
+        """Go on where the last owner stopped; returns that state's alerts once more.
+
+        Read the events from :attr:`position` on, which is set here.
+        """
+        self._shelf = state
+        self._sequence = state.last_sequence(KIND, self._name)
+        for stored in state.stored(KIND, self._name):
+            try:
+                last = read_gpu_state(stored.body)
+                self._rules.restore(last.rules)
+            except (msgspec.DecodeError, DriftlineError):
+                self.counters["states_unreadable"] += 1
+                continue
+            self.position = last.position if last.log_id == self._log_id else 0
+            self._stored, self.watermark_us = self.position, last.watermark_us
+            return phases(("gpu:alert", self._alert_writes(last.alerts)))
+        return []
+
+    def take(self, chunk: Chunk, *, is_stored: bool = False) -> tuple[list[GpuEvent], list[Phase]]:
+        """Judge the events of a chunk.
+
+        Parameters
+        ----------
+        chunk : Chunk
+            One message or many; not empty, and at :attr:`position` or beyond.
+        is_stored : bool, optional
+            Write the state in any case.
+
+        Returns
+        -------
+        events : list of GpuEvent
+        phases : list of Phase
+            To be written, one after the other; only then may the chunk be acked.
+        """
+        decoded, rejects = decode_gpu(chunk)
+        letters: list[TopicWrite] = []
+        for reject in rejects:
+            offset = int(chunk.log_offset[reject.message])
+            letter = dead_letter(
+                reject, source=chunk.source, partition=chunk.partition, offset=offset
+            )
+            letters.append(letter_write(letter))
+            self.counters[f"rejected_{reject.reason.value}"] += 1
+        events = [event for _, _, event in decoded]
+        self.counters["gpu_events"] += len(events)
+        alerts: list[Alert] = []
+        for event in events:
+            alerts += self._pass_time(event.time_us)
+            alerts += self._rules.observe(event)
+        self.position = int(chunk.log_offset[-1]) + 1
+        is_due = bool(alerts) or is_stored or self.position - self._stored >= STATE_EVERY
+        return events, [
+            *phases(("gpu:dead_letter", letters)),
+            *(self._write(alerts) if is_due else []),
+        ]
+
+    def _pass_time(self, time_us: int) -> list[Alert]:
+        """Let event time come to an event: whoever is silent is looked for once an interval.
+
+        At multiples of it and not once a chunk: otherwise how reads were cut would decide
+        which silences are seen.
+        """
+        due_us = (time_us - 1) // self._interval_us * self._interval_us
+        is_due = self.watermark_us and due_us >= self.watermark_us
+        self.watermark_us = max(self.watermark_us, time_us)
+        return self._rules.tick(due_us) if is_due else []
+
+    def _write(self, alerts: list[Alert]) -> list[Phase]:
+        """State first, then the alerts it holds."""
+        self._sequence, self._stored = self._sequence + 1, self.position
+        state = GpuState(
+            self._sequence,
+            self._rules.export(),
+            self.position,
+            self.watermark_us,
+            alerts,
+            self._log_id,
+        )
+        body = msgspec.msgpack.encode(state)
+        sweep = self._shelf.tombstones(KIND, self._name)
+        self._shelf.forget(KIND, self._name)
+        return phases(
+            ("gpu:state", state_writes(KIND, self._name, self._owner, self._sequence, body)),
+            ("gpu:alert", self._alert_writes(alerts)),
+            ("gpu:sweep", sweep),
+        )
+
+    def _alert_writes(self, alerts: list[Alert]) -> list[TopicWrite]:
+        """Return alerts as messages of their own time."""
+        for alert in alerts:
+            self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
+        self.counters["alerts"] += len(alerts)
+        return [alert_write(alert) for alert in alerts]

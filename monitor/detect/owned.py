@@ -1,0 +1,292 @@
+"""Partitions that are ours for a while: restored, fed in order, and dropped when they go."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from monitor.clock import elapsed_s
+from monitor.core.detect_writes import Phase
+from monitor.core.state_shelf import StateShelf
+from monitor.core.topics import STATE
+from monitor.metrics import STAGE_SECONDS
+from monitor.service.life import Life
+from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.faust_app import Write, send
+from monitor.transport.kafka.faust_client import KafkaApp
+from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.memory import Message
+from schemas.errors import TransportError
+
+_BATCH = 500
+_REVOKE_S = 20.0
+_END_S = 10.0
+_YIELD_S = 0.002
+"""Between groups, for the client to send and hear: one turn of the loop is not enough, and
+then the first alert of 200 models left when the last model had been decided."""
+_EXTENT_S = 60.0
+
+
+class Rules(Protocol):
+    """What a partition's rules have to offer."""
+
+    position: int
+    """Offset of the message that is taken next."""
+
+    def restore(self, state: StateShelf) -> list[Phase]:
+        """Take the last state; say what its writer may not have sent."""
+        ...
+
+    def hear(self, message: Message) -> Iterable[list[Phase]]:
+        """Take one message; say what to write, see ``drift_partition.Groups``."""
+        ...
+
+
+RulesT = TypeVar("RulesT", bound=Rules)
+
+
+@dataclass(slots=True)
+class _Owned(Generic[RulesT]):
+    """One partition that is ours."""
+
+    rules: RulesT
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    restoring: asyncio.Task[None] | None = None
+    is_ready: bool = False
+    is_dropped: bool = False
+
+
+class _DroppedError(Exception):
+    """The partition was taken while something was to be written for it."""
+
+
+class OwnedPartitions(Generic[RulesT]):
+    """The partitions of one topic: what must hold between assignment and revocation.
+
+    Parameters
+    ----------
+    app : KafkaApp
+    cluster : Cluster
+    topic : str
+        One of ``monitor.core.topics``; its state lies in the same partition of the state
+        topic.
+    life : Life
+        Crash points.
+    build : callable
+        (partition, owner) -> the rules; the owner is new at each assignment.
+
+    Notes
+    -----
+    Nothing of an assignment is written after it was revoked: a message in hand is finished
+    first, within 20 s, or given up between two phases, which is as if the process had died
+    there. (It is acked all the same: the commit decides nothing here.)
+    """
+
+    def __init__(
+        self,
+        app: KafkaApp,
+        cluster: Cluster,
+        topic: str,
+        life: Life,
+        build: Callable[[int, str], RulesT],
+    ) -> None:
+        self._app, self._cluster, self._topic, self._life = app, cluster, topic, life
+        self._build = build
+        self._owned: dict[int, _Owned[RulesT]] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether everything that is ours has been restored."""
+        return all(owned.is_ready for owned in self._owned.values())
+
+    def ready(self) -> list[tuple[int, RulesT]]:
+        """Return partition and rules of what has been restored, in order."""
+        return [(p, o.rules) for p, o in sorted(self._owned.items()) if o.is_ready]
+
+    def rules(self, partition: int) -> RulesT | None:
+        """Return the rules of a partition, None if it is not ours."""
+        owned = self._owned.get(partition)
+        return owned.rules if owned is not None else None
+
+    @property
+    def n_owned(self) -> int:
+        """How many partitions are ours."""
+        return len(self._owned)
+
+    async def on_assigned(self, partitions: frozenset[int]) -> None:
+        """Begin to restore what is ours now."""
+        for partition in sorted(partitions):
+            rules = self._build(partition, uuid.uuid4().hex[:12])
+            owned = self._owned[partition] = _Owned(rules)
+            owned.restoring = asyncio.create_task(self._restore(partition, owned))
+
+    async def on_revoked(self, partitions: frozenset[int]) -> None:
+        """Let the message in hand be finished, then forget everything."""
+        going = [self._owned.pop(p) for p in sorted(partitions) if p in self._owned]
+        for owned in going:
+            if not owned.is_ready:
+                owned.is_dropped = True
+        for owned in going:
+            try:
+                async with asyncio.timeout(_REVOKE_S), owned.lock:
+                    owned.is_dropped = True
+            except TimeoutError:
+                owned.is_dropped = True
+                LOG.warning("%s: a message in hand was given up at a rebalance", self._topic)
+
+    async def take(self, partition: int, message: Message) -> None:
+        """Take one message of the stream, and what may be missing before it."""
+        owned = self._owned.get(partition)
+        if owned is None:
+            return
+        try:
+            if owned.restoring is not None:
+                await asyncio.shield(owned.restoring)
+                owned.restoring = None
+            async with owned.lock:
+                if owned.is_dropped:
+                    return
+                if message.offset > owned.rules.position:
+                    await self._read(partition, owned, message.offset)
+                if message.offset >= owned.rules.position:
+                    await self._apply(partition, owned, owned.rules.hear(message))
+        except _DroppedError:
+            return
+
+    async def write(self, partition: int, groups: Callable[[], Iterable[list[Phase]]]) -> None:
+        """Write what time alone brings about; nothing if the partition is not ours, or busy."""
+        owned = self._owned.get(partition)
+        if owned is None or not owned.is_ready:
+            return
+        try:
+            async with owned.lock:
+                await self._apply(partition, owned, groups())
+        except _DroppedError:
+            return
+
+    def raise_failures(self) -> None:
+        """Raise what a restoration died of, also where no message waits for it."""
+        for owned in self._owned.values():
+            if owned.restoring is not None and owned.restoring.done():
+                owned.restoring.result()
+
+    async def end(self) -> None:
+        """Give up what is being restored: the stage ends."""
+        for owned in list(self._owned.values()):
+            restoring = owned.restoring
+            if restoring is not None and not restoring.done():
+                owned.is_dropped = True
+                await asyncio.wait([restoring], timeout=_END_S)
+                restoring.cancel()
+
+    async def _restore(self, partition: int, owned: _Owned[RulesT]) -> None:
+        """Read state and input up to where the log ends now."""
+        begin_s = elapsed_s()
+        try:
+            async with owned.lock:
+                shelf = await asyncio.to_thread(self._read_state, partition)
+                first = owned.rules.restore(shelf)
+                low, high = await asyncio.to_thread(self._extent, partition)
+                if owned.rules.position > high:
+                    LOG.warning(
+                        "%s:%d ends at %d, the state at %d: reading starts at %d",
+                        self._topic, partition, high, owned.rules.position, low,
+                    )  # fmt: skip
+                    owned.rules.position = low
+                await self._apply(partition, owned, [first])
+                await self._read(partition, owned, high)
+                owned.is_ready = True
+        except _DroppedError:
+            return
+        STAGE_SECONDS.labels("detect", "restore").observe(elapsed_s() - begin_s)
+        self._life.reach("detect:restored")
+
+    def _read_state(self, partition: int) -> StateShelf:
+        """Read all of the state topic's partition."""
+        shelf = StateShelf()
+        for message in scan(self._cluster, STATE, partition):
+            shelf.add(message.key, message.value)
+        return shelf
+
+    def _extent(self, partition: int) -> tuple[int, int]:
+        """Ask where the log begins and ends."""
+        name = self._cluster.topic(self._topic)
+        settings = {**self._cluster.client(), "group.id": self._cluster.group("driftline-scan")}
+        consumer = Consumer(settings, logger=CLIENT_LOG)
+        try:
+            where = TopicPartition(name, partition)
+            low, high = consumer.get_watermark_offsets(where, timeout=_EXTENT_S)
+            return low, high
+        except KafkaException as error:
+            raise TransportError(
+                f"cannot be read: {error.args[0].str()}",
+                where=f"{name}:{partition}",
+                fix="is the broker there? `driftline topics check`",
+            ) from None
+        finally:
+            consumer.close()
+
+    async def _read(self, partition: int, owned: _Owned[RulesT], end: int) -> None:
+        """Take messages up to ``end`` with a plain consumer; then the position is there."""
+        start = owned.rules.position
+        if start < end:
+            messages = scan(self._cluster, self._topic, partition, start, end)
+            while batch := await asyncio.to_thread(_some, messages):
+                for message in batch:
+                    await self._apply(partition, owned, owned.rules.hear(message))
+                await asyncio.sleep(0)
+                if owned.is_dropped:
+                    raise _DroppedError
+        owned.rules.position = max(owned.rules.position, end)
+
+    async def _apply(
+        self, partition: int, owned: _Owned[RulesT], groups: Iterable[list[Phase]]
+    ) -> None:
+        """Write groups side by side while the next ones are being decided."""
+        writing: list[asyncio.Task[None]] = []
+        begin_s = elapsed_s()
+        try:
+            for group in groups:
+                if group:
+                    STAGE_SECONDS.labels("detect", "decide").observe(elapsed_s() - begin_s)
+                    writing.append(asyncio.create_task(self._write(partition, owned, group)))
+                    await asyncio.sleep(_YIELD_S)
+                begin_s = elapsed_s()
+            await asyncio.gather(*writing)
+        finally:
+            for task in writing:
+                task.cancel()
+
+    async def _write(self, partition: int, owned: _Owned[RulesT], group: list[Phase]) -> None:
+        """Write phase by phase, each acknowledged before the next."""
+        for phase in group:
+            if owned.is_dropped:
+                raise _DroppedError
+            begin_s = elapsed_s()
+            await send(
+                self._app,
+                [
+                    Write(
+                        self._cluster.topic(write.topic),
+                        write.value,
+                        write.key,
+                        partition if write.is_keyed else None,
+                        write.timestamp_us,
+                    )
+                    for write in phase.writes
+                ],
+            )
+            STAGE_SECONDS.labels("detect", "write").observe(elapsed_s() - begin_s)
+            self._life.reach(phase.step)
+
+
+def _some(messages: Iterator[Message]) -> list[Message]:
+    """Take some messages of a scan; none at its end."""
+    return list(islice(messages, _BATCH))

@@ -1,0 +1,154 @@
+"""The rules of one partition as its agent drives them: a message in, groups of phases out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import chain
+
+import msgspec
+import numpy as np
+
+from monitor.core.catalog import Catalog
+from monitor.core.detect_writes import Phase
+from monitor.core.drift_partition import DriftPartition, Groups
+from monitor.core.source_silence import SourceSilence
+from monitor.core.state_shelf import StateShelf
+from monitor.core.topics import GPU
+from monitor.core.watermark_message import KEY_PREFIX, parse
+from monitor.decode.chunk import chunk_of
+from monitor.detect.gpu_partition import GpuPartition
+from monitor.transport.memory import Message
+from schemas.config import GpuConfig
+
+TELLING = 0
+"""The partition of the panes topic whose owner tells of silent sources: every one hears them."""
+
+
+class PanesRules:
+    """Drift, and who of the sources is silent.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    partition : int
+    owner : str
+    log_id : str
+        Id of the panes topic.
+    clock_s : callable
+        Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        partition: int,
+        owner: str,
+        log_id: str,
+        clock_s: Callable[[], float],
+    ) -> None:
+        self.drift = DriftPartition(catalog, partition, owner, log_id=log_id)
+        self._clock_s = clock_s
+        self._ticked_s: float | None = None
+        self._is_telling = partition == TELLING
+        # Every partition holds windows for a source that is gone, so every one forgets it.
+        self.silence = SourceSilence(owner, clock_s())
+
+    @property
+    def position(self) -> int:
+        """Offset of the message that is taken next."""
+        return self.drift.position
+
+    @position.setter
+    def position(self, offset: int) -> None:
+        self.drift.position = offset
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What became of everything, by name."""
+        return self.drift.counters + self.silence.counters
+
+    def restore(self, state: StateShelf) -> list[Phase]:
+        """Take the last states; say what their writers may not have sent."""
+        return [*self.drift.restore(state), *self.silence.restore(state)]
+
+    def hear(self, message: Message) -> Groups:
+        """Take one message of the panes topic."""
+        if message.key.startswith(KEY_PREFIX):
+            try:
+                word = parse(message.value)
+                self.silence.hear(word.source, word.partition, self._clock_s())
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass  # it becomes a dead letter below
+        return self.drift.take(message.offset, message.key, message.value, message.timestamp_us)
+
+    def tick(self, current_source: str) -> Iterable[list[Phase]]:
+        """Let time pass.
+
+        Parameters
+        ----------
+        current_source : str
+            Id of the topic that is ingested now; a silent source that is another one was
+            made anew under the same name, and holds nothing any more.
+        """
+        now_s = self._clock_s()
+        elapsed_s = now_s - self._ticked_s if self._ticked_s is not None else 0.0
+        self._ticked_s = now_s
+        groups: list[Iterable[list[Phase]]] = [self.drift.elapse(round(elapsed_s * 1e6))]
+        groups.append(self._retired(current_source, now_s))
+        if self._is_telling:
+            windows = self.drift.windows
+            groups.append(
+                [self.silence.check(windows.watermarks, now_s, is_holding=windows.is_holding)]
+            )
+        return chain.from_iterable(groups)
+
+    def _retired(self, current_source: str, now_s: float) -> Iterable[list[Phase]]:
+        """Forget silent sources that are not the current one, if that one speaks."""
+        marks = self.drift.windows.watermarks
+        if all(s != current_source for s, _ in marks.partitions):
+            return ()
+        silent = {source for (source, _), _ in self.silence.silent(marks, now_s)}
+        gone = sorted(silent - {current_source})
+        return chain.from_iterable([self.drift.retire(source) for source in gone])
+
+
+class GpuTopicRules:
+    """The GPU rules over one partition of the GPU topic.
+
+    Parameters
+    ----------
+    config : GpuConfig
+    partition : int
+    owner : str
+    log_id : str
+        Id of the GPU topic.
+    """
+
+    def __init__(self, config: GpuConfig, partition: int, owner: str, log_id: str) -> None:
+        self._core = GpuPartition(config, partition, owner, log_id=log_id)
+        self._partition = partition
+
+    @property
+    def position(self) -> int:
+        """Offset of the message that is taken next."""
+        return self._core.position
+
+    @position.setter
+    def position(self, offset: int) -> None:
+        self._core.position = offset
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Events and alerts, and what was refused."""
+        return self._core.counters
+
+    def restore(self, state: StateShelf) -> list[Phase]:
+        """Take the last state; say what its writer may not have sent."""
+        return self._core.restore(state)
+
+    def hear(self, message: Message) -> Groups:
+        """Take one message of the GPU topic."""
+        time_us = np.array([message.timestamp_us], np.int64)
+        chunk = chunk_of([message.value], GPU, self._partition, message.offset, time_us)
+        return [self._core.take(chunk)[1]]

@@ -1,0 +1,219 @@
+"""The detect stage on Kafka: two Faust agents, what they restore, and what time brings about."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Protocol
+
+from faust.types import TP
+
+from monitor import metrics
+from monitor.clock import elapsed_s
+from monitor.core.catalog import Catalog
+from monitor.core.topics import GPU, PANES, PREDICTIONS
+from monitor.detect.gauges import STAGE, DetectGauges
+from monitor.detect.owned import OwnedPartitions
+from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.warm import warm_decision
+from monitor.service.life import Life
+from monitor.transport.kafka.client_log import LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.faust_app import build_app, read_topic, run_app
+from monitor.transport.kafka.faust_client import KafkaApp
+from monitor.transport.kafka.topic_identity import TopicIdentity
+from monitor.transport.memory import Message
+from schemas.config import MonitorConfig
+from schemas.errors import TransportError
+
+GROUP = "driftline-detect"
+LOOK_S = 30.0
+"""How often the topics are looked at: is it still the same one under its name?"""
+_LEARN_S = 2.0
+_FORGET_S = 60.0
+
+
+class Feed(Protocol):
+    """New baselines: ``monitor.transport.kafka.profile_feed.ProfileFeed``."""
+
+    def poll(self) -> object:
+        """Put what was published since into the catalog, without waiting."""
+        ...
+
+
+def run_detect(
+    cluster: Cluster,
+    catalog: Catalog,
+    feed: Feed,
+    monitor: MonitorConfig,
+    life: Life,
+    *,
+    member: str | None = None,
+) -> None:
+    """Judge panes and GPU events until drained.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    catalog : Catalog
+        Kept up to date by ``feed``, which has been read to its end.
+    feed : ProfileFeed
+    monitor : MonitorConfig
+        Its ``gpu`` is used.
+    life : Life
+        Ready when every partition that is ours has been restored.
+    member : str, optional
+        Static member id.
+
+    Raises
+    ------
+    TransportError
+        If a topic is missing or was made anew, a write failed, or commits stand still.
+
+    Notes
+    -----
+    The commits of the group only say where Faust reads on. What is known about a partition
+    comes from its state messages, and from the panes they point to; what Faust gives twice
+    is passed over by its offset, and what it leaves out is read by a plain consumer.
+    """
+    warm_decision(catalog)
+    _Detect(cluster, catalog, feed, monitor, life, member).run()
+
+
+class _Detect:
+    """One worker: the app, the partitions that are its own, and the clock."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        catalog: Catalog,
+        feed: Feed,
+        monitor: MonitorConfig,
+        life: Life,
+        member: str | None,
+    ) -> None:
+        self._cluster, self._catalog, self._feed, self._life = cluster, catalog, feed, life
+        self._topics = {name: cluster.identity(name) for name in (PANES, GPU, PREDICTIONS)}
+        self._looked_s = elapsed_s()
+        self._missed: dict[str, float] = {}
+        self._gauges = DetectGauges()
+        self._app = app = build_app(cluster, GROUP, member=member)
+        panes_id, gpu_id = self._topics[PANES].topic_id, self._topics[GPU].topic_id
+        self._panes = OwnedPartitions(
+            app,
+            cluster,
+            PANES,
+            life,
+            lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
+        )
+        self._gpu = OwnedPartitions(
+            app, cluster, GPU, life, lambda p, owner: GpuTopicRules(monitor.gpu, p, owner, gpu_id)
+        )
+        read_topic(
+            app,
+            cluster.topic(PANES),
+            self._take_pane,
+            on_assigned=self._panes.on_assigned,
+            on_revoked=self._panes.on_revoked,
+            on_acked=lambda: life.reach("detect:ack"),
+        )
+        read_topic(
+            app,
+            cluster.topic(GPU),
+            self._gpu.take,
+            on_assigned=self._gpu.on_assigned,
+            on_revoked=self._gpu.on_revoked,
+            on_acked=lambda: life.reach("gpu:ack"),
+        )
+
+        app.on_ending += [self._panes.end, self._gpu.end]
+
+    def run(self) -> None:
+        """Run until drained."""
+        run_app(self._app, self._life, on_tick=self._tick, is_ready=self._is_ready)
+
+    def _is_ready(self) -> bool:
+        """Whether all that is ours has been restored."""
+        return self._panes.is_ready and self._gpu.is_ready
+
+    async def _take_pane(self, partition: int, message: Message) -> None:
+        """Take a pane or a watermark; see to a baseline nobody told us of yet."""
+        await self._panes.take(partition, message)
+        rules = self._panes.rules(partition)
+        if rules is not None and rules.drift.unknown_profiles:
+            await self._learn(rules.drift.unknown_profiles)
+
+    async def _learn(self, unknown: set[str]) -> None:
+        """Wait a moment for a profile: ingest knew it, so it lies in the log.
+
+        Once a minute for each: one that is gone for good must not slow everything down.
+        """
+        now_s = elapsed_s()
+        asked = {
+            name for name in unknown if self._missed.get(name, -_FORGET_S) <= now_s - _FORGET_S
+        }
+        self._missed |= dict.fromkeys(asked, now_s)
+        unknown.clear()
+        while asked and elapsed_s() - now_s < _LEARN_S:
+            self._feed.poll()
+            known = (p.profile_id for found in self._catalog.profiles.values() for p in found)
+            asked -= set(known)
+            if asked:
+                await asyncio.sleep(0.05)
+
+    async def _tick(self) -> None:
+        """Let a second pass."""
+        self._panes.raise_failures()
+        self._gpu.raise_failures()
+        self._feed.poll()
+        await self._look()
+        source = self._topics[PREDICTIONS].topic_id
+        for partition, rules in self._panes.ready():
+            await self._panes.write(partition, partial(rules.tick, source))
+        self._gauges.show(self._panes.ready(), self._gpu.ready())
+        self._show_lag()
+
+    async def _look(self) -> None:
+        """Notice a topic that was deleted and made again under its name."""
+        if elapsed_s() - self._looked_s < LOOK_S:
+            return
+        self._looked_s = elapsed_s()
+        for name, before in list(self._topics.items()):
+            now = await asyncio.to_thread(_identity, self._cluster, name)
+            if now is None or now.topic_id == before.topic_id:
+                continue
+            self._topics[name] = now
+            if name != PREDICTIONS:
+                raise TransportError(
+                    f"the topic was made anew: {before.topic_id} is now {now.topic_id}",
+                    where=self._cluster.topic(name),
+                    fix="restart: what is there is read from its beginning",
+                )
+
+    def _show_lag(self) -> None:
+        """Show how far behind the logs' ends we are."""
+        for name, owned in ((PANES, self._panes), (GPU, self._gpu)):
+            metrics.PARTITIONS.labels(STAGE, name).set(owned.n_owned)
+            for partition, rules in owned.ready():
+                end = _highwater(self._app, TP(self._cluster.topic(name), partition))
+                if end is not None:
+                    lag = max(0, end - rules.position)
+                    metrics.LAG.labels(STAGE, name, str(partition)).set(lag)
+        metrics.QUEUE.labels(STAGE, "unacked").set(len(self._app.consumer.unacked))
+
+
+def _identity(cluster: Cluster, name: str) -> TopicIdentity | None:
+    """Ask for a topic's id; None while there is no answer, or no such topic."""
+    try:
+        return cluster.identity(name, timeout_s=5.0)
+    except TransportError as error:
+        LOG.warning("%s", error)
+        return None
+
+
+def _highwater(app: KafkaApp, tp: TP) -> int | None:
+    """Return where a log ends as far as the client knows."""
+    try:
+        return app.consumer.highwater(tp)
+    except Exception:  # not ours (any more): aiokafka raises what it likes
+        return None

@@ -1,0 +1,59 @@
+"""What detect counts becomes metrics, once."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY
+
+from monitor.core.state_shelf import StateShelf
+from monitor.detect.gauges import DetectGauges
+from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.warm import warm_decision
+from monitor.transport.memory import Message
+from schemas.config import GpuConfig
+from tests.support.kafka_detect import published, small_world
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_counters_are_raised_by_what_was_counted_since_the_last_look():
+    rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
+    rules.restore(StateShelf())
+    gpu = GpuTopicRules(GpuConfig(), 0, "o", "")
+    gpu.restore(StateShelf())
+    names = {
+        "windows": ("driftline_windows_total", {"closed_by": "watermark"}),
+        "drift": ("driftline_results_total", {"verdict": "drift"}),
+        "opened": ("driftline_alerts_total", {"monitor": "drift", "transition": "opened"}),
+        "kept": ("driftline_panes_total", {"stage": "detect", "outcome": "kept"}),
+        "gpu": ("driftline_events_total", {"stage": "detect", "topic": "driftline.gpu"}),
+    }
+    before = {key: value(name, **labels) for key, (name, labels) in names.items()}
+    gauges, panes = DetectGauges(), published()
+    gauges.show([(0, rules)], [(0, gpu)])
+    for i, message in enumerate(panes):
+        for _ in rules.hear(Message(i, message.key, message.value, -1)):
+            pass
+        if i in (len(panes) // 2, len(panes) - 1):
+            gauges.show([(0, rules)], [(0, gpu)])
+            gauges.show([(0, rules)], [(0, gpu)])
+    for i, (event, _) in enumerate(small_world().gpu):
+        gpu.hear(Message(i, b"", event, -1))
+    gauges.show([(0, rules)], [(0, gpu)])
+    raised = {k: value(name, **labels) - before[k] for k, (name, labels) in names.items()}
+    assert raised["kept"] == rules.counters["panes_kept"] > 0
+    assert raised["windows"] == rules.counters["windows_watermark"] > 0
+    assert raised["drift"] == rules.counters["results_drift"] > 0
+    assert raised["opened"] == rules.counters["alerts_drift_opened"] > 0
+    assert raised["gpu"] == len(small_world().gpu)
+    still_open = sum(rules.drift.open_alerts().values())
+    shown = sum(
+        value("driftline_alerts_open", monitor=m, severity=s) for m, s in rules.drift.open_alerts()
+    )
+    assert shown == still_open > 0
+
+
+def test_kernels_are_warmed_where_there_is_a_baseline():
+    assert warm_decision(small_world().catalog)
+    assert not warm_decision(type(small_world().catalog)({}))

@@ -1,0 +1,95 @@
+"""State messages: larger than a broker takes, half written, stale, damaged."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.core.state_shelf import StateKey, StateShelf, state_writes
+
+NAME = ("default", "small|%")
+
+
+def body(sequence: int, n_bytes: int = 2_000) -> bytes:
+    """Bytes that do not shrink."""
+    return np.random.default_rng(sequence).bytes(n_bytes)
+
+
+def shelf_of(writes) -> StateShelf:
+    shelf = StateShelf()
+    for write in writes:
+        shelf.add(write.key, write.value or b"")
+    return shelf
+
+
+def standing(shelf: StateShelf):
+    return next(iter(shelf.stored("model", NAME)), None)
+
+
+def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
+    large = body(1, 3_000_000)
+    writes = state_writes("model", NAME, "o", 1, large)
+    assert len(writes) == 4
+    assert all(len(w.value or b"") < 905_000 for w in writes)
+    assert len({w.key for w in writes}) == 4
+    assert standing(shelf_of(writes[::-1])).body == large
+
+
+def test_a_half_written_state_leaves_the_last_complete_one_standing():
+    one, two, three = (state_writes("model", NAME, "o", i, body(i), 500) for i in (1, 2, 3))
+    for n in range(len(three)):
+        compacted = {w.key: w for w in (*one, *two, *three[:n])}
+        assert standing(shelf_of(compacted.values())).sequence == 2
+    assert standing(shelf_of([*one, *two, *three])).body == body(3)
+
+
+def test_a_zombies_lower_sequence_does_not_stand_over_the_new_owners():
+    old = state_writes("model", NAME, "old", 5, body(5))
+    new = [w for i in (6, 7) for w in state_writes("model", NAME, "new", i, body(i))]
+    zombie = state_writes("model", NAME, "old", 6, body(60))
+    shelf = shelf_of([*old, *new, *zombie])
+    assert standing(shelf)[:2] == (7, "new")
+    assert shelf.last_sequence("model", NAME) == 7
+
+
+def test_what_is_damaged_is_passed_over_for_the_one_before():
+    one, two = (state_writes("model", NAME, "o", i, body(i)) for i in (1, 2))
+    *head, part = msgspec.msgpack.decode(two[0].value)
+    broken = two[0]._replace(value=msgspec.msgpack.encode([*head, part[:-9]]))
+    shelf = shelf_of([*one, broken])
+    assert standing(shelf).body == body(1)
+    assert shelf.n_unreadable == 1
+    shelf.add(b"\xff", b"junk")
+    shelf.add(StateKey("model", NAME, "o", 0, 0).encode(), b"junk")
+    assert shelf.n_unreadable == 3
+
+
+def test_tombstones_take_an_owners_states_back_and_nothing_else():
+    mine = state_writes("model", NAME, "o", 1, body(1), 500)
+    other = state_writes("gpu", ("0",), "o", 1, body(2))
+    shelf = shelf_of([*mine, *other])
+    shelf = shelf_of([*mine, *other, *shelf.tombstones("model", NAME)])
+    assert standing(shelf) is None
+    assert [s.body for s in shelf.stored("gpu", ("0",))] == [body(2)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    lives=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=6),
+    is_compacted=st.booleans(),
+)
+def test_after_any_deaths_the_highest_complete_state_stands(lives, is_compacted):
+    log: list = []
+    expected = 0
+    for owner, (n_whole, n_torn) in enumerate(lives):
+        sequence = shelf_of(log).last_sequence("model", NAME)
+        for i in range(n_whole):
+            log += state_writes("model", NAME, str(owner), sequence + 1 + i, body(i), 500)
+            expected = sequence + 1 + i
+        torn = state_writes("model", NAME, str(owner), sequence + 1 + n_whole, body(99), 500)
+        log += torn[: min(n_torn, len(torn) - 1)]
+    kept = {w.key: w for w in log}.values() if is_compacted else log
+    found = standing(shelf_of(kept))
+    assert (found.sequence if found else 0) == expected
