@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import tempfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from monitor.core.profile_codec import FORMAT, decode, encode, with_id
 from schemas.errors import BaselineError
-from schemas.panes import SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
+from schemas.profiles import Profile
 
 SUFFIX = ".profile"
-FORMAT = 1
-_MAGIC = b"driftline-profile"
-_MAX_PROFILE_BYTES = 1 << 30
-_ARRAYS = tuple(name for name in SeriesStats.__dataclass_fields__ if name != "segments")
-_REBUILD = "build it again with `driftline baseline build`"
-
-
-def with_id(profile: Profile) -> Profile:
-    """Return the profile under the hash of its content.
-
-    Parameters
-    ----------
-    profile : Profile
-        Its ``profile_id`` and ``created_from`` are not part of the content: the
-        same data read from elsewhere is the same baseline.
-
-    Returns
-    -------
-    Profile
-        ``profile_id`` is 24 hexadecimal digits of SHA-256.
-    """
-    content = msgspec.msgpack.encode(_content(replace(profile, profile_id="", created_from="")))
-    return replace(profile, profile_id=hashlib.sha256(content).hexdigest()[:24])
+__all__ = [
+    "FORMAT",
+    "SUFFIX",
+    "decode",
+    "encode",
+    "load_profile",
+    "load_profiles",
+    "profile_files",
+    "save_profile",
+    "with_id",
+]
 
 
 def save_profile(profile: Profile, folder: str | os.PathLike[str]) -> Path:
@@ -134,103 +114,3 @@ def load_profiles(folder: str | os.PathLike[str]) -> list[Profile]:
 def profile_files(folder: str | os.PathLike[str]) -> list[Path]:
     """List the profiles of a folder by name."""
     return sorted(p for p in Path(folder).glob(f"*{SUFFIX}") if not p.name.startswith("."))
-
-
-def encode(profile: Profile) -> bytes:
-    """Turn a profile into the bytes of its file: one header line, then zstd of MessagePack."""
-    content = msgspec.msgpack.encode(_content(profile))
-    packed: bytes = pa.Codec("zstd").compress(content, asbytes=True)
-    checksum = hashlib.sha256(packed).hexdigest().encode()
-    header = b"%s %d %d %s\n" % (_MAGIC, FORMAT, len(content), checksum)
-    return header + packed
-
-
-def decode(data: bytes) -> Profile:
-    """Turn the bytes of a file into its profile.
-
-    Raises
-    ------
-    BaselineError
-        If they are not what :func:`encode` wrote.
-    """
-    header, _, packed = data.partition(b"\n")
-    fields = header.split(b" ")
-    if fields[0] != _MAGIC or len(fields) != 4 or not (fields[1] + fields[2]).isdigit():
-        raise BaselineError("is not a Driftline profile", fix=_REBUILD)
-    if int(fields[1]) != FORMAT:
-        what = f"has format {int(fields[1])}, this Driftline reads {FORMAT}"
-        raise BaselineError(what, fix=_REBUILD)
-    if hashlib.sha256(packed).hexdigest().encode() != fields[3]:
-        raise BaselineError("is damaged: its checksum does not match", fix=_REBUILD)
-    n_bytes = int(fields[2])
-    if n_bytes > _MAX_PROFILE_BYTES:
-        raise BaselineError(f"claims {n_bytes} bytes", fix=_REBUILD)
-    try:
-        content = pa.Codec("zstd").decompress(packed, n_bytes, asbytes=True)
-        return _profile(msgspec.msgpack.decode(content))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        what = f"is damaged: {type(error).__name__}"
-        raise BaselineError(what, fix=_REBUILD) from None
-
-
-def _content(profile: Profile) -> dict[str, Any]:
-    """List everything a profile holds, in a fixed order."""
-    stats = profile.reference
-    return {
-        "profile_id": profile.profile_id,
-        "tenant": profile.tenant,
-        "model": profile.model,
-        "model_version": profile.model_version,
-        "variables": [
-            {
-                "name": v.name,
-                "kind": str(v.kind),
-                "edges": _packed(v.edges),
-                "categories": list(v.categories),
-                "known": list(v.known),
-            }
-            for v in profile.variables
-        ],
-        "segments": list(stats.segments),
-        "reference": {name: _packed(getattr(stats, name)) for name in _ARRAYS},
-        "phi": _packed(profile.phi),
-        "eps_learned": _packed(profile.eps_learned),
-        "n_reference_windows": profile.n_reference_windows,
-        "eps_source": profile.eps_source,
-        "positive": profile.positive,
-        "active_from_us": profile.active_from_us,
-        "created_from": profile.created_from,
-    }
-
-
-def _profile(content: dict[str, Any]) -> Profile:
-    """Put a profile together again."""
-    variables = tuple(
-        VariableProfile(
-            name=v["name"],
-            kind=Kind(v["kind"]),
-            edges=_unpacked(v["edges"]),
-            categories=tuple(v["categories"]),
-            known=tuple(v["known"]),
-        )
-        for v in content.pop("variables")
-    )
-    arrays = {name: _unpacked(packed) for name, packed in content.pop("reference").items()}
-    reference = SeriesStats(segments=tuple(content.pop("segments")), **arrays)
-    phi, eps_learned = _unpacked(content.pop("phi")), _unpacked(content.pop("eps_learned"))
-    return Profile(
-        variables=variables, reference=reference, phi=phi, eps_learned=eps_learned, **content
-    )
-
-
-def _packed(array: NDArray[Any]) -> tuple[str, list[int], bytes]:
-    """Write an array as type, shape and little-endian bytes."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return little.dtype.str, list(little.shape), little.tobytes()
-
-
-def _unpacked(packed: tuple[str, list[int], bytes]) -> NDArray[Any]:
-    """Read an array that nobody else holds, so it may be written to."""
-    dtype, shape, data = packed
-    array = np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape)
-    return array.astype(array.dtype.newbyteorder("="))

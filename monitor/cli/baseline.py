@@ -1,4 +1,4 @@
-"""``driftline baseline``: build what normal looks like, and show it."""
+"""``driftline baseline``: build what normal looks like, show it, publish it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.cli.baseline_topic import list_published, publish, retire
 from monitor.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""Build or show a baseline: what normal looks like for one model.
+    help="""Build, show or publish a baseline: what normal looks like for one model.
 
 \b
 Examples:
   driftline baseline build models/employment.yaml --reference train.parquet
   driftline baseline show
+  driftline baseline publish
 """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -125,6 +127,11 @@ def show(
         return
     columns = ("model", "version", "id", "rows", "segments", "active from", "built from")
     print_table(columns, [_row(p) for _, p in profiles])
+
+
+app.command(short_help="Publish to the topic the workers read.")(publish)
+app.command("list", short_help="List those on the topic.")(list_published)
+app.command(short_help="Take one on the topic back.")(retire)
 
 
 def _reference(

@@ -33,7 +33,7 @@ class RetryPolicy:
         >>> [RetryPolicy().wait_s(n, None) for n in (1, 2, 3, 9)], RetryPolicy().wait_s(1, 7)
         ([1.0, 2.0, 4.0, 60.0], 7)
         """
-        own_s = self.first_wait_s * float(2 ** (attempt - 1))
+        own_s = self.first_wait_s * float(2 ** min(attempt - 1, 30))
         return min(max(own_s, asked_s or 0), self.longest_wait_s)
 
 

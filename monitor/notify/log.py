@@ -20,6 +20,39 @@ class LogEntry(msgspec.Struct, frozen=True):
     delivery: Delivery
 
 
+_ENTRY = msgspec.msgpack.Decoder(tuple[Delivery, Notification])
+
+
+def encode_entry(entry: LogEntry) -> bytes:
+    """Write an entry as a message of the notifications topic."""
+    return msgspec.msgpack.encode((entry.delivery, entry.notification))
+
+
+def decode_entry(value: bytes) -> LogEntry:
+    """Read a message of the notifications topic.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        If it is none.
+    """
+    delivery, notification = _ENTRY.decode(value)
+    return LogEntry(notification, delivery)
+
+
+def entry_key(entry: LogEntry) -> bytes:
+    """Return the key of an entry in its topic, which is compacted.
+
+    Notes
+    -----
+    What a notification has come to stands under its id: intent, then done or failed. That it
+    was spared stands beside it: a second look at one that is done says ``already_sent``, and
+    under the same key that would be all that compaction leaves, and it would be told again.
+    """
+    key, delivery = entry.notification.notification_id, entry.delivery
+    return f"{key}|{delivery.detail}".encode() if delivery.state == "suppressed" else key.encode()
+
+
 class NotificationLog(Protocol):
     """Keeps entries in order; ``append`` returns when the entry is safe."""
 

@@ -19,6 +19,7 @@ from monitor.core.retraining import (
 from monitor.core.routing import check_routes, choose_receivers
 from monitor.notify.delivery import RetryPolicy, Sleep, deliver
 from monitor.notify.log import LogEntry, NotificationLog
+from monitor.notify.outbox import Outbox
 from monitor.notify.receiver import Receiver
 from schemas.alerts import Alert, Delivery, Incident, Notification, NotificationKind
 from schemas.config import ModelConfig, MonitorConfig
@@ -31,7 +32,7 @@ class Step:
 
     changes: list[IncidentChange] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
-    """Done, failed and suppressed."""
+    """Done, failed and suppressed; with an outbox intents, whose outcome comes later."""
     retrainings: list[RetrainingDecision] = field(default_factory=list)
 
 
@@ -45,6 +46,7 @@ class _Sender:
     policy: RetryPolicy
     sleep: Sleep
     reach: Reach
+    outbox: Outbox | None
     sent: set[str] = field(default_factory=set)
 
     async def send(
@@ -62,9 +64,11 @@ class _Sender:
             return await self._keep(notification, "failed", "no such receiver")
         if not is_logged:
             await self._keep(notification, "intent", "")
+        if self.outbox is not None:
+            self.outbox.put(receiver, notification, self._came_of)
+            return _outcome(notification, "intent", "")
         delivery = await deliver(receiver, notification, self.policy, self.sleep)
-        self.reach("notify:sent")
-        return await self._note(notification, delivery)
+        return await self._came_of(notification, delivery)
 
     async def suppress(
         self, notification: Notification, reason: NotifyReason, *, is_replayed: bool
@@ -87,6 +91,11 @@ class _Sender:
             return self.receivers.get(notification.receiver)
         models = [(a.tenant, a.model) for a in notification.incident.alerts]
         return next((self.retrainers[m] for m in models if m in self.retrainers), None)
+
+    async def _came_of(self, notification: Notification, delivery: Delivery) -> Delivery:
+        """Write what came of a message that was sent, or could not be."""
+        self.reach("notify:sent")
+        return await self._note(notification, delivery)
 
     async def _keep(self, notification: Notification, state: str, detail: str) -> Delivery:
         """Write one entry."""
@@ -133,6 +142,10 @@ class Notifier:
         Waits between tries.
     reach : callable, optional
         Crash points.
+    outbox : Outbox, optional
+        Takes messages when their intent is logged, and sends them by itself: then neither a
+        step nor another receiver waits for one that is slow. Without one they are sent within
+        the step.
 
     Raises
     ------
@@ -159,6 +172,7 @@ class Notifier:
         policy: RetryPolicy | None = None,
         sleep: Sleep = asyncio.sleep,
         reach: Reach = pass_through,
+        outbox: Outbox | None = None,
     ) -> None:
         asked = {(m.tenant, m.model): m.retraining for m in models if m.retraining is not None}
         for model in models:
@@ -173,16 +187,27 @@ class Notifier:
         self._routes = {(m.tenant, m.model): m.routes for m in models}
         self._names = tuple(receivers)
         self._policies = {key: Retraining(*key, wish) for key, wish in asked.items()}
+        self._last_told_us = 0
         self._incidents = Incidents(grouping)
         self._dedupe = Dedupe(config.group_wait, config.repeat_interval)
         self._sender = _Sender(
-            receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach
+            receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach, outbox
         )
 
     @property
     def open_incidents(self) -> list[Incident]:
         """Incidents not resolved, oldest first."""
         return self._incidents.open
+
+    @property
+    def n_waiting(self) -> int:
+        """Groups that wait for company before they are first told."""
+        return self._dedupe.n_waiting
+
+    @property
+    def last_told_us(self) -> int:
+        """When somebody was told of something last before ``start``; 0 if nobody was."""
+        return self._last_told_us
 
     async def start(self) -> list[Delivery]:
         """Read the log back, and finish what a crash interrupted.
@@ -191,12 +216,17 @@ class Notifier:
         -------
         list of Delivery
             Of the intents that had no outcome.
+
+        Notes
+        -----
+        Of each notification only the last step counts, as compaction leaves it.
         """
         newest: dict[str, LogEntry] = {}
         for entry in await self._sender.log.read():
             if entry.delivery.state != "suppressed":
                 newest[entry.notification.notification_id] = entry
         interrupted = []
+        self._last_told_us = max((e.notification.time_us for e in newest.values()), default=0)
         for entry in newest.values():
             self._dedupe.remember(entry.notification)
             if entry.notification.kind is NotificationKind.RETRAINING:

@@ -9,14 +9,15 @@ import msgspec
 
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
-from monitor.core.unreadable import letter_key, unreadable_letter
-from monitor.notify.log import LogEntry
+from monitor.core.unreadable import letter_key
+from monitor.notify.intake import AlertIntake
+from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key
 from monitor.notify.notifier import Notifier, Step
-from monitor.transport.memory import MemoryLog, Message
-from schemas.alerts import Alert, Delivery, Notification
+from monitor.transport.memory import MemoryLog
+from schemas.alerts import Delivery
+from schemas.refused import DeadLetter
 
 GROUP = "driftline-notify"
-_ENTRY = msgspec.msgpack.Decoder(tuple[Delivery, Notification])
 
 
 class TopicNotificationLog:
@@ -32,15 +33,12 @@ class TopicNotificationLog:
 
     async def append(self, entry: LogEntry) -> None:
         """Keep one entry."""
-        value = msgspec.msgpack.encode((entry.delivery, entry.notification))
-        key = entry.notification.notification_id.encode()
-        self._log.produce(NOTIFICATIONS, value, key=key)
+        self._log.produce(NOTIFICATIONS, encode_entry(entry), key=entry_key(entry))
 
     async def read(self) -> Sequence[LogEntry]:
         """Return all entries, oldest first."""
         n = self._log.end_offset(NOTIFICATIONS, 0)
-        entries = (_ENTRY.decode(m.value) for m in self._log.fetch(NOTIFICATIONS, 0, 0, n))
-        return [LogEntry(notification, delivery) for delivery, notification in entries]
+        return [decode_entry(m.value) for m in self._log.fetch(NOTIFICATIONS, 0, 0, n)]
 
 
 class NotifyStage:
@@ -63,17 +61,14 @@ class NotifyStage:
     -----
     What was sent before a restart is known from the notification log, and grouping is
     a function of the alerts: so the whole topic is read again and nothing is told twice.
-    An alert's clock is when it came, in event time, as its record says, never how far the
-    stream has come by now: else every restart would begin a group's wait anew, one after
-    the last alert would never tell it, and who was told would depend on how much was read
-    at once.
     """
 
     def __init__(self, log: MemoryLog, notifier: Notifier, *, reach: Reach = pass_through) -> None:
         self._log, self._notifier, self._reach = log, notifier, reach
+        self._intake = AlertIntake(notifier)
         committed = log.committed(GROUP, ALERTS, 0)
         self._handled = committed.offset if committed is not None else 0
-        self._position, self._clock_us = 0, 0
+        self._position = 0
         self.counters: Counter[str] = Counter()
 
     async def start(self) -> list[Delivery]:
@@ -91,29 +86,19 @@ class NotifyStage:
         steps = []
         n = self._log.end_offset(ALERTS, 0) - self._position
         for message in self._log.fetch(ALERTS, 0, self._position, n):
-            try:
-                alert = msgspec.msgpack.decode(message.value, type=Alert)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                self._refuse(message, str(error))
+            taken = await self._intake.take(message, is_replayed=message.offset < self._handled)
+            if isinstance(taken, DeadLetter):
+                self._refuse(taken)
             else:
-                steps += await self._take(alert, message)
+                steps += taken
             self._position = message.offset + 1
             self._commit()
-        steps.append(await self._notifier.tick(max(now_us, self._clock_us)))
+        steps.append(await self._intake.tick(now_us))
         return steps
 
     async def close(self) -> None:
         """Close every receiver."""
         await self._notifier.close()
-
-    async def _take(self, alert: Alert, message: Message) -> list[Step]:
-        """Let waits end that ended before the alert came, then hand it on."""
-        now_us = self._clock_us = max(self._clock_us, message.timestamp_us, alert.time_us)
-        is_replayed = message.offset < self._handled
-        return [
-            await self._notifier.tick(now_us, is_replayed=is_replayed),
-            await self._notifier.observe(alert, now_us, is_replayed=is_replayed),
-        ]
 
     def _commit(self) -> None:
         """Note that an alert is done with: after a restart its silences are not told again."""
@@ -122,16 +107,8 @@ class NotifyStage:
             self._log.commit(GROUP, ALERTS, 0, self._position)
             self._reach("notify:commit")
 
-    def _refuse(self, message: Message, detail: str) -> None:
+    def _refuse(self, letter: DeadLetter) -> None:
         """Put a message that is no alert aside: the alerts behind it must not wait for it."""
-        letter = unreadable_letter(
-            message.value,
-            detail,
-            source=ALERTS,
-            partition=0,
-            offset=message.offset,
-            record_time_us=message.timestamp_us,
-        )
         self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=letter_key(letter))
         self.counters["alerts_unreadable"] += 1
         self._reach("notify:dead_letter")

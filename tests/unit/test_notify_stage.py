@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
+from monitor.core.crash_points import Reach, pass_through
+from monitor.core.incidents import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.notifier import Notifier
-from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.notify.stage import GROUP, NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
+from tests.support.whole_pipeline import KilledError, Reaper
 
 S = 1_000_000
 MODEL = ModelConfig.model_validate(
@@ -122,3 +126,93 @@ def test_a_message_that_is_no_alert_is_counted_and_dead_lettered_and_stops_nothi
         (ALERTS, 1, "malformed"),
     ]
     assert (letters[0].payload, letters[0].record_time_us) == (b"\xc1 no alert", 7)
+
+
+def compact(log: MemoryLog) -> MemoryLog:
+    """Return a log whose notifications are what compaction leaves of them: the last per key."""
+    left = MemoryLog()
+    for topic in (ALERTS, NOTIFICATIONS):
+        messages = log.fetch(topic, 0, 0, log.end_offset(topic, 0))
+        newest = {m.key if topic == NOTIFICATIONS else m.offset: m for m in messages}
+        for m in sorted(newest.values(), key=lambda m: m.offset):
+            left.produce(topic, m.value, key=m.key, timestamp_us=m.timestamp_us)
+    committed = log.committed(GROUP, ALERTS, 0)
+    if committed is not None:
+        left.commit(GROUP, ALERTS, 0, committed.offset)
+    return left
+
+
+def live(log: MemoryLog, people: Recorder, now_us: int, reach: Reach = pass_through) -> None:
+    """One life of the stage, to the end or to where it is killed."""
+    notifier = Notifier(
+        MonitorConfig(), [MODEL], {"it": people}, TopicNotificationLog(log), reach=reach
+    )
+    stage = NotifyStage(log, notifier, reach=reach)
+    run(stage.start())
+    run(stage.step(now_us))
+
+
+def test_killed_at_any_step_and_compacted_nothing_is_told_twice_but_what_was_under_way():
+    alerts = [drift(3), drift(3, segment="sex=1"), gpu(3.1), drift(5, "SCHL")]
+    now_us = alerts[-1].time_us + 40 * S
+    for n in itertools.count(1):
+        log, people, reaper = MemoryLog(), Recorder(), Reaper(n)
+        for each in alerts:
+            produce(log, each, each.time_us)
+        try:
+            live(log, people, now_us, reaper)
+        except KilledError:
+            pass
+        else:
+            break
+        for _ in range(3):
+            log = compact(log)
+            live(log, people, now_us)
+        ids = [note.notification_id for note in people.taken]
+        n_repeats = len(ids) - len(set(ids))
+        assert n_repeats == (reaper.names[-1] == "notify:sent"), (n, reaper.names[-1])
+        assert len(set(ids)) >= 3
+    assert n > 10
+
+
+def test_a_second_look_at_what_was_told_does_not_take_the_place_of_its_outcome():
+    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    produce(log, alert, alert.time_us)
+    run(start(log, people).step(alert.time_us + 40 * S))
+    # The commit was lost with the process: the alert is new to the next one.
+    again = MemoryLog()
+    for topic in (ALERTS, NOTIFICATIONS):
+        for m in log.fetch(topic, 0, 0, log.end_offset(topic, 0)):
+            again.produce(topic, m.value, key=m.key, timestamp_us=m.timestamp_us)
+    run(start(again, people).step(alert.time_us + 40 * S))
+    run(start(compact(again), people).step(alert.time_us + 40 * S))
+    assert len(people.taken) == 1
+
+
+def test_an_alert_that_would_put_the_clock_wrong_is_no_alert():
+    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    for time_us in (-1, 1 << 62, alert.time_us + 90_000 * S):
+        produce(log, msgspec.structs.replace(alert, time_us=time_us), alert.time_us)
+    produce(log, alert, alert.time_us)
+    stage = start(log, people)
+    run(stage.step(alert.time_us + 40 * S))
+    assert stage.counters["alerts_unreadable"] == 3
+    assert [n.time_us for n in people.taken] == [alert.time_us + 40 * S]
+
+
+def test_an_alert_that_breaks_the_grouping_is_put_aside(monkeypatch):
+    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    odd = msgspec.structs.replace(alert, alert_id="odd")
+    produce(log, odd, alert.time_us)
+    produce(log, alert, alert.time_us)
+    observe = Incidents.observe
+
+    def break_on_odd(self, alert, now_us):
+        if alert.alert_id == "odd":
+            raise KeyError("a case nobody thought of")
+        return observe(self, alert, now_us)
+
+    monkeypatch.setattr(Incidents, "observe", break_on_odd)
+    stage = start(log, people)
+    run(stage.step(alert.time_us + 40 * S))
+    assert (stage.counters["alerts_unreadable"], len(people.taken)) == (1, 1)

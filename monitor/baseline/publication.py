@@ -1,0 +1,267 @@
+"""Which profile shall hold from when: decided before anything is written to the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from monitor.baseline.fit import misfits
+from monitor.core.catalog import Catalog
+from monitor.core.profile_codec import with_id
+from schemas.config import ModelConfig
+from schemas.config_values import parse_duration_us
+from schemas.errors import BaselineError
+from schemas.profiles import Profile
+
+NOTICE_US = 60_000_000
+"""Every worker has read a profile within this time after it was published."""
+USUAL_NOTICE_US = 120_000_000
+
+
+class Outcome(StrEnum):
+    """What becomes of a profile that was handed in."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One decision."""
+
+    outcome: Outcome
+    profile: Profile
+    """As it stands on the topic: a new date gives a new id."""
+    effective_us: int
+    """Start of the first pane it holds for; 0 is always."""
+    until: Profile | None
+    """What holds until then."""
+    note: str = ""
+
+
+def plan_publication(
+    profile: Profile,
+    config: ModelConfig,
+    published: Sequence[Profile],
+    now_us: int,
+    active_from: str | None = None,
+    *,
+    is_first: bool | None = None,
+) -> Publication:
+    """Decide from when a profile holds, or that there is nothing to do.
+
+    Parameters
+    ----------
+    profile : Profile
+        As it was built.
+    config : ModelConfig
+        Of its model.
+    published : sequence of Profile
+        All that stand on the topic.
+    now_us : int
+        Wall clock: the workers' events are about as old.
+    active_from : str, optional
+        An ISO time (UTC where it names no zone), ``now`` (as soon as every worker can know
+        it) or ``+5m``. By default what the profile says; if it says nothing, always for a
+        model's first profile, else as soon as is safe for every event.
+    is_first : bool, optional
+        Whether no worker can have counted in another profile yet; by default whether none of
+        the version's stands on the topic.
+
+    Returns
+    -------
+    Publication
+
+    Raises
+    ------
+    BaselineError
+        If the profile does not fit the config, would hold from a time for which some worker
+        may have counted already, or another one is published for that very time.
+
+    Notes
+    -----
+    The same content is not published twice: neither under another date, nor, unless
+    ``active_from`` asks for it, when it was superseded since.
+    """
+    found = misfits(config, profile)
+    if found:
+        raise _refusal(profile, f"does not fit its model: {'; '.join(found)}", _REBUILD)
+    eras = _eras(profile, config, published)
+    same = [p for p in eras if _content_id(p) == _content_id(profile)]
+    if same and (active_from is None or same[-1] is eras[-1]):
+        note = "" if same[-1] is eras[-1] else f"superseded by {eras[-1].profile_id}"
+        return _unchanged(same[-1], eras, config, note)
+    is_first = not eras if is_first is None else is_first
+    start_us = _start_us(profile, config, now_us, active_from, is_first)
+    if start_us != profile.active_from_us:
+        profile = with_id(replace(profile, active_from_us=start_us))
+    _check_start(profile, eras, now_us, is_first)
+    before = [p for p in eras if p.active_from_us < start_us]
+    return Publication(
+        Outcome.PUBLISHED,
+        profile,
+        _round_up(start_us, config.window.pane),
+        before[-1] if before else None,
+        "" if is_first else _skew_note(config, start_us, now_us),
+    )
+
+
+def plan_all(
+    profiles: Iterable[tuple[Profile, ModelConfig]],
+    published: Sequence[Profile],
+    now_us: int,
+    active_from: str | None = None,
+) -> list[Publication]:
+    """Decide for several profiles; each knows of those before it.
+
+    Raises
+    ------
+    BaselineError
+        As :func:`plan_publication`: then nothing should be written.
+    """
+    plans: list[Publication] = []
+    known = list(published)
+    for profile, config in sorted(profiles, key=lambda pair: pair[0].active_from_us):
+        is_first = not _eras(profile, config, published)
+        plan = plan_publication(profile, config, known, now_us, active_from, is_first=is_first)
+        plans.append(plan)
+        if plan.outcome is Outcome.PUBLISHED:
+            known.append(plan.profile)
+    return plans
+
+
+def parse_start(text: str, now_us: int, soonest_us: int) -> int:
+    """Read ``now``, ``+5m`` or an ISO time.
+
+    Parameters
+    ----------
+    text : str
+    now_us : int
+        What ``+`` counts from.
+    soonest_us : int
+        What ``now`` means.
+
+    Raises
+    ------
+    BaselineError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> parse_start("+5m", 1_000_000, 0), parse_start("1970-01-02", 0, 0)
+    (301000000, 86400000000)
+    """
+    if text == "now":
+        return soonest_us
+    try:
+        if text.startswith("+"):
+            return now_us + int(parse_duration_us(text[1:]))
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BaselineError(
+            f"{text!r} is no time from which a baseline could hold",
+            fix="write now, +5m, or a time like 2026-01-31T12:00:00",
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp()) * 1_000_000
+
+
+_REBUILD = "build it again with `driftline baseline build`"
+
+
+def _eras(profile: Profile, config: ModelConfig, published: Sequence[Profile]) -> list[Profile]:
+    """List what is published for the version of a profile, by the time it begins to hold."""
+    name = (profile.tenant, profile.model)
+    own = [p for p in published if (p.tenant, p.model) == name and not misfits(config, p)]
+    return Catalog.of([config], own).profiles_for(*name, profile.model_version)
+
+
+def _content_id(profile: Profile) -> str:
+    """Name what a profile says, whenever it says it."""
+    return with_id(replace(profile, active_from_us=0)).profile_id
+
+
+def _start_us(
+    profile: Profile, config: ModelConfig, now_us: int, active_from: str | None, is_first: bool
+) -> int:
+    """Find the time from which a profile shall hold."""
+    pane_us, ahead_us = config.window.pane, _ahead_us(config)
+    if active_from is not None:
+        soonest_us = now_us + NOTICE_US + ahead_us
+        return _round_up(parse_start(active_from, now_us, soonest_us), pane_us)
+    if profile.active_from_us or is_first:
+        return profile.active_from_us
+    return _round_up(now_us + USUAL_NOTICE_US + ahead_us, pane_us)
+
+
+def _check_start(profile: Profile, eras: list[Profile], now_us: int, is_first: bool) -> None:
+    """Refuse a time that some worker may have counted for already, or that is taken."""
+    start_us = profile.active_from_us
+    if not is_first and start_us < now_us + NOTICE_US:
+        raise _refusal(
+            profile,
+            f"would hold from {time_text(start_us)}, which is not a minute from now: "
+            "some workers would count for that time before they know it",
+            "give --active-from now, +10m, or a later time",
+        )
+    taken = [p for p in eras if p.active_from_us == start_us]
+    if taken and taken[0].model_version == profile.model_version:
+        raise _refusal(
+            profile,
+            f"would hold from {time_text(start_us)}, as {taken[0].profile_id} does",
+            "give another --active-from",
+        )
+
+
+def _unchanged(
+    profile: Profile, eras: list[Profile], config: ModelConfig, note: str
+) -> Publication:
+    """Say that there is nothing to do."""
+    before = [p for p in eras if p.active_from_us < profile.active_from_us]
+    effective_us = _round_up(profile.active_from_us, config.window.pane)
+    return Publication(
+        Outcome.UNCHANGED, profile, effective_us, before[-1] if before else None, note
+    )
+
+
+def _ahead_us(config: ModelConfig) -> int:
+    """How far ahead of its arrival an event may be stamped and still be counted."""
+    return config.window.bound + config.window.max_skew
+
+
+def _skew_note(config: ModelConfig, start_us: int, now_us: int) -> str:
+    """Say what a time is too near for."""
+    ahead_us = _ahead_us(config)
+    if start_us >= now_us + NOTICE_US + ahead_us:
+        return ""
+    return (
+        f"events stamped up to {ahead_us // 1_000_000} s ahead are accepted (window.max_skew): "
+        "one that is counted before a worker knows this baseline leaves its window without verdict"
+    )
+
+
+def _round_up(time_us: int, pane_us: int) -> int:
+    """Return the first pane boundary at or after a time."""
+    return -(-time_us // pane_us) * pane_us
+
+
+def time_text(time_us: int) -> str:
+    """Write a time for people.
+
+    Examples
+    --------
+    >>> time_text(1_451_606_400_000_000), time_text(0)
+    ('2016-01-01 00:00:00 UTC', 'always')
+    """
+    if time_us <= 0:
+        return "always"
+    return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _refusal(profile: Profile, what: str, fix: str) -> BaselineError:
+    """Refuse one profile."""
+    version = f" version {profile.model_version!r}" if profile.model_version else ""
+    where = f"model {profile.model!r}{version}"
+    return BaselineError(f"profile {profile.profile_id} {what}", where=where, fix=fix)

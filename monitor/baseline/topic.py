@@ -1,0 +1,112 @@
+"""The profiles topic: what stands on it, and writing to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from monitor.core.profile_codec import ProfileParts, message_parts, parse_key
+from monitor.core.topics import PROFILES
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.topic_scan import scan
+from schemas.errors import BaselineError
+from schemas.profiles import Profile
+
+_ACK_S = 60.0
+
+
+@dataclass(slots=True)
+class Published:
+    """What stands on the topic."""
+
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    """By id, those first published first."""
+    keys: dict[str, list[bytes]] = field(default_factory=dict)
+    """Of the messages of each id."""
+    unreadable: list[str] = field(default_factory=list)
+    """What is wrong with messages that are no profiles."""
+
+
+def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
+    """Read the topic to its end.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    timeout_s : float, optional
+        How long nothing may come.
+
+    Returns
+    -------
+    Published
+
+    Raises
+    ------
+    TransportError
+        If the broker does not answer, or there is no such topic.
+    """
+    found, parts = Published(), ProfileParts()
+    for message in scan(cluster, PROFILES, 0, timeout_s=timeout_s):
+        try:
+            profile_id, _, _ = parse_key(message.key)
+            if not message.value:
+                found.profiles.pop(profile_id, None)
+                found.keys.pop(profile_id, None)
+                parts.forget(profile_id)
+                continue
+            keys = found.keys.setdefault(profile_id, [])
+            keys += [message.key] if message.key not in keys else []
+            profile = parts.add(message.key, message.value)
+        except BaselineError as error:
+            found.unreadable.append(f"offset {message.offset}: {error}")
+            continue
+        if profile is not None:
+            found.profiles[profile.profile_id] = profile
+    return found
+
+
+def write_profiles(cluster: Cluster, profiles: Iterable[Profile]) -> int:
+    """Write profiles and wait until the broker has them.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    profiles : iterable of Profile
+        With their ids.
+
+    Returns
+    -------
+    int
+        Messages written.
+
+    Raises
+    ------
+    BaselineError
+        If one is too large; nothing has been written then.
+    TransportError
+        If the broker does not acknowledge.
+    """
+    messages = [part for profile in profiles for part in message_parts(profile)]
+    return _write(cluster, messages)
+
+
+def retire_profile(cluster: Cluster, keys: Sequence[bytes]) -> int:
+    """Take a profile back: write a tombstone for each of its messages.
+
+    Raises
+    ------
+    TransportError
+        If the broker does not acknowledge.
+    """
+    return _write(cluster, [(key, None) for key in keys])
+
+
+def _write(cluster: Cluster, messages: Sequence[tuple[bytes, bytes | None]]) -> int:
+    """Write to the one partition, acknowledged."""
+    if messages:
+        with LogProducer(cluster.client(), message_timeout_s=_ACK_S) as producer:
+            for key, value in messages:
+                producer.produce(cluster.topic(PROFILES), value, key=key, partition=0)
+            producer.flush_acks(_ACK_S)
+    return len(messages)

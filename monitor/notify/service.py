@@ -1,0 +1,299 @@
+"""The notify stage on Kafka: one agent on the alerts topic, one owner at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from monitor.clock import elapsed_s
+from monitor.core.topics import ALERTS, DEAD_LETTERS
+from monitor.core.unreadable import letter_key
+from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
+from monitor.metrics import EVENTS, QUEUE, STAGE_SECONDS
+from monitor.notify.intake import AlertIntake
+from monitor.notify.kafka_log import KafkaNotificationLog
+from monitor.notify.notifier import Notifier
+from monitor.notify.outbox import Outbox
+from monitor.notify.receiver import Receiver
+from monitor.notify.stage import GROUP
+from monitor.service.life import Life
+from monitor.transport.kafka.client_log import LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust_client import KafkaApp
+from monitor.transport.kafka.group_offset import committed_offset
+from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.memory import Message
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.refused import DeadLetter
+
+_STAGE = "notify"
+_HANDOVER_S = 5.0
+"""How long a message may be under way when the work is handed to another process, or ends."""
+_REPLAYED_AT_ONCE = 50
+
+
+def run_notify(
+    cluster: Cluster,
+    monitor: MonitorConfig,
+    configs: Sequence[ModelConfig],
+    receivers: Mapping[str, Receiver],
+    retrainers: Mapping[tuple[str, str], Receiver],
+    life: Life,
+    *,
+    member: str | None = None,
+) -> None:
+    """Tell people of alerts until told to drain. Blocks.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    monitor : MonitorConfig
+        ``group_wait`` and ``repeat_interval``.
+    configs : sequence of ModelConfig
+        Their routes and retraining policies.
+    receivers : mapping of str to Receiver
+        By the names the routes use.
+    retrainers : mapping of (tenant, model) to Receiver
+        Where retrainings are asked for.
+    life : Life
+    member : str, optional
+        Static member id.
+
+    Raises
+    ------
+    ConfigError
+        If routes or policies name receivers that do not exist.
+    TransportError
+        If the cluster cannot be read or written: start again, it goes on from the log.
+
+    Notes
+    -----
+    The alerts topic has one partition: of several processes one works, the others stand by.
+    """
+    app = build_app(cluster, GROUP, member=member)
+    stage = _Stage(cluster, app, life, monitor, configs, receivers, retrainers)
+    read_topic(
+        app,
+        cluster.topic(ALERTS),
+        stage.take,
+        on_assigned=stage.gain,
+        on_revoked=stage.lose,
+        on_acked=lambda: life.reach("notify:commit"),
+    )
+    app.on_before_shutdown.connect(stage.leave, weak=False)
+    run_app(app, life, on_tick=stage.tick, is_ready=lambda: stage.is_ready)
+
+
+class _Stage:
+    """What Faust calls: hands everything to the one who owns the partition now."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        app: KafkaApp,
+        life: Life,
+        monitor: MonitorConfig,
+        configs: Sequence[ModelConfig],
+        receivers: Mapping[str, Receiver],
+        retrainers: Mapping[tuple[str, str], Receiver],
+    ) -> None:
+        self._cluster, self._app, self._life = cluster, app, life
+        self._everyone = [*receivers.values(), *retrainers.values()]
+        self._pulse = _Pulse(cluster.session_timeout_ms / 1_000)
+        self._owner: _Owner | None = None
+
+        def notifier(outbox: Outbox) -> Notifier:
+            log = KafkaNotificationLog(cluster, app)
+            return Notifier(
+                monitor,
+                configs,
+                receivers,
+                log,
+                retrainers=retrainers,
+                reach=life.reach,
+                outbox=outbox,
+            )
+
+        self._build: Callable[[Outbox], Notifier] = notifier
+        # What a config cannot work with is to be said now, not when the partition comes.
+        notifier(Outbox())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether alerts are told, or another process does it."""
+        return self._owner is None or self._owner.is_restored
+
+    async def gain(self, partitions: frozenset[int]) -> None:
+        """Begin anew from the log; it may have been another's meanwhile."""
+        if 0 in partitions:
+            self._pulse.begin()
+            outbox = Outbox(may_send=self._pulse.wait_s)
+            self._owner = _Owner(self._cluster, self._app, self._life, self._build(outbox), outbox)
+
+    async def lose(self, partitions: frozenset[int]) -> None:
+        """Finish what is under way: who comes next reads the log after this."""
+        if 0 in partitions and self._owner is not None:
+            await self._owner.close()
+
+    async def take(self, partition: int, message: Message) -> None:
+        """Tell people of one alert."""
+        if self._owner is not None:
+            await self._owner.take(message)
+
+    async def tick(self) -> None:
+        """Let waits end; raise what went wrong beside the agent."""
+        self._pulse.beat()
+        if self._owner is not None:
+            self._owner.tick()
+
+    async def leave(self, *_: Any, **__: Any) -> None:
+        """End in good order, while writes are still possible."""
+        if self._owner is not None:
+            await self._owner.close()
+        await asyncio.gather(*(receiver.close() for receiver in self._everyone))
+
+
+class _Owner:
+    """What a process knows while the alerts are its own: all of it read from the log."""
+
+    def __init__(
+        self, cluster: Cluster, app: KafkaApp, life: Life, notifier: Notifier, outbox: Outbox
+    ) -> None:
+        self._cluster, self._app, self._life = cluster, app, life
+        self._notifier, self._outbox = notifier, outbox
+        self._intake = AlertIntake(notifier)
+        self._came_s = elapsed_s()
+        self._position = 0
+        self._lock = asyncio.Lock()
+        self._ticking: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._restoring = asyncio.create_task(self._restore())
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether everything before the committed offset is known again."""
+        return self._restoring.done() or self._is_closed
+
+    async def take(self, message: Message) -> None:
+        """Take one alert; it is acked when this returns, its intents being in the log."""
+        await asyncio.shield(self._restoring)
+        async with self._lock:
+            if message.offset > self._position:
+                await self._take_skipped(message.offset)
+            await self._take(message, is_replayed=False)
+
+    def tick(self) -> None:
+        """Let waits end by the time since the last alert came; never waits itself."""
+        if self._restoring.done() and not self._is_closed:
+            self._restoring.result()
+            self._outbox.raise_failure()
+            if self._ticking is not None and self._ticking.done():
+                self._ticking.result()
+                self._ticking = None
+            if self._ticking is None:
+                self._ticking = asyncio.create_task(self._tick())
+
+    async def close(self) -> None:
+        """Send what is under way, and stop; an alert in hand may still be written."""
+        self._is_closed = True
+        await self._outbox.close(_HANDOVER_S)
+
+    async def _restore(self) -> None:
+        """Read back what was told, finish what a crash interrupted, and group alerts again."""
+        begin_s = elapsed_s()
+        await self._notifier.start()
+        place = (self._cluster, GROUP, ALERTS, 0)
+        handled = await asyncio.to_thread(committed_offset, *place)
+        n = 0
+        for message in await asyncio.to_thread(_read_alerts, self._cluster, 0, handled):
+            await self._take(message, is_replayed=True)
+            n += 1
+            if n % _REPLAYED_AT_ONCE == 0:
+                # The group's heartbeat runs on the same loop.
+                await asyncio.sleep(0)
+        self._position = max(self._position, handled)
+        # What was told after the last alert came was told by a clock that had run on.
+        self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_told_us)
+        LOG.info("%d alerts read back in %.1f s", n, elapsed_s() - begin_s)
+        self._life.reach("notify:restored")
+
+    async def _take_skipped(self, end: int) -> None:
+        """Take alerts between the last one and this, should Faust have passed over some."""
+        for message in await asyncio.to_thread(_read_alerts, self._cluster, self._position, end):
+            await self._take(message, is_replayed=False)
+
+    async def _take(self, message: Message, *, is_replayed: bool) -> None:
+        """Hand one message on; what is no alert is put aside."""
+        self._advance()
+        with STAGE_SECONDS.labels(_STAGE, "alert").time():
+            taken = await self._intake.take(message, is_replayed=is_replayed)
+        self._came_s = elapsed_s()
+        self._position = message.offset + 1
+        if is_replayed:
+            return
+        EVENTS.labels(_STAGE, ALERTS).inc()
+        if isinstance(taken, DeadLetter):
+            await self._refuse(taken)
+
+    async def _refuse(self, letter: DeadLetter) -> None:
+        """Put a message that is no alert aside: the alerts behind it must not wait for it."""
+        topic, value = self._cluster.topic(DEAD_LETTERS), msgspec.msgpack.encode(letter)
+        await send(self._app, [Write(topic, value, key=letter_key(letter))])
+        DEAD_LETTERS_COUNT.labels(_STAGE).inc()
+        LOG.warning("an alert nobody can read, offset %d: %s", letter.offset, letter.detail)
+        self._life.reach("notify:dead_letter")
+
+    async def _tick(self) -> None:
+        """Let waits end."""
+        async with self._lock:
+            if self._intake.clock_us:
+                self._advance()
+                await self._intake.tick(self._intake.clock_us)
+            QUEUE.labels(_STAGE, "groups").set(self._notifier.n_waiting)
+
+    def _advance(self) -> None:
+        """Let the clock run on since it was last looked at; never by what time it is."""
+        now_s = elapsed_s()
+        if self._intake.clock_us and self._restoring.done():
+            self._intake.clock_us += round((now_s - self._came_s) * 1_000_000)
+        self._came_s = now_s
+
+
+class _Pulse:
+    """Notices that the process stood still for so long that others may have taken over.
+
+    A zombie that wakes is told within a heartbeat that it lost its partition; until then it
+    must tell nobody anything.
+    """
+
+    def __init__(self, session_s: float) -> None:
+        self._session_s = session_s
+        self._beat_s = elapsed_s()
+        self._held_until_s = 0.0
+
+    def begin(self) -> None:
+        """Say that the partition was given to us just now."""
+        self._beat_s, self._held_until_s = elapsed_s(), 0.0
+
+    def beat(self) -> None:
+        """Say that time goes on as it should; each second."""
+        now_s = elapsed_s()
+        if now_s - self._beat_s > self._session_s:
+            self._held_until_s = now_s + self._session_s
+        self._beat_s = now_s
+
+    def wait_s(self) -> float:
+        """Return how long nothing may be sent."""
+        now_s = elapsed_s()
+        if now_s - self._beat_s > self._session_s:
+            return 1.0
+        return max(0.0, self._held_until_s - now_s)
+
+
+def _read_alerts(cluster: Cluster, start: int, end: int) -> list[Message]:
+    """Read a stretch of the alerts topic."""
+    return list(scan(cluster, ALERTS, 0, start, end))

@@ -1,0 +1,335 @@
+"""Notify on a real broker: told once, whoever dies, and a receiver that is down is waited for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka import Producer
+
+from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
+from monitor.notify.log import decode_entry
+from monitor.notify.post import SignedPost
+from monitor.notify.service import run_notify
+from monitor.notify.stage import GROUP
+from monitor.notify.webhook import WebhookReceiver
+from monitor.service.crash import crash_points
+from monitor.service.life import Life
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.group_offset import committed_offset
+from monitor.transport.kafka.topic_scan import scan
+from schemas.alerts import Alert, Transition
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.errors import ConfigError
+from schemas.refused import DeadLetter
+from tests.support.alerts import drift, gpu
+from tests.support.kafka_topics import Topic
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.kafka]
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ModelConfig.model_validate(
+    {"model": "employment", "features": {f"f{i}": {"kind": "numeric"} for i in range(40)}}
+)
+BOUND_S = 90.0
+
+
+class Ear:
+    """A webhook's other side: on a port of its own, and deaf when told to be."""
+
+    def __init__(self) -> None:
+        self.told: list[dict] = []
+        self.is_deaf = False
+        self.n_refused = 0
+        ear = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if ear.is_deaf:
+                    ear.n_refused += 1
+                else:
+                    ear.told.append(body)
+                self.send_response(503 if ear.is_deaf else 200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def owners(self) -> list[str]:
+        """The alert each message is about, in order."""
+        return [body["incident"]["owner_alert_id"] for body in self.told]
+
+
+@pytest.fixture
+def new_ear() -> Iterator[Callable[[], Ear]]:
+    made: list[Ear] = []
+
+    def make() -> Ear:
+        made.append(Ear())
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def cluster(broker, topic_prefix) -> Cluster:
+    cluster = Cluster(broker.bootstrap, topic_prefix, session_timeout_ms=6_000)
+    Topic(broker.bootstrap, name=cluster.topic(ALERTS))
+    Topic(broker.bootstrap, name=cluster.topic(NOTIFICATIONS), config={"cleanup.policy": "compact"})
+    Topic(broker.bootstrap, n_partitions=2, name=cluster.topic(DEAD_LETTERS))
+    return cluster
+
+
+def alert(i: int, **more: object) -> Alert:
+    """An alert that is an incident of its own."""
+    return drift(3 + i // 40, f"f{i % 40}", **more)
+
+
+def write(cluster: Cluster, *alerts: Alert | bytes) -> None:
+    """Append alerts as detect does, with the time they came at."""
+    producer = Producer({"bootstrap.servers": cluster.bootstrap})
+    for each in alerts:
+        value = each if isinstance(each, bytes) else msgspec.msgpack.encode(each)
+        time_ms = -1 if isinstance(each, bytes) else each.time_us // 1000 + 60_000
+        more = {} if time_ms < 0 else {"timestamp": time_ms}
+        producer.produce(cluster.topic(ALERTS), value, partition=0, **more)
+    assert producer.flush(30) == 0
+
+
+def run(cluster: Cluster, urls: dict[str, str], life: Life, member=None, wait="0s") -> None:
+    receivers = {name: WebhookReceiver(SignedPost(name, url)) for name, url in urls.items()}
+    monitor = MonitorConfig.model_validate({"group_wait": wait})
+    run_notify(cluster, monitor, [MODEL], receivers, {}, life, member=member)
+
+
+class Running:
+    """The stage in a thread of this process; leaves in good order at the end of the block."""
+
+    def __init__(self, cluster: Cluster, urls: dict[str, str], **more: str) -> None:
+        self.life, self.error = Life("notify"), None
+        self._thread = threading.Thread(target=self._run, args=(cluster, urls, more))
+
+    def _run(self, cluster, urls, more) -> None:
+        try:
+            run(cluster, urls, self.life, **more)
+        except BaseException as error:
+            self.error = error
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        wait_until(lambda: self.life.is_ready or self.error is not None, BOUND_S, "ready")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.life.drain()
+        self._thread.join(BOUND_S)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+
+
+class Process:
+    """The stage in a process of its own, which may be killed."""
+
+    def __init__(self, cluster: Cluster, url: str, crash_at: str = "", member: str = "") -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        environment |= {"PYTHONPATH": str(ROOT), "DRIFTLINE_CRASH_AT": crash_at}
+        arguments = [cluster.bootstrap, cluster.prefix, url, member]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.test_kafka_notify", *arguments],
+            env=environment,
+            cwd=ROOT,
+        )
+
+    def died(self) -> bool:
+        return self.process.poll() is not None
+
+    def end(self, number: int = signal.SIGKILL) -> int:
+        if not self.died():
+            self.process.send_signal(number)
+        return self.process.wait(BOUND_S)
+
+
+def main() -> None:
+    """Run the stage as a process of its own, until SIGTERM."""
+    bootstrap, prefix, url, member = sys.argv[1:]
+    life = Life("notify", reach=crash_points(os.environ))
+    signal.signal(signal.SIGTERM, lambda *_: life.drain())
+    run(Cluster(bootstrap, prefix, session_timeout_ms=6_000), {"hook": url}, life, member or None)
+
+
+def committed(cluster: Cluster) -> int:
+    return committed_offset(cluster, GROUP, ALERTS, 0)
+
+
+def steps(cluster: Cluster) -> Counter[str]:
+    """How many steps of each kind the notification log holds."""
+    return Counter(
+        decode_entry(m.value).delivery.state for m in scan(cluster, NOTIFICATIONS, 0) if m.value
+    )
+
+
+def test_each_alert_is_told_once_and_a_restart_tells_nothing_again(cluster, new_ear):
+    ear, first = new_ear(), [alert(i) for i in range(30)]
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, *first)
+        wait_until(lambda: len(ear.told) == 30, BOUND_S, "30 messages")
+    assert ear.owners == [a.alert_id for a in first]
+    assert committed(cluster) == 30
+    told = steps(cluster)
+    assert told == {"intent": 30, "done": 30}
+    last = alert(30)
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, last)
+        wait_until(lambda: len(ear.told) == 31, BOUND_S, "the new alert")
+    assert ear.owners[30:] == [last.alert_id]
+    assert steps(cluster) == {"intent": 31, "done": 31}
+
+
+def test_an_incident_goes_on_after_a_restart(cluster, new_ear):
+    ear, opened = new_ear(), alert(0)
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, opened)
+        wait_until(lambda: len(ear.told) == 1, BOUND_S, "the beginning")
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, alert(0, time_us=opened.time_us + 1, transition=Transition.RESOLVED))
+        wait_until(lambda: len(ear.told) == 2, BOUND_S, "the end")
+    assert [body["reason"] for body in ear.told] == ["opened", "resolved"]
+    assert len({body["dedup_key"] for body in ear.told}) == 1
+
+
+def test_a_group_is_told_when_its_wait_is_over_though_no_alert_follows(cluster, new_ear):
+    ear = new_ear()
+    with Running(cluster, {"hook": ear.url}, wait="2s"):
+        write(cluster, alert(0), alert(0, segment="sex=1"))
+        wait_until(lambda: bool(ear.told), BOUND_S, "the group")
+    assert [len(body["incident"]["alerts"]) for body in ear.told] == [2]
+
+
+def test_a_receiver_that_is_down_holds_up_nobody_and_is_told_everything_later(cluster, new_ear):
+    well, ill = new_ear(), new_ear()
+    ill.is_deaf = True
+    urls = {"well": well.url, "ill": ill.url}
+    alerts = [alert(i) for i in range(8)]
+    with Running(cluster, urls):
+        write(cluster, *alerts[:5])
+        wait_until(lambda: len(well.told) == 5 and ill.n_refused > 1, BOUND_S, "the others")
+        wait_until(lambda: committed(cluster) == 5, BOUND_S, "the commit")
+    # What it could not be told survives a restart, in its order, before what is new.
+    write(cluster, *alerts[5:])
+    with Running(cluster, urls):
+        wait_until(lambda: len(well.told) == 8, BOUND_S, "the new ones")
+        assert ill.told == []
+        ill.is_deaf = False
+        wait_until(lambda: len(ill.told) == 8, BOUND_S, "everything")
+    assert well.owners == ill.owners == [a.alert_id for a in alerts]
+    assert steps(cluster) == {"intent": 16, "done": 16}
+
+
+def test_what_is_no_alert_is_put_aside_and_the_next_one_is_told(cluster, new_ear):
+    ear, good = new_ear(), alert(1)
+    far = msgspec.msgpack.encode(alert(0, time_us=1 << 70 >> 8))
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, b"\xc1 junk", b"", far, good)
+        wait_until(lambda: bool(ear.told), BOUND_S, "the good one")
+    assert ear.owners == [good.alert_id]
+    letters = [
+        msgspec.msgpack.decode(m.value, type=DeadLetter)
+        for partition in range(2)
+        for m in scan(cluster, DEAD_LETTERS, partition)
+    ]
+    assert sorted((d.source, d.offset) for d in letters) == [(ALERTS, 0), (ALERTS, 1), (ALERTS, 2)]
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_it_repeats_at_most_what_was_under_way(cluster, new_ear):
+    ear, alerts = new_ear(), [alert(i) for i in range(12)]
+    points = ["intent:2", "sent:2", "done:3", "commit:2", "restored:1"]
+    write(cluster, *alerts)
+    for point in points:
+        life = Process(cluster, ear.url, f"notify:{point}", member="n1")
+        wait_until(life.died, BOUND_S, f"death at {point}")
+        assert life.process.returncode == -signal.SIGKILL
+    last = Process(cluster, ear.url, member="n1")
+    ids = {a.alert_id for a in alerts}
+    wait_until(lambda: set(ear.owners) == ids, BOUND_S, "all")
+    wait_until(lambda: committed(cluster) == 12, BOUND_S, "the commit")
+    assert last.end(signal.SIGTERM) == 0
+    n_told = Counter(body["notification_id"] for body in ear.told)
+    # One may be under way at each death, whatever step it is: sent, the outcome not written.
+    n_repeats = sum(n - 1 for n in n_told.values())
+    assert n_repeats <= len(points)
+    keys = {(b["notification_id"], b["dedup_key"]) for b in ear.told}
+    assert len(keys) == len(n_told) == 12
+    assert steps(cluster)["done"] >= 12
+
+
+@pytest.mark.slow
+def test_of_two_processes_one_works_and_the_other_takes_over(cluster, new_ear):
+    ear, alerts = new_ear(), [alert(i) for i in range(6)]
+    lives = [Process(cluster, ear.url, member=f"n{i}") for i in range(2)]
+    try:
+        write(cluster, *alerts[:3])
+        wait_until(lambda: len(ear.told) >= 3, BOUND_S, "the first three")
+        wait_until(lambda: committed(cluster) == 3, BOUND_S, "the commit")
+        wait_until(lambda: steps(cluster)["done"] == 3, BOUND_S, "the outcomes")
+        lives.pop(0).end()
+        write(cluster, *alerts[3:])
+        # Half of the time it was the idle one that died.
+        wait_until(lambda: len(ear.told) >= 6, BOUND_S, "the others")
+        wait_until(lambda: steps(cluster)["done"] == 6, BOUND_S, "their outcomes")
+        lives.append(Process(cluster, ear.url, member="n0"))
+        lives.pop(0).end()
+        more = alert(6)
+        write(cluster, more)
+        wait_until(lambda: more.alert_id in ear.owners, BOUND_S, "the last one")
+    finally:
+        for life in lives:
+            life.end()
+    assert ear.owners == [a.alert_id for a in [*alerts, more]]
+
+
+def test_a_route_to_nobody_is_refused_before_anything_starts(cluster):
+    model = MODEL.model_copy(update={"model": "other"})
+    model = ModelConfig.model_validate(
+        {**model.model_dump(exclude_unset=True), "routes": [{"receivers": ["nobody"]}]}
+    )
+    with pytest.raises(ConfigError, match="'nobody'"):
+        run_notify(cluster, MonitorConfig(), [model], {}, {}, Life("notify"))
+
+
+def test_a_gpu_alert_and_a_drift_alert_become_one_stream(cluster, new_ear):
+    ear = new_ear()
+    with Running(cluster, {"hook": ear.url}):
+        write(cluster, gpu(3.1, "double_bit_ecc"), drift(5, "f1"))
+        wait_until(lambda: len(ear.told) == 2, BOUND_S, "both")
+    assert [body["incident"]["cause"] for body in ear.told] == ["hardware", "data"]
+
+
+if __name__ == "__main__":
+    main()

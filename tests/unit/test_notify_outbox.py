@@ -1,0 +1,184 @@
+"""The outbox: no receiver waits for another, order is kept, what is left over is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from monitor.notify.delivery import RetryPolicy
+from monitor.notify.outbox import DAY_LONG, Outbox
+from monitor.notify.service import _Pulse
+from schemas.alerts import Delivery, Notification
+from schemas.errors import RefusedDelivery, RetryableDelivery, TransportError
+from tests.support.alerts import notification
+
+SOON = RetryPolicy(n_attempts=50, first_wait_s=0.001, longest_wait_s=0.001)
+
+
+class Receiver:
+    """Takes messages when its door is open; refuses, or has trouble, as often as told."""
+
+    def __init__(self, *troubles: Exception) -> None:
+        self.taken: list[str] = []
+        self.troubles = list(troubles)
+        self.door = asyncio.Event()
+        self.door.set()
+
+    async def send(self, notification: Notification) -> str:
+        await self.door.wait()
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.taken.append(notification.notification_id)
+        return "taken"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class Outcomes:
+    """What came of messages."""
+
+    def __init__(self) -> None:
+        self.states: list[tuple[str, str]] = []
+
+    async def __call__(self, notification: Notification, delivery: Delivery) -> None:
+        self.states.append((notification.notification_id, delivery.state))
+
+
+def notes(n: int) -> list[Notification]:
+    return [notification(number=i) for i in range(1, n + 1)]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+def play(story: Callable[[Outbox, Outcomes], Awaitable[None]], **more: object) -> None:
+    async def run() -> None:
+        outbox = Outbox(SOON, **more)  # type: ignore[arg-type]
+        await story(outbox, Outcomes())
+        await outbox.close(0.0)
+
+    asyncio.run(run())
+
+
+def test_one_that_is_stuck_holds_up_nobody_else():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        stuck, well = Receiver(), Receiver()
+        stuck.door.clear()
+        for note in notes(3):
+            outbox.put(stuck, note, outcomes)
+            outbox.put(well, note, outcomes)
+        await until(lambda: len(well.taken) == 3)
+        assert (stuck.taken, outbox.n_left) == ([], 3)
+        stuck.door.set()
+        await until(lambda: outbox.n_left == 0)
+        assert stuck.taken == well.taken == ["n-1", "n-2", "n-3"]
+
+    play(story)
+
+
+def test_while_one_message_is_tried_those_behind_it_wait():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        down = [RetryableDelivery("down", where="it") for _ in range(9)]
+        receiver = Receiver(*down)
+        for note in notes(2):
+            outbox.put(receiver, note, outcomes)
+        await until(lambda: outbox.n_left == 0)
+        assert outcomes.states == [("n-1", "done"), ("n-2", "done")]
+
+    play(story)
+
+
+def test_what_is_refused_for_good_is_failed_and_the_next_one_goes():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        receiver = Receiver(RefusedDelivery("no", where="it"))
+        for note in notes(2):
+            outbox.put(receiver, note, outcomes)
+        await until(lambda: outbox.n_left == 0)
+        assert outcomes.states == [("n-1", "failed"), ("n-2", "done")]
+
+    play(story)
+
+
+def test_closing_sends_what_is_taken_at_once_and_leaves_the_rest():
+    async def run() -> None:
+        outcomes, well, ill = Outcomes(), Receiver(), Receiver()
+        ill.troubles = [RetryableDelivery("down", where="it", retry_after_s=60.0)]
+        outbox = Outbox(DAY_LONG)
+        for note in notes(3):
+            outbox.put(well, note, outcomes)
+            outbox.put(ill, note, outcomes)
+        await until(lambda: not ill.troubles)
+        await outbox.close(10.0)
+        assert (well.taken, ill.taken, outbox.n_left) == (["n-1", "n-2", "n-3"], [], 0)
+        outbox.put(well, notification(number=9), outcomes)
+        assert outbox.n_left == 0
+
+    asyncio.run(run())
+
+
+def test_an_outcome_that_cannot_be_written_is_raised_not_swallowed():
+    async def broken(notification: Notification, delivery: Delivery) -> None:
+        raise TransportError("a write failed", where="log")
+
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        outbox.raise_failure()
+        outbox.put(Receiver(), notification(), broken)
+        await until(lambda: outbox.n_left == 0)
+        await asyncio.sleep(0)
+        with pytest.raises(TransportError, match="a write failed"):
+            outbox.raise_failure()
+
+    play(story)
+
+
+def test_nothing_is_sent_while_another_may_have_taken_over():
+    is_held = True
+
+    def wait_s() -> float:
+        return 0.001 if is_held else 0.0
+
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        nonlocal is_held
+        receiver = Receiver()
+        outbox.put(receiver, notification(), outcomes)
+        await asyncio.sleep(0.02)
+        assert receiver.taken == []
+        is_held = False
+        await until(lambda: receiver.taken == ["n-1"])
+
+    play(story, may_send=wait_s)
+
+
+def test_a_day_of_tries_is_a_day():
+    waits = [DAY_LONG.wait_s(i, None) for i in range(1, DAY_LONG.n_attempts)]
+    assert 86_400 < sum(waits) < 100_000
+    assert max(waits) == 60.0
+
+
+def test_a_process_that_stood_still_longer_than_the_session_waits_to_be_told(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("monitor.notify.service.elapsed_s", lambda: now[0])
+    pulse = _Pulse(session_s=6.0)
+    for _ in range(20):
+        now[0] += 1
+        pulse.beat()
+        assert pulse.wait_s() == 0
+    now[0] += 30
+    assert pulse.wait_s() > 0
+    pulse.beat()
+    assert pulse.wait_s() == 6
+    now[0] += 6
+    pulse.beat()
+    assert pulse.wait_s() == 0
+    now[0] += 30
+    pulse.begin()
+    assert pulse.wait_s() == 0
