@@ -9,35 +9,24 @@ used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from monitor.archive.messages import STRUCT_TOPICS, Message, Place, refuse, struct_rows
-from monitor.archive.pane_sets import LOOKBACK_MESSAGES, assemble, begins_inside
-from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.blocks import Place
+from monitor.archive.messages import STRUCT_TOPICS, Message
+from monitor.archive.pane_sets import PaneSets
+from monitor.archive.range_rows import PaneReader, RangeRows
+from monitor.archive.raw import RawTopics
+from monitor.archive.stand import Committed, Stand, stand_of
 from monitor.archive.writes import Archive, range_token
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.topics import PANES
-from schemas.panes import Pane
-from schemas.refused import DeadLetter
+
+__all__ = ["GROUP", "LogArchive", "PaneReader"]
 
 GROUP = "driftline-archive"
 MAX_MESSAGES = 5_000
 """Of one range: one insert of one partition."""
-
-
-class Committed(Protocol):
-    """Where a group starts again."""
-
-    @property
-    def offset(self) -> int:
-        """The next message to read."""
-        ...
-
-    @property
-    def metadata(self) -> str:
-        """What was written beside it."""
-        ...
 
 
 class Log(Protocol):
@@ -62,28 +51,6 @@ class Log(Protocol):
     def committed(self, group: str, topic: str, partition: int) -> Committed | None:
         """Return the last position, or None."""
         ...
-
-
-class PaneReader:
-    """Puts the names of their variables beside panes.
-
-    Parameters
-    ----------
-    variables : mapping of (tenant, model) to sequence of str
-        ``ModelSchema.variables`` of each model.
-    """
-
-    def __init__(self, variables: Mapping[tuple[str, str], Sequence[str]]) -> None:
-        self._variables = variables
-
-    def named(self, pane: Pane) -> tuple[Pane, Sequence[str]]:
-        """Put the names beside the pane; numbers where the model is gone from the config."""
-        whose = (pane.series.tenant, pane.series.model)
-        n_variables = pane.segments.counts.shape[1]
-        names = self._variables.get(whose, ())
-        if len(names) == n_variables:
-            return pane, names
-        return pane, [*(str(i) for i in range(n_variables - 1)), "score"]
 
 
 class LogArchive:
@@ -132,6 +99,7 @@ class LogArchive:
         self._panes = panes
         self._max_messages = max_messages
         self._reach = reach
+        self._rows: dict[tuple[str, int], tuple[int, RangeRows]] = {}
         self.n_missing = 0
         self.n_unreadable = 0
 
@@ -157,29 +125,25 @@ class LogArchive:
         StorageError
             The range is then pending: the next step repeats it.
         """
-        lo, pending = self._position(topic, partition)
-        if pending is None:
+        topic_id = self._topic_id(topic)
+        stand = stand_of(self._log.committed(GROUP, topic, partition), topic_id)
+        lo, hi = stand.lo, stand.hi
+        if hi is None:
             messages = self._log.fetch(topic, partition, lo, self._max_messages)
             if not messages:
                 return 0
             hi = messages[-1].offset + 1
-            self._log.commit(GROUP, topic, partition, lo, str(hi))
+            begun = Stand(lo, hi, stand.back)
+            self._log.commit(GROUP, topic, partition, lo, begun.metadata(topic_id))
             self._reach("archive:intent")
         else:
-            hi = pending
             messages = self._fetch_range(topic, partition, lo, hi)
-        self._write(topic, partition, messages, lo, hi)
+        back = self._write(topic, Place(topic_id, partition), messages, stand, hi)
         self._reach("archive:rows")
-        self._log.commit(GROUP, topic, partition, hi, "")
+        done = Stand(hi, back=back)
+        self._log.commit(GROUP, topic, partition, hi, done.metadata(topic_id))
         self._reach("archive:commit")
         return max(len(messages), 1)
-
-    def _position(self, topic: str, partition: int) -> tuple[int, int | None]:
-        """Return where to start, and the end of a range that was begun."""
-        last = self._log.committed(GROUP, topic, partition)
-        if last is None:
-            return 0, None
-        return last.offset, int(last.metadata) if last.metadata else None
 
     def _fetch_range(self, topic: str, partition: int, lo: int, hi: int) -> list[Message]:
         """Read exactly [lo, hi); a log may hand on fewer messages than asked for."""
@@ -196,42 +160,31 @@ class LogArchive:
         return messages
 
     def _write(
-        self, topic: str, partition: int, messages: Sequence[Message], lo: int, hi: int
-    ) -> None:
-        """Write a range under its token."""
-        place = Place(self._topic_id(topic), partition)
-        token = range_token(place.source, partition, lo, hi)
-        if topic in RAW_TOPICS:
-            self._raw.write(self._archive, topic, messages, place, token)
-        elif topic == PANES and self._panes is not None:
-            self._write_panes(self._panes, place, messages, lo, token)
-        else:
-            target = STRUCT_TOPICS[topic]
-            rows, refused = struct_rows(target, messages, place)
-            self._write_refused(refused, token)
-            self._archive.write(target.table, rows, token)
+        self, topic: str, place: Place, messages: Sequence[Message], stand: Stand, hi: int
+    ) -> int | None:
+        """Write a range under its token; return where reading back begins after it."""
+        # Taken out: after a failure, what waited at ``lo`` must be read back again.
+        known_lo, rows = self._rows.pop((topic, place.partition), (-1, None))
+        if rows is None or known_lo != stand.lo:
+            sets = self._sets_at(topic, place.partition, stand)
+            rows = RangeRows(topic, place, self._raw, self._panes, sets)
+        token = range_token(place.source, place.partition, stand.lo, hi)
+        for block in rows.blocks([messages], hi, token):
+            self._archive.write(block.table, block.placed.rows, block.token)
+            if block.token != token:
+                self.n_unreadable += len(block)
+                self._reach("archive:refused")
+        self._rows[topic, place.partition] = hi, rows
+        return rows.back
 
-    def _write_refused(self, refused: Sequence[DeadLetter], token: str) -> None:
-        """Keep what nobody can read."""
-        self.n_unreadable += len(refused)
-        # The dead-letter topic's own rows and its unreadable ones share a table.
-        self._archive.write_dead_letters(refused, f"{token}:refused")
-        if refused:
-            self._reach("archive:refused")
+    def _sets_at(self, topic: str, partition: int, stand: Stand) -> PaneSets:
+        """Read back what waited where a range begins."""
+        sets = PaneSets()
+        if stand.back is not None:
+            sets.begin(self._fetch_before(topic, partition, stand.back, stand.lo))
+        return sets
 
-    def _write_panes(
-        self,
-        reader: PaneReader,
-        place: Place,
-        messages: Sequence[Message],
-        lo: int,
-        token: str,
-    ) -> None:
-        """Write the panes that a range completes."""
-        before: Sequence[Message] = ()
-        if not begins_inside(messages):
-            start = max(0, lo - LOOKBACK_MESSAGES)
-            before = self._log.fetch(PANES, place.partition, start, lo - start)
-        panes, refused = assemble(before, messages)
-        self._write_refused([refuse(r.message, place, r.detail) for r in refused], token)
-        self._archive.write_panes([reader.named(pane) for pane in panes], token)
+    def _fetch_before(self, topic: str, partition: int, back: int, lo: int) -> list[Message]:
+        """Read [back, lo); what retention took is not replaced by what follows."""
+        before = self._log.fetch(topic, partition, back, lo - back)
+        return [message for message in before if message.offset < lo]

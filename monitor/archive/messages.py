@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
+from monitor.archive.blocks import Place, PlacedRows
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.storage.rows import (
@@ -52,15 +54,6 @@ class Message(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a range of messages was read."""
-
-    source: str
-    """Topic id."""
-    partition: int
-
-
-@dataclass(frozen=True, slots=True)
 class TopicRows:
     """How the values of one topic become rows of one table."""
 
@@ -95,59 +88,75 @@ STRUCT_TOPICS = {
 
 def struct_rows(
     topic: TopicRows, messages: Sequence[Message], place: Place
-) -> tuple[pa.Table, list[DeadLetter]]:
+) -> tuple[PlacedRows, list[DeadLetter]]:
     """Decode messages into rows; what cannot be read becomes a dead letter.
 
     Parameters
     ----------
     topic : TopicRows
     messages : sequence of Message
+        A tombstone, which has no bytes, is passed over.
     place : Place
         Goes into the dead letters.
 
     Returns
     -------
-    rows : pyarrow.Table
+    rows : PlacedRows
     refused : list of DeadLetter
         One unreadable message must not stop the archive for good.
 
     Examples
     --------
     >>> rows, refused = struct_rows(STRUCT_TOPICS[LATE], [], Place("t", 0))
-    >>> rows.num_rows, refused
+    >>> len(rows), refused
     (0, [])
     """
     accepted: list[tuple[Message, list[Any]]] = []
     refused = []
     for message in messages:
+        if not message.value:
+            continue
         try:
             value = topic.decoder.decode(message.value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             refused.append(refuse(message, place, str(error)))
         else:
             accepted.append((message, value if isinstance(value, list) else [value]))
     try:
-        return topic.to_rows([item for _, items in accepted for item in items]), refused
+        return _placed(topic, accepted), refused
     except (OverflowError, pa.ArrowException):
-        return _rows_one_by_one(topic, accepted, refused, place)
+        return _placed(topic, _fitting(topic, accepted, refused, place)), refused
 
 
-def _rows_one_by_one(
+def _placed(topic: TopicRows, accepted: Sequence[tuple[Message, list[Any]]]) -> PlacedRows:
+    """Make the rows, and remember whose they are."""
+    sizes = [len(items) for _, items in accepted]
+    offsets = np.array([message.offset for message, _ in accepted], np.int64)
+    numbers = [np.arange(n, dtype=np.int64) for n in sizes]
+    return PlacedRows(
+        topic.table,
+        topic.to_rows([item for _, items in accepted for item in items]),
+        np.repeat(offsets, sizes),
+        np.concatenate([np.zeros(0, np.int64), *numbers]),
+    )
+
+
+def _fitting(
     topic: TopicRows,
     accepted: Sequence[tuple[Message, list[Any]]],
     refused: list[DeadLetter],
     place: Place,
-) -> tuple[pa.Table, list[DeadLetter]]:
+) -> list[tuple[Message, list[Any]]]:
     """Find the messages that decode and fit no column: an integer beyond int64."""
-    fitting: list[Any] = []
+    fitting = []
     for message, items in accepted:
         try:
             topic.to_rows(items)
         except (OverflowError, pa.ArrowException) as error:
             refused.append(refuse(message, place, str(error)))
         else:
-            fitting.extend(items)
-    return topic.to_rows(fitting), refused
+            fitting.append((message, items))
+    return fitting
 
 
 def refuse(message: Message, place: Place, detail: str) -> DeadLetter:

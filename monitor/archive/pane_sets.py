@@ -8,28 +8,18 @@ completes; its next owner publishes the whole again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.archive.messages import Message
-from monitor.core.pane_codec import PaneAssembler
+from monitor.core.pane_codec import decode, read_header
 from monitor.core.watermark_message import KEY_PREFIX
 from schemas.errors import DriftlineError
 from schemas.panes import Pane
 
-LOOKBACK_MESSAGES = 256
-"""How far before a range its first panes may have begun."""
-
-
-def begins_inside(messages: Sequence[Message]) -> bool:
-    """Say whether every set of chunks in the range starts in the range."""
-    seen = set()
-    for message in messages:
-        name, chunk = _split(message.key)
-        if chunk > 0 and name not in seen:
-            return False
-        seen.add(name)
-    return True
+LOOKBACK_MESSAGES = 10_000
+"""How far apart the chunks of one pane may stand. Longer sets were torn, and are dropped:
+else one crash of ingest would have every restart read back to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,52 +30,86 @@ class Refused:
     detail: str
 
 
-def assemble(
-    before: Sequence[Message], messages: Sequence[Message]
-) -> tuple[list[Pane], list[Refused]]:
-    """Return the panes that a range of messages completes, and what nobody can read.
+@dataclass(slots=True)
+class _Set:
+    """The first chunks of one pane, in order."""
 
-    Parameters
-    ----------
-    before : sequence of Message
-        What stands just before the range; begins sets, completes none.
-    messages : sequence of Message
-        The range.
+    version: int
+    first_offset: int
+    values: list[bytes]
 
-    Returns
-    -------
-    panes : list of Pane
-    refused : list of Refused
-        Of the range only; watermarks are neither.
+
+class PaneSets:
+    """The sets of one partition that wait for more chunks.
+
+    Notes
+    -----
+    An owner writes a pane's chunks in order. So chunk 0 begins a set anew, every other one
+    continues it or is passed over; and what stands here at an offset ``lo`` is exactly what
+    the messages of [``first_offset``, lo) make of an empty one: after a restart they are read
+    again, and no more is needed.
 
     Examples
     --------
-    >>> assemble([], [])
-    ([], [])
+    >>> sets = PaneSets()
+    >>> sets.take([]), sets.first_offset
+    (([], []), None)
     """
-    assembler = PaneAssembler()
-    _complete(assembler, before)
-    return _complete(assembler, messages)
 
+    def __init__(self) -> None:
+        self._sets: dict[tuple[object, ...], _Set] = {}
 
-def _complete(
-    assembler: PaneAssembler, messages: Sequence[Message]
-) -> tuple[list[Pane], list[Refused]]:
-    """Feed messages to the sets begun so far; return what became whole."""
-    panes, refused = [], []
-    for message in messages:
-        if message.key.startswith(KEY_PREFIX):
-            continue
-        try:
-            whole = assembler.add(message.value, message.offset)
-        except DriftlineError as error:
-            refused.append(Refused(message, str(error)))
-        else:
-            panes += [whole.pane] if whole is not None else []
-    return panes, refused
+    @property
+    def first_offset(self) -> int | None:
+        """Where the oldest set that waits begins; None when none waits."""
+        return min((found.first_offset for found in self._sets.values()), default=None)
 
+    def take(self, messages: Iterable[Message]) -> tuple[list[tuple[Pane, Message]], list[Refused]]:
+        """Return the panes that these messages complete, and what nobody can read.
 
-def _split(key: bytes) -> tuple[bytes, int]:
-    """Cut the chunk's number off a key; a key without one is a set of one chunk."""
-    name, _, number = key.rpartition(b"|")
-    return (name, int(number)) if number.isdigit() else (key, 0)
+        Parameters
+        ----------
+        messages : iterable of Message
+            The next of the log; tombstones and watermarks are passed over.
+
+        Returns
+        -------
+        panes : list of (Pane, Message)
+            Each with the message that made it whole.
+        refused : list of Refused
+        """
+        panes, refused = [], []
+        for message in messages:
+            if not message.value or message.key.startswith(KEY_PREFIX):
+                continue
+            try:
+                pane = self._add(message)
+            except DriftlineError as error:
+                refused.append(Refused(message, str(error)))
+            else:
+                panes += [(pane, message)] if pane is not None else []
+        return panes, refused
+
+    def _add(self, message: Message) -> Pane | None:
+        """Take one chunk; return the pane it completes."""
+        head = read_header(message.value)
+        key = (head.series, head.start_us, head.end_us, head.source, head.partition, head.owner)
+        if head.chunk == 0:
+            self._sets[key] = _Set(head.pane_version, message.offset, [])
+        found = self._sets.get(key)
+        if found is None or (head.pane_version, head.chunk) != (found.version, len(found.values)):
+            return None
+        found.values.append(message.value)
+        if len(found.values) < head.chunks:
+            return None
+        del self._sets[key]
+        return decode(found.values)
+
+    def begin(self, before: Iterable[Message]) -> None:
+        """Take what stood before the first range; it completes nothing that is new."""
+        self.take(before)
+
+    def drop_torn(self, position: int) -> None:
+        """Give up sets that began too long before a position."""
+        oldest = position - LOOKBACK_MESSAGES
+        self._sets = {k: v for k, v in self._sets.items() if v.first_offset >= oldest}

@@ -6,19 +6,26 @@ under the same place, and that topic is archived too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
-from monitor.archive.messages import Message, Place
-from monitor.archive.writes import Archive
+from monitor.archive.blocks import Place, PlacedRows
+from monitor.archive.messages import Message
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
+from monitor.storage.event_columns import prediction_rows
+from monitor.storage.rows import gpu_rows, label_rows
 from schemas.batch import Chunk, EventBatch
 from schemas.errors import ConfigError
-from schemas.events import GpuEvent, LabelEvent
 
 RAW_TOPICS = (PREDICTIONS, LABELS, GPU)
+
+_TABLES: dict[str, tuple[str, Callable[[Sequence[Any]], pa.Table]]] = {
+    LABELS: ("labels", label_rows),
+    GPU: ("gpu", gpu_rows),
+}
 
 
 class Decoded(Protocol):
@@ -47,7 +54,7 @@ class EventDecoder(Protocol):
 
 
 class RawTopics:
-    """Writes ranges of the raw topics.
+    """Makes rows of ranges of the raw topics.
 
     Parameters
     ----------
@@ -71,36 +78,54 @@ class RawTopics:
         events = tuple(topic for topic, decoder in self._events.items() if decoder is not None)
         return ((PREDICTIONS,) if self._predictions is not None else ()) + events
 
-    def write(
-        self, archive: Archive, topic: str, messages: Sequence[Message], place: Place, token: str
-    ) -> None:
-        """Decode a range of one topic and write it.
+    def rows(self, topic: str, chunks: Sequence[Chunk]) -> PlacedRows:
+        """Decode a range of one topic: all models of it in one table, in one insert.
 
         Raises
         ------
         ConfigError
             If there is no decoder for the topic.
+
+        Notes
+        -----
+        What is accepted, and with which values, does not depend on where the range is cut
+        into chunks: the same messages make the same rows.
         """
-        chunk = chunk_of_messages(messages, place)
         decoder = self._events.get(topic)
         if topic == PREDICTIONS and self._predictions is not None:
-            for batch in self._predictions.decode(chunk).batches:
-                archive.write_predictions(batch, chunk, token)
-        elif decoder is not None:
-            events = [event for _, _, event in decoder(chunk)[0]]
-            _write_events(archive, topic, events, token)
-        else:
+            return _predictions(self._predictions, chunks)
+        if decoder is None:
             raise ConfigError(f"no decoder for topic {topic}", fix="give RawTopics one")
+        table, to_rows = _TABLES[topic]
+        found = [(chunk, decoder(chunk)[0]) for chunk in chunks]
+        events = [event for _, placed in found for _, _, event in placed]
+        offsets = [int(chunk.log_offset[m]) for chunk, placed in found for m, _, _ in placed]
+        numbers = [row for _, placed in found for _, row, _ in placed]
+        return PlacedRows(
+            table, to_rows(events), np.array(offsets, np.int64), np.array(numbers, np.int64)
+        )
 
 
-def _write_events(
-    archive: Archive, topic: str, events: Sequence[LabelEvent] | Sequence[GpuEvent], token: str
-) -> None:
-    """Write labels or GPU events."""
-    if topic == LABELS:
-        archive.write_labels([e for e in events if isinstance(e, LabelEvent)], token)
-    else:
-        archive.write_gpu([e for e in events if isinstance(e, GpuEvent)], token)
+def _predictions(decoder: BatchDecoder, chunks: Sequence[Chunk]) -> PlacedRows:
+    """Decode chunks into one table: column by column, no object per event."""
+    tables, offsets, numbers = [], [], []
+    for chunk in chunks:
+        for batch in decoder.decode(chunk).batches:
+            if len(batch):
+                tables.append(prediction_rows(batch, chunk))
+                offsets.append(chunk.log_offset[batch.message])
+                numbers.append(batch.row)
+    nothing = np.zeros(0, np.int64)
+    rows = pa.table({"id": pa.array([], pa.string())})
+    if tables:
+        # Chunks have dictionaries of their own; an insert is one block, with one of each.
+        rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return PlacedRows(
+        "predictions",
+        rows,
+        np.concatenate([nothing, *offsets]),
+        np.concatenate([nothing, *numbers]),
+    )
 
 
 def chunk_of_messages(messages: Sequence[Message], place: Place) -> Chunk:

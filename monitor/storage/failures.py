@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from schemas.errors import QueryError, StorageError, StoreFullError
+from schemas.errors import QueryError, RowsRefusedError, StorageError, StoreFullError
 
 MAX_DETAIL_CHARACTERS = 300
 
@@ -17,6 +17,13 @@ _CODE = re.compile(r"Code: (\d+)")
 _FULL_NAMES = ("NOT_ENOUGH_SPACE", "No space left on device", "errno: 28", "errno: 122")
 _FULL_CODES = {243}
 """NOT_ENOUGH_SPACE; a write that hits the end comes as an errno inside another code."""
+_REFUSED_CODES = {
+    6, 20, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 307, 321, 349, 407, 469,
+}  # fmt: skip
+"""What is wrong with the rows themselves, and will be the next time: they cannot be parsed or
+converted, are out of range, null where nothing may be, too long, or violate a constraint.
+Every other code may be another one tomorrow (memory, too many parts, a table that is gone or
+read-only, a time-out), and whoever can wait tries again."""
 _NETWORK = (
     "HTTPConnectionPool",
     "Connection refused",
@@ -49,7 +56,7 @@ def is_disk_full(error: BaseException) -> bool:
     return bool(codes & _FULL_CODES) or any(name in text for name in _FULL_NAMES)
 
 
-def translate(error: BaseException, where: str) -> StorageError:
+def translate(error: BaseException, where: str, *, is_insert: bool = False) -> StorageError:
     """Return the error of ours that says the same.
 
     Parameters
@@ -58,11 +65,14 @@ def translate(error: BaseException, where: str) -> StorageError:
         From clickhouse_connect, chDB or the file system.
     where : str
         The store: a folder, or host and port. Never a URL, which may hold a password.
+    is_insert : bool, optional
+        Rows were to be written.
 
     Returns
     -------
     StorageError
-        ``StoreFullError``, ``QueryError`` or ``StorageError``.
+        ``StoreFullError``, ``RowsRefusedError``, ``QueryError`` or ``StorageError``. Only
+        rows that were refused are refused again; the others may be tried again.
 
     Examples
     --------
@@ -97,6 +107,8 @@ def translate(error: BaseException, where: str) -> StorageError:
             where=where,
             fix="is this the store's address, and is what stands before it well?",
         )
-    if _CODE.search(text):
-        return QueryError(shorten(text), where=where)
+    if code := _CODE.search(text):
+        is_refused = is_insert and int(code[1]) in _REFUSED_CODES
+        kind = RowsRefusedError if is_refused else QueryError
+        return kind(shorten(text), where=where)
     return StorageError(shorten(text) or type(error).__name__, where=where)

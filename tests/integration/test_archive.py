@@ -11,7 +11,7 @@ import pytest
 
 from monitor.archive.log_archive import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
-from monitor.archive.writes import Archive, chunk_token
+from monitor.archive.writes import Archive
 from monitor.core import pane_codec
 from monitor.core.topics import (
     ALERTS,
@@ -25,6 +25,7 @@ from monitor.core.topics import (
     RESULTS,
 )
 from monitor.storage.clickhouse import Store
+from monitor.storage.pane_columns import pane_rows
 from monitor.storage.queries import row_counts
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import (
@@ -40,7 +41,7 @@ from schemas.errors import StorageError
 from schemas.events import GpuEvent, LabelEvent, Reject, RejectReason
 from schemas.panes import SeriesStats
 from schemas.refused import LateEvent, dead_letter
-from tests.support.stored import SCHEMA, alert_of, batch_of, chunk_of, pane_of, result_of
+from tests.support.stored import SCHEMA, alert_of, batch_of, pane_of, result_of
 
 pytestmark = pytest.mark.integration
 
@@ -284,7 +285,7 @@ def test_a_store_that_is_down_leaves_the_range_pending(store):
     with pytest.raises(StorageError):
         archive_over(Down(), log).step(RESULTS, 0)
     pending = log.committed(GROUP, RESULTS, 0)
-    assert (pending.offset, pending.metadata) == (0, "5")
+    assert (pending.offset, pending.metadata) == (0, f"id-of-{RESULTS}|5|")
     archive_over(store, log).drain()
     assert row_counts(store) == EXPECTED
 
@@ -351,17 +352,22 @@ def test_panes_cut_apart_by_a_range_are_written_once_and_torn_ones_not(store, ma
     assert stored_exactly(store)["panes"] == 18
 
 
-def test_a_chunk_of_two_models_keeps_both_under_its_one_token(store):
+def test_two_models_of_one_range_are_one_insert(store):
     stop_merges(store)
-    chunk = chunk_of(4)
-    other = ModelSchema("acme", "other", SCHEMA.numeric, SCHEMA.categorical, SCHEMA.segments)
-    archive = Archive(store)
-    for _ in range(2):
-        archive.write_predictions(batch_of(["a", "b"]), chunk)
-        archive.write_predictions(batch_of(["a", "b"], schema=other), chunk)
-    assert chunk_token(chunk) == "topic-1:3:0:4"
-    assert stored_exactly(store)["predictions"] == 4
-    assert archive.n_rows["predictions"] == 8
+    log = MemoryLog()
+    for byte in b"ABCDEFGH":
+        log.produce(PREDICTIONS, bytes([byte]))
+    tokens = []
+
+    class Noting:
+        def insert(self, table, rows, token=None):
+            tokens.append(token)
+            return store.insert(table, rows, token)
+
+    archive_over(Noting(), log, max_messages=8).drain()
+    assert tokens == [f"id-of-{PREDICTIONS}:0:0:8"]
+    rows = store.query("SELECT model, count() AS n FROM predictions GROUP BY model ORDER BY model")
+    assert rows.to_pydict() == {"model": ["loans", "other"], "n": [4, 4]}
 
 
 def test_deliveries_carry_what_was_sent(store):
@@ -400,7 +406,7 @@ def test_many_panes_with_different_owners_make_one_insert(store):
         pane.owner = f"o{i}"
         panes.append((pane, SCHEMA.variables))
     for _ in range(2):
-        Archive(store).write_panes(panes, "t:0:0:300")
+        Archive(store).write("panes", pane_rows(panes), "t:0:0:300")
     rows = store.query("SELECT uniqExact(owner) AS o, count() AS n FROM panes").to_pylist()
     assert rows == [{"o": 300, "n": 2700}]
     assert np.isclose(

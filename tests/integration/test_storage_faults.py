@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +16,7 @@ import pytest
 from monitor.storage import clickhouse, lock
 from monitor.storage.clickhouse import Store
 from schemas.errors import StorageError, StoreFullError, StoreLockedError
+from tests.support.small_disk import fill, small_disk_at
 
 pytestmark = pytest.mark.integration
 
@@ -120,19 +119,8 @@ def test_kill_9_in_the_middle_of_inserts_loses_and_doubles_nothing(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 24 MiB, where the machine lets us mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("not permitted here: mounting a small file system needs root")
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], capture_output=True
-    )
-    if done.returncode:
-        pytest.skip("not permitted here: mounting a small file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk_at(tmp_path / "disk") as place:
+        yield place
 
 
 def test_a_full_disk_is_said_in_one_line_and_leaves_whole_inserts(small_disk):
@@ -155,13 +143,6 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_whole_inserts(small_disk):
     with Store.open(small_disk / "store") as store:
         assert store.query(count)["n"][0].as_py() == n_written
         store.command("TRUNCATE TABLE predictions")
-
-
-def fill(path: Path) -> None:
-    """Write until nothing more goes in."""
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while file.write(b"\0" * (1 << 16)):
-            pass
 
 
 def test_no_room_to_open_a_store_is_said_in_one_line(small_disk):

@@ -1,0 +1,157 @@
+"""What was read of one partition and is not archived yet, and where a range is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from monitor.archive.range_rows import Piece
+from monitor.archive.stand import Stand
+from schemas.batch import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """When a range is long enough."""
+
+    max_messages: int = 200_000
+    max_bytes: int = 64 << 20
+    max_age_s: float = 1.0
+    """How long the first message of a range may wait, by a clock that never jumps."""
+
+
+@dataclass(slots=True)
+class Range:
+    """[lo, hi) of one partition, and its messages."""
+
+    lo: int
+    hi: int
+    pieces: list[Piece]
+
+    @property
+    def n_messages(self) -> int:
+        """Messages there are; fewer than offsets where the log has gaps."""
+        return sum(map(len, self.pieces))
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Collects the messages of one partition into ranges.
+
+    Parameters
+    ----------
+    stand : Stand
+        Where its commit says the archive stands. A range that was begun is gathered first,
+        exactly as it was.
+    cut : Cut
+    """
+
+    stand: Stand
+    cut: Cut
+    n_messages: int = 0
+    n_bytes: int = 0
+    _pieces: list[Piece] = field(default_factory=list)
+    _since_s: float = 0.0
+
+    @property
+    def lo(self) -> int:
+        """Where the next range begins."""
+        return self.stand.lo
+
+    def add(self, piece: Piece, now_s: float) -> None:
+        """Take the next messages of the log."""
+        if len(piece):
+            if not self._pieces:
+                self._since_s = now_s
+            self._pieces.append(piece)
+            self.n_messages += len(piece)
+            self.n_bytes += _n_bytes(piece)
+
+    def take(self, now_s: float, position: int, *, is_at_end: bool = False) -> Range | None:
+        """Return a range that is whole, or long or old enough.
+
+        Parameters
+        ----------
+        now_s : float
+        position : int
+            Offset that is read next.
+        is_at_end : bool, optional
+            The log has no more now: what is missing of a range that was begun is gone.
+        """
+        if self.stand.hi is not None:
+            return self._take_begun(self.stand.hi, is_over=position >= self.stand.hi or is_at_end)
+        if not self._pieces or not (
+            self.n_messages >= self.cut.max_messages
+            or self.n_bytes >= self.cut.max_bytes
+            or now_s - self._since_s >= self.cut.max_age_s
+        ):
+            return None
+        return self._cut_at(_end(self._pieces[-1]))
+
+    def begins_at(self, offset: int) -> None:
+        """Go on from elsewhere: the log no longer has what was to be read next.
+
+        Nothing is dropped where the log goes on behind what was gathered. Where it begins
+        again before that, its end was lost: what is there now is read anew.
+        """
+        if self._pieces and offset < _end(self._pieces[-1]):
+            self._pieces, self.n_messages, self.n_bytes = [], 0, 0
+        if not self._pieces and self.stand.hi is None:
+            self.stand = replace(self.stand, lo=offset)
+
+    def _take_begun(self, hi: int, *, is_over: bool) -> Range | None:
+        """Return exactly [lo, hi), once it is all there."""
+        if not is_over and not (self._pieces and _end(self._pieces[-1]) >= hi):
+            return None
+        return self._cut_at(hi)
+
+    def _cut_at(self, hi: int) -> Range:
+        """Cut what lies before ``hi`` off; the rest begins the next range."""
+        halves = [split(piece, hi) for piece in self._pieces]
+        found = Range(self.lo, hi, [head for head, _ in halves if len(head)])
+        self._pieces = [tail for _, tail in halves if len(tail)]
+        self.n_messages = sum(map(len, self._pieces))
+        self.n_bytes = sum(map(_n_bytes, self._pieces))
+        self.stand = Stand(hi)
+        return found
+
+
+def split(piece: Piece, hi: int) -> tuple[Piece, Piece]:
+    """Cut messages apart at an offset.
+
+    Examples
+    --------
+    >>> from monitor.transport.memory import Message
+    >>> head, tail = split([Message(7, b"", b"a", 0), Message(9, b"", b"b", 0)], 8)
+    >>> [m.offset for m in head], [m.offset for m in tail]
+    ([7], [9])
+    """
+    if not isinstance(piece, Chunk):
+        return [m for m in piece if m.offset < hi], [m for m in piece if m.offset >= hi]
+    i = int(np.searchsorted(piece.log_offset, hi))
+    return _slice(piece, 0, i), _slice(piece, i, len(piece))
+
+
+def _slice(chunk: Chunk, i: int, j: int) -> Chunk:
+    """Return messages i to j; the bytes behind them stay, which the decoder may read."""
+    start = int(chunk.offsets[i])
+    return replace(
+        chunk,
+        buffer=chunk.buffer[start:],
+        offsets=chunk.offsets[i : j + 1] - start,
+        log_offset=chunk.log_offset[i:j],
+        record_time_us=chunk.record_time_us[i:j],
+    )
+
+
+def _end(piece: Piece) -> int:
+    """Return the offset behind the last message."""
+    return int(piece.log_offset[-1] if isinstance(piece, Chunk) else piece[-1].offset) + 1
+
+
+def _n_bytes(piece: Piece) -> int:
+    """Return the payload's size."""
+    if isinstance(piece, Chunk):
+        return int(piece.offsets[-1]) if len(piece) else 0
+    return sum(len(m.value) for m in piece)

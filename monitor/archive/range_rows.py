@@ -1,0 +1,179 @@
+"""How a range of one partition becomes inserts: one implementation for every log.
+
+A pure function of the messages of [lo, hi) and, for panes, of what waited at ``lo``; so a
+range that is read again makes the same blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from monitor.archive.blocks import Block, Place, PlacedRows
+from monitor.archive.messages import STRUCT_TOPICS, Message, refuse, struct_rows
+from monitor.archive.pane_sets import PaneSets
+from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
+from monitor.core.topics import PANES
+from monitor.storage.pane_columns import pane_rows
+from monitor.storage.rows import dead_letter_rows
+from schemas.batch import Chunk
+from schemas.panes import Pane
+from schemas.refused import DeadLetter
+
+Piece = Chunk | Sequence[Message]
+"""Messages read together: as one buffer where nobody needs them one by one."""
+
+
+class PaneReader:
+    """Puts the names of their variables beside panes.
+
+    Parameters
+    ----------
+    variables : mapping of (tenant, model) to sequence of str
+        ``ModelSchema.variables`` of each model.
+    """
+
+    def __init__(self, variables: Mapping[tuple[str, str], Sequence[str]]) -> None:
+        self._variables = variables
+
+    def named(self, pane: Pane) -> tuple[Pane, Sequence[str]]:
+        """Put the names beside the pane; numbers where the model is gone from the config."""
+        whose = (pane.series.tenant, pane.series.model)
+        n_variables = pane.segments.counts.shape[1]
+        names = self._variables.get(whose, ())
+        if len(names) == n_variables:
+            return pane, names
+        return pane, [*(str(i) for i in range(n_variables - 1)), "score"]
+
+
+class RangeRows:
+    """Makes blocks of the ranges of one partition, in log order.
+
+    Parameters
+    ----------
+    topic : str
+    place : Place
+    raw : RawTopics
+        Needed for the raw topics.
+    panes : PaneReader, optional
+        Needed for panes.
+    sets : PaneSets, optional
+        What waited where the first range begins.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        place: Place,
+        raw: RawTopics,
+        panes: PaneReader | None,
+        sets: PaneSets | None = None,
+    ) -> None:
+        self._topic, self._place = topic, place
+        self._raw, self._panes = raw, panes
+        self._sets = sets or PaneSets()
+
+    @property
+    def back(self) -> int | None:
+        """Where reading back begins for what is not whole yet."""
+        return self._sets.first_offset
+
+    def blocks(self, pieces: Sequence[Piece], hi: int, token: str) -> list[Block]:
+        """Make the inserts of the next range.
+
+        Parameters
+        ----------
+        pieces : sequence of Piece
+            All messages of the range, in log order.
+        hi : int
+            Its end.
+        token : str
+            Of the range.
+
+        Returns
+        -------
+        list of Block
+            None without a row. What nobody can read comes first, as dead letters, under
+            ``token:refused``: the dead-letter topic's own rows share that table.
+        """
+        if self._topic in RAW_TOPICS:
+            chunks = [c if isinstance(c, Chunk) else self._chunk(c) for c in pieces]
+            placed = self._raw.rows(self._topic, chunks)
+            letters: list[DeadLetter] = []
+        else:
+            messages = [m for piece in pieces if not isinstance(piece, Chunk) for m in piece]
+            placed, letters = self._read(messages, hi)
+        payload = payload_in(pieces)
+        made = [
+            Block(letter_rows(letters), f"{token}:refused", self._place, payload),
+            Block(placed, token, self._place, payload),
+        ]
+        return [block for block in made if len(block)]
+
+    def _chunk(self, messages: Sequence[Message]) -> Chunk:
+        """Lay messages out for the decoder."""
+        return chunk_of_messages(messages, self._place)
+
+    def _read(self, messages: Sequence[Message], hi: int) -> tuple[PlacedRows, list[DeadLetter]]:
+        """Decode messages of our own."""
+        if self._topic != PANES:
+            return struct_rows(STRUCT_TOPICS[self._topic], messages, self._place)
+        panes, refused = self._sets.take(messages)
+        self._sets.drop_torn(hi)
+        letters = [refuse(r.message, self._place, r.detail) for r in refused]
+        return self._pane_rows(panes), letters
+
+    def _pane_rows(self, panes: Sequence[tuple[Pane, Message]]) -> PlacedRows:
+        """Make rows of whole panes."""
+        reader = self._panes or PaneReader({})
+        rows = pane_rows(reader.named(pane) for pane, _ in panes)
+        sizes = [_n_cells(pane) for pane, _ in panes]
+        offsets = np.array([message.offset for _, message in panes], np.int64)
+        return PlacedRows(
+            "panes",
+            rows,
+            np.repeat(offsets, sizes),
+            np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in sizes)]),
+        )
+
+
+def _n_cells(pane: Pane) -> int:
+    """Rows that one pane makes."""
+    n_segments, n_variables = pane.segments.counts.shape[:2]
+    return int(n_segments * max(n_variables, 1) + len(pane.slices.segments))
+
+
+def letter_rows(letters: Sequence[DeadLetter]) -> PlacedRows:
+    """Return dead letters as rows."""
+    return PlacedRows(
+        "dead_letters",
+        dead_letter_rows(letters),
+        np.array([letter.offset for letter in letters], np.int64),
+        np.array([letter.row for letter in letters], np.int64),
+    )
+
+
+def payload_in(pieces: Sequence[Piece]) -> Callable[[int], bytes]:
+    """Return what finds a message's bytes by its offset.
+
+    Examples
+    --------
+    >>> from monitor.transport.memory import Message
+    >>> payload_in([[Message(7, b"", b"seven", -1)]])(7)
+    b'seven'
+    """
+
+    def payload(offset: int) -> bytes:
+        """Look through the pieces; only the refused are looked for."""
+        for piece in pieces:
+            if not isinstance(piece, Chunk):
+                found = [m.value for m in piece if m.offset == offset]
+                if found:
+                    return found[0]
+            elif len(piece) and piece.log_offset[0] <= offset <= piece.log_offset[-1]:
+                i = int(np.searchsorted(piece.log_offset, offset))
+                return piece.buffer[piece.offsets[i] : piece.offsets[i + 1]].tobytes()
+        return b""
+
+    return payload

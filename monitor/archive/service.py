@@ -1,0 +1,224 @@
+"""The archive stage: every topic into the store, exactly once, however long it is away.
+
+One process reads all topics, each as a member of the topic's own group, and inserts through
+one thread (:mod:`monitor.archive.inserter`), because there is one store. While the store is
+down ranges wait in memory, bounded; topics are read no further; the groups are kept alive;
+the process says that it is not ready. Nothing depends on the wall clock.
+
+A backfill older than a table's TTL stays: TTLs count from ``ingest_time`` (see
+``TableOptions``). An event without an id gets ``topic id:partition:offset:row`` (see
+``prediction_rows``). Labels are archived here and no more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+
+from monitor.archive.gathering import Cut
+from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
+from monitor.archive.messages import STRUCT_TOPICS
+from monitor.archive.range_rows import PaneReader
+from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.topic import STAGE, TopicArchive
+from monitor.clock import elapsed_s
+from monitor.core.topics import PANES
+from monitor.decode import Decoder, decode_gpu, decode_labels
+from monitor.metrics import QUEUE, RETRIES
+from monitor.service.life import Life
+from monitor.storage.clickhouse import Store
+from monitor.transport.kafka.cluster import Cluster
+from schemas.config import ModelConfig
+from schemas.errors import StorageError, StoreLockedError
+
+TOPICS = (*RAW_TOPICS, PANES, *STRUCT_TOPICS)
+"""What is archived, in the order of a round."""
+
+_IDLE_S = 0.02
+_MEASURE_S = 2.0
+_DRAIN_S = 10.0
+"""How long a range in hand may take to end in good order; else the next process repeats it."""
+
+_LOG = logging.getLogger("driftline.archive")
+
+
+def run_archive(
+    cluster: Cluster,
+    configs: Iterable[ModelConfig],
+    store_target: str,
+    life: Life,
+    *,
+    member: str | None = None,
+    topics: Sequence[str] = TOPICS,
+    cut: Cut | None = None,
+) -> None:
+    """Archive until drained.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    configs : iterable of ModelConfig
+        Models that are decoded; events of others are ingest's dead letters.
+    store_target : str
+        ``http(s)://host:port/database``, or a folder: then this is its only process.
+    life : Life
+    member : str, optional
+        Static member id.
+    topics : sequence of str, optional
+        Fewer topics, for one process of several.
+    cut : Cut, optional
+        When ranges are cut.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process holds the folder.
+    StorageError
+        If the store refuses most of what is given to it, which no waiting mends.
+    TransportError
+        If reading or committing cannot go on.
+    """
+    known = list(configs)
+    with ExitStack() as stack:
+        store = _open_store(store_target, life)
+        if store is None:
+            return
+        stack.callback(store.close)
+        archive = _Loop(cluster, known, store, life, member, topics, cut)
+        stack.callback(archive.close)
+        archive.run()
+
+
+def _open_store(target: str, life: Life) -> Store | None:
+    """Open the store and make its tables, as soon as it answers; None if drained before."""
+    pause_s = FIRST_PAUSE_S
+    while not life.is_draining:
+        life.beat()
+        store = None
+        try:
+            store = Store.open(target)
+            store.migrate()
+            return store
+        except StoreLockedError:
+            raise
+        except StorageError as error:
+            if store is not None:
+                store.close()
+            _LOG.warning("waiting for the store: %s", error)
+            life.unready(f"the store cannot be opened: {error}")
+            RETRIES.labels(STAGE, "open_store").inc()
+        life.wait(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+    return None
+
+
+class _Loop:
+    """Goes round the topics."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        configs: Sequence[ModelConfig],
+        store: Store,
+        life: Life,
+        member: str | None,
+        topics: Sequence[str],
+        cut: Cut | None,
+    ) -> None:
+        self._life = life
+        self._session_s = cluster.session_timeout_ms / 1_000
+        self._round_s = elapsed_s()
+        self._is_suspect = False
+        self._measured_s = 0.0
+        self._trouble = ""
+        self._inserter = Inserter(store, self._may_insert)
+        self._topics: list[TopicArchive] = []
+        raw = RawTopics(Decoder([c.schema_ for c in configs]), decode_labels, decode_gpu)
+        panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
+        try:
+            for topic in topics:
+                life.beat()
+                args = (cluster, topic, raw, panes, self._inserter, life)
+                self._topics.append(TopicArchive(*args, member=member, cut=cut))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self) -> None:
+        """Go round until drained, then bring what is in hand to its end."""
+        while not self._life.is_draining:
+            n_read = self._go_round(is_draining=False)
+            self._take_finished(0.0 if n_read else _IDLE_S)
+            self._tell()
+        deadline = elapsed_s() + _DRAIN_S
+        while self._has_work() and not self._inserter.trouble and elapsed_s() < deadline:
+            self._go_round(is_draining=True)
+            self._take_finished(_IDLE_S)
+
+    def _has_work(self) -> bool:
+        """Say whether ranges are on their way into the store."""
+        return any(topic.has_work for topic in self._topics)
+
+    def _go_round(self, *, is_draining: bool) -> int:
+        """Serve every group, read, cut, commit; return how many messages were read."""
+        self._life.beat()
+        self._confirm(elapsed_s())
+        n_read = 0
+        for topic in self._topics:
+            topic.poll()
+            if is_draining:
+                topic.settle()
+                continue
+            # What nobody can insert now is better left in the log.
+            n_read += 0 if self._inserter.trouble else topic.gather()
+            topic.advance()
+        return n_read
+
+    def _confirm(self, now_s: float) -> None:
+        """After a standstill, ask the groups who owns what before anything is inserted."""
+        self._is_suspect |= now_s - self._round_s > self._session_s / 2
+        self._round_s = now_s
+        if self._is_suspect:
+            for topic in self._topics:
+                topic.poll()
+            are_ours = [topic.confirm() for topic in self._topics]
+            self._is_suspect = not all(are_ours)
+
+    def _may_insert(self) -> bool:
+        """Say whether the group was heard of lately; asked by the inserter's thread."""
+        return not self._is_suspect and elapsed_s() - self._round_s <= self._session_s / 2
+
+    def _take_finished(self, timeout_s: float) -> None:
+        """Go on with the ranges whose rows are in the store."""
+        for job in self._inserter.finished(timeout_s):
+            if not job.is_abandoned.is_set():
+                any(topic.finish(job) for topic in self._topics)
+
+    def _tell(self) -> None:
+        """Say how we are."""
+        trouble = self._inserter.trouble
+        if trouble and not self._trouble:
+            _LOG.warning("the store takes nothing, trying again and again: %s", trouble)
+        elif self._trouble and not trouble:
+            _LOG.info("the store takes rows again")
+        self._trouble = trouble
+        if trouble:
+            self._life.unready(f"the store takes nothing: {trouble}")
+        elif any(topic.n_refused_commits > 50 for topic in self._topics):
+            self._life.unready("the groups take no commits: is the broker there?")
+        elif all(topic.has_joined for topic in self._topics):
+            self._life.ready()
+        if elapsed_s() - self._measured_s >= _MEASURE_S:
+            self._measured_s = elapsed_s()
+            QUEUE.labels(STAGE, "ranges_to_insert").set(self._inserter.n_waiting)
+            QUEUE.labels(STAGE, "messages_gathered").set(sum(t.n_gathered for t in self._topics))
+            for topic in self._topics:
+                topic.measure()
+
+    def close(self) -> None:
+        """Leave the groups, then let the last insert end."""
+        with ExitStack() as stack:
+            stack.callback(self._inserter.stop, 1.0)
+            for topic in self._topics:
+                stack.callback(topic.close)

@@ -1,0 +1,95 @@
+"""Where the archive of one partition stands: what its commit says, in a few bytes.
+
+A commit's offset is ``lo``: everything before it is in the store. Its metadata is
+``topic_id|hi|back``: whose offsets these are, the end of the range that was begun (none:
+empty), and where reading back begins for what stands before ``lo`` and is not yet whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.errors import TransportError
+
+
+class Committed(Protocol):
+    """Where a group starts again."""
+
+    @property
+    def offset(self) -> int:
+        """The next message to read."""
+        ...
+
+    @property
+    def metadata(self) -> str:
+        """What was written beside it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where one partition stands.
+
+    Examples
+    --------
+    >>> Stand(7, hi=12, back=5).metadata("id")
+    'id|12|5'
+    """
+
+    lo: int
+    """First offset that is not archived."""
+    hi: int | None = None
+    """End of the range that was begun: exactly [lo, hi) is read and inserted again."""
+    back: int | None = None
+    """First offset of a set of chunks that was not whole at ``lo``; None where all were."""
+
+    def metadata(self, topic_id: str) -> str:
+        """Return what is written beside ``lo``."""
+        hi, back = ("" if n is None else str(n) for n in (self.hi, self.back))
+        return f"{topic_id}|{hi}|{back}"
+
+
+def stand_of(committed: Committed | None, topic_id: str) -> Stand:
+    """Read a commit.
+
+    Parameters
+    ----------
+    committed : Committed or None
+    topic_id : str
+        Of the topic as it is now.
+
+    Returns
+    -------
+    Stand
+        At 0 where nothing was committed, or the commit was another topic's of the same
+        name: a topic made again repeats offsets. Offsets that somebody set by hand, without
+        metadata, are believed.
+
+    Raises
+    ------
+    TransportError
+        If the metadata is none of ours.
+
+    Examples
+    --------
+    >>> from monitor.transport.memory import Committed
+    >>> stand_of(Committed(7, "id|12|"), "id")
+    Stand(lo=7, hi=12, back=None)
+    >>> stand_of(Committed(7, "id|12|"), "another"), stand_of(None, "id")
+    (Stand(lo=0, hi=None, back=None), Stand(lo=0, hi=None, back=None))
+    """
+    if committed is None:
+        return Stand(0)
+    if not committed.metadata:
+        return Stand(committed.offset)
+    whose, *numbers = committed.metadata.rsplit("|", 2)
+    try:
+        hi, back = (int(n) if n else None for n in numbers)
+    except ValueError:
+        raise TransportError(
+            f"commit metadata {committed.metadata[:80]!r} is not topic_id|hi|back",
+            where="archive",
+            fix="does another program commit under the archive's group?",
+        ) from None
+    return Stand(committed.offset, hi, back) if whose == topic_id else Stand(0)

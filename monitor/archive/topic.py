@@ -1,0 +1,352 @@
+"""One topic on its way into the store: a member of the topic's archive group.
+
+Each partition goes round four steps, each remembered outside before the next begins:
+
+1. *gathered*: messages are read, nothing is written down;
+2. *cut*: the range [lo, hi) is fixed, and committed as an intent, ``(lo, metadata = hi)``;
+3. *begun*: the group has taken the intent; the range is inserted under its token;
+4. *inserted*: ``(hi, "")`` is committed, and the next range begins at ``hi``.
+
+Why two owners never insert different ranges of the same messages: a range is inserted only
+after the group has taken its intent, and the group takes a commit only from a member of its
+present generation. A new owner reads the commit after the generation has changed. So either
+the old owner's intent was taken before, and the new one reads it and repeats exactly that
+range under the same token, which adds nothing; or it comes too late and is refused, and the
+old owner does not insert. An intent whose answer was lost may have been taken or not: the
+range stays as it was cut, and the same intent is committed again until there is an answer
+or the partition is gone. So a late copy of that commit can say nothing else either. What
+an old owner (a process that was stopped and wakes) still inserts then is what the new one
+inserts, under the same token; beyond the memory of the table for tokens, which a sleeper
+may outlive, it asks the group again first (:meth:`TopicArchive.confirm`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from monitor.archive.blocks import Block, Place
+from monitor.archive.gathering import Cut, Gathering, Range
+from monitor.archive.inserter import Inserter, Job
+from monitor.archive.pane_sets import PaneSets
+from monitor.archive.range_rows import PaneReader, Piece, RangeRows
+from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.stand import Stand, stand_of
+from monitor.archive.writes import range_token
+from monitor.clock import elapsed_s
+from monitor.core.topics import PREDICTIONS
+from monitor.metrics import BYTES, COMMITS, EVENTS, GAPS, LAG, PARTITIONS, READER_KIND, REBALANCES
+from monitor.service.life import Life
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.records import Records
+from monitor.transport.kafka.settings import Callbacks, Gap
+from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.memory import Committed, Message
+from schemas.errors import TransportError
+
+STAGE = "archive"
+READ_MESSAGES = 20_000
+"""At once, of one partition."""
+READ_AHEAD_BYTES = {PREDICTIONS: 16 << 20}
+READ_AHEAD_OTHERS_BYTES = 4 << 20
+"""Of each partition, in the client."""
+BUDGET_BYTES = {PREDICTIONS: 128 << 20}
+BUDGET_OTHERS_BYTES = 32 << 20
+"""What may be gathered of a topic; then it is not read until a range is in the store."""
+REVOKE_WAIT_S = 5.0
+"""How long a partition that is taken away may wait for the insert under way."""
+_COMMIT_PAUSE_S = 0.1
+
+
+def group_of(topic: str) -> str:
+    """Return the topic's archive group, without the cluster's prefix.
+
+    Examples
+    --------
+    >>> group_of("driftline.panes")
+    'driftline-archive-panes'
+    """
+    return f"driftline-archive-{topic.rpartition('.')[2]}"
+
+
+class Step(Enum):
+    """Where the range in hand is."""
+
+    CUT = "cut"
+    BEGUN = "begun"
+    INSERTED = "inserted"
+
+
+@dataclass(slots=True, eq=False)
+class Owned:
+    """One partition, while it is ours."""
+
+    gathering: Gathering
+    rows: RangeRows | None = None
+    """Made when the first range is: what waited before it may have to be read back."""
+    back: int | None = None
+    """As it stands in the commit."""
+    hand: Range | None = None
+    step: Step = Step.CUT
+    job: Job | None = None
+
+
+class TopicArchive:
+    """Reads one topic, and brings its ranges into the store.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    topic : str
+        One of ``monitor.core.topics``.
+    raw : RawTopics
+    panes : PaneReader
+    inserter : Inserter
+    life : Life
+    member : str, optional
+    cut : Cut, optional
+
+    Raises
+    ------
+    TransportError
+        If there is no such topic, or no answer in time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topic: str,
+        raw: RawTopics,
+        panes: PaneReader,
+        inserter: Inserter,
+        life: Life,
+        *,
+        member: str | None = None,
+        cut: Cut | None = None,
+    ) -> None:
+        self._cluster, self._topic, self._raw, self._panes = cluster, topic, raw, panes
+        self._inserter, self._life, self._cut = inserter, life, cut or Cut()
+        self._owned: dict[int, Owned] = {}
+        self._budget = BUDGET_BYTES.get(topic, BUDGET_OTHERS_BYTES)
+        self._commit_at_s = 0.0
+        self.n_refused_commits = 0
+        """One after the other, without one that was taken."""
+        settings = replace(
+            cluster.reader(topic, group_of(topic), member=member),
+            queue_bytes=READ_AHEAD_BYTES.get(topic, READ_AHEAD_OTHERS_BYTES),
+        )
+        self._reader = open_reader(
+            settings, Callbacks(self._on_assign, self._on_revoke, self._on_lost, self._on_gap)
+        )
+        READER_KIND.labels(STAGE, topic, self._reader.kind).set(1)
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has given us a share, be it none."""
+        return self._reader.counters["assignments"] > 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a range is on its way into the store."""
+        return any(owned.hand is not None for owned in self._owned.values())
+
+    @property
+    def n_gathered(self) -> int:
+        """Messages read, and in no range yet."""
+        return sum(owned.gathering.n_messages for owned in self._owned.values())
+
+    # What the loop does, round by round.
+
+    def poll(self) -> None:
+        """Serve the group."""
+        self._reader.poll(0)
+
+    def gather(self) -> int:
+        """Read what is there, within the budget; return how many messages."""
+        n_read = 0
+        room = self._budget - sum(owned.gathering.n_bytes for owned in self._owned.values())
+        for partition in list(self._owned):
+            if room <= 0:
+                break
+            owned = self._owned.get(partition)
+            piece, n_bytes = self._read(partition)
+            if owned is None or not len(piece):
+                continue
+            owned.gathering.add(piece, elapsed_s())
+            BYTES.labels(STAGE, self._topic).inc(n_bytes)
+            n_read += len(piece)
+            room -= n_bytes
+        return n_read
+
+    def _read(self, partition: int) -> tuple[Piece, int]:
+        """Read messages: as one buffer where nobody needs them one by one."""
+        if self._topic in RAW_TOPICS:
+            chunk = self._reader.read(partition, READ_MESSAGES)
+            return chunk, int(chunk.offsets[-1])
+        records = self._reader.read_records(partition, READ_MESSAGES)
+        return messages_of(records), int(records.chunk.offsets[-1])
+
+    def advance(self) -> None:
+        """Cut what is due, commit, and hand ranges that may be inserted to the inserter."""
+        now_s = elapsed_s()
+        for partition, owned in self._owned.items():
+            if owned.hand is None:
+                position = self._reader.position(partition)
+                is_at_end = self._reader.is_at_end(partition)
+                owned.hand = owned.gathering.take(now_s, position, is_at_end=is_at_end)
+                owned.step = Step.CUT
+        self.settle()
+
+    def settle(self) -> None:
+        """Commit intents and ends, as far as there are any."""
+        due = {p: o for p, o in self._owned.items() if o.hand and o.step is not Step.BEGUN}
+        if due and elapsed_s() >= self._commit_at_s and self._commit(due):
+            for partition, owned in due.items():
+                if self._owned.get(partition) is owned:
+                    self._go_on(partition, owned)
+
+    def confirm(self) -> bool:
+        """Ask the group whether we still own what is being inserted: commit it again."""
+        begun = {p: o for p, o in self._owned.items() if o.step is Step.BEGUN and o.hand}
+        return not begun or self._commit(begun)
+
+    def finish(self, job: Job) -> bool:
+        """Take note that a job is over; False if it is none of ours."""
+        for owned in self._owned.values():
+            if owned.job is job and owned.hand is not None:
+                owned.step = Step.INSERTED
+                EVENTS.labels(STAGE, self._topic).inc(owned.hand.n_messages)
+                self._life.reach("archive:rows")
+                return True
+        return False
+
+    def measure(self) -> None:
+        """Show how far behind the archive is."""
+        for partition, owned in self._owned.items():
+            lo = owned.hand.lo if owned.hand is not None else owned.gathering.lo
+            with suppress(TransportError):
+                behind = max(0, self._reader.high_watermark(partition) - lo)
+                LAG.labels(STAGE, self._topic, str(partition)).set(behind)
+
+    def close(self) -> None:
+        """Give partitions back and leave the group."""
+        self._reader.close()
+
+    # Commits.
+
+    def _commit(self, due: dict[int, Owned]) -> bool:
+        """Commit where each of these stands; True if the group took all of it."""
+        self._life.beat()
+        topic_id = self._reader.source
+        commits = {}
+        for partition, owned in due.items():
+            stand = _stand(owned)
+            commits[partition] = Committed(stand.lo, stand.metadata(topic_id))
+        is_taken = self._reader.commit_all(commits)
+        COMMITS.labels(STAGE, "taken" if is_taken else "not_now").inc()
+        self.n_refused_commits = 0 if is_taken else self.n_refused_commits + 1
+        if not is_taken:
+            self._commit_at_s = elapsed_s() + _COMMIT_PAUSE_S
+        return is_taken
+
+    def _go_on(self, partition: int, owned: Owned) -> None:
+        """Do what follows a commit that was taken."""
+        if owned.step is Step.CUT and owned.hand is not None:
+            self._life.reach("archive:intent")
+            owned.step = Step.BEGUN
+            owned.job = Job(self._blocks(partition, owned, owned.hand))
+            self._inserter.submit(owned.job)
+        elif owned.step is Step.INSERTED:
+            owned.back = owned.rows.back if owned.rows is not None else None
+            owned.hand = owned.job = None
+            self._life.reach("archive:commit")
+
+    def _blocks(self, partition: int, owned: Owned, hand: Range) -> list[Block]:
+        """Make the inserts of a range."""
+        place = Place(self._reader.source, partition)
+        if owned.rows is None:
+            sets = PaneSets()
+            if owned.back is not None:
+                sets.begin(scan(self._cluster, self._topic, partition, owned.back, hand.lo))
+            owned.rows = RangeRows(self._topic, place, self._raw, self._panes, sets)
+        token = range_token(place.source, partition, hand.lo, hand.hi)
+        return owned.rows.blocks(hand.pieces, hand.hi, token)
+
+    # Rebalances.
+
+    def _on_assign(self, partition: int, committed: Committed | None) -> int | None:
+        """Take a partition over where its commit says."""
+        stand = stand_of(committed, self._reader.source)
+        self._owned[partition] = Owned(Gathering(stand, self._cut), back=stand.back)
+        self._count("assigned")
+        # Without a commit the log's first offset is meant, which need not be 0.
+        return stand.lo if committed is not None else None
+
+    def _on_revoke(self, partition: int) -> None:
+        """Finish the range in hand if the store is quick; else its next owner repeats it."""
+        owned = self._owned.pop(partition, None)
+        self._count("revoked")
+        if owned is None:
+            return
+        if owned.job is not None and owned.step is Step.BEGUN:
+            is_whole = self._inserter.wait(owned.job, REVOKE_WAIT_S)
+            owned.job.abandon()
+            owned.step = Step.INSERTED if is_whole else Step.BEGUN
+        if owned.step is Step.INSERTED and owned.hand is not None:
+            self._commit({partition: owned})
+        self._forget(partition)
+        self._life.reach("archive:revoke")
+
+    def _on_lost(self, partition: int) -> None:
+        """Drop everything: somebody else may have it already."""
+        owned = self._owned.pop(partition, None)
+        if owned is not None and owned.job is not None:
+            owned.job.abandon()
+        self._count("lost")
+        self._forget(partition)
+
+    def _on_gap(self, gap: Gap) -> None:
+        """Go on where the log goes on."""
+        GAPS.labels(STAGE, self._topic).inc()
+        if (owned := self._owned.get(gap.partition)) is not None:
+            owned.gathering.begins_at(gap.begins)
+
+    def _count(self, what: str) -> None:
+        """Show a change of what is owned."""
+        REBALANCES.labels(STAGE, self._topic, what).inc()
+        PARTITIONS.labels(STAGE, self._topic).set(len(self._owned))
+
+    def _forget(self, partition: int) -> None:
+        """Show nothing of a partition that is not ours."""
+        with suppress(KeyError):
+            LAG.remove(STAGE, self._topic, str(partition))
+
+
+def _stand(owned: Owned) -> Stand:
+    """Return what to commit for the range in hand."""
+    hand = owned.hand
+    if hand is None:
+        return owned.gathering.stand
+    if owned.step is Step.INSERTED:
+        return Stand(hand.hi, back=owned.rows.back if owned.rows is not None else None)
+    return Stand(hand.lo, hand.hi, owned.back)
+
+
+def messages_of(records: Records) -> list[Message]:
+    """Take messages apart; a tombstone's value is empty.
+
+    Examples
+    --------
+    >>> from monitor.transport.kafka.records import join_records
+    >>> messages_of(join_records([(7, 1_000, b"k", None)], "source", 0))
+    [Message(offset=7, key=b'k', value=b'', timestamp_us=1000)]
+    """
+    chunk = records.chunk
+    return [
+        Message(offset, records.key(i) or b"", records.value(i) or b"", time_us)
+        for i, (offset, time_us) in enumerate(
+            zip(chunk.log_offset.tolist(), chunk.record_time_us.tolist(), strict=True)
+        )
+    ]
