@@ -12,6 +12,7 @@ from monitor.archive.direct import DirectArchive
 from monitor.archive.log_archive import GROUP as ARCHIVE_GROUP
 from monitor.archive.log_archive import LogArchive, PaneReader
 from monitor.archive.writes import Archive
+from monitor.config_files import shared_window
 from monitor.core import topics
 from monitor.core.catalog import Catalog
 from monitor.decode.decoder import Decoder
@@ -21,19 +22,15 @@ from monitor.detect.drift import GROUP as DETECT_GROUP
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.notify.console import ConsoleReceiver
 from monitor.notify.notifier import Notifier, Step
 from monitor.notify.receiver import Receiver
-from monitor.notify.retrain import RetrainReceiver
-from monitor.notify.slack import SlackReceiver
+from monitor.notify.receivers import build_receivers, build_retrainers
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
-from monitor.notify.webhook import WebhookReceiver
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Incident
 from schemas.batch import Chunk
-from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, WindowConfig
-from schemas.errors import ConfigError
+from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
@@ -299,59 +296,3 @@ def _without_retraining(config: ModelConfig) -> ModelConfig:
 def _told_here(config: ModelConfig) -> ModelConfig:
     """Return the config without routes: the receivers it names are not those in use."""
     return config.model_copy(update={"routes": ()})
-
-
-def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
-    """Return the event-time settings of one source, which all its models must share.
-
-    Raises
-    ------
-    ConfigError
-        Naming two models that disagree.
-    """
-    if not configs:
-        raise ConfigError("no model is configured", fix="add one under `models`")
-    first = configs[0]
-    for other in configs[1:]:
-        for name in ("pane", "bound", "lateness", "max_skew"):
-            if getattr(other.window, name) != getattr(first.window, name):
-                raise ConfigError(
-                    f"window.{name} of {other.model!r} differs from that of {first.model!r}",
-                    fix="models read from one source share pane, bound, lateness and max_skew",
-                )
-    return first.window
-
-
-def build_receivers(monitor: MonitorConfig) -> dict[str, Receiver]:
-    """Build every receiver of the installation.
-
-    Raises
-    ------
-    ConfigError
-        If an environment variable that one names is not set.
-    """
-    return {name: _build_receiver(name, config) for name, config in monitor.receivers.items()}
-
-
-def _build_receiver(name: str, config: ReceiverConfig) -> Receiver:
-    """Build one receiver by its kind."""
-    if config.kind == "slack":
-        return SlackReceiver.from_config(name, config)
-    if config.kind == "webhook":
-        return WebhookReceiver.from_config(name, config)
-    return ConsoleReceiver(name)
-
-
-def build_retrainers(configs: Sequence[ModelConfig]) -> dict[tuple[str, str], Receiver]:
-    """Build the retraining webhook of every model that has a policy.
-
-    Raises
-    ------
-    ConfigError
-        If an environment variable that one names is not set.
-    """
-    return {
-        (c.tenant, c.model): RetrainReceiver.from_config(c.model, c.retraining)
-        for c in configs
-        if c.retraining is not None
-    }

@@ -13,10 +13,11 @@ from monitor.cli.output import FAILED, OK, print_json, print_table, shortest
 
 if TYPE_CHECKING:
     from monitor.config_files import Installation
+    from monitor.transport.kafka.cluster import Cluster
     from schemas.config import ModelConfig
     from schemas.profiles import Profile
 
-_EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "store": 5}
+_EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "kafka": 4, "store": 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,13 @@ def run(
         bool, typer.Option("--json", help="Print one JSON document, for programs.")
     ] = False,
 ) -> None:
-    """Check config, baselines, receivers and store; change nothing.
+    """Check config, baselines, receivers, Kafka and store; change nothing.
+
+    Kafka is looked at where the file has a section of that name.
 
     \b
     Exit code: 0 all is well, 2 config or a missing environment variable,
-    3 a baseline, 5 the store.
+    3 a baseline, 4 Kafka or its topics, 5 the store.
 
     \b
     Examples:
@@ -107,6 +110,7 @@ def check_all(file: Path) -> list[Check]:
         *_baselines(installation),
         *_receivers(installation),
         *_retraining(installation),
+        *_kafka(installation),
         _store(installation.store),
     ]
 
@@ -169,6 +173,48 @@ def _variables(check: str, name: str, variables: list[str | None]) -> Check:
         fix = f"export {unset[0]}=..."
         return Check(check, name, FAILED, f"environment variable not set: {', '.join(unset)}", fix)
     return Check(check, name, OK, f"{', '.join(needed)} set" if needed else "needs nothing")
+
+
+def _kafka(installation: Installation) -> list[Check]:
+    """Reach the brokers and compare the topics, where the file names a cluster."""
+    if "kafka" not in installation.monitor.model_fields_set:
+        return []
+    from monitor.stages import BOOTSTRAP_VARIABLE, cluster_of
+    from schemas.errors import ConfigError, TransportError
+
+    name = os.environ.get(BOOTSTRAP_VARIABLE) or installation.monitor.kafka.bootstrap
+    try:
+        return _topics(cluster_of(installation))
+    except (ConfigError, TransportError) as error:
+        return [Check("kafka", name, FAILED, error.what, error.fix)]
+
+
+def _topics(cluster: Cluster) -> list[Check]:
+    """Tell how topics differ from what they should be, given how many partitions there are."""
+    from monitor.core.topics import PANES, PREDICTIONS
+    from monitor.transport.kafka.admin import open_admin
+    from monitor.transport.kafka.topic_admin import read_topics
+    from monitor.transport.kafka.topics import plan_changes, topic_specs
+
+    names = [spec.name for spec in topic_specs(prefix=cluster.prefix)]
+    with open_admin(cluster.bootstrap, cluster.security) as admin:
+        states = read_topics(admin, names)
+    n_input, n_keyed = (
+        states[full].n_partitions if (full := cluster.topic(name)) in states else 8
+        for name in (PREDICTIONS, PANES)
+    )
+    specs = topic_specs(n_input=n_input, n_keyed=n_keyed, prefix=cluster.prefix)
+    wrong: dict[str, list[str]] = {}
+    for change in plan_changes(specs, states):
+        found = f"{change.setting} is {change.found}, not {change.wanted}"
+        wrong.setdefault(change.topic, []).append(found if change.topic in states else "missing")
+    detail = f"{len(names)} topics; {n_input} partitions to read, {n_keyed} of panes"
+    if not wrong:
+        return [Check("kafka", cluster.bootstrap, OK, detail)]
+    prefix = f" --prefix {cluster.prefix}" if cluster.prefix else ""
+    numbers = f" --partitions {n_keyed} --input-partitions {n_input}"
+    fix = f"driftline topics create --bootstrap {cluster.bootstrap}{prefix}{numbers} --yes"
+    return [Check("kafka", topic, FAILED, "; ".join(what), fix) for topic, what in wrong.items()]
 
 
 def _store(target: str) -> Check:

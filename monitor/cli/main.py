@@ -1,7 +1,7 @@
 """The ``driftline`` command: which commands there are, and how failures end.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 baseline,
-4 reading or writing files, 5 store, 130 interrupted.
+4 reading or writing files or Kafka, 5 store, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ Examples:
   driftline baseline build models/m.yaml --reference train.parquet
   driftline replay events.jsonl                what would have been alerted?
   driftline sql "SELECT count() FROM alerts"   ask the store
+  driftline up --create-topics                 run every stage, on Kafka
 
 \b
 `driftline COMMAND --help` shows examples of each command.
 """
 
 INTERRUPTED = 130
+PARENT = "DRIFTLINE_PARENT"
+"""Set by ``driftline up`` for its children, see :mod:`monitor.service.parent`."""
 
 COMMANDS = {
     "demo": Entry("monitor.cli.demo:run", "Watch three planted faults being found."),
@@ -40,6 +43,11 @@ COMMANDS = {
     "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
     "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
     "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
+    "up": Entry("monitor.cli.up:run", "Run every stage on this machine."),
+    "ingest": Entry("monitor.cli.stage:ingest", "Count predictions into panes."),
+    "detect": Entry("monitor.cli.stage:detect", "Judge windows and GPU events."),
+    "notify": Entry("monitor.cli.stage:notify", "Tell people, once."),
+    "archive": Entry("monitor.cli.stage:archive", "Bring every topic into ClickHouse."),
     "topics": Entry("monitor.cli.topics:app", "Create, describe or check the Kafka topics."),
     "dev": Entry("monitor.cli.dev:app", "Run Apache Kafka on this machine, for development."),
     "store": Entry("monitor.cli.store:app", "Serve the embedded store over HTTP."),
@@ -95,6 +103,10 @@ def main(args: Sequence[str] | None = None) -> None:
         error through instead, with its traceback.
     """
     try:
+        if PARENT in os.environ:
+            from monitor.service.parent import die_with_parent
+
+            die_with_parent(os.environ)
         get_command(app).main(args=args, prog_name="driftline")
     except Exception as error:
         if os.environ.get("DRIFTLINE_TRACEBACK") == "1":

@@ -1,0 +1,217 @@
+"""``driftline ingest | detect | notify | archive``: one stage a process, any number of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The installation's file.")]
+Http = Annotated[
+    str,
+    typer.Option(
+        help="HOST:PORT of /healthz, /readyz and /metrics; port 0 takes a free one; or off."
+    ),
+]
+Member = Annotated[
+    str | None,
+    typer.Option(
+        help="A name this process keeps over restarts, unlike any other's of its group: "
+        "its partitions then wait for it."
+    ),
+]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds that Kafka may be away at the start.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines, also to a terminal.")]
+LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
+DEFAULT_CONFIG = Path("driftline.yaml")
+LOG = logging.getLogger("driftline")
+
+
+def ingest(
+    config: Config = DEFAULT_CONFIG,
+    http: Http = "127.0.0.1:9101",
+    member: Member = None,
+    wait: Wait = 60.0,
+    log_json: LogJson = False,
+    log_level: LogLevel = "",
+) -> None:
+    """Count predictions into panes: Kafka in, Kafka out.
+
+    Start as many as there are cores, up to the partitions of driftline.predictions.
+
+    \b
+    The first line on standard output tells the address; logs go to standard error.
+    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login.
+    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
+    a second one leaves at once.
+    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
+    topics, 130 and 143 left at once. Started again it goes on where it was.
+
+    \b
+    Examples:
+      driftline ingest
+      driftline ingest --config driftline.yaml --http 0.0.0.0:9101 --member ingest-1
+      curl http://127.0.0.1:9101/readyz
+    """
+    _run("ingest", config, http, member, wait, log_json, log_level)
+
+
+def detect(
+    config: Config = DEFAULT_CONFIG,
+    http: Http = "127.0.0.1:9102",
+    member: Member = None,
+    wait: Wait = 60.0,
+    log_json: LogJson = False,
+    log_level: LogLevel = "",
+) -> None:
+    """Judge windows and GPU events: panes in, results and alerts out.
+
+    Start as many as needed, up to the partitions of driftline.panes.
+
+    \b
+    The first line on standard output tells the address; logs go to standard error.
+    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login.
+    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
+    a second one leaves at once.
+    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
+    topics, 130 and 143 left at once. Started again it goes on where it was.
+
+    \b
+    Examples:
+      driftline detect
+      driftline detect --config driftline.yaml --http 0.0.0.0:9102 --member detect-1
+    """
+    _run("detect", config, http, member, wait, log_json, log_level)
+
+
+def notify(
+    config: Config = DEFAULT_CONFIG,
+    http: Http = "127.0.0.1:9103",
+    member: Member = None,
+    wait: Wait = 60.0,
+    log_json: LogJson = False,
+    log_level: LogLevel = "",
+) -> None:
+    """Tell people, once: alerts in, messages to Slack and webhooks out.
+
+    One works, a second one stands by: they share one partition.
+
+    \b
+    The first line on standard output tells the address; logs go to standard error.
+    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login; receivers read
+    the variables that the config names.
+    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
+    a second one leaves at once.
+    Exit code: 0 drained, 1 not drained in time or a fault, 2 config or a missing
+    variable, 4 Kafka or its topics, 130 and 143 left at once.
+
+    \b
+    Examples:
+      driftline notify
+      SLACK_TOKEN=... driftline notify --config driftline.yaml --http off
+    """
+    _run("notify", config, http, member, wait, log_json, log_level)
+
+
+def archive(
+    config: Config = DEFAULT_CONFIG,
+    http: Http = "127.0.0.1:9104",
+    store: Annotated[
+        str, typer.Option(help="Folder or http(s)://host:port/database, instead of the file's.")
+    ] = "",
+    member: Member = None,
+    wait: Wait = 60.0,
+    log_json: LogJson = False,
+    log_level: LogLevel = "",
+) -> None:
+    """Bring every topic into ClickHouse, each row once.
+
+    A store in a folder belongs to one process; name the address of `driftline store serve`
+    to share it.
+
+    \b
+    The first line on standard output tells the address; logs go to standard error.
+    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login;
+    DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD log in to the store.
+    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
+    a second one leaves at once.
+    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
+    topics, 5 the store, 130 and 143 left at once. Started again it goes on where it was.
+
+    \b
+    Examples:
+      driftline archive
+      driftline archive --store http://127.0.0.1:8123/default --member archive-1
+    """
+    _run("archive", config, http, member, wait, log_json, log_level, store=store)
+
+
+def _run(
+    stage: str,
+    config: Path,
+    http: str,
+    member: str | None,
+    wait_s: float,
+    is_json: bool,
+    level: str,
+    *,
+    store: str = "",
+) -> None:
+    """Check everything, show signs of life, and run the stage until it is drained."""
+    from monitor.service.signals import hold_signals, release_signals
+
+    # Before anything below starts a thread.
+    hold_signals()
+    try:
+        _run_held(stage, config, http, member, wait_s, is_json, level, store)
+    finally:
+        release_signals()
+
+
+def _run_held(
+    stage: str,
+    config: Path,
+    http: str,
+    member: str | None,
+    wait_s: float,
+    is_json: bool,
+    level: str,
+    store: str,
+) -> None:
+    """Do it; the signals are held."""
+    from contextlib import nullcontext
+
+    from monitor.logs import configure_logs
+    from monitor.service.address import parse_address
+    from monitor.service.crash import crash_points
+    from monitor.service.http import SignsOfLife
+    from monitor.service.life import Life
+    from monitor.service.signals import bound_the_drain, bound_the_end, watch_signals
+    from monitor.stages import check_stage, load_site, run_stage, secrets_of_receivers
+    from monitor.transport.kafka.presence import Presence
+    from schemas.errors import DriftlineError
+
+    address = parse_address(http, stage)
+    life = Life(stage, reach=crash_points(os.environ))
+    watch_signals(life)
+    site = load_site(config, store=store)
+    secrets = secrets_of_receivers(site, os.environ)
+    style = "json" if is_json else ""
+    configure_logs(stage, level=level, style=style, secrets=secrets)
+    check_stage(stage, site)
+    bound_the_drain(life, Presence(site.cluster))
+    with nullcontext() if address is None else SignsOfLife(life, address) as signs:
+        where = "without http" if signs is None else f"on {signs.url}"
+        print(f"driftline {stage} {where}", flush=True)
+        try:
+            run_stage(stage, site, life, member=member, wait_s=wait_s)
+        except Exception as error:
+            # A library's thread that does not end must not keep the process from its restart.
+            bound_the_end(life)
+            if not isinstance(error, DriftlineError):
+                LOG.exception("%s ends", stage)
+            raise
+    LOG.info("%s has drained", stage)

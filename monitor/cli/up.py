@@ -1,0 +1,190 @@
+"""``driftline up``: every stage on this machine, kept running."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from monitor.cli.up_lines import Lines
+    from monitor.cli.up_preparation import Preparation
+    from monitor.service.family import Family
+    from monitor.stages import Site
+
+STORE = "store"
+_STORE_START_S = 60.0
+_FURTHER_INGEST = 10
+"""Ports of the second ingest process and those after it begin so far above the first one's."""
+
+
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The installation's file.")] = Path(
+        "driftline.yaml"
+    ),
+    n_ingest: Annotated[
+        int, typer.Option("--ingest", min=1, max=64, help="Ingest processes: one a core.")
+    ] = 1,
+    http_base: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65_000, help="Port of ingest; detect, notify, archive follow. 0: free ones."
+        ),
+    ] = 9101,
+    store_port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of the store's front; 0 takes a free one.")
+    ] = 8123,
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that are missing.")
+    ] = False,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of panes, gpu, state and results, when created.")
+    ] = 8,
+    input_partitions: Annotated[
+        int, typer.Option(min=1, help="Of predictions, labels and refused ones, when created.")
+    ] = 8,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds that Kafka may be away at the start.")
+    ] = 60.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events as JSON lines, for programs.")
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log JSON lines, also to a terminal.")
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "",
+) -> None:
+    """Run ingest, detect, notify, archive and the store, and keep them running.
+
+    For a small installation on one machine. Baselines of the config's folder that are not
+    on their topic yet are published first. A store in a folder is served over HTTP, so that
+    others can read it too. A process that dies is started again, after 1 s, then 2, up to
+    30; if this command itself dies, all of them end with it.
+
+    \b
+    Events go to standard output, logs to standard error, each line behind its process.
+    SIGTERM or Ctrl-C drains one after the other and leaves, a second one leaves at once.
+    Exit code: 0 drained, 1 some process did not drain in order, 2 config (also of one
+    process, which then is not started again), 3 a baseline, 4 Kafka or its topics,
+    5 the store, 130 and 143 left at once.
+
+    \b
+    Examples:
+      driftline up --create-topics
+      driftline up --config driftline.yaml --ingest 4 --json
+      driftline sql --store http://127.0.0.1:8123/default "SELECT count() FROM predictions"
+    """
+    from monitor.service.signals import hold_signals, release_signals
+
+    hold_signals()
+    try:
+        from monitor.cli.up_lines import Lines
+        from monitor.cli.up_preparation import Preparation
+        from monitor.logs import configure_logs
+        from monitor.stages import STAGES, check_stage, load_site, secrets_of_receivers
+
+        site = load_site(config)
+        configure_logs(
+            "up",
+            level=log_level,
+            style="json" if log_json else "",
+            secrets=secrets_of_receivers(site, os.environ),
+        )
+        for stage in STAGES:
+            check_stage(stage, site)
+        lines = Lines(as_json=as_json, is_log_json=log_json)
+        prepare = Preparation(create_topics, partitions, input_partitions, wait)
+        ports = _Ports(n_ingest, http_base, store_port)
+        code = _run(site, config, ports, prepare, lines, log_level)
+    finally:
+        release_signals()
+    if code:
+        raise typer.Exit(code)
+
+
+class _Ports:
+    """How many there are of each, and where they listen."""
+
+    def __init__(self, n_ingest: int, base: int, store: int) -> None:
+        self.store = store
+        self._base = base
+        self.ingest = ["ingest"] + [f"ingest-{i}" for i in range(2, n_ingest + 1)]
+        self.stages = [*self.ingest, "detect", "notify", "archive"]
+
+    def http(self, name: str) -> str:
+        """Return where a process shall listen."""
+        if not self._base:
+            return "127.0.0.1:0"
+        first = ["ingest", "detect", "notify", "archive"]
+        more = _FURTHER_INGEST - 1 + (self.ingest.index(name) if name in self.ingest else 0)
+        return f"127.0.0.1:{self._base + (first.index(name) if name in first else more)}"
+
+
+def _run(
+    site: Site,
+    config: Path,
+    ports: _Ports,
+    preparation: Preparation,
+    lines: Lines,
+    log_level: str,
+) -> int:
+    """Prepare, start, watch, drain."""
+    from monitor.service.family import DRAIN_S, Family
+    from monitor.service.life import Life
+    from monitor.service.signals import watch_signals
+
+    life = Life("up")
+    family = Family(life, lines.tell)
+    names = [*ports.stages, STORE]
+
+    def leave(code: int) -> None:
+        """Leave at once, and take everyone along."""
+        family.kill()
+        os._exit(code)
+
+    watch_signals(life, drain_s=DRAIN_S * (len(names) + 1), leave=leave)
+    lines.tell("starting", children=names, kafka=site.cluster.bootstrap)
+    if not preparation.run(site, life):
+        return 0
+    try:
+        _start(family, site, config, ports, lines, log_level)
+        family.run()
+    except BaseException:
+        family.kill()
+        raise
+    code = family.drain(names)
+    lines.tell("left", code=code)
+    return code
+
+
+def _start(
+    family: Family, site: Site, config: Path, ports: _Ports, lines: Lines, log_level: str
+) -> None:
+    """Start the store, then the stages that use it."""
+    from monitor.service.child import Child
+
+    environment = {"DRIFTLINE_LOG": "json" if lines.is_log_json else "text"}
+    if log_level:
+        environment["DRIFTLINE_LOG_LEVEL"] = log_level
+
+    def make(name: str, *arguments: str) -> Child:
+        """Describe one child."""
+        return Child(name, arguments, lines.pass_on, environment)
+
+    store = site.store
+    if "://" not in store:
+        served = make(STORE, "store", "serve", "--store", store, "--port", str(ports.store))
+        family.add(served, has_signs=False)
+        url = family.await_address(served, _STORE_START_S)
+        if not url:
+            return
+        # A store that is started again must be where the others look for it.
+        served.arguments[-1] = url.rpartition(":")[2]
+        store = f"{url}/default"
+    for name in ports.stages:
+        arguments = [name.partition("-")[0], "--config", str(config)]
+        arguments += ["--http", ports.http(name), "--member", f"up-{name}"]
+        arguments += ["--store", store] if name == "archive" else []
+        family.add(make(name, *arguments))

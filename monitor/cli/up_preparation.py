@@ -1,0 +1,99 @@
+"""What must be there before ``driftline up`` starts the first process."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitor.service.life import Life
+    from monitor.stages import Site
+
+LOG = logging.getLogger("driftline.up")
+
+
+class Preparation:
+    """Topics and baselines.
+
+    Parameters
+    ----------
+    creates : bool
+        Create topics that are missing; otherwise that is an error.
+    n_keyed, n_input : int
+        Partitions of topics that are created.
+    wait_s : float
+        How long Kafka may be away.
+    """
+
+    def __init__(self, creates: bool, n_keyed: int, n_input: int, wait_s: float) -> None:
+        self._creates, self._n_keyed, self._n_input = creates, n_keyed, n_input
+        self._wait_s = wait_s
+
+    def run(self, site: Site, life: Life) -> bool:
+        """See to topics and baselines; False if it was interrupted."""
+        wanted = sorted({name for names in _topics().values() for name in names})
+        if self._creates:
+            if self._await(site, life, []) is None:
+                return False
+            self._create(site)
+        if self._await(site, life, wanted) is None:
+            return False
+        _publish(site)
+        return not life.is_draining
+
+    def _await(self, site: Site, life: Life, wanted: list[str]) -> dict[str, int] | None:
+        """Wait for Kafka, and for these topics."""
+        from monitor.transport.kafka.presence import await_topics
+
+        return await_topics(
+            site.cluster, wanted, wait_s=self._wait_s, pause=life.wait, tell=LOG.warning
+        )
+
+    def _create(self, site: Site) -> None:
+        """Create topics that are missing; those that are there stay as they are."""
+        from monitor.transport.kafka.admin import open_admin
+        from monitor.transport.kafka.topic_admin import apply_changes, read_topics
+        from monitor.transport.kafka.topics import Action, plan_changes, topic_specs
+
+        cluster = site.cluster
+        specs = topic_specs(n_input=self._n_input, n_keyed=self._n_keyed, prefix=cluster.prefix)
+        with open_admin(cluster.bootstrap, cluster.security) as admin:
+            changes = plan_changes(specs, read_topics(admin, [spec.name for spec in specs]))
+            missing = [c for c in changes if c.action is Action.CREATE]
+            apply_changes(admin, missing)
+        if missing:
+            LOG.info("created %s", ", ".join(change.topic for change in missing))
+
+
+def _topics() -> dict[str, tuple[str, ...]]:
+    """What each stage needs."""
+    from monitor.stages import TOPICS
+
+    return TOPICS
+
+
+def _publish(site: Site) -> None:
+    """Publish baselines of the folder that are not on the topic yet."""
+    from monitor.baseline.profile_file import load_profiles
+    from monitor.baseline.publication import Outcome, plan_all, time_text
+    from monitor.baseline.topic import read_published, write_profiles
+    from monitor.clock import now_us
+
+    configs = {(m.tenant, m.model): m for m in site.installation.models}
+    found = [
+        (profile, configs[profile.tenant, profile.model])
+        for profile in load_profiles(site.installation.baselines)
+        if (profile.tenant, profile.model) in configs
+    ]
+    if not found:
+        LOG.info(
+            "no baselines in %s: models are counted, without verdict", site.installation.baselines
+        )
+        return
+    published = list(read_published(site.cluster).profiles.values())
+    plans = plan_all(found, published, now_us())
+    new = [plan for plan in plans if plan.outcome is Outcome.PUBLISHED]
+    write_profiles(site.cluster, [plan.profile for plan in new])
+    for plan in new:
+        model, start = plan.profile.model, time_text(plan.effective_us)
+        LOG.info("published the baseline of %s, which holds from: %s", model, start)

@@ -1,0 +1,260 @@
+"""Each stage built from config, and run: what the commands do after reading their options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.config_files import Installation, load_installation, shared_window
+from monitor.core import topics
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from monitor.core.catalog import Catalog
+    from monitor.service.life import Life
+    from monitor.transport.kafka.cluster import Cluster
+    from monitor.transport.kafka.profile_feed import ProfileFeed
+
+BOOTSTRAP_VARIABLE = "DRIFTLINE_KAFKA"
+STAGES = ("ingest", "detect", "notify", "archive")
+"""In the order in which they drain: each after those that write for it."""
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "ingest": (
+        topics.PREDICTIONS,
+        topics.PANES,
+        topics.PROFILES,
+        topics.DEAD_LETTERS,
+        topics.LATE,
+        topics.ALERTS,
+    ),
+    "detect": (
+        topics.PANES,
+        topics.GPU,
+        topics.PROFILES,
+        topics.STATE,
+        topics.RESULTS,
+        topics.ALERTS,
+        topics.DEAD_LETTERS,
+    ),
+    "notify": (topics.ALERTS, topics.NOTIFICATIONS, topics.DEAD_LETTERS),
+    "archive": (
+        topics.PREDICTIONS,
+        topics.LABELS,
+        topics.GPU,
+        topics.PANES,
+        topics.RESULTS,
+        topics.ALERTS,
+        topics.NOTIFICATIONS,
+        topics.DEAD_LETTERS,
+        topics.LATE,
+    ),
+}
+"""What each stage reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An installation and its cluster, as files and environment describe them."""
+
+    installation: Installation
+    cluster: Cluster
+    store: str
+    """Folder or address; a command may name another one than the file does."""
+
+
+def load_site(file: Path, *, store: str = "", environment: Mapping[str, str] | None = None) -> Site:
+    """Read the installation's files and the cluster's variables, and check them.
+
+    Parameters
+    ----------
+    file : Path
+        ``driftline.yaml``.
+    store : str, optional
+        In place of the file's.
+    environment : mapping of str to str, optional
+        ``DRIFTLINE_KAFKA`` comes before the file's address.
+
+    Returns
+    -------
+    Site
+
+    Raises
+    ------
+    ConfigError
+        Naming everything that is wrong with them.
+    """
+    env = os.environ if environment is None else environment
+    installation = load_installation(file)
+    if not installation.models:
+        fix = "list your model files under models, e.g. models/*.yaml"
+        raise ConfigError("it names no models", where=str(file), fix=fix)
+    return Site(installation, cluster_of(installation, env), store or installation.store)
+
+
+def cluster_of(installation: Installation, environment: Mapping[str, str] | None = None) -> Cluster:
+    """Describe the cluster: address and names from the file, login from the environment.
+
+    Raises
+    ------
+    ConfigError
+        If the address cannot be read, or a secret is missing.
+    """
+    from monitor.transport.kafka.admin import parse_bootstrap
+    from monitor.transport.kafka.cluster import Cluster
+    from monitor.transport.kafka.security_environment import security_from_environment
+
+    env = os.environ if environment is None else environment
+    config = installation.monitor.kafka
+    bootstrap = env.get(BOOTSTRAP_VARIABLE, "") or config.bootstrap
+    parse_bootstrap(bootstrap)
+    cluster = Cluster(
+        bootstrap,
+        prefix=config.prefix,
+        security=security_from_environment(env),
+        session_timeout_ms=config.session_timeout // 1_000,
+    )
+    # A secret that is missing shall be named now, not by the first client.
+    cluster.client()
+    return cluster
+
+
+def check_stage(stage: str, site: Site) -> None:
+    """Find out what a stage would refuse, before anything starts.
+
+    Parameters
+    ----------
+    stage : str
+    site : Site
+
+    Raises
+    ------
+    ConfigError
+        If models do not fit together, or an environment variable is missing.
+    """
+    shared_window(site.installation.models)
+    if stage == "notify":
+        from monitor.notify.receivers import build_receivers, build_retrainers
+
+        build_receivers(site.installation.monitor)
+        build_retrainers(site.installation.models)
+
+
+def secrets_of_receivers(site: Site, environment: Mapping[str, str]) -> list[str]:
+    """Return values that receivers are given by variables of any name; logs must hide them."""
+    named: list[str | None] = []
+    for receiver in site.installation.monitor.receivers.values():
+        named += [receiver.url_env, receiver.secret_env, receiver.token_env]
+    for model in site.installation.models:
+        if model.retraining is not None:
+            named += [model.retraining.url_env, model.retraining.secret_env]
+    return [environment[name] for name in named if name and name in environment]
+
+
+def run_stage(
+    stage: str, site: Site, life: Life, *, member: str | None = None, wait_s: float = 60.0
+) -> None:
+    """Run a stage until it is drained.
+
+    Parameters
+    ----------
+    stage : str
+        One of :data:`STAGES`.
+    site : Site
+        Checked by :func:`check_stage`.
+    life : Life
+    member : str, optional
+        A name that this process keeps over restarts: the group waits for it to come back
+        instead of moving its partitions at once.
+    wait_s : float, optional
+        How long Kafka may be away at the start.
+
+    Raises
+    ------
+    TransportError
+        If the cluster is not there, or not as it must be.
+    DriftlineError
+        What ends the stage; it may be started again and goes on from the log.
+    """
+    from monitor.transport.kafka.presence import await_topics
+
+    def tell(reason: str) -> None:
+        """Say why nothing is done yet."""
+        life.beat()
+        life.unready(reason)
+
+    tell("looking for Kafka")
+    counts = await_topics(site.cluster, TOPICS[stage], wait_s=wait_s, pause=life.wait, tell=tell)
+    life.beat()
+    life.unready("starting")
+    if counts is not None and not life.is_draining:
+        _RUNS[stage](site, life, member)
+
+
+def _run_ingest(site: Site, life: Life, member: str | None) -> None:
+    """Read profiles, warm the kernels, then take predictions."""
+    from monitor.ingest.service import run_ingest
+
+    catalog = _catalog(site)
+    with _feed(site, catalog, life) as feed:
+        run_ingest(site.cluster, catalog, feed, life, member=member)
+
+
+def _run_detect(site: Site, life: Life, member: str | None) -> None:
+    """Read profiles, then judge windows and GPU events."""
+    from monitor.detect.service import run_detect
+
+    catalog, monitor = _catalog(site), site.installation.monitor
+    with _feed(site, catalog, life) as feed:
+        run_detect(site.cluster, catalog, feed, monitor, life, member=member)
+
+
+def _run_notify(site: Site, life: Life, member: str | None) -> None:
+    """Build receivers, then tell people."""
+    from monitor.notify.receivers import build_receivers, build_retrainers
+    from monitor.notify.service import run_notify
+
+    monitor, models = site.installation.monitor, site.installation.models
+    receivers, retrainers = build_receivers(monitor), build_retrainers(models)
+    run_notify(site.cluster, monitor, models, receivers, retrainers, life, member=member)
+
+
+def _run_archive(site: Site, life: Life, member: str | None) -> None:
+    """Bring every topic into the store."""
+    from monitor.archive.service import run_archive
+
+    run_archive(site.cluster, site.installation.models, site.store, life, member=member)
+
+
+_RUNS: dict[str, Callable[[Site, Life, str | None], None]] = {
+    "ingest": _run_ingest,
+    "detect": _run_detect,
+    "notify": _run_notify,
+    "archive": _run_archive,
+}
+
+
+def _catalog(site: Site) -> Catalog:
+    """Every model's config; profiles come from their topic."""
+    from monitor.core.catalog import Catalog
+
+    return Catalog.of(site.installation.models, [])
+
+
+def _feed(site: Site, catalog: Catalog, life: Life) -> ProfileFeed:
+    """Bring the catalog up to date; a model without profile runs, without verdict."""
+    from monitor.transport.kafka.profile_feed import ProfileFeed
+
+    life.unready("reading profiles")
+    feed = ProfileFeed(site.cluster, catalog)
+    try:
+        feed.catch_up()
+    except BaseException:
+        feed.close()
+        raise
+    life.beat()
+    life.unready("starting")
+    return feed
