@@ -2,12 +2,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+EXTRAS_stages :=
 EXTRAS_demo := --extra embedded --extra report
 EXTRAS_dev := $(EXTRAS_demo) --extra peers --extra dev
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# A file at a time, in the order of tests/conftest.py, on every core.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-kafka lint bench lock clean
+.PHONY: help demo test test-kafka lint bench up down lock clean
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -16,10 +19,10 @@ demo: $(VENV)/demo.stamp     ## watch real predictions flow through the real cor
 
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
+	$(PYTEST) $(TEST_ARGS)
 
-test-kafka: $(VENV)/dev.stamp ## what needs a broker (Java 17, Maven); not yet part of `make test`
-	$(BIN)/python -m pytest -m kafka $(TEST_ARGS)
+test-kafka: $(VENV)/dev.stamp ## only what needs a broker (Java 17, Maven); `make test` has it too
+	$(PYTEST) -m kafka $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/ruff check .
@@ -31,12 +34,22 @@ bench: $(VENV)/dev.stamp     ## every benchmark, one JSON line each
 	@for name in aggregate decode decision startup; do \
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH_ARGS) || exit 1; done
 
+up:              ## Kafka, ClickHouse, Grafana and the stages in Docker
+	@deploy/docker/make-env.sh
+	docker compose up --detach --build
+
+down:            ## stop them; `docker compose down --volumes` forgets the data as well
+	docker compose down
+
 lock: $(VENV)/dev.stamp      ## resolve the dependencies again
 	$(BIN)/python -m pip install --quiet uv
+	$(call resolve,stages)
+	$(call resolve,demo)
+	$(call resolve,dev)
+define resolve
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_demo) -o requirements/demo.lock pyproject.toml requirements/build.in
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_dev) -o requirements/dev.lock pyproject.toml requirements/build.in
+	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_$(1)) -o requirements/$(1).lock pyproject.toml requirements/build.in
+endef
 
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

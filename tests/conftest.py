@@ -32,6 +32,15 @@ def _no_sockets_in_unit_tests(request, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that need the broker: the longest ones must not come last.
+
+    Within a file and among the others the order stays, and it is the same in every worker.
+    """
+    on_kafka = {item.path for item in items if item.get_closest_marker("kafka")}
+    items.sort(key=lambda item: item.path not in on_kafka)
+
+
 def pytest_sessionfinish(session, exitstatus):
     """In CI, fail when something was skipped that could have run."""
     if os.environ.get("CI") != "true" or hasattr(session.config, "workerinput"):
