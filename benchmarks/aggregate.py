@@ -32,7 +32,9 @@ US_A_ROW = 200
 SCHEMA = ModelSchema("default", "m", tuple(f"f{i}" for i in range(N_FEATURES)))
 
 
-def reference_profile(reference: np.ndarray, schema: ModelSchema = SCHEMA) -> Profile:
+def reference_profile(
+    reference: np.ndarray, schema: ModelSchema = SCHEMA, profile_id: str = "p"
+) -> Profile:
     """Profile whose variables have the reference's quantiles, one column each."""
     variables = tuple(
         VariableProfile(name, Kind.NUMERIC, quantile_edges(column))
@@ -40,7 +42,7 @@ def reference_profile(reference: np.ndarray, schema: ModelSchema = SCHEMA) -> Pr
     )
     v = len(variables)
     return Profile(
-        "p",
+        profile_id,
         schema.tenant,
         schema.model,
         "",

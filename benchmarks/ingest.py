@@ -1,0 +1,124 @@
+"""How many events a second one ingest process takes from Kafka to acknowledged panes.
+
+A real broker; broker and process share the same cores. The topics are full before a
+process begins. JSON: 386 bytes, ten features, two segments, 1 % deviating from their
+layout, in four partitions. ``events_per_s``: from the first read of one process until all
+panes are acknowledged and covered by a commit; the median of the runs.
+
+``ratio_msgspec``: over msgspec alone, in its best chunk size, decoding the same events into
+columns from memory (:mod:`benchmarks.decode`; it makes no panes and reads no broker).
+``ratio_faust``: over a plain Faust agent doing the same work on the same topic
+(:mod:`benchmarks.faust_agent`), which sees fewer events because it is slower.
+``arrow_rows_per_s``: the same rows as Arrow batches of 1,000, as the SDK sends them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from benchmarks.decode import MSGSPEC_CHUNKS, best_rate, msgspec_columns
+from benchmarks.events import STEP_US, make_messages
+from benchmarks.ingest_run import ROOT, create_topics, fill, rate, topic
+from benchmarks.output import Figures, main
+from monitor.decode.arrow import stream_of
+from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+
+N_PARTITIONS, N_DISTINCT, ROWS_A_BATCH = 4, 50_000, 1_000
+_TIME = b'"time_us": '
+
+
+def events(
+    messages: list[bytes], n: int, n_partitions: int = N_PARTITIONS
+) -> Iterator[tuple[int, bytes]]:
+    """The messages again and again, later each time, spread over the partitions."""
+    places = [m.index(_TIME) + len(_TIME) for m in messages]
+    for i in range(n):
+        k = i % len(messages)
+        if i < len(messages):
+            yield i % n_partitions, messages[k]
+            continue
+        message, at = messages[k], places[k]
+        time_us = int(message[at : at + 16]) + (i - k) * STEP_US
+        yield i % n_partitions, b"%b%d%b" % (message[:at], time_us, message[at + 16 :])
+
+
+def arrow_batches(messages: list[bytes], n_batches: int) -> Iterator[tuple[int, bytes]]:
+    """The same rows as columns, a thousand a message."""
+    rows = [json.loads(m) for m in messages[: 20 * ROWS_A_BATCH]]
+    names = ("id", "model", "model_version", "host")
+    columns = {name: pa.array([r[name] for r in rows]) for name in names}
+    for inside in ("features", "segments"):
+        for name in rows[0][inside]:
+            columns[f"{inside}.{name}"] = pa.array([r[inside][name] for r in rows])
+    columns["score"] = pa.array([r["score"] for r in rows])
+    first_us = rows[0]["time_us"]
+    for i in range(n_batches):
+        at = i % 20 * ROWS_A_BATCH
+        times = [first_us + (i * ROWS_A_BATCH + k) * STEP_US for k in range(ROWS_A_BATCH)]
+        part = {name: column.slice(at, ROWS_A_BATCH) for name, column in columns.items()}
+        batch = pa.record_batch({"time_us": pa.array(times), **part})
+        yield (
+            i % N_PARTITIONS,
+            stream_of(pa.Table.from_batches([batch]).combine_chunks().to_batches()[0]),
+        )
+
+
+def faust_rate(bootstrap: str, name: str, n: int) -> float:
+    panes = NewTopic(f"{name}-faust-panes", N_PARTITIONS, 1)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([panes])[panes.topic].result(30)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.faust_agent", bootstrap, name, str(n), folder],
+            cwd=ROOT,
+            stdout=sys.stderr,
+            timeout=40 + n / 2_000,
+            check=True,
+        )
+        said = json.loads(Path(folder, "result.json").read_text())
+    return said["n"] / said["seconds"]
+
+
+def measure(quick: bool) -> Figures:
+    n, n_batches, n_faust, n_runs = (1_200_000, 3_000, 40_000, 1) if quick else (
+        4_000_000, 12_000, 200_000, 3)  # fmt: skip
+    messages = make_messages(N_DISTINCT)
+    with DevBroker(jvm_options=STEADY_LOAD) as broker:
+        address = broker.bootstrap
+        for prefix in ("j.", "a."):
+            create_topics(address, prefix, N_PARTITIONS)
+        fill(address, topic("j."), events(messages, n))
+        runs = [rate(address, "j.", "fraud", n) for _ in range(n_runs)]
+        by_faust = faust_rate(address, topic("j."), n_faust)
+        fill(address, topic("a."), arrow_batches(messages, n_batches))
+        arrow = rate(address, "a.", "fraud", n_batches)[0] * ROWS_A_BATCH
+    by_msgspec = max(
+        best_rate(lambda size=size: msgspec_columns(messages, size), N_DISTINCT, 4 if quick else 12)
+        for size in MSGSPEC_CHUNKS
+    )
+    events_per_s = statistics.median(run[0] for run in runs)
+    return {
+        "events_per_s": events_per_s,
+        "ratio_msgspec": events_per_s / by_msgspec,
+        "ratio_faust": events_per_s / by_faust,
+        "arrow_rows_per_s": arrow,
+        "msgspec_events_per_s": by_msgspec,
+        "faust_events_per_s": by_faust,
+        "cpu_us_an_event": statistics.median(run[1] for run in runs),
+        "best_events_per_s": max(run[0] for run in runs),
+        "mean_event_bytes": sum(map(len, messages)) / len(messages),
+        "n_events": n,
+    }
+
+
+if __name__ == "__main__":
+    main("events from Kafka to acknowledged panes, one process", measure)

@@ -1,0 +1,44 @@
+"""The broker goes away, for short and for long, politely and not: nothing lost, nothing double."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.support.fault_run import FaultRun
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
+
+SESSION_S = 6.0
+
+
+@pytest.mark.timeout(600)
+def test_a_broker_that_goes_away_three_times(new_broker, topic_prefix, nursery, database, tmp_path):
+    broker = new_broker().start()
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        run.start("ingest", "i1")
+        run.start("detect", "d1")
+        run.start("notify", "n1")
+        run.start("archive", "a1")
+        run.await_ready()
+        pause = threading.Event()
+        with run.feeding(pause_s=0.4):
+            # Shorter than the session time-out, longer than it, and killed.
+            for end, away_s in ((broker.stop, 1.0), (broker.stop, SESSION_S + 3), (broker.kill, 1)):
+                _pass_windows(run, 5)
+                end()
+                pause.wait(away_s)
+                broker.start()
+            _pass_windows(run, 5)
+        # What gave up is started again from outside, and goes on from the log.
+        for name, child in run.children.items():
+            if not child.is_running:
+                run.start(child.arguments[0], name)
+        run.check(run.finish(timeout_s=180))
+
+
+def _pass_windows(run: FaultRun, n: int) -> None:
+    target = run.world.n_windows + n
+    wait_until(lambda: run.world.n_windows >= target, 90, f"{n} windows")

@@ -1,0 +1,35 @@
+"""kill -9 at every step of every stage's cycle, on real Kafka: nothing lost, nothing double."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fault_run import FaultRun
+from tests.support.reapers import ELSEWHERE, STEPS, Reaper, reap, schedule_of, steps_in_the_code
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
+
+N_LIVES = 26
+"""Of each of the four stages: 104 kills."""
+
+
+def test_every_step_that_the_code_names_is_died_at():
+    steps = {f"{kind}:{step}" for kind, of in STEPS.items() for step in of}
+    states = {"notify:intent", "notify:done"}
+    assert steps - states == steps_in_the_code() - ELSEWHERE.keys()
+
+
+@pytest.mark.timeout(900)
+def test_a_hundred_kills_leave_no_trace(broker, topic_prefix, nursery, database, tmp_path):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        reapers = [
+            Reaper(run, "ingest", "i1", schedule_of(["ingest"], N_LIVES)),
+            Reaper(run, "detect", "d1", schedule_of(["detect", "gpu"], N_LIVES)),
+            Reaper(run, "notify", "n1", schedule_of(["notify"], N_LIVES)),
+            Reaper(run, "archive", "a1", schedule_of(["archive"], N_LIVES)),
+        ]
+        reap(run, reapers)
+        run.check(run.finish(timeout_s=240))
+        assert sum(run.n_kills.values()) >= 100
+        died = {step for reaper in reapers for step in reaper.died_at}
+        assert died == {f"{kind}:{step}" for kind, of in STEPS.items() for step in of}

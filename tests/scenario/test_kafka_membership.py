@@ -1,0 +1,90 @@
+"""Workers that join, leave, die and wake again while events come: nothing lost, nothing double."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.support.fault_run import FaultRun
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
+
+INGEST, DETECT, NOTIFY = "driftline-ingest", "driftline-detect", "driftline-notify"
+ARCHIVE = "driftline-archive-predictions"
+
+
+@pytest.mark.timeout(600)
+def test_workers_join_and_leave_under_load(broker, topic_prefix, nursery, database, tmp_path):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        run.start("ingest", "i1")
+        run.start("detect", "d1")
+        run.start("notify", "n1")
+        run.start("archive", "a1")
+        with run.feeding(pause_s=0.5):
+            # Members without a name: their partitions move as soon as they leave.
+            run.start("ingest", "i2", is_static=False, crash_at="ingest:revoke:1")
+            run.start("ingest", "i3", is_static=False)
+            run.start("detect", "d2", is_static=False)
+            run.start("archive", "a2", is_static=False)
+            run.await_members(INGEST, 3)
+            run.await_members(DETECT, 2)
+            run.await_members(ARCHIVE, 2)
+            run.await_ready()
+            run.start("notify", "n2", is_static=False)
+            run.await_members(NOTIFY, 2)
+            # One is asked and dies while it hands over, one is killed; one is asked to leave.
+            run.children["i2"].signal(signal.SIGTERM)
+            run.kill("d1")
+            run.kill("a1")
+            run.children["i3"].stop()
+            run.kill("n1")
+            assert run.children["i2"].wait() == -9, "it did not die at its crash point"
+            run.n_kills["ingest"] += 1
+            run.await_members(INGEST, 1)
+            run.await_members(DETECT, 1)
+            run.await_members(ARCHIVE, 1)
+            run.await_members(NOTIFY, 1)
+            run.await_ready_of("i1", "d2", "a2", "n2")
+            _pass_windows(run, 4)
+        run.check(run.finish())
+
+
+@pytest.mark.timeout(600)
+def test_zombies_that_wake_after_their_partitions_moved(
+    broker, topic_prefix, nursery, database, tmp_path
+):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        names = ("i1", "i2", "d1", "d2", "a1", "a2")
+        for name in names:
+            stage = {"i": "ingest", "d": "detect", "a": "archive"}[name[0]]
+            run.start(stage, name)
+        run.start("notify", "n1")
+        for group in (INGEST, DETECT, ARCHIVE):
+            run.await_members(group, 2)
+        run.await_ready()
+        with run.feeding(pause_s=0.5):
+            _pass_windows(run, 4)
+            zombies = ("i1", "d1", "a1")
+            for name in zombies:
+                run.children[name].signal(signal.SIGSTOP)
+            for group in (INGEST, DETECT, ARCHIVE):
+                run.await_members(group, 1)
+            run.await_ready_of("i2", "d2", "a2")
+            _pass_windows(run, 6)
+            for name in zombies:
+                run.children[name].signal(signal.SIGCONT)
+            _pass_windows(run, 4)
+            for name in zombies:
+                # Fenced by its static name it ends, and is started again, as `up` would do.
+                if not run.children[name].is_running:
+                    stage = run.children[name].arguments[0]
+                    run.start(stage, name)
+        run.check(run.finish())
+
+
+def _pass_windows(run: FaultRun, n: int) -> None:
+    """Wait until so many more windows have been written."""
+    target = run.world.n_windows + n
+    wait_until(lambda: run.world.n_windows >= target, 60, f"{n} windows")

@@ -1,0 +1,127 @@
+"""Messages that come twice, out of order, unreadable, or from a topic that was made again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from monitor.core import topics as names
+from schemas.refused import DeadLetter
+from tests.support.fault_run import FaultRun
+from tests.support.fault_world import POISON_EVERY
+from tests.support.stage_nursery import SILENCE_VARIABLE
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
+
+GARBAGE = (b"", b"\xff\xfe not ours", b"\x93\x01\x02\x03", b"{}")
+
+
+class Copier(threading.Thread):
+    """Writes what lies in a topic once more, in another order: replays, and zombies' words."""
+
+    def __init__(self, run: FaultRun, topic: str, n_partitions: int, seed: int = 0) -> None:
+        super().__init__(daemon=True)
+        self._name = run.prefix + topic
+        client = {"bootstrap.servers": run.bootstrap}
+        self._consumer = Consumer({**client, "group.id": f"{run.prefix}copier"})
+        self._consumer.assign([TopicPartition(self._name, p, 0) for p in range(n_partitions)])
+        self._producer = Producer(client)
+        self._random, self._is_over = random.Random(seed), threading.Event()
+        self.n_copied, self._seen = 0, set()
+
+    def run(self) -> None:
+        """Copy each message once, a hundred at a time, shuffled."""
+        while not self._is_over.is_set():
+            got = [m for m in self._consumer.consume(100, 0.2) if m.error() is None]
+            fresh = [m for m in got if (m.partition(), m.key(), m.value()) not in self._seen]
+            self._random.shuffle(fresh)
+            for m in fresh:
+                self._seen.add((m.partition(), m.key(), m.value()))
+                kept = {"partition": m.partition(), "timestamp": m.timestamp()[1]}
+                self._producer.produce(self._name, m.value(), m.key(), **kept)
+                self.n_copied += 1
+            self._producer.flush(10)
+
+    def stop(self) -> None:
+        """End, with every copy in the log."""
+        self._is_over.set()
+        self.join()
+        self._consumer.close()
+        assert self._producer.flush(30) == 0
+
+
+@pytest.mark.timeout(600)
+def test_panes_and_alerts_come_twice_and_in_another_order(
+    broker, topic_prefix, nursery, database, tmp_path
+):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        copiers = [Copier(run, names.PANES, run.n_keyed), Copier(run, names.ALERTS, 1)]
+        for copier in copiers:
+            copier.start()
+        for stage in ("ingest", "detect", "notify", "archive"):
+            run.start(stage, f"{stage}-1")
+        run.await_ready()
+        run.feed(16, pause_s=0.2)
+        # The copies of the last panes come after their windows have closed.
+        run.write(run.world.ending())
+        expected = run.expected()
+        run.await_all(expected, 120)
+        wait_until(lambda: all(c.n_copied for c in copiers), 30, "copies")
+        for copier in copiers:
+            copier.stop()
+        run.await_all(expected, 60)
+        run.stop_all()
+        run.look()
+        assert run.found.repeated[names.PANES] > 50
+        assert run.found.repeated[names.ALERTS] > 5
+        run.check(expected)
+
+
+@pytest.mark.timeout(600)
+def test_poison_in_every_batch_and_in_every_topic_of_ours(
+    broker, topic_prefix, nursery, database, tmp_path
+):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        for stage in ("ingest", "detect", "notify", "archive"):
+            run.start(stage, f"{stage}-1")
+        run.await_ready()
+        ours = (names.PANES, names.ALERTS, names.GPU, names.LABELS, names.RESULTS, names.LATE)
+        for _ in range(3):
+            run.feed(4)
+            for topic in ours:
+                run.write_garbage(topic, GARBAGE)
+        expected = run.finish()
+        # No stretch of predictions that is read at once is free of it.
+        n_dead = len(expected.outcome.dead)
+        assert run.n_written[names.PREDICTIONS] / n_dead < POISON_EVERY
+        run.check(expected)
+        letters = [
+            msgspec.msgpack.decode(m.value, type=DeadLetter)
+            for _, m in run.topics.of(names.DEAD_LETTERS)
+        ]
+        n_of_ours = Counter(d.source for d in letters if d.source != run.source_id)
+        assert sum(n_of_ours.values()) > 0, "nobody kept what could not be read"
+
+
+@pytest.mark.timeout(600)
+def test_a_topic_that_is_made_again(broker, topic_prefix, nursery, database, tmp_path):
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        for stage in ("ingest", "detect", "notify", "archive"):
+            run.start(stage, f"{stage}-1", **{SILENCE_VARIABLE: "8"})
+        run.await_ready()
+        run.feed(6)
+        run.settle()
+        with run.keeping():
+            run.remake_predictions()
+            run.feed(6, pause_s=0.2)
+            expected = run.settle(timeout_s=180)
+        assert len({source for source, _ in expected.batches}) == 2
+        run.stop_all()
+        run.look()
+        run.check(expected)

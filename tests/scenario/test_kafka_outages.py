@@ -1,0 +1,53 @@
+"""Outages in which a stage ends: asked to drain while Kafka is away, and after it is back.
+
+Short and long absences that the stages live through are in test_kafka_broker_outages.py.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from monitor.clock import elapsed_s
+from tests.support.fault_run import FaultRun
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
+
+STAGES = ("ingest", "detect", "notify", "archive")
+GIVE_UP_S = 20.0
+"""Eight seconds, and what two busy cores make of them; the bound of a drain is thirty."""
+
+
+@pytest.mark.timeout(600)
+def test_drained_while_the_broker_is_away_they_give_up_and_nothing_is_lost(
+    new_broker, topic_prefix, nursery, database, tmp_path
+):
+    broker = new_broker().start()
+    with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
+        for stage in STAGES:
+            run.start(stage, f"{stage}-1")
+        run.await_ready()
+        # Written in full, and by no means worked off when the broker dies.
+        run.feed(10)
+        wait_until(lambda: bool(run.ear.told), 90, "a first message")
+        run.feed(6)
+        broker.kill()
+        begin_s = elapsed_s()
+        for child in run.children.values():
+            child.signal(signal.SIGTERM)
+        for child in run.children.values():
+            assert child.wait(60) == 1, child.tail()
+            took_s = elapsed_s() - begin_s
+            said = child.log_file.read_text()
+            assert took_s < GIVE_UP_S, child.tail()
+            assert said.count("did not drain: Kafka has not answered for") == 1, child.tail()
+            assert "Traceback" not in said, child.tail(200)
+        broker.start()
+        # Who was cut off may have told somebody without having noted it.
+        run.n_kills["notify"] += 1
+        for stage in STAGES:
+            run.start(stage, f"{stage}-1")
+        run.feed(4)
+        run.check(run.finish(timeout_s=180))

@@ -1,0 +1,580 @@
+"""One installation on Kafka: its topics, its stages, its input, and what it must come to.
+
+::
+
+    with FaultRun(tmp_path, broker.bootstrap, topic_prefix, nursery, store=url) as run:
+        run.start("ingest", "i1")
+        run.feed(20)
+        run.finish()          # the ending is written, everything has arrived, stages drained
+        run.check()           # and it equals the batch job and the run without faults
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from monitor.baseline.topic import write_profiles
+from monitor.clock import elapsed_s
+from monitor.config_files import load_installation
+from monitor.core import topics as names
+from monitor.storage.clickhouse import Store
+from monitor.transport.kafka.client_log import CLIENT_LOG
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.memory import Message
+from schemas.config import GpuConfig
+from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window
+from tests.support.fault_world import (
+    ENDING_US,
+    MODELS,
+    SECOND_US,
+    TIMING,
+    WINDOW_US,
+    FaultWorld,
+    Sent,
+    catalog,
+    configs,
+    install,
+    profiles,
+    recent_start_us,
+)
+from tests.support.kafka_outputs import (
+    Outcome,
+    Source,
+    Topics,
+    bits_of,
+    deliveries,
+    expected_notifications,
+    rows_of,
+    undisturbed,
+)
+from tests.support.stage_nursery import Child, Nursery, clean_environment
+from tests.support.waiting import wait_until
+from tests.support.webhook_ear import WebhookEar
+
+GPU_CONFIG = GpuConfig(interval=SECOND_US)
+INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)
+HOOK = "DRIFTLINE_TEST_HOOK"
+
+
+def create_topics(
+    bootstrap: str, prefix: str, n_input: int, n_keyed: int, only: Container[str] = ()
+) -> None:
+    """Make every topic; the sources keep the producer's times, so that they can be known."""
+    made = []
+    for spec in topic_specs(n_input=n_input, n_keyed=n_keyed, prefix=prefix):
+        if only and spec.name not in only:
+            continue
+        settings = dict(spec.settings)
+        if spec.name.removeprefix(prefix) in INPUTS:
+            settings["message.timestamp.type"] = "CreateTime"
+        made.append(NewTopic(spec.name, spec.n_partitions, 1, config=settings))
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics(made).values():
+        future.result(60)
+    # The controller answers before the broker shows them.
+    wait_until(
+        lambda: {t.topic for t in made} <= admin.list_topics(timeout=30).topics.keys(), 60, "topics"
+    )
+
+
+@dataclass
+class Expected:
+    """What must come of the log as it stands."""
+
+    outcome: Outcome
+    """Of the run without faults."""
+    batches: dict[tuple[str, int], Batch]
+    """Of the batch job, by source and partition."""
+
+    @staticmethod
+    def of(
+        sources: Sequence[Source],
+        gpu_messages: Mapping[int, Sequence[Message]],
+        chunk_messages: int = 2_000,
+    ) -> Expected:
+        """Compute both."""
+        batches = {
+            (source, partition): batch_of(map(_record, messages), MODELS, TIMING)
+            for source, partitions in sources
+            for partition, messages in partitions.items()
+        }
+        outcome = undisturbed(
+            sources, gpu_messages, catalog(), configs()[0].window, GPU_CONFIG, chunk_messages
+        )
+        return Expected(outcome, batches)
+
+
+class FaultRun:
+    """An installation under test; a context manager.
+
+    Parameters
+    ----------
+    folder : Path
+    bootstrap, prefix : str
+    nursery : Nursery
+    store : str, optional
+        URL of an empty database; without one the archive cannot run.
+    archive_store : str, optional
+        URL by which the archive reaches it, by way of a proxy.
+    world : FaultWorld, optional
+    n_keyed : int, optional
+        Partitions of panes, state and results.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        bootstrap: str,
+        prefix: str,
+        nursery: Nursery,
+        *,
+        store: str | None = None,
+        archive_store: str | None = None,
+        world: FaultWorld | None = None,
+        n_keyed: int = 2,
+        monitor: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.bootstrap, self.prefix = folder, bootstrap, prefix
+        self.nursery, self.store, self.n_keyed = nursery, store, n_keyed
+        self.world = world or FaultWorld(recent_start_us(), n_gpu_partitions=n_keyed)
+        self.cluster = Cluster(bootstrap, prefix=prefix)
+        self.children: dict[str, Child] = {}
+        self.n_kills: Counter[str] = Counter()
+        """Kills by stage."""
+        self.config = install(
+            folder,
+            bootstrap=bootstrap,
+            prefix=prefix,
+            store=archive_store or store or "no-store",
+            monitor=monitor,
+        )
+        self.found = Outcome()
+        self.n_written: Counter[str] = Counter()
+        self._past: list[Source] = []
+        self._garbage: set[bytes] = set()
+
+    def __enter__(self) -> Self:
+        create_topics(self.bootstrap, self.prefix, self.world.n_partitions, self.n_keyed)
+        write_profiles(self.cluster, profiles())
+        self.source_id = self.cluster.identity(names.PREDICTIONS).topic_id
+        if self.store is not None:
+            with Store.open(self.store) as store:
+                store.migrate()
+        self.ear = WebhookEar().__enter__()
+        self.environment = {
+            **clean_environment(),
+            "DRIFTLINE_KAFKA": self.bootstrap,
+            HOOK: self.ear.url,
+        }
+        self._producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True},
+            logger=CLIENT_LOG,
+        )
+        self._admin = AdminClient({"bootstrap.servers": self.bootstrap}, logger=CLIENT_LOG)
+        self.topics = Topics(self.bootstrap, self.prefix)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self.children.values():
+            child.kill()
+        del self._producer
+        self.topics.close()
+        self.ear.__exit__()
+
+    # -- stages -------------------------------------------------------------------
+
+    def start(
+        self, stage: str, name: str, *, crash_at: str = "", is_static: bool = True, **more: str
+    ) -> Child:
+        """Start a stage under a name, or its next life."""
+        environment = {**self.environment, **more}
+        if crash_at:
+            environment["DRIFTLINE_CRASH_AT"] = crash_at
+        if name in self.children:
+            return self.children[name].start(environment)
+        member = ["--member", name] if is_static else []
+        arguments = [stage, "--config", str(self.config), "--http", "127.0.0.1:0", *member]
+        child = self.nursery.start(arguments, environment, self.folder, name)
+        self.children[name] = child
+        return child
+
+    def kill(self, name: str) -> None:
+        """Kill -9, now."""
+        child = self.children[name]
+        self.n_kills[child.arguments[0]] += child.is_running
+        child.kill()
+
+    def stop_all(self) -> None:
+        """Drain every stage that runs; each must leave in good order."""
+        running = [c for c in self.children.values() if c.is_running]
+        for stage in ("ingest", "detect", "notify", "archive"):
+            mine = [c for c in running if c.arguments[0] == stage]
+            for child in mine:
+                child.signal(15)
+            for child in mine:
+                assert child.wait() == 0, f"{child.name} left with {child.code}\n{child.tail()}"
+
+    # -- input --------------------------------------------------------------------
+
+    def write(self, sent: Iterable[Sent]) -> None:
+        """Write messages with their record times; returns when all lie in the log."""
+        failed: list[Any] = []
+        for one in sent:
+            self._producer.produce(
+                self.prefix + one.topic,
+                one.value,
+                one.key,
+                one.partition,
+                timestamp=one.record_us // 1_000,
+                on_delivery=lambda error, _: failed.append(error) if error else None,
+            )
+            self.n_written[one.topic] += 1
+            self._producer.poll(0)
+        assert self._producer.flush(120) == 0, "not all acknowledged"
+        assert not failed, failed[:3]
+
+    def write_garbage(self, topic: str, values: Sequence[bytes]) -> None:
+        """Write what nobody can read into every partition of one of our topics."""
+        self._garbage |= set(values)
+        now_us = self.world.end_us
+        n_partitions = len(self.topics.partitions(topic))
+        self.write(
+            Sent(topic, p, b"garbage-%d" % i, value, now_us)
+            for p in range(n_partitions)
+            for i, value in enumerate(values)
+        )
+
+    def feed(self, n_windows: int, *, pause_s: float = 0.0) -> None:
+        """Write so many windows, one after the other."""
+        pause = threading.Event()
+        for _ in range(n_windows):
+            self.write(self.world.next_window())
+            pause.wait(pause_s)
+
+    @contextlib.contextmanager
+    def feeding(self, pause_s: float = 0.3, max_windows: int = 300) -> Iterator[None]:
+        """Write window after window while the block runs."""
+        is_over, failed = threading.Event(), []
+
+        def feed() -> None:
+            try:
+                while not is_over.wait(pause_s):
+                    if self.world.n_windows < max_windows:
+                        self.feed(1)
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=feed, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+        assert not failed, failed
+
+    # -- what groups say ---------------------------------------------------------------
+
+    def members(self, group: str) -> list[str]:
+        """Return the static names, else the ids, of a group's members."""
+        full = self.cluster.group(group)
+        asked = self._admin.describe_consumer_groups([full], request_timeout=10)
+        members = asked[full].result(15).members
+        return [member.group_instance_id or member.member_id for member in members]
+
+    def await_members(self, group: str, n: int, timeout_s: float = 60.0) -> None:
+        """Wait until a group has so many members."""
+        wait_until(lambda: len(self.members(group)) == n, timeout_s, f"{n} members of {group}")
+
+    def await_ready(self, timeout_s: float = 90.0) -> None:
+        """Wait until every stage that was started says that it is ready."""
+        self.await_ready_of(*self.children, timeout_s=timeout_s)
+
+    def await_ready_of(self, *names_: str, timeout_s: float = 90.0) -> None:
+        """Wait until these stages say that they are ready."""
+        for name in names_:
+            wait_until(self.children[name].is_ready, timeout_s, f"{name} ready")
+
+    # -- what comes of it ------------------------------------------------------------
+
+    def expected(self) -> Expected:
+        """Compute what must come of the logs as Kafka holds them."""
+        self.topics.update()
+        now = (self.source_id, self.topics.partitions(names.PREDICTIONS))
+        return Expected.of([*self._past, now], self.topics.partitions(names.GPU))
+
+    def settle(self, timeout_s: float = 120.0) -> Expected:
+        """Write the ending, and wait until everything has arrived."""
+        self.write(self.world.ending())
+        expected = self.expected()
+        self.await_all(expected, timeout_s)
+        return expected
+
+    def finish(self, timeout_s: float = 120.0) -> Expected:
+        """Settle, then drain the stages, and read what they said last."""
+        expected = self.settle(timeout_s)
+        self.stop_all()
+        self.look()
+        return expected
+
+    def remake_predictions(self) -> None:
+        """Delete the topic and make it again; a new world begins long after the old one."""
+        self.look()
+        name = self.prefix + names.PREDICTIONS
+        self._admin.delete_topics([name])[name].result(60)
+        wait_until(lambda: name not in self._admin.list_topics(timeout=30).topics, 60, "deletion")
+        create_topics(
+            self.bootstrap, self.prefix, self.world.n_partitions, self.n_keyed, only=(name,)
+        )
+        self._past.append((self.source_id, self.topics.begin_again(names.PREDICTIONS)))
+        self.source_id = self.cluster.identity(names.PREDICTIONS).topic_id
+        begin_us = self.world.end_us + 2 * ENDING_US
+        self.world = replace(self.world, start_us=begin_us, seed=self.world.seed + 1, n_windows=0)
+
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Start again whatever ends while the block runs, as `driftline up` does."""
+        is_over, failed = threading.Event(), []
+
+        def keep() -> None:
+            try:
+                while not is_over.wait(0.3):
+                    self.restart_ended()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+        assert not failed, failed
+
+    def restart_ended(self) -> None:
+        """Start again what has ended, as whoever runs the stages does."""
+        for name, child in self.children.items():
+            if not child.is_running:
+                self.start(child.arguments[0], name)
+
+    def look(self) -> Outcome:
+        """Read on."""
+        self.topics.update()
+        return self.found.catch_up(self.topics)
+
+    def await_all(self, expected: Expected, timeout_s: float) -> None:
+        """Wait until nothing is missing; wrong values are found later."""
+        deadline, pause = elapsed_s() + timeout_s, threading.Event()
+        while missing := self.missing(expected):
+            assert elapsed_s() < deadline, (
+                f"missing after {timeout_s:g} s: {missing}\n{self.tails()}"
+            )
+            pause.wait(0.3)
+
+    def missing(self, expected: Expected) -> dict[str, Any]:
+        """Return what is not there yet, by its kind."""
+        found, wanted = self.look(), expected.outcome
+        missing: dict[str, Any] = {
+            "panes": sum(
+                name not in found.panes
+                or int(pane.segments.n_rows[0]) > int(found.panes[name].segments.n_rows[0])
+                for name, pane in wanted.panes.items()
+            ),
+            "dead letters": len(wanted.dead.keys() - found.dead.keys()),
+            "late": len(wanted.late - found.late),
+        }
+        if self._runs("detect"):
+            missing["results"] = len(wanted.results.keys() - found.results.keys())
+            missing["alerts"] = len(wanted.alerts.keys() - found.alerts.keys())
+        if self._runs("notify") and not any(missing.values()):
+            wanted_ids = self._notifications().keys()
+            missing["told"] = len(wanted_ids - {t.notification_id for t in self.ear.told})
+            done = {i for i, state in deliveries(self.topics) if state == "done"}
+            missing["noted as done"] = len(wanted_ids - done)
+        if self._runs("archive") and not any(missing.values()):
+            missing |= self._missing_rows(expected)
+        return {kind: n for kind, n in missing.items() if n}
+
+    def _runs(self, stage: str) -> bool:
+        return any(child.arguments[0] == stage for child in self.children.values())
+
+    def _notifications(self) -> dict[str, str]:
+        monitor = load_installation(self.config).monitor
+        return expected_notifications(self.topics, monitor, catalog())
+
+    def tails(self) -> str:
+        """Return the last words of every stage."""
+        return "\n".join(child.tail() for child in self.children.values())
+
+    # -- the comparison ----------------------------------------------------------------
+
+    def check(self, expected: Expected) -> None:
+        """Compare everything that is there with what must be; nothing lost, nothing double."""
+        self._check_panes(expected)
+        found, wanted = self.found, expected.outcome
+        sources = {source for source, _ in expected.batches}
+        assert {key: v for key, v in found.dead.items() if key[0] in sources} == wanted.dead
+        assert found.late == wanted.late
+        if self._runs("detect"):
+            assert found.alerts == wanted.alerts
+            assert found.results == wanted.results
+            assert not found.revised, f"{len(found.revised)} results were revised"
+        if self._runs("notify"):
+            self._check_told()
+        if self._runs("archive") and self.store is not None:
+            self._check_store(expected)
+
+    def _check_panes(self, expected: Expected) -> None:
+        """Against the batch job, and bit for bit against the run without faults."""
+        found, wanted = self.found, expected.outcome
+        assert found.panes.keys() == wanted.panes.keys()
+        for name, pane in wanted.panes.items():
+            assert bits_of(found.panes[name]) == bits_of(pane), name
+        for place, batch in expected.batches.items():
+            assert dead_of(found, place) == batch.dead
+            assert late_of(found, place) == batch.late
+            for part, kind in (("panes", "segments"), ("slices", "slices")):
+                rows = {k: c.counts for k, c in batch.passed(part, TIMING.pane_us).items()}
+                assert rows_of(found.panes, *place, kind) == rows
+
+    def _check_told(self) -> None:
+        """Everyone was told everything, and at most once more for each kill of notify."""
+        wanted = self._notifications()
+        told = self.ear.told
+        times = Counter(t.notification_id for t in told)
+        assert set(times) == set(wanted)
+        assert {(t.notification_id, t.dedup_key) for t in told} == set(wanted.items())
+        assert all(t.idempotency_key == t.notification_id for t in told)
+        n_repeats = sum(times.values()) - len(times)
+        assert n_repeats <= self.n_kills["notify"], (n_repeats, self.n_kills)
+
+    # -- the store ------------------------------------------------------------------------
+
+    def _select(self, sql: str) -> pa.Table:
+        assert self.store is not None
+        with Store.open(self.store) as store:
+            return store.query(sql)
+
+    def _count(self, table: str, where: str = "") -> int:
+        sql = f"SELECT count() AS n FROM {table} FINAL {where}"
+        return int(self._select(sql)["n"][0].as_py())
+
+    def _wanted_rows(self, expected: Expected) -> dict[str, tuple[str, int]]:
+        """Which rows of each table are counted, and how many there must be."""
+        sources = ", ".join(sorted({f"'{source}'" for source, _ in expected.batches}))
+        wanted = {
+            "predictions": ("", len(_raw(expected))),
+            "labels": ("", len(self._values(names.LABELS))),
+            "gpu": ("", len(self._values(names.GPU))),
+            "dead_letters": (f"WHERE source IN ({sources})", len(expected.outcome.dead)),
+            "late": ("", len(expected.outcome.late)),
+        }
+        if self._runs("detect"):
+            alerts, results = expected.outcome.alerts, expected.outcome.results
+            wanted["alerts"] = "WHERE monitor != 'pipeline'", len(alerts)
+            wanted["results"] = "", len(results)
+        return wanted
+
+    def _values(self, topic: str) -> set[bytes]:
+        """Return the different messages of a topic that somebody can read."""
+        messages = (m for lane in self.topics.partitions(topic).values() for m in lane)
+        return {m.value for m in messages} - self._garbage
+
+    def _missing_rows(self, expected: Expected) -> dict[str, int]:
+        wanted = self._wanted_rows(expected).items()
+        missing = {f"rows of {t}": max(0, n - self._count(t, where)) for t, (where, n) in wanted}
+        n_rows = self._select("SELECT sum(n_rows) AS n FROM panes FINAL WHERE feature = 'score'")
+        total = sum(
+            int(stats.n_rows.sum())
+            for pane in expected.outcome.panes.values()
+            for stats in (pane.segments, pane.slices)
+        )
+        missing["rows of panes"] = total - int(n_rows["n"][0].as_py() or 0)
+        return missing
+
+    def _check_store(self, expected: Expected) -> None:
+        """Every row is there, once."""
+        for table, (where, n) in self._wanted_rows(expected).items():
+            assert self._count(table, where) == n, table
+        rows = self._select("SELECT model, id, time_us FROM predictions FINAL").to_pylist()
+        assert {(r["model"], r["id"], r["time_us"]) for r in rows} == _raw(expected)
+        # Without FINAL: what a duplicate insert would have added, and merging may hide.
+        n_readable = sum(batch.n_readable for batch in expected.batches.values())
+        n_stored = self._select("SELECT count() AS n FROM predictions")["n"][0].as_py()
+        assert n_stored <= n_readable, "rows were inserted twice"
+        self._check_stored_panes(expected)
+        stored = self._select("SELECT alert_id, monitor FROM alerts FINAL").to_pylist()
+        ids = {a["alert_id"] for a in stored if a["monitor"] != "pipeline"}
+        assert ids == self.found.alerts.keys()
+
+    def _check_stored_panes(self, expected: Expected) -> None:
+        """The panes of the store are those of the batch job."""
+        sql = (
+            "SELECT model, model_version, start_us, source, partition, segment, is_slice, n_rows"
+            " FROM panes FINAL WHERE feature = 'score'"
+        )
+        stored: dict[tuple[str, int, bool], dict[Place, int]] = {}
+        for r in self._select(sql).to_pylist():
+            place = Place(r["model"], r["model_version"], r["start_us"], r["segment"])
+            lane = stored.setdefault((r["source"], r["partition"], bool(r["is_slice"])), {})
+            lane[place] = r["n_rows"]
+        for (source, partition), batch in expected.batches.items():
+            for part, is_slice in (("panes", False), ("slices", True)):
+                wanted = {k: c.n_rows for k, c in batch.passed(part, TIMING.pane_us).items()}
+                assert stored.get((source, partition, is_slice), {}) == wanted
+
+
+def _record(message: Message) -> Record:
+    return Record(message.offset, message.value, message.timestamp_us)
+
+
+def dead_of(outcome: Outcome, place: tuple[str, int]) -> dict[int, str]:
+    """Return offset and reason of the dead letters of one source partition."""
+    return {key[2]: value[0] for key, value in outcome.dead.items() if key[:2] == place}
+
+
+def late_of(outcome: Outcome, place: tuple[str, int]) -> dict[int, int]:
+    """Return offset and watermark of the late events of one source partition."""
+    return {late[2]: late[4] for late in outcome.late if late[:2] == place}
+
+
+def _raw(expected: Expected) -> set[tuple[str, str, int]]:
+    return set().union(*(batch.raw for batch in expected.batches.values()))
+
+
+def run_in_memory(n_windows: int, seed: int = 0, chunk_messages: int = 2_000) -> Expected:
+    """Run the world without a broker: what the scenarios compare with, compared with itself."""
+    world = FaultWorld(1_700_000_000 * SECOND_US, seed=seed)
+    sent = [one for _ in range(n_windows) for one in world.next_window()]
+    topics: dict[str, dict[int, list[Message]]] = {topic: {} for topic in INPUTS}
+    for one in [*sent, *world.ending()]:
+        lane = topics[one.topic].setdefault(one.partition, [])
+        lane.append(Message(len(lane), one.key, one.value, one.record_us))
+    source = ("memory", dict(sorted(topics[names.PREDICTIONS].items())))
+    return Expected.of([source], topics[names.GPU], chunk_messages)
+
+
+def judged_rows(outcome: Outcome) -> dict[tuple[str, str, int, str], int]:
+    """Return how many rows each window was judged by, empty windows left out."""
+    return {
+        (r.model, r.model_version, r.start_us, r.segment): r.n
+        for r in outcome.results.values()
+        if r.metric == "decision" and r.feature == "score" and r.n
+    }
+
+
+def batch_rows(expected: Expected) -> dict[tuple[str, str, int, str], int]:
+    """Return the rows the batch job has for each window."""
+    return rows_by_window(expected.batches.values(), WINDOW_US)

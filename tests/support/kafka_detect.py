@@ -1,0 +1,230 @@
+"""Detect on a real broker in a thread: what it is given, what it wrote, and its deaths."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable
+from functools import cache
+
+import msgspec
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from monitor.core.catalog import Catalog
+from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
+from monitor.core.watermark_message import KEY_PREFIX
+from monitor.detect.drift import DriftDetect
+from monitor.detect.gpu import GpuDetect
+from monitor.detect.service import run_detect
+from monitor.ingest.ingest import Assignment, Ingest
+from monitor.service.life import Life
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.profile_feed import ProfileFeed
+from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.memory import MemoryLog, Message
+from schemas.alerts import Alert
+from schemas.config import GpuConfig, MonitorConfig
+from schemas.results import DetectorResult
+from tests.support.small_world import CONFIG, SmallWorld, build_small_world
+from tests.support.waiting import wait_until
+
+ALL = 10**9
+ResultKey = tuple[str, ...]
+
+
+@cache
+def small_world() -> SmallWorld:
+    return build_small_world()
+
+
+@cache
+def published() -> tuple[Message, ...]:
+    """What ingest publishes of the whole small world."""
+    world = small_world()
+    log = world.log()
+    ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, 300)):
+        ingest.take(chunk)
+    ingest.finish()
+    return tuple(log.fetch(PANES, 0, 0, ALL))
+
+
+def in_memory(world: SmallWorld, panes: Iterable[Message]) -> MemoryLog:
+    """Run both stages over a log in memory: what is to be found."""
+    log = world.log()
+    for message in panes:
+        log.produce(PANES, message.value, key=message.key)
+    stage = DriftDetect(log, world.catalog)
+    while stage.step():
+        pass
+    gpu = GpuDetect(log, GpuConfig())
+    while len(chunk := log.fetch_chunk(GPU, 0, gpu.position, 100)):
+        gpu.take(chunk)
+    return log
+
+
+def alerts_of(messages: Iterable[Message]) -> dict[str, Alert]:
+    """Alerts by id: sent twice is the same."""
+    found = (msgspec.msgpack.decode(m.value, type=Alert) for m in messages)
+    return {alert.alert_id: alert for alert in found}
+
+
+def results_of(messages: Iterable[Message]) -> dict[ResultKey, DetectorResult]:
+    """Results by what they are about, the last one of each."""
+    found: dict[ResultKey, DetectorResult] = {}
+    for message in messages:
+        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+            key = (r.model, r.model_version, r.monitor, r.feature, r.segment, r.metric)
+            found[*key, str(r.end_us)] = r
+    return found
+
+
+class Worker:
+    """One life of the stage, in a thread."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        catalog: Catalog,
+        *,
+        member: str | None = None,
+        reach: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self.life = Life("detect", reach=reach)
+        self.error: BaseException | None = None
+        self._arguments = (cluster, catalog, member)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        cluster, catalog, member = self._arguments
+        try:
+            with ProfileFeed(cluster, catalog) as feed:
+                feed.catch_up()
+                run_detect(cluster, catalog, feed, MonitorConfig(), self.life, member=member)
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def is_over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def wait_ready(self) -> Worker:
+        wait_until(lambda: self.life.is_ready or self.is_over, 60, "readiness")
+        assert self.error is None, self.error
+        return self
+
+    def drain(self) -> None:
+        self.life.drain()
+        self._thread.join(60)
+        assert self.is_over
+        if self.error is not None:
+            raise self.error
+
+    def wait_death(self) -> BaseException:
+        self._thread.join(90)
+        assert self.is_over
+        assert self.error is not None
+        return self.error
+
+
+class Site:
+    """The topics of one test."""
+
+    def __init__(self, bootstrap: str, prefix: str, n_keyed: int = 2) -> None:
+        self.cluster = Cluster(bootstrap, prefix=prefix, session_timeout_ms=6_000)
+        self.n_keyed = n_keyed
+        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.workers: list[Worker] = []
+        specs = topic_specs(n_input=1, n_keyed=n_keyed, replication=1, prefix=prefix)
+        self.specs = {s.name.removeprefix(prefix): s for s in specs}
+        self.create(*self.specs)
+
+    def create(self, *names: str) -> None:
+        made = self.admin.create_topics(
+            [
+                # Alerts bear event times: by age they would be gone within minutes.
+                NewTopic(s.name, s.n_partitions, 1, config={**s.settings, "retention.ms": "-1"})
+                for s in (self.specs[name] for name in names)
+            ]
+        )
+        for future in made.values():
+            future.result(30)
+        consumer = Consumer({**self.cluster.client(), "group.id": "nobody"})
+        wait_until(lambda: all(self._is_led(consumer, n) for n in names), what="leaders")
+        consumer.close()
+
+    def _is_led(self, consumer: Consumer, name: str) -> bool:
+        spec = self.specs[name]
+        try:
+            for p in range(spec.n_partitions):
+                consumer.get_watermark_offsets(TopicPartition(spec.name, p), timeout=10)
+        except KafkaException:
+            return False
+        return True
+
+    def is_gone(self, name: str) -> bool:
+        return self.cluster.topic(name) not in self.admin.list_topics(timeout=10).topics
+
+    def write(self, topic: str, messages: Iterable[tuple[int, bytes, bytes | None]]) -> None:
+        """Write (partition, key, value) and wait until they lie in the log."""
+        failed: list[object] = []
+        producer = Producer({**self.cluster.client(), "linger.ms": 0})
+        for partition, key, value in messages:
+            producer.produce(
+                self.cluster.topic(topic),
+                value,
+                key,
+                partition=partition,
+                on_delivery=lambda error, _: failed.append(error) if error else None,
+            )
+            producer.poll(0)
+        assert producer.flush(60) == 0
+        assert not failed
+
+    def write_panes(self, panes: Iterable[Message], model: bytes = b"default|small") -> None:
+        """Write panes to their model's partition, and words to every one."""
+        own = zlib.crc32(model) % self.n_keyed
+        self.write(
+            PANES,
+            [
+                (p, m.key, m.value)
+                for m in panes
+                for p in (range(self.n_keyed) if m.key.startswith(KEY_PREFIX) else [own])
+            ],
+        )
+
+    def write_gpu(self, world: SmallWorld) -> None:
+        """Write GPU events by host."""
+        hosts = [msgspec.json.decode(value)["host"].encode() for value, _ in world.gpu]
+        self.write(
+            GPU,
+            [
+                (zlib.crc32(host) % self.n_keyed, host, value)
+                for host, (value, _) in zip(hosts, world.gpu, strict=True)
+            ],
+        )
+
+    def read(self, topic: str) -> list[Message]:
+        n = self.specs[topic].n_partitions
+        return [m for p in range(n) for m in scan(self.cluster, topic, p)]
+
+    def alerts(self) -> dict[str, Alert]:
+        return alerts_of(self.read(ALERTS))
+
+    def results(self) -> dict[ResultKey, DetectorResult]:
+        return results_of(self.read(RESULTS))
+
+    def start(self, catalog: Catalog, **options: object) -> Worker:
+        """Start a worker; it is drained with the site."""
+        worker = Worker(self.cluster, catalog, **options)  # type: ignore[arg-type]
+        self.workers.append(worker)
+        return worker
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.life.drain()
+        for worker in self.workers:
+            worker._thread.join(60)

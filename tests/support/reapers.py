@@ -1,0 +1,126 @@
+"""Deaths by the dozen: each stage is killed at one step after the other, while input comes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor.clock import elapsed_s
+from tests.support.fault_run import FaultRun
+
+STEPS = {
+    "ingest": ("pane", "watermark", "late", "dead_letter", "flush", "acked", "commit"),
+    "detect": ("results", "state", "alert", "sweep", "ack", "restored"),
+    "gpu": ("state", "alert", "sweep", "ack"),
+    "notify": ("intent", "sent", "done", "commit", "restored"),
+    "archive": ("intent", "rows", "commit"),
+}
+"""Every step of a cycle, after which a stage is killed."""
+ELSEWHERE = {
+    "ingest:revoke": "needs a rebalance: test_kafka_membership",
+    "archive:revoke": "needs a rebalance: test_kafka_membership",
+    "ingest:alert": "needs a flood of dead letters",
+    "ingest:archive": "in one process only",
+    "archive:refused": "messages of ours that nobody can read: test_kafka_messages",
+    "detect:dead_letter": "messages of ours that nobody can read: test_kafka_messages",
+    "gpu:dead_letter": "messages of ours that nobody can read: test_kafka_messages",
+    "notify:dead_letter": "messages of ours that nobody can read: test_kafka_messages",
+    "detect:commit": "in memory only",
+    "gpu:commit": "in memory only",
+}
+_NAMED = re.compile(r'"((?:ingest|detect|gpu|notify|archive):[a-z_]+)"')
+_SOURCES = Path(__file__).resolve().parents[2] / "monitor"
+
+
+def steps_in_the_code() -> set[str]:
+    """Return every crash point that the stages' code names."""
+    found: set[str] = set()
+    for folder in ("ingest", "detect", "notify", "archive", "core"):
+        for file in (_SOURCES / folder).rglob("*.py"):
+            found |= set(_NAMED.findall(file.read_text()))
+    return found
+
+
+class Reaper(threading.Thread):
+    """Keeps one stage alive from death to death, along a schedule of crash points.
+
+    Parameters
+    ----------
+    run : FaultRun
+    stage, name : str
+    schedule : sequence of str
+        ``step:n`` of each life; the life after the last one is left alone.
+    patience_s : float, optional
+        A life that does not reach its step is killed then: a death all the same.
+    """
+
+    def __init__(
+        self,
+        run: FaultRun,
+        stage: str,
+        name: str,
+        schedule: Sequence[str],
+        patience_s: float = 20.0,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._run, self._stage, self._name = run, stage, name
+        self._schedule, self._patience_s = schedule, patience_s
+        self.died_at: list[str] = []
+        self.unreached: list[str] = []
+        self.lives_s: list[float] = []
+        self.failure: str = ""
+
+    def run(self) -> None:
+        """Live and die."""
+        try:
+            for crash_at in self._schedule:
+                self._live(crash_at)
+            self._run.start(self._stage, self._name)
+        except BaseException as error:
+            self.failure = repr(error)
+
+    def _live(self, crash_at: str) -> None:
+        began_s = elapsed_s()
+        child = self._run.start(self._stage, self._name, crash_at=crash_at)
+        deadline, pause = elapsed_s() + self._patience_s, threading.Event()
+        while child.is_running and elapsed_s() < deadline:
+            pause.wait(0.01)
+        step = crash_at.rpartition(":")[0]
+        if child.is_running:
+            self.unreached.append(step)
+            child.kill()
+        else:
+            assert child.code == -9, f"{child.name} ended with {child.code}\n{child.tail()}"
+            self.died_at.append(step)
+        self._run.n_kills[self._stage] += 1
+        self.lives_s.append(elapsed_s() - began_s)
+
+
+def schedule_of(kinds: Sequence[str], n_lives: int) -> list[str]:
+    """Return crash points for so many lives: each step in turn, at changing times it is reached."""
+    steps = [f"{kind}:{step}" for kind in kinds for step in STEPS[kind]]
+    lives = [(steps[i % len(steps)], 1 + i // len(steps) % 3) for i in range(n_lives)]
+    # A life is restored once.
+    return [f"{step}:{1 if step.endswith(':restored') else n}" for step, n in lives]
+
+
+def reap(run: FaultRun, reapers: Sequence[Reaper], *, trickle_s: float = 1.5) -> None:
+    """Feed windows until every schedule is through.
+
+    Every second death brings a window more, and so does time: with too many the lives would
+    only catch up, with too few they would not come to the step they are to die at.
+    """
+    for reaper in reapers:
+        reaper.start()
+    pause, due_s = threading.Event(), 0.0
+    while any(reaper.is_alive() for reaper in reapers):
+        is_short = run.world.n_windows < 6 + sum(run.n_kills.values()) // 2
+        if is_short or elapsed_s() > due_s:
+            run.feed(1)
+            due_s = elapsed_s() + trickle_s
+        pause.wait(0.1)
+    for reaper in reapers:
+        reaper.join()
+        assert not reaper.failure, reaper.failure

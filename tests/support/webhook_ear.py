@@ -1,0 +1,72 @@
+"""A webhook's other side: it outlives every worker and remembers what it was told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Self
+
+from monitor.clock import now_us
+
+
+class Told(NamedTuple):
+    """One message, as it came."""
+
+    notification_id: str
+    dedup_key: str
+    idempotency_key: str
+    alert_ids: frozenset[str]
+    came_us: int
+    """By the wall clock."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Whoever calls may be killed in the middle of it."""
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class WebhookEar:
+    """Takes every POST on a free port of loopback; a context manager."""
+
+    def __enter__(self) -> Self:
+        self.told: list[Told] = []
+        ear = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                came = now_us()
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                ear.told.append(_told(body, self.headers.get("Idempotency-Key", ""), came))
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where to post."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _told(body: dict[str, Any], key: str, came_us: int) -> Told:
+    alerts = frozenset(alert["alert_id"] for alert in body["incident"]["alerts"])
+    return Told(body["notification_id"], body["dedup_key"], key, alerts, came_us)
