@@ -189,7 +189,12 @@ def _run_held(
     from monitor.service.crash import crash_points
     from monitor.service.http import SignsOfLife
     from monitor.service.life import Life
-    from monitor.service.signals import bound_the_drain, bound_the_end, watch_signals
+    from monitor.service.signals import (
+        bound_freezes,
+        bound_the_drain,
+        bound_the_end,
+        watch_signals,
+    )
     from monitor.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.transport.kafka.presence import Presence
     from schemas.errors import DriftlineError
@@ -203,6 +208,7 @@ def _run_held(
     configure_logs(stage, level=level, style=style, secrets=secrets)
     check_stage(stage, site)
     bound_the_drain(life, Presence(site.cluster))
+    bound_freezes()
     with nullcontext() if address is None else SignsOfLife(life, address) as signs:
         where = "without http" if signs is None else f"on {signs.url}"
         print(f"driftline {stage} {where}", flush=True)

@@ -27,6 +27,9 @@ DRAIN_S = 30.0
 CUT_OFF_S = 8.0
 """Bound of a drain while Kafka does not answer: nothing can be finished, and nothing is lost."""
 
+FREEZE_S = 60.0
+"""Bound of a call that keeps the interpreter; the longest one meant takes milliseconds."""
+
 _ASK_AFTER_S = 3.0
 """Most drains are over by then, and nobody need be asked."""
 _ASK_EVERY_S = 0.5
@@ -169,8 +172,56 @@ def bound_the_end(life: Life, seconds: float = 2 * _GRACE_S) -> None:
     _arm_backstop(seconds)
 
 
+_ending, _arming = threading.Event(), threading.Lock()
+
+
+def bound_freezes(seconds: float = FREEZE_S, *, every_s: float = 15.0) -> threading.Thread:
+    """End the process, exit code 1, when C code keeps the interpreter for so long.
+
+    Parameters
+    ----------
+    seconds : float, optional
+    every_s : float, optional
+        How often the bound is moved on, which takes the interpreter.
+
+    Returns
+    -------
+    Thread
+        The one that moves it, already running; until the process drains or ends by a fault,
+        which have bounds of their own.
+
+    Notes
+    -----
+    Seen: confluent-kafka 2.16, ``Consumer.close`` after a fault while a rebalance was under
+    way. Its rebalance callback asks a thread of librdkafka's that has ended already, and
+    waits for good with the interpreter in its hands: nothing of the process moves any more,
+    neither ``/healthz`` nor the end that the fault was to bring about.
+    """
+    thread = threading.Thread(target=_move_bound, args=(seconds, every_s), daemon=True)
+    thread.name = "freezes"
+    thread.start()
+    return thread
+
+
+def _move_bound(seconds: float, every_s: float) -> None:
+    """Put the end off again and again."""
+    while True:
+        with _arming:
+            if _ending.is_set():
+                return
+            _end_after(seconds)
+        _ending.wait(every_s)
+
+
 def _arm_backstop(seconds: float) -> None:
     """End the process even when C code never gives the interpreter back; exit code 1."""
+    with _arming:
+        _ending.set()
+        _end_after(seconds)
+
+
+def _end_after(seconds: float) -> None:
+    """Set the one timer there is, which needs no interpreter."""
     try:
         faulthandler.dump_traceback_later(seconds, exit=True)
     except (ValueError, OSError, RuntimeError):

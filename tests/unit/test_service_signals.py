@@ -16,7 +16,8 @@ from tests.support.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 STAGE = """
 import ctypes, sys, threading, time
-from monitor.service.signals import bound_the_drain, bound_the_end, hold_signals, watch_signals
+from monitor.service.signals import bound_freezes, bound_the_drain, bound_the_end
+from monitor.service.signals import hold_signals, watch_signals
 hold_signals()
 import numpy  # starts threads of its own
 from monitor.service.life import Life
@@ -54,6 +55,16 @@ def forever():
 def with_a_thread_left():
     in_order()
     threading.Thread(target=threading.Event().wait).start()
+
+def frozen():
+    '''Nobody asked it to leave, and nobody could.'''
+    bound_freezes(2.0, every_s=0.1)
+    threading.Event().wait(0.5)
+    ctypes.PyDLL(None).sleep(600)
+
+def not_frozen():
+    bound_freezes(2.0, every_s=0.1)
+    threading.Event().wait(3.0)
 
 def without_kafka():
     bound_the_drain(life, lambda: False, cut_off_s=0.3, ask_after_s=0.1)
@@ -150,6 +161,18 @@ def test_a_drain_without_end_ends_with_1_and_says_what_it_waited_for(start):
     assert (code, out) == (1, "")
     assert "ingest did not drain within 0.3 s: draining; the store is down; it stands in" in err
     assert "forever" in err
+
+
+@pytest.mark.slow
+def test_a_process_whose_interpreter_is_kept_ends_with_1_and_shows_where(start):
+    code, out, err = start("frozen").end()
+    assert (code, out) == (1, "")
+    assert "in frozen" in err
+
+
+@pytest.mark.slow
+def test_a_process_that_moves_goes_on_beyond_the_bound(start):
+    assert start("not_frozen").end() == (0, "left in order\n", "")
 
 
 def test_a_drain_that_kafka_does_not_answer_is_cut_off_in_one_line(start):
