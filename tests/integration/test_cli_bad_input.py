@@ -110,7 +110,7 @@ def with_broken_files(here: Path) -> None:
         (with_a_webhook, (*REPLAY, "--notify"), 2, "HOOK_URL is not set"),
         (nothing, (*REPLAY, "--rows-per-window", "10"), 2, "events.jsonl: JSONL cannot be given"),
         (without_baselines, REPLAY, 3, "no baseline fits any configured model (build one: drift"),
-        (with_another_model, REPLAY, 3, "income, job, score (build the baseline again"),
+        (with_another_model, REPLAY, 3, "score (numeric) (build the baseline again"),
         (with_a_damaged_baseline, REPLAY, 3, ".profile: is damaged: its checksum does not match"),
         (nothing, ("replay", "no.jsonl"), 4, "no.jsonl: no such file"),
         (nothing, ("replay", "models"), 4, "models: is a folder"),

@@ -86,13 +86,13 @@ def test_check_names_each_difference_and_create_mends_it(topics, broker, topic_p
 
 def test_setting_one_thing_keeps_what_an_operator_set(topics, broker, topic_prefix):
     topics("create", *SMALL, "--yes")
-    name = f"{topic_prefix}driftline.alerts"
+    name = f"{topic_prefix}driftline.results"
     _alter(broker.bootstrap, name, retention_ms="1", segment_bytes="2097152")
     topics("create", *SMALL, "--yes")
     with open_admin(broker.bootstrap) as admin:
         settings = read_topics(admin, [name])[name].settings
     assert settings["segment.bytes"] == "2097152"
-    assert settings["retention.ms"] == str(30 * 86_400_000)
+    assert settings["retention.ms"] == str(7 * 86_400_000)
 
 
 def test_partitions_grow_and_never_shrink(topics):

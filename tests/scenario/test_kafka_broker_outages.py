@@ -24,19 +24,24 @@ def test_a_broker_that_goes_away_three_times(new_broker, topic_prefix, nursery, 
         run.start("archive", "a1")
         run.await_ready()
         pause = threading.Event()
-        with run.feeding(pause_s=0.4):
-            # Shorter than the session time-out, longer than it, and killed.
-            for end, away_s in ((broker.stop, 1.0), (broker.stop, SESSION_S + 3), (broker.kill, 1)):
+        # What gives up is started again from outside, at any time, and goes on from the log.
+        with run.keeping():
+            with run.feeding(pause_s=0.4):
+                # Shorter than the session time-out, longer than it, and killed.
+                for end, away_s in (
+                    (broker.stop, 1.0),
+                    (broker.stop, SESSION_S + 3),
+                    (broker.kill, 1),
+                ):
+                    _pass_windows(run, 5)
+                    end()
+                    pause.wait(away_s)
+                    broker.start()
                 _pass_windows(run, 5)
-                end()
-                pause.wait(away_s)
-                broker.start()
-            _pass_windows(run, 5)
-        # What gave up is started again from outside, and goes on from the log.
-        for name, child in run.children.items():
-            if not child.is_running:
-                run.start(child.arguments[0], name)
-        run.check(run.finish(timeout_s=180))
+            expected = run.settle(timeout_s=240)
+        run.stop_all()
+        run.look()
+        run.check(expected)
 
 
 def _pass_windows(run: FaultRun, n: int) -> None:

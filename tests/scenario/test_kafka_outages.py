@@ -37,13 +37,15 @@ def test_drained_while_the_broker_is_away_they_give_up_and_nothing_is_lost(
         begin_s = elapsed_s()
         for child in run.children.values():
             child.signal(signal.SIGTERM)
-        for child in run.children.values():
-            assert child.wait(60) == 1, child.tail()
-            took_s = elapsed_s() - begin_s
+        codes = [child.wait(60) for child in run.children.values()]
+        assert elapsed_s() - begin_s < GIVE_UP_S
+        for child, code in zip(run.children.values(), codes, strict=True):
             said = child.log_file.read_text()
-            assert took_s < GIVE_UP_S, child.tail()
-            assert said.count("did not drain: Kafka has not answered for") == 1, child.tail()
+            n_given_up = said.count("did not drain: Kafka has not answered for")
+            # A stage whose session ran out first owns nothing any more, and has drained.
+            assert (code, n_given_up) in ((1, 1), (0, 0)), child.tail()
             assert "Traceback" not in said, child.tail(200)
+        assert 1 in codes
         broker.start()
         # Who was cut off may have told somebody without having noted it.
         run.n_kills["notify"] += 1
