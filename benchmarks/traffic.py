@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from benchmarks.events import make_messages
 
 TICK_S = 0.01
 N_DISTINCT = 20_000
+N_WATCHED_EVENTS = 20
 _TIME = b'"time_us": '
 Template = tuple[bytes, bytes]
 
@@ -60,17 +62,28 @@ def split(message: bytes) -> Template:
     return message[:at], message[at + 16 :]
 
 
-def watched_event(rng: random.Random, i: int, shift: float) -> bytes:
-    """One event of a small model: two features and a score."""
-    event = {
-        "id": f"{rng.getrandbits(64):016x}",
-        "model": watched_name(i),
-        "model_version": "1",
-        "time_us": 10**15,
-        "features": {"a": rng.gauss(shift, 1), "b": rng.gauss(0, 1)},
-        "score": rng.random(),
-    }
-    return json.dumps(event).encode()
+def watched_events(rng: random.Random, i: int, shift: float) -> list[bytes]:
+    """Twenty events of a small model, sent again and again: two features and a score.
+
+    Twenty numbers drawn at random, and repeated, are a drift of their own, and the rule found
+    it within three windows. These lie at the middles of twenty equal parts.
+    """
+    middles = [(k + 0.5) / N_WATCHED_EVENTS for k in range(N_WATCHED_EVENTS)]
+    normal = [NormalDist().inv_cdf(p) for p in middles]
+    columns = zip(*(rng.sample(c, len(c)) for c in (normal, normal, middles)), strict=True)
+    return [
+        json.dumps(
+            {
+                "id": f"{rng.getrandbits(64):016x}",
+                "model": watched_name(i),
+                "model_version": "1",
+                "time_us": 10**15,
+                "features": {"a": a + shift, "b": b},
+                "score": score,
+            }
+        ).encode()
+        for a, b, score in columns
+    ]
 
 
 def watched_name(i: int) -> str:
@@ -96,7 +109,7 @@ class Writer:
         self.load = [split(m) for m in make_messages(N_DISTINCT, 0.01, seed=9)]
         rng = random.Random(5)
         self.watched = [
-            [[split(watched_event(rng, i, shift)) for _ in range(20)] for shift in (0.0, 4.0)]
+            [[split(e) for e in watched_events(rng, i, shift)] for shift in (0.0, 4.0)]
             for i in range(o.n_watched)
         ]
         self.due_us = [(o.begin_us // o.pane_us + 1) * o.pane_us] * o.n_partitions
@@ -162,7 +175,9 @@ class Writer:
         self.w += 1
         i = self.w % o.n_watched
         window = (time_us - o.begin_us) // o.pane_us
-        return self.watched[i][window >= o.drift_windows[i]][self.w // o.n_watched % 20]
+        return self.watched[i][window >= o.drift_windows[i]][
+            self.w // o.n_watched % N_WATCHED_EVENTS
+        ]
 
     def _mark(self, partition: int, value: bytes) -> None:
         """Write the event that lets windows close, and keep when it came."""
