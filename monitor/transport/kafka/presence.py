@@ -14,6 +14,7 @@ from monitor.transport.kafka.cluster import Cluster
 from schemas.errors import TransportError
 
 _TRY_S = 2.0
+_HEAR_S = 0.1
 _HOPELESS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 """Waiting does not make a password or a certificate right."""
 
@@ -68,6 +69,8 @@ def await_topics(
             _await_leaders(cluster, admin, counts)
             return counts
         except KafkaException as error:
+            # The client's own reason waits to be served: without it only "transport failure".
+            admin.poll(_HEAR_S)
             reason = _reason(error.args[0], said)
         if reason.code() in _HOPELESS or elapsed_s() > deadline:
             raise _refusal(cluster, reason, wait_s) from None

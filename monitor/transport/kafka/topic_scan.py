@@ -24,7 +24,8 @@ LASTING = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._AUTHENTICATION,
 }
-"""Errors no waiting mends; ``KafkaError.retriable()`` is False for all others as well."""
+"""Errors no waiting mends. ``KafkaError.retriable()`` does not tell: made from the codes of a
+lost connection or a missing leader it is False too (errors a client handed out: not checked)."""
 
 
 def scan(
