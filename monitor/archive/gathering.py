@@ -68,7 +68,9 @@ class Gathering:
             self.n_messages += len(piece)
             self.n_bytes += _n_bytes(piece)
 
-    def take(self, now_s: float, position: int, *, is_at_end: bool = False) -> Range | None:
+    def take(
+        self, now_s: float, position: int, *, is_at_end: bool = False, is_full: bool = False
+    ) -> Range | None:
         """Return a range that is whole, or long or old enough.
 
         Parameters
@@ -78,11 +80,14 @@ class Gathering:
             Offset that is read next.
         is_at_end : bool, optional
             The log has no more now: what is missing of a range that was begun is gone.
+        is_full : bool, optional
+            Nothing more is read before something was taken: a longer wait makes no longer range.
         """
         if self.stand.hi is not None:
             return self._take_begun(self.stand.hi, is_over=position >= self.stand.hi or is_at_end)
         if not self._pieces or not (
-            self.n_messages >= self.cut.max_messages
+            is_full
+            or self.n_messages >= self.cut.max_messages
             or self.n_bytes >= self.cut.max_bytes
             or now_s - self._since_s >= self.cut.max_age_s
         ):

@@ -164,21 +164,29 @@ class TopicArchive:
         self._reader.poll(0)
 
     def gather(self) -> int:
-        """Read what is there, within the budget; return how many messages."""
+        """Read what is there, within the budget; return how many messages.
+
+        A range that was begun is read to its end beyond it: several of them can be longer
+        than the budget together, and each has to be whole before one leaves.
+        """
         n_read = 0
-        room = self._budget - sum(owned.gathering.n_bytes for owned in self._owned.values())
+        room = self._room()
         for partition in list(self._owned):
-            if room <= 0:
-                break
             owned = self._owned.get(partition)
+            if owned is None or (room <= 0 and owned.gathering.stand.hi is None):
+                continue
             piece, n_bytes = self._read(partition)
-            if owned is None or not len(piece):
+            if not len(piece):
                 continue
             owned.gathering.add(piece, elapsed_s())
             BYTES.labels(STAGE, self._topic).inc(n_bytes)
             n_read += len(piece)
             room -= n_bytes
         return n_read
+
+    def _room(self) -> int:
+        """Return how many bytes may still be gathered."""
+        return self._budget - sum(owned.gathering.n_bytes for owned in self._owned.values())
 
     def _read(self, partition: int) -> tuple[Piece, int]:
         """Read messages: as one buffer where nobody needs them one by one."""
@@ -190,14 +198,25 @@ class TopicArchive:
 
     def advance(self) -> None:
         """Cut what is due, commit, and hand ranges that may be inserted to the inserter."""
-        now_s = elapsed_s()
+        now_s, is_crowded = elapsed_s(), self._room() <= 0
         for partition, owned in self._owned.items():
             if owned.hand is None:
-                position = self._reader.position(partition)
-                is_at_end = self._reader.is_at_end(partition)
-                owned.hand = owned.gathering.take(now_s, position, is_at_end=is_at_end)
+                owned.hand = owned.gathering.take(
+                    now_s,
+                    self._reader.position(partition),
+                    is_at_end=self._reader.is_at_end(partition),
+                    is_full=is_crowded and self._has_its_share(owned),
+                )
                 owned.step = Step.CUT
         self.settle()
+
+    def _has_its_share(self, owned: Owned) -> bool:
+        """Say whether a partition holds so much of the budget that it makes a good insert.
+
+        Where the budget is spent at least one does. Until its messages were a second old
+        nothing was read: a budget a second was the most, .33 M rows, whatever the machine.
+        """
+        return owned.gathering.n_bytes * len(self._owned) >= self._budget
 
     def settle(self) -> None:
         """Commit intents and ends, as far as there are any."""

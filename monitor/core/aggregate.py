@@ -135,6 +135,11 @@ class PartitionAggregator:
         return self._resumed.position if self._resumed is not None else 0
 
     @property
+    def n_open_panes(self) -> int:
+        """How many places in time hold a pane that may still change."""
+        return self._open.n_places
+
+    @property
     def is_due(self) -> bool:
         """Whether the watermark has passed the end of a pane since the last flush."""
         return self._clock.watermark_us // self._pane_us > self._flushed_us // self._pane_us

@@ -66,6 +66,11 @@ class OpenPanes:
         self._dirty.setdefault(index, set()).add(series)
 
     @property
+    def n_places(self) -> int:
+        """How many places hold an open pane."""
+        return len(self._open)
+
+    @property
     def first_offset(self) -> int | None:
         """Return the first offset of the oldest pane that may still change."""
         return min(self._first.values(), default=None)

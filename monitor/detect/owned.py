@@ -21,7 +21,7 @@ from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import Write, send
 from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.topic_scan import log_ends, scan
 from monitor.transport.memory import Message
 from schemas.errors import TransportError
 
@@ -133,13 +133,17 @@ class OwnedPartitions(Generic[RulesT]):
         for owned in going:
             if not owned.is_ready:
                 owned.is_dropped = True
-        for owned in going:
-            try:
-                async with asyncio.timeout(_REVOKE_S), owned.lock:
-                    owned.is_dropped = True
-            except TimeoutError:
+        # Side by side: the group waits a minute for all of it, then gives them to others.
+        await asyncio.gather(*map(self._let_go, going))
+
+    async def _let_go(self, owned: _Owned[RulesT]) -> None:
+        """Wait for what is being written, with a bound; nothing is written afterwards."""
+        try:
+            async with asyncio.timeout(_REVOKE_S), owned.lock:
                 owned.is_dropped = True
-                LOG.warning("%s: a message in hand was given up at a rebalance", self._topic)
+        except TimeoutError:
+            owned.is_dropped = True
+            LOG.warning("%s: a message in hand was given up at a rebalance", self._topic)
 
     async def take(self, partition: int, message: Message) -> None:
         """Take one message of the stream, and what may be missing before it."""
@@ -160,14 +164,20 @@ class OwnedPartitions(Generic[RulesT]):
         except _DroppedError:
             return
 
-    async def write(self, partition: int, groups: Callable[[], Iterable[list[Phase]]]) -> None:
-        """Write what time alone brings about; nothing if the partition is not ours, or busy."""
+    async def write(
+        self, partition: int, groups: Callable[[RulesT], Iterable[list[Phase]]]
+    ) -> None:
+        """Write what time alone brings about; nothing if the partition is not ours.
+
+        The rules that are asked are those of now: whoever waited for another partition may
+        know some of an assignment that is over.
+        """
         owned = self._owned.get(partition)
         if owned is None or not owned.is_ready:
             return
         try:
             async with owned.lock:
-                await self._apply(partition, owned, groups())
+                await self._apply(partition, owned, groups(owned.rules))
         except _DroppedError:
             return
 
@@ -179,12 +189,15 @@ class OwnedPartitions(Generic[RulesT]):
 
     async def end(self) -> None:
         """Give up what is being restored: the stage ends."""
-        for owned in list(self._owned.values()):
-            restoring = owned.restoring
-            if restoring is not None and not restoring.done():
+        restoring = []
+        for owned in self._owned.values():
+            if owned.restoring is not None and not owned.restoring.done():
                 owned.is_dropped = True
-                await asyncio.wait([restoring], timeout=_END_S)
-                restoring.cancel()
+                restoring.append(owned.restoring)
+        if restoring:
+            await asyncio.wait(restoring, timeout=_END_S)
+        for task in restoring:
+            task.cancel()
 
     async def _restore(self, partition: int, owned: _Owned[RulesT]) -> None:
         """Read state and input up to where the log ends now."""
@@ -222,8 +235,7 @@ class OwnedPartitions(Generic[RulesT]):
         consumer = Consumer(settings, logger=CLIENT_LOG)
         try:
             where = TopicPartition(name, partition)
-            low, high = consumer.get_watermark_offsets(where, timeout=_EXTENT_S)
-            return low, high
+            return log_ends(consumer, where, _EXTENT_S)
         except KafkaException as error:
             raise TransportError(
                 f"cannot be read: {error.args[0].str()}",

@@ -94,8 +94,10 @@ class PanesRules:
         now_s = self._clock_s()
         elapsed_s = now_s - self._ticked_s if self._ticked_s is not None else 0.0
         self._ticked_s = now_s
-        groups: list[Iterable[list[Phase]]] = [self.drift.elapse(round(elapsed_s * 1e6))]
-        groups.append(self._retired(current_source, now_s))
+        # One closing at most: what is said here is written side by side, and a state that
+        # stands before the alerts of the one before it were sent would lose them.
+        closing = self.drift.elapse(round(elapsed_s * 1e6)) or self._retired(current_source, now_s)
+        groups: list[Iterable[list[Phase]]] = [closing]
         if self._is_telling:
             windows = self.drift.windows
             groups.append(
@@ -104,13 +106,13 @@ class PanesRules:
         return chain.from_iterable(groups)
 
     def _retired(self, current_source: str, now_s: float) -> Iterable[list[Phase]]:
-        """Forget silent sources that are not the current one, if that one speaks."""
+        """Forget a silent source that is not the current one, if that one speaks."""
         marks = self.drift.windows.watermarks
         if all(s != current_source for s, _ in marks.partitions):
             return ()
         silent = {source for (source, _), _ in self.silence.silent(marks, now_s)}
-        gone = sorted(silent - {current_source})
-        return chain.from_iterable([self.drift.retire(source) for source in gone])
+        gone = min(silent - {current_source}, default=None)
+        return self.drift.retire(gone) if gone is not None else ()
 
 
 class GpuTopicRules:

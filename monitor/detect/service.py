@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Protocol
 
 from faust.types import TP
@@ -168,8 +167,8 @@ class _Detect:
         self._feed.poll()
         await self._look()
         source = self._topics[PREDICTIONS].topic_id
-        for partition, rules in self._panes.ready():
-            await self._panes.write(partition, partial(rules.tick, source))
+        for partition, _ in self._panes.ready():
+            await self._panes.write(partition, lambda rules: rules.tick(source))
         self._gauges.show(self._panes.ready(), self._gpu.ready())
         self._show_lag()
 

@@ -141,6 +141,11 @@ class Ingest:
         return self._aggregator.is_catching_up or self._is_gap_expected
 
     @property
+    def n_open_panes(self) -> int:
+        """How many places in time hold a pane that may still change."""
+        return self._aggregator.n_open_panes
+
+    @property
     def is_due(self) -> bool:
         """Whether the end of a pane was passed since the last flush."""
         return self._aggregator.is_due and not self.is_catching_up

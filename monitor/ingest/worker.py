@@ -28,6 +28,7 @@ from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks, Gap, ReadFault
 from monitor.transport.memory import Committed
+from schemas.batch import Chunk
 from schemas.config import WindowConfig
 from schemas.errors import TransportError
 from schemas.profiles import Profile
@@ -38,6 +39,8 @@ COMMIT_S = 0.25
 BUSY_COMMIT_S = 0.5
 """A commit waits for its answer: 5 to 20 ms in which nothing is read."""
 POLL_S = 0.1
+LINGER_S = 0.01
+"""What came in less is decoded together, unless a chunk was full: each has a fixed cost."""
 DRAIN_S = 20.0
 REVOKE_S = 5.0
 """How long acknowledgements are waited for before a partition is given away."""
@@ -45,6 +48,10 @@ CHUNK_MESSAGES = 5_000
 MANY_MESSAGES = 50_000
 """A chunk has a fixed cost per model, so with many models it is longer."""
 MESSAGES_A_MODEL = 50
+LEAST_MESSAGES = 500
+PANES_A_CHUNK = 2
+"""A chunk that opens more is followed by shorter ones: panes are retired between chunks, and
+a catch-up through a quiet topic held thirty panes of every series at once."""
 CHUNK_BYTES = 16 << 20
 MAX_WRITES = 20_000
 MAX_WRITE_BYTES = 32 << 20
@@ -69,6 +76,8 @@ class Owned:
     published_s: float
     is_idle: bool = False
     chunk_messages: int = CHUNK_MESSAGES
+    most_messages: int = CHUNK_MESSAGES
+    """As many as lie within few panes."""
     n_gaps_told: int = 0
 
 
@@ -92,8 +101,8 @@ class IngestWorker:
         self._owned: dict[int, Owned] = {}
         n = MESSAGES_A_MODEL * len(catalog.configs)
         self._most_messages = min(MANY_MESSAGES, max(CHUNK_MESSAGES, n))
-        self._is_read = self._is_ready = self._is_away = False
-        self._ticked_s = self._committed_s = elapsed_s()
+        self._is_read = self._is_behind = self._is_ready = self._is_away = False
+        self._ticked_s = self._committed_s = self._round_s = elapsed_s()
         self._writes = Writes(cluster, LogProducer(cluster.client()))
         callbacks = Callbacks(
             self._on_assign, self._on_revoke, self._on_lost, self._on_gap, self._on_fault
@@ -122,15 +131,16 @@ class IngestWorker:
         self._writes.producer.poll()
         if self._is_full:
             self._life.wait(0.01)
+        self._linger()
         is_waiting = not (self._is_read or self._is_full)
         self._reader.poll(POLL_S if is_waiting else 0.0)
         if not self._is_ready and self._reader.counters["assignments"]:
             self._is_ready = True
             self._life.ready()
-        now_s = elapsed_s()
+        self._round_s = now_s = elapsed_s()
         if now_s - self._ticked_s >= TICK_S:
             self._tick(now_s)
-        self._is_read = False
+        self._is_read = self._is_behind = False
         for partition in self._reader.partitions:
             if not self._is_full:
                 self._read(partition, now_s)
@@ -138,6 +148,12 @@ class IngestWorker:
         self._tally.check_refused()
         if now_s - self._committed_s >= (BUSY_COMMIT_S if self._is_read else COMMIT_S):
             self._commit(now_s)
+
+    def _linger(self) -> None:
+        """Let more come before the next round, when the last one took all there was."""
+        left_s = self._round_s + LINGER_S - elapsed_s()
+        if self._is_read and not self._is_behind and left_s > 0:
+            self._life.wait(left_s)
 
     @property
     def _is_full(self) -> bool:
@@ -170,11 +186,21 @@ class IngestWorker:
         if not len(chunk) or partition not in self._owned:
             return
         self._is_read, owned.read_s = True, now_s
-        mean_bytes = len(chunk.buffer) // len(chunk) + 1
-        owned.chunk_messages = max(1, min(self._most_messages, CHUNK_BYTES // mean_bytes))
+        self._is_behind |= len(chunk) >= owned.chunk_messages
+        n_open = owned.ingest.n_open_panes
         owned.ingest.add(chunk)
+        self._adapt(owned, chunk, owned.ingest.n_open_panes - n_open)
         self._tally.count(owned.ingest.counters)
         self._tell_gaps(partition, owned)
+
+    def _adapt(self, owned: Owned, chunk: Chunk, n_opened: int) -> None:
+        """Choose how many messages the next chunk may have."""
+        if n_opened > PANES_A_CHUNK:
+            owned.most_messages = max(LEAST_MESSAGES, len(chunk) // 2)
+        elif len(chunk) >= owned.most_messages and n_opened < PANES_A_CHUNK:
+            owned.most_messages = min(self._most_messages, 2 * owned.most_messages)
+        mean_bytes = len(chunk.buffer) // len(chunk) + 1
+        owned.chunk_messages = max(1, min(owned.most_messages, CHUNK_BYTES // mean_bytes))
 
     def _tell_gaps(self, partition: int, owned: Owned) -> None:
         """Report what retention took before it was read."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from monitor.core.topics import NOTIFICATIONS
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
-from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key
+from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import Write, send
@@ -55,16 +55,15 @@ class KafkaNotificationLog:
 
     def _read(self) -> list[LogEntry]:
         """Read the topic to its end; what was only spared is passed over."""
-        newest: dict[str, LogEntry] = {}
+        return list(last_steps(self._entries()).values())
+
+    def _entries(self) -> Iterator[LogEntry]:
+        """Yield every step; what is none is passed over."""
         for message in scan(self._cluster, NOTIFICATIONS, 0):
             if not message.value:
                 continue
             try:
-                entry = decode_entry(message.value)
+                yield decode_entry(message.value)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
                 LOG.warning("passed over, it is no step of a notification: %s: %s", place, error)
-                continue
-            if entry.delivery.state != "suppressed":
-                newest[entry.notification.notification_id] = entry
-        return list(newest.values())

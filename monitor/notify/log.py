@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,27 @@ def entry_key(entry: LogEntry) -> bytes:
     """
     key, delivery = entry.notification.notification_id, entry.delivery
     return f"{key}|{delivery.detail}".encode() if delivery.state == "suppressed" else key.encode()
+
+
+def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
+    """Return what each notification that was to go out has come to, by its id.
+
+    Parameters
+    ----------
+    entries : iterable of LogEntry
+        Oldest first.
+
+    Notes
+    -----
+    An intent behind an outcome was written late: by a process that stood still, while its
+    successor told and noted it. It says nothing new, and must not be acted on.
+    """
+    last: dict[str, LogEntry] = {}
+    for entry in entries:
+        key, state = entry.notification.notification_id, entry.delivery.state
+        if state != "suppressed" and not (state == "intent" and key in last):
+            last[key] = entry
+    return last
 
 
 class NotificationLog(Protocol):

@@ -18,7 +18,7 @@ from monitor.core.retraining import (
 )
 from monitor.core.routing import check_routes, choose_receivers
 from monitor.notify.delivery import RetryPolicy, Sleep, deliver
-from monitor.notify.log import LogEntry, NotificationLog
+from monitor.notify.log import LogEntry, NotificationLog, last_steps
 from monitor.notify.outbox import Outbox
 from monitor.notify.receiver import Receiver
 from schemas.alerts import Alert, Delivery, Incident, Notification, NotificationKind
@@ -221,10 +221,7 @@ class Notifier:
         -----
         Of each notification only the last step counts, as compaction leaves it.
         """
-        newest: dict[str, LogEntry] = {}
-        for entry in await self._sender.log.read():
-            if entry.delivery.state != "suppressed":
-                newest[entry.notification.notification_id] = entry
+        newest = last_steps(await self._sender.log.read())
         interrupted = []
         self._last_told_us = max((e.notification.time_us for e in newest.values()), default=0)
         for entry in newest.values():

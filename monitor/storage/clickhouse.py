@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from monitor.storage import lock
+from monitor.storage.arrow_body import ArrowBody
 from monitor.storage.failures import translate
 from monitor.storage.migrations import (
     VERSIONS_TABLE,
@@ -68,7 +69,7 @@ class Store:
     >>> with tempfile.TemporaryDirectory() as folder, Store.open(folder + "/s") as store:
     ...     store.migrate()
     ...     store.query("SELECT count() AS n FROM results").to_pydict()
-    [1, 2, 3, 4]
+    [1, 2, 3, 4, 5]
     {'n': [0]}
     """
 
@@ -76,6 +77,7 @@ class Store:
         self._client = client
         self._where = where
         self._folder = folder
+        self._body = ArrowBody()
 
     @staticmethod
     def open(target: str | Path, *, is_read_only: bool = False) -> Store:
@@ -174,7 +176,7 @@ class Store:
             if token is not None:
                 settings["insert_deduplication_token"] = f"{token}#{index}" if index else token
             try:
-                self._client.insert_arrow(table, block, settings=settings)
+                self._send(table, block, settings)
             except Exception as error:  # the client raises its own, chDB's and OSError
                 raise translate(error, f"{self._where}: {table}", is_insert=True) from error
         return int(rows.num_rows)
@@ -233,6 +235,15 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _send(self, table: str, block: pa.Table, settings: dict[str, Any]) -> None:
+        """Hand one block over; packed where it goes over a network."""
+        if self._client.write_compression:
+            self._client.insert_arrow(table, block, settings=settings)
+            return
+        name = table if "." in table else f"`{table}`"
+        with self._body.write(block) as body:
+            self._client.raw_insert(name, block.column_names, body, settings, fmt="Arrow")
 
     def _apply(self, migration: Migration, values: Mapping[str, str]) -> None:
         """Run one file, then record it: in this order, because it can be repeated."""

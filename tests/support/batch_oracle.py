@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+LETTERS_A_MINUTE = 1_000
+"""So many refused events of one model, or of none that is known, are kept one by one."""
+_MINUTE_US = 60_000_000
+
 
 class Record(NamedTuple):
     """One message of one partition, as the log holds it."""
@@ -80,7 +84,7 @@ class Batch:
     late: dict[int, int] = field(default_factory=dict)
     """Offset -> watermark as of that event."""
     dead: dict[int, str] = field(default_factory=dict)
-    """Offset -> reason."""
+    """Offset -> reason; of a flood only what the cap lets through."""
     raw: set[tuple[str, str, int]] = field(default_factory=set)
     """Model, id and time of every event that could be read, whatever the clock says of it."""
     n_readable: int = 0
@@ -109,6 +113,7 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
     """
     known = frozenset(models)
     found, wm, s = Batch(), -math.inf, -math.inf
+    counts: dict[str, tuple[int, int]] = {}
     for offset, value, record_us in records:
         event, reason = read(value, known)
         if event is not None:
@@ -117,7 +122,9 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
             if event["time_us"] > record_us + timing.skew_us:
                 reason = "future"
         if event is None or reason:
-            found.dead[offset] = reason
+            whose = "" if event is None else event["model"]
+            if _is_kept(counts, whose, record_us // _MINUTE_US):
+                found.dead[offset] = reason
             continue
         time_us = event["time_us"]
         wm = max(wm, min(time_us, record_us) - timing.bound_us)
@@ -128,6 +135,14 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
         _count(found, event, time_us // timing.pane_us * timing.pane_us)
     found.watermark_us = wm
     return found
+
+
+def _is_kept(counts: dict[str, tuple[int, int]], whose: str, minute: int) -> bool:
+    """Count a refused event of a model; a record time that goes back is of the last minute."""
+    last, n = counts.get(whose, (minute, 0))
+    n = n + 1 if minute <= last else 1
+    counts[whose] = (max(minute, last), n)
+    return n <= LETTERS_A_MINUTE
 
 
 def _count(found: Batch, event: dict[str, Any], pane_us: int) -> None:

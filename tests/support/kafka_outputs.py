@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
 from monitor.core.catalog import Catalog
+from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
@@ -320,7 +321,13 @@ def _run_source(
 ) -> None:
     """Take one source to its end, a chunk of each partition in turn."""
     ingests = [
-        Ingest(log, catalog, window, Assignment(source_id, p, n_partitions, "undisturbed"))
+        Ingest(
+            log,
+            catalog,
+            window,
+            Assignment(source_id, p, n_partitions, "undisturbed"),
+            cap=LetterCap(source_id, p, catalog.configs),
+        )
         for p in range(n_partitions)
     ]
     is_over = False

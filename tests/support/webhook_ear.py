@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, Self
 
 from monitor.clock import now_us
 
+DEAF = "deaf"
+"""What is posted to this path is refused for good."""
+
 
 class Told(NamedTuple):
     """One message, as it came."""
@@ -29,10 +32,12 @@ class _Server(ThreadingHTTPServer):
 
 
 class WebhookEar:
-    """Takes every POST on a free port of loopback; a context manager."""
+    """Hears every POST on a free port of loopback; a context manager."""
 
     def __enter__(self) -> Self:
         self.told: list[Told] = []
+        self.refused: set[str] = set()
+        """Ids of the notifications that were not taken."""
         ear = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,8 +46,12 @@ class WebhookEar:
             def do_POST(self) -> None:
                 came = now_us()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                ear.told.append(_told(body, self.headers.get("Idempotency-Key", ""), came))
-                self.send_response(200)
+                told = _told(body, self.headers.get("Idempotency-Key", ""), came)
+                is_refused = self.path.endswith(DEAF)
+                if is_refused:
+                    ear.refused.add(told.notification_id)
+                ear.told.append(told)
+                self.send_response(410 if is_refused else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"ok")

@@ -47,6 +47,16 @@ def test_the_age_is_that_of_the_first_message_and_starts_again_with_the_next_ran
     assert gathering.take(3.4, 3) is None
 
 
+def test_what_is_not_read_further_is_cut_at_once_but_a_range_that_was_begun_stays_as_it_was():
+    gathering = Gathering(Stand(0), CUT)
+    assert gathering.take(0.0, 0, is_full=True) is None
+    gathering.add(messages(0), now_s=0.0)
+    assert gathering.take(0.0, 1, is_full=True).hi == 1
+    begun = Gathering(Stand(0, hi=2), CUT)
+    begun.add(messages(0), now_s=0.0)
+    assert begun.take(0.0, 1, is_full=True) is None
+
+
 @pytest.mark.parametrize("n_read", [1, 2, 3, 7])
 def test_a_range_that_was_begun_is_read_again_exactly_and_the_rest_begins_the_next(n_read):
     gathering = Gathering(Stand(3, hi=6), CUT)

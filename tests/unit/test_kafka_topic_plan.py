@@ -59,6 +59,13 @@ def test_table_is_the_design():
     assert int(table["panes"].settings["retention.ms"]) > 49 * 3_600_000 + 60_000
 
 
+def test_what_was_told_is_remembered_no_shorter_than_the_alerts_that_a_restart_reads_again():
+    table = {s.name: s.settings for s in specs()}
+    alerts, told = table[names.ALERTS], table[names.NOTIFICATIONS]
+    assert alerts["retention.ms"] == told["retention.ms"] == "-1"
+    assert int(told["retention.bytes"]) >= 16 * int(alerts["retention.bytes"])
+
+
 def test_whatever_forgets_by_age_says_after_how_long():
     for spec in specs():
         assert ("delete" in spec.settings["cleanup.policy"]) == ("retention.ms" in spec.settings)

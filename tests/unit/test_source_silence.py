@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from monitor.core.catalog import Catalog
+from monitor.core.pane_codec import encode, pane_key
 from monitor.core.source_silence import SourceSilence
 from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import ALERTS, STATE
@@ -13,7 +15,8 @@ from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.rules import PanesRules
 from monitor.transport.memory import Message
 from schemas.alerts import Alert
-from tests.support.small_world import build_small_world
+from schemas.panes import Pane, SeriesId, SeriesStats
+from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, build_small_world
 
 SOURCE = "topic-id"
 
@@ -22,6 +25,21 @@ def words(marks: Watermarks, silence: SourceSilence, now_s: float, *partitions: 
     for p in partitions:
         marks.observe(SOURCE, p, 3, round(now_s * 1e6), is_idle=False)
         silence.hear(SOURCE, p, now_s)
+
+
+def start_of(window: int) -> int:
+    return START_US + window * WINDOW_S * SECOND_US
+
+
+def end_of(window: int) -> int:
+    return start_of(window + 1) + CONFIG.window.lateness
+
+
+def pane_of(window: int) -> Pane:
+    stats, start_us = SeriesStats.empty(("*",), 0), start_of(window)
+    stats.n_rows[:] = 200
+    series = SeriesId("default", "small", "1", "")
+    return Pane(series, start_us, start_us + CONFIG.window.pane, "a", 0, "o", 1, stats)
 
 
 def alerts_in(found) -> list[tuple[str, str, str]]:
@@ -97,3 +115,33 @@ def test_silence_holds_windows_and_a_topic_made_anew_holds_none():
             hear("new", p, 1_000 + second)
         list(rules.tick("new"))
         assert marks.minimum_us == (100 if second <= 60 else 1_000 + second)
+
+
+def test_of_two_topics_that_are_gone_one_is_forgotten_at_a_time():
+    # Groups go side by side: two of one model could lose the alerts of the first.
+    now = [0.0]
+    rules = PanesRules(Catalog.of([CONFIG], []), 0, "o", "", lambda: now[0])
+    rules.restore(StateShelf())
+    offset = 0
+
+    def hear(key: bytes, value: bytes) -> None:
+        nonlocal offset
+        list(rules.hear(Message(offset, key, value, -1)))
+        offset += 1
+
+    for window in range(6):
+        pane = pane_of(window)
+        for i, value in enumerate(encode(pane)):
+            hear(pane_key(pane, i).encode(), value)
+    for source, window in (("a", 0), ("b", 2), ("new", 4)):
+        word = WatermarkMessage(source, 0, 1, "o", end_of(window))
+        hear(word.key(), word.encode())
+    now[0] = 100.0
+    word = WatermarkMessage("new", 0, 1, "o", end_of(4))
+    hear(word.key(), word.encode())
+    decided = []
+    for _ in range(3):
+        groups = list(rules.tick("new"))
+        decided.append([p.step for group in groups for p in group].count("detect:results"))
+    assert decided == [1, 1, 0]
+    assert rules.drift.windows.closed_until_us("default", "small") == start_of(5)

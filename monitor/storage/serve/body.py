@@ -16,6 +16,9 @@ from monitor.storage.serve.limits import MAX_QUERY_BYTES, Limits
 from monitor.storage.serve.refusal import Refusal
 from monitor.storage.serve.statement import Insert, split_insert
 
+SPOOL_BYTES = 1 << 20
+"""Written at once: pieces come of some 100 KiB, and each was a hop to the thread that writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -84,9 +87,14 @@ async def _spool(first: bytes, pieces: AsyncIterator[bytes], spool: Path) -> Pat
     loop = asyncio.get_running_loop()
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(first)
+            waiting, n_waiting = [first], len(first)
             async for piece in pieces:
-                await loop.run_in_executor(None, file.write, piece)
+                waiting.append(piece)
+                n_waiting += len(piece)
+                if n_waiting >= SPOOL_BYTES:
+                    await loop.run_in_executor(None, file.writelines, waiting)
+                    waiting, n_waiting = [], 0
+            await loop.run_in_executor(None, file.writelines, waiting)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

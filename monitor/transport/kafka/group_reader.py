@@ -21,6 +21,7 @@ from monitor.transport.kafka.patience import ask
 from monitor.transport.kafka.records import Records
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault
 from monitor.transport.kafka.topic_identity import TopicWatch
+from monitor.transport.kafka.unowned import UnownedWatch
 from monitor.transport.memory import MAX_METADATA_BYTES, Committed
 from schemas.batch import Chunk
 from schemas.errors import TransportError
@@ -105,9 +106,13 @@ class GroupReader(ABC):
         config = {**settings.consumer_config(), "error_cb": self._on_client_error}
         self._consumer = Consumer(config, logger=CLIENT_LOG)
         self._is_closed = False
+        self._unowned: UnownedWatch | None = None
 
     def _subscribe(self) -> None:
-        """Join the group at the next poll."""
+        """Join the group at the next poll; a static member also looks after its group."""
+        if self._settings.member is not None:
+            admin = self._watch.admin()
+            self._unowned = UnownedWatch(admin, self._settings, lambda: self.n_partitions)
         self._consumer.subscribe(
             [self._settings.topic],
             on_assign=self._on_assign,
@@ -553,6 +558,8 @@ class GroupReader(ABC):
             self._give_up(self.partitions, tell)
         finally:
             self._is_closed = True
+            if self._unowned is not None:
+                self._unowned.close()
             self._release()
             self._watch.close()
             self._consumer.close()

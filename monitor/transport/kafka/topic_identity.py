@@ -38,7 +38,7 @@ class TopicWatch:
             {"client.id": "driftline", **client, "log_level": "0"}
         )
 
-    def _open(self) -> AdminClient:
+    def admin(self) -> AdminClient:
         """Return the connection while there is one."""
         if self._admin is None:
             raise TransportError("the reader is closed", where=self._topic, fix="open another one")
@@ -61,7 +61,7 @@ class TopicWatch:
             If there is no such topic, or no answer in time.
         """
         try:
-            asked = self._open().describe_topics(
+            asked = self.admin().describe_topics(
                 TopicCollection([self._topic]), request_timeout=self._timeout_s
             )
             found = asked[self._topic].result(self._timeout_s + 1)

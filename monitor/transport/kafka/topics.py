@@ -98,6 +98,14 @@ _ALERTS = {
     "segment.bytes": str(32 << 20),
 }
 
+_NOTIFICATIONS = {
+    # By size, as alerts are, and far beyond theirs: a restart goes through all the alerts there
+    # are, and tells again what it finds no word of. Of an alert there may be many steps.
+    **_kept(-1, "compact,delete"),
+    **_COMPACTION,
+    "retention.bytes": str(4 << 30),
+}
+
 _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.PREDICTIONS, Share.INPUT, _kept(3 * _DAY_MS) | _ARRIVAL),
     (names.LABELS, Share.INPUT, _kept(7 * _DAY_MS) | _ARRIVAL),
@@ -110,8 +118,7 @@ _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.SILENCES, Share.ONE, _COMPACTED),
     (names.RESULTS, Share.KEYED, _kept(7 * _DAY_MS)),
     (names.ALERTS, Share.ONE, _ALERTS),
-    # Read whole at each start: beyond the alerts' own retention nothing can be told again.
-    (names.NOTIFICATIONS, Share.ONE, _kept(90 * _DAY_MS, "compact,delete") | _COMPACTION),
+    (names.NOTIFICATIONS, Share.ONE, _NOTIFICATIONS),
     (names.DEAD_LETTERS, Share.INPUT, _kept(14 * _DAY_MS)),
     (names.LATE, Share.INPUT, _kept(7 * _DAY_MS)),
 )

@@ -1,0 +1,114 @@
+"""Columns of named values as Arrow maps: no object per event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.batch import StringColumn
+
+
+def number_map(names: Sequence[str], columns: Sequence[NDArray[np.float64]], n: int) -> pa.Array:
+    """Return a map per event of the numbers that are not missing.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys, one per column.
+    columns : sequence of ndarray
+        Each of shape (n,); NaN is missing.
+    n : int
+
+    Returns
+    -------
+    pyarrow.MapArray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> number_map(["a", "b"], [np.array([1.0]), np.array([np.nan])], 1).to_pylist()
+    [[('a', 1.0)]]
+    """
+    if not names:
+        return _empty_map(n, pa.float64())
+    values = np.stack(columns, axis=1)
+    missing = np.isnan(values)
+    if not missing.any():
+        return _full_map(names, n, pa.array(values.ravel()))
+    present = ~missing
+    return _map(names, present, pa.array(values[present]))
+
+
+def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) -> pa.Array:
+    """Return a map per event of the strings that are not null, dictionary-coded.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys, one per column.
+    columns : sequence of StringColumn
+        Each of length n.
+    n : int
+
+    Returns
+    -------
+    pyarrow.MapArray
+    """
+    if not names:
+        return _empty_map(n, pa.string())
+    codes = np.stack([column.codes for column in columns], axis=1)
+    sizes = [len(column.values) for column in columns]
+    base = np.concatenate(([0], np.cumsum(sizes[:-1]))).astype(np.int32)
+    words = pa.array([v for column in columns for v in column.values], pa.string())
+    # Two columns may hold the same word, and the engine refuses a dictionary that has one twice.
+    unique = words.dictionary_encode()
+    places, present = codes + base, codes >= 0
+    is_full = bool(present.all())
+    flat = places.ravel() if is_full else places[present]
+    coded = unique.indices.to_numpy()[flat].astype(np.int32, copy=False)
+    values = pa.DictionaryArray.from_arrays(coded, not_empty(unique.dictionary))
+    return _full_map(names, n, values) if is_full else _map(names, present, values)
+
+
+def not_empty(values: pa.Array) -> pa.Array:
+    """Keep a dictionary from being empty, which the engine's reader refuses.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> not_empty(pa.array([], pa.string())).to_pylist()
+    ['']
+    """
+    return values if len(values) else pa.array([""], pa.string())
+
+
+def _full_map(names: Sequence[str], n: int, values: pa.Array) -> pa.Array:
+    """Lay an (n, F) table without a gap out: keys and offsets need no look at it."""
+    n_names = len(names)
+    keys = np.tile(np.arange(n_names, dtype=np.int32), n)
+    offsets = np.arange(0, n * n_names + 1, n_names, dtype=np.int32)
+    return _map_of(names, keys, offsets, values)
+
+
+def _map(names: Sequence[str], present: NDArray[np.bool_], values: pa.Array) -> pa.Array:
+    """Lay the present cells of an (n, F) table out as one map per row."""
+    keys = np.broadcast_to(np.arange(len(names), dtype=np.int32), present.shape)[present]
+    offsets = np.concatenate(([0], np.cumsum(present.sum(axis=1)))).astype(np.int32)
+    return _map_of(names, keys, offsets, values)
+
+
+def _map_of(
+    names: Sequence[str], keys: NDArray[np.int32], offsets: NDArray[np.int32], values: pa.Array
+) -> pa.Array:
+    """Put names behind the keys' numbers."""
+    coded = pa.DictionaryArray.from_arrays(keys, pa.array(list(names), pa.string()))
+    return pa.MapArray.from_arrays(pa.array(offsets), coded, values)
+
+
+def _empty_map(n: int, value_type: pa.DataType) -> pa.Array:
+    """Return n maps without a key."""
+    offsets = pa.array(np.zeros(n + 1, np.int32))
+    return pa.MapArray.from_arrays(offsets, pa.array([], pa.string()), pa.array([], value_type))

@@ -1,0 +1,61 @@
+"""What one topic's archive may hold in memory, and what must be read beyond it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.archive.gathering import Cut, Gathering
+from monitor.archive.stand import Stand
+from monitor.archive.topic import Owned, TopicArchive
+from monitor.core.topics import PREDICTIONS
+from schemas.batch import Chunk
+
+EVENT_BYTES, N_BEGUN = 400, 1_000
+
+
+class EndlessReader:
+    """Three partitions that never end."""
+
+    def __init__(self) -> None:
+        self.at = dict.fromkeys(range(3), 0)
+
+    def read(self, partition: int, n: int) -> Chunk:
+        low = self.at[partition]
+        self.at[partition] = low + n
+        offsets = np.arange(n + 1, dtype=np.int64) * EVENT_BYTES
+        values = np.zeros(n * EVENT_BYTES, np.uint8)
+        log_offset = np.arange(low, low + n, dtype=np.int64)
+        return Chunk("s", partition, values, offsets, log_offset, np.zeros(n, np.int64))
+
+    def position(self, partition: int) -> int:
+        return self.at[partition]
+
+    def is_at_end(self, partition: int) -> bool:
+        return False
+
+
+def archive(budget_bytes: int, hi: int | None) -> TopicArchive:
+    """One that owns three partitions, without a broker."""
+    made = TopicArchive.__new__(TopicArchive)
+    made._topic, made._budget, made._reader = PREDICTIONS, budget_bytes, EndlessReader()
+    made._owned = {p: Owned(Gathering(Stand(0, hi=hi), Cut())) for p in range(3)}
+    made._commit_at_s = 1e18
+    return made
+
+
+def test_ranges_that_were_begun_become_whole_though_together_they_exceed_the_budget():
+    made = archive(N_BEGUN * EVENT_BYTES, hi=N_BEGUN)
+    for _ in range(50):
+        made.gather()
+        made.advance()
+    assert [o.hand and o.hand.hi for o in made._owned.values()] == [N_BEGUN] * 3
+
+
+def test_nothing_new_is_read_beyond_the_budget():
+    made = archive(N_BEGUN * EVENT_BYTES, hi=None)
+    for _ in range(50):
+        made.gather()
+    assert sum(o.gathering.n_bytes for o in made._owned.values()) >= N_BEGUN * EVENT_BYTES
+    before = dict(made._reader.at)
+    assert made.gather() == 0
+    assert made._reader.at == before

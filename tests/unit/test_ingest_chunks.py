@@ -1,0 +1,41 @@
+"""How long a chunk may be: many messages, yet few panes at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.ingest.worker import CHUNK_MESSAGES, LEAST_MESSAGES, IngestWorker, Owned
+from schemas.batch import Chunk
+
+
+def chunk(n: int, event_bytes: int = 100) -> Chunk:
+    offsets = np.arange(n + 1, dtype=np.int64) * event_bytes
+    at = np.zeros(n, np.int64)
+    return Chunk("s", 0, np.zeros(n * event_bytes, np.uint8), offsets, at, at)
+
+
+def worker(most: int) -> IngestWorker:
+    made = IngestWorker.__new__(IngestWorker)
+    made._most_messages = most
+    return made
+
+
+def test_chunks_shrink_while_each_opens_many_panes_and_grow_again_afterwards():
+    made, owned = worker(50_000), Owned(None, None, 0.0, 0.0, most_messages=50_000)
+    lengths = []
+    for n_opened in (50, 25, 12, 6, 3, 2, 2):
+        made._adapt(owned, chunk(owned.most_messages), n_opened)
+        lengths.append(owned.chunk_messages)
+    assert lengths == [25_000, 12_500, 6_250, 3_125, 1_562, 1_562, 1_562]
+    for _ in range(8):
+        made._adapt(owned, chunk(owned.chunk_messages), 0)
+    assert owned.chunk_messages == 50_000
+
+
+def test_a_chunk_is_never_shorter_than_a_few_hundred_messages_nor_longer_than_the_buffer():
+    made, owned = worker(CHUNK_MESSAGES), Owned(None, None, 0.0, 0.0)
+    for _ in range(20):
+        made._adapt(owned, chunk(10), 10)
+    assert owned.chunk_messages == LEAST_MESSAGES
+    made._adapt(owned, chunk(10, event_bytes=200_000), 0)
+    assert owned.chunk_messages == (16 << 20) // 200_001
