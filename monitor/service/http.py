@@ -84,8 +84,8 @@ def _listen(life: Life, address: Address) -> _Server:
         return _Server(life, address)
     except OSError as error:
         # Name resolution has error numbers of its own, negative ones.
-        is_system = isinstance(error.errno, int) and error.errno > 0
-        reason = os.strerror(error.errno).lower() if is_system else str(error.strerror or error)
+        number = error.errno or 0
+        reason = os.strerror(number).lower() if number > 0 else str(error.strerror or error)
         raise ConfigError(
             f"cannot listen: {reason}",
             where=f"--http {address}",
@@ -104,14 +104,14 @@ class _Server(ThreadingHTTPServer):
         self._slots = threading.BoundedSemaphore(_N_AT_ONCE)
         if ":" in address.host:
             self.address_family = socket.AF_INET6
-        super().__init__(tuple(address), _Handler)
+        super().__init__((address.host, address.port), _Handler)
 
     def server_bind(self) -> None:
         """Bind without asking a name server who we are, as the base class does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a request when a slot is free; a full house is left to its own time-outs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -69,7 +70,7 @@ def canonical(
     for name, source in found.items():
         try:
             columns[name] = misfits.map(
-                name, table[source], lambda column, name=name: _converted(name, column, config)
+                name, table[source], partial(_converted, name, config=config)
             )
         except (pa.ArrowException, ValueError) as error:
             detail = " ".join(str(error).split())[:200]

@@ -123,7 +123,7 @@ class KafkaApp(faust.App):
         self.acked: dict[TP, int] = {}
         self.committed: dict[TP, tuple[int, float]] = {}
         self.n_rebalances = 0
-        self.on_partitions_assigned.connect(_on_assigned, weak=False)
+        self.on_partitions_assigned.connect(_on_assigned, weak=False)  # type: ignore[arg-type]
 
     async def tell(self, hooks: Iterable[Hook], partitions: Iterable[TP]) -> None:
         """Await every hook; what one raises ends the app."""
@@ -165,7 +165,7 @@ class KafkaApp(faust.App):
     @property
     def is_committing(self) -> bool:
         """Whether a commit is on its way: with the broker away it stays so."""
-        return self._consumer is not None and self._consumer._commit_fut is not None
+        return self._consumer is not None and self._consumer._commit_fut is not None  # type: ignore[attr-defined]
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)

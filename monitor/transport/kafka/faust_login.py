@@ -59,12 +59,13 @@ def _ssl_context(security: KafkaSecurity, env: Mapping[str, str]) -> ssl.SSLCont
     certificate = security.certificate_file
     password = security.key_password
     try:
-        return create_ssl_context(
+        context: ssl.SSLContext = create_ssl_context(
             cafile=None if security.ca_file is None else str(security.ca_file),
             certfile=None if certificate is None else str(certificate),
             keyfile=None if certificate is None else str(security.key_file or certificate),
             password=None if password is None else password.read(env),
         )
+        return context
     except OSError as error:
         named = ", ".join(str(p) for p in (security.ca_file, certificate, security.key_file) if p)
         raise ConfigError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
@@ -57,7 +58,8 @@ def await_topics(
         If nobody answers in time, the login is refused, or topics are not as they must be.
     """
     said: list[KafkaError] = []
-    admin = AdminClient({**cluster.client(), "error_cb": said.append}, logger=CLIENT_LOG)
+    config: dict[str, Any] = {**cluster.client(), "error_cb": said.append}
+    admin = AdminClient(config, logger=CLIENT_LOG)
     deadline = elapsed_s() + wait_s
     while True:
         begin = elapsed_s()
@@ -114,7 +116,7 @@ def _count(cluster: Cluster, admin: AdminClient, wanted: Sequence[str]) -> dict[
 
 def _await_leaders(cluster: Cluster, admin: AdminClient, counts: Mapping[str, int]) -> None:
     """Ask each partition for its end: right after its creation its broker may not know of it."""
-    latest = OffsetSpec.latest()
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {
         TopicPartition(cluster.topic(n), i): latest for n, k in counts.items() for i in range(k)
     }
