@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from detectors.cramers_v import cramers_v
 from detectors.histogram import Numbers, check_pair, counts_of
 
 
@@ -18,7 +19,7 @@ class ChiSquare(NamedTuple):
     dof: NDArray[np.int64]
     """Degrees of freedom: categories either side holds, less one."""
     cramers_v: Numbers
-    """In [0, 1]; unlike the statistic it does not grow with the rows."""
+    """In [0, 1], uncorrected; unlike the statistic it does not grow with the rows."""
 
 
 def chi_square(reference: ArrayLike, current: ArrayLike, *, correction: bool = True) -> ChiSquare:
@@ -78,7 +79,9 @@ def chi_square(reference: ArrayLike, current: ArrayLike, *, correction: bool = T
         total = total + np.divide(
             off * off, expected, out=np.zeros(off.shape), where=expected > 0
         ).sum(-1)
-    return _result(total, dof, n0[..., 0], n[..., 0], n0[..., 0] + n[..., 0])
+    test = _result(total, dof, n0[..., 0], n[..., 0], n0[..., 0] + n[..., 0])
+    # The effect is that without Yates's half row, or it would grow with the rows.
+    return test._replace(cramers_v=cramers_v(reference, current))
 
 
 def chi_square_exact_reference(reference: ArrayLike, current: ArrayLike) -> ChiSquare:

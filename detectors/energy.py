@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import paired
-from schemas.errors import DomainError, ShapeError
+from detectors.histogram import Numbers, ascending, paired
 
 USUAL_THRESHOLD = 0.1
 
 
-def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> float:
+def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> Numbers:
     """Energy distance between two distributions on known points.
 
     Prefer Wasserstein, whose unit people can read; this one squares the gap between
@@ -21,15 +18,15 @@ def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> float
 
     Parameters
     ----------
-    values : array_like of float, shape (n,)
+    values : array_like of float, shape (n,) or (..., n)
         Ascending points.
-    reference, current : array_like, shape (n,)
+    reference, current : array_like, shape (..., n)
         Counts or proportions at those points; for raw samples those of
         :func:`detectors.histogram.atoms`.
 
     Returns
     -------
-    float
+    float64 or ndarray of float64, shape (...)
         In the root of the unit of ``values``; NaN where either side holds nothing.
 
     Raises
@@ -53,13 +50,8 @@ def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> float
     >>> print(f"{energy([0.0, 1.0], [1, 0], [0, 1]):.6f}")
     1.414214
     """
-    points = np.asarray(values, np.float64)
     p, q = paired(reference, current)
-    if points.shape != p.shape or points.ndim != 1:
-        raise ShapeError(f"values have shape {points.shape}, counts {p.shape}", where="energy")
-    if not np.isfinite(points).all() or (np.diff(points) < 0).any():
-        raise DomainError("values are not finite and ascending", where="energy", fix="sort")
-    gap = np.cumsum(p - q)[:-1]
-    if np.isnan(p + q).any():
-        return math.nan
-    return math.sqrt(2 * float((gap**2 * np.diff(points)).sum()))
+    points = ascending(values, p, "energy")
+    gap = np.cumsum(p - q, axis=-1)[..., :-1]
+    square = 2 * (gap**2 * np.diff(points, axis=-1)).sum(axis=-1)
+    return np.sqrt(square) + 0.0 * (p + q)[..., 0]  # type: ignore[no-any-return]

@@ -160,6 +160,40 @@ def check_pair(reference: NDArray[Any], current: NDArray[Any]) -> None:
         )
 
 
+def ascending(values: ArrayLike, counts: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """Return ascending points that fit the last axis of ``counts``.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,) or (..., n)
+    counts : ndarray of shape (..., n)
+    where : str
+        What to call the caller in an error.
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    ShapeError
+        If the lengths differ.
+    DomainError
+        If the points are not finite or do not ascend.
+
+    Examples
+    --------
+    >>> ascending([1, 2, 2], np.zeros(3), "energy")
+    array([1., 2., 2.])
+    """
+    points = np.asarray(values, np.float64)
+    if points.ndim == 0 or points.shape[-1] != counts.shape[-1]:
+        raise ShapeError(f"values have shape {points.shape}, counts {counts.shape}", where=where)
+    if not np.isfinite(points).all() or (np.diff(points, axis=-1) < 0).any():
+        raise DomainError("values are not finite and ascending", where=where, fix="sort")
+    return points
+
+
 def atoms(reference: ArrayLike, current: ArrayLike) -> Histograms:
     """Count two raw samples at each distinct value: no binning, nothing lost.
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import Numbers
+from detectors.histogram import Numbers, counts_of
 from detectors.wasserstein import SMALLEST_SD
+from schemas.errors import DomainError, ShapeError
 
 
 class Moments(NamedTuple):
@@ -62,6 +63,89 @@ def moments_of(n: ArrayLike, sums: ArrayLike, sums_sq: ArrayLike) -> Moments:
         variance = np.asarray(sums_sq, np.float64) / rows - mean * mean
         sd = np.asarray(np.sqrt(np.maximum(variance, 0.0)))
     return Moments(rows, mean, sd)
+
+
+def moments_of_points(values: ArrayLike, counts: ArrayLike) -> Moments:
+    """Return mean and standard deviation of counted points, about the mean: no digits lost.
+
+    Prefer it to :func:`moments_of` where the values themselves are at hand, or for the
+    middles of bins when no sums were kept (then off by up to half a bin).
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,) or (..., n)
+    counts : array_like of int, shape (..., n)
+
+    Returns
+    -------
+    Moments
+        Of shape (...).
+
+    Raises
+    ------
+    ShapeError
+        If the lengths differ, or counts are not integers.
+    DomainError
+        If a count is negative, or a value not finite.
+
+    Examples
+    --------
+    >>> m = moments_of_points([1.0, 2.0, 3.0, 4.0], [1, 1, 1, 1])
+    >>> print(m.n, m.mean, f"{m.sd:.4f}")
+    4 2.5 1.1180
+    """
+    rows = counts_of(counts, "counts")
+    points = np.asarray(values, np.float64)
+    if points.shape[-1:] != rows.shape[-1:]:
+        what = f"values have shape {points.shape}, counts {rows.shape}"
+        raise ShapeError(what, where="moments_of_points")
+    if not np.isfinite(points).all():
+        what = f"a value is {points[~np.isfinite(points)][0]}"
+        raise DomainError(what, where="moments_of_points", fix="leave missing rows out")
+    n = rows.sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = rows / np.where(n > 0, n, np.nan)[..., None]
+        # From any value that occurs, so that a large common part does not round the mean.
+        base = points[..., :1]
+        mean = (shares * (points - base)).sum(axis=-1)
+        sd = np.sqrt((shares * (points - base - mean[..., None]) ** 2).sum(axis=-1))
+    return Moments(n, np.asarray(mean + base[..., 0]), np.asarray(sd))
+
+
+def moments_of_sample(values: ArrayLike) -> Moments:
+    """Return mean and standard deviation of raw rows; NaN is dropped.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+
+    Returns
+    -------
+    Moments
+        NaN without rows.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one dimension, or no numbers.
+    DomainError
+        If a value is infinite.
+
+    Examples
+    --------
+    >>> print(moments_of_sample([1.0, float("nan"), 3.0]).mean)
+    2.0
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1:
+        raise ShapeError(
+            f"shape is {array.shape}", where="moments_of_sample", fix="pass one dimension"
+        )
+    kept = array[~np.isnan(array)]
+    if not kept.size:
+        nothing = np.array(np.nan)
+        return Moments(np.array(0), nothing, nothing)
+    return moments_of_points(kept, np.ones(kept.shape, np.int64))
 
 
 def shift(reference: Moments, current: Moments) -> Shift:

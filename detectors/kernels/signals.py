@@ -1,0 +1,14 @@
+"""What a sequential detector's step is told and returns, in numbers.
+
+Here, because compiled code is kept on disk until a file of this folder changes.
+"""
+
+NOTHING = 0
+DRIFT = 1
+WARNING = 2
+"""Signals: bits, because both may be set."""
+
+UP_ONLY = 0.0
+DOWN_ONLY = 1.0
+BOTH = 2.0
+"""Directions of change that count."""

@@ -1,0 +1,52 @@
+"""What the control charts share: parameters of phase I, and directions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+from detectors.kernels.signals import BOTH, DOWN_ONLY, UP_ONLY
+from detectors.sequential.detector import require
+
+Mode = Literal["up", "down", "both"]
+"""Which changes count."""
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+def mode_number(mode: Mode, where: str) -> float:
+    """Return what a kernel knows a mode by, or raise DomainError."""
+    require(mode in MODES, where, "mode", mode, f"use one of {MODES}")
+    return {"up": UP_ONLY, "down": DOWN_ONLY, "both": BOTH}[mode]
+
+
+def phase_one(
+    min_instances: int, mean: float | None, sd: float | None, where: str
+) -> tuple[float, float, float]:
+    """Check what a chart is told of its stream in control.
+
+    Parameters
+    ----------
+    min_instances : int
+        Values to learn from where mean and sd are not given.
+    mean, sd : float or None
+        Both or none.
+    where : str
+        The chart, for an error.
+
+    Returns
+    -------
+    tuple of float
+        ``min_instances``, ``mean``, ``sd``; NaN where they are to be learned.
+
+    Raises
+    ------
+    DomainError
+        If only one is given, ``sd`` is not above 0 or ``min_instances`` below 2.
+    """
+    require(min_instances >= 2, where, "min_instances", min_instances, "use 2 or more")
+    if mean is None and sd is None:
+        return float(min_instances), math.nan, math.nan
+    fix = "pass mean and sd, or neither"
+    require(mean is not None and math.isfinite(mean), where, "mean", mean, fix)
+    require(sd is not None and 0 < sd < math.inf, where, "sd", sd, f"{fix}; sd above 0")
+    return float(min_instances), float(mean or 0.0), float(sd or 0.0)
