@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping
 from typing import IO, Final
 
@@ -91,4 +92,8 @@ def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
         return
     error = (ended.exc_type, ended.exc_value, ended.exc_traceback)
     name = ended.thread.name if ended.thread else "unknown"
+    if issubclass(ended.exc_type, CancelledError):
+        # Faust's consumer ends so when it is stopped while its broker is away.
+        logging.getLogger("driftline").info("thread %s was cancelled", name)
+        return
     logging.getLogger("driftline").error("thread %s ended", name, exc_info=error)

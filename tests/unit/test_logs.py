@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import threading
+from asyncio import CancelledError
 
 import pytest
 
@@ -176,6 +177,21 @@ def test_a_thread_that_ends_by_an_error_is_logged():
     (line,) = lines_of(write)
     assert json.loads(line)["message"] == "thread worker ended"
     assert "KeyError" in json.loads(line)["traceback"]
+
+
+def test_a_thread_that_was_cancelled_is_no_error():
+    def stop():
+        raise CancelledError
+
+    def write():
+        thread = threading.Thread(target=stop, name="fetcher")
+        thread.start()
+        thread.join()
+
+    (line,) = lines_of(write)
+    found = json.loads(line)
+    assert (found["level"], found["message"]) == ("info", "thread fetcher was cancelled")
+    assert "traceback" not in found
 
 
 def test_a_reader_that_is_gone_hurts_nobody():
