@@ -9,8 +9,11 @@ Statistics of two histograms, one file each: ``psi``, ``kl``, ``ks``, ``wasserst
 that read a stream value by value. ``histogram`` checks counts and
 bins raw samples as the peers do, ``deciles`` joins bins. ``checks`` judges data
 quality, ``fairness`` rates of groups. ``evaluate`` applies all of them to a window at
-once, and ``decision`` is the rule that decides whether a change is real. ``kernels``
-hold what is compiled.
+once, and ``decision`` is the rule that decides whether a change is real. ``seasonal``
+compares with the same hour of the week, ``contributions`` and ``slice_search`` say where
+a change is, and ``multiple_tests`` keeps a list of findings honest. ``text_statistics``,
+``vector_statistics`` and ``date_statistics`` make numbers of what is none, and
+``heavy_hitters`` counts what is common in bounded memory. ``kernels`` hold what is compiled.
 
 Nothing is imported here, because a command that only prints its help must not pay
 for numpy; take what is needed from its module::

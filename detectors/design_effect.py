@@ -21,7 +21,8 @@ MIN_WINDOWS: Final = 168
 MIN_WINDOW_ROWS: Final = 1_000
 """Rows of a window below which its noise would be learned as movement."""
 _P_LOW, _P_HIGH = 0.02, 0.98
-_QUANTILE: Final = 0.99
+QUANTILE: Final = 0.99
+"""Of reference windows that lie inside what is learned."""
 
 
 def design_effect(
@@ -144,7 +145,7 @@ def learned_eps(
         return 0.0
     noise = 2.0 * np.sqrt(phi * np.outer(1.0 / n_rows[has_rows], p_ref * (1 - p_ref)))
     excess = (shares[has_rows] - p_ref - noise).max(axis=1)
-    return max(0.0, float(np.quantile(excess, _QUANTILE)))
+    return max(0.0, float(np.quantile(excess, QUANTILE)))
 
 
 def _shares(

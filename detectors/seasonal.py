@@ -1,0 +1,331 @@
+"""The same hour of the same weekday as the reference, where there is enough history of it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from detectors.design_effect import MIN_WINDOW_ROWS, MIN_WINDOWS, QUANTILE
+from detectors.sets import CellSets
+from schemas.errors import DomainError, ShapeError
+from schemas.panes import N_COUNTERS
+
+N_SLOTS: Final = 168
+"""Hours of a week, Monday 00:00 first."""
+MIN_WEEKS: Final = 4
+"""Weeks in which a slot must have had rows: fewer cannot tell an hour from an accident."""
+MIN_DAYS: Final = 14
+"""Days, for an hour of the day whatever the weekday."""
+MIN_ROWS: Final = 1_000
+"""Rows of a slot: with fewer its tolerance, about .07 at K = 60, hides more than the season."""
+MIN_SHARE: Final = 0.02
+"""Sets rarer than this are too coarse to show a season."""
+N_ERRORS: Final = 3.0
+"""In each of two halves of the weeks: one slot and set in a million by chance."""
+BY_SLOT, BY_HOUR, BY_ALL = range(3)
+"""What a cell is compared with: the hours of the week, the hours of the day, everything."""
+
+_HOUR_US: Final = 3_600_000_000
+_MONDAY_HOURS: Final = 72
+"""The epoch began on a Thursday."""
+_OF_DAY: Final = np.arange(N_SLOTS) % 24
+
+Counts = NDArray[np.int64]
+
+
+class SeasonalReference(NamedTuple):
+    """What each of C cells is compared with in one window."""
+
+    counts: Counts
+    """Shape (C, 64); its sum is n0."""
+    level: NDArray[np.int64]
+    """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference."""
+
+
+def slot_of(time_us: ArrayLike, utc_offset_s: int = 0) -> Counts:
+    """Return the hour of the week of each moment.
+
+    Parameters
+    ----------
+    time_us : array_like of int
+        Event times, microseconds since the epoch.
+    utc_offset_s : int, default 0
+        Of the clock by which people and machines behave; it does not follow daylight
+        saving: for half of a year a slot is then the hour before or after.
+
+    Returns
+    -------
+    ndarray of int64
+        0 (Monday 00:00 to 01:00) to 167, of the same shape.
+
+    Raises
+    ------
+    ShapeError
+        If the times are not integers.
+
+    Examples
+    --------
+    >>> slot_of([0, 4 * 86_400_000_000]).tolist()  # Thursday 1 and Monday 5 January 1970
+    [72, 0]
+    """
+    times = np.asarray(time_us)
+    if times.dtype.kind not in "iu":
+        raise ShapeError(f"dtype is {times.dtype}", where="slot_of", fix="pass microseconds")
+    hours = (times.astype(np.int64) + utc_offset_s * 1_000_000) // _HOUR_US
+    return np.asarray((hours + _MONDAY_HOURS) % N_SLOTS, np.int64)
+
+
+def slots_of_window(start_us: int, length_us: int, utc_offset_s: int = 0) -> Counts:
+    """Return the slots that a window touches, each once.
+
+    Parameters
+    ----------
+    start_us, length_us : int
+        Event time, microseconds.
+    utc_offset_s : int, default 0
+        See :func:`slot_of`.
+
+    Returns
+    -------
+    ndarray of int64
+        All 168 from a week on.
+
+    Raises
+    ------
+    DomainError
+        If the length is not positive.
+
+    Examples
+    --------
+    >>> slots_of_window(0, 7_200_000_000).tolist()
+    [72, 73]
+    """
+    if length_us <= 0:
+        raise DomainError(f"length_us is {length_us}", where="slots_of_window", fix="pass > 0")
+    offset_us = utc_offset_s * 1_000_000
+    first, last = start_us + offset_us, start_us + offset_us + length_us - 1
+    hours = np.arange(first // _HOUR_US, last // _HOUR_US + 1)[:N_SLOTS]
+    return np.asarray((hours + _MONDAY_HOURS) % N_SLOTS, np.int64)
+
+
+def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floor: float) -> bool:
+    """Say whether a cell moves with the hour by more than its tolerance, week after week.
+
+    Where it does not, the whole reference is the better one: it has 168 times the rows.
+
+    Parameters
+    ----------
+    halves : ndarray of int, shape (2, 168, 64)
+        Counters by hour of the week, of the even and of the odd weeks.
+    sets : CellSets
+        The cell's sets.
+    phi : float
+        Design effect.
+    eps_floor : float
+        Tolerance: a cycle inside it is silent anyhow.
+
+    Returns
+    -------
+    bool
+        True if some set's share is above the mean's in the same slot, or the same hour
+        of the day, by ``eps_floor`` and three standard errors, in both halves.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+    DomainError
+        If phi is below 1.
+
+    Notes
+    -----
+    Of two halves, so that one odd week is no season, and weeks interleaved, so that a
+    trend is none. Sets below a share of .02 are left out, as in phi. Without a season the
+    chance is about 1e-6 for each set and slot. O(168 sets); the halves are mergeable.
+
+    References
+    ----------
+    Split-half replication. The tolerance is that of formula 4 of the rule.
+
+    Examples
+    --------
+    >>> from detectors.sets import cell_sets
+    >>> from schemas.profiles import Kind, VariableProfile
+    >>> halves = np.zeros((2, 168, 64), np.int64)
+    >>> halves[:, :, 0] = 500 + 200 * np.sin(np.arange(168) * np.pi / 12)
+    >>> halves[:, :, 1] = 1_000 - halves[:, :, 0]
+    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> has_season(halves, cell_sets(land, halves.sum(axis=(0, 1))), phi=1.0, eps_floor=0.02)
+    True
+    """
+    if halves.shape != (2, N_SLOTS, N_COUNTERS):
+        what = f"halves of shape {halves.shape}"
+        raise ShapeError(what, where="seasonal", fix=f"pass (2, {N_SLOTS}, {N_COUNTERS})")
+    if not phi >= 1:
+        raise DomainError(f"phi is {phi:g}", where="seasonal", fix="a design effect is >= 1")
+    wide = halves.astype(np.int64)
+    whole = wide.sum(axis=(0, 1))[None]
+    p = sets.tally(whole)[0] / max(int(whole.sum()), 1)
+    is_usable = (p >= MIN_SHARE) & (p <= 1 - MIN_SHARE)
+    if not is_usable.any():
+        return False
+    by_hour = wide.reshape(2, 7, 24, N_COUNTERS).sum(axis=1)
+    for cells in (wide, by_hour):
+        least = np.full((cells.shape[1], int(is_usable.sum())), np.inf)
+        for half in cells:
+            n = np.maximum(half.sum(axis=1), 1)[:, None]
+            share = sets.tally(half)[:, is_usable] / n
+            error = np.sqrt(phi * (p * (1 - p))[is_usable] / n)
+            least = np.minimum(least, share - p[is_usable] - N_ERRORS * error)
+        if (least > eps_floor).any():
+            return True
+    return False
+
+
+def choose_reference(
+    slot_counts: NDArray[np.integer],
+    n_weeks: Counts,
+    slots: Counts,
+    is_seasonal: NDArray[np.bool_] | None = None,
+) -> SeasonalReference:
+    """Choose what each cell is compared with in a window.
+
+    Prefer it to one reference for all hours where traffic has a daily or weekly cycle:
+    one reference either fires at every peak, or learns a tolerance as wide as the cycle.
+
+    Parameters
+    ----------
+    slot_counts : ndarray of int, shape (168, C, 64)
+        Counters of the reference by hour of the week.
+    n_weeks : ndarray of int64, shape (168,)
+        Weeks in which each slot had rows.
+    slots : ndarray of int64
+        Those the window touches, see :func:`slots_of_window`.
+    is_seasonal : ndarray of bool, shape (C,), optional
+        Cells with a season, see :func:`has_season`; the others get the whole reference.
+
+    Returns
+    -------
+    SeasonalReference
+        The window's slots, if they hold 1,000 rows of the cell and 4 weeks each; else
+        the same hours of all days, if they hold 1,000 rows and 14 days each; else all.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+
+    Notes
+    -----
+    n0 is that of what is chosen, so a small slot has a wide tolerance (formula 4 of the
+    rule). That formula has its one chance in two hundred for each baseline: over 168
+    slots some reference may lie outside, and speaks for one window a week, which m = 2
+    and the cap keep from firing. Segments of one window may differ in level. Sets stay
+    those of the whole reference, so evidence goes on over slots, as it does for
+    replicas. O(168 C), 4 ms for 200 cells. Mergeable: counts by slot add up, weeks do where the
+    parts are of different weeks.
+
+    References
+    ----------
+    Formula 4 of the rule, whose n0 is that of the seasonal slot.
+
+    Examples
+    --------
+    >>> counts = np.zeros((168, 1, 64), np.int64)
+    >>> counts[:, 0, 0] = 300
+    >>> counts[9, 0, 0] = 1_200  # Monday, nine o'clock
+    >>> for hour in (9, 10):
+    ...     chosen = choose_reference(counts, np.full(168, 4), np.array([hour]))
+    ...     print(chosen.level.tolist(), chosen.counts.sum())
+    [0] 1200
+    [1] 2100
+    """
+    if slot_counts.ndim != 3 or slot_counts.shape[::2] != (N_SLOTS, N_COUNTERS):
+        what = f"slot counts of shape {slot_counts.shape}"
+        raise ShapeError(what, where="seasonal", fix=f"pass ({N_SLOTS}, C, {N_COUNTERS})")
+    if n_weeks.shape != (N_SLOTS,):
+        what = f"weeks of shape {n_weeks.shape}"
+        raise ShapeError(what, where="seasonal", fix=f"pass ({N_SLOTS},)")
+    hours = np.unique(slots % 24)
+    n_days = min(int(n_weeks[hour == _OF_DAY].sum()) for hour in hours)
+    own = slot_counts[slots].sum(axis=0, dtype=np.int64)
+    same_hours = slot_counts[np.isin(_OF_DAY, hours)].sum(axis=0, dtype=np.int64)
+    is_slot = (own.sum(axis=1) >= MIN_ROWS) & bool((n_weeks[slots] >= MIN_WEEKS).all())
+    is_hour = (same_hours.sum(axis=1) >= MIN_ROWS) & (n_days >= MIN_DAYS)
+    level = np.select([is_slot, is_hour], [BY_SLOT, BY_HOUR], BY_ALL).astype(np.int64)
+    if is_seasonal is not None:
+        level = np.where(is_seasonal, level, BY_ALL)
+    whole = slot_counts.sum(axis=0, dtype=np.int64)
+    chosen = np.stack([own, same_hours, whole])[level, np.arange(len(level))]
+    return SeasonalReference(chosen, level)
+
+
+def learned_seasonal_eps(
+    window_counts: Counts, references: Counts, sets: CellSets, phi: float
+) -> float:
+    """Learn from quiet windows how far the cell moves beyond its season.
+
+    Prefer it to :func:`detectors.design_effect.learned_eps` wherever the rule compares
+    with :func:`choose_reference`: that one would learn the cycle itself as tolerance.
+
+    Parameters
+    ----------
+    window_counts : ndarray of int64, shape (W, 64)
+        Reference windows of the length that will be judged.
+    references : ndarray of int64, shape (W, 64)
+        What each was compared with. It holds the window too, which is taken out.
+    sets : CellSets
+        The cell's sets.
+    phi : float
+        Design effect.
+
+    Returns
+    -------
+    float
+        99 % quantile over windows of the largest excess over any set; 0 below 168
+        windows of 1,000 rows and more, and never negative.
+
+    Raises
+    ------
+    DomainError
+        If phi is below 1, or a reference lacks rows of its own window.
+
+    Notes
+    -----
+    As ``learned_eps``, but two standard errors of window *and* reference are taken off,
+    because a slot's reference is not much larger than the window.
+
+    References
+    ----------
+    Formula 4 of the rule.
+
+    Examples
+    --------
+    >>> from detectors.sets import cell_sets
+    >>> from schemas.profiles import Kind, VariableProfile
+    >>> windows = np.zeros((336, 64), np.int64)
+    >>> windows[:, 0] = 5_000 + 2_000 * np.sin(np.arange(336) * np.pi / 12)  # by day
+    >>> windows[:, 1] = 10_000 - windows[:, 0]
+    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> sets = cell_sets(land, windows.sum(axis=0))
+    >>> same_slot = windows + np.roll(windows, 168, axis=0)
+    >>> learned_seasonal_eps(windows, same_slot, sets, phi=1.0)
+    0.0
+    """
+    if not phi >= 1:
+        raise DomainError(f"phi is {phi:g}", where="seasonal eps", fix="a design effect is >= 1")
+    others = references - window_counts
+    if (others < 0).any():
+        what = f"a reference has {others.min()} rows of a counter without its own window"
+        raise DomainError(what, where="seasonal eps", fix="pass what the windows are part of")
+    n, n0 = window_counts.sum(axis=1), others.sum(axis=1)
+    has_rows = (n >= MIN_WINDOW_ROWS) & (n0 > 0)
+    if has_rows.sum() < MIN_WINDOWS:
+        return 0.0
+    n, n0 = n[has_rows], n0[has_rows]
+    p = sets.tally(others[has_rows]) / n0[:, None]
+    gap = sets.tally(window_counts[has_rows]) / n[:, None] - p
+    noise = 2.0 * np.sqrt(phi * p * (1 - p) * (1.0 / n + 1.0 / n0)[:, None])
+    return max(0.0, float(np.quantile((gap - noise).max(axis=1), QUANTILE)))
