@@ -68,6 +68,17 @@ def load_model(path: str | os.PathLike[str]) -> ModelConfig:
     return parse_model(_text(Path(path)), str(path))
 
 
+def read_config(path: str | os.PathLike[str]) -> str:
+    """Return the text of a config file, unchecked but for its size and encoding.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, is larger than 4 MiB, or not UTF-8.
+    """
+    return _text(Path(path))
+
+
 def load_monitor(path: str | os.PathLike[str]) -> MonitorConfig:
     """Read and check ``driftline.yaml`` alone; :func:`load_installation` adds its models."""
     return parse_monitor(_text(Path(path)), str(path))

@@ -88,6 +88,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """64 counters of the cell, for the picture; empty for GPU alerts."""
     current_counts: tuple[int, ...] = ()
     bin_labels: tuple[str, ...] = ()
+    contributions: tuple[tuple[str, float], ...] = ()
+    """Who carries more of the change than their rows, and which part of it, largest first:
+    ``segment=value``, ``host=...``, ``gpu_uuid=...``; of the score also features, by name."""
 
 
 class Incident(msgspec.Struct, kw_only=True):

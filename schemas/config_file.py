@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,7 +15,7 @@ from schemas.yaml_text import Document, Path, read_yaml
 C = TypeVar("C", bound=BaseModel)
 
 
-def parse_model(text: str, name: str) -> ModelConfig:
+def parse_model(text: str, name: str, kinds: Mapping[str, str] | None = None) -> ModelConfig:
     """Turn the text of ``models/<model>.yaml`` into a checked config.
 
     Parameters
@@ -23,6 +24,9 @@ def parse_model(text: str, name: str) -> ModelConfig:
         YAML.
     name : str
         The file's name, for messages.
+    kinds : mapping of str to str, optional
+        For features whose kind the text leaves open; where it lists no features, these are
+        the features.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def parse_model(text: str, name: str) -> ModelConfig:
     schemas.errors.ConfigError: m.yaml:2: features.age.kind: "numerical" is not allowed \
 (did you mean numeric? One of numeric, categorical)
     """
-    return _parse(text, name, ModelConfig)
+    return _parse(text, name, ModelConfig, kinds)
 
 
 def parse_monitor(text: str, name: str) -> MonitorConfig:
@@ -90,12 +94,58 @@ def problem_line(name: str, line: int, path: Path, what: str, fix: str = "") -> 
     return f"{where}{what}" + (f" ({fix})" if fix else "")
 
 
-def _parse(text: str, name: str, config: type[C]) -> C:
+def raw_sections(text: str, name: str) -> dict[str, Any]:
+    """Return a file as it is written, unchecked; nothing where it is no group of settings.
+
+    Raises
+    ------
+    ConfigError
+        If the text is not YAML.
+
+    Examples
+    --------
+    >>> raw_sections("model: m\\nfeatures: {age: }", "m.yaml")
+    {'model': 'm', 'features': {'age': None}}
+    """
+    value = read_yaml(text, name).value
+    return value if isinstance(value, dict) else {}
+
+
+def is_open(settings: Any) -> bool:
+    """Tell whether a feature, as it is written, names no kind.
+
+    Examples
+    --------
+    >>> is_open(None), is_open({"importance": "high"}), is_open({"kind": "numeric"})
+    (True, True, False)
+    """
+    return settings is None or (isinstance(settings, dict) and "kind" not in settings)
+
+
+def _filled(value: Any, kinds: Mapping[str, str]) -> Any:
+    """Put kinds where the text leaves them open."""
+    if not kinds or not isinstance(value, dict):
+        return value
+    features = value.get("features")
+    if features is None:
+        features = dict.fromkeys(kinds)
+    if not isinstance(features, dict):
+        return value
+    filled = {
+        name: {"kind": kinds[name]} | (settings or {})
+        if is_open(settings) and name in kinds
+        else settings
+        for name, settings in features.items()
+    }
+    return value | {"features": filled}
+
+
+def _parse(text: str, name: str, config: type[C], kinds: Mapping[str, str] | None = None) -> C:
     """Validate, and raise all problems in the order of their lines."""
     document = read_yaml(text, name)
     found = list(document.spots)
     try:
-        checked = config.model_validate(document.value)
+        checked = config.model_validate(_filled(document.value, kinds or {}))
     except ValidationError as error:
         found += _spots(error, document, config)
     if not found:

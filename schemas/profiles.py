@@ -46,6 +46,18 @@ class VariableProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class SeasonalCounts:
+    """The reference by hour of the week, Monday 00:00 UTC first, where cells move with it."""
+
+    counts: NDArray[np.int32]
+    """Shape (168, S, V, 64): adds up to the counts of the reference."""
+    n_weeks: NDArray[np.int64]
+    """Shape (168,): weeks in which the hour had rows."""
+    is_seasonal: NDArray[np.bool_]
+    """Shape (S, V): cells whose shares follow the hour beyond their tolerance."""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A versioned, immutable baseline; its id is the hash of its content."""
 
@@ -70,3 +82,5 @@ class Profile:
     active_from_us: int
     created_from: str
     """Where the reference came from, for people."""
+    seasonal: SeasonalCounts | None = None
+    """None where no cell has a season, or there are less than four weeks to know it by."""

@@ -21,8 +21,14 @@ from monitor.baseline.blocks import (
     time_windows,
 )
 from monitor.baseline.profile_file import with_id
+from monitor.baseline.seasons import find_seasons, seasonal_tolerances
 from monitor.baseline.source import event_columns
-from monitor.baseline.variables import categorical_variable, numeric_variable, score_variable
+from monitor.baseline.variables import (
+    categorical_variable,
+    numeric_variable,
+    score_variable,
+    without_once_seen,
+)
 from monitor.core.accumulators import summarize
 from monitor.core.layout import Layout, segment_names
 from monitor.decode.arrow import batch_from_arrow
@@ -87,7 +93,8 @@ def build_profile(
     phi is estimated from adjacent blocks in the order given: of 500 rows, or of a
     quarter of a window where the reference has times and windows are smaller. The
     learned term of eps needs a time column and 168 windows of 1,000 rows; until then it is 0
-    and ``eps_source`` says ``default``.
+    and ``eps_source`` says ``default``. Cells that follow the hour of the week in four
+    weeks and more get their reference by hour, and learn eps against that.
     """
     if table.num_rows < MIN_ROWS:
         raise BaselineError(
@@ -97,7 +104,7 @@ def build_profile(
     batch, has_time = reference_batch(table, config)
     advance(1, note="bins")
     draft = _draft(batch, config, model_version, active_from_us, created_from)
-    layout = Layout(config.schema_, draft)
+    layout = Layout(config.schema_, _as_counted(draft, batch))
     reference = summarize(batch, layout)[0]
     advance(1, note="design effect")
     neutral = np.ones((len(reference.segments), layout.n_variables))
@@ -109,7 +116,12 @@ def build_profile(
     profile = replace(profile, phi=design_effects(profile, blocks))
     advance(1, note="tolerance")
     learned = learned_tolerances(profile, batch, layout, order, windows)
-    profile = replace(profile, n_reference_windows=len(windows))
+    seasonal = find_seasons(profile, batch, layout, config.decision.eps) if has_time else None
+    profile = replace(profile, n_reference_windows=len(windows), seasonal=seasonal)
+    if learned is not None and seasonal is not None:
+        without = replace(profile, eps_learned=learned)
+        length_us = config.window.length
+        learned = seasonal_tolerances(without, batch, layout, order, windows, length_us)
     if learned is not None and learned.any():
         profile = replace(profile, eps_learned=learned, eps_source="learned")
     advance(1, note="done")
@@ -177,6 +189,15 @@ def _draft(
         active_from_us=active_from_us,
         created_from=created_from,
     )
+
+
+def _as_counted(draft: Profile, batch: EventBatch) -> Profile:
+    """Leave categories that the reference holds once out of the list it is counted by."""
+    columns = dict(zip(batch.schema.categorical, batch.categorical, strict=True))
+    counted = [
+        without_once_seen(v, [columns[v.name]]) if v.name in columns else v for v in draft.variables
+    ]
+    return replace(draft, variables=tuple(counted))
 
 
 def _variables(batch: EventBatch) -> tuple[VariableProfile, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.baseline.variables import notes_on
-from schemas.panes import MISSING
+from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile
 
 FEW_ROWS = 1_000
@@ -39,12 +39,12 @@ def describe_variables(profile: Profile) -> list[VariableSummary]:
         In the profile's order.
     """
     n_rows = max(int(profile.reference.n_rows[0]), 1)
-    shares = profile.reference.counts[0, :, MISSING] / n_rows
+    missing, unseen = (profile.reference.counts[0][:, [MISSING, UNSEEN]] / n_rows).T.tolist()
     return [
-        VariableSummary(
-            v.name, str(v.kind), v.n_bins, float(share), float(phi), notes_on(v, float(share))
+        VariableSummary(v.name, str(v.kind), v.n_bins, share, float(phi), notes_on(v, share, new))
+        for v, share, new, phi in zip(
+            profile.variables, missing, unseen, profile.phi[0], strict=True
         )
-        for v, share, phi in zip(profile.variables, shares, profile.phi[0], strict=True)
     ]
 
 

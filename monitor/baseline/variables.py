@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from detectors.edges import quantile_edges
+from detectors.heavy_hitters import HeavyHitters
+from monitor.baseline.identifiers import is_nearly_distinct
 from schemas.batch import Float64Array, StringColumn
 from schemas.errors import BaselineError
 from schemas.panes import N_BINS, OTHER
 from schemas.profiles import Kind, VariableProfile
 
 MAX_CATEGORIES = 100_000
-"""A column with more is an identifier, and nothing can be learned from its shares."""
-MANY_CATEGORIES = 1_000
+"""As many are counted exactly, and known by name to whoever counts events. Of more only the
+commonest are kept, as far as a bounded summary can tell them."""
+MIN_KEPT_SHARE = 0.1
+"""Of the rows, that the kept ones of more categories must be proved to hold."""
 MOSTLY_MISSING = 0.5
 """Share of missing values from which a variable gets a note."""
 
@@ -76,6 +80,12 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
     BaselineError
         If there is no category at all, or so many that it must be an identifier.
 
+    Notes
+    -----
+    Exact up to 100,000 categories. Of more, those that :class:`HeavyHitters` keeps: of n
+    rows no category that more than n / 100,001 of them hold is missing; the others count as
+    unseen, in the reference (:func:`without_once_seen`) and later.
+
     Examples
     --------
     >>> column = StringColumn(np.array([0, 1, 1, -1], np.int32), ["a", "b"])
@@ -83,15 +93,22 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
     ('b', 'a')
     """
     counts = count_values(columns)
-    if not counts or len(counts) > MAX_CATEGORIES:
+    if not counts.n:
         raise BaselineError(
-            f"has {len(counts):,} categories" if counts else "has no value at all",
+            "has no value at all",
             where=f"feature {name}",
-            fix="is it an identifier? Remove it from the config"
-            if counts
-            else "give a reference that holds it, or remove it from the config",
+            fix="give a reference that holds it, or remove it from the config",
         )
-    ordered = [value for value, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    if _is_identifier(counts):
+        found, what = f"over {MAX_CATEGORIES:,}", "none of them common"
+        if counts.is_exact:
+            found, what = f"{len(counts.counts):,}", "so nearly all later ones are new"
+        raise BaselineError(
+            f"has {found} categories in {counts.n:,} rows, {what}",
+            where=f"feature {name}",
+            fix="is it an identifier? Remove it from the config",
+        )
+    ordered = [hitter.value for hitter in counts.heaviest()]
     if len(ordered) <= N_BINS:
         return VariableProfile(name, Kind.CATEGORICAL, np.empty(0), tuple(ordered))
     # A category that is itself called "other" joins the rest: one name, one counter.
@@ -117,22 +134,72 @@ def score_variable(columns: Sequence[Float64Array]) -> VariableProfile:
     return numeric_variable("score", columns)
 
 
-def count_values(columns: Sequence[StringColumn]) -> Counter[str]:
-    """Count each value over pieces that may code it differently."""
-    counts: Counter[str] = Counter()
+def without_once_seen(
+    variable: VariableProfile, columns: Sequence[StringColumn]
+) -> VariableProfile:
+    """Leave out of ``known`` what the reference holds once: so a reference is to be counted.
+
+    Parameters
+    ----------
+    variable : VariableProfile
+        Of the reference.
+    columns : sequence of StringColumn
+        The reference, piece by piece.
+
+    Returns
+    -------
+    VariableProfile
+        The same where every category is listed.
+
+    Notes
+    -----
+    The reference knows all its own categories, so counted in its own list it would hold
+    none that is unseen, while of later rows a long tail always brings new ones: drift, for
+    ever. Leaving each row out in turn, a category that it alone holds is unseen to the
+    others. The share of these rows is Good and Turing's estimate of what is new later, and
+    each segment gets its own.
+
+    References
+    ----------
+    Good, The population frequencies of species and the estimation of population
+    parameters, Biometrika 40 (1953), eq. 9.
+
+    Examples
+    --------
+    >>> column = StringColumn(np.array([0, 0, 1], np.int32), ["a", "b"])
+    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("other",), ("a", "b"))
+    >>> without_once_seen(land, [column]).known
+    ('a',)
+    """
+    if not variable.known:
+        return variable
+    counts = count_values(columns).counts
+    return replace(variable, known=tuple(v for v in variable.known if counts.get(v, 0) > 1))
+
+
+def count_values(columns: Sequence[StringColumn]) -> HeavyHitters[str]:
+    """Count each value over pieces that may code it differently; exact up to 100,000."""
+    counts = HeavyHitters[str](MAX_CATEGORIES)
     for column in columns:
         seen = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
-        counts.update({column.values[i]: int(seen[i]) for i in np.flatnonzero(seen).tolist()})
+        counts.add({column.values[i]: int(seen[i]) for i in np.flatnonzero(seen).tolist()})
     return counts
 
 
-def notes_on(variable: VariableProfile, missing_share: float) -> str:
+def _is_identifier(counts: HeavyHitters[str]) -> bool:
+    """Tell whether nearly every value is another one, or none is kept for being common."""
+    if not counts.is_exact:
+        return counts.kept_share < MIN_KEPT_SHARE
+    return is_nearly_distinct(len(counts.counts), counts.n)
+
+
+def notes_on(variable: VariableProfile, missing_share: float, unseen_share: float = 0.0) -> str:
     """Say what somebody should look at.
 
     Parameters
     ----------
     variable : VariableProfile
-    missing_share : float
+    missing_share, unseen_share : float
         In the reference.
 
     Returns
@@ -150,7 +217,9 @@ def notes_on(variable: VariableProfile, missing_share: float) -> str:
     elif variable.known:
         n_all = len(variable.categories) - 1 + len(variable.known)
         notes.append(f"{n_all:,} categories; the rarest {len(variable.known):,} count as other")
-        notes += ["an identifier?"] if n_all > MANY_CATEGORIES else []
+        if unseen_share:
+            share = f"{100 * unseen_share:.2g} %"
+            notes.append(f"{share} of the rows hold a rarer one: as many new ones are expected")
     elif variable.kind is Kind.CATEGORICAL and variable.n_bins == 1:
         notes.append("always the same")
     return "; ".join(notes)

@@ -14,7 +14,7 @@ from monitor.cli.output import print_json, print_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from schemas.config import ModelConfig
+    from monitor.cli.baseline_kinds import DraftModel
     from schemas.profiles import Profile
 
 app = typer.Typer(
@@ -61,6 +61,12 @@ def build(
         str | None,
         typer.Option("--active-from", help="Event time from which it holds, ISO, UTC."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say of every column what it looks like, and why.")
+    ] = False,
+    write_kinds: Annotated[
+        bool, typer.Option("--write-kinds", help="Write kinds that were inferred into MODEL.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Build a baseline from training data, or from the traffic of a time range.
@@ -68,21 +74,28 @@ def build(
     The rows stand in the order in which they were collected: what belongs
     together (a household, a session) is next to each other.
 
+    A feature without a kind in the model's file gets one by what its column holds; where
+    the file lists no features, every column that can be monitored becomes one. Other
+    commands need the kinds in the file: --write-kinds puts them there.
+
     \b
     Examples:
       driftline baseline build models/employment.yaml --reference train.parquet
+      driftline baseline build models/new.yaml -r train.parquet --write-kinds
+      driftline baseline build models/employment.yaml -r train.parquet --explain
       driftline baseline build models/m.yaml -r jan.csv -r feb.csv --out baselines
       driftline baseline build models/m.yaml --store driftline-store \\
           --since 2026-01-01 --until 2026-02-01
     """
     from monitor.baseline.build import N_STEPS, build_profile
     from monitor.baseline.folder import add_profile
+    from monitor.cli.baseline_kinds import DraftModel
     from monitor.cli.progress import progress
-    from monitor.config_files import load_model
 
-    config = load_model(model)
+    draft = DraftModel.read(model)
     with progress("baseline", N_STEPS + 1, is_quiet=as_json) as advance:
-        table, source = _reference(config, reference, store, since, until, model_version)
+        table, source = _reference(draft, reference, store, since, until, model_version)
+        config = draft.complete(table, explain=explain)
         advance(1, note="read")
         profile = build_profile(
             table,
@@ -93,7 +106,12 @@ def build(
             advance=advance,
         )
     file, replaced = add_profile(profile, out)
-    _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced])
+    if write_kinds:
+        draft.write()
+    found = draft.facts()
+    _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced], **found)
+    if not as_json:
+        draft.print()
 
 
 @app.command(short_help="Show one, or list those of a folder.")
@@ -135,7 +153,7 @@ app.command(short_help="Take one on the topic back.")(retire)
 
 
 def _reference(
-    config: ModelConfig,
+    draft: DraftModel,
     files: list[Path] | None,
     store: str | None,
     since: str | None,
@@ -154,7 +172,8 @@ def _reference(
     if not since or not until:
         raise typer.BadParameter("--store needs --since and --until")
     bounds = (_time_us(since, "--since"), _time_us(until, "--until"))
-    return read_traffic(str(store), config, *bounds, model_version), f"traffic {since} to {until}"
+    table = read_traffic(str(store), draft.named(), *bounds, model_version)
+    return table, f"traffic {since} to {until}"
 
 
 def _time_us(text: str, option: str) -> int:

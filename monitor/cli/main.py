@@ -1,7 +1,8 @@
 """The ``driftline`` command: which commands there are, and how failures end.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 baseline,
-4 reading or writing files or Kafka, 5 store, 130 interrupted, 143 terminated.
+4 reading or writing files or Kafka, 5 store, 10 what ``compare`` compared has drifted,
+130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Examples:
   driftline check driftline.yaml               is everything in place?
   driftline baseline build models/m.yaml --reference train.parquet
   driftline replay events.jsonl                what would have been alerted?
+  driftline compare train.parquet may.parquet  what has drifted?
   driftline sql "SELECT count() FROM alerts"   ask the store
   driftline up --create-topics                 run every stage, on Kafka
 
@@ -42,6 +44,8 @@ COMMANDS = {
     "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers and store."),
     "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
     "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
+    "backtest": Entry("monitor.cli.backtest:run", "Judge a recorded history, config by config."),
+    "compare": Entry("monitor.cli.compare:run", "Compare two files: every statistic, a verdict."),
     "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
     "up": Entry("monitor.cli.up:run", "Run every stage on this machine."),
     "ingest": Entry("monitor.cli.stage:ingest", "Count predictions into panes."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -48,11 +48,12 @@ class Request:
 def run_replay(request: Request) -> None:
     """Check everything, then run the files through the pipeline and say what was found."""
     installation = load_installation(request.config)
-    catalog = _catalog(installation, request)
+    catalog = known_catalog(installation)
     # All that may be wrong is found before the store is opened: nothing is left half written.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
+    model = model_of_tables(installation, request.model, request.files)
     with ExitStack() as stack:
-        streams = _open_streams(request, _model(installation, request), stack)
+        streams = _open_streams(request, model, stack)
         store = _open_store(installation, request, stack)
         pipeline = build_pipeline(
             installation.monitor,
@@ -69,7 +70,7 @@ def run_replay(request: Request) -> None:
         advance = stack.enter_context(progress("replaying", None, is_quiet=request.is_json))
         replay(
             pipeline,
-            _counted(streams.predictions, advance),
+            concatenated(streams.predictions, advance),
             _timed(streams.labels, decode_labels),
             _timed(streams.gpu, decode_gpu),
         )
@@ -80,8 +81,16 @@ def run_replay(request: Request) -> None:
         _print_summary(summary, store)
 
 
-def _catalog(installation: Installation, request: Request) -> Catalog:
-    """Put configs and baselines together; without any baseline nothing can be judged."""
+def known_catalog(installation: Installation) -> Catalog:
+    """Put configs and baselines together; without any baseline nothing can be judged.
+
+    Raises
+    ------
+    ConfigError
+        If the installation names no models.
+    BaselineError
+        If none of them has a baseline, or one does not fit.
+    """
     if not installation.models:
         fix = "list your model files under models, e.g. models/*.yaml"
         raise ConfigError("it names no models", where=str(installation.file), fix=fix)
@@ -96,14 +105,22 @@ def _catalog(installation: Installation, request: Request) -> Catalog:
     return catalog
 
 
-def _model(installation: Installation, request: Request) -> ModelConfig:
-    """Choose the model whose columns tables hold."""
-    if request.model is not None:
-        return installation.model(request.model)
+def model_of_tables(
+    installation: Installation, name: str | None, files: Sequence[str]
+) -> ModelConfig:
+    """Choose the model whose columns tables hold.
+
+    Raises
+    ------
+    ConfigError
+        If no model has that name, or there is a table and several models it may belong to.
+    """
+    if name is not None:
+        return installation.model(name)
     if len(installation.models) == 1:
         return installation.models[0]
     names = ", ".join(m.model for m in installation.models)
-    tables = [f for f in request.files if not f.endswith((".jsonl", ".jsonl.gz", "-"))]
+    tables = [f for f in files if not f.endswith((".jsonl", ".jsonl.gz", "-"))]
     if tables:
         raise ConfigError(
             f"{tables[0]} may belong to any of {names}", where="--model", fix="name the model"
@@ -165,7 +182,7 @@ def _open_streams(request: Request, model: ModelConfig, stack: ExitStack) -> _St
     )
 
 
-def _counted(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
+def concatenated(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
     """Read files one after the other as one partition: offsets go on counting."""
     first = 0
     for source in sources:

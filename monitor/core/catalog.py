@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from detectors.seasonal import N_SLOTS
 from monitor.core.layout import Layout
 from schemas.batch import ModelSchema
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
-from schemas.panes import SeriesId
+from schemas.panes import N_COUNTERS, SeriesId
 from schemas.profiles import Kind, Profile
 
 
@@ -202,6 +203,18 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
         raise BaselineError(
             f"profile {profile.profile_id} has a design effect of shape {profile.phi.shape}, "
             f"its cells are {(n_segments, n_variables)}",
+            where=f"model {profile.model!r}",
+            fix="build the baseline again",
+        )
+    seasonal, cells = profile.seasonal, profile.phi.shape
+    expected_counts = (N_SLOTS, *cells, N_COUNTERS)
+    if seasonal is not None and (
+        (seasonal.counts.shape, seasonal.is_seasonal.shape) != (expected_counts, cells)
+        or seasonal.n_weeks.shape != (N_SLOTS,)
+    ):
+        raise BaselineError(
+            f"profile {profile.profile_id} has seasons of shape {seasonal.counts.shape}, "
+            f"not {expected_counts}",
             where=f"model {profile.model!r}",
             fix="build the baseline again",
         )

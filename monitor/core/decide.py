@@ -6,10 +6,19 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from detectors.decision import Evidence, alpha_of, decide, plan_profile
+from detectors.decision import (
+    Evidence,
+    TolerancePlan,
+    alpha_of,
+    decide,
+    plan_cells,
+    plan_profile,
+)
 from detectors.replicas import ReplicaEvidence, decide_replicas
 from detectors.rule import Rule
+from detectors.seasonal import N_SLOTS, choose_reference, slots_of_window
 from detectors.sets import SetLayout, cell_sets
 from monitor.core.alerting import (
     CellState,
@@ -23,11 +32,12 @@ from monitor.core.alerting import (
 )
 from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
 from monitor.core.drift_alerts import CellView, build_alert
+from monitor.core.drift_places import Place, find_places
 from monitor.core.window_results import decision_result, no_verdict_result, statistic_results
 from monitor.core.windows import MAX_EMPTY
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
-from schemas.panes import SeriesId, Window
+from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason
 
@@ -100,17 +110,28 @@ class SeriesDecider:
 
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
+        results = statistic_results(window, self.profile, self.config)
+        views, alerts = self.judge(window)
+        return Decided([*results, *(decision_result(view, window) for view in views)], alerts)
+
+    def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
+        """As :meth:`decide`, without the statistics, which no verdict rests on.
+
+        Returns
+        -------
+        views : list of CellView
+            Every cell's verdict.
+        alerts : list of Alert
+            What changed.
+        """
         self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
         now_us, length_us = window.end_us, window.end_us - window.start_us
         self.closed_alerts = {
             k: c for k, c in self.closed_alerts.items() if not is_past(c, now_us, length_us)
         }
-        decided = Decided(statistic_results(window, self.profile, self.config))
         views = [*self._profile_views(window), *self._replica_views(window)]
-        decided.results += [decision_result(view, window) for view in views]
-        for view in sorted(views, key=_specificity):
-            decided.alerts += self._advance(view, window)
-        return decided
+        ranked = sorted(views, key=_specificity)
+        return views, [alert for view in ranked for alert in self._advance(view, window)]
 
     def revise(self, window: Window) -> Decided:
         """Recompute a closed window's statistics; evidence and alerts stay as they were."""
@@ -150,8 +171,8 @@ class SeriesDecider:
         """Every declared cell against the baseline."""
         segments, variables = self.profile.reference.segments, self.profile.variables
         counts = align_counts(window.segments, segments)
-        reference = self.profile.reference.counts.reshape(counts.shape)
-        decision = decide(self.plan, self.evidence, counts)
+        plan, reference = self._plan_at(window)
+        decision = decide(plan, self.evidence, counts)
         names = self.plan.layout.names
         return [
             CellView(
@@ -168,6 +189,19 @@ class SeriesDecider:
             for s, segment in enumerate(segments)
             for v, variable in enumerate(variables)
         ]
+
+    def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
+        """Return the plan of a window, and what it compares each cell with, shape (S * V, 64)."""
+        seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
+        if seasonal is None:
+            return self.plan, self.profile.reference.counts.reshape(shape)
+        slots = slots_of_window(window.start_us, window.end_us - window.start_us)
+        by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
+        is_seasonal = seasonal.is_seasonal.reshape(-1)
+        reference = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+        learned = self.profile.eps_learned.reshape(-1)
+        plan = plan_cells(self.rule, self.plan.layout, reference, self.plan.phi, learned)
+        return plan, reference
 
     def _replica_views(self, window: Window) -> list[CellView]:
         """Each host's and each GPU's score against the others of its window."""
@@ -218,7 +252,20 @@ class SeriesDecider:
             self.closed_alerts[key] = Closed(window.end_us, after.n_hold)
         else:
             self.open_alerts[key] = after
-        return [build_alert(view, self.series, window, after, change)] if change else []
+        if change is None:
+            return []
+        return [build_alert(view, self.series, window, after, change, self._places(view, window))]
+
+    def _places(self, view: CellView, window: Window) -> tuple[Place, ...]:
+        """Say where a drift is, if it is one: what has fired has a set that moved."""
+        if not view.decision.has_fired[view.index]:
+            return ()
+        if view.monitor != "drift":
+            return ()
+        plan, reference = self._plan_at(window)
+        by_cell = reference.reshape(self.profile.reference.counts.shape)
+        phi = float(plan.phi[view.index])
+        return find_places(view, window, self.profile, by_cell, plan.layout, phi)
 
     def _is_gone(self, view: CellView) -> bool:
         """Say whether the version is retired, or a replica has just been forgotten."""

@@ -49,7 +49,12 @@ def finite(value: float) -> float | None:
 
 
 def build_alert(
-    view: CellView, series: SeriesId, window: Window, state: CellState, transition: Transition
+    view: CellView,
+    series: SeriesId,
+    window: Window,
+    state: CellState,
+    transition: Transition,
+    places: tuple[tuple[str, float], ...] = (),
 ) -> Alert:
     """Put everything an on-call engineer needs to believe the verdict into one alert."""
     decision, i = view.decision, view.index
@@ -90,6 +95,7 @@ def build_alert(
         reference_counts=tuple(view.reference_counts.tolist()),
         current_counts=tuple(view.current_counts.tolist()),
         bin_labels=bin_labels(view.variable),
+        contributions=places,
     )
 
 

@@ -54,6 +54,26 @@ def set_text(feature: str, where: str) -> str:
     return f"{feature} {_SETS.get(where, where)}"
 
 
+def places_text(alert: Alert) -> str:
+    """Say who carries most of a change; empty where all carry their part.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity, Transition
+    >>> alert = Alert(alert_id="1", tenant="t", monitor="drift", severity=Severity.PAGE, sequence=0,
+    ...               transition=Transition.OPENED, time_us=0, opened_at_us=0, title="",
+    ...               contributions=(("AGEP", 0.9), ("region=eu", 0.71), ("host=node-3", 0.64)))
+    >>> places_text(alert)
+    'mostly region=eu (71 %), host=node-3 (64 %); of the features AGEP (90 %)'
+    """
+    named = [(f"{name} ({share_text(part)})", "=" in name) for name, part in alert.contributions]
+    places = ", ".join(text for text, is_place in named if is_place)
+    features = ", ".join(text for text, is_place in named if not is_place)
+    mostly = f"mostly {places}" if places else ""
+    moved = f"of the features {features}" if features else ""
+    return "; ".join(part for part in (mostly, moved) if part)
+
+
 def clock_text(time_us: int) -> str:
     """Write a time of day, UTC.
 

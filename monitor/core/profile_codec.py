@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
+from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile
 
 FORMAT = 1
 MAX_MESSAGE_BYTES = 900_000
@@ -186,8 +186,10 @@ def parse_key(key: bytes) -> tuple[str, int, int]:
 
 def _content(profile: Profile) -> dict[str, Any]:
     """List everything a profile holds, in a fixed order."""
-    stats = profile.reference
-    return {
+    stats, seasonal = profile.reference, profile.seasonal
+    # absent where there is none, so that profiles from before seasons keep their ids
+    more: dict[str, Any] = {} if seasonal is None else {"seasonal": _packed_fields(seasonal)}
+    return more | {
         "profile_id": profile.profile_id,
         "tenant": profile.tenant,
         "model": profile.model,
@@ -229,9 +231,23 @@ def _profile(content: dict[str, Any]) -> Profile:
     arrays = {name: _unpacked(packed) for name, packed in content.pop("reference").items()}
     reference = SeriesStats(segments=tuple(content.pop("segments")), **arrays)
     phi, eps_learned = _unpacked(content.pop("phi")), _unpacked(content.pop("eps_learned"))
+    packed = content.pop("seasonal", None)
+    seasonal = None
+    if packed is not None:
+        seasonal = SeasonalCounts(**{name: _unpacked(array) for name, array in packed.items()})
     return Profile(
-        variables=variables, reference=reference, phi=phi, eps_learned=eps_learned, **content
+        variables=variables,
+        reference=reference,
+        phi=phi,
+        eps_learned=eps_learned,
+        seasonal=seasonal,
+        **content,
     )
+
+
+def _packed_fields(seasonal: SeasonalCounts) -> dict[str, Any]:
+    """Write the arrays of the seasons by name."""
+    return {name: _packed(getattr(seasonal, name)) for name in SeasonalCounts.__dataclass_fields__}
 
 
 def _packed(array: NDArray[Any]) -> tuple[str, list[int], bytes]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from monitor.core.incident_text import clock_text, set_text, share_text, since_us
+from monitor.core.incident_text import clock_text, places_text, set_text, share_text, since_us
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 
 _MAX_ALERTS = 4
@@ -127,6 +127,8 @@ def _fact(alert: Alert) -> str:
     text += f" of {alert.n:,} rows, {reference} {share_text(alert.p_reference)}"
     if alert.evidence is not None and alert.threshold is not None:
         text += f"; evidence {alert.evidence:.1f}, threshold {alert.threshold:.1f}"
+    places = places_text(alert)
+    text += f"; {places}" if places else ""
     return f"{text}; {alert.n_windows} window{'s' * (alert.n_windows != 1)}"
 
 

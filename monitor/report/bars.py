@@ -61,7 +61,7 @@ def change_figure(alert: Alert) -> str:
     title = f"{alert.feature or 'score'}: reference against current"
     if is_ordered:
         return _vertical(bars, len(groups), title)
-    return _horizontal(bars, title)
+    return category_rows(bars, title)
 
 
 def shares_of(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def _vertical(bars: list[tuple[str, float, float]], n_ordered: int, title: str) 
     highest = max(max(r, c) for _, r, c in bars) or 1.0
     gap = 14 if len(bars) > n_ordered else 0
     step = (width - left - 6 - gap) / len(bars)
-    marks = _share_grid(highest, left, width, base)
+    marks = share_grid(highest, left, width, base)
     for i, (name, reference, current) in enumerate(bars):
         x = left + i * step + (gap if i >= n_ordered else 0)
         for j, (css, share) in enumerate((("ref", reference), ("cur", current))):
@@ -153,8 +153,23 @@ def _short(edge: str) -> str:
     return f"{float(edge):.3g}"
 
 
-def _share_grid(highest: float, left: float, width: float, base: float) -> list[str]:
-    """Horizontal lines at round shares."""
+def share_grid(highest: float, left: float, width: float, base: float) -> list[str]:
+    """Draw horizontal lines at round shares.
+
+    Parameters
+    ----------
+    highest : float
+        The largest share, drawn at y = 14.
+    left, width : float
+        Where the lines begin, and the picture's width.
+    base : float
+        y of share 0.
+
+    Returns
+    -------
+    list of str
+        Marks.
+    """
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest / s <= 6 or s == 0.5)
     marks = [line(left, base, width - 6, base, css="axis")]
     for share in np.arange(step, highest + 1e-9, step):
@@ -164,8 +179,21 @@ def _share_grid(highest: float, left: float, width: float, base: float) -> list[
     return marks
 
 
-def _horizontal(bars: list[tuple[str, float, float]], title: str) -> str:
-    """One row a category: the reference's bar above the current one, shares written out."""
+def category_rows(bars: Sequence[tuple[str, float, float]], title: str) -> str:
+    """Draw one row a category: the reference's bar above the current one, shares written out.
+
+    Parameters
+    ----------
+    bars : sequence of (str, float, float)
+        Name, and shares of the reference and of the current rows.
+    title : str
+        Read aloud by screen readers.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
     width, left, tall = 400, 96, 30
     height = 10 + tall * len(bars)
     highest = max(max(r, c) for _, r, c in bars) or 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def write_report(path: Path, content: ReportContent) -> Path:
         beside = write_evidently(
             path.with_name("evidently_report.html"), content.reference, content.current
         )
-    _write_whole(path, render_report(content, beside))
+    write_whole(path, render_report(content, beside))
     return path
 
 
@@ -77,16 +78,40 @@ def render_report(content: ReportContent, beside: str = "") -> str:
         f"<h2>The same data by evidently</h2>{beside}" if beside else "",
         "".join(f'<p class="soft">{escape(note)}</p>' for note in content.notes),
     ]
+    return whole_page(content.title, sections)
+
+
+def whole_page(title: str, sections: Sequence[str]) -> str:
+    """Return a page that needs nothing but itself.
+
+    Parameters
+    ----------
+    title : str
+        Of the browser's window.
+    sections : sequence of str
+        HTML.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(content.title)}</title><style>{STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
         f"<body><main>{''.join(sections)}</main></body></html>\n"
     )
 
 
-def _write_whole(path: Path, page: str) -> None:
-    """Write beside and rename, so that a full disk leaves the old page standing."""
+def write_whole(path: Path, page: str) -> None:
+    """Write beside and rename, so that a full disk leaves the old page standing.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -36,6 +36,7 @@ tbody tr:last-child td { border-bottom:0; } td { overflow-wrap:break-word; }
 .tag.page { background:var(--bad); } .tag.ticket { background:var(--cur); }
 .tag.record, .tag.none { background:var(--soft); }
 .found { color:var(--good); font-weight:600; } .missed { color:var(--bad); font-weight:600; }
+.dated td:first-child { white-space:nowrap; }
 .scroll { overflow-x:auto; } .wide svg { min-width:540px; }
 .incident { display:grid; grid-template-columns:minmax(0,1fr) minmax(0,1.15fr); gap:20px; }
 .incident dl { display:grid; grid-template-columns:max-content minmax(0,1fr); gap:2px 12px;
@@ -57,6 +58,7 @@ svg .strong { font-weight:600; }
 svg .halo { paint-order:stroke; stroke:var(--card); stroke-width:4px; }
 svg .grid { stroke:var(--line); } svg .axis { stroke:var(--soft); } svg .lane { fill:var(--line); }
 svg .threshold { stroke:var(--ink); stroke-dasharray:5 4; } svg .flag { fill:var(--ink); }
+svg .threshold.cur { stroke:var(--cur); } i.others { background:var(--ink); }
 svg .line { fill:none; stroke-width:2; stroke-linejoin:round; }
 svg .ref.line { stroke:var(--ref); stroke-width:1.2; } svg .cur.line { stroke:var(--cur); }
 svg .others.line { stroke:var(--ink); stroke-width:1.3; opacity:.75; }

@@ -46,6 +46,7 @@ ALERTS = _schema(
     reference_counts=pa.list_(_INT),
     current_counts=pa.list_(_INT),
     bin_labels=pa.list_(_TEXT),
+    contributions=_NUMBERS,
 )
 DELIVERIES = _schema(
     "notification_id receiver state detail dedup_key kind reason tenant incident_id cause "

@@ -17,7 +17,8 @@ from schemas.refused import REFUSED_COLUMN
 
 RECORD_TIME = "record_time_us"
 _TEXT_COLUMNS = ("id", "prediction", "host", "gpu_uuid", "model_version")
-_MISSING = ("", "na", "n/a", "nan", "null", "none")
+WORDS_FOR_MISSING = ("", "na", "n/a", "nan", "null", "none")
+"""In text, what stands for no number."""
 _US = pa.timestamp("us", tz="UTC")
 
 
@@ -63,7 +64,7 @@ def canonical(
     >>> canonical(pa.table({"age": [1, None], "other": [0, 0]}), config).to_pydict()
     {'features.age': [1.0, None]}
     """
-    table = _flat(table)
+    table = flat(table)
     found = _locate(table, config, needs_time=needs_time, where=where)
     columns: dict[str, pa.ChunkedArray] = {}
     misfits = Misfits(table.num_rows)
@@ -85,7 +86,7 @@ def canonical(
     return pa.table(columns)
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def flat(table: pa.Table) -> pa.Table:
     """Turn struct columns (``features``, ``segments``) into ``features.<name>``."""
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
@@ -181,7 +182,9 @@ def _number_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Replace words for missing by null, and booleans by digits."""
     bare = pc.utf8_trim_whitespace(column)
     lower = pc.utf8_lower(bare)
-    bare = pc.if_else(pc.is_in(lower, value_set=pa.array(_MISSING, lower.type)), None, bare)
+    bare = pc.if_else(
+        pc.is_in(lower, value_set=pa.array(WORDS_FOR_MISSING, lower.type)), None, bare
+    )
     bare = pc.if_else(pc.equal(lower, "true"), "1", bare)
     return pc.if_else(pc.equal(lower, "false"), "0", bare)
 

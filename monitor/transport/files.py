@@ -137,21 +137,27 @@ def open_source(
         return Source(_line_chunks(file, source, chunk_rows, where, report), file, source)
 
 
-def read_table(path: str | Path) -> pa.Table:
+def read_table(
+    path: str | Path, lines: Callable[[Iterator[Chunk]], pa.Table] | None = None
+) -> pa.Table:
     """Read a whole table, as it is; CSV columns are all bytes, not yet text.
 
     Parameters
     ----------
     path : str or Path
         Parquet, CSV or Arrow; ``-`` is standard input.
+    lines : callable, optional
+        What makes a table of JSONL, chunk by chunk.
 
     Raises
     ------
     TransportError
-        If it is missing, unreadable, broken, truncated, or JSONL.
+        If it is missing, unreadable, broken, truncated, or JSONL and ``lines`` is not given.
     """
-    file, format_, where, _ = _open(path)
+    file, format_, where, source = _open(path)
     with closing(file):
+        if format_ is Format.JSONL and lines is not None:
+            return lines(_line_chunks(file, source, 5_000, where, lambda share, n_rows: None))
         if format_ is Format.JSONL:
             fix = "give Parquet, CSV or Arrow (.parquet, .csv, .arrow)"
             raise TransportError("is no table", where=where, fix=fix)

@@ -1,0 +1,146 @@
+"""From a budget of false pages to the settings that keep to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from monitor.backtest.judging import MONTH_US, Outcome, judge, span_us
+from schemas.config import ModelConfig
+from schemas.errors import DomainError
+from schemas.panes import Window
+from schemas.profiles import Profile
+
+STEP = 0.001
+MAX_EPS = 0.499
+ROUNDING = 1e-9
+"""Ten times a tenth is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Settings for a budget, and what the history says for them."""
+
+    budget: float
+    """False alarms a month (730 hours)."""
+    n_allowed: int
+    """What the budget comes to over the history, rounded down."""
+    n_alarms: int
+    """Incidents under the settings found."""
+    months: float
+    eps: float | None
+    """None: no tolerance keeps to the budget, so the history was not quiet."""
+    config: ModelConfig
+    """With the budget, and with eps where there is one."""
+    outcome: Outcome
+
+    @property
+    def upper_95(self) -> float | None:
+        """Upper end of the exact 95 % interval of alarms a month; None without a history."""
+        return upper_rate(self.n_alarms, self.months) if self.months > 0 else None
+
+
+def upper_rate(n: int, exposure: float) -> float:
+    """Return the upper end of the exact central 95 % interval of a Poisson rate.
+
+    Parameters
+    ----------
+    n : int
+        Events seen.
+    exposure : float
+        How long; the rate is per unit of it.
+
+    Returns
+    -------
+    float
+        ``chi2_{.975, 2 n + 2} / (2 exposure)``.
+
+    References
+    ----------
+    Garwood, F., Fiducial limits for the Poisson distribution, Biometrika, 1936.
+
+    Examples
+    --------
+    >>> round(upper_rate(0, 1.0), 3), round(upper_rate(3, 2.0), 3)
+    (3.689, 4.384)
+    """
+    from scipy.special import gammainccinv
+
+    return float(gammainccinv(n + 1, 0.025)) / exposure
+
+
+def solve(
+    windows: Sequence[Window],
+    config: ModelConfig,
+    profiles: Mapping[str, Profile],
+    budget: float,
+    advance: Callable[[], None] = lambda: None,
+) -> Solution:
+    """Find the smallest eps that makes no more alarms of a quiet history than are allowed.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Taken to be quiet: whatever fires in them is false.
+    config : ModelConfig
+        Everything but the budget and eps stays.
+    profiles : mapping of str to Profile
+    budget : float
+        False alarms a month, > 0. alpha follows from it by
+        :func:`detectors.rule.alpha_of`.
+    advance : callable, optional
+        Called after each replay; there are about ten.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    DomainError
+        If the budget is not positive.
+
+    Notes
+    -----
+    An alarm is an incident of whatever severity, as alpha counts any cell that fires:
+    pages alone need a change beyond .125, at which eps hardly matters.
+
+    eps is searched by halving in steps of .001: alarms fall as it grows, so the one found
+    keeps to the budget and the step below does not. The eps of a cell is the largest of
+    this floor, its sampling error and what was learned for it, so on a small reference a
+    small floor changes nothing. A short history allows 0 alarms and proves little:
+    ``upper_95`` says how little.
+    """
+    if not 0 < budget < float("inf"):
+        raise DomainError(f"a budget of {budget:g}", where="--budget", fix="pass a number > 0")
+
+    def proposed(step: int) -> ModelConfig:
+        changed = {"max_false_pages_per_month": budget, "eps": round(step * STEP, 3)}
+        return config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
+
+    def n_alarms(step: int) -> int:
+        advance()
+        outcome = judge(windows, proposed(step), profiles, has_traces=False)
+        return outcome.n_pages + outcome.n_tickets
+
+    months = span_us(windows) / MONTH_US
+    n_allowed = int(budget * months + ROUNDING)
+    low, high = -1, round(MAX_EPS / STEP)
+    if n_alarms(high) > n_allowed:
+        changed = {"max_false_pages_per_month": budget}
+        kept = config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
+        return _solution(budget, n_allowed, None, judge(windows, kept, profiles))
+    while high - low > 1:
+        middle = (low + high) // 2
+        if n_alarms(middle) <= n_allowed:
+            high = middle
+        else:
+            low = middle
+    chosen = proposed(high)
+    return _solution(budget, n_allowed, chosen.decision.eps, judge(windows, chosen, profiles))
+
+
+def _solution(budget: float, n_allowed: int, eps: float | None, outcome: Outcome) -> Solution:
+    """Put a solution together."""
+    n_alarms = outcome.n_pages + outcome.n_tickets
+    return Solution(budget, n_allowed, n_alarms, outcome.months, eps, outcome.config, outcome)

@@ -1,0 +1,274 @@
+"""How long a config takes to find a planted shift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.decision import Evidence, SetLayout, decide, plan_cells
+from detectors.rule import Rule
+from detectors.sets import cell_sets
+from detectors.tolerance import TolerancePlan
+from monitor.backtest.judging import n_rows_of
+from monitor.backtest.planting import plant, reference_sd, shift_matrix
+from monitor.core.cells import align_counts
+from monitor.core.decide import SeriesDecider
+from schemas.config import ModelConfig
+from schemas.errors import ConfigError
+from schemas.panes import N_COUNTERS, SeriesId, Window
+from schemas.profiles import Kind, Profile
+
+SHIFTS_SD = (0.1, 0.2, 0.3, 0.5)
+"""Planted where nothing else is asked for, in reference standard deviations."""
+MAX_STARTS = 5
+"""Places in the history where each shift is planted, evenly spread."""
+MAX_HORIZON = 72
+"""Windows a shift is given to be found."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How often and how soon one shift of one feature was found."""
+
+    feature: str
+    shift_sd: float
+    at_us: int | None
+    """Start of the first planted window; None where it was planted at several places."""
+    horizon: int
+    """Windows with rows that the shift was given."""
+    n_starts: int
+    """0: the history has no quiet stretch to plant it into."""
+    delays: tuple[int, ...]
+    """Of each place where it was found: planted windows up to the one that fired."""
+    is_firing_anyway: bool = False
+    """The feature fired as soon without the shift: its delay tells nothing."""
+
+    @property
+    def share_found(self) -> float | None:
+        """Share of the places in which it was found; None without a place."""
+        return len(self.delays) / self.n_starts if self.n_starts else None
+
+    @property
+    def median(self) -> float | None:
+        """Median delay over all places, where at least half of them found it."""
+        if not self.n_starts or 2 * len(self.delays) < self.n_starts:
+            return None
+        missed = [np.inf] * (self.n_starts - len(self.delays))
+        middle = float(np.median([*self.delays, *missed]))
+        return middle if np.isfinite(middle) else None
+
+
+def plantable(config: ModelConfig) -> list[str]:
+    """Return the numeric features of a model, into which shifts are planted by default."""
+    return [name for name, f in config.features.items() if f.kind is Kind.NUMERIC]
+
+
+def main_series(windows: Sequence[Window], profiles: Mapping[str, Profile]) -> SeriesId | None:
+    """Return the series with the most rows of those that have a baseline."""
+    n_rows: dict[SeriesId, int] = {}
+    for window in windows:
+        if window.series.profile_id in profiles:
+            n_rows[window.series] = n_rows.get(window.series, 0) + n_rows_of(window)
+    return max(sorted(n_rows), key=n_rows.__getitem__, default=None)
+
+
+def measure_delays(
+    windows: Sequence[Window],
+    config: ModelConfig,
+    profiles: Mapping[str, Profile],
+    feature: str,
+    shifts_sd: Sequence[float] = SHIFTS_SD,
+    at_us: int | None = None,
+) -> list[Delay]:
+    """Plant shifts of one feature into the history, and count windows until it fires.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Of one model under the config's window length.
+    config : ModelConfig
+    profiles : mapping of str to Profile
+        By id.
+    feature : str
+        A numeric feature, or ``score``.
+    shifts_sd : sequence of float
+        Sizes, in standard deviations of the reference.
+    at_us : int, optional
+        Plant from the first window that starts there or later to the end of the history.
+        By default at up to five places, spread over the stretch before what makes the
+        feature fire by itself, each with the same number of windows to come: half of that stretch,
+        72 at most.
+
+    Returns
+    -------
+    list of Delay
+        One a shift, in order.
+
+    Raises
+    ------
+    ConfigError
+        If the model has no such numeric feature, or no window starts so late.
+
+    Notes
+    -----
+    A feature that ends sharply leaves its range when it is shifted, as its rows would, and
+    is found by that: on such a feature small shifts are found as soon as large ones.
+    All segments are shifted alike, and the feature counts as found when any of its cells
+    fires. Only the feature's cells are judged: cells do not see each other, and K, which
+    they share, stays that of the model. The model version with the most rows is used,
+    its windows without rows are skipped.
+    """
+    series = main_series(windows, profiles)
+    if series is None:
+        return [Delay(feature, shift, at_us, 0, 0, ()) for shift in shifts_sd]
+    field = _Field(
+        [w for w in windows if w.series == series and n_rows_of(w) and not w.is_profile_changed],
+        SeriesDecider(series, config, profiles[series.profile_id]),
+        feature,
+    )
+    if at_us is not None:
+        return field.planted_at(shifts_sd, at_us)
+    return field.planted_everywhere(shifts_sd)
+
+
+class _Field:
+    """One feature's counters over a history, to be planted."""
+
+    def __init__(self, windows: Sequence[Window], decider: SeriesDecider, feature: str) -> None:
+        self._profile = profile = decider.profile
+        self._rule, self._starts = decider.rule, [w.start_us for w in windows]
+        self._phi = decider.config.decision.phi
+        self._feature = feature
+        self._variable = v = _index(profile, feature)
+        n_variables, segments = len(profile.variables), profile.reference.segments
+        shape = (len(segments), n_variables, N_COUNTERS)
+        self._counts = [align_counts(w.segments, segments).reshape(shape)[:, v] for w in windows]
+        self._plan = _plan(self._rule, profile, v, self._phi, 1)
+
+    def planted_everywhere(self, shifts_sd: Sequence[float]) -> list[Delay]:
+        """Plant at several places of the quiet stretch."""
+        _, n_quiet = self._first_firing(0)
+        horizon = min(MAX_HORIZON, n_quiet // 2)
+        if horizon == 0:
+            return [Delay(self._feature, shift, None, 0, 0, ()) for shift in shifts_sd]
+        starts = np.unique(np.linspace(0, n_quiet - horizon, MAX_STARTS).astype(int)).tolist()
+        before = self._evidence_at(starts)
+        found = [self._found(shifts_sd, s, s + horizon, before[s]) for s in starts]
+        return [
+            Delay(
+                self._feature,
+                shift,
+                None,
+                horizon,
+                len(starts),
+                tuple(d for own in found if (d := own[k]) is not None),
+            )
+            for k, shift in enumerate(shifts_sd)
+        ]
+
+    def planted_at(self, shifts_sd: Sequence[float], at_us: int) -> list[Delay]:
+        """Plant from one time on."""
+        start = next((i for i, s in enumerate(self._starts) if s >= at_us), None)
+        if start is None:
+            raise ConfigError(
+                f"no window with rows starts at or after the time of {self._feature}",
+                where="--plant",
+                fix="name a time within the history",
+            )
+        end = len(self._starts)
+        found = self._found(shifts_sd, start, end, self._evidence_at([start])[start])
+        anyway = self._first_firing(start)[0] - start + 1
+        return [
+            Delay(
+                self._feature,
+                shift,
+                self._starts[start],
+                end - start,
+                1,
+                () if delay is None else (delay,),
+                is_firing_anyway=anyway <= (delay or 0),
+            )
+            for shift, delay in zip(shifts_sd, found, strict=True)
+        ]
+
+    def _first_firing(self, start: int) -> tuple[int, int]:
+        """Return the first window from ``start`` on that fires by itself, and where that began."""
+        evidence = Evidence.start(self._plan.layout)
+        for i, counts in enumerate(self._counts):
+            decision = decide(self._plan, evidence, counts, n_rungs=1)
+            if decision.has_fired.any() and i >= start:
+                return i, i + 1 - int(decision.n_windows[decision.has_fired].max())
+        return len(self._counts), len(self._counts)
+
+    def _evidence_at(self, starts: Sequence[int]) -> dict[int, Evidence]:
+        """Return what was gathered before each of some windows."""
+        evidence, found = Evidence.start(self._plan.layout), {}
+        for i in range(max(starts) + 1):
+            if i in starts:
+                found[i] = evidence.copy()
+            decide(self._plan, evidence, self._counts[i], n_rungs=1)
+        return found
+
+    def _found(
+        self, shifts_sd: Sequence[float], start: int, end: int, before: Evidence
+    ) -> list[int | None]:
+        """Return after how many windows each shift is found; None where it is not."""
+        n_shifts, n_cells = len(shifts_sd), len(self._counts[0])
+        # Side by side: one call of the kernel a window for all sizes.
+        plan = _plan(self._rule, self._profile, self._variable, self._phi, n_shifts)
+        evidence = Evidence(
+            np.tile(before.ratios, (n_shifts, 1)),
+            np.tile(before.history, n_shifts),
+            np.tile(before.n_windows, n_shifts),
+        )
+        matrices = [self._matrix(shift) for shift in shifts_sd]
+        found: list[int | None] = [None] * n_shifts
+        for i in range(start, end):
+            counts = np.concatenate([plant(self._counts[i], matrix) for matrix in matrices])
+            fired = decide(plan, evidence, counts, n_rungs=1).has_fired
+            for k in np.flatnonzero(fired.reshape(n_shifts, n_cells).any(axis=1)).tolist():
+                found[k] = found[k] or i - start + 1
+            if None not in found:
+                break
+        return found
+
+    def _matrix(self, shift_sd: float) -> NDArray[np.float64]:
+        """Return how a shift moves rows; a constant has no scale and does not move."""
+        shift = shift_sd * reference_sd(self._profile, self._variable)
+        if shift == 0:
+            return np.eye(N_COUNTERS)
+        variable = self._profile.variables[self._variable]
+        return shift_matrix(
+            variable.edges, self._profile.reference.counts[0, self._variable], shift
+        )
+
+
+def _index(profile: Profile, feature: str) -> int:
+    """Find a numeric variable by name."""
+    known = [v.name for v in profile.variables if v.kind is Kind.NUMERIC]
+    if feature not in known:
+        raise ConfigError(
+            f"{profile.model!r} has no numeric feature {feature!r}",
+            where="--plant",
+            fix=f"use one of {', '.join(known)}",
+        )
+    return next(i for i, v in enumerate(profile.variables) if v.name == feature)
+
+
+def _plan(rule: Rule, profile: Profile, v: int, phi: float | None, n_copies: int) -> TolerancePlan:
+    """Plan one variable's cells in every segment, as often as there are shifts."""
+    reference = profile.reference.counts[:, v]
+    sets = [cell_sets(profile.variables[v], counts) for counts in reference]
+    effect = profile.phi[:, v] if phi is None else np.full(len(sets), float(phi))
+    return plan_cells(
+        rule,
+        SetLayout.of(sets * n_copies),
+        np.tile(reference, (n_copies, 1)),
+        np.tile(effect, n_copies),
+        np.tile(profile.eps_learned[:, v], n_copies),
+    )

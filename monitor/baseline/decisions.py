@@ -1,0 +1,115 @@
+"""What can be decided about a column, and the words in which it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.baseline.identifiers import key_reason
+from schemas.panes import N_BINS
+from schemas.profiles import Kind
+
+MAX_CODES = 20
+"""Whole numbers with at most so many values are codes. Each value has its own counter as a
+category and as a number; taken for numbers, codes would get distances they do not have."""
+
+
+class Shape(StrEnum):
+    """What the values of a column look like."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+    BOOLEAN = "boolean"
+    CONSTANT = "constant"
+    TIME = "time"
+    MIXED = "mixed"
+    IDENTIFIER = "identifier"
+    TEXT = "text"
+    VECTOR = "vector"
+    EMPTY = "empty"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one column."""
+
+    shape: Shape
+    kind: Kind | None
+    """How it is to be binned; None where it is refused."""
+    reason: str
+
+
+def refused(shape: Shape, reason: str) -> Decision:
+    """Decide against a column."""
+    return Decision(shape, None, reason)
+
+
+def empty() -> Decision:
+    """A column without a value."""
+    return refused(Shape.EMPTY, "it has no value at all")
+
+
+def of_booleans(n_distinct: int, first: str) -> Decision:
+    """Truth values are two categories."""
+    if n_distinct == 1:
+        return of_constant(Kind.CATEGORICAL, first)
+    return Decision(Shape.BOOLEAN, Kind.CATEGORICAL, "truth values: the categories true and false")
+
+
+def of_constant(kind: Kind, value: str) -> Decision:
+    """One value alone: nothing is binned, and whatever else comes shows."""
+    outside = "is outside" if kind is Kind.NUMERIC else "is unseen"
+    return Decision(Shape.CONSTANT, kind, f"always {value}: any other value {outside}")
+
+
+def of_numbers(values: NDArray[Any], *, is_whole: bool) -> Decision:
+    """Decide about numbers.
+
+    Parameters
+    ----------
+    values : ndarray of numbers, shape (n,)
+        In the order of the rows, without missing ones.
+    is_whole : bool
+        Whether they are written as whole numbers, so that they can be codes.
+    """
+    if not len(values):
+        return empty()
+    distinct = np.unique(values)
+    low, high = map(_shown, distinct[[0, -1]].tolist())
+    if len(distinct) == 1:
+        return of_constant(Kind.NUMERIC, low)
+    key = key_reason(values, distinct) if (distinct == np.floor(distinct)).all() else ""
+    if key:
+        return refused(Shape.IDENTIFIER, key)
+    if is_whole and len(distinct) == 2:
+        return Decision(Shape.BOOLEAN, Kind.CATEGORICAL, f"two whole numbers, {low} and {high}")
+    if is_whole and len(distinct) <= MAX_CODES:
+        reason = f"{len(distinct)} whole numbers from {low} to {high}: codes, or few enough to be"
+        return Decision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
+    reason = f"{len(distinct):,} different numbers from {low} to {high}"
+    return Decision(Shape.NUMBER, Kind.NUMERIC, reason)
+
+
+def _shown(value: float) -> str:
+    """Whole numbers whole, others as short as they still tell."""
+    is_short = value == round(value) and abs(value) < 1e15
+    return str(round(value)) if is_short else f"{value:.6g}"
+
+
+def of_times(n_distinct: int, example: str) -> Decision:
+    """Decide about dates and times."""
+    if n_distinct == 1:
+        return of_constant(Kind.CATEGORICAL, example)
+    if n_distinct <= N_BINS:
+        reason = f"{n_distinct} dates, as categories spelt like '{example}'; a new one is unseen"
+        return Decision(Shape.TIME, Kind.CATEGORICAL, reason)
+    return refused(
+        Shape.TIME,
+        f"{n_distinct:,} times like '{example}': a time grows for ever; send how many days ago "
+        "it was as a number, or its hour or weekday as a category (detectors.date_statistics)",
+    )

@@ -1,0 +1,240 @@
+"""A model's file that leaves kinds open, completed from what its reference holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from monitor.baseline.decisions import Decision, Shape
+from monitor.baseline.kinds import infer_kind
+from monitor.transport.canonical import flat
+from schemas.config import ColumnsConfig, ModelConfig
+from schemas.config_file import is_open, parse_model, raw_sections
+from schemas.errors import BaselineError
+from schemas.profiles import Kind
+
+_FEATURES = "features."
+_OURS = frozenset(
+    {*ColumnsConfig.model_fields, "time_us", "record_time_us", "model", "tenant"} - {"time"}
+)
+"""Columns that mean something without being named."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDecision:
+    """What was decided about one column of a reference, and why."""
+
+    name: str
+    """As the feature is called, else as the column is."""
+    shape: Shape
+    kind: Kind | None
+    """None where it is not monitored as a feature."""
+    is_inferred: bool
+    """Not named in the model's file."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelDraft:
+    """A model's file as it is written.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    name : str
+        The file's name, for messages.
+    """
+
+    text: str
+    name: str
+
+    @cached_property
+    def sections(self) -> dict[str, Any]:
+        """The file as it is written, unchecked."""
+        return raw_sections(self.text, self.name)
+
+    @property
+    def open_features(self) -> tuple[str, ...] | None:
+        """Features without a kind; None where no features are listed."""
+        features = self.sections.get("features")
+        if features is None:
+            return None
+        named = features.items() if isinstance(features, dict) else ()
+        return tuple(feature for feature, settings in named if is_open(settings))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every kind is named."""
+        return self.open_features == ()
+
+    def config(self, kinds: dict[str, Kind] | None = None) -> ModelConfig:
+        """Return the checked config, with these kinds where the file leaves them open.
+
+        Raises
+        ------
+        ConfigError
+            Naming every problem by file, line and field.
+        """
+        named = {name: str(kind) for name, kind in (kinds or {}).items()}
+        return parse_model(self.text, self.name, named)
+
+
+def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, list[ColumnDecision]]:
+    """Decide what the file leaves open, and explain every column.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The reference, as it was read.
+    draft : ModelDraft
+        Where it lists no features, every column becomes one that is not used otherwise
+        and can be monitored: the label, too, if the reference holds it.
+
+    Returns
+    -------
+    config : ModelConfig
+    decisions : list of ColumnDecision
+        Features in the order of the config, then the columns that are none.
+
+    Raises
+    ------
+    BaselineError
+        If a feature of the file cannot be monitored, naming all of them; or no column can.
+    ConfigError
+        If the file is wrong.
+
+    Notes
+    -----
+    A range in the file makes a feature numeric, and a segment of its name categorical.
+    """
+    columns = _feature_columns(flat(table))
+    wanted = draft.open_features
+    names = _candidates(columns, draft) if wanted is None else wanted
+    found = {name: _decide(columns[name], name, draft) for name in names if name in columns}
+    if wanted is not None:
+        _check_refused(found)
+    # A feature whose column is missing is told by whoever maps the columns, with all others.
+    kinds = {name: Kind.NUMERIC for name in names if name not in found}
+    kinds |= {name: d.kind for name, d in found.items() if d.kind is not None}
+    if wanted is None and not kinds:
+        raise BaselineError("no column can be monitored", where="reference", fix=_told(found))
+    config = draft.config(kinds)
+    return config, [*_feature_decisions(config, columns, found), *_others(table, config, found)]
+
+
+def explain_columns(table: pa.Table, config: ModelConfig) -> list[ColumnDecision]:
+    """Say of each column what the config makes of it, and what its values look like.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    config : ModelConfig
+        Naming every kind.
+
+    Returns
+    -------
+    list of ColumnDecision
+    """
+    columns = _feature_columns(flat(table))
+    return [*_feature_decisions(config, columns, {}), *_others(table, config, {})]
+
+
+def _feature_columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Columns by the name a feature of theirs has; a plain name goes before a prefixed one."""
+    prefixed = {
+        name.removeprefix(_FEATURES): table[name]
+        for name in table.column_names
+        if name.startswith(_FEATURES)
+    }
+    return prefixed | {
+        name: table[name] for name in table.column_names if not name.startswith(_FEATURES)
+    }
+
+
+def _candidates(columns: dict[str, pa.ChunkedArray], draft: ModelDraft) -> list[str]:
+    """Columns that nothing else uses."""
+    named = draft.sections.get("columns")
+    used = set(named.values()) if isinstance(named, dict) else set()
+    return [
+        name
+        for name in columns
+        if name not in used and name not in _OURS and not name.startswith("segments.")
+    ]
+
+
+def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> Decision:
+    """Decide about one column; what else the file says of it goes first."""
+    found = infer_kind(column)
+    if found.shape is Shape.EMPTY:
+        return found
+    segments = draft.sections.get("segments")
+    if isinstance(segments, list) and name in segments:
+        return _asked(found, Kind.CATEGORICAL, "segments are made of it")
+    features = draft.sections.get("features")
+    settings = features.get(name) if isinstance(features, dict) else None
+    if isinstance(settings, dict) and "range" in settings:
+        return _asked(found, Kind.NUMERIC, "it has a range")
+    return found
+
+
+def _asked(found: Decision, kind: Kind, why: str) -> Decision:
+    """Follow the file."""
+    return Decision(found.shape, kind, f"{why} in the config; {_looks(found)}")
+
+
+def _check_refused(found: dict[str, Decision]) -> None:
+    """Refuse what the file wants monitored and cannot be, all at once."""
+    refused = [f"feature {name}: {d.reason}" for name, d in found.items() if d.kind is None]
+    if refused:
+        raise BaselineError(
+            "; ".join(refused),
+            where="reference",
+            fix="remove it from the config, or name its kind there",
+        )
+
+
+def _told(found: dict[str, Decision]) -> str:
+    """Join the reasons of several columns."""
+    return "; ".join(f"{name}: {d.reason}" for name, d in found.items()) or "it has no columns"
+
+
+def _feature_decisions(
+    config: ModelConfig, columns: dict[str, pa.ChunkedArray], found: dict[str, Decision]
+) -> Iterator[ColumnDecision]:
+    """Decisions about features, in the order of the config."""
+    for name, feature in config.features.items():
+        if name in found:
+            d = found[name]
+            yield ColumnDecision(name, d.shape, feature.kind, True, d.reason)
+        elif name in columns:
+            d = infer_kind(columns[name])
+            reason = f"named in the config; {_looks(d)}"
+            yield ColumnDecision(name, d.shape, feature.kind, False, reason)
+
+
+def _looks(found: Decision) -> str:
+    """Say what a column looks like whose kind was named."""
+    return f"it looks like {found.shape.value}: {found.reason}"
+
+
+def _others(
+    table: pa.Table, config: ModelConfig, found: dict[str, Decision]
+) -> Iterator[ColumnDecision]:
+    """Columns that are no features: refused, used otherwise, or not asked for."""
+    named = config.columns.model_dump(exclude_none=True)
+    uses = {column: f"the events' {use}" for use, column in named.items()}
+    for name, column in _feature_columns(flat(table)).items():
+        if name in config.features:
+            continue
+        if name in found:
+            yield ColumnDecision(name, found[name].shape, None, True, found[name].reason)
+            continue
+        own = name.removeprefix("segments.")
+        use = uses.get(name) or (f"the events' {name}" if name in _OURS else "")
+        use = use or ("a segment" if own in config.segments else "not named in the config")
+        yield ColumnDecision(name, infer_kind(column).shape, None, False, use)

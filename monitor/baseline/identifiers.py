@@ -1,0 +1,122 @@
+"""Identifiers: columns whose values name rows, so that nothing is learned from their shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+MIN_VALUES = 200
+"""Of fewer values it says nothing that they differ."""
+DISTINCT_SHARE = 0.9
+"""Different values, of all, from which they count as nearly all different. At least 80 % of
+them then occur once, and by Good and Turing as large a share of all later rows is new."""
+_SHAPED_SHARE = 0.95
+_SHAPED_DISTINCT_SHARE = 0.2
+"""What is made like a key needs less proof, but a product's UUID in every tenth row is a
+category like any other."""
+_EXACT = 2**53
+_SHAPES = (
+    ("UUIDs", r"^(?i)\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$"),
+    (
+        "hexadecimal hashes",
+        r"^(?i)(0x)?([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{128})$",
+    ),
+    ("ULIDs", r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"),
+    ("e-mail addresses", r"^[^@\s]+@[^@\s]+\.[^@\s]+$"),
+)
+
+
+def is_nearly_distinct(n_distinct: int, n_values: int) -> bool:
+    """Tell whether there are enough values, nearly all different.
+
+    Examples
+    --------
+    >>> is_nearly_distinct(950, 1_000), is_nearly_distinct(500, 1_000), is_nearly_distinct(9, 9)
+    (True, False, False)
+    """
+    return n_values >= MIN_VALUES and n_distinct >= DISTINCT_SHARE * n_values
+
+
+def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
+    """Say why whole numbers are keys, if they are.
+
+    Parameters
+    ----------
+    values : ndarray of numbers, shape (n,)
+        Whole, in the order of the rows.
+    distinct : ndarray of numbers, shape (d,)
+        The different ones, sorted.
+
+    Returns
+    -------
+    str
+        Empty where nothing tells that they are.
+
+    Notes
+    -----
+    Keys only grow (or fall) from row to row; or they are sorted and fill a range, each for
+    a few rows (a household's); or they are nearly all different and fill half of a range:
+    numbers drawn independently would repeat themselves long before (of n draws out of s
+    values s (1 - exp(-n / s)) are different, so half of s are different only when n >= .69 s,
+    and then at most .73 n are); or they are nearly all different and beyond 2**53.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.arange(1_000)
+    >>> key_reason(rows, rows)
+    '1,000 whole numbers, each larger than the one before: a key or a time'
+    >>> key_reason(rows % 90, np.arange(90))
+    ''
+    """
+    n, d = len(values), len(distinct)
+    if n < MIN_VALUES:
+        return ""
+    low, high = int(distinct[0]), int(distinct[-1])
+    is_dense = high - low + 1 <= 2 * d
+    is_growing = bool((values[1:] >= values[:-1]).all())
+    is_falling = bool((values[1:] <= values[:-1]).all())
+    is_sorted = is_growing or is_falling
+    if is_sorted and d == n:
+        than = "larger" if is_growing else "smaller"
+        return f"{n:,} whole numbers, each {than} than the one before: a key or a time"
+    if is_sorted and is_dense and 3 * d >= n:
+        return f"{d:,} sorted whole numbers fill {low:,} to {high:,}, {n / d:.1f} rows each: a key"
+    if is_nearly_distinct(d, n) and is_dense:
+        return f"{d:,} different whole numbers of {n:,} fill {low:,} to {high:,}: a shuffled key"
+    if is_nearly_distinct(d, n) and max(abs(low), abs(high)) >= _EXACT:
+        return f"{d:,} different whole numbers of {n:,}, up to {max(low, high):,}: a key"
+    return ""
+
+
+def shape_reason(values: pa.Array, n_values: int) -> str:
+    """Say what keys text is made like, if it is.
+
+    Parameters
+    ----------
+    values : pyarrow.Array of string
+        The different ones.
+    n_values : int
+        How many there are in all.
+
+    Returns
+    -------
+    str
+        Empty where they look like none, or are few.
+
+    Examples
+    --------
+    >>> hashes = pa.array([f"{i:032x}" for i in range(300)])
+    >>> shape_reason(hashes, 300), shape_reason(hashes, 30_000)
+    ('300 different hexadecimal hashes in 300 rows', '')
+    """
+    if n_values < MIN_VALUES or len(values) < _SHAPED_DISTINCT_SHARE * n_values:
+        return ""
+    for name, pattern in _SHAPES:
+        n_like = pc.sum(pc.match_substring_regex(values, pattern)).as_py() or 0
+        if n_like >= _SHAPED_SHARE * len(values):
+            return f"{len(values):,} different {name} in {n_values:,} rows"
+    return ""

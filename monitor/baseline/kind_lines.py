@@ -1,0 +1,115 @@
+"""Decided kinds written into a model's file, which keeps its comments and its order."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+import yaml
+
+from monitor.baseline.draft import ModelDraft
+from schemas.errors import ConfigError
+from schemas.profiles import Kind
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+def feature_lines(kinds: Mapping[str, Kind]) -> list[str]:
+    """Write a list of features as a model's file has it.
+
+    Examples
+    --------
+    >>> feature_lines({"age": Kind.NUMERIC, "a: b": Kind.CATEGORICAL})
+    ['  age: {kind: numeric}', '  "a: b": {kind: categorical}']
+    """
+    return [f"  {_key(name)}: {{kind: {kind}}}" for name, kind in kinds.items()]
+
+
+def with_kinds(draft: ModelDraft, kinds: Mapping[str, Kind]) -> str:
+    """Return the file's text with the kinds in it.
+
+    Parameters
+    ----------
+    draft : ModelDraft
+        As it is.
+    kinds : mapping of str to Kind
+        Of the features it leaves open; of all features where it lists none.
+
+    Returns
+    -------
+    str
+        Everything else as it was.
+
+    Raises
+    ------
+    ConfigError
+        If the file is written in a way that cannot be added to; nothing is lost then.
+
+    Examples
+    --------
+    >>> draft = ModelDraft("model: m\\nfeatures:\\n  age:   # years\\n  sex: {range: [0, 1]}", "m")
+    >>> print(with_kinds(draft, {"age": Kind.NUMERIC, "sex": Kind.NUMERIC}))
+    model: m
+    features:
+      age: {kind: numeric}   # years
+      sex: {kind: numeric, range: [0, 1]}
+    """
+    text = draft.text
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    features = _child(root, "features")
+    if features is None:
+        end = "" if text.endswith("\n") else "\n"
+        written = f"{text}{end}\n" + "\n".join(["features:", *feature_lines(kinds), ""])
+    elif draft.open_features is None:
+        written = _spliced(text, features, "\n" + "\n".join(feature_lines(kinds)))
+    else:
+        written = text
+        # From the back, so that the places before stay where they are.
+        for name in reversed(draft.open_features):
+            written = _with_kind(written, _child(features, name), kinds[name])
+    _check(ModelDraft(written, draft.name), draft, kinds)
+    return written
+
+
+def _key(name: str) -> str:
+    """Quote a name where YAML would read it differently."""
+    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+
+
+def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    """Return the value under a key."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _with_kind(text: str, node: yaml.Node | None, kind: Kind) -> str:
+    """Put one kind into the settings of its feature."""
+    if not isinstance(node, yaml.MappingNode):
+        return text if node is None else _spliced(text, node, f" {{kind: {kind}}}")
+    at = node.start_mark.index
+    if node.flow_style:
+        at = text.index("{", at) + 1
+        return f"{text[:at]}kind: {kind}{', ' if node.value else ''}{text[at:]}"
+    indent = " " * node.start_mark.column
+    return f"{text[:at]}kind: {kind}\n{indent}{text[at:]}"
+
+
+def _spliced(text: str, node: yaml.Node, new: str) -> str:
+    """Put text in the place of a null, which may be no character at all."""
+    before = text[: node.start_mark.index].rstrip(" ")
+    return f"{before}{new}{text[node.end_mark.index :]}"
+
+
+def _check(written: ModelDraft, draft: ModelDraft, kinds: Mapping[str, Kind]) -> None:
+    """Refuse a text that does not say what was decided, and only that."""
+    try:
+        is_same = written.config() == draft.config(dict(kinds))
+    except ConfigError:
+        is_same = False
+    if not is_same:
+        raise ConfigError(
+            "the kinds cannot be written into it",
+            where=draft.name,
+            fix="write them by hand: " + ", ".join(line.strip() for line in feature_lines(kinds)),
+        )

@@ -1,0 +1,136 @@
+"""The reference by hour of the week, for cells that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.design_effect import MIN_WINDOWS
+from detectors.seasonal import (
+    MIN_WEEKS,
+    N_SLOTS,
+    choose_reference,
+    has_season,
+    learned_seasonal_eps,
+    slot_of,
+    slots_of_window,
+)
+from detectors.sets import cell_sets
+from monitor.baseline.blocks import MAX_WINDOWS, Range, affordable, count_ranges
+from monitor.core.accumulators import take
+from monitor.core.layout import Layout
+from schemas.batch import EventBatch, Int64Array
+from schemas.panes import N_COUNTERS
+from schemas.profiles import Profile, SeasonalCounts
+
+MAX_CELLS = 1_000
+"""43 kB a cell: with more, a profile would take longer to load than a window lasts."""
+_WEEK_US = N_SLOTS * 3_600_000_000
+
+
+def find_seasons(
+    profile: Profile, batch: EventBatch, layout: Layout, eps_floor: float
+) -> SeasonalCounts | None:
+    """Count a reference by hour of the week, if any cell follows it.
+
+    Parameters
+    ----------
+    profile : Profile
+        With reference and phi.
+    batch : EventBatch
+        The reference's rows, with real times.
+    layout : Layout
+    eps_floor : float
+        Cycles within this tolerance are no season.
+
+    Returns
+    -------
+    SeasonalCounts or None
+        None below four weeks, above 1,000 cells, and where no cell has a season.
+    """
+    week = (batch.time_us - batch.time_us.min()) // _WEEK_US
+    if week.max() + 1 < MIN_WEEKS or profile.phi.size > MAX_CELLS:
+        return None
+    slot = slot_of(batch.time_us)
+    key = week % 2 * N_SLOTS + slot
+    order = np.argsort(key, kind="stable")
+    cuts = np.searchsorted(key[order], np.arange(2 * N_SLOTS + 1)).tolist()
+    ranges = list(pairwise(cuts))
+    segments = profile.reference.segments
+    counts = count_ranges(take(batch, order), layout, segments, ranges)
+    halves = counts.reshape(2, N_SLOTS, *counts.shape[1:])
+    is_seasonal = np.zeros(profile.phi.shape, np.bool_)
+    for s, v in np.ndindex(profile.phi.shape):
+        sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
+        phi = float(profile.phi[s, v])
+        is_seasonal[s, v] = has_season(halves[:, :, s, v], sets, phi, eps_floor)
+    if not is_seasonal.any():
+        return None
+    seen = np.unique(week * N_SLOTS + slot) % N_SLOTS
+    n_weeks = np.bincount(seen, minlength=N_SLOTS).astype(np.int64)
+    return SeasonalCounts(halves.sum(axis=0, dtype=np.int32), n_weeks, is_seasonal)
+
+
+def seasonal_tolerances(
+    profile: Profile,
+    batch: EventBatch,
+    layout: Layout,
+    order: Int64Array,
+    windows: Sequence[Range],
+    length_us: int,
+) -> NDArray[np.float64]:
+    """Learn eps of the cells with a season against what their windows are compared with.
+
+    Parameters
+    ----------
+    profile : Profile
+        With its seasonal counts, and eps as learned without them.
+    batch : EventBatch
+    layout : Layout
+    order : ndarray of int64
+        Rows by time.
+    windows : sequence of (start, stop)
+        Ranges of ``order``.
+    length_us : int
+        Of a window.
+
+    Returns
+    -------
+    ndarray of float64, shape (S, V)
+        The profile's own for cells without a season.
+    """
+    eps, seasonal = profile.eps_learned.copy(), profile.seasonal
+    if seasonal is None:
+        return eps
+    n_most = affordable(eps.size, MAX_WINDOWS, MIN_WINDOWS)
+    chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
+    ranges = [windows[i] for i in chosen]
+    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    first_us = batch.time_us[order[[start for start, _ in ranges]]] // length_us * length_us
+    starts, which = np.unique(first_us % _WEEK_US, return_inverse=True)
+    references = _references(seasonal, starts.tolist(), length_us)
+    for s, v in np.argwhere(seasonal.is_seasonal).tolist():
+        sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
+        own = counts[:, s, v].astype(np.int64)
+        phi = float(profile.phi[s, v])
+        eps[s, v] = learned_seasonal_eps(own, references[which, s, v], sets, phi)
+    return eps
+
+
+def _references(
+    seasonal: SeasonalCounts, starts_us: Sequence[int], length_us: int
+) -> NDArray[np.int64]:
+    """What windows beginning at these times of a week are compared with."""
+    shape = seasonal.counts.shape[1:]
+    by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
+    is_seasonal = seasonal.is_seasonal.reshape(-1)
+    found = [
+        choose_reference(
+            by_slot, seasonal.n_weeks, slots_of_window(start, length_us), is_seasonal
+        ).counts
+        for start in starts_us
+    ]
+    return np.stack(found).reshape(len(found), *shape)

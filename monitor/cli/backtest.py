@@ -1,0 +1,130 @@
+"""``driftline backtest``: what would a proposed config have said, beside today's?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from monitor.backtest.comparison import Plant
+
+_PLANT = re.compile(r"(?P<feature>.+)=(?P<size>[+-]?(\d+\.?\d*|\.\d+))\s*sd(@(?P<time>.+))?")
+
+
+def run(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="JSONL, Parquet, CSV or Arrow files; - is standard input; none: stored panes."
+        ),
+    ] = None,
+    config: Annotated[Path, typer.Option(help="The installation as it is today.")] = Path(
+        "driftline.yaml"
+    ),
+    proposed: Annotated[
+        Path | None,
+        typer.Option(help="Another installation's file, or one model's, to compare with."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Whose columns a table holds; of stored panes only this model's."),
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Without files: in place of the config's store.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Stored panes from this time on, ISO, UTC.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Stored panes before this time, ISO, UTC.")
+    ] = None,
+    rows_per_window: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stamp a table anew: so many rows, evenly, a window of today's."),
+    ] = None,
+    plant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FEATURE=SIZEsd or FEATURE=SIZEsd@TIME; may be repeated. By default .1, .2, "
+            ".3 and .5 sd of every numeric feature."
+        ),
+    ] = None,
+    has_delays: Annotated[
+        bool, typer.Option("--delays/--no-delays", help="Plant shifts, or leave it.")
+    ] = True,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="False alarms a month; solves for the settings that keep to it."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line, for programs.")
+    ] = False,
+) -> None:
+    """Judge a recorded history under two configs: what fires, how often, how soon.
+
+    A proposal may change everything but features, segments and baselines: budgets,
+    tolerances, persistence, importance, lengths of windows. Events are read once.
+    Nothing is stored and nobody is told.
+
+    With --budget the history is taken to be quiet: whatever fires in it is false. The
+    smallest eps that keeps to the budget is searched, and the lines to paste are shown.
+
+    \b
+    Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store.
+
+    \b
+    Examples:
+      driftline backtest events.jsonl
+      driftline backtest 2016.parquet --rows-per-window 1000 --proposed models/m.new.yaml
+      driftline backtest --since 2026-01-01 --proposed proposed.yaml --html backtest.html
+      driftline backtest quiet.parquet --budget 0.5
+      driftline backtest events.jsonl --plant "income=0.3sd@2026-01-05T12:00" --json
+    """
+    from monitor.cli.backtest_run import Request, run_backtest
+
+    run_backtest(
+        Request(
+            files=tuple(files or ()),
+            config=config,
+            proposed=proposed,
+            model=model,
+            store=store,
+            since_us=_time_us(since, "--since") if since else None,
+            until_us=_time_us(until, "--until") if until else None,
+            rows_per_window=rows_per_window,
+            plants=tuple(map(_plant, plant or ())),
+            has_delays=has_delays,
+            budget=budget,
+            html=html,
+            is_json=as_json,
+        )
+    )
+
+
+def _plant(text: str) -> Plant:
+    """Read one planted shift."""
+    from monitor.backtest.comparison import Plant
+
+    found = _PLANT.fullmatch(text.strip())
+    if found is None or float(found["size"]) == 0:
+        raise typer.BadParameter(f'--plant "{text}": write income=0.3sd or income=-0.3sd@TIME')
+    at_us = _time_us(found["time"], "--plant") if found["time"] else None
+    return Plant(found["feature"], float(found["size"]), at_us)
+
+
+def _time_us(text: str, option: str) -> int:
+    """Read an ISO time; without a zone it is UTC."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f'{option} "{text}" is not a time; write 2026-01-31 or 2026-01-31T12:00:00'
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp()) * 1_000_000

@@ -1,0 +1,234 @@
+"""What ``driftline backtest`` does, once its options are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from monitor.backtest.comparison import Plant, compare, default_plants
+from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
+from monitor.backtest.delays import plantable
+from monitor.cli.backtest_text import print_report, report_json, report_sections
+from monitor.cli.output import print_json, shortest
+from monitor.cli.progress import progress
+from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables
+from monitor.config_files import Installation, load_installation, load_model, shared_window
+from monitor.core.catalog import Catalog
+from monitor.report.backtest_page import render_backtest
+from monitor.report.page import write_whole
+from monitor.storage.clickhouse import Store
+from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
+from monitor.transport.files import open_source
+from schemas.config import ModelConfig
+from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
+from schemas.panes import Pane
+from schemas.yaml_text import read_yaml
+
+ModelName = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of one backtest."""
+
+    files: tuple[str, ...]
+    config: Path
+    proposed: Path | None
+    model: str | None
+    store: str | None
+    since_us: int | None
+    until_us: int | None
+    rows_per_window: int | None
+    plants: tuple[Plant, ...]
+    has_delays: bool
+    budget: float | None
+    html: Path | None
+    is_json: bool
+
+
+def run_backtest(request: Request) -> None:
+    """Check everything, read the history once, judge it under every config, and tell."""
+    today = load_installation(request.config)
+    catalog = known_catalog(today)
+    proposed = _proposed(request, today)
+    _check(request, catalog)
+    counted = _from_files(request, today, proposed, catalog) if request.files else None
+    if counted is None:
+        counted = _from_store(request, today, proposed, catalog)
+    profiles = {p.profile_id: p for known in catalog.profiles.values() for p in known}
+    with progress("judging", None, is_quiet=request.is_json) as advance:
+        reports = [
+            compare(
+                panes,
+                catalog.configs[name],
+                proposed.get(name),
+                profiles,
+                plants=_plants(request, catalog.configs[name]),
+                budget=request.budget,
+                advance=lambda note: advance(1, note),
+            )
+            for name, panes in sorted(counted.panes.items())
+        ]
+    if request.html is not None:
+        history = ", ".join(Path(f).name for f in request.files) or "stored panes"
+        page = render_backtest("Driftline backtest", f"Judged: {history}", report_sections(reports))
+        write_whole(request.html, page)
+    if request.is_json:
+        print_json(report_json(reports, counted))
+        return
+    print_report(reports, counted, has_events=bool(request.files))
+    if request.html is not None:
+        typer.echo(f"page: {shortest(str(request.html))}")
+
+
+def _check(request: Request, catalog: Catalog) -> None:
+    """Find out what would be refused before a long reading begins."""
+    chosen = {"--store": request.store, "--since": request.since_us, "--until": request.until_us}
+    for option, value in chosen.items():
+        if request.files and value is not None:
+            fix = f"leave {option} out, or the files"
+            raise ConfigError("chooses stored panes, and files are given", where=option, fix=fix)
+    if not request.files and request.rows_per_window is not None:
+        fix = "name a table, or leave it out"
+        raise ConfigError("stamps a table, and none is given", where="--rows-per-window", fix=fix)
+    if request.budget is not None and not 0 < request.budget < math.inf:
+        fix = "pass the false alarms a month you would put up with, e.g. 0.1"
+        raise ConfigError(f"a budget of {request.budget:g}", where="--budget", fix=fix)
+    for plant in request.plants:
+        known = {name for c in catalog.configs.values() for name in (*plantable(c), "score")}
+        if plant.feature not in known:
+            raise ConfigError(
+                f"no model has a numeric feature {plant.feature!r}",
+                where="--plant",
+                fix=f"use one of {', '.join(sorted(known))}",
+            )
+    if request.html is not None and not request.html.parent.is_dir():
+        fix = "make it, or name another"
+        raise TransportError("the folder does not exist", where=str(request.html.parent), fix=fix)
+
+
+def _plants(request: Request, config: ModelConfig) -> tuple[Plant, ...]:
+    """Choose what to plant: what was asked for, or every feature, or nothing."""
+    if not request.has_delays:
+        return ()
+    return request.plants or default_plants(config)
+
+
+def _proposed(request: Request, today: Installation) -> Mapping[ModelName, ModelConfig]:
+    """Read the proposal: the same models, other settings."""
+    if request.proposed is None:
+        return {}
+    if _is_model_file(request.proposed):
+        changed: tuple[ModelConfig, ...] = (load_model(request.proposed),)
+        today.model(changed[0].model)
+    else:
+        changed = load_installation(request.proposed).models
+        names, own = ({(m.tenant, m.model) for m in ms} for ms in (changed, today.models))
+        if names != own:
+            raise ConfigError(
+                f"it configures {_listed(names)}; {today.file} configures {_listed(own)}",
+                where=str(request.proposed),
+                fix="propose other settings for the same models, or name one model's file",
+            )
+    known = {(m.tenant, m.model): m for m in today.models}
+    for model in changed:
+        _check_alike(known, model, request.proposed)
+    return {(m.tenant, m.model): m for m in changed}
+
+
+def _is_model_file(path: Path) -> bool:
+    """Say whether a file describes one model; what cannot be read is told by its loader."""
+    try:
+        found = read_yaml(path.read_text(encoding="utf-8-sig"), str(path)).value
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return False
+    return isinstance(found, dict) and "model" in found
+
+
+def _check_alike(known: Mapping[ModelName, ModelConfig], model: ModelConfig, file: Path) -> None:
+    """Refuse a proposal whose events would be counted otherwise."""
+    own = known.get((model.tenant, model.model))
+    if own is None:
+        raise ConfigError(
+            f"{model.model!r} belongs to tenant {model.tenant!r}, today's to another",
+            where=str(file),
+            fix="keep the tenant",
+        )
+    if own.schema_ != model.schema_:
+        raise ConfigError(
+            f"features or segments of {model.model!r} are not today's",
+            where=str(file),
+            fix="build a baseline for them and backtest that installation by itself",
+        )
+
+
+def _listed(names: set[ModelName]) -> str:
+    """Write models in order."""
+    return ", ".join(model for _, model in sorted(names)) or "none"
+
+
+def _from_files(
+    request: Request,
+    today: Installation,
+    proposed: Mapping[ModelName, ModelConfig],
+    catalog: Catalog,
+) -> Counted:
+    """Decode and aggregate the files, once."""
+    configs = [*today.models, *proposed.values()]
+    window = shared_window(today.models)
+    pane = math.gcd(*(config.window.pane for config in configs))
+    window = window.model_copy(update={"pane": pane})
+    model = model_of_tables(today, request.model, request.files)
+    with ExitStack() as stack:
+        sources = []
+        for file in request.files:
+            source = open_source(file, model, rows_per_window=request.rows_per_window)
+            stack.callback(source.close)
+            sources.append(source)
+        advance = stack.enter_context(progress("reading", None, is_quiet=request.is_json))
+        return count_panes(concatenated(sources, advance), catalog, window, slot_of(configs))
+
+
+def _from_store(
+    request: Request,
+    today: Installation,
+    proposed: Mapping[ModelName, ModelConfig],
+    catalog: Catalog,
+) -> Counted:
+    """Read what the archive has kept."""
+    models = [today.model(request.model)] if request.model else today.models
+    low, high = NO_BOUND_US
+    between_us = (
+        low if request.since_us is None else request.since_us,
+        high if request.until_us is None else request.until_us,
+    )
+    target = request.store or today.store
+    found: dict[ModelName, Sequence[Pane]] = {}
+    with Store.open(target, is_read_only=True) as store:
+        for model in models:
+            name = (model.tenant, model.model)
+            slot_us = slot_of([model, proposed.get(name, model)])
+            pane_us = longest_pane_us(store, *name, between_us)
+            if pane_us:
+                check_slot(slot_us, pane_us, model.model)
+                variables = model.schema_.variables
+                found[name] = read_panes(store, *name, variables, slot_us, between_us)
+    if not found:
+        raise StorageError(
+            f"holds no panes of {_listed({(m.tenant, m.model) for m in models})} in that time",
+            where=target,
+            fix="name a file of events, or another --store, --since or --until",
+        )
+    known = {p.profile_id for profiles in catalog.profiles.values() for p in profiles}
+    if not any(pane.series.profile_id in known for panes in found.values() for pane in panes):
+        raise BaselineError(
+            "the stored panes were counted in baselines that are not here",
+            where=str(today.baselines),
+            fix="put the baselines of that time into the folder",
+        )
+    return Counted(found)

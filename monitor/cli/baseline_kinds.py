@@ -1,0 +1,113 @@
+"""``driftline baseline build``: kinds that a model's file leaves open."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from monitor.cli.output import print_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from monitor.baseline.draft import ColumnDecision, ModelDraft
+    from schemas.config import ModelConfig
+    from schemas.profiles import Kind
+
+
+class DraftModel:
+    """A model's file on its way to a config.
+
+    Parameters
+    ----------
+    file : Path
+    draft : ModelDraft
+        Its content.
+    config : ModelConfig or None
+        None while kinds are open.
+    """
+
+    def __init__(self, file: Path, draft: ModelDraft, config: ModelConfig | None) -> None:
+        self.file, self._draft = file, draft
+        self.config = config
+        self.is_written = False
+        self._decisions: list[ColumnDecision] = []
+
+    @staticmethod
+    def read(file: Path) -> DraftModel:
+        """Read a model's file; what is wrong with a complete one is told at once."""
+        from monitor.baseline.draft import ModelDraft
+        from monitor.config_files import read_config
+
+        draft = ModelDraft(read_config(file), str(file))
+        return DraftModel(file, draft, draft.config() if draft.is_complete else None)
+
+    def named(self) -> ModelConfig:
+        """Return the config of a file that must name every kind.
+
+        The store keeps numbers and categories apart, so of its traffic nothing is inferred.
+        """
+        return self.config or self._draft.config()
+
+    def complete(self, table: pa.Table, *, explain: bool) -> ModelConfig:
+        """Decide what the file leaves open; explain the rest if it is asked for."""
+        from monitor.baseline.draft import complete_draft, explain_columns
+
+        if self.config is None:
+            self.config, decisions = complete_draft(table, self._draft)
+            self._decisions = decisions if explain else [d for d in decisions if d.is_inferred]
+        elif explain:
+            self._decisions = explain_columns(table, self.config)
+        return self.config
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """Kinds that were inferred."""
+        return {d.name: d.kind for d in self._decisions if d.is_inferred and d.kind is not None}
+
+    def write(self) -> None:
+        """Put the inferred kinds into the file: the whole of it, or none."""
+        from monitor.baseline.kind_lines import with_kinds
+
+        if not self.kinds:
+            return
+        target = self.file.resolve()
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.write_bytes(with_kinds(self._draft, self.kinds).encode())
+        os.replace(temporary, target)  # noqa: PTH105
+        self.is_written = True
+
+    def facts(self) -> dict[str, Any]:
+        """Spell the decisions for programs."""
+        columns = [
+            {
+                "name": d.name,
+                "shape": str(d.shape),
+                "kind": None if d.kind is None else str(d.kind),
+                "is_inferred": d.is_inferred,
+                "reason": d.reason,
+            }
+            for d in self._decisions
+        ]
+        return {"columns": columns, "is_written": self.is_written}
+
+    def print(self) -> None:
+        """Print the decisions, and what is left to do."""
+        from monitor.baseline.kind_lines import feature_lines
+
+        if self._decisions:
+            rows = [(d.name, str(d.shape), d.kind or "", d.reason) for d in self._decisions]
+            print_table(("column", "looks like", "kind", "why"), rows)
+        if self.is_written:
+            typer.echo(f"{len(self.kinds)} kinds written into {self.file}")
+        elif self.kinds:
+            typer.echo(
+                f"{self.file} names no kind for these; other commands need them there "
+                "(--write-kinds does it):"
+            )
+            typer.echo("\n".join(["features:", *feature_lines(self.kinds)]))
+        if self.kinds and self._draft.open_features is None:
+            typer.echo("every column is a feature now: remove the label, if it is one of them")

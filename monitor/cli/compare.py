@@ -1,0 +1,124 @@
+"""``driftline compare``: what differs between two files, or two ranges of one?"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DRIFTED = 10
+"""Exit code where something drifted; 0 to 5 say how a command ended."""
+
+
+class FailOn(StrEnum):
+    """What the exit code tells."""
+
+    DRIFT = "drift"
+    NEVER = "never"
+
+
+class Peer(StrEnum):
+    """Whose numbers to show beside ours."""
+
+    EVIDENTLY = "evidently"
+    NANNYML = "nannyml"
+    SCIPY = "scipy"
+
+
+def run(
+    reference: Annotated[
+        str, typer.Argument(help="What it was: FILE, or FILE@FROM..TO, a range of its times.")
+    ],
+    current: Annotated[
+        str, typer.Argument(help="What it is now: the same, or @FROM..TO of the first file.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Take columns and kinds from this file, models/<model>.yaml."),
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="With a range: the column of times, if it is not obvious.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="A column to leave out, such as the label; may be repeated."),
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(min=1e-12, max=0.5, help="Level of all tests together.")
+    ] = 0.05,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE in place of a usual threshold; may be repeated."),
+    ] = None,
+    convention: Annotated[
+        Peer | None, typer.Option(help="Show this library's own numbers beside ours.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option(help="Whether drift is told by the exit code.")
+    ] = FailOn.DRIFT,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON line, for programs.")
+    ] = False,
+) -> None:
+    """Compare two files column by column: every statistic, and what has drifted.
+
+    Files are Parquet, CSV, Arrow or JSONL (also .gz and .zst); with --model also a store.
+    Kinds of columns are inferred from the reference, unless --model says them.
+
+    \b
+    A variable has drifted if it is both large and no chance:
+      - a distance (PSI, Jensen-Shannon, Wasserstein ...) is beyond its threshold, and
+      - a test (KS, chi-square ...) is below --alpha, adjusted by Holm for all tests.
+    A share of data quality (missing, mistyped, unseen, out_of_range) has, if it changed
+    by more than .02 and its own test says so; a column has, if it is gone. Tests take
+    rows for independent: of clustered rows they find too much.
+
+    \b
+    Exit code: 0 nothing drifted (or --fail-on never), 10 something did, 1 failed,
+    2 wrong command line or config, 4 files, 5 store.
+
+    \b
+    Examples:
+      driftline compare train.parquet may.csv
+      driftline compare train.parquet may.csv --ignore label --html drift.html
+      driftline compare all.parquet@2016-01-01..2016-02-01 @2016-02-01..2016-03-01
+      driftline compare a.parquet b.parquet --threshold psi=0.25 --threshold missing=0.05
+      driftline compare a.parquet b.parquet --convention evidently --fail-on never
+      driftline compare driftline-store@..2016-02-01 @2016-02-01.. --model models/m.yaml
+      driftline compare a.jsonl b.jsonl --json | jq .drifted
+    """
+    from monitor.cli.compare_run import Request, run_compare
+
+    request = Request(
+        reference, current, model, time, tuple(ignore or ()), alpha,
+        _thresholds(threshold or []), convention.value if convention else None, html, as_json,
+    )  # fmt: skip
+    if run_compare(request) and fail_on is FailOn.DRIFT:
+        raise typer.Exit(DRIFTED)
+
+
+def _thresholds(given: list[str]) -> dict[str, float]:
+    """Read NAME=VALUE."""
+    from monitor.compare.comparison import threshold_names
+
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in threshold_names():
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, threshold_names(), n=1)
+            known = f"did you mean {near[0]}?" if near else f"use {', '.join(threshold_names())}"
+            raise typer.BadParameter(f"--threshold {text}: there is no {name!r}; {known}")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"--threshold {text}: write NAME=VALUE, e.g. {name}=0.1"
+            ) from None
+        if not 0 <= found[name] < float("inf"):
+            raise typer.BadParameter(f"--threshold {text}: the value must be at least 0")
+    return found

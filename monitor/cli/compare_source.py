@@ -1,0 +1,251 @@
+"""What ``driftline compare`` compares: files, stores, and ranges of their times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from monitor.baseline.traffic import read_traffic
+from monitor.compare.jsonl import table_of_lines
+from monitor.transport.canonical import flat, times_us
+from monitor.transport.files import STANDARD_INPUT, read_table
+from monitor.transport.restamp import TIME
+from schemas.config import ModelConfig
+from schemas.errors import ConfigError, TransportError
+from schemas.profiles import Kind
+
+_FEATURE = "features."
+_TIME_NAMES = ("time", "timestamp", "datetime", "date")
+_END_OF_TIME_US = 253_402_300_800_000_000
+"""The year 10000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison, as it was written."""
+
+    text: str
+    target: str
+    since_us: int | None = None
+    until_us: int | None = None
+
+    @property
+    def is_range(self) -> bool:
+        """Say whether only some of the times are meant."""
+        return self.since_us is not None or self.until_us is not None
+
+    @property
+    def is_store(self) -> bool:
+        """A folder, or an address; anything else is a file."""
+        return "://" in self.target or Path(self.target).is_dir()
+
+
+def sides_of(reference: str, current: str) -> tuple[Side, Side]:
+    """Read both arguments.
+
+    Parameters
+    ----------
+    reference, current : str
+        ``TARGET`` or ``TARGET@FROM..TO``; either time may be left out, and the current
+        target too.
+
+    Returns
+    -------
+    tuple of two Side
+
+    Raises
+    ------
+    typer.BadParameter
+        If a time is none, or a range is empty.
+
+    Examples
+    --------
+    >>> first, second = sides_of("a.parquet@1970-01-01..1970-01-02", "@1970-01-02..")
+    >>> first.until_us, second.target, second.until_us
+    (86400000000, 'a.parquet', None)
+    """
+    first = _side(reference)
+    second = _side(current)
+    if not first.target:
+        raise typer.BadParameter(f'"{reference}" names no file')
+    if not second.target:
+        second = Side(second.text, first.target, second.since_us, second.until_us)
+    if first.target == second.target == STANDARD_INPUT:
+        raise typer.BadParameter("standard input can be read once; name a file")
+    return first, second
+
+
+def _side(text: str) -> Side:
+    """Split one argument; a file that is there under the whole name is that file."""
+    target, at, span = text.rpartition("@")
+    if not at or ".." not in span or Path(text).exists():
+        return Side(text, text)
+    since, _, until = span.partition("..")
+    since_us, until_us = _time_us(since, text), _time_us(until, text)
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise typer.BadParameter(f'"{text}" is an empty range')
+    return Side(text, target, since_us, until_us)
+
+
+def _time_us(text: str, whole: str) -> int | None:
+    """Read an ISO time; without a zone it is UTC, without a word there is no limit."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f'"{whole}": "{text}" is not a time; write FILE@2016-01-31..2016-02-01T12:00'
+        ) from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1e6)
+
+
+def read_sides(
+    sides: tuple[Side, Side], config: ModelConfig | None, time: str | None
+) -> tuple[pa.Table, pa.Table]:
+    """Read both sides; a file that both name is read once.
+
+    Parameters
+    ----------
+    sides : tuple of two Side
+    config : ModelConfig or None
+        Needed for a store.
+    time : str or None
+        The column of times, for a range.
+
+    Returns
+    -------
+    tuple of two pyarrow.Table
+        Features under their own names, the times left out.
+
+    Raises
+    ------
+    TransportError
+        If a file cannot be read, or holds no rows, or none in the range.
+    ConfigError
+        If a range has no column of times, or a store no model.
+    StorageError
+        If the store cannot be read.
+    """
+    files: dict[str, pa.Table] = {}
+    tables = []
+    for side in sides:
+        if side.is_store:
+            table = _stored(side, config)
+        else:
+            if side.target not in files:
+                files[side.target] = flat(read_table(side.target, table_of_lines))
+            table = _in_range(files[side.target], side, config, time)
+        if not table.num_rows:
+            fix = "an empty side would pass any check"
+            raise TransportError("holds no rows", where=side.text, fix=fix)
+        tables.append(_named(table, config, side.text))
+    return tables[0], tables[1]
+
+
+def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str, Kind]:
+    """Return the variables of a model: its features, and score and prediction where they are.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    tables : tuple of two pyarrow.Table
+        As :func:`read_sides` returns them.
+
+    Returns
+    -------
+    dict of str to Kind
+    """
+    kinds = {name: feature.kind for name, feature in config.features.items()}
+    there = {name for table in tables for name in table.column_names}
+    more = {"score": Kind.NUMERIC, "prediction": Kind.CATEGORICAL}
+    return kinds | {name: kind for name, kind in more.items() if name in there}
+
+
+def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
+    """Read a model's predictions of a range from a store."""
+    if config is None:
+        raise ConfigError("a store holds many models", where=side.text, fix="name one: --model")
+    since = 0 if side.since_us is None else side.since_us
+    until = _END_OF_TIME_US if side.until_us is None else side.until_us
+    return read_traffic(side.target, config, since, until)
+
+
+def _in_range(
+    table: pa.Table, side: Side, config: ModelConfig | None, time: str | None
+) -> pa.Table:
+    """Keep the rows of a range, and leave the column of times out."""
+    name = _time_column(table, side, config, time)
+    if name is None:
+        return table
+    if side.is_range and table.num_rows:
+        table = table.filter(_is_within(table[name], name, side))
+    return table.drop_columns([name])
+
+
+def _is_within(column: pa.ChunkedArray, name: str, side: Side) -> pa.ChunkedArray:
+    """Say of each row whether its time lies in the range; a missing time does not."""
+    try:
+        times = times_us(column)
+    except (pa.ArrowException, ValueError) as error:
+        detail = " ".join(str(error).split())[:200]
+        what = f"column {name!r} cannot be read as times: {detail}"
+        raise ConfigError(what, where=side.text, fix="name another column: --time") from None
+    since = 0 if side.since_us is None else side.since_us
+    until = _END_OF_TIME_US if side.until_us is None else side.until_us
+    within = pc.and_(pc.greater_equal(times, since), pc.less(times, until))
+    if not pc.any(within).as_py():
+        first, last = (pc.min_max(times)[k].as_py() for k in ("min", "max"))
+        run = "it has no times" if first is None else f"its times run {_iso(first)} to {_iso(last)}"
+        raise TransportError("holds no rows in that range", where=side.text, fix=run)
+    return within
+
+
+def _iso(time_us: int) -> str:
+    """Write a time as it may be given back."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _time_column(
+    table: pa.Table, side: Side, config: ModelConfig | None, time: str | None
+) -> str | None:
+    """Find the column of times: the one named, else ours, else the only one that can be it."""
+    there: list[str] = table.column_names
+    named = time or (config.columns.time if config else None)
+    if named is None and TIME in there:
+        return TIME
+    if named is not None and named in there:
+        return named
+    if named is None:
+        typed = [f.name for f in table.schema if pa.types.is_timestamp(f.type)]
+        spelt = [name for name in there if name.lower() in _TIME_NAMES]
+        found = typed if len(typed) == 1 else spelt
+        if len(found) == 1:
+            return found[0]
+    if not side.is_range and time is None:
+        return None
+    what = "no column of times" if named is None else f"no column {named!r}"
+    listed = ", ".join(repr(name) for name in there[:40])
+    raise ConfigError(f"{what}; the columns are {listed}", where=side.text, fix="name it: --time")
+
+
+def _named(table: pa.Table, config: ModelConfig | None, where: str) -> pa.Table:
+    """Give features and score the names that every source has for them."""
+    names = table.column_names
+    ours: dict[str, str] = {}
+    if config is not None:
+        for name in ("score", "prediction"):
+            given = getattr(config.columns, name)
+            ours |= {given: name} if given is not None and given in names else {}
+    renamed = [ours.get(n, n.removeprefix(_FEATURE)) for n in names]
+    twice = sorted({n for n in renamed if renamed.count(n) > 1})
+    if twice:
+        what = f"has two columns {twice[0]!r}"
+        raise TransportError(what, where=where, fix="rename or remove one")
+    return table.rename_columns(renamed)

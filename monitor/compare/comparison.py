@@ -1,0 +1,218 @@
+"""Two tables, column by column: every statistic, and which of them count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from detectors.multiple_tests import holm
+from detectors.registry import DETECTORS
+from monitor.baseline.decisions import Decision, Shape
+from monitor.baseline.kinds import infer_kind
+from monitor.compare.picture import picture_of
+from monitor.compare.quality import SHARES, notes_on, shares_of
+from monitor.compare.quality import USUAL_THRESHOLD as SHARE_THRESHOLD
+from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
+from monitor.compare.samples import category_pair, number_pair
+from monitor.compare.statistics import statistics_of
+from schemas.errors import DomainError, ShapeError
+from schemas.profiles import Kind
+
+UNCOUNTED = ("energy",)
+"""Has the root of the variable's unit, so that its usual threshold is passed by any variable
+of large numbers: it is marked, and counts for the verdict only under a threshold of one's own."""
+
+Advance = Callable[..., None]
+
+
+def _silent(n: float = 1, note: str = "") -> None:
+    """Report nothing."""
+
+
+def compare(
+    reference: pa.Table,
+    current: pa.Table,
+    *,
+    kinds: Mapping[str, Kind] | None = None,
+    options: Options | None = None,
+    advance: Advance = _silent,
+) -> Comparison:
+    """Compare two tables, one column after the other.
+
+    Parameters
+    ----------
+    reference, current : pyarrow.Table
+        Columns of any types, not necessarily the same on both sides.
+    kinds : mapping of str to Kind, optional
+        The columns to compare, and what they are; else every column that
+        :func:`monitor.baseline.kinds.infer_kind` does not refuse, by the reference.
+    options : Options, optional
+        Level, thresholds, whose numbers to show beside ours.
+    advance : callable
+        ``advance(1, note=name)``, called after each column.
+
+    Returns
+    -------
+    Comparison
+        Variables sorted by their widest shift.
+
+    Raises
+    ------
+    ShapeError
+        If a side has no rows, or two columns of one name.
+    DomainError
+        If a threshold names no statistic.
+
+    Notes
+    -----
+    A variable drifted if it is both large and no chance: one of its distances (or effects
+    with a threshold of their own) is beyond the threshold, and one of its tests is below
+    alpha after Holm's adjustment over all tests of all variables. With many rows every test
+    fires, with few every distance is large; together they do neither. So of independent
+    rows without any drift about a share alpha of comparisons says otherwise; rows that
+    come in clusters are fewer than they look, and p-values too small. A share of data
+    quality drifted if it changed by more than its threshold and its own test says so; a
+    column that is gone has drifted.
+
+    Memory: beside both tables one column of both sides at a time, about 200 bytes a row.
+    Measured with 1e6 rows a side in 15 columns (Parquet): 12 s of CPU, 600 MB, 210 MB of it
+    the tables themselves.
+
+    Examples
+    --------
+    >>> ages = pa.table({"age": np.linspace(20.0, 60.0, 500)})
+    >>> older = pa.table({"age": np.linspace(30.0, 70.0, 500)})
+    >>> compare(ages, ages).drifted, compare(ages, older).drifted
+    ((), ('age',))
+    """
+    chosen = options or Options()
+    _check(reference, current, chosen)
+    variables: list[Variable] = []
+    omitted: list[Omitted] = []
+    for name, kind in _columns(reference, current, kinds):
+        result = _compare_column(name, kind, reference, current, chosen)
+        if isinstance(result, Omitted):
+            omitted.append(result)
+        else:
+            variables.append(result)
+        advance(1, note=name)
+    judged, n_tests = _judged(variables, chosen)
+    judged.sort(key=lambda v: -v.shift)
+    return Comparison(
+        reference.num_rows, current.num_rows, tuple(judged), tuple(omitted), chosen, n_tests
+    )
+
+
+def threshold_names() -> tuple[str, ...]:
+    """Every name that a threshold can be given for."""
+    return (*DETECTORS, *SHARES)
+
+
+def _check(reference: pa.Table, current: pa.Table, options: Options) -> None:
+    """Refuse what nothing can be said about."""
+    for side, table in (("reference", reference), ("current", current)):
+        if not table.num_rows:
+            fix = "an empty file would pass any check"
+            raise ShapeError("has no rows", where=side, fix=fix)
+        twice = [n for n in set(table.column_names) if table.column_names.count(n) > 1]
+        if twice:
+            raise ShapeError(f"has two columns {min(twice)!r}", where=side, fix="rename one")
+    unknown = [name for name in options.thresholds if name not in threshold_names()]
+    if unknown:
+        fix = f"use one of {', '.join(threshold_names())}"
+        raise DomainError(f"there is no {unknown[0]!r}", where="threshold", fix=fix)
+
+
+def _columns(
+    reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind] | None
+) -> Iterator[tuple[str, Kind | None]]:
+    """Names in the reference's order, then those it lacks."""
+    if kinds is not None:
+        yield from kinds.items()
+        return
+    for name in dict.fromkeys([*reference.column_names, *current.column_names]):
+        yield name, None
+
+
+def _compare_column(
+    name: str, kind: Kind | None, reference: pa.Table, current: pa.Table, options: Options
+) -> Variable | Omitted:
+    """Compare one column, or say why not."""
+    is_there = name in reference.column_names, name in current.column_names
+    if not all(is_there):
+        where = {(True, False): "only in the reference", (False, True): "only in the current rows"}
+        return Omitted(name, where.get(is_there, "in neither"), is_drift=is_there[0])
+    columns = reference[name], current[name]
+    if kind is None:
+        decided = _decide(*columns)
+        if decided.kind is None:
+            return Omitted(name, decided.reason)
+        kind = decided.kind
+    pair = number_pair(*columns) if kind is Kind.NUMERIC else category_pair(*columns)
+    with np.errstate(all="ignore"):
+        found = (*statistics_of(pair, options.convention), *shares_of(pair))
+        return Variable(name, kind, *pair.n_present, found, picture_of(pair), notes_on(pair))
+
+
+def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Decision:
+    """Take a column for what the reference holds, or for what came where it held nothing."""
+    found = infer_kind(reference)
+    return infer_kind(current) if found.shape is Shape.EMPTY else found
+
+
+def _judged(variables: list[Variable], options: Options) -> tuple[list[Variable], int]:
+    """Fill in thresholds and adjusted p-values, and sort each variable's statistics."""
+    adjusted = holm([s.p_value for v in variables for s in v.statistics])
+    each = iter(adjusted.tolist())
+    judged = [
+        replace(v, statistics=_sorted([_judge(s, next(each), options) for s in v.statistics]))
+        for v in variables
+    ]
+    return judged, int((~np.isnan(adjusted)).sum())
+
+
+def _sorted(statistics: list[Statistic]) -> tuple[Statistic, ...]:
+    """Widest shift first; those without one last."""
+    return tuple(sorted(statistics, key=lambda s: math.inf if math.isnan(s.shift) else -s.shift))
+
+
+def _judge(statistic: Statistic, p_adjusted: float, options: Options) -> Statistic:
+    """Hold one statistic against its threshold; NaN is beyond nothing."""
+    threshold = options.thresholds.get(statistic.name, _usual(statistic, options))
+    is_beyond = (
+        threshold is not None
+        and {
+            "test": p_adjusted < threshold,
+            "distance": statistic.value > threshold,
+            "effect": _size(statistic) > threshold,
+            "share": abs(statistic.effect) > threshold and p_adjusted < options.alpha,
+        }[statistic.quantity]
+    )
+    return replace(
+        statistic,
+        threshold=threshold,
+        p_adjusted=p_adjusted,
+        is_beyond=is_beyond,
+        is_counted=statistic.name not in UNCOUNTED or statistic.name in options.thresholds,
+    )
+
+
+def _usual(statistic: Statistic, options: Options) -> float | None:
+    """The usual threshold; the level is everybody's for tests."""
+    if statistic.quantity == "test":
+        return options.alpha
+    if statistic.quantity == "share":
+        return SHARE_THRESHOLD
+    return next(iter(DETECTORS[statistic.name].thresholds), None)
+
+
+def _size(statistic: Statistic) -> float:
+    """An effect without its direction; a ratio's is the larger way round."""
+    if statistic.name == "sd_shift":
+        ratio = statistic.value
+        return max(ratio, 1 / ratio) if ratio > 0 else math.inf if ratio == 0 else math.nan
+    return abs(statistic.value)

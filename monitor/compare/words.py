@@ -1,0 +1,166 @@
+"""What a comparison comes to, in words and rows: shared by the terminal, the page and JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from detectors.conventions import PeerScore
+from monitor.compare.results import Comparison, Statistic, Variable
+
+LEGEND = (
+    "Shift: the mean shift, in standard deviations, of a Gaussian that would give the same "
+    "number; it makes statistics comparable, sorts them, and decides nothing. (*): beyond a "
+    "threshold that depends on the variable's unit, so it does not count unless you set one."
+)
+
+
+def verdict(variable: Variable) -> str:
+    """Say of one variable whether it drifted, and if not, what kept it.
+
+    Parameters
+    ----------
+    variable : Variable
+
+    Returns
+    -------
+    str
+        ``drifted``; ``large, may be chance``; ``significant, but small``; ``-``.
+    """
+    if variable.is_drifted:
+        return "drifted"
+    if variable.is_beyond("distance", "effect"):
+        return "large, may be chance"
+    return "significant, but small" if variable.is_beyond("test") else "-"
+
+
+def headline(comparison: Comparison) -> str:
+    """Say in one sentence what was found.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    str
+    """
+    n = comparison.n_judged
+    gone = [o.name for o in comparison.omitted if o.is_drift]
+    names = [f"{name} (gone)" if name in gone else name for name in comparison.drifted]
+    if not names:
+        return f"No drift in {n} variable{'s' * (n != 1)}."
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return f"Drift in {len(names)} of {n}: {shown}."
+
+
+def rule(comparison: Comparison) -> str:
+    """Say what counts as drift, and what the p-values were adjusted for.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    str
+    """
+    alpha = comparison.options.alpha
+    return (
+        f"A variable drifted if a distance is beyond its threshold and a test is below {alpha:g} "
+        f"after Holm's adjustment for all {comparison.n_tests} tests; a share of data quality if "
+        "it changed by more than its threshold and its own test says so; a column if it is gone. "
+        "Tests take rows for independent."
+    )
+
+
+def beyond_mark(statistic: Statistic) -> str | None:
+    """Mark a statistic that is beyond its threshold, in brackets where it does not count."""
+    if not statistic.is_beyond:
+        return None
+    return "*" if statistic.is_counted else "(*)"
+
+
+def peer_cell(peer: PeerScore | None, p_digits: int = 4) -> str | None:
+    """Write a peer's number; its p-values are marked as such.
+
+    Examples
+    --------
+    >>> peer_cell(PeerScore(0.04, "p_value")), peer_cell(PeerScore(0.04, "statistic"))
+    ('p = 0.04', '0.04')
+    """
+    if peer is None:
+        return None
+    return f"p = {peer.value:.{p_digits}g}" if peer.quantity == "p_value" else f"{peer.value:.4g}"
+
+
+def number(value: float | None) -> float | None:
+    """Return a number, None where it is NaN.
+
+    Examples
+    --------
+    >>> number(float("nan")), number(0.5)
+    (None, 0.5)
+    """
+    return None if value is None or math.isnan(value) else value
+
+
+def document(comparison: Comparison, reference: str, current: str) -> dict[str, Any]:
+    """Return everything as plain values, for a program.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    reference, current : str
+        What the sides are called.
+
+    Returns
+    -------
+    dict
+        NaN is None.
+    """
+    options = comparison.options
+    return {
+        "reference": {"name": reference, "n_rows": comparison.n_reference},
+        "current": {"name": current, "n_rows": comparison.n_current},
+        "alpha": options.alpha,
+        "n_tests": comparison.n_tests,
+        "convention": options.convention,
+        "drifted": list(comparison.drifted),
+        "variables": [_variable(v) for v in comparison.variables],
+        "omitted": [o._asdict() for o in comparison.omitted],
+    }
+
+
+def _variable(variable: Variable) -> dict[str, Any]:
+    """One variable as plain values."""
+    return {
+        "name": variable.name,
+        "kind": str(variable.kind),
+        "n_reference": variable.n_reference,
+        "n_current": variable.n_current,
+        "shift": variable.shift,
+        "is_drifted": variable.is_drifted,
+        "notes": list(variable.notes),
+        "statistics": [_statistic(s) for s in variable.statistics],
+    }
+
+
+def _statistic(statistic: Statistic) -> dict[str, Any]:
+    """One statistic as plain values."""
+    peer = statistic.peer
+    return {
+        "name": statistic.name,
+        "quantity": statistic.quantity,
+        "value": number(statistic.value),
+        "effect": number(statistic.effect),
+        "shift": number(statistic.shift),
+        "p_value": number(statistic.p_value),
+        "p_adjusted": number(statistic.p_adjusted),
+        "threshold": statistic.threshold,
+        "is_beyond": statistic.is_beyond,
+        "is_counted": statistic.is_counted,
+        "n_reference": statistic.n_reference,
+        "n_current": statistic.n_current,
+        "peer": peer._asdict() if peer else None,
+    }

@@ -1,0 +1,103 @@
+"""The evidence of one cell under two configs, and where each would have fired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.report.svg import clock, line, path, picture, rect, text, time_ticks
+from schemas.batch import Float64Array, Int64Array
+
+LOWEST = -4.0
+"""Evidence below is drawn here: how far below zero says nothing."""
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 760.0, 190.0, 40.0, 18.0, 26.0
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTrack:
+    """log M of one cell under one config."""
+
+    name: str
+    """``today`` or ``proposed``."""
+    time_us: Int64Array
+    """Shape (n,): ends of the windows, ascending."""
+    evidence: Float64Array
+    """Shape (n,)."""
+    threshold: float
+    """What it must reach."""
+    fired_us: Sequence[int]
+    """Ends of the windows in which the cell fired."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePanel:
+    """One cell, under one config or two."""
+
+    label: str
+    tracks: Sequence[EvidenceTrack]
+
+
+def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
+    """Draw each config's evidence, its threshold, and a mark where it fired.
+
+    Parameters
+    ----------
+    panel : EvidencePanel
+        The first track is drawn dark, the second in the colour of what is current.
+    start_us, end_us : int
+        The time axis.
+
+    Returns
+    -------
+    str
+        SVG.
+
+    Notes
+    -----
+    Evidence above one and a half times the higher threshold is drawn there: what fires
+    starts again, and one large shift would press everything else flat.
+    """
+    highest = 1.5 * max(track.threshold for track in panel.tracks)
+    span_us = max(end_us - start_us, 1)
+
+    def at_x(time_us: float) -> float:
+        return _LEFT + (time_us - start_us) / span_us * (_WIDTH - _LEFT - 8)
+
+    def at_y(value: float) -> float:
+        share = (min(max(value, LOWEST), highest) - LOWEST) / (highest - LOWEST)
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP)
+
+    marks = [line(_LEFT, at_y(0), _WIDTH - 8, at_y(0), css="grid")]
+    marks.append(text(_LEFT - 6, at_y(0) + 4, "0", css="tick", anchor="end"))
+    marks += [
+        text(at_x(t), _HEIGHT - 8, label, css="tick", anchor="middle")
+        for t, label in time_ticks(start_us, end_us)
+    ]
+    for i, track in enumerate(panel.tracks):
+        marks += _track(track, i, at_x, at_y)
+    return picture(_WIDTH, _HEIGHT, f"Evidence of {panel.label} by window", marks)
+
+
+def _track(
+    track: EvidenceTrack, i: int, at_x: Callable[[float], float], at_y: Callable[[float], float]
+) -> list[str]:
+    """Draw one config's line, threshold and marks; the marks of two stand one above the other."""
+    css, fill = ("cur", "cur fill") if i else ("others", "flag")
+    level = at_y(track.threshold)
+    points = [
+        (at_x(t), at_y(v) if np.isfinite(v) else at_y(LOWEST))
+        for t, v in zip(track.time_us.tolist(), track.evidence.tolist(), strict=True)
+    ]
+    marks = [
+        path(points, css=css, title=f"{track.name}: log M"),
+        line(_LEFT, level, _WIDTH - 8, level, css=f"threshold {css if i else ''}".rstrip()),
+    ]
+    words = f"{track.name} fires at {track.threshold:.1f}"
+    marks.append(text(_LEFT + 4 + 180 * i, _TOP - 6, words, css="tiny"))
+    marks += [
+        rect(at_x(t) - 2, _TOP + 7 * i, 4, 6, css=fill, title=f"{track.name} fires {clock(t)}")
+        for t in track.fired_us
+    ]
+    return marks

@@ -1,0 +1,118 @@
+"""Panes out of the store, as they were counted: merged over sources, in slots of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.storage.clickhouse import Store
+from schemas.panes import N_COUNTERS, Pane, SeriesId, SeriesStats
+
+STORE = "store"
+NO_BOUND_US = (-(1 << 62), 1 << 62)
+
+_SELECT = (
+    "SELECT model_version, profile_id, intDiv(start_us, {slot:Int64}) * {slot:Int64} AS slot_us, "
+    "is_slice, segment, feature, sum(n_rows) AS n_rows, sumForEach(counts) AS counts "
+    "FROM panes FINAL WHERE tenant = {tenant:String} AND model = {model:String} "
+    "AND profile_id != '' AND start_us >= {since:Int64} AND start_us < {until:Int64} "
+    "GROUP BY model_version, profile_id, slot_us, is_slice, segment, feature "
+    "ORDER BY model_version, profile_id, slot_us, is_slice, segment != '*', segment"
+)
+_LENGTH = (
+    "SELECT max(end_us - start_us) AS pane_us FROM panes FINAL "
+    "WHERE tenant = {tenant:String} AND model = {model:String} AND profile_id != '' "
+    "AND start_us >= {since:Int64} AND start_us < {until:Int64}"
+)
+
+
+def longest_pane_us(
+    store: Store, tenant: str, model: str, between_us: tuple[int, int] = NO_BOUND_US
+) -> int:
+    """Return the length of a model's longest stored pane; 0 where there is none."""
+    found = store.query(_LENGTH, _parameters(tenant, model, between_us))
+    return int(found["pane_us"][0].as_py() or 0)
+
+
+def read_panes(
+    store: Store,
+    tenant: str,
+    model: str,
+    variables: Sequence[str],
+    slot_us: int,
+    between_us: tuple[int, int] = NO_BOUND_US,
+) -> list[Pane]:
+    """Read one model's panes, added up over source partitions and over slots.
+
+    Parameters
+    ----------
+    store : Store
+    tenant, model : str
+    variables : sequence of str
+        ``ModelSchema.variables``; a series that holds others is left out.
+    slot_us : int
+        Length of the panes returned; a multiple of the stored ones'.
+    between_us : tuple of int, optional
+        First and end (excluded) of their starts.
+
+    Returns
+    -------
+    list of Pane
+        By series and start. They hold rows and counters, all that the decision rule
+        needs; sums, extremes and calibration are empty.
+
+    Notes
+    -----
+    The store adds up; 512 bytes a cell and slot cross over.
+    """
+    parameters = _parameters(tenant, model, between_us) | {"slot": slot_us}
+    table = store.query(_SELECT, parameters)
+    panes: list[Pane] = []
+    for (version, profile_id, start_us), rows in _groups(table):
+        segments = _stats(rows, list(variables), is_slice=False)
+        slices = _stats(rows, [variables[-1]], is_slice=True)
+        if segments is not None and slices is not None:
+            series = SeriesId(tenant, model, version, profile_id)
+            place = (start_us, start_us + slot_us, STORE, 0, STORE, 0)
+            panes.append(Pane(series, *place, segments, slices))
+    return panes
+
+
+def _parameters(tenant: str, model: str, between_us: tuple[int, int]) -> dict[str, object]:
+    """Name the values of a question."""
+    return {"tenant": tenant, "model": model, "since": between_us[0], "until": between_us[1]}
+
+
+def _groups(table: pa.Table) -> list[tuple[tuple[str, str, int], pa.Table]]:
+    """Cut rows, which come in order, where the series or the slot changes."""
+    keys = list(
+        zip(
+            table["model_version"].to_pylist(),
+            table["profile_id"].to_pylist(),
+            table["slot_us"].to_pylist(),
+            strict=True,
+        )
+    )
+    cuts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]] + [len(keys)]
+    return [(keys[start], table.slice(start, end - start)) for start, end in pairwise(cuts)]
+
+
+def _stats(rows: pa.Table, variables: list[str], *, is_slice: bool) -> SeriesStats | None:
+    """Lay the cells of one slot out; None if they are not of these variables."""
+    chosen = rows.filter(pc.equal(rows["is_slice"], is_slice))
+    names = chosen["segment"].to_pylist()
+    at = {segment: s for s, segment in enumerate(dict.fromkeys(names))}
+    stats = SeriesStats.empty(tuple(at), len(variables))
+    features = chosen["feature"].to_pylist()
+    if not set(features) <= set(variables):
+        return None
+    v = np.array([variables.index(name) for name in features], np.int64)
+    s = np.array([at[name] for name in names], np.int64)
+    counts = chosen["counts"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    stats.counts[s, v] = counts.reshape(-1, N_COUNTERS)
+    stats.n_rows[s] = chosen["n_rows"].to_numpy()
+    return stats

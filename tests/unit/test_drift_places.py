@@ -1,0 +1,88 @@
+"""An alert says where: the segment, host or feature that carries the change, or nobody."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.core.accumulators import summarize
+from monitor.core.decide import SeriesDecider
+from monitor.core.layout import Layout
+from monitor.decode.chunk import chunk_of
+from monitor.decode.decoder import Decoder
+from monitor.notify.message import describe
+from monitor.storage.rows import alert_rows
+from schemas.alerts import Alert, Transition
+from schemas.panes import SeriesId, Window
+from tests.support.alerts import drift, incident, notification
+from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+
+
+@pytest.fixture(scope="module")
+def profile():
+    (profile,) = build_small_world().catalog.profiles_for("default", "small", "1")
+    return profile
+
+
+def opened(profile, change) -> dict[tuple[str, str], Alert]:
+    """Alerts by feature and segment, of six windows whose rows ``change`` has altered."""
+    rng, alerts = np.random.default_rng(4), {}
+    decider = SeriesDecider(SeriesId("default", "small", "1", profile.profile_id), CONFIG, profile)
+    for at in range(6):
+        rows = [change(row) for row in event_rows(rng, 800, 0)]
+        values = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]
+        (batch,) = Decoder([CONFIG.schema_]).decode(chunk_of(values, "t")).batches
+        start_us = START_US + at * CONFIG.window.length
+        counted = summarize(batch, Layout(CONFIG.schema_, profile))
+        end_us = start_us + CONFIG.window.length
+        window = Window(decider.series, start_us, end_us, *counted, 1, "watermark")
+        for alert in decider.decide(window).alerts:
+            if alert.transition is Transition.OPENED:
+                alerts.setdefault((alert.feature, alert.segment), alert)
+    return alerts
+
+
+def moved(row: dict, by: float) -> dict:
+    return row | {"features": row["features"] | {"a": row["features"]["a"] + by}}
+
+
+def test_a_feature_that_moved_in_one_region_names_it(profile):
+    alerts = opened(profile, lambda r: moved(r, 1.5 * (r["segments"]["region"] == "us")))
+    [(name, part)] = alerts["a", "*"].contributions
+    assert name == "region=us"
+    assert part > 0.95
+    assert alerts["a", "region=us"].contributions == ()
+
+
+def test_a_feature_that_moved_everywhere_names_nobody(profile):
+    alerts = opened(profile, lambda r: moved(r, 1.0))
+    assert alerts["a", "*"].contributions == ()
+
+
+def test_a_score_that_one_gpu_spoils_names_it_and_its_host(profile):
+    alerts = opened(profile, lambda r: r | {"score": 0.999} if r["gpu_uuid"] == "GPU-2" else r)
+    parts = dict(alerts["score", "*"].contributions)
+    assert parts.keys() == {"gpu_uuid=GPU-2", "host=node-1"}
+    assert parts["gpu_uuid=GPU-2"] > 0.9
+
+
+def test_a_score_that_moved_with_a_feature_names_the_feature(profile):
+    alerts = opened(profile, lambda r: moved(r, 1.0) | {"score": r["score"] ** 3})
+    assert alerts["score", "*"].contributions == (("a", 1.0),)
+
+
+def test_people_and_the_store_are_told():
+    alert = drift(14, contributions=(("region=eu", 0.71), ("host=node-3", 0.64)))
+    text = "\n".join(describe(notification(incident(alert))).lines)
+    assert "mostly region=eu (71 %), host=node-3 (64 %)" in text
+    (row,) = alert_rows([alert]).to_pylist()
+    assert row["contributions"] == [("region=eu", 0.71), ("host=node-3", 0.64)]
+
+
+def test_a_message_from_before_contributions_still_decodes():
+    values = msgspec.to_builtins(drift(14))
+    del values["contributions"]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(values), type=Alert) == drift(14)

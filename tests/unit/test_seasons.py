@@ -1,0 +1,144 @@
+"""A reference by hour of the week: built, kept, and used window by window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from monitor.baseline.build import build_profile
+from monitor.core.catalog import check_fit
+from monitor.core.decide import SeriesDecider
+from monitor.core.profile_codec import decode, encode, with_id
+from schemas.alerts import Transition
+from schemas.config import HOUR_US, ModelConfig
+from schemas.errors import BaselineError
+from schemas.panes import SeriesId, SeriesStats, Window
+from schemas.profiles import Profile, SeasonalCounts
+
+MONDAY_US = 4 * 24 * HOUR_US
+ROWS = 300
+CONFIG = ModelConfig.model_validate(
+    {
+        "model": "m",
+        "features": {"x": {"kind": "numeric"}, "y": {"kind": "numeric"}},
+        "slices": {"host": False, "gpu_uuid": False},
+    }
+)
+
+
+def table(n_hours: int, rows: int = ROWS, seed: int = 0) -> pa.Table:
+    """Hours of rows; x swings by half a standard deviation with the day, y does not."""
+    rng, n = np.random.default_rng(seed), n_hours * rows
+    hours = np.repeat(np.arange(n_hours), rows)
+    columns = {
+        "time_us": MONDAY_US + hours * HOUR_US + np.tile(np.arange(rows), n_hours) * 1_000_000,
+        "x": rng.normal(size=n) + 0.5 * np.sin(2 * np.pi * hours / 24),
+        "y": rng.normal(size=n),
+        "score": rng.random(n),
+    }
+    return pa.table(columns)
+
+
+@pytest.fixture(scope="module")
+def profile() -> Profile:
+    return build_profile(table(28 * 24), CONFIG)
+
+
+def test_four_weeks_of_a_daily_cycle_are_counted_by_hour(profile):
+    seasonal = profile.seasonal
+    assert seasonal.is_seasonal.tolist() == [[True, False, False]]
+    assert seasonal.n_weeks.tolist() == [4] * 168
+    np.testing.assert_array_equal(seasonal.counts.sum(axis=0), profile.reference.counts)
+    np.testing.assert_array_equal(seasonal.counts.sum(axis=(2, 3))[:, 0], 3 * 4 * ROWS)
+    morning, night = seasonal.counts[[6, 18], 0, 0]
+    assert morning[30:60].sum() > 1.5 * night[30:60].sum()
+
+
+@pytest.mark.parametrize("n_hours", [20 * 24, 28 * 24])
+def test_without_a_cycle_or_with_three_weeks_there_is_no_season(n_hours):
+    reference = table(n_hours)
+    if n_hours == 28 * 24:
+        reference = reference.set_column(1, "x", reference["y"])
+    assert build_profile(reference, CONFIG).seasonal is None
+
+
+def test_a_season_survives_its_file_and_changes_the_id(profile):
+    again = decode(encode(profile))
+    for name in SeasonalCounts.__dataclass_fields__:
+        mine, theirs = getattr(profile.seasonal, name), getattr(again.seasonal, name)
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.dtype == theirs.dtype
+    assert with_id(again).profile_id == profile.profile_id
+    assert with_id(replace(profile, seasonal=None)).profile_id != profile.profile_id
+
+
+def test_a_profile_from_before_seasons_still_loads_under_its_id(profile):
+    old = with_id(replace(profile, seasonal=None))
+    header, _, packed = encode(old).partition(b"\n")
+    content = pa.Codec("zstd").decompress(packed, int(header.split()[2]), asbytes=True)
+    assert "seasonal" not in msgspec.msgpack.decode(content)  # as it was written before
+    again = decode(encode(old))
+    assert again.seasonal is None
+    assert with_id(again).profile_id == old.profile_id
+
+
+def test_seasons_of_another_layout_are_refused(profile):
+    check_fit(CONFIG.schema_, profile)
+    broken = replace(profile.seasonal, counts=profile.seasonal.counts[:24])
+    with pytest.raises(BaselineError, match=r"seasons of shape \(24, 1, 3, 64\)"):
+        check_fit(CONFIG.schema_, replace(profile, seasonal=broken))
+
+
+def window_of(profile: Profile, at: int, rng: np.random.Generator, shift: float = 0.0) -> Window:
+    """An hourly window of the cycle, counted by numpy."""
+    mean = 0.5 * np.sin(2 * np.pi * at / 24)
+    values = {
+        "x": rng.normal(size=ROWS) + mean + shift,
+        "y": rng.normal(size=ROWS),
+        "score": rng.random(ROWS),
+    }
+    stats = SeriesStats.empty(("*",), 3)
+    stats.n_rows[0] = ROWS
+    for v, variable in enumerate(profile.variables):
+        edges = variable.edges.copy()
+        column = np.clip(values[variable.name], edges[0], edges[-1])
+        stats.counts[0, v, :60] = np.histogram(column, edges)[0]
+    start_us = MONDAY_US + at * HOUR_US
+    series = SeriesId("default", "m", "1", profile.profile_id)
+    none = SeriesStats.empty((), 1)
+    return Window(series, start_us, start_us + HOUR_US, stats, none, 1, "watermark")
+
+
+def opened(profile: Profile, n_quiet: int, n_shifted: int) -> list[tuple[int, str]]:
+    """Hours at which alerts opened, and of what."""
+    decider = SeriesDecider(SeriesId("default", "m", "1", ""), CONFIG, profile)
+    rng, found = np.random.default_rng(7), []
+    for at in range(n_quiet + n_shifted):
+        window = window_of(profile, at, rng, shift=0.6 * (at >= n_quiet))
+        _, alerts = decider.judge(window)
+        found += [(at, a.feature) for a in alerts if a.transition is Transition.OPENED]
+    return found
+
+
+def test_the_cycle_is_silent_with_its_season_and_a_shift_in_it_is_found(profile):
+    found = opened(profile, 500, 24)
+    assert [feature for _, feature in found] == ["x"]
+    assert 500 <= found[0][0] < 508
+
+
+def test_the_same_cycle_pages_without_its_season(profile):
+    assert len(opened(replace(profile, seasonal=None), 200, 0)) >= 1
+
+
+def test_an_alert_shows_the_reference_it_was_judged_by(profile):
+    decider = SeriesDecider(SeriesId("default", "m", "1", ""), CONFIG, profile)
+    rng = np.random.default_rng(3)
+    alerts = [a for at in range(12) for a in decider.judge(window_of(profile, at, rng, 1.5))[1]]
+    alert = next(a for a in alerts if a.feature == "x")
+    slot = alert.window_end_us // HOUR_US - MONDAY_US // HOUR_US - 1
+    assert alert.reference_counts == tuple(profile.seasonal.counts[slot, 0, 0].tolist())
+    assert alert.n_reference == 4 * ROWS
