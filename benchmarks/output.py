@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 Figures = Mapping[str, float | int | str | bool | None]
 
 
-def main(description: str, measure: Callable[[bool], Figures]) -> None:
+def main(
+    description: str, measure: Callable[[bool], Figures], switches: Sequence[str] = ()
+) -> None:
     """Parse ``--json`` and ``--quick``, measure, print.
 
     Parameters
@@ -18,10 +20,14 @@ def main(description: str, measure: Callable[[bool], Figures]) -> None:
         What is measured, for ``--help``.
     measure : callable
         Takes ``quick`` and returns the figures, named.
+    switches : sequence of str, optional
+        More options without a value, which ``measure`` looks for itself.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON line")
     parser.add_argument("--quick", action="store_true", help="smaller, below 50 s")
+    for switch in switches:
+        parser.add_argument(switch, action="store_true", help="see the module's text")
     options = parser.parse_args()
     figures = measure(options.quick)
     if options.json:

@@ -1,0 +1,1 @@
+"""How often rules wake people for nothing, and how soon they see what matters."""
