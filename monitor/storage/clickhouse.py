@@ -69,7 +69,7 @@ class Store:
     >>> with tempfile.TemporaryDirectory() as folder, Store.open(folder + "/s") as store:
     ...     store.migrate()
     ...     store.query("SELECT count() AS n FROM results").to_pydict()
-    [1, 2, 3, 4, 5]
+    [1, 2, 3, 4, 5, 6]
     {'n': [0]}
     """
 
