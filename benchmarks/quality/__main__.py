@@ -19,7 +19,7 @@ from benchmarks.output import Figures, main
 from benchmarks.quality.ours import Delay, Nights, delay, nights
 from benchmarks.quality.worlds import changes, null_worlds
 
-N_MONTHS, N_MONTHS_QUICK = 40, 19
+N_MONTHS, N_MONTHS_QUICK = 30, 19
 N_FEATURES, N_FEATURES_QUICK = 10, 6
 PLANTED_ROWS, N_PLANTED = 1_000, 50
 WRITE = "--write"
