@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 
 from monitor.decode.cloudevents import structured
 from monitor.decode.memory import PAD_BYTES
@@ -37,6 +37,17 @@ from tests.support.kafka_topics import (
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 QUICK_METADATA = {"topic.metadata.refresh.interval.ms": "300"}
+
+
+class _Instead:
+    """A client of which one method is another."""
+
+    def __init__(self, client, **methods):
+        self._client = client
+        self.__dict__.update(methods)
+
+    def __getattr__(self, name):
+        return getattr(self._client, name)
 
 
 @pytest.fixture(params=["bulk", "consume"])
@@ -65,6 +76,50 @@ def test_every_message_comes_once_and_in_order(broker, kind):
         assert {c.source for cs in found.values() for c in cs} == {reader.source}
         assert reader.counters["messages"] == 21_000
         assert reader.kind == kind
+
+
+@pytest.mark.parametrize("astray", [1_863, 5_000])
+def test_messages_the_client_skips_after_an_assignment_are_read_all_the_same(broker, kind, astray):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(5_000))
+    with open_on(topic, kind) as reader:
+        on_start = reader._consumer.incremental_assign
+        stray = [TopicPartition(topic.name, 0, astray)]
+        reader._consumer = _Instead(reader._consumer, incremental_assign=lambda _: on_start(stray))
+        found = read_until(reader, 5_000, max_messages=900)
+        assert offsets_of(found[0]) == list(range(5_000))
+        assert reader.counters["skips"] == 1
+        assert reader.position(0) == 5_000
+
+
+def test_messages_the_client_delivers_twice_are_handed_on_once(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(5_000))
+    with open_on(topic, kind) as reader:
+        join(reader)
+        wait_until(lambda: kind == "bulk" or reader._lines[0], lambda: reader.poll(0.05))
+        reader._consumer.seek(TopicPartition(topic.name, 0, 0))
+        found = read_until(reader, 5_000, max_messages=900)
+        wait_until(
+            lambda: reader.is_at_end(0),
+            lambda: found[0].append(reader.read(0, 900, 0.05)),
+        )
+        assert offsets_of(found[0]) == list(range(5_000))
+
+
+def test_a_hole_that_a_transaction_left_is_read_across(broker, kind):
+    topic = Topic(broker.bootstrap)
+    producer = Producer({**topic.client, "transactional.id": topic.name})
+    producer.init_transactions(60)
+    for values in (numbered(5), numbered(5, 5)):
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topic.name, value, partition=0)
+        producer.commit_transaction(60)
+    with open_on(topic, kind, watcher=Watcher(starts={0: 5})) as reader:
+        found = read_until(reader, 5)
+        assert offsets_of(found[0]) == [6, 7, 8, 9, 10]
+        assert reader.counters["skips"] == 1
 
 
 def test_the_end_is_no_longer_the_end_when_something_comes(broker, kind):

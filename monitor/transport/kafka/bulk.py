@@ -168,6 +168,8 @@ class BulkReader(GroupReader):
             chunk, _ = self._gathered(partition, n)
         finally:
             events = self._let_go(n)
+        if self._took_a_skip(chunk, events):
+            return self._empty(partition).chunk
         self._advance(chunk)
         self._handle_events(partition, events)
         return chunk
@@ -179,9 +181,23 @@ class BulkReader(GroupReader):
             records = self._with_keys(chunk, n, n_key_bytes)
         finally:
             events = self._let_go(n)
+        if self._took_a_skip(chunk, events):
+            return self._empty(partition)
         self._advance(chunk)
         self._handle_events(partition, events)
         return records
+
+    def _took_a_skip(self, chunk: Chunk, events: list[tuple[int, int, str]]) -> bool:
+        """Whether messages before these are missing; they will come again, after those."""
+        partition = chunk.partition
+        if not len(chunk) or not self._has_skipped(
+            partition, self._positions[partition], int(chunk.log_offset[0])
+        ):
+            return False
+        self._ready.add(partition)
+        faults = [event for event in events if event[0] != KafkaError._PARTITION_EOF]
+        self._handle_events(partition, faults)
+        return True
 
     def _gathered(self, partition: int, n: int) -> tuple[Chunk, int]:
         """Copy payloads into a chunk; also return how many bytes their keys have."""

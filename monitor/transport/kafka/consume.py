@@ -60,6 +60,7 @@ class ConsumeReader(GroupReader):
     ) -> None:
         self._unwrap = unwrap
         self._lines: dict[int, deque[Row | _Event]] = {}
+        self._line_ends: dict[int, int] = {}
         self._held: set[int] = set()
         self._paused: set[int] = set()
         super().__init__(settings, callbacks)
@@ -70,11 +71,13 @@ class ConsumeReader(GroupReader):
 
     def _detach(self, partition: int) -> None:
         self._lines.pop(partition, None)
+        self._line_ends.pop(partition, None)
         self._held.discard(partition)
         self._paused.discard(partition)
 
     def _forget(self, partition: int) -> None:
         self._lines[partition].clear()
+        self._line_ends.pop(partition, None)
 
     def pause(self, partition: int) -> None:
         """Stop fetching a partition, and free what was read ahead of it."""
@@ -94,13 +97,18 @@ class ConsumeReader(GroupReader):
 
     def _take_in(self, n: int, timeout_s: float) -> None:
         """Sort up to ``n`` messages into their partitions' lines; waits for all of them."""
+        sent_back: set[int] = set()
         for message in self._consumer.consume(n, timeout_s):
             partition, error = message.partition(), message.error()
             partition = -1 if partition is None else partition
             line = self._lines.get(partition)
+            if partition in sent_back and (error is None or _is_end(error)):
+                continue
             if error is None:
-                if line is not None and partition not in self._paused:
-                    self._line_up(partition, line, row_of(message), message.headers())
+                if line is None or partition in self._paused:
+                    continue
+                if not self._line_up(partition, line, row_of(message), message.headers()):
+                    sent_back.add(partition)
             elif line:
                 line.append(_Event(error, message.offset() or 0))
             else:
@@ -108,18 +116,26 @@ class ConsumeReader(GroupReader):
 
     def _line_up(
         self, partition: int, line: deque[Row | _Event], row: Row, headers: Headers
-    ) -> None:
-        """Put one message at the end of its line, unless it was handed on before."""
+    ) -> bool:
+        """Put one message at the end of its line, unless it stands there or was handed on.
+
+        False if messages before it are missing: they will come again, and it after them.
+        """
         offset, time_us, key, value = row
-        if offset < self._positions[partition]:
-            return
+        expected = max(self._positions[partition], self._line_ends.get(partition, 0))
+        if self._has_skipped(partition, expected, offset):
+            return False
+        if offset < expected:
+            return True
         if headers and value is not None and self._unwrap is not None:
             row = (offset, time_us, key, self._unwrap(_without_nulls(headers), value))
         self._at_end.discard(partition)
         line.append(row)
+        self._line_ends[partition] = offset + 1
         if len(line) >= _N_AHEAD and partition not in self._held:
             self._held.add(partition)
             self._consumer.pause([TopicPartition(self._settings.topic, partition)])
+        return True
 
     def _rows(self, partition: int, max_messages: int, timeout_s: float) -> list[Row]:
         """Take messages off a line, after filling it if it is empty."""
@@ -161,6 +177,11 @@ class ConsumeReader(GroupReader):
 
     def _empty(self, partition: int) -> Records:
         return join_records([], self.source, partition)
+
+
+def _is_end(error: KafkaError) -> bool:
+    """Whether this says that the log's end was reached."""
+    return bool(error.code() == KafkaError._PARTITION_EOF)
 
 
 def _without_nulls(headers: Headers) -> dict[str, bytes | str]:

@@ -102,6 +102,7 @@ class GroupReader(ABC):
         self.counters: Counter[str] = Counter()
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
+        self._unproven: set[int] = set()
         self._failure: BaseException | None = None
         config = {**settings.consumer_config(), "error_cb": self._on_client_error}
         self._consumer = Consumer(config, logger=CLIENT_LOG)
@@ -265,7 +266,28 @@ class GroupReader(ABC):
             raise self._refused(f"cannot seek to {offset}", partition, error) from None
         self._positions[partition] = offset
         self._at_end.discard(partition)
+        self._unproven.add(partition)
         self._forget(partition)
+
+    def _has_skipped(self, partition: int, expected: int, offset: int) -> bool:
+        """Whether the client went on too far along; then it is sent back, once.
+
+        At a rebalance the client stops and goes on by itself, and was seen to deliver what
+        follows before what it had read and dropped. Compaction and transactions leave holes
+        too: a hole that is still there after going back is one of the log's own.
+        """
+        if partition not in self._unproven:
+            return False
+        self._unproven.discard(partition)
+        if offset <= expected:
+            return False
+        self.counters["skips"] += 1
+        LOG.warning(
+            "%s:%d: the client went on at %d, not at %d; reading again from there",
+            *(self._settings.topic, partition, offset, expected),
+        )
+        self._move(TopicPartition(self._settings.topic, partition, expected))
+        return True
 
     def _move(self, place: TopicPartition) -> None:
         """Fetch from elsewhere; a partition that stopped at an error is assigned anew."""
@@ -385,6 +407,7 @@ class GroupReader(ABC):
         for partition in numbers:
             self._attach(partition)
         self._positions.update(starts)
+        self._unproven.update(self._positions)
 
     def _prepare_assignment(self) -> None:
         """Look at the topic again: its partitions may have become more."""
@@ -456,7 +479,9 @@ class GroupReader(ABC):
                 for partition in owned:
                     self._positions.pop(partition, None)
                     self._at_end.discard(partition)
+                    self._unproven.discard(partition)
                     self._detach(partition)
+                self._unproven.update(self._positions)
 
     # Errors.
 
@@ -494,7 +519,8 @@ class GroupReader(ABC):
 
     def _on_end(self, partition: int, offset: int) -> None:
         """Remember that the end was reached, if it is where we are."""
-        if partition in self._positions and offset >= self._positions[partition]:
+        position = self._positions.get(partition, offset + 1)
+        if offset >= position and not self._has_skipped(partition, position, offset):
             self._positions[partition] = offset
             self._at_end.add(partition)
 
