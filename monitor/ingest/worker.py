@@ -50,7 +50,6 @@ CHUNK_MESSAGES = 5_000
 MANY_MESSAGES = 50_000
 """A chunk has a fixed cost per model, so with many models it is longer."""
 MESSAGES_A_MODEL = 50
-LEAST_MESSAGES = 500
 PANES_A_CHUNK = 2
 """A chunk that opens more is followed by shorter ones: panes are retired between chunks, and
 a catch-up through a quiet topic held thirty panes of every series at once."""
@@ -200,7 +199,7 @@ class IngestWorker:
     def _adapt(self, owned: Owned, chunk: Chunk, n_opened: int) -> None:
         """Choose how many messages the next chunk may have."""
         if n_opened > PANES_A_CHUNK:
-            owned.most_messages = max(LEAST_MESSAGES, len(chunk) // 2)
+            owned.most_messages = max(1, len(chunk) // 2)
         elif len(chunk) >= owned.most_messages and n_opened < PANES_A_CHUNK:
             owned.most_messages = min(self._most_messages, 2 * owned.most_messages)
         mean_bytes = len(chunk.buffer) // len(chunk) + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.ingest.worker import CHUNK_MESSAGES, LEAST_MESSAGES, IngestWorker, Owned
+from monitor.ingest.worker import CHUNK_MESSAGES, IngestWorker, Owned
 from schemas.batch import Chunk
 
 
@@ -32,10 +32,14 @@ def test_chunks_shrink_while_each_opens_many_panes_and_grow_again_afterwards():
     assert owned.chunk_messages == 50_000
 
 
-def test_a_chunk_is_never_shorter_than_a_few_hundred_messages_nor_longer_than_the_buffer():
+def test_batches_of_many_rows_are_taken_one_by_one_where_each_opens_many_panes():
     made, owned = worker(CHUNK_MESSAGES), Owned(None, None, 0.0, 0.0)
-    for _ in range(20):
-        made._adapt(owned, chunk(10), 10)
-    assert owned.chunk_messages == LEAST_MESSAGES
+    for _ in range(8):
+        made._adapt(owned, chunk(min(owned.chunk_messages, 80), event_bytes=200_000), 10)
+    assert owned.chunk_messages == 1
+
+
+def test_a_chunk_is_never_longer_than_the_buffer():
+    made, owned = worker(CHUNK_MESSAGES), Owned(None, None, 0.0, 0.0)
     made._adapt(owned, chunk(10, event_bytes=200_000), 0)
     assert owned.chunk_messages == (16 << 20) // 200_001
