@@ -51,29 +51,28 @@ def unowned(admin: AdminClient, group: str, topic: str, n_partitions: int) -> fr
     return frozenset(range(n_partitions)) - owned
 
 
-def divide_again(settings: ReaderSettings) -> bool:
-    """Join the group for a moment as one more member; whether the group has taken it in.
+def divide_again(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
+    """Join the group for a moment as one more member.
 
     It reads nothing and commits nothing. What it is given meanwhile is given on when it
-    leaves, at once.
+    leaves: when it was taken in, after 30 s, or as soon as ``is_over`` says so.
     """
     config = {**settings.consumer_config(), "client.id": f"{settings.client_id}-divide"}
     config.pop("group.instance.id", None)
-    joined: list[int] = []
+    joined: list[bool] = []
 
-    def on_assign(consumer: Consumer, places: Iterable[TopicPartition]) -> None:
-        joined.append(len(list(places)))
+    def on_assign(consumer: Consumer, _: Iterable[TopicPartition]) -> None:
+        joined.append(True)
         consumer.incremental_assign([])
 
     consumer = Consumer(config, logger=CLIENT_LOG)
     try:
         consumer.subscribe([settings.topic], on_assign=on_assign)
         deadline = elapsed_s() + _JOIN_S
-        while not joined and elapsed_s() < deadline:
+        while not joined and not is_over() and elapsed_s() < deadline:
             consumer.poll(0.2)
     finally:
         consumer.close()
-    return bool(joined)
 
 
 class UnownedWatch:
@@ -85,24 +84,18 @@ class UnownedWatch:
     settings : ReaderSettings
     n_partitions : callable
         How many partitions the topic has now.
-
-    Attributes
-    ----------
-    n_found : int
-        How often partitions were found without an owner twice in a row.
     """
 
     def __init__(
         self, admin: AdminClient, settings: ReaderSettings, n_partitions: Callable[[], int]
     ) -> None:
         self._admin, self._settings, self._n_partitions = admin, settings, n_partitions
-        self.n_found = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="unowned", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; a look that is under way ends by itself."""
+        """Look no more; a member that joined for a moment leaves within a second."""
         self._is_over.set()
 
     def _run(self) -> None:
@@ -122,10 +115,9 @@ class UnownedWatch:
         return unowned(self._admin, settings.group, settings.topic, self._n_partitions())
 
     def _mend(self, partitions: frozenset[int]) -> None:
-        self.n_found += 1
         LOG.warning(
             "%s: no member of %s owns partitions %s; the group divides them again",
             *(self._settings.topic, self._settings.group, sorted(partitions)),
         )
         with suppress(KafkaException):
-            divide_again(self._settings)
+            divide_again(self._settings, self._is_over.is_set)
