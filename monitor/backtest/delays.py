@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision import Evidence, SetLayout, decide, plan_cells
-from detectors.rule import Rule
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
@@ -148,7 +147,28 @@ class _Field:
         n_variables, segments = len(profile.variables), profile.reference.segments
         shape = (len(segments), n_variables, N_COUNTERS)
         self._counts = [align_counts(w.segments, segments).reshape(shape)[:, v] for w in windows]
-        self._plan = _plan(self._rule, profile, v, self._phi, 1)
+        self._references = (
+            [profile.reference.counts[:, v]]
+            if profile.seasonal is None
+            else [decider.reference_at(w).reshape(shape)[:, v] for w in windows]
+        )
+        self._plans: dict[tuple[int, int], TolerancePlan] = {}
+        self._layout = _layout(profile, v, 1)
+
+    def _plan(self, i: int, n_copies: int) -> TolerancePlan:
+        """Plan the feature's cells in window i, as often as there are shifts."""
+        key = min(i, len(self._references) - 1), n_copies
+        if key not in self._plans:
+            reference, v = self._references[key[0]], self._variable
+            phi = self._profile.phi[:, v]
+            self._plans[key] = plan_cells(
+                self._rule,
+                _layout(self._profile, v, n_copies),
+                np.tile(reference, (n_copies, 1)),
+                np.tile(phi if self._phi is None else np.full_like(phi, self._phi), n_copies),
+                np.tile(self._profile.eps_learned[:, v], n_copies),
+            )
+        return self._plans[key]
 
     def planted_everywhere(self, shifts_sd: Sequence[float]) -> list[Delay]:
         """Plant at several places of the quiet stretch."""
@@ -198,20 +218,20 @@ class _Field:
 
     def _first_firing(self, start: int) -> tuple[int, int]:
         """Return the first window from ``start`` on that fires by itself, and where that began."""
-        evidence = Evidence.start(self._plan.layout)
+        evidence = Evidence.start(self._layout)
         for i, counts in enumerate(self._counts):
-            decision = decide(self._plan, evidence, counts, n_rungs=1)
+            decision = decide(self._plan(i, 1), evidence, counts, n_rungs=1)
             if decision.has_fired.any() and i >= start:
                 return i, i + 1 - int(decision.n_windows[decision.has_fired].max())
         return len(self._counts), len(self._counts)
 
     def _evidence_at(self, starts: Sequence[int]) -> dict[int, Evidence]:
         """Return what was gathered before each of some windows."""
-        evidence, found = Evidence.start(self._plan.layout), {}
+        evidence, found = Evidence.start(self._layout), {}
         for i in range(max(starts) + 1):
             if i in starts:
                 found[i] = evidence.copy()
-            decide(self._plan, evidence, self._counts[i], n_rungs=1)
+            decide(self._plan(i, 1), evidence, self._counts[i], n_rungs=1)
         return found
 
     def _found(
@@ -220,7 +240,6 @@ class _Field:
         """Return after how many windows each shift is found; None where it is not."""
         n_shifts, n_cells = len(shifts_sd), len(self._counts[0])
         # Side by side: one call of the kernel a window for all sizes.
-        plan = _plan(self._rule, self._profile, self._variable, self._phi, n_shifts)
         evidence = Evidence(
             np.tile(before.ratios, (n_shifts, 1)),
             np.tile(before.history, n_shifts),
@@ -230,7 +249,7 @@ class _Field:
         found: list[int | None] = [None] * n_shifts
         for i in range(start, end):
             counts = np.concatenate([plant(self._counts[i], matrix) for matrix in matrices])
-            fired = decide(plan, evidence, counts, n_rungs=1).has_fired
+            fired = decide(self._plan(i, n_shifts), evidence, counts, n_rungs=1).has_fired
             for k in np.flatnonzero(fired.reshape(n_shifts, n_cells).any(axis=1)).tolist():
                 found[k] = found[k] or i - start + 1
             if None not in found:
@@ -260,15 +279,7 @@ def _index(profile: Profile, feature: str) -> int:
     return next(i for i, v in enumerate(profile.variables) if v.name == feature)
 
 
-def _plan(rule: Rule, profile: Profile, v: int, phi: float | None, n_copies: int) -> TolerancePlan:
-    """Plan one variable's cells in every segment, as often as there are shifts."""
+def _layout(profile: Profile, v: int, n_copies: int) -> SetLayout:
+    """Lay out one variable's sets in every segment; those of the whole reference at any hour."""
     reference = profile.reference.counts[:, v]
-    sets = [cell_sets(profile.variables[v], counts) for counts in reference]
-    effect = profile.phi[:, v] if phi is None else np.full(len(sets), float(phi))
-    return plan_cells(
-        rule,
-        SetLayout.of(sets * n_copies),
-        np.tile(reference, (n_copies, 1)),
-        np.tile(effect, n_copies),
-        np.tile(profile.eps_learned[:, v], n_copies),
-    )
+    return SetLayout.of([cell_sets(profile.variables[v], c) for c in reference] * n_copies)

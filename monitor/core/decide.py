@@ -190,15 +190,21 @@ class SeriesDecider:
             for v, variable in enumerate(variables)
         ]
 
-    def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
-        """Return the plan of a window, and what it compares each cell with, shape (S * V, 64)."""
+    def reference_at(self, window: Window) -> NDArray[np.int64]:
+        """Return what a window compares each cell with, shape (S * V, 64)."""
         seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
         if seasonal is None:
-            return self.plan, self.profile.reference.counts.reshape(shape)
+            return self.profile.reference.counts.reshape(shape)
         slots = slots_of_window(window.start_us, window.end_us - window.start_us)
         by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
         is_seasonal = seasonal.is_seasonal.reshape(-1)
-        reference = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+        return choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+
+    def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
+        """Return the plan of a window, and the reference it rests on."""
+        reference = self.reference_at(window)
+        if self.profile.seasonal is None:
+            return self.plan, reference
         learned = self.profile.eps_learned.reshape(-1)
         plan = plan_cells(self.rule, self.plan.layout, reference, self.plan.phi, learned)
         return plan, reference

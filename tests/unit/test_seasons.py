@@ -14,33 +14,11 @@ from monitor.core.catalog import check_fit
 from monitor.core.decide import SeriesDecider
 from monitor.core.profile_codec import decode, encode, with_id
 from schemas.alerts import Transition
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import HOUR_US
 from schemas.errors import BaselineError
-from schemas.panes import SeriesId, SeriesStats, Window
+from schemas.panes import SeriesId
 from schemas.profiles import Profile, SeasonalCounts
-
-MONDAY_US = 4 * 24 * HOUR_US
-ROWS = 300
-CONFIG = ModelConfig.model_validate(
-    {
-        "model": "m",
-        "features": {"x": {"kind": "numeric"}, "y": {"kind": "numeric"}},
-        "slices": {"host": False, "gpu_uuid": False},
-    }
-)
-
-
-def table(n_hours: int, rows: int = ROWS, seed: int = 0) -> pa.Table:
-    """Hours of rows; x swings by half a standard deviation with the day, y does not."""
-    rng, n = np.random.default_rng(seed), n_hours * rows
-    hours = np.repeat(np.arange(n_hours), rows)
-    columns = {
-        "time_us": MONDAY_US + hours * HOUR_US + np.tile(np.arange(rows), n_hours) * 1_000_000,
-        "x": rng.normal(size=n) + 0.5 * np.sin(2 * np.pi * hours / 24),
-        "y": rng.normal(size=n),
-        "score": rng.random(n),
-    }
-    return pa.table(columns)
+from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
 
 @pytest.fixture(scope="module")
@@ -91,26 +69,6 @@ def test_seasons_of_another_layout_are_refused(profile):
     broken = replace(profile.seasonal, counts=profile.seasonal.counts[:24])
     with pytest.raises(BaselineError, match=r"seasons of shape \(24, 1, 3, 64\)"):
         check_fit(CONFIG.schema_, replace(profile, seasonal=broken))
-
-
-def window_of(profile: Profile, at: int, rng: np.random.Generator, shift: float = 0.0) -> Window:
-    """An hourly window of the cycle, counted by numpy."""
-    mean = 0.5 * np.sin(2 * np.pi * at / 24)
-    values = {
-        "x": rng.normal(size=ROWS) + mean + shift,
-        "y": rng.normal(size=ROWS),
-        "score": rng.random(ROWS),
-    }
-    stats = SeriesStats.empty(("*",), 3)
-    stats.n_rows[0] = ROWS
-    for v, variable in enumerate(profile.variables):
-        edges = variable.edges.copy()
-        column = np.clip(values[variable.name], edges[0], edges[-1])
-        stats.counts[0, v, :60] = np.histogram(column, edges)[0]
-    start_us = MONDAY_US + at * HOUR_US
-    series = SeriesId("default", "m", "1", profile.profile_id)
-    none = SeriesStats.empty((), 1)
-    return Window(series, start_us, start_us + HOUR_US, stats, none, 1, "watermark")
 
 
 def opened(profile: Profile, n_quiet: int, n_shifted: int) -> list[tuple[int, str]]:

@@ -1,0 +1,63 @@
+"""A backtest compares each hour with the hour that the monitor compares it with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from monitor.backtest.delays import measure_delays
+from monitor.backtest.planting import plant, reference_sd, shift_matrix
+from monitor.baseline.build import build_profile
+from monitor.core.decide import SeriesDecider
+from schemas.alerts import Transition
+from schemas.panes import Window
+from schemas.profiles import Profile
+from tests.support.seasonal_world import CONFIG, table, window_of
+
+N_QUIET, N_PLANTED, SHIFT_SD = 200, 24, 0.6
+
+
+@pytest.fixture(scope="module")
+def profile() -> Profile:
+    made = build_profile(table(28 * 24), CONFIG)
+    assert made.seasonal is not None
+    return made
+
+
+def history(profile: Profile) -> list[Window]:
+    rng = np.random.default_rng(7)
+    return [window_of(profile, at, rng) for at in range(N_QUIET + N_PLANTED)]
+
+
+def planted(profile: Profile, window: Window) -> Window:
+    shift = SHIFT_SD * reference_sd(profile, 0)
+    matrix = shift_matrix(profile.variables[0].edges, profile.reference.counts[0, 0], shift)
+    counts = window.segments.counts.copy()
+    counts[:, 0] = plant(counts[:, 0], matrix)
+    return replace(window, segments=replace(window.segments, counts=counts))
+
+
+def first_opened(profile: Profile, windows: list[Window]) -> int:
+    decider = SeriesDecider(windows[0].series, CONFIG, profile)
+    for at, window in enumerate(windows):
+        for alert in decider.judge(window)[1]:
+            if alert.feature == "x" and alert.transition is Transition.OPENED:
+                return at
+    raise AssertionError("nothing opened")
+
+
+def test_a_planted_delay_is_that_of_the_decider_with_its_seasons(profile):
+    windows = history(profile)
+    whole = windows[:N_QUIET] + [planted(profile, w) for w in windows[N_QUIET:]]
+    (delay,) = measure_delays(
+        windows, CONFIG, {profile.profile_id: profile}, "x", [SHIFT_SD], windows[N_QUIET].start_us
+    )
+    assert delay.delays == (first_opened(profile, whole) - N_QUIET + 1,)
+    assert not delay.is_firing_anyway
+
+
+def test_a_cycle_with_a_season_leaves_the_whole_history_to_plant_into(profile):
+    (delay,) = measure_delays(history(profile), CONFIG, {profile.profile_id: profile}, "x", [1.0])
+    assert (delay.n_starts, delay.horizon, delay.share_found) == (5, 72, 1.0)
