@@ -94,6 +94,12 @@ class Evidence:
         """Return a copy that :func:`decide` may update without touching this one."""
         return Evidence(self.ratios.copy(), self.history.copy(), self.n_windows.copy())
 
+    def of_cell(self, layout: SetLayout, cell: int) -> Evidence:
+        """Return a copy of what one cell has gathered, as the evidence of that cell alone."""
+        own = slice(layout.offsets[cell], layout.offsets[cell + 1])
+        at = slice(cell, cell + 1)
+        return Evidence(self.ratios[own].copy(), self.history[at].copy(), self.n_windows[at].copy())
+
     def to_bytes(self) -> bytes:
         """Return the whole state, little-endian; the same bytes restore the same future.
 

@@ -37,6 +37,17 @@ ALERTS: Final = Counter(
     "driftline_alerts", "Alerts, by monitor and what happened.", ["monitor", "transition"]
 )
 ALERTS_OPEN: Final = Gauge("driftline_alerts_open", "Alerts open now.", ["monitor", "severity"])
+CANARIES_CONFIGURED: Final = Gauge(
+    "driftline_canaries_configured", "Models into a shadow of which shifts are planted."
+)
+CANARIES: Final = Counter(
+    "driftline_canaries", "Shifts planted into a shadow, by what came of them.", ["outcome"]
+)
+CANARY_DELAY: Final = Histogram(
+    "driftline_canary_delay_windows",
+    "Planted windows until a shift was found.",
+    buckets=(1, 2, 3, 4, 6, 8, 12, 24, 48, 96),
+)
 NOTIFICATIONS: Final = Counter(
     "driftline_notifications", "Notifications, by receiver and state.", ["receiver", "state"]
 )

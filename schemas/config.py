@@ -83,6 +83,19 @@ class DecisionConfig(Strict):
     """A cell with fewer rows in a window gets no verdict."""
 
 
+class CanaryConfig(Strict):
+    """A shift planted into a shadow of one feature, on schedule, to see that it is found."""
+
+    feature: str = ""
+    """Numeric; by default the first one."""
+    shift: float = Field(0.5, ge=-10, le=10)
+    """In standard deviations of the reference."""
+    every: PositiveDuration = 25 * HOUR_US
+    """Not a day: so the planted windows walk through the hours of the day."""
+    within: int = Field(12, ge=1, le=1000)
+    """Planted windows in which it has to be found."""
+
+
 class SliceConfig(Strict):
     """Slices of the score by where it was computed."""
 
@@ -145,6 +158,8 @@ class ModelConfig(Strict):
     """Segments whose positive rates are compared (demographic parity, disparate impact)."""
     window: WindowConfig = WindowConfig()
     decision: DecisionConfig = DecisionConfig()
+    canary: CanaryConfig | None = None
+    """``canary: {}`` plants .5 sd into the first numeric feature every 25 hours."""
     columns: ColumnsConfig = ColumnsConfig()
     routes: tuple[RouteConfig, ...] = ()
     retraining: RetrainingConfig | None = None
@@ -152,7 +167,12 @@ class ModelConfig(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:
         """Check what no single field can know."""
-        problems = [*self._feature_problems(), *self._segment_problems(), *self._window_problems()]
+        problems = [
+            *self._feature_problems(),
+            *self._segment_problems(),
+            *self._window_problems(),
+            *self._canary_problems(),
+        ]
         if problems:
             raise Misfit(problems)
         return self
@@ -222,6 +242,28 @@ class ModelConfig(Strict):
                 ("window", "length"),
                 f"{format_duration(length)} is not a multiple of the pane, {format_duration(pane)}",
                 "change window.length or window.pane",
+            )
+
+    def _canary_problems(self) -> Iterator[Problem]:
+        """A canary has a numeric feature, a size, and quiet windows between its shifts."""
+        canary = self.canary
+        if canary is None:
+            return
+        numeric = [n for n, f in self.features.items() if f.kind is Kind.NUMERIC]
+        if canary.feature not in (numeric if canary.feature else numeric and [""]):
+            yield Problem(
+                ("canary", "feature"),
+                f"{canary.feature!r} is not a numeric feature of this model",
+                f"use one of {', '.join(numeric)}" if numeric else "remove canary",
+            )
+        if canary.shift == 0:
+            yield Problem(("canary", "shift"), "0 is no shift", "use .5, or leave it out")
+        if canary.every // self.window.length <= canary.within:
+            yield Problem(
+                ("canary", "every"),
+                f"{format_duration(canary.every)} has no more than {canary.within} windows of "
+                f"{format_duration(self.window.length)}: it would be planted all the time",
+                "make every longer, or within smaller",
             )
 
     @property

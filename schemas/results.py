@@ -47,7 +47,7 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant: str
     monitor: str
-    """``drift``, ``replica``, ``quality``, ``fairness``."""
+    """``drift``, ``replica``, ``quality``, ``fairness``, ``canary``."""
     model: str
     model_version: str
     profile_id: str

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision import Evidence, SetLayout, decide, plan_cells
+from detectors.planting import plant, reference_sd, shift_matrix
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
-from monitor.backtest.planting import plant, reference_sd, shift_matrix
 from monitor.core.cells import align_counts
 from monitor.core.decide import SeriesDecider
 from schemas.config import ModelConfig

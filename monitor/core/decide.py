@@ -30,14 +30,27 @@ from monitor.core.alerting import (
     is_past,
     severity_of,
 )
+from monitor.core.canary import Canary, CanaryState
+from monitor.core.canary_alerts import (
+    MONITOR,
+    advance,
+    build_canary_alert,
+    cell_key,
+    end_canary_alert,
+)
 from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
 from monitor.core.drift_alerts import CellView, build_alert
 from monitor.core.drift_places import Place, find_places
-from monitor.core.window_results import decision_result, no_verdict_result, statistic_results
+from monitor.core.window_results import (
+    canary_result,
+    decision_result,
+    no_verdict_result,
+    statistic_results,
+)
 from monitor.core.windows import MAX_EMPTY
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
-from schemas.panes import N_COUNTERS, SeriesId, Window
+from schemas.panes import ALL, N_COUNTERS, SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason
 
@@ -62,6 +75,7 @@ class SeriesState(msgspec.Struct):
     """Resolved not long ago; by the same key."""
     n_empty: int = 0
     """Windows without rows, in a row."""
+    canary: CanaryState | None = None
 
 
 class SeriesDecider:
@@ -100,6 +114,10 @@ class SeriesDecider:
         self.open_alerts: dict[str, CellState] = {}
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
+        self.canary: Canary | None = None
+        if Canary.fits(config, profile):
+            own = state.canary if state is not None else None
+            self.canary = Canary(series, config, profile, self.rule, own)
         if state is not None:
             self._restore(state)
 
@@ -111,8 +129,11 @@ class SeriesDecider:
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
         results = statistic_results(window, self.profile, self.config)
+        # Before the window is judged: the shadow starts from what the real cell has by then.
+        watched = self._watch_canary(window)
         views, alerts = self.judge(window)
-        return Decided([*results, *(decision_result(view, window) for view in views)], alerts)
+        results += [*(decision_result(view, window) for view in views), *watched.results]
+        return Decided(results, [*alerts, *watched.alerts, *self._end_canaries(window)])
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the statistics, which no verdict rests on.
@@ -155,6 +176,7 @@ class SeriesDecider:
             open_alerts=dict(self.open_alerts),
             closed_alerts=dict(self.closed_alerts),
             n_empty=self.n_empty,
+            canary=self.canary.state if self.canary is not None else None,
         )
 
     def _restore(self, state: SeriesState) -> None:
@@ -272,6 +294,40 @@ class SeriesDecider:
         by_cell = reference.reshape(self.profile.reference.counts.shape)
         phi = float(plan.phi[view.index])
         return find_places(view, window, self.profile, by_cell, plan.layout, phi)
+
+    def _watch_canary(self, window: Window) -> Decided:
+        """Take the planted shift one window further, and say when it is not seen."""
+        canary = self.canary
+        if canary is None:
+            return Decided()
+        key, v = cell_key(canary.feature), canary.variable
+        sightings = canary.take(
+            window,
+            align_counts(window.segments, self.profile.reference.segments)[v],
+            self.reference_at(window)[v],
+            self.evidence.of_cell(self.plan.layout, v),
+            is_firing=f"drift|{canary.feature}|{ALL}" in self.open_alerts,
+        )
+        seen = Decided([canary_result(sighting, canary, window) for sighting in sightings])
+        for sighting in sightings:
+            before = self.open_alerts.pop(key, None)
+            after, change = advance(sighting, before, window)
+            if after is not None:
+                self.open_alerts[key] = after
+            state = after or before
+            if change is not None and state is not None:
+                seen.alerts.append(
+                    build_canary_alert(canary, sighting, self.series, window, state, change)
+                )
+        return seen
+
+    def _end_canaries(self, window: Window) -> list[Alert]:
+        """End the alerts of canaries that nothing will resolve any more."""
+        own = None if self.canary is None or self.is_retired else cell_key(self.canary.feature)
+        gone = [k for k in self.open_alerts if k.startswith(f"{MONITOR}|") and k != own]
+        return [
+            end_canary_alert(key, self.open_alerts.pop(key), self.series, window) for key in gone
+        ]
 
     def _is_gone(self, view: CellView) -> bool:
         """Say whether the version is retired, or a replica has just been forgotten."""

@@ -23,7 +23,7 @@ from monitor.core.state_shelf import StateShelf, state_writes
 from monitor.core.topics import PANES
 from monitor.core.unreadable import unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
-from monitor.core.window_results import no_verdict_result
+from monitor.core.window_results import CANARY, canary_counter, no_verdict_result
 from monitor.core.windows import Windows, WindowState
 from schemas.alerts import Alert
 from schemas.config import WindowConfig
@@ -68,7 +68,8 @@ class DriftPartition:
     counters : Counter of str
         ``panes_*`` by what became of them: ``panes_unreadable`` messages stand among the
         dead letters, ``panes_unknown_model`` belong to no model of the config. ``windows``,
-        ``windows_<closed_by>``, ``results_<verdict>``, ``alerts_<monitor>_<transition>``.
+        ``windows_<closed_by>``, ``results_<verdict>``, ``alerts_<monitor>_<transition>``,
+        ``canary_found_<windows>``, ``canary_missed``, ``canary_skipped``.
     unknown_profiles : set of str
         Named by panes, not in the catalog; whoever can find them may empty it.
     """
@@ -415,9 +416,13 @@ class DriftPartition:
         return [alert_write(a, self._settings(a.tenant, a.model).lateness) for a in alerts]
 
     def _count_results(self, results: list[DetectorResult]) -> None:
-        """Count results by verdict."""
-        for verdict, n in Counter(result.verdict.value for result in results).items():
+        """Count results by verdict; of planted shifts what came of them."""
+        real = [result for result in results if result.monitor != CANARY]
+        for verdict, n in Counter(result.verdict.value for result in real).items():
             self.counters[f"results_{verdict}"] += n
+        for result in results:
+            if result.monitor == CANARY:
+                self.counters[canary_counter(result)] += 1
 
 
 def _n_rows(window: Window) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from detectors.cells import Statistic
 from detectors.evaluate import evaluate, evaluate_fairness
+from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import CellView, finite
 from schemas.config import ModelConfig
 from schemas.panes import ALL, Window
@@ -14,6 +15,9 @@ from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"
 """The metric under which the rule's own verdict is stored."""
+CANARY = "canary"
+CANARY_DELAY = "canary_delay"
+"""Planted windows until the shift was found; NULL where it was not."""
 
 
 def statistic_results(
@@ -69,6 +73,38 @@ def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
         verdict=Verdict.NONE,
         reason=reason,
     )
+
+
+def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:
+    """Return what came of one planted shift: after how many windows it was found."""
+    decision, is_found = sighting.decision, sighting.outcome is Outcome.FOUND
+    has_verdict = sighting.outcome is not Outcome.SKIPPED
+    quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
+    skipped = Reason.STILL_FIRING if sighting.is_firing else Reason.TOO_FEW_SAMPLES
+    return DetectorResult(
+        **_shared(window),
+        monitor=CANARY,
+        feature=canary.feature,
+        segment=ALL,
+        metric=CANARY_DELAY,
+        statistic=float(sighting.n_windows) if is_found else None,
+        evidence=finite(decision.log_m[0]) if decision else None,
+        effect_size=finite(decision.effect[0]) if decision else None,
+        threshold=decision.threshold if decision else None,
+        n=int(decision.n[0]) if decision else 0,
+        n_reference=canary.n_reference,
+        minimum_detectable_effect=finite(decision.mde[0]) if decision else None,
+        verdict=Verdict.DRIFT if is_found else quiet,
+        reason=decision.reason_of(0) if decision else skipped,
+    )
+
+
+def canary_counter(result: DetectorResult) -> str:
+    """Return the counter that one planted shift's outcome raises."""
+    if result.statistic is not None:
+        return f"canary_found_{int(result.statistic)}"
+    outcome = Outcome.SKIPPED if result.verdict is Verdict.NONE else Outcome.MISSED
+    return f"canary_{outcome.value}"
 
 
 def _shared(window: Window) -> dict[str, Any]:

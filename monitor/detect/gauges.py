@@ -58,6 +58,11 @@ def _count(name: str, n: int) -> None:
     elif what == "alerts" and rest:
         monitor, _, transition = rest.rpartition("_")
         metrics.ALERTS.labels(monitor, transition).inc(n)
+    elif what == "canary":
+        outcome, _, n_windows = rest.partition("_")
+        metrics.CANARIES.labels(outcome).inc(n)
+        for _ in range(n if n_windows else 0):
+            metrics.CANARY_DELAY.observe(int(n_windows))
     elif what == "panes":
         metrics.PANES.labels(STAGE, rest).inc(n)
         if rest == "unreadable":

@@ -92,6 +92,8 @@ class _Detect:
         member: str | None,
     ) -> None:
         self._cluster, self._catalog, self._feed, self._life = cluster, catalog, feed, life
+        with_canary = [c for c in catalog.configs.values() if c.canary is not None]
+        metrics.CANARIES_CONFIGURED.set(len(with_canary))
         self._topics = {name: cluster.identity(name) for name in (PANES, GPU, PREDICTIONS)}
         self._looked_s = elapsed_s()
         self._missed: dict[str, float] = {}

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from detectors.planting import plant, reference_sd, shift_matrix
 from monitor.backtest.budget import STEP, solve
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes
 from monitor.backtest.delays import measure_delays
 from monitor.backtest.judging import Outcome, count_told, judge, windows_of
-from monitor.backtest.planting import plant, reference_sd, shift_matrix
 from monitor.core.topics import PREDICTIONS
 from monitor.replay.timeline import replay
 from monitor.wiring import Pipeline, build_pipeline

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from detectors.planting import plant, reference_sd, shift_matrix
 from monitor.backtest.delays import measure_delays
-from monitor.backtest.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_profile
 from monitor.core.decide import SeriesDecider
 from schemas.alerts import Transition

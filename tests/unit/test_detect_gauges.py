@@ -57,3 +57,16 @@ def test_counters_are_raised_by_what_was_counted_since_the_last_look():
 def test_kernels_are_warmed_where_there_is_a_baseline():
     assert warm_decision(small_world().catalog)
     assert not warm_decision(type(small_world().catalog)({}))
+
+
+def test_planted_shifts_are_counted_by_outcome_and_their_delays_kept():
+    rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
+    rules.restore(StateShelf())
+    found, missed = {"outcome": "found"}, {"outcome": "missed"}
+    total, name = "driftline_canary_delay_windows_sum", "driftline_canaries_total"
+    before = value(name, **found), value(name, **missed), value(total)
+    gauges = DetectGauges()
+    rules.drift.counters.update({"canary_found_3": 2, "canary_found_5": 1, "canary_missed": 1})
+    gauges.show([(0, rules)], [])
+    after = value(name, **found), value(name, **missed), value(total)
+    assert [b - a for a, b in zip(before, after, strict=True)] == [3, 1, 11]

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.edges import quantile_edges
 from detectors.kernels.binning import bin_values, make_grid
-from monitor.backtest.planting import plant, reference_sd, shift_matrix
+from detectors.planting import plant, reference_sd, shift_matrix
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN
 from tests.support.backtest_world import small_profile

@@ -1,0 +1,141 @@
+"""From a planted shift that was not found to the alert about the monitor itself. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from monitor.core.alerting import CellState
+from monitor.core.canary import Canary, Outcome, Sighting
+from monitor.core.drift_alerts import finite
+from monitor.core.identity import alert_id
+from schemas.alerts import Alert, Severity, Transition
+from schemas.panes import ALL, SeriesId, Window
+
+RULE: Final = "canary_missed"
+MONITOR: Final = "pipeline"
+"""It is about the monitor: no retraining, and no incident of the model's own."""
+
+
+def cell_key(feature: str) -> str:
+    """Return the key under which an open alert is remembered."""
+    return f"{MONITOR}|{feature}|{ALL}"
+
+
+def advance(
+    sighting: Sighting, before: CellState | None, window: Window
+) -> tuple[CellState | None, Transition | None]:
+    """Return the state after one planted stretch, and the change if it is news.
+
+    Parameters
+    ----------
+    sighting : Sighting
+    before : CellState or None
+        The open alert, if there is one.
+    window : Window
+        The last planted one.
+    """
+    if sighting.outcome is Outcome.SKIPPED:
+        return before, None
+    if sighting.outcome is Outcome.FOUND:
+        return (None, Transition.RESOLVED) if before is not None else (None, None)
+    if before is not None:
+        return before, None
+    length_us = window.end_us - window.start_us
+    first_us = window.end_us - sighting.n_windows * length_us
+    opened = CellState(window.end_us, first_us, Severity.TICKET, 0, n_windows=sighting.n_windows)
+    return opened, Transition.OPENED
+
+
+def build_canary_alert(
+    canary: Canary,
+    sighting: Sighting,
+    series: SeriesId,
+    window: Window,
+    state: CellState,
+    transition: Transition,
+) -> Alert:
+    """Say what was planted, and that nobody saw it; or that it is seen again.
+
+    Notes
+    -----
+    No counters: a picture of planted rows would be taken for one of the model's.
+    """
+    decision = sighting.decision
+    alert = _alert(canary.feature, series, window, state, transition)
+    return msgspec.structs.replace(
+        alert,
+        title=_title(canary, sighting, series),
+        action=_action(canary, sighting) if transition is Transition.OPENED else "",
+        n=int(decision.n[0]) if decision else 0,
+        n_reference=canary.n_reference,
+        evidence=finite(decision.log_m[0]) if decision else None,
+        threshold=decision.threshold if decision else None,
+        effect_size=finite(decision.effect[0]) if decision else None,
+        minimum_detectable_effect=finite(decision.mde[0]) if decision else None,
+    )
+
+
+def end_canary_alert(key: str, state: CellState, series: SeriesId, window: Window) -> Alert:
+    """End the alert of a canary that is no more: config or version are without it."""
+    feature = key.split("|")[1]
+    alert = _alert(feature, series, window, state, Transition.RESOLVED)
+    title = f"{series.model}: nothing is planted into {feature} any more"
+    return msgspec.structs.replace(alert, title=title)
+
+
+def _alert(
+    feature: str, series: SeriesId, window: Window, state: CellState, transition: Transition
+) -> Alert:
+    """Say which canary, when, and what happened to its alert."""
+    cell = (series.tenant, series.model, series.model_version, feature, RULE)
+    return Alert(
+        alert_id=alert_id(MONITOR, cell, (window.start_us, window.end_us), transition.value),
+        tenant=series.tenant,
+        monitor=MONITOR,
+        transition=transition,
+        severity=state.severity,
+        time_us=window.end_us,
+        opened_at_us=state.opened_at_us,
+        sequence=state.sequence + (transition is Transition.RESOLVED),
+        title="",
+        model=series.model,
+        model_version=series.model_version,
+        feature=feature,
+        segment=ALL,
+        rule=RULE,
+        window_start_us=state.first_positive_us,
+        window_end_us=window.end_us,
+        n_windows=state.n_windows,
+        profile_id=series.profile_id,
+    )
+
+
+def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
+    """One line: what was planted where, and what came of it."""
+    shift, feature = f"{canary.settings.shift:g} sd", canary.feature
+    n = f"{sighting.n_windows} window{'s' * (sighting.n_windows != 1)}"
+    if sighting.outcome is Outcome.FOUND:
+        return f"{series.model}: a shift of {shift} planted into {feature} is found again, in {n}"
+    return (
+        f"{series.model}: the monitor did not see a shift of {shift} that was planted into "
+        f"a shadow of {feature} for {n}"
+    )
+
+
+def _action(canary: Canary, sighting: Sighting) -> str:
+    """What to do first: windows that are too small are told from a rule that is blind."""
+    decision = sighting.decision
+    mde = finite(decision.mde[0]) if decision else None
+    effect = finite(decision.effect[0]) if decision else None
+    if decision is not None and effect is not None and (mde is None or mde > abs(effect)):
+        least = "nothing at all" if mde is None else f"no less than {mde:.1%} of rows at once"
+        return (
+            f"Windows of {int(decision.n[0]):,} rows show {least}, and the shift moves "
+            f"{abs(effect):.1%}: lengthen the window, or raise canary.shift to what matters."
+        )
+    return (
+        f"A real drift of {canary.feature} of this size would be missed too: run driftline "
+        "backtest, and look at its eps, its phi and its baseline."
+    )

@@ -1,0 +1,203 @@
+"""A shift planted into a shadow is found, or told of, and never becomes real evidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from detectors.planting import plant, reference_sd, shift_matrix
+from monitor.baseline.build import build_profile
+from monitor.core.canary_alerts import RULE
+from monitor.core.decide import SeriesDecider, SeriesState
+from monitor.core.incidents import Incidents
+from schemas.alerts import Alert, Cause, Severity, Transition
+from schemas.config import HOUR_US, ModelConfig
+from schemas.errors import DriftlineError
+from schemas.panes import SeriesStats, Window
+from schemas.profiles import Profile
+from schemas.results import DetectorResult, Reason, Verdict
+from tests.support.seasonal_world import CONFIG, MONDAY_US, table, window_of
+
+EVERY, WITHIN = 30, 8
+
+
+def with_canary(**settings) -> ModelConfig:
+    canary = {"feature": "y", "every": f"{EVERY}h", "within": WITHIN, **settings}
+    return ModelConfig.model_validate({**CONFIG.model_dump(), "canary": canary})
+
+
+@pytest.fixture(scope="module")
+def profile() -> Profile:
+    """Eight days: too few for seasons, so x is told from its reference all the time."""
+    return build_profile(table(8 * 24), CONFIG)
+
+
+def windows(profile: Profile, n: int, seed: int = 3) -> list[Window]:
+    rng = np.random.default_rng(seed)
+    return [window_of(profile, at, rng) for at in range(n)]
+
+
+def run(decider: SeriesDecider, some: list[Window]) -> tuple[list[DetectorResult], list[Alert]]:
+    results, alerts = [], []
+    for window in some:
+        decided = decider.decide(window)
+        results += [r for r in decided.results if r.monitor == "canary"]
+        alerts += [a for a in decided.alerts if a.rule == RULE]
+    return results, alerts
+
+
+def decider_of(profile: Profile, config: ModelConfig, state: SeriesState | None = None):
+    return SeriesDecider(windows(profile, 1)[0].series, config, profile, state)
+
+
+def emptied(window: Window) -> Window:
+    nobody = SeriesStats.empty(("*",), window.segments.counts.shape[1])
+    return replace(window, segments=nobody)
+
+
+def test_each_cycle_plants_once_and_finds_it_after_as_many_windows_as_a_real_shift(profile):
+    decider, some = decider_of(profile, with_canary(shift=0.8)), windows(profile, 4 * EVERY)
+    results, alerts = run(decider, some)
+    assert [r.verdict for r in results] == [Verdict.DRIFT] * 4
+    assert not alerts
+    first = (results[0].end_us - MONDAY_US) // HOUR_US - int(results[0].statistic)
+    matrix = shift_matrix(
+        profile.variables[1].edges,
+        profile.reference.counts[0, 1],
+        0.8 * reference_sd(profile, 1),
+    )
+    really = decider_of(profile, CONFIG)
+    for at, window in enumerate(some):
+        counts = window.segments.counts.copy()
+        if at >= first:
+            counts[:, 1] = plant(counts[:, 1], matrix)
+        moved = replace(window, segments=replace(window.segments, counts=counts))
+        opened = [a for a in really.judge(moved)[1] if a.feature == "y"]
+        if opened:
+            assert at - first + 1 == results[0].statistic
+            return
+    raise AssertionError("the real shift was not found")
+
+
+def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(profile):
+    watched, alone = decider_of(profile, with_canary()), decider_of(profile, CONFIG)
+    for window in windows(profile, 3 * EVERY):
+        with_it, without = watched.decide(window), alone.decide(window)
+        assert [r for r in with_it.results if r.monitor != "canary"] == without.results
+        assert [a for a in with_it.alerts if a.rule != RULE] == without.alerts
+        assert watched.evidence.to_bytes() == alone.evidence.to_bytes()
+
+
+def test_a_shift_that_nobody_sees_opens_one_ticket_that_says_why_and_ends_when_one_is_seen(profile):
+    blind = decider_of(profile, with_canary(shift=0.01))
+    results, alerts = run(blind, windows(profile, 3 * EVERY))
+    assert [r.statistic for r in results] == [None] * 3
+    assert {r.verdict for r in results} == {Verdict.NORMAL}
+    assert {r.reason for r in results} <= {Reason.WITHIN_TOLERANCE, Reason.ACCUMULATING}
+    (opened,) = alerts
+    assert (opened.transition, opened.severity) == (Transition.OPENED, Severity.TICKET)
+    assert opened.title == (
+        "m: the monitor did not see a shift of 0.01 sd that was planted into a shadow of y "
+        "for 8 windows"
+    )
+    assert "lengthen the window" in opened.action
+    assert opened.current_counts == ()
+    seeing = decider_of(profile, with_canary(shift=0.8), blind.export())
+    _, alerts = run(seeing, windows(profile, 5 * EVERY)[3 * EVERY :])
+    assert [a.transition for a in alerts] == [Transition.RESOLVED]
+    assert alerts[0].opened_at_us == opened.opened_at_us
+    assert not any(key.startswith("pipeline|") for key in seeing.open_alerts)
+
+
+def test_a_missed_canary_is_a_fault_of_the_pipeline_and_joins_no_drift_incident(profile):
+    _, (opened,) = run(decider_of(profile, with_canary(shift=0.01)), windows(profile, EVERY))
+    engine = Incidents()
+    changes = engine.observe(opened, opened.time_us)
+    assert [c.incident.cause for c in changes] == [Cause.PIPELINE]
+    assert changes[0].incident.title == opened.title
+
+
+@pytest.mark.parametrize("cut", range(0, 2 * EVERY, 5))
+def test_restored_between_any_two_windows_it_says_the_same(profile, cut):
+    config, some = with_canary(shift=0.05), windows(profile, 2 * EVERY)
+    whole = run(decider_of(profile, config), some)
+    before = decider_of(profile, config)
+    first = run(before, some[:cut])
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(before.export()), type=SeriesState)
+    second = run(decider_of(profile, config, state), some[cut:])
+    assert (first[0] + second[0], first[1] + second[1]) == whole
+
+
+def test_a_feature_that_is_firing_already_is_skipped_and_says_so(profile):
+    decider = decider_of(profile, with_canary())
+    rng = np.random.default_rng(5)
+    some = [window_of(profile, at, rng) for at in range(EVERY)]
+    matrix = shift_matrix(profile.variables[1].edges, profile.reference.counts[0, 1], 3.0)
+    for window in some:
+        window.segments.counts[:, 1] = plant(window.segments.counts[:, 1], matrix)
+    results, alerts = run(decider, some)
+    assert [(r.verdict, r.reason) for r in results] == [(Verdict.NONE, Reason.STILL_FIRING)]
+    assert not alerts
+
+
+def test_windows_without_rows_are_no_silence_of_the_monitor(profile):
+    decider = decider_of(profile, with_canary(shift=0.01))
+    some = [emptied(w) if at % 3 else w for at, w in enumerate(windows(profile, 2 * EVERY))]
+    results, alerts = run(decider, some)
+    assert [(r.verdict, r.reason) for r in results] == [(Verdict.NONE, Reason.TOO_FEW_SAMPLES)] * 2
+    assert not alerts
+
+
+def test_windows_that_never_come_end_the_stretch_they_belong_to(profile):
+    decider = decider_of(profile, with_canary(shift=0.01))
+    some = windows(profile, 2 * EVERY)
+    planted_from = next(
+        at for at in range(EVERY) if not (decider.decide(some[at]) and decider.canary.state.is_over)
+    )
+    results, _ = run(decider, some[planted_from + EVERY - 2 :])
+    assert results[0].reason is Reason.TOO_FEW_SAMPLES
+
+
+def test_the_alert_of_a_canary_that_is_no_more_ends(profile):
+    blind = decider_of(profile, with_canary(shift=0.01))
+    some = windows(profile, EVERY + 1)
+    run(blind, some[:EVERY])
+    assert blind.open_alerts
+    _, (ended,) = run(decider_of(profile, CONFIG, blind.export()), some[EVERY:])
+    assert ended.transition is Transition.RESOLVED
+    assert ended.title == "m: nothing is planted into y any more"
+
+
+def test_another_feature_in_the_config_begins_anew(profile):
+    before = decider_of(profile, with_canary(shift=0.01))
+    some = windows(profile, 2 * EVERY)
+    run(before, some[: EVERY - 2])
+    after = decider_of(profile, with_canary(feature="x", shift=0.8), before.export())
+    results, _ = run(after, some[EVERY - 2 :])
+    assert {r.feature for r in results} == {"x"}
+
+
+def test_models_plant_at_different_hours(profile):
+    series, starts = windows(profile, 1)[0].series, set()
+    for i in range(40):
+        config = with_canary().model_copy(update={"model": f"model-{i}"})
+        decider = SeriesDecider(replace(series, model=config.model), config, profile)
+        some = (w for w in windows(profile, EVERY) if decider.decide(w))
+        starts.add(next(w.start_us for w in some if not decider.canary.state.is_over))
+    assert len(starts) > 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"feature": "z"}, "'z' is not a numeric feature"),
+        ({"shift": 0}, "0 is no shift"),
+        ({"every": "8h"}, "it would be planted all the time"),
+    ],
+)
+def test_a_canary_that_cannot_be_is_refused_with_its_reason(settings, said):
+    with pytest.raises((DriftlineError, ValueError), match=said):
+        with_canary(**settings)
