@@ -1,7 +1,9 @@
 """Every detector by its name: what it takes, what it answers, when to believe it.
 
 Nothing is imported before a detector is used: help and configuration checks read this
-table, and must not pay for numpy.
+table, and must not pay for numpy. Those that look at rows of several columns stand in
+:mod:`detectors.multivariate.registry`, those that read a stream in
+:mod:`detectors.sequential.registry`; :data:`NAMES` has all of them.
 
 >>> DETECTORS["cramers_v"].thresholds
 (0.2,)
@@ -17,6 +19,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from detectors.multivariate.registry import MULTIVARIATE, RowDetector
+from detectors.sequential.registry import SEQUENTIAL, StreamDetector
 from schemas.errors import DomainError, ShapeError
 
 if TYPE_CHECKING:
@@ -323,8 +327,11 @@ _ALL = (
 DETECTORS: Mapping[str, Detector] = MappingProxyType({d.name: d for d in _ALL})
 """By name, in the order in which they are best read."""
 
+NAMES: tuple[str, ...] = (*DETECTORS, *MULTIVARIATE, *SEQUENTIAL)
+"""Of every detector there is."""
 
-def detector_named(name: str) -> Detector:
+
+def detector_named(name: str) -> Detector | RowDetector | StreamDetector:
     """Return a detector; raise with the nearest names where there is none.
 
     Raises
@@ -334,19 +341,22 @@ def detector_named(name: str) -> Detector:
 
     Examples
     --------
+    >>> detector_named("ADWIN").takes
+    'numbers'
     >>> detector_named("kolmogorov")
     Traceback (most recent call last):
-    schemas.errors.DomainError: detector: there is no 'kolmogorov' (see DETECTORS)
+    schemas.errors.DomainError: detector: there is no 'kolmogorov' (see NAMES)
     >>> detector_named("cramer_v")
     Traceback (most recent call last):
     schemas.errors.DomainError: detector: there is no 'cramer_v' (did you mean 'cramers_v'?)
     """
-    if name in DETECTORS:
-        return DETECTORS[name]
+    for table in (DETECTORS, MULTIVARIATE, SEQUENTIAL):
+        if name in table:
+            return table[name]
     from difflib import get_close_matches
 
-    near = get_close_matches(name, DETECTORS, n=1)
-    fix = f"did you mean {near[0]!r}?" if near else "see DETECTORS"
+    near = get_close_matches(name, NAMES, n=1)
+    fix = f"did you mean {near[0]!r}?" if near else "see NAMES"
     raise DomainError(f"there is no {name!r}", where="detector", fix=fix)
 
 

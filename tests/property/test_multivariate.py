@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -26,6 +32,7 @@ from detectors.multivariate.logistic_regression import logistic_regression
 from detectors.multivariate.mmd import mmd_squared
 from detectors.multivariate.moments import SecondMoments
 from detectors.multivariate.principal_components import PrincipalComponents
+from detectors.multivariate.registry import MULTIVARIATE, RowDetector
 from detectors.multivariate.rows import rows_of
 from detectors.multivariate.sliced_energy import energy_of_counts, sliced_energy
 from schemas.errors import DomainError, DriftlineError, ShapeError
@@ -41,20 +48,19 @@ SUMMARIES: dict[str, Callable[[Any], Any]] = {
     "FeatureSums": FEATURES.sums_of,
     "ProjectedCounts": DIRECTIONS.counts_of,
 }
-DETECTORS: dict[str, Callable[[Any, Any], Any]] = {
-    "reconstruction_error": lambda x, y: PrincipalComponents.fit(
-        SecondMoments.of(x)
-    ).reconstruction_error(SecondMoments.of(y)),
-    "correlation_change": lambda x, y: correlation_change(SecondMoments.of(x), SecondMoments.of(y)),
-    "jennrich": lambda x, y: jennrich(SecondMoments.of(x), SecondMoments.of(y)),
-    "mmd": lambda x, y: mmd_squared(FEATURES.sums_of(x), FEATURES.sums_of(y)),
-    "domain_classifier": lambda x, y: domain_classifier(x, y),
-    "centroid_shift": lambda x, y: centroid_shift(EmbeddingMoments.of(x), EmbeddingMoments.of(y)),
-    "energy": lambda x, y: energy_of_counts(
-        DIRECTIONS.counts_of(x), DIRECTIONS.counts_of(y), DIRECTIONS
-    ),
-    "sliced_energy": lambda x, y: sliced_energy(x, y, n_directions=8),
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "mmd": {"n_frequencies": 16},
+    "binned_energy": {"n_directions": 8, "n_bins": 12},
+    "sliced_energy": {"n_directions": 8},
 }
+
+
+def detector_of(name: str) -> Callable[[Any, Any], Any]:
+    """The function itself, with the whole of its answer."""
+    return partial(MULTIVARIATE[name].load(), **_OPTIONS.get(name, {}))
+
+
+DETECTORS = {name: detector_of(name) for name in MULTIVARIATE}
 all_summaries = pytest.mark.parametrize("of", SUMMARIES.values(), ids=SUMMARIES)
 all_detectors = pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS)
 laws = settings(max_examples=40, deadline=None)
@@ -262,6 +268,75 @@ def test_few_rows_give_a_number_or_say_that_they_are_too_few(
     if n == 0:
         assert np.isnan(found).any()
     assert not np.isinf(found).any()
+
+
+registered = pytest.mark.parametrize("member", MULTIVARIATE.values(), ids=MULTIVARIATE)
+
+
+def measured(member: RowDetector, x: Any, y: Any) -> Any:
+    return member.measure(x, y, **_OPTIONS.get(member.name, {}))
+
+
+@registered
+def test_the_registry_says_how_few_rows_give_a_number(member: RowDetector) -> None:
+    enough = measured(member, REFERENCE, draw(8, member.min_rows)).statistic
+    one_less = measured(member, REFERENCE, draw(8, member.min_rows - 1)).statistic
+    assert np.isfinite(enough)
+    assert np.isnan(one_less)
+
+
+@registered
+def test_the_registry_says_what_no_drift_looks_like(member: RowDetector) -> None:
+    rng = np.random.default_rng(12)
+    x, y, z = rng.normal(size=(3, 3000, D)) @ np.triu(np.ones((D, D)))
+    near, far = measured(member, x, y), measured(member, x, rng.permuted(z, axis=0) + 1)
+    assert far.statistic > near.statistic + 0.1
+    if member.no_drift is not None:
+        assert abs(near.statistic - member.no_drift) < 0.1
+    if member.p_value:
+        assert far.p_value < 1e-6 < 0.001 < near.p_value
+
+
+@registered
+def test_a_summary_that_the_registry_names_is_one_that_merges(member: RowDetector) -> None:
+    if member.is_mergeable:
+        module, name = member.summary.split(":")
+        assert hasattr(getattr(import_module(f"detectors.multivariate.{module}"), name), "merge")
+        assert name in SUMMARIES
+
+
+def test_looking_into_the_registries_imports_no_engine() -> None:
+    program = (
+        "import sys, detectors.multivariate.registry, detectors.sequential.registry;"
+        "print([m for m in ('numpy', 'numba', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def fixed_scores() -> dict[str, Any]:
+    """What every detector finds in seeded rows."""
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(2, 80, 3))
+    found = {name: measured(member, x, y) for name, member in MULTIVARIATE.items()}
+    return {name: [s.statistic, s.p_value] for name, s in found.items()}
+
+
+def test_without_the_compiler_every_number_is_the_same() -> None:
+    program = (
+        "import json; from tests.property.test_multivariate import fixed_scores;"
+        "print(json.dumps(fixed_scores()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == json.loads(json.dumps(fixed_scores()))
 
 
 def test_what_a_few_rows_give() -> None:

@@ -7,21 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectors.sequential.adwin import ADWIN, adwin
-from detectors.sequential.bocd import BOCD, bocd
-from detectors.sequential.cusum import CUSUM, cusum
-from detectors.sequential.ddm import DDM, ddm
 from detectors.sequential.detector import SequentialDetector
-from detectors.sequential.eddm import EDDM, eddm
-from detectors.sequential.ewma import EWMA, ewma
-from detectors.sequential.fhddm import FHDDM, fhddm
-from detectors.sequential.hddm_a import HDDMA, hddm_a
-from detectors.sequential.hddm_w import HDDMW, hddm_w
-from detectors.sequential.kswin import KSWIN, kswin
-from detectors.sequential.page_hinkley import PageHinkley, page_hinkley
-from detectors.sequential.rddm import RDDM, rddm
-from detectors.sequential.shewhart import Shewhart, shewhart
-from detectors.sequential.stepd import STEPD, stepd
+from detectors.sequential.registry import SEQUENTIAL
 
 
 class Member(NamedTuple):
@@ -34,21 +21,17 @@ class Member(NamedTuple):
     parameters: dict[str, Any]
 
 
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "PageHinkley": {"threshold": 20.0},
+    "KSWIN": {"seed": 5},
+    "HDDMA": {"two_sided_test": True},
+    "HDDMW": {"two_sided_test": True},
+    "RDDM": {"buffer_size": 200, "max_concept_size": 300},
+    "FHDDM": {"sliding_window_size": 40, "short_window_size": 10},
+}
 MEMBERS = {
-    "ADWIN": Member(ADWIN, adwin, "numbers", {}),
-    "PageHinkley": Member(PageHinkley, page_hinkley, "numbers", {"threshold": 20.0}),
-    "KSWIN": Member(KSWIN, kswin, "numbers", {"seed": 5}),
-    "CUSUM": Member(CUSUM, cusum, "numbers", {}),
-    "EWMA": Member(EWMA, ewma, "numbers", {}),
-    "Shewhart": Member(Shewhart, shewhart, "numbers", {}),
-    "BOCD": Member(BOCD, bocd, "numbers", {}),
-    "DDM": Member(DDM, ddm, "errors", {}),
-    "EDDM": Member(EDDM, eddm, "errors", {}),
-    "HDDMA": Member(HDDMA, hddm_a, "errors", {"two_sided_test": True}),
-    "HDDMW": Member(HDDMW, hddm_w, "errors", {"two_sided_test": True}),
-    "STEPD": Member(STEPD, stepd, "errors", {}),
-    "RDDM": Member(RDDM, rddm, "errors", {"buffer_size": 200, "max_concept_size": 300}),
-    "FHDDM": Member(FHDDM, fhddm, "hits", {"sliding_window_size": 40, "short_window_size": 10}),
+    name: Member(d.load(), d.load_batch(), d.takes, _PARAMETERS.get(name, {}))
+    for name, d in SEQUENTIAL.items()
 }
 
 
