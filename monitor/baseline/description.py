@@ -40,12 +40,34 @@ def describe_variables(profile: Profile) -> list[VariableSummary]:
     """
     n_rows = max(int(profile.reference.n_rows[0]), 1)
     missing, unseen = (profile.reference.counts[0][:, [MISSING, UNSEEN]] / n_rows).T.tolist()
+    notes = (notes_on(*each) for each in zip(profile.variables, missing, unseen, strict=True))
     return [
-        VariableSummary(v.name, str(v.kind), v.n_bins, share, float(phi), notes_on(v, share, new))
-        for v, share, new, phi in zip(
-            profile.variables, missing, unseen, profile.phi[0], strict=True
+        VariableSummary(
+            *(variable.name, str(variable.kind), variable.n_bins, share, float(phi)),
+            note="; ".join(part for part in (note, season) if part),
+        )
+        for variable, share, phi, note, season in zip(
+            profile.variables, missing, profile.phi[0], notes, _seasons(profile), strict=True
         )
     ]
+
+
+def _seasons(profile: Profile) -> list[str]:
+    """Say of each variable where it is compared with its own hours."""
+    if profile.seasonal is None:
+        return [""] * len(profile.variables)
+    return [
+        "" if not n else f"follows the hour of the week: compared with it in {_of(n, len(own))}"
+        for own in profile.seasonal.is_seasonal.T
+        for n in (int(own.sum()),)
+    ]
+
+
+def _of(n: int, n_segments: int) -> str:
+    """Count segments."""
+    if n_segments == 1:
+        return "all rows"
+    return f"{n} of {n_segments} segments (all rows are one)"
 
 
 def describe_segments(profile: Profile) -> list[tuple[str, int, str]]:

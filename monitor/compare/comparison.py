@@ -13,6 +13,7 @@ from detectors.multiple_tests import holm
 from detectors.registry import DETECTORS
 from monitor.baseline.decisions import Decision, Shape
 from monitor.baseline.kinds import infer_kind
+from monitor.compare.derived import derive
 from monitor.compare.picture import picture_of
 from monitor.compare.quality import SHARES, notes_on, shares_of
 from monitor.compare.quality import USUAL_THRESHOLD as SHARE_THRESHOLD
@@ -49,7 +50,8 @@ def compare(
         Columns of any types, not necessarily the same on both sides.
     kinds : mapping of str to Kind, optional
         The columns to compare, and what they are; else every column that
-        :func:`monitor.baseline.kinds.infer_kind` does not refuse, by the reference.
+        :func:`monitor.baseline.kinds.infer_kind` does not refuse, by the reference, and of
+        text, vectors and times what :func:`monitor.compare.derived.derive` makes of them.
     options : Options, optional
         Level, thresholds, whose numbers to show beside ours.
     advance : callable
@@ -94,11 +96,11 @@ def compare(
     variables: list[Variable] = []
     omitted: list[Omitted] = []
     for name, kind in _columns(reference, current, kinds):
-        result = _compare_column(name, kind, reference, current, chosen)
-        if isinstance(result, Omitted):
-            omitted.append(result)
-        else:
-            variables.append(result)
+        for result in _compare_column(name, kind, reference, current, chosen):
+            if isinstance(result, Omitted):
+                omitted.append(result)
+            else:
+                variables.append(result)
         advance(1, note=name)
     judged, n_tests = _judged(variables, chosen)
     judged.sort(key=lambda v: -v.shift)
@@ -140,19 +142,37 @@ def _columns(
 
 def _compare_column(
     name: str, kind: Kind | None, reference: pa.Table, current: pa.Table, options: Options
-) -> Variable | Omitted:
-    """Compare one column, or say why not."""
+) -> Iterator[Variable | Omitted]:
+    """Compare one column, or what can be derived from it, or say why not."""
     is_there = name in reference.column_names, name in current.column_names
     if not all(is_there):
         where = {(True, False): "only in the reference", (False, True): "only in the current rows"}
-        return Omitted(name, where.get(is_there, "in neither"), is_drift=is_there[0])
+        yield Omitted(name, where.get(is_there, "in neither"), is_drift=is_there[0])
+        return
     columns = reference[name], current[name]
-    if kind is None:
-        decided = _decide(*columns)
-        if decided.kind is None:
-            return Omitted(name, decided.reason)
-        kind = decided.kind
-    pair = number_pair(*columns) if kind is Kind.NUMERIC else category_pair(*columns)
+    if kind is not None:
+        yield _compare_values(name, kind, *columns, options)
+        return
+    decided = _decide(*columns)
+    if decided.kind is not None:
+        yield _compare_values(name, decided.kind, *columns, options)
+        return
+    derived = derive(name, decided.shape, *columns)
+    yield from (_compare_values(*variable, options) for variable in derived)
+    if not derived:
+        yield Omitted(name, decided.reason)
+
+
+def _compare_values(
+    name: str,
+    kind: Kind,
+    reference: pa.ChunkedArray,
+    current: pa.ChunkedArray,
+    options: Options,
+) -> Variable:
+    """Compare numbers or categories."""
+    is_numeric = kind is Kind.NUMERIC
+    pair = number_pair(reference, current) if is_numeric else category_pair(reference, current)
     with np.errstate(all="ignore"):
         found = (*statistics_of(pair, options.convention), *shares_of(pair))
         return Variable(name, kind, *pair.n_present, found, picture_of(pair), notes_on(pair))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from monitor.core.incident_text import places_text
 from monitor.report.bars import change_figure
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Incident, Transition
@@ -81,6 +82,7 @@ def _incident_facts(
         facts += [
             ("evidence", _evidence_words(pictured)),
             ("effect", _effect_words(pictured)),
+            ("where", places_text(pictured)),
             ("rows", f"{pictured.n:,} in the window, {pictured.n_reference:,} in the reference"),
         ]
     if owner:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.baseline.build import build_profile
+from monitor.baseline.description import describe_variables
 from monitor.core.catalog import check_fit
 from monitor.core.decide import SeriesDecider
 from monitor.core.profile_codec import decode, encode, with_id
@@ -100,3 +101,9 @@ def test_an_alert_shows_the_reference_it_was_judged_by(profile):
     slot = alert.window_end_us // HOUR_US - MONDAY_US // HOUR_US - 1
     assert alert.reference_counts == tuple(profile.seasonal.counts[slot, 0, 0].tolist())
     assert alert.n_reference == 4 * ROWS
+
+
+def test_a_baseline_says_which_variables_follow_the_hours(profile):
+    notes = {variable.name: variable.note for variable in describe_variables(profile)}
+    assert "follows the hour of the week: compared with it in all rows" in notes["x"]
+    assert "hour" not in notes["y"]
