@@ -15,8 +15,112 @@ a change is, and ``multiple_tests`` keeps a list of findings honest. ``text_stat
 ``vector_statistics`` and ``date_statistics`` make numbers of what is none, and
 ``heavy_hitters`` counts what is common in bounded memory. ``kernels`` hold what is compiled.
 
-Nothing is imported here, because a command that only prints its help must not pay
-for numpy; take what is needed from its module::
+Statistics are taken from their modules, whose names they share::
 
-    from detectors.evaluate import evaluate
+    from detectors.psi import psi
+
+Everything else that is for use from outside is here by name, and imported when it is asked
+for: a command that only prints its help must not pay for numpy.
+
+>>> from detectors import ADWIN, detector_named
+>>> print(f"{detector_named('psi').measure([50, 50], [40, 60]).statistic:.4f}")
+0.0405
+>>> ADWIN().drift_detected
+False
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from detectors.conventions import peer_score
+    from detectors.decision import Decision, Evidence, Rule, decide, plan_profile
+    from detectors.multiple_tests import benjamini_yekutieli, holm
+    from detectors.multivariate.registry import MULTIVARIATE
+    from detectors.registry import DETECTORS, NAMES, detector_named, detectors_of
+    from detectors.sequential.adwin import ADWIN
+    from detectors.sequential.bocd import BOCD
+    from detectors.sequential.cusum import CUSUM
+    from detectors.sequential.ddm import DDM
+    from detectors.sequential.eddm import EDDM
+    from detectors.sequential.ewma import EWMA
+    from detectors.sequential.fhddm import FHDDM
+    from detectors.sequential.hddm_a import HDDMA
+    from detectors.sequential.hddm_w import HDDMW
+    from detectors.sequential.kswin import KSWIN
+    from detectors.sequential.page_hinkley import PageHinkley
+    from detectors.sequential.rddm import RDDM
+    from detectors.sequential.registry import SEQUENTIAL
+    from detectors.sequential.shewhart import Shewhart
+    from detectors.sequential.stepd import STEPD
+
+_HOMES = {
+    "ADWIN": "sequential.adwin",
+    "BOCD": "sequential.bocd",
+    "CUSUM": "sequential.cusum",
+    "DDM": "sequential.ddm",
+    "DETECTORS": "registry",
+    "Decision": "decision",
+    "EDDM": "sequential.eddm",
+    "EWMA": "sequential.ewma",
+    "Evidence": "decision",
+    "FHDDM": "sequential.fhddm",
+    "HDDMA": "sequential.hddm_a",
+    "HDDMW": "sequential.hddm_w",
+    "KSWIN": "sequential.kswin",
+    "MULTIVARIATE": "multivariate.registry",
+    "NAMES": "registry",
+    "PageHinkley": "sequential.page_hinkley",
+    "RDDM": "sequential.rddm",
+    "Rule": "decision",
+    "SEQUENTIAL": "sequential.registry",
+    "STEPD": "sequential.stepd",
+    "Shewhart": "sequential.shewhart",
+    "benjamini_yekutieli": "multiple_tests",
+    "decide": "decision",
+    "detector_named": "registry",
+    "detectors_of": "registry",
+    "holm": "multiple_tests",
+    "peer_score": "conventions",
+    "plan_profile": "decision",
+}
+
+__all__ = [
+    "ADWIN",
+    "BOCD",
+    "CUSUM",
+    "DDM",
+    "DETECTORS",
+    "EDDM",
+    "EWMA",
+    "FHDDM",
+    "HDDMA",
+    "HDDMW",
+    "KSWIN",
+    "MULTIVARIATE",
+    "NAMES",
+    "RDDM",
+    "SEQUENTIAL",
+    "STEPD",
+    "Decision",
+    "Evidence",
+    "PageHinkley",
+    "Rule",
+    "Shewhart",
+    "benjamini_yekutieli",
+    "decide",
+    "detector_named",
+    "detectors_of",
+    "holm",
+    "peer_score",
+    "plan_profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'detectors' has no attribute {name!r}")
+    return getattr(import_module(f"detectors.{_HOMES[name]}"), name)
