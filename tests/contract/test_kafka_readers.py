@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 
 from monitor.decode.cloudevents import structured
 from monitor.decode.memory import PAD_BYTES
@@ -48,6 +48,43 @@ class _Instead:
 
     def __getattr__(self, name):
         return getattr(self._client, name)
+
+
+class _Message:
+    """A message, or an event in place of one, as the client hands them out."""
+
+    def __init__(self, topic, offset, error=None):
+        self._topic, self._offset, self._error = topic, offset, error
+
+    def topic(self):
+        return self._topic
+
+    def partition(self):
+        return 0
+
+    def offset(self):
+        return self._offset
+
+    def error(self):
+        return self._error
+
+    def headers(self):
+        return None
+
+    def key(self):
+        return None
+
+    def value(self):
+        return b"%d" % self._offset
+
+    def timestamp(self):
+        return 1, 0
+
+
+def _message(topic, what):
+    if isinstance(what, int):
+        return _Message(topic, what)
+    return _Message(topic, int(what.split()[1]), KafkaError(KafkaError._PARTITION_EOF))
 
 
 @pytest.fixture(params=["bulk", "consume"])
@@ -110,6 +147,34 @@ def test_messages_the_client_delivers_twice_are_handed_on_once(broker):
         wait_for_ends(2)
         found = read_until(reader, 5_000)[0] + [reader.read(0, 5_000)]
         assert offsets_of(found) == list(range(5_000))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["end 1863", 1_863, 1_864],
+        [1_863, 1_864, "end 1865"],
+        ["end 1863", 1_863, "end 1864", 1_864],
+    ],
+    ids=str,
+)
+def test_what_came_too_early_is_dropped_with_its_batch_and_comes_again(broker, first):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(2_000))
+    with open_on(topic, "consume", watcher=Watcher(starts={0: 10})) as reader:
+        real = reader._consumer
+        batches = [[_Message(topic.name, 5), *(_message(topic.name, x) for x in first)]]
+
+        def consume(n, timeout_s):
+            found = real.consume(n, timeout_s)
+            if 0 in reader.partitions and batches:
+                return batches.pop()
+            return found
+
+        reader._consumer = _Instead(real, consume=consume)
+        found = read_until(reader, 1_990)
+        assert offsets_of(found[0]) == list(range(10, 2_000))
+        assert reader.counters["skips"] == 1
 
 
 def test_a_hole_that_a_transaction_left_is_read_across(broker, kind):

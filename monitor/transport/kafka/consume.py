@@ -111,8 +111,8 @@ class ConsumeReader(GroupReader):
                     sent_back.add(partition)
             elif line:
                 line.append(_Event(error, message.offset() or 0))
-            else:
-                self._on_event(partition, error, message.offset() or 0)
+            elif self._on_event(partition, error, message.offset() or 0):
+                sent_back.add(partition)
 
     def _line_up(
         self, partition: int, line: deque[Row | _Event], row: Row, headers: Headers

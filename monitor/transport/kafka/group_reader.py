@@ -276,10 +276,10 @@ class GroupReader(ABC):
         follows before what it had read and dropped. Compaction and transactions leave holes
         too: a hole that is still there after going back is one of the log's own.
         """
-        if partition not in self._unproven:
-            return False
+        if partition not in self._unproven or offset < expected:
+            return False  # what came before and is known already proves nothing
         self._unproven.discard(partition)
-        if offset <= expected:
+        if offset == expected:
             return False
         self.counters["skips"] += 1
         LOG.warning(
@@ -494,19 +494,20 @@ class GroupReader(ABC):
         self.counters[f"fault_{error.name()}"] += 1
         self._callbacks.on_fault(ReadFault(partition, error.name(), error.str()))
 
-    def _on_event(self, partition: int, error: KafkaError, offset: int) -> None:
-        """Handle an error that came in place of a message."""
+    def _on_event(self, partition: int, error: KafkaError, offset: int) -> bool:
+        """Handle an error that came in place of a message; say if the client was sent back."""
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
-            self._on_end(partition, offset)
-        elif error.fatal() or code in _FATAL:
+            return self._on_end(partition, offset)
+        if error.fatal() or code in _FATAL:
             raise self._refused("reading cannot go on", partition, KafkaException(error))
-        elif code == KafkaError._AUTO_OFFSET_RESET:
+        if code == KafkaError._AUTO_OFFSET_RESET:
             self._on_missing(partition)
         else:
             self._report(partition, error)
             if code in _REMADE and self._positions:
                 self._look_for_topic()
+        return False
 
     def _look_for_topic(self) -> None:
         """Find out whether a topic that is gone is back as another one."""
@@ -517,12 +518,18 @@ class GroupReader(ABC):
                 raise
             self.counters["topic_gone"] += 1
 
-    def _on_end(self, partition: int, offset: int) -> None:
-        """Remember that the end was reached, if it is where we are."""
+    def _on_end(self, partition: int, offset: int) -> bool:
+        """Remember that the end was reached, if it is where we are; else as a message would."""
         position = self._positions.get(partition, offset + 1)
-        if offset >= position and not self._has_skipped(partition, position, offset):
-            self._positions[partition] = offset
-            self._at_end.add(partition)
+        if offset < position:
+            return False
+        if self._has_skipped(partition, position, offset):
+            # All up to the position was handed on; what waits behind this comes again.
+            self._forget(partition)
+            return True
+        self._positions[partition] = offset
+        self._at_end.add(partition)
+        return False
 
     def _on_missing(self, partition: int) -> None:
         """Go on where the log begins: what we wanted is no longer in it."""
