@@ -11,11 +11,16 @@ from schemas.errors import BaselineError, DomainError
 from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW
 from schemas.profiles import Kind, Profile
 
+RELIABLE = 1e-6
+"""Share of the mean square that a variance from sums has to be: 1e-10 of it may be rounding."""
 EULER_GAMMA = 0.5772156649015329
 
 
 def reference_sd(profile: Profile, variable: int) -> float:
     """Return the standard deviation of a numeric variable in the whole reference.
+
+    From its sums, which are exact; where they are nothing but rounding (the mean is a
+    thousand times the spread, and more), or have overflowed, from the bins.
 
     Parameters
     ----------
@@ -26,7 +31,8 @@ def reference_sd(profile: Profile, variable: int) -> float:
     Returns
     -------
     float
-        Of the population, missing values left out; 0 for a constant.
+        Of the population, missing values left out; 0 for a constant, infinite where even
+        the bins are too wide for a square.
 
     Raises
     ------
@@ -42,8 +48,24 @@ def reference_sd(profile: Profile, variable: int) -> float:
             where=f"model {profile.model!r}",
             fix="plant shifts into numeric features that the reference holds values of",
         )
-    mean = reference.sums[0, variable] / n
-    return math.sqrt(max(reference.sums_sq[0, variable] / n - mean * mean, 0.0))
+    if known.edges[0] == known.edges[-1]:
+        return 0.0
+    mean = float(reference.sums[0, variable]) / n
+    square = float(reference.sums_sq[0, variable]) / n
+    variance = square - mean * mean
+    if math.isfinite(variance) and variance > RELIABLE * square:
+        return math.sqrt(variance)
+    return _binned_sd(known.edges, counts[: known.n_bins])
+
+
+def _binned_sd(edges: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
+    """Spread of rows that lie evenly in their bins."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = ((edges[:-1] - edges[0]) + (edges[1:] - edges[0])) / 2
+        mean = np.average(middle, weights=counts)
+        within = np.diff(edges) ** 2 / 12
+        variance = float(np.average((middle - mean) ** 2 + within, weights=counts))
+    return math.sqrt(variance) if math.isfinite(variance) else math.inf
 
 
 def shift_matrix(

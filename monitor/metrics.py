@@ -37,8 +37,13 @@ ALERTS: Final = Counter(
     "driftline_alerts", "Alerts, by monitor and what happened.", ["monitor", "transition"]
 )
 ALERTS_OPEN: Final = Gauge("driftline_alerts_open", "Alerts open now.", ["monitor", "severity"])
-CANARIES_CONFIGURED: Final = Gauge(
-    "driftline_canaries_configured", "Models into a shadow of which shifts are planted."
+CANARY_EVERY_SECONDS: Final = Gauge(
+    "driftline_canary_every_seconds",
+    "Longest time between two planted shifts of any model; 0 where none is planted.",
+)
+CANARY_JUDGED_SECONDS: Final = Gauge(
+    "driftline_canary_judged_timestamp_seconds",
+    "When a planted shift was last judged; at first when the stage was started.",
 )
 CANARIES: Final = Counter(
     "driftline_canaries", "Shifts planted into a shadow, by what came of them.", ["outcome"]

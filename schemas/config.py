@@ -92,8 +92,8 @@ class CanaryConfig(Strict):
     """In standard deviations of the reference."""
     every: PositiveDuration = 25 * HOUR_US
     """Not a day: so the planted windows walk through the hours of the day."""
-    within: int = Field(12, ge=1, le=1000)
-    """Planted windows in which it has to be found."""
+    within: int = Field(12, ge=2, le=1000)
+    """Windows that it is planted for, and in which it has to be found."""
 
 
 class SliceConfig(Strict):

@@ -4,10 +4,13 @@ For some windows of every cycle the feature's rows are moved by a known amount, 
 the shadow starts from the evidence the real cell has by then, and nothing of it is ever
 added to that. A rule that is broken, a tolerance that has grown too wide, windows that
 have become too small all look the same from outside, like silence; here they are told.
+While the feature itself is firing nothing can be told: neither who found what, nor that
+a shift was missed that a real one in the other direction took away.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,8 +25,9 @@ from detectors.rule import Rule
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from schemas.config import CanaryConfig, ModelConfig
-from schemas.panes import SeriesId, Window
+from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window
 from schemas.profiles import Kind, Profile
+from schemas.results import Reason
 
 
 class Outcome(StrEnum):
@@ -45,6 +49,8 @@ class CanaryState(msgspec.Struct, array_like=True):
     """Planted windows that had rows enough."""
     is_over: bool = True
     evidence: bytes = b""
+    n_small: int = 0
+    """Planted windows that had rows, and too few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,12 @@ class Sighting:
     outcome: Outcome
     n_windows: int
     """Planted windows up to the one that fired, or to the end."""
-    is_firing: bool = False
-    """It was skipped because the feature was firing when the stretch began."""
+    reason: Reason = Reason.TOO_FEW_SAMPLES
+    """Of a stretch that was skipped."""
     decision: Decision | None = None
     """On the last planted window; of one cell."""
+    n_reference: int = 0
+    """Rows of the reference it was judged by."""
 
 
 class Canary:
@@ -103,11 +111,6 @@ class Canary:
         self._layout = SetLayout.of([cell_sets(known, counts[0, self.variable])])
         self._matrix = self._shift()
 
-    @property
-    def n_reference(self) -> int:
-        """Rows of the feature's reference."""
-        return int(self._profile.reference.counts[0, self.variable].sum())
-
     @staticmethod
     def fits(config: ModelConfig, profile: Profile) -> bool:
         """Say whether the model asks for a canary, and the profile knows its feature."""
@@ -119,10 +122,25 @@ class Canary:
     def _shift(self) -> NDArray[np.float64] | None:
         """Return what moves the rows; None where the reference has no spread to measure by."""
         sd = reference_sd(self._profile, self.variable)
-        if sd == 0:
+        if not 0 < sd < math.inf:
             return None
         known, counts = self._profile.variables[self.variable], self._profile.reference.counts
-        return shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
+        matrix = shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
+        # Rows beyond the extremes are a set that nobody misses; a bounded feature never drifts
+        # there, and its canary would be found however wide the tolerance has grown.
+        for outer, beyond in ((0, UNDERFLOW), (known.n_bins - 1, OVERFLOW)):
+            matrix[: known.n_bins, outer] += matrix[: known.n_bins, beyond]
+            matrix[: known.n_bins, beyond] = 0.0
+        return matrix
+
+    def place(self, window: Window) -> tuple[int, int]:
+        """Return the cycle a window is in, and which of the cycle's windows it is."""
+        ordinal = window.start_us // (window.end_us - window.start_us) + self._offset
+        return divmod(ordinal, self._n_cycle)
+
+    def is_planted(self, window: Window) -> bool:
+        """Whether a shift is planted into this window, if its stretch is not over already."""
+        return self.place(window)[1] >= self._n_cycle - self.settings.within
 
     def take(
         self,
@@ -133,66 +151,105 @@ class Canary:
         *,
         is_firing: bool,
     ) -> list[Sighting]:
-        """Take one window further.
+        """Take one planted window further.
 
         Parameters
         ----------
         window : Window
-            Says when.
+            One that :meth:`is_planted` names.
         counts, reference : ndarray of int64, shape (64,)
             The feature's, of all rows.
         evidence : Evidence
             Of the real cell before this window; not changed.
         is_firing : bool
-            Whether the real cell has an alert open.
+            Whether the real cell has an alert open after this window.
 
         Returns
         -------
         list of Sighting
-            One at the end of each planted stretch in which there were windows.
+            At most one: at the end of a stretch.
         """
-        ordinal = window.start_us // (window.end_us - window.start_us) + self._offset
-        cycle, at = divmod(ordinal, self._n_cycle)
-        ended: list[Sighting] = []
-        if not self.state.is_over and self.state.cycle != cycle:
-            ended.append(self._end_early())
-        if at < self._n_cycle - self.settings.within:
-            return ended
+        cycle, at = self.place(window)
         if self.state.cycle != cycle:
-            ended += self._begin(cycle, evidence, is_firing)
-        if not self.state.is_over:
-            ended += self._judge(counts, reference)
-        if not self.state.is_over and at == self._n_cycle - 1:
-            ended.append(self._end_early())
-        return ended
+            can_begin = self._matrix is not None and not is_firing
+            kept = evidence.to_bytes() if can_begin else b""
+            self.state = CanaryState(self.feature, cycle, 0, not can_begin, kept)
+            if not can_begin:
+                return [self._skipped(is_firing)]
+        if self.state.is_over:
+            return []
+        if is_firing:
+            return [self._end(self._skipped(is_firing))]
+        return self._judge(counts, reference, is_last=at == self._n_cycle - 1)
 
-    def _begin(self, cycle: int, evidence: Evidence, is_firing: bool) -> list[Sighting]:
-        """Begin to plant, unless there is nothing to see by it."""
-        is_possible = self._matrix is not None and not is_firing
-        kept = evidence.to_bytes() if is_possible else b""
-        self.state = CanaryState(self.feature, cycle, 0, not is_possible, kept)
-        return [] if is_possible else [Sighting(Outcome.SKIPPED, 0, is_firing=is_firing)]
+    def leave(self, window: Window) -> list[Sighting]:
+        """End a stretch whose last windows never came.
 
-    def _end_early(self) -> Sighting:
-        """End a stretch that had too few windows with rows to tell."""
-        n_windows = self.state.n_windows
-        self.state = CanaryState(self.feature, self.state.cycle)
-        return Sighting(Outcome.SKIPPED, n_windows)
+        Parameters
+        ----------
+        window : Window
+            Any one; only of a later cycle, or between two stretches, it matters.
 
-    def _judge(self, counts: NDArray[np.int64], reference: NDArray[np.int64]) -> list[Sighting]:
-        """Judge a planted window; the stretch ends when it is found, or was long enough."""
+        Returns
+        -------
+        list of Sighting
+            At most one.
+        """
+        is_same = self.state.cycle == self.place(window)[0] and self.is_planted(window)
+        if self.state.is_over or is_same:
+            return []
+        return [self._end(self._ended(None, 0))]
+
+    def _skipped(self, is_firing: bool) -> Sighting:
+        """Say why nothing can be told."""
+        none = Reason.NO_BASELINE if self._matrix is None else Reason.TOO_FEW_SAMPLES
+        reason = Reason.STILL_FIRING if is_firing else none
+        return Sighting(Outcome.SKIPPED, self.state.n_windows, reason)
+
+    def _end(self, sighting: Sighting) -> Sighting:
+        """Wait for the next cycle."""
+        self.state = CanaryState(self.feature, self.state.cycle, self.state.n_windows)
+        return sighting
+
+    def _ended(self, decision: Decision | None, n_reference: int) -> Sighting:
+        """Say what came of a stretch in which it was not found.
+
+        Half of the windows are enough to tell, and so are windows that all have too few
+        rows: in these nothing real would be found either. Without rows nothing is.
+        """
+        n_windows, n_small = self.state.n_windows, self.state.n_small
+        is_enough = n_windows >= max(2 * self._rule.m, self.settings.within // 2)
+        is_blind = n_small >= self.settings.within // 2 and not n_windows
+        if not (is_enough or is_blind):
+            return self._skipped(is_firing=False)
+        return Sighting(
+            Outcome.MISSED, n_windows or n_small, decision=decision, n_reference=n_reference
+        )
+
+    def _judge(
+        self, counts: NDArray[np.int64], reference: NDArray[np.int64], *, is_last: bool
+    ) -> list[Sighting]:
+        """Judge a planted window; the stretch ends when it is found, or is over."""
         assert self._matrix is not None
         evidence = Evidence.from_bytes(self.state.evidence, self._layout)
         planted = plant(counts, self._matrix)
         decision = decide(self._plan(reference), evidence, planted[None])
-        n_windows = self.state.n_windows + int(decision.n[0] >= self._rule.min_rows)
-        has_fired, cycle = bool(decision.has_fired[0]), self.state.cycle
-        if has_fired or n_windows == self.settings.within:
-            self.state = CanaryState(self.feature, cycle, n_windows)
-            outcome = Outcome.FOUND if has_fired else Outcome.MISSED
-            return [Sighting(outcome, n_windows, decision=decision)]
-        self.state = CanaryState(self.feature, cycle, n_windows, False, evidence.to_bytes())
-        return []
+        n, n_reference = int(decision.n[0]), int(reference.sum())
+        is_small = 0 < n < self._rule.min_rows
+        self.state = CanaryState(
+            self.feature,
+            self.state.cycle,
+            self.state.n_windows + (n >= self._rule.min_rows),
+            False,
+            evidence.to_bytes(),
+            self.state.n_small + is_small,
+        )
+        if decision.has_fired[0]:
+            sighting = Sighting(
+                Outcome.FOUND, self.state.n_windows, decision=decision, n_reference=n_reference
+            )
+            return [self._end(sighting)]
+        return [self._end(self._ended(decision, n_reference))] if is_last else []
 
     def _plan(self, reference: NDArray[np.int64]) -> TolerancePlan:
         """Plan the one cell as the real one is."""

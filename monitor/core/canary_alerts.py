@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.core.alerting import CellState
+from monitor.core.alerting import REMEMBERED_HOLDS, CellState, Closed
 from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import finite
 from monitor.core.identity import alert_id
@@ -18,13 +18,16 @@ MONITOR: Final = "pipeline"
 """It is about the monitor: no retraining, and no incident of the model's own."""
 
 
+MAX_FOUNDS: Final = 8
+
+
 def cell_key(feature: str) -> str:
     """Return the key under which an open alert is remembered."""
     return f"{MONITOR}|{feature}|{ALL}"
 
 
 def advance(
-    sighting: Sighting, before: CellState | None, window: Window
+    sighting: Sighting, before: CellState | None, window: Window, n_hold: int
 ) -> tuple[CellState | None, Transition | None]:
     """Return the state after one planted stretch, and the change if it is news.
 
@@ -32,20 +35,55 @@ def advance(
     ----------
     sighting : Sighting
     before : CellState or None
-        The open alert, if there is one.
+        The open alert, if there is one; ``n_quiet`` counts shifts found since.
     window : Window
-        The last planted one.
+        In which the stretch ended.
+    n_hold : int
+        Shifts to be found, one after the other, before a newly opened alert resolves.
+
+    Returns
+    -------
+    after : CellState or None
+        None where no alert is open any more.
+    change : Transition or None
     """
     if sighting.outcome is Outcome.SKIPPED:
         return before, None
-    if sighting.outcome is Outcome.FOUND:
-        return (None, Transition.RESOLVED) if before is not None else (None, None)
-    if before is not None:
-        return before, None
+    if sighting.outcome is Outcome.MISSED:
+        if before is not None:
+            return msgspec.structs.replace(before, n_quiet=0), None
+        return _opened(sighting, window, n_hold), Transition.OPENED
+    if before is None:
+        return None, None
+    after = msgspec.structs.replace(before, n_quiet=before.n_quiet + 1)
+    return (None, Transition.RESOLVED) if after.n_quiet >= after.n_hold else (after, None)
+
+
+def choose_founds(closed: Closed | None) -> int:
+    """Return how many shifts have to be found before an alert resolves: twice as many each time.
+
+    A shift near what the windows can show is found now and then, and each time would be
+    a message.
+    """
+    return 2 if closed is None else min(2 * closed.n_hold, MAX_FOUNDS)
+
+
+def is_forgotten(closed: Closed, now_us: int, every_us: int) -> bool:
+    """Say whether an alert that resolved no longer matters to the next one."""
+    return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * every_us
+
+
+def _opened(sighting: Sighting, window: Window, n_hold: int) -> CellState:
+    """Begin an alert with the first planted window."""
     length_us = window.end_us - window.start_us
-    first_us = window.end_us - sighting.n_windows * length_us
-    opened = CellState(window.end_us, first_us, Severity.TICKET, 0, n_windows=sighting.n_windows)
-    return opened, Transition.OPENED
+    return CellState(
+        window.end_us,
+        window.end_us - sighting.n_windows * length_us,
+        Severity.TICKET,
+        0,
+        n_windows=sighting.n_windows,
+        n_hold=n_hold,
+    )
 
 
 def build_canary_alert(
@@ -69,7 +107,7 @@ def build_canary_alert(
         title=_title(canary, sighting, series),
         action=_action(canary, sighting) if transition is Transition.OPENED else "",
         n=int(decision.n[0]) if decision else 0,
-        n_reference=canary.n_reference,
+        n_reference=sighting.n_reference,
         evidence=finite(decision.log_m[0]) if decision else None,
         threshold=decision.threshold if decision else None,
         effect_size=finite(decision.effect[0]) if decision else None,
@@ -117,7 +155,7 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
     shift, feature = f"{canary.settings.shift:g} sd", canary.feature
     n = f"{sighting.n_windows} window{'s' * (sighting.n_windows != 1)}"
     if sighting.outcome is Outcome.FOUND:
-        return f"{series.model}: a shift of {shift} planted into {feature} is found again, in {n}"
+        return f"{series.model}: shifts of {shift} planted into {feature} are found again, in {n}"
     return (
         f"{series.model}: the monitor did not see a shift of {shift} that was planted into "
         f"a shadow of {feature} for {n}"
@@ -129,7 +167,9 @@ def _action(canary: Canary, sighting: Sighting) -> str:
     decision = sighting.decision
     mde = finite(decision.mde[0]) if decision else None
     effect = finite(decision.effect[0]) if decision else None
-    if decision is not None and effect is not None and (mde is None or mde > abs(effect)):
+    if decision is None:
+        return "Windows did not come: look whether detect keeps up, and at its watermark."
+    if effect is not None and (mde is None or mde > abs(effect)):
         least = "nothing at all" if mde is None else f"no less than {mde:.1%} of rows at once"
         return (
             f"Windows of {int(decision.n[0]):,} rows show {least}, and the shift moves "

@@ -30,19 +30,13 @@ from monitor.core.alerting import (
     is_past,
     severity_of,
 )
-from monitor.core.canary import Canary, CanaryState
-from monitor.core.canary_alerts import (
-    MONITOR,
-    advance,
-    build_canary_alert,
-    cell_key,
-    end_canary_alert,
-)
+from monitor.core.canary import CanaryState
+from monitor.core.canary_alerts import MONITOR
+from monitor.core.canary_watch import CanaryWatch
 from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
 from monitor.core.drift_alerts import CellView, build_alert
 from monitor.core.drift_places import Place, find_places
 from monitor.core.window_results import (
-    canary_result,
     decision_result,
     no_verdict_result,
     statistic_results,
@@ -50,7 +44,7 @@ from monitor.core.window_results import (
 from monitor.core.windows import MAX_EMPTY
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
-from schemas.panes import ALL, N_COUNTERS, SeriesId, Window
+from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason
 
@@ -114,10 +108,9 @@ class SeriesDecider:
         self.open_alerts: dict[str, CellState] = {}
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
-        self.canary: Canary | None = None
-        if Canary.fits(config, profile):
-            own = state.canary if state is not None else None
-            self.canary = Canary(series, config, profile, self.rule, own)
+        self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
+        planted = state.canary if state is not None else None
+        self.canary = CanaryWatch(series, config, profile, self.rule, planted)
         if state is not None:
             self._restore(state)
 
@@ -129,11 +122,18 @@ class SeriesDecider:
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
         results = statistic_results(window, self.profile, self.config)
-        # Before the window is judged: the shadow starts from what the real cell has by then.
-        watched = self._watch_canary(window)
+        before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         views, alerts = self.judge(window)
-        results += [*(decision_result(view, window) for view in views), *watched.results]
-        return Decided(results, [*alerts, *watched.alerts, *self._end_canaries(window)])
+        results += [decision_result(view, window) for view in views]
+        planted, more = self.canary.watch(
+            window,
+            before,
+            None if before is None else self.reference_at(window),
+            self.open_alerts,
+            self.closed_alerts,
+            is_retired=self.is_retired,
+        )
+        return Decided(results + planted, alerts + more)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the statistics, which no verdict rests on.
@@ -148,7 +148,9 @@ class SeriesDecider:
         self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
         now_us, length_us = window.end_us, window.end_us - window.start_us
         self.closed_alerts = {
-            k: c for k, c in self.closed_alerts.items() if not is_past(c, now_us, length_us)
+            k: c
+            for k, c in self.closed_alerts.items()
+            if k.startswith(f"{MONITOR}|") or not is_past(c, now_us, length_us)
         }
         views = [*self._profile_views(window), *self._replica_views(window)]
         ranked = sorted(views, key=_specificity)
@@ -176,7 +178,7 @@ class SeriesDecider:
             open_alerts=dict(self.open_alerts),
             closed_alerts=dict(self.closed_alerts),
             n_empty=self.n_empty,
-            canary=self.canary.state if self.canary is not None else None,
+            canary=self.canary.state,
         )
 
     def _restore(self, state: SeriesState) -> None:
@@ -214,22 +216,27 @@ class SeriesDecider:
 
     def reference_at(self, window: Window) -> NDArray[np.int64]:
         """Return what a window compares each cell with, shape (S * V, 64)."""
-        seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
-        if seasonal is None:
-            return self.profile.reference.counts.reshape(shape)
-        slots = slots_of_window(window.start_us, window.end_us - window.start_us)
-        by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
-        is_seasonal = seasonal.is_seasonal.reshape(-1)
-        return choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+        return self._plan_at(window)[1]
 
     def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
-        """Return the plan of a window, and the reference it rests on."""
-        reference = self.reference_at(window)
-        if self.profile.seasonal is None:
-            return self.plan, reference
-        learned = self.profile.eps_learned.reshape(-1)
-        plan = plan_cells(self.rule, self.plan.layout, reference, self.plan.phi, learned)
-        return plan, reference
+        """Return the plan of a window, and the reference it rests on.
+
+        That of the last window's hours is kept: every cell that fires asks for it again,
+        and 200 cells take 7 ms.
+        """
+        seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
+        if seasonal is None:
+            return self.plan, self.profile.reference.counts.reshape(shape)
+        slots = slots_of_window(window.start_us, window.end_us - window.start_us)
+        key = slots.tobytes()
+        if self._season is None or self._season[0] != key:
+            by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
+            is_seasonal = seasonal.is_seasonal.reshape(-1)
+            chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+            learned = self.profile.eps_learned.reshape(-1)
+            plan = plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned)
+            self._season = key, plan, chosen
+        return self._season[1:]
 
     def _replica_views(self, window: Window) -> list[CellView]:
         """Each host's and each GPU's score against the others of its window."""
@@ -294,40 +301,6 @@ class SeriesDecider:
         by_cell = reference.reshape(self.profile.reference.counts.shape)
         phi = float(plan.phi[view.index])
         return find_places(view, window, self.profile, by_cell, plan.layout, phi)
-
-    def _watch_canary(self, window: Window) -> Decided:
-        """Take the planted shift one window further, and say when it is not seen."""
-        canary = self.canary
-        if canary is None:
-            return Decided()
-        key, v = cell_key(canary.feature), canary.variable
-        sightings = canary.take(
-            window,
-            align_counts(window.segments, self.profile.reference.segments)[v],
-            self.reference_at(window)[v],
-            self.evidence.of_cell(self.plan.layout, v),
-            is_firing=f"drift|{canary.feature}|{ALL}" in self.open_alerts,
-        )
-        seen = Decided([canary_result(sighting, canary, window) for sighting in sightings])
-        for sighting in sightings:
-            before = self.open_alerts.pop(key, None)
-            after, change = advance(sighting, before, window)
-            if after is not None:
-                self.open_alerts[key] = after
-            state = after or before
-            if change is not None and state is not None:
-                seen.alerts.append(
-                    build_canary_alert(canary, sighting, self.series, window, state, change)
-                )
-        return seen
-
-    def _end_canaries(self, window: Window) -> list[Alert]:
-        """End the alerts of canaries that nothing will resolve any more."""
-        own = None if self.canary is None or self.is_retired else cell_key(self.canary.feature)
-        gone = [k for k in self.open_alerts if k.startswith(f"{MONITOR}|") and k != own]
-        return [
-            end_canary_alert(key, self.open_alerts.pop(key), self.series, window) for key in gone
-        ]
 
     def _is_gone(self, view: CellView) -> bool:
         """Say whether the version is retired, or a replica has just been forgotten."""

@@ -60,9 +60,11 @@ def find_places(
     Notes
     -----
     Parts are of the set the alert names and of the last window: earlier ones may have
-    been carried by others. A segment whose values have too few rows for the seasonal
-    slot of the whole is left out. Hosts are compared with the whole baseline, because training
-    data has no hosts; only their scores are counted, so a feature is placed by segment.
+    been carried by others. A segment with values that are compared with other hours than
+    the whole is (too few rows for its slot, or no season of their own) is left out: it
+    would be measured against a mix of hours. Hosts are compared with the whole baseline,
+    because training data has no hosts; only their scores are counted, so a feature is
+    placed by segment.
     """
     if view.monitor != "drift" or view.segment != ALL or not view.effect_where:
         return ()
@@ -73,6 +75,11 @@ def find_places(
             found += _by_replica(view, window, layout, named, phi, name)
         found += _by_feature(view, window, profile, reference, layout)
     return tuple(sorted(found, key=lambda place: -place[1])[:MAX_PLACES])
+
+
+OTHER_HOURS = 8
+"""A part's share of the rows in one hour of the week differs from that over all by less; one
+hour is a 24th or a 168th of all."""
 
 
 def _by_segment(
@@ -91,12 +98,22 @@ def _by_segment(
     names = [segment.partition("=")[0] for segment in segments]
     for name in dict.fromkeys(n for n in names if n != ALL):
         rows = [s for s, other in enumerate(names) if other == name]
-        if (reference[rows, v].sum(axis=0) > view.reference_counts).any():
-            continue  # the parts are compared with more hours than the whole is
+        of_hours = reference[rows, v], view.reference_counts
+        if not _is_of_same_hours(*of_hours, profile.reference.counts[:, v], rows):
+            continue
         before = _with_rest(reference[rows, v], view.reference_counts)
         now = _with_rest(current[rows], view.current_counts)
         sides = _moved(before, layout, named), _moved(now, layout, named)
         yield from _places([segments[s] for s in rows], *sides, phi)
+
+
+def _is_of_same_hours(parts: Counts, whole: Counts, all_hours: Counts, rows: list[int]) -> bool:
+    """Whether parts and whole are of the same hours: their sizes are those of all hours, about."""
+    if (parts.sum(axis=0) > whole).any():
+        return False
+    here = parts.sum(axis=1) / max(int(whole.sum()), 1)
+    there = all_hours[rows].sum(axis=1) / max(int(all_hours[0].sum()), 1)
+    return bool(((here <= OTHER_HOURS * there) & (there <= OTHER_HOURS * here)).all())
 
 
 def _by_replica(
@@ -124,7 +141,11 @@ def _by_feature(
         np.concatenate([_moved(of[[c - first]], layout, int(decision.set_index[c])) for c in cells])
         for of in (reference[first // n_variables], counts)
     ]
-    for c, part in zip(cells, contributions(*sides).inside.tolist(), strict=True):
+    before, now = sides
+    # References may be of different hours, and so of very different sizes.
+    totals = now.sum(axis=1, keepdims=True) / np.maximum(before.sum(axis=1, keepdims=True), 1)
+    before = np.rint(before * totals).astype(np.int64)
+    for c, part in zip(cells, contributions(before, now).inside.tolist(), strict=True):
         yield profile.variables[c - first].name, round(part, 4)
 
 

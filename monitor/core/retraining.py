@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.core.canary_alerts import RULE as CANARY_RULE
 from monitor.core.dedupe import dedup_key
 from monitor.core.identity import stable_id
 from monitor.core.incident_text import since_us
@@ -112,7 +113,7 @@ class Retraining:
         if not any((a.tenant, a.model) == (self._tenant, self._model) for a in incident.alerts):
             return []
         key, state = incident.incident_id, self._state
-        if incident.cause in (Cause.HARDWARE, Cause.PIPELINE):
+        if incident.cause in (Cause.HARDWARE, Cause.PIPELINE) and not _is_canary(incident):
             state.contaminating[key] = incident
         candidate = state.candidates.setdefault(key, _Candidate(incident))
         candidate.incident = incident
@@ -223,6 +224,11 @@ class Retraining:
             spoilt = list(self._state.contaminating.values())
             evidence = bundle_evidence(self._tenant, self._model, incident, spoilt, key, now_us)
         return RetrainingDecision(outcome, incident, now_us, key, evidence)
+
+
+def _is_canary(incident: Incident) -> bool:
+    """Whether it is about shifts planted into a shadow: no row of the model's is touched."""
+    return all(alert.rule == CANARY_RULE for alert in incident.alerts)
 
 
 def contaminated_windows(

@@ -80,7 +80,6 @@ def canary_result(sighting: Sighting, canary: Canary, window: Window) -> Detecto
     decision, is_found = sighting.decision, sighting.outcome is Outcome.FOUND
     has_verdict = sighting.outcome is not Outcome.SKIPPED
     quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
-    skipped = Reason.STILL_FIRING if sighting.is_firing else Reason.TOO_FEW_SAMPLES
     return DetectorResult(
         **_shared(window),
         monitor=CANARY,
@@ -92,10 +91,10 @@ def canary_result(sighting: Sighting, canary: Canary, window: Window) -> Detecto
         effect_size=finite(decision.effect[0]) if decision else None,
         threshold=decision.threshold if decision else None,
         n=int(decision.n[0]) if decision else 0,
-        n_reference=canary.n_reference,
+        n_reference=sighting.n_reference,
         minimum_detectable_effect=finite(decision.mde[0]) if decision else None,
         verdict=Verdict.DRIFT if is_found else quiet,
-        reason=decision.reason_of(0) if decision else skipped,
+        reason=decision.reason_of(0) if decision else sighting.reason,
     )
 
 

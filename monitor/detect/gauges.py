@@ -61,6 +61,7 @@ def _count(name: str, n: int) -> None:
     elif what == "canary":
         outcome, _, n_windows = rest.partition("_")
         metrics.CANARIES.labels(outcome).inc(n)
+        metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
         for _ in range(n if n_windows else 0):
             metrics.CANARY_DELAY.observe(int(n_windows))
     elif what == "panes":

@@ -8,7 +8,7 @@ from typing import Protocol
 from faust.types import TP
 
 from monitor import metrics
-from monitor.clock import elapsed_s
+from monitor.clock import elapsed_s, now_us
 from monitor.core.catalog import Catalog
 from monitor.core.topics import GPU, PANES, PREDICTIONS
 from monitor.detect.gauges import STAGE, DetectGauges
@@ -92,8 +92,9 @@ class _Detect:
         member: str | None,
     ) -> None:
         self._cluster, self._catalog, self._feed, self._life = cluster, catalog, feed, life
-        with_canary = [c for c in catalog.configs.values() if c.canary is not None]
-        metrics.CANARIES_CONFIGURED.set(len(with_canary))
+        every_us = [c.canary.every for c in catalog.configs.values() if c.canary is not None]
+        metrics.CANARY_EVERY_SECONDS.set(max(every_us, default=0) / 1e6)
+        metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
         self._topics = {name: cluster.identity(name) for name in (PANES, GPU, PREDICTIONS)}
         self._looked_s = elapsed_s()
         self._missed: dict[str, float] = {}

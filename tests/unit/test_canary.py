@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from detectors.planting import plant, reference_sd, shift_matrix
@@ -19,7 +20,7 @@ from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason, Verdict
-from tests.support.seasonal_world import CONFIG, MONDAY_US, table, window_of
+from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
 EVERY, WITHIN = 30, 8
 
@@ -51,6 +52,11 @@ def run(decider: SeriesDecider, some: list[Window]) -> tuple[list[DetectorResult
 
 def decider_of(profile: Profile, config: ModelConfig, state: SeriesState | None = None):
     return SeriesDecider(windows(profile, 1)[0].series, config, profile, state)
+
+
+def is_planting_after(decider: SeriesDecider, window: Window) -> bool:
+    decider.decide(window)
+    return not decider.canary.canary.state.is_over
 
 
 def emptied(window: Window) -> Window:
@@ -154,9 +160,7 @@ def test_windows_without_rows_are_no_silence_of_the_monitor(profile):
 def test_windows_that_never_come_end_the_stretch_they_belong_to(profile):
     decider = decider_of(profile, with_canary(shift=0.01))
     some = windows(profile, 2 * EVERY)
-    planted_from = next(
-        at for at in range(EVERY) if not (decider.decide(some[at]) and decider.canary.state.is_over)
-    )
+    planted_from = next(at for at in range(EVERY) if is_planting_after(decider, some[at]))
     results, _ = run(decider, some[planted_from + EVERY - 2 :])
     assert results[0].reason is Reason.TOO_FEW_SAMPLES
 
@@ -185,9 +189,95 @@ def test_models_plant_at_different_hours(profile):
     for i in range(40):
         config = with_canary().model_copy(update={"model": f"model-{i}"})
         decider = SeriesDecider(replace(series, model=config.model), config, profile)
-        some = (w for w in windows(profile, EVERY) if decider.decide(w))
-        starts.add(next(w.start_us for w in some if not decider.canary.state.is_over))
+        some = windows(profile, EVERY)
+        starts.add(next(w.start_us for w in some if is_planting_after(decider, w)))
     assert len(starts) > 12
+
+
+def test_a_real_drift_in_the_midst_of_a_stretch_is_not_taken_for_the_planted_one(profile):
+    decider = decider_of(profile, with_canary(shift=0.01))
+    some = windows(profile, 3 * EVERY)
+    run(decider, some[:EVERY])
+    (opened,) = [k for k in decider.open_alerts if k.startswith("pipeline|")]
+    matrix = shift_matrix(profile.variables[1].edges, profile.reference.counts[0, 1], 1.0)
+    results = []
+    for window in some[EVERY:]:
+        if decider.canary.canary.is_planted(window):
+            window.segments.counts[:, 1] = plant(window.segments.counts[:, 1], matrix)
+        found, alerts = run(decider, [window])
+        results += found
+        assert not alerts
+    assert [r.reason for r in results] == [Reason.STILL_FIRING] * 2
+    assert opened in decider.open_alerts
+
+
+def thinned(window: Window, share: float) -> Window:
+    counts = (window.segments.counts * share).astype(np.int64)
+    n_rows = counts[:, 1].sum(axis=1)
+    return replace(window, segments=replace(window.segments, counts=counts, n_rows=n_rows))
+
+
+def test_windows_that_have_become_too_small_are_told(profile):
+    decider = decider_of(profile, with_canary(shift=0.8))
+    some = [thinned(window, 0.1) for window in windows(profile, EVERY)]
+    assert 0 < some[0].segments.n_rows[0] < decider.rule.min_rows
+    (result,), (opened,) = run(decider, some)
+    assert result.verdict is Verdict.NORMAL
+    assert opened.transition is Transition.OPENED
+    assert "lengthen the window" in opened.action
+
+
+def test_traffic_in_half_of_the_windows_is_enough_to_be_missed(profile):
+    decider = decider_of(profile, with_canary(shift=0.01))
+    some = [emptied(w) if at % 2 else w for at, w in enumerate(windows(profile, EVERY))]
+    (result,), alerts = run(decider, some)
+    assert (result.verdict, result.statistic) == (Verdict.NORMAL, None)
+    assert len(alerts) == 1
+
+
+def test_a_shift_found_now_and_then_neither_ends_the_alert_nor_sends_a_message(profile):
+    config, some = with_canary(shift=0.01), windows(profile, 14 * EVERY)
+    told, state = [], None
+    for cycle in range(14):
+        is_seen = cycle in (2, 4, 5, 9, 10, 11, 12)
+        own = config if not is_seen else with_canary(shift=0.8)
+        decider = decider_of(profile, own, state)
+        _, alerts = run(decider, some[cycle * EVERY : (cycle + 1) * EVERY])
+        told += [(cycle, alert.transition) for alert in alerts]
+        state = decider.export()
+    opened, resolved = Transition.OPENED, Transition.RESOLVED
+    assert told == [(0, opened), (5, resolved), (6, opened), (12, resolved), (13, opened)]
+
+
+@pytest.mark.parametrize("value", [1e200, -1e200])
+def test_a_reference_without_a_measurable_spread_is_skipped_and_stops_nothing(value):
+    rows = table(3 * 24)
+    y = rows["y"].to_numpy().copy()
+    y[0] = value
+    own = build_profile(rows.set_column(2, "y", pa.array(y)), CONFIG)
+    decider = decider_of(own, with_canary())
+    (result,), alerts = run(decider, windows(own, EVERY))
+    assert (result.verdict, result.reason) == (Verdict.NONE, Reason.NO_BASELINE)
+    assert not alerts
+
+
+def test_a_tolerance_that_has_grown_too_wide_is_told_of_a_bounded_feature_too():
+    rows = table(8 * 24)
+    bounded = np.random.default_rng(4).random(rows.num_rows)
+    own = build_profile(rows.set_column(2, "y", pa.array(bounded)), CONFIG)
+    wide = with_canary(shift=0.5).model_copy(
+        update={"decision": CONFIG.decision.model_copy(update={"eps": 0.45})}
+    )
+    some = windows(own, EVERY)
+    for at, window in enumerate(some):
+        values = np.random.default_rng(at).random(ROWS)
+        edges = own.variables[1].edges
+        window.segments.counts[0, 1] = 0
+        inside = np.clip(values, edges[0], edges[-1])
+        window.segments.counts[0, 1, :60] = np.histogram(inside, edges)[0]
+    (result,), (opened,) = run(decider_of(own, wide), some)
+    assert result.verdict is Verdict.NORMAL
+    assert opened.transition is Transition.OPENED
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from monitor.notify.message import describe
 from monitor.storage.rows import alert_rows
 from schemas.alerts import Alert, Transition
 from schemas.panes import SeriesId, Window
+from schemas.profiles import SeasonalCounts
 from tests.support.alerts import drift, incident, notification
 from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
 
@@ -72,6 +74,42 @@ def test_a_score_that_one_gpu_spoils_names_it_and_its_host(profile):
 def test_a_score_that_moved_with_a_feature_names_the_feature(profile):
     alerts = opened(profile, lambda r: moved(r, 1.0) | {"score": r["score"] ** 3})
     assert alerts["score", "*"].contributions == (("a", 1.0),)
+
+
+def seasonal(profile, *cells: tuple[str, str]):
+    """The same profile, every hour alike, with a season of these features and segments."""
+    shape, segments = profile.reference.counts.shape, profile.reference.segments
+    names = [variable.name for variable in profile.variables]
+    follows = np.zeros(shape[:2], bool)
+    for feature, segment in cells:
+        follows[segments.index(segment), names.index(feature)] = True
+    counts = np.broadcast_to(profile.reference.counts, (168, *shape)) * 10
+    return replace(profile, seasonal=SeasonalCounts(counts, np.full(168, 4), follows))
+
+
+def test_of_two_features_the_one_that_moved_more_comes_first_whatever_their_references(profile):
+    def change(row: dict) -> dict:
+        features = row["features"]
+        shifted = features | {"a": features["a"] + 1.5}
+        if features["a"] > 0.3 and features["c"] == "x":
+            shifted["c"] = "y"
+        return row | {"features": shifted, "score": row["score"] ** 3}
+
+    alike = dict(opened(profile, change)["score", "*"].contributions)
+    other = dict(opened(seasonal(profile, ("a", "*")), change)["score", "*"].contributions)
+    assert alike.keys() == other.keys() == {"a", "c"}
+    assert other == pytest.approx(alike, abs=0.02)
+
+
+def test_segments_that_are_compared_with_other_hours_than_the_whole_are_not_named(profile):
+    def change(row: dict) -> dict:
+        return moved(row, 1.5 * (row["segments"]["region"] == "us"))
+
+    for cells in ([("a", "region=us")], [("a", "*")]):
+        assert opened(seasonal(profile, *cells), change)["a", "*"].contributions == ()
+    regions = [s for s in profile.reference.segments if s.startswith("region=")]
+    all_alike = seasonal(profile, *(("a", segment) for segment in ("*", *regions)))
+    assert dict(opened(all_alike, change)["a", "*"].contributions).keys() == {"region=us"}
 
 
 def test_people_and_the_store_are_told():

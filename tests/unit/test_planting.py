@@ -1,5 +1,7 @@
 """A shift planted into a histogram does what the same shift of the rows would do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,32 @@ def test_a_category_has_no_sd():
     at = next(i for i, v in enumerate(profile.variables) if v.name == "c")
     with pytest.raises(BaselineError, match="'c' has no standard deviation"):
         reference_sd(profile, at)
+
+
+def profile_of(values: np.ndarray):
+    """A profile whose first variable holds these rows, sums added up one by one."""
+    profile = small_profile()
+    edges = quantile_edges(values)
+    variable = replace(profile.variables[0], edges=edges)
+    reference = profile.reference
+    for of, added in ((reference.sums, values), (reference.sums_sq, values * values)):
+        of[0, 0] = np.add.accumulate(added)[-1] if len(added) else 0.0
+    reference.counts[0, 0] = counted(values, edges)
+    return replace(profile, variables=(variable, *profile.variables[1:]))
+
+
+@pytest.mark.parametrize("value", [63.7, 0.1, -2.34e5, 1e-9])
+def test_a_constant_has_no_spread_however_its_sums_are_rounded(value):
+    assert reference_sd(profile_of(np.full(10_711, value)), 0) == 0.0
+
+
+def test_seconds_of_one_minute_have_the_spread_of_a_minute():
+    seconds = 1.7e9 + 60 * uniform(10_000, 3)
+    assert reference_sd(profile_of(seconds), 0) == pytest.approx(seconds.std(), rel=0.02)
+
+
+def test_a_spread_whose_square_is_no_number_is_infinite():
+    values = normal(1_000, 1)
+    values[0] = 1.7e308
+    with np.errstate(over="ignore"):
+        assert reference_sd(profile_of(values), 0) == np.inf

@@ -121,6 +121,15 @@ def test_windows_that_hardware_spoilt_are_named_in_the_evidence() -> None:
     assert "current_counts" not in asked.evidence["alerts"][0]
 
 
+def test_a_shift_planted_into_a_shadow_spoils_no_window() -> None:
+    retraining, about = policy(), data(14)
+    missed = incident(drift(12, monitor="pipeline", rule="canary_missed"), cause=Cause.PIPELINE)
+    retraining.observe(change(missed), missed.opened_at_us)
+    retraining.observe(change(about), about.opened_at_us)
+    (asked,) = retraining.tick(about.opened_at_us + WAIT)
+    assert asked.evidence["windows_to_exclude"] == []
+
+
 def test_the_key_is_the_same_in_every_run_and_differs_between_incidents() -> None:
     keys = []
     for about in (data(14), data(14), data(15)):
