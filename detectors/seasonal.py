@@ -20,12 +20,14 @@ MIN_DAYS: Final = 14
 """Days, for an hour of the day whatever the weekday."""
 MIN_ROWS: Final = 1_000
 """Rows of a slot: with fewer its tolerance, about .07 at K = 60, hides more than the season."""
+MIN_OWN_ROWS: Final = 200
+"""Rows of a slot that nothing larger can stand for: within .15, but large changes show."""
 MIN_SHARE: Final = 0.02
 """Sets rarer than this are too coarse to show a season."""
 N_ERRORS: Final = 3.0
 """In each of two halves of the weeks: one slot and set in a million by chance."""
-BY_SLOT, BY_HOUR, BY_ALL = range(3)
-"""What a cell is compared with: the hours of the week, the hours of the day, everything."""
+BY_SLOT, BY_HOUR, BY_ALL, BY_NONE = range(4)
+"""What a cell is compared with: the hours of the week, those of the day, everything, nothing."""
 
 _HOUR_US: Final = 3_600_000_000
 _MONDAY_HOURS: Final = 72
@@ -39,9 +41,9 @@ class SeasonalReference(NamedTuple):
     """What each of C cells is compared with in one window."""
 
     counts: Counts
-    """Shape (C, 64); its sum is n0."""
+    """Shape (C, 64); its sum is n0. Zeros where there is no baseline for these hours."""
     level: NDArray[np.int64]
-    """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference."""
+    """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference, 3 nothing."""
 
 
 def slot_of(time_us: ArrayLike, utc_offset_s: int = 0) -> Counts:
@@ -118,7 +120,8 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
     Parameters
     ----------
     halves : ndarray of int, shape (2, 168, 64)
-        Counters by hour of the week, of the even and of the odd weeks.
+        Counters by hour of the week, of the even and of the odd weeks: as many of one as
+        of the other, else a trend is above the mean at the end of the week in both.
     sets : CellSets
         The cell's sets.
     phi : float
@@ -129,8 +132,9 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
     Returns
     -------
     bool
-        True if some set's share is above the mean's in the same slot, or the same hour
-        of the day, by ``eps_floor`` and three standard errors, in both halves.
+        True if some set's share in the same slot, or the same hour of the day, is above
+        the mean by ``eps_floor`` and three standard errors, in both halves. The mean is
+        the half's own or that of the two halves, whichever is larger.
 
     Raises
     ------
@@ -141,9 +145,14 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
 
     Notes
     -----
-    Of two halves, so that one odd week is no season, and weeks interleaved, so that a
-    trend is none. Sets below a share of .02 are left out, as in phi. Without a season the
-    chance is about 1e-6 for each set and slot. O(168 sets); the halves are mergeable.
+    Of two halves, so that one odd week is no season. Two means, because either alone
+    takes something else for one. Under a steady trend the end of a week is above its own
+    half's mean in both halves; but the weeks are interleaved, so the earlier half does not
+    reach the mean of the two. After a step, or an odd stretch of days in one week, all other
+    slots are on the same side of the mean of the two; but one half is flat about its own.
+    Weeks of very different traffic can leave some of a trend. Sets below a share of .02 are
+    left out, as in phi. Without a season the chance is about 1e-6 for each set and slot.
+    O(168 sets); the halves are mergeable.
 
     References
     ----------
@@ -166,19 +175,19 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
     if not phi >= 1:
         raise DomainError(f"phi is {phi:g}", where="seasonal", fix="a design effect is >= 1")
     wide = halves.astype(np.int64)
-    whole = wide.sum(axis=(0, 1))[None]
-    p = sets.tally(whole)[0] / max(int(whole.sum()), 1)
+    own = sets.tally(wide.sum(axis=1)) / np.maximum(wide.sum(axis=(1, 2)), 1)[:, None]
+    p = own.mean(axis=0)
     is_usable = (p >= MIN_SHARE) & (p <= 1 - MIN_SHARE)
     if not is_usable.any():
         return False
     by_hour = wide.reshape(2, 7, 24, N_COUNTERS).sum(axis=1)
     for cells in (wide, by_hour):
         least = np.full((cells.shape[1], int(is_usable.sum())), np.inf)
-        for half in cells:
+        for half, mean in zip(cells, np.maximum(own, p), strict=True):
             n = np.maximum(half.sum(axis=1), 1)[:, None]
             share = sets.tally(half)[:, is_usable] / n
             error = np.sqrt(phi * (p * (1 - p))[is_usable] / n)
-            least = np.minimum(least, share - p[is_usable] - N_ERRORS * error)
+            least = np.minimum(least, share - mean[is_usable] - N_ERRORS * error)
         if (least > eps_floor).any():
             return True
     return False
@@ -205,12 +214,15 @@ def choose_reference(
         Those the window touches, see :func:`slots_of_window`.
     is_seasonal : ndarray of bool, shape (C,), optional
         Cells with a season, see :func:`has_season`; the others get the whole reference.
+        Without it no cell is known to have one.
 
     Returns
     -------
     SeasonalReference
         The window's slots, if they hold 1,000 rows of the cell and 4 weeks each; else
-        the same hours of all days, if they hold 1,000 rows and 14 days each; else all.
+        the same hours of all days, if they hold 1,000 rows and 14 days each; else, of a
+        cell with a season, the slots after all, if they hold 200 rows and most of their rows
+        are of slots with 4 weeks, or else nothing; of other cells, all hours.
 
     Raises
     ------
@@ -220,12 +232,16 @@ def choose_reference(
     Notes
     -----
     n0 is that of what is chosen, so a small slot has a wide tolerance (formula 4 of the
-    rule). That formula has its one chance in two hundred for each baseline: over 168
-    slots some reference may lie outside, and speaks for one window a week, which m = 2
-    and the cap keep from firing. Segments of one window may differ in level. Sets stay
-    those of the whole reference, so evidence goes on over slots, as it does for
-    replicas. O(168 C), 4 ms for 200 cells. Mergeable: counts by slot add up, weeks do where the
-    parts are of different weeks.
+    rule): .15 at 200 rows and K = 60. A cell with a season is never compared with all hours,
+    which would be a drift every night or weekend: a wide tolerance is honest, and below
+    200 rows none is: without a baseline the cell keeps its evidence and has no verdict.
+
+    Formula 4 has its one chance in two hundred for each baseline: over 168 slots some
+    reference may lie outside, and speaks for one window a week, which m = 2 and the cap
+    keep from firing. Segments of one window may differ in level. Sets stay those of the
+    whole reference, so evidence goes on over slots, as it does for replicas. O(168 C),
+    4 ms for 200 cells. Mergeable: counts by slot add up, weeks do where the parts are of
+    different weeks.
 
     References
     ----------
@@ -256,10 +272,19 @@ def choose_reference(
     is_hour = (same_hours.sum(axis=1) >= MIN_ROWS) & (n_days >= MIN_DAYS)
     level = np.select([is_slot, is_hour], [BY_SLOT, BY_HOUR], BY_ALL).astype(np.int64)
     if is_seasonal is not None:
-        level = np.where(is_seasonal, level, BY_ALL)
+        least = _least_level(slot_counts[slots], n_weeks[slots])
+        level = np.where(is_seasonal, np.where(level == BY_ALL, least, level), BY_ALL)
     whole = slot_counts.sum(axis=0, dtype=np.int64)
-    chosen = np.stack([own, same_hours, whole])[level, np.arange(len(level))]
+    chosen = np.stack([own, same_hours, whole, 0 * own])[level, np.arange(len(level))]
     return SeasonalReference(chosen, level)
+
+
+def _least_level(own: NDArray[np.integer], n_weeks: Counts) -> NDArray[np.int64]:
+    """Return the level of cells with a season whose slots and hours hold too little."""
+    n_rows = own.sum(axis=2, dtype=np.int64)
+    n_known = n_rows[n_weeks >= MIN_WEEKS].sum(axis=0)
+    is_enough = (n_known >= MIN_OWN_ROWS) & (2 * n_known >= n_rows.sum(axis=0))
+    return np.where(is_enough, BY_SLOT, BY_NONE).astype(np.int64)
 
 
 def learned_seasonal_eps(
@@ -275,7 +300,8 @@ def learned_seasonal_eps(
     window_counts : ndarray of int64, shape (W, 64)
         Reference windows of the length that will be judged.
     references : ndarray of int64, shape (W, 64)
-        What each was compared with. It holds the window too, which is taken out.
+        What each was compared with. It holds the window too, which is taken out. Zeros
+        are no baseline: the window is left out.
     sets : CellSets
         The cell's sets.
     phi : float
@@ -316,7 +342,9 @@ def learned_seasonal_eps(
     """
     if not phi >= 1:
         raise DomainError(f"phi is {phi:g}", where="seasonal eps", fix="a design effect is >= 1")
-    others = references - window_counts
+    has_baseline = references.any(axis=1)
+    window_counts = window_counts[has_baseline]
+    others = references[has_baseline] - window_counts
     if (others < 0).any():
         what = f"a reference has {others.min()} rows of a counter without its own window"
         raise DomainError(what, where="seasonal eps", fix="pass what the windows are part of")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.derived import Derived
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -27,6 +29,14 @@ class ModelSchema:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    """Of ``numeric`` those that are made of something else."""
+
+    @property
+    def received(self) -> ModelSchema:
+        """Columns as events bring them: what numbers are made of stands among the texts."""
+        sources = dict.fromkeys(d.source for d in self.derived if d.source not in self.categorical)
+        return replace(self, categorical=(*self.categorical, *sources), derived=())
 
     @property
     def variables(self) -> tuple[str, ...]:

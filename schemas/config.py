@@ -23,6 +23,7 @@ from schemas.config_values import (
     format_duration,
 )
 from schemas.config_values import parse_duration_us as parse_duration_us
+from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.profiles import Kind
 
@@ -49,9 +50,17 @@ Bound = Annotated[float, Field(allow_inf_nan=True)]
 
 
 class FeatureConfig(Strict):
-    """One feature: how it is binned and how much it matters."""
+    """One feature: how it is binned and how much it matters.
+
+    ``note.length: {kind: numeric, of: note, derive: length}`` is made of the text ``note``,
+    which is not monitored itself, nor kept.
+    """
 
     kind: Kind
+    of: str = ""
+    """The text or time that this number is made of, where events do not bring it."""
+    derive: Quantity | None = None
+    """What is made of it."""
     importance: Importance = Importance.MEDIUM
     range: tuple[Bound, Bound] | None = None
     """Numeric: values outside are counted as a range violation."""
@@ -186,6 +195,7 @@ class ModelConfig(Strict):
                     "a feature cannot be called 'score': the model's score has that name",
                     "rename the feature",
                 )
+            yield from self._derivation_problems(name, feature)
             if feature.range is not None and feature.kind is not Kind.NUMERIC:
                 yield Problem(
                     ("features", name, "range"),
@@ -206,6 +216,25 @@ class ModelConfig(Strict):
                     f"{name!r} is not a feature of this model",
                     "use a name listed under features, or score",
                 )
+
+    def _derivation_problems(self, name: str, feature: FeatureConfig) -> Iterator[Problem]:
+        """A derived feature is a number, made of something that is none."""
+        if bool(feature.of) != (feature.derive is not None):
+            missing = "derive" if feature.of else "of"
+            yield Problem(
+                ("features", name, missing),
+                "is missing",
+                "name both: {kind: numeric, of: note, derive: length}",
+            )
+        elif feature.of and feature.kind is not Kind.NUMERIC:
+            yield Problem(("features", name, "kind"), "is derived, a number", "set kind: numeric")
+        source = self.features.get(feature.of)
+        if source is not None and source.kind is Kind.NUMERIC:
+            yield Problem(
+                ("features", name, "of"),
+                f"{feature.of!r} is a number itself",
+                "name a text or a time that events bring",
+            )
 
     def _segment_problems(self) -> Iterator[Problem]:
         """Segments are listed once, categorical, and hold what is protected."""
@@ -276,6 +305,7 @@ class ModelConfig(Strict):
             numeric=tuple(n for n, f in kinds if f.kind is Kind.NUMERIC),
             categorical=tuple(n for n, f in kinds if f.kind is Kind.CATEGORICAL),
             segments=self.segments,
+            derived=tuple(Derived(n, f.of, f.derive) for n, f in kinds if f.derive is not None),
         )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.decision import Evidence, SetLayout, decide, plan_cells
 from detectors.planting import plant, reference_sd, shift_matrix
+from detectors.seasonal import slots_of_window
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
@@ -28,6 +29,8 @@ MAX_HORIZON = 72
 """Windows a shift is given to be found."""
 
 Counts = NDArray[np.int64]
+Slots = tuple[int, ...]
+"""Hours of the week that a window touches: windows with the same ones have one reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +149,29 @@ class _Field:
         self._variable = v = _index(profile, feature)
         n_variables, segments = len(profile.variables), profile.reference.segments
         shape = (len(segments), n_variables, N_COUNTERS)
-        self._counts = [align_counts(w.segments, segments).reshape(shape)[:, v] for w in windows]
-        self._references = (
-            [profile.reference.counts[:, v]]
-            if profile.seasonal is None
-            else [decider.reference_at(w).reshape(shape)[:, v] for w in windows]
-        )
-        self._plans: dict[tuple[int, int], TolerancePlan] = {}
+        # Copies: a view of one variable would keep the counters of all of them.
+        self._counts = [
+            align_counts(w.segments, segments).reshape(shape)[:, v].copy() for w in windows
+        ]
+        self._slots = [_slots_of(w, profile) for w in windows]
+        self._references: dict[Slots, Counts] = {}
+        for window, slots in zip(windows, self._slots, strict=True):
+            if slots not in self._references:
+                reference = decider.reference_at(window).reshape(shape)[:, v]
+                self._references[slots] = reference.copy()
+        self._plans: dict[tuple[Slots, int], TolerancePlan] = {}
         self._layout = _layout(profile, v, 1)
 
     def _plan(self, i: int, n_copies: int) -> TolerancePlan:
         """Plan the feature's cells in window i, as often as there are shifts."""
-        key = min(i, len(self._references) - 1), n_copies
+        slots, v = self._slots[i], self._variable
+        key = slots, n_copies
         if key not in self._plans:
-            reference, v = self._references[key[0]], self._variable
             phi = self._profile.phi[:, v]
             self._plans[key] = plan_cells(
                 self._rule,
                 _layout(self._profile, v, n_copies),
-                np.tile(reference, (n_copies, 1)),
+                np.tile(self._references[slots], (n_copies, 1)),
                 np.tile(phi if self._phi is None else np.full_like(phi, self._phi), n_copies),
                 np.tile(self._profile.eps_learned[:, v], n_copies),
             )
@@ -265,6 +272,13 @@ class _Field:
         return shift_matrix(
             variable.edges, self._profile.reference.counts[0, self._variable], shift
         )
+
+
+def _slots_of(window: Window, profile: Profile) -> Slots:
+    """Return by which hours a window's reference is chosen; none where it is always the same."""
+    if profile.seasonal is None:
+        return ()
+    return tuple(slots_of_window(window.start_us, window.end_us - window.start_us).tolist())
 
 
 def _index(profile: Profile, feature: str) -> int:

@@ -32,6 +32,7 @@ from monitor.baseline.variables import (
 from monitor.core.accumulators import summarize
 from monitor.core.layout import Layout, segment_names
 from monitor.decode.arrow import batch_from_arrow
+from monitor.decode.derive import Deriver
 from schemas.batch import EventBatch, Int64Array
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError
@@ -152,7 +153,8 @@ def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, b
     if len(pieces) != 1:
         what = f"the reference is too large: {len(pieces)} pieces of Arrow"
         raise BaselineError(what, fix="give a sample of its rows, in their order")
-    batch, rejects = batch_from_arrow(pieces[0], config.schema_, 0)
+    schema = config.schema_
+    batch, rejects = batch_from_arrow(pieces[0], schema.received, 0)
     if len(rejects) > MAX_REJECTED_SHARE * table.num_rows:
         first = rejects[0]
         raise BaselineError(
@@ -160,7 +162,7 @@ def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, b
             f"{first.reason}: {first.detail}",
             fix="mend the file, or the feature's kind in the config",
         )
-    return batch, has_time
+    return Deriver(schema).whole(batch), has_time
 
 
 def _draft(

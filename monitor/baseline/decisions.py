@@ -110,6 +110,6 @@ def of_times(n_distinct: int, example: str) -> Decision:
         return Decision(Shape.TIME, Kind.CATEGORICAL, reason)
     return refused(
         Shape.TIME,
-        f"{n_distinct:,} times like '{example}': a time grows for ever; send how many days ago "
-        "it was as a number, or its hour or weekday as a category (detectors.date_statistics)",
+        f"{n_distinct:,} times like '{example}': a time grows for ever; monitor how many days ago "
+        "it was, its hour or weekday (`of:` and `derive: age_days` in the model's config)",
     )

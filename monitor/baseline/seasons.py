@@ -50,28 +50,35 @@ def find_seasons(
     -------
     SeasonalCounts or None
         None below four weeks, above 1,000 cells, and where no cell has a season.
+
+    Notes
+    -----
+    A season is looked for in an even number of weeks, so that as many are even as odd:
+    else a trend is one. What is left of a last week that is cut short or odd is counted
+    with the rest; half a week and more is taken for a week.
     """
-    week = (batch.time_us - batch.time_us.min()) // _WEEK_US
-    if week.max() + 1 < MIN_WEEKS or profile.phi.size > MAX_CELLS:
+    elapsed_us = batch.time_us - batch.time_us.min()
+    n_weeks_used = int(elapsed_us.max() + _WEEK_US // 2) // _WEEK_US
+    if n_weeks_used < MIN_WEEKS or profile.phi.size > MAX_CELLS:
         return None
-    slot = slot_of(batch.time_us)
-    key = week % 2 * N_SLOTS + slot
+    week, slot = elapsed_us // _WEEK_US, slot_of(batch.time_us)
+    part = np.where(week < n_weeks_used // 2 * 2, week % 2, 2)  # even, odd, and the rest
+    key = part * N_SLOTS + slot
     order = np.argsort(key, kind="stable")
-    cuts = np.searchsorted(key[order], np.arange(2 * N_SLOTS + 1)).tolist()
-    ranges = list(pairwise(cuts))
+    cuts = np.searchsorted(key[order], np.arange(3 * N_SLOTS + 1)).tolist()
     segments = profile.reference.segments
-    counts = count_ranges(take(batch, order), layout, segments, ranges)
-    halves = counts.reshape(2, N_SLOTS, *counts.shape[1:])
+    counts = count_ranges(take(batch, order), layout, segments, list(pairwise(cuts)))
+    parts = counts.reshape(3, N_SLOTS, *counts.shape[1:])
     is_seasonal = np.zeros(profile.phi.shape, np.bool_)
     for s, v in np.ndindex(profile.phi.shape):
         sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
         phi = float(profile.phi[s, v])
-        is_seasonal[s, v] = has_season(halves[:, :, s, v], sets, phi, eps_floor)
+        is_seasonal[s, v] = has_season(parts[:2, :, s, v], sets, phi, eps_floor)
     if not is_seasonal.any():
         return None
     seen = np.unique(week * N_SLOTS + slot) % N_SLOTS
     n_weeks = np.bincount(seen, minlength=N_SLOTS).astype(np.int64)
-    return SeasonalCounts(halves.sum(axis=0, dtype=np.int32), n_weeks, is_seasonal)
+    return SeasonalCounts(parts.sum(axis=0, dtype=np.int32), n_weeks, is_seasonal)
 
 
 def seasonal_tolerances(

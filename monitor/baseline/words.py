@@ -138,8 +138,8 @@ def _identifier(values: _Values) -> Decision | None:
     if is_prose or (is_distinct and n_words >= 2):
         return refused(
             Shape.TEXT,
-            f"{n_distinct:,} different texts in {values.n:,} rows, {n_words:.1f} words each: send "
-            "their length and characters as numbers (detectors.text_statistics)",
+            f"{n_distinct:,} different texts in {values.n:,} rows, {n_words:.1f} words each: "
+            "monitor numbers made of them (`of:` and `derive: length` in the model's config)",
         )
     if is_distinct:
         reason = f"{n_distinct:,} different values in {values.n:,} rows: nearly all later are new"

@@ -234,7 +234,8 @@ class Canary:
         evidence = Evidence.from_bytes(self.state.evidence, self._layout)
         planted = plant(counts, self._matrix)
         decision = decide(self._plan(reference), evidence, planted[None])
-        n, n_reference = int(decision.n[0]), int(reference.sum())
+        n_reference = int(reference.sum())
+        n = int(decision.n[0]) if n_reference else 0  # an hour that nothing is known of
         is_small = 0 < n < self._rule.min_rows
         self.state = CanaryState(
             self.feature,

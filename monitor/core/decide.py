@@ -278,7 +278,9 @@ class SeriesDecider:
         elif before is not None and self._is_gone(view):
             after, change = advance_gone(before)
         elif before is not None:
-            is_positive, n_rows = bool(decision.is_positive[i]), int(decision.n[i])
+            # An hour that nothing is known of is not good news either.
+            n_rows = int(decision.n[i]) if decision.set_index[i] >= 0 else 0
+            is_positive = bool(decision.is_positive[i])
             after, change = advance_quiet(before, is_positive, n_rows)
         else:
             return []

@@ -20,6 +20,7 @@ import numpy as np
 
 from monitor.decode.batches import REJECTED, Scratch, batch_of, merge_batches
 from monitor.decode.columns import Columns, assign_columns
+from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
 from monitor.decode.fast import FastRoad
 from monitor.decode.layout import MAX_LAYOUTS
@@ -93,9 +94,10 @@ class Decoder:
             if key in self._models:
                 raise DomainError(f"model {key[1]!r} of tenant {key[0]!r} is given twice")
             self._models[key] = len(self._columns)
-            self._columns.append(assign_columns(schema, n_dictionaries))
+            self._columns.append(assign_columns(schema.received, n_dictionaries))
             n_dictionaries = max(self._columns[-1].dictionaries) + 1
-        self._strict = StrictDecoder({(s.tenant, s.model): s for s in schemas})
+        self._strict = StrictDecoder({(s.tenant, s.model): s.received for s in schemas})
+        self._derivers = {i: Deriver(s) for i, s in enumerate(schemas) if s.derived}
         self._is_fast = fast and HAS_KERNELS
         self._dictionaries = Dictionaries(n_dictionaries, has_table=self._is_fast)
         self._program = Program(max(1, len(self._columns)), max_layouts)
@@ -125,9 +127,14 @@ class Decoder:
             self._decode_units(work, units, are_messages=False)
         if work.streams:
             self._decode_streams(work)
-        batches = (merge_batches(work.parts[model]) for model in sorted(work.parts))
+        batches = (self._whole(model, work.parts[model]) for model in sorted(work.parts))
         work.rejects.sort(key=lambda reject: (reject.message, reject.row))
         return Decoded(tuple(batches), tuple(work.rejects))
+
+    def _whole(self, model: int, parts: list[EventBatch]) -> EventBatch:
+        """Join what came of one model, and add what is made of it."""
+        batch = merge_batches(parts)
+        return self._derivers[model].whole(batch) if model in self._derivers else batch
 
     def _decode_units(self, work: Work, units: Units, *, are_messages: bool) -> None:
         """Decode single events, by the kernel and then one by one."""

@@ -18,6 +18,9 @@ MAX_VALUES = 65_536
 MAX_TOTAL_VALUES = 1 << 20
 """All dictionaries of one decoder begin anew beyond this."""
 
+MAX_ARENA_BYTES = 64 << 20
+"""As they do beyond so many bytes of text: a column may hold long ones."""
+
 HAS_KERNELS = not numba_config.DISABLE_JIT
 
 
@@ -99,9 +102,10 @@ class Dictionaries:
         """
         room = min(n_new, MAX_VALUES // 2)
         total = self._get(interning.N_ENTRIES) if self._has_table else len(self)
-        if total + room <= MAX_VALUES:
+        is_large = self._get(interning.USED_BYTES) > MAX_ARENA_BYTES
+        if total + room <= MAX_VALUES and not is_large:
             return  # thousands of dictionaries need no look
-        everything = total > MAX_TOTAL_VALUES
+        everything = total > MAX_TOTAL_VALUES or is_large
         for dictionary, values in enumerate(self.values):
             if values and (everything or len(values) + room > MAX_VALUES):
                 self._drop(dictionary)

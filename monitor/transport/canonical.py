@@ -106,6 +106,11 @@ def _locate(
             found[name] = source
         elif is_needed:
             missing.append(" or ".join(repr(choice) for choice in choices))
+    missing += [
+        f"'{name}' or '{feature.of}'"
+        for name, feature in config.features.items()
+        if feature.of and not {f"features.{name}", f"features.{feature.of}"} & found.keys()
+    ]
     if missing:
         listed = ", ".join(repr(name) for name in table.column_names[:40])
         fix = "name them under `columns:` or `features:` in the model's config"
@@ -122,8 +127,10 @@ def _wanted(
     config: ModelConfig, *, needs_time: bool
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     """Yield our name, the names to look for, and whether the table must have it."""
-    for feature in config.features:
-        yield f"features.{feature}", (feature, f"features.{feature}"), True
+    for name, feature in config.features.items():
+        yield f"features.{name}", (name, f"features.{name}"), not feature.of
+    for source in dict.fromkeys(f.of for f in config.features.values() if f.of):
+        yield f"features.{source}", (source, f"features.{source}"), False
     for segment in config.segments:
         is_own = segment not in config.features
         yield f"segments.{segment}", _segment_names(segment, config), is_own
@@ -154,8 +161,8 @@ def _converted(name: str, column: pa.ChunkedArray, config: ModelConfig) -> pa.Ch
         return times_us(column)
     if name == "score":
         return as_number(column)
-    feature = name.removeprefix("features.")
-    if feature != name and config.features[feature].kind is Kind.NUMERIC:
+    feature = config.features.get(name.removeprefix("features."))
+    if name.startswith("features.") and feature is not None and feature.kind is Kind.NUMERIC:
         return as_number(column)
     return as_text(column)
 

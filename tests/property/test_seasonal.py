@@ -14,6 +14,7 @@ from detectors.decision import Evidence, Rule, SetLayout, cell_sets, decide, pla
 from detectors.seasonal import (
     BY_ALL,
     BY_HOUR,
+    BY_NONE,
     BY_SLOT,
     N_SLOTS,
     choose_reference,
@@ -24,6 +25,7 @@ from detectors.seasonal import (
 )
 from schemas.errors import DomainError, ShapeError
 from schemas.profiles import Kind, VariableProfile
+from schemas.results import Reason, Verdict
 
 HOUR_US = 3_600_000_000
 EDGES = norm.ppf(np.arange(1, 60) / 60)
@@ -140,6 +142,52 @@ def test_what_is_chosen_needs_rows_and_weeks():
     assert asked.level.tolist() == [BY_ALL, BY_HOUR]
 
 
+@pytest.mark.parametrize("rows", [199, 200, 800])
+def test_a_season_is_never_compared_with_all_hours(rows):
+    counts, weeks = np.zeros((N_SLOTS, 2, 64), np.int64), np.zeros(N_SLOTS, np.int64)
+    counts[:, :, 0] = 5_000
+    saturday, sunday = 5 * 24 + 3, 6 * 24 + 3  # at night there is traffic only then
+    counts[3::24] = 0
+    counts[[saturday, sunday], :, 0] = rows
+    weeks[[saturday, sunday]] = 4
+    night = np.array([saturday])
+    chosen = choose_reference(counts, weeks, night, np.array([True, False]))
+    assert chosen.level.tolist() == [BY_SLOT if rows >= 200 else BY_NONE, BY_ALL]
+    n_whole = int(counts[:, 0].sum())
+    assert chosen.counts.sum(axis=1).tolist() == [rows if rows >= 200 else 0, n_whole]
+    assert choose_reference(counts, weeks, night).level.tolist() == [BY_ALL, BY_ALL]
+    weeks[saturday] = 1  # rows enough, but of one accident
+    chosen = choose_reference(counts, weeks, night, np.array([True, False]))
+    assert chosen.level.tolist() == [BY_NONE, BY_ALL]
+
+
+def test_a_day_with_hours_that_are_closed_has_a_baseline():
+    counts, weeks = np.zeros((N_SLOTS, 1, 64), np.int64), np.zeros(N_SLOTS, np.int64)
+    is_open = (np.arange(N_SLOTS) % 24 >= 8) & (np.arange(N_SLOTS) % 24 < 20)
+    counts[is_open, 0, 0], weeks[is_open] = 500, 4
+    counts[3, 0, 0], weeks[3] = 7, 1  # somebody once worked at night
+    day = choose_reference(counts, weeks, np.arange(24), np.array([True]))
+    assert (day.level.tolist(), int(day.counts.sum())) == ([BY_SLOT], 12 * 500 + 7)
+
+
+def test_a_cell_without_a_baseline_for_an_hour_keeps_its_evidence_and_gets_no_verdict():
+    rng = np.random.default_rng(0)
+    slots = by_slot(counted(range(4 * N_SLOTS), 0.5, rng))
+    slots[3::24] = 0
+    layout = SetLayout.of([cell_sets(VARIABLE, slots.sum(axis=(0, 1)))])
+    rule, one, evidence = Rule(alpha=1 / 7300, n_cells=1), np.ones(1), Evidence.start(layout)
+    shifted = counted(range(2, 4), 0.5, rng, shift=0.3)
+    for hour, window in zip((2, 3), shifted, strict=True):
+        before = evidence.copy()
+        chosen = choose_reference(slots, np.full(N_SLOTS, 4), np.array([hour]), np.array([True]))
+        plan = plan_cells(rule, layout, chosen.counts, one, 0 * one)
+        decision = decide(plan, evidence, window[None])
+    assert decision.reason_of(0) is Reason.NO_BASELINE
+    assert decision.verdict_of(0) is Verdict.NONE
+    assert before.to_bytes() == evidence.to_bytes()
+    assert before.ratios.any()
+
+
 def test_longer_windows_are_compared_with_all_their_hours():
     counts, weeks = np.zeros((N_SLOTS, 1, 64), np.int64), np.full(N_SLOTS, 4)
     counts[:, 0, 0] = np.arange(N_SLOTS)
@@ -183,6 +231,36 @@ def test_an_odd_week_is_no_season():
     assert not has_season(halves_of(windows), cell_sets(VARIABLE, windows.sum(axis=0)), 1.0, 0.02)
 
 
+@pytest.mark.parametrize("week", range(4))
+def test_an_odd_stretch_of_days_is_no_season(week):
+    rng = np.random.default_rng(0)
+    laws, first = [law(0, 0.0), law(0, 0.0, shift=2.0)], week * N_SLOTS + 20
+    windows = np.zeros((4 * N_SLOTS, 64), np.int64)
+    for i in range(len(windows)):
+        windows[i, :60] = rng.multinomial(10 * ROWS, laws[first <= i < first + 84])
+    assert not has_season(halves_of(windows), cell_sets(VARIABLE, windows.sum(axis=0)), 1.0, 0.02)
+
+
+@pytest.mark.parametrize("at", [84, 252, 420, 588])
+def test_a_step_within_a_week_is_no_season(at):
+    rng = np.random.default_rng(0)
+    laws = [law(0, 0.0), law(0, 0.0, shift=2.0)]
+    windows = np.zeros((4 * N_SLOTS, 64), np.int64)
+    for i in range(len(windows)):
+        windows[i, :60] = rng.multinomial(10 * ROWS, laws[i >= at])
+    assert not has_season(halves_of(windows), cell_sets(VARIABLE, windows.sum(axis=0)), 1.0, 0.02)
+
+
+@pytest.mark.parametrize("rows", [[1, 1, 1, 1], [10, 1, 10, 1], [1, 10, 1, 10], [8, 4, 2, 1]])
+def test_a_steep_trend_is_no_season_whatever_the_traffic(rows):
+    rng = np.random.default_rng(0)
+    windows = np.zeros((4 * N_SLOTS, 64), np.int64)
+    for i in range(len(windows)):
+        trend = law(0, 0.0, shift=0.4 * i / N_SLOTS)
+        windows[i, :60] = rng.multinomial(1_000 * rows[i // N_SLOTS], trend)
+    assert not has_season(halves_of(windows), cell_sets(VARIABLE, windows.sum(axis=0)), 1.0, 0.02)
+
+
 def wobbling(swing: float, wobble: float) -> tuple[np.ndarray, np.ndarray]:
     """Six weeks of large windows, and what each is compared with."""
     rng = np.random.default_rng(1)
@@ -200,6 +278,17 @@ def test_the_season_is_not_learned_as_tolerance_and_movement_beyond_it_is():
     assert 0.1 < learned_seasonal_eps(windows, references, sets, 1.0) < 0.25
     assert learned_seasonal_eps(windows[:167], references[:167], sets, 1.0) == 0.0
     assert learned_seasonal_eps(windows // 100, references, sets, 1.0) == 0.0
+
+
+def test_windows_without_a_baseline_teach_nothing():
+    windows, references = wobbling(0.5, 0.2)
+    sets = cell_sets(VARIABLE, windows.sum(axis=0))
+    is_night = np.arange(len(windows)) % 24 == 3
+    without = np.where(is_night[:, None], 0, references)
+    found = learned_seasonal_eps(windows, without, sets, 1.0)
+    own = learned_seasonal_eps(windows[~is_night], references[~is_night], sets, 1.0)
+    assert found == own > 0.1
+    assert learned_seasonal_eps(windows, 0 * references, sets, 1.0) == 0.0
 
 
 def test_bad_input_is_refused_with_its_value():
@@ -220,7 +309,7 @@ def test_bad_input_is_refused_with_its_value():
         slots_of_window(0, 0)
     one = np.ones((1, 64), np.int64)
     with pytest.raises(DomainError, match="a reference has -1 rows"):
-        learned_seasonal_eps(one, 0 * one, sets, 1.0)
+        learned_seasonal_eps(2 * one, one, sets, 1.0)
     for ask in (
         lambda: has_season(np.zeros((2, N_SLOTS, 64), np.int64), sets, 0.5, 0.02),
         lambda: learned_seasonal_eps(one, one, sets, 0.5),

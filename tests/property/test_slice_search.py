@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from detectors.slice_search import SURE, SliceSearch, slice_search
+from detectors.intervals import newcombe_interval
+from detectors.slice_search import SURE, SliceSearch, _Rows, slice_search
 from schemas.errors import DomainError, ShapeError
 
 Table = dict[str, np.ndarray]
@@ -136,6 +137,47 @@ def test_clustered_rows_are_worth_fewer():
 
     assert names(search(3, planted)) == ["region=us"]
     assert names(search(3, planted, phi=10.0)) == []
+
+
+def test_the_interval_of_clustered_rows_is_that_of_fewer_rows():
+    def planted(table: Table) -> np.ndarray:
+        return 0.4 * (table["region"] == "us")
+
+    (single,), (clustered,) = (search(3, planted, phi=phi).found for phi in (1.0, 20.0))
+    assert clustered[:2] == single[:2]
+    assert clustered.low < single.low < single.effect < single.high < clustered.high
+    widths = [one.high - one.low for one in (clustered, single)]
+    assert widths[0] / widths[1] == pytest.approx(np.sqrt(20), rel=0.05)
+
+
+def test_the_effect_lies_in_its_interval_where_few_rows_count():
+    hits = np.zeros(100, bool), np.arange(100) < 99
+    (one,) = slice_search({}, {}, *hits, phi=20.0).found
+    assert one.low < one.effect == 0.99 < one.high
+    assert (one.low, one.high) == (newcombe_interval(5, 5, 0, 5).low, 1.0)
+
+
+def test_a_rest_of_less_than_one_row_shows_nothing():
+    rng = np.random.default_rng(0)
+    a = rng.random(8_000) < 0.5
+    b = a.copy()
+    b[np.flatnonzero(~a)[:35]] = True  # 35 rows, and clusters of 40
+    table, hits = {"a": a, "b": b}, (rng.random(8_000) < 0.1, rng.random(8_000) < 0.1 + 0.6 * a)
+    assert names(slice_search(table, table, *hits, phi=40.0)) == ["a=True"]
+
+
+def test_rows_are_passed_over_once_for_all_and_once_for_each_slice_left(monkeypatch):
+    n_passes, count = 0, _Rows.count
+
+    def counted(*args: Any, **settings: Any) -> Any:
+        nonlocal n_passes
+        n_passes += 1
+        return count(*args, **settings)
+
+    monkeypatch.setattr(_Rows, "count", counted)
+    found = search(0, lambda t: np.full(len(t["sex"]), 0.3))
+    assert names(found) == ["*"]  # every slice changed, and none by more than the rest
+    assert n_passes == 2
 
 
 def test_the_order_of_rows_and_attributes_does_not_matter():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from detectors.planting import plant, reference_sd, shift_matrix
-from monitor.backtest.delays import measure_delays
+from monitor.backtest.delays import _Field, measure_delays
 from monitor.baseline.build import build_profile
 from monitor.core.decide import SeriesDecider
 from schemas.alerts import Transition
@@ -56,6 +56,23 @@ def test_a_planted_delay_is_that_of_the_decider_with_its_seasons(profile):
     )
     assert delay.delays == (first_opened(profile, whole) - N_QUIET + 1,)
     assert not delay.is_firing_anyway
+
+
+def test_each_hour_of_the_week_is_looked_up_once_and_only_the_feature_is_kept(profile, monkeypatch):
+    asked, reference_at = [], SeriesDecider.reference_at
+
+    def counted(decider: SeriesDecider, window: Window) -> np.ndarray:
+        asked.append(window.start_us)
+        return reference_at(decider, window)
+
+    monkeypatch.setattr(SeriesDecider, "reference_at", counted)
+    windows = history(profile)
+    field = _Field(windows, SeriesDecider(windows[0].series, CONFIG, profile), "x")
+    assert (len(windows), len(asked)) == (224, 168)
+    assert field._plan(5, 1) is field._plan(168 + 5, 1)
+    assert field._plan(5, 1) is not field._plan(6, 1)
+    kept = [*field._counts, *field._references.values()]
+    assert [array.base for array in kept] == [None] * len(kept)
 
 
 def test_a_cycle_with_a_season_leaves_the_whole_history_to_plant_into(profile):

@@ -19,6 +19,7 @@ from schemas.config import HOUR_US
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
 from schemas.profiles import Profile, SeasonalCounts
+from schemas.results import Reason
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
 
@@ -37,12 +38,48 @@ def test_four_weeks_of_a_daily_cycle_are_counted_by_hour(profile):
     assert morning[30:60].sum() > 1.5 * night[30:60].sum()
 
 
-@pytest.mark.parametrize("n_hours", [20 * 24, 28 * 24])
+@pytest.mark.parametrize("n_hours", [20 * 24, 22 * 24, 28 * 24])
 def test_without_a_cycle_or_with_three_weeks_there_is_no_season(n_hours):
     reference = table(n_hours)
     if n_hours == 28 * 24:
         reference = reference.set_column(1, "x", reference["y"])
     assert build_profile(reference, CONFIG).seasonal is None
+
+
+@pytest.mark.parametrize("n_weeks", [4, 5, 5.4, 7])
+def test_a_trend_is_no_season_over_any_number_of_weeks(n_weeks):
+    rows = 80
+    reference = table(int(n_weeks * 168), rows)
+    trend = 0.6 * np.arange(reference.num_rows) / (168 * rows)
+    reference = reference.set_column(1, "x", pa.array(reference["y"].to_numpy() + trend))
+    assert build_profile(reference, CONFIG).seasonal is None
+
+
+def test_a_cycle_is_counted_in_all_weeks_though_looked_for_in_an_even_number():
+    made = build_profile(table(5 * 168 + 24, 100), CONFIG)
+    assert made.seasonal.is_seasonal.tolist() == [[True, False, False]]
+    assert made.seasonal.n_weeks.tolist() == [6] * 24 + [5] * 144
+    np.testing.assert_array_equal(made.seasonal.counts.sum(axis=0), made.reference.counts)
+
+
+def closed_at_night(n_hours: int, nightly: int) -> pa.Table:
+    """The cycle of 1,000 rows an hour, but at 3 o'clock as many as are asked for."""
+    reference = table(n_hours, 1_000)
+    hour = (reference["time_us"].to_numpy() - MONDAY_US) // HOUR_US
+    place = np.arange(reference.num_rows) % 1_000
+    return reference.filter(pa.array((hour % 24 != 3) | (place < nightly)))
+
+
+def test_a_season_with_hours_too_small_for_a_baseline_is_learned_and_judged_at_the_others():
+    made = build_profile(closed_at_night(28 * 24, 20), CONFIG)
+    decider = SeriesDecider(SeriesId("default", "m", "1", ""), CONFIG, made)
+    rng, n_reference = np.random.default_rng(0), {}
+    for at in range(5):
+        views, _ = decider.judge(window_of(made, at, rng))
+        n_reference[at] = int(views[0].reference_counts.sum())
+        expected = Reason.NO_BASELINE if at == 3 else Reason.WITHIN_TOLERANCE
+        assert views[0].decision.reason_of(0) is expected
+    assert n_reference == {0: 4_000, 1: 4_000, 2: 4_000, 3: 0, 4: 4_000}
 
 
 def test_a_season_survives_its_file_and_changes_the_id(profile):
@@ -107,3 +144,32 @@ def test_a_baseline_says_which_variables_follow_the_hours(profile):
     notes = {variable.name: variable.note for variable in describe_variables(profile)}
     assert "follows the hour of the week: compared with it in all rows" in notes["x"]
     assert "hour" not in notes["y"]
+
+
+def test_hours_without_a_baseline_neither_end_an_alert_nor_miss_a_canary():
+    reference = table(28 * 24, 600)
+    hours = np.arange(reference.num_rows) // 600 % 24
+    place = np.arange(reference.num_rows) % 600
+    thin = reference.filter(pa.array((hours >= 8) | (place < 10)))
+    made = build_profile(thin, CONFIG)
+    decider = SeriesDecider(SeriesId("default", "m", "1", ""), CONFIG, made)
+    rng, told = np.random.default_rng(0), []
+    for at in range(20, 60):
+        views, alerts = decider.judge(window_of(made, at, rng, 1.0))
+        (x,) = [v for v in views if v.variable.name == "x"]
+        assert (x.decision.reason_of(x.index) is Reason.NO_BASELINE) == (at % 24 < 8)
+        told += [(a.feature, a.transition) for a in alerts if a.feature == "x"]
+    assert told == [("x", Transition.OPENED)]
+
+
+def test_a_canary_does_not_count_hours_without_a_baseline(profile):
+    config = CONFIG.model_validate({**CONFIG.model_dump(), "canary": {"feature": "x"}})
+    nights = replace(
+        profile,
+        seasonal=replace(profile.seasonal, counts=np.zeros_like(profile.seasonal.counts)),
+    )
+    decider = SeriesDecider(SeriesId("default", "m", "1", ""), config, nights)
+    rng = np.random.default_rng(0)
+    found = [r for at in range(25) for r in decider.decide(window_of(nights, at, rng)).results]
+    (canary,) = [r for r in found if r.monitor == "canary"]
+    assert (canary.reason, canary.statistic) == (Reason.TOO_FEW_SAMPLES, None)

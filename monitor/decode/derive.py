@@ -1,0 +1,127 @@
+"""Numbers made of texts and times, as columns beside those that events bring.
+
+A text is looked at once for as long as its dictionary lives: a batch costs a lookup a row,
+and what its new texts cost (about 2 us each of 80 characters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from detectors.date_statistics import age_days, hour_of_day, weekday
+from detectors.text_statistics import text_statistics
+from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
+from schemas.derived import TIME_QUANTITIES, Derived
+
+Values = Sequence[str]
+
+
+class _Source:
+    """What is known of one column's texts: an array a quantity, by code."""
+
+    def __init__(self, is_text: bool) -> None:
+        self._is_text = is_text
+        self._values: Values = ()
+        self._known: dict[str, Float64Array] = {}
+        self._n_known = 0
+
+    def columns(self, values: Values) -> dict[str, Float64Array]:
+        """Return the quantities of every value, looking at those that are new."""
+        if values is not self._values:
+            self._values, self._known, self._n_known = values, {}, 0
+        new = values[self._n_known :]
+        if new or not self._known:
+            found = _of_texts(new) if self._is_text else {"time_us": _times_us(new)}
+            for name, column in found.items():
+                before = self._known.get(name, np.empty(0))
+                self._known[name] = np.concatenate([before, column])
+            self._n_known += len(new)
+        return self._known
+
+
+class Deriver:
+    """Makes one model's derived columns; lives as long as its decoder.
+
+    Parameters
+    ----------
+    schema : ModelSchema
+        Whose ``derived`` says what is made of what.
+    """
+
+    def __init__(self, schema: ModelSchema) -> None:
+        self._schema = schema
+        self._sources: dict[tuple[str, bool], _Source] = {}
+
+    def whole(self, batch: EventBatch) -> EventBatch:
+        """Fill derived columns, and leave out what they were made of.
+
+        Parameters
+        ----------
+        batch : EventBatch
+            Of ``schema.received``.
+
+        Returns
+        -------
+        EventBatch
+            Of ``schema``. A number that an event brings itself is kept; NaN where there is
+            neither a number nor anything it could be made of.
+        """
+        schema = self._schema
+        texts = dict(zip(batch.schema.categorical, batch.categorical, strict=True))
+        numbers = dict(zip(batch.schema.numeric, batch.numeric, strict=True))
+        for derived in schema.derived:
+            made = self._made(derived, texts[derived.source], batch)
+            brought = numbers[derived.name]
+            numbers[derived.name] = np.where(np.isnan(brought), made, brought)
+        return replace(
+            batch,
+            schema=schema,
+            numeric=tuple(numbers[name] for name in schema.numeric),
+            categorical=batch.categorical[: len(schema.categorical)],
+        )
+
+    def _made(self, derived: Derived, column: StringColumn, batch: EventBatch) -> Float64Array:
+        """Make one column."""
+        is_text = derived.quantity not in TIME_QUANTITIES
+        source = self._sources.setdefault((derived.source, is_text), _Source(is_text))
+        known = source.columns(column.values)
+        if is_text:
+            return _of_rows(known[derived.quantity], column)
+        times_us = _of_rows(known["time_us"], column)
+        if derived.quantity == "age_days":
+            return age_days(times_us, batch.time_us)
+        return hour_of_day(times_us) if derived.quantity == "hour" else weekday(times_us)
+
+
+def _of_rows(of_values: Float64Array, column: StringColumn) -> Float64Array:
+    """Look up each row's value; NaN where it has none."""
+    return np.append(of_values, np.nan)[column.codes]
+
+
+def _of_texts(texts: Values) -> dict[str, Float64Array]:
+    """Describe texts."""
+    return text_statistics(texts)._asdict()
+
+
+def _times_us(texts: Values) -> Float64Array:
+    """Read times; NaN where a text is none."""
+    return np.array([_time_us(text) for text in texts], np.float64)
+
+
+def _time_us(text: str) -> float:
+    """Read one ISO 8601 time, UTC where it names no zone.
+
+    Examples
+    --------
+    >>> _time_us("1970-01-01T00:00:01Z"), _time_us("1970-01-02"), _time_us("soon")
+    (1000000.0, 86400000000.0, nan)
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return float("nan")
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6
