@@ -4,8 +4,12 @@
 the worst of fifteen settings (independent rows, a wobble of .03 sd daily and .02 sd a
 window, rows in identical tens, heavy tails, Zipf categories; 200, 5,000 and 100,000 rows a
 window); any firing counts as a page. ``upper_95``: upper end of the exact 95 % Poisson
-interval of that setting. ``delay_windows_<shift>``: mean windows of 1,000 rows until a
-shift of so many sd fires.
+interval of that setting, which takes firings for independent. ``upper_95_by_model``: of the
+share of models that fire at least once in a month (Clopper-Pearson), the highest of any
+setting; it holds also where one unlucky baseline fires again and again.
+``delay_windows_<shift>``: median windows of 1,000 rows until a shift of so many sd fires,
+misses counted as infinite; null where that is more than 48. ``power_<shift>``: share found
+within 48. ``alarms_before_<shift>``: of a variable, in the 24 quiet windows before.
 
 The full run also plants other changes, and has peers watch the same streams; tables and
 plots go to ``docs/quality`` with ``--write``.
@@ -14,15 +18,21 @@ plots go to ``docs/quality`` with ``--write``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from math import isfinite
 
 from benchmarks.output import Figures, main
-from benchmarks.quality.ours import Delay, Nights, delay, nights
+from benchmarks.quality.delays import Delay
+from benchmarks.quality.ours import Nights, delay, nights
 from benchmarks.quality.worlds import changes, null_worlds
 
-N_MONTHS, N_MONTHS_QUICK = 30, 19
+N_MONTHS, N_MONTHS_QUICK = 40, 19
 N_FEATURES, N_FEATURES_QUICK = 10, 6
 PLANTED_ROWS, N_PLANTED = 1_000, 50
+NONE_FIRED = "none fired"
 WRITE = "--write"
+
+Found = dict[str, float | int | str | bool | None]
 
 
 def all_nights(n_models: int, n_features: int) -> list[Nights]:
@@ -40,20 +50,38 @@ def all_delays(n_features: int) -> dict[str, Delay]:
     }
 
 
-def figures_of(quiet: list[Nights], delays: dict[str, Delay]) -> dict[str, float | int | str]:
-    """The worst setting, and delays by shift."""
-    worst = max(quiet, key=lambda n: n.upper_95)
-    found: dict[str, float | int | str] = {
+def worst_of(quiet: Sequence[Nights]) -> tuple[Nights, str]:
+    """Return the setting with the most firings, of equals with the most models; all their names."""
+
+    def badness(n: Nights) -> tuple[int, int]:
+        return n.n_firings, n.n_models_fired
+
+    worst = max(quiet, key=badness)
+    names = [n.setting for n in quiet if badness(n) == badness(worst)]
+    return worst, "; ".join(names) if worst.n_firings else NONE_FIRED
+
+
+def quiet_figures(quiet: Sequence[Nights]) -> Found:
+    """The worst setting."""
+    worst, name = worst_of(quiet)
+    return {
         "false_pages_per_model_month": worst.per_month,
         "upper_95": worst.upper_95,
-        "worst_setting": worst.setting,
-        "model_months_a_setting": worst.model_months,
+        "upper_95_by_model": max(n.upper_95_by_model for n in quiet),
+        "worst_setting": name,
+        "model_months_a_setting": worst.n_models,
     }
+
+
+def delay_figures(delays: dict[str, Delay]) -> Found:
+    """Delays by shift, each with what it has to be read beside."""
+    found: Found = {}
     for name, seen in delays.items():
         if name.startswith("shift"):
             size = name.split()[1]
-            found[f"delay_windows_{size}"] = seen.n_windows
+            found[f"delay_windows_{size}"] = seen.median
             found[f"power_{size}"] = seen.power
+            found[f"alarms_before_{size}"] = seen.alarms_before
     return found
 
 
@@ -61,13 +89,18 @@ def measure(quick: bool) -> Figures:
     n_features = N_FEATURES_QUICK if quick else N_FEATURES
     quiet = all_nights(N_MONTHS_QUICK if quick else N_MONTHS, n_features)
     delays = all_delays(n_features)
-    figures = figures_of(quiet, delays)
+    figures = quiet_figures(quiet) | delay_figures(delays)
     if not quick:
         figures |= beside(quiet, delays)
-    return figures
+    return {name: finite(value) for name, value in figures.items()}
 
 
-def beside(quiet: list[Nights], delays: dict[str, Delay]) -> dict[str, float | int | str]:
+def finite(value: float | int | str | bool | None) -> float | int | str | bool | None:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def beside(quiet: list[Nights], delays: dict[str, Delay]) -> Found:
     """Have the peers watch the same rows; with ``--write``, write the pages."""
     from benchmarks.quality.page import write
     from benchmarks.quality.real import is_there
@@ -80,12 +113,14 @@ def beside(quiet: list[Nights], delays: dict[str, Delay]) -> dict[str, float | i
         sides, found = sides + more_sides, found + more_found
     if WRITE in sys.argv:
         write(quiet, delays, sides, found, N_FEATURES)
-    figures: dict[str, float | int | str] = {}
+    figures: Found = {}
     for side in sides:
         figures[f"alarms_a_month, {side.rule}, {side.stream}"] = side.n_alarms / side.model_months
     for seen in found:
         if seen.change in {f"shift {s} sd" for s in SHIFTS}:
-            figures[f"delay_windows, {seen.rule}, {seen.change}"] = seen.n_windows
+            figures[f"delay_windows, {seen.rule}, {seen.change}"] = seen.delay.median
+            figures[f"power, {seen.rule}, {seen.change}"] = seen.delay.power
+            figures[f"alarms_before, {seen.rule}, {seen.change}"] = seen.delay.alarms_before
     return figures
 
 

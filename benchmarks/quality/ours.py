@@ -7,63 +7,66 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchmarks.quality.worlds import HOURS_A_MONTH, Change, Streams, World
+from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay, delay_of
+from benchmarks.quality.worlds import HOURS_A_MONTH, NOTHING, Change, Streams, World
 from detectors.decision import Evidence, decide
-
-QUIET_WINDOWS = 24
-"""Nothing is wrong for a day before something is planted."""
-PATIENCE_WINDOWS = 48
 
 
 @dataclass(frozen=True, slots=True)
 class Nights:
-    """What woke people while nothing was wrong."""
+    """What woke people while nothing was wrong, in one month of each model."""
 
     setting: str
     n_firings: int
-    model_months: float
+    n_models: int
+    n_models_fired: int
+    """Models that fired at least once."""
 
     @property
     def per_month(self) -> float:
         """False pages a model-month, any firing counted."""
-        return self.n_firings / self.model_months
+        return self.n_firings / self.n_models
 
     @property
     def upper_95(self) -> float:
-        """Upper end of the exact two-sided 95 % Poisson interval (Garwood 1936)."""
-        return float(stats.chi2.ppf(0.975, 2 * self.n_firings + 2)) / 2 / self.model_months
+        """Upper end of the exact two-sided 95 % Poisson interval of the rate (Garwood 1936).
+
+        It takes firings for independent, but a model keeps its baseline for the month: where
+        one model fires several times, the interval is too narrow.
+        """
+        return float(stats.chi2.ppf(0.975, 2 * self.n_firings + 2)) / 2 / self.n_models
+
+    @property
+    def upper_95_by_model(self) -> float:
+        """Upper end of the exact two-sided 95 % interval of the share of models that fire.
+
+        Models are independent, so this holds however firings cluster (Clopper, Pearson 1934);
+        how often a model fires that does, it does not say.
+        """
+        n_silent = self.n_models - self.n_models_fired
+        return float(stats.beta.ppf(0.975, self.n_models_fired + 1, n_silent)) if n_silent else 1.0
 
 
 def nights(world: World, n_models: int, n_features: int, seed: int) -> Nights:
-    """Watch models for a month each."""
+    """Watch models for a month each, every variable with a baseline of its own."""
     streams = Streams(world, n_models * n_features, n_features, np.random.default_rng(seed))
     evidence, n = Evidence.start(streams.plan.layout), 0
+    is_loud = np.zeros(n_models, bool)
     for hour in range(HOURS_A_MONTH):
-        n += int(decide(streams.plan, evidence, streams.window(hour), n_rungs=1).has_fired.sum())
-    return Nights(world.name, n, n_models)
-
-
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """How soon one planted change was found."""
-
-    n_windows: float
-    """Mean over those that were found; NaN where none was."""
-    power: float
-    """Share found within two days of hours."""
+        fired = decide(streams.plan, evidence, streams.window(hour), n_rungs=1).has_fired
+        n += int(fired.sum())
+        is_loud |= fired.reshape(n_models, n_features).any(axis=1)
+    return Nights(world.name, n, n_models, int(is_loud.sum()))
 
 
 def delay(world: World, change: Change, n_repeats: int, n_features: int, seed: int) -> Delay:
     """Plant a change in each of many variables and count windows until it fires."""
     streams = Streams(world, n_repeats, n_features, np.random.default_rng(seed))
     evidence = Evidence.start(streams.plan.layout)
-    for hour in range(QUIET_WINDOWS):
-        decide(streams.plan, evidence, streams.window(hour), n_rungs=1)
-    first = np.zeros(n_repeats)
-    for k in range(1, PATIENCE_WINDOWS + 1):
-        window = streams.window(QUIET_WINDOWS + k, change)
+    alarms: list[list[int]] = [[] for _ in range(n_repeats)]
+    for hour in range(QUIET_WINDOWS + HORIZON):
+        window = streams.window(hour, change if hour >= QUIET_WINDOWS else NOTHING)
         fired = decide(streams.plan, evidence, window, n_rungs=1).has_fired
-        first[fired & (first == 0)] = k
-    is_found = first > 0
-    mean = float(first[is_found].mean()) if is_found.any() else float("nan")
-    return Delay(mean, float(is_found.mean()))
+        for cell in np.flatnonzero(fired).tolist():
+            alarms[cell].append(hour)
+    return delay_of(alarms)

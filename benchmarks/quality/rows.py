@@ -123,11 +123,14 @@ def p_below_05(column: Column, reference: NDArray[Any]) -> list[int]:
     if column.is_numeric:  # the exact p-value took a hundred times as long and says the same
         p = [stats.ks_2samp(reference, v, method="asymp").pvalue for v in column.windows]
     else:
-        p = [
-            peer_score("chi_square", reference, v, convention="nannyml", kind="categorical").value
-            for v in column.windows
-        ]
+        p = [_chi_square_p(reference, v) for v in column.windows]
     return np.flatnonzero(np.array(p) < 0.05).tolist()
+
+
+def _chi_square_p(reference: NDArray[Any], values: NDArray[Any]) -> float:
+    score = peer_score("chi_square", reference, values, convention="scipy", kind="categorical")
+    assert score.quantity == "p_value"
+    return score.value
 
 
 def psi_above_1(column: Column, reference: NDArray[Any]) -> list[int]:
@@ -167,13 +170,19 @@ def nannyml(column: Column, reference: NDArray[Any]) -> list[int]:
     return [w for w, v in enumerate(column.windows) if not mean - 3 * sd <= js(v) <= mean + 3 * sd]
 
 
-def river(detect: Callable[..., Any], column: Column, _reference: NDArray[Any]) -> list[int]:
-    """A detector of river with its defaults, value after value; the window of each alarm."""
+def river(detect: Callable[..., Any], column: Column, reference: NDArray[Any]) -> list[int]:
+    """A detector of river with its defaults, value after value; the windows it alarmed in.
+
+    Values are in standard deviations of the reference: defaults such as Page-Hinkley's
+    threshold of 50 are in the unit of the stream, and would mean something else for each column.
+    """
     if not column.is_numeric:
         return []
     ends = np.cumsum([len(w) for w in column.windows])
-    values = np.concatenate(list(column.windows))
-    return np.searchsorted(ends, detect(values).drifts, side="right").tolist()  # type: ignore[no-any-return]
+    scale = float(np.nanstd(reference)) or 1.0
+    values = (np.concatenate(list(column.windows)) - np.nanmean(reference)) / scale
+    alarmed = np.searchsorted(ends, detect(values).drifts, side="right")
+    return sorted(set(alarmed.tolist()))
 
 
 PEERS: dict[str, Callable[[Column, NDArray[Any]], list[int]]] = {

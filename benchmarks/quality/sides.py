@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.real import columns, unchanged
+from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay, delay_of
+from benchmarks.quality.real import columns
 from benchmarks.quality.rows import Column, Firing, our_firings, peer_firings
 from benchmarks.quality.worlds import DAILY_SD, HOURS_A_MONTH, REFERENCE_WINDOWS, WINDOW_SD
 
 OURS = "Driftline"
 N_ROWS = 1_000
 N_COLUMNS = 10
-QUIET, AFTER = 24, 24
 SHIFTS = (0.1, 0.2, 0.3, 0.5)
 
 
@@ -37,10 +37,7 @@ class Found:
 
     rule: str
     change: str
-    n_windows: float
-    power: float
-    alarms_before: float
-    """Of a column, in the quiet day before: what came early cannot count as found."""
+    delay: Delay
 
 
 def gaussian(
@@ -57,7 +54,7 @@ def gaussian(
     found = []
     for _ in range(n_columns):
         reference = np.concatenate([window(h, 0.0) for h in range(REFERENCE_WINDOWS)])
-        windows = [window(h, shift if h >= QUIET else 0.0) for h in range(n_windows)]
+        windows = [window(h, shift if h >= QUIET_WINDOWS else 0.0) for h in range(n_windows)]
         found.append(Column(reference, windows))
     return found
 
@@ -74,16 +71,11 @@ def quiet_month(stream: str, model: Sequence[Column]) -> list[Side]:
 
 
 def planted(change: str, model: Sequence[Column], changed: Sequence[int]) -> list[Found]:
-    """Count windows from the change to the first alarm, in each column that changed."""
-    found = []
-    for rule, firings in all_rules(model).items():
-        mine = [(w, c) for w, c in firings if c in set(changed)]
-        first = [min((w for w, c in mine if c == k and w >= QUIET), default=-1) for k in changed]
-        delays = [w - QUIET + 1 for w in first if w >= 0]
-        before = sum(w < QUIET for w, _ in mine) / len(changed)
-        mean = float(np.mean(delays)) if delays else float("nan")
-        found.append(Found(rule, change, mean, len(delays) / len(changed), before))
-    return found
+    """Measure every rule's delay over the columns that changed."""
+    return [
+        Found(rule, change, delay_of([[w for w, c in firings if c == k] for k in changed]))
+        for rule, firings in all_rules(model).items()
+    ]
 
 
 def gaussian_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
@@ -94,17 +86,17 @@ def gaussian_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
         quiet += quiet_month(name, gaussian(N_COLUMNS, n_windows, 5, has_wobble=has_wobble))
     late: list[Found] = []
     for shift in SHIFTS:
-        model = gaussian(2 * N_COLUMNS, QUIET + AFTER, 6, has_wobble=False, shift=shift)
+        model = gaussian(2 * N_COLUMNS, QUIET_WINDOWS + HORIZON, 6, has_wobble=False, shift=shift)
         late += planted(f"shift {shift} sd", model, range(2 * N_COLUMNS))
     return quiet, late
 
 
 def real_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
-    """The same on car_loan and employment, drawn again by household."""
+    """The same on car_loan and employment, the baseline and the windows from different halves."""
     quiet: list[Side] = []
     late: list[Found] = []
     for data, column in (("car_loan", "car_value"), ("employment_MA", "AGEP")):
-        names = columns(data, N_ROWS, n_windows, 11, unchanged)
+        names = columns(data, N_ROWS, n_windows, 11)
         quiet += quiet_month(data, names)
         numeric = [i for i, c in enumerate(names) if c.is_numeric]
         for shift in (0.2, 0.5):
@@ -115,9 +107,9 @@ def real_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
 
 def moved(data: str, numeric: Sequence[int], shift: float) -> list[Column]:
     """Real columns whose numbers rise after the quiet windows."""
-    found = columns(data, N_ROWS, QUIET + AFTER, 12, unchanged)
+    found = columns(data, N_ROWS, QUIET_WINDOWS + HORIZON, 12)
     for i in numeric:
         rise = shift * float(np.nanstd(found[i].reference))
-        windows = [w + rise if k >= QUIET else w for k, w in enumerate(found[i].windows)]
+        windows = [w + rise if k >= QUIET_WINDOWS else w for k, w in enumerate(found[i].windows)]
         found[i] = Column(found[i].reference, windows)
     return found
