@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from monitor.backtest.judging import MONTH_US, Outcome, judge, span_us
+from monitor.backtest.judging import Outcome, judge
 from schemas.config import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import Window
@@ -26,17 +26,19 @@ class Solution:
     n_allowed: int
     """What the budget comes to over the history, rounded down."""
     n_alarms: int
-    """Incidents under the settings found."""
+    """Incidents under the settings found, each once."""
     months: float
+    """How long was judged; 0: no window got a verdict, and nothing was solved."""
     eps: float | None
-    """None: no tolerance keeps to the budget, so the history was not quiet."""
+    """None: none was found that keeps to the budget, so the history was not quiet, or nothing
+    of it was judged."""
     config: ModelConfig
     """With the budget, and with eps where there is one."""
     outcome: Outcome
 
     @property
     def upper_95(self) -> float | None:
-        """Upper end of the exact 95 % interval of alarms a month; None without a history."""
+        """Upper end of the exact 95 % interval of alarms a month; None if nothing was judged."""
         return upper_rate(self.n_alarms, self.months) if self.months > 0 else None
 
 
@@ -76,7 +78,7 @@ def solve(
     budget: float,
     advance: Callable[[], None] = lambda: None,
 ) -> Solution:
-    """Find the smallest eps that makes no more alarms of a quiet history than are allowed.
+    """Find an eps that makes no more alarms of a quiet history than are allowed.
 
     Parameters
     ----------
@@ -102,14 +104,17 @@ def solve(
 
     Notes
     -----
-    An alarm is an incident of whatever severity, as alpha counts any cell that fires:
-    pages alone need a change beyond .125, at which eps hardly matters.
+    An alarm is an incident of whatever severity, counted once, as alpha counts any cell that
+    fires: pages alone need a change beyond .125, at which eps hardly matters.
 
-    eps is searched by halving in steps of .001: alarms fall as it grows, so the one found
-    keeps to the budget and the step below does not. The eps of a cell is the largest of
-    this floor, its sampling error and what was learned for it, so on a small reference a
-    small floor changes nothing. A short history allows 0 alarms and proves little:
-    ``upper_95`` says how little.
+    eps is searched by halving in steps of .001: the one found keeps to the budget, and the
+    step below, if there is one, does not. It need not be the smallest: as eps grows alarms
+    fall on the whole and not at every step, for a cell that fires starts again, and cells
+    that fire apart are more incidents than cells that fire together. The eps of a cell is
+    the largest of this floor, its sampling error and what was learned for it, so on a small
+    reference a small floor changes nothing. Only windows with a verdict count as quiet time;
+    without any nothing is solved, for any eps would seem to do. A short history allows 0
+    alarms and proves little: ``upper_95`` says how little.
     """
     if not 0 < budget < float("inf"):
         raise DomainError(f"a budget of {budget:g}", where="--budget", fix="pass a number > 0")
@@ -118,21 +123,20 @@ def solve(
         changed = {"max_false_pages_per_month": budget, "eps": round(step * STEP, 3)}
         return config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
 
-    def n_alarms(step: int) -> int:
+    def judged(step: int) -> Outcome:
         advance()
-        outcome = judge(windows, proposed(step), profiles, has_traces=False)
-        return outcome.n_pages + outcome.n_tickets
+        return judge(windows, proposed(step), profiles, has_traces=False)
 
-    months = span_us(windows) / MONTH_US
-    n_allowed = int(budget * months + ROUNDING)
     low, high = -1, round(MAX_EPS / STEP)
-    if n_alarms(high) > n_allowed:
+    dullest = judged(high)
+    n_allowed = int(budget * dullest.months + ROUNDING)
+    if not dullest.judged_us or dullest.n_incidents > n_allowed:
         changed = {"max_false_pages_per_month": budget}
         kept = config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
         return _solution(budget, n_allowed, None, judge(windows, kept, profiles))
     while high - low > 1:
         middle = (low + high) // 2
-        if n_alarms(middle) <= n_allowed:
+        if judged(middle).n_incidents <= n_allowed:
             high = middle
         else:
             low = middle
@@ -142,5 +146,5 @@ def solve(
 
 def _solution(budget: float, n_allowed: int, eps: float | None, outcome: Outcome) -> Solution:
     """Put a solution together."""
-    n_alarms = outcome.n_pages + outcome.n_tickets
-    return Solution(budget, n_allowed, n_alarms, outcome.months, eps, outcome.config, outcome)
+    n_alarms, months = outcome.n_incidents, outcome.months
+    return Solution(budget, n_allowed, n_alarms, months, eps, outcome.config, outcome)

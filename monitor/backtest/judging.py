@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from monitor.core.decide import SeriesDecider
 from monitor.core.drift_alerts import CellView
@@ -49,35 +50,46 @@ class Outcome:
     n_windows: int
     n_unjudged: int
     """Windows without a baseline, or of two baselines at once."""
+    judged_us: int
+    """Time in which at least one version got a verdict: where nothing is judged nothing
+    can fire, and silence there says nothing."""
     n_rows: int
     threshold: float
     """What log M has to reach; NaN where nothing was judged."""
     alerts: tuple[Alert, ...]
     """Every change of every alert, in order."""
+    n_incidents: int
+    """Each once."""
     n_pages: int
     """Incidents that opened as a page, or became one."""
     n_tickets: int
+    """Incidents that opened as a ticket; those that became a page are pages too."""
     traces: Mapping[Cell, Trace]
 
     @property
     def weeks(self) -> float:
-        """Length of the history."""
-        return (self.end_us - self.start_us) / WEEK_US
+        """How long was judged."""
+        return self.judged_us / WEEK_US
 
     @property
     def months(self) -> float:
-        """Length of the history in months of 730 hours, the unit of the budget."""
-        return (self.end_us - self.start_us) / MONTH_US
+        """How long was judged in months of 730 hours, the unit of the budget."""
+        return self.judged_us / MONTH_US
 
     @property
     def pages_per_week(self) -> float | None:
-        """Rate of pages; None without a history."""
-        return self.n_pages / self.weeks if self.n_windows else None
+        """Rate of pages; None where nothing was judged."""
+        return self.n_pages / self.weeks if self.judged_us else None
 
     @property
     def tickets_per_week(self) -> float | None:
-        """Rate of tickets; None without a history."""
-        return self.n_tickets / self.weeks if self.n_windows else None
+        """Rate of tickets; None where nothing was judged."""
+        return self.n_tickets / self.weeks if self.judged_us else None
+
+    @property
+    def n_escalated(self) -> int:
+        """Incidents that are both: they opened as a ticket and became a page."""
+        return self.n_pages + self.n_tickets - self.n_incidents
 
     @property
     def told(self) -> list[Alert]:
@@ -140,12 +152,14 @@ def judge(
     deciders: dict[SeriesId, SeriesDecider] = {}
     traces: dict[Cell, Trace] = {}
     alerts: list[Alert] = []
+    judged: set[int] = set()
     n_unjudged, threshold = 0, float("nan")
     for window in windows:
         decider = _decider(deciders, window, config, profiles)
         if decider is None:
             n_unjudged += 1
             continue
+        judged.add(window.start_us)
         threshold = decider.rule.threshold
         views, changed = decider.judge(window)
         alerts += changed
@@ -153,23 +167,35 @@ def judge(
             _trace(traces, views, window)
         if decider.is_retired:
             del deciders[window.series]
-    n_pages, n_tickets = count_told(alerts, config.window.length)
+    told = count_told(alerts, config.window.length)
     return Outcome(
         config=config,
         start_us=min((w.start_us for w in windows), default=0),
         end_us=max((w.end_us for w in windows), default=0),
         n_windows=len(windows),
         n_unjudged=n_unjudged,
+        judged_us=len(judged) * config.window.length,
         n_rows=sum(n_rows_of(w) for w in windows),
         threshold=threshold,
         alerts=tuple(alerts),
-        n_pages=n_pages,
-        n_tickets=n_tickets,
+        n_incidents=told.n_incidents,
+        n_pages=told.n_pages,
+        n_tickets=told.n_tickets,
         traces=traces,
     )
 
 
-def count_told(alerts: Iterable[Alert], window_us: int) -> tuple[int, int]:
+class Told(NamedTuple):
+    """What people got."""
+
+    n_incidents: int
+    n_pages: int
+    """Opened as a page, or became one."""
+    n_tickets: int
+    """Opened as a ticket; it may have become a page."""
+
+
+def count_told(alerts: Iterable[Alert], window_us: int) -> Told:
     """Count pages and tickets as people get them: one an incident, however many its alerts.
 
     Parameters
@@ -181,25 +207,21 @@ def count_told(alerts: Iterable[Alert], window_us: int) -> tuple[int, int]:
 
     Returns
     -------
-    tuple of int
-        Incidents that opened as a page or became one, and those that opened as a ticket.
+    Told
+        Incidents, each once; those that opened as a page or became one; those that opened
+        as a ticket. One that opened as a ticket and became a page is in both of the latter.
     """
     incidents = Incidents(Grouping(window_us=window_us))
-    n_pages = n_tickets = 0
+    n_incidents = n_pages = n_tickets = 0
     for alert in alerts:
         for change in incidents.observe(alert, alert.time_us):
             is_page = change.incident.severity is Severity.PAGE
             is_opened = change.kind is ChangeKind.OPENED
+            n_incidents += is_opened
             n_pages += is_page and (is_opened or change.kind is ChangeKind.ESCALATED)
             n_tickets += is_opened and not is_page
         incidents.tick(alert.time_us)
-    return n_pages, n_tickets
-
-
-def span_us(windows: Iterable[Window]) -> int:
-    """Return how long a history is, from its first window's start to its last one's end."""
-    ends = [(w.start_us, w.end_us) for w in windows]
-    return max((e for _, e in ends), default=0) - min((s for s, _ in ends), default=0)
+    return Told(n_incidents, n_pages, n_tickets)
 
 
 def n_rows_of(window: Window) -> int:

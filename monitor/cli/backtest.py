@@ -70,8 +70,12 @@ def run(
     tolerances, persistence, importance, lengths of windows. Events are read once.
     Nothing is stored and nobody is told.
 
-    With --budget the history is taken to be quiet: whatever fires in it is false. The
-    smallest eps that keeps to the budget is searched, and the lines to paste are shown.
+    With --budget the history is taken to be quiet: whatever fires in it is false. An eps
+    that keeps to the budget is searched, and the lines to paste are shown. Only windows
+    with a verdict count.
+
+    A model without rows in the history is named; if it is the proposed one, that is an
+    error.
 
     \b
     Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store.

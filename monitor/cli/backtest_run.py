@@ -13,7 +13,12 @@ import typer
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
 from monitor.backtest.delays import plantable
-from monitor.cli.backtest_text import print_report, report_json, report_sections
+from monitor.cli.backtest_text import (
+    absent_line,
+    print_report,
+    report_json,
+    report_sections,
+)
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables
@@ -60,6 +65,7 @@ def run_backtest(request: Request) -> None:
     counted = _from_files(request, today, proposed, catalog) if request.files else None
     if counted is None:
         counted = _from_store(request, today, proposed, catalog)
+    absent = _absent(request, today, proposed, counted)
     profiles = {p.profile_id: p for known in catalog.profiles.values() for p in known}
     with progress("judging", None, is_quiet=request.is_json) as advance:
         reports = [
@@ -76,12 +82,13 @@ def run_backtest(request: Request) -> None:
         ]
     if request.html is not None:
         history = ", ".join(Path(f).name for f in request.files) or "stored panes"
-        page = render_backtest("Driftline backtest", f"Judged: {history}", report_sections(reports))
+        lead = ". ".join([f"Judged: {history}", *map(absent_line, absent)])
+        page = render_backtest("Driftline backtest", lead, report_sections(reports))
         write_whole(request.html, page)
     if request.is_json:
-        print_json(report_json(reports, counted))
+        print_json(report_json(reports, counted, absent))
         return
-    print_report(reports, counted, has_events=bool(request.files))
+    print_report(reports, counted, absent, has_events=bool(request.files))
     if request.html is not None:
         typer.echo(f"page: {shortest(str(request.html))}")
 
@@ -170,6 +177,33 @@ def _check_alike(known: Mapping[ModelName, ModelConfig], model: ModelConfig, fil
 def _listed(names: set[ModelName]) -> str:
     """Write models in order."""
     return ", ".join(model for _, model in sorted(names)) or "none"
+
+
+def _absent(
+    request: Request,
+    today: Installation,
+    proposed: Mapping[ModelName, ModelConfig],
+    counted: Counted,
+) -> list[str]:
+    """Name the models without history; that of what is proposed must be there.
+
+    Raises
+    ------
+    TransportError
+        If the files hold nothing of any proposed model.
+    StorageError
+        If the store does not.
+    """
+    if proposed and not any(name in counted.panes for name in proposed):
+        kind = TransportError if request.files else StorageError
+        raise kind(
+            f"holds no rows of the proposed {_listed(set(proposed))} that could be counted",
+            where=", ".join(request.files) or request.store or today.store,
+            fix="choose a history of that model; driftline replay says what became of its rows",
+        )
+    asked = [today.model(request.model)] if request.model else today.models
+    names = {(m.tenant, m.model) for m in asked} | set(proposed)
+    return [model for tenant, model in sorted(names) if (tenant, model) not in counted.panes]
 
 
 def _from_files(

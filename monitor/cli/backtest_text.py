@@ -24,15 +24,24 @@ from schemas.config_values import format_duration
 MAX_FIRED = 30
 """Rows printed on a terminal; the page and ``--json`` have all."""
 MAX_PANELS = 6
+_NO_VERDICT = "no verdict"
 
 
-def print_report(reports: Sequence[Comparison], counted: Counted, *, has_events: bool) -> None:
+def print_report(
+    reports: Sequence[Comparison],
+    counted: Counted,
+    absent: Sequence[str] = (),
+    *,
+    has_events: bool,
+) -> None:
     """Print every model's tables.
 
     Parameters
     ----------
     reports : sequence of Comparison
     counted : Counted
+    absent : sequence of str, optional
+        Models that have no history.
     has_events : bool
         Whether events were read, and not stored panes.
     """
@@ -41,6 +50,8 @@ def print_report(reports: Sequence[Comparison], counted: Counted, *, has_events:
             f"{counted.n_accepted:,} events accepted, {counted.n_rejected:,} rejected, "
             f"{counted.n_late:,} too late."
         )
+    for model in absent:
+        typer.echo(f"{absent_line(model)}.")
     if not reports:
         typer.echo("Nothing to judge.")
     for report in reports:
@@ -58,13 +69,18 @@ def print_report(reports: Sequence[Comparison], counted: Counted, *, has_events:
             typer.echo(config_lines(report.solution))
 
 
+def absent_line(model: str) -> str:
+    """Say that nothing can be said of a model."""
+    return f"{model}: no rows in this history, nothing to judge"
+
+
 def headline(report: Comparison) -> str:
     """Say what was judged, in one line."""
     today = report.today.outcome
     length = format_duration(today.config.window.length)
     words = (
         f"{today.n_rows:,} rows in {today.n_windows:,} windows of {length}, "
-        f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks)."
+        f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks judged)."
     )
     if today.n_unjudged:
         words += f" {today.n_unjudged:,} windows have no baseline, or two, and no verdict."
@@ -75,7 +91,13 @@ def tables_of(report: Comparison) -> list[TextTable]:
     """Return rates, what would have fired, and delays."""
     names = tuple(report.sides)
     tables = [
-        TextTable("How often", "", ("", *names), _rate_rows(report)),
+        TextTable(
+            "How often",
+            "Over the time that was judged. An incident that opened as a ticket and became a "
+            "page is counted in both rows; a budget counts it once.",
+            ("", *names),
+            _rate_rows(report),
+        ),
         TextTable(
             "What would have fired",
             "Alerts that open or get worse, one line a cell; alerts of one cause are one "
@@ -89,6 +111,8 @@ def tables_of(report: Comparison) -> list[TextTable]:
             "Windows with rows until any cell of the feature fires (median over the places "
             "where the shift was planted, and in how many of them it was found in time)."
         )
+        if _has_two_lengths(report):
+            note += " Windows differ in length: beside their number stands how long they are."
         columns = ("feature", "planted", *names)
         tables.append(TextTable("Planted shifts", note, columns, _delay_rows(report)))
     return tables
@@ -106,9 +130,10 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
     return [
         row("pages a week", [_rate(o.pages_per_week, o.n_pages) for o in outcomes]),
         row("tickets a week", [_rate(o.tickets_per_week, o.n_tickets) for o in outcomes]),
+        row("in both: became a page", [f"{o.n_escalated:,}" for o in outcomes]),
         row("first alert", [moment(o.told[0].time_us) if o.told else "none" for o in outcomes]),
         row("window", [format_duration(o.config.window.length) for o in outcomes]),
-        row("fires at log M", [f"{o.threshold:.2f}" for o in outcomes]),
+        row("fires at log M", [_threshold(o.threshold) for o in outcomes]),
         row("false pages a month", [f"{d.max_false_pages_per_month:g}" for d in decisions]),
         row("eps", [f"{d.eps:g}" for d in decisions]),
         row("persistence", [f"{d.persistence}" for d in decisions]),
@@ -117,7 +142,12 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
 
 def _rate(per_week: float | None, n: int) -> str:
     """Write a rate with the number behind it: a short history makes large rates of few."""
-    return "no history" if per_week is None else f"{per_week:.3g} ({n:,})"
+    return _NO_VERDICT if per_week is None else f"{per_week:.3g} ({n:,})"
+
+
+def _threshold(log_m: float) -> str:
+    """Write what log M has to reach; NaN where nothing was judged."""
+    return _NO_VERDICT if math.isnan(log_m) else f"{log_m:.2f}"
 
 
 def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
@@ -147,33 +177,52 @@ def _severity(alert: Alert | None) -> str:
 
 def _delay_rows(report: Comparison) -> list[tuple[str, ...]]:
     """Return one line a planted shift."""
-    by_side = [side.delays for side in report.sides.values()]
-    keys = dict.fromkeys((d.feature, d.shift_sd) for own in by_side for d in own)
+    sides = report.sides.values()
+    has_lengths = _has_two_lengths(report)
+    keys = dict.fromkeys((d.feature, d.shift_sd) for side in sides for d in side.delays)
     rows = []
-    for feature, shift in keys:
-        cells = [
-            ", ".join(_delay(d) for d in own if (d.feature, d.shift_sd) == (feature, shift))
-            for own in by_side
-        ]
-        rows.append((feature, f"{shift:+g} sd", *cells))
+    for key in keys:
+        cells = [_delays(side, key, has_length=has_lengths) for side in sides]
+        rows.append((key[0], f"{key[1]:+g} sd", *cells))
     return rows
 
 
-def _delay(delay: Delay) -> str:
-    """Write one delay with the share that was found.
+def _has_two_lengths(report: Comparison) -> bool:
+    """Say whether the sides' windows differ, so that their numbers cannot be compared."""
+    return len({side.outcome.config.window.length for side in report.sides.values()}) > 1
+
+
+def _delays(side: Side, key: tuple[str, float], *, has_length: bool) -> str:
+    """Write one config's delays of one shift of one feature, one a time of planting."""
+    length_us = side.outcome.config.window.length if has_length else None
+    return ", ".join(_delay(d, length_us) for d in side.delays if (d.feature, d.shift_sd) == key)
+
+
+def _delay(delay: Delay, length_us: int | None = None) -> str:
+    """Write one delay with the share that was found; with a length, how long that is, too.
 
     Examples
     --------
     >>> _delay(Delay("x", 0.3, None, 24, 5, (2, 2, 3)))
     '3 (3 of 5 within 24)'
+    >>> _delay(Delay("x", 0.3, None, 24, 5, (2, 2, 3)), 7_200_000_000)
+    '3 = 6h (3 of 5 within 24 = 2d)'
     """
     since = "" if delay.at_us is None else f" from {moment(delay.at_us)}"
     if not delay.n_starts:
         return "no quiet stretch to plant it in"
     if delay.is_firing_anyway:
-        return f"{delay.delays[0]}{since}, and fires without it"
-    found = f"({len(delay.delays)} of {delay.n_starts} within {delay.horizon}){since}"
-    return f"not found {found}" if delay.median is None else f"{delay.median:g} {found}"
+        return f"{_windows(delay.delays[0], length_us)}{since}, and fires without it"
+    within = _windows(delay.horizon, length_us)
+    found = f"({len(delay.delays)} of {delay.n_starts} within {within}){since}"
+    if delay.median is None:
+        return f"not found {found}"
+    return f"{_windows(delay.median, length_us)} {found}"
+
+
+def _windows(n: float, length_us: int | None) -> str:
+    """Write a number of windows, and how long they are together."""
+    return f"{n:g}" if length_us is None else f"{n:g} = {format_duration(round(n * length_us))}"
 
 
 def moment(time_us: int) -> str:
@@ -189,16 +238,21 @@ def moment(time_us: int) -> str:
 
 def solution_text(solution: Solution) -> str:
     """Say what was searched, what was found, and how much the history proves."""
+    if not solution.months:
+        return (
+            "No window got a verdict, so nothing was solved: without a baseline nothing fires "
+            "under any eps. Judge a time for which there is a baseline."
+        )
     allowed = (
         f"A budget of {solution.budget:g} a month allows {solution.n_allowed:,} false alarms "
         f"in {solution.months:.2g} months"
     )
     if solution.eps is None:
         return (
-            f"{allowed}, and no eps keeps to it: at {MAX_EPS} there are more still. "
+            f"{allowed}, and no eps was found that keeps to it: at {MAX_EPS} there are more. "
             "The history is not quiet; leave out what was real."
         )
-    words = f"{allowed}. The smallest eps that makes no more is {solution.eps:g}"
+    words = f"{allowed}. An eps that keeps to it is {solution.eps:g}"
     if solution.upper_95 is None or solution.upper_95 <= solution.budget:
         return f"{words}."
     upper = format(solution.upper_95, ".2g" if solution.upper_95 < 10 else ",.0f")
@@ -228,19 +282,24 @@ def config_lines(solution: Solution) -> str:
     return "\n".join(["decision:", *lines])
 
 
-def report_json(reports: Sequence[Comparison], counted: Counted) -> dict[str, Any]:
+def report_json(
+    reports: Sequence[Comparison], counted: Counted, absent: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return everything for ``--json``.
 
     Parameters
     ----------
     reports : sequence of Comparison
     counted : Counted
+    absent : sequence of str, optional
+        Models that have no history.
 
     Returns
     -------
     dict
         ``models`` has one entry a model with ``today``, ``proposed`` and ``budget``, the
-        latter two None where they were not asked for. Times are microseconds.
+        latter two None where they were not asked for; ``without_history`` names the other
+        models. Times are microseconds.
     """
     return {
         "accepted": counted.n_accepted,
@@ -257,6 +316,7 @@ def report_json(reports: Sequence[Comparison], counted: Counted) -> dict[str, An
             }
             for report in reports
         ],
+        "without_history": list(absent),
     }
 
 
@@ -273,6 +333,7 @@ def _side_json(side: Side) -> dict[str, Any]:
         "windows_unjudged": outcome.n_unjudged,
         "rows": outcome.n_rows,
         "weeks": outcome.weeks,
+        "incidents": outcome.n_incidents,
         "pages": outcome.n_pages,
         "tickets": outcome.n_tickets,
         "pages_per_week": outcome.pages_per_week,

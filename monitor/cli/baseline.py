@@ -105,9 +105,10 @@ def build(
             created_from=source,
             advance=advance,
         )
-    file, replaced = add_profile(profile, out)
     if write_kinds:
+        # First: a file that cannot take the kinds must not cost the old baseline.
         draft.write()
+    file, replaced = add_profile(profile, out)
     found = draft.facts()
     _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced], **found)
     if not as_json:

@@ -66,7 +66,9 @@ def run(
     """Compare two files column by column: every statistic, and what has drifted.
 
     Files are Parquet, CSV, Arrow or JSONL (also .gz and .zst); with --model also a store.
-    Kinds of columns are inferred from the reference, unless --model says them.
+    Kinds of columns are inferred from the reference, unless --model says them. A column
+    that only says when rows were is not compared: the one of a range, time_us, the only
+    one of timestamps; --model may declare it as a feature.
 
     \b
     A variable has drifted if it is both large and no chance:
@@ -77,8 +79,9 @@ def run(
     rows for independent: of clustered rows they find too much.
 
     \b
-    Exit code: 0 nothing drifted (or --fail-on never), 10 something did, 1 failed,
-    2 wrong command line or config, 4 files, 5 store.
+    Exit code: 0 nothing drifted (or --fail-on never), 10 something did, 1 failed or
+    nothing to compare, 2 wrong command line or config, 3 no rows in a store's range,
+    4 files, 5 store.
 
     \b
     Examples:

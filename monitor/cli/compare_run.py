@@ -15,7 +15,7 @@ from monitor.cli.output import print_json, print_table, shortest
 from monitor.cli.progress import progress
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
-from monitor.compare.results import Comparison, Options, Statistic, Variable
+from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
 from monitor.compare.words import (
     LEGEND,
     beyond_mark,
@@ -29,7 +29,10 @@ from monitor.compare.words import (
 from monitor.config_files import load_model
 from monitor.report.page import write_whole
 from schemas.config import ModelConfig
+from schemas.errors import TransportError
 from schemas.profiles import Kind
+
+_TIMES = "says when its rows were"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,15 @@ def run_compare(request: Request) -> bool:
         Whether anything drifted.
     """
     sides = sides_of(request.reference, request.current)
+    _check_folder(request.html)
     config = load_model(request.model) if request.model else None
     with progress("comparing", None, is_quiet=request.is_json) as advance:
-        tables = read_sides(sides, config, request.time)
+        read = read_sides(sides, config, request.time)
         comparison = compare(
-            *(t.drop_columns([n for n in request.ignored if n in t.column_names]) for t in tables),
-            kinds=_kinds(config, tables, request.ignored),
+            *(_without(table, request.ignored) for table in read.tables),
+            kinds=_kinds(config, read.tables, request.ignored),
             options=Options(request.alpha, request.thresholds, request.convention),
+            omitted=[Omitted(name, _TIMES) for name in read.times if name not in request.ignored],
             advance=advance,
         )
     names = sides[0].text, sides[1].text
@@ -80,6 +85,24 @@ def run_compare(request: Request) -> bool:
         if request.html:
             typer.echo(f"page: {shortest(str(request.html))}")
     return bool(comparison.drifted)
+
+
+def _check_folder(html: Path | None) -> None:
+    """Find out before a long comparison that its page would have no place.
+
+    Raises
+    ------
+    TransportError
+        If the page's folder does not exist.
+    """
+    if html is not None and not html.parent.is_dir():
+        fix = "make it, or name another"
+        raise TransportError("the folder does not exist", where=str(html.parent), fix=fix)
+
+
+def _without(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    """Leave columns out, where they are."""
+    return table.drop_columns([name for name in names if name in table.column_names])
 
 
 def _kinds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,9 @@ import typer
 
 from monitor.baseline.traffic import read_traffic
 from monitor.compare.jsonl import table_of_lines
-from monitor.transport.canonical import flat, times_us
+from monitor.compare.values import is_text
+from monitor.decode.derive import quantity_of
+from monitor.transport.canonical import as_text, flat, times_us
 from monitor.transport.files import STANDARD_INPUT, read_table
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
@@ -43,6 +46,14 @@ class Side:
     def is_store(self) -> bool:
         """A folder, or an address; anything else is a file."""
         return "://" in self.target or Path(self.target).is_dir()
+
+
+class ReadSides(NamedTuple):
+    """Both sides, read."""
+
+    tables: tuple[pa.Table, pa.Table]
+    times: tuple[str, ...]
+    """Columns that were left out because they only say when a row was."""
 
 
 def sides_of(reference: str, current: str) -> tuple[Side, Side]:
@@ -106,9 +117,7 @@ def _time_us(text: str, whole: str) -> int | None:
     return round(moment.timestamp() * 1e6)
 
 
-def read_sides(
-    sides: tuple[Side, Side], config: ModelConfig | None, time: str | None
-) -> tuple[pa.Table, pa.Table]:
+def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str | None) -> ReadSides:
     """Read both sides; a file that both name is read once.
 
     Parameters
@@ -121,8 +130,8 @@ def read_sides(
 
     Returns
     -------
-    tuple of two pyarrow.Table
-        Features under their own names, the times left out.
+    ReadSides
+        Features under their own names; what only says when a row was is left out.
 
     Raises
     ------
@@ -134,23 +143,37 @@ def read_sides(
         If the store cannot be read.
     """
     files: dict[str, pa.Table] = {}
-    tables = []
+    tables, times = [], []
+    has_range = any(side.is_range for side in sides)
     for side in sides:
         if side.is_store:
             table = _stored(side, config)
         else:
             if side.target not in files:
                 files[side.target] = flat(read_table(side.target, table_of_lines))
-            table = _in_range(files[side.target], side, config, time)
+            table = files[side.target]
+            name = _time_column(table, side, config, time)
+            if name is not None:
+                table = _in_range(table, name, side)
+                if _is_only_time(table, name, config, is_named=has_range or time is not None):
+                    times.append(name)
         if not table.num_rows:
             fix = "an empty side would pass any check"
             raise TransportError("holds no rows", where=side.text, fix=fix)
-        tables.append(_named(table, config, side.text))
-    return tables[0], tables[1]
+        tables.append(table)
+    first, second = (
+        _with_derived(_named(_without(table, times, config), config, side.text), config)
+        for table, side in zip(tables, sides, strict=True)
+    )
+    kept = {*first.column_names, *second.column_names}
+    return ReadSides((first, second), tuple(n for n in dict.fromkeys(times) if n not in kept))
 
 
 def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str, Kind]:
     """Return the variables of a model: its features, and score and prediction where they are.
+
+    Features made of something that neither table has are left out: a time's age, too, for it
+    counts from when the row was, which is not compared.
 
     Parameters
     ----------
@@ -162,10 +185,22 @@ def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str
     -------
     dict of str to Kind
     """
-    kinds = {name: feature.kind for name, feature in config.features.items()}
     there = {name for table in tables for name in table.column_names}
+    features = config.features.items()
+    kinds = {name: f.kind for name, f in features if not f.of or name in there}
     more = {"score": Kind.NUMERIC, "prediction": Kind.CATEGORICAL}
     return kinds | {name: kind for name, kind in more.items() if name in there}
+
+
+def _with_derived(table: pa.Table, config: ModelConfig | None) -> pa.Table:
+    """Add the features that a model makes of texts and times."""
+    for derived in config.schema_.derived if config is not None else ():
+        names = table.column_names
+        if derived.name not in names and derived.source in names and derived.quantity != "age_days":
+            texts = as_text(table[derived.source]).to_pylist()
+            made = pa.array(quantity_of(derived.quantity, texts), from_pandas=True)
+            table = table.append_column(derived.name, made)
+    return table
 
 
 def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
@@ -177,16 +212,50 @@ def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
     return read_traffic(side.target, config, since, until)
 
 
-def _in_range(
-    table: pa.Table, side: Side, config: ModelConfig | None, time: str | None
-) -> pa.Table:
-    """Keep the rows of a range, and leave the column of times out."""
-    name = _time_column(table, side, config, time)
-    if name is None:
+def _in_range(table: pa.Table, name: str, side: Side) -> pa.Table:
+    """Keep the rows of a range."""
+    if not side.is_range or not table.num_rows:
         return table
-    if side.is_range and table.num_rows:
-        table = table.filter(_is_within(table[name], name, side))
-    return table.drop_columns([name])
+    return table.filter(_is_within(table[name], name, side))
+
+
+def _is_only_time(
+    table: pa.Table, name: str, config: ModelConfig | None, *, is_named: bool
+) -> bool:
+    """Say whether a column only tells when its rows were: by a range, our name, or its type.
+
+    A column that is merely called a time may hold anything; it is one if it stands beside a
+    feature of that name, or is text that reads as times.
+    """
+    if _is_feature(table, name, config):
+        return False
+    has_namesake = f"{_FEATURE}{name}" in table.column_names
+    is_typed = any(f.name == name and pa.types.is_timestamp(f.type) for f in table.schema)
+    is_sure = is_named or name == TIME or has_namesake or is_typed
+    return is_sure or (name in table.column_names and _reads_as_times(table[name]))
+
+
+def _reads_as_times(column: pa.ChunkedArray) -> bool:
+    """Say whether a column is text, all of it times."""
+    if not is_text(column.type) or column.null_count == len(column):
+        return False
+    try:
+        times_us(column)
+    except (pa.ArrowException, ValueError):
+        return False
+    return True
+
+
+def _is_feature(table: pa.Table, name: str, config: ModelConfig | None) -> bool:
+    """Say whether a model declares a column as a feature; events have those under their own."""
+    is_declared = config is not None and name in config.features
+    return is_declared and f"{_FEATURE}{name}" not in table.column_names
+
+
+def _without(table: pa.Table, names: list[str], config: ModelConfig | None) -> pa.Table:
+    """Leave times out of a side: of either, or the other would seem to have lost a column."""
+    there = [name for name in set(names) if name in table.column_names]
+    return table.drop_columns([name for name in there if not _is_feature(table, name, config)])
 
 
 def _is_within(column: pa.ChunkedArray, name: str, side: Side) -> pa.ChunkedArray:
@@ -208,8 +277,18 @@ def _is_within(column: pa.ChunkedArray, name: str, side: Side) -> pa.ChunkedArra
 
 
 def _iso(time_us: int) -> str:
-    """Write a time as it may be given back."""
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    """Write a time as it may be given back; a number that is none in microseconds as it is.
+
+    Examples
+    --------
+    >>> _iso(1_451_606_400_000_000), _iso(1_451_606_400_000_000_000)
+    ('2016-01-01T00:00:00', '1451606400000000000 us')
+    """
+    try:
+        moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_us} us"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _time_column(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +27,9 @@ UNCOUNTED = ("energy",)
 """Has the root of the variable's unit, so that its usual threshold is passed by any variable
 of large numbers: it is marked, and counts for the verdict only under a threshold of one's own."""
 
+_N_NAMED = 8
+"""Columns that an error names."""
+
 Advance = Callable[..., None]
 
 
@@ -40,6 +43,7 @@ def compare(
     *,
     kinds: Mapping[str, Kind] | None = None,
     options: Options | None = None,
+    omitted: Sequence[Omitted] = (),
     advance: Advance = _silent,
 ) -> Comparison:
     """Compare two tables, one column after the other.
@@ -54,6 +58,8 @@ def compare(
         text, vectors and times what :func:`monitor.compare.derived.derive` makes of them.
     options : Options, optional
         Level, thresholds, whose numbers to show beside ours.
+    omitted : sequence of Omitted, optional
+        Columns that were left out before, to be listed with those left out here.
     advance : callable
         ``advance(1, note=name)``, called after each column.
 
@@ -65,7 +71,8 @@ def compare(
     Raises
     ------
     ShapeError
-        If a side has no rows, or two columns of one name.
+        If a side has no rows, or two columns of one name; if a column of ``kinds`` is in
+        neither table; if nothing at all can be compared and no column is gone.
     DomainError
         If a threshold names no statistic.
 
@@ -93,19 +100,21 @@ def compare(
     """
     chosen = options or Options()
     _check(reference, current, chosen)
+    _check_declared(reference, current, kinds or {})
     variables: list[Variable] = []
-    omitted: list[Omitted] = []
+    not_compared = list(omitted)
     for name, kind in _columns(reference, current, kinds):
         for result in _compare_column(name, kind, reference, current, chosen):
             if isinstance(result, Omitted):
-                omitted.append(result)
+                not_compared.append(result)
             else:
                 variables.append(result)
         advance(1, note=name)
+    _check_found(variables, not_compared)
     judged, n_tests = _judged(variables, chosen)
     judged.sort(key=lambda v: -v.shift)
     return Comparison(
-        reference.num_rows, current.num_rows, tuple(judged), tuple(omitted), chosen, n_tests
+        reference.num_rows, current.num_rows, tuple(judged), tuple(not_compared), chosen, n_tests
     )
 
 
@@ -129,6 +138,37 @@ def _check(reference: pa.Table, current: pa.Table, options: Options) -> None:
         raise DomainError(f"there is no {unknown[0]!r}", where="threshold", fix=fix)
 
 
+def _check_declared(reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind]) -> None:
+    """Refuse a declared column that nobody sent: silence about it would pass for no drift."""
+    there = {*reference.column_names, *current.column_names}
+    missing = [name for name in kinds if name not in there]
+    if missing:
+        raise ShapeError(
+            f"{_listed([repr(name) for name in missing], ', ')} is in neither of them",
+            where="reference and current",
+            fix="spell it as their columns are spelt, or leave it out: --ignore",
+        )
+
+
+def _check_found(variables: Sequence[Variable], omitted: Sequence[Omitted]) -> None:
+    """Refuse to call it no drift if nothing was looked at."""
+    if variables or any(o.is_drift for o in omitted):
+        return
+    reasons = _listed([f"{o.name!r}: {o.reason}" for o in omitted], "; ")
+    raise ShapeError(
+        f"nothing can be compared; {reasons or 'no column is left'}",
+        where="reference and current",
+        fix="see that they were read as meant (CSV: commas, semicolons or tabs), or say the kinds: "
+        "--model",
+    )
+
+
+def _listed(words: Sequence[str], between: str) -> str:
+    """Write the first few."""
+    more = [f"and {len(words) - _N_NAMED} more"] if len(words) > _N_NAMED else []
+    return between.join([*words[:_N_NAMED], *more])
+
+
 def _columns(
     reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind] | None
 ) -> Iterator[tuple[str, Kind | None]]:
@@ -146,8 +186,8 @@ def _compare_column(
     """Compare one column, or what can be derived from it, or say why not."""
     is_there = name in reference.column_names, name in current.column_names
     if not all(is_there):
-        where = {(True, False): "only in the reference", (False, True): "only in the current rows"}
-        yield Omitted(name, where.get(is_there, "in neither"), is_drift=is_there[0])
+        where = "only in the reference" if is_there[0] else "only in the current rows"
+        yield Omitted(name, where, is_drift=is_there[0])
         return
     columns = reference[name], current[name]
     if kind is not None:

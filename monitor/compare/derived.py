@@ -137,12 +137,19 @@ def _commonest_length(vectors: pa.ChunkedArray) -> int:
 
 
 def _lengths(vectors: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return how many numbers each holds; null where it is missing or no list."""
-    kind = vectors.type
-    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    if not any(check(kind) for check in lists):
+    """Return how many numbers each holds; null where it is missing or no list of numbers."""
+    if not _holds_numbers(vectors.type):
         return pa.chunked_array([pa.nulls(len(vectors), pa.int64())])
     return pc.list_value_length(vectors).cast(pa.int64())
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    """Say whether a type is a list of numbers."""
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(check(kind) for check in lists):
+        return False
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(check(kind.value_type) for check in numbers)
 
 
 def _matrix(vectors: pa.ChunkedArray, n_dimensions: int) -> FloatArray:

@@ -46,6 +46,8 @@ def headline(comparison: Comparison) -> str:
     str
     """
     n = comparison.n_judged
+    if not n:
+        return "Nothing was compared."
     gone = [o.name for o in comparison.omitted if o.is_drift]
     names = [f"{name} (gone)" if name in gone else name for name in comparison.drifted]
     if not names:

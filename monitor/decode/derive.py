@@ -15,7 +15,7 @@ import numpy as np
 from detectors.date_statistics import age_days, hour_of_day, weekday
 from detectors.text_statistics import text_statistics
 from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
-from schemas.derived import TIME_QUANTITIES, Derived
+from schemas.derived import TIME_QUANTITIES, Derived, Quantity
 
 Values = Sequence[str]
 
@@ -95,6 +95,32 @@ class Deriver:
         if derived.quantity == "age_days":
             return age_days(times_us, batch.time_us)
         return hour_of_day(times_us) if derived.quantity == "hour" else weekday(times_us)
+
+
+def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array:
+    """Return one quantity of each text, without an event it could be counted from.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        Not ``age_days``.
+    texts : sequence of str or None
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        NaN where a text is missing, or is no time.
+
+    Examples
+    --------
+    >>> quantity_of("hour", ["2024-01-01T06:30", None]).tolist()
+    [6.0, nan]
+    """
+    if quantity not in TIME_QUANTITIES:
+        of_texts: Float64Array = getattr(text_statistics(texts), quantity)
+        return of_texts
+    times_us = _times_us(["" if text is None else text for text in texts])
+    return hour_of_day(times_us) if quantity == "hour" else weekday(times_us)
 
 
 def _of_rows(of_values: Float64Array, column: StringColumn) -> Float64Array:

@@ -25,6 +25,7 @@ SIDE = {
     "windows_unjudged": int,
     "rows": int,
     "weeks": float,
+    "incidents": int,
     "pages": int,
     "tickets": int,
     "pages_per_week": float,
@@ -229,7 +230,8 @@ def test_the_json_has_every_field_with_its_type(here):
     found = told(
         here / "events.parquet", "--config", here / "driftline.yaml", "--budget", 50
     )  # fmt: skip
-    assert set(found) == {"accepted", "late", "rejected", "models"}
+    assert set(found) == {"accepted", "late", "rejected", "models", "without_history"}
+    assert found["without_history"] == []
     assert (found["accepted"], found["late"], found["rejected"]) == (14_400, 0, 0)
     (model,) = found["models"]
     assert set(model) == {"model", "start_us", "end_us", "today", "proposed", "budget"}
@@ -259,6 +261,29 @@ def test_no_event_at_all_is_nothing_to_judge(here):
     ended = command("backtest", empty, "--config", here / "driftline.yaml")
     assert (ended.code, ended.err) == (0, "")
     assert "Nothing to judge." in ended.out
+
+
+def test_a_model_without_rows_is_named_and_one_that_is_proposed_is_refused(here, tmp_path):
+    folder = install(tmp_path / "two")
+    fraud = write(folder / "models/fraud.yaml", MODEL.replace("loans", "fraud"))
+    config, events = folder / "driftline.yaml", folder / "events.jsonl"
+    dull = write(tmp_path / "dull.yaml", MODEL + "decision: {eps: 0.2}\n")
+    found = told(events, "--config", config, "--proposed", dull)
+    assert [m["model"] for m in found["models"]] == ["loans"]
+    assert found["without_history"] == ["fraud"]
+    page = tmp_path / "page.html"
+    ended = command("backtest", events, "--config", config, "--html", page)
+    assert ended.code == 0, ended.err
+    assert "fraud: no rows in this history, nothing to judge." in ended.out
+    assert "fraud: no rows in this history" in page.read_text()
+    ended = command("backtest", events, "--config", config, "--proposed", fraud)
+    assert (ended.code, ended.out) == (4, "")
+    assert "events.jsonl: holds no rows of the proposed fraud" in ended.err
+    stored = command("replay", events, "--config", config, "--json")
+    assert stored.code == 0, stored.err
+    ended = command("backtest", "--config", config, "--proposed", fraud)
+    assert (ended.code, ended.out) == (5, "")
+    assert "holds no rows of the proposed fraud" in ended.err
 
 
 def write(path: Path, text: str) -> Path:

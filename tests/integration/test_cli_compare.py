@@ -193,6 +193,105 @@ def test_a_store_is_compared_by_ranges(here):
     x, y = ages[:300], ages[300:]
     assert of(found, "age", "ks")["value"] == pytest.approx(stats.ks_2samp(x, y).statistic)
     fails(f"store@..{cut}", f"@{cut}..", code=2, words="--model")
+    fails(
+        "store@2031-01-01..", "@..2016-02-01", "--model", "m.yaml", code=3, words="no predictions"
+    )
+
+
+def test_nothing_compared_is_no_success(here):
+    for name in ("a.csv", "b.csv"):
+        (here / name).write_text("id|pay\n" + "".join(f"{i}|{7 * i}\n" for i in range(300)))
+    fails("a.csv", "b.csv", code=1, words="nothing can be compared; 'id|pay':")
+    (here / "m.yaml").write_text("model: m\nfeatures: {age: {kind: numeric}}\n")
+    a = write(rows(50), "a.parquet")
+    fails(a, a, "--model", "m.yaml", code=1, words="'age' is in neither of them")
+
+
+# --- columns of times
+
+
+def when(n: int, seed: int = 0) -> pa.Table:
+    """Rows with a number that is merely called a time, and two real ones."""
+    rng = np.random.default_rng(seed)
+    stamps = pa.array(START_US + 1_000_000 * np.arange(n), pa.timestamp("us"))
+    return pa.table({"x": rng.normal(size=n), "time": rng.exponential(10, n), "at": stamps})
+
+
+def parts(found: dict) -> tuple[set[str], dict[str, str]]:
+    """Names of what was compared; of what was not, with the reason."""
+    compared = {v["name"] for v in found["variables"]}
+    return compared, {o["name"]: o["reason"] for o in found["omitted"]}
+
+
+def test_a_column_that_is_called_a_time_is_compared_unless_a_range_needs_it():
+    a = write(when(400).drop_columns(["at"]), "a.parquet")
+    slow = when(400, seed=1).drop_columns(["at"])
+    slow = slow.set_column(1, "time", [4 * slow["time"].to_numpy()])
+    found = compared(a, write(slow, "b.parquet"), code=10)
+    assert found["drifted"] == ["time"]
+    assert parts(found) == ({"x", "time"}, {})
+    named = compared(a, "b.parquet", "--time", "time")
+    assert parts(named) == ({"x"}, {"time": "says when its rows were"})
+
+
+def test_a_column_of_timestamps_is_left_out_and_that_is_listed():
+    a = write(when(400), "a.parquet")
+    left_out = {"at": "says when its rows were"}
+    assert parts(compared(a, a)) == ({"x", "time"}, left_out)
+    ranged = compared(f"{a}@..2016-01-01T00:03:00", "@2016-01-01T00:03:00..")
+    assert parts(ranged) == ({"x", "time"}, left_out)
+    spelt = when(400).set_column(2, "at", [when(400)["at"].cast(pa.string())])
+    # Left out of one side, it is left out of the other: it is not gone.
+    assert parts(compared(write(spelt, "spelt.parquet"), a)) == ({"x", "time"}, left_out)
+    assert parts(compared(a, "spelt.parquet")) == ({"x", "time"}, left_out)
+    own = write(rows(300), "own.parquet")
+    assert parts(compared(own, own))[1] == {"time_us": "says when its rows were"}
+
+
+def test_a_date_in_words_of_a_csv_is_left_out_too():
+    plain = when(400).drop_columns(["time", "at"])
+    for name, day in (("a", 4), ("b", 5)):  # a Monday and a Tuesday
+        times = [f"2016-01-0{day}T{i // 60:02}:{i % 60:02}:00" for i in range(400)]
+        write(plain.append_column("date", [times]), f"{name}.parquet")
+    found = compared("a.parquet", "b.parquet")
+    assert parts(found) == ({"x"}, {"date": "says when its rows were"})
+
+
+def test_a_range_of_one_side_leaves_its_column_out_of_both():
+    table = when(400).drop_columns(["time", "at"])
+    times = [f"2016-01-01T00:{i // 60:02}:{i % 60:02}" for i in range(400)]
+    a = write(table.append_column("date", [times]), "a.parquet")
+    found = compared(a, f"{a}@2016-01-01T00:03:00..")
+    assert parts(found) == ({"x"}, {"date": "says when its rows were"})
+
+
+def test_a_time_that_a_model_declares_is_a_feature(here):
+    (here / "m.yaml").write_text(
+        "model: m\nfeatures: {time: {kind: numeric}, time_us: {kind: numeric}}\n"
+    )
+    table = when(400).select(["time"]).append_column("time_us", [np.arange(400.0)])
+    a = write(table, "a.parquet")
+    found = compared(a, a, "--model", "m.yaml")
+    assert parts(found) == ({"time", "time_us"}, {})
+    half = compared(a, f"{a}@..1970-01-01T00:00:00.000200", "--model", "m.yaml", code=10)
+    assert parts(half) == ({"time", "time_us"}, {})
+    assert half["current"]["n_rows"] == 200
+
+
+def test_the_time_of_an_event_is_not_its_feature_of_that_name(here):
+    (here / "m.yaml").write_text("model: m\nfeatures: {time: {kind: numeric}}\n")
+    lines = [{"time": "2016-01-01", "features": {"time": i / 7}} for i in range(200)]
+    a = write_lines(here / "a.jsonl", (json.dumps(line).encode() for line in lines))
+    flat = write(pa.table({"time": np.arange(200) / 7}), "flat.parquet")
+    for sides in ((a, a), (a, flat), (flat, a)):
+        assert parts(compared(*sides, "--model", "m.yaml")) == ({"time"}, {})
+
+
+def test_a_range_that_misses_numbers_of_nanoseconds_says_what_they_are():
+    nanoseconds = 1_000 * (START_US + 1_000_000 * np.arange(50))
+    a = write(pa.table({"x": np.arange(50) / 7, "time_us": nanoseconds}), "a.parquet")
+    said = f"its times run {nanoseconds[0]} us to {nanoseconds[-1]} us"
+    fails(a, f"{a}@2016-01-01..2016-01-02", code=4, words=said)
 
 
 def test_drift_is_told_by_the_exit_code_unless_it_is_not_wanted():
@@ -228,15 +327,18 @@ def test_the_page_is_written_whole(here):
     page = (here / "drift.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "page: drift.html" in ended.out
-    # Drift, or a failure to write, leaves no half of a page.
-    fails(a, b, "--html", "no/such/folder.html", code=5, words="could not be written")
+    # Before anything is read: not after an hour of comparing.
+    fails("no.parquet", b, "--html", "no/such/page.html", code=4, words="no/such: the folder does")
+    assert sorted(p.name for p in here.iterdir()) == ["a.parquet", "b.parquet", "drift.html"]
 
 
 def test_help_has_examples_and_says_what_the_exit_codes_mean():
     ended = command("compare", "--help")
     assert ended.code == 0
+    said = " ".join(ended.out.split())
     for words in ("Examples:", "driftline compare", "10 something did", "@2016-01-01..2016-02-01"):
-        assert words in ended.out
+        assert words in said
+    assert "3 no rows in a store's range" in said
 
 
 def test_what_is_wrong_is_one_line_and_the_exit_code_of_its_kind(here):

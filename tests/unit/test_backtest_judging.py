@@ -86,10 +86,11 @@ def test_events_are_counted_as_a_replay_counts_them(world, pipeline):
 
 def test_pages_and_tickets_are_incidents_as_the_notify_stage_makes_them(world, pipeline):
     severities = [incident.severity for incident in pipeline.incidents.values()]
-    n_pages, n_tickets = count_told(pipeline.alerts(), LENGTH_US)
-    assert n_pages == severities.count(Severity.PAGE)
+    told = count_told(pipeline.alerts(), LENGTH_US)
+    assert told.n_pages == severities.count(Severity.PAGE)
     # One that became a page was a ticket before.
-    assert n_tickets >= severities.count(Severity.TICKET)
+    assert told.n_tickets >= severities.count(Severity.TICKET)
+    assert told.n_incidents == len(severities)
 
 
 def test_rates_are_counts_over_the_length_of_the_history():
@@ -129,6 +130,24 @@ def test_windows_without_a_baseline_are_counted_and_not_judged():
     made = panes(3, 50)
     outcome = judge(windows_of(made, CONFIG), CONFIG, {})
     assert (outcome.n_windows, outcome.n_unjudged, outcome.alerts) == (3, 3, ())
+
+
+def test_only_what_was_judged_is_history():
+    made = panes(12, 50)
+    foreign = replace(made[0].series, profile_id="gone")
+    half = [p if i < 4 else replace(p, series=foreign) for i, p in enumerate(made)]
+    outcome = outcome_of(half)
+    assert outcome.judged_us == 4 * LENGTH_US
+    assert outcome.weeks == pytest.approx(4 * LENGTH_US / 604_800e6)
+    assert (outcome.start_us, outcome.end_us) == (START_US, START_US + 12 * LENGTH_US)
+    nothing = judge(windows_of(made, CONFIG), CONFIG, {})
+    assert (nothing.weeks, nothing.pages_per_week, nothing.tickets_per_week) == (0.0, None, None)
+
+
+def test_versions_side_by_side_are_one_history():
+    made = panes(6, 50)
+    other = [replace(p, series=replace(p.series, model_version="2")) for p in made]
+    assert outcome_of([*made, *other]).judged_us == 6 * LENGTH_US
 
 
 def test_judging_changes_no_window():
@@ -219,8 +238,36 @@ def test_a_plant_that_has_no_place_is_refused(feature, at_us, words):
 
 
 def n_alarms(windows, config) -> int:
-    outcome = judge(windows, config, profiles())
-    return outcome.n_pages + outcome.n_tickets
+    return judge(windows, config, profiles()).n_incidents
+
+
+def worsening(rng: np.random.Generator, made: list[dict], window: int) -> list[dict]:
+    """Small from the fourth window on, large from the fourteenth."""
+    by = 0.0 if window < 4 else 0.35 if window < 14 else 3.0
+    return shifted(by)(rng, made, window)
+
+
+def test_a_ticket_that_becomes_a_page_is_one_alarm_for_the_budget():
+    windows = windows_of(panes(24, 400, worsening), CONFIG)
+    outcome = judge(windows, CONFIG, profiles())
+    assert (outcome.n_pages, outcome.n_tickets) == (1, 1)
+    assert (outcome.n_incidents, outcome.n_escalated) == (1, 1)
+    of_one = solve(windows, CONFIG, profiles(), budget=1.5 / outcome.months)
+    assert (of_one.n_allowed, of_one.n_alarms, of_one.eps) == (1, 1, 0.0)
+    of_none = solve(windows, CONFIG, profiles(), budget=0.1)
+    assert (of_none.n_allowed, of_none.n_alarms, of_none.eps) == (0, 1, None)
+
+
+def test_what_was_never_judged_is_no_quiet_time():
+    made = panes(12, 50)
+    nothing = solve(windows_of(made, CONFIG), CONFIG, {}, budget=0.1)
+    assert (nothing.eps, nothing.months, nothing.upper_95) == (None, 0.0, None)
+    assert nothing.config.decision.eps == CONFIG.decision.eps
+    foreign = replace(made[0].series, profile_id="gone")
+    half = windows_of([*made[:3], *(replace(p, series=foreign) for p in made[3:])], CONFIG)
+    assert solve(half, CONFIG, profiles(), 0.1).months == pytest.approx(
+        3 * LENGTH_US / (730 * 3_600e6)
+    )
 
 
 def test_the_budgets_eps_is_enough_and_a_step_less_is_not():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import msgspec
@@ -28,6 +29,7 @@ from tests.support.backtest_world import (
     shifted,
     small_profile,
     with_decision,
+    with_length,
 )
 from tests.support.small_world import CONFIG, START_US
 
@@ -114,6 +116,9 @@ def test_a_long_list_is_cut_and_says_so(drifting, capsys):
 def test_a_short_history_proves_little_and_that_is_said(solved):
     words = solution_text(solved.solution)
     assert words.startswith("A budget of 2 a month allows 0 false alarms in 0.00038 months.")
+    # A smaller one may do as well: nobody has looked at all of them.
+    assert "An eps that keeps to it is" in words
+    assert "smallest" not in words
     assert "up to 9,694 a month are possible (95 %)" in words
     assert "1.8 quiet months would show" in words
 
@@ -126,7 +131,7 @@ def test_the_lines_to_paste_keep_what_was_set_before(solved):
 
 def test_a_history_that_is_not_quiet_has_nothing_to_paste():
     found = compare(panes(16, 400, shifted(30.0)), CONFIG, None, PROFILES, budget=0.1)
-    assert "no eps keeps to it" in solution_text(found.solution)
+    assert "no eps was found that keeps to it" in solution_text(found.solution)
     assert config_lines(found.solution) == ""
     document = report_json([found], Counted({}))
     assert document["models"][0]["budget"]["eps"] is None
@@ -135,6 +140,49 @@ def test_a_history_that_is_not_quiet_has_nothing_to_paste():
 def test_windows_without_a_verdict_are_mentioned():
     found = compare(panes(3, 50), CONFIG, None, {})
     assert headline(found).endswith("3 windows have no baseline, or two, and no verdict.")
+    assert "(0 weeks judged)" in headline(found)
+    table = {row[0]: row[1:] for row in rows(found, "How often")}
+    for name in ("pages a week", "tickets a week", "fires at log M"):
+        assert table[name] == ("no verdict",)
+
+
+def test_a_budget_for_what_was_never_judged_recommends_nothing():
+    found = compare(panes(5, 50), CONFIG, None, {}, budget=0.1)
+    assert solution_text(found.solution).startswith("No window got a verdict")
+    assert config_lines(found.solution) == ""
+    (model,) = report_json([found], Counted({}))["models"]
+    assert (model["budget"]["eps"], model["budget"]["months"]) == (None, 0.0)
+    assert (model["today"]["weeks"], model["today"]["pages_per_week"]) == (0.0, None)
+
+
+def test_an_incident_that_is_in_both_rows_is_said_to_be(drifting):
+    outcome = replace(drifting.today.outcome, n_incidents=3, n_pages=2, n_tickets=2)
+    found = replace(drifting, today=replace(drifting.today, outcome=outcome), proposed=None)
+    table = {row[0]: row[1:] for row in rows(found, "How often")}
+    assert table["in both: became a page"] == ("1",)
+    (note,) = (t.note for t in tables_of(found) if t.title == "How often")
+    assert "a budget counts it once" in note
+    assert report_json([found], Counted({}))["models"][0]["today"]["incidents"] == 3
+
+
+def test_delays_in_windows_of_two_lengths_are_said_in_time_too(drifting):
+    made = panes(24, 400)
+    other = with_length(2)
+    found = compare(made, CONFIG, other, PROFILES, plants=[Plant("a", 0.5, None)])
+    (table,) = (t for t in tables_of(found) if t.title == "Planted shifts")
+    ((_, _, today, proposed),) = table.rows
+    assert today == "2 = 3m 20s (5 of 5 within 12 = 20m)"
+    assert re.fullmatch(r"2 = 6m 40s \(\d of \d within 6 = 20m\)", proposed)
+    assert "differ in length" in table.note
+    assert " = " not in rows(drifting, "Planted shifts")[0][2]
+
+
+def test_a_model_without_history_is_named(capsys):
+    print_report([], Counted({}), ["loans", "fraud"], has_events=True)
+    out = capsys.readouterr().out
+    assert "loans: no rows in this history, nothing to judge." in out
+    assert "fraud: no rows in this history, nothing to judge." in out
+    assert report_json([], Counted({}), ["loans"])["without_history"] == ["loans"]
 
 
 def test_a_document_is_json_and_what_was_not_asked_for_is_null(drifting):

@@ -270,6 +270,19 @@ def test_a_refused_feature_leaves_no_baseline_and_the_file_as_it_was(capsys, fol
     assert (folder / "m.yaml").read_text() == text
 
 
+def test_kinds_that_cannot_be_written_do_not_cost_the_old_baseline(capsys, folder):
+    assert run(capsys, *BUILD, "--write-kinds")[0] == 0
+    before = [(p.name, p.read_bytes()) for p in sorted((folder / "baselines").iterdir())]
+    text = "model: m\nfeatures: {age, land: }\n"
+    (folder / "m.yaml").write_text(text)
+    code, out, err = run(capsys, *BUILD, "--write-kinds")
+    assert (code, out) == (2, "")
+    assert "the kinds cannot be written into it" in err
+    after = [(p.name, p.read_bytes()) for p in sorted((folder / "baselines").iterdir())]
+    assert after == before
+    assert (folder / "m.yaml").read_text() == text
+
+
 def test_the_store_needs_kinds_in_the_file(capsys, folder):
     store = ("--store", "s", "--since", "2026-01-01", "--until", "2026-01-02")
     code, _, err = run(capsys, "baseline", "build", "m.yaml", *store)

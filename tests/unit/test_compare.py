@@ -13,7 +13,8 @@ from scipy import integrate, stats
 from detectors.registry import DETECTORS
 from monitor.compare.comparison import compare
 from monitor.compare.effect import ANDERSON_DARLING_SLOPE, CRAMER_VON_MISES_SLOPE
-from monitor.compare.results import Comparison, Options, Statistic, Variable
+from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
+from monitor.compare.words import headline
 from schemas.errors import DomainError, ShapeError
 from schemas.profiles import Kind
 
@@ -259,7 +260,37 @@ def test_columns_of_one_side_are_told_and_one_that_is_gone_is_drift():
         ("new", "only in the current rows", False),
     ]
     assert found.drifted == ("old",)
-    assert compare(a, b, kinds={"x": Kind.NUMERIC, "z": Kind.NUMERIC}).drifted == ()
+    assert compare(a, b, kinds={"x": Kind.NUMERIC, "new": Kind.NUMERIC}).drifted == ()
+
+
+def test_a_declared_column_that_nobody_sent_is_an_error_that_names_it():
+    table = pa.table({"x": [0.5, 1.5]})
+    with pytest.raises(ShapeError, match="'z' is in neither of them"):
+        compare(table, table, kinds={"x": Kind.NUMERIC, "z": Kind.NUMERIC})
+    with pytest.raises(ShapeError, match="'z' is in neither of them"):
+        compare(table, table, kinds={"z": Kind.NUMERIC})
+
+
+def test_nothing_to_compare_is_no_verdict_of_no_drift():
+    keys = pa.table({"a|b": [f"{i}|{7 * i}" for i in range(200)]})
+    with pytest.raises(ShapeError, match=r"nothing can be compared; 'a\|b': .*read as meant"):
+        compare(keys, keys)
+    with pytest.raises(ShapeError, match="no column is left"):
+        compare(keys.select([]), keys.select([]))
+    many = pa.table({f"k{i}": keys["a|b"] for i in range(20)})
+    with pytest.raises(ShapeError, match="; and 12 more"):
+        compare(many, many)
+    # What came new alone says nothing of what was there.
+    with pytest.raises(ShapeError, match="'x': only in the current rows"):
+        compare(keys, keys.append_column("x", [[0.5] * 200]))
+
+
+def test_columns_that_were_left_out_before_are_listed():
+    table = pa.table({"x": [0.5, 1.5]})
+    left = [Omitted("asked", "says when its rows were")]
+    assert compare(table, table, omitted=left).omitted == (left[0],)
+    with pytest.raises(ShapeError, match="'asked': says when its rows were"):
+        compare(table.select([]), table.select([]), omitted=left)
 
 
 @pytest.mark.parametrize("empty_side", [0, 1])
@@ -404,3 +435,5 @@ def test_kinds_that_are_given_are_kept():
 def test_no_columns_in_common_is_told():
     found = compare(pa.table({"a": [0.5]}), pa.table({"b": [0.5]}))
     assert (found.variables, found.drifted, found.n_tests) == ((), ("a",), 0)
+    assert headline(found) == "Drift in 1 of 1: a (gone)."
+    assert headline(Comparison(1, 1, (), (), Options(), 0)) == "Nothing was compared."

@@ -91,6 +91,17 @@ def test_vectors_of_another_length_and_what_is_no_vector_are_missing():
     assert norm.reference.to_pylist() == [5.0, None]
 
 
+@pytest.mark.parametrize(
+    "other", [pa.list_(pa.string()), pa.large_list(pa.string()), pa.list_(pa.string(), 2)]
+)
+def test_lists_of_anything_but_numbers_are_missing(other):
+    reference = pa.chunked_array([[[1.0, 2.0], [2.0, 1.0]]])
+    words = pa.chunked_array([pa.array([["a", "b"], ["c", "d"]], other)])
+    made = derive("v", Shape.VECTOR, reference, words)
+    assert [d.current.null_count for d in made] == [2] * len(made)
+    assert [d.reference.null_count for d in made] == [0] * len(made)
+
+
 def test_texts_on_one_side_only_are_missing_on_the_other():
     said = texts(ENGLISH, 1)["note"]
     nothing = pa.chunked_array([pa.nulls(3, pa.string())])

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from detectors.text_statistics import text_statistics
 from monitor.baseline.build import build_profile
+from monitor.cli.main import app
 from monitor.core.accumulators import summarize
 from monitor.core.decide import SeriesDecider
 from monitor.core.layout import Layout
@@ -177,3 +180,21 @@ def test_a_derivation_that_cannot_be_is_refused_with_its_reason(feature, said):
     features = {"amount": {"kind": "numeric"}, "x": feature}
     with pytest.raises((ConfigError, ValueError), match=said):
         ModelConfig.model_validate({"model": "m", "features": features})
+
+
+def test_a_comparison_under_a_model_makes_them_too(tmp_path):
+    model = tmp_path / "m.yaml"
+    features = {n: f for n, f in FEATURES.items() if n != "land"}
+    model.write_text(json.dumps({"model": "m", "features": features}))
+    for name, seed, n_words in (("a", 1, 8), ("b", 2, 8), ("c", 3, 14)):
+        table = rows(2_000, seed, n_words).drop_columns(["land"])
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+
+    def drifted(current: str) -> list[str]:
+        words = ["compare", str(tmp_path / "a.parquet"), str(tmp_path / f"{current}.parquet")]
+        done = CliRunner().invoke(app, [*words, "--model", str(model), "--json"])
+        assert done.exit_code in (0, 10), done.output
+        return json.loads(done.stdout)["drifted"]
+
+    assert drifted("b") == []
+    assert drifted("c") == ["note.length"]
