@@ -173,16 +173,22 @@ def false_alarms(quiet: Sequence[Side]) -> str:
     return _svg(680, y, marks)
 
 
+_LINE = 15
+"""Between two labels: rules that are equally fast stand one under the other."""
+
+
 def delay_lines(found: Sequence[Found]) -> str:
-    """Median delay by the size of a Gaussian shift, one line a rule."""
+    """Median delay by the size of a Gaussian shift, one line a rule, and what it cried before."""
     shifts = [f.change for f in found if f.rule == OURS and f.change.startswith("shift")]
     marks = [_text(60 + 130 * i, 272, name, anchor="middle") for i, name in enumerate(shifts)]
     for windows in (1, 2, 5, 10, 24, 48):
         y = _height(windows)
         marks.append(f'<line x1="40" x2="480" y1="{y:.0f}" y2="{y:.0f}" stroke="#d0d7de"/>')
         marks.append(_text(34, y + 4, str(windows), anchor="end"))
+    labels: list[tuple[float, str]] = []
     for rule in dict.fromkeys(f.rule for f in found):
         mine = {f.change: f.delay.median for f in found if f.rule == rule}
+        before = next(f.delay.alarms_before for f in found if f.rule == rule)
         at = [
             (60 + 130 * i, _height(median))
             for i, s in enumerate(shifts)
@@ -195,8 +201,12 @@ def delay_lines(found: Sequence[Found]) -> str:
                 f'<polyline points="{points}" fill="none" stroke="{colour}" '
                 f'stroke-width="{width}"/>'
             )
-            marks.append(_text(at[-1][0] + 8, at[-1][1] + 4, rule))
-    return _svg(680, 290, marks)
+            labels.append((at[-1][1] + 4, f"{rule}; {number(before)} alarms before"))
+    y = 0.0
+    for wanted, words in sorted(labels):
+        y = max(wanted, y + _LINE)
+        marks.append(_text(458, y, words))
+    return _svg(760, max(290, y + 20), marks)
 
 
 def _height(windows: float) -> float:

@@ -66,6 +66,8 @@ class Sighting:
     """On the last planted window; of one cell."""
     n_reference: int = 0
     """Rows of the reference it was judged by."""
+    effect: float = 0.0
+    """By how much of the rows the shift moves the set that it moves most."""
 
 
 class Canary:
@@ -133,6 +135,13 @@ class Canary:
             matrix[: known.n_bins, beyond] = 0.0
         return matrix
 
+    def effect(self, reference: NDArray[np.int64]) -> float:
+        """Return by how much of the rows the shift moves the set that it moves most."""
+        assert self._matrix is not None
+        planted = self._layout.tally(plant(reference, self._matrix)[None])
+        moved = planted - self._layout.tally(reference[None])
+        return float(np.abs(moved).max() / max(int(reference.sum()), 1))
+
     def place(self, window: Window) -> tuple[int, int]:
         """Return the cycle a window is in, and which of the cycle's windows it is."""
         ordinal = window.start_us // (window.end_us - window.start_us) + self._offset
@@ -198,7 +207,7 @@ class Canary:
         is_same = self.state.cycle == self.place(window)[0] and self.is_planted(window)
         if self.state.is_over or is_same:
             return []
-        return [self._end(self._ended(None, 0))]
+        return [self._end(self._ended())]
 
     def _skipped(self, is_firing: bool) -> Sighting:
         """Say why nothing can be told."""
@@ -211,7 +220,9 @@ class Canary:
         self.state = CanaryState(self.feature, self.state.cycle, self.state.n_windows)
         return sighting
 
-    def _ended(self, decision: Decision | None, n_reference: int) -> Sighting:
+    def _ended(
+        self, decision: Decision | None = None, reference: NDArray[np.int64] | None = None
+    ) -> Sighting:
         """Say what came of a stretch in which it was not found.
 
         Half of the windows are enough to tell, and so are windows that all have too few
@@ -222,8 +233,15 @@ class Canary:
         is_blind = n_small >= self.settings.within // 2 and not n_windows
         if not (is_enough or is_blind):
             return self._skipped(is_firing=False)
+        if reference is None:
+            return Sighting(Outcome.MISSED, n_windows or n_small)
+        effect, n_reference = self.effect(reference), int(reference.sum())
         return Sighting(
-            Outcome.MISSED, n_windows or n_small, decision=decision, n_reference=n_reference
+            Outcome.MISSED,
+            n_windows or n_small,
+            decision=decision,
+            n_reference=n_reference,
+            effect=effect,
         )
 
     def _judge(
@@ -250,7 +268,7 @@ class Canary:
                 Outcome.FOUND, self.state.n_windows, decision=decision, n_reference=n_reference
             )
             return [self._end(sighting)]
-        return [self._end(self._ended(decision, n_reference))] if is_last else []
+        return [self._end(self._ended(decision, reference))] if is_last else []
 
     def _plan(self, reference: NDArray[np.int64]) -> TolerancePlan:
         """Plan the one cell as the real one is."""

@@ -163,19 +163,24 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
 
 
 def _action(canary: Canary, sighting: Sighting) -> str:
-    """What to do first: windows that are too small are told from a rule that is blind."""
-    decision = sighting.decision
-    mde = finite(decision.mde[0]) if decision else None
-    effect = finite(decision.effect[0]) if decision else None
+    """What to do first: a tolerance too wide and windows too small are told from a blind rule."""
+    decision, moved = sighting.decision, f"the shift moves {sighting.effect:.1%} of the rows"
     if decision is None:
         return "Windows did not come: look whether detect keeps up, and at its watermark."
-    if effect is not None and (mde is None or mde > abs(effect)):
-        least = "nothing at all" if mde is None else f"no less than {mde:.1%} of rows at once"
+    eps, mde = finite(decision.eps[0]), finite(decision.mde[0])
+    if eps is not None and eps >= sighting.effect:
         return (
-            f"Windows of {int(decision.n[0]):,} rows show {least}, and the shift moves "
-            f"{abs(effect):.1%}: lengthen the window, or raise canary.shift to what matters."
+            f"Up to {eps:.1%} of {canary.feature} may move before it counts, and {moved}: raise "
+            "canary.shift to what matters, or lower decision.eps; a tolerance that was learned "
+            "needs a quieter reference."
+        )
+    if mde is None or mde > sighting.effect:
+        least = "nothing at all" if mde is None else f"no less than {mde:.1%} at once"
+        return (
+            f"A window of {int(decision.n[0]):,} rows shows {least}, and {moved}: lengthen the "
+            "window, or raise canary.shift to what matters."
         )
     return (
         f"A real drift of {canary.feature} of this size would be missed too: run driftline "
-        "backtest, and look at its eps, its phi and its baseline."
+        "backtest, and look at its phi and its baseline."
     )

@@ -109,7 +109,8 @@ def test_a_shift_that_nobody_sees_opens_one_ticket_that_says_why_and_ends_when_o
         "m: the monitor did not see a shift of 0.01 sd that was planted into a shadow of y "
         "for 8 windows"
     )
-    assert "lengthen the window" in opened.action
+    assert opened.action.startswith("Up to 2.0% of y may move before it counts")
+    assert "and the shift moves 0.4% of the rows: raise canary.shift" in opened.action
     assert opened.current_counts == ()
     seeing = decider_of(profile, with_canary(shift=0.8), blind.export())
     _, alerts = run(seeing, windows(profile, 5 * EVERY)[3 * EVERY :])
