@@ -228,6 +228,9 @@ def _others(
     """Columns that are no features: refused, used otherwise, or not asked for."""
     named = config.columns.model_dump(exclude_none=True)
     uses = {column: f"the events' {use}" for use, column in named.items()}
+    derived = config.schema_.derived
+    for source in {d.source for d in derived}:
+        uses[source] = f"made into {', '.join(d.name for d in derived if d.source == source)}"
     for name, column in _feature_columns(flat(table)).items():
         if name in config.features:
             continue

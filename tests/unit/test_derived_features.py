@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from detectors.text_statistics import text_statistics
 from monitor.baseline.build import build_profile
+from monitor.baseline.draft import explain_columns
 from monitor.cli.main import app
 from monitor.core.accumulators import summarize
 from monitor.core.decide import SeriesDecider
@@ -198,3 +199,9 @@ def test_a_comparison_under_a_model_makes_them_too(tmp_path):
 
     assert drifted("b") == []
     assert drifted("c") == ["note.length"]
+
+
+def test_a_baseline_says_what_a_column_is_made_into():
+    told = {d.name: d.reason for d in explain_columns(rows(300, 1), CONFIG)}
+    assert told["note"] == "made into note.length, note.digits"
+    assert told["ordered"] == "made into ordered.hour, ordered.age"
