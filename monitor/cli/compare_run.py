@@ -24,6 +24,7 @@ from monitor.compare.words import (
     number,
     peer_cell,
     rule,
+    together_text,
     verdict,
 )
 from monitor.config_files import load_model
@@ -130,6 +131,8 @@ def _print(comparison: Comparison, reference: str, current: str) -> None:
     print_table(("variable", "kind", "shift", "verdict", "note"), summary)
     if comparison.omitted:
         print_table(("not compared", "because"), [o[:2] for o in comparison.omitted])
+    if comparison.together is not None:
+        typer.echo(together_text(comparison.together))
     typer.echo(f"{reference}: {comparison.n_reference:,} rows")
     typer.echo(f"{current}: {comparison.n_current:,} rows")
     typer.echo(rule(comparison))

@@ -20,6 +20,7 @@ from monitor.compare.quality import USUAL_THRESHOLD as SHARE_THRESHOLD
 from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
 from monitor.compare.samples import category_pair, number_pair
 from monitor.compare.statistics import statistics_of
+from monitor.compare.together import Together, look_together
 from schemas.errors import DomainError, ShapeError
 from schemas.profiles import Kind
 
@@ -85,7 +86,8 @@ def compare(
     rows without any drift about a share alpha of comparisons says otherwise; rows that
     come in clusters are fewer than they look, and p-values too small. A share of data
     quality drifted if it changed by more than its threshold and its own test says so; a
-    column that is gone has drifted.
+    column that is gone has drifted, and two columns of numbers whose rank correlation
+    changed by more than .1, which no column shows alone.
 
     Memory: beside both tables one column of both sides at a time, about 200 bytes a row.
     Measured with 1e6 rows a side in 15 columns (Parquet): 12 s of CPU, 600 MB, 210 MB of it
@@ -111,10 +113,17 @@ def compare(
                 variables.append(result)
         advance(1, note=name)
     _check_found(variables, not_compared)
-    judged, n_tests = _judged(variables, chosen)
+    together = look_together(reference, current, _number_names(variables, reference))
+    judged, together, n_tests = _judged(variables, together, chosen)
     judged.sort(key=lambda v: -v.shift)
     return Comparison(
-        reference.num_rows, current.num_rows, tuple(judged), tuple(not_compared), chosen, n_tests
+        reference.num_rows,
+        current.num_rows,
+        tuple(judged),
+        tuple(not_compared),
+        chosen,
+        n_tests,
+        together,
     )
 
 
@@ -224,15 +233,26 @@ def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Decision:
     return infer_kind(current) if found.shape is Shape.EMPTY else found
 
 
-def _judged(variables: list[Variable], options: Options) -> tuple[list[Variable], int]:
+def _number_names(variables: list[Variable], reference: pa.Table) -> list[str]:
+    """Columns of numbers, not those made of something else."""
+    there = set(reference.column_names)
+    return [v.name for v in variables if v.kind is Kind.NUMERIC and v.name in there]
+
+
+def _judged(
+    variables: list[Variable], together: Together | None, options: Options
+) -> tuple[list[Variable], Together | None, int]:
     """Fill in thresholds and adjusted p-values, and sort each variable's statistics."""
-    adjusted = holm([s.p_value for v in variables for s in v.statistics])
+    p_together = [together.p_value] if together is not None else []
+    adjusted = holm([*(s.p_value for v in variables for s in v.statistics), *p_together])
     each = iter(adjusted.tolist())
     judged = [
         replace(v, statistics=_sorted([_judge(s, next(each), options) for s in v.statistics]))
         for v in variables
     ]
-    return judged, int((~np.isnan(adjusted)).sum())
+    if together is not None:
+        together = together.judged(next(each), options.alpha)
+    return judged, together, int((~np.isnan(adjusted)).sum())
 
 
 def _sorted(statistics: list[Statistic]) -> tuple[Statistic, ...]:

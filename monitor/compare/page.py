@@ -6,7 +6,16 @@ from html import escape
 
 from monitor.compare.figure import histogram_figure
 from monitor.compare.results import Comparison, Omitted, Statistic, Variable
-from monitor.compare.words import LEGEND, beyond_mark, headline, number, peer_cell, rule, verdict
+from monitor.compare.words import (
+    LEGEND,
+    beyond_mark,
+    headline,
+    number,
+    peer_cell,
+    rule,
+    together_text,
+    verdict,
+)
 from monitor.report.page import whole_page
 
 _STYLE = """
@@ -48,6 +57,7 @@ def comparison_page(comparison: Comparison, reference: str, current: str) -> str
         f'<dl class="facts">{"".join(_fact(*fact) for fact in facts)}</dl>',
         f'<p class="soft">{escape(rule(comparison))}</p>',
         _summary(comparison),
+        _together(comparison),
         _omitted(comparison),
         '<h2>Variable by variable</h2><div class="legend">'
         '<span><i class="ref"></i>reference</span><span><i class="cur"></i>current</span></div>',
@@ -105,6 +115,16 @@ def _summary_row(i: int, variable: Variable, names: tuple[str, ...]) -> str:
         )
         + "</tr>"
     )
+
+
+def _together(comparison: Comparison) -> str:
+    """What no column shows alone."""
+    found = comparison.together
+    if found is None:
+        return ""
+    css = "card drifted" if found.is_drifted else "card"
+    said = escape(together_text(found))
+    return f'<h2>Together</h2><section class="{css}"><p>{said}</p></section>'
 
 
 def _omitted(comparison: Comparison) -> str:

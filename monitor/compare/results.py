@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from detectors.conventions import Convention, PeerScore
+from monitor.compare.together import Together
 from monitor.compare.values import FloatArray
 from schemas.batch import Int64Array
 from schemas.profiles import Kind
@@ -123,6 +124,8 @@ class Comparison:
     omitted: Sequence[Omitted]
     options: Options
     n_tests: int
+    together: Together | None = None
+    """How the numeric columns hang together; None where there is nothing to say."""
 
     @property
     def n_judged(self) -> int:
@@ -131,6 +134,7 @@ class Comparison:
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """Names of the columns that are gone, and of the variables that drifted."""
+        """Names of the columns that are gone, of the variables that drifted, and of the pair."""
         gone = [o.name for o in self.omitted if o.is_drift]
-        return (*gone, *(v.name for v in self.variables if v.is_drifted))
+        apart = [self.together.name] if self.together and self.together.is_drifted else []
+        return (*gone, *(v.name for v in self.variables if v.is_drifted), *apart)

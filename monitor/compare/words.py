@@ -7,6 +7,7 @@ from typing import Any
 
 from detectors.conventions import PeerScore
 from monitor.compare.results import Comparison, Statistic, Variable
+from monitor.compare.together import Together
 
 LEGEND = (
     "Shift: the mean shift, in standard deviations, of a Gaussian that would give the same "
@@ -71,7 +72,8 @@ def rule(comparison: Comparison) -> str:
     return (
         f"A variable drifted if a distance is beyond its threshold and a test is below {alpha:g} "
         f"after Holm's adjustment for all {comparison.n_tests} tests; a share of data quality if "
-        "it changed by more than its threshold and its own test says so; a column if it is gone. "
+        "it changed by more than its threshold and its own test says so; a column if it is gone; "
+        "two columns of numbers if their rank correlation changed by more than .1. "
         "Tests take rows for independent."
     )
 
@@ -131,7 +133,43 @@ def document(comparison: Comparison, reference: str, current: str) -> dict[str, 
         "drifted": list(comparison.drifted),
         "variables": [_variable(v) for v in comparison.variables],
         "omitted": [o._asdict() for o in comparison.omitted],
+        "together": _together(comparison.together),
     }
+
+
+def _together(found: Together | None) -> dict[str, Any] | None:
+    """How numbers hang together, as plain values."""
+    if found is None:
+        return None
+    plain = {name: getattr(found, name) for name in found.__slots__}
+    floats = ("before", "now", "p_value", "p_adjusted", "auc", "auc_sd")
+    return plain | {name: number(plain[name]) for name in floats}
+
+
+def together_text(found: Together) -> str:
+    """Say how the numeric columns hang together.
+
+    Parameters
+    ----------
+    found : Together
+
+    Returns
+    -------
+    str
+    """
+    a, b = found.pair
+    said = (
+        f"{len(found.columns)} numeric columns together, {found.n_reference:,} and "
+        f"{found.n_current:,} rows without a gap: the rank correlation that changed most is that "
+        f"of {a} and {b}, {found.before:.2f} and now {found.now:.2f} (p, Holm: "
+        f"{found.p_adjusted:.2g}{'; drifted' if found.is_drifted else ''})."
+    )
+    if math.isnan(found.auc):
+        return said
+    return said + (
+        f" A classifier tells the sides apart with AUC {found.auc:.2f}"
+        f" (without any drift .5, give or take {found.auc_sd:.3f})."
+    )
 
 
 def _variable(variable: Variable) -> dict[str, Any]:
