@@ -11,6 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
+CANARY_MISSED = "canary_missed"
+"""Rule of the alert about a planted shift that nobody saw: no row of a model's is spoilt."""
+
 
 class Transition(StrEnum):
     """What happened to the alert."""
@@ -65,7 +68,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     gpu_uuid: str = ""
     rule: str = ""
-    """GPU rule, ``xid_79``."""
+    """GPU rule, ``xid_79``; of ``pipeline`` what went wrong, ``canary_missed``."""
     action: str = ""
     """What to do."""
     window_start_us: int = 0

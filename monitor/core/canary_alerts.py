@@ -10,10 +10,9 @@ from monitor.core.alerting import REMEMBERED_HOLDS, CellState, Closed
 from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import finite
 from monitor.core.identity import alert_id
-from schemas.alerts import Alert, Severity, Transition
+from schemas.alerts import CANARY_MISSED, Alert, Severity, Transition
 from schemas.panes import ALL, SeriesId, Window
 
-RULE: Final = "canary_missed"
 MONITOR: Final = "pipeline"
 """It is about the monitor: no retraining, and no incident of the model's own."""
 
@@ -127,7 +126,7 @@ def _alert(
     feature: str, series: SeriesId, window: Window, state: CellState, transition: Transition
 ) -> Alert:
     """Say which canary, when, and what happened to its alert."""
-    cell = (series.tenant, series.model, series.model_version, feature, RULE)
+    cell = (series.tenant, series.model, series.model_version, feature, CANARY_MISSED)
     return Alert(
         alert_id=alert_id(MONITOR, cell, (window.start_us, window.end_us), transition.value),
         tenant=series.tenant,
@@ -142,7 +141,7 @@ def _alert(
         model_version=series.model_version,
         feature=feature,
         segment=ALL,
-        rule=RULE,
+        rule=CANARY_MISSED,
         window_start_us=state.first_positive_us,
         window_end_us=window.end_us,
         n_windows=state.n_windows,

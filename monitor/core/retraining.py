@@ -9,12 +9,18 @@ from typing import Any
 
 import msgspec
 
-from monitor.core.canary_alerts import RULE as CANARY_RULE
 from monitor.core.dedupe import dedup_key
 from monitor.core.identity import stable_id
 from monitor.core.incident_text import since_us
 from monitor.core.incidents import IncidentChange
-from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind
+from schemas.alerts import (
+    CANARY_MISSED,
+    Alert,
+    Cause,
+    Incident,
+    Notification,
+    NotificationKind,
+)
 from schemas.config import RetrainingConfig
 from schemas.errors import DriftlineError
 
@@ -228,7 +234,7 @@ class Retraining:
 
 def _is_canary(incident: Incident) -> bool:
     """Whether it is about shifts planted into a shadow: no row of the model's is touched."""
-    return all(alert.rule == CANARY_RULE for alert in incident.alerts)
+    return all(alert.rule == CANARY_MISSED for alert in incident.alerts)
 
 
 def contaminated_windows(

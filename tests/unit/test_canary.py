@@ -11,10 +11,9 @@ import pytest
 
 from detectors.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_profile
-from monitor.core.canary_alerts import RULE
 from monitor.core.decide import SeriesDecider, SeriesState
 from monitor.core.incidents import Incidents
-from schemas.alerts import Alert, Cause, Severity, Transition
+from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
 from schemas.config import HOUR_US, ModelConfig
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
@@ -46,7 +45,7 @@ def run(decider: SeriesDecider, some: list[Window]) -> tuple[list[DetectorResult
     for window in some:
         decided = decider.decide(window)
         results += [r for r in decided.results if r.monitor == "canary"]
-        alerts += [a for a in decided.alerts if a.rule == RULE]
+        alerts += [a for a in decided.alerts if a.rule == CANARY_MISSED]
     return results, alerts
 
 
@@ -93,7 +92,7 @@ def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(profile
     for window in windows(profile, 3 * EVERY):
         with_it, without = watched.decide(window), alone.decide(window)
         assert [r for r in with_it.results if r.monitor != "canary"] == without.results
-        assert [a for a in with_it.alerts if a.rule != RULE] == without.alerts
+        assert [a for a in with_it.alerts if a.rule != CANARY_MISSED] == without.alerts
         assert watched.evidence.to_bytes() == alone.evidence.to_bytes()
 
 
