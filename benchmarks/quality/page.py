@@ -205,8 +205,8 @@ def delay_lines(found: Sequence[Found]) -> str:
     y = 0.0
     for wanted, words in sorted(labels):
         y = max(wanted, y + _LINE)
-        marks.append(_text(458, y, words))
-    return _svg(760, max(290, y + 20), marks)
+        marks.append(_text(492, y, words))
+    return _svg(800, max(290, y + 20), marks)
 
 
 def _height(windows: float) -> float:
