@@ -25,6 +25,7 @@ from detectors.rule import Rule
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from schemas.config import CanaryConfig, ModelConfig
+from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window
 from schemas.profiles import Kind, Profile
 from schemas.results import Reason
@@ -61,7 +62,7 @@ class Sighting:
     n_windows: int
     """Planted windows up to the one that fired, or to the end."""
     reason: Reason = Reason.TOO_FEW_SAMPLES
-    """Of a stretch that was skipped."""
+    """Of a stretch that was skipped, or whose last windows never came."""
     decision: Decision | None = None
     """On the last planted window; of one cell."""
     n_reference: int = 0
@@ -123,7 +124,10 @@ class Canary:
 
     def _shift(self) -> NDArray[np.float64] | None:
         """Return what moves the rows; None where the reference has no spread to measure by."""
-        sd = reference_sd(self._profile, self.variable)
+        try:
+            sd = reference_sd(self._profile, self.variable)
+        except BaselineError:  # no value of it at all; one feature must not stop a partition
+            return None
         if not 0 < sd < math.inf:
             return None
         known, counts = self._profile.variables[self.variable], self._profile.reference.counts
@@ -229,12 +233,14 @@ class Canary:
         rows: in these nothing real would be found either. Without rows nothing is.
         """
         n_windows, n_small = self.state.n_windows, self.state.n_small
-        is_enough = n_windows >= max(2 * self._rule.m, self.settings.within // 2)
-        is_blind = n_small >= self.settings.within // 2 and not n_windows
+        within = self.settings.within
+        # No more than there are: a short stretch could never be missed, and would say nothing.
+        is_enough = n_windows >= min(within, max(2 * self._rule.m, within // 2))
+        is_blind = n_small >= within // 2 and not n_windows
         if not (is_enough or is_blind):
             return self._skipped(is_firing=False)
         if reference is None:
-            return Sighting(Outcome.MISSED, n_windows or n_small)
+            return Sighting(Outcome.MISSED, n_windows or n_small, Reason.NO_DATA)
         effect, n_reference = self.effect(reference), int(reference.sum())
         return Sighting(
             Outcome.MISSED,

@@ -261,6 +261,32 @@ def test_a_reference_without_a_measurable_spread_is_skipped_and_stops_nothing(va
     assert not alerts
 
 
+def test_a_feature_that_the_reference_never_holds_is_skipped_and_stops_nothing(profile):
+    counts = profile.reference.counts.copy()
+    counts[:, 1, :62] = 0
+    never = replace(profile, reference=replace(profile.reference, counts=counts))
+    (result,), alerts = run(decider_of(never, with_canary()), windows(profile, EVERY))
+    assert (result.verdict, result.reason) == (Verdict.NONE, Reason.NO_BASELINE)
+    assert not alerts
+
+
+@pytest.mark.parametrize("within", [2, 3, 4, 5])
+def test_a_short_stretch_can_be_missed_too(profile, within):
+    decider = decider_of(profile, with_canary(shift=0.01, within=within))
+    (result,), (opened,) = run(decider, windows(profile, EVERY))
+    assert (result.verdict, result.statistic) == (Verdict.NORMAL, None)
+    assert opened.n_windows == within
+
+
+def test_a_stretch_whose_last_windows_never_came_is_missed_if_enough_did(profile):
+    decider = decider_of(profile, with_canary(shift=0.01))
+    some = windows(profile, 3 * EVERY)
+    first = next(at for at in range(EVERY) if is_planting_after(decider, some[at]))
+    results, alerts = run(decider, [*some[first + 1 : first + 6], *some[first + EVERY :]])
+    assert (results[0].verdict, results[0].reason) == (Verdict.NORMAL, Reason.NO_DATA)
+    assert "Windows did not come" in alerts[0].action
+
+
 def test_a_tolerance_that_has_grown_too_wide_is_told_of_a_bounded_feature_too():
     rows = table(8 * 24)
     bounded = np.random.default_rng(4).random(rows.num_rows)
