@@ -1,7 +1,7 @@
 """Numbers made of texts and times, as columns beside those that events bring.
 
 A text is looked at once for as long as its dictionary lives: a batch costs a lookup a row,
-and what its new texts cost (about 2 us each of 80 characters).
+and 4 to 5 us for each new text of 80 characters (measured on 60,000 different ones).
 """
 
 from __future__ import annotations
