@@ -116,12 +116,15 @@ def profile_of(values: np.ndarray):
     """A profile whose first variable holds these rows, sums added up one by one."""
     profile = small_profile()
     edges = quantile_edges(values)
-    variable = replace(profile.variables[0], edges=edges)
-    reference = profile.reference
-    for of, added in ((reference.sums, values), (reference.sums_sq, values * values)):
-        of[0, 0] = np.add.accumulate(added)[-1] if len(added) else 0.0
-    reference.counts[0, 0] = counted(values, edges)
-    return replace(profile, variables=(variable, *profile.variables[1:]))
+    variables = (replace(profile.variables[0], edges=edges), *profile.variables[1:])
+    # Copies: the small profile is one and the same for all tests.
+    names = ("sums", "sums_sq", "counts")
+    sums, sums_sq, counts = (getattr(profile.reference, name).copy() for name in names)
+    sums[0, 0] = np.add.accumulate(values)[-1]
+    sums_sq[0, 0] = np.add.accumulate(values * values)[-1]
+    counts[0, 0] = counted(values, edges)
+    reference = replace(profile.reference, sums=sums, sums_sq=sums_sq, counts=counts)
+    return replace(profile, variables=variables, reference=reference)
 
 
 @pytest.mark.parametrize("value", [63.7, 0.1, -2.34e5, 1e-9])
