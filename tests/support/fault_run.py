@@ -309,8 +309,14 @@ class FaultRun:
 
     def await_ready_of(self, *names_: str, timeout_s: float = 90.0) -> None:
         """Wait until these stages say that they are ready."""
-        for name in names_:
-            wait_until(self.children[name].is_ready, timeout_s, f"{name} ready")
+        deadline, pause = elapsed_s() + timeout_s, threading.Event()
+        for child in (self.children[name] for name in names_):
+            while not child.is_ready():
+                assert elapsed_s() < deadline, (
+                    f"{child.name} is not ready within {timeout_s:g} s, ended with {child.code}\n"
+                    f"{child.tail()}"
+                )
+                pause.wait(0.1)
 
     # -- what comes of it ------------------------------------------------------------
 

@@ -95,20 +95,29 @@ class Child:
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
-    def get(self, path: str) -> int:
-        """Return the status that its HTTP server answers; 0 where nobody answers."""
+    def ask(self, path: str) -> tuple[int, str]:
+        """Return what its HTTP server answers, status and text; 0 where nobody answers."""
         said = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         addresses = re.findall(r"^driftline \w+ on (http://\S+)$", said, re.MULTILINE)
         if len(addresses) < self.n_starts or not self.is_running:
-            return 0
+            return 0, ""
         try:
             with urllib.request.urlopen(addresses[-1] + path, timeout=5) as answer:
-                return int(answer.status)
+                return int(answer.status), answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
-                return error.code
+                return error.code, ""
         except OSError:
-            return 0
+            return 0, ""
+
+    def get(self, path: str) -> int:
+        """Return the status that its HTTP server answers; 0 where nobody answers."""
+        return self.ask(path)[0]
+
+    def n_partitions(self) -> int:
+        """Return how many partitions it says it owns."""
+        owned = re.findall(r"^driftline_partitions\{.*\} (\S+)$", self.ask("/metrics")[1], re.M)
+        return sum(int(float(n)) for n in owned)
 
     def is_ready(self) -> bool:
         """Whether ``/readyz`` says yes."""
