@@ -71,7 +71,7 @@ class Inserter:
         self._stopped = threading.Event()
         self.done: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self.trouble = ""
-        """Why the last try failed; empty while the store takes what it is given."""
+        """Why the job in hand cannot go on; empty where the store takes it, or there is none."""
         self.n_waiting = 0
         self._patient_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="archive-inserts", daemon=True)
@@ -126,7 +126,9 @@ class Inserter:
             try:
                 self._insert_all(job)
             except AbandonedError:
-                pass
+                # Nobody tries any more: were it left standing, nothing would be read, so no
+                # job would come that could find the store well again.
+                self.trouble = ""
             except BaseException as error:
                 job.failure = error
             job.is_over.set()

@@ -201,7 +201,7 @@ class _Loop:
         if trouble and not self._trouble:
             _LOG.warning("the store takes nothing, trying again and again: %s", trouble)
         elif self._trouble and not trouble:
-            _LOG.info("the store takes rows again")
+            _LOG.info("no insert waits for the store any more")
         self._trouble = trouble
         if trouble:
             self._life.unready(f"the store takes nothing: {trouble}")

@@ -158,15 +158,18 @@ def test_killed_while_the_answer_is_lost_the_next_life_repeats_the_range(world, 
 
 
 @pytest.mark.slow
-def test_a_zombie_that_wakes_after_its_partitions_moved_adds_nothing(world, proxy, store):
+@pytest.mark.parametrize(("fault", "n_met"), [(Fault.SILENCE, 1), (Fault.UNAVAILABLE, 2)])
+def test_a_zombie_that_wakes_after_its_partitions_moved_adds_nothing_and_works_on(
+    fault, n_met, world, proxy, store
+):
     world.fill()
     zombie = start_process(world.cluster, proxy.url, DRIFTLINE_STORE_TIMEOUT_S="10")
     try:
         wait_for(store, world.sent)
-        # Its inserts hang, with intents committed; then it is stopped.
-        proxy.standing = Fault.SILENCE
+        # Its inserts hang, or fail once and again, with intents committed; then it is stopped.
+        proxy.standing = fault
         world.fill(n_predictions=2_000)
-        wait_until(lambda: Fault.SILENCE in proxy.met, 60)
+        wait_until(lambda: proxy.met.count(fault) >= n_met, 60)
         zombie.send_signal(signal.SIGSTOP)
         with Archiving(world.cluster, proxy.target):
             wait_for(store, world.sent)
@@ -175,6 +178,7 @@ def test_a_zombie_that_wakes_after_its_partitions_moved_adds_nothing(world, prox
             zombie.send_signal(signal.SIGCONT)
             world.fill()
             wait_for(store, world.sent)
+        # Alone again; what it knew of the store when it lost everything holds nothing up.
         world.fill()
         wait_for(store, world.sent)
     finally:
