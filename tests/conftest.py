@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 
 import pytest
 
@@ -14,6 +16,13 @@ __all__ = ["broker", "clickhouse", "new_broker", "topic_prefix"]
 
 NOT_PERMITTED = "not permitted here"
 """A skip for this reason is right in CI too: nothing can be installed against it."""
+
+
+def pytest_configure():
+    """Let Ctrl-C reach what tests start: a shell's background jobs inherit that it is ignored."""
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if is_ignored and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
