@@ -209,10 +209,12 @@ class _ColumnsOnly(Scratch):
         elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
             self._faults.mistyped(column, "int", "time_us")
             return
-        is_null = column.is_null().to_numpy(zero_copy_only=False)
-        self._faults.add(is_null, "Expected `int`, got `null` - at `$.time_us`")
-        filled = column.cast(pa.int64(), safe=False).fill_null(0)
-        self.time_us = filled.to_numpy(zero_copy_only=False)
+        column = column.cast(pa.int64(), safe=False)
+        if column.null_count:
+            is_null = column.is_null().to_numpy(zero_copy_only=False)
+            self._faults.add(is_null, "Expected `int`, got `null` - at `$.time_us`")
+            column = column.fill_null(0)
+        self.time_us = column.to_numpy(zero_copy_only=False)
         # an unsigned value beyond int64 has become negative
         self._faults.add(self.time_us < 0, "Expected an int64 >= 0 - at `$.time_us`")
 
@@ -224,13 +226,14 @@ class _ColumnsOnly(Scratch):
     def _number(self, name: str, inside: str) -> Float64Array:
         """One column of numbers; null, NaN and infinity are missing."""
         column = self._fields.find(name, inside)
-        missing = np.full(self._n, np.nan)
         if column is None or pa.types.is_null(column.type):
-            return missing
+            return np.full(self._n, np.nan)
         if not _is_number(column.type):
             self._faults.mistyped(column, "float | null", f"{inside}.{name}".lstrip("."))
-            return missing
-        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            return np.full(self._n, np.nan)
+        if column.type != pa.float64():
+            column = column.cast(pa.float64(), safe=False)
+        values = column.to_numpy(zero_copy_only=False)
         is_infinite = np.isinf(values)
         return np.where(is_infinite, np.nan, values) if is_infinite.any() else values
 
@@ -249,21 +252,20 @@ class _ColumnsOnly(Scratch):
     def _code(self, name: str, inside: str, dictionary: int, known: Dictionaries) -> Int32Array:
         """One column of strings, its own dictionary translated into ours."""
         column = self._fields.find(name, inside)
-        missing = np.full(self._n, -1, dtype=np.int32)
         if column is None or pa.types.is_null(column.type):
-            return missing
+            return np.full(self._n, -1, dtype=np.int32)
         kind, path = column.type, f"{inside}.{name}".lstrip(".")
         if inside == "features" and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
             column = column.cast(pa.string())
         elif not (_is_string(kind) or pa.types.is_dictionary(kind)):
             expected = "bool | int | str | null" if inside == "features" else "str | null"
             self._faults.mistyped(column, expected, path)
-            return missing
+            return np.full(self._n, -1, dtype=np.int32)
         encoded = column.dictionary_encode()
         codes = known.encode(dictionary, encoded.dictionary.to_pylist())
-        table = np.append(codes, np.int32(-1))
-        indices = encoded.indices.cast(pa.int64()).fill_null(-1)
-        return table[indices.to_numpy(zero_copy_only=False)]
+        if encoded.indices.null_count == 0 and len(codes) == 1:
+            return np.full(self._n, codes[0], dtype=np.int32)
+        return np.append(codes, np.int32(-1)).take(indices_of(encoded))
 
     def read_ids(self) -> Uint8Array:
         """Fill ``ids``; return the bytes they point into."""
@@ -280,9 +282,25 @@ class _ColumnsOnly(Scratch):
         bounds = np.frombuffer(starts, np.int64)[column.offset : column.offset + self._n + 1]
         self.ids[:, 0] = bounds[:-1]
         lengths = np.diff(bounds)
-        is_null = column.is_null().to_numpy(zero_copy_only=False)
-        self.ids[:, 1] = np.where(is_null, -1, lengths)
+        if column.null_count:
+            lengths[column.is_null().to_numpy(zero_copy_only=False)] = -1
+        self.ids[:, 1] = lengths
         return _NO_BYTES if data is None else np.frombuffer(data, np.uint8)
+
+
+def indices_of(encoded: pa.DictionaryArray) -> Int32Array | Int64Array:
+    """The index of each row's value in its dictionary; of a null, -1: the last of a table.
+
+    Examples
+    --------
+    >>> indices_of(pa.array(["a", None, "a"]).dictionary_encode()).tolist()
+    [0, -1, 0]
+    """
+    indices = encoded.indices
+    if indices.null_count or indices.type != pa.int32():
+        indices = indices.cast(pa.int64()).fill_null(-1)
+    found: Int32Array | Int64Array = indices.to_numpy(zero_copy_only=False)
+    return found
 
 
 def stream_of(batch: pa.RecordBatch) -> bytes:

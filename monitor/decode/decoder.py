@@ -169,7 +169,7 @@ class Decoder:
         """Decode Arrow IPC streams, row by row of each model."""
         from monitor.decode.stream import decode_streams  # pyarrow is slow to import
 
-        payloads = ((message, work.payload(message)) for message in work.streams)
+        payloads = ((message, work.span(message)) for message in work.streams)
         batches, rejects = decode_streams(payloads, self._models, self._columns, self._dictionaries)
         work.rejects.extend(rejects)
         for model, batch in batches:

@@ -121,6 +121,10 @@ class SlowRoad:
         """Decode events one by one; return the one a layout was learnt from, or -1."""
         starts, ends = units.starts[left].tolist(), units.ends[left].tolist()
         for i, start, end in zip(left.tolist(), starts, ends, strict=True):
+            if are_messages and work.is_stream(start, end):
+                work.streams.append(int(units.message[i]))
+                scratch.fits[i] = REJECTED
+                continue
             payload = work.view[start:end].tobytes()
             found = self._decode(work, units, i, payload, are_messages)
             if found is None:

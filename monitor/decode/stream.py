@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.decode.arrow import batch_from_arrow, stream_of
+from monitor.decode.arrow import batch_from_arrow, indices_of, stream_of
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.strict import MAX_DETAIL, Key
@@ -19,16 +19,35 @@ from schemas.events import DEFAULT_TENANT, Reject, RejectReason
 Found = tuple[list[tuple[int, EventBatch]], list[Reject]]
 
 
+class _Form(NamedTuple):
+    """What is asked of a schema, once: streams follow each other by the thousand."""
+
+    schema: pa.Schema
+    has_model: bool
+    is_takeable: bool
+    """Rows can be taken of its columns, and columns of several batches joined."""
+
+    @staticmethod
+    def of(schema: pa.Schema) -> _Form:
+        """Look at a schema."""
+        return _Form(schema, "model" in schema.names, all(map(_is_takeable, schema.types)))
+
+
+def _is_takeable(kind: pa.DataType) -> bool:
+    return not (pa.types.is_run_end_encoded(kind) or pa.types.is_string_view(kind))
+
+
 class _Piece(NamedTuple):
     """One record batch of one message, and the number of its first row there."""
 
     message: int
     first_row: int
     batch: pa.RecordBatch
+    form: _Form
 
 
 def decode_streams(
-    payloads: Iterable[tuple[int, bytes]],
+    payloads: Iterable[tuple[int, bytes | memoryview]],
     models: Mapping[Key, int],
     columns: Sequence[Columns],
     dictionaries: Dictionaries,
@@ -37,8 +56,9 @@ def decode_streams(
 
     Parameters
     ----------
-    payloads : iterable of (int, bytes)
-        Message number and bytes of each stream, in order.
+    payloads : iterable of (int, bytes or memoryview)
+        Message number and bytes of each stream, in order; never written to again, since
+        batches may refer to them.
     models : mapping of (tenant, model) to int
         Index into ``columns``.
     columns : sequence of Columns
@@ -58,11 +78,13 @@ def decode_streams(
     """
     rejects: list[Reject] = []
     pieces: list[_Piece] = []
+    form: _Form | None = None
     for message, payload in payloads:
         try:
-            pieces += _open(message, payload)
+            opened, form = _open(message, payload, form)
+            pieces += opened
         except (pa.ArrowException, OSError, ValueError) as error:
-            rejects.append(_unreadable(message, 0, payload, error))
+            rejects.append(_unreadable(message, 0, bytes(payload), error))
     found: Found = ([], rejects)
     reader = _Reader(models, columns, dictionaries)
     for neighbours in _neighbours(pieces):
@@ -104,11 +126,11 @@ class _Reader:
         batches: list[tuple[int, EventBatch]] = []
         rejects: list[Reject] = []
         joined = _join([piece.batch for piece in pieces])
-        message_of, row_of = _places(pieces)
+        place_of_all = _places(pieces)
         for key, rows in _rows_by_model(joined):
-            is_all = len(rows) == joined.num_rows
-            part = joined if is_all else joined.take(rows)
-            place = (message_of, row_of) if is_all else (message_of[rows], row_of[rows])
+            part, place = joined, place_of_all
+            if rows is not None:
+                part, place = joined.take(rows), (place[0][rows], place[1][rows])
             if key not in self._models:
                 rejects.extend(_unknown(part, *place, key))
                 continue
@@ -127,27 +149,28 @@ class _Reader:
         return batches, rejects
 
 
-def _open(message: int, payload: bytes) -> list[_Piece]:
-    """Read and validate one stream."""
+def _open(
+    message: int, payload: bytes | memoryview, form: _Form | None
+) -> tuple[list[_Piece], _Form]:
+    """Read and validate one stream; ``form`` is that of the one before."""
     with pa.ipc.open_stream(payload) as reader:
         record_batches = list(reader)
-        names = reader.schema.names
+        if form is None or not reader.schema.equals(form.schema):
+            form = _Form.of(reader.schema)
     pieces, first = [], 0
     for record_batch in record_batches:
         record_batch.validate(full=True)
         if record_batch.num_rows:
-            pieces.append(_Piece(message, first, _takeable(record_batch)))
+            batch = record_batch if form.is_takeable else _takeable(record_batch)
+            pieces.append(_Piece(message, first, batch, form))
         first += record_batch.num_rows
-    if "model" not in names:
+    if not form.has_model:
         raise pa.ArrowInvalid("the stream has no column `model`")
-    return pieces
+    return pieces, form
 
 
 def _takeable(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Undo encodings of which rows cannot be taken, or that cannot be joined."""
-    kinds = batch.schema.types
-    if not any(pa.types.is_run_end_encoded(k) or pa.types.is_string_view(k) for k in kinds):
-        return batch
     columns = [_undone(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
@@ -164,7 +187,7 @@ def _neighbours(pieces: Sequence[_Piece]) -> Iterator[Sequence[_Piece]]:
     """Yield pieces that follow each other and have one schema."""
     start = 0
     for end in range(1, len(pieces) + 1):
-        if end == len(pieces) or not pieces[end].batch.schema.equals(pieces[start].batch.schema):
+        if end == len(pieces) or pieces[end].form is not pieces[start].form:
             yield pieces[start:end]
             start = end
 
@@ -172,11 +195,20 @@ def _neighbours(pieces: Sequence[_Piece]) -> Iterator[Sequence[_Piece]]:
 def _join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     """Make one batch of several of one schema."""
     if len(batches) == 1:
-        return batches[0]
+        return _aligned(batches[0])
     table = pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
     return pa.RecordBatch.from_arrays(
         [column.chunk(0) for column in table.columns], schema=table.schema
     )
+
+
+def _aligned(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Copy a batch that begins at an odd place of its chunk: kernels take aligned columns."""
+    buffers = (buffer for column in batch.columns for buffer in column.buffers())
+    if all(buffer is None or buffer.address % 8 == 0 for buffer in buffers):
+        return batch
+    with pa.ipc.open_stream(stream_of(batch)) as reader:
+        return reader.read_next_batch()
 
 
 def _places(pieces: Sequence[_Piece]) -> tuple[Int64Array, Int64Array]:
@@ -187,31 +219,46 @@ def _places(pieces: Sequence[_Piece]) -> tuple[Int64Array, Int64Array]:
     return message, np.concatenate(rows)
 
 
-def _rows_by_model(batch: pa.RecordBatch) -> list[tuple[Key, Int64Array]]:
-    """Rows of each (tenant, model); null or wrongly typed model: tenant and model ``""``."""
+def _rows_by_model(batch: pa.RecordBatch) -> Iterator[tuple[Key, Int64Array | None]]:
+    """Yield each (tenant, model) and its rows; None where all rows are its.
+
+    Null or wrongly typed model: tenant and model ``""``.
+    """
     model_names, model_codes = _codes(batch, "model", "")
     tenant_names, tenant_codes = _codes(batch, "tenant", DEFAULT_TENANT)
-    both = tenant_codes * len(model_names) + model_codes
-    found = []
+    if model_codes is None and tenant_codes is None:
+        yield _key(tenant_names[0], model_names[0]), None
+        return
+    zeros = np.zeros(batch.num_rows, dtype=np.int64)
+    codes = (zeros if c is None else c for c in (tenant_codes, model_codes))
+    both = next(codes) * len(model_names) + next(codes)
     for code in np.flatnonzero(np.bincount(both)).tolist():
         tenant, model = divmod(code, len(model_names))
-        key = (tenant_names[tenant], model_names[model])
-        found.append((key if key[1] else ("", ""), np.flatnonzero(both == code)))
-    return found
+        yield _key(tenant_names[tenant], model_names[model]), np.flatnonzero(both == code)
 
 
-def _codes(batch: pa.RecordBatch, name: str, default: str) -> tuple[list[str], Int64Array]:
-    """Distinct values of a column and the index of each row's; null is ``default``."""
+def _key(tenant: str, model: str) -> Key:
+    return (tenant, model) if model else ("", "")
+
+
+def _codes(batch: pa.RecordBatch, name: str, default: str) -> tuple[list[str], Int64Array | None]:
+    """Distinct values of a column and the index of each row's; null is ``default``.
+
+    No indices where every row's is the first: most streams are of one model.
+    """
     if name not in batch.schema.names:
-        return [default], np.zeros(batch.num_rows, dtype=np.int64)
+        return [default], None
     column = batch.column(name)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return [""], np.zeros(batch.num_rows, dtype=np.int64)
+        return [""], None
     encoded = column.dictionary_encode()
     names = [default if v is None else v for v in encoded.dictionary.to_pylist()] + [default]
-    indices = pc.fill_null(encoded.indices.cast(pa.int64()), len(names) - 1)
-    return names, indices.to_numpy(zero_copy_only=False)
+    if len(names) == 2 and encoded.indices.null_count == 0:
+        return names, None
+    indices = indices_of(encoded).astype(np.int64)
+    indices[indices < 0] = len(names) - 1
+    return names, indices
 
 
 def _unknown(

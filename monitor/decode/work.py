@@ -41,10 +41,18 @@ class Work:
             return self.streams
         return self.arrays if head[:1] == b"[" else None
 
+    def is_stream(self, start: int, end: int) -> bool:
+        """Whether these bytes begin an Arrow stream that may be read; copies nothing."""
+        return self.view[start : start + 4] == ARROW_MARK and end - start <= MAX_MESSAGE_BYTES
+
     def payload(self, message: int) -> bytes:
         """Return the bytes of a message."""
+        return self.span(message).tobytes()
+
+    def span(self, message: int) -> memoryview:
+        """Return the bytes of a message where they are."""
         offsets = self.chunk.offsets
-        return self.view[offsets[message] : offsets[message + 1]].tobytes()
+        return self.view[offsets[message] : offsets[message + 1]]
 
     def reject(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
         """Note a reject."""

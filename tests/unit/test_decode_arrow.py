@@ -194,6 +194,45 @@ def test_numbers_are_float64_whatever_their_width(values: Any) -> None:
     assert batch.numeric[0].tolist() == [1.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize("index", [pa.int8(), pa.uint8(), pa.int64(), pa.uint64()], ids=str)
+@pytest.mark.parametrize(
+    ("indices", "values"),
+    [
+        ([0, 1, 0], ["eu", "us"]),
+        ([0, None, 1], ["eu", None]),
+        ([0, 0, 0], ["eu"]),
+        ([0] * 3, [None]),
+    ],
+    ids=["two", "nulls", "one", "only null"],
+)
+def test_a_dictionary_may_count_in_any_type(
+    index: pa.DataType, indices: list[int | None], values: list[str | None]
+) -> None:
+    given = pa.DictionaryArray.from_arrays(pa.array(indices, index), pa.array(values, pa.string()))
+    rows = decoding.rows_of(decode(stream_of(table(**{"segments.region": given}))))
+    assert [rows[0, i][4][3] for i in range(3)] == given.to_pylist()
+
+
+@pytest.mark.parametrize("n_before", range(9))
+def test_a_stream_is_read_where_it_lies_whatever_lies_before_it(n_before: int) -> None:
+    alone = decode(stream_of(table()))
+    decoded = decode(b"x" * n_before, stream_of(table()))
+    found = decoding.rows_of(decoded)
+    assert [found[1, i] for i in range(3)] == [decoding.rows_of(alone)[0, i] for i in range(3)]
+    (batch,) = decoded.batches
+    columns = [batch.time_us, batch.score, *batch.numeric]
+    assert all(column.flags.aligned for column in columns)
+
+
+def test_a_stream_that_is_too_long_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = stream_of(table())
+    for module in ("work", "slow"):
+        monkeypatch.setattr(f"monitor.decode.{module}.MAX_MESSAGE_BYTES", len(stream) - 1)
+    decoded = decode(stream)
+    assert [(r.reason, r.payload) for r in decoded.rejects] == [(RejectReason.OVERSIZED, stream)]
+    assert not decoded.batches
+
+
 def test_a_stream_that_cannot_be_read_is_one_unsupported_message() -> None:
     whole = stream_of(table())
     messages = [b"\xff\xff\xff\xff", b"\xff\xff\xff\xff" + bytes(40), whole[:100], whole[:-30]]
