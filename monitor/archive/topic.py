@@ -41,7 +41,7 @@ from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.reader import open_reader
 from monitor.transport.kafka.records import Records
-from monitor.transport.kafka.settings import Callbacks, Gap
+from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.memory import Committed, Message
 from schemas.errors import TransportError
@@ -137,6 +137,8 @@ class TopicArchive:
             cluster.reader(topic, group_of(topic), member=member),
             queue_bytes=READ_AHEAD_BYTES.get(topic, READ_AHEAD_OTHERS_BYTES),
         )
+        if topic == PREDICTIONS:
+            settings = replace(settings, fetch_wait_ms=BUSY_FETCH_WAIT_MS)
         self._reader = open_reader(
             settings, Callbacks(self._on_assign, self._on_revoke, self._on_lost, self._on_gap)
         )
@@ -220,6 +222,8 @@ class TopicArchive:
 
     def settle(self) -> None:
         """Commit intents and ends, as far as there are any."""
+        if not self.has_work:
+            self.n_refused_commits = 0  # what was refused is not ours to commit any more
         due = {p: o for p, o in self._owned.items() if o.hand and o.step is not Step.BEGUN}
         if due and elapsed_s() >= self._commit_at_s and self._commit(due):
             for partition, owned in due.items():

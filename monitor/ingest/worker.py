@@ -8,7 +8,7 @@ counted by a clock that never goes back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import uuid4
 
@@ -26,7 +26,7 @@ from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.reader import open_reader
-from monitor.transport.kafka.settings import Callbacks, Gap, ReadFault
+from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, ReadFault
 from monitor.transport.memory import Committed
 from schemas.batch import Chunk
 from schemas.config import WindowConfig
@@ -43,6 +43,8 @@ LINGER_S, LINGER_A_MODEL_S, LONGEST_LINGER_S = 0.01, 0.0002, 0.1
 """What came in less is decoded together, unless a chunk was full: each has a fixed cost for
 each model. With one model .05 instead of .01 made an event dearer (1.25 us instead of .75 to
 1.07): what waits so long has left the processor's cache."""
+CAUGHT_UP_S = 0.1
+"""The end of a catch-up is published at once, but not more often than this."""
 DRAIN_S = 20.0
 REVOKE_S = 5.0
 """How long acknowledgements are waited for before a partition is given away."""
@@ -76,6 +78,8 @@ class Owned:
     """When something was last read, by the clock that never goes back."""
     published_s: float
     is_idle: bool = False
+    is_behind: bool = False
+    """A chunk was full, and the log's end was not seen since."""
     chunk_messages: int = CHUNK_MESSAGES
     most_messages: int = CHUNK_MESSAGES
     """As many as lie within few panes."""
@@ -110,7 +114,9 @@ class IngestWorker:
         callbacks = Callbacks(
             self._on_assign, self._on_revoke, self._on_lost, self._on_gap, self._on_fault
         )
-        settings = cluster.reader(PREDICTIONS, GROUP, member=member)
+        settings = replace(
+            cluster.reader(PREDICTIONS, GROUP, member=member), fetch_wait_ms=BUSY_FETCH_WAIT_MS
+        )
         self._reader = open_reader(settings, callbacks)
         self._tally = Tally(self._topic, self._reader.kind)
 
@@ -167,6 +173,8 @@ class IngestWorker:
         """Once a second: new profiles, before what they are for is counted; gauges."""
         self._ticked_s = now_s
         self._feed.poll()
+        if not self._owned:  # a stand-by writes nothing that could be acknowledged
+            self._note_brokers()
         for partition, owned in self._owned.items():
             self._tally.show_partition(
                 partition, self._lag(partition, owned), owned.ingest.watermark_us
@@ -189,7 +197,10 @@ class IngestWorker:
         if not len(chunk) or partition not in self._owned:
             return
         self._is_read, owned.read_s = True, now_s
-        self._is_behind |= len(chunk) >= owned.chunk_messages
+        self._note_brokers()
+        is_full = len(chunk) >= owned.chunk_messages
+        self._is_behind |= is_full
+        owned.is_behind |= is_full
         n_open = owned.ingest.n_open_panes
         owned.ingest.add(chunk)
         self._adapt(owned, chunk, owned.ingest.n_open_panes - n_open)
@@ -217,14 +228,18 @@ class IngestWorker:
             )
 
     def _publish_if_due(self, partition: int, now_s: float) -> None:
-        """Publish when the end of a pane was passed, and each second."""
+        """Publish when the end of a pane was passed, each second, and when caught up."""
         owned = self._owned.get(partition)
         if owned is None:
             return
         is_idle = now_s - owned.read_s >= self._window.idle / 1e6 and self._reader.is_at_end(
             partition
         )
-        is_due = owned.ingest.is_due or now_s - owned.published_s >= TICK_S
+        unpublished_s = now_s - owned.published_s
+        has_caught_up = owned.is_behind and self._reader.is_at_end(partition)
+        is_due = owned.ingest.is_due or unpublished_s >= (CAUGHT_UP_S if has_caught_up else TICK_S)
+        if is_due and has_caught_up:
+            owned.is_behind = False
         if is_due or is_idle != owned.is_idle:
             # what nothing may follow for long is published as it stands
             owned.ingest.publish(is_complete=is_idle and not owned.is_idle, is_idle=is_idle)
@@ -238,9 +253,7 @@ class IngestWorker:
         for owned in self._owned.values():
             for _ in range(owned.log.settle()):
                 self._life.reach("ingest:acked")
-                if self._is_away:
-                    self._is_away = False
-                    self._life.ready()
+                self._note_brokers()
 
     def _commit(self, now_s: float) -> None:
         """Commit what is covered, of all partitions in one request."""
@@ -341,6 +354,12 @@ class IngestWorker:
         if fault.name == "_ALL_BROKERS_DOWN":
             self._is_away = True
             self._life.unready("the brokers are away")
+
+    def _note_brokers(self) -> None:
+        """Brokers were heard of, or nothing is asked of them."""
+        if self._is_away:
+            self._is_away = False
+            self._life.ready()
 
     def _await_acks(self, timeout_s: float) -> bool:
         """Wait for every acknowledgement; whether all came. A failed write raises later."""

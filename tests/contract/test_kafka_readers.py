@@ -305,6 +305,33 @@ def test_a_paused_partition_is_silent_and_continues_where_it_was(broker, kind):
         assert taken + offsets_of(chunks) == list(range(20_000))
 
 
+def test_a_partition_that_is_lost_while_it_is_paused_is_read_when_it_comes_back(broker, kind):
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(500))
+    with open_on(topic, kind) as reader:
+        join(reader, 1)
+        reader.pause(0)
+        place = [TopicPartition(topic.name, 0)]
+        reader._on_lost(reader._consumer, place)
+        assert reader.partitions == ()
+        reader._on_assign(reader._consumer, place)
+        assert offsets_of(read_until(reader, 500)[0]) == list(range(500))
+
+
+def test_a_partition_that_is_lost_while_too_much_lies_ready_is_read_when_it_comes_back(
+    broker, monkeypatch
+):
+    monkeypatch.setattr("monitor.transport.kafka.consume._N_AHEAD", 50)
+    topic = Topic(broker.bootstrap)
+    topic.write(numbered(500))
+    with open_on(topic, "consume") as reader:
+        wait_until(lambda: reader._held, lambda: reader.poll(0.05))
+        place = [TopicPartition(topic.name, 0)]
+        reader._on_revoke(reader._consumer, place)
+        reader._on_assign(reader._consumer, place)
+        assert offsets_of(read_until(reader, 500)[0]) == list(range(500))
+
+
 def test_a_partition_nobody_reads_waits_in_bounded_memory(broker, kind):
     topic = Topic(broker.bootstrap, n_partitions=2)
     topic.write([b"x" * 100] * 60_000, 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.archive.gathering import Cut, Gathering
+from monitor.archive.gathering import Cut, Gathering, Range
 from monitor.archive.stand import Stand
 from monitor.archive.topic import Owned, TopicArchive
 from monitor.core.topics import PREDICTIONS
+from monitor.service.life import Life
 from schemas.batch import Chunk
 
 EVENT_BYTES, N_BEGUN = 400, 1_000
@@ -59,3 +60,26 @@ def test_nothing_new_is_read_beyond_the_budget():
     before = dict(made._reader.at)
     assert made.gather() == 0
     assert made._reader.at == before
+
+
+class RefusingGroup(EndlessReader):
+    """It takes no commit."""
+
+    source = "id"
+
+    def commit_all(self, commits: object) -> bool:
+        return False
+
+
+def test_commits_that_were_refused_are_forgotten_with_the_partition(monkeypatch):
+    monkeypatch.setattr("monitor.archive.topic._COMMIT_PAUSE_S", 0.0)
+    made = archive(1, None)
+    made._reader, made._life, made._commit_at_s = RefusingGroup(), Life("archive"), 0.0
+    made.n_refused_commits = 0
+    made._owned = {0: Owned(Gathering(Stand(0), Cut()), hand=Range(0, 1, []))}
+    for _ in range(60):
+        made.settle()
+    assert made.n_refused_commits == 60
+    made._on_lost(0)
+    made.settle()
+    assert made.n_refused_commits == 0, "the stage would be unready for good"

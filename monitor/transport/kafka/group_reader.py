@@ -401,9 +401,10 @@ class GroupReader(ABC):
         for partition in numbers:
             self._attach(partition)
         topic = self._settings.topic
-        self._consumer.incremental_assign(
-            [TopicPartition(topic, p, offset) for p, offset in starts.items()]
-        )
+        places = [TopicPartition(topic, p, offset) for p, offset in starts.items()]
+        self._consumer.incremental_assign(places)
+        # A pause outlives an assignment: what was paused and lost would never be fetched again.
+        self._consumer.resume(places)
         for partition in numbers:
             self._attach(partition)
         self._positions.update(starts)

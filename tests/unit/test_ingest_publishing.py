@@ -1,0 +1,112 @@
+"""What a worker does between reading and committing: publishing, and saying that it is ready."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestWorker, Owned
+from monitor.service.life import Life
+from monitor.transport.kafka.settings import ReadFault
+from schemas.config import WindowConfig
+from tests.unit.test_ingest_chunks import chunk
+
+
+class Reader:
+    """Hands on chunks; at the end of the log where there is none."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+
+    def read(self, partition: int, n: int):
+        return chunk(min(n, self.lengths.pop(0) if self.lengths else 0))
+
+    def is_at_end(self, partition: int) -> bool:
+        return not self.lengths
+
+
+@pytest.fixture
+def world():
+    """A worker of one partition, and how often it published."""
+    made = IngestWorker.__new__(IngestWorker)
+    told: list[float] = []
+    made.now_s = 0.0
+    ingest = SimpleNamespace(
+        add=lambda chunk: None,
+        publish=lambda **_: told.append(made.now_s),
+        counters=Counter(),
+        n_open_panes=0,
+        is_due=False,
+        gaps=[],
+    )
+    made._owned = {0: Owned(ingest, None, read_s=0.0, published_s=0.0)}
+    made._reader, made._window = Reader(), WindowConfig()
+    made._most_messages = CHUNK_MESSAGES
+    made._tally = SimpleNamespace(count=lambda counters: None)
+    made._life = Life("ingest")
+    made._is_read = made._is_behind = made._is_away = False
+    return made, told
+
+
+def go_round(made: IngestWorker, now_s: float) -> None:
+    made.now_s = now_s
+    made._read(0, now_s)
+    made._publish_if_due(0, now_s)
+
+
+def test_the_end_of_a_catch_up_is_published_at_once(world):
+    made, told = world
+    made._reader.lengths = [CHUNK_MESSAGES, CHUNK_MESSAGES, 7]
+    for i in range(4):
+        go_round(made, 0.2 + 0.01 * i)
+    assert told == [0.2 + 0.01 * 2]
+
+
+def test_it_is_published_once_and_then_each_second(world):
+    made, told = world
+    made._reader.lengths = [CHUNK_MESSAGES]
+    for i in range(26):
+        go_round(made, 0.1 * i)
+    assert told == pytest.approx([CAUGHT_UP_S, CAUGHT_UP_S + TICK_S, CAUGHT_UP_S + 2 * TICK_S])
+
+
+def test_a_trickle_is_published_each_second_only(world):
+    made, told = world
+    for i in range(26):
+        made._reader.lengths = [3]
+        go_round(made, 0.1 * i)
+    assert told == pytest.approx([TICK_S, 2 * TICK_S])
+
+
+def test_short_catch_ups_one_after_the_other_are_not_published_each(world):
+    made, told = world
+    for i in range(100):
+        made._reader.lengths = [CHUNK_MESSAGES] if i % 2 == 0 else [1]
+        go_round(made, 0.01 * i)
+    assert 8 <= len(told) <= 10
+
+
+def test_a_worker_is_ready_again_when_something_is_read_after_the_brokers_were_away(world):
+    made, _ = world
+    made._life.ready()
+    made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
+    go_round(made, 1.0)
+    assert not made._life.is_ready
+    made._reader.lengths = [1]
+    go_round(made, 2.0)
+    assert made._life.is_ready
+
+
+def test_a_worker_without_partitions_is_not_unready_for_good_when_brokers_were_away(world):
+    made, _ = world
+    made._owned.clear()
+    made._feed = SimpleNamespace(poll=lambda: None)
+    made._tally.show_process = lambda *_: None
+    made._writes = SimpleNamespace(n_outstanding=0)
+    made._life.ready()
+    made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
+    assert not made._life.is_ready
+    made._tick(1.0)
+    assert made._life.is_ready
