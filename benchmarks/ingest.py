@@ -22,6 +22,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -30,7 +32,9 @@ from benchmarks.events import FIRST_US, STEP_US, make_messages
 from benchmarks.ingest_run import ROOT, create_topics, fill, rate, topic
 from benchmarks.output import Figures, main
 from monitor.decode.arrow import stream_of
+from monitor.sdk.arrow import arrow_stream
 from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+from schemas.events import PredictionEvent
 
 N_PARTITIONS, N_DISTINCT, ROWS_A_BATCH = 4, 50_000, 1_000
 FULL_STEP_US = 10
@@ -54,24 +58,15 @@ def events(
 def arrow_batches(
     messages: list[bytes], n_batches: int, step_us: int = STEP_US
 ) -> Iterator[tuple[int, bytes]]:
-    """The same rows as columns, a thousand a message."""
-    rows = [json.loads(m) for m in messages[: 20 * ROWS_A_BATCH]]
-    names = ("id", "model", "model_version", "host")
-    columns = {name: pa.array([r[name] for r in rows]) for name in names}
-    for inside in ("features", "segments"):
-        for name in rows[0][inside]:
-            columns[f"{inside}.{name}"] = pa.array([r[inside][name] for r in rows])
-    columns["score"] = pa.array([r["score"] for r in rows])
-    first_us = rows[0]["time_us"]
+    """The same rows as the SDK sends them, a thousand a message."""
+    sent = [msgspec.json.decode(m, type=PredictionEvent) for m in messages[: 20 * ROWS_A_BATCH]]
+    streams = [arrow_stream(sent[k : k + ROWS_A_BATCH]) for k in range(0, len(sent), ROWS_A_BATCH)]
+    batches = [pa.ipc.open_stream(stream).read_next_batch() for stream in streams]
+    place = batches[0].schema.get_field_index("time_us")
     for i in range(n_batches):
-        at = i % 20 * ROWS_A_BATCH
-        times = [first_us + (i * ROWS_A_BATCH + k) * step_us for k in range(ROWS_A_BATCH)]
-        part = {name: column.slice(at, ROWS_A_BATCH) for name, column in columns.items()}
-        batch = pa.record_batch({"time_us": pa.array(times), **part})
-        yield (
-            i % N_PARTITIONS,
-            stream_of(pa.Table.from_batches([batch]).combine_chunks().to_batches()[0]),
-        )
+        times = FIRST_US + (i * ROWS_A_BATCH + np.arange(ROWS_A_BATCH, dtype=np.int64)) * step_us
+        batch = batches[i % len(batches)].set_column(place, "time_us", pa.array(times))
+        yield i % N_PARTITIONS, stream_of(batch)
 
 
 def faust_rate(bootstrap: str, name: str, n: int) -> float:
