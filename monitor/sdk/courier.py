@@ -109,6 +109,10 @@ class Courier:
         while not self._in_flight.acquire(timeout=min(1.0, max(0.0, self._left_s()))):
             if self._left_s() <= 0:
                 return
+            # No answer for a while. From a producer that will never give one there would be
+            # no next message either, at which it is replaced.
+            with contextlib.suppress(Exception):
+                self._sender.flush(0.0)
         while True:
             try:
                 self._sender.send(message, lambda error: self._done(message, error))
