@@ -56,6 +56,11 @@ CANARY_DELAY: Final = Histogram(
 NOTIFICATIONS: Final = Counter(
     "driftline_notifications", "Notifications, by receiver and state.", ["receiver", "state"]
 )
+NOTIFICATION_AGE_SECONDS: Final = Gauge(
+    "driftline_notification_age_seconds",
+    "How long the oldest notification not yet taken is under way; 0 when all are.",
+    ["receiver"],
+)
 LAG: Final = Gauge(
     "driftline_lag_messages",
     "Messages between the position (F) and the log's end.",

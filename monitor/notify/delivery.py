@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from monitor.notify.receiver import Receiver
+from monitor.notify.receiver import ErrorAnswer, Receiver
 from schemas.alerts import Delivery, Notification
 from schemas.errors import DeliveryError, RetryableDelivery
 
@@ -37,6 +37,59 @@ class RetryPolicy:
         return min(max(own_s, asked_s or 0), self.longest_wait_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What kept a try from succeeding; another may do better."""
+
+    detail: str
+    asked_s: float | None = None
+    """How long the receiver asked to be left alone."""
+    is_answer: bool = False
+    """The receiver is there: the trouble may be with this message alone."""
+
+
+async def try_once(
+    receiver: Receiver, notification: Notification, policy: RetryPolicy, attempt: int
+) -> Delivery | Trouble:
+    """Send one notification, once.
+
+    Parameters
+    ----------
+    receiver : Receiver
+        Where it goes.
+    notification : Notification
+        What is told.
+    policy : RetryPolicy
+        Bounds.
+    attempt : int
+        Which try this is, the first being 1.
+
+    Returns
+    -------
+    Delivery or Trouble
+        ``done``, or ``failed`` for good, or trouble that may pass; it never raises, because
+        one receiver's trouble is not another's.
+    """
+    try:
+        async with asyncio.timeout(policy.timeout_s):
+            detail = await receiver.send(notification)
+        return _outcome(notification, "done", attempt, detail)
+    except TimeoutError:
+        return Trouble(f"no answer within {policy.timeout_s:g} s")
+    except RetryableDelivery as error:
+        return Trouble(str(error), error.retry_after_s, isinstance(error, ErrorAnswer))
+    except DeliveryError as error:
+        return _outcome(notification, "failed", attempt, str(error))
+    except Exception as error:
+        # A defect: only its type, because the text of a foreign error may hold a URL.
+        return _outcome(notification, "failed", attempt, type(error).__name__)
+
+
+def give_up(notification: Notification, attempts: int, trouble: Trouble) -> Delivery:
+    """Return what came of a notification that was tried as often as it may be."""
+    return _outcome(notification, "failed", attempts, trouble.detail)
+
+
 async def deliver(
     receiver: Receiver,
     notification: Notification,
@@ -59,28 +112,17 @@ async def deliver(
     Returns
     -------
     Delivery
-        ``done`` or ``failed``; it never raises, because one receiver's trouble is not
-        another's.
+        ``done`` or ``failed``; it never raises.
     """
-    detail = ""
-    for attempt in range(1, policy.n_attempts + 1):
-        asked_s: float | None = None
-        try:
-            async with asyncio.timeout(policy.timeout_s):
-                detail = await receiver.send(notification)
-            return _outcome(notification, "done", attempt, detail)
-        except TimeoutError:
-            detail = f"no answer within {policy.timeout_s:g} s"
-        except RetryableDelivery as error:
-            detail, asked_s = str(error), error.retry_after_s
-        except DeliveryError as error:
-            return _outcome(notification, "failed", attempt, str(error))
-        except Exception as error:
-            # A defect: only its type, because the text of a foreign error may hold a URL.
-            return _outcome(notification, "failed", attempt, type(error).__name__)
-        if attempt < policy.n_attempts:
-            await sleep(policy.wait_s(attempt, asked_s))
-    return _outcome(notification, "failed", policy.n_attempts, detail)
+    attempt = 1
+    while True:
+        came = await try_once(receiver, notification, policy, attempt)
+        if isinstance(came, Delivery):
+            return came
+        if attempt >= policy.n_attempts:
+            return give_up(notification, attempt, came)
+        await sleep(policy.wait_s(attempt, came.asked_s))
+        attempt += 1
 
 
 def _outcome(notification: Notification, state: str, attempts: int, detail: str) -> Delivery:

@@ -10,6 +10,7 @@ from types import TracebackType
 
 import aiohttp
 
+from monitor.notify.receiver import ErrorAnswer
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
 
 SIGNATURE_HEADER = "Driftline-Signature"
@@ -94,20 +95,28 @@ def judge_status(status: int, name: str, retry_after: str | None = None) -> Deli
     Returns
     -------
     DeliveryError or None
-        None for 2xx; retryable for 408, 425, 429 and 5xx; refused for the rest,
-        redirects included: a signed body goes only where the config says.
+        None for 2xx; retryable for 408, 425, 429; an error answer, which may be about this
+        message alone, for 5xx; refused for the rest, redirects included: a signed body goes
+        only where the config says.
+
+    Notes
+    -----
+    A gateway's 502 to 504 may mean that nobody is there, or that this message ends whoever
+    reads it. They are taken for the latter, ``Retry-After`` or not: to pass a message in vain
+    costs one request an incident, to wait for it in vain keeps pages back for a day.
 
     Examples
     --------
     >>> judge_status(204, "hook") is None, type(judge_status(503, "hook")).__name__
-    (True, 'RetryableDelivery')
+    (True, 'ErrorAnswer')
     """
     where = f"receiver {name}"
     if 200 <= status < 300:
         return None
     if status in _RETRYABLE or status >= 500:
         asked_s = float(retry_after) if retry_after and retry_after.isdigit() else None
-        return RetryableDelivery(f"answered {status}", where=where, retry_after_s=asked_s)
+        kind = ErrorAnswer if status >= 500 else RetryableDelivery
+        return kind(f"answered {status}", where=where, retry_after_s=asked_s)
     fix = "check its URL and access rights" if status in (401, 403, 404) else ""
     return RefusedDelivery(f"answered {status}", where=where, fix=fix)
 

@@ -6,7 +6,11 @@ import os
 from typing import Protocol
 
 from schemas.alerts import Notification
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, RetryableDelivery
+
+
+class ErrorAnswer(RetryableDelivery):
+    """It is there and answered this message with an error (5xx): others it may well take."""
 
 
 class Receiver(Protocol):
@@ -24,7 +28,9 @@ class Receiver(Protocol):
         Raises
         ------
         RetryableDelivery
-            Worth another try.
+            Worth another try; nothing else would be taken now either.
+        ErrorAnswer
+            Worth another try; what is about another incident need not wait for it.
         RefusedDelivery
             Will fail again.
         """

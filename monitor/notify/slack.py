@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from monitor.notify.message import Message, chief_alert, describe
 from monitor.notify.picture import draw_picture
 from monitor.notify.post import judge_status
-from monitor.notify.receiver import secret_from
+from monitor.notify.receiver import ErrorAnswer, secret_from
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.config import ReceiverConfig
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
@@ -28,8 +28,10 @@ _MARKS = {
     Severity.TICKET: ":large_orange_circle:",
     Severity.RECORD: ":white_circle:",
 }
+_ERRORS = frozenset({"internal_error", "fatal_error"})
+"""Slack's own 500s, which it answers with 200."""
 _RETRYABLE = frozenset(
-    {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"}
+    {"ratelimited", "rate_limited", "service_unavailable"}
     | {"request_timeout", "team_added_to_org", "accesslimited"}
 )
 _BROADCAST = frozenset({"escalated", "cause_changed", "model_affected"})
@@ -211,6 +213,8 @@ class SlackReceiver:
             return problem
         code = response.get("error", "unknown") if hasattr(response, "get") else "no JSON"
         where = f"receiver {self._name}"
+        if code in _ERRORS:
+            return ErrorAnswer(f"Slack answered {code}", where=where)
         if code in _RETRYABLE or code == "no JSON":
             return RetryableDelivery(f"Slack answered {code}", where=where)
         fix = "check the token, its scopes, and that the bot is in the channel"

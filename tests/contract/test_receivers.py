@@ -20,7 +20,7 @@ from monitor.notify.delivery import RetryPolicy, deliver
 from monitor.notify.log import MemoryLog
 from monitor.notify.notifier import Notifier
 from monitor.notify.post import SignedPost, is_signed
-from monitor.notify.receiver import Receiver
+from monitor.notify.receiver import ErrorAnswer, Receiver
 from monitor.notify.retrain import RetrainReceiver
 from monitor.notify.slack import SlackReceiver
 from monitor.notify.webhook import WebhookReceiver
@@ -182,6 +182,7 @@ def test_trouble_that_may_pass_is_retryable(kind: str, status: int, body: str) -
     service = Service(status=status, body=body, retry_after="7")
     with pytest.raises(RetryableDelivery, match=str(status)) as caught:
         talk(kind, service, lambda r: r.send(notice(kind)))
+    assert isinstance(caught.value, ErrorAnswer) == (status >= 500)
     assert caught.value.retry_after_s == 7
     assert len(service.requests) == 1
 
@@ -207,8 +208,9 @@ def test_a_retry_after_that_is_no_number_is_ignored(kind: str, retry_after: str)
 @everyone
 def test_no_answer_in_time_is_retryable(kind: str) -> None:
     service = Service(hangs=True)
-    with pytest.raises(RetryableDelivery, match="no answer"):
+    with pytest.raises(RetryableDelivery, match="no answer") as caught:
         talk(kind, service, lambda r: r.send(notice(kind)), timeout_s=0.05)
+    assert not isinstance(caught.value, ErrorAnswer)
 
 
 @everyone
@@ -472,7 +474,7 @@ def test_a_picture_that_fails_costs_only_the_picture(caplog: pytest.LogCaptureFi
         ("invalid_auth", RefusedDelivery),
         ("not_in_channel", RefusedDelivery),
         ("ratelimited", RetryableDelivery),
-        ("internal_error", RetryableDelivery),
+        ("internal_error", ErrorAnswer),
         ("service_unavailable", RetryableDelivery),
     ],
 )

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import REGISTRY
 
 from monitor.notify.delivery import RetryPolicy
 from monitor.notify.outbox import DAY_LONG, Outbox
+from monitor.notify.receiver import ErrorAnswer
 from monitor.notify.service import _Pulse
 from schemas.alerts import Delivery, Notification
 from schemas.errors import RefusedDelivery, RetryableDelivery, TransportError
@@ -85,16 +87,109 @@ def test_one_that_is_stuck_holds_up_nobody_else():
     play(story)
 
 
-def test_while_one_message_is_tried_those_behind_it_wait():
+@pytest.mark.parametrize(
+    ("trouble", "keys"), [(RetryableDelivery, ("a", "b")), (ErrorAnswer, ("a", "a"))]
+)
+def test_while_one_message_is_tried_those_behind_it_wait(trouble, keys):
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
-        down = [RetryableDelivery("down", where="it") for _ in range(9)]
-        receiver = Receiver(*down)
-        for note in notes(2):
-            outbox.put(receiver, note, outcomes)
+        receiver = Receiver(*(trouble("down", where="it") for _ in range(9)))
+        for number, key in enumerate(keys, 1):
+            outbox.put(receiver, of_incident(number, key), outcomes)
         await until(lambda: outbox.n_left == 0)
         assert outcomes.states == [("n-1", "done"), ("n-2", "done")]
 
     play(story)
+
+
+class Choosy(Receiver):
+    """Answers some messages with an error, as long as it is not mended."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__()
+        self.broken = set(broken)
+        self.tried: list[str] = []
+
+    async def send(self, notification: Notification) -> str:
+        self.tried.append(notification.notification_id)
+        if notification.notification_id in self.broken:
+            raise ErrorAnswer("answered 500", where="it")
+        return await super().send(notification)
+
+
+def of_incident(number: int, key: str) -> Notification:
+    return notification(number=number, dedup_key=key)
+
+
+def test_one_that_is_answered_with_errors_holds_up_only_its_own_incident():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        receiver = Choosy("n-1")
+        for i, key in enumerate(["a", "b", "a", "b"], 1):
+            outbox.put(receiver, of_incident(i, key), outcomes)
+        await until(lambda: len(receiver.taken) == 2)
+        assert receiver.tried[:5] == ["n-1", "n-1", "n-1", "n-2", "n-4"]
+        assert outbox.n_left == 2
+        receiver.broken.clear()
+        await until(lambda: outbox.n_left == 0)
+        assert receiver.taken == ["n-2", "n-4", "n-1", "n-3"]
+        assert outcomes.states == [(n, "done") for n in receiver.taken]
+
+    play(story)
+
+
+def test_one_that_comes_while_a_broken_one_waits_goes_at_once():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        receiver = Choosy("n-1")
+        outbox = Outbox(RetryPolicy(first_wait_s=0.01, longest_wait_s=600.0, n_attempts=99))
+        outbox.put(receiver, of_incident(1, "a"), outcomes)
+        await until(lambda: len(receiver.tried) == 4)
+        outbox.put(receiver, of_incident(2, "b"), outcomes)
+        # Of what may go at once ``close`` sends all, and waits for nothing else.
+        await outbox.close(10.0)
+        assert (receiver.taken, outbox.n_left) == (["n-2"], 0)
+        assert outcomes.states == [("n-2", "done")]
+
+    play(story)
+
+
+def test_one_that_stays_broken_is_given_up_and_the_next_of_its_incident_goes():
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        receiver = Choosy("n-1")
+        for number in (1, 2):
+            outbox.put(receiver, of_incident(number, "a"), outcomes)
+        await until(lambda: outbox.n_left == 0)
+        assert receiver.tried == ["n-1"] * SOON.n_attempts + ["n-2"]
+        assert outcomes.states == [("n-1", "failed"), ("n-2", "done")]
+
+    play(story)
+
+
+def test_the_age_of_the_oldest_message_is_shown_by_receiver():
+    now = [100.0]
+
+    def shown_s(name: str) -> float | None:
+        return REGISTRY.get_sample_value("driftline_notification_age_seconds", {"receiver": name})
+
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        stuck, second, well = Receiver(), Receiver(), Receiver()
+        stuck.door.clear()
+        outbox.put(stuck, notification(receiver="aged"), outcomes)
+        now[0] = 130.0
+        # Another lane of the same name, as of two models' retraining webhooks.
+        second.door.clear()
+        outbox.put(second, notification(receiver="aged"), outcomes)
+        outbox.put(well, notification(receiver="young"), outcomes)
+        await until(lambda: outbox.n_left == 2)
+        now[0] = 160.0
+        outbox.show_ages()
+        assert (shown_s("aged"), shown_s("young")) == (60, 0)
+        stuck.door.set()
+        await until(lambda: outbox.n_left == 1)
+        outbox.show_ages()
+        assert shown_s("aged") == 30
+        await outbox.close(0.0)
+        assert shown_s("aged") == 0
+
+    play(story, now_s=lambda: now[0])
 
 
 def test_what_is_refused_for_good_is_failed_and_the_next_one_goes():
@@ -154,6 +249,24 @@ def test_nothing_is_sent_while_another_may_have_taken_over():
         assert receiver.taken == []
         is_held = False
         await until(lambda: receiver.taken == ["n-1"])
+
+    play(story, may_send=wait_s)
+
+
+def test_nothing_is_tried_again_either_while_another_may_have_taken_over():
+    is_held = False
+
+    def wait_s() -> float:
+        return 0.001 if is_held else 0.0
+
+    async def story(outbox: Outbox, outcomes: Outcomes) -> None:
+        nonlocal is_held
+        receiver = Choosy("n-1")
+        outbox.put(receiver, notification(), outcomes)
+        await until(lambda: len(receiver.tried) == 2)
+        is_held = True
+        await asyncio.sleep(0.02)
+        assert len(receiver.tried) == 2
 
     play(story, may_send=wait_s)
 
