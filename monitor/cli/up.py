@@ -60,14 +60,14 @@ def run(
 
     For a small installation on one machine. Baselines of the config's folder that are not
     on their topic yet are published first. A store in a folder is served over HTTP, so that
-    others can read it too. A process that dies is started again, after 1 s, then 2, up to
-    30; if this command itself dies, all of them end with it.
+    others can read it too. A process that dies, or whose loop stands still, is started
+    again, after 1 s, then 2, up to 30; if this command itself dies, all of them end with it.
 
     \b
     Events go to standard output, logs to standard error, each line behind its process.
     SIGTERM or Ctrl-C drains one after the other and leaves, a second one leaves at once.
     Exit code: 0 drained, 1 some process did not drain in order, 2 config (also of one
-    process, which then is not started again), 3 a baseline, 4 Kafka or its topics,
+    process that was never ready), 3 a baseline, 4 Kafka or its topics,
     5 the store, 130 and 143 left at once.
 
     \b

@@ -16,20 +16,18 @@ from monitor.detect.owned import OwnedPartitions
 from monitor.detect.rules import GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
-from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import build_app, read_topic, run_app
+from monitor.transport.kafka.faust_app import KnownTopics, build_app, read_topic, run_app
 from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.memory import Message
 from schemas.config import MonitorConfig
-from schemas.errors import TransportError
 
 GROUP = "driftline-detect"
 LOOK_S = 30.0
 """How often the topics are looked at: is it still the same one under its name?"""
 _LEARN_S = 2.0
 _FORGET_S = 60.0
+"""At most so long is waited for profiles, all of them together, in any minute."""
 
 
 class Feed(Protocol):
@@ -95,12 +93,12 @@ class _Detect:
         every_us = [c.canary.every for c in catalog.configs.values() if c.canary is not None]
         metrics.CANARY_EVERY_SECONDS.set(max(every_us, default=0) / 1e6)
         metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
-        self._topics = {name: cluster.identity(name) for name in (PANES, GPU, PREDICTIONS)}
-        self._looked_s = elapsed_s()
+        self._topics = KnownTopics(cluster, (PANES, GPU), followed=(PREDICTIONS,))
         self._missed: dict[str, float] = {}
+        self._patience_s, self._learned_s = _LEARN_S, elapsed_s()
         self._gauges = DetectGauges()
         self._app = app = build_app(cluster, GROUP, member=member)
-        panes_id, gpu_id = self._topics[PANES].topic_id, self._topics[GPU].topic_id
+        panes_id, gpu_id = self._topics.ids[PANES], self._topics.ids[GPU]
         self._panes = OwnedPartitions(
             app,
             cluster,
@@ -148,7 +146,8 @@ class _Detect:
     async def _learn(self, unknown: set[str]) -> None:
         """Wait a moment for a profile: ingest knew it, so it lies in the log.
 
-        Once a minute for each: one that is gone for good must not slow everything down.
+        Once a minute for each, and at most 2 s a minute for all of them: those that are gone
+        for good must not slow everything down.
         """
         now_s = elapsed_s()
         asked = {
@@ -156,41 +155,33 @@ class _Detect:
         }
         self._missed |= dict.fromkeys(asked, now_s)
         unknown.clear()
-        while asked and elapsed_s() - now_s < _LEARN_S:
+        if not asked:
+            return
+        if now_s - self._learned_s >= _FORGET_S:
+            self._patience_s = _LEARN_S
+        deadline_s = now_s + self._patience_s
+        while True:
             self._feed.poll()
             known = (p.profile_id for found in self._catalog.profiles.values() for p in found)
             asked -= set(known)
-            if asked:
-                await asyncio.sleep(0.05)
+            if not asked or elapsed_s() >= deadline_s:
+                break
+            await asyncio.sleep(0.05)
+        if self._patience_s > 0:
+            self._learned_s = elapsed_s()
+            self._patience_s -= self._learned_s - now_s
 
     async def _tick(self) -> None:
         """Let a second pass."""
         self._panes.raise_failures()
         self._gpu.raise_failures()
         self._feed.poll()
-        await self._look()
-        source = self._topics[PREDICTIONS].topic_id
+        self._topics.look(LOOK_S)
+        source = self._topics.ids[PREDICTIONS]
         for partition, _ in self._panes.ready():
             await self._panes.write(partition, lambda rules: rules.tick(source))
         self._gauges.show(self._panes.ready(), self._gpu.ready())
         self._show_lag()
-
-    async def _look(self) -> None:
-        """Notice a topic that was deleted and made again under its name."""
-        if elapsed_s() - self._looked_s < LOOK_S:
-            return
-        self._looked_s = elapsed_s()
-        for name, before in list(self._topics.items()):
-            now = await asyncio.to_thread(_identity, self._cluster, name)
-            if now is None or now.topic_id == before.topic_id:
-                continue
-            self._topics[name] = now
-            if name != PREDICTIONS:
-                raise TransportError(
-                    f"the topic was made anew: {before.topic_id} is now {now.topic_id}",
-                    where=self._cluster.topic(name),
-                    fix="restart: what is there is read from its beginning",
-                )
 
     def _show_lag(self) -> None:
         """Show how far behind the logs' ends we are."""
@@ -202,15 +193,6 @@ class _Detect:
                     lag = max(0, end - rules.position)
                     metrics.LAG.labels(STAGE, name, str(partition)).set(lag)
         metrics.QUEUE.labels(STAGE, "unacked").set(len(self._app.consumer.unacked))
-
-
-def _identity(cluster: Cluster, name: str) -> TopicIdentity | None:
-    """Ask for a topic's id; None while there is no answer, or no such topic."""
-    try:
-        return cluster.identity(name, timeout_s=5.0)
-    except TransportError as error:
-        LOG.warning("%s", error)
-        return None
 
 
 def _highwater(app: KafkaApp, tp: TP) -> int | None:

@@ -22,7 +22,14 @@ from monitor.notify.stage import GROUP
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust_app import (
+    KnownTopics,
+    Write,
+    build_app,
+    read_topic,
+    run_app,
+    send,
+)
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.group_offset import committed_offset
 from monitor.transport.kafka.topic_scan import scan
@@ -30,6 +37,8 @@ from monitor.transport.memory import Message
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter
 
+LOOK_S = 30.0
+"""How often the alerts topic is looked at: is it still the same one under its name?"""
 _STAGE = "notify"
 _HANDOVER_S = 5.0
 """How long a message may be under way when the work is handed to another process, or ends."""
@@ -68,7 +77,8 @@ def run_notify(
     ConfigError
         If routes or policies name receivers that do not exist.
     TransportError
-        If the cluster cannot be read or written: start again, it goes on from the log.
+        If the cluster cannot be read or written, or the alerts topic was made anew: start
+        again, it goes on from the log.
 
     Notes
     -----
@@ -121,6 +131,7 @@ class _Stage:
         self._build: Callable[[Outbox], Notifier] = notifier
         # What a config cannot work with is to be said now, not when the partition comes.
         notifier(Outbox())
+        self._topics = KnownTopics(cluster, (ALERTS,))
 
     @property
     def is_ready(self) -> bool:
@@ -149,6 +160,7 @@ class _Stage:
         self._pulse.beat()
         if self._owner is not None:
             self._owner.tick()
+        self._topics.look(LOOK_S)
 
     async def leave(self, *_: Any, **__: Any) -> None:
         """End in good order, while writes are still possible."""
@@ -191,6 +203,7 @@ class _Owner:
         if self._restoring.done() and not self._is_closed:
             self._restoring.result()
             self._outbox.raise_failure()
+            self._outbox.show_ages()
             if self._ticking is not None and self._ticking.done():
                 self._ticking.result()
                 self._ticking = None

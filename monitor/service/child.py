@@ -82,13 +82,16 @@ class Child:
         if not self.url:
             return _STARTING
         try:
-            with _DIRECT.open(f"{self.url}/readyz", timeout=_ASK_S):
-                return ""
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read(200).decode(errors="replace").strip()
+            return self._why_not("/readyz")
         except OSError as error:
             return f"does not answer: {error}"
+
+    def why_silent(self) -> str | None:
+        """Ask whether its loop goes round; empty if so, None if it does not answer."""
+        try:
+            return self._why_not("/healthz") if self.url else None
+        except OSError:
+            return None
 
     def terminate(self) -> None:
         """Ask it to drain."""
@@ -111,6 +114,15 @@ class Child:
         if self._reader is not None:
             self._reader.join(_ASK_S)
         return code
+
+    def _why_not(self, path: str) -> str:
+        """Ask for a sign; empty if it is given, else what it says instead."""
+        try:
+            with _DIRECT.open(f"{self.url}{path}", timeout=_ASK_S):
+                return ""
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read(200).decode(errors="replace").strip()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         """Hand on its lines; the first one that names an address names its own."""

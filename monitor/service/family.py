@@ -20,6 +20,8 @@ STATUS_S = 60.0
 """How often the status is told although nothing has changed."""
 DRAIN_S = 45.0
 """Bound for one child; a stage bounds its own drain at 30 s."""
+N_SILENT = 3
+"""A child that says so often in a row that its loop stands still is ended."""
 
 
 @dataclass(slots=True)
@@ -28,7 +30,7 @@ class _Member:
 
     child: Child
     has_signs: bool
-    """Whether it serves ``/readyz``; else an address is all it tells."""
+    """Whether it serves ``/readyz`` and ``/healthz``; else an address is all it tells."""
     restarts: Restarts = field(default_factory=Restarts)
     started_s: float = 0.0
     due_s: float | None = None
@@ -36,6 +38,10 @@ class _Member:
     failed: int | None = None
     """Exit code of a failure for good."""
     was_ready: bool = False
+    n_silent: int = 0
+    """How often in a row it said that it is not live."""
+    ending_s: float | None = None
+    """When it was last made to end because of that."""
     why: str = "starting"
 
 
@@ -51,9 +57,11 @@ class Family:
     Notes
     -----
     One thread starts and watches them all, the main one. A child that has ended is started
-    again after a pause; one whose exit code says that the same would come of it again is
-    not. If that happens before it was ever ready, the family drains: nobody is served by
-    half an installation that its starter believes whole.
+    again after a pause, and so is one that is silent: a main thread that hangs leaves it
+    ready. One that was never ready, and whose exit code says that the same would come of it
+    again, is not, and the family drains: nobody is served by half an installation that its
+    starter believes whole. Once it was ready, such a code may pass: a port is taken for a
+    while, a config is half saved.
     """
 
     def __init__(self, life: Life, tell: Tell) -> None:
@@ -69,7 +77,8 @@ class Family:
         ----------
         child : Child
         has_signs : bool, optional
-            Whether it serves ``/readyz``; otherwise it is ready once it has told its address.
+            Whether it serves ``/readyz`` and ``/healthz``; otherwise it is ready once it has
+            told its address.
         """
         member = _Member(child, has_signs)
         self._members.append(member)
@@ -128,14 +137,19 @@ class Family:
         if code is None:
             child.kill()
             child.wait(DRAIN_S)
-            self._tell("killed", child=child.name, detail=f"did not drain within {DRAIN_S:g} s")
+            self._tell_killed(child)
             return 1
         self._tell("drained", child=child.name, code=code)
         return 1 if code else 0
 
+    def _tell_killed(self, child: Child) -> None:
+        """Say why a child was killed."""
+        self._tell("killed", child=child.name, detail=f"did not drain within {DRAIN_S:g} s")
+
     def _start(self, member: _Member) -> None:
         """Start a child, for the first time or again."""
         member.due_s, member.started_s, member.why = None, elapsed_s(), "starting"
+        member.n_silent, member.ending_s = 0, None
         member.child.start()
         facts: dict[str, Any] = {"child": member.child.name, "pid": member.child.pid}
         self._tell("started", **facts, restarts=member.restarts.n_restarts)
@@ -150,16 +164,19 @@ class Family:
                 code = member.child.ended()
                 if code is not None:
                     self._bury(member, code, now_s)
+                elif member.ending_s is not None and now_s - member.ending_s >= DRAIN_S:
+                    member.ending_s = now_s
+                    member.child.kill()
+                    self._tell_killed(member.child)
 
     def _bury(self, member: _Member, code: int, now_s: float) -> None:
         """Decide what becomes of a child that has ended."""
         name, member.why = member.child.name, f"ended ({code})"
         member.child.wait(ASK_S)
-        if code in FOR_GOOD:
+        if code in FOR_GOOD and not member.was_ready:
             member.failed = code
             self._tell("failed", child=name, code=code, detail="it is not started again")
-            if not member.was_ready:
-                self._life.drain()
+            self._life.drain()
             return
         pause = member.restarts.pause_s(started_s=member.started_s, ended_s=now_s)
         member.due_s = now_s + pause
@@ -175,6 +192,7 @@ class Family:
             if member.due_s is None and member.failed is None:
                 member.why = self._why_unready(member)
                 member.was_ready = member.was_ready or not member.why
+                self._see_silence(member, now_s)
         states = {m.child.name: m.why or "ready" for m in self._members}
         state = ", ".join(f"{name} {why}" for name, why in states.items())
         if state == self._state and now_s - self._told_s < STATUS_S:
@@ -186,6 +204,19 @@ class Family:
         else:
             self._life.ready()
         self._tell("status", ready=not unready, children=states)
+
+    def _see_silence(self, member: _Member, now_s: float) -> None:
+        """Ask one for its other sign, and end it when it is silent: it is started again."""
+        if not member.has_signs or member.ending_s is not None:
+            return
+        why = member.child.why_silent()
+        if why is None:  # no news: it starts, or the machine is busy
+            return
+        member.n_silent = member.n_silent + 1 if why else 0
+        if member.n_silent >= N_SILENT:
+            member.ending_s = now_s
+            self._tell("draining", child=member.child.name, detail=f"{why}; it is started again")
+            member.child.terminate()
 
     def _why_unready(self, member: _Member) -> str:
         """Ask one."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,16 @@ def create_topics(bootstrap: str, prefix: str) -> None:
     specs = topic_specs(n_input=2, n_keyed=2, prefix=prefix)
     with open_admin(bootstrap) as admin:
         apply_changes(admin, plan_changes(specs, {}))
+
+
+def free_ports(n: int) -> int:
+    """Return the first of so many free ports in a row, none of which a client is ever given."""
+    for base in range(20_000 + os.getpid() % 10_000, 32_000, n):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for port in range(base, base + n):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return base
+    raise AssertionError(f"no {n} free ports in a row")
 
 
 @pytest.fixture
@@ -294,12 +306,12 @@ def test_a_second_signal_to_up_takes_all_along(stages):
 
 @pytest.mark.slow
 def test_up_ends_when_a_child_cannot_be_started_at_all(stages):
-    taken = stages.start("notify", DRIFTLINE_KAFKA="127.0.0.1:1")
-    port = int(taken.url.rpartition(":")[2])
-    process = stages.start(
-        "up", "--json", "--http-base", str(port - 2), "--store-port", "0", "--create-topics"
-    )
-    assert process.wait(180) == 2
+    base = free_ports(len(STAGES))
+    with socket.create_server(("127.0.0.1", base + STAGES.index("notify"))):
+        process = stages.start(
+            "up", "--json", "--http-base", str(base), "--store-port", "0", "--create-topics"
+        )
+        assert process.wait(180) == 2
     (failed,) = events(process, "failed")
     assert (failed["child"], failed["code"]) == ("notify", 2)
     assert "cannot listen: address already in use" in process.log

@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from aiokafka.errors import NotEnoughReplicasAfterAppendError
+from aiokafka.producer.sender import SendProduceReqHandler
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.service.life import Life
+from monitor.transport.kafka import faust_app
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.dev_broker import DevBroker
 from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
@@ -198,6 +201,42 @@ def test_commits_that_stand_still_end_the_run(cluster, monkeypatch):
     relay.thread.join(60)
     assert isinstance(relay.error, TransportError)
     assert "has not moved" in str(relay.error)
+
+
+def answer_like_too_few_replicas(monkeypatch, are_too_few: threading.Event) -> None:
+    """Put the error into the answers to writes: one node alone has always enough of them."""
+    handle = SendProduceReqHandler.handle_response
+
+    def worse(self, response):
+        if are_too_few.is_set():
+            code = NotEnoughReplicasAfterAppendError.errno
+            response.topics = [
+                (topic, [(partition, code, *rest) for partition, _, *rest in answers])
+                for topic, answers in response.topics
+            ]
+        handle(self, response)
+
+    monkeypatch.setattr(SendProduceReqHandler, "handle_response", worse)
+
+
+def test_a_write_without_enough_replicas_is_told_until_there_are_enough(cluster, monkeypatch):
+    monkeypatch.setattr(faust_app, "WRITE_S", 2.0)
+    are_too_few = threading.Event()
+    answer_like_too_few_replicas(monkeypatch, are_too_few)
+    relay = Relay(cluster, "in")
+    try:
+        relay.wait_ready()
+        are_too_few.set()
+        write(cluster, "in", numbers(0, 3))
+        wait_until(lambda: not relay.life.is_ready, 60, "the word")
+        assert relay.life.why_unready == "a write waits for the broker"
+        assert relay.taken == []
+        are_too_few.clear()
+        relay.wait(3)
+        relay.wait_ready()
+    finally:
+        relay.drain()
+    assert relay.values() == numbers(0, 3)
 
 
 @pytest.mark.slow

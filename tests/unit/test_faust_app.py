@@ -1,20 +1,32 @@
-"""Faust's settings, logins and the watchdog, without a broker."""
+"""Faust's settings, logins and the watchdogs, without a broker."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 from mode import CrashingSupervisor
 
+from monitor.service.life import Life
+from monitor.transport.kafka import faust_app as under_test
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import build_app
+from monitor.transport.kafka.faust_app import (
+    TICK_S,
+    WRITE_S,
+    KnownTopics,
+    Write,
+    build_app,
+    send,
+)
 from monitor.transport.kafka.faust_login import faust_credentials
 from monitor.transport.kafka.secret import SecretSource
 from monitor.transport.kafka.security import KafkaSecurity, Mechanism
-from schemas.errors import ConfigError
+from monitor.transport.kafka.topic_identity import TopicIdentity
+from schemas.errors import ConfigError, TransportError
 from tests.support.certificates import make_certificates
 
 LOGIN = {"username": "alice", "password": SecretSource("P"), "is_cleartext_allowed": True}
@@ -94,3 +106,186 @@ def test_the_watchdog_counts_only_while_acks_come_and_commits_do_not():
     assert app.stuck_since_s(150.0) == (tp, 140.0)
     app.monitor.tp_committed_offsets[tp] = 5
     assert app.stuck_since_s(160.0)[1] == 160.0
+
+
+class FakeApp:
+    """An app that has joined, and whose writes are acknowledged when the test says so."""
+
+    is_committing = rebalancing = should_stop = False
+    failure = crash_reason = None
+
+    def __init__(self) -> None:
+        self.producer, self.waiting = self, []
+
+    def stuck_since_s(self, _: float) -> None:
+        return None
+
+    async def send(self, *_: object) -> asyncio.Future[None]:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return self.waiting[-1]
+
+
+class Stage:
+    """A run that is watched on a clock that is set by hand."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now_s, self.n_beats, self.is_restored = 100.0, 0, True
+        monkeypatch.setattr(under_test, "elapsed_s", lambda: self.now_s)
+        monkeypatch.setattr(under_test, "_STEP_S", 0.0)
+        self.app, self.life = FakeApp(), Life("detect")
+        self.life.beat = self._beat  # type: ignore[method-assign]
+
+    def _beat(self) -> None:
+        self.n_beats += 1
+
+    async def live(self, story) -> None:
+        starting = asyncio.create_task(asyncio.sleep(0))
+        await starting
+        ready = lambda: self.is_restored  # noqa: E731
+        watch = under_test._watch(self.app, self.life, starting, None, ready, 60.0)
+        watching = asyncio.create_task(watch)
+        try:
+            await story(self)
+        finally:
+            self.life.drain()
+            await watching
+
+    async def pass_s(self, seconds: float) -> str:
+        """Let time pass, and return what is said after two more rounds."""
+        self.now_s += seconds
+        for _ in range(2):
+            n_beats = self.n_beats
+            self.now_s += TICK_S
+            await until(lambda before=n_beats: self.n_beats > before)
+        return self.life._unready
+
+    def write(self) -> asyncio.Task[None]:
+        return asyncio.create_task(send(self.app, [Write("t", b"v")] * 2))
+
+    async def written(self, n: int) -> None:
+        await until(lambda: len(self.app.waiting) == n)
+
+
+async def until(is_so) -> None:
+    async with asyncio.timeout(10):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def play(monkeypatch):
+    return lambda story: asyncio.run(Stage(monkeypatch).live(story))
+
+
+def test_a_write_that_waits_is_told_and_its_end_too(play):
+    async def story(stage: Stage) -> None:
+        assert await stage.pass_s(3_600.0) == ""  # there was nothing to do
+        stuck = stage.write()
+        await stage.written(2)
+        assert await stage.pass_s(WRITE_S - 5.0) == ""
+        # Others go on meanwhile: the oldest one counts.
+        other = stage.write()
+        await stage.written(4)
+        for acknowledged in stage.app.waiting[2:]:
+            acknowledged.set_result(None)
+        await other
+        assert await stage.pass_s(5.0) == "a write waits for the broker"
+        assert not stage.life.is_ready
+        stage.app.waiting[0].set_result(None)
+        assert await stage.pass_s(0.0) == "a write waits for the broker"
+        stage.app.waiting[1].set_result(None)
+        await stuck
+        assert await stage.pass_s(0.0) == ""
+        assert stage.life.is_ready
+
+    play(story)
+
+
+def test_many_writes_that_are_each_acknowledged_are_no_write_that_waits(play):
+    async def story(stage: Stage) -> None:
+        for n in range(1, 10):
+            writing = stage.write()
+            await stage.written(2 * n)
+            assert await stage.pass_s(WRITE_S - 5.0) == ""
+            for acknowledged in stage.app.waiting[-2:]:
+                acknowledged.set_result(None)
+            await writing
+
+    play(story)
+
+
+def test_a_long_restore_is_no_write_that_waits_but_one_in_it_is(play):
+    async def story(stage: Stage) -> None:
+        stage.is_restored = False
+        assert await stage.pass_s(3_600.0) == "restoring"
+        stuck = stage.write()
+        await stage.written(2)
+        assert await stage.pass_s(WRITE_S) == "a write waits for the broker"
+        stuck.cancel()
+        await asyncio.wait([stuck])
+        assert await stage.pass_s(0.0) == "restoring"
+
+    play(story)
+
+
+def test_a_write_that_fails_waits_no_longer(play):
+    async def story(stage: Stage) -> None:
+        failing = stage.write()
+        await stage.written(2)
+        stage.app.waiting[0].set_exception(KafkaTimeoutError())
+        with pytest.raises(TransportError, match="a write failed"):
+            await failing
+        assert await stage.pass_s(WRITE_S) == ""
+
+    play(story)
+
+
+class Broker:
+    """Topics whose ids are set by hand."""
+
+    def __init__(self, monkeypatch, *names: str) -> None:
+        self.ids: dict[str, str | None] = dict.fromkeys(names, "first")
+        self.now_s, self.asked = 0.0, []
+        monkeypatch.setattr(under_test, "elapsed_s", lambda: self.now_s)
+        monkeypatch.setattr(Cluster, "identity", lambda _, name, **__: self._identity(name))
+
+    def _identity(self, name: str) -> TopicIdentity:
+        self.asked.append(name)
+        found = self.ids[name]
+        if found is None:
+            raise TransportError("no such topic", where=name, fix="wait")
+        return TopicIdentity(found, 1)
+
+    async def look(self, topics: KnownTopics) -> None:
+        """Look once, half a minute later, and hear what came of it."""
+        self.now_s += 30.0
+        topics.look(30.0)
+        await until(lambda: topics._looking.done())
+        topics.look(30.0)
+
+
+def test_a_topic_made_anew_is_noticed_and_one_that_is_only_gone_is_not(monkeypatch):
+    async def story() -> None:
+        broker = Broker(monkeypatch, "read", "named")
+        topics = KnownTopics(Cluster("nowhere:9092", prefix="eu."), ["read"], followed=["named"])
+        assert topics.ids == {"read": "first", "named": "first"}
+        topics.look(30.0)
+        assert topics._looking is None  # too soon
+        await broker.look(topics)
+        broker.ids = {"read": None, "named": "second"}
+        await broker.look(topics)
+        assert topics.ids == {"read": "first", "named": "second"}
+        broker.ids["read"] = "second"
+        with pytest.raises(TransportError, match="first is now second") as error:
+            await broker.look(topics)
+        assert "eu.read" in str(error.value)
+        assert broker.asked == ["read", "named"] * 3 + ["read"]
+
+    asyncio.run(story())
+
+
+def test_a_topic_that_is_missing_at_the_start_is_an_error(monkeypatch):
+    broker = Broker(monkeypatch, "read")
+    broker.ids["read"] = None
+    with pytest.raises(TransportError, match="no such topic"):
+        KnownTopics(Cluster("nowhere:9092"), ["read"])

@@ -32,6 +32,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
@@ -43,6 +44,7 @@ from monitor.transport.kafka.client_log import LOG, Sparingly
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
 from monitor.transport.kafka.faust_login import faust_credentials
+from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.memory import Message
 from schemas.errors import TransportError
 
@@ -53,11 +55,17 @@ OnTick = Callable[[], Awaitable[None]]
 
 TICK_S = 1.0
 STUCK_S = 60.0
+WRITE_S = 30.0
+"""A write that takes longer is told: aiokafka sends an idempotent batch again and again for as
+long as it must, and whoever waits for it acks nothing, so that no commit is missed."""
 _STOP_S = 30.0
 _TICK_END_S = 5.0
 _START_END_S = 5.0
 _AWAY_S = 5.0
 _STEP_S = 0.05
+
+_writing: WeakKeyDictionary[KafkaApp, dict[object, float]] = WeakKeyDictionary()
+"""Of each app, since when each call of :func:`send` waits; the oldest first."""
 
 
 class Life(Protocol):
@@ -229,6 +237,8 @@ async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
         If one could not be written: nothing that depends on it may be acked.
     """
     producer = app.producer
+    since_s, call = _writing.setdefault(app, {}), object()
+    since_s[call] = elapsed_s()
     try:
         waiting = [
             await producer.send(
@@ -250,6 +260,84 @@ async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
             where="kafka producer",
             fix="restart: what is not in the log is written again",
         ) from error
+    finally:
+        del since_s[call]
+
+
+class KnownTopics:
+    """Topics a stage began with; notices one that was deleted and made again under its name.
+
+    Faust drops what lies below the offset it reads at: without a rebalance it would be deaf
+    until the new log is as long as the old one was.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    names : iterable of str
+        Of ``monitor.core.topics``.
+    followed : iterable of str, optional
+        Those whose new id is taken over: the stage reads no offsets of them.
+
+    Attributes
+    ----------
+    ids : dict of str to str
+        Topic ids by name.
+
+    Raises
+    ------
+    TransportError
+        If one of them is missing, or the broker does not answer.
+    """
+
+    def __init__(
+        self, cluster: Cluster, names: Iterable[str], *, followed: Iterable[str] = ()
+    ) -> None:
+        self._cluster, self._followed = cluster, frozenset(followed)
+        self.ids = {name: cluster.identity(name).topic_id for name in (*names, *self._followed)}
+        self._looked_s = elapsed_s()
+        self._looking: asyncio.Task[None] | None = None
+
+    def look(self, every_s: float) -> None:
+        """Look now and then, beside the tick that calls this: it never waits itself.
+
+        Parameters
+        ----------
+        every_s : float
+
+        Raises
+        ------
+        TransportError
+            If one was made anew.
+        """
+        if self._looking is not None and self._looking.done():
+            self._looking.result()
+            self._looking = None
+        if self._looking is None and elapsed_s() - self._looked_s >= every_s:
+            self._looked_s = elapsed_s()
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """Compare each with what it was."""
+        for name, before in list(self.ids.items()):
+            now = await asyncio.to_thread(_identity, self._cluster, name)
+            if now is None or now.topic_id == before:
+                continue
+            if name not in self._followed:
+                raise TransportError(
+                    f"the topic was made anew: {before} is now {now.topic_id}",
+                    where=self._cluster.topic(name),
+                    fix="restart: what is there is read from its beginning",
+                )
+            self.ids[name] = now.topic_id
+
+
+def _identity(cluster: Cluster, name: str) -> TopicIdentity | None:
+    """Ask for a topic's id; None while there is no answer, or no such topic."""
+    try:
+        return cluster.identity(name, timeout_s=5.0)
+    except TransportError as error:
+        LOG.warning("%s", error)
+        return None
 
 
 def run_app(
@@ -267,7 +355,8 @@ def run_app(
     app : KafkaApp
         Not run before.
     life : Life
-        Beats each second. Ready once the group has been joined and ``is_ready`` says so.
+        Beats each second. Ready once the group has been joined and ``is_ready`` says so,
+        and while no write has waited for half a minute.
     on_tick : callable, optional
         Awaited each second, beside the agents; what it raises ends the app.
     is_ready : callable, optional
@@ -353,7 +442,15 @@ def _why_unready(
         return "joining the group"
     if away_s > _AWAY_S:
         return "the broker does not answer"
+    if _writing_s(app) > WRITE_S:
+        return "a write waits for the broker"
     return "" if is_ready() else "restoring"
+
+
+def _writing_s(app: KafkaApp) -> float:
+    """Return how long the oldest write under way has waited; 0 without one."""
+    since_s = next(iter(_writing.get(app, {}).values()), None)
+    return 0.0 if since_s is None else elapsed_s() - since_s
 
 
 async def _call(on_tick: OnTick) -> None:

@@ -1,0 +1,179 @@
+"""Children of ``driftline up``: which are started again, which are ended, which end all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.service import family as under_test
+from monitor.service.address import Address
+from monitor.service.child import Child
+from monitor.service.family import DRAIN_S, N_SILENT, Family
+from monitor.service.http import SignsOfLife
+from monitor.service.life import Life
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class FakeChild:
+    """Says what it is told to say, and keeps what is done to it."""
+
+    url, pid = "http://127.0.0.1:1", 7
+
+    def __init__(self, name: str = "detect") -> None:
+        self.name = name
+        self.code: int | None = None
+        self.unready, self.silent = "starting", None
+        self.n_asked = 0
+        self.done: list[str] = []
+
+    def start(self) -> None:
+        self.code = None
+        self.done.append("start")
+
+    def ended(self) -> int | None:
+        return self.code
+
+    def wait(self, _: float) -> int | None:
+        return self.code
+
+    def why_unready(self) -> str:
+        return self.unready
+
+    def why_silent(self) -> str | None:
+        self.n_asked += 1
+        return self.silent
+
+    def terminate(self) -> None:
+        self.done.append("terminate")
+
+    def kill(self) -> None:
+        self.done.append("kill")
+
+
+class Home:
+    """A family whose rounds are gone by hand, a second each."""
+
+    def __init__(self, clock: Clock, child: FakeChild, **options: bool) -> None:
+        self.clock, self.child, self.life = clock, child, Life("up", clock_s=clock)
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.family = Family(self.life, lambda event, **facts: self.told.append((event, facts)))
+        self.family.add(child, **options)  # type: ignore[arg-type]
+
+    def rounds(self, n: int = 1, silent: str | None = "") -> None:
+        self.child.silent = silent
+        for _ in range(n):
+            self.clock.now_s += 1.0
+            self.family._look()
+            self.family._ask()
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [facts for name, facts in self.told if name == event]
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(under_test, "elapsed_s", made)
+    return made
+
+
+@pytest.fixture
+def home(clock) -> Home:
+    return Home(clock, FakeChild())
+
+
+def test_a_child_whose_loop_hangs_is_ended_and_started_again(home):
+    home.child.unready = ""
+    home.rounds(N_SILENT - 1, silent="no beat for 61 s")
+    assert home.child.done == ["start"]
+    home.rounds(silent="no beat for 63 s")
+    assert home.child.done == ["start", "terminate"]
+    (said,) = home.of("draining")
+    assert said == {"child": "detect", "detail": "no beat for 63 s; it is started again"}
+    home.rounds(5, silent="no beat for 68 s")
+    assert home.child.done == ["start", "terminate"]
+    home.child.code = 1
+    home.rounds(3)
+    assert home.child.done == ["start", "terminate", "start"]
+    assert (len(home.of("ended")), home.of("killed"), home.life.is_draining) == (1, [], False)
+    # The new one has its own three.
+    home.rounds(N_SILENT - 1, silent="no beat for 61 s")
+    assert home.child.done[3:] == []
+
+
+def test_one_that_does_not_end_is_killed(home):
+    home.rounds(N_SILENT, silent="no beat for 300 s")
+    home.rounds(round(DRAIN_S) - 1)
+    assert home.child.done == ["start", "terminate"]
+    home.rounds()
+    assert home.child.done == ["start", "terminate", "kill"]
+    (said,) = home.of("killed")
+    assert said["detail"] == "did not drain within 45 s"
+    home.child.code = -9
+    home.rounds(3)
+    assert home.child.done[3:] == ["start"]
+
+
+def test_only_three_in_a_row_count_and_no_answer_is_no_news(home):
+    for answer in ("no beat", "no beat", "", "no beat", None, "no beat", ""):
+        home.rounds(silent=answer)
+    home.rounds(50, silent=None)
+    assert home.child.done == ["start"]
+    home.rounds(silent="no beat")
+    home.rounds(9, silent=None)
+    home.rounds(2, silent="no beat")
+    assert home.child.done == ["start", "terminate"]
+
+
+def test_one_without_signs_is_not_asked_for_them(clock):
+    home = Home(clock, FakeChild("store"), has_signs=False)
+    home.rounds(9, silent="no such path")
+    assert (home.child.n_asked, home.child.done) == (0, ["start"])
+
+
+def test_a_wrong_config_at_the_first_start_ends_all(home):
+    home.rounds()
+    home.child.code = 2
+    home.rounds(60)
+    assert home.child.done == ["start"]
+    assert (len(home.of("failed")), home.family.exit_code) == (1, 2)
+    assert home.life.is_draining
+
+
+def test_a_wrong_config_later_on_may_pass_and_is_tried_again_with_pauses(home):
+    home.child.unready = ""
+    home.rounds(5)
+    home.child.unready, n_tries = "starting", 3
+    for _ in range(n_tries):
+        home.child.code = 2
+        home.rounds(10)
+    assert home.child.done == ["start"] * (1 + n_tries)
+    assert [facts["detail"] for facts in home.of("ended")] == [
+        f"starts again in {s} s" for s in (1, 2, 4)
+    ]
+    assert (home.of("failed"), home.family.exit_code, home.life.is_draining) == ([], 0, False)
+
+
+@pytest.mark.integration
+def test_a_child_is_asked_whether_its_loop_goes_round():
+    clock = Clock()
+    life = Life("detect", silence_s=30, clock_s=clock)
+    child = Child("detect", [], lambda *_: None, {})
+    assert child.why_silent() is None
+    with SignsOfLife(life, Address("127.0.0.1", 0)) as signs:
+        child.url = signs.url
+        life.ready()
+        assert (child.why_unready(), child.why_silent()) == ("", "")
+        clock.now_s = 31
+        assert (child.why_unready(), child.why_silent()) == ("", "no beat for 31 s")
+    assert child.why_silent() is None
+    assert child.why_unready().startswith("does not answer")
