@@ -29,6 +29,9 @@ def create_topics(bootstrap: str, prefix: str, n_partitions: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics(made).values():
         future.result(60)
+    # The controller answers before the broker shows them.
+    while not {t.topic for t in made} <= admin.list_topics(timeout=30).topics.keys():
+        time.sleep(0.05)
 
 
 def fill(bootstrap: str, topic: str, messages: Iterable[tuple[int, bytes]]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -49,6 +50,12 @@ class Topic:
             [NewTopic(self.name, self.n_partitions, 1, config=self.config)]
         )
         made[self.name].result(30)
+        # The controller answers before the broker shows it.
+        wait_until(self._is_shown, lambda: time.sleep(0.02))
+
+    def _is_shown(self) -> bool:
+        shown = self.admin.list_topics(timeout=30).topics.get(self.name)
+        return shown is not None and len(shown.partitions) == self.n_partitions
 
     def delete(self):
         self.admin.delete_topics([self.name])[self.name].result(30)
