@@ -234,7 +234,9 @@ def _rows_by_model(batch: pa.RecordBatch) -> Iterator[tuple[Key, Int64Array | No
     both = next(codes) * len(model_names) + next(codes)
     for code in np.flatnonzero(np.bincount(both)).tolist():
         tenant, model = divmod(code, len(model_names))
-        yield _key(tenant_names[tenant], model_names[model]), np.flatnonzero(both == code)
+        rows = np.flatnonzero(both == code)
+        is_all = len(rows) == batch.num_rows
+        yield _key(tenant_names[tenant], model_names[model]), None if is_all else rows
 
 
 def _key(tenant: str, model: str) -> Key:

@@ -43,7 +43,8 @@ class Work:
 
     def is_stream(self, start: int, end: int) -> bool:
         """Whether these bytes begin an Arrow stream that may be read; copies nothing."""
-        return self.view[start : start + 4] == ARROW_MARK and end - start <= MAX_MESSAGE_BYTES
+        mark = self.view[start : min(start + len(ARROW_MARK), end)]
+        return mark == ARROW_MARK and end - start <= MAX_MESSAGE_BYTES
 
     def payload(self, message: int) -> bytes:
         """Return the bytes of a message."""

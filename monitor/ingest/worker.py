@@ -7,7 +7,8 @@ counted by a clock that never goes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import uuid4
@@ -111,6 +112,9 @@ class IngestWorker:
         self._is_read = self._is_behind = self._is_ready = self._is_away = False
         self._ticked_s = self._committed_s = self._round_s = elapsed_s()
         self._writes = Writes(cluster, LogProducer(cluster.client()))
+        self._look_for_brokers: Callable[[], object] = lambda: cluster.identity(
+            PREDICTIONS, timeout_s=1.0
+        )
         callbacks = Callbacks(
             self._on_assign, self._on_revoke, self._on_lost, self._on_gap, self._on_fault
         )
@@ -173,8 +177,11 @@ class IngestWorker:
         """Once a second: new profiles, before what they are for is counted; gauges."""
         self._ticked_s = now_s
         self._feed.poll()
-        if not self._owned:  # a stand-by writes nothing that could be acknowledged
-            self._note_brokers()
+        if self._is_away and self._is_ready and not self._owned:
+            # A stand-by writes nothing that could be acknowledged: it asks.
+            with suppress(TransportError):
+                self._look_for_brokers()
+                self._note_brokers()
         for partition, owned in self._owned.items():
             self._tally.show_partition(
                 partition, self._lag(partition, owned), owned.ingest.watermark_us
@@ -197,7 +204,6 @@ class IngestWorker:
         if not len(chunk) or partition not in self._owned:
             return
         self._is_read, owned.read_s = True, now_s
-        self._note_brokers()
         is_full = len(chunk) >= owned.chunk_messages
         self._is_behind |= is_full
         owned.is_behind |= is_full
@@ -356,7 +362,7 @@ class IngestWorker:
             self._life.unready("the brokers are away")
 
     def _note_brokers(self) -> None:
-        """Brokers were heard of, or nothing is asked of them."""
+        """Brokers were heard of."""
         if self._is_away:
             self._is_away = False
             self._life.ready()

@@ -224,6 +224,22 @@ def test_a_stream_is_read_where_it_lies_whatever_lies_before_it(n_before: int) -
     assert all(column.flags.aligned for column in columns)
 
 
+@pytest.mark.parametrize("before", [b"", b"\xff\xff"])
+def test_what_lies_before_a_stream_is_none(before: bytes) -> None:
+    decoded = decode(before, stream_of(table()))
+    assert [(r.message, r.reason) for r in decoded.rejects] == [(0, RejectReason.MALFORMED)]
+    assert len(decoded.batches[0]) == 3
+
+
+def test_rows_of_one_model_are_not_taken_apart_whatever_its_dictionary_knows() -> None:
+    model = pa.DictionaryArray.from_arrays(pa.array([0, 0, 0], pa.int32()), ["m", "other"])
+    # of this column rows cannot be taken
+    extra = pa.array([b"a", b"b", b"c"], pa.binary_view())
+    decoded = decode(stream_of(table(model=model, extra=extra)))
+    assert not decoded.rejects
+    assert len(decoded.batches[0]) == 3
+
+
 def test_a_stream_that_is_too_long_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = stream_of(table())
     for module in ("work", "slow"):

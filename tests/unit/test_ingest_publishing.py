@@ -11,6 +11,7 @@ from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestWor
 from monitor.service.life import Life
 from monitor.transport.kafka.settings import ReadFault
 from schemas.config import WindowConfig
+from schemas.errors import TransportError
 from tests.unit.test_ingest_chunks import chunk
 
 
@@ -88,25 +89,47 @@ def test_short_catch_ups_one_after_the_other_are_not_published_each(world):
     assert 8 <= len(told) <= 10
 
 
-def test_a_worker_is_ready_again_when_something_is_read_after_the_brokers_were_away(world):
-    made, _ = world
-    made._life.ready()
-    made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
-    go_round(made, 1.0)
-    assert not made._life.is_ready
-    made._reader.lengths = [1]
-    go_round(made, 2.0)
-    assert made._life.is_ready
-
-
-def test_a_worker_without_partitions_is_not_unready_for_good_when_brokers_were_away(world):
+@pytest.fixture
+def stand_by(world):
+    """A worker that has joined, owns nothing, and hears that the brokers are away."""
     made, _ = world
     made._owned.clear()
     made._feed = SimpleNamespace(poll=lambda: None)
     made._tally.show_process = lambda *_: None
     made._writes = SimpleNamespace(n_outstanding=0)
     made._life.ready()
+    made._is_ready = True
     made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
     assert not made._life.is_ready
-    made._tick(1.0)
-    assert made._life.is_ready
+    return made
+
+
+def test_a_stand_by_is_ready_again_when_a_broker_answers(stand_by):
+    stand_by._look_for_brokers = lambda: None
+    stand_by._tick(1.0)
+    assert stand_by._life.is_ready
+
+
+def test_a_stand_by_is_unready_while_no_broker_answers(stand_by):
+    def nobody():
+        raise TransportError("no answer")
+
+    stand_by._look_for_brokers = nobody
+    stand_by._tick(1.0)
+    assert not stand_by._life.is_ready
+
+
+def test_a_worker_that_never_joined_is_not_ready_because_a_broker_answers(stand_by):
+    stand_by._is_ready = False
+    stand_by._look_for_brokers = lambda: None
+    stand_by._tick(1.0)
+    assert not stand_by._life.is_ready
+
+
+def test_what_was_read_ahead_is_no_sign_of_a_broker(world):
+    made, _ = world
+    made._life.ready()
+    made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
+    made._reader.lengths = [1]
+    go_round(made, 0.5)
+    assert not made._life.is_ready
