@@ -30,7 +30,10 @@ def create_topics(bootstrap: str, prefix: str, n_partitions: int) -> None:
     for future in admin.create_topics(made).values():
         future.result(60)
     # The controller answers before the broker shows them.
+    deadline = time.monotonic() + 60
     while not {t.topic for t in made} <= admin.list_topics(timeout=30).topics.keys():
+        if time.monotonic() > deadline:
+            raise SystemExit("the broker does not show its new topics")
         time.sleep(0.05)
 
 
