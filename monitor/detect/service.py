@@ -17,8 +17,9 @@ from monitor.detect.rules import GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import KnownTopics, build_app, read_topic, run_app
+from monitor.transport.kafka.faust_app import build_app, read_topic, run_app
 from monitor.transport.kafka.faust_client import KafkaApp
+from monitor.transport.kafka.known_topics import KnownTopics
 from monitor.transport.memory import Message
 from schemas.config import MonitorConfig
 

@@ -23,7 +23,6 @@ from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import (
-    KnownTopics,
     Write,
     build_app,
     read_topic,
@@ -32,6 +31,7 @@ from monitor.transport.kafka.faust_app import (
 )
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.group_offset import committed_offset
+from monitor.transport.kafka.known_topics import KnownTopics
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.memory import Message
 from schemas.config import ModelConfig, MonitorConfig

@@ -17,7 +17,6 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import (
     TICK_S,
     WRITE_S,
-    KnownTopics,
     Write,
     build_app,
     send,
@@ -25,7 +24,6 @@ from monitor.transport.kafka.faust_app import (
 from monitor.transport.kafka.faust_login import faust_credentials
 from monitor.transport.kafka.secret import SecretSource
 from monitor.transport.kafka.security import KafkaSecurity, Mechanism
-from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.errors import ConfigError, TransportError
 from tests.support.certificates import make_certificates
 
@@ -238,54 +236,3 @@ def test_a_write_that_fails_waits_no_longer(play):
         assert await stage.pass_s(WRITE_S) == ""
 
     play(story)
-
-
-class Broker:
-    """Topics whose ids are set by hand."""
-
-    def __init__(self, monkeypatch, *names: str) -> None:
-        self.ids: dict[str, str | None] = dict.fromkeys(names, "first")
-        self.now_s, self.asked = 0.0, []
-        monkeypatch.setattr(under_test, "elapsed_s", lambda: self.now_s)
-        monkeypatch.setattr(Cluster, "identity", lambda _, name, **__: self._identity(name))
-
-    def _identity(self, name: str) -> TopicIdentity:
-        self.asked.append(name)
-        found = self.ids[name]
-        if found is None:
-            raise TransportError("no such topic", where=name, fix="wait")
-        return TopicIdentity(found, 1)
-
-    async def look(self, topics: KnownTopics) -> None:
-        """Look once, half a minute later, and hear what came of it."""
-        self.now_s += 30.0
-        topics.look(30.0)
-        await until(lambda: topics._looking.done())
-        topics.look(30.0)
-
-
-def test_a_topic_made_anew_is_noticed_and_one_that_is_only_gone_is_not(monkeypatch):
-    async def story() -> None:
-        broker = Broker(monkeypatch, "read", "named")
-        topics = KnownTopics(Cluster("nowhere:9092", prefix="eu."), ["read"], followed=["named"])
-        assert topics.ids == {"read": "first", "named": "first"}
-        topics.look(30.0)
-        assert topics._looking is None  # too soon
-        await broker.look(topics)
-        broker.ids = {"read": None, "named": "second"}
-        await broker.look(topics)
-        assert topics.ids == {"read": "first", "named": "second"}
-        broker.ids["read"] = "second"
-        with pytest.raises(TransportError, match="first is now second") as error:
-            await broker.look(topics)
-        assert "eu.read" in str(error.value)
-        assert broker.asked == ["read", "named"] * 3 + ["read"]
-
-    asyncio.run(story())
-
-
-def test_a_topic_that_is_missing_at_the_start_is_an_error(monkeypatch):
-    broker = Broker(monkeypatch, "read")
-    broker.ids["read"] = None
-    with pytest.raises(TransportError, match="no such topic"):
-        KnownTopics(Cluster("nowhere:9092"), ["read"])

@@ -44,7 +44,6 @@ from monitor.transport.kafka.client_log import LOG, Sparingly
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
 from monitor.transport.kafka.faust_login import faust_credentials
-from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.memory import Message
 from schemas.errors import TransportError
 
@@ -262,82 +261,6 @@ async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
         ) from error
     finally:
         del since_s[call]
-
-
-class KnownTopics:
-    """Topics a stage began with; notices one that was deleted and made again under its name.
-
-    Faust drops what lies below the offset it reads at: without a rebalance it would be deaf
-    until the new log is as long as the old one was.
-
-    Parameters
-    ----------
-    cluster : Cluster
-    names : iterable of str
-        Of ``monitor.core.topics``.
-    followed : iterable of str, optional
-        Those whose new id is taken over: the stage reads no offsets of them.
-
-    Attributes
-    ----------
-    ids : dict of str to str
-        Topic ids by name.
-
-    Raises
-    ------
-    TransportError
-        If one of them is missing, or the broker does not answer.
-    """
-
-    def __init__(
-        self, cluster: Cluster, names: Iterable[str], *, followed: Iterable[str] = ()
-    ) -> None:
-        self._cluster, self._followed = cluster, frozenset(followed)
-        self.ids = {name: cluster.identity(name).topic_id for name in (*names, *self._followed)}
-        self._looked_s = elapsed_s()
-        self._looking: asyncio.Task[None] | None = None
-
-    def look(self, every_s: float) -> None:
-        """Look now and then, beside the tick that calls this: it never waits itself.
-
-        Parameters
-        ----------
-        every_s : float
-
-        Raises
-        ------
-        TransportError
-            If one was made anew.
-        """
-        if self._looking is not None and self._looking.done():
-            self._looking.result()
-            self._looking = None
-        if self._looking is None and elapsed_s() - self._looked_s >= every_s:
-            self._looked_s = elapsed_s()
-            self._looking = asyncio.create_task(self._look())
-
-    async def _look(self) -> None:
-        """Compare each with what it was."""
-        for name, before in list(self.ids.items()):
-            now = await asyncio.to_thread(_identity, self._cluster, name)
-            if now is None or now.topic_id == before:
-                continue
-            if name not in self._followed:
-                raise TransportError(
-                    f"the topic was made anew: {before} is now {now.topic_id}",
-                    where=self._cluster.topic(name),
-                    fix="restart: what is there is read from its beginning",
-                )
-            self.ids[name] = now.topic_id
-
-
-def _identity(cluster: Cluster, name: str) -> TopicIdentity | None:
-    """Ask for a topic's id; None while there is no answer, or no such topic."""
-    try:
-        return cluster.identity(name, timeout_s=5.0)
-    except TransportError as error:
-        LOG.warning("%s", error)
-        return None
 
 
 def run_app(
