@@ -226,7 +226,8 @@ def _run_archive(site: Site, life: Life, member: str | None) -> None:
     """Bring every topic into the store."""
     from monitor.archive.service import run_archive
 
-    run_archive(site.cluster, site.installation.models, site.store, life, member=member)
+    models, gpu = site.installation.models, site.installation.monitor.gpu
+    run_archive(site.cluster, models, site.store, life, member=member, gpu=gpu)
 
 
 _RUNS: dict[str, Callable[[Site, Life, str | None], None]] = {

@@ -341,6 +341,8 @@ class GpuConfig(Strict):
 
     interval: PositiveDuration = 30_000_000
     """How often each GPU reports."""
+    max_skew: Duration = 300_000_000
+    """How far an event may be stamped ahead of its record time; beyond it is a dead letter."""
     disabled: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
     """``rule: threshold``, in the rule's own unit."""

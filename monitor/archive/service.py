@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from monitor.archive.gathering import Cut
 from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
@@ -29,7 +30,7 @@ from monitor.metrics import QUEUE, RETRIES
 from monitor.service.life import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
-from schemas.config import ModelConfig
+from schemas.config import GpuConfig, ModelConfig
 from schemas.errors import StorageError, StoreLockedError
 
 TOPICS = (*RAW_TOPICS, PANES, *STRUCT_TOPICS)
@@ -52,6 +53,7 @@ def run_archive(
     member: str | None = None,
     topics: Sequence[str] = TOPICS,
     cut: Cut | None = None,
+    gpu: GpuConfig | None = None,
 ) -> None:
     """Archive until drained.
 
@@ -69,6 +71,8 @@ def run_archive(
         Fewer topics, for one process of several.
     cut : Cut, optional
         When ranges are cut.
+    gpu : GpuConfig, optional
+        Its ``max_skew``: GPU events stamped further ahead are detect's dead letters.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def run_archive(
         if store is None:
             return
         stack.callback(store.close)
-        archive = _Loop(cluster, known, store, life, member, topics, cut)
+        archive = _Loop(cluster, known, store, life, member, topics, cut, gpu or GpuConfig())
         stack.callback(archive.close)
         archive.run()
 
@@ -125,6 +129,7 @@ class _Loop:
         member: str | None,
         topics: Sequence[str],
         cut: Cut | None,
+        gpu: GpuConfig,
     ) -> None:
         self._life = life
         self._session_s = cluster.session_timeout_ms / 1_000
@@ -134,7 +139,8 @@ class _Loop:
         self._trouble = ""
         self._inserter = Inserter(store, self._may_insert)
         self._topics: list[TopicArchive] = []
-        raw = RawTopics(Decoder([c.schema_ for c in configs]), decode_labels, decode_gpu)
+        decoder = Decoder([c.schema_ for c in configs])
+        raw = RawTopics(decoder, decode_labels, partial(decode_gpu, max_skew_us=gpu.max_skew))
         panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
         try:
             for topic in topics:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
+from detectors.kernels.event_time import FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.strict import Refused, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
@@ -52,17 +54,23 @@ def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]
     return _decode(chunk, _LABELS)
 
 
-def decode_gpu(chunk: Chunk) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
+def decode_gpu(
+    chunk: Chunk, max_skew_us: int | None = None
+) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
     """Decode GPU telemetry: JSON, JSON arrays, structured CloudEvents.
 
     Parameters
     ----------
     chunk : Chunk
+    max_skew_us : int, optional
+        How far an event may be stamped ahead of its record time; without it, or where a
+        message has no record time, any time up to the year 2255 is taken.
 
     Returns
     -------
     (list of (message, row, GpuEvent), tuple of Reject)
-        Both in source order. A gauge that is NaN or infinite is None.
+        Both in source order. A gauge that is NaN or infinite is None. An event stamped
+        too far ahead is a reject with the reason FUTURE.
 
     Examples
     --------
@@ -71,10 +79,24 @@ def decode_gpu(chunk: Chunk) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
     >>> decode_gpu(chunk_of([text], "f"))[0][0][2].fields
     {'gpu_temp': None}
     """
-    return _decode(chunk, _GPU)
+    return _decode(chunk, _GPU, lambda event, record_us: _check_skew(event, record_us, max_skew_us))
 
 
-def _decode(chunk: Chunk, decoder: Any) -> tuple[list[Any], tuple[Reject, ...]]:
+def _check_skew(event: GpuEvent, record_us: int, max_skew_us: int | None) -> None:
+    """Refuse an event stamped further ahead of its record time than is allowed."""
+    if event.time_us > FARTHEST_US:
+        what = f"time_us {event.time_us} lies beyond the year 2255: is it in nanoseconds?"
+    elif record_us < 0 or max_skew_us is None or event.time_us - record_us <= max_skew_us:
+        return
+    else:
+        ahead_s = (event.time_us - record_us) / 1e6
+        what = f"time_us is {ahead_s:.0f} s ahead of the record time"
+    raise Refused(RejectReason.FUTURE, what, (event.tenant, ""))
+
+
+def _decode(
+    chunk: Chunk, decoder: Any, check: Callable[[Any, int], None] | None = None
+) -> tuple[list[Any], tuple[Reject, ...]]:
     """Every message, and every row of those that are arrays."""
     units = messages_of(chunk)
     view = chunk.buffer.data
@@ -92,7 +114,10 @@ def _decode(chunk: Chunk, decoder: Any) -> tuple[list[Any], tuple[Reject, ...]]:
     for message, row, start, end in sorted(todo):
         payload = bytes(view[start:end])
         try:
-            accepted.append((message, row, _decode_one(payload, decoder)))
+            event = _decode_one(payload, decoder)
+            if check is not None:
+                check(event, int(chunk.record_time_us[message]))
+            accepted.append((message, row, event))
         except Refused as fault:
             rejects.append(Reject(message, row, fault.reason, fault.detail, payload, *fault.key))
     return accepted, tuple(rejects)

@@ -41,7 +41,7 @@ class GpuPartition:
     position : int
         Offset of the message that is taken next.
     watermark_us : int
-        The newest event's time.
+        The newest time of an event: its own or that of its record, the smaller one.
 
     Notes
     -----
@@ -51,6 +51,7 @@ class GpuPartition:
 
     def __init__(self, config: GpuConfig, partition: int, owner: str, *, log_id: str = "") -> None:
         self._rules, self._interval_us = GpuRules(config), config.interval
+        self._max_skew_us = config.max_skew
         self._name, self._owner, self._log_id = (str(partition),), owner, log_id
         self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
         self.position, self.watermark_us = 0, 0
@@ -88,24 +89,31 @@ class GpuPartition:
         Returns
         -------
         events : list of GpuEvent
+            With the time they were sent with; judged at their record time where that is
+            earlier, so that a clock that is ahead makes no other GPU look silent.
         phases : list of Phase
             To be written, one after the other; only then may the chunk be acked.
         """
-        decoded, rejects = decode_gpu(chunk)
+        decoded, rejects = decode_gpu(chunk, self._max_skew_us)
         letters: list[TopicWrite] = []
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
             letter = dead_letter(
-                reject, source=chunk.source, partition=chunk.partition, offset=offset
+                reject,
+                source=chunk.source,
+                partition=chunk.partition,
+                offset=offset,
+                record_time_us=int(chunk.record_time_us[reject.message]),
             )
             letters.append(letter_write(letter))
             self.counters[f"rejected_{reject.reason.value}"] += 1
         events = [event for _, _, event in decoded]
         self.counters["gpu_events"] += len(events)
         alerts: list[Alert] = []
-        for event in events:
-            alerts += self._pass_time(event.time_us)
-            alerts += self._rules.observe(event)
+        for message, _, event in decoded:
+            judged = _not_after(event, int(chunk.record_time_us[message]))
+            alerts += self._pass_time(judged.time_us)
+            alerts += self._rules.observe(judged)
         self.position = int(chunk.log_offset[-1]) + 1
         is_due = bool(alerts) or is_stored or self.position - self._stored >= STATE_EVERY
         return events, [
@@ -150,3 +158,17 @@ class GpuPartition:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
         self.counters["alerts"] += len(alerts)
         return [alert_write(alert) for alert in alerts]
+
+
+def _not_after(event: GpuEvent, record_time_us: int) -> GpuEvent:
+    """Return the event, at its record time if it is stamped later than that.
+
+    Examples
+    --------
+    >>> event = GpuEvent(host="n", gpu_uuid="g", time_us=9)
+    >>> [_not_after(event, record_us).time_us for record_us in (7, 12, -1)]
+    [7, 9, 9]
+    """
+    if not 0 <= record_time_us < event.time_us:
+        return event
+    return msgspec.structs.replace(event, time_us=record_time_us)

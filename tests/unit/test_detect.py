@@ -11,7 +11,7 @@ import pytest
 from monitor.baseline.build import build_profile
 from monitor.core.catalog import Catalog
 from monitor.core.pane_codec import encode, pane_key
-from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS
+from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, PANES, PREDICTIONS
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
@@ -21,6 +21,7 @@ from schemas.alerts import Alert
 from schemas.config import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.profiles import Profile
+from schemas.refused import DeadLetter
 from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows
 
 WINDOW_US = WINDOW_S * SECOND_US
@@ -50,6 +51,58 @@ def test_a_gpu_that_was_silent_for_a_while_is_noticed_however_reads_were_cut(chu
         ("gpu_lost", "GPU-2", "opened", START_US + 360 * SECOND_US),
         ("gpu_lost", "GPU-2", "resolved", START_US + 780 * SECOND_US),
     ]
+
+
+def gpu_log(n_ticks: int, strays: dict[int, int]) -> MemoryLog:
+    """Three hosts that report every 30 s; at the ticks named, node-0 stamps so far ahead."""
+    log = MemoryLog()
+    for tick in range(n_ticks):
+        time_us = START_US + tick * 30 * SECOND_US
+        for host in range(3):
+            ahead_us = strays.get(tick, 0) if host == 0 else 0
+            event = {"host": f"node-{host}", "gpu_uuid": f"GPU-{host}", "gpu": 0}
+            event |= {"time_us": time_us + ahead_us, "fields": {"gpu_temp": 60}}
+            if host or tick < 20 or ahead_us:
+                log.produce(GPU, json.dumps(event).encode(), timestamp_us=time_us)
+    return log
+
+
+def detect_all(log: MemoryLog, chunk_messages: int = 7) -> GpuDetect:
+    detect = GpuDetect(log, GpuConfig())
+    while len(chunk := log.fetch_chunk(GPU, 0, detect.position, chunk_messages)):
+        detect.take(chunk)
+    return detect
+
+
+@pytest.mark.parametrize("ahead_s", [60, 299, 301, 3_600, 10 * 365 * 86_400])
+def test_a_gpu_event_stamped_ahead_makes_no_other_host_look_lost(ahead_s):
+    log = gpu_log(15, {10: ahead_s * SECOND_US})
+    detect_all(log)
+    assert alerts_of(log) == []
+
+
+@pytest.mark.parametrize("ahead_s", [299, 3_600])
+def test_a_gpu_event_stamped_ahead_hides_no_loss_after_it(ahead_s):
+    log = gpu_log(40, {10: ahead_s * SECOND_US, 19: ahead_s * SECOND_US})
+    detect_all(log)
+    lost_us = START_US + 19 * 30 * SECOND_US + (90 if ahead_s < 300 else 60) * SECOND_US
+    found = [(a.rule, a.host, a.transition.value, a.time_us) for a in alerts_of(log)]
+    assert found == [("node_lost", "node-0", "opened", lost_us)]
+
+
+def test_a_gpu_event_beyond_the_skew_is_a_dead_letter_and_judged_nowhere():
+    log = gpu_log(15, {10: 301 * SECOND_US, 11: 300 * SECOND_US})
+    detect = detect_all(log)
+    letters = [
+        msgspec.msgpack.decode(m.value, type=DeadLetter)
+        for m in log.fetch(DEAD_LETTERS, 0, 0, 10**9)
+    ]
+    assert [(x.reason, x.offset, x.detail) for x in letters] == [
+        ("future", 30, "time_us is 301 s ahead of the record time")
+    ]
+    assert letters[0].record_time_us == START_US + 300 * SECOND_US
+    assert detect.counters["rejected_future"] == 1
+    assert detect.watermark_us == START_US + 14 * 30 * SECOND_US
 
 
 def profile_of(rng: np.random.Generator, window: int) -> Profile:
