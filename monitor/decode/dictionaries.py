@@ -56,7 +56,8 @@ class Dictionaries:
         self._codes: list[dict[str | None, int]] = [{None: -1} for _ in range(n_dictionaries)]
         self._sizes = np.zeros(n_dictionaries + 8, dtype=np.int64)
         self._cells = np.zeros(interning.N_STATE + 8, dtype=np.int64)  # + 8: false sharing
-        self._set(interning.SEED, secrets.randbits(62))
+        self._set(interning.SEED, secrets.randbits(63))
+        self._set(interning.FACTOR, secrets.randbits(62) << 1 | 1)
         self._set(interning.SIZES, self._sizes.ctypes.data)
         self._n_synced = 0
         self._allocate(1 << 10, 1 << 15)
@@ -145,10 +146,14 @@ class Dictionaries:
         del arena  # alive until its bytes were copied
 
     def _allocate(self, n_entries: int, n_bytes: int) -> None:
-        """Make an empty table, twice as long as its entries, and an empty arena."""
-        self._entries: NDArray[np.int64] = np.zeros((n_entries, 6), dtype=np.int64)
-        self._arena: NDArray[np.uint8] = np.zeros(n_bytes, dtype=np.uint8)
-        self._table: NDArray[np.int64] = np.zeros(2 * n_entries, dtype=np.int64)
+        """Make an empty table, twice as long as its entries, and an empty arena.
+
+        All or nothing: where memory runs out, kernels still find the old ones.
+        """
+        entries: NDArray[np.int64] = np.zeros((n_entries, 6), dtype=np.int64)
+        arena: NDArray[np.uint8] = np.zeros(n_bytes, dtype=np.uint8)
+        table: NDArray[np.int64] = np.zeros(2 * n_entries, dtype=np.int64)
+        self._entries, self._arena, self._table = entries, arena, table
         self._set(interning.TABLE, self._table.ctypes.data)
         self._set(interning.MASK, 2 * n_entries - 1)
         self._set(interning.ENTRIES, self._entries.ctypes.data)

@@ -11,19 +11,27 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.kernels.jit import inlined, kernel
-from monitor.decode.memory import Address, Word, load_int, load_word, store_int, store_word
+from monitor.decode.memory import (
+    Address,
+    Word,
+    load_int,
+    load_word,
+    multiply_high,
+    store_int,
+    store_word,
+)
 
-TABLE, MASK, ENTRIES, ARENA, N_ENTRIES, MAX_ENTRIES, USED_BYTES, MAX_BYTES, SIZES, SEED = (
-    8 * i for i in range(10)
+TABLE, MASK, ENTRIES, ARENA, N_ENTRIES, MAX_ENTRIES, USED_BYTES, MAX_BYTES, SIZES, SEED, FACTOR = (
+    8 * i for i in range(11)
 )
 """Byte offsets in ``state``: addresses of table, entries, arena and of each dictionary's
-size; the table's length less one; how much is used and how much there is; the hash seed."""
+size; the table's length less one; how much is used and how much there is; the two secrets
+of the hash, of which the factor is odd."""
 
-N_STATE = 10
+N_STATE = 11
 ENTRY_BYTES = 48
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_FOLD = np.uint64(32)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -34,17 +42,29 @@ def tail_mask(n_bytes: int) -> Word:
 
 
 @inlined
-def hash_text(text: Address, n_bytes: int, dictionary: int, seed: int) -> Word:
-    """Multiply and fold, word by word; the seed differs per decoder."""
-    h = np.uint64(seed) + np.uint64(dictionary) * _MIX + np.uint64(n_bytes)
+def folded(a: Word, b: Word) -> Word:
+    """Multiply to 128 bits, and xor the halves: every bit of ``a`` reaches the low bits."""
+    return multiply_high(a, b) ^ (a * b)
+
+
+@inlined
+def hash_text(text: Address, n_bytes: int, dictionary: int, state: Address) -> Word:
+    """Hash a text of a dictionary under the secrets of this decoder.
+
+    A product modulo 2**64 carries nothing from the high bits of a word to the low bits
+    of the result, by which the table is indexed: texts that differ in their last two
+    bytes only shared one place, and slowed decoding forty-fold. Folding the upper half of
+    the product in brings them down. Which texts share a place depends on both secrets.
+    """
+    factor = load_word(state + FACTOR)
+    h = load_word(state + SEED) ^ (np.uint64(dictionary) * _MIX + np.uint64(n_bytes))
     at = 0
     while at < n_bytes:
         w = load_word(text + at)
         rest = n_bytes - at
         if rest < 8:
             w &= tail_mask(rest)
-        h = (h ^ w) * _MIX
-        h ^= h >> _FOLD
+        h = folded(h ^ w, factor)
         at += 8
     return h
 
@@ -75,7 +95,7 @@ def is_text(entry: Address, hashed: Word, dictionary: int, text: Address, n_byte
 @inlined
 def find_code(state: Address, dictionary: int, text: Address, n_bytes: int) -> int:
     """Code of a text, or -1."""
-    hashed = hash_text(text, n_bytes, dictionary, load_int(state + SEED))
+    hashed = hash_text(text, n_bytes, dictionary, state)
     table, mask = load_int(state + TABLE), load_int(state + MASK)
     at = np.int64(hashed) & mask
     code = np.int64(-1)
@@ -110,7 +130,7 @@ def add_text(state: Address, dictionary: int, text: Address, n_bytes: int) -> in
     sizes = load_int(state + SIZES) + 8 * dictionary
     code = load_int(sizes)
     entry = load_int(state + ENTRIES) + ENTRY_BYTES * n
-    store_word(entry, hash_text(text, n_bytes, dictionary, load_int(state + SEED)))
+    store_word(entry, hash_text(text, n_bytes, dictionary, state))
     store_int(entry + 8, dictionary)
     store_int(entry + 16, code)
     store_int(entry + 24, stored)
