@@ -11,11 +11,13 @@ import pytest
 
 from tests.support.broker import broker, new_broker, topic_prefix
 from tests.support.clickhouse_http import clickhouse
+from tests.support.data import NO_SHARED_DATA, SHARED
 
 __all__ = ["broker", "clickhouse", "new_broker", "topic_prefix"]
 
 NOT_PERMITTED = "not permitted here"
 """A skip for this reason is right in CI too: nothing can be installed against it."""
+ALLOWED_IN_CI = (NOT_PERMITTED, NO_SHARED_DATA)
 
 
 def pytest_configure():
@@ -45,18 +47,26 @@ def pytest_collection_modifyitems(items):
     """Begin with the files that need the broker: the longest ones must not come last.
 
     Within a file and among the others the order stays, and it is the same in every worker.
+    Tests marked ``shared`` are skipped where the large data files are missing.
     """
+    if not SHARED.is_dir():
+        for item in items:
+            if item.get_closest_marker("shared"):
+                item.add_marker(pytest.mark.skip(reason=NO_SHARED_DATA))
     on_kafka = {item.path for item in items if item.get_closest_marker("kafka")}
     items.sort(key=lambda item: item.path not in on_kafka)
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """In CI, fail when something was skipped that could have run."""
+    """In CI, fail when something was skipped that could have run; list what was skipped."""
     if os.environ.get("CI") != "true" or hasattr(session.config, "workerinput"):
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
-    missing = [reason for reason in reasons if NOT_PERMITTED not in reason]
+    missing = [r for r in reasons if not any(allowed in r for allowed in ALLOWED_IN_CI)]
+    for allowed in ALLOWED_IN_CI:
+        if count := sum(allowed in reason for reason in reasons):
+            reporter.write_line(f"{count} tests were skipped, which is right in CI too: {allowed}")
     if missing:
         reporter.write_line(f"{len(missing)} tests were skipped in CI that must run there:")
         for reason in missing:

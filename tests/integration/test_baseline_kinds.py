@@ -9,9 +9,9 @@ import pytest
 
 from monitor.cli.main import main
 from monitor.config_files import load_model
-from tests.support.data import SHARED, needs_shared_data
+from tests.support.data import CAR_LOAN, CENSUS
 
-pytestmark = [pytest.mark.integration, needs_shared_data]
+pytestmark = pytest.mark.integration
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy/examples/models"
 OPEN = {
@@ -20,7 +20,7 @@ OPEN = {
     "employment": "model: employment\ncolumns: {score: predicted_probability, "
     "prediction: prediction}\n",
 }
-FILES = {"car_loan": "car_loan_reference", "employment": "employment_MA_reference"}
+SOURCES = {"car_loan": CAR_LOAN, "employment": CENSUS}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def decided(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         model = folder / f"{name}.yaml"
         model.write_text(text)
-        document = build(model, SHARED / f"{FILES[name]}.parquet", folder / "baselines")
+        document = build(model, SOURCES[name].reference, folder / "baselines")
         columns = {column["name"]: column for column in document["columns"]}
         found[name] = columns, load_model(model)
     return found
@@ -112,9 +112,9 @@ def test_the_inferred_kinds_are_those_that_people_named(decided, name):
 def test_an_id_that_nobody_names_is_refused_for_what_it_holds(tmp_path):
     model = tmp_path / "m.yaml"
     model.write_text("model: m\ncolumns: {id: y_pred}\n")
-    document = build(model, SHARED / "car_loan_reference.parquet", tmp_path / "baselines")
+    document = build(model, CAR_LOAN.reference, tmp_path / "baselines")
     columns = {column["name"]: column for column in document["columns"]}
     # "id" is ours even where another column holds the events' ids; "timestamp" is not.
     assert (columns["id"]["kind"], columns["id"]["is_inferred"]) == (None, False)
     assert columns["timestamp"]["kind"] is None
-    assert columns["timestamp"]["reason"].startswith("50,000 times like '2018-01-01")
+    assert columns["timestamp"]["reason"].startswith("12,500 times like '2018-01-01")

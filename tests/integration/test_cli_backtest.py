@@ -10,7 +10,7 @@ import pytest
 
 from schemas.config import HOUR_US
 from schemas.config_file import parse_model
-from tests.support.data import SHARED, needs_shared_data
+from tests.support.data import CAR_LOAN as LOANS
 from tests.support.installation import MODEL, START_US, command, install, rows
 
 pytestmark = pytest.mark.integration
@@ -47,12 +47,12 @@ def features(side: dict, time_us: int) -> set[str]:
     return {f["feature"] for f in side["fired"] if f["time_us"] == time_us}
 
 
-# --- car_loan: nothing before row 25,000, then four shifts at once
+# --- car_loan: nothing in the first half, then four shifts at once
 
 
 @pytest.fixture(scope="module")
 def cars(tmp_path_factory) -> Path:
-    """An installation of the example, with panes long enough for a thousand rows an hour."""
+    """An installation of the example, with panes long enough for 250 rows an hour."""
     folder = tmp_path_factory.mktemp("cars")
     (folder / "models").mkdir()
     text = CAR_LOAN.replace("length: 1h", "length: 1h\n  pane: 10m")
@@ -61,43 +61,43 @@ def cars(tmp_path_factory) -> Path:
     (folder / "driftline.yaml").write_text("models: [models/*.yaml]\n")
     (folder / "dull.yaml").write_text(text + "decision: {eps: 0.2}\n")
     (folder / "slow.yaml").write_text(text.replace("length: 1h", "length: 2h"))
-    model, reference = folder / "models/car_loan.yaml", SHARED / "car_loan_reference.parquet"
+    model, reference = folder / "models/car_loan.yaml", LOANS.reference
     built = command("baseline", "build", model, "-r", reference, "-o", folder / "baselines")
     assert built.code == 0, built.err
-    table = pq.read_table(SHARED / "car_loan_analysis.parquet")
-    pq.write_table(table.slice(0, 25_000), folder / "quiet.parquet")
+    table = pq.read_table(LOANS.analysis)
+    pq.write_table(table.slice(0, LOANS.n_quiet), folder / "quiet.parquet")
     return folder
 
 
 def replayed(cars: Path, *arguments: object) -> dict:
-    """Backtest a thousand rows a window."""
-    common = ("--config", cars / "driftline.yaml", "--rows-per-window", 1000)
+    """Backtest 250 rows a window: 25 windows before the shift, and 25 after it."""
+    common = ("--config", cars / "driftline.yaml", "--rows-per-window", 250)
     (found,) = told(*arguments, *common)["models"]
     return found
 
 
 @pytest.fixture(scope="module")
 def shift(cars) -> dict:
-    analysis = SHARED / "car_loan_analysis.parquet"
+    analysis = LOANS.analysis
     return replayed(cars, analysis, "--proposed", cars / "dull.yaml", "--no-delays")
 
 
-@needs_shared_data
-def test_car_loan_fires_in_the_second_window_after_row_25000_and_not_before(shift):
+def test_car_loan_fires_in_the_second_window_after_the_shift_and_not_before(shift):
     today = shift["today"]
-    assert (today["windows"], today["rows"]) == (50, 50_000)
+    assert (today["windows"], today["rows"]) == (50, 12_500)
     first_us = shift["start_us"] + 27 * HOUR_US
     assert min(f["time_us"] for f in today["fired"]) == first_us
-    expected = {"car_value", "loan_length", "repaid_loan_on_prev_car", "score"}
+    expected = {"car_value", "loan_length", "repaid_loan_on_prev_car"}
     assert expected <= features(today, first_us)
-    assert {f["n"] for f in today["fired"]} == {1000}
+    # The smallest of the four shifts takes a window more of 250 rows.
+    assert "score" in features(today, first_us + HOUR_US)
+    assert {f["n"] for f in today["fired"]} == {250}
     by_feature = {f["feature"]: f for f in today["fired"] if f["time_us"] == first_us}
     assert by_feature["car_value"]["severity"] == "page"
     assert by_feature["loan_length"]["severity"] == "ticket"
     assert all(abs(f["effect"]) > 0.02 for f in by_feature.values())
 
 
-@needs_shared_data
 def test_a_proposal_with_a_large_tolerance_tells_less(shift):
     today, proposed = shift["today"], shift["proposed"]
     assert (today["eps"], proposed["eps"]) == (0.02, 0.2)
@@ -106,21 +106,19 @@ def test_a_proposal_with_a_large_tolerance_tells_less(shift):
     assert today["pages_per_week"] == pytest.approx(today["pages"] * 168 / 50)
 
 
-@needs_shared_data
 def test_a_proposal_may_have_other_windows_over_the_same_reading(cars):
-    analysis = SHARED / "car_loan_analysis.parquet"
+    analysis = LOANS.analysis
     found = replayed(cars, analysis, "--proposed", cars / "slow.yaml", "--no-delays")
     proposed = found["proposed"]
-    assert found["today"]["rows"] == proposed["rows"] == 50_000
+    assert found["today"]["rows"] == proposed["rows"] == 12_500
     assert 25 <= proposed["windows"] <= 26
     assert proposed["window_us"] == 2 * HOUR_US
     # The second window of two hours with the shift ends two to four hours after its start.
     first_us = min(f["time_us"] for f in proposed["fired"]) - found["start_us"]
     assert 27 * HOUR_US <= first_us <= 29 * HOUR_US
-    assert {f["n"] for f in proposed["fired"]} == {2000}
+    assert {f["n"] for f in proposed["fired"]} == {500}
 
 
-@needs_shared_data
 def test_planted_shifts_are_found_the_sooner_the_larger_they_are(cars):
     found = replayed(cars, cars / "quiet.parquet", "--plant", "car_value=0.5sd", "--plant",
                      "car_value=0.2sd", "--plant", "car_value=0.01sd")  # fmt: skip
@@ -133,7 +131,6 @@ def test_planted_shifts_are_found_the_sooner_the_larger_they_are(cars):
     assert {d["horizon_windows"] for d in (small, middle, large)} == {12}
 
 
-@needs_shared_data
 def test_a_shift_planted_at_a_time_is_found_after_it(cars):
     quiet = cars / "quiet.parquet"
     start_us = replayed(cars, quiet, "--no-delays")["start_us"]
@@ -152,7 +149,6 @@ def moment(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
 
 
-@needs_shared_data
 def test_a_budget_on_a_quiet_history_gives_lines_that_can_be_pasted(cars):
     found = replayed(cars, cars / "quiet.parquet", "--budget", 2, "--no-delays")
     budget = found["budget"]
@@ -165,12 +161,11 @@ def test_a_budget_on_a_quiet_history_gives_lines_that_can_be_pasted(cars):
     assert decision.eps == budget["eps"] == found["proposed"]["eps"]
 
 
-@needs_shared_data
 def test_a_person_reads_tables_and_gets_a_page(cars):
     page = cars / "backtest.html"
     ended = command(
-        "backtest", SHARED / "car_loan_analysis.parquet", "--config", cars / "driftline.yaml",
-        "--rows-per-window", 1000, "--proposed", cars / "dull.yaml", "--html", page,
+        "backtest", LOANS.analysis, "--config", cars / "driftline.yaml",
+        "--rows-per-window", 250, "--proposed", cars / "dull.yaml", "--html", page,
     )  # fmt: skip
     assert ended.code == 0, ended.err
     for words in ("pages a week", "today", "proposed", "car_value", "+0.5 sd", "page:"):

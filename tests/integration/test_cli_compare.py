@@ -16,13 +16,12 @@ import pytest
 from scipy import stats
 
 from monitor.storage.clickhouse import Store
-from tests.support.data import SHARED, needs_shared_data
+from tests.support.data import CAR_LOAN
 from tests.support.installation import MODEL, START_US, Ended, command, event, rows, write_lines
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(200)]
 
-REFERENCE = SHARED / "car_loan_reference.parquet"
-ANALYSIS = SHARED / "car_loan_analysis.parquet"
+REFERENCE, ANALYSIS = CAR_LOAN.reference, CAR_LOAN.analysis
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +54,6 @@ def fails(*arguments: object, code: int, words: str) -> Ended:
     return ended
 
 
-@needs_shared_data
 def test_car_loan_has_drifted_and_its_numbers_are_scipys():
     found = compared(REFERENCE, ANALYSIS, code=10)
     # The documented fault, and nothing else; the score and what was computed from it follow.
@@ -72,7 +70,7 @@ def test_car_loan_has_drifted_and_its_numbers_are_scipys():
         welch = stats.ttest_ind(y, x, equal_var=False)
         assert of(found, name, "welch_t")["value"] == pytest.approx(welch.statistic, rel=1e-9)
         assert of(found, name, "welch_t")["p_value"] == pytest.approx(welch.pvalue, rel=1e-6)
-        assert of(found, name, "ks")["n_reference"] == 50_000
+        assert of(found, name, "ks")["n_reference"] == 12_500
     for name in ("salary_range", "repaid_loan_on_prev_car", "size_of_downpayment"):
         columns = [t[name].cast(pa.string()).to_pylist() for t in (before, now)]
         names = sorted(set(columns[0]) | set(columns[1]))
@@ -84,16 +82,14 @@ def test_car_loan_has_drifted_and_its_numbers_are_scipys():
         assert of(found, name, "cramers_v")["value"] == pytest.approx(v, rel=1e-9)
 
 
-@needs_shared_data
 def test_car_loan_before_its_fault_has_not_drifted():
-    quiet = pq.read_table(ANALYSIS).slice(0, 25_000)
+    quiet = pq.read_table(ANALYSIS).slice(0, CAR_LOAN.n_quiet)
     pq.write_table(quiet, "quiet.parquet")
     # The reference holds the label, which comes later.
     assert compared(REFERENCE, "quiet.parquet", code=10)["drifted"] == ["repaid"]
     assert compared(REFERENCE, "quiet.parquet", "--ignore", "repaid")["drifted"] == []
 
 
-@needs_shared_data
 def test_a_file_against_itself_and_a_models_own_columns(here):
     (here / "loans.yaml").write_text(
         "model: car_loan\nfeatures:\n  car_value: {kind: numeric}\n"
@@ -110,19 +106,17 @@ def test_a_file_against_itself_and_a_models_own_columns(here):
     }
 
 
-@needs_shared_data
 def test_two_ranges_of_one_file_are_the_rows_of_those_times():
     table = pq.read_table(ANALYSIS)
     times = table["timestamp"]
     if not pa.types.is_timestamp(times.type):
         times = times.cast(pa.string()).cast(pa.timestamp("us"))
-    # The 25,000th row begins the fault.
-    middle = times[25_000].as_py()
+    middle = times[CAR_LOAN.n_quiet].as_py()
     cut = f"{middle:%Y-%m-%dT%H:%M:%S}"
     n_before = pc.sum(pc.less(times, pa.scalar(middle.replace(microsecond=0), times.type))).as_py()
     found = compared(f"{ANALYSIS}@..{cut}", f"@{cut}..", code=10)
     assert found["reference"]["n_rows"] == n_before
-    assert found["current"]["n_rows"] == 50_000 - n_before
+    assert found["current"]["n_rows"] == CAR_LOAN.n_rows - n_before
     assert "car_value" in found["drifted"]
     assert "timestamp" not in {v["name"] for v in found["variables"]}
 

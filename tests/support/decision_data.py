@@ -20,9 +20,11 @@ from detectors.decision import (
     plan_cells,
 )
 from detectors.design_effect import design_effect
+from monitor.demo.extract import DATA
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
 from schemas.profiles import Kind, VariableProfile
-from tests.support.data import SHARED
+from tests.support.data import Source
+from tests.support.extracts import household_numbers
 
 HOURLY = 1 / 7300
 PANE_ROWS = 250
@@ -91,10 +93,8 @@ def firings(of: Stream) -> list[tuple[int, str, str, int, Decision]]:
     return found
 
 
-def car_loan(n: int) -> Stream:
-    reference, current = (
-        pq.read_table(SHARED / f"car_loan_{part}.parquet") for part in ("reference", "analysis")
-    )
+def car_loan(of: Source, n: int) -> Stream:
+    reference, current = pq.read_table(of.reference), pq.read_table(of.analysis)
     names = (
         "car_value",
         "debt_to_income_ratio",
@@ -112,28 +112,37 @@ EMPLOYMENT = (
     *("AGEP", "SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY"),
     *("DEAR", "DEYE", "DREM", "SEX", "RAC1P", "predicted_probability"),
 )
+SURVEY = EMPLOYMENT[:-1]
 
 
-def employment_tables(seed: int) -> tuple[pa.Table, pa.Table]:
+def employment_tables(of: Source, seed: int) -> tuple[pa.Table, pa.Table]:
     """2015 as it is, and 2016 to 2018 with households shuffled within the year."""
-    reference, current = (
-        pq.read_table(SHARED / f"employment_MA_{part}.parquet")
-        for part in ("reference", "analysis")
-    )
+    reference, current = pq.read_table(of.reference), pq.read_table(of.analysis)
     return reference, current.take(shuffled_households(current, np.random.default_rng(seed)))
 
 
-def employment(n: int, seed: int = 0) -> Stream:
-    return stream(*employment_tables(seed), EMPLOYMENT, n)
+def employment(of: Source, n: int, seed: int = 0) -> Stream:
+    return stream(*employment_tables(of, seed), EMPLOYMENT, n)
+
+
+def survey_tables(seed: int) -> tuple[pa.Table, pa.Table]:
+    """All of 2015 and 2016 as the demo ships them: 16 attributes, no score."""
+    reference, current = (
+        pq.read_table(DATA / f"employment_{year}.parquet") for year in (2015, 2016)
+    )
+    current = current.append_column("year", pa.array(np.full(len(current), 2016)))
+    rows = shuffled_households(current, np.random.default_rng(seed))
+    return _typed(reference), _typed(current.take(rows))
+
+
+def _typed(people: pa.Table) -> pa.Table:
+    """The demo keeps a byte a value: ages are numbers here, the survey's codes are text."""
+    kinds = {name: pa.string() for name in SURVEY} | {"AGEP": pa.float64()}
+    return pa.table({name: people[name].cast(kind) for name, kind in kinds.items()})
 
 
 def shuffled_households(table: pa.Table, rng: np.random.Generator) -> NDArray[np.int64]:
     """Households in random order within each year, their members in file order."""
-    relation = np.array([int(value) for value in table["RELP"].to_pylist()])
-    year = table["year"].to_numpy()
-    starts = (relation == 0) | (relation >= 16)
-    starts |= np.diff(year, prepend=year[0] - 1) != 0
-    starts |= np.roll(relation, 1) >= 16
-    household = np.cumsum(starts) - 1
+    household = household_numbers(table)
     rank = rng.permutation(household[-1] + 1)
-    return np.lexsort((rank[household], year))
+    return np.lexsort((rank[household], table["year"].to_numpy()))
