@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-_DCGM_BLANK_INT32 = (0x7FFFFFF0, 0x7FFFFFFF)
-_DCGM_BLANK_DOUBLE = (2**47, 2**47 + 15)
+_BLANKS = ((2**31 - 16, 2**31), (2**32 - 1, 2**32), (2**47, 2**47 + 15))
+"""DCGM's 32-bit and double blanks with their variants (not found, not supported, not
+permitted), and NVML's -1 as an unsigned number; both ends with their float32 forms."""
 _BLANK_FLOOR = 2**62
+_PLAUSIBLE_RISE = 8
+_RESTARTED_READINGS, _CLEARED_READINGS = 2, 10
 
 
 def is_blank(value: float | int | None) -> bool:
-    """Say whether a field holds no number: null, NaN, or DCGM's "no value".
+    """Return whether a field holds no number: null, NaN, or a driver's "no value".
 
     Parameters
     ----------
@@ -21,12 +24,13 @@ def is_blank(value: float | int | None) -> bool:
     -------
     bool
         True for None, NaN, infinities, anything from 2**62 up (the 64-bit blanks lie
-        just below 2**63), and DCGM's 32-bit and double blanks with their variants
-        (not found, not supported, not permitted).
+        just below 2**63), DCGM's 32-bit and double blanks, and 2**32 - 1. Also for the
+        same numbers as float64 or float32.
 
     References
     ----------
-    NVIDIA DCGM, dcgm_structs.h, DCGM_INT32_BLANK, DCGM_INT64_BLANK, DCGM_FP64_BLANK.
+    NVIDIA DCGM, dcgm_structs.h, DCGM_INT32_BLANK, DCGM_INT64_BLANK, DCGM_FP64_BLANK;
+    nvml.h, NVML_VALUE_NOT_AVAILABLE.
 
     Examples
     --------
@@ -35,35 +39,46 @@ def is_blank(value: float | int | None) -> bool:
     """
     if value is None or value != value:
         return True
-    return (
-        abs(value) >= _BLANK_FLOOR
-        or _DCGM_BLANK_INT32[0] <= value <= _DCGM_BLANK_INT32[1]
-        or _DCGM_BLANK_DOUBLE[0] <= value <= _DCGM_BLANK_DOUBLE[1]
-    )
+    return abs(value) >= _BLANK_FLOOR or any(low <= value <= high for low, high in _BLANKS)
 
 
 class Counter(msgspec.Struct):
-    """A counter whose growth is wanted and whose restarts are not.
+    """A counter whose growth is wanted, and whose bad readings and restarts are not.
 
     Notes
     -----
-    Growth is ``v - last`` where the counter rose and ``v`` where it fell: a fall is
-    a restart from 0. A counter kept in the card's own memory (``is_persistent``)
-    does not restart; where it fell and then jumps back to what it was, the fall was a
-    bad reading and only growth beyond the old value counts.
+    One reading below the value is a bad one, and so is one that rose by more than 8,
+    unless the next reading agrees. Smaller rises count at once.
+
+    A volatile counter restarts from 0 when the driver is loaded: after two readings below
+    its value, what it shows has grown since. A counter in the card's own memory
+    (``is_persistent``) does not restart: growth is what lies above the highest value.
+    Only when ten readings in a row lay below was it cleared, and counts from the lowest
+    of them.
 
     Examples
     --------
-    >>> counter = Counter()
-    >>> [counter.observe(v) for v in (5000, 0, 3)]
-    [0, 0, 3]
+    >>> def grown(readings, is_persistent=False):
+    ...     counter = Counter()
+    ...     return [counter.observe(v, is_persistent) for v in readings]
+    >>> grown((5000, 0, 3, 3)), grown((10, 0, 10, 11)), grown((10, 900, 10))
+    ([0, 0, 3, 0], [0, 0, 0, 1], [0, 0, 0])
+    >>> grown((10, 9, 9, 10), is_persistent=True), grown((10, 90, 90), is_persistent=True)
+    ([0, 0, 0, 0], [0, 0, 80])
     """
 
     last: float | None = None
-    before_fall: float | None = None
+    """The value that was reached for certain; None before the first reading."""
+    previous: float | None = None
+    """The reading before the newest; None before the second."""
+    newest: float | None = None
+    lowest: float = 0
+    n_below: int = 0
+    """Readings in a row below ``last``, and the lowest of them."""
+    n_restarts: int = 0
 
     def observe(self, value: float, is_persistent: bool = False) -> float:
-        """Take the newest value and return the growth since the one before.
+        """Take the newest value and return the growth that is certain now.
 
         Parameters
         ----------
@@ -77,17 +92,42 @@ class Counter(msgspec.Struct):
         float
             0 for the first value: what was counted before we looked is not new.
         """
-        last, self.last = self.last, value
-        if last is None:
+        is_second = self.previous is None
+        self.previous, self.newest = self.newest, value
+        if self.last is None or self.previous is None:
+            self.last = value
             return 0
-        if value < last:
-            self.before_fall = last
-            return value
-        if value == last:
+        if is_second and is_persistent and self.last == 0 and value > _PLAUSIBLE_RISE:
+            self.last = value  # the card was not up yet when it was read first
             return 0
-        before, self.before_fall = self.before_fall, None
-        is_restored = is_persistent and before is not None and value >= before > last
-        return value - (before if is_restored and before is not None else last)
+        if value >= self.last:
+            self.n_below = 0
+            return self._rise(value)
+        self.lowest = min(value, self.lowest) if self.n_below else value
+        self.n_below += 1
+        if self.n_below < (_CLEARED_READINGS if is_persistent else _RESTARTED_READINGS):
+            return 0
+        self.n_restarts, self.n_below = self.n_restarts + 1, 0
+        self.last = self.lowest if is_persistent else 0
+        return self._rise(value)
+
+    def restart(self) -> None:
+        """Begin at 0 again: a reset was announced, no fall has to be confirmed."""
+        self.last, self.previous, self.newest, self.n_below = 0, 0, 0, 0
+
+    @property
+    def level(self) -> float | None:
+        """The value as two readings agree on it; None before a second one."""
+        if self.previous is None or self.newest is None:
+            return None
+        return min(self.previous, self.newest) if self.n_below else self.last
+
+    def _rise(self, value: float) -> float:
+        """Take a value that is not below ``last``, as far as it is certain."""
+        before, last = self.previous or 0, self.last or 0
+        certain = max(last, min(before, value))
+        self.last = value if value - certain <= _PLAUSIBLE_RISE else certain
+        return self.last - last
 
 
 class Recent(msgspec.Struct):

@@ -17,7 +17,8 @@ def measure(gpu: GpuState, rule: Rule, fields: dict[str, float], growth: dict[st
     rule : Rule
         At least one of its fields is in the sample.
     fields, growth : dict of str to float
-        The sample's values, and how much its counters grew.
+        The sample's values, those of counters as two readings agree on them, and how
+        much its counters grew.
 
     Returns
     -------

@@ -12,8 +12,8 @@ from monitor.core.gpu_config import configure_rules
 from monitor.core.gpu_measures import measure
 from monitor.core.gpu_silence import note_sample, watch_silence
 from monitor.core.gpu_state import Change, Fleet, GpuState, Phase
-from monitor.core.gpu_table import PERSISTENT as PERSISTENT_COUNTERS
 from monitor.core.gpu_table import (
+    PERSISTENT,
     RELOAD_COUNTERS,
     RESET_FIELDS,
     RULES,
@@ -73,7 +73,9 @@ class GpuRules:
         self._by_name = {rule.name: rule for rule in self._rules}
         self._read = {f for r in self._rules for f in r.fields} | RELOAD_COUNTERS | RESET_FIELDS
         self._read.add("gpu_recovery_action")
-        self._counted = {f for r in self._rules if r.condition in _COUNTING for f in r.fields}
+        counted = {f for r in self._rules if r.condition in _COUNTING for f in r.fields}
+        self._counted = counted | RELOAD_COUNTERS
+        self._masks = {f for r in self._rules if r.mask for f in r.fields}
         self._names: dict[str, str] = {}
         self._fleet = Fleet()
 
@@ -95,7 +97,9 @@ class GpuRules:
         if gpu is None:
             return []
         fields = self._clean(event)
-        if (event.xid is None or fields) and event.time_us >= gpu.last_us:
+        # An XID out of a kernel log has no fields; telemetry beside one is a sample, even if
+        # all of its fields are blank.
+        if (event.xid is None or event.fields) and event.time_us >= gpu.last_us:
             self._sample(gpu, event, fields, alerts)
         if event.xid is not None:
             self.observe_host(event.host, event.time_us, event.tenant)
@@ -198,9 +202,15 @@ class GpuRules:
             name = self._names.get(raw)
             if name is None:
                 name = self._names[raw] = field_name(raw)
-            if name in self._read and value is not None and not is_blank(value):
+            if name in self._read and value is not None and not self._holds_nothing(name, value):
                 fields[name] = float(value)
         return fields
+
+    def _holds_nothing(self, name: str, value: float) -> bool:
+        """Return whether a field's number stands for no value."""
+        if name == "total_energy_consumption" and value == 0:
+            return True  # the card did not answer: a running one has used some after a second
+        return is_blank(value) or (value < 0 and name in self._masks)
 
     def _sample(
         self, gpu: GpuState, event: GpuEvent, fields: dict[str, float], alerts: GpuAlerts
@@ -218,48 +228,56 @@ class GpuRules:
             gpu.seen_at_last = []
         gpu.seen_at_last.extend(fields)
         gpu.last_us, gpu.has_sampled = time_us, True
-        self._reset_if_told(gpu, event, fields, alerts)
-        growth = self._grow(gpu, fields)
+        is_told = self._is_reset_told(gpu, event, fields)
+        growth, has_restarted = self._grow(gpu, fields, is_told=is_told)
+        if is_told or has_restarted:
+            _reset(gpu, time_us if is_told or gpu.fell_us < 0 else gpu.fell_us, time_us, alerts)
+        gpu.fell_us = self._fall_time(gpu, fields, time_us)
         gpu.values.update(fields)
+        levels = {name: gpu.counters[name].level for name in growth}
+        certain = fields | {name: level for name, level in levels.items() if level is not None}
+        for name in [n for n, level in levels.items() if level is None]:
+            del certain[name]
         for rule in self._rules:
-            if not fields.keys().isdisjoint(rule.fields):
-                self._judge(gpu, rule, time_us, measure(gpu, rule, fields, growth), alerts)
+            if not certain.keys().isdisjoint(rule.fields):
+                self._judge(gpu, rule, time_us, measure(gpu, rule, certain, growth), alerts)
         if "gpu_recovery_action" in fields:
             remap_recovery(gpu, time_us, alerts)
         if gpu.fatal_us:
             self._judge_recurrence(gpu, time_us, alerts)
 
-    def _reset_if_told(
-        self, gpu: GpuState, event: GpuEvent, fields: dict[str, float], alerts: GpuAlerts
-    ) -> None:
-        """End latched rules after a reset, a reboot or a driver reload."""
-        is_reset = any(fields.get(name) for name in RESET_FIELDS)
-        version = event.driver_version
-        is_reset |= bool(version and gpu.driver_version and version != gpu.driver_version)
-        gpu.driver_version = version or gpu.driver_version
-        # Energy 0 is a card that did not answer; a running one has used some after a second.
-        is_reset |= any(
-            value < gpu.values.get(name, 0) and (value > 0 or name != "total_energy_consumption")
-            for name, value in fields.items()
-            if name in RELOAD_COUNTERS
-        )
-        if not is_reset:
-            return
-        gpu.reset_us = event.time_us
-        gpu.values.pop("gpu_recovery_action", None)
-        for name, state in list(gpu.rules.items()):
-            if state.is_latched or state.is_ended_by_reset:
-                alerts.resolve(gpu, name, event.time_us, "reset")
+    def _is_reset_told(self, gpu: GpuState, event: GpuEvent, fields: dict[str, float]) -> bool:
+        """Return whether the sample itself tells of a reset, a reboot or a driver reload."""
+        version, before = event.driver_version, gpu.driver_version
+        gpu.driver_version = version or before
+        is_other_driver = bool(version and before and version != before)
+        return is_other_driver or any(fields.get(name) for name in RESET_FIELDS)
 
-    def _grow(self, gpu: GpuState, fields: dict[str, float]) -> dict[str, float]:
-        """Return the growth of every counter in the sample."""
-        growth = {}
+    def _grow(
+        self, gpu: GpuState, fields: dict[str, float], *, is_told: bool
+    ) -> tuple[dict[str, float], bool]:
+        """Return the growth of every counter in the sample, and whether the driver reloaded."""
+        growth, has_restarted = {}, False
         for name in self._counted & fields.keys():
-            value = fields[name]
-            if value >= 0:
-                counter = gpu.counters.setdefault(name, Counter())
-                growth[name] = counter.observe(value, name in PERSISTENT_COUNTERS)
-        return growth
+            value, is_persistent = fields[name], name in PERSISTENT
+            if value < 0:
+                continue
+            counter = gpu.counters.setdefault(name, Counter())
+            if is_told and not is_persistent and value < (counter.last or 0):
+                counter.restart()
+            n_restarts = counter.n_restarts
+            growth[name] = counter.observe(value, is_persistent)
+            has_restarted |= name in RELOAD_COUNTERS and counter.n_restarts > n_restarts
+        return growth, has_restarted
+
+    def _fall_time(self, gpu: GpuState, fields: dict[str, float], time_us: int) -> int:
+        """Return since when a reload counter reads less than it did; -1 where none does."""
+        seen = RELOAD_COUNTERS & fields.keys() & gpu.counters.keys()
+        if not seen:
+            return gpu.fell_us
+        if all(fields[name] >= (gpu.counters[name].last or 0) for name in seen):
+            return -1
+        return gpu.fell_us if gpu.fell_us >= 0 else time_us
 
     def _judge(
         self, gpu: GpuState, rule: Rule, time_us: int, value: float, alerts: GpuAlerts
@@ -303,6 +321,17 @@ class GpuRules:
             if change is Change.NONE:
                 change = state.settle(now_us)
             alerts.note(gpu, name, state, change, now_us)
+
+
+def _reset(gpu: GpuState, reset_us: int, time_us: int, alerts: GpuAlerts) -> None:
+    """End what a reset at ``reset_us`` ends; what came after it stays."""
+    gpu.reset_us = reset_us
+    gpu.values.pop("gpu_recovery_action", None)
+    for name, state in list(gpu.rules.items()):
+        history = gpu.xids.get(int(name[4:])) if name.startswith("xid_") else None
+        newest_us = max(state.opened_at_us, history.ends_us[-1] if history else 0)
+        if (state.is_latched or state.is_ended_by_reset) and newest_us <= reset_us:
+            alerts.resolve(gpu, name, time_us, "reset")
 
 
 def _forget_pending(gpu: GpuState) -> None:

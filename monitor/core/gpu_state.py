@@ -133,6 +133,9 @@ class GpuState(msgspec.Struct):
     seen_at_last: list[str] = []
     """Fields already read at ``last_us``: an exporter may split one sample."""
     reset_us: int = -1
+    fell_us: int = -1
+    """When a reload counter was first read below its value; -1 while none is. One more
+    such reading makes it a reset, at this time."""
     values: dict[str, float] = {}
     counters: dict[str, Counter] = {}
     recents: dict[str, Recent] = {}

@@ -217,10 +217,27 @@ PERSISTENT = frozenset(
     {"ecc_sbe_agg_total", "ecc_dbe_agg_total", "uncorrectable_remapped_rows"}
     | {"correctable_remapped_rows", "retired_sbe", "retired_dbe"}
 )
-"""Counters kept in the card's memory: a driver reload does not zero them."""
+"""Counters kept in the card's memory: they never fall, whatever is reset."""
+
+VOLATILE = frozenset(
+    {"ecc_sbe_vol_total", "ecc_dbe_vol_total", "total_energy_consumption", "pcie_replay_counter"}
+    | {"thermal_violation", "power_violation", "xid_errors_count"}
+    | {
+        f"nvlink_{error}_error_count_total"
+        for error in ("crc_flit", "crc_data", "replay", "recovery")
+    }
+)
+"""Counters that restart from 0 when the driver is loaded or the GPU is reset. A counter in
+neither set is taken for one of these: a missed restart would hide what came after it."""
+
+FLAGS = frozenset(
+    {"row_remap_pending", "row_remap_failure", "sram_exceeded", "memory_unrepairable"}
+    | {"retired_pending", "gpu_reset", "driver_reload", "reboot"}
+)
+"""Fields that are 1 or 0, which some exporters write as a boolean or as Yes and No."""
 
 RELOAD_COUNTERS = frozenset({"total_energy_consumption", "ecc_sbe_vol_total", "ecc_dbe_vol_total"})
-"""Counters whose fall shows that the driver was loaded anew."""
+"""Volatile counters whose fall, confirmed by a second reading, shows a driver reload."""
 
 RESET_FIELDS = frozenset({"gpu_reset", "driver_reload", "reboot"})
 """Non-zero in an event that says so outright: ends every latched rule of the GPU."""

@@ -9,6 +9,7 @@ import msgspec
 
 from detectors.kernels.event_time import FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
+from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.strict import Refused, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
 from schemas.batch import Chunk
@@ -20,7 +21,7 @@ Placed = list[tuple[int, int, T]]
 
 _MAX_TIME_US = (1 << 63) - 1
 _LABELS = msgspec.json.Decoder(LabelEvent)
-_GPU = msgspec.json.Decoder(GpuEvent)
+_GPU = GpuDecoder()
 
 
 class _Mark(msgspec.Struct):
@@ -69,7 +70,8 @@ def decode_gpu(
     Returns
     -------
     (list of (message, row, GpuEvent), tuple of Reject)
-        Both in source order. A gauge that is NaN or infinite is None. An event stamped
+        Both in source order. A field that holds no value is None, see
+        :mod:`monitor.decode.gpu_values`. An event stamped
         too far ahead is a reject with the reason FUTURE.
 
     Examples

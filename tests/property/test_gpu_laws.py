@@ -107,7 +107,35 @@ def test_growth_of_a_rising_counter_adds_up(steps: list[int]) -> None:
     for step in steps:
         total += step
         grown += counter.observe(total)
+    grown += counter.observe(total)  # a large rise counts when the next reading agrees
     assert grown == total - steps[0]
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=2, max_size=20),
+    st.data(),
+    st.booleans(),
+    st.sampled_from(["low", "zero", "high"]),
+)
+def test_one_bad_reading_is_no_growth(
+    steps: list[int], data: st.DataObject, is_persistent: bool, kind: str
+) -> None:
+    values = [10 + sum(steps[: i + 1]) for i in range(len(steps))]
+    at = data.draw(st.integers(1, len(values) - 1))
+    bad = {"low": values[at - 1] - 1, "zero": 0, "high": values[-1] + 1000}[kind]
+
+    def grown(readings: list[int]) -> float:
+        counter = Counter()
+        return sum(counter.observe(v, is_persistent) for v in [*readings, values[-1], values[-1]])
+
+    assert grown([*values[:at], bad, *values[at:]]) == grown(values)
+
+
+@given(st.lists(st.integers(1, 30), min_size=2, max_size=10))
+def test_dips_of_a_persistent_counter_add_nothing(readings: list[int]) -> None:
+    counter = Counter()
+    grown = sum(counter.observe(v, is_persistent=True) for v in readings)
+    assert 0 <= grown <= max(readings) - readings[0]
 
 
 @given(st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=8), min_size=1, max_size=8))

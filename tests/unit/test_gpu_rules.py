@@ -220,7 +220,21 @@ def test_a_hundred_driver_reloads_raise_nothing(rules: GpuRules) -> None:
 )
 def test_latched_rules_end_with_a_reset(rules: GpuRules, sign: dict[str, float]) -> None:
     feed(rules, sample(0, total_energy_consumption=9e9, ecc_sbe_vol_total=4), xid(10, 79))
-    assert told(feed(rules, sample(300, **sign))) == [("xid_79", "resolved")]
+    assert told(feed(rules, sample(300, **sign), sample(330, **sign))) == [("xid_79", "resolved")]
+
+
+@pytest.mark.parametrize("field", ["total_energy_consumption", "ecc_sbe_vol_total"])
+def test_one_low_reading_of_a_reload_counter_is_no_reset(rules: GpuRules, field: str) -> None:
+    feed(rules, sample(0, **{field: 9000}), xid(10, 79))
+    readings = (9000, 0, 9000, 5, 9001, 9002)
+    assert feed(rules, *(sample(30 * i, **{field: v}) for i, v in enumerate(readings, 1))) == []
+
+
+def test_an_xid_after_a_reload_outlives_its_confirmation(rules: GpuRules) -> None:
+    feed(rules, sample(0, total_energy_consumption=9e9), xid(10, 79))
+    reload = [sample(30, total_energy_consumption=5), xid(40, 79)]
+    assert told(feed(rules, *reload)) == [("xid_79", "escalated")]
+    assert feed(rules, *(sample(t, total_energy_consumption=t) for t in range(60, 180, 30))) == []
 
 
 def test_latched_rules_end_with_a_new_driver_version(rules: GpuRules) -> None:
@@ -319,7 +333,7 @@ def test_flags_that_cannot_heal_are_latched(rules: GpuRules, field: str) -> None
 
 def test_remapped_rows_are_a_ticket_until_there_are_512(rules: GpuRules) -> None:
     name = "uncorrectable_remapped_rows"
-    alerts = feed(rules, *(sample(30 * i, **{name: v}) for i, v in enumerate((3, 4, 4, 512))))
+    alerts = feed(rules, *(sample(30 * i, **{name: v}) for i, v in enumerate((3, 4, 4, 512, 512))))
     opened = [(a.rule, a.severity) for a in alerts if a.transition is Transition.OPENED]
     assert opened == [
         ("uncorrectable_remaps", Severity.TICKET),
@@ -502,3 +516,37 @@ def test_ids_are_the_same_in_every_run() -> None:
 def test_state_that_is_not_ours_is_refused(rules: GpuRules) -> None:
     with pytest.raises(DriftlineError, match="GPU rules"):
         rules.restore(b"\x93\x01\x02\x03")
+
+
+@pytest.mark.parametrize(
+    "field", ["ecc_dbe_agg_total", "uncorrectable_remapped_rows", "correctable_remapped_rows"]
+)
+@pytest.mark.parametrize(
+    "readings", [(10, 9, 10), (10, 0, 10), (10, 9, 9, 8, 10), (10, 700, 10), (10, 10, 9)]
+)
+def test_a_persistent_counter_that_dips_has_not_grown(
+    rules: GpuRules, field: str, readings: tuple[int, ...]
+) -> None:
+    values = (*readings, *readings, readings[0], readings[0])
+    assert feed(rules, *(sample(30 * i, **{field: v}) for i, v in enumerate(values))) == []
+
+
+@pytest.mark.parametrize("readings", [(10, 0, 10), (10, 9, 10), (10, 600, 10)])
+def test_one_bad_reading_of_a_volatile_counter_is_no_error(
+    rules: GpuRules, readings: tuple[int, ...]
+) -> None:
+    values = (*readings, *readings)
+    assert (
+        feed(rules, *(sample(30 * i, ecc_dbe_vol_total=v) for i, v in enumerate(values, 1))) == []
+    )
+
+
+def test_errors_after_an_announced_reset_count_in_full(rules: GpuRules) -> None:
+    feed(rules, sample(0, ecc_dbe_vol_total=1), sample(30, ecc_dbe_vol_total=0, gpu_reset=1))
+    assert told(feed(rules, sample(60, ecc_dbe_vol_total=1))) == [("double_bit_ecc", "opened")]
+
+
+def test_a_persistent_counter_that_was_cleared_counts_again(rules: GpuRules) -> None:
+    readings = [40] * 3 + [0] * 12 + [1] * 3
+    alerts = feed(rules, *(sample(30 * i, ecc_dbe_agg_total=v) for i, v in enumerate(readings)))
+    assert told(alerts) == [("double_bit_ecc", "opened")]
