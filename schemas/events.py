@@ -80,11 +80,14 @@ class RejectReason(StrEnum):
     MISTYPED = "mistyped"
     """A field of the wrong type, a number out of range, a required field missing."""
     OVERSIZED = "oversized"
+    """Larger than what is read of one event or one message: bytes, rows, columns."""
     UNKNOWN_MODEL = "unknown_model"
     FUTURE = "future"
     """Stamped further ahead of its record time than the allowed skew."""
     UNSUPPORTED = "unsupported"
     """An Arrow stream or envelope that cannot be read as events."""
+    DECODER_FAILED = "decoder_failed"
+    """The decoder raised an error it does not raise by design: a fault of Driftline."""
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -103,3 +106,6 @@ class Reject(msgspec.Struct, frozen=True):
     tenant: str = ""
     model: str = ""
     """Filled where they could be read."""
+    n_events: int = 1
+    """How many events it stands for. Beyond the first ``messages.max_letters`` of a message,
+    those of one model and reason share a reject, at the row of the first of them."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor.archive.range_rows import Piece
 from monitor.archive.stand import Stand
+from monitor.decode.chunk import slice_of
 from schemas.batch import Chunk
 
 
@@ -135,19 +136,7 @@ def split(piece: Piece, hi: int) -> tuple[Piece, Piece]:
     if not isinstance(piece, Chunk):
         return [m for m in piece if m.offset < hi], [m for m in piece if m.offset >= hi]
     i = int(np.searchsorted(piece.log_offset, hi))
-    return _slice(piece, 0, i), _slice(piece, i, len(piece))
-
-
-def _slice(chunk: Chunk, i: int, j: int) -> Chunk:
-    """Return messages i to j; the bytes behind them stay, which the decoder may read."""
-    start = int(chunk.offsets[i])
-    return replace(
-        chunk,
-        buffer=chunk.buffer[start:],
-        offsets=chunk.offsets[i : j + 1] - start,
-        log_offset=chunk.log_offset[i:j],
-        record_time_us=chunk.record_time_us[i:j],
-    )
+    return slice_of(piece, 0, i), slice_of(piece, i, len(piece))
 
 
 def _end(piece: Piece) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,4 +54,25 @@ def chunk_of(
         offsets=offsets,
         log_offset=np.arange(first_offset, first_offset + n, dtype=np.int64),
         record_time_us=record_time_us,
+    )
+
+
+def slice_of(chunk: Chunk, start: int, stop: int) -> Chunk:
+    """Return messages ``start`` to ``stop`` of a chunk, without copying them.
+
+    The buffer keeps the bytes behind them, which the decoder may read.
+
+    Examples
+    --------
+    >>> part = slice_of(chunk_of([b"ab", b"c", b"def"], "file"), 1, 3)
+    >>> part.log_offset.tolist(), part.offsets.tolist()
+    ([1, 2], [0, 1, 4])
+    """
+    first = int(chunk.offsets[start])
+    return replace(
+        chunk,
+        buffer=chunk.buffer[first:],
+        offsets=chunk.offsets[start : stop + 1] - first,
+        log_offset=chunk.log_offset[start:stop],
+        record_time_us=chunk.record_time_us[start:stop],
     )

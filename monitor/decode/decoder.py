@@ -13,12 +13,14 @@ Whitespace may stand before the first two. Everything else is MALFORMED.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from monitor.decode.batches import REJECTED, Scratch, batch_of, merge_batches
+from monitor.decode.chunk import slice_of
 from monitor.decode.columns import Columns, assign_columns
 from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
@@ -26,12 +28,16 @@ from monitor.decode.fast import FastRoad
 from monitor.decode.layout import MAX_LAYOUTS
 from monitor.decode.program import Program
 from monitor.decode.slow import SlowRoad
-from monitor.decode.strict import Key, Refused, StrictDecoder
+from monitor.decode.strict import Key, Refused, StrictDecoder, failure
 from monitor.decode.units import Units, messages_of, rows_of
 from monitor.decode.work import Work
 from schemas.batch import Chunk, EventBatch, Int64Array, ModelSchema
 from schemas.errors import DomainError
 from schemas.events import Reject, RejectReason
+
+LOG = logging.getLogger("driftline.decode")
+MAX_FAILURES = 20
+"""Errors of the decoder itself that are logged, each kind once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Decoder:
         self._strict = StrictDecoder({(s.tenant, s.model): s.received for s in schemas})
         self._derivers = {i: Deriver(s) for i, s in enumerate(schemas) if s.derived}
         self._is_fast = fast and HAS_KERNELS
+        self._failures: set[str] = set()
         self._dictionaries = Dictionaries(n_dictionaries, has_table=self._is_fast)
         self._program = Program(max(1, len(self._columns)), max_layouts)
         self._n_numbers = max((c.n_numeric for c in self._columns), default=0)
@@ -115,9 +122,48 @@ class Decoder:
         Returns
         -------
         Decoded
+            A message on which the decoder itself fails is a reject, DECODER_FAILED.
         """
-        work = Work(chunk)
         self._dictionaries.renew(len(chunk))
+        found = self._decode(chunk)
+        parts: dict[int, list[EventBatch]] = {}
+        for work in found:
+            for model, some in work.parts.items():
+                parts.setdefault(model, []).extend(some)
+        batches = tuple(merge_batches(parts[model]) for model in sorted(parts))
+        rejects = sorted(
+            (reject for work in found for reject in work.rejects),
+            key=lambda reject: (reject.message, reject.row),
+        )
+        return Decoded(batches, tuple(rejects))
+
+    def _decode(self, chunk: Chunk, first: int = 0) -> list[Work]:
+        """Decode messages together; where that fails halve by halve, down to the one at fault.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        first : int, optional
+            Number of its first message in the chunk that was given.
+        """
+        work = Work(chunk, first)
+        try:
+            self._decode_all(work)
+        except Exception as error:
+            # whatever it is: one message must not end the stage, nor take others with it
+            if len(chunk) > 1:
+                half = len(chunk) // 2
+                head, tail = slice_of(chunk, 0, half), slice_of(chunk, half, len(chunk))
+                return [*self._decode(head, first), *self._decode(tail, first + half)]
+            self._log(error)
+            work = Work(chunk, first)
+            work.reject(0, 0, work.payload(0), failure(error))
+        work.settle()
+        return [work]
+
+    def _decode_all(self, work: Work) -> None:
+        """Decode every message of a chunk."""
+        chunk = work.chunk
         self._decode_units(work, messages_of(chunk), are_messages=True)
         if work.arrays:
             units, broken = rows_of(chunk, work.arrays)
@@ -127,9 +173,15 @@ class Decoder:
             self._decode_units(work, units, are_messages=False)
         if work.streams:
             self._decode_streams(work)
-        batches = (self._whole(model, work.parts[model]) for model in sorted(work.parts))
-        work.rejects.sort(key=lambda reject: (reject.message, reject.row))
-        return Decoded(tuple(batches), tuple(work.rejects))
+        for model, parts in work.parts.items():
+            parts[:] = [self._whole(model, parts)]
+
+    def _log(self, error: Exception) -> None:
+        """Log where the decoder failed, the first time it fails so."""
+        what = f"{type(error).__name__}: {error}"[:200]
+        if what not in self._failures and len(self._failures) < MAX_FAILURES:
+            self._failures.add(what)
+            LOG.error("the decoder failed on a message, now a dead letter", exc_info=error)
 
     def _whole(self, model: int, parts: list[EventBatch]) -> EventBatch:
         """Join what came of one model, and add what is made of it."""

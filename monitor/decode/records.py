@@ -10,7 +10,7 @@ import msgspec
 from detectors.kernels.event_time import FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
-from monitor.decode.strict import Refused, has_bare_tokens, nulled, refusal
+from monitor.decode.strict import Refused, failure, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
 from schemas.batch import Chunk
 from schemas.events import MAX_EVENT_BYTES, GpuEvent, LabelEvent, Reject, RejectReason
@@ -120,7 +120,8 @@ def _decode(
             if check is not None:
                 check(event, int(chunk.record_time_us[message]))
             accepted.append((message, row, event))
-        except Refused as fault:
+        except Exception as error:  # whatever it is: one message must not end the stage
+            fault = error if isinstance(error, Refused) else failure(error)
             rejects.append(Reject(message, row, fault.reason, fault.detail, payload, *fault.key))
     return accepted, tuple(rejects)
 

@@ -268,3 +268,15 @@ def refusal(error: Exception, key: Key = ("", "")) -> Refused:
     if isinstance(error, msgspec.ValidationError) and is_object:
         return Refused(RejectReason.MISTYPED, detail, key)
     return Refused(RejectReason.MALFORMED, detail, key)
+
+
+def failure(error: Exception) -> Refused:
+    """Return the refusal of a message on which the decoder itself fails.
+
+    Examples
+    --------
+    >>> failure(KeyError("model")).detail
+    "the decoder fails on it, please report this: KeyError: 'model'"
+    """
+    detail = f"the decoder fails on it, please report this: {type(error).__name__}: {error}"
+    return Refused(RejectReason.DECODER_FAILED, detail)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 
 from monitor.decode.strict import Refused
@@ -23,10 +26,12 @@ class Work:
     Parameters
     ----------
     chunk : Chunk
+    first : int, optional
+        Number of its first message in the chunk it was cut from.
     """
 
-    def __init__(self, chunk: Chunk) -> None:
-        self.chunk = chunk
+    def __init__(self, chunk: Chunk, first: int = 0) -> None:
+        self.chunk, self._first = chunk, first
         self.view: memoryview = np.ascontiguousarray(chunk.buffer).data
         self.rejects: list[Reject] = []
         self.parts: dict[int, list[EventBatch]] = {}
@@ -60,6 +65,16 @@ class Work:
         tenant, model = fault.key
         reject = Reject(message, row, fault.reason, fault.detail, payload, tenant, model)
         self.rejects.append(reject)
+
+    def settle(self) -> None:
+        """Number messages as in the chunk that this one was cut from."""
+        if not self._first:
+            return
+        self.rejects = [
+            msgspec.structs.replace(r, message=r.message + self._first) for r in self.rejects
+        ]
+        for parts in self.parts.values():
+            parts[:] = [replace(b, message=b.message + self._first) for b in parts]
 
     def id_span(self, text: str | None, payload: bytes, start: int) -> tuple[int, int]:
         """Where an id's bytes are: in the event itself, or else on the side.
