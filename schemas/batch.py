@@ -31,12 +31,37 @@ class ModelSchema:
     segments: tuple[str, ...] = ()
     derived: tuple[Derived, ...] = ()
     """Of ``numeric`` those that are made of something else."""
+    verbatim: tuple[str, ...] = ()
+    """Categorical features, segments or ``prediction`` whose texts are kept as they are."""
 
     @property
     def received(self) -> ModelSchema:
         """Columns as events bring them: what numbers are made of stands among the texts."""
         sources = dict.fromkeys(d.source for d in self.derived if d.source not in self.categorical)
-        return replace(self, categorical=(*self.categorical, *sources), derived=())
+        return replace(
+            self,
+            categorical=(*self.categorical, *sources),
+            derived=(),
+            verbatim=(*self.verbatim, *sources),  # the length of a text is that of all of it
+        )
+
+    def is_verbatim(self, name: str, inside: str = "") -> bool:
+        """Return whether texts of a column are kept as they are, and not as categories.
+
+        Parameters
+        ----------
+        name : str
+        inside : str
+            ``features`` or ``segments``; empty for the events' own names, of which all but
+            the prediction are identifiers.
+
+        Examples
+        --------
+        >>> schema = ModelSchema("default", "m", ("a",), ("land",), verbatim=("land",))
+        >>> schema.is_verbatim("land", "features"), schema.is_verbatim("host")
+        (True, True)
+        """
+        return name in self.verbatim or (not inside and name != "prediction")
 
     @property
     def variables(self) -> tuple[str, ...]:

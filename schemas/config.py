@@ -26,6 +26,7 @@ from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.profiles import Kind
+from schemas.times import TimeUnit
 
 PANE_US = 10_000_000
 HOUR_US = 3_600_000_000
@@ -118,7 +119,9 @@ class ColumnsConfig(Strict):
     """Names of the columns in Parquet, CSV and Arrow files, where they are not ours."""
 
     time: str | None = None
-    """Timestamp, ISO text, or integer microseconds."""
+    """Timestamps, ISO text, or numbers; ``schemas/times.py`` has all forms."""
+    time_unit: TimeUnit | None = None
+    """Of times that are numbers; by default their magnitude decides."""
     record_time: str | None = None
     id: str | None = None
     score: str | None = None
@@ -170,6 +173,9 @@ class ModelConfig(Strict):
     canary: CanaryConfig | None = None
     """``canary: {}`` plants .5 sd into the first numeric feature every 25 hours."""
     columns: ColumnsConfig = ColumnsConfig()
+    verbatim: tuple[str, ...] = ()
+    """Features, segments or ``prediction`` whose texts are categories exactly as they are:
+    "NA" is one (Namibia), "1.10" is not "1.1". See ``schemas/canonical.py``."""
     routes: tuple[RouteConfig, ...] = ()
     retraining: RetrainingConfig | None = None
 
@@ -181,6 +187,7 @@ class ModelConfig(Strict):
             *self._segment_problems(),
             *self._window_problems(),
             *self._canary_problems(),
+            *self._verbatim_problems(),
         ]
         if problems:
             raise Misfit(problems)
@@ -295,6 +302,17 @@ class ModelConfig(Strict):
                 "make every longer, or within smaller",
             )
 
+    def _verbatim_problems(self) -> Iterator[Problem]:
+        """What is kept verbatim is text."""
+        texts = {n for n, f in self.features.items() if f.kind is Kind.CATEGORICAL}
+        for i, name in enumerate(self.verbatim):
+            if name not in {*texts, *self.segments, "prediction"}:
+                yield Problem(
+                    ("verbatim", i),
+                    f"{name!r} is no categorical feature, no segment, and not prediction",
+                    "name one of these, or remove it",
+                )
+
     @property
     def schema_(self) -> ModelSchema:
         """Columns of this model's events."""
@@ -306,6 +324,7 @@ class ModelConfig(Strict):
             categorical=tuple(n for n, f in kinds if f.kind is Kind.CATEGORICAL),
             segments=self.segments,
             derived=tuple(Derived(n, f.of, f.derive) for n, f in kinds if f.derive is not None),
+            verbatim=self.verbatim,
         )
 
 

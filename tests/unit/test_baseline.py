@@ -212,14 +212,16 @@ def test_the_same_data_in_parquet_csv_and_arrow_is_the_same_baseline(tmp_path):
     assert len(ids) == 1
 
 
-def test_csv_categories_stay_text_and_empty_cells_are_missing(tmp_path):
+def test_csv_categories_stay_text_and_na_is_missing_unless_verbatim(tmp_path):
     rows = "".join(f"{i},{'01' if i % 2 else ''},NA,{i % 2}\n" for i in range(400))
     (tmp_path / "t.csv").write_text("age,land,sex,score\n" + rows)
     read = read_reference([tmp_path / "t.csv"])
     built = build_profile(read, config())
     assert built.variables[1].categories == ("01",)
     assert built.reference.counts[0, 1, MISSING] == 200
-    assert built.reference.segments == ("*", "sex=NA")
+    assert built.reference.segments == ("*",)
+    kept = build_profile(read, config(verbatim=("sex",)))
+    assert kept.reference.segments == ("*", "sex=NA")
 
 
 def test_two_files_are_read_one_below_the_other(tmp_path):

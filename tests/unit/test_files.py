@@ -312,7 +312,7 @@ def test_a_csv_keeps_leading_zeros_and_reads_words_for_missing(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("age;job;when;p\nNA;007;2016-01-01 00:00:00;0.5\n 2 ;NA;2016-01-01;true\n")
     [table] = tables(open_source(path, CONFIG))
-    assert table["features.job"].to_pylist() == ["007", "NA"]
+    assert table["features.job"].to_pylist() == ["007", None]
     assert table["features.age"].to_pylist() == [None, 2.0]
     assert table["score"].to_pylist() == [0.5, 1.0]
 
@@ -336,7 +336,7 @@ def test_read_table_gives_the_table_as_it_is(tmp_path):
         (pa.array([7.0, None]), ["7", None]),
         (pa.array([0.5, float("nan")]), ["0.5", None]),
         (pa.array([True, False]), ["true", "false"]),
-        (pa.array(["7", ""]), ["7", ""]),
+        (pa.array(["7", ""]), ["7", None]),
         (pa.array([7, 7]).dictionary_encode(), ["7", "7"]),
         (pa.array([1e300, -0.0]), ["1e+300", "0"]),
     ],
