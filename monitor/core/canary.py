@@ -85,6 +85,11 @@ class Canary:
     state : CanaryState, optional
         Of an earlier life.
 
+    Raises
+    ------
+    ShapeError
+        If the state's evidence is not of this feature's sets.
+
     Notes
     -----
     When to plant depends on event time alone, so a window that is read again is treated as
@@ -112,6 +117,8 @@ class Canary:
         self._profile, self._rule, self._phi = profile, rule, config.decision.phi
         known, counts = profile.variables[self.variable], profile.reference.counts
         self._layout = SetLayout.of([cell_sets(known, counts[0, self.variable])])
+        if not self.state.is_over:
+            Evidence.from_bytes(self.state.evidence, self._layout)  # a damaged state ends here
         self._matrix = self._shift()
 
     @staticmethod

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from monitor.core.decide import SeriesState
 from monitor.core.windows import WindowState
 from schemas.alerts import Alert
+from schemas.errors import DomainError
 from schemas.panes import SeriesId
+
+StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 
 class SeriesEntry(msgspec.Struct, array_like=True):
@@ -65,14 +70,28 @@ class SilenceState(msgspec.Struct):
 
 def read_model_state(value: bytes) -> ModelState:
     """Read a model's state message."""
-    return msgspec.msgpack.decode(value, type=ModelState)
+    return _read(value, ModelState)
 
 
 def read_gpu_state(value: bytes) -> GpuState:
     """Read the GPU rules' state message."""
-    return msgspec.msgpack.decode(value, type=GpuState)
+    return _read(value, GpuState)
 
 
 def read_silence_state(value: bytes) -> SilenceState:
     """Read the state of who is silent."""
-    return msgspec.msgpack.decode(value, type=SilenceState)
+    return _read(value, SilenceState)
+
+
+def _read(value: bytes, kind: type[StateT]) -> StateT:
+    """Read the body of a state.
+
+    Raises
+    ------
+    DomainError
+        If it is none. What its values may be is checked by ``state_checks``.
+    """
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DomainError(f"not a {kind.__name__}: {error}") from None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from monitor.core.bounds import check_number, check_time
 from monitor.core.catalog import Catalog
 from monitor.core.decide import Decided, SeriesDecider
 from monitor.core.detect_state import ModelState, SeriesEntry, read_model_state
@@ -18,8 +19,10 @@ from monitor.core.detect_writes import (
     phases,
     result_writes,
 )
-from monitor.core.pane_codec import PaneAssembler
-from monitor.core.state_shelf import StateShelf, state_writes
+from monitor.core.pane_checks import check_pane, largest_body
+from monitor.core.pane_codec import PaneAssembler, read_header
+from monitor.core.state_checks import check_evidence, check_model_state
+from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.core.topics import PANES
 from monitor.core.unreadable import unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
@@ -27,8 +30,8 @@ from monitor.core.window_results import CANARY, canary_counter, no_verdict_resul
 from monitor.core.windows import Windows, WindowState
 from schemas.alerts import Alert
 from schemas.config import WindowConfig
-from schemas.errors import DriftlineError, TransportError
-from schemas.panes import Pane, SeriesId, Window
+from schemas.errors import DomainError, DriftlineError, TransportError
+from schemas.panes import SeriesId, Window
 from schemas.results import DetectorResult, Reason
 
 KIND = "model"
@@ -37,6 +40,9 @@ MAX_JUDGED = 64
 STALE_MESSAGES = 10_000
 """A model's state is written again when its place in the panes lies so far back: else one
 that fell silent would make every restart read from there."""
+
+MAX_UNKNOWN = 1_000
+"""Profiles that panes name and nobody has, remembered to be looked for."""
 
 GROUP_MODELS = 8
 """Models that are decided before what came of them is written: of 200 that close at once
@@ -118,7 +124,10 @@ class DriftPartition:
                 alerts += self._restore_model((name[0], name[1]), state)
         places = [*self._places.values(), *([] if committed is None else [committed])]
         self.position = min(places, default=0)
-        return phases(("detect:alert", self._alert_writes(alerts)))
+        letters = refused_writes(state, self.partition)
+        if letters:
+            self.counters["states_unreadable"] += len(letters)
+        return phases(("detect:dead_letter", letters), ("detect:alert", self._alert_writes(alerts)))
 
     def _restore_model(self, name: ModelName, shelf: StateShelf) -> list[Alert]:
         """Take the highest state of a model that can be read."""
@@ -126,9 +135,10 @@ class DriftPartition:
         for stored in shelf.stored(KIND, name):
             try:
                 state = read_model_state(stored.body)
+                check_model_state(state, name)
                 deciders = self._restored_deciders(state)
-            except (msgspec.DecodeError, DriftlineError, ValueError):
-                self.counters["states_unreadable"] += 1
+            except (DriftlineError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                shelf.refuse(KIND, stored, name, str(error))
                 continue
             if state.log_id != self._log_id:
                 state.windows.panes_offset = state.windows.read_until = 0
@@ -141,7 +151,10 @@ class DriftPartition:
     def _restored_deciders(self, state: ModelState) -> dict[SeriesId, SeriesDecider]:
         """Build the deciders of a state, of those whose profile is known."""
         built = {e.series: self._decider(e.series, e) for e in state.series}
-        return {series: decider for series, decider in built.items() if decider is not None}
+        known = {series: decider for series, decider in built.items() if decider is not None}
+        for decider in known.values():
+            check_evidence(decider)
+        return known
 
     def take(self, offset: int, key: bytes, value: bytes, record_time_us: int = -1) -> Groups:
         """Take one message of the panes topic, and close what it lets close.
@@ -166,12 +179,12 @@ class DriftPartition:
         self.position = offset + 1
         try:
             if key.startswith(KEY_PREFIX):
-                return self._hear(parse(value)) if value else []
+                return self._hear(parse(value, record_time_us)) if value else []
             if value:
-                self._take(value, offset)
+                self._take(value, offset, record_time_us)
                 return []
             raise TransportError("an empty message", where="panes")
-        except (TransportError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (TransportError, DomainError) as error:
             return [self._refuse(offset, value, str(error), record_time_us)]
 
     def elapse(self, elapsed_us: int) -> Groups:
@@ -229,32 +242,24 @@ class DriftPartition:
         is_over = len(self._ended) == sum(self._expected.values())
         return self._close(self.windows.close_all() if is_over else self.windows.close())
 
-    def _take(self, value: bytes, offset: int) -> None:
+    def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Take one chunk of a pane."""
+        head = read_header(value)
+        config = self._catalog.configs.get((head.tenant, head.model))
+        if config is None:
+            self.counters["panes_unknown_model"] += 1
+            return
+        profile = self._catalog.profile_of(head.series)
+        check_time("end_us", head.end_us, record_time_us)
+        check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, profile))
         whole = self._assembler.add(value, offset)
         if whole is None:
             return
-        series = whole.pane.series
-        if (series.tenant, series.model) not in self._catalog.configs:
-            self.counters["panes_unknown_model"] += 1
-            return
-        self._check(whole.pane)
+        if profile is None and head.profile_id and len(self.unknown_profiles) < MAX_UNKNOWN:
+            self.unknown_profiles.add(head.profile_id)
+        check_pane(whole.pane, profile, self.windows.width_of(whole.pane))
         arrival = self.windows.add(whole.pane, whole.first_offset)
         self.counters[f"panes_{arrival.value}"] += 1
-
-    def _check(self, pane: Pane) -> None:
-        """Refuse a pane that is not in the layout of the profile it names."""
-        profile = self._catalog.profile_of(pane.series)
-        n_variables = pane.segments.counts.shape[1]
-        if profile is None:
-            if pane.series.profile_id:
-                self.unknown_profiles.add(pane.series.profile_id)
-        elif n_variables != len(profile.variables):
-            raise TransportError(
-                f"a pane of {n_variables} variables, its profile {profile.profile_id} "
-                f"has {len(profile.variables)}",
-                where=f"panes of {pane.series.model}",
-            )
 
     def _close(self, windows: list[Window]) -> Groups:
         """Decide closed windows and say what to write: results, state, alerts, in this order."""

@@ -8,6 +8,7 @@ import msgspec
 
 from monitor.core.counters import Counter, is_blank
 from monitor.core.gpu_alerts import GpuAlerts, new_state
+from monitor.core.gpu_checks import check_fleet
 from monitor.core.gpu_config import configure_rules
 from monitor.core.gpu_measures import measure
 from monitor.core.gpu_silence import note_sample, watch_silence
@@ -25,12 +26,14 @@ from monitor.core.gpu_xids import observe_xid, remap_recovery
 from monitor.core.xid import CATALOGUE, DAY_US
 from schemas.alerts import Alert
 from schemas.config import GpuConfig
-from schemas.errors import DriftlineError
+from schemas.errors import DomainError, DriftlineError
 from schemas.events import GpuEvent
 
 _CLEAR_SHARE = 0.8
 _COUNTING = (Condition.INCREASE, Condition.INCREASE_WITHIN)
 _STATE_VERSION = 1
+_MAX_FIELD_NAMES = 10_000
+"""Spellings of fields that are remembered: an exporter has some hundreds."""
 
 
 class GpuRules:
@@ -149,7 +152,8 @@ class GpuRules:
         """
         try:
             version, fleet = msgspec.msgpack.decode(data, type=tuple[int, Fleet])
-        except msgspec.MsgspecError as error:
+            check_fleet(fleet)
+        except (msgspec.MsgspecError, RecursionError, DomainError) as error:
             raise DriftlineError(
                 f"the state of the GPU rules cannot be read: {error}",
                 where="gpu_rules",
@@ -201,6 +205,8 @@ class GpuRules:
         for raw, value in event.fields.items():
             name = self._names.get(raw)
             if name is None:
+                if len(self._names) >= _MAX_FIELD_NAMES:
+                    self._names.clear()
                 name = self._names[raw] = field_name(raw)
             if name in self._read and value is not None and not self._holds_nothing(name, value):
                 fields[name] = float(value)

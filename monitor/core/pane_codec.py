@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from schemas.errors import ShapeError, TransportError
-from schemas.panes import N_CALIBRATION, N_COUNTERS, Pane, SeriesId, SeriesStats
+from monitor.core.bounds import (
+    MAX_OFFSET,
+    MAX_PARTITIONS,
+    check_number,
+    check_text,
+    check_time,
+)
+from monitor.core.stats_codec import PackedStats, pack, unpack
+from schemas.errors import DomainError, ShapeError, TransportError
+from schemas.panes import Pane, SeriesId
 
 SCHEMA = 1
 """Version of the encoding; a reader refuses one it does not know."""
 MAX_CHUNK_BYTES = 900_000
 """Of a whole message value; the broker's limit is 1,048,588 with key and framing."""
-MAX_BODY_BYTES = 1 << 30
+MAX_BODY_BYTES = 256 << 20
 """Before compression; a damaged header may name any length, and it would be allocated."""
+MAX_CHUNKS = 1_000
+"""A body of ``MAX_BODY_BYTES`` that does not compress takes 300."""
+MAX_PANE_US = 366 * 86_400_000_000
+MAX_WAITING = 1_000
+"""Panes of which chunks are missing; beyond it the one that began first is dropped."""
+MAX_WAITING_BYTES = 256 << 20
+"""Of their chunks together."""
 _HEADER_BYTES = 4096
-_INTEGERS = ("n_rows", "counts", "n_predicted", "n_positive", "calibration_counts")
-_FLOATS = ("sums", "sums_sq", "minima", "maxima", "calibration_sums")
-
-
-class _SetKey(NamedTuple):
-    """Chunks of the same key and version belong together."""
-
-    series: SeriesId
-    start_us: int
-    end_us: int
-    source: str
-    partition: int
-    owner: str
 
 
 class PaneHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -68,20 +69,12 @@ class _Message(msgspec.Struct, array_like=True):
     part: bytes
 
 
-class _Stats(msgspec.Struct, array_like=True):
-    """Statistics as names, V and the bytes of each array (little-endian)."""
-
-    segments: tuple[str, ...]
-    n_variables: int
-    integers: list[bytes]
-    floats: list[bytes]
-
-
 def pane_key(pane: Pane, chunk: int) -> str:
     """Return the message key, ``tenant|model|version|profile|pane|source|partition|owner|chunk``.
 
     Examples
     --------
+    >>> from schemas.panes import SeriesStats
     >>> stats = SeriesStats.empty(("*",), 1)
     >>> pane_key(Pane(SeriesId("t", "a|b", "1", "p"), 10, 20, "s", 0, "o", 7, stats), 0)
     't|a%7Cb|1|p|10|s|0|o|0'
@@ -112,38 +105,6 @@ def pane_partition(tenant: str, model: str, n_partitions: int) -> int:
     return crc32(f"{tenant}|{model}".encode()) % n_partitions
 
 
-def _shape(name: str, s: int, v: int) -> tuple[int, ...]:
-    """Return the shape of an array of SeriesStats."""
-    if name in ("n_rows", "n_predicted", "n_positive"):
-        return (s,)
-    if name == "counts":
-        return (s, v, N_COUNTERS)
-    return (s, N_CALIBRATION) if name.startswith("calibration") else (s, v)
-
-
-def _pack(stats: SeriesStats) -> _Stats:
-    """Turn arrays into bytes."""
-    return _Stats(
-        stats.segments,
-        stats.counts.shape[1],
-        [np.ascontiguousarray(getattr(stats, n), "<i8").tobytes() for n in _INTEGERS],
-        [np.ascontiguousarray(getattr(stats, n), "<f8").tobytes() for n in _FLOATS],
-    )
-
-
-def _unpack(packed: _Stats) -> SeriesStats:
-    """Turn bytes into arrays that can be written to."""
-    s, v = len(packed.segments), packed.n_variables
-    arrays: dict[str, NDArray[np.int64] | NDArray[np.float64]] = {}
-    for names, blobs, dtype in (
-        (_INTEGERS, packed.integers, "<i8"),
-        (_FLOATS, packed.floats, "<f8"),
-    ):
-        for name, blob in zip(names, blobs, strict=True):
-            arrays[name] = np.frombuffer(blob, dtype).reshape(_shape(name, s, v)).copy()
-    return SeriesStats(segments=packed.segments, **arrays)  # type: ignore[arg-type]
-
-
 def encode(pane: Pane, max_bytes: int = MAX_CHUNK_BYTES) -> list[bytes]:
     """Return the message values of a pane, in the order of their chunk numbers.
 
@@ -168,7 +129,13 @@ def encode(pane: Pane, max_bytes: int = MAX_CHUNK_BYTES) -> list[bytes]:
     room = max_bytes - _HEADER_BYTES
     if room < _HEADER_BYTES:
         raise ShapeError(f"max_bytes is {max_bytes}", where="encode", fix="allow 8192 at least")
-    body = msgspec.msgpack.encode((_pack(pane.segments), _pack(pane.slices)))
+    body = msgspec.msgpack.encode((pack(pane.segments), pack(pane.slices)))
+    if len(body) > MAX_BODY_BYTES:
+        raise ShapeError(
+            f"a pane of {len(body)} bytes",
+            where=f"panes of {pane.series.model}",
+            fix="fewer segments or features make it smaller",
+        )
     packed = pa.compress(body, codec="zstd", asbytes=True)
     parts = [packed[i : i + room] for i in range(0, len(packed), room)]
     s = pane.series
@@ -199,18 +166,37 @@ def encode(pane: Pane, max_bytes: int = MAX_CHUNK_BYTES) -> list[bytes]:
 
 
 def _read(value: bytes) -> _Message:
-    """Decode one message value."""
+    """Decode one message value, and check its header."""
     try:
         message = msgspec.msgpack.decode(value, type=_Message)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TransportError(f"not a pane: {error}", where="pane message") from error
-    if message.header.schema != SCHEMA:
+    head = message.header
+    if head.schema != SCHEMA:
         raise TransportError(
-            f"pane of encoding {message.header.schema}, this version reads {SCHEMA}",
-            where=f"panes of {message.header.model}",
+            f"pane of encoding {head.schema}, this version reads {SCHEMA}",
+            where=f"panes of {head.model[:100]}",
             fix="upgrade the reader before the writer",
         )
+    try:
+        _check_header(head)
+    except DomainError as error:
+        raise TransportError(f"damaged pane: {error}", where="pane message") from error
     return message
+
+
+def _check_header(head: PaneHeader) -> None:
+    """Check everything a header says; what is wrong raises DomainError."""
+    for name in ("tenant", "model", "model_version", "profile_id", "source", "owner"):
+        check_text(name, getattr(head, name))
+    check_time("start_us", head.start_us)
+    check_time("end_us", head.end_us)
+    check_number("end_us - start_us", head.end_us - head.start_us, 1, MAX_PANE_US)
+    check_number("partition", head.partition, 0, MAX_PARTITIONS - 1)
+    check_number("pane_version", head.pane_version, 0, MAX_OFFSET)
+    check_number("chunks", head.chunks, 1, MAX_CHUNKS)
+    check_number("chunk", head.chunk, 0, head.chunks - 1)
+    check_number("raw_bytes", head.raw_bytes, 0, MAX_BODY_BYTES)
 
 
 def read_header(value: bytes) -> PaneHeader:
@@ -250,17 +236,14 @@ def decode(values: Sequence[bytes]) -> Pane:
     head = messages[0].header
     if any(msgspec.structs.replace(m.header, chunk=0) != head for m in messages):
         raise TransportError("chunks of different panes", where=f"panes of {head.model}")
-    if not 0 <= head.raw_bytes <= MAX_BODY_BYTES:
-        raise TransportError(
-            f"damaged pane: a body of {head.raw_bytes} bytes", where=f"panes of {head.model}"
-        )
     try:
         raw = pa.decompress(
             b"".join(m.part for m in messages), head.raw_bytes, codec="zstd", asbytes=True
         )
-        segments, slices = msgspec.msgpack.decode(raw, type=tuple[_Stats, _Stats])
-        unpacked = _unpack(segments), _unpack(slices)
-    except (OSError, ValueError, MemoryError, msgspec.DecodeError) as error:
+        segments, slices = msgspec.msgpack.decode(raw, type=tuple[PackedStats, PackedStats])
+        check_number("variables of the slices", slices.n_variables, 1, 1)
+        unpacked = unpack(segments), unpack(slices)
+    except (OSError, ValueError, MemoryError, RecursionError) as error:
         raise TransportError(f"damaged pane: {error}", where=f"panes of {head.model}") from error
     return Pane(
         head.series,
@@ -281,28 +264,66 @@ class Assembled(NamedTuple):
     first_offset: int
 
 
+class _SetKey(NamedTuple):
+    """Chunks of the same key and version belong together."""
+
+    series: SeriesId
+    start_us: int
+    end_us: int
+    source: str
+    partition: int
+    owner: str
+    chunks: int
+    raw_bytes: int
+
+
+@dataclass(slots=True)
+class _Set:
+    """What is there of one pane."""
+
+    version: int
+    parts: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    """By chunk: log offset and value."""
+
+    @property
+    def first_offset(self) -> int:
+        """Offset of the first chunk that came."""
+        return min(offset for offset, _ in self.parts.values())
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the chunks."""
+        return sum(len(value) for _, value in self.parts.values())
+
+
 class PaneAssembler:
     """Collects chunks until a pane is whole; what is incomplete never counts.
+
+    Attributes
+    ----------
+    n_dropped : int
+        Incomplete panes that were given up because too many waited.
 
     Notes
     -----
     Holds incomplete sets only. A chunk of a higher version by the same owner drops
-    the older sets of that pane.
+    the older sets of that pane. A pane of one chunk waits for nothing.
     """
 
     def __init__(self) -> None:
-        self._parts: dict[_SetKey, tuple[int, dict[int, tuple[int, bytes]]]] = {}
+        self._sets: dict[_SetKey, _Set] = {}
+        self._n_bytes = 0
+        self.n_dropped = 0
 
     @property
     def n_incomplete(self) -> int:
         """Number of panes of which some chunks are missing."""
-        return len(self._parts)
+        return len(self._sets)
 
     @property
     def first_offset(self) -> int | None:
         """Offset of the oldest chunk that waits for others: reading must start again there."""
-        offsets = (o for _, parts in self._parts.values() for o, _ in parts.values())
-        return min(offsets, default=None)
+        return min((found.first_offset for found in self._sets.values()), default=None)
 
     def add(self, value: bytes, offset: int) -> Assembled | None:
         """Take one message value and its log offset; returns the pane it completes.
@@ -310,25 +331,51 @@ class PaneAssembler:
         Raises
         ------
         TransportError
-            If it is not a pane.
+            If it is not a pane, or completes a damaged one.
         """
         head = read_header(value)
-        key = _SetKey(
-            head.series, head.start_us, head.end_us, head.source, head.partition, head.owner
-        )
-        version, parts = self._parts.get(key, (head.pane_version, {}))
-        if head.pane_version < version:
+        if head.chunks == 1:
+            return Assembled(decode([value]), offset)
+        key = _key(head)
+        found = self._sets.setdefault(key, _Set(head.pane_version))
+        if head.pane_version < found.version:
             return None
-        if head.pane_version > version:
-            parts = {}
-        parts[head.chunk] = (offset, value)
-        if len(parts) < head.chunks:
-            self._parts[key] = (head.pane_version, parts)
+        if head.pane_version > found.version:
+            self._n_bytes -= found.n_bytes
+            found.version, found.parts = head.pane_version, {}
+        self._n_bytes += len(value) - len(found.parts.get(head.chunk, (0, b""))[1])
+        found.parts[head.chunk] = (offset, value)
+        if len(found.parts) < head.chunks:
+            self._drop_oldest()
             return None
-        self._parts.pop(key, None)
-        pane = decode([v for _, v in parts.values()])
-        return Assembled(pane, min(o for o, _ in parts.values()))
+        self._pop(key)
+        return Assembled(decode([v for _, v in found.parts.values()]), found.first_offset)
 
     def forget(self, before_us: int) -> None:
         """Drop incomplete panes that end at or before this: their window has closed."""
-        self._parts = {k: v for k, v in self._parts.items() if k.end_us > before_us}
+        for key in [key for key in self._sets if key.end_us <= before_us]:
+            self._pop(key)
+
+    def _drop_oldest(self) -> None:
+        """Give up sets that began first, while too many wait."""
+        while len(self._sets) > MAX_WAITING or self._n_bytes > MAX_WAITING_BYTES:
+            self._pop(next(iter(self._sets)))
+            self.n_dropped += 1
+
+    def _pop(self, key: _SetKey) -> None:
+        """Let go of a set."""
+        self._n_bytes -= self._sets.pop(key).n_bytes
+
+
+def _key(head: PaneHeader) -> _SetKey:
+    """Return what the chunks of one pane share."""
+    return _SetKey(
+        head.series,
+        head.start_us,
+        head.end_us,
+        head.source,
+        head.partition,
+        head.owner,
+        head.chunks,
+        head.raw_bytes,
+    )

@@ -13,13 +13,17 @@ import msgspec
 from monitor.core.detect_state import SilenceState, read_silence_state
 from monitor.core.detect_writes import Phase, alert_write, phases
 from monitor.core.identity import alert_id
+from monitor.core.state_checks import check_silence_state
 from monitor.core.state_shelf import StateShelf, state_writes
 from monitor.core.watermark import Watermarks
 from schemas.alerts import Alert, Severity, Transition
+from schemas.errors import DomainError
 
 KIND = "silence"
 RULE = "pipeline_stalled"
 BOUND_S = 60.0
+MAX_HEARD = 1 << 17
+"""Partitions that are remembered: those of all sources there can be, several times over."""
 _NAME = ("sources",)
 _ACTION = (
     "Is an ingest process running for this partition? `driftline ingest` logs what keeps it, "
@@ -60,7 +64,9 @@ class SourceSilence:
         for stored in state.stored(KIND, _NAME):
             try:
                 last = read_silence_state(stored.body)
-            except msgspec.DecodeError:
+                check_silence_state(last)
+            except DomainError as error:
+                state.refuse(KIND, stored, _NAME, str(error))
                 continue
             self._open = last.open
             return phases(("detect:alert", [alert_write(alert) for alert in last.alerts]))
@@ -68,7 +74,8 @@ class SourceSilence:
 
     def hear(self, source: str, partition: int, now_s: float) -> None:
         """Note that an owner spoke, whatever it said."""
-        self._heard_s[source, partition] = now_s
+        if len(self._heard_s) < MAX_HEARD or (source, partition) in self._heard_s:
+            self._heard_s[source, partition] = now_s
 
     def silent(self, marks: Watermarks, now_s: float) -> list[tuple[Place, float]]:
         """Return the expected partitions silent for longer than the bound, and for how long."""

@@ -15,12 +15,22 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from monitor.core.detect_writes import TopicWrite
-from monitor.core.pane_codec import MAX_BODY_BYTES, MAX_CHUNK_BYTES
+from monitor.core.bounds import check_number, check_text
+from monitor.core.detect_writes import TopicWrite, letter_write
+from monitor.core.pane_codec import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS
 from monitor.core.topics import STATE
-from schemas.errors import TransportError
+from monitor.core.unreadable import unreadable_letter
+from schemas.errors import DomainError, TransportError
 
 SCHEMA = 1
+MAX_SEQUENCE = 1 << 53
+_HIGHEST = 1 << 52
+"""Counting goes on from here at most, so that a damaged sequence leaves room above it."""
+MAX_REFUSED = 100
+"""Messages kept as they are for the dead letters; further ones are only counted."""
+MAX_SHELF_BYTES = 2 << 30
+"""Of all states of one partition, compressed; what comes beyond it is refused."""
+_MAX_NAMES = 4
 
 
 class _Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -73,9 +83,19 @@ class StateKey(NamedTuple):
             kind, *name, owner, slot, chunk = (
                 t.replace("%7C", "|").replace("%25", "%") for t in texts
             )
-            return StateKey(kind, tuple(name), owner, int(slot), int(chunk))
+            check_number("length of the name", len(name), 1, _MAX_NAMES)
+            for text in (kind, *name, owner):
+                check_text("name", text)
+            return StateKey(kind, tuple(name), owner, _small(slot), _small(chunk))
         except ValueError as error:
             raise TransportError(f"not a state's key: {key[:80]!r}", where="state") from error
+
+
+def _small(digits: str) -> int:
+    """Read a slot or a chunk's number."""
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 4):
+        raise ValueError(digits[:80])
+    return int(digits)
 
 
 def state_writes(
@@ -119,6 +139,15 @@ class Stored(NamedTuple):
     body: bytes
 
 
+class RefusedState(NamedTuple):
+    """A message of the state topic that cannot be used."""
+
+    offset: int
+    value: bytes
+    detail: str
+    record_time_us: int
+
+
 class StateShelf:
     """Every state message of one partition, read in log order; compacted or not is the same.
 
@@ -126,26 +155,50 @@ class StateShelf:
     ----------
     n_unreadable : int
         Messages and bodies that could not be read: as if they were not there.
+    refused : list of RefusedState
+        The first hundred of these messages, for the dead letters.
     """
 
     def __init__(self) -> None:
         self._chunks: dict[StateKey, _Chunk] = {}
+        self._where: dict[StateKey, tuple[int, int]] = {}
+        self._n_bytes = 0
         self.n_unreadable = 0
+        self.refused: list[RefusedState] = []
 
-    def add(self, key: bytes, value: bytes) -> None:
-        """Take one message; an empty value is a tombstone."""
+    def add(self, key: bytes, value: bytes, offset: int = -1, record_time_us: int = -1) -> None:
+        """Take one message; an empty value is a tombstone.
+
+        Parameters
+        ----------
+        key, value : bytes
+        offset, record_time_us : int, optional
+            Of the message, for its dead letter.
+        """
         try:
             place = StateKey.parse(key)
-            if not value:
-                self._chunks.pop(place, None)
-                return
-            chunk = msgspec.msgpack.decode(value, type=_Chunk)
-            if chunk.schema == SCHEMA and chunk.chunk == place.chunk:
-                self._chunks[place] = chunk
-                return
-        except (TransportError, msgspec.DecodeError, UnicodeDecodeError):
-            pass
-        self.n_unreadable += 1
+            chunk = _read_chunk(value, place) if value else None
+            self._put(place, chunk)
+            if chunk is not None:
+                self._where[place] = (offset, record_time_us)
+        except (TransportError, DomainError) as error:
+            self._refuse(RefusedState(offset, value, str(error), record_time_us))
+
+    def _put(self, place: StateKey, chunk: _Chunk | None) -> None:
+        """Put a chunk in its place, or take away what is there."""
+        before = self._chunks.get(place)
+        n_bytes = self._n_bytes - (len(before.part) if before is not None else 0)
+        if chunk is None:
+            self._chunks.pop(place, None)
+            self._where.pop(place, None)
+        else:
+            n_bytes += len(chunk.part)
+            if n_bytes > MAX_SHELF_BYTES:
+                raise DomainError(
+                    f"the states of this partition take more than {MAX_SHELF_BYTES} bytes"
+                )
+            self._chunks[place] = chunk
+        self._n_bytes = n_bytes
 
     def names(self, kind: str) -> list[tuple[str, ...]]:
         """Return the names of one kind, sorted."""
@@ -161,13 +214,33 @@ class StateShelf:
         for sequence, place in sorted(whole, reverse=True):
             try:
                 yield Stored(sequence, place.owner, self._body(place))
-            except (OSError, ValueError, MemoryError):
-                self.n_unreadable += 1
+            except (OSError, ValueError, MemoryError) as error:
+                self._refuse_body(place, f"damaged state: {error}")
+
+    def refuse(self, kind: str, stored: Stored, name: tuple[str, ...], detail: str) -> None:
+        """Note that a whole state holds what none can hold."""
+        place = StateKey(kind, name, stored.owner, stored.sequence % 2, 0)
+        self._refuse_body(place, f"damaged state: {detail}")
+
+    def _refuse_body(self, place: StateKey, detail: str) -> None:
+        """Note that a whole state cannot be used, under its first chunk."""
+        offset, record_time_us = self._where.get(place, (-1, -1))
+        self._refuse(
+            RefusedState(
+                offset, msgspec.msgpack.encode(self._chunks[place]), detail, record_time_us
+            )
+        )
+
+    def _refuse(self, refused: RefusedState) -> None:
+        """Count a message that cannot be used, and keep it for its dead letter."""
+        self.n_unreadable += 1
+        if len(self.refused) < MAX_REFUSED:
+            self.refused.append(refused)
 
     def last_sequence(self, kind: str, name: tuple[str, ...]) -> int:
         """Return the highest sequence seen, whole or not; 0 for none."""
         found = (c.sequence for p, c in self._chunks.items() if (p.kind, p.name) == (kind, name))
-        return max(found, default=0)
+        return min(max(found, default=0), _HIGHEST)
 
     def tombstones(self, kind: str, name: tuple[str, ...]) -> list[TopicWrite]:
         """Return what takes all of them back, for when a state of a new owner stands."""
@@ -181,7 +254,7 @@ class StateShelf:
         """Drop what is held of one name."""
         mine = [p for p in self._chunks if (p.kind, p.name) == (kind, name)]
         for place in mine:
-            del self._chunks[place]
+            self._put(place, None)
 
     def _is_whole(self, place: StateKey, head: _Chunk) -> bool:
         """Say whether all chunks of the first one's sequence are there."""
@@ -191,8 +264,49 @@ class StateShelf:
     def _body(self, place: StateKey) -> bytes:
         """Put the chunks of a whole state together."""
         head = self._chunks[place]
-        if not 0 <= head.raw_bytes <= MAX_BODY_BYTES:
-            raise ValueError(f"a body of {head.raw_bytes} bytes")
         parts = [self._chunks[place._replace(chunk=i)].part for i in range(head.chunks)]
         body: bytes = pa.decompress(b"".join(parts), head.raw_bytes, codec="zstd", asbytes=True)
         return body
+
+
+def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
+    """Decode one message value, and check what it says of itself."""
+    try:
+        chunk = msgspec.msgpack.decode(value, type=_Chunk)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TransportError(f"not a state: {error}", where="state") from None
+    if chunk.schema != SCHEMA:
+        raise DomainError(f"state of encoding {chunk.schema}, this version reads {SCHEMA}")
+    check_number("sequence", chunk.sequence, 0, MAX_SEQUENCE)
+    check_number("slot", place.slot, chunk.sequence % 2, chunk.sequence % 2)
+    check_number("chunks", chunk.chunks, 1, MAX_CHUNKS)
+    check_number("chunk", chunk.chunk, 0, chunk.chunks - 1)
+    check_number("chunk of the key", place.chunk, chunk.chunk, chunk.chunk)
+    check_number("raw_bytes", chunk.raw_bytes, 0, MAX_BODY_BYTES)
+    return chunk
+
+
+def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[TopicWrite]:
+    """Return the dead letters of what a shelf could not use.
+
+    Parameters
+    ----------
+    shelf : StateShelf
+    partition : int
+        Of the state topic.
+    first : int, optional
+        Those before it have been written.
+    """
+    return [
+        letter_write(
+            unreadable_letter(
+                refused.value,
+                refused.detail,
+                source=STATE,
+                partition=partition,
+                offset=refused.offset,
+                record_time_us=refused.record_time_us,
+            )
+        )
+        for refused in shelf.refused[first:]
+    ]

@@ -1,4 +1,4 @@
-"""A message of one of our own topics that nobody can read: a dead letter, never a full stop."""
+"""A message of one of our own topics that cannot be used: a dead letter, never a full stop."""
 
 from __future__ import annotations
 

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.event_time import judge
-from schemas.errors import TransportError
+from schemas.errors import DomainError, TransportError
 
 if TYPE_CHECKING:
     from schemas.config import WindowConfig
 
 NO_WATERMARK = -(1 << 62)
 """The watermark before any event."""
+MAX_SOURCES = 64
+"""Source topics that hold windows at once; there is one, and one more while it is replaced."""
 
 
 class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -175,7 +177,16 @@ class Watermarks:
         """The part of it that rests on events, not on elapsed time."""
 
     def declare(self, source: str, n_partitions: int) -> None:
-        """Expect a source: its partitions hold the minimum until they are heard from."""
+        """Expect a source: its partitions hold the minimum until they are heard from.
+
+        Raises
+        ------
+        DomainError
+            If it would be one of more than :data:`MAX_SOURCES`.
+        """
+        if source not in self._sources and len(self._sources) >= MAX_SOURCES:
+            what = f"{source[:80]!r} would be one of more than {MAX_SOURCES} sources"
+            raise DomainError(what, where="watermark")
         entry = self._sources.setdefault(source, _Source())
         entry.n_partitions = max(entry.n_partitions, n_partitions)
 

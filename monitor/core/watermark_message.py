@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.core.bounds import MAX_PARTITIONS, check_number, check_text, check_time
+from monitor.core.watermark import NO_WATERMARK
+from schemas.errors import DomainError, TransportError
+
 KEY_PREFIX = b"wm|"
 """Tells a watermark from a pane by its key."""
 
@@ -35,6 +39,38 @@ class WatermarkMessage(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.msgpack.encode(self)
 
 
-def parse(value: bytes) -> WatermarkMessage:
-    """Read a message value back."""
-    return msgspec.msgpack.decode(value, type=WatermarkMessage)
+def parse(value: bytes, record_time_us: int = -1) -> WatermarkMessage:
+    """Read a message value back.
+
+    Parameters
+    ----------
+    value : bytes
+    record_time_us : int, optional
+        Of the message: a watermark is never later than the events' record times, so one
+        that lies more than a day ahead of its own is refused.
+
+    Raises
+    ------
+    TransportError
+        If it is not a watermark, or says what none can say.
+
+    Examples
+    --------
+    >>> parse(WatermarkMessage("topic", 3, 4, "a", 5).encode()).partition
+    3
+    >>> parse(WatermarkMessage("topic", 4, 4, "a", 5).encode())
+    Traceback (most recent call last):
+    ...
+    schemas.errors.TransportError: watermark: partition is 4, not in 0..3
+    """
+    try:
+        word = msgspec.msgpack.decode(value, type=WatermarkMessage)
+        check_text("source", word.source)
+        check_text("owner", word.owner)
+        check_number("n_partitions", word.n_partitions, 1, MAX_PARTITIONS)
+        check_number("partition", word.partition, 0, word.n_partitions - 1)
+        if word.watermark_us != NO_WATERMARK:
+            check_time("watermark_us", word.watermark_us, record_time_us)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DomainError) as error:
+        raise TransportError(str(error), where="watermark") from None
+    return word

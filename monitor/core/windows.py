@@ -97,6 +97,8 @@ class _Model:
     def __init__(self) -> None:
         self.closed_until: int | None = None
         self.panes: dict[int, dict[_Place, _Kept]] = {}
+        self.widths: dict[int, dict[SeriesId, int]] = {}
+        """Variables of the panes of each series, by window."""
         self.versions: dict[str, VersionState] = {}
         self.revised: set[tuple[int, str]] = set()
         self.read_until = 0
@@ -177,6 +179,19 @@ class Windows:
             horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length)
         return min(horizons, default=NO_WATERMARK)
 
+    def width_of(self, pane: Pane) -> int | None:
+        """Return the variables of what a pane's window holds of its series, which it has to have.
+
+        None if it holds nothing, or if the pane has none: where there is no profile only rows
+        are counted, whatever else says it is of the same series.
+        """
+        series = pane.series
+        entry = self._models.get((series.tenant, series.model))
+        if entry is None or not pane.segments.counts.shape[1]:
+            return None
+        length = self._settings(series.tenant, series.model).length
+        return entry.widths.get(pane.start_us // length * length, {}).get(series)
+
     def add(self, pane: Pane, offset: int) -> Arrival:
         """Take a pane.
 
@@ -205,6 +220,7 @@ class Windows:
         if before is not None and before.pane.pane_version >= pane.pane_version:
             return Arrival.STALE
         kept[place] = _Kept(pane, offset)
+        entry.widths.setdefault(start, {})[series] = pane.segments.counts.shape[1]
         if closed is None or start >= closed:
             return Arrival.KEPT
         if before is not None and _says_the_same(before.pane, pane):
@@ -275,6 +291,7 @@ class Windows:
         entry.closed_until = end
         for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length]:
             del entry.panes[old]
+            entry.widths.pop(old, None)
         # a version silent for so long gets no empty windows: it need not be remembered
         horizon = end - (MAX_EMPTY + 1) * length
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
@@ -311,6 +328,8 @@ class Windows:
         profiles = {p.series.profile_id for p in panes}
         latest = max(panes, key=lambda p: (p.start_us, p.series)).series
         panes = [p for p in panes if p.series == latest]
+        width = min(p.segments.counts.shape[1] for p in panes)
+        panes = [p for p in panes if p.segments.counts.shape[1] == width]
         sources: dict[tuple[str, int], list[Pane]] = {}
         for pane in panes:
             sources.setdefault((pane.source, pane.partition), []).append(pane)

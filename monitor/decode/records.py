@@ -13,13 +13,23 @@ from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.strict import Refused, failure, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
 from schemas.batch import Chunk
-from schemas.events import MAX_EVENT_BYTES, GpuEvent, LabelEvent, Reject, RejectReason
+from schemas.events import (
+    MAX_EVENT_BYTES,
+    MAX_VALUE_CHARS,
+    GpuEvent,
+    LabelEvent,
+    Reject,
+    RejectReason,
+)
 
 T = TypeVar("T", LabelEvent, GpuEvent)
 Placed = list[tuple[int, int, T]]
 """Events with their message and row."""
 
 _MAX_TIME_US = (1 << 63) - 1
+MAX_GPU = (1 << 31) - 1
+"""Of a GPU's number on its host, and of an XID."""
+_LARGEST_INTEGER = 1 << 64
 _LABELS = msgspec.json.Decoder(LabelEvent)
 _GPU = GpuDecoder()
 
@@ -81,7 +91,29 @@ def decode_gpu(
     >>> decode_gpu(chunk_of([text], "f"))[0][0][2].fields
     {'gpu_temp': None}
     """
-    return _decode(chunk, _GPU, lambda event, record_us: _check_skew(event, record_us, max_skew_us))
+
+    def check(event: GpuEvent, record_us: int) -> None:
+        _check_skew(event, record_us, max_skew_us)
+        _check_gpu(event)
+
+    return _decode(chunk, _GPU, check)
+
+
+def _check_gpu(event: GpuEvent) -> None:
+    """Refuse numbers and names that no GPU has; a field beyond float64 is a blank."""
+    for name, limit in (("gpu", MAX_GPU), ("xid", MAX_GPU), ("xid_sequence", _MAX_TIME_US)):
+        value = getattr(event, name)
+        if value is not None and abs(value) > limit:
+            detail = f"Expected at most {limit}, got {str(value)[:40]} - at `$.{name}`"
+            raise Refused(RejectReason.MISTYPED, detail, (event.tenant, ""))
+    for name in ("tenant", "host", "gpu_uuid", "gpu_model", "driver_version"):
+        n_chars = len(getattr(event, name))
+        if n_chars > MAX_VALUE_CHARS:
+            detail = f"{n_chars} characters, and {MAX_VALUE_CHARS} are taken - at `$.{name}`"
+            raise Refused(RejectReason.MISTYPED, detail)
+    for name, value in event.fields.items():
+        if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+            event.fields[name] = None
 
 
 def _check_skew(event: GpuEvent, record_us: int, max_skew_us: int | None) -> None:

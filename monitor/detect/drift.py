@@ -43,7 +43,7 @@ class DriftDetect:
         self._core = DriftPartition(catalog, partition, f"memory-{n}")
         shelf = StateShelf()
         for message in log.fetch(STATE, partition, 0, n):
-            shelf.add(message.key, message.value)
+            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
         committed = log.committed(GROUP, PANES, partition)
         write_phases(
             log,

@@ -6,7 +6,7 @@ from collections import Counter
 
 from monitor import metrics
 from monitor.clock import now_us
-from monitor.core.topics import GPU, PANES
+from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.rules import GpuTopicRules, PanesRules
 
 STAGE = "detect"
@@ -67,9 +67,16 @@ def _count(name: str, n: int) -> None:
     elif what == "panes":
         metrics.PANES.labels(STAGE, rest).inc(n)
         if rest == "unreadable":
-            metrics.DEAD_LETTERS.labels(STAGE).inc(n)
+            _count_refused(PANES, n)
+    elif name == "states_unreadable":
+        _count_refused(STATE, n)
     elif what == "rejected":
-        metrics.REJECTED.labels(STAGE, GPU, rest).inc(n)
-        metrics.DEAD_LETTERS.labels(STAGE).inc(n)
+        _count_refused(GPU, n, rest)
     elif name == "gpu_events":
         metrics.EVENTS.labels(STAGE, GPU).inc(n)
+
+
+def _count_refused(topic: str, n: int, reason: str = "malformed") -> None:
+    """Count messages that were put among the dead letters."""
+    metrics.REJECTED.labels(STAGE, topic, reason).inc(n)
+    metrics.DEAD_LETTERS.labels(STAGE).inc(n)

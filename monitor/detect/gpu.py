@@ -34,7 +34,7 @@ class GpuDetect:
         self._core = GpuPartition(config, 0, f"memory-{n}")
         shelf = StateShelf()
         for message in log.fetch(STATE, 0, 0, n):
-            shelf.add(message.key, message.value)
+            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
         write_phases(log, self._core.restore(shelf), 0, reach)
 
     @property

@@ -6,10 +6,12 @@ from collections import Counter
 
 import msgspec
 
+from monitor.core.bounds import check_struct
 from monitor.core.detect_state import GpuState, read_gpu_state
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
 from monitor.core.gpu_rules import GpuRules
-from monitor.core.state_shelf import StateShelf, state_writes
+from monitor.core.state_checks import check_alerts
+from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.decode.records import decode_gpu
 from schemas.alerts import Alert
 from schemas.batch import Chunk
@@ -62,19 +64,26 @@ class GpuPartition:
 
         Read the events from :attr:`position` on, which is set here.
         """
-        self._shelf = state
+        self._shelf, n_refused = state, len(state.refused)
         self._sequence = state.last_sequence(KIND, self._name)
+        alerts: list[Alert] = []
         for stored in state.stored(KIND, self._name):
             try:
                 last = read_gpu_state(stored.body)
+                check_struct(last)
+                check_alerts(last.alerts)
                 self._rules.restore(last.rules)
-            except (msgspec.DecodeError, DriftlineError):
-                self.counters["states_unreadable"] += 1
+            except DriftlineError as error:
+                state.refuse(KIND, stored, self._name, str(error))
                 continue
             self.position = last.position if last.log_id == self._log_id else 0
             self._stored, self.watermark_us = self.position, last.watermark_us
-            return phases(("gpu:alert", self._alert_writes(last.alerts)))
-        return []
+            alerts = last.alerts
+            break
+        letters = refused_writes(state, int(self._name[0]), n_refused)
+        if letters:
+            self.counters["states_unreadable"] += len(letters)
+        return phases(("gpu:dead_letter", letters), ("gpu:alert", self._alert_writes(alerts)))
 
     def take(self, chunk: Chunk, *, is_stored: bool = False) -> tuple[list[GpuEvent], list[Phase]]:
         """Judge the events of a chunk.

@@ -225,7 +225,7 @@ class OwnedPartitions(Generic[RulesT]):
         """Read all of the state topic's partition."""
         shelf = StateShelf()
         for message in scan(self._cluster, STATE, partition):
-            shelf.add(message.key, message.value)
+            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
         return shelf
 
     def _extent(self, partition: int) -> tuple[int, int]:

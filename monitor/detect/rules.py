@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import chain
 
-import msgspec
 import numpy as np
 
 from monitor.core.catalog import Catalog
-from monitor.core.detect_writes import Phase
+from monitor.core.detect_writes import Phase, phases
 from monitor.core.drift_partition import DriftPartition, Groups
 from monitor.core.source_silence import SourceSilence
-from monitor.core.state_shelf import StateShelf
+from monitor.core.state_shelf import StateShelf, refused_writes
 from monitor.core.topics import GPU
 from monitor.core.watermark_message import KEY_PREFIX, parse
 from monitor.decode.chunk import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.transport.memory import Message
 from schemas.config import GpuConfig
+from schemas.errors import TransportError
 
 TELLING = 0
 """The partition of the panes topic whose owner tells of silent sources: every one hears them."""
@@ -70,16 +71,21 @@ class PanesRules:
 
     def restore(self, state: StateShelf) -> list[Phase]:
         """Take the last states; say what their writers may not have sent."""
-        return [*self.drift.restore(state), *self.silence.restore(state)]
+        found = self.drift.restore(state)
+        n_refused = len(state.refused)
+        found += self.silence.restore(state)
+        letters = refused_writes(state, self.drift.partition, n_refused)
+        if letters:
+            self.drift.counters["states_unreadable"] += len(letters)
+        return [*phases(("detect:dead_letter", letters)), *found]
 
     def hear(self, message: Message) -> Groups:
         """Take one message of the panes topic."""
         if message.key.startswith(KEY_PREFIX):
-            try:
-                word = parse(message.value)
+            # one that is none becomes a dead letter below
+            with suppress(TransportError):
+                word = parse(message.value, message.timestamp_us)
                 self.silence.hear(word.source, word.partition, self._clock_s())
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass  # it becomes a dead letter below
         return self.drift.take(message.offset, message.key, message.value, message.timestamp_us)
 
     def tick(self, current_source: str) -> Iterable[list[Phase]]:

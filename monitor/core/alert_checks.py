@@ -1,0 +1,66 @@
+"""What an alert and a notification may hold: more than their types say."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from monitor.core.bounds import check_number, check_struct, check_text
+from schemas.alerts import Alert, Delivery, Notification
+from schemas.errors import DomainError
+from schemas.panes import N_COUNTERS
+
+MAX_ALERTS = 10_000
+"""Of one incident, or of one state."""
+_MAX_PARTS = 1_000
+_MONITOR = re.compile(r"[a-z][a-z_]{0,31}")
+_NAMES = (
+    "alert_id", "tenant", "model", "model_version", "feature", "segment", "importance", "host",
+    "gpu_uuid", "rule", "rung", "profile_id",
+)  # fmt: skip
+_SHARES = ("effect_size", "p_reference", "p_current", "minimum_detectable_effect")
+
+
+def check_alert(alert: Alert) -> None:
+    """Check everything an alert says.
+
+    Raises
+    ------
+    DomainError
+        If a value is none that an alert can have; nothing made of the alert fails then.
+    """
+    check_struct(alert)
+    for name in _NAMES:
+        check_text(name, getattr(alert, name))
+    if not _MONITOR.fullmatch(alert.monitor):
+        raise DomainError(f"{alert.monitor[:40]!r} is not a monitor")
+    for name in _SHARES:
+        value = getattr(alert, name)
+        if value is not None and not math.isfinite(value):
+            raise DomainError(f"{name} is {value}")
+    for name in ("reference_counts", "current_counts"):
+        if len(getattr(alert, name)) not in (0, N_COUNTERS):
+            raise DomainError(f"{name} holds {len(getattr(alert, name))}, not {N_COUNTERS}")
+    for name in ("bin_labels", "contributions"):
+        check_number(f"length of {name}", len(getattr(alert, name)), 0, _MAX_PARTS)
+
+
+def check_step(delivery: Delivery, notification: Notification) -> None:
+    """Check one step of a notification.
+
+    Raises
+    ------
+    DomainError
+        If a value is none that it can have.
+    """
+    check_struct(delivery)
+    check_struct(notification)
+    for name in ("notification_id", "receiver"):
+        if getattr(delivery, name) != getattr(notification, name):
+            raise DomainError(f"two different values of {name}")
+        check_text(name, getattr(delivery, name))
+    check_text("dedup_key", notification.dedup_key)
+    check_text("reason", notification.reason)
+    check_number("alerts", len(notification.incident.alerts), 0, MAX_ALERTS)
+    for alert in notification.incident.alerts:
+        check_alert(alert)

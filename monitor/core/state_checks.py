@@ -1,0 +1,136 @@
+"""What a state may hold: more than its types say, so that nothing made of it fails later."""
+
+from __future__ import annotations
+
+from detectors.rule import N_RUNGS
+from monitor.core.alert_checks import MAX_ALERTS, check_alert
+from monitor.core.alerting import CellState
+from monitor.core.bounds import (
+    MAX_NAME_CHARS,
+    MAX_PARTITIONS,
+    check_names,
+    check_number,
+    check_struct,
+    check_text,
+)
+from monitor.core.decide import SeriesDecider, SeriesState
+from monitor.core.detect_state import ModelState, SilenceState
+from monitor.core.stats_codec import MAX_VARIABLES
+from schemas.alerts import Alert
+from schemas.errors import DomainError
+
+MAX_SERIES = 1_000
+"""Versions of one model in a state; 64 are remembered at once."""
+_MAX_REPLICAS = 10_000
+_MAX_KEY_CHARS = 4 * MAX_NAME_CHARS
+
+
+def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
+    """Check the state of one model; evidence is checked when it is laid out.
+
+    Parameters
+    ----------
+    state : ModelState
+    name : (str, str)
+        Tenant and model of its key.
+
+    Raises
+    ------
+    DomainError
+        If it is another model's, or holds a value that none can have.
+    """
+    check_struct(state)
+    windows = state.windows
+    _check_name((windows.tenant, windows.model), name)
+    check_names("versions", [v.model_version for v in windows.versions], MAX_SERIES)
+    for version in windows.versions:
+        check_text("profile_id", version.profile_id)
+        check_number("n_variables", version.n_variables, 0, MAX_VARIABLES)
+    check_number("series", len(state.series), 0, MAX_SERIES)
+    if len({entry.series for entry in state.series}) != len(state.series):
+        raise DomainError("two states of one series")
+    for entry in state.series:
+        _check_name((entry.tenant, entry.model), name)
+        check_text("model_version", entry.model_version)
+        check_text("profile_id", entry.profile_id)
+        _check_series(entry.state)
+    check_alerts(state.alerts)
+    for alert in state.alerts:
+        _check_name((alert.tenant, alert.model), name)
+
+
+def check_alerts(alerts: list[Alert]) -> None:
+    """Check the alerts that a state holds, to be sent again.
+
+    Raises
+    ------
+    DomainError
+        If there are too many, or one is none.
+    """
+    check_number("alerts", len(alerts), 0, MAX_ALERTS)
+    for alert in alerts:
+        check_alert(alert)
+
+
+def check_silence_state(state: SilenceState) -> None:
+    """Check the state of silent sources.
+
+    Raises
+    ------
+    DomainError
+        If a key is not that of its place, or a value none that it can have.
+    """
+    check_struct(state)
+    check_number("open", len(state.open), 0, MAX_PARTITIONS)
+    for key, (source, partition, opened_us) in state.open.items():
+        check_struct(opened_us, "opened_us")
+        if key != f"{check_text('source', source)}|{partition}":
+            raise DomainError(f"{key[:80]!r} is not the key of a source")
+    check_alerts(state.alerts)
+
+
+def check_evidence(decider: SeriesDecider) -> None:
+    """Check the evidence that a decider was restored with.
+
+    Raises
+    ------
+    DomainError
+        If a ratio is negative or NaN, or a run of windows is negative.
+    """
+    evidence = [decider.evidence, *(past.evidence for past in decider.replicas.values())]
+    for each in evidence:
+        if not (each.ratios >= 0).all() or (each.n_windows < 0).any():
+            raise DomainError("evidence that is negative or not a number")
+
+
+def _check_series(state: SeriesState) -> None:
+    """Check what one series remembers."""
+    for key, cell in state.open_alerts.items():
+        _check_cell_key(key)
+        _check_cell(cell)
+    for key in state.closed_alerts:
+        _check_cell_key(key)
+    for names, _, n_idle in state.replicas.values():
+        check_names("replicas", names, _MAX_REPLICAS)
+        if len(names) != len(n_idle) or not all(n >= 0 for n in n_idle):
+            raise DomainError(f"{len(n_idle)} counts for {len(names)} replicas")
+    canary = state.canary
+    if canary is not None and (canary.cycle < -1 or len(canary.evidence) > 1 << 20):
+        raise DomainError("a canary in no cycle")
+
+
+def _check_cell_key(key: str) -> None:
+    """Check ``monitor|feature`` or ``monitor|feature|segment``."""
+    if "|" not in check_text("key of a cell", key, _MAX_KEY_CHARS):
+        raise DomainError(f"{key[:80]!r} is not the key of a cell")
+
+
+def _check_cell(cell: CellState) -> None:
+    """Check one open alert."""
+    check_number("rung", cell.rung, 0, N_RUNGS - 1)
+
+
+def _check_name(found: tuple[str, str], name: tuple[str, str]) -> None:
+    """Check whose state it is."""
+    if found != name:
+        raise DomainError(f"it is of {found[0][:80]!r}/{found[1][:80]!r}, its key of another model")
