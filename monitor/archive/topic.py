@@ -143,6 +143,8 @@ class TopicArchive:
             settings, Callbacks(self._on_assign, self._on_revoke, self._on_lost, self._on_gap)
         )
         READER_KIND.labels(STAGE, topic, self._reader.kind).set(1)
+        # Prometheus sees no increase in a series that begins above 0.
+        GAPS.labels(STAGE, topic)
 
     @property
     def has_joined(self) -> bool:

@@ -8,6 +8,7 @@ from monitor import metrics
 from monitor.clock import now_us
 from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.rules import GpuTopicRules, PanesRules
+from schemas.events import RejectReason
 
 STAGE = "detect"
 
@@ -18,6 +19,10 @@ class DetectGauges:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[object, Counter[str]]] = {}
         self._open: set[tuple[str, str]] = set()
+        # Prometheus sees no increase in a series that begins above 0: these begin at 0.
+        metrics.EVENTS.labels(STAGE, GPU)
+        for reason in RejectReason:
+            metrics.REJECTED.labels(STAGE, GPU, reason.value)
 
     def show(
         self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuTopicRules]]

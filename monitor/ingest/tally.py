@@ -9,6 +9,7 @@ from monitor import metrics
 from monitor.clock import now_us
 from monitor.core.watermark import NO_WATERMARK
 from schemas.errors import EventError
+from schemas.events import RejectReason
 
 STAGE = "ingest"
 MOSTLY_REFUSED = 0.9
@@ -35,6 +36,12 @@ class Tally:
         }
         self._seen: Counter[str] = Counter()
         metrics.READER_KIND.labels(STAGE, topic, kind).set(1)
+        # Prometheus sees no increase in a series that begins above 0: these begin at 0.
+        metrics.EVENTS.labels(STAGE, topic)
+        metrics.LATE.labels(topic)
+        metrics.GAPS.labels(STAGE, topic)
+        for reason in RejectReason:
+            metrics.REJECTED.labels(STAGE, topic, reason.value)
 
     def observe(self, step: str, seconds: float) -> None:
         """Note how long a step took."""

@@ -39,7 +39,7 @@ PROMQL = [
     if "expr" in target
 ]
 RULES = [
-    (rule["alert"], rule["expr"])
+    (rule.get("alert") or rule["record"], rule["expr"])
     for group in yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
@@ -127,12 +127,17 @@ def known_metrics() -> dict[str, set[str]]:
 )
 def test_every_metric_and_label_exists(title, expression):
     known = known_metrics()
-    names = set(re.findall(r"\b(?:driftline|process)_\w+", expression))
-    assert names or "up{" in expression
+    # Names with colons are those of recording rules; the names of their labels come first.
+    recorded = set(re.findall(r"\b\w+:driftline\w+:\w+", expression))
+    assert recorded <= {title for title, _ in RULES}
+    names = set(re.findall(r"(?<![\w:])(?:driftline|process)_\w+", expression))
+    assert names or recorded or "up{" in expression
     assert names <= known.keys()
     labels = {"job", "instance"}.union(*(known[name] for name in names))
     for asked in re.findall(r"by \(([^)]*)\)", expression):
         assert {label.strip() for label in asked.split(",")} <= labels
+    for name, asked in re.findall(r"(?<![\w:])((?:driftline|process)_\w+)\{([^}]*)\}", expression):
+        assert set(re.findall(r"(\w+)\s*(?:=|!)", asked)) <= known[name]
 
 
 def test_panels_have_ids_titles_and_sources_of_their_own():

@@ -16,10 +16,9 @@ from monitor.clock import now_us
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.topic_admin import apply_changes
-from monitor.transport.kafka.topics import plan_changes, topic_specs
 from tests.support.clickhouse_http import running
 from tests.support.installation import command, event, install
+from tests.support.kafka_topics import create_stage_topics
 from tests.support.stage_processes import Stages
 from tests.support.waiting import wait_until
 
@@ -44,13 +43,6 @@ def site(template, tmp_path, topic_prefix) -> Path:
     file = folder / "driftline.yaml"
     file.write_text(f"models: [models/*.yaml]\nkafka: {{prefix: {topic_prefix!r}}}\n")
     return file
-
-
-def create_topics(bootstrap: str, prefix: str) -> None:
-    """Create every topic, small."""
-    specs = topic_specs(n_input=2, n_keyed=2, prefix=prefix)
-    with open_admin(bootstrap) as admin:
-        apply_changes(admin, plan_changes(specs, {}))
 
 
 def free_ports(n: int) -> int:
@@ -82,7 +74,7 @@ LISTED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_ready_shows_its_metrics_and_drains(stage, stages, broker, topic_prefix):
-    create_topics(broker.bootstrap, topic_prefix)
+    create_stage_topics(broker.bootstrap, topic_prefix)
     process = stages.start(stage, member=f"{stage}-1").wait_ready()
     assert process.lines[0].startswith(f"driftline {stage} on http://127.0.0.1:")
     assert process.get("/healthz") == (200, "live\n")
@@ -98,7 +90,7 @@ def test_a_stage_is_ready_shows_its_metrics_and_drains(stage, stages, broker, to
 @pytest.mark.slow
 def test_a_second_signal_leaves_at_once(stages, new_broker, topic_prefix):
     broker = new_broker().start()
-    create_topics(broker.bootstrap, topic_prefix)
+    create_stage_topics(broker.bootstrap, topic_prefix)
     started = [stages.start(stage, DRIFTLINE_KAFKA=broker.bootstrap) for stage in STAGES]
     for process in started:
         process.wait_ready()
@@ -122,7 +114,7 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(stages, topic
 @pytest.mark.slow
 def test_a_broker_that_comes_late_is_waited_for(stages, new_broker, topic_prefix):
     broker = new_broker().start()
-    create_topics(broker.bootstrap, topic_prefix)
+    create_stage_topics(broker.bootstrap, topic_prefix)
     broker.kill()
     process = stages.start("ingest", DRIFTLINE_KAFKA=broker.bootstrap)
     wait_until(lambda: "does not answer yet" in process.get("/readyz").body, 30, "its wait")
@@ -177,7 +169,7 @@ def test_check_looks_at_kafka_where_the_file_names_it(broker, site, topic_prefix
     checks = [c for c in json.loads(missing.out)["checks"] if c["check"] == "kafka"]
     assert {c["name"] for c in checks} >= {f"{topic_prefix}driftline.panes"}
     assert all(c["detail"] == "missing" and "topics create" in c["fix"] for c in checks)
-    create_topics(broker.bootstrap, topic_prefix)
+    create_stage_topics(broker.bootstrap, topic_prefix)
     assert command("check", site).code == 0
     with open_admin(broker.bootstrap) as admin:
         admin.create_partitions({f"{topic_prefix}driftline.alerts": 2})

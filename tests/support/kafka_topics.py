@@ -13,9 +13,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from monitor.clock import elapsed_s
+from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.group_reader import GroupReader
 from monitor.transport.kafka.reader import ReaderKind, open_reader
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault
+from monitor.transport.kafka.topic_admin import apply_changes
+from monitor.transport.kafka.topics import plan_changes, topic_specs
 from monitor.transport.memory import Committed
 from schemas.batch import Chunk
 
@@ -28,6 +31,13 @@ def wait_until(is_so: Callable[[], object], step: Callable[[], object], bound_s:
     while not is_so():
         assert elapsed_s() < deadline, f"nothing came of it in {bound_s} s"
         step()
+
+
+def create_stage_topics(bootstrap: str, prefix: str) -> None:
+    """Create every topic of the stages, with two partitions each."""
+    specs = topic_specs(n_input=2, n_keyed=2, prefix=prefix)
+    with open_admin(bootstrap) as admin:
+        apply_changes(admin, plan_changes(specs, {}))
 
 
 @dataclass
