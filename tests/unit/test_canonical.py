@@ -161,7 +161,7 @@ OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "form"), OBJECTS, ids=[repr(v)[:40] for v, _ in OBJECTS])
+@pytest.mark.parametrize(("value", "form"), OBJECTS, ids=[type(v).__name__ for v, _ in OBJECTS])
 def test_an_object_has_a_plain_form(value, form):
     found = plain(value)
     assert (found, type(found)) == (form, type(form))
