@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from monitor.baseline.decisions import Decision, Shape
 from monitor.baseline.kinds import infer_kind
-from monitor.transport.canonical import flat
+from monitor.transport.plain_columns import flat
 from schemas.config import ColumnsConfig, ModelConfig
 from schemas.config_file import is_open, parse_model, raw_sections
 from schemas.errors import BaselineError

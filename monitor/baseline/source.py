@@ -2,27 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from monitor.transport.canonical import canonical
+from monitor.baseline.event_table import table_of_events
+from monitor.transport.canonical import as_text, canonical
 from monitor.transport.files import read_table
 from monitor.transport.restamp import TIME
+from schemas.batch import Chunk
 from schemas.config import ModelConfig
-from schemas.errors import BaselineError, ConfigError
+from schemas.errors import BaselineError, ConfigError, TransportError
+from schemas.events import DEFAULT_TENANT
 from schemas.refused import REFUSED_COLUMN
 
+ModelKey = tuple[str, str]
+"""Tenant and model."""
 
-def read_reference(paths: Sequence[str | Path]) -> pa.Table:
+
+def read_rows(path: str | Path, model: ModelKey | None = None) -> pa.Table:
+    """Read a file as ``driftline replay`` reads it, without a model's columns being known.
+
+    Parameters
+    ----------
+    path : path-like
+        A table (Parquet, CSV, Arrow, ORC), JSON events, a folder of parts, or ``-``.
+    model : (str, str), optional
+        Of JSON events that name a model, only those of this one are kept.
+
+    Returns
+    -------
+    pyarrow.Table
+        As it is in the file; of JSON events as
+        :func:`monitor.baseline.event_table.table_of_events` returns them.
+
+    Raises
+    ------
+    TransportError
+        If it cannot be read, or its events are all of other models.
+    """
+
+    def events(chunks: Iterator[Chunk]) -> pa.Table:
+        return _of_model(table_of_events(chunks), model, str(path))
+
+    return read_table(path, events)
+
+
+def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
+    """Keep the events of one model, as a replay would; rows that name none are kept."""
+    names = table.column_names
+    is_event = "model" in names and any(name.startswith("features.") for name in names)
+    if model is None or not is_event or not table.num_rows:
+        return table
+    is_own = _is_value(table["model"], model[1])
+    if "tenant" in names:
+        is_own = pc.and_(is_own, _is_value(table["tenant"], model[0]))
+    elif model[0] != DEFAULT_TENANT:
+        is_own = pc.and_(is_own, False)
+    own = table.filter(is_own)
+    if not own.num_rows:
+        there = ", ".join(map(repr, pc.unique(table["model"]).drop_null().to_pylist()[:8]))
+        what = f"holds no event of model {model[1]!r}, tenant {model[0]!r}; its models are {there}"
+        raise TransportError(what, where=where, fix="name another file, or correct the names")
+    return own
+
+
+def _is_value(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
+    """Return whether each value is this one, or absent."""
+    text = as_text(column)
+    return pc.fill_null(pc.equal(text, value), True)
+
+
+def read_reference(paths: Sequence[str | Path], model: ModelKey | None = None) -> pa.Table:
     """Read the files of a reference, one below the other.
 
     Parameters
     ----------
     paths : sequence of path-like
-        Parquet, CSV or Arrow, all with the same columns.
+        As for :func:`read_rows`; tables all with the same columns.
+    model : (str, str), optional
+        Tenant and model whose events are read.
 
     Returns
     -------
@@ -32,11 +94,11 @@ def read_reference(paths: Sequence[str | Path]) -> pa.Table:
     Raises
     ------
     TransportError
-        If a file is missing or cannot be read.
+        If a file is missing or cannot be read, or holds no events of the model.
     BaselineError
         If the files do not have the same columns.
     """
-    tables = [read_table(path) for path in paths]
+    tables = [read_rows(path, model) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         odd = sorted(set(table.column_names) ^ set(tables[0].column_names))
         if odd:

@@ -21,7 +21,7 @@ from monitor.cli.backtest_text import (
 )
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
-from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables
+from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables, print_notes
 from monitor.config_files import Installation, load_installation, load_model, shared_window
 from monitor.core.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
@@ -225,6 +225,7 @@ def _from_files(
             stack.callback(source.close)
             sources.append(source)
         advance = stack.enter_context(progress("reading", None, is_quiet=request.is_json))
+        stack.callback(print_notes, sources)
         return count_panes(concatenated(sources, advance), catalog, window, slot_of(configs))
 
 

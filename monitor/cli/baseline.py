@@ -39,7 +39,9 @@ def build(
     model: Annotated[Path, typer.Argument(help="The model's file, models/<model>.yaml.")],
     reference: Annotated[
         list[Path] | None,
-        typer.Option("--reference", "-r", help="Parquet, CSV or Arrow file; may be repeated."),
+        typer.Option(
+            "--reference", "-r", help="Table or JSON events, or a folder of parts; may be repeated."
+        ),
     ] = None,
     store: Annotated[
         str | None,
@@ -167,7 +169,7 @@ def _reference(
     if files:
         from monitor.baseline.source import read_reference
 
-        return read_reference(files), ", ".join(path.name for path in files)
+        return read_reference(files, draft.key), ", ".join(path.name for path in files)
     from monitor.baseline.traffic import read_traffic
 
     if not since or not until:

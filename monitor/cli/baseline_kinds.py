@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from monitor.cli.output import print_table
+from schemas.events import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,13 @@ class DraftModel:
 
         draft = ModelDraft(read_config(file), str(file))
         return DraftModel(file, draft, draft.config() if draft.is_complete else None)
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """Tenant and model, where the file names the model."""
+        sections = self._draft.sections
+        model, tenant = sections.get("model"), sections.get("tenant", DEFAULT_TENANT)
+        return (str(tenant), model) if isinstance(model, str) else None
 
     def named(self) -> ModelConfig:
         """Return the config of a file that must name every kind.

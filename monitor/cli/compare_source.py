@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from monitor.baseline.source import ModelKey, read_rows
 from monitor.baseline.traffic import read_traffic
-from monitor.compare.jsonl import table_of_lines
 from monitor.compare.values import is_text
 from monitor.decode.derive import quantity_of
-from monitor.transport.canonical import as_text, flat, times_us
-from monitor.transport.files import STANDARD_INPUT, read_table
+from monitor.storage.lock import is_store_folder
+from monitor.transport.canonical import as_text, times_us
+from monitor.transport.files import STANDARD_INPUT
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
@@ -44,8 +45,8 @@ class Side:
 
     @property
     def is_store(self) -> bool:
-        """A folder, or an address; anything else is a file."""
-        return "://" in self.target or Path(self.target).is_dir()
+        """Whether it is a store; any other folder holds the parts of a table."""
+        return "://" in self.target or is_store_folder(Path(self.target))
 
 
 class ReadSides(NamedTuple):
@@ -150,7 +151,7 @@ def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str |
             table = _stored(side, config)
         else:
             if side.target not in files:
-                files[side.target] = flat(read_table(side.target, table_of_lines))
+                files[side.target] = read_rows(side.target, _key(config))
             table = files[side.target]
             name = _time_column(table, side, config, time)
             if name is not None:
@@ -167,6 +168,11 @@ def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str |
     )
     kept = {*first.column_names, *second.column_names}
     return ReadSides((first, second), tuple(n for n in dict.fromkeys(times) if n not in kept))
+
+
+def _key(config: ModelConfig | None) -> ModelKey | None:
+    """Return whose events are read, of events that name their model."""
+    return None if config is None else (config.tenant, config.model)
 
 
 def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str, Kind]:

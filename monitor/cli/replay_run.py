@@ -68,6 +68,7 @@ def run_replay(request: Request) -> None:
             # A console receiver of the config would print between a program and its one line.
             stack.enter_context(redirect_stdout(sys.stderr))
         advance = stack.enter_context(progress("replaying", None, is_quiet=request.is_json))
+        stack.callback(print_notes, streams.predictions)
         replay(
             pipeline,
             concatenated(streams.predictions, advance),
@@ -193,6 +194,12 @@ def concatenated(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
             yield replace(chunk, log_offset=offsets)
             advance(len(chunk), "messages")
         first = end
+
+
+def print_notes(sources: Sequence[Source]) -> None:
+    """Print to standard error how files were read, where that is not as they are."""
+    for note in chain.from_iterable(source.notes for source in sources):
+        typer.echo(note, err=True)
 
 
 def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:

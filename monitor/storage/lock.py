@@ -22,6 +22,12 @@ _held: dict[str, tuple[int, int]] = {}
 """Real path -> (file descriptor, how many stores of this process use it)."""
 
 
+def is_store_folder(folder: Path) -> bool:
+    """Return whether a folder is an embedded store, open or not."""
+    is_engine = (folder / "metadata").is_dir() and (folder / "store").is_dir()
+    return is_engine or (folder / LOCK_NAME).exists()
+
+
 def acquire(folder: Path) -> None:
     """Take the store's lock for this process; counted, so it may be taken again.
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from detectors.kernels.narrow import widened
 from monitor.transport.misfits import Misfits
+from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
 from schemas.canonical import (
     WORDS_FOR_MISSING,
@@ -100,13 +101,6 @@ def canonical(
     if misfits:
         columns[REFUSED_COLUMN] = misfits.column()
     return pa.table(columns)
-
-
-def flat(table: pa.Table) -> pa.Table:
-    """Turn struct columns (``features``, ``segments``) into ``features.<name>``."""
-    while any(pa.types.is_struct(field.type) for field in table.schema):
-        table = table.flatten()
-    return table
 
 
 def _locate(

@@ -1,62 +1,42 @@
 """Files, and standard input, as a source of chunks: what a log is to Kafka.
 
-JSONL is handed on as it is. Tables (Parquet, CSV, Arrow) are mapped to the canonical
-columns and shipped as Arrow IPC streams of ``chunk_rows`` rows, one message each, so
-that one decoder serves every source. ``.gz`` and ``.zst`` are opened on the way.
+Lines of JSON are handed on as they are. Tables (Parquet, CSV, Arrow, ORC, folders of these)
+are mapped to the canonical columns and shipped as Arrow IPC streams of ``chunk_rows`` rows,
+one message each, so that one decoder serves every source.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import secrets
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from monitor.transport.canonical import RECORD_TIME, canonical
-from monitor.transport.lines import read_lines
+from monitor.transport.inputs import STANDARD_INPUT as STANDARD_INPUT
+from monitor.transport.inputs import Input, Progress, open_any
+from monitor.transport.opening import closing_on_error
+from monitor.transport.order import lines_in_order, tables_in_order
 from monitor.transport.restamp import TIME, stamp_evenly
-from monitor.transport.tables import Format, TableSource, open_table, reading
+from monitor.transport.tables import TableSource
 from schemas.batch import Chunk
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
-
-STANDARD_INPUT = "-"
-_SAMPLE_BYTES = 64 << 10
-_MAX_SAMPLES = 1024
-_MAGICS = (
-    (b"PAR1", Format.PARQUET),
-    (b"ARROW1", Format.ARROW_FILE),
-    (b"\xff\xff\xff\xff", Format.ARROW_STREAM),
-)
-_COMPRESSIONS = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
-_SUFFIXES = {
-    ".parquet": Format.PARQUET,
-    ".pq": Format.PARQUET,
-    ".csv": Format.CSV,
-    ".tsv": Format.CSV,
-    ".arrow": Format.ARROW_FILE,
-    ".feather": Format.ARROW_FILE,
-    ".arrows": Format.ARROW_STREAM,
-}
-
-Progress = Callable[[float | None, int], None]
-"""Called with the share of the input that is read (None where unknown), and its rows."""
 
 
 class Source(Iterator[Chunk]):
     """The chunks of one file. Read to its end it is closed; else close it."""
 
-    def __init__(self, chunks: Iterator[Chunk], file: Any, name: str) -> None:
+    def __init__(self, chunks: Iterator[Chunk], file: Any, name: str, notes: list[str]) -> None:
         self._chunks, self._file = chunks, file
         self.name = name
         """The file's name with a digest of its content; a new one for standard input."""
+        self.notes = notes
+        """What a user should know of how the file was read, complete once it is read."""
 
     def __next__(self) -> Chunk:
         return next(self._chunks)
@@ -81,9 +61,9 @@ def open_source(
     Parameters
     ----------
     path : str or Path
-        ``-`` is standard input: JSONL or Arrow, told by the first bytes.
+        A file; a folder of parts; ``-`` is standard input: JSON or Arrow, by the first bytes.
     config : ModelConfig
-        ``columns`` and ``features`` map a table's columns; JSONL needs none of it.
+        ``columns`` and ``features`` map a table's columns; JSON needs none of it.
     chunk_rows : int
         Rows of a chunk.
     rows_per_window : int, optional
@@ -102,12 +82,15 @@ def open_source(
         a file that was changed is another source, as a topic made again has another id.
         Rows without an id are named after it, and the archive's tokens too. ``log_offset``
         is the number of the line, or of a message's first row. ``record_time_us`` is -1, or
-        the latest of a message's rows where ``columns.record_time`` names a column.
+        the latest of a message's rows where ``columns.record_time`` names a column. Where that
+        names none, a file that is not in the order of its times, such as one sorted newest
+        first, is read in that order (see :mod:`monitor.transport.order`).
 
     Raises
     ------
     TransportError
-        If the file is missing, unreadable, broken or truncated; the latter while reading.
+        If the file is missing, unreadable, broken or truncated; the latter while reading. If
+        it is too long to be sorted, and plainly not in the order of its times.
     ConfigError
         If columns are missing or of the wrong type; or JSONL is to be given new times.
 
@@ -123,18 +106,23 @@ def open_source(
     """
     report = on_progress or (lambda share, n_rows: None)
     stamp = _Stamp(rows_per_window, config.window.length, start_us)
-    file, format_, where, source = _open(path)
-    with _closing_on_error(file):
-        if format_ is not Format.JSONL:
-            chunks = _table_chunks(file, format_, config, stamp, source, chunk_rows, where, report)
-            return Source(chunks, file, source)
+    found = open_any(path)
+    notes: list[str] = []
+    slack_us = config.window.bound + config.window.lateness
+    with closing_on_error(found):
+        if found.is_table:
+            chunks = _table_chunks(found, config, stamp, chunk_rows, report, notes.append)
+            return Source(chunks, found, found.source, notes)
         if stamp.is_wanted:
             raise ConfigError(
                 "JSONL cannot be given new event times",
-                where=where,
+                where=found.where,
                 fix="convert it to Parquet, or leave rows_per_window out",
             )
-        return Source(_line_chunks(file, source, chunk_rows, where, report), file, source)
+        lines = found.lines(chunk_rows, report)
+        if not found.is_stream:
+            lines = lines_in_order(lines, slack_us, chunk_rows, found.where, notes.append)
+        return Source(lines, found, found.source, notes)
 
 
 def read_table(
@@ -145,34 +133,24 @@ def read_table(
     Parameters
     ----------
     path : str or Path
-        Parquet, CSV or Arrow; ``-`` is standard input.
+        As for :func:`open_source`.
     lines : callable, optional
-        What makes a table of JSONL, chunk by chunk.
+        What makes a table of lines of JSON, chunk by chunk.
 
     Raises
     ------
     TransportError
         If it is missing, unreadable, broken, truncated, or JSONL and ``lines`` is not given.
     """
-    file, format_, where, source = _open(path)
-    with closing(file):
-        if format_ is Format.JSONL and lines is not None:
-            return lines(_line_chunks(file, source, 5_000, where, lambda share, n_rows: None))
-        if format_ is Format.JSONL:
+    found = open_any(path)
+    with closing(found):
+        if not found.is_table and lines is not None:
+            return lines(found.lines(5_000, lambda share, n_rows: None))
+        if not found.is_table:
             fix = "give Parquet, CSV or Arrow (.parquet, .csv, .arrow)"
-            raise TransportError("is no table", where=where, fix=fix)
-        table = open_table(file, format_, 1 << 16, where)
-        return pa.Table.from_batches(table.batches, table.schema)
-
-
-@contextmanager
-def _closing_on_error(file: Any) -> Iterator[None]:
-    """Close a file that nobody will read."""
-    try:
-        yield
-    except BaseException:
-        file.close()
-        raise
+            raise TransportError("is no table", where=found.where, fix=fix)
+        table = found.table(1 << 16)
+        return pa.concat_tables([table.schema.empty_table(), *table.pieces])
 
 
 class _Stamp:
@@ -186,11 +164,11 @@ class _Stamp:
 
     @property
     def is_wanted(self) -> bool:
-        """Say whether new times are asked for."""
+        """Whether new times are asked for."""
         return self.rows_per_window is not None
 
     def digest(self) -> str:
-        """Name the choice: other times are other events."""
+        """Return a name of the choice: other times are other events."""
         text = f"{self.rows_per_window} {self._window_us} {self._start_us}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -208,113 +186,33 @@ class _Stamp:
         return table
 
 
-def _open(path: str | Path) -> tuple[Any, Format, str, str]:
-    """Open a file and find out what it is: (file, format, name for messages, source)."""
-    if str(path) == STANDARD_INPUT:
-        file: Any = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), 1 << 16)
-        where, source = "standard input", f"stdin@{secrets.token_hex(4)}"
-        name = Path()
-    else:
-        name, where = Path(path), str(path)
-        file = _open_file(name)
-        source = f"{name.name}@{_content_digest(file)}"
-    head = file.peek(8)[:8]
-    for magic, compression in _COMPRESSIONS:
-        if head.startswith(magic):
-            with reading(where, Format.JSONL):
-                stream = pa.CompressedInputStream(pa.PythonFile(file, "r"), compression)
-                file = io.BufferedReader(stream, 1 << 16)
-                head = file.peek(8)[:8]
-            name = name.with_suffix("")
-    format_ = _format_of(head, name)
-    if format_ in (Format.PARQUET, Format.ARROW_FILE) and not file.seekable():
-        file = pa.BufferReader(file.read())
-    return file, format_, where, source
-
-
-def _open_file(path: Path) -> BinaryIO:
-    """Open a file for reading, or say in one line why not."""
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise TransportError("no such file", where=str(path), fix="check the path") from None
-    except IsADirectoryError:
-        raise TransportError("is a folder", where=str(path), fix="name a file in it") from None
-    except OSError as error:
-        raise TransportError(f"cannot be opened: {error.strerror}", where=str(path)) from error
-
-
-def _format_of(head: bytes, name: Path) -> Format:
-    """Judge by the first bytes, then by the name; what claims to be a table must be one."""
-    for magic, format_ in _MAGICS:
-        if head.startswith(magic):
-            return format_
-    return _SUFFIXES.get(name.suffix.lower(), Format.JSONL)
-
-
-def _content_digest(file: BinaryIO) -> str:
-    """Name a file's content: all of it up to 64 MiB, else evenly spread samples of it."""
-    size = file.seek(0, io.SEEK_END)
-    n_samples = min(-(-size // _SAMPLE_BYTES), _MAX_SAMPLES)
-    digest = hashlib.sha256(str(size).encode())
-    for i in range(n_samples):
-        file.seek(
-            i * (size - _SAMPLE_BYTES) // max(n_samples - 1, 1) if size > _SAMPLE_BYTES else 0
-        )
-        digest.update(file.read(_SAMPLE_BYTES))
-    file.seek(0)
-    return digest.hexdigest()[:8]
-
-
-def _line_chunks(
-    file: Any, source: str, chunk_rows: int, where: str, report: Progress
-) -> Iterator[Chunk]:
-    """Read JSONL."""
-    total = Path(where).stat().st_size if Path(where).is_file() else 0
-    n_rows = n_read = 0
-    is_plain = isinstance(file, io.BufferedReader) and not isinstance(file.raw, pa.NativeFile)
-
-    def read(n_bytes: int) -> bytes:
-        nonlocal n_read
-        with reading(where, Format.JSONL):
-            block: bytes = file.read(n_bytes)
-        n_read += len(block)
-        return block
-
-    with file:
-        for chunk in read_lines(read, source, chunk_rows, where):
-            n_rows += len(chunk)
-            report(min(n_read / total, 1.0) if total and is_plain else None, n_rows)
-            yield chunk
-
-
 def _table_chunks(
-    file: Any,
-    format_: Format,
+    found: Input,
     config: ModelConfig,
     stamp: _Stamp,
-    source: str,
     chunk_rows: int,
-    where: str,
     report: Progress,
+    note: Callable[[str], None],
 ) -> Iterator[Chunk]:
-    """Map a table's batches, stamp them, and ship them as Arrow streams."""
-    table = open_table(file, format_, chunk_rows, where)
-    if stamp.is_wanted:
-        source = f"{source}+{stamp.digest()}"
+    """Map a table's pieces, stamp them, and ship them as Arrow streams."""
+    table = found.table(chunk_rows)
+    source = f"{found.source}+{stamp.digest()}" if stamp.is_wanted else found.source
 
     def mapped(rows: pa.Table) -> pa.Table:
-        return canonical(rows, config, needs_time=not stamp.is_wanted, where=where)
+        return canonical(rows, config, needs_time=not stamp.is_wanted, where=found.where)
 
-    # A wrong column is told before anything starts, not at the first chunk.
+    # A wrong column is reported before anything starts, not at the first chunk.
     mapped(table.schema.empty_table())
+    pieces: Iterator[pa.Table] = map(mapped, _regrouped(table, chunk_rows))
+    if not (stamp.is_wanted or config.columns.record_time or found.is_stream):
+        slack_us = config.window.bound + config.window.lateness
+        pieces = tables_in_order(pieces, slack_us, chunk_rows, found.where, note)
 
     def chunks() -> Iterator[Chunk]:
         n_rows = 0
-        with file:
-            for rows in _regrouped(table, chunk_rows):
-                stamped = _named(stamp.apply(mapped(rows)), config)
-                yield _arrow_chunk(stamped, source, n_rows)
+        with closing(found):
+            for rows in pieces:
+                yield _arrow_chunk(_named(stamp.apply(rows), config), source, n_rows)
                 n_rows += rows.num_rows
                 report(n_rows / table.n_rows if table.n_rows else None, n_rows)
 
@@ -322,10 +220,10 @@ def _table_chunks(
 
 
 def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
-    """Cut batches of any size into tables of ``chunk_rows`` rows, the last one shorter."""
+    """Cut pieces of any size into tables of ``chunk_rows`` rows, the last one shorter."""
     held = table.schema.empty_table()
-    for batch in table.batches:
-        held = pa.concat_tables([held, pa.Table.from_batches([batch])])
+    for piece in table.pieces:
+        held = pa.concat_tables([held, piece])
         while held.num_rows >= chunk_rows:
             yield held.slice(0, chunk_rows)
             held = held.slice(chunk_rows)
@@ -334,7 +232,7 @@ def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _named(table: pa.Table, config: ModelConfig) -> pa.Table:
-    """Say in every row whose events they are, unless the file says so itself."""
+    """Add tenant and model to every row, unless the file has them itself."""
     for name, value in (("tenant", config.tenant), ("model", config.model)):
         if name not in table.column_names:
             codes = pa.array(np.zeros(table.num_rows, np.int32))

@@ -1,38 +1,41 @@
-"""Parquet, CSV and Arrow files as record batches, and every way they can be broken."""
+"""Tables of files as plain columns, and every way in which such a file can be broken."""
 
 from __future__ import annotations
 
-import csv as builtin_csv
-import io
+import lzma
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
+from monitor.transport.csv_table import open_csv
+from monitor.transport.formats import Format
+from monitor.transport.plain_columns import plain
 from schemas.errors import TransportError
 
-_HEADER_BYTES = 1 << 20
-
-
-class Format(StrEnum):
-    """How a file is read."""
-
-    JSONL = "JSONL"
-    CSV = "CSV"
-    PARQUET = "Parquet"
-    ARROW_FILE = "an Arrow file"
-    ARROW_STREAM = "an Arrow stream"
+_BROKEN = (
+    pa.ArrowException,
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+    lzma.LZMAError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+"""What readers and decompressors raise for damaged content; some are no OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """Record batches of a table, read as they are asked for."""
+    """A table, read as it is asked for."""
 
     schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
+    """As :func:`monitor.transport.plain_columns.plain` leaves it; every piece has it."""
+    pieces: Iterator[pa.Table]
     n_rows: int | None
     """Where it is known before reading."""
 
@@ -47,10 +50,10 @@ def reading(where: str, format_: Format) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+    except _BROKEN as error:
         detail = " ".join(str(error).split())[:200]
         raise TransportError(
-            f"cannot be read as {format_}: {detail}",
+            f"cannot be read as {format_}: {detail or type(error).__name__}",
             where=where,
             fix="is the file complete, and of that format?",
         ) from error
@@ -62,11 +65,11 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
     Parameters
     ----------
     file : pyarrow.NativeFile or file-like
-        Parquet and Arrow files need to seek.
+        Parquet, ORC and Arrow files need to seek.
     format_ : Format
         Not JSONL.
     batch_rows : int
-        Rows wanted in a batch; Arrow and CSV have batches of their own size.
+        Rows wanted in a piece; Arrow, ORC and CSV have pieces of their own size.
     where : str
         The file, for messages.
 
@@ -77,77 +80,81 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
     Raises
     ------
     TransportError
-        If it is no such table, or ends too early; also while the batches are read.
+        If it is no such table, ends too early, or has two columns of one name; also while
+        the pieces are read.
     """
-    openers = {
-        Format.PARQUET: _open_parquet,
-        Format.CSV: _open_csv,
-        Format.ARROW_FILE: _open_arrow_file,
-        Format.ARROW_STREAM: _open_arrow_stream,
-    }
     with reading(where, format_):
-        source = openers[format_](file, batch_rows)
-    return TableSource(source.schema, _guarded(source.batches, where, format_), source.n_rows)
+        schema, batches, n_rows = _open(file, format_, batch_rows, where)
+        empty = plain(schema.empty_table(), where)
+    return TableSource(empty.schema, _pieces(batches, where, format_), n_rows)
 
 
-def _guarded(
-    batches: Iterator[pa.RecordBatch], where: str, format_: Format
-) -> Iterator[pa.RecordBatch]:
+def _pieces(batches: Iterator[pa.RecordBatch], where: str, format_: Format) -> Iterator[pa.Table]:
     """Read on under :func:`reading`, which a generator's caller would leave too early."""
     while True:
         with reading(where, format_):
             batch = next(batches, None)
-        if batch is None:
+            piece = None if batch is None else plain(pa.Table.from_batches([batch]), where)
+        if piece is None:
             return
-        yield batch
+        yield piece
 
 
-def _open_parquet(file: Any, batch_rows: int) -> TableSource:
+def _open(
+    file: Any, format_: Format, batch_rows: int, where: str
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
+    """Return a file's schema, its batches, and its number of rows where it is known."""
+    if format_ is Format.CSV:
+        return (*open_csv(file, where), None)
+    if format_ is Format.PARQUET:
+        return _open_parquet(file, batch_rows)
+    if format_ is Format.ORC:
+        return _open_orc(file)
+    if format_ is Format.ARROW_FILE:
+        reader = pa.ipc.open_file(file)
+        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        return reader.schema, map(_checked, batches), None
+    # A stream that stops between two batches looks like its end.
+    stream = pa.ipc.open_stream(file)
+    return stream.schema, map(_checked, stream), None
+
+
+def _open_parquet(
+    file: Any, batch_rows: int
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
     """Read row group by row group."""
     import pyarrow.parquet as pq
 
     parquet = pq.ParquetFile(file)
     batches = parquet.iter_batches(batch_size=batch_rows)
-    return TableSource(parquet.schema_arrow, batches, parquet.metadata.num_rows)
+    return parquet.schema_arrow, batches, parquet.metadata.num_rows
 
 
-def _open_csv(file: Any, batch_rows: int) -> TableSource:
-    """Read every column as bytes: guessing would make 7 of the category 007.
+def _open_orc(file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
+    """Read stripe by stripe."""
+    from pyarrow import orc
 
-    Text they become later: here one value that is not UTF-8 would refuse the whole file.
+    source = orc.ORCFile(file)
+    stripes = (source.read_stripe(i) for i in range(source.nstripes))
+    return source.schema, stripes, source.nrows
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Check offsets and lengths of a batch, which Arrow's reader takes as they are.
+
+    A damaged file would otherwise be read beyond its buffers. Text is checked as bytes: one
+    value that is not UTF-8 refuses its row later, not the file.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
     """
-    from pyarrow import csv
-
-    buffered = io.BufferedReader(file, _HEADER_BYTES)
-    header = buffered.peek(_HEADER_BYTES)[:_HEADER_BYTES].decode("utf-8-sig", errors="replace")
-    first = header.split("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    names = next(builtin_csv.reader(io.StringIO(header), delimiter=delimiter), [])
-    options = csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.binary()), strings_can_be_null=True, null_values=[""]
-    )
-    reader = csv.open_csv(
-        buffered,
-        convert_options=options,
-        parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-    )
-    return TableSource(reader.schema, _read_and_close(reader, buffered), None)
-
-
-def _read_and_close(reader: Any, buffered: io.BufferedReader) -> Iterator[pa.RecordBatch]:
-    """Close by name: a buffer that is dropped warns of the file below it."""
-    with buffered:
-        yield from reader
-
-
-def _open_arrow_file(file: Any, batch_rows: int) -> TableSource:
-    """Read a file with a footer."""
-    reader = pa.ipc.open_file(file)
-    batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-    return TableSource(reader.schema, batches, None)
-
-
-def _open_arrow_stream(file: Any, batch_rows: int) -> TableSource:
-    """Read a stream; one that stops between two batches looks like its end."""
-    reader = pa.ipc.open_stream(file)
-    return TableSource(reader.schema, iter(reader), None)
+    batch.validate()
+    for column in batch.columns:
+        kind = column.type
+        if pa.types.is_string(kind):
+            column = column.view(pa.binary())
+        elif pa.types.is_large_string(kind):
+            column = column.view(pa.large_binary())
+        column.validate(full=True)
+    return batch

@@ -90,6 +90,10 @@ def with_models_that_disagree(here: Path) -> None:
     (here / "models/cars.yaml").write_text(other)
 
 
+def with_foreign_events(here: Path) -> None:
+    write_lines(here / "foreign.jsonl", [event(i, model="cars") for i in range(3)])
+
+
 def with_broken_files(here: Path) -> None:
     whole = (here / "train.parquet").read_bytes()
     (here / "cut.parquet").write_bytes(whole[: len(whole) // 2])
@@ -129,7 +133,7 @@ def with_broken_files(here: Path) -> None:
         (with_broken_files, ("sql", "--store", "foreign"), 5, "(name the store's folder)"),
         (nothing, ("sql", "DROP TABLE alerts"), 5, "DROP is not a question"),
         (nothing, (*BUILD, "no.parquet"), 4, "no.parquet: no such file"),
-        (nothing, (*BUILD, "events.jsonl"), 4, "events.jsonl: is no table"),
+        (with_foreign_events, (*BUILD, "foreign.jsonl"), 4, "holds no event of model 'loans'"),
         (with_broken_files, (*BUILD, "cut.parquet"), 4, "cut.parquet: cannot be read as Parquet"),
         (with_broken_files, (*BUILD, "other.parquet"), 3, "no column 'job'"),
         (nothing, ("baseline", "show", "train.parquet"), 3, "is not a Driftline profile"),

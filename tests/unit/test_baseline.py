@@ -300,9 +300,9 @@ def test_a_file_that_is_not_what_it_says_is_named(tmp_path, name):
 def test_missing_and_unknown_files_are_named(tmp_path):
     with pytest.raises(TransportError, match=r"nothing.parquet"):
         read_reference([tmp_path / "nothing.parquet"])
-    (tmp_path / "t.jsonl").write_text('{"age": 1}')
-    with pytest.raises(TransportError, match="give Parquet, CSV or Arrow"):
-        read_reference([tmp_path / "t.jsonl"])
+    (tmp_path / "t.avro").write_bytes(b"Obj\x01rest")
+    with pytest.raises(TransportError, match="is Avro, which is not read"):
+        read_reference([tmp_path / "t.avro"])
 
 
 def test_files_with_different_columns_do_not_fit_together(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.compare.jsonl import table_of_lines
+from monitor.baseline.event_table import table_of_events
 from monitor.compare.samples import category_pair, number_pair
 from monitor.compare.values import numbers_of, text_of
 from monitor.transport.lines import read_lines
@@ -25,7 +25,7 @@ def table(*lines: object, chunk_rows: int = 5_000) -> pa.Table:
     """A table of JSON values, or of bytes as they are."""
     data = b"".join((v if isinstance(v, bytes) else json.dumps(v).encode()) + b"\n" for v in lines)
     blocks = iter([data])
-    return table_of_lines(read_lines(lambda n: next(blocks, b""), "f@1", chunk_rows, "f"))
+    return table_of_events(read_lines(lambda n: next(blocks, b""), "f@1", chunk_rows, "f"))
 
 
 @pytest.mark.parametrize(

@@ -287,8 +287,8 @@ def test_a_truncated_table_is_told_in_one_line(tmp_path, kind, share):
     [
         ("missing.parquet", None, "no such file"),
         ("text.parquet", b"hello", "cannot be read as Parquet"),
-        ("empty.parquet", b"", "cannot be read as Parquet"),
-        ("empty.csv", b"", "cannot be read as CSV"),
+        ("empty.parquet", b"", "is empty"),
+        ("empty.csv", b"", "is empty"),
         ("text.arrow", b"hello", "cannot be read as an Arrow file"),
         ("ragged.csv", b"age,job,when,p\n1,2\n", "cannot be read as CSV"),
     ],

@@ -1,0 +1,247 @@
+"""Rows in the order of their times, where a file plainly has them in another. Pure.
+
+Events that arrive long after newer ones are dropped as late. A log has arrival order, and a
+file copied from one keeps it, so a few late rows are left as they are. A file sorted newest
+first, or by customer, has no arrival order at all: nearly all of it would be dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from monitor.transport.restamp import TIME
+from schemas.batch import Chunk, Float64Array
+from schemas.errors import TransportError
+
+MAX_SORTED_ROWS = 1 << 20
+MAX_SORTED_BYTES = 256 << 20
+"""What is held to be sorted; a longer file has to be sorted before."""
+LATE_SHARE = 0.1
+"""Late rows, of all, from which a file's order says nothing about arrival."""
+_N_SAMPLED = 2_000
+_TIME = re.compile(rb'"time(?:_us)?"\s*:\s*(?:"([^"]*)"|(-?[0-9.eE+]+))')
+
+T = TypeVar("T", pa.Table, Chunk)
+Note = Callable[[str], None]
+
+
+def late_share(times: Float64Array, slack: float) -> float:
+    """Return the share of rows that are older than an earlier row by more than ``slack``.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n,)
+        In the order of the rows; NaN where there is none.
+    slack : float
+        In the unit of the times.
+
+    Examples
+    --------
+    >>> late_share(np.array([5.0, 4.0, 1.0, 6.0]), slack=2.0)
+    0.25
+    """
+    known = times[~np.isnan(times)]
+    if not len(known):
+        return 0.0
+    return float((known < np.maximum.accumulate(known) - slack).mean())
+
+
+def tables_in_order(
+    tables: Iterator[pa.Table], slack_us: int, chunk_rows: int, where: str, note: Note
+) -> Iterator[pa.Table]:
+    """Yield canonical tables, sorted by ``time_us`` if their order plainly is another.
+
+    Parameters
+    ----------
+    tables : iterator of pyarrow.Table
+        All with the column ``time_us``.
+    slack_us : int
+        How much older than the newest row a row may be without being late.
+    chunk_rows : int
+        Rows of a table that was sorted.
+    where : str
+        The file, for messages.
+    note : callable
+        Called with one sentence if the rows were sorted.
+
+    Raises
+    ------
+    TransportError
+        If the rows need sorting and are more than ``MAX_SORTED_ROWS``.
+    """
+    held, is_whole = _held(tables, lambda t: t.num_rows, lambda t: t.nbytes)
+    times = np.concatenate([np.empty(0), *(_times_of(table) for table in held)])
+    share = late_share(times, slack_us)
+    if share <= LATE_SHARE:
+        yield from held
+        yield from tables
+        return
+    _refuse_long(share, is_whole=is_whole, where=where)
+    note(_sorted_words(where, share))
+    order = np.argsort(times, kind="stable")
+    whole = _unified(held).take(pa.array(order))
+    for first in range(0, whole.num_rows, chunk_rows):
+        yield whole.slice(first, chunk_rows)
+
+
+def lines_in_order(
+    chunks: Iterator[Chunk], slack_us: int, chunk_rows: int, where: str, note: Note
+) -> Iterator[Chunk]:
+    """Yield lines of JSON, sorted by their times if their order plainly is another.
+
+    Parameters
+    ----------
+    chunks : iterator of Chunk
+        One message a line; the time of a line is the first one written in it.
+    slack_us, chunk_rows, where, note
+        As for :func:`tables_in_order`.
+
+    Raises
+    ------
+    TransportError
+        If the lines need sorting and are more than ``MAX_SORTED_ROWS``.
+    """
+    held, is_whole = _held(chunks, len, lambda chunk: chunk.buffer.nbytes)
+    lines = _Lines(held)
+    step = max(1, len(lines) // _N_SAMPLED)
+    share = late_share(lines.times(range(0, len(lines), step)), slack_us)
+    if share <= LATE_SHARE:
+        yield from held
+        yield from chunks
+        return
+    _refuse_long(share, is_whole=is_whole, where=where)
+    times = _carried(lines.times(range(len(lines))))
+    note(_sorted_words(where, share))
+    yield from lines.chunks(np.argsort(times, kind="stable"), chunk_rows)
+
+
+def _held(
+    pieces: Iterator[T], n_rows: Callable[[T], int], n_bytes: Callable[[T], int]
+) -> tuple[list[T], bool]:
+    """Take pieces up to the bound; tell whether those were all."""
+    held: list[T] = []
+    rows = size = 0
+    while rows <= MAX_SORTED_ROWS and size <= MAX_SORTED_BYTES:
+        piece = next(pieces, None)
+        if piece is None:
+            return held, True
+        held.append(piece)
+        rows += n_rows(piece)
+        size += n_bytes(piece)
+    return held, False
+
+
+def _refuse_long(share: float, *, is_whole: bool, where: str) -> None:
+    """Refuse what would have to be sorted and is too long for it."""
+    if not is_whole:
+        raise TransportError(
+            f"is not in the order of its times: {_percent(share)} of the rows are older than rows "
+            "before them",
+            where=where,
+            fix="it is too long to be sorted here; sort it by time, oldest first",
+        )
+
+
+def _sorted_words(where: str, share: float) -> str:
+    """Tell that rows were sorted, and why."""
+    return (
+        f"{where}: {_percent(share)} of the rows are older than rows before them (newest first?); "
+        "read in the order of their times"
+    )
+
+
+def _percent(share: float) -> str:
+    """Write a share."""
+    return f"{100 * share:.0f} %"
+
+
+def _times_of(table: pa.Table) -> Float64Array:
+    """Return times as numbers, NaN where there is none."""
+    times: Float64Array = table[TIME].cast(pa.float64(), safe=False).to_numpy()
+    return times
+
+
+def _unified(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put tables below each other; some have a column of refused rows, others none."""
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+
+
+def _carried(times: Float64Array) -> Float64Array:
+    """Give a line without a time that of the line before it."""
+    known = np.where(np.isnan(times), -1, np.arange(len(times)))
+    last = np.maximum.accumulate(known)
+    carried: Float64Array = np.where(last >= 0, times[np.maximum(last, 0)], -np.inf)
+    return carried
+
+
+class _Lines:
+    """The messages of several chunks by one number."""
+
+    def __init__(self, chunks: Sequence[Chunk]) -> None:
+        self._chunks = chunks
+        self._firsts = np.cumsum([0, *(len(chunk) for chunk in chunks)])
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    def _line(self, number: int) -> memoryview:
+        place = int(np.searchsorted(self._firsts, number, side="right")) - 1
+        chunk, row = self._chunks[place], number - int(self._firsts[place])
+        return chunk.buffer[int(chunk.offsets[row]) : int(chunk.offsets[row + 1])].data
+
+    def times(self, numbers: range) -> Float64Array:
+        """Return the first time written in each line, in microseconds; NaN where none is."""
+        written = np.array([_written_time(self._line(number)) for number in numbers], float)
+        return written * _microseconds_each(written)
+
+    def chunks(self, order: NDArray[np.int64], chunk_rows: int) -> Iterator[Chunk]:
+        """Yield the lines in another order; the offset is the place in that order."""
+        for first in range(0, len(order), chunk_rows):
+            picked = order[first : first + chunk_rows]
+            lines = [bytes(self._line(number)) for number in picked.tolist()]
+            yield Chunk(
+                source=self._chunks[0].source,
+                partition=0,
+                buffer=np.frombuffer(b"".join(lines), np.uint8),
+                offsets=np.cumsum([0, *map(len, lines)]),
+                log_offset=np.arange(first, first + len(picked)),
+                record_time_us=np.full(len(picked), -1, np.int64),
+            )
+
+
+def _microseconds_each(times: Float64Array) -> float:
+    """Return how long the unit of written times is, by their size: a line may say seconds.
+
+    Numbers below 1973 in seconds are taken for microseconds, as they are.
+    """
+    known = np.abs(times[~np.isnan(times)])
+    middle = float(np.median(known)) if len(known) else 0.0
+    for largest, unit in ((1e8, 1.0), (1e11, 1e6), (1e14, 1e3), (1e17, 1.0)):
+        if middle < largest:
+            return unit
+    return 1e-3
+
+
+def _written_time(line: memoryview) -> float:
+    """Read the first time of a line; NaN where there is none that can be read."""
+    found = _TIME.search(line)
+    if found is None:
+        return np.nan
+    text = (found[1] if found[1] is not None else found[2]).decode("ascii", "replace")
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.timestamp() * 1e6
+    except (ValueError, OverflowError):
+        return np.nan
