@@ -194,8 +194,8 @@ def test_a_store_is_compared_by_ranges(here):
 
 def test_nothing_compared_is_no_success(here):
     for name in ("a.csv", "b.csv"):
-        (here / name).write_text("id|pay\n" + "".join(f"{i}|{7 * i}\n" for i in range(300)))
-    fails("a.csv", "b.csv", code=1, words="nothing can be compared; 'id|pay':")
+        (here / name).write_text("id~pay\n" + "".join(f"{i}~{7 * i}\n" for i in range(300)))
+    fails("a.csv", "b.csv", code=1, words="nothing can be compared; 'id~pay':")
     (here / "m.yaml").write_text("model: m\nfeatures: {age: {kind: numeric}}\n")
     a = write(rows(50), "a.parquet")
     fails(a, a, "--model", "m.yaml", code=1, words="'age' is in neither of them")
