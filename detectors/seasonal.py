@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.design_effect import MIN_WINDOW_ROWS, MIN_WINDOWS, QUANTILE
+from detectors.local_time import clock_offsets, local_time_us
 from detectors.sets import CellSets
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_COUNTERS
+from schemas.time_zones import UTC_NAME
 
 N_SLOTS: Final = 168
 """Hours of a week, Monday 00:00 first."""
@@ -30,6 +33,13 @@ BY_SLOT, BY_HOUR, BY_ALL, BY_NONE = range(4)
 """What a cell is compared with: the hours of the week, those of the day, everything, nothing."""
 
 _HOUR_US: Final = 3_600_000_000
+_WEEK_US: Final = N_SLOTS * _HOUR_US
+_CHANGING_ZONES: Final = (
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Santiago",
+    "Australia/Sydney",
+)
 _MONDAY_HOURS: Final = 72
 """The epoch began on a Thursday."""
 _OF_DAY: Final = np.arange(N_SLOTS) % 24
@@ -46,16 +56,16 @@ class SeasonalReference(NamedTuple):
     """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference, 3 nothing."""
 
 
-def slot_of(time_us: ArrayLike, utc_offset_s: int = 0) -> Counts:
+def slot_of(time_us: ArrayLike, timezone: str = UTC_NAME) -> Counts:
     """Return the hour of the week of each moment.
 
     Parameters
     ----------
     time_us : array_like of int
         Event times, microseconds since the epoch.
-    utc_offset_s : int, default 0
-        Of the clock by which people and machines behave; it does not follow daylight
-        saving: for half of a year a slot is then the hour before or after.
+    timezone : str, default "UTC"
+        IANA name of the clock by which people and machines behave; its daylight saving
+        is followed.
 
     Returns
     -------
@@ -66,50 +76,134 @@ def slot_of(time_us: ArrayLike, utc_offset_s: int = 0) -> Counts:
     ------
     ShapeError
         If the times are not integers.
+    DomainError
+        If there is no such zone.
 
     Examples
     --------
     >>> slot_of([0, 4 * 86_400_000_000]).tolist()  # Thursday 1 and Monday 5 January 1970
     [72, 0]
+    >>> slot_of([0], "Asia/Kolkata").tolist()  # 05:30
+    [77]
     """
-    times = np.asarray(time_us)
-    if times.dtype.kind not in "iu":
-        raise ShapeError(f"dtype is {times.dtype}", where="slot_of", fix="pass microseconds")
-    hours = (times.astype(np.int64) + utc_offset_s * 1_000_000) // _HOUR_US
+    hours = local_time_us(time_us, timezone) // _HOUR_US
     return np.asarray((hours + _MONDAY_HOURS) % N_SLOTS, np.int64)
 
 
-def slots_of_window(start_us: int, length_us: int, utc_offset_s: int = 0) -> Counts:
+def slots_of_window(start_us: int, length_us: int, timezone: str = UTC_NAME) -> Counts:
     """Return the slots that a window touches, each once.
 
     Parameters
     ----------
     start_us, length_us : int
         Event time, microseconds.
-    utc_offset_s : int, default 0
+    timezone : str, default "UTC"
         See :func:`slot_of`.
 
     Returns
     -------
     ndarray of int64
-        All 168 from a week on.
+        In the order in which they come. All 168 from a week on, but for an hour that the
+        local clock left out.
 
     Raises
     ------
     DomainError
-        If the length is not positive.
+        If the length is not positive, or there is no such zone.
 
     Examples
     --------
     >>> slots_of_window(0, 7_200_000_000).tolist()
     [72, 73]
+    >>> slots_of_window(0, 3_600_000_000, "Asia/Kolkata").tolist()  # 05:30 to 06:30
+    [77, 78]
     """
     if length_us <= 0:
         raise DomainError(f"length_us is {length_us}", where="slots_of_window", fix="pass > 0")
-    offset_us = utc_offset_s * 1_000_000
-    first, last = start_us + offset_us, start_us + offset_us + length_us - 1
-    hours = np.arange(first // _HOUR_US, last // _HOUR_US + 1)[:N_SLOTS]
-    return np.asarray((hours + _MONDAY_HOURS) % N_SLOTS, np.int64)
+    # Clocks differ from UTC by whole quarters of an hour.
+    most_us = min(length_us, _WEEK_US)
+    moments = np.append(
+        np.arange(start_us, start_us + most_us, _HOUR_US // 4), start_us + most_us - 1
+    )
+    slots = slot_of(moments, timezone)
+    _, first = np.unique(slots, return_index=True)
+    return slots[np.sort(first)]
+
+
+def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
+    """Return by how many hours local clocks may have moved between reference and window.
+
+    Parameters
+    ----------
+    reference_us : int
+        The middle of the reference, microseconds since the epoch.
+    time_us : int
+        Start of the window.
+
+    Returns
+    -------
+    tuple of int
+        0 first; 1 where some clock that was on standard time then is on daylight saving
+        now, -1 where it is the other way round.
+
+    Notes
+    -----
+    For models whose time zone is not known: the clocks of Europe, North and South America
+    and Australia stand for all.
+
+    Examples
+    --------
+    >>> winter, march, april = 1_709_000_000_000_000, 1_711_840_000_000_000, 1_713_000_000_000_000
+    >>> [clock_shifts(winter, time_us) for time_us in (winter, march, april)]  # 2024
+    [(0,), (0, 1), (0, -1, 1)]
+    """
+    shifts = set()
+    for zone in _CHANGING_ZONES:
+        before, now = (clock_offsets(zone, us, us)[1][0] for us in (reference_us, time_us))
+        shifts.add(round(float(now - before) / _HOUR_US))
+    return (0, *sorted(shifts - {0}))
+
+
+def best_shift(
+    slot_counts: NDArray[np.integer], slots: Counts, shifts: Sequence[int], counts: Counts
+) -> int:
+    """Return by how many hours the reference has to be moved to fit a window best.
+
+    Parameters
+    ----------
+    slot_counts : ndarray of int, shape (168, C, 64)
+        Counters of the reference by hour of the week, of cells with a season.
+    slots : ndarray of int64
+        Those the window touches.
+    shifts : sequence of int
+        Hours, see :func:`clock_shifts`.
+    counts : ndarray of int, shape (C, 64)
+        The window's.
+
+    Returns
+    -------
+    int
+        The shift under which the window is likeliest, over all cells together; the first
+        of ``shifts`` where none is likelier.
+
+    Examples
+    --------
+    >>> reference = np.zeros((168, 1, 64), np.int64)
+    >>> reference[8, 0, 0], reference[9, 0, 1] = 1_000, 1_000
+    >>> window = reference[9]
+    >>> best_shift(reference, np.array([8]), (0, 1), window)
+    1
+    """
+    best, most = shifts[0], -np.inf
+    for shift in shifts:
+        own = slot_counts[(slots + shift) % N_SLOTS].sum(axis=0)
+        if not own.any():
+            continue
+        own = own + 0.5
+        likelihood = float((counts * np.log(own / own.sum(axis=1, keepdims=True))).sum())
+        if likelihood > most:
+            best, most = shift, likelihood
+    return best
 
 
 def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floor: float) -> bool:

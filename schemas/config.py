@@ -20,12 +20,14 @@ from schemas.config_values import (
     Misfit,
     PositiveDuration,
     Problem,
+    TimeZone,
     format_duration,
 )
 from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.profiles import Kind
+from schemas.time_zones import UTC_NAME
 from schemas.times import TimeUnit
 
 PANE_US = 10_000_000
@@ -176,6 +178,10 @@ class ModelConfig(Strict):
     verbatim: tuple[str, ...] = ()
     """Features, segments or ``prediction`` whose texts are categories exactly as they are:
     "NA" is one (Namibia), "1.10" is not "1.1". See ``schemas/canonical.py``."""
+    timezone: TimeZone | None = None
+    """The clock that traffic follows, by its IANA name: hours of the week and derived hours
+    are those of this clock, with daylight saving. Without it they are UTC's, and hours of
+    the week may be off by one where clocks changed since the reference."""
     routes: tuple[RouteConfig, ...] = ()
     retraining: RetrainingConfig | None = None
 
@@ -323,7 +329,11 @@ class ModelConfig(Strict):
             numeric=tuple(n for n, f in kinds if f.kind is Kind.NUMERIC),
             categorical=tuple(n for n, f in kinds if f.kind is Kind.CATEGORICAL),
             segments=self.segments,
-            derived=tuple(Derived(n, f.of, f.derive) for n, f in kinds if f.derive is not None),
+            derived=tuple(
+                Derived(n, f.of, f.derive, self.timezone or UTC_NAME)
+                for n, f in kinds
+                if f.derive is not None
+            ),
             verbatim=self.verbatim,
         )
 

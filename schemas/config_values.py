@@ -7,6 +7,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from schemas.time_zones import find_zone
+
 _UNITS_US = {
     "us": 1,
     "ms": 1_000,
@@ -92,3 +94,14 @@ EnvironmentName = Annotated[
     str, AfterValidator(_environment_name), Field(json_schema_extra={"format": "env-name"})
 ]
 """Name of an environment variable that holds a secret or an address."""
+
+
+def _time_zone(value: str) -> str:
+    """Refuse a name that no time zone has."""
+    return find_zone(value).key
+
+
+TimeZone = Annotated[
+    str, AfterValidator(_time_zone), Field(json_schema_extra={"format": "iana-time-zone"})
+]
+"""IANA name of a time zone: ``Europe/Berlin``, ``UTC``."""

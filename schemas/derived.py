@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from schemas.time_zones import UTC_NAME
+
 Quantity = Literal[
     "length",
     "letter_share",
@@ -17,8 +19,8 @@ Quantity = Literal[
     "weekday",
     "age_days",
 ]
-"""What can be made of a text, and, the last three, of a time: ISO 8601, UTC without a zone;
-``age_days`` counts from the time to the event."""
+"""What can be made of a text, and, the last three, of a time: ISO 8601, in the model's time
+zone where it names none; ``age_days`` counts from the time to the event."""
 
 TIME_QUANTITIES: Final = ("hour", "weekday", "age_days")
 
@@ -31,3 +33,5 @@ class Derived:
     source: str
     """The feature it is made of, as events name it."""
     quantity: Quantity
+    timezone: str = UTC_NAME
+    """IANA name of the clock whose hours and weekdays are meant."""

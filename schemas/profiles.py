@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.panes import SeriesStats
+from schemas.time_zones import UTC_NAME
 
 
 class Kind(StrEnum):
@@ -47,7 +48,7 @@ class VariableProfile:
 
 @dataclass(frozen=True, slots=True)
 class SeasonalCounts:
-    """The reference by hour of the week, Monday 00:00 UTC first, where cells move with it."""
+    """The reference by hour of the week, Monday 00:00 first, where cells move with it."""
 
     counts: NDArray[np.int32]
     """Shape (168, S, V, 64): adds up to the counts of the reference."""
@@ -55,6 +56,11 @@ class SeasonalCounts:
     """Shape (168,): weeks in which the hour had rows."""
     is_seasonal: NDArray[np.bool_]
     """Shape (S, V): cells whose shares follow the hour beyond their tolerance."""
+    timezone: str = UTC_NAME
+    """IANA name of the clock whose hours these are."""
+    unzoned_us: int | None = None
+    """The middle of a reference whose model names no time zone; then the hours are UTC's, and
+    local clocks may have moved by one since. None where the zone is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from detectors.decision import Evidence, SetLayout, decide, plan_cells
 from detectors.planting import plant, reference_sd, shift_matrix
-from detectors.seasonal import slots_of_window
 from detectors.sets import cell_sets
 from detectors.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
@@ -153,7 +152,7 @@ class _Field:
         self._counts = [
             align_counts(w.segments, segments).reshape(shape)[:, v].copy() for w in windows
         ]
-        self._slots = [_slots_of(w, profile) for w in windows]
+        self._slots = [decider.slots_at(w) for w in windows]
         self._references: dict[Slots, Counts] = {}
         for window, slots in zip(windows, self._slots, strict=True):
             if slots not in self._references:
@@ -272,13 +271,6 @@ class _Field:
         return shift_matrix(
             variable.edges, self._profile.reference.counts[0, self._variable], shift
         )
-
-
-def _slots_of(window: Window, profile: Profile) -> Slots:
-    """Return by which hours a window's reference is chosen; none where it is always the same."""
-    if profile.seasonal is None:
-        return ()
-    return tuple(slots_of_window(window.start_us, window.end_us - window.start_us).tolist())
 
 
 def _index(profile: Profile, feature: str) -> int:

@@ -117,7 +117,10 @@ def build_profile(
     profile = replace(profile, phi=design_effects(profile, blocks))
     advance(1, note="tolerance")
     learned = learned_tolerances(profile, batch, layout, order, windows)
-    seasonal = find_seasons(profile, batch, layout, config.decision.eps) if has_time else None
+    seasonal = None
+    if has_time:
+        eps, zone = config.decision.eps, config.timezone
+        seasonal = find_seasons(profile, batch, layout, eps, zone)
     profile = replace(profile, n_reference_windows=len(windows), seasonal=seasonal)
     if learned is not None and seasonal is not None:
         without = replace(profile, eps_learned=learned)

@@ -56,8 +56,12 @@ def _seasons(profile: Profile) -> list[str]:
     """Say of each variable where it is compared with its own hours."""
     if profile.seasonal is None:
         return [""] * len(profile.variables)
+    is_known = profile.seasonal.unzoned_us is None
+    zone = profile.seasonal.timezone if is_known else "UTC: no timezone is set"
     return [
-        "" if not n else f"follows the hour of the week: compared with it in {_of(n, len(own))}"
+        ""
+        if not n
+        else f"follows the hour of the week ({zone}): compared with it in {_of(n, len(own))}"
         for own in profile.seasonal.is_seasonal.T
         for n in (int(own.sum()),)
     ]

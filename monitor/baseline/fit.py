@@ -5,6 +5,7 @@ from __future__ import annotations
 from schemas.config import ModelConfig
 from schemas.panes import ALL
 from schemas.profiles import Profile
+from schemas.time_zones import UTC_NAME
 
 
 def misfits(config: ModelConfig, profile: Profile) -> list[str]:
@@ -41,4 +42,7 @@ def misfits(config: ModelConfig, profile: Profile) -> list[str]:
     found += [f"built without segments {', '.join(unknown)}"] if unknown else []
     if config.positive != profile.positive:
         found.append(f'positive was "{profile.positive}", is "{config.positive}" now')
+    zone = config.timezone or UTC_NAME
+    if profile.seasonal is not None and profile.seasonal.timezone != zone:
+        found.append(f"timezone was {profile.seasonal.timezone}, is {zone} now")
     return found

@@ -25,6 +25,7 @@ from monitor.core.layout import Layout
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 from schemas.profiles import Profile, SeasonalCounts
+from schemas.time_zones import UTC_NAME
 
 MAX_CELLS = 1_000
 """43 kB a cell: with more, a profile would take longer to load than a window lasts."""
@@ -32,7 +33,11 @@ _WEEK_US = N_SLOTS * 3_600_000_000
 
 
 def find_seasons(
-    profile: Profile, batch: EventBatch, layout: Layout, eps_floor: float
+    profile: Profile,
+    batch: EventBatch,
+    layout: Layout,
+    eps_floor: float,
+    timezone: str | None = None,
 ) -> SeasonalCounts | None:
     """Count a reference by hour of the week, if any cell follows it.
 
@@ -45,6 +50,9 @@ def find_seasons(
     layout : Layout
     eps_floor : float
         Cycles within this tolerance are no season.
+    timezone : str, optional
+        The clock whose hours are counted; without it UTC's, which may be off by an hour
+        after local clocks have changed.
 
     Returns
     -------
@@ -61,7 +69,7 @@ def find_seasons(
     n_weeks_used = int(elapsed_us.max() + _WEEK_US // 2) // _WEEK_US
     if n_weeks_used < MIN_WEEKS or profile.phi.size > MAX_CELLS:
         return None
-    week, slot = elapsed_us // _WEEK_US, slot_of(batch.time_us)
+    week, slot = elapsed_us // _WEEK_US, slot_of(batch.time_us, timezone or UTC_NAME)
     part = np.where(week < n_weeks_used // 2 * 2, week % 2, 2)  # even, odd, and the rest
     key = part * N_SLOTS + slot
     order = np.argsort(key, kind="stable")
@@ -78,7 +86,14 @@ def find_seasons(
         return None
     seen = np.unique(week * N_SLOTS + slot) % N_SLOTS
     n_weeks = np.bincount(seen, minlength=N_SLOTS).astype(np.int64)
-    return SeasonalCounts(parts.sum(axis=0, dtype=np.int32), n_weeks, is_seasonal)
+    middle_us = int(batch.time_us.min() + elapsed_us.max() // 2)
+    return SeasonalCounts(
+        parts.sum(axis=0, dtype=np.int32),
+        n_weeks,
+        is_seasonal,
+        timezone or UTC_NAME,
+        middle_us if timezone is None else None,
+    )
 
 
 def seasonal_tolerances(
@@ -117,8 +132,11 @@ def seasonal_tolerances(
     ranges = [windows[i] for i in chosen]
     counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
     first_us = batch.time_us[order[[start for start, _ in ranges]]] // length_us * length_us
-    starts, which = np.unique(first_us % _WEEK_US, return_inverse=True)
-    references = _references(seasonal, starts.tolist(), length_us)
+    slots = [slots_of_window(start, length_us, seasonal.timezone) for start in first_us.tolist()]
+    known = {own.tobytes(): own for own in slots}
+    places = {key: i for i, key in enumerate(known)}
+    which = np.array([places[own.tobytes()] for own in slots], np.int64)
+    references = _references(seasonal, list(known.values()))
     for s, v in np.argwhere(seasonal.is_seasonal).tolist():
         sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
         own = counts[:, s, v].astype(np.int64)
@@ -127,17 +145,12 @@ def seasonal_tolerances(
     return eps
 
 
-def _references(
-    seasonal: SeasonalCounts, starts_us: Sequence[int], length_us: int
-) -> NDArray[np.int64]:
-    """What windows beginning at these times of a week are compared with."""
+def _references(seasonal: SeasonalCounts, windows: Sequence[Int64Array]) -> NDArray[np.int64]:
+    """Return what windows that touch these slots are compared with."""
     shape = seasonal.counts.shape[1:]
     by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
     is_seasonal = seasonal.is_seasonal.reshape(-1)
     found = [
-        choose_reference(
-            by_slot, seasonal.n_weeks, slots_of_window(start, length_us), is_seasonal
-        ).counts
-        for start in starts_us
+        choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts for slots in windows
     ]
     return np.stack(found).reshape(len(found), *shape)

@@ -18,7 +18,13 @@ from detectors.decision import (
 )
 from detectors.replicas import ReplicaEvidence, decide_replicas
 from detectors.rule import Rule
-from detectors.seasonal import N_SLOTS, choose_reference, slots_of_window
+from detectors.seasonal import (
+    N_SLOTS,
+    best_shift,
+    choose_reference,
+    clock_shifts,
+    slots_of_window,
+)
 from detectors.sets import SetLayout, cell_sets
 from monitor.core.alerting import (
     CellState,
@@ -109,6 +115,7 @@ class SeriesDecider:
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
         self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
+        self._slots: tuple[tuple[int, int], tuple[int, ...]] | None = None
         planted = state.canary if state is not None else None
         self.canary = CanaryWatch(series, config, profile, self.rule, planted)
         if state is not None:
@@ -227,7 +234,7 @@ class SeriesDecider:
         seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
         if seasonal is None:
             return self.plan, self.profile.reference.counts.reshape(shape)
-        slots = slots_of_window(window.start_us, window.end_us - window.start_us)
+        slots = np.array(self.slots_at(window), np.int64)
         key = slots.tobytes()
         if self._season is None or self._season[0] != key:
             by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
@@ -237,6 +244,40 @@ class SeriesDecider:
             plan = plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned)
             self._season = key, plan, chosen
         return self._season[1:]
+
+    def slots_at(self, window: Window) -> tuple[int, ...]:
+        """Return the hours of the week a window is compared with; empty without seasons.
+
+        Where the model's time zone is not known and clocks may have changed since the
+        reference, they are those of the hour that fits best, or of the one before or after.
+        """
+        seasonal = self.profile.seasonal
+        if seasonal is None:
+            return ()
+        key = window.start_us, window.end_us
+        if self._slots is None or self._slots[0] != key:
+            length_us = window.end_us - window.start_us
+            slots = slots_of_window(window.start_us, length_us, seasonal.timezone)
+            if seasonal.unzoned_us is not None:
+                slots = (slots + self._clock_shift(window, slots)) % N_SLOTS
+            self._slots = key, tuple(slots.tolist())
+        return self._slots[1]
+
+    def _clock_shift(self, window: Window, slots: NDArray[np.int64]) -> int:
+        """Return by how many hours local clocks have moved since the reference."""
+        seasonal = self.profile.seasonal
+        if seasonal is None or seasonal.unzoned_us is None:
+            return 0
+        shifts = clock_shifts(seasonal.unzoned_us, window.start_us)
+        if len(shifts) == 1:
+            return 0
+        follows = seasonal.is_seasonal.reshape(-1)
+        counts = align_counts(window.segments, self.profile.reference.segments)[follows]
+        by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
+        touched = np.unique((slots[:, None] + np.array(shifts)) % N_SLOTS)
+        own = np.zeros((N_SLOTS, *counts.shape), np.int64)
+        own[touched] = by_slot[touched][:, follows]
+        return best_shift(own, slots, shifts, counts)
 
     def _replica_views(self, window: Window) -> list[CellView]:
         """Each host's and each GPU's score against the others of its window."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
 from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile
+from schemas.time_zones import UTC_NAME, find_zone
 
 FORMAT = 1
 MAX_MESSAGE_BYTES = 900_000
@@ -26,6 +27,7 @@ _MAX_PARTS = 1_000
 _MAGIC = b"driftline-profile"
 _MAX_PROFILE_BYTES = 1 << 30
 _ARRAYS = tuple(name for name in SeriesStats.__dataclass_fields__ if name != "segments")
+_SEASONS = ("counts", "n_weeks", "is_seasonal")
 _REBUILD = "build it again with `driftline baseline build`"
 
 
@@ -234,7 +236,7 @@ def _profile(content: dict[str, Any]) -> Profile:
     packed = content.pop("seasonal", None)
     seasonal = None
     if packed is not None:
-        seasonal = SeasonalCounts(**{name: _unpacked(array) for name, array in packed.items()})
+        seasonal = _seasons(packed)
     return Profile(
         variables=variables,
         reference=reference,
@@ -246,8 +248,21 @@ def _profile(content: dict[str, Any]) -> Profile:
 
 
 def _packed_fields(seasonal: SeasonalCounts) -> dict[str, Any]:
-    """Write the arrays of the seasons by name."""
-    return {name: _packed(getattr(seasonal, name)) for name in SeasonalCounts.__dataclass_fields__}
+    """Write the arrays of the seasons by name, and what profiles of before do not have."""
+    packed: dict[str, Any] = {name: _packed(getattr(seasonal, name)) for name in _SEASONS}
+    if seasonal.timezone != UTC_NAME:
+        packed["timezone"] = seasonal.timezone
+    if seasonal.unzoned_us is not None:
+        packed["unzoned_us"] = seasonal.unzoned_us
+    return packed
+
+
+def _seasons(packed: dict[str, Any]) -> SeasonalCounts:
+    """Read the seasons; a profile of before has the hours of UTC."""
+    timezone = find_zone(str(packed.pop("timezone", UTC_NAME))).key
+    unzoned_us = packed.pop("unzoned_us", None)
+    arrays = {name: _unpacked(packed[name]) for name in _SEASONS}
+    return SeasonalCounts(**arrays, timezone=timezone, unzoned_us=unzoned_us)
 
 
 def _packed(array: NDArray[Any]) -> tuple[str, list[int], bytes]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 
 from detectors.date_statistics import age_days, hour_of_day, weekday
+from detectors.local_time import local_time_us
 from detectors.text_statistics import text_statistics
 from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
 from schemas.derived import TIME_QUANTITIES, Derived, Quantity
+from schemas.time_zones import UTC_NAME, find_zone
 
 Values = Sequence[str]
 
@@ -23,8 +25,8 @@ Values = Sequence[str]
 class _Source:
     """What is known of one column's texts: an array a quantity, by code."""
 
-    def __init__(self, is_text: bool) -> None:
-        self._is_text = is_text
+    def __init__(self, is_text: bool, timezone: str) -> None:
+        self._is_text, self._timezone = is_text, timezone
         self._values: Values = ()
         self._known: dict[str, Float64Array] = {}
         self._n_known = 0
@@ -35,7 +37,7 @@ class _Source:
             self._values, self._known, self._n_known = values, {}, 0
         new = values[self._n_known :]
         if new or not self._known:
-            found = _of_texts(new) if self._is_text else {"time_us": _times_us(new)}
+            found = _of_texts(new) if self._is_text else _of_times(new, self._timezone)
             for name, column in found.items():
                 before = self._known.get(name, np.empty(0))
                 self._known[name] = np.concatenate([before, column])
@@ -87,14 +89,15 @@ class Deriver:
     def _made(self, derived: Derived, column: StringColumn, batch: EventBatch) -> Float64Array:
         """Make one column."""
         is_text = derived.quantity not in TIME_QUANTITIES
-        source = self._sources.setdefault((derived.source, is_text), _Source(is_text))
+        source = self._sources.setdefault(
+            (derived.source, is_text), _Source(is_text, derived.timezone)
+        )
         known = source.columns(column.values)
         if is_text:
             return _of_rows(known[derived.quantity], column)
-        times_us = _of_rows(known["time_us"], column)
         if derived.quantity == "age_days":
-            return age_days(times_us, batch.time_us)
-        return hour_of_day(times_us) if derived.quantity == "hour" else weekday(times_us)
+            return age_days(_of_rows(known["time_us"], column), batch.time_us)
+        return _of_rows(known[derived.quantity], column)
 
 
 def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array:
@@ -119,8 +122,7 @@ def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array
     if quantity not in TIME_QUANTITIES:
         of_texts: Float64Array = getattr(text_statistics(texts), quantity)
         return of_texts
-    times_us = _times_us(["" if text is None else text for text in texts])
-    return hour_of_day(times_us) if quantity == "hour" else weekday(times_us)
+    return _of_times(["" if text is None else text for text in texts])[quantity]
 
 
 def _of_rows(of_values: Float64Array, column: StringColumn) -> Float64Array:
@@ -133,21 +135,27 @@ def _of_texts(texts: Values) -> dict[str, Float64Array]:
     return text_statistics(texts)._asdict()
 
 
-def _times_us(texts: Values) -> Float64Array:
-    """Read times; NaN where a text is none."""
-    return np.array([_time_us(text) for text in texts], np.float64)
+def _of_times(texts: Values, timezone: str = UTC_NAME) -> dict[str, Float64Array]:
+    """Read times, and their hour and weekday on a local clock; NaN where a text is none."""
+    times_us = np.array([_time_us(text, timezone) for text in texts], np.float64)
+    local_us, is_time = times_us.copy(), np.isfinite(times_us)
+    local_us[is_time] = local_time_us(times_us[is_time].astype(np.int64), timezone)
+    return {"time_us": times_us, "hour": hour_of_day(local_us), "weekday": weekday(local_us)}
 
 
-def _time_us(text: str) -> float:
-    """Read one ISO 8601 time, UTC where it names no zone.
+def _time_us(text: str, timezone: str = UTC_NAME) -> float:
+    """Read one ISO 8601 time, in the given zone where it names none.
 
     Examples
     --------
     >>> _time_us("1970-01-01T00:00:01Z"), _time_us("1970-01-02"), _time_us("soon")
     (1000000.0, 86400000000.0, nan)
+    >>> _time_us("1970-01-02", "Europe/Berlin")
+    82800000000.0
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return float("nan")
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e6
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=find_zone(timezone))
+    return zoned.timestamp() * 1e6

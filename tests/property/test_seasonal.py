@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from detectors.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
+from detectors.local_time import clock_offsets
 from detectors.seasonal import (
     BY_ALL,
     BY_HOUR,
     BY_NONE,
     BY_SLOT,
     N_SLOTS,
+    best_shift,
     choose_reference,
     has_season,
     learned_seasonal_eps,
@@ -28,6 +31,18 @@ from schemas.profiles import Kind, VariableProfile
 from schemas.results import Reason, Verdict
 
 HOUR_US = 3_600_000_000
+ZONES = (
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Santiago",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Adelaide",
+    "Australia/Lord_Howe",
+    "Pacific/Auckland",
+    "Africa/Casablanca",
+)
 EDGES = norm.ppf(np.arange(1, 60) / 60)
 VARIABLE = VariableProfile("x", Kind.NUMERIC, np.concatenate([[-9.0], EDGES, [9.0]]))
 ROWS = 400
@@ -106,24 +121,70 @@ def test_a_shift_inside_the_cycle_is_found_in_a_few_windows(seed):
     assert 200 <= found[0] < 206
 
 
-@given(st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1)), st.integers(-14 * 4, 14 * 4))
-def test_a_slot_is_the_hour_and_weekday_of_the_local_clock(moment, quarters):
-    offset_s = 900 * quarters
+@given(st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)), st.sampled_from(ZONES))
+def test_a_slot_is_the_hour_and_weekday_of_the_local_clock(moment, zone):
     utc = moment.replace(tzinfo=UTC)
     time_us = (utc - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    local = moment + timedelta(seconds=offset_s)
-    assert slot_of(time_us, offset_s) == 24 * local.weekday() + local.hour
+    local = utc.astimezone(ZoneInfo(zone))
+    assert slot_of(time_us, zone) == 24 * local.weekday() + local.hour
 
 
-@given(st.integers(0, 2 * 10**15), st.integers(1, 300 * HOUR_US), st.integers(-14 * 4, 14 * 4))
-def test_a_window_touches_the_slots_of_its_moments(start_us, length_us, quarters):
-    offset_s = 900 * quarters
-    touched = slots_of_window(start_us, length_us, offset_s)
+@pytest.mark.parametrize(
+    ("zone", "change", "before", "after"),
+    [
+        ("Europe/Berlin", "2024-03-31T01:00", 1, 3),
+        ("Europe/Berlin", "2024-10-27T01:00", 2, 2),
+        ("America/New_York", "2024-03-10T07:00", 1, 3),
+        ("America/New_York", "2024-11-03T06:00", 1, 1),
+        ("America/Santiago", "2024-09-08T04:00", 23, 1),
+        ("Australia/Adelaide", "2024-10-05T16:30", 1, 3),
+        ("Australia/Adelaide", "2024-04-06T16:30", 2, 2),
+        ("Australia/Lord_Howe", "2024-10-05T15:30", 1, 2),
+        ("Pacific/Chatham", "2024-09-28T14:00", 2, 3),
+    ],
+)
+def test_both_changes_of_the_clock_are_followed_to_the_second(zone, change, before, after):
+    at = int(datetime.fromisoformat(change).replace(tzinfo=UTC).timestamp() * 1e6)
+    assert (slot_of([at - 1, at], zone) % 24).tolist() == [before, after]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Asia/Kathmandu", "UTC", "Asia/Tokyo"])
+def test_a_zone_without_daylight_saving_keeps_one_offset(zone):
+    starts, offsets = clock_offsets(zone, 1_704_067_200_000_000, 1_800_000_000_000_000)
+    assert len(starts) == len(offsets) == 1
+
+
+@given(
+    st.integers(0, 2 * 10**15),
+    st.integers(1, 300 * HOUR_US),
+    st.sampled_from(ZONES),
+)
+def test_a_window_touches_the_slots_of_its_moments(start_us, length_us, zone):
+    touched = slots_of_window(start_us, length_us, zone)
     moments = np.append(
         np.arange(start_us, start_us + length_us, HOUR_US // 4), start_us + length_us - 1
     )
     assert len(set(touched.tolist())) == len(touched)
-    assert set(touched.tolist()) == set(slot_of(moments, offset_s).tolist())
+    everywhere = slot_of(moments, zone)
+    within_a_week = everywhere[moments < start_us + N_SLOTS * HOUR_US]
+    assert set(within_a_week.tolist()) <= set(touched.tolist()) <= set(everywhere.tolist())
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berln", "", "../../etc/passwd", "Europe", "\0"])
+def test_a_zone_that_does_not_exist_is_refused(zone):
+    with pytest.raises(DomainError, match="is not a time zone"):
+        slot_of([0], zone)
+
+
+@given(st.integers(-1, 1), st.integers(0, N_SLOTS - 1), st.integers(0, 2**32))
+def test_the_shift_of_the_clock_is_found_where_the_hours_differ(shift, slot, seed):
+    rng, swing = np.random.default_rng(seed), 1.0
+    laws = np.array([np.append(law(hour % 24, swing), np.zeros(4)) for hour in range(N_SLOTS)])
+    # steepest there: at the turning points two hours are alike
+    hour = slot - slot % 24 + (0 if slot % 2 else 12)
+    counts = rng.multinomial(5_000, laws[(hour + shift) % N_SLOTS])[None]
+    by_slot = np.rint(laws * 5_000).astype(np.int64)[:, None]
+    assert best_shift(by_slot, np.array([hour]), (0, -1, 1), counts) == shift
 
 
 def test_what_is_chosen_needs_rows_and_weeks():

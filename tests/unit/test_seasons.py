@@ -18,7 +18,7 @@ from schemas.alerts import Transition
 from schemas.config import HOUR_US
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
-from schemas.profiles import Profile, SeasonalCounts
+from schemas.profiles import Profile
 from schemas.results import Reason
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
@@ -84,10 +84,12 @@ def test_a_season_with_hours_too_small_for_a_baseline_is_learned_and_judged_at_t
 
 def test_a_season_survives_its_file_and_changes_the_id(profile):
     again = decode(encode(profile))
-    for name in SeasonalCounts.__dataclass_fields__:
+    for name in ("counts", "n_weeks", "is_seasonal"):
         mine, theirs = getattr(profile.seasonal, name), getattr(again.seasonal, name)
         np.testing.assert_array_equal(mine, theirs)
         assert mine.dtype == theirs.dtype
+    assert again.seasonal.timezone == "UTC"
+    assert again.seasonal.unzoned_us == profile.seasonal.unzoned_us
     assert with_id(again).profile_id == profile.profile_id
     assert with_id(replace(profile, seasonal=None)).profile_id != profile.profile_id
 
@@ -142,7 +144,7 @@ def test_an_alert_shows_the_reference_it_was_judged_by(profile):
 
 def test_a_baseline_says_which_variables_follow_the_hours(profile):
     notes = {variable.name: variable.note for variable in describe_variables(profile)}
-    assert "follows the hour of the week: compared with it in all rows" in notes["x"]
+    assert "follows the hour of the week (UTC: no timezone is set)" in notes["x"]
     assert "hour" not in notes["y"]
 
 
