@@ -15,8 +15,8 @@ MAX_EVENT_BYTES = 1 << 20
 """An event longer than this is dead-lettered as ``oversized``."""
 
 MAX_VALUE_CHARS = 512
-"""Of a model version, host or GPU: a longer one is counted as ``other``; in GPU telemetry it is
-refused."""
+"""Of a model version, a segment's value, host or GPU: a longer one is counted as ``other``; in
+GPU telemetry it is refused."""
 
 DEFAULT_TENANT = "default"
 

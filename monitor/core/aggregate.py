@@ -13,7 +13,7 @@ from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, p
 from monitor.core.accumulators import summarize, take
 from monitor.core.layout import Layout
 from monitor.core.open_panes import OpenPanes, OpenSeries
-from monitor.core.version_cap import VersionCap, version_name
+from monitor.core.version_cap import VersionCap, others_joined, version_name
 from monitor.core.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.panes import Pane, SeriesId
@@ -273,6 +273,7 @@ class PartitionAggregator:
             version = version_name(batch, int(codes[0]))
             self._add_version(chunk, batch, verdicts, pane, version)
             return
+        codes = others_joined(batch, codes)
         for code in np.unique(codes).tolist():
             rows = np.flatnonzero(codes == code)
             version = version_name(batch, code)

@@ -147,4 +147,5 @@ def _is_one_fault(one: Alert, other: Alert) -> bool:
 def _family(rule: str) -> str:
     """Give the rules of one kind of fault one name: links fail on all their GPUs."""
     code = rule.removeprefix("xid_")
-    return "nvlink" if code.isdigit() and int(code) in NVLINK else rule
+    is_code = code.isascii() and code.isdigit() and len(code) < 8
+    return "nvlink" if is_code and int(code) in NVLINK else rule

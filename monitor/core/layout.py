@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from detectors.kernels.binning import Grid, make_grid
 from schemas.batch import EventBatch, ModelSchema, StringColumn
 from schemas.errors import BaselineError
+from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN
 from schemas.profiles import Kind, Profile, VariableProfile
 
@@ -183,7 +184,7 @@ def segment_names(batch: EventBatch) -> tuple[str, ...]:
     -------
     tuple of str
         ``"*"``, then per segment name at most 100 values by falling count, equal
-        counts by name, and ``name=other`` where there are more.
+        counts by name, and ``name=other`` where there are more, or ones that are too long.
 
     Notes
     -----
@@ -197,7 +198,8 @@ def segment_names(batch: EventBatch) -> tuple[str, ...]:
         for value, n in zip(column.values, counts.tolist(), strict=True):
             by_value[value] = by_value.get(value, 0) + n
         ranked = sorted((-n, value) for value, n in by_value.items() if n)
-        kept = [value for _, value in ranked if value != OTHER][:MAX_SEGMENT_VALUES]
+        named = [v for _, v in ranked if v != OTHER and len(v) <= MAX_VALUE_CHARS]
+        kept = named[:MAX_SEGMENT_VALUES]
         names += [f"{name}={value}" for value in kept]
         if len(kept) < len(ranked):
             names.append(f"{name}={OTHER}")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from detectors.kernels import accumulate
 from schemas.batch import StringColumn
-from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
+from schemas.events import MAX_VALUE_CHARS
+from schemas.panes import N_CALIBRATION, N_COUNTERS, OTHER, SeriesStats
 
 _MIN_SLOTS = 4
 """Fewer are not worth giving back."""
@@ -246,7 +247,8 @@ class Interner:
         return self._table
 
     def _number(self, name: str) -> int:
-        """Return the string's number, a new one if it has none."""
+        """Return the string's number, a new one if it has none; too long ones are ``other``."""
+        name = name if len(name) <= MAX_VALUE_CHARS else OTHER
         number = self.numbers.get(name)
         if number is None:
             number = self._next

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.core.bounds import MAX_COUNT, check_counts, check_finite, check_names, check_number
@@ -14,7 +17,7 @@ MAX_SERIES = 1 << 16
 MAX_VARIABLES = 1 << 14
 _INTEGERS = ("n_rows", "counts", "n_predicted", "n_positive", "calibration_counts")
 _FLOATS = ("sums", "sums_sq", "minima", "maxima", "calibration_sums")
-_SUMS = ("sums", "sums_sq", "calibration_sums")
+SUMS = ("sums", "sums_sq", "calibration_sums")
 _LARGEST = np.finfo(np.float64).max
 _NAME_BYTES = 256
 """Allowed for the name of a series on average; the longest ones are four times as long."""
@@ -23,10 +26,10 @@ _NAME_BYTES = 256
 class PackedStats(msgspec.Struct, array_like=True):
     """Statistics as names, V and the bytes of each array (little-endian)."""
 
-    segments: tuple[str, ...]
+    segments: Annotated[tuple[str, ...], Meta(max_length=MAX_SERIES)]
     n_variables: int
-    integers: list[bytes]
-    floats: list[bytes]
+    integers: Annotated[list[bytes], Meta(max_length=len(_INTEGERS))]
+    floats: Annotated[list[bytes], Meta(max_length=len(_FLOATS))]
 
 
 def body_limit(n_series: int, n_variables: int, n_slices: int = 0) -> int:
@@ -64,10 +67,23 @@ def pack(stats: SeriesStats) -> PackedStats:
         stats.counts.shape[1],
         [np.ascontiguousarray(getattr(stats, name), "<i8").tobytes() for name in _INTEGERS],
         [
-            (_finite(array) if name in _SUMS else array).tobytes()
+            (finite_sums(array) if name in SUMS else array).tobytes()
             for name, array in zip(_FLOATS, floats, strict=True)
         ],
     )
+
+
+def finite_sums(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sums without NaN and infinities; the same array if it holds none.
+
+    Examples
+    --------
+    >>> finite_sums(np.array([1.0, np.inf])).tolist()
+    [1.0, 1.7976931348623157e+308]
+    """
+    if np.isfinite(array).all():
+        return array
+    return np.nan_to_num(array, nan=_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
 
 
 def unpack(packed: PackedStats) -> SeriesStats:
@@ -91,7 +107,7 @@ def unpack(packed: PackedStats) -> SeriesStats:
         for name, blob in zip(names, blobs, strict=True):
             arrays[name] = _array(name, blob, dtype, shape_of(name, s, v))
     stats = SeriesStats(segments=packed.segments, **arrays)  # type: ignore[arg-type]
-    _check_values(stats)
+    check_values(stats)
     return stats
 
 
@@ -107,11 +123,17 @@ def check_addable(stats: SeriesStats) -> None:
         check_counts(name, getattr(stats, name), MAX_COUNT)
 
 
-def _check_values(stats: SeriesStats) -> None:
-    """Check counters, sums and extremes; shapes are right already."""
+def check_values(stats: SeriesStats) -> None:
+    """Check counters, sums and extremes; shapes are right already.
+
+    Raises
+    ------
+    DomainError
+        If a counter is negative, a sum is not finite, or an extreme is NaN.
+    """
     for name in _INTEGERS:
         check_counts(name, getattr(stats, name))
-    for name in _SUMS:
+    for name in SUMS:
         check_finite(name, getattr(stats, name))
     if np.isnan(stats.minima).any() or np.isnan(stats.maxima).any():
         raise DomainError("an extreme is not a number")
@@ -143,10 +165,3 @@ def _array(
         raise DomainError(f"{name} has {len(blob)} bytes, not {8 * n}")
     array: NDArray[np.int64] | NDArray[np.float64] = np.frombuffer(blob, dtype).reshape(shape)
     return array.copy()
-
-
-def _finite(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return sums without NaN and infinities; the same array if it holds none."""
-    if np.isfinite(array).all():
-        return array
-    return np.nan_to_num(array, nan=_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.batch import EventBatch
+from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import OTHER
 
 MAX_VERSIONS = 64
@@ -18,10 +19,25 @@ ModelKey = tuple[str, str]
 
 
 def version_name(batch: EventBatch, code: int) -> str:
-    """Return the name of a version code; an event without a version has the empty one."""
+    """Return the name of a version code; an event without a version has the empty one.
+
+    A version longer than ``MAX_VALUE_CHARS`` is called ``other``: it is part of keys.
+    """
     if code == OTHER_CODE:
         return OTHER
-    return batch.model_version.values[code] if code >= 0 else ""
+    name = batch.model_version.values[code] if code >= 0 else ""
+    return name if len(name) <= MAX_VALUE_CHARS else OTHER
+
+
+def others_joined(batch: EventBatch, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return codes in which all that are called ``other`` are one, so that they are counted
+    together, in the order of the log."""
+    values = batch.model_version.values
+    found = np.unique(codes).tolist()
+    long = [code for code in found if code >= 0 and len(values[code]) > MAX_VALUE_CHARS]
+    if not long:
+        return codes
+    return np.where(np.isin(codes, long), np.int32(OTHER_CODE), codes)
 
 
 class VersionCap:

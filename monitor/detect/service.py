@@ -10,24 +10,27 @@ from faust.types import TP
 from monitor import metrics
 from monitor.clock import elapsed_s, now_us
 from monitor.core.catalog import Catalog
-from monitor.core.topics import GPU, PANES, PREDICTIONS
+from monitor.core.detect_writes import letter_write
+from monitor.core.topics import GPU, PANES, PREDICTIONS, PROFILES
 from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.owned import OwnedPartitions
-from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.rules import TELLING, GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import build_app, read_topic, run_app
+from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.known_topics import KnownTopics
 from monitor.transport.memory import Message
 from schemas.config import MonitorConfig
+from schemas.refused import DeadLetter
 
 GROUP = "driftline-detect"
 LOOK_S = 30.0
 """How often the topics are looked at: is it still the same one under its name?"""
 _LEARN_S = 2.0
 _FORGET_S = 60.0
+_MAX_MISSED = 10_000
 """At most so long is waited for profiles, all of them together, in any minute."""
 
 
@@ -36,6 +39,10 @@ class Feed(Protocol):
 
     def poll(self) -> object:
         """Put what was published since into the catalog, without waiting."""
+        ...
+
+    def take_letters(self) -> list[DeadLetter]:
+        """Return the dead letters of what could not be read since the last call."""
         ...
 
 
@@ -154,6 +161,8 @@ class _Detect:
         asked = {
             name for name in unknown if self._missed.get(name, -_FORGET_S) <= now_s - _FORGET_S
         }
+        if len(self._missed) > _MAX_MISSED:
+            self._missed.clear()
         self._missed |= dict.fromkeys(asked, now_s)
         unknown.clear()
         if not asked:
@@ -177,12 +186,27 @@ class _Detect:
         self._panes.raise_failures()
         self._gpu.raise_failures()
         self._feed.poll()
+        await self._refuse_profiles()
         self._topics.look(LOOK_S)
         source = self._topics.ids[PREDICTIONS]
         for partition, _ in self._panes.ready():
             await self._panes.write(partition, lambda rules: rules.tick(source))
         self._gauges.show(self._panes.ready(), self._gpu.ready())
         self._show_lag()
+
+    async def _refuse_profiles(self) -> None:
+        """Write the dead letters of profiles, where the first partition of the panes is ours."""
+        if not self._panes.is_ready or self._panes.rules(TELLING) is None:
+            return
+        letters = self._feed.take_letters()
+        writes = [
+            Write(self._cluster.topic(write.topic), write.value, write.key)
+            for write in map(letter_write, letters)
+        ]
+        if writes:
+            await send(self._app, writes)
+            metrics.REJECTED.labels(STAGE, PROFILES, letters[0].reason).inc(len(letters))
+            metrics.DEAD_LETTERS.labels(STAGE).inc(len(letters))
 
     def _show_lag(self) -> None:
         """Show how far behind the logs' ends we are."""

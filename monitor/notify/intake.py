@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.core.alert_checks import check_alert
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.notify.notifier import Notifier, Step
 from monitor.transport.memory import Message
 from schemas.alerts import Alert
+from schemas.errors import DomainError
 from schemas.refused import DeadLetter
 
 _DAY_US = 86_400_000_000
@@ -33,7 +35,8 @@ def read_alert(message: Message) -> Alert | DeadLetter:
     """
     try:
         alert = _ALERT.decode(message.value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        check_alert(alert)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DomainError) as error:
         return letter_of(message, str(error))
     latest_us = message.timestamp_us + _DAY_US if message.timestamp_us >= 0 else _LATEST_US
     if not 0 <= alert.time_us <= latest_us:

@@ -7,14 +7,24 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from monitor.core.topics import NOTIFICATIONS
+from monitor.core.bounds import check_time
+from monitor.core.topics import DEAD_LETTERS, NOTIFICATIONS
+from monitor.core.unreadable import letter_key, unreadable_letter
+from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
+from monitor.metrics import REJECTED
 from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import Write, send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.memory import Message
+from schemas.errors import DomainError
+from schemas.refused import DeadLetter
+
+MAX_LETTERS = 100
+"""Dead letters of one reading; further messages are only counted."""
 
 
 class KafkaNotificationLog:
@@ -51,19 +61,54 @@ class KafkaNotificationLog:
         TransportError
             If the broker does not answer.
         """
-        return await asyncio.to_thread(self._read)
+        letters: list[DeadLetter] = []
+        found = await asyncio.to_thread(self._read, letters)
+        if letters:
+            topic = self._cluster.topic(DEAD_LETTERS)
+            writes = [Write(topic, msgspec.msgpack.encode(x), key=letter_key(x)) for x in letters]
+            await send(self._app, writes)
+            DEAD_LETTERS_COUNT.labels("notify").inc(len(letters))
+        return found
 
-    def _read(self) -> list[LogEntry]:
+    def _read(self, letters: list[DeadLetter]) -> list[LogEntry]:
         """Read the topic to its end; what was only spared is passed over."""
-        return list(last_steps(self._entries()).values())
+        return list(last_steps(self._entries(letters)).values())
 
-    def _entries(self) -> Iterator[LogEntry]:
-        """Yield every step; what is none is passed over."""
+    def _entries(self, letters: list[DeadLetter]) -> Iterator[LogEntry]:
+        """Yield every step; of what is none the first hundred become dead letters."""
         for message in scan(self._cluster, NOTIFICATIONS, 0):
             if not message.value:
                 continue
             try:
-                yield decode_entry(message.value)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
-                LOG.warning("passed over, it is no step of a notification: %s: %s", place, error)
+                yield read_entry(message)
+            except DomainError as error:
+                REJECTED.labels("notify", NOTIFICATIONS, "malformed").inc()
+                if len(letters) < MAX_LETTERS:
+                    place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
+                    LOG.warning("put aside, it is no step of a notification: %s: %s", place, error)
+                    letters.append(_letter(message, str(error)))
+
+
+def read_entry(message: Message) -> LogEntry:
+    """Read one message of the notifications topic.
+
+    Raises
+    ------
+    DomainError
+        If it is none, or says what none can say.
+    """
+    entry = decode_entry(message.value)
+    check_time("time_us", entry.notification.time_us, message.timestamp_us)
+    return entry
+
+
+def _letter(message: Message, detail: str) -> DeadLetter:
+    """Return the dead letter of a message that is no step of a notification."""
+    return unreadable_letter(
+        message.value,
+        detail,
+        source=NOTIFICATIONS,
+        partition=0,
+        offset=message.offset,
+        record_time_us=message.timestamp_us,
+    )

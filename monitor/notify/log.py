@@ -9,8 +9,9 @@ from typing import Protocol
 
 import msgspec
 
+from monitor.core.alert_checks import check_step
 from schemas.alerts import Delivery, Notification
-from schemas.errors import TransportError
+from schemas.errors import DomainError, TransportError
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -33,10 +34,14 @@ def decode_entry(value: bytes) -> LogEntry:
 
     Raises
     ------
-    msgspec.DecodeError
-        If it is none.
+    DomainError
+        If it is none, or says what none can say.
     """
-    delivery, notification = _ENTRY.decode(value)
+    try:
+        delivery, notification = _ENTRY.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DomainError(str(error)) from None
+    check_step(delivery, notification)
     return LogEntry(notification, delivery)
 
 

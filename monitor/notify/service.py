@@ -12,7 +12,7 @@ from monitor.clock import elapsed_s
 from monitor.core.topics import ALERTS, DEAD_LETTERS
 from monitor.core.unreadable import letter_key
 from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
-from monitor.metrics import EVENTS, QUEUE, STAGE_SECONDS
+from monitor.metrics import EVENTS, QUEUE, REJECTED, STAGE_SECONDS
 from monitor.notify.intake import AlertIntake
 from monitor.notify.kafka_log import KafkaNotificationLog
 from monitor.notify.notifier import Notifier
@@ -257,6 +257,7 @@ class _Owner:
         topic, value = self._cluster.topic(DEAD_LETTERS), msgspec.msgpack.encode(letter)
         await send(self._app, [Write(topic, value, key=letter_key(letter))])
         DEAD_LETTERS_COUNT.labels(_STAGE).inc()
+        REJECTED.labels(_STAGE, ALERTS, letter.reason).inc()
         LOG.warning("an alert nobody can read, offset %d: %s", letter.offset, letter.detail)
         self._life.reach("notify:dead_letter")
 

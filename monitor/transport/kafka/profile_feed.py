@@ -11,15 +11,19 @@ from monitor.clock import elapsed_s
 from monitor.core.catalog import Catalog
 from monitor.core.profile_codec import ProfileParts, parse_key
 from monitor.core.topics import PROFILES
+from monitor.core.unreadable import unreadable_letter
 from monitor.metrics import PROFILES as PROFILES_READ
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_scan import LASTING, log_ends
 from schemas.errors import BaselineError, TransportError
 from schemas.profiles import Profile
+from schemas.refused import DeadLetter
 
 _BATCH = 200
 _TICK_S = 0.5
+MAX_LETTERS = 100
+"""Dead letters kept until they are taken; further messages are only counted."""
 
 
 class ProfileFeed:
@@ -36,7 +40,8 @@ class ProfileFeed:
     counters : Counter of str
         ``added``, ``known`` (there already), ``other_model`` (not in the config),
         ``unreadable``, ``misfit`` (not in the layout of its model's config), ``retired``.
-        The last ones but ``retired`` are logged with their reason, and stop nothing.
+        ``unreadable`` and ``misfit`` are logged with their reason, and stop nothing; of the
+        unreadable ones :meth:`take_letters` gives the dead letters.
 
     Notes
     -----
@@ -51,6 +56,7 @@ class ProfileFeed:
         self._catalog, self._parts = catalog, ProfileParts()
         self._where = TopicPartition(cluster.topic(PROFILES), 0)
         self.counters: Counter[str] = Counter()
+        self._letters: list[DeadLetter] = []
         self._consumer = Consumer(
             {
                 **cluster.client(),
@@ -109,6 +115,15 @@ class ProfileFeed:
             found += self._take_all(got)
         return found
 
+    def take_letters(self) -> list[DeadLetter]:
+        """Return the dead letters of messages that could not be read since the last call.
+
+        Every worker reads the whole topic: one of them writes the letters, the others drop
+        them. They have the same keys whoever writes them, and after each restart.
+        """
+        letters, self._letters = self._letters, []
+        return letters
+
     def close(self) -> None:
         """Let go of the connection."""
         self._consumer.close()
@@ -146,16 +161,17 @@ class ProfileFeed:
         for got in messages:
             error = got.error()
             if error is None:
-                profile = self._take(got.key() or b"", got.value() or b"", got.offset() or 0)
+                profile = self._take(got)
                 found += [profile] if profile is not None else []
             elif error.code() != KafkaError._PARTITION_EOF:
                 # What is known goes on being used: that new profiles wait stops no stage.
                 CLIENT_LOG.warning("profiles: %s", error.str())
         return found
 
-    def _take(self, key: bytes, value: bytes, offset: int) -> Profile | None:
+    def _take(self, message: Message) -> Profile | None:
         """Take one message; what cannot be used is counted and logged, and stops nothing."""
         outcome, profile = "unreadable", None
+        key, value = message.key() or b"", message.value() or b""
         try:
             if not value:
                 self._retire(key)
@@ -171,9 +187,25 @@ class ProfileFeed:
             self._count("known" if key_of in self._catalog.configs else "other_model")
         except BaselineError as error:
             self._count(outcome)
-            place = f"{self._where.topic}:0 at {offset}"
+            place = f"{self._where.topic}:0 at {message.offset()}"
             LOG.warning("a profile is not used: %s: %s", place, error)
+            if outcome == "unreadable":
+                self._refuse(message, str(error))
         return None
+
+    def _refuse(self, message: Message, detail: str) -> None:
+        """Keep the dead letter of a message, up to a hundred of them."""
+        if len(self._letters) < MAX_LETTERS:
+            kind, time_ms = message.timestamp()
+            letter = unreadable_letter(
+                message.value() or b"",
+                detail,
+                source=PROFILES,
+                partition=0,
+                offset=message.offset() or 0,
+                record_time_us=time_ms * 1_000 if kind and time_ms >= 0 else -1,
+            )
+            self._letters.append(letter)
 
     def _retire(self, key: bytes) -> None:
         """Take a profile back."""
