@@ -75,7 +75,7 @@ def count_panes(
     catalog: Catalog,
     window: WindowConfig,
     slot_us: int,
-    advance: Callable[[Chunk], None] = lambda chunk: None,
+    advance: Callable[[int], None] = lambda watermark_us: None,
 ) -> Counted:
     """Decode and aggregate a recording as ingest would, and merge its panes into slots.
 
@@ -91,7 +91,7 @@ def count_panes(
     slot_us : int
         See :func:`slot_of`.
     advance : callable, optional
-        Called after each chunk.
+        Called after each chunk with the watermark, microseconds.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def count_panes(
         slots.take(aggregator.flush())
         commit = aggregator.commit_point()
         slots.settle(commit.retired_before_us if commit is not None else 0)
-        advance(chunk)
+        advance(aggregator.watermark_us)
     slots.take(aggregator.flush_all())
     slots.settle(_END_OF_TIME)
     return Counted(slots.settled, n_accepted, n_late, n_rejected)

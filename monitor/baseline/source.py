@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from monitor.baseline.event_table import table_of_events
 from monitor.transport.canonical import as_text, canonical
 from monitor.transport.files import read_table
+from monitor.transport.inputs import Progress
 from monitor.transport.restamp import TIME
 from schemas.batch import Chunk
 from schemas.config import ModelConfig
@@ -23,7 +24,9 @@ ModelKey = tuple[str, str]
 """Tenant and model."""
 
 
-def read_rows(path: str | Path, model: ModelKey | None = None) -> pa.Table:
+def read_rows(
+    path: str | Path, model: ModelKey | None = None, on_progress: Progress | None = None
+) -> pa.Table:
     """Read a file as ``driftline replay`` reads it, without a model's columns being known.
 
     Parameters
@@ -32,6 +35,8 @@ def read_rows(path: str | Path, model: ModelKey | None = None) -> pa.Table:
         A table (Parquet, CSV, Arrow, ORC), JSON events, a folder of parts, or ``-``.
     model : (str, str), optional
         Of JSON events that name a model, only those of this one are kept.
+    on_progress : callable, optional
+        Called with the share that is read, where it is known, and its rows.
 
     Returns
     -------
@@ -48,7 +53,7 @@ def read_rows(path: str | Path, model: ModelKey | None = None) -> pa.Table:
     def events(chunks: Iterator[Chunk]) -> pa.Table:
         return _of_model(table_of_events(chunks), model, str(path))
 
-    return read_table(path, events)
+    return read_table(path, events, on_progress)
 
 
 def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
@@ -76,7 +81,11 @@ def _is_value(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
     return pc.fill_null(pc.equal(text, value), True)
 
 
-def read_reference(paths: Sequence[str | Path], model: ModelKey | None = None) -> pa.Table:
+def read_reference(
+    paths: Sequence[str | Path],
+    model: ModelKey | None = None,
+    on_progress: Callable[[int], Progress] | None = None,
+) -> pa.Table:
     """Read the files of a reference, one below the other.
 
     Parameters
@@ -85,6 +94,8 @@ def read_reference(paths: Sequence[str | Path], model: ModelKey | None = None) -
         As for :func:`read_rows`; tables all with the same columns.
     model : (str, str), optional
         Tenant and model whose events are read.
+    on_progress : callable, optional
+        Given the index of a path, returns what :func:`read_rows` calls.
 
     Returns
     -------
@@ -98,7 +109,10 @@ def read_reference(paths: Sequence[str | Path], model: ModelKey | None = None) -
     BaselineError
         If the files do not have the same columns.
     """
-    tables = [read_rows(path, model) for path in paths]
+    tables = [
+        read_rows(path, model, on_progress(i) if on_progress is not None else None)
+        for i, path in enumerate(paths)
+    ]
     for path, table in zip(paths, tables, strict=True):
         odd = sorted(set(table.column_names) ^ set(tables[0].column_names))
         if odd:

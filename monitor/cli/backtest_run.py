@@ -22,13 +22,14 @@ from monitor.cli.backtest_text import (
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables, print_notes
+from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation, load_model, shared_window
 from monitor.core.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.page import write_whole
 from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
-from monitor.transport.files import open_source
+from monitor.transport.files import Source, open_source
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
 from schemas.panes import Pane
@@ -219,14 +220,20 @@ def _from_files(
     window = window.model_copy(update={"pane": pane})
     model = model_of_tables(today, request.model, request.files)
     with ExitStack() as stack:
-        sources = []
-        for file in request.files:
-            source = open_source(file, model, rows_per_window=request.rows_per_window)
+        sources: list[Source] = []
+        # Printed last, when the bar is gone.
+        stack.callback(print_notes, sources)
+        shown = stack.enter_context(progress("reading", None, is_quiet=request.is_json))
+        rows = RowProgress(shown, request.files)
+        for i, file in enumerate(request.files):
+            source = open_source(
+                file, model, rows_per_window=request.rows_per_window, on_progress=rows.of(i)
+            )
             stack.callback(source.close)
             sources.append(source)
-        advance = stack.enter_context(progress("reading", None, is_quiet=request.is_json))
-        stack.callback(print_notes, sources)
-        return count_panes(concatenated(sources, advance), catalog, window, slot_of(configs))
+        return count_panes(
+            concatenated(sources), catalog, window, slot_of(configs), advance=rows.reach
+        )
 
 
 def _from_store(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from monitor.cli.baseline_kinds import DraftModel
+    from monitor.cli.progress import Shown
     from schemas.profiles import Profile
 
 app = typer.Typer(
@@ -95,10 +96,10 @@ def build(
     from monitor.cli.progress import progress
 
     draft = DraftModel.read(model)
-    with progress("baseline", N_STEPS + 1, is_quiet=as_json) as advance:
-        table, source = _reference(draft, reference, store, since, until, model_version)
+    with progress("reading", None, is_quiet=as_json) as shown:
+        table, source = _reference(draft, reference, store, since, until, model_version, shown)
+    with progress("baseline", N_STEPS, is_quiet=as_json) as advance:
         config = draft.complete(table, explain=explain)
-        advance(1, note="read")
         profile = build_profile(
             table,
             config,
@@ -162,14 +163,17 @@ def _reference(
     since: str | None,
     until: str | None,
     model_version: str,
+    shown: Shown,
 ) -> tuple[pa.Table, str]:
     """Read the reference from files or from the store, and say where it came from."""
     if bool(files) == bool(store):
         raise typer.BadParameter("give either --reference FILE or --store with --since and --until")
     if files:
         from monitor.baseline.source import read_reference
+        from monitor.cli.row_progress import RowProgress
 
-        return read_reference(files, draft.key), ", ".join(path.name for path in files)
+        rows = RowProgress(shown, files)
+        return read_reference(files, draft.key, rows.of), ", ".join(path.name for path in files)
     from monitor.baseline.traffic import read_traffic
 
     if not since or not until:

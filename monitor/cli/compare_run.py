@@ -67,8 +67,9 @@ def run_compare(request: Request) -> bool:
     sides = sides_of(request.reference, request.current)
     _check_folder(request.html)
     config = load_model(request.model) if request.model else None
+    with progress("reading", None, is_quiet=request.is_json) as shown:
+        read = read_sides(sides, config, request.time, shown)
     with progress("comparing", None, is_quiet=request.is_json) as advance:
-        read = read_sides(sides, config, request.time)
         comparison = compare(
             *(_without(table, request.ignored) for table in read.tables),
             kinds=_kinds(config, read.tables, request.ignored),

@@ -13,6 +13,8 @@ import typer
 
 from monitor.baseline.source import ModelKey, read_rows
 from monitor.baseline.traffic import read_traffic
+from monitor.cli.progress import Shown
+from monitor.cli.row_progress import RowProgress
 from monitor.compare.values import is_text
 from monitor.decode.derive import quantity_of
 from monitor.storage.lock import is_store_folder
@@ -118,7 +120,12 @@ def _time_us(text: str, whole: str) -> int | None:
     return round(moment.timestamp() * 1e6)
 
 
-def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str | None) -> ReadSides:
+def read_sides(
+    sides: tuple[Side, Side],
+    config: ModelConfig | None,
+    time: str | None,
+    shown: Shown | None = None,
+) -> ReadSides:
     """Read both sides; a file that both name is read once.
 
     Parameters
@@ -128,6 +135,8 @@ def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str |
         Needed for a store.
     time : str or None
         The column of times, for a range.
+    shown : Shown, optional
+        Where to show how far the files are read.
 
     Returns
     -------
@@ -144,6 +153,8 @@ def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str |
         If the store cannot be read.
     """
     files: dict[str, pa.Table] = {}
+    paths = list(dict.fromkeys(side.target for side in sides if not side.is_store))
+    rows = RowProgress(shown, paths) if shown is not None else None
     tables, times = [], []
     has_range = any(side.is_range for side in sides)
     for side in sides:
@@ -151,7 +162,8 @@ def read_sides(sides: tuple[Side, Side], config: ModelConfig | None, time: str |
             table = _stored(side, config)
         else:
             if side.target not in files:
-                files[side.target] = read_rows(side.target, _key(config))
+                report = rows.of(paths.index(side.target)) if rows is not None else None
+                files[side.target] = read_rows(side.target, _key(config), report)
             table = files[side.target]
             name = _time_column(table, side, config, time)
             if name is not None:
@@ -204,7 +216,9 @@ def _with_derived(table: pa.Table, config: ModelConfig | None) -> pa.Table:
         names = table.column_names
         if derived.name not in names and derived.source in names and derived.quantity != "age_days":
             texts = as_text(table[derived.source]).to_pylist()
-            made = pa.array(quantity_of(derived.quantity, texts), from_pandas=True)
+            made = pa.array(
+                quantity_of(derived.quantity, texts, derived.timezone), from_pandas=True
+            )
             table = table.append_column(derived.name, made)
     return table
 

@@ -12,6 +12,7 @@ from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
 from monitor.cli.output import print_json
 from monitor.cli.progress import progress
+from monitor.cli.row_progress import rows_text
 from monitor.clock import elapsed_s
 from monitor.core.catalog import Catalog
 from monitor.core.retraining import Outcome
@@ -136,15 +137,22 @@ def _introduce(world: World, console: Console) -> None:
 
 def _run(pipeline: Pipeline, world: World, *, is_quiet: bool) -> None:
     """Run every stream through the pipeline."""
-    with progress("watching 2016", len(world.predictions), is_quiet=is_quiet) as advance:
+    n_rows = len(world.predictions)
+    with progress("watching 2016", n_rows, is_quiet=is_quiet) as shown:
         replay(
             pipeline,
             world.predictions.chunks(PREDICTIONS, CHUNK_MESSAGES),
             _timed(world.labels, LABELS),
             _timed(world.gpu, GPU),
-            after_chunk=lambda chunk: advance(len(chunk)),
+            after_chunk=lambda chunk: shown.reach(*_reached(pipeline, n_rows)),
         )
     pipeline.close()
+
+
+def _reached(pipeline: Pipeline, n_rows: int) -> tuple[int, int, str]:
+    """Return how far the run has come, for the progress."""
+    n_read = pipeline.ingest.counters["messages"]
+    return n_read, n_rows, rows_text(n_read, n_rows, pipeline.watermark_us)
 
 
 def _timed(stream: Stream, source: str) -> list[Timed]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from monitor.clock import elapsed_s
 
@@ -20,6 +20,18 @@ Advance = Callable[..., None]
 """``advance(n=1, note="")``: n more done; the note says what is being done now."""
 
 
+class Shown(Protocol):
+    """Progress as it is shown; called, it is an :data:`Advance`."""
+
+    def __call__(self, n: float = 1, note: str = "") -> None:
+        """Count n more units; the note says what is being done now."""
+        ...
+
+    def reach(self, done: float, total: float | None, text: str) -> None:
+        """Say in ``text`` how far the work has come: ``done`` units of ``total``."""
+        ...
+
+
 @contextmanager
 def progress(
     description: str,
@@ -28,7 +40,7 @@ def progress(
     is_quiet: bool = False,
     stream: IO[str] | None = None,
     clock: Callable[[], float] = elapsed_s,
-) -> Iterator[Advance]:
+) -> Iterator[Shown]:
     """Show how far the work inside the block has come.
 
     Parameters
@@ -36,7 +48,7 @@ def progress(
     description : str
         What is being done.
     total : float or None
-        Units of work; None where nobody knows.
+        Units of work; None where it is not known.
     is_quiet : bool
         True with ``--json``.
     stream : text stream, optional
@@ -46,12 +58,12 @@ def progress(
 
     Yields
     ------
-    callable
-        ``advance(n=1, note="")``, to be called as work is done.
+    Shown
+        To be called as work is done.
     """
     out = stream or sys.stderr
     if is_quiet:
-        yield lambda n=1, note="": None
+        yield _Nothing()
         return
     shown = (
         _Bar(description, total, out, clock)
@@ -59,9 +71,19 @@ def progress(
         else _Lines(description, total, out, clock)
     )
     try:
-        yield shown.advance
+        yield shown
     finally:
         shown.close()
+
+
+class _Nothing:
+    """For programs."""
+
+    def __call__(self, n: float = 1, note: str = "") -> None:
+        """Show nothing."""
+
+    def reach(self, done: float, total: float | None, text: str) -> None:
+        """Show nothing."""
 
 
 class _Lines:
@@ -75,18 +97,20 @@ class _Lines:
         self.started_s = self.last_s = clock()
         self.is_shown = False
 
-    def advance(self, n: float = 1, note: str = "") -> None:
+    def __call__(self, n: float = 1, note: str = "") -> None:
         """Count, and print where two seconds have passed."""
-        self.done += n
-        if self.clock() - self.last_s >= PATIENCE_S:
-            self._print(note)
+        share = (self.done + n) / self.total if self.total else None
+        count = f"{self.done + n:,.0f}" if share is None else f"{100 * share:.0f} %"
+        self.reach(self.done + n, self.total, f"{count} {note}".rstrip())
 
-    def _print(self, note: str = "") -> None:
+    def reach(self, done: float, total: float | None, text: str) -> None:
+        """Print where two seconds have passed."""
+        self.done, self.total = done, total
+        if self.clock() - self.last_s < PATIENCE_S:
+            return
         self.last_s = self.clock()
         self.is_shown = True
-        share = f"{100 * self.done / self.total:.0f} %" if self.total else f"{self.done:,.0f}"
-        tail = f" {note}" if note else ""
-        print(f"{self.description}: {share}{tail}", file=self.out, flush=True)
+        print(f"{self.description}: {text}", file=self.out, flush=True)
 
     def close(self) -> None:
         """Say how long it took, if anything was said at all."""
@@ -107,21 +131,29 @@ class _Bar:
         self.bar: Any = None
         self.task: Any = None
 
-    def advance(self, n: float = 1, note: str = "") -> None:
+    def __call__(self, n: float = 1, note: str = "") -> None:
         """Count, and draw once two seconds have passed."""
-        self.done += n
+        self.reach(self.done + n, self.total, note)
+
+    def reach(self, done: float, total: float | None, text: str) -> None:
+        """Draw once two seconds have passed."""
+        self.done, self.total = done, total
         if self.bar is None and self.clock() - self.started_s >= PATIENCE_S:
             self._open()
         if self.bar is not None:
-            self.bar.update(
-                self.task, completed=self.done, description=f"{self.description} {note}".rstrip()
-            )
+            description = f"{self.description}: {text}" if text else self.description
+            self.bar.update(self.task, completed=done, total=total, description=description)
 
     def _open(self) -> None:
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.bar = Progress(console=Console(file=self.out), transient=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TimeRemainingColumn(compact=True),
+        )
+        self.bar = Progress(*columns, console=Console(file=self.out), transient=True)
         self.task = self.bar.add_task(self.description, total=self.total)
         self.bar.start()
 

@@ -14,7 +14,8 @@ import typer
 
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.output import print_json, shortest
-from monitor.cli.progress import Advance, progress
+from monitor.cli.progress import progress
+from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation
 from monitor.core.catalog import Catalog
 from monitor.core.identity import stable_id
@@ -53,7 +54,9 @@ def run_replay(request: Request) -> None:
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     model = model_of_tables(installation, request.model, request.files)
     with ExitStack() as stack:
-        streams = _open_streams(request, model, stack)
+        shown = progress("replaying", None, is_quiet=request.is_json)
+        rows = RowProgress(stack.enter_context(shown), request.files)
+        streams = _open_streams(request, model, stack, rows)
         store = _open_store(installation, request, stack)
         pipeline = build_pipeline(
             installation.monitor,
@@ -67,14 +70,14 @@ def run_replay(request: Request) -> None:
         if request.is_json:
             # A console receiver of the config would print between a program and its one line.
             stack.enter_context(redirect_stdout(sys.stderr))
-        advance = stack.enter_context(progress("replaying", None, is_quiet=request.is_json))
-        stack.callback(print_notes, streams.predictions)
         replay(
             pipeline,
-            concatenated(streams.predictions, advance),
+            concatenated(streams.predictions),
             _timed(streams.labels, decode_labels),
             _timed(streams.gpu, decode_gpu),
+            after_chunk=lambda chunk: rows.reach(pipeline.watermark_us),
         )
+    print_notes(streams.predictions)
     summary = summarize(pipeline)
     if request.is_json:
         print_json(summary)
@@ -167,7 +170,9 @@ class _Streams(NamedTuple):
     gpu: list[Source]
 
 
-def _open_streams(request: Request, model: ModelConfig, stack: ExitStack) -> _Streams:
+def _open_streams(
+    request: Request, model: ModelConfig, stack: ExitStack, rows: RowProgress
+) -> _Streams:
     """Open every file before the first is read."""
 
     def opened(path: str | Path, **options: Any) -> Source:
@@ -176,14 +181,17 @@ def _open_streams(request: Request, model: ModelConfig, stack: ExitStack) -> _St
         return source
 
     return _Streams(
-        [opened(file, rows_per_window=request.rows_per_window) for file in request.files],
+        [
+            opened(file, rows_per_window=request.rows_per_window, on_progress=rows.of(i))
+            for i, file in enumerate(request.files)
+        ],
         # Chunks short enough to fall into place between those of the predictions.
         [opened(request.labels, chunk_rows=500)] if request.labels else [],
         [opened(request.gpu, chunk_rows=500)] if request.gpu else [],
     )
 
 
-def concatenated(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
+def concatenated(sources: list[Source]) -> Iterator[Chunk]:
     """Read files one after the other as one partition: offsets go on counting."""
     first = 0
     for source in sources:
@@ -192,7 +200,6 @@ def concatenated(sources: list[Source], advance: Advance) -> Iterator[Chunk]:
             offsets = chunk.log_offset + first
             end = int(offsets[-1]) + 1
             yield replace(chunk, log_offset=offsets)
-            advance(len(chunk), "messages")
         first = end
 
 

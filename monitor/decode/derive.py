@@ -100,7 +100,9 @@ class Deriver:
         return _of_rows(known[derived.quantity], column)
 
 
-def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array:
+def quantity_of(
+    quantity: Quantity, texts: Sequence[str | None], timezone: str = UTC_NAME
+) -> Float64Array:
     """Return one quantity of each text, without an event it could be counted from.
 
     Parameters
@@ -108,6 +110,8 @@ def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array
     quantity : Quantity
         Not ``age_days``.
     texts : sequence of str or None
+    timezone : str
+        IANA name of the clock whose hours and weekdays are meant.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def quantity_of(quantity: Quantity, texts: Sequence[str | None]) -> Float64Array
     if quantity not in TIME_QUANTITIES:
         of_texts: Float64Array = getattr(text_statistics(texts), quantity)
         return of_texts
-    return _of_times(["" if text is None else text for text in texts])[quantity]
+    return _of_times(["" if text is None else text for text in texts], timezone)[quantity]
 
 
 def _of_rows(of_values: Float64Array, column: StringColumn) -> Float64Array:

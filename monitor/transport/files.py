@@ -126,7 +126,9 @@ def open_source(
 
 
 def read_table(
-    path: str | Path, lines: Callable[[Iterator[Chunk]], pa.Table] | None = None
+    path: str | Path,
+    lines: Callable[[Iterator[Chunk]], pa.Table] | None = None,
+    on_progress: Progress | None = None,
 ) -> pa.Table:
     """Read a whole table, as it is; CSV columns are all bytes, not yet text.
 
@@ -136,21 +138,29 @@ def read_table(
         As for :func:`open_source`.
     lines : callable, optional
         What makes a table of lines of JSON, chunk by chunk.
+    on_progress : callable, optional
+        See ``Progress``.
 
     Raises
     ------
     TransportError
         If it is missing, unreadable, broken, truncated, or JSONL and ``lines`` is not given.
     """
+    report = on_progress or (lambda share, n_rows: None)
     found = open_any(path)
     with closing(found):
         if not found.is_table and lines is not None:
-            return lines(found.lines(5_000, lambda share, n_rows: None))
+            return lines(found.lines(5_000, report))
         if not found.is_table:
             fix = "give Parquet, CSV or Arrow (.parquet, .csv, .arrow)"
             raise TransportError("is no table", where=found.where, fix=fix)
         table = found.table(1 << 16)
-        return pa.concat_tables([table.schema.empty_table(), *table.pieces])
+        pieces, n_rows = [table.schema.empty_table()], 0
+        for piece in table.pieces:
+            pieces.append(piece)
+            n_rows += piece.num_rows
+            report(n_rows / table.n_rows if table.n_rows else None, n_rows)
+        return pa.concat_tables(pieces)
 
 
 class _Stamp:

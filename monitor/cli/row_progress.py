@@ -1,0 +1,105 @@
+"""Progress in rows and event time, over the files that a command reads one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitor.cli.progress import Shown
+
+_LATEST_US = 253_402_300_799_000_000
+"""The end of the year 9999."""
+
+
+class RowProgress:
+    """How many rows were read, of how many, and how far they have come in event time.
+
+    Parameters
+    ----------
+    shown : Shown
+        What :func:`monitor.cli.progress.progress` yields.
+    paths : sequence of path-like
+        Files and folders in the order in which they are read; ``-`` is standard input.
+
+    Notes
+    -----
+    The number of all rows is that of the tables, or is estimated by the bytes that were
+    read: nothing is read twice for it. It is not known for standard input.
+    """
+
+    def __init__(self, shown: Shown, paths: Sequence[str | Path]) -> None:
+        self._shown = shown
+        self._sizes = [_n_bytes(Path(path)) for path in paths]
+        self._n_rows = [0] * len(paths)
+        self._shares: list[float | None] = [0.0] * len(paths)
+        self._time_us = -1
+
+    def of(self, index: int) -> Callable[[float | None, int], None]:
+        """Return what the reader of one of the paths calls: see ``transport.inputs.Progress``."""
+
+        def report(share: float | None, n_rows: int) -> None:
+            self._shares[index], self._n_rows[index] = share, n_rows
+            self._show()
+
+        return report
+
+    def reach(self, time_us: int) -> None:
+        """Note the newest event time, microseconds."""
+        self._time_us = max(self._time_us, time_us)
+        self._show()
+
+    def _show(self) -> None:
+        """Show where the reading stands."""
+        n_rows, total = sum(self._n_rows), self._total()
+        self._shown.reach(n_rows, total, rows_text(n_rows, total, self._time_us))
+
+    def _total(self) -> float | None:
+        """Return the number of all rows, as far as it can be told."""
+        if None in self._shares or not all(self._sizes):
+            return None
+        parts = zip(self._sizes, self._shares, strict=True)
+        read = sum(size * (share or 0.0) for size, share in parts)
+        return sum(self._n_rows) * sum(self._sizes) / read if read > 0 else None
+
+
+def rows_text(n_rows: float, total: float | None = None, time_us: int = -1) -> str:
+    """Write how far a reading has come.
+
+    Parameters
+    ----------
+    n_rows : float
+    total : float, optional
+        None where it is not known.
+    time_us : int
+        Newest event time, microseconds; negative where there is none.
+
+    Examples
+    --------
+    >>> rows_text(2_100_000, 9_400_000, 1_710_374_400_000_000)
+    '2.1 of 9.4 M rows, up to 14 March 2024'
+    >>> rows_text(450, 1_700), rows_text(12_000)
+    ('450 of 1,700 rows', '12,000 rows')
+    """
+    most = max(n_rows, total or 0)
+    scale, unit, digits = (1e6, " M", 1) if most >= 1e6 else (1, "", 0)
+    text = f"{n_rows / scale:,.{digits}f}"
+    if total is not None:
+        text += f" of {most / scale:,.{digits}f}"
+    when = _date(time_us)
+    return f"{text}{unit} rows{f', up to {when}' if when else ''}"
+
+
+def _date(time_us: int) -> str:
+    """Write a day; nothing for what is none."""
+    if not 0 <= time_us <= _LATEST_US:
+        return ""
+    moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _n_bytes(path: Path) -> int:
+    """Return how large a file or folder is; 0 where that cannot be known."""
+    if path.is_dir():
+        return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+    return path.stat().st_size if path.is_file() else 0
