@@ -26,12 +26,16 @@ from schemas.config_values import (
 from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
+from schemas.names import field_fault, shown_name
 from schemas.profiles import Kind
 from schemas.time_zones import UTC_NAME
 from schemas.times import TimeUnit
 
+Place = tuple[str | int, ...]
+"""Path of a setting."""
 PANE_US = 10_000_000
 HOUR_US = 3_600_000_000
+_RENAME = "give it a name, here and in the events"
 
 
 class Importance(StrEnum):
@@ -189,6 +193,7 @@ class ModelConfig(Strict):
     def _fits_together(self) -> ModelConfig:
         """Check what no single field can know."""
         problems = [
+            *self._name_problems(),
             *self._feature_problems(),
             *self._segment_problems(),
             *self._window_problems(),
@@ -198,6 +203,15 @@ class ModelConfig(Strict):
         if problems:
             raise Misfit(problems)
         return self
+
+    def _name_problems(self) -> Iterator[Problem]:
+        """Names that no event can bring."""
+        named: list[tuple[Place, str]] = [(("features", name), name) for name in self.features]
+        named += [(("features", n, "of"), f.of) for n, f in self.features.items() if f.of]
+        named += [(("segments", i), name) for i, name in enumerate(self.segments) if name]
+        for at, name in named:
+            if fault := field_fault(name):
+                yield Problem(at, f"the name {shown_name(name)} {fault}", _RENAME)
 
     def _feature_problems(self) -> Iterator[Problem]:
         """Names and ranges of features, and what refers to them."""
@@ -241,7 +255,7 @@ class ModelConfig(Strict):
             )
         elif feature.of and feature.kind is not Kind.NUMERIC:
             yield Problem(("features", name, "kind"), "is derived, a number", "set kind: numeric")
-        source = self.features.get(feature.of)
+        source = self.features.get(feature.of) if feature.of else None
         if source is not None and source.kind is Kind.NUMERIC:
             yield Problem(
                 ("features", name, "of"),

@@ -84,8 +84,13 @@ def field_name(path: Path) -> str:
     >>> field_name(("routes", 0, "receivers"))
     'routes[0].receivers'
     """
-    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
+    parts = [f"[{step}]" if isinstance(step, int) else f".{_printable(step)}" for step in path]
     return "".join(parts).lstrip(".")
+
+
+def _printable(name: str) -> str:
+    """Return a name as it is, or escaped where it would break the line of a message."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def problem_line(name: str, line: int, path: Path, what: str, fix: str = "") -> str:

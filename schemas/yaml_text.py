@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from schemas.errors import ConfigError
+from schemas.names import shown_name, text_fault
 
 Path = tuple[str | int, ...]
 Spot = tuple[Path, int, str, str]
 """Path, line, what is wrong, what to do."""
 
+_REWRITE = "write the character itself, or \\U and eight digits"
 MAX_NODES = 100_000
 """Aliases may repeat a node; more than this is an accident or an attack."""
 
@@ -116,7 +118,12 @@ def _value(
             document.lines[(*path, i)] = item.start_mark.line + 1
             items.append(_value(item, (*path, i), document, name, inside))
         return items
-    return _scalar(node)
+    text = _scalar(node)
+    if text is not None and (fault := text_fault(text)):
+        spot = f"{shown_name(text)} {fault}"
+        document.spots.append((path, node.start_mark.line + 1, spot, _REWRITE))
+        return ascii(text)[1:-1]
+    return text
 
 
 def _mapping(
@@ -133,6 +140,8 @@ def _mapping(
         if key_node.tag == f"{_STANDARD_TAG}merge":
             what, fix = "merge keys (<<) are not supported", "write the settings out"
             document.spots.append((path, line, what, fix))
+        elif fault := text_fault(key):
+            document.spots.append((path, line, f"the key {shown_name(key)} {fault}", _REWRITE))
         elif key in result:
             what = f"stands twice, first in line {document.line((*path, key))}"
             document.spots.append(((*path, key), line, what, "remove one of them"))

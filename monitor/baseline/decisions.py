@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.identifiers import key_reason
+from monitor.baseline.identifiers import EXACT, key_reason
 from schemas.panes import N_BINS
 from schemas.profiles import Kind
 
+MAX_SHOWN = 40
+"""Characters of a value that a reason repeats."""
 MAX_CODES = 20
 """Whole numbers with at most so many values are codes. Each value has its own counter as a
 category and as a number; taken for numbers, codes would get distances they do not have."""
@@ -63,6 +65,8 @@ def of_booleans(n_distinct: int, first: str) -> Decision:
 
 def of_constant(kind: Kind, value: str) -> Decision:
     """One value alone: nothing is binned, and whatever else comes shows."""
+    if len(value) > MAX_SHOWN:
+        value = value[:MAX_SHOWN] + "..."
     outside = "is outside" if kind is Kind.NUMERIC else "is unseen"
     return Decision(Shape.CONSTANT, kind, f"always {value}: any other value {outside}")
 
@@ -83,7 +87,10 @@ def of_numbers(values: NDArray[Any], *, is_whole: bool) -> Decision:
     low, high = map(_shown, distinct[[0, -1]].tolist())
     if len(distinct) == 1:
         return of_constant(Kind.NUMERIC, low)
-    key = key_reason(values, distinct) if (distinct == np.floor(distinct)).all() else ""
+    # Every double from 2**53 on is whole: that its values are says nothing of keys.
+    is_told = is_whole or max(abs(distinct[0]), abs(distinct[-1])) < EXACT
+    is_key = is_told and (distinct == np.floor(distinct)).all()
+    key = key_reason(values, distinct) if is_key else ""
     if key:
         return refused(Shape.IDENTIFIER, key)
     if is_whole and len(distinct) == 2:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.baseline.decisions import Decision, Shape
+from monitor.baseline.decisions import Decision, Shape, refused
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.plain_columns import flat
 from schemas.config import ColumnsConfig, ModelConfig
 from schemas.config_file import is_open, parse_model, raw_sections
 from schemas.errors import BaselineError
+from schemas.names import field_fault
 from schemas.profiles import Kind
 
 _FEATURES = "features."
@@ -169,6 +170,8 @@ def _candidates(columns: dict[str, pa.ChunkedArray], draft: ModelDraft) -> list[
 
 def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> Decision:
     """Decide about one column; what else the file says of it goes first."""
+    if fault := field_fault(name):
+        return refused(Shape.UNSUPPORTED, f"its name {fault}, which no event can bring; rename it")
     found = infer_kind(column)
     if found.shape is Shape.EMPTY:
         return found

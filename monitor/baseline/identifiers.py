@@ -17,7 +17,8 @@ _SHAPED_SHARE = 0.95
 _SHAPED_DISTINCT_SHARE = 0.2
 """What is made like a key needs less proof, but a product's UUID in every tenth row is a
 category like any other."""
-_EXACT = 2**53
+EXACT = 2**53
+"""From here on a double holds whole numbers only."""
 _SHAPES = (
     ("UUIDs", r"^(?i)\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$"),
     (
@@ -46,7 +47,8 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
     Parameters
     ----------
     values : ndarray of numbers, shape (n,)
-        Whole, in the order of the rows.
+        Whole, in the order of the rows. Doubles of 2**53 and more do not belong here: they
+        are whole whatever they count.
     distinct : ndarray of numbers, shape (d,)
         The different ones, sorted.
 
@@ -84,12 +86,26 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
         than = "larger" if is_growing else "smaller"
         return f"{n:,} whole numbers, each {than} than the one before: a key or a time"
     if is_sorted and is_dense and 3 * d >= n:
-        return f"{d:,} sorted whole numbers fill {low:,} to {high:,}, {n / d:.1f} rows each: a key"
+        span = f"{shown_whole(low)} to {shown_whole(high)}"
+        return f"{d:,} sorted whole numbers fill {span}, {n / d:.1f} rows each: a key"
     if is_nearly_distinct(d, n) and is_dense:
-        return f"{d:,} different whole numbers of {n:,} fill {low:,} to {high:,}: a shuffled key"
-    if is_nearly_distinct(d, n) and max(abs(low), abs(high)) >= _EXACT:
-        return f"{d:,} different whole numbers of {n:,}, up to {max(low, high):,}: a key"
+        span = f"{shown_whole(low)} to {shown_whole(high)}"
+        return f"{d:,} different whole numbers of {n:,} fill {span}: a shuffled key"
+    if is_nearly_distinct(d, n) and max(abs(low), abs(high)) >= EXACT:
+        largest = shown_whole(max(low, high))
+        return f"{d:,} different whole numbers of {n:,}, up to {largest}: a key"
     return ""
+
+
+def shown_whole(value: int) -> str:
+    """Write a whole number with at most 15 digits.
+
+    Examples
+    --------
+    >>> shown_whole(1_234_567), shown_whole(10**300)
+    ('1,234,567', '1e+300')
+    """
+    return f"{value:,}" if abs(value) < 10**15 else f"{value:.6g}"
 
 
 def shape_reason(values: pa.Array, n_values: int) -> str:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitor.baseline.decisions import (
+    MAX_SHOWN,
     Decision,
     Shape,
     empty,
@@ -116,7 +117,7 @@ def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> Decision | None:
     share = values.counts[is_number].sum() / values.n
     if not is_number.any() or is_number.all():
         return None
-    odd = values.texts[int(np.argmin(is_number))].as_py()[:40]
+    odd = values.texts[int(np.argmin(is_number))].as_py()[:MAX_SHOWN]
     found = f"{100 * share:.3g} % of the rows are numbers, others are text like '{odd}'"
     if len(values.texts) <= N_BINS:
         reason = f"{found}: {len(values.texts)} categories"
@@ -152,7 +153,7 @@ def _categories(values: _Values, is_number: NDArray[np.bool_]) -> Decision:
     n_distinct = len(values.texts)
     reason = f"{n_distinct:,} categories"
     if is_number.all():
-        code = values.texts[int(np.argmax(values.is_like(_CODE)))].as_py()
+        code = values.texts[int(np.argmax(values.is_like(_CODE)))].as_py()[:MAX_SHOWN]
         reason += f": codes, digits that begin with 0 like '{code}'"
     if n_distinct > N_BINS:
         commonest = np.sort(values.counts)[1 - N_BINS :].sum() / values.n

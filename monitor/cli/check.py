@@ -94,6 +94,7 @@ def check_all(file: Path) -> list[Check]:
         A broken config is all there is in the list: nothing else can be judged then.
     """
     from monitor.config_files import load_installation
+    from monitor.wiring import check_pipeline
     from schemas.errors import ConfigError
 
     try:
@@ -104,6 +105,10 @@ def check_all(file: Path) -> list[Check]:
     if not n_models:
         fix = "list your model files under models, e.g. models/*.yaml"
         return [Check("config", str(file), FAILED, f"{file}: it names no models", fix)]
+    try:
+        check_pipeline(installation.monitor, installation.models, has_receivers=False)
+    except ConfigError as error:
+        return [Check("config", str(file), FAILED, f"{file}: {error.what}", error.fix)]
     config = Check("config", str(file), OK, f"{n_models} model{'s' * (n_models > 1)}")
     return [
         config,

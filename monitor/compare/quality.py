@@ -15,6 +15,7 @@ from monitor.compare.samples import CategoryPair, NumberPair
 
 USUAL_THRESHOLD = 0.02
 """Of the change of a share: the decision rule's own tolerance."""
+_MAX_SHOWN = 40
 SHARES = ("missing", "mistyped", "unseen", "out_of_range")
 
 
@@ -82,12 +83,18 @@ def _notes(pair: NumberPair | CategoryPair) -> Iterator[str]:
         if not n:
             yield f"no value in the {side} rows"
     fixed = _constants(pair)
+    before, now = map(_short, fixed)
     if all(fixed):
-        yield f"always {fixed[0]}" if fixed[0] == fixed[1] else f"{fixed[0]}, now {fixed[1]}"
+        yield f"always {before}" if fixed[0] == fixed[1] else f"{before}, now {now}"
     else:
-        for side, value in zip(sides, fixed, strict=True):
+        for side, value in zip(sides, (before, now), strict=True):
             if value:
                 yield f"always {value} in the {side} rows"
+
+
+def _short(value: str) -> str:
+    """Return a value, or its beginning where it would fill the line."""
+    return value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "..."
 
 
 def _constants(pair: NumberPair | CategoryPair) -> tuple[str, str]:

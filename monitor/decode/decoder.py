@@ -67,7 +67,7 @@ class Decoder:
     DomainError
         If a model is given twice.
     ConfigError
-        If a feature's name cannot stand in JSON unescaped.
+        If a feature's or segment's name stands twice.
 
     Notes
     -----

@@ -33,7 +33,7 @@ longer than MAX_EVENT_BYTES        OVERSIZED
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -46,6 +46,7 @@ from schemas.events import DEFAULT_TENANT, RejectReason
 MAX_DETAIL = 500
 _MAX_TIME_US = (1 << 63) - 1
 
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|-?Infinity|NaN', re.DOTALL)
 
 Key = tuple[str, str]
@@ -108,11 +109,15 @@ def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
         four names of ``columns.NAMES``; ``features`` and ``segments`` are structs
         with a field per column, in column order.
 
+    Notes
+    -----
+    Names that JSON escapes (quotes, backslashes, control characters) cannot be a struct's:
+    ``features`` and ``segments`` are dicts then, see :class:`EventDecoder`.
+
     Raises
     ------
     ConfigError
-        If a name cannot stand in JSON unescaped (a quote, a backslash, a control
-        character).
+        If a name stands twice.
     """
     numeric = [(f"n{i}", float | None, None) for i in range(len(schema.numeric))]
     categorical = [(f"c{i}", str | int | bool | None, None) for i in range(len(schema.categorical))]
@@ -141,19 +146,76 @@ def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
     )
 
 
-def _struct(
-    name: str, fields: list[Any], names: tuple[str, ...], schema: ModelSchema
-) -> type[msgspec.Struct]:
-    """A frozen struct whose JSON names are the columns' names."""
-    rename = {field[0]: given for field, given in zip(fields, names, strict=True)}
-    try:
-        return msgspec.defstruct(name, fields, rename=rename, frozen=True, gc=False)
-    except ValueError as error:
+def _struct(name: str, fields: list[Any], names: tuple[str, ...], schema: ModelSchema) -> Any:
+    """A frozen struct whose JSON names are the columns' names; a dict type if it cannot be."""
+    if len(set(names)) < len(names):
         raise ConfigError(
-            f"a feature or segment name cannot be decoded: {error}",
+            "a feature or segment name stands twice",
             where=f"{schema.tenant}|{schema.model}",
-            fix="rename it without quotes, backslashes and control characters, each name once",
-        ) from None
+            fix="give each its own name",
+        )
+    if any(map(_ESCAPED.search, names)):
+        return dict[str, msgspec.Raw]
+    rename = {field[0]: given for field, given in zip(fields, names, strict=True)}
+    return msgspec.defstruct(name, fields, rename=rename, frozen=True, gc=False)
+
+
+class EventDecoder:
+    """Decodes the events of one model.
+
+    Parameters
+    ----------
+    schema : ModelSchema
+
+    Examples
+    --------
+    >>> decoder = EventDecoder(ModelSchema("default", "m", ('size 15"',)))
+    >>> event = decoder.decode(b'{"model": "m", "features": {"size 15\\"": 2.5}}')
+    >>> msgspec.structs.astuple(event.features)
+    (2.5,)
+    """
+
+    def __init__(self, schema: ModelSchema) -> None:
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(event_struct(schema)).decode
+        features = [(name, _NUMBER) for name in schema.numeric]
+        features += [(name, _CATEGORY) for name in schema.categorical]
+        parts = {"features": features, "segments": [(name, _TEXT) for name in schema.segments]}
+        self._as_dicts = {
+            part: (_positional(len(own)), own)
+            for part, own in parts.items()
+            if any(_ESCAPED.search(name) for name, _ in own)
+        }
+        self.decode = self._with_structs if self._as_dicts else self._decode
+        """Decode one event; ``features`` and ``segments`` are structs in column order."""
+
+    def _with_structs(self, payload: bytes) -> Any:
+        event = self._decode(payload)
+        for part, (struct, names) in self._as_dicts.items():
+            found = getattr(event, part)
+            values = (_value(found.get(name), decoder, part, name) for name, decoder in names)
+            setattr(event, part, struct(*values))
+        return event
+
+
+_NUMBER: Any = msgspec.json.Decoder(float | None)
+_CATEGORY: Any = msgspec.json.Decoder(str | int | bool | None)
+_TEXT: Any = msgspec.json.Decoder(str | None)
+
+
+def _value(text: msgspec.Raw | None, decoder: Any, part: str, name: str) -> Any:
+    """Decode one value; msgspec names its place only where it knows the field."""
+    if text is None:
+        return None
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise msgspec.ValidationError(f"{error} - at `$.{part}.{name}`") from None
+
+
+def _positional(n_fields: int) -> type[msgspec.Struct]:
+    """A struct of values whose names do not matter."""
+    fields: list[Any] = [(f"v{i}", Any, None) for i in range(n_fields)]
+    return msgspec.defstruct("Values", fields, frozen=True, gc=False)
 
 
 _HEADER = msgspec.json.Decoder(Header)
@@ -169,7 +231,7 @@ class StrictDecoder:
 
     def __init__(self, schemas: Mapping[Key, ModelSchema]) -> None:
         self._decoders: dict[Key, Any] = {
-            key: msgspec.json.Decoder(event_struct(schema)) for key, schema in schemas.items()
+            key: EventDecoder(schema) for key, schema in schemas.items()
         }
         self._last = next(iter(self._decoders), None)
 

@@ -178,6 +178,14 @@ def test_each_problem_of_a_config_is_a_line_with_file_line_and_field(here):
     assert contents(here) == before | {"driftline.yaml": b"models: [models/*.yaml, no/*.yaml]\n"}
 
 
+def test_check_refuses_the_models_that_replay_refuses(here):
+    with_models_that_disagree(here)
+    for arguments in (("check",), REPLAY):
+        ended = command(*arguments)
+        assert ended.code == 2
+        assert "window.lateness of 'loans' differs" in ended.out + ended.err
+
+
 def test_a_demo_only_empties_a_folder_of_its_own(here):
     from monitor.cli.demo import prepare_folder
 

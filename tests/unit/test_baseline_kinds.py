@@ -170,3 +170,21 @@ def test_numbers_of_every_type_are_numbers(kind):
     found = decide([i % 41 for i in range(N)], kind)
     assert (found.shape, found.kind) == (Shape.NUMBER, Kind.NUMERIC)
     assert found.reason == "41 different numbers from 0 to 40"
+
+
+# --- numbers beyond what a double counts one by one ----------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e16, 1e18, 1e300])
+@pytest.mark.parametrize("is_sorted", [False, True])
+def test_large_fractions_are_amounts_and_no_keys(scale, is_sorted):
+    amounts = np.random.default_rng(0).lognormal(0, 1, 1_000) * scale
+    found = infer_kind(pa.chunked_array([np.sort(amounts) if is_sorted else amounts]))
+    assert found.kind is Kind.NUMERIC
+
+
+def test_reasons_never_repeat_hundreds_of_digits_or_letters():
+    rng = np.random.default_rng(0)
+    huge = [str(10**299 + int(i)) for i in rng.integers(0, 2**62, 500)]
+    for values in (huge, ["x" * 5_000] * 300, [f"0{7 * 10**200 + i}" for i in range(3)] * 99):
+        assert len(infer_kind(pa.chunked_array([values])).reason) < 200

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from monitor.decode.decoder import Decoder
+from schemas.batch import ModelSchema
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.config_file import parse_model, parse_monitor
 from schemas.errors import ConfigError
@@ -182,6 +187,42 @@ def test_a_secret_in_a_config_is_refused_and_never_repeated(text: str):
     found = problems(text, parse_monitor)
     assert len(found) == 1
     assert "SECRET" not in found[0].replace("DRIFTLINE_STORE", "")
+
+
+@pytest.mark.parametrize("name", ["", "\ud800", "a\udfff\n"])
+@pytest.mark.parametrize("place", ["feature", "of", "segment"])
+def test_a_name_that_no_event_can_bring_is_refused_on_its_line(place, name):
+    if place == "of" and not name:
+        return  # an empty `of` is none
+    quoted = json.dumps(name)
+    text = (
+        MINIMAL
+        + {
+            "feature": f"  {quoted}: {{kind: numeric}}\n",
+            "of": f"  n: {{kind: numeric, derive: length, of: {quoted}}}\n",
+            "segment": f"segments: [{quoted}]\n",
+        }[place]
+    )
+    [problem] = problems(text)
+    assert problem.startswith("m.yaml:5: ")
+    assert problem.isprintable()
+
+
+@given(st.text(max_size=12))
+@settings(max_examples=300)
+def test_the_config_accepts_exactly_the_names_that_the_decoder_takes(name):
+    def accepts(make) -> bool:
+        try:
+            make()
+        except ConfigError:
+            return False
+        return True
+
+    is_taken = accepts(lambda: Decoder([ModelSchema("default", "m", (name,))])) and name
+    escaped = "".join(f"\\U{ord(character):08x}" for character in name)
+    text = f'model: m\nfeatures: {{"{escaped}": {{kind: numeric}}}}'
+    assert accepts(lambda: parse_model(text, "m.yaml")) == bool(is_taken and name != "score")
+    assert is_taken or not name
 
 
 def test_a_receiver_says_what_its_kind_needs():
