@@ -33,9 +33,17 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8123,
     query_seconds: Annotated[int, typer.Option(min=1, help="Longest that one query may run.")] = 60,
     query_mib: Annotated[int, typer.Option(min=16, help="Most memory of one query.")] = 2048,
+    memory_mib: Annotated[
+        int, typer.Option(min=256, help="Most memory of all queries together.")
+    ] = 4096,
     result_mib: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
     body_mib: Annotated[int, typer.Option(min=1, help="Longest request body, unpacked.")] = 1024,
-    concurrent: Annotated[int, typer.Option(min=1, max=256, help="Queries at once.")] = 8,
+    spool_mib: Annotated[
+        int, typer.Option(min=16, help="All bodies and answers together, on the disk.")
+    ] = 4096,
+    concurrent: Annotated[
+        int, typer.Option(min=1, max=256, help="Queries of readers at once, and of the writer.")
+    ] = 8,
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long running queries may finish on SIGTERM.")
     ] = 30.0,
@@ -49,7 +57,8 @@ def serve(
     Passwords come from the environment only:
       DRIFTLINE_STORE_PASSWORD         of "default" (or DRIFTLINE_STORE_USER): reads and writes
       DRIFTLINE_STORE_READER_PASSWORD  of "reader": only reads
-    Without any, both accounts are open, to programs of this machine.
+    Without any, both accounts are open, to programs of this machine; what writes is then
+    a POST with a header that no web page can send, such as X-ClickHouse-User.
     There is no TLS here: beyond this machine put a proxy with TLS in front.
 
     \b
@@ -70,7 +79,9 @@ def serve(
     limits = Limits(
         query_s=query_seconds,
         query_memory_bytes=query_mib << 20,
+        memory_bytes=memory_mib << 20,
         result_bytes=result_mib << 20,
+        spool_bytes=spool_mib << 20,
         body_bytes=body_mib << 20,
         n_concurrent=concurrent,
         drain_s=drain_seconds,
@@ -78,7 +89,7 @@ def serve(
     accounts = accounts_from(os.environ, host)
 
     def announce(url: str) -> None:
-        """Say where; the first line, flushed, so that a script can wait for it."""
+        """Print the address; the first line, flushed, so that a script can wait for it."""
         print(f"serving {store} on {url}", flush=True)
 
     serve_store(store, accounts, limits, host=host, port=port, announce=announce)

@@ -80,7 +80,12 @@ class Store:
         self._body = ArrowBody()
 
     @staticmethod
-    def open(target: str | Path, *, is_read_only: bool = False) -> Store:
+    def open(
+        target: str | Path,
+        *,
+        is_read_only: bool = False,
+        engine_options: Mapping[str, str] | None = None,
+    ) -> Store:
         """Open a folder (embedded) or ``http(s)://host:port/database`` (a server).
 
         Parameters
@@ -90,6 +95,8 @@ class Store:
             ``DRIFTLINE_STORE_USER`` and ``DRIFTLINE_STORE_PASSWORD``.
         is_read_only : bool
             Refuse every statement that writes; an embedded store must exist already.
+        engine_options : mapping, optional
+            Of an embedded store's engine, such as ``config-file``; they hold for the process.
 
         Returns
         -------
@@ -113,7 +120,8 @@ class Store:
                 f"{text.split('://')[0]}:// is no store", fix="name a folder or an http(s) URL"
             )
         else:
-            store = _open_folder(Path(target), must_exist=is_read_only)
+            options = dict(engine_options or {})
+            store = _open_folder(Path(target), options, must_exist=is_read_only)
         if is_read_only:
             store._make_read_only()
         return store
@@ -265,7 +273,7 @@ class Store:
             raise translate(error, self._where) from error
 
 
-def _open_folder(folder: Path, *, must_exist: bool) -> Store:
+def _open_folder(folder: Path, options: dict[str, str], *, must_exist: bool) -> Store:
     """Open, or make, the store in a folder."""
     if find_spec("chdb") is None:
         raise StorageError(
@@ -283,7 +291,7 @@ def _open_folder(folder: Path, *, must_exist: bool) -> Store:
         raise translate(error, str(folder)) from error
     try:
         _drop_empty_definitions(place)
-        client = _connect(interface="chdb", path=str(place))
+        client = _connect(interface="chdb", path=str(place), chdb_options=options or None)
     except BaseException as error:
         lock.release(place)
         if isinstance(error, DriftlineError) or not isinstance(error, Exception):

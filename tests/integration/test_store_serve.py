@@ -56,10 +56,12 @@ def ask(
     headers: Mapping[str, str] | None = None,
     **parameters: str,
 ) -> tuple[int, bytes, Mapping[str, str]]:
-    """Send one request: POST with a body, else GET."""
+    """Send one request: POST with a body, else GET; as a program, not as a page."""
     data = sql.encode() if isinstance(sql, str) else sql
     request = urllib.request.Request(
-        f"{url}/?{urlencode(parameters)}", data=data, headers=dict(headers or {})
+        f"{url}/?{urlencode(parameters)}",
+        data=data,
+        headers={"X-ClickHouse-Database": "default"} | dict(headers or {}),
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -434,7 +436,7 @@ def test_a_newer_clients_native_blocks_hold_what_the_older_ones_do(served):
 def test_curl_goes_round(served):
     def curl(*arguments: str, data: bytes = b"") -> bytes:
         return subprocess.run(
-            ["curl", "-sS", "--noproxy", "*", *arguments],
+            ["curl", "-sS", "--noproxy", "*", "-H", "X-ClickHouse-User: default", *arguments],
             input=data,
             capture_output=True,
             check=True,

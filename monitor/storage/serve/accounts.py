@@ -6,12 +6,11 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from monitor.storage.clickhouse import PASSWORD_VARIABLE, USER_VARIABLE
+from monitor.storage.serve.origins import is_loopback
 from monitor.storage.serve.refusal import Refusal
 from schemas.errors import ConfigError
 
@@ -81,20 +80,6 @@ class Accounts:
             )
         return account
 
-    def refuse_browsers(self, headers: Mapping[str, str]) -> None:
-        """Refuse other sites' pages where no password keeps them out.
-
-        A page in the user's own browser can send requests to loopback, directly or by
-        pointing its own name there; it cannot hide its ``Origin`` nor fake ``Host``.
-
-        Raises
-        ------
-        Refusal
-        """
-        host = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
-        if self.is_open and ("Origin" in headers or not is_loopback(host)):
-            raise Refusal(497, "Without a password only programs of this machine may ask.")
-
 
 def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
     """Return the accounts that the environment describes.
@@ -125,22 +110,6 @@ def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
         raise ConfigError(f'{USER_VARIABLE}="{READER}" is the name of the account that only reads')
     has_reader = bool(reader_password) or not password
     return Accounts(writer, Account(READER, True, reader_password) if has_reader else None)
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether a host can be reached from this machine only.
-
-    Examples
-    --------
-    >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "x.org")]
-    [True, True, True, False, False]
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""HTTP round the engine: who asks, what, in which encoding; and the answer."""
+"""HTTP around the engine: which account asks, what, in which encoding; and the answer."""
 
 from __future__ import annotations
 
@@ -12,28 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web
 
 from monitor.storage.serve.accounts import Account, Accounts
-from monitor.storage.serve.body import Received, receive
-from monitor.storage.serve.codecs import choose_encoding, deflate
+from monitor.storage.serve.body import Received, Receiver
+from monitor.storage.serve.codecs import choose_encoding
 from monitor.storage.serve.engine import Answer, Engine, Query
 from monitor.storage.serve.limits import Limits
+from monitor.storage.serve.origins import WRITE_HINT, is_from_program, refuse_pages
 from monitor.storage.serve.refusal import Refusal, refusal_of
-from monitor.storage.serve.statement import READ_VERBS, canonical_verb
+from monitor.storage.serve.screening import READ_VERBS
+from monitor.storage.serve.sending import Sender
+from monitor.storage.serve.settings import TRANSPORT
+from monitor.storage.serve.statement import Statement
+from monitor.storage.serve.turns import Turns
 
-NOT_SETTINGS = frozenset(
-    {
-        "query", "database", "default_format", "session_id", "session_timeout", "session_check",
-        "query_id", "compress", "decompress", "buffer_size", "wait_end_of_query", "user",
-        "password", "role", "quota_key", "client_protocol_version", "enable_http_compression",
-        "http_zlib_compression_level", "send_progress_in_http_headers", "stacktrace",
-        "http_headers_progress_interval_ms", "add_http_cors_header", "close_session",
-        "cancel_http_readonly_queries_on_client_close", "http_response_headers",
-        "log_comment", "use_query_cache",
-    }
-)  # fmt: skip
-"""Of the query string: what HTTP itself consumes. The rest are the engine's settings."""
 GRACE_S = 2.0
 """After its time a query that the engine did not stop is killed."""
-MIN_COMPRESSED_BYTES = 1024
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _CONTENT_TYPES = {
@@ -47,7 +39,7 @@ _CONTENT_TYPES = {
 
 
 class Front:
-    """The handlers, and what they share.
+    """The handler, and what its requests share.
 
     Parameters
     ----------
@@ -60,19 +52,33 @@ class Front:
         self._engine = engine
         self._accounts = accounts
         self._limits = limits
-        self._turns = asyncio.Semaphore(limits.n_concurrent)
-        self._threads = ThreadPoolExecutor(limits.n_concurrent, "query")
-        # Beside them: a kill must not wait for the queries it is meant for.
+        self._turns = {True: Turns(limits, "reader"), False: Turns(limits, "writer")}
+        # Beside them: a kill must not wait for the queries it is meant for, nor a body
+        # for the answers that are compressed.
         self._killers = ThreadPoolExecutor(1, "kill")
+        self._receivers = ThreadPoolExecutor(4, "body")
+        self._packers = ThreadPoolExecutor(4, "answer")
+        self._receiver = Receiver(limits, engine.spool, self._receivers)
+        self._sender = Sender(limits, self._packers)
         self._running: set[Query] = set()
 
-    def application(self) -> web.Application:
-        """Return the application: ``/``, ``/ping``, ``/replicas_status``."""
-        app = web.Application(handler_args={"auto_decompress": False})
-        app.router.add_get("/ping", self._ping)
-        app.router.add_get("/replicas_status", self._ping)
-        app.router.add_route("*", "/", self._query)
-        return app
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever happens."""
+        query_id = request.query.get("query_id") or str(uuid.uuid4())
+        try:
+            refuse_pages(request.headers, is_open=self._accounts.is_open)
+            if request.path in ("/ping", "/replicas_status") and request.method == "GET":
+                return web.Response(text="Ok.\n")
+            if request.path != "/":
+                raise Refusal(404, "There is no such path; use / or /ping.", "NOT_FOUND")
+            if request.method not in ("GET", "HEAD", "POST"):
+                raise Refusal(36, f"{request.method[:16]} is not allowed; use GET or POST.")
+            account = self._accounts.identify(request.headers, request.query)
+            if request.method != "POST" and "query" not in request.query:
+                return web.Response(text="Ok.\n")
+            return await self._answer(request, account, query_id)
+        except Exception as error:
+            return self._refused(request, refusal_of(error), query_id)
 
     async def kill_all(self) -> None:
         """Stop what still runs; each gets its error."""
@@ -81,60 +87,60 @@ class Front:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False)
-        self._killers.shutdown(wait=False)
+        for turns in self._turns.values():
+            turns.close()
+        for threads in (self._killers, self._receivers, self._packers):
+            threads.shutdown(wait=False)
 
-    async def _ping(self, _: web.Request) -> web.Response:
-        """Say that the server is there; the engine is not asked."""
-        return web.Response(text="Ok.\n")
-
-    async def _query(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request, whatever happens."""
-        query_id = request.query.get("query_id") or str(uuid.uuid4())
-        try:
-            if request.method not in ("GET", "HEAD", "POST"):
-                raise Refusal(36, f"{request.method[:16]} is not taken; use GET or POST.")
-            self._accounts.refuse_browsers(request.headers)
-            account = self._accounts.identify(request.headers, request.query)
-            if request.method != "POST" and "query" not in request.query:
-                return web.Response(text="Ok.\n")
-            return await self._answer(request, account, query_id)
-        except Exception as error:
-            return self._refused(request, refusal_of(error), query_id)
-
-    async def _answer(self, request: web.Request, account: Account, query_id: str) -> web.Response:
+    async def _answer(
+        self, request: web.BaseRequest, account: Account, query_id: str
+    ) -> web.StreamResponse:
         """Read the request, run it, and write its answer."""
         if request.content_type == "multipart/form-data":
-            raise Refusal(48, "External data and form fields are not taken; use param_*.")
+            raise Refusal(48, "External data and form fields are not supported; use param_*.")
         for name in ("compress", "decompress"):
             if request.query.get(name, "0") not in ("0", ""):
-                raise Refusal(48, f"{name}=1 is not taken; use Accept- and Content-Encoding.")
-        sql = request.query.get("query", "")
-        received = await receive(request, sql, self._limits, self._engine.spool)
+                raise Refusal(48, f"{name}=1 is not supported; use Accept- and Content-Encoding.")
+        may_write = request.method == "POST" and (
+            not self._accounts.is_open or is_from_program(request.headers)
+        )
         try:
-            answer = await self._run(_query_of(request, received, account, query_id))
+            answer = await self._execute(request, account, query_id, may_write=may_write)
+        except Refusal as refusal:
+            if refusal.code == 164 and not may_write and not account.is_reader:
+                raise Refusal(164, f"{refusal.text} {WRITE_HINT}") from None
+            raise
+        return await self._response(request, answer, query_id)
+
+    async def _execute(
+        self, request: web.BaseRequest, account: Account, query_id: str, *, may_write: bool
+    ) -> Answer:
+        """Receive a statement, wait for a turn, and run it."""
+        received = await self._receiver.receive(
+            request,
+            request.query.get("query", ""),
+            is_reader=account.is_reader or not may_write,
+        )
+        try:
+            query = _query_of(request, received, account, query_id, may_write=may_write)
+            return await self._run(query)
         finally:
             received.discard()
-        return await self._response(request, answer, query_id)
 
     async def _run(self, query: Query) -> Answer:
         """Wait for a turn, run, and stop what takes too long or whose client is gone."""
         allowed_s = float(self._limits.within(query.settings)["max_execution_time"]) + GRACE_S
-        try:
-            await asyncio.wait_for(self._turns.acquire(), self._limits.queue_s)
-        except TimeoutError:
-            n = self._limits.n_concurrent
-            raise Refusal(202, f"Too many simultaneous queries. Maximum: {n}.") from None
+        turns = self._turns[query.is_reader or query.must_only_read]
+        job = await turns.start(lambda: self._engine.run(query))
         self._running.add(query)
-        loop = asyncio.get_running_loop()
-        job = asyncio.ensure_future(loop.run_in_executor(self._threads, self._engine.run, query))
-        job.add_done_callback(lambda done: self._ended(query, done))
+        job.add_done_callback(lambda _: self._running.discard(query))
         try:
             done, _ = await asyncio.wait({job}, timeout=allowed_s)
         except asyncio.CancelledError:
-            # The client is gone: nobody waits for a question's answer, but an INSERT
-            # that came whole is finished, as on a server.
-            if canonical_verb(query.received.sql) in READ_VERBS:
+            # The client is gone: a question is stopped, but an INSERT that came whole is
+            # finished, as on a server.
+            job.add_done_callback(_close_unsent)
+            if Statement(query.received.sql[:64]).verb in READ_VERBS:
                 await self._kill(query)
             await asyncio.wait({job})
             raise
@@ -143,26 +149,22 @@ class Front:
             await asyncio.wait({job})
         return job.result()
 
-    def _ended(self, query: Query, job: asyncio.Future[Answer]) -> None:
-        """Give the turn to the next one."""
-        self._running.discard(query)
-        self._turns.release()
-        if not job.cancelled():
-            job.exception()
-
     async def _kill(self, query: Query) -> None:
-        """Tell the engine to stop a query."""
+        """Ask the engine to stop a query."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(Exception):  # it may have ended by itself
             await loop.run_in_executor(self._killers, self._engine.kill, query)
 
-    async def _response(self, request: web.Request, answer: Answer, query_id: str) -> web.Response:
+    async def _response(
+        self, request: web.BaseRequest, answer: Answer, query_id: str
+    ) -> web.StreamResponse:
         """Write the engine's answer."""
+        body = answer.body
         summary = {
             "read_rows": str(answer.n_read_rows),
             "written_rows": str(answer.n_written_rows),
             "result_rows": str(answer.n_rows),
-            "result_bytes": str(len(answer.data)),
+            "result_bytes": str(body.n_bytes if body else 0),
             "elapsed_ns": str(int(answer.elapsed_s * 1e9)),
         }
         headers = self._headers(query_id) | {
@@ -170,15 +172,11 @@ class Front:
             "X-ClickHouse-Summary": json.dumps(summary),
             "Content-Type": _content_type(answer.format),
         }
-        data = answer.data
-        encoding = _encoding(request)
-        if encoding and len(data) >= MIN_COMPRESSED_BYTES:
-            headers["Content-Encoding"] = encoding
-            loop = asyncio.get_running_loop()
-            data = await loop.run_in_executor(None, deflate, data, encoding)
-        return web.Response(body=data, headers=headers)
+        if body is None:
+            return web.Response(headers=headers)
+        return await self._sender.send(request, body, headers, _encoding(request))
 
-    def _refused(self, request: web.Request, refusal: Refusal, query_id: str) -> web.Response:
+    def _refused(self, request: web.BaseRequest, refusal: Refusal, query_id: str) -> web.Response:
         """Write an error as ClickHouse does."""
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(refusal.code)}
         if refusal.status == 401:
@@ -195,15 +193,30 @@ class Front:
             "X-ClickHouse-Query-Id": re.sub(r"[^\x20-\x7e]", "?", query_id)[:200],
             "X-ClickHouse-Timezone": self._engine.timezone,
             "X-ClickHouse-Server-Display-Name": self._engine.name,
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
         }
 
 
-def _query_of(request: web.Request, received: Received, account: Account, query_id: str) -> Query:
+def _close_unsent(job: asyncio.Future[Answer]) -> None:
+    """Close an answer that no client waits for."""
+    if not job.cancelled() and job.exception() is None and (body := job.result().body):
+        body.close()
+
+
+def _query_of(
+    request: web.BaseRequest,
+    received: Received,
+    account: Account,
+    query_id: str,
+    *,
+    may_write: bool,
+) -> Query:
     """Sort the query string into what it is."""
     asked = request.query
     settings = {}
     for name, value in asked.items():
-        if name in NOT_SETTINGS or name.startswith("param_"):
+        if name in TRANSPORT or name.startswith("param_"):
             continue
         if not _SETTING.fullmatch(name):
             raise Refusal(115, f"Unknown setting {name[:64]!r}.", "UNKNOWN_SETTING")
@@ -214,26 +227,17 @@ def _query_of(request: web.Request, received: Received, account: Account, query_
         settings=settings,
         parameters={k[len("param_") :]: v for k, v in asked.items() if k.startswith("param_")},
         database=asked.get("database") or request.headers.get("X-ClickHouse-Database") or "",
-        format=_first_word(
-            asked.get("default_format")
-            or request.headers.get("X-ClickHouse-Format")
-            or "TabSeparated"
-        ),
+        format=asked.get("default_format")
+        or request.headers.get("X-ClickHouse-Format")
+        or "TabSeparated",
         is_reader=account.is_reader,
-        must_only_read=request.method != "POST",
+        must_only_read=not may_write,
         revision=int(revision) if revision.isdigit() else 0,
         query_id=query_id,
     )
 
 
-def _first_word(format_: str) -> str:
-    """Refuse what is no format's name: it is pasted behind the statement by the engine."""
-    if not re.fullmatch(r"\w{1,64}", format_):
-        raise Refusal(73, f"Unknown format {format_[:64]}.", "UNKNOWN_FORMAT")
-    return format_
-
-
-def _encoding(request: web.Request) -> str:
+def _encoding(request: web.BaseRequest) -> str:
     """Choose the answer's encoding: as accepted, unless the request switches it off."""
     if request.query.get("enable_http_compression", "1") == "0":
         return ""

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from aiohttp import web
 
 from monitor.storage.serve.codecs import Inflater
+from monitor.storage.serve.inserts import Insert, split_insert
 from monitor.storage.serve.limits import MAX_QUERY_BYTES, Limits
 from monitor.storage.serve.refusal import Refusal
-from monitor.storage.serve.statement import Insert, split_insert
+from monitor.storage.serve.spool import Claim, Spool
 
 SPOOL_BYTES = 1 << 20
 """Written at once: pieces come of some 100 KiB, and each was a hop to the thread that writes."""
+PIECES_AT_ONCE = 4
+"""Decompressed in one hop to a thread, of at most 1 MiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,98 +33,129 @@ class Received:
     insert: Insert | None = None
     data: Path | None = None
     """To be deleted by who asked for it."""
+    claim: Claim | None = None
 
     def discard(self) -> None:
         """Delete the data."""
         if self.data is not None:
             self.data.unlink(missing_ok=True)
+        if self.claim is not None:
+            self.claim.release()
 
 
-async def receive(request: web.Request, sql: str, limits: Limits, spool: Path) -> Received:
-    """Read a request's body to its end.
+class Receiver:
+    """Reads bodies; decompression and writing happen in threads.
 
     Parameters
     ----------
-    request : aiohttp.web.Request
-        Its body is not decompressed yet.
-    sql : str
-        The ``query`` parameter; the body continues it, as ClickHouse has it.
     limits : Limits
-    spool : Path
-        Folder for data.
-
-    Returns
-    -------
-    Received
-
-    Raises
-    ------
-    Refusal
-        307 for a body beyond the bound, 271 and 89 for its encoding, 62 for a statement
-        beyond ClickHouse's own bound, 209 for one that stops coming.
-    OSError
-        If the folder takes no more.
+    spool : Spool
+    threads : Executor
     """
-    pieces = _pieces(request, limits)
-    text = sql.encode()
-    insert = split_insert(text)
-    n_own = len(text)
-    if insert is None:
-        text += b"\n" if text.strip() else b""
-        async for piece in pieces:
-            text += piece
-            # Judged only once the head can be whole: a cut token would be read wrongly.
-            if len(text) > MAX_QUERY_BYTES:
-                break
-        insert, n_own = split_insert(text[:MAX_QUERY_BYTES]), len(text)
-    if insert is None:
-        if len(text) > MAX_QUERY_BYTES:
-            raise Refusal(62, f"Max query size exceeded: {MAX_QUERY_BYTES} bytes.")
-        return Received(_decoded(text))
-    data = await _spool(text[insert.data_at : n_own], pieces, spool)
-    return Received(insert.head, insert, data)
 
+    def __init__(self, limits: Limits, spool: Spool, threads: Executor) -> None:
+        self._limits = limits
+        self._spool = spool
+        self._threads = threads
 
-async def _spool(first: bytes, pieces: AsyncIterator[bytes], spool: Path) -> Path:
-    """Write the data that are here and those that still come into a new file."""
-    descriptor, name = tempfile.mkstemp(suffix=".data", dir=spool)
-    path = Path(name)
-    loop = asyncio.get_running_loop()
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            waiting, n_waiting = [first], len(first)
+    async def receive(self, request: web.BaseRequest, sql: str, *, is_reader: bool) -> Received:
+        """Read a request's body to its end.
+
+        Parameters
+        ----------
+        request : aiohttp.web.BaseRequest
+            Its body is not decompressed yet.
+        sql : str
+            The ``query`` parameter; the body continues it, as ClickHouse has it.
+        is_reader : bool
+            An INSERT of a reader is refused before its data are read.
+
+        Returns
+        -------
+        Received
+
+        Raises
+        ------
+        Refusal
+            164 for a reader's INSERT, 307 for a body beyond the bound, 271 and 89 for its
+            encoding, 62 for a statement beyond ClickHouse's own bound, 209 for one that
+            stops coming, 202 if the spool is full.
+        OSError
+            If the folder takes no more.
+        """
+        pieces = self._pieces(request)
+        text = sql.encode()
+        insert = split_insert(text)
+        n_own = len(text)
+        if insert is None:
+            text += b"\n" if text.strip() else b""
             async for piece in pieces:
-                waiting.append(piece)
-                n_waiting += len(piece)
-                if n_waiting >= SPOOL_BYTES:
-                    await loop.run_in_executor(None, file.writelines, waiting)
-                    waiting, n_waiting = [], 0
-            await loop.run_in_executor(None, file.writelines, waiting)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path
+                text += piece
+                # Judged only once the head can be whole: a cut token would be read wrongly.
+                if len(text) > MAX_QUERY_BYTES:
+                    break
+            insert, n_own = split_insert(text[:MAX_QUERY_BYTES]), len(text)
+        if insert is None:
+            if len(text) > MAX_QUERY_BYTES:
+                raise Refusal(62, f"Max query size exceeded: {MAX_QUERY_BYTES} bytes.")
+            return Received(_decoded(text))
+        if is_reader:
+            raise Refusal(164, "Cannot execute query in readonly mode: INSERT.")
+        claim = self._spool.claim()
+        data = await self._write(text[insert.data_at : n_own], pieces, claim)
+        return Received(insert.head, insert, data, claim)
 
+    async def _write(self, first: bytes, pieces: AsyncIterator[bytes], claim: Claim) -> Path:
+        """Write the data that are here and those that still come into a new file."""
+        descriptor, name = tempfile.mkstemp(suffix=".data", dir=self._spool.folder)
+        path = Path(name)
+        loop = asyncio.get_running_loop()
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                waiting, n_waiting = [first], len(first)
+                claim.add(len(first))
+                async for piece in pieces:
+                    claim.add(len(piece))
+                    waiting.append(piece)
+                    n_waiting += len(piece)
+                    if n_waiting >= SPOOL_BYTES:
+                        await loop.run_in_executor(self._threads, file.writelines, waiting)
+                        waiting, n_waiting = [], 0
+                await loop.run_in_executor(self._threads, file.writelines, waiting)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            claim.release()
+            raise
+        return path
 
-async def _pieces(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
-    """Yield the body decompressed, each wait and the whole of it bounded."""
-    inflater = Inflater(request.headers.get("Content-Encoding", "").lower())
-    n_bytes = 0
-    while raw := await _next(request, limits):
-        for piece in inflater.feed(raw):
-            n_bytes += len(piece)
-            if n_bytes > limits.body_bytes:
-                raise Refusal(307, f"The body is longer than {limits.body_bytes} bytes.")
-            yield piece
-    inflater.finish()
+    async def _pieces(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+        """Yield the body decompressed, each wait and the whole of it bounded."""
+        encoding = request.headers.get("Content-Encoding", "").lower()
+        inflater = Inflater(encoding)
+        is_packed = encoding not in ("", "identity")
+        loop = asyncio.get_running_loop()
+        n_bytes = 0
+        while raw := await self._next(request):
+            found = inflater.feed(raw)
+            while some := (
+                await loop.run_in_executor(self._threads, _take, found)
+                if is_packed
+                else _take(found)
+            ):
+                n_bytes += sum(map(len, some))
+                if n_bytes > self._limits.body_bytes:
+                    raise Refusal(307, f"The body is longer than {self._limits.body_bytes} bytes.")
+                for piece in some:
+                    yield piece
+        inflater.finish()
 
-
-async def _next(request: web.Request, limits: Limits) -> bytes:
-    """Wait for the next piece; empty at the end."""
-    try:
-        return await asyncio.wait_for(request.content.readany(), limits.receive_s)
-    except TimeoutError:
-        raise Refusal(209, f"No more of the body came for {limits.receive_s:g} s.") from None
+    async def _next(self, request: web.BaseRequest) -> bytes:
+        """Wait for the next piece; empty at the end."""
+        wait_s = self._limits.receive_s
+        try:
+            return await asyncio.wait_for(request.content.readany(), wait_s)
+        except TimeoutError:
+            raise Refusal(209, f"No more of the body came for {wait_s:g} s.") from None
 
 
 def _decoded(text: bytes) -> str:
@@ -128,3 +164,8 @@ def _decoded(text: bytes) -> str:
         return text.decode()
     except UnicodeDecodeError:
         raise Refusal(36, "The statement is not UTF-8.") from None
+
+
+def _take(pieces: Iterator[bytes]) -> list[bytes]:
+    """Return the next few pieces; none at the end."""
+    return list(islice(pieces, PIECES_AT_ONCE))

@@ -130,25 +130,43 @@ def choose_encoding(accepted: str) -> str:
     return ""
 
 
-def deflate(data: bytes, encoding: str) -> bytes:
-    """Compress a whole answer, fast rather than small.
+def deflater(encoding: str) -> Callable[[bytes, bool], bytes]:
+    """Return a function that compresses an answer piece by piece, fast rather than small.
+
+    It is given a piece and whether that is the last one, and returns what is ready.
 
     Examples
     --------
     >>> import gzip
-    >>> gzip.decompress(deflate(b"x" * 9, "gzip"))
-    b'xxxxxxxxx'
+    >>> pack = deflater("gzip")
+    >>> gzip.decompress(pack(b"x" * 9, False) + pack(b"y", True))
+    b'xxxxxxxxxy'
     """
     if encoding in ("gzip", "deflate"):
-        packer = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
-        return packer.compress(data) + packer.flush()
-    if encoding == "lz4":
-        import lz4.frame
-
-        return bytes(lz4.frame.compress(data))
+        zipper = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+        return lambda data, is_last: zipper.compress(data) + (zipper.flush() if is_last else b"")
     if encoding == "zstd":
-        return bytes(_zstd().compress(data, 1))
-    return data
+        packer = _zstd().ZstdCompressor(1)
+        return lambda data, is_last: bytes(
+            packer.compress(data, packer.FLUSH_FRAME if is_last else packer.CONTINUE)
+        )
+    if encoding == "lz4":
+        return _lz4_deflater()
+    return lambda data, _: data
+
+
+def _lz4_deflater() -> Callable[[bytes, bool], bytes]:
+    """Return the function for LZ4 frames, whose header comes first."""
+    import lz4.frame
+
+    packer = lz4.frame.LZ4FrameCompressor()
+    waiting = [packer.begin()]
+
+    def pack(data: bytes, is_last: bool) -> bytes:
+        head = waiting.pop() if waiting else b""
+        return bytes(head + packer.compress(data) + (packer.flush() if is_last else b""))
+
+    return pack
 
 
 def _decompressor(encoding: str) -> Callable[[], Any] | None:

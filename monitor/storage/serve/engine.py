@@ -8,6 +8,7 @@ the current database and temporary tables die with it: that is all there is of s
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -16,27 +17,25 @@ from pathlib import Path
 from typing import Any
 
 from monitor.storage.clickhouse import Store
+from monitor.storage.serve import rights
+from monitor.storage.serve.answers import Body, Outlet
 from monitor.storage.serve.body import Received
+from monitor.storage.serve.inserts import split_insert
 from monitor.storage.serve.limits import Limits
-from monitor.storage.serve.native import with_revision
+from monitor.storage.serve.native import framed
 from monitor.storage.serve.refusal import Refusal, refusal_of
-from monitor.storage.serve.statement import (
-    READ_VERBS,
-    canonical_verb,
-    named_format,
-    refuse_settings,
-    screen,
-)
+from monitor.storage.serve.screening import READ_VERBS, Facts, screen
+from monitor.storage.serve.settings import refuse_settings
+from monitor.storage.serve.spool import Spool
+from monitor.storage.serve.statement import Statement
+from monitor.storage.serve.system_tables import mentions_system, screen_tree, tree_query
 
 SPOOL_NAME = "spool"
 CUSTOM_SERIALIZATION_REVISION = 54454
 """Clients from this revision on cannot read Native blocks without its framing;
 older ones notice what they got."""
-_FIXED_SETTINGS = {
-    "input_format_values_interpret_expressions": "0",
-    "input_format_values_deduce_templates_of_expressions": "0",
-}
-"""VALUES hold values: an expression there could read files, unseen."""
+_MAX_CANONICAL_BYTES = 1 << 20
+"""The engine's spelling of a statement may be longer than what was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,9 +60,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the engine said."""
+    """What the engine answered; its body is to be closed."""
 
-    data: bytes
+    body: Body | None
     format: str
     n_rows: int
     n_read_rows: int
@@ -94,23 +93,37 @@ class Engine:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._limits = limits
         self._folder = Path(os.path.realpath(folder))
-        self._store = Store.open(self._folder)
-        self._workplace = tempfile.mkdtemp(prefix="driftline-")
+        self._workplace = Path(tempfile.mkdtemp(prefix="driftline-"))
+        self._store: Store | None = None
         try:
-            self._store.migrate()
-            self.spool = _empty_folder(self._folder / SPOOL_NAME)
-            self._read_facts()
-            os.chdir(self._workplace)
+            self._open()
         except BaseException:
             self.close()
             raise
 
-    def _read_facts(self) -> None:
-        """Ask once what every answer says."""
-        names = self._store.query("SELECT lower(name) AS name FROM system.table_functions")
-        self._table_functions = frozenset(names["name"].to_pylist())
+    def _open(self) -> None:
+        """Start the engine under its rights, and read once what every answer says."""
+        configuration = self._workplace / "engine"
+        configuration.mkdir()
+        file = rights.write_configuration(configuration, self._limits.memory_bytes)
+        self._store = Store.open(self._folder, engine_options={"config-file": str(file)})
+        self._store.migrate()
+        self.spool = Spool(self._folder / SPOOL_NAME, self._limits.spool_bytes)
+        self._facts = Facts(
+            table_functions=self._names("lower(name)", "table_functions"),
+            settings=self._names("name", "settings"),
+        )
         facts = self._store.query("SELECT version() AS v, timezone() AS t, displayName() AS d")
         self.version, self.timezone, self.name = (facts[k][0].as_py() for k in ("v", "t", "d"))
+        cwd = self._workplace / "empty"
+        cwd.mkdir()
+        os.chdir(cwd)
+
+    def _names(self, expression: str, table: str) -> frozenset[str]:
+        """Read one column of a table of ``system``."""
+        assert self._store is not None
+        found = self._store.query(f"SELECT {expression} AS name FROM system.{table}")
+        return frozenset(found["name"].to_pylist())
 
     def run(self, query: Query) -> Answer:
         """Run one statement to its end.
@@ -126,20 +139,20 @@ class Engine:
         Raises
         ------
         Refusal
-            Whatever went wrong, as ClickHouse says it.
+            Whatever went wrong, as ClickHouse says it, without paths of this machine.
         """
         connection = None
         try:
             connection = _connect(self._folder)
             return self._run(connection, query)
         except Exception as error:
-            raise refusal_of(error) from error
+            raise refusal_of(error, hidden=(self._folder, self._workplace)) from error
         finally:
             if connection is not None:
                 connection.close()
 
     def kill(self, query: Query) -> None:
-        """Stop a query that runs; returns when the engine was told."""
+        """Stop a query that runs; returns when the engine was asked to."""
         connection = _connect(self._folder)
         try:
             connection.query(
@@ -152,56 +165,93 @@ class Engine:
 
     def close(self) -> None:
         """Let other processes in."""
-        self._store.close()
-        if Path.cwd() == Path(self._workplace):
+        if self._store is not None:
+            self._store.close()
+        if Path.cwd().is_relative_to(self._workplace):
             os.chdir("/")
         shutil.rmtree(self._workplace, ignore_errors=True)
 
     def _run(self, connection: Any, query: Query) -> Answer:
-        """Look at the statement, set what it runs under, run it."""
-        received = query.received
-        canonical = _canonical(connection, received.sql)
-        screen(
-            canonical,
-            self._table_functions,
-            query.parameters,
-            self._limits,
-            is_reader=query.is_reader or query.must_only_read,
-        )
-        self._prepare(connection, query)
-        if received.insert is not None and received.data is not None:
-            text = received.insert.from_file(str(received.data))
-        else:
-            text = received.sql
-        format_ = named_format(canonical) or query.format
-        result = connection.query(
-            f"{text}\n/* {query.marker} */", query.format, params=query.parameters
-        )
-        data = result.bytes() or b""
-        is_question = canonical_verb(canonical) in READ_VERBS
-        if format_ == "Native" and query.revision >= CUSTOM_SERIALIZATION_REVISION:
-            data = with_revision(data)
-        return Answer(
-            data if is_question else b"",
-            format_,
-            result.rows_read(),
-            result.storage_rows_read(),
-            result.rows_written(),
-            result.elapsed(),
-        )
+        """Set what the statement runs under, judge it, run what was judged."""
+        is_reader = query.is_reader or query.must_only_read
+        refuse_settings(query.settings, self._facts.settings)
+        readonly = self._prepare(connection, query)
+        statement = Statement(_canonical(connection, query.received.sql))
+        screen(statement, self._facts, query.parameters, self._limits, is_reader=is_reader)
+        connection.query(f"SET ROLE {rights.READER if is_reader else rights.WRITER}")
+        if readonly:
+            connection.query(f"SET readonly = {readonly}")
+        if is_reader:
+            self._screen_system(connection, statement, query)
+        if statement.verb in READ_VERBS:
+            return self._ask(connection, statement, query)
+        return self._tell(connection, statement, query)
 
-    def _prepare(self, connection: Any, query: Query) -> None:
-        """Set the database, the settings, and last that nothing may be written."""
+    def _prepare(self, connection: Any, query: Query) -> int:
+        """Set the database and the settings; return the level of ``readonly`` to set last."""
         if query.database:
             connection.query(f"USE `{_escaped(query.database, '`')}`")
-        refuse_settings(query.settings)
-        settings = self._limits.within(query.settings) | _FIXED_SETTINGS
-        is_reading = query.is_reader or query.must_only_read
-        readonly = settings.pop("readonly", "0")
+        settings = self._limits.within(query.settings)
+        asked = settings.pop("readonly", "0")
+        settings.pop("max_result_bytes", None)  # counted on the way out, not between blocks
+        settings["max_query_size"] = str(_MAX_CANONICAL_BYTES)
         clause = ", ".join(f"{name} = '{_escaped(v, chr(39))}'" for name, v in settings.items())
         connection.query(f"SET {clause}")
-        if is_reading or readonly != "0":
-            connection.query(f"SET readonly = {1 if readonly == '1' else 2}")
+        if query.is_reader or query.must_only_read or asked != "0":
+            return 1 if asked == "1" else 2
+        return 0
+
+    def _screen_system(self, connection: Any, statement: Statement, query: Query) -> None:
+        """Refuse what a reader may not see of the engine's own tables."""
+        if not mentions_system(statement, query.parameters, query.database):
+            return
+        if text := tree_query(statement):
+            marked = f"{text}\n/* {query.marker} */"
+            tree = connection.query(marked, "TSVRaw", params=query.parameters)
+            screen_tree((tree.bytes() or b"").decode(errors="replace"))
+
+    def _ask(self, connection: Any, statement: Statement, query: Query) -> Answer:
+        """Run a question; its answer goes through a pipe."""
+        format_ = statement.format or query.format
+        if not re.fullmatch(r"\w{1,64}", format_):
+            raise Refusal(73, f"Unknown format {format_[:64]!r}.", "UNKNOWN_FORMAT")
+        outlet = Outlet(self.spool, int(self._limits.within(query.settings)["max_result_bytes"]))
+        text = (
+            f"{statement.body} INTO OUTFILE '{outlet.path}' APPEND "
+            f"FORMAT {format_}{statement.tail}\n/* {query.marker} */"
+        )
+        try:
+            result = connection.query(text, "TabSeparated", params=query.parameters)
+        except BaseException as error:
+            raise outlet.abandon() or error from None
+        body = outlet.finish()
+        if format_ == "Native" and query.revision >= CUSTOM_SERIALIZATION_REVISION:
+            body = framed(body)
+        return _answer(result, body, format_)
+
+    def _tell(self, connection: Any, statement: Statement, query: Query) -> Answer:
+        """Run a statement that changes something."""
+        text, data = statement.text, query.received.data
+        if data is not None:
+            insert = split_insert(text.encode())
+            if insert is None:
+                raise Refusal(62, "Syntax error: the head of this INSERT cannot be read.")
+            text = insert.from_file(str(data))
+        text += f"\n/* {query.marker} */"
+        result = connection.query(text, "TabSeparated", params=query.parameters)
+        return _answer(result, None, query.format)
+
+
+def _answer(result: Any, body: Body | None, format_: str) -> Answer:
+    """Return the answer with the engine's counts."""
+    return Answer(
+        body,
+        format_,
+        result.rows_read(),
+        result.storage_rows_read(),
+        result.rows_written(),
+        result.elapsed(),
+    )
 
 
 def _connect(folder: Path) -> Any:
@@ -220,7 +270,7 @@ def _canonical(connection: Any, sql: str) -> str:
         "TSVRaw",
         params={"q": _parameter(sql)},
     )
-    return str(text.bytes().decode())
+    return str(text.bytes().decode()).removesuffix("\n")
 
 
 def _parameter(text: str) -> str:
@@ -233,11 +283,3 @@ def _parameter(text: str) -> str:
 def _escaped(text: str, quote: str) -> str:
     """Escape a text for between quotes."""
     return text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
-
-
-def _empty_folder(path: Path) -> Path:
-    """Make a folder, and empty it of what a killed server left."""
-    path.mkdir(exist_ok=True)
-    for file in path.iterdir():
-        file.unlink()
-    return path

@@ -11,6 +11,10 @@ MAX_QUERY_BYTES = 262_144
 """ClickHouse's own ``max_query_size``: a longer statement is refused by its parser too."""
 
 
+ALWAYS = frozenset({"max_execution_time", "max_memory_usage", "max_result_bytes"})
+"""Set for every query; the other bounds hold where a request asks for something."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of the server; a client may ask for less, never for more."""
@@ -19,16 +23,27 @@ class Limits:
     """``max_execution_time``; a query that ignores it is killed two seconds later."""
     query_memory_bytes: int = 2 << 30
     """``max_memory_usage`` of one query."""
+    memory_bytes: int = 4 << 30
+    """Of all queries together; the engine stops the query that takes the most."""
+    n_threads: int = 64
+    """``max_threads`` of one query."""
     result_bytes: int = 256 << 20
-    """``max_result_bytes``: answers are held whole, so that an error is never half an answer."""
+    """Of one answer, as sent before compression: ``max_result_bytes`` of a request is cut to it."""
+    spool_bytes: int = 4 << 30
+    """Of all bodies and answers together."""
     body_bytes: int = 1 << 30
     """Of one request, after decompression."""
     n_concurrent: int = 8
-    """Queries that run at once."""
+    """Queries of readers that run at once, and as many of the writer: neither waits for
+    the other."""
     queue_s: float = 10.0
     """How long a query waits for its turn before it is told to come back."""
     receive_s: float = 60.0
-    """How long a body may pause between two pieces."""
+    """How long a body may pause between two pieces, and a client that reads an answer."""
+    idle_s: float = 30.0
+    """How long a connection may wait without a request, and a request's head may take."""
+    n_connections: int = 1024
+    """Connections at once; beyond it the one that has waited longest is closed."""
     drain_s: float = 30.0
     """How long a stopping server waits for what runs."""
 
@@ -42,8 +57,10 @@ class Limits:
         """
         return {
             "max_execution_time": self.query_s,
-            "max_memory_usage": self.query_memory_bytes,
+            "max_memory_usage": min(self.query_memory_bytes, self.memory_bytes),
             "max_result_bytes": self.result_bytes,
+            "max_threads": self.n_threads,
+            "max_insert_threads": self.n_threads,
         }
 
     def within(self, asked: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +74,7 @@ class Limits:
         Returns
         -------
         dict
-            With all bounded settings present; 0, which means without limit, is the bound.
+            With those of ``ALWAYS`` present; 0, which means without limit, is the bound.
 
         Raises
         ------
@@ -71,6 +88,8 @@ class Limits:
         """
         cut = dict(asked)
         for name, bound in self.settings().items():
+            if name not in asked and name not in ALWAYS:
+                continue
             value = min(_number(name, asked.get(name, "0")) or bound, bound)
             cut[name] = str(int(value) if value == int(value) else value)
         return cut

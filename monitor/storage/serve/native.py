@@ -9,13 +9,18 @@ and the same bytes are sent on.
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 
+from monitor.storage.serve.answers import Body
 from monitor.storage.serve.refusal import Refusal
 
 BLOCK_INFO = b"\x01\x00\x02" + struct.pack("<i", -1) + b"\x00"
 """Field 1, overflow rows: no. Field 2, bucket: -1. End."""
+
+MAX_FRAMED_BYTES = 64 << 20
+"""It is walked in memory: for dashboards, not for exports."""
 
 _WIDTHS = {
     "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1, "Nothing": 1,
@@ -28,6 +33,28 @@ _NESTED = re.compile(r"(\w+)(?:\((.*)\))?$", re.DOTALL)
 _NAMED = re.compile(r"(?:`(?:\\.|[^`\\])*`|\w+) (?=[A-Z])")
 _DECIMAL_WIDTHS = ((9, 4), (18, 8), (38, 16), (76, 32))
 _KEY_WIDTHS = (1, 2, 4, 8)
+
+
+def framed(body: Body) -> Body:
+    """Return an answer with the framing, and close the one without.
+
+    Raises
+    ------
+    Refusal
+        396 if it is too long to be walked, 48 as :func:`with_revision`.
+    """
+    try:
+        if body.n_bytes > MAX_FRAMED_BYTES:
+            raise Refusal(
+                396,
+                f"Native for this client is limited to {MAX_FRAMED_BYTES} bytes; "
+                "use another FORMAT.",
+                "TOO_MANY_ROWS_OR_BYTES",
+            )
+        data = with_revision(body.read())
+        return Body(io.BytesIO(data), len(data), lambda: None)
+    finally:
+        body.close()
 
 
 def with_revision(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from monitor.storage.failures import is_disk_full
 
@@ -28,7 +29,7 @@ NAMES = {
 }
 _STATUS = {
     27: 400, 36: 400, 48: 501, 53: 400, 62: 400, 89: 400, 271: 400, 457: 400,
-    46: 404, 47: 404, 60: 404, 73: 404, 81: 404, 115: 404,
+    46: 404, 404: 404, 47: 404, 60: 404, 73: 404, 81: 404, 115: 404,
     159: 408, 202: 429, 209: 408, 307: 413, 497: 403, 516: 401,
 }  # fmt: skip
 """As ClickHouse maps them; every other code is 500."""
@@ -37,6 +38,10 @@ _CODES = re.compile(r"^(?:Code: (\d+)\. DB::Exception: )+")
 _VERSION = re.compile(r"\s*\(version [^)]*\)\.?")
 _REPEATED_NAME = re.compile(r"(\(([A-Z_]+)\))\.?(?:\s*\(\2\))+$")
 _SPELLING = re.compile(r"\s*: In scope SELECT formatQuerySingleLine\(.*\)\.?(?= \()", re.DOTALL)
+_NO_SUCH_TABLE = re.compile(r"necessary to have the grant READ ON FILE\b")
+"""The default database looks for a file of a table's name; the roles that may not, hear this."""
+_STACK = re.compile(r"\n?Stack trace:.*", re.DOTALL)
+_OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@-]+/)+[\w.+@-]*")
 _MARKER = re.compile(r"\s*/\* driftline [0-9a-f]{32} \*/")
 
 
@@ -70,18 +75,20 @@ class Refusal(Exception):
         return _STATUS.get(self.code, 500)
 
 
-def refusal_of(error: BaseException) -> Refusal:
+def refusal_of(error: BaseException, hidden: tuple[Path, ...] = ()) -> Refusal:
     """Return what the engine, or the file system, said, as one refusal.
 
     Parameters
     ----------
     error : BaseException
         From chDB or the operating system.
+    hidden : tuple of Path
+        Folders whose paths are not shown.
 
     Returns
     -------
     Refusal
-        Without the engine's repetitions of its own prefix.
+        Without the engine's repetitions of its own prefix, without a stack trace.
 
     Examples
     --------
@@ -91,14 +98,23 @@ def refusal_of(error: BaseException) -> Refusal:
     """
     if isinstance(error, Refusal):
         return error
-    text = _SPELLING.sub(".", _MARKER.sub("", str(error)))
+    text = _without_paths(_SPELLING.sub(".", _MARKER.sub("", str(error))), hidden)
     if is_disk_full(error) and not _CODES.match(text):
         return Refusal(243, "No space left on device.")
     found = _CODES.match(text)
     if found is None:
         return Refusal(1002, text or type(error).__name__)
     text = _REPEATED_NAME.sub(r"\1", _VERSION.sub("", text[found.end() :]).strip())
+    if _NO_SUCH_TABLE.search(text):
+        return Refusal(60, "There is no table of this name.", "UNKNOWN_TABLE")
     body, _, name = text.rpartition(" (")
     if not body or not name.endswith(")"):
         return Refusal(int(found[1]), text)
     return Refusal(int(found[1]), body, name.rstrip(")"))
+
+
+def _without_paths(text: str, hidden: tuple[Path, ...]) -> str:
+    """Replace paths of this machine, and drop a stack trace."""
+    for folder in hidden:
+        text = text.replace(str(folder), "<store>")
+    return _OTHER_PATH.sub("<path>", _STACK.sub("", text))

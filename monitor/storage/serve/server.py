@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -12,12 +13,16 @@ from aiohttp import web
 
 from monitor.storage.serve.accounts import Accounts
 from monitor.storage.serve.application import Front
+from monitor.storage.serve.connections import Connections
 from monitor.storage.serve.engine import Engine
 from monitor.storage.serve.limits import Limits
 from schemas.errors import StorageError
 
 HEADER_BYTES = 262_144 + 65_536
 """Of one line: a statement may stand in the query string, whole."""
+
+BACKLOG = 1024
+"""Connections that may wait to be taken while many come at once."""
 
 
 def serve(
@@ -72,17 +77,19 @@ async def _serve(
     stop = asyncio.Event()
     _listen_to_signals(stop)
     front = Front(engine, accounts, limits)
-    runner = web.AppRunner(
-        front.application(),
+    connections = Connections(
+        front.handle,
+        limits,
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
+        logger=_silent(),
         max_line_size=HEADER_BYTES,
-        shutdown_timeout=limits.drain_s,
     )
+    runner = web.ServerRunner(connections, shutdown_timeout=limits.drain_s)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
         try:
             await site.start()
         except OSError as error:
@@ -102,6 +109,14 @@ async def _serve(
         await runner.cleanup()
         killing.cancel()
         front.close()
+
+
+def _silent() -> logging.Logger:
+    """Return a logger for what clients send that is no HTTP: they get 400, and no line here."""
+    logger = logging.getLogger("driftline.store.http")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
 
 
 def _listen_to_signals(stop: asyncio.Event) -> None:

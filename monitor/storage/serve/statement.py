@@ -1,265 +1,176 @@
-"""Statements: where an INSERT's data begins, and what may not be asked at all.
+"""Statements in the engine's own spelling, cut into tokens.
 
-The engine reads and writes any file of its process and any URL: by table functions, by
-table engines, by INTO OUTFILE, and its default database takes a path for a table name.
-``readonly`` stops none of that (measured with chDB 4.4: ``INSERT INTO FUNCTION file()``
-and ``INTO OUTFILE`` both wrote under readonly = 2). So every statement is looked at,
-in the spelling the engine's own parser gives it (``formatQuery``): comments are gone,
-literals and names are quoted in one way, and there is no second reading of the text.
+``formatQuerySingleLine`` is the engine's parser followed by its printer: comments are
+gone, literals and names are quoted in one way. What is judged here is that text, and
+that text is what runs, so there is no second reading of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from monitor.storage.serve.limits import Limits
 from monitor.storage.serve.refusal import Refusal
 
-READ_VERBS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "CHECK"})
-WRITE_VERBS = frozenset(
-    {
-        "INSERT", "CREATE", "ALTER", "DROP", "TRUNCATE", "OPTIMIZE", "RENAME", "EXCHANGE",
-        "DELETE", "UPDATE", "SET", "USE", "KILL", "UNDROP", "DETACH", "REPLACE",
-    }
-)  # fmt: skip
-TABLE_FUNCTIONS = frozenset(
-    {
-        "numbers", "numbers_mt", "zeros", "zeros_mt", "values", "view", "null", "input", "format",
-        "generaterandom", "generateseries", "generate_series", "primes",
-    }
-)  # fmt: skip
-"""Those that touch neither files nor the network; every other one is refused."""
-REFUSED_FUNCTIONS = frozenset({"file", "catboostevaluate", "hascolumnintable"})
-"""No table functions, and still ways to files or to other hosts."""
-REFUSED_SETTINGS = re.compile(
-    r"\b(additional_\w+|format_(?:schema|template)\w*|input_format_values_\w+)\b"
-)
-"""They hold expressions or paths of their own, or let VALUES hold expressions."""
-_SAFE_ENGINE = re.compile(
-    r"(?:Replicated)?\w*MergeTree|Memory|Log|TinyLog|StripeLog|Null|Set|Join|Buffer|Atomic"
-)
-_ENGINE = re.compile(r"\bENGINE\s*=\s*`?(\w+)")
-_LITERAL = re.compile(r"'(?:\\.|[^'\\])*'", re.DOTALL)
-_QUOTED = re.compile(r"`((?:\\.|[^`\\])*)`", re.DOTALL)
-_CALL = re.compile(r"(\w+)`?\(")
-_VERB = re.compile(r"[\s(]*([A-Za-z]+)")
-_FORMAT = re.compile(r"\bFORMAT\s+(\w+)")
-_FORBIDDEN = re.compile(
-    r"\bINTO OUTFILE\b|\bFROM INFILE\b|\bSOURCE\s*\(|\bDICTIONARY\b|\bNAMED COLLECTION\b"
-    r"|\bCREATE (?:OR REPLACE )?FUNCTION\b|\bPARALLEL WITH\b|\bATTACH\b|\bFROM DISK\b"
-    r"|\bSTORAGE\s*\(|\bdisk\s*=|\bstorage_policy\s*="
-)
-_IDENTIFIER = re.compile(r"\{\s*(\w+)\s*:\s*Identifier\s*\}")
-
-# The first of these outside quotes and comments decides what an INSERT's rest is.
-_INSERT = re.compile(rb"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*INSERT\b", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(
-    rb"'(?:\\.|''|[^'\\])*'|\"(?:\\.|\"\"|[^\"\\])*\"|`(?:\\.|``|[^`\\])*`|--[^\n]*|/\*.*?\*/"
-    rb"|(?P<open>\()|(?P<close>\))|\b(?P<settings>SETTINGS)\b|\bFORMAT\s+(?P<format>\w+)|\b(?P<values>VALUES)\b"
-    rb"|\b(?P<select>SELECT|WITH|INFILE)\b",
-    re.IGNORECASE | re.DOTALL,
+    r"(?P<literal>'(?:\\.|''|[^'\\])*')|(?P<name>[`\"](?:\\.|``|[^`\"\\])*[`\"])"
+    r"|(?P<comment>--|/\*|#!|# )|(?P<word>[^\W\d]\w*)|(?P<number>\d[\w.]*)|(?P<sign>\S)",
+    re.DOTALL,
 )
+_PARAMETER = re.compile(r"\{\s*(\w+)\s*:\s*Identifier\s*\}")
+_OPEN, _CLOSED = frozenset("([{"), frozenset(")]}")
 
 
 @dataclass(frozen=True, slots=True)
-class Insert:
-    """An INSERT whose data follow: its parts, and where the data begin."""
+class Token:
+    """One token: its kind, its text, where it begins."""
 
-    table: str
-    """``INSERT INTO t (columns)``."""
-    settings: str
-    """``SETTINGS ...`` or nothing."""
-    format: str
-    data_at: int
-    """Offset of the first byte of data in the text it was read from."""
+    kind: str
+    text: str
+    at: int
 
     @property
-    def head(self) -> str:
-        """The statement without its data."""
-        return f"{self.table} {self.settings} FORMAT {self.format}"
+    def name(self) -> str:
+        """The name that a word or a quoted name stands for, or ``""``."""
+        if self.kind == "name":
+            return re.sub(r"\\(.)", r"\1", self.text[1:-1], flags=re.DOTALL)
+        return self.text if self.kind == "word" else ""
 
-    def from_file(self, path: str) -> str:
-        """Return the statement that reads its data from a file.
-
-        Examples
-        --------
-        >>> split_insert(b"INSERT INTO t (a) VALUES (1)").from_file("/x")
-        "INSERT INTO t (a) FROM INFILE '/x'  FORMAT Values"
-        """
-        quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{self.table} FROM INFILE '{quoted}' {self.settings} FORMAT {self.format}"
+    def is_word(self, *words: str) -> bool:
+        """Return whether this is one of these unquoted words, in any case."""
+        return self.kind == "word" and self.text.upper() in words
 
 
-def split_insert(text: bytes) -> Insert | None:
-    """Find the end of an INSERT's head, as ClickHouse's parser does.
-
-    Parameters
-    ----------
-    text : bytes
-        The beginning of a statement; data may follow, in any encoding.
-
-    Returns
-    -------
-    Insert or None
-        None if it is no INSERT, or one that takes its rows from a SELECT.
-
-    Raises
-    ------
-    Refusal
-        If the head is not UTF-8.
+@dataclass(frozen=True)
+class Statement:
+    """A statement as the engine spells it.
 
     Examples
     --------
-    >>> found = split_insert(b"INSERT INTO `FORMAT x` SETTINGS a = 1 FORMAT CSV\\n1,2")
-    >>> found.table, found.settings, found.format, found.data_at
-    ('INSERT INTO `FORMAT x`', 'SETTINGS a = 1', 'CSV', 49)
-    >>> split_insert(b"INSERT INTO t SELECT 1") is None
-    True
+    >>> s = Statement("SELECT 'FORMAT x' SETTINGS max_threads = 1 FORMAT JSON")
+    >>> s.verb, s.format, [(name, value) for name, value in s.settings]
+    ('SELECT', 'JSON', [('max_threads', '1')])
     """
-    if not _INSERT.match(text):
-        return None
-    settings_at = None
-    depth = 0
-    for token in _TOKEN.finditer(text):
-        depth += bool(token["open"]) - bool(token["close"])
-        if depth:  # a column may be called "values"
-            continue
-        if token["select"]:
-            return None
-        if token["settings"] and settings_at is None:
-            settings_at = token.start()
-        if token["format"] or token["values"]:
-            return _insert(text, token, settings_at)
-    return None
 
+    text: str
 
-def canonical_verb(text: str) -> str:
-    """Return a statement's first word, in capitals.
+    @cached_property
+    def tokens(self) -> tuple[Token, ...]:
+        """All tokens; a comment, which the printer never writes, is refused."""
+        found = tuple(
+            Token(str(match.lastgroup), match[0], match.start())
+            for match in _TOKEN.finditer(self.text)
+        )
+        if any(token.kind == "comment" for token in found):
+            raise Refusal(62, "Syntax error: this expression cannot be written unambiguously.")
+        return found
 
-    Examples
-    --------
-    >>> canonical_verb("(select 1)"), canonical_verb("")
-    ('SELECT', '')
-    """
-    found = _VERB.match(text)
-    return found[1].upper() if found else ""
+    @cached_property
+    def verb(self) -> str:
+        """The first word, in capitals."""
+        for token in self.tokens:
+            if token.text != "(":
+                return token.text.upper() if token.kind == "word" else ""
+        return ""
 
+    @cached_property
+    def skeleton(self) -> str:
+        """The text in capitals, with literals and quoted names left blank, for phrases."""
+        blank = {"literal": "''", "name": "``"}
+        return " ".join(blank.get(token.kind, token.text.upper()) for token in self.tokens)
 
-def named_format(canonical: str) -> str | None:
-    """Return the format that a statement names itself, or None.
+    @cached_property
+    def calls(self) -> tuple[tuple[str, Token], ...]:
+        """Names, in lower case, before an opening bracket, each with what follows it."""
+        tokens = self.tokens
+        return tuple(
+            (tokens[i].name.lower(), tokens[i + 2] if i + 2 < len(tokens) else tokens[i + 1])
+            for i in range(len(tokens) - 1)
+            if tokens[i + 1].text == "(" and tokens[i].name
+        )
 
-    Examples
-    --------
-    >>> named_format("SELECT 'FORMAT x' FORMAT JSON"), named_format("SELECT 1")
-    ('JSON', None)
-    """
-    found = _FORMAT.findall(_QUOTED.sub("``", _LITERAL.sub("''", canonical)))
-    return found[-1] if found else None
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every quoted name."""
+        return tuple(token.name for token in self.tokens if token.kind == "name")
 
+    @cached_property
+    def identifier_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that stand for identifiers."""
+        return tuple(_PARAMETER.findall(self.text))
 
-def screen(
-    canonical: str,
-    table_functions: frozenset[str],
-    parameters: Mapping[str, str],
-    limits: Limits,
-    *,
-    is_reader: bool,
-) -> None:
-    """Refuse what reaches beyond the store, or beyond the account, or beyond the bounds.
+    @cached_property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each setting after the word SETTINGS or SETTING, anywhere."""
+        found: list[tuple[str, str]] = []
+        for i, token in enumerate(self.tokens):
+            if token.is_word("SETTINGS", "SETTING"):
+                found += self._assignments(i + 1)
+        return tuple(found)
 
-    Parameters
-    ----------
-    canonical : str
-        The statement as ``formatQuery`` spells it.
-    table_functions : frozenset of str
-        All the engine has, in lower case; a new version's new ones are refused too.
-    parameters : mapping
-        The request's parameters: one may stand for a table's name.
-    limits : Limits
-        Bounds that the statement's own SETTINGS must keep.
-    is_reader : bool
+    @cached_property
+    def _format_at(self) -> int | None:
+        """Index of the last FORMAT outside brackets, if it names one."""
+        depth, found = 0, None
+        for i, token in enumerate(self.tokens[:-1]):
+            depth += (token.text in _OPEN) - (token.text in _CLOSED)
+            if not depth and token.is_word("FORMAT") and self.tokens[i + 1].name:
+                found = i
+        return found
 
-    Raises
-    ------
-    Refusal
-        497 for what nobody may do here, 164 for what a reader may not, 452 for bounds.
-    """
-    verb = canonical_verb(canonical)
-    if is_reader and verb not in READ_VERBS:
-        raise Refusal(164, f"Cannot execute query in readonly mode: {verb[:32]}.")
-    if verb not in READ_VERBS | WRITE_VERBS:
-        raise Refusal(497, f"{verb[:32]} statements are not taken here.")
-    bare = _LITERAL.sub("''", canonical)
-    for name in _QUOTED.findall(bare):
-        _refuse_path(name)
-    for match in _IDENTIFIER.finditer(bare):
-        _refuse_path(parameters.get(match[1], ""))
-    _refuse_sources(bare, table_functions)
-    if found := re.search(REFUSED_SETTINGS.pattern + " =", bare):
-        raise Refusal(452, f"Setting {found[1]} is not taken here.")
-    for name in limits.settings():
-        for value in re.findall(rf"\b{name} = (\S+?)[,)]?(?=\s|$)", bare):
-            limits.refuse_beyond(name, value)
+    @property
+    def format(self) -> str | None:
+        """The format that the statement names itself, or None."""
+        return None if self._format_at is None else self.tokens[self._format_at + 1].name
 
+    @property
+    def body(self) -> str:
+        """The text before its FORMAT."""
+        if self._format_at is None:
+            return self.text
+        return self.text[: self.tokens[self._format_at].at].rstrip()
 
-def refuse_settings(names: Iterable[str]) -> None:
-    """Refuse settings that would let a statement mean what :func:`screen` did not see.
+    @property
+    def tail(self) -> str:
+        """What follows the name of the format: settings, or nothing."""
+        if self._format_at is None:
+            return ""
+        token = self.tokens[self._format_at + 1]
+        return self.text[token.at + len(token.text) :]
 
-    Parameters
-    ----------
-    names : iterable of str
-        Of a request's settings. ``dialect`` chooses another parser than the one that
-        spelt the statement.
+    def _assignments(self, start: int) -> Iterator[tuple[str, str]]:
+        """Yield ``name = value`` pairs; without "=" the word was a column's or a table's."""
+        tokens, i = self.tokens, start
+        while True:
+            name, i = self._dotted(i)
+            if not name or i >= len(tokens) or tokens[i].text != "=":
+                return
+            end = self._value_end(i + 1)
+            yield name, " ".join(token.text for token in tokens[i + 1 : end])
+            if end >= len(tokens) or tokens[end].text != ",":
+                return
+            i = end + 1
 
-    Raises
-    ------
-    Refusal
+    def _dotted(self, i: int) -> tuple[str, int]:
+        """Read a name, with dots, at a token; return it and where it ends."""
+        parts = []
+        while i < len(self.tokens) and self.tokens[i].name:
+            parts.append(self.tokens[i].name)
+            i += 1
+            if i >= len(self.tokens) or self.tokens[i].text != ".":
+                break
+            i += 1
+        return ".".join(parts), i
 
-    Examples
-    --------
-    >>> refuse_settings(["max_threads"])
-    """
-    for name in names:
-        if name == "dialect" or REFUSED_SETTINGS.fullmatch(name):
-            raise Refusal(452, f"Setting {name} is not taken here.")
-
-
-def _insert(text: bytes, token: re.Match[bytes], settings_at: int | None) -> Insert:
-    """Cut an INSERT at the token that ends its head."""
-    try:
-        head = text[: token.start()].decode()
-        table = text[: settings_at or token.start()].decode()
-    except UnicodeDecodeError:
-        raise Refusal(36, "The statement is not UTF-8.") from None
-    data_at = token.end()
-    if token["format"]:
-        # As ClickHouse: blanks up to the end of the line belong to the head.
-        while data_at < len(text) and text[data_at : data_at + 1] in (b" ", b"\t", b"\r", b"\f"):
-            data_at += 1
-        data_at += text[data_at : data_at + 1] in (b"\n", b";")
-    format_ = token["format"].decode() if token["format"] else "Values"
-    return Insert(table.strip(), head[len(table) :].strip(), format_, data_at)
-
-
-def _refuse_path(name: str) -> None:
-    """Refuse a name that the default database would take for a file's.
-
-    A relative path without ``..`` finds nothing: the server works in an empty folder.
-    """
-    if "/" in name and (name.lstrip().startswith("/") or re.search(r"\.\.|[{}*?\\:]", name)):
-        raise Refusal(497, "Names that are paths are not taken here.")
-
-
-def _refuse_sources(bare: str, table_functions: frozenset[str]) -> None:
-    """Refuse table functions, engines and clauses that reach files or the network."""
-    without_names = _QUOTED.sub(lambda m: m[1] if re.fullmatch(r"\w+", m[1]) else "x", bare)
-    for name in _CALL.findall(without_names):
-        if name.lower() in table_functions - TABLE_FUNCTIONS | REFUSED_FUNCTIONS:
-            raise Refusal(497, f"{name}() reaches beyond the store; it is not taken here.")
-    for name in _ENGINE.findall(bare):
-        if not _SAFE_ENGINE.fullmatch(name):
-            raise Refusal(497, f"ENGINE = {name} reaches beyond the store; it is not taken here.")
-    if found := _FORBIDDEN.search(_QUOTED.sub("x", bare)):
-        raise Refusal(497, f"{found[0].strip('( =')} is not taken here.")
+    def _value_end(self, i: int) -> int:
+        """Return where a value ends: at a comma outside brackets, or before the next word."""
+        depth, start = 0, i
+        while i < len(self.tokens):
+            token = self.tokens[i]
+            if not depth and (token.text in (",", ")", ";") or (i > start and token.name)):
+                break
+            depth += (token.text in _OPEN) - (token.text in _CLOSED)
+            i += 1
+        return i

@@ -1,0 +1,90 @@
+"""The engine's own access control: one role for each account, and settings that are fixed.
+
+chDB reads a server's configuration file, users and roles included. Every connection is the
+user "default", who holds all roles; a connection that runs a request first takes the role
+of the request's account, and no statement that is allowed can take another one.
+
+Measured with chDB 4.4 (engine 26.9): under these roles ``file()``, a path for a table's
+name, ``url()``, ``format()``, ``ENGINE = File``, ``SYSTEM`` are denied by the engine itself.
+Not covered: the scalar function ``file``, INTO OUTFILE, tables of ``system``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+OWNER, WRITER, READER = "driftline_owner", "driftline_writer", "driftline_reader"
+GRANTS = {
+    OWNER: "ALL ON *.* WITH GRANT OPTION",
+    WRITER: "SELECT, SHOW, INSERT, ALTER UPDATE, ALTER DELETE, ALTER COLUMN, ALTER ORDER BY, "
+    "ALTER INDEX, ALTER PROJECTION, ALTER CONSTRAINT, ALTER TTL, ALTER SETTINGS, ALTER VIEW, "
+    "CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP DATABASE, DROP TABLE, DROP VIEW, "
+    "UNDROP TABLE, TRUNCATE, OPTIMIZE ON *.*",
+    READER: "SELECT, SHOW ON *.*",
+}
+_FILES = "READ ON FILE"
+"""The writer has it too: chDB's default database looks for a file of a table's name before
+it makes the table."""
+_CLOSED = (
+    "input_format_values_interpret_expressions",
+    "input_format_values_deduce_templates_of_expressions",
+)
+"""VALUES hold values: an expression there could read files, unseen."""
+FIXED = (
+    "dialect", "format_schema", "format_schema_source", "format_schema_message_name",
+    "output_format_schema", "format_avro_schema_registry_url", "format_template_row",
+    "format_template_row_format", "format_template_resultset",
+    "format_template_resultset_format", "input_format_record_errors_file_path",
+    "additional_table_filters", "additional_result_filter", "allow_introspection_functions",
+    "rename_files_after_processing", *_CLOSED,
+)  # fmt: skip
+"""Constant in the engine too: each names a file or a host, or holds an expression."""
+
+
+def write_configuration(folder: Path, memory_bytes: int) -> Path:
+    """Write the engine's configuration; return its path.
+
+    Parameters
+    ----------
+    folder : Path
+        For the files; the engine reads them once, when it starts.
+    memory_bytes : int
+        Bound over all queries together.
+    """
+    users, server = folder / "users.xml", folder / "engine.xml"
+    users.write_bytes(_users())
+    root = Element("clickhouse")
+    SubElement(root, "users_config").text = str(users)
+    SubElement(root, "max_server_memory_usage").text = str(memory_bytes)
+    server.write_bytes(tostring(root))
+    return server
+
+
+def _users() -> bytes:
+    """Return the users, roles and constraints."""
+    root = Element("clickhouse")
+    profile = SubElement(SubElement(root, "profiles"), "default")
+    for name in _CLOSED:
+        SubElement(profile, name).text = "0"
+    constraints = SubElement(profile, "constraints")
+    for name in FIXED:
+        SubElement(SubElement(constraints, name), "const")
+    SubElement(SubElement(root, "quotas"), "default")
+    roles = SubElement(root, "roles")
+    for role, grant in GRANTS.items():
+        _grant(SubElement(roles, role), grant, *([_FILES] if role == WRITER else []))
+    user = SubElement(SubElement(root, "users"), "default")
+    SubElement(user, "password")
+    SubElement(SubElement(user, "networks"), "ip").text = "::/0"
+    for name in ("profile", "quota"):
+        SubElement(user, name).text = "default"
+    _grant(user, ", ".join(GRANTS))
+    return tostring(root)
+
+
+def _grant(holder: Element, *grants: str) -> None:
+    """Add grants to a user or a role."""
+    under = SubElement(holder, "grants")
+    for grant in grants:
+        SubElement(under, "query").text = f"GRANT {grant}"

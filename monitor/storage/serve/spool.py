@@ -1,0 +1,90 @@
+"""The folder where bodies and answers wait, and one bound over all of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from monitor.storage.serve.refusal import Refusal
+
+
+class Spool:
+    """A folder with a bound over everything that lies in it; for several threads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where absent, and emptied of what a killed server left.
+    limit_bytes : int
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     spool = Spool(Path(folder), limit_bytes=10)
+    ...     with spool.claim() as first, spool.claim() as second:
+    ...         first.add(8)
+    ...         second.add(8)
+    Traceback (most recent call last):
+    monitor.storage.serve.refusal.Refusal: Code: 202. DB::Exception: The server holds 10 bytes \
+of bodies and answers, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        folder.mkdir(exist_ok=True)
+        for file in folder.iterdir():
+            file.unlink()
+        self.folder = folder
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        """What is claimed now."""
+        return self._held_bytes
+
+    def claim(self) -> Claim:
+        """Return a claim that grows, and is given back at the end of its ``with``."""
+        return Claim(self)
+
+    def take(self, n_bytes: int) -> None:
+        """Count bytes, or refuse them; negative to give back."""
+        with self._lock:
+            if n_bytes > 0 and self._held_bytes + n_bytes > self._limit_bytes:
+                raise Refusal(
+                    202,
+                    f"The server holds {self._limit_bytes} bytes of bodies and answers, "
+                    "its bound; try again.",
+                )
+            self._held_bytes += n_bytes
+
+
+class Claim:
+    """The part of a spool that one body or one answer takes."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self.n_bytes = 0
+
+    def add(self, n_bytes: int) -> None:
+        """Claim more, before it is written.
+
+        Raises
+        ------
+        Refusal
+            202 if the spool's bound would be exceeded.
+        """
+        self._spool.take(n_bytes)
+        self.n_bytes += n_bytes
+
+    def release(self) -> None:
+        """Give everything back; more than once is harmless."""
+        self._spool.take(-self.n_bytes)
+        self.n_bytes = 0
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
