@@ -181,7 +181,7 @@ def number_of_text(text: str) -> float | None:
             return _BOOLEANS[lower]
     if _NUMBER.fullmatch(bare) is None:
         raise ValueError(f"{text[:80]!r} is no number")
-    number = float(bare)
+    number = float(bare) or 0.0  # no negative zero
     return number if math.isfinite(number) else None
 
 

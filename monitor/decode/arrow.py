@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.core.column_values import as_number, as_text
 from monitor.decode.batches import Scratch, batch_of
 from monitor.decode.columns import NAMES, Columns, assign_columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.strict import MAX_DETAIL
 from schemas.batch import EventBatch, Int32Array, Int64Array, ModelSchema, Uint8Array
+from schemas.canonical import number_of_text
 from schemas.events import Reject, RejectReason
 from schemas.refused import REFUSED_COLUMN
 
@@ -65,10 +67,6 @@ def _plain(column: pa.Array) -> pa.Array:
 
 def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 _Why = tuple[RejectReason, str]
@@ -162,7 +160,8 @@ def batch_from_arrow(
         rows = np.arange(n, dtype=np.int64)
     if columns is None or dictionaries is None:
         columns = assign_columns(schema, 0)
-        dictionaries = Dictionaries(max(columns.dictionaries) + 1, has_table=False)
+        n_dictionaries = max(columns.dictionaries) + 1
+        dictionaries = Dictionaries(n_dictionaries, False, columns.verbatim)
     fields, faults = _Fields(record_batch), _Faults(n)
     faults.told(fields.find(REFUSED_COLUMN))
     scratch = _ColumnsOnly(fields, faults, n)
@@ -173,7 +172,7 @@ def batch_from_arrow(
     messages = np.full(n, message, dtype=np.int64) if isinstance(message, int) else message
     place = (messages, rows)
     accepted = np.flatnonzero(~faults.is_faulty) if faults.is_faulty.any() else None
-    batch = batch_of(scratch, accepted, place, columns, dictionaries.values, id_bytes)
+    batch = batch_of(scratch, accepted, place, columns, dictionaries, id_bytes)
     rejects = tuple(
         Reject(
             message=int(messages[i]),
@@ -228,14 +227,37 @@ class _ColumnsOnly(Scratch):
         column = self._fields.find(name, inside)
         if column is None or pa.types.is_null(column.type):
             return np.full(self._n, np.nan)
-        if not _is_number(column.type):
-            self._faults.mistyped(column, "float | null", f"{inside}.{name}".lstrip("."))
-            return np.full(self._n, np.nan)
+        path = f"{inside}.{name}".lstrip(".")
+        if _is_string(column.type) or pa.types.is_dictionary(column.type):
+            return self._numbers_of_texts(column, path)
         if column.type != pa.float64():
-            column = column.cast(pa.float64(), safe=False)
+            try:
+                column = as_number(pa.chunked_array([column])).combine_chunks()
+            except (pa.ArrowException, ValueError):
+                self._faults.mistyped(column, "float | bool | str | null", path)
+                return np.full(self._n, np.nan)
         values = column.to_numpy(zero_copy_only=False)
         is_infinite = np.isinf(values)
         return np.where(is_infinite, np.nan, values) if is_infinite.any() else values
+
+    def _numbers_of_texts(self, column: pa.Array, path: str) -> Float64Array:
+        """Read numbers that are text; one that is none is the fault of its rows."""
+        encoded = column.dictionary_encode()
+        numbers = np.full(len(encoded.dictionary) + 1, np.nan)
+        is_odd = np.zeros(len(numbers), dtype=bool)
+        odd = ""
+        for i, text in enumerate(encoded.dictionary.to_pylist()):
+            try:
+                number = None if text is None else number_of_text(text)
+            except ValueError:
+                is_odd[i], odd = True, odd or text
+                continue
+            numbers[i] = np.nan if number is None else number
+        indices = indices_of(encoded)
+        self._faults.add(
+            is_odd[indices], f"Expected a number, got text as {odd[:80]!r} - at `$.{path}`"
+        )
+        return numbers[indices]
 
     def read_codes(self, columns: Columns, known: Dictionaries) -> None:
         """Fill ``codes`` in column order."""
@@ -254,13 +276,16 @@ class _ColumnsOnly(Scratch):
         column = self._fields.find(name, inside)
         if column is None or pa.types.is_null(column.type):
             return np.full(self._n, -1, dtype=np.int32)
-        kind, path = column.type, f"{inside}.{name}".lstrip(".")
-        if inside == "features" and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-            column = column.cast(pa.string())
-        elif not (_is_string(kind) or pa.types.is_dictionary(kind)):
-            expected = "bool | int | str | null" if inside == "features" else "str | null"
-            self._faults.mistyped(column, expected, path)
-            return np.full(self._n, -1, dtype=np.int32)
+        if not (_is_string(column.type) or pa.types.is_dictionary(column.type)):
+            is_category = bool(inside) or name == "prediction"
+            try:
+                if not is_category:
+                    raise pa.ArrowTypeError("an identifier is text")
+                column = as_text(pa.chunked_array([column])).combine_chunks()
+            except pa.ArrowException:
+                expected = "bool | float | int | str | null" if is_category else "str | null"
+                self._faults.mistyped(column, expected, f"{inside}.{name}".lstrip("."))
+                return np.full(self._n, -1, dtype=np.int32)
         encoded = column.dictionary_encode()
         codes = known.encode(dictionary, encoded.dictionary.to_pylist())
         if encoded.indices.null_count == 0 and len(codes) == 1:

@@ -12,6 +12,7 @@ import numpy as np
 from monitor.decode.columns import NAMES, Columns
 from monitor.decode.dictionaries import Dictionaries
 from schemas.batch import EventBatch, Int32Array, Int64Array, StringColumn, Uint8Array
+from schemas.canonical import category_of
 
 _OWN_VALUES = attrgetter("time_us", "score", *NAMES)
 
@@ -49,7 +50,7 @@ class Scratch:
         self.time_us[index] = time_us
         numbers = np.array([*features[:n], score], dtype=np.float64)  # None becomes NaN
         self.numbers[: n + 1, index] = numbers
-        texts = (*(list(map(text_of, c)) for c in features[n:]), *segments, *names)
+        texts = (list(map(text_of, column)) for column in (*features[n:], *segments, *names))
         codes = [
             known.encode(dictionary, strings)
             for dictionary, strings in zip(columns.dictionaries, texts, strict=True)
@@ -57,19 +58,15 @@ class Scratch:
         self.codes[: len(codes), index] = codes
 
 
-def text_of(value: str | int | bool | None) -> str | None:
-    """The text of a categorical value.
+def text_of(value: str | float | bool | None) -> str | None:
+    """The text of a categorical value; one that is text is put into its form by its dictionary.
 
     Examples
     --------
-    >>> [text_of(v) for v in ("a", 12, True, None)]
-    ['a', '12', 'true', None]
+    >>> [text_of(v) for v in ("a", 12, 3.0, True, None)]
+    ['a', '12', '3', 'true', None]
     """
-    if value is None or type(value) is str:
-        return value
-    if value is True:
-        return "true"
-    return "false" if value is False else str(value)
+    return value if value is None or isinstance(value, str) else category_of(value)
 
 
 def batch_of(
@@ -77,7 +74,7 @@ def batch_of(
     rows: Int64Array | None,
     place: tuple[Int64Array, Int64Array],
     columns: Columns,
-    values: Sequence[Sequence[str]],
+    known: Dictionaries,
     id_bytes: Uint8Array,
 ) -> EventBatch:
     """Make the batch of one model.
@@ -90,8 +87,7 @@ def batch_of(
     place : (message, row)
         Place of every event of ``scratch`` in its chunk.
     columns : Columns
-    values : sequence of lists of str
-        The dictionaries.
+    known : Dictionaries
     id_bytes : ndarray of uint8
 
     Returns
@@ -103,11 +99,13 @@ def batch_of(
         return column if rows is None else column[rows]
 
     schema = columns.schema
-    codes = [of(scratch.codes[c]) for c in range(len(columns.dictionaries))]
+    codes = [known.settled(d, of(scratch.codes[c])) for c, d in enumerate(columns.dictionaries)]
     for name, column in columns.segments.items():
         if name in columns.categorical:
             codes[column] = either(codes[column], codes[columns.categorical[name]])
-    strings = [StringColumn(c, values[d]) for c, d in zip(codes, columns.dictionaries, strict=True)]
+    strings = [
+        StringColumn(c, known.values[d]) for c, d in zip(codes, columns.dictionaries, strict=True)
+    ]
     first, following = len(schema.categorical), len(schema.categorical) + len(schema.segments)
     model_version, prediction, host, gpu_uuid = strings[following:]
     return EventBatch(

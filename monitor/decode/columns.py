@@ -30,6 +30,8 @@ class Columns:
     names: dict[str, int]
     dictionaries: tuple[int, ...]
     """Dictionary of each code column."""
+    verbatim: frozenset[int]
+    """Dictionaries whose texts are kept as they are, and not as categories."""
 
     @property
     def n_numeric(self) -> int:
@@ -63,6 +65,8 @@ def assign_columns(schema: ModelSchema, first_dictionary: int) -> Columns:
         else:
             dictionaries.append(following)
             following += 1
+    insides = ["features"] * n_categorical + ["segments"] * n_segments + [""] * len(NAMES)
+    places = zip((*schema.categorical, *schema.segments, *NAMES), insides, strict=True)
     return Columns(
         schema=schema,
         numeric={name: i for i, name in enumerate(schema.numeric)},
@@ -70,4 +74,9 @@ def assign_columns(schema: ModelSchema, first_dictionary: int) -> Columns:
         segments=segments,
         names=names,
         dictionaries=tuple(dictionaries),
+        verbatim=frozenset(
+            dictionary
+            for dictionary, (name, inside) in zip(dictionaries, places, strict=True)
+            if schema.is_verbatim(name, inside)
+        ),
     )

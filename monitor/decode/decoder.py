@@ -106,7 +106,8 @@ class Decoder:
         self._derivers = {i: Deriver(s) for i, s in enumerate(schemas) if s.derived}
         self._is_fast = fast and HAS_KERNELS
         self._failures: set[str] = set()
-        self._dictionaries = Dictionaries(n_dictionaries, has_table=self._is_fast)
+        verbatim = frozenset[int]().union(*(columns.verbatim for columns in self._columns))
+        self._dictionaries = Dictionaries(n_dictionaries, self._is_fast, verbatim)
         self._program = Program(max(1, len(self._columns)), max_layouts)
         self._n_numbers = max((c.n_numeric for c in self._columns), default=0)
         self._n_codes = max((len(c.dictionaries) for c in self._columns), default=0)
@@ -213,9 +214,10 @@ class Decoder:
         id_bytes = work.id_bytes()
         place = (units.message, units.row)
         for model, rows in _rows_by_model(models, lowest, n_models):
-            values = self._dictionaries.values
-            batch = batch_of(scratch, rows, place, self._columns[model], values, id_bytes)
+            known = self._dictionaries
+            batch = batch_of(scratch, rows, place, self._columns[model], known, id_bytes)
             work.parts.setdefault(model, []).append(batch)
+        self._dictionaries.forget_moved()
 
     def _decode_streams(self, work: Work) -> None:
         """Decode Arrow IPC streams, row by row of each model."""

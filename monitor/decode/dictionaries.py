@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 from numba import config as numba_config
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.decode import interning
 from schemas.batch import Int32Array
+from schemas.canonical import category_of_json_number, category_of_text
 
 MAX_VALUES = 65_536
 """A dictionary with no room for this many values begins a new generation."""
@@ -36,22 +37,34 @@ class Dictionaries:
     n_dictionaries : int
     has_table : bool, optional
         Whether kernels look things up here; without, nothing is compiled.
+    verbatim : set of int, optional
+        Dictionaries that keep texts as they are. The others hold categories: a text is put
+        into its form (:mod:`schemas.canonical`) once, when it is new.
 
     Notes
     -----
     Kernels read and add through ``state`` (:mod:`monitor.decode.interning`) and
     stop when there is no room; :meth:`grow` doubles it. What they added reaches
-    ``values`` by :meth:`sync`.
+    ``values`` by :meth:`sync`. A text that turns out to be another form of a known one, or
+    no value at all, has by then a code of its own in the columns: :meth:`settled` replaces
+    it, and from then on kernels find the right code. Its place in ``values`` is dead.
 
     Examples
     --------
     >>> d = Dictionaries(1)
-    >>> d.encode(0, ["b", None, "a", "b"]).tolist(), d.values[0]
-    ([0, -1, 1, 0], ['b', 'a'])
+    >>> d.encode(0, ["b", None, "7.0", "b", "7", "NA"]).tolist(), d.values[0]
+    ([0, -1, 1, 0, 1, -1], ['b', '7'])
     """
 
-    def __init__(self, n_dictionaries: int, has_table: bool = HAS_KERNELS) -> None:
+    def __init__(
+        self,
+        n_dictionaries: int,
+        has_table: bool = HAS_KERNELS,
+        verbatim: Set[int] = frozenset(),
+    ) -> None:
         self._has_table = has_table
+        self._verbatim = verbatim
+        self._moved: dict[int, dict[int, int]] = {}
         self.values: list[list[str]] = [[] for _ in range(n_dictionaries)]
         self._codes: list[dict[str | None, int]] = [{None: -1} for _ in range(n_dictionaries)]
         self._sizes = np.zeros(n_dictionaries + 8, dtype=np.int64)
@@ -68,7 +81,7 @@ class Dictionaries:
         return int(self._cells.ctypes.data)
 
     def __len__(self) -> int:
-        return sum(map(len, self.values))
+        return sum(map(len, self._codes)) - len(self._codes)
 
     def encode(self, dictionary: int, strings: Sequence[str | None]) -> Int32Array:
         """Return the codes of ``strings``, adding those that are new; None is -1."""
@@ -83,13 +96,49 @@ class Dictionaries:
 
     def sync(self) -> None:
         """Take over into ``values`` what kernels have added."""
-        n = self._get(interning.N_ENTRIES)
-        for _, dictionary, code, address, n_bytes, _ in self._entries[self._n_synced : n].tolist():
+        first, n = self._n_synced, self._get(interning.N_ENTRIES)
+        for i, entry in enumerate(self._entries[first:n].tolist(), first):
+            _, place, code, address, n_bytes, _ = entry
             at = address - self._arena.ctypes.data
             text = self._arena[at : at + n_bytes].tobytes().decode()
-            self.values[dictionary].append(text)
-            self._codes[dictionary][text] = code
+            known = self._take_over(place, code, text)
+            if known != code:
+                self._entries[i, 2] = known if known >= 0 else interning.MISSING
         self._n_synced = n
+
+    def _take_over(self, place: int, code: int, text: str) -> int:
+        """Enter a kernel's text; return the code it is to have from now on, -1 if missing."""
+        dictionary, is_number = place % interning.NUMBER, place >= interning.NUMBER
+        form = category_of_json_number(text) if is_number else self._form(dictionary, text)
+        codes, values = self._codes[dictionary], self.values[dictionary]
+        known = codes.get(form)
+        if known is None:
+            values.append(str(form))
+            codes[form] = known = code
+        else:
+            values.append(f"\0{'number' if is_number else 'text'} {text}")  # dead, and no other's
+            self._moved.setdefault(dictionary, {})[code] = known
+        if not is_number:
+            codes[text] = known
+        return known
+
+    def settled(self, dictionary: int, codes: Int32Array) -> Int32Array:
+        """Return the codes of a kernel's column with those replaced that were provisional."""
+        moved = self._moved.get(dictionary)
+        if not moved:
+            return codes
+        table = np.arange(-1, len(self.values[dictionary]), dtype=np.int32)
+        for code, known in moved.items():
+            table[code + 1] = known
+        return table[codes + 1]
+
+    def forget_moved(self) -> None:
+        """Forget provisional codes, when no column holds them any more."""
+        self._moved.clear()
+
+    def _form(self, dictionary: int, text: str) -> str | None:
+        """Return the form of a text."""
+        return text if dictionary in self._verbatim else category_of_text(text)
 
     def grow(self) -> None:
         """Double the room of the table and of the arena."""
@@ -113,6 +162,7 @@ class Dictionaries:
 
     def _drop(self, dictionary: int) -> None:
         """Begin one dictionary anew."""
+        self._moved.pop(dictionary, None)
         self.values[dictionary] = []
         self._codes[dictionary] = {None: -1}
         self._sizes[dictionary] = 0
@@ -121,22 +171,34 @@ class Dictionaries:
             self._n_synced = self._get(interning.N_ENTRIES)
 
     def _add(self, dictionary: int, text: str | None) -> int:
-        """Add one string, to the kernels' table too."""
+        """Add one string, and its form if that is another one."""
         assert text is not None
-        code = len(self.values[dictionary])
+        codes, form = self._codes[dictionary], self._form(dictionary, text)
+        known = codes.get(form)
+        if known is None:
+            code = len(self.values[dictionary])
+            self._enter(dictionary, str(form), interning.NEW)
+            self.values[dictionary].append(str(form))
+            codes[form] = known = code
+        if form != text:
+            self._enter(dictionary, text, known if known >= 0 else interning.MISSING)
+            codes[text] = known
+        return known
+
+    def _enter(self, dictionary: int, text: str, code: int) -> None:
+        """Add one string to the kernels' table."""
         if self._has_table:
             raw = text.encode()
             padded = np.zeros(len(raw) + 8, dtype=np.uint8)
             padded[: len(raw)] = np.frombuffer(raw, dtype=np.uint8)
             while True:
-                added = interning.add_text(self.state, dictionary, padded.ctypes.data, len(raw))
-                if added >= 0:
+                added = interning.add_text(
+                    self.state, dictionary, padded.ctypes.data, len(raw), code
+                )
+                if added != interning.NO_ROOM:
                     break
                 self.grow()
-            self._n_synced += 1
-        self.values[dictionary].append(text)
-        self._codes[dictionary][text] = code
-        return code
+            self._n_synced = self._get(interning.N_ENTRIES)
 
     def _rebuild(self, n_entries: int, n_bytes: int, dropped: int) -> None:
         """Move what is kept into new arrays."""

@@ -1,7 +1,8 @@
 """The hash table behind the dictionaries, seen from kernels: bytes to codes.
 
 One table serves all dictionaries of a decoder. An entry is six int64: hash,
-dictionary, code, address of its bytes, their number, unused. Bytes lie in an
+dictionary, code, address of its bytes, their number, unused. Several texts may have one
+code: those of one form (``True`` and ``true``). Bytes lie in an
 arena, each entry on an eight-byte boundary and zero-filled to the next, so that
 comparing is whole words. ``state`` is the address of the int64 cells below.
 """
@@ -30,6 +31,15 @@ of the hash, of which the factor is odd."""
 
 N_STATE = 11
 ENTRY_BYTES = 48
+
+NUMBER = 1 << 32
+"""Added to a dictionary's number: the text is a bare JSON number, of which ``1e2`` is 100;
+as a string it is the text ``1e2``."""
+_DICTIONARY = NUMBER - 1
+
+NEW, MISSING = -1, -2
+"""Codes: of a text that is not known; of one that is known to stand for no value."""
+NO_ROOM = -3
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -94,7 +104,7 @@ def is_text(entry: Address, hashed: Word, dictionary: int, text: Address, n_byte
 
 @inlined
 def find_code(state: Address, dictionary: int, text: Address, n_bytes: int) -> int:
-    """Code of a text, or -1."""
+    """Code of a text, ``MISSING``, or ``NEW``."""
     hashed = hash_text(text, n_bytes, dictionary, state)
     table, mask = load_int(state + TABLE), load_int(state + MASK)
     at = np.int64(hashed) & mask
@@ -111,15 +121,18 @@ def find_code(state: Address, dictionary: int, text: Address, n_bytes: int) -> i
 
 
 @kernel
-def add_text(state: Address, dictionary: int, text: Address, n_bytes: int) -> int:
-    """Code of a text, added if it is new; -1 when there is no room left."""
+def add_text(state: Address, dictionary: int, text: Address, n_bytes: int, given: int) -> int:
+    """Code of a text, added under the code given if it is not known; or ``NO_ROOM``.
+
+    ``NEW`` gives it the dictionary's next code.
+    """
     code = find_code(state, dictionary, text, n_bytes)
-    if code >= 0:
+    if code != NEW:
         return code
     n, used = load_int(state + N_ENTRIES), load_int(state + USED_BYTES)
     n_words = (n_bytes + 7) >> 3
     if n >= load_int(state + MAX_ENTRIES) or used + 8 * n_words > load_int(state + MAX_BYTES):
-        return -1
+        return NO_ROOM
     stored = load_int(state + ARENA) + used
     for k in range(n_words):
         w = load_word(text + 8 * k)
@@ -127,15 +140,17 @@ def add_text(state: Address, dictionary: int, text: Address, n_bytes: int) -> in
         if rest < 8:
             w &= tail_mask(rest)
         store_word(stored + 8 * k, w)
-    sizes = load_int(state + SIZES) + 8 * dictionary
-    code = load_int(sizes)
+    sizes = load_int(state + SIZES) + 8 * (dictionary & _DICTIONARY)
+    code = given
+    if given == NEW:
+        code = load_int(sizes)
+        store_int(sizes, code + 1)
     entry = load_int(state + ENTRIES) + ENTRY_BYTES * n
     store_word(entry, hash_text(text, n_bytes, dictionary, state))
     store_int(entry + 8, dictionary)
     store_int(entry + 16, code)
     store_int(entry + 24, stored)
     store_int(entry + 32, n_bytes)
-    store_int(sizes, code + 1)
     store_int(state + N_ENTRIES, n + 1)
     store_int(state + USED_BYTES, used + 8 * n_words)
     _place(state, entry)
@@ -158,7 +173,7 @@ def rebuild(state: Address, old_entries: Address, n_old: int, dropped: int) -> N
     n, used = 0, 0
     for i in range(n_old):
         old = old_entries + ENTRY_BYTES * i
-        if load_int(old + 8) == dropped:
+        if load_int(old + 8) & _DICTIONARY == dropped:
             continue
         n_bytes = load_int(old + 32)
         stored = load_int(state + ARENA) + used

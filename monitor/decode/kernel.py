@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.kernels.jit import inlined, kernel
-from monitor.decode.interning import add_text, find_code, tail_mask
+from monitor.decode.interning import NEW, NO_ROOM, NUMBER, add_text, find_code, tail_mask
 from monitor.decode.layout import Kind
 from monitor.decode.memory import (
     Address,
@@ -256,6 +256,27 @@ def parse_number(p: Address, powers: Address) -> tuple[float, Address]:
 
 
 @kernel
+def number_in_other_types(p: Address, powers: Address) -> tuple[float, Address]:
+    """(value, address after it) of a boolean, or of a string that holds just a JSON number.
+
+    Address -1 for anything else: blanks, words and other spellings are left to Python.
+    """
+    word = load_word(p)
+    if word & _LOW4 == _TRUE:
+        return 1.0, p + 4
+    if word & _LOW4 == _FALS and load_byte(p + 4) == 0x65:
+        return 0.0, p + 5
+    if word & np.uint64(0xFF) != np.uint64(0x22):
+        return 0.0, np.int64(-1)
+    value, after = parse_decimal(p + 1, powers)
+    if after < 0:
+        value, after = parse_number(p + 1, powers)
+    if after < 0 or load_byte(after) != 0x22:
+        return 0.0, np.int64(-1)
+    return 0.0 if value == 0.0 else value, after + 1  # no negative zero
+
+
+@kernel
 def hash_model(p: Address, end: Address) -> int:
     """Hash of the value of the first ``"model":`` of an event; 0 if there is none near.
 
@@ -351,9 +372,11 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
                         value, after = parse_number(p, powers)
                     if after < 0:
                         after = missing_end(p)
+                        value = np.nan
+                        if after < 0 and kind == _NUMBER:
+                            value, after = number_in_other_types(p, powers)
                         if after < 0:
                             break
-                        value = np.nan
                     if kind == _NUMBER:
                         store_float(numbers + 8 * (column * n_rows + i), value)
                     p = after
@@ -375,7 +398,7 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
                     is_fit = p == end
                     break
                 else:
-                    text, n_bytes = p, np.int64(-1)
+                    text, n_bytes, number = p, np.int64(-1), np.int64(0)
                     if byte == 0x22:
                         text = p + 1
                         quote = string_end(text, end)
@@ -397,8 +420,12 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
                             n_bytes = np.int64(5)
                         else:
                             after = integer_end(p) if kind == _CATEGORY else np.int64(-1)
-                            if after < 0:
+                            following_byte = load_byte(p if after < 0 else after)
+                            if after < 0 or following_byte == 0x2E or following_byte | 0x20 == 0x65:
                                 after = missing_end(p)
+                                if after < 0 and kind == _CATEGORY:
+                                    value, after = parse_number(p, powers)
+                                    number, n_bytes = NUMBER, after - p
                                 if after < 0:
                                     break
                             else:
@@ -410,16 +437,16 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
                     elif kind != _IGNORED:
                         code = np.int64(-1)
                         if n_bytes >= 0:
-                            dictionary = load_int(step + 24)
+                            dictionary = load_int(step + 24) | number
                             code = find_code(state, dictionary, text, n_bytes)
-                            if code < 0:
+                            if code == NEW:
                                 waiting = pending + 32 * n_pending
                                 store_int(waiting, dictionary)
                                 store_int(waiting + 8, text)
                                 store_int(waiting + 16, n_bytes)
                                 store_int(waiting + 24, column)
                                 n_pending += 1
-                        store_code(codes + 4 * (column * n_rows + i), code)
+                        store_code(codes + 4 * (column * n_rows + i), max(code, np.int64(-1)))
                 if p > end:
                     break
                 step += 32
@@ -427,11 +454,16 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
                 for k in range(n_pending):
                     waiting = pending + 32 * k
                     code = add_text(
-                        state, load_int(waiting), load_int(waiting + 8), load_int(waiting + 16)
+                        state,
+                        load_int(waiting),
+                        load_int(waiting + 8),
+                        load_int(waiting + 16),
+                        NEW,
                     )
-                    if code < 0:
+                    if code == NO_ROOM:
                         return i
-                    store_code(codes + 4 * (load_int(waiting + 24) * n_rows + i), code)
+                    at = codes + 4 * (load_int(waiting + 24) * n_rows + i)
+                    store_code(at, max(code, np.int64(-1)))
                 # columns such an event does not have: steps after the END
                 n_absent = load_int(heads + 32 * head + 8)
                 for _ in range(n_absent):

@@ -39,9 +39,9 @@ class Kind(IntEnum):
     TIME = 1
     ID = 2
     STRING = 3
-    """A string or null, dictionary-coded."""
+    """An identifier: a string or null, dictionary-coded."""
     CATEGORY = 4
-    """A string, integer, boolean or null, dictionary-coded as text."""
+    """A string, number, boolean or null, dictionary-coded as text."""
     IGNORED = 5
     """Any scalar of a field nobody asked for."""
     END = 6
@@ -137,12 +137,13 @@ def _place(path: tuple[str, ...], literal: bytes, columns: Columns) -> Slot:
     kind, column = Kind.STRING, None
     if len(path) == 1:
         column = columns.names.get(top)
+        kind = Kind.CATEGORY if top == "prediction" else Kind.STRING
     elif len(path) == 2 and top == "features":
         if path[1] in columns.numeric:
             return Slot(literal, Kind.NUMBER, columns.numeric[path[1]])
         kind, column = Kind.CATEGORY, columns.categorical.get(path[1])
     elif len(path) == 2 and top == "segments":
-        column = columns.segments.get(path[1])
+        kind, column = Kind.CATEGORY, columns.segments.get(path[1])
     if column is None:
         return Slot(literal, Kind.IGNORED)
     return Slot(literal, kind, column, columns.dictionaries[column])

@@ -13,10 +13,11 @@ feature absent                     missing
 unknown field or feature           ignored, whatever it holds (invalid UTF-8 too)
 numeric: integer of any size       the float of ``float(json.loads(...))``
 numeric: beyond the largest float  MISTYPED (also as an integer)
-numeric: string, boolean           MISTYPED
-categorical: string                itself; ``""`` is a category of its own
-categorical: integer, boolean      its text: ``"12"``, ``"true"``
-categorical: 1.0, 1e2, array       MISTYPED
+numeric: string, boolean           its number; MISTYPED where the text spells none
+categorical: string, number,       its form: ``7``, ``7.0`` and ``"7.00"`` are ``7``, ``"NA"``
+boolean                            is missing (:mod:`schemas.canonical`)
+categorical: array, object         MISTYPED
+segments, prediction               as categorical; score: as numeric
 time_us                            an integer from 0 to 2**63 - 1, else MISTYPED
 model, time_us absent              MISTYPED
 id, host, ... neither string nor   MISTYPED
@@ -40,6 +41,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from schemas.batch import ModelSchema
+from schemas.canonical import number_of
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
 
@@ -95,12 +97,14 @@ def has_bare_tokens(payload: bytes) -> bool:
     return b"NaN" in payload or b"Infinity" in payload
 
 
-def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
+def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.Struct]:
     """Generate the struct of a model's events.
 
     Parameters
     ----------
     schema : ModelSchema
+    is_wide : bool, optional
+        Let numbers be booleans and text too: :func:`_narrowed` makes numbers of them.
 
     Returns
     -------
@@ -119,9 +123,11 @@ def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
     ConfigError
         If a name stands twice.
     """
-    numeric = [(f"n{i}", float | None, None) for i in range(len(schema.numeric))]
-    categorical = [(f"c{i}", str | int | bool | None, None) for i in range(len(schema.categorical))]
-    segments = [(f"s{i}", str | None, None) for i in range(len(schema.segments))]
+    number: Any = float | bool | str | None if is_wide else float | None
+    category: Any = str | int | float | bool | None
+    numeric = [(f"n{i}", number, None) for i in range(len(schema.numeric))]
+    categorical = [(f"c{i}", category, None) for i in range(len(schema.categorical))]
+    segments = [(f"s{i}", category, None) for i in range(len(schema.segments))]
     names = (*schema.numeric, *schema.categorical)
     features = _struct("Features", [*numeric, *categorical], names, schema)
     segment = _struct("Segments", segments, schema.segments, schema)
@@ -135,9 +141,9 @@ def event_struct(schema: ModelSchema) -> type[msgspec.Struct]:
             ("tenant", str, DEFAULT_TENANT),
             ("features", features, features()),
             ("segments", segment, segment()),
-            ("score", float | None, None),
+            ("score", number, None),
             ("model_version", text, None),
-            ("prediction", text, None),
+            ("prediction", category, None),
             ("host", text, None),
             ("gpu_uuid", text, None),
             ("specversion", msgspec.Raw | UnsetType, UNSET),
@@ -233,6 +239,8 @@ class StrictDecoder:
         self._decoders: dict[Key, Any] = {
             key: EventDecoder(schema) for key, schema in schemas.items()
         }
+        self._schemas = schemas
+        self._wide: dict[Key, Any] = {}
         self._last = next(iter(self._decoders), None)
 
     def guess(self, payload: bytes) -> tuple[Key, Any] | None:
@@ -298,6 +306,8 @@ class StrictDecoder:
             raise Refused(RejectReason.UNKNOWN_MODEL, detail, key)
         try:
             event = decoder.decode(payload)
+        except msgspec.ValidationError:
+            event = self._decode_wide(payload, key)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise refusal(error, key) from None
         if event.time_us is UNSET:
@@ -309,6 +319,44 @@ class StrictDecoder:
             raise Refused(RejectReason.MISTYPED, detail, key)
         self._last = key
         return key, event
+
+    def _decode_wide(self, payload: bytes, key: Key) -> Any:
+        """Decode an event whose numbers may be booleans or text."""
+        schema = self._schemas[key]
+        if key not in self._wide:
+            self._wide[key] = msgspec.json.Decoder(event_struct(schema, is_wide=True))
+        try:
+            return _narrowed(self._wide[key].decode(payload), schema)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise refusal(error, key) from None
+        except Refused as fault:
+            raise Refused(fault.reason, fault.detail, key) from None
+
+
+def _narrowed(event: Any, schema: ModelSchema) -> Any:
+    """Make numbers of the booleans and texts that stand where numbers belong.
+
+    Raises
+    ------
+    Refused
+        MISTYPED, naming the first field whose text spells no number.
+    """
+    found = {}
+    for i, name in enumerate(schema.numeric):
+        found[f"n{i}"] = _number(getattr(event.features, f"n{i}"), f"features.{name}")
+    event.features = msgspec.structs.replace(event.features, **found)
+    event.score = _number(event.score, "score")
+    return event
+
+
+def _number(value: float | bool | str | None, path: str) -> float | None:
+    """Return the number of one field."""
+    try:
+        return number_of(value)
+    except ValueError as error:
+        raise Refused(
+            RejectReason.MISTYPED, f"Expected a number: {error} - at `$.{path}`"
+        ) from None
 
 
 def refusal(error: Exception, key: Key = ("", "")) -> Refused:

@@ -9,8 +9,8 @@ import struct
 from typing import Any
 
 from monitor.decode import Decoded
-from monitor.decode.batches import text_of
 from schemas.batch import EventBatch, ModelSchema, StringColumn
+from schemas.canonical import category_of, number_of
 
 SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
 OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())
@@ -33,6 +33,8 @@ MISSING = ["null", "NaN", "Infinity", "-Infinity"]
 TEXTS = [
     '""', '"x"', '"exactly8"', '"longer than eight"', '"größe"', '"日本語"', '"😀"', '"a\\"b"',
     '"\\u00e9"', '"\\ud83d\\ude00"', '"\\/"', '"tab\\t"', '"\x7f"', '"12"', '"true"', '"NaN"',
+    '"7.00"', '"-0"', '"1e2"', '"007"', '"True"', '"NA"', '" 7 "', '"1e-05"', '"0.50"', '" "',
+    '"2024-03-04 10:00:00+01"', '"1e400"', '"inf"',
 ]  # fmt: skip
 BAD_TEXTS = [
     b'"\x01"', b'"a\nb"', b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"', b'"\xf4\x90\x80\x80"',
@@ -53,9 +55,9 @@ def event(rng: random.Random, **changed: Any) -> dict[str, Any]:
         "features": {
             "a": round(rng.gauss(0, 100), rng.randrange(1, 17)),
             "b": rng.choice([rng.random(), rng.randrange(1000), rng.gauss(0, 1e-5)]),
-            "color": rng.choice(["red", "green", "größe", 12, True]),
+            "color": rng.choice(["red", "green", "größe", 12, True, 3.0, 0.5, "True", "7.00"]),
         },
-        "segments": {"region": rng.choice(["eu", "us", None])},
+        "segments": {"region": rng.choice(["eu", "us", None, 7.0])},
         "trace": rng.random(),
         "score": round(rng.random(), 6),
     }
@@ -164,29 +166,31 @@ def expected_row(payload: bytes, schema: ModelSchema) -> Row:
     features, segments = said.get("features", {}), said.get("segments", {})
 
     def number(value: Any) -> bytes:
-        given = math.nan if value is None else float(value)
-        return bits(given if math.isfinite(given) else math.nan)
-
-    def text(value: Any) -> str | None:
-        is_missing = isinstance(value, float) and not math.isfinite(value)
-        return None if is_missing else text_of(value)
+        given = number_of(value)
+        return bits(math.nan if given is None else given)
 
     def segment(name: str) -> str | None:
-        own = text(segments.get(name))
-        return own if own is not None else text(features.get(name))
+        own = category_of(segments.get(name))
+        return own if own is not None else category_of(features.get(name))
 
-    names = ("model_version", "prediction", "host", "gpu_uuid")
+    def identifier(name: str) -> str | None:
+        given = said.get(name)
+        return None if isinstance(given, float) else given  # a bare NaN
+
     return (
         said["model"],
         said["time_us"],
-        text(said.get("id")),
+        identifier("id"),
         tuple(number(v) for v in (*map(features.get, schema.numeric), said.get("score"))),
         (
-            *(text(features.get(n)) for n in schema.categorical),
+            *(category_of(features.get(n)) for n in schema.categorical),
             *(
-                segment(n) if n in schema.categorical else text(segments.get(n))
+                segment(n) if n in schema.categorical else category_of(segments.get(n))
                 for n in schema.segments
             ),
-            *(text(said.get(n)) for n in names),
+            identifier("model_version"),
+            category_of(said.get("prediction")),
+            identifier("host"),
+            identifier("gpu_uuid"),
         ),
     )

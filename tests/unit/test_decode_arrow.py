@@ -47,7 +47,7 @@ def test_columns_are_taken_as_they_are() -> None:
     assert rows[0, 1][1:4] == (6, None, (b"missing", n(2.0**53), b"missing"))
     assert rows[0, 0][4] == ("red", None, None, "eu", None, None, "h1", None)
     assert rows[0, 1][4] == (None, None, None, "us", None, None, "h1", None)
-    assert rows[0, 2][4] == ("", None, None, "eu", None, None, "h2", None)
+    assert rows[0, 2][4] == (None, None, None, "eu", None, None, "h2", None)
 
 
 def test_a_float_column_without_nulls_is_not_copied() -> None:
@@ -64,6 +64,7 @@ def test_an_arrow_row_decodes_like_the_same_row_in_json() -> None:
         e["features"]["color"] = "red" if i % 3 else None
         e["features"]["a"] = None if i % 5 == 0 else e["features"]["a"]
         e["features"]["b"] = float(e["features"]["b"])
+        e["segments"]["region"] = ("eu", "7.0", None)[i % 3]
     struct = pa.RecordBatch.from_pylist(events)
     flat = pa.RecordBatch.from_pylist(
         [
@@ -123,12 +124,14 @@ def test_rows_of_several_models_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("column", "values", "rows"),
     [
-        ("features.a", ["1", None, "x"], [0, 2]),
-        ("features.a", [True, None, False], [0, 2]),
-        ("features.color", [1.5, None, float("nan")], [0]),
+        ("features.a", ["1", None, "x"], [2]),
+        ("features.a", pa.array([b"1", None, b"2"]), []),
+        ("features.a", [[1], None, [2]], [0, 2]),
+        ("features.a", [datetime.date(2024, 3, 4), None, None], [0]),
+        ("features.color", [[1.5], None, [2.5]], [0, 2]),
         ("score", ["x", "y", None], [0, 1]),
         ("host", [1, None, 2], [0, 2]),
-        ("segments.region", [1, None, 2], [0, 2]),
+        ("segments.region", [[1], None, [2]], [0, 2]),
         ("id", [1, None, 2], [0, 2]),
         ("time_us", [1, None, -1], [1, 2]),
         ("time_us", [1.0, 2.0, 3.0], [0, 1, 2]),

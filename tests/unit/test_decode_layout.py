@@ -39,7 +39,7 @@ def test_a_layout_is_the_event_cut_at_its_values() -> None:
         Kind.NUMBER,
         Kind.IGNORED,
         Kind.IGNORED,
-        Kind.STRING,
+        Kind.CATEGORY,
         Kind.END,
     ]
     values = [b'"1"', b"1", b"null", b'"red"', b"NaN", b"1", b'"x"', b'"f"', b""]
