@@ -12,7 +12,7 @@ TEST_ARGS ?=
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-kafka lint bench up down lock clean
+.PHONY: help demo test test-kafka fuzz lint bench up down lock clean
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -25,6 +25,13 @@ test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 
 test-kafka: $(VENV)/dev.stamp ## only what needs a broker (Java 17, Maven); `make test` has it too
 	$(PYTEST) -m kafka $(TEST_ARGS)
+
+# As `make test` has it, with many more inputs: FUZZ_INPUTS=100000 FUZZ_SEED=7 make fuzz
+FUZZ_INPUTS ?= 20000
+FUZZ_SEED ?= 1
+fuzz: $(VENV)/dev.stamp      ## hostile bytes for every reader, for an hour
+	DRIFTLINE_FUZZ_INPUTS=$(FUZZ_INPUTS) DRIFTLINE_FUZZ_SEED=$(FUZZ_SEED) \
+	  $(PYTEST) --timeout=0 tests/fuzz $(TEST_ARGS)
 
 lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/ruff check .

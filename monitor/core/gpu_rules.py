@@ -153,7 +153,7 @@ class GpuRules:
         try:
             version, fleet = msgspec.msgpack.decode(data, type=tuple[int, Fleet])
             check_fleet(fleet)
-        except (msgspec.MsgspecError, RecursionError, DomainError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, DomainError) as error:
             raise DriftlineError(
                 f"the state of the GPU rules cannot be read: {error}",
                 where="gpu_rules",

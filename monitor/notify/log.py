@@ -165,7 +165,7 @@ class FileLog:
         *lines, _ = self._path.read_bytes().split(b"\n")
         try:
             return [msgspec.json.decode(line, type=LogEntry) for line in lines]
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise TransportError(
                 f"the notification log holds a line that is not an entry: {error}",
                 where=str(self._path),
