@@ -27,9 +27,9 @@ from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, StageCommand, Traffic, install, stage_commands
 from benchmarks.traffic import Orders
 from monitor.baseline.build import build_profile
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.topics import PANES, PREDICTIONS
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.ingest.ingest import GROUP
 from monitor.service.restarts import FIRST_S
 from monitor.transport.kafka.cluster import Cluster
@@ -106,7 +106,7 @@ def standing_rows(cluster: Cluster, pane_us: int) -> Counter[str]:
     for panes_partition in range(N_PANES_PARTITIONS):
         assembler = PaneAssembler()
         for message in scan(cluster, PANES, panes_partition):
-            if message.key.startswith(KEY_PREFIX):
+            if message.key.startswith(NOT_PANES):
                 continue
             whole = assembler.add(message.value, message.offset)
             if whole is None:

@@ -13,6 +13,15 @@ import msgspec
 
 CANARY_MISSED = "canary_missed"
 """Rule of the alert about a planted shift that nobody saw: no row of a model's is spoilt."""
+REJECTED_EVENTS = "rejected_events"
+LATE_EVENTS = "late_events"
+"""Rules of the alerts about events of a model that no verdict includes."""
+DEAD_LETTERS = "dead_letters"
+"""Rule of the alert about more rejected events than are kept one by one."""
+NO_VERDICT = "no_verdict"
+"""Rule of the alert about windows with rows that all ended without a verdict."""
+DECIDED_PIPELINE_RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT)
+"""Pipeline alerts that detect decides window by window: a function of the log alone."""
 
 
 class Transition(StrEnum):
@@ -68,7 +77,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     gpu_uuid: str = ""
     rule: str = ""
-    """GPU rule, ``xid_79``; of ``pipeline`` what went wrong, ``canary_missed``."""
+    """GPU rule, ``xid_79``; of ``pipeline`` what went wrong, ``rejected_events``."""
     action: str = ""
     """What to do."""
     window_start_us: int = 0

@@ -99,6 +99,19 @@ class DecisionConfig(Strict):
     """A cell with fewer rows in a window gets no verdict."""
 
 
+class PipelineConfig(Strict):
+    """When a model's own events, or its verdicts, are missing."""
+
+    max_rejected: float = Field(0.02, ge=0, le=1)
+    """Share of rejected events beyond which drift verdicts are withheld and an alert opens.
+    As large as ``decision.eps``: leaving out so many rows moves a share of the others as far.
+    1 turns it off."""
+    max_late: float = Field(0.05, ge=0, le=1)
+    """The same for events that came after their pane was final."""
+    max_unjudged_windows: int = Field(24, ge=1)
+    """Windows with rows and without any verdict, one after the other, before an alert opens."""
+
+
 class CanaryConfig(Strict):
     """A shift planted into a shadow of one feature, on schedule, to see that it is found."""
 
@@ -176,6 +189,7 @@ class ModelConfig(Strict):
     """Segments whose positive rates are compared (demographic parity, disparate impact)."""
     window: WindowConfig = WindowConfig()
     decision: DecisionConfig = DecisionConfig()
+    pipeline: PipelineConfig = PipelineConfig()
     canary: CanaryConfig | None = None
     """``canary: {}`` plants .5 sd into the first numeric feature every 25 hours."""
     columns: ColumnsConfig = ColumnsConfig()

@@ -113,3 +113,10 @@ class Reject(msgspec.Struct, frozen=True):
     n_events: int = 1
     """How many events it stands for. Beyond the first ``messages.max_letters`` of a message,
     those of one model and reason share a reject, at the row of the first of them."""
+    time_us: int | None = None
+    """Event time; None where it could not be read."""
+
+    @property
+    def has_known_model(self) -> bool:
+        """Whether the event belongs to a configured model."""
+        return bool(self.model) and self.reason is not RejectReason.UNKNOWN_MODEL

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     DESCRIPTIVE = "descriptive"
     """A statistic kept for people; the decision rule does not judge it."""
     NO_LABELS = "no_labels"
+    PIPELINE = "pipeline"
+    """A pipeline alert of the model is open: its rows are not all of its events."""
     TOO_MANY_VERSIONS = "too_many_versions"
     """More versions of one model at once than are judged; those with the most rows are."""
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.archive.messages import Message
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import decode, read_header
-from monitor.core.watermark_message import KEY_PREFIX
 from schemas.errors import DriftlineError
 from schemas.panes import Pane
 
@@ -70,7 +70,7 @@ class PaneSets:
         Parameters
         ----------
         messages : iterable of Message
-            The next of the log; tombstones and watermarks are passed over.
+            The next of the log; tombstones, watermarks and intake panes are skipped.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class PaneSets:
         """
         panes, refused = [], []
         for message in messages:
-            if not message.value or message.key.startswith(KEY_PREFIX):
+            if not message.value or message.key.startswith(NOT_PANES):
                 continue
             try:
                 pane = self._add(message)

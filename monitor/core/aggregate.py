@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +12,15 @@ from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
 from monitor.core.accumulators import summarize, take
+from monitor.core.intake_counts import LATE as LATE_COUNT
+from monitor.core.intake_counts import IntakeCounts, ModelKey
 from monitor.core.layout import Layout
-from monitor.core.open_panes import OpenPanes, OpenSeries
+from monitor.core.open_panes import OpenPanes, OpenSeries, Origin
 from monitor.core.version_cap import VersionCap, others_joined, version_name
 from monitor.core.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import Chunk, EventBatch, ModelSchema
+from schemas.events import Reject, RejectReason
+from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId
 
 if TYPE_CHECKING:
@@ -27,6 +32,10 @@ Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
 """(tenant, model, model_version) -> its layout; several are told apart by
 ``active_from_us`` against the start of a pane; None counts rows only."""
 
+_RETIRED = 3
+"""Verdict of an event that is read again and whose pane was retired before the restart."""
+_NO_TIME_US = -(1 << 62)
+"""Stands for the time of an event that has none: it never moves the watermark."""
 _MAX_SPAN = 1 << 16
 """Panes of one batch that are looked up in an array; beyond, they are sorted."""
 
@@ -39,7 +48,35 @@ class Refused:
     rows: NDArray[np.int64]
     """Indices into the batch's columns."""
     watermark_us: NDArray[np.int64]
-    """wm as of each late event, whatever was read with it; 0 of a future one."""
+    """wm as of each event, whatever was read with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """Rejected events of configured models, placed like the rows of a batch."""
+
+    message: NDArray[np.int64]
+    row: NDArray[np.int64]
+    time_us: NDArray[np.int64]
+    n_events: NDArray[np.int64]
+    """How many events each stands for."""
+    rejects: tuple[Reject, ...]
+
+    def __len__(self) -> int:
+        return len(self.rejects)
+
+    @staticmethod
+    def of(rejects: Sequence[Reject]) -> _Rejected:
+        """Take the rejects that belong to a model."""
+        own = tuple(r for r in rejects if r.has_known_model)
+        times = (_NO_TIME_US if r.time_us is None else r.time_us for r in own)
+        return _Rejected(
+            np.array([r.message for r in own], np.int64),
+            np.array([r.row for r in own], np.int64),
+            np.fromiter(times, np.int64, len(own)),
+            np.array([r.n_events for r in own], np.int64),
+            own,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +145,10 @@ class PartitionAggregator:
         self._row_layouts: dict[ModelSchema, Layout] = {}
         self._series: dict[SeriesId, OpenSeries] = {}
         self._open = OpenPanes()
+        self._intake = IntakeCounts()
+        self._intake_due: list[IntakePane] = []
+        self._bound_us: int = window.bound
+        self._has_exact_clock = True
         self._versions = VersionCap()
         self._flushed_us = NO_WATERMARK
         self._position = 0
@@ -117,7 +158,8 @@ class PartitionAggregator:
     @property
     def watermark_us(self) -> int:
         """wm; ``NO_WATERMARK`` before any event."""
-        return self._clock.watermark_us
+        own = self._clock.watermark_us
+        return max(own, self._resumed.watermark_us) if self._resumed is not None else own
 
     @property
     def position(self) -> int:
@@ -142,7 +184,7 @@ class PartitionAggregator:
     @property
     def is_due(self) -> bool:
         """Whether the watermark has passed the end of a pane since the last flush."""
-        return self._clock.watermark_us // self._pane_us > self._flushed_us // self._pane_us
+        return self.watermark_us // self._pane_us > self._flushed_us // self._pane_us
 
     @property
     def messages_to_catch_up(self) -> int | None:
@@ -169,7 +211,9 @@ class PartitionAggregator:
         Gap or None
             What was lost.
         """
-        self._clock.restore(commit.watermark_us, commit.retired_before_us)
+        clock = commit.clock or (commit.watermark_us, commit.retired_before_us)
+        self._clock.restore(*clock)
+        self._has_exact_clock = commit.has_exact_clock
         self._position = commit.offset
         self._flushed_us = commit.watermark_us
         self._resumed = self._commit = commit
@@ -192,15 +236,18 @@ class PartitionAggregator:
         if first_offset <= self._position:
             return None
         # a lost event is no newer than its record time plus the allowed skew
-        newest = max(self._clock.watermark_us, first_record_time_us) + self._max_future_us
+        newest = max(self.watermark_us, first_record_time_us) + self._max_future_us
         s = (newest // self._pane_us + 1) * self._pane_us
         s = max(self._clock.retired_before_us, s)
         gap = Gap(self._position, first_offset, s)
-        self._clock.restore(self._clock.watermark_us, s)
+        self._clock.restore(self.watermark_us, s)
+        self._has_exact_clock = False
         self._position = first_offset
         return gap
 
-    def add(self, chunk: Chunk, batches: Sequence[EventBatch]) -> Added:
+    def add(
+        self, chunk: Chunk, batches: Sequence[EventBatch], rejects: Sequence[Reject] = ()
+    ) -> Added:
         """Aggregate the events of one chunk.
 
         Parameters
@@ -209,6 +256,10 @@ class PartitionAggregator:
             Where the events came from: offsets and record times of the messages.
         batches : sequence of EventBatch
             The accepted events of the chunk, one batch a model.
+        rejects : sequence of Reject, optional
+            What the decoder rejected. An event of a configured model whose time could be
+            read moves the watermark like any other: else a model of which everything is
+            rejected would hold the windows of all.
 
         Returns
         -------
@@ -218,26 +269,108 @@ class PartitionAggregator:
         n_accepted = 0
         late: list[Refused] = []
         future: list[Refused] = []
-        told_from = self.told_from
-        batches = [b for b in batches if len(b)]
-        for batch, verdicts, pane in self._judge(batches, chunk):
+        told_from, clock = self.told_from, self._clock
+        origin = Origin(
+            int(chunk.log_offset[0]) if len(chunk) else self._position,
+            clock.watermark_us,
+            clock.retired_before_us,
+        )
+        parts: list[EventBatch | _Rejected] = [b for b in batches if len(b)]
+        if rejects and len(rejected := _Rejected.of(rejects)):
+            parts.append(rejected)
+        for batch, verdicts, pane in self._judge(parts, chunk):
+            if self.is_catching_up:
+                verdicts[(verdicts == ACCEPTED) & (pane < self._retired_index)] = _RETIRED
+            if isinstance(batch, _Rejected):
+                self._count_rejected(chunk, batch, verdicts, pane, origin)
+                continue
             n_refused = int(np.count_nonzero(verdicts))
             n_accepted += len(batch) - n_refused
             if n_refused:
+                self._count_refused(chunk, batch, verdicts, pane, origin)
                 is_told = chunk.log_offset[batch.message] >= told_from
                 for kind, refused in ((LATE, late), (FUTURE, future)):
                     rows = np.flatnonzero((verdicts == kind) & is_told)
                     if rows.size:
                         refused.append(Refused(batch, rows, pane[rows]))
             if n_refused < len(batch):
-                self._aggregate(chunk, batch, verdicts, pane)
+                self._aggregate(chunk, batch, verdicts, pane, origin)
         if len(chunk):
             self._position = max(self._position, int(chunk.log_offset[-1]) + 1)
         return Added(n_accepted, tuple(late), tuple(future))
 
+    @property
+    def _retired_index(self) -> int:
+        """Index of the first pane that was not retired when the restored commit was made."""
+        resumed = self._resumed
+        return resumed.retired_before_us // self._pane_us if resumed else NO_WATERMARK
+
+    def _count_refused(
+        self,
+        chunk: Chunk,
+        batch: EventBatch,
+        verdicts: NDArray[np.uint8],
+        pane: NDArray[np.int64],
+        origin: Origin,
+    ) -> None:
+        """Count late and future events of one model where their partition had come to."""
+        key = (batch.schema.tenant, batch.schema.model)
+        for verdict, what in ((LATE, LATE_COUNT), (FUTURE, RejectReason.FUTURE.value)):
+            rows = np.flatnonzero(verdicts == verdict)
+            if rows.size:
+                offsets = chunk.log_offset[batch.message[rows]]
+                self._count(key, what, offsets, pane[rows], np.ones_like(rows), origin)
+
+    def _count_rejected(
+        self,
+        chunk: Chunk,
+        rejected: _Rejected,
+        verdicts: NDArray[np.uint8],
+        pane: NDArray[np.int64],
+        origin: Origin,
+    ) -> None:
+        """Count rejected events by model and reason, at their own time where they have one."""
+        groups: dict[tuple[ModelKey, str], list[int]] = {}
+        for i, reject in enumerate(rejected.rejects):
+            if verdicts[i] != _RETIRED:
+                key = (reject.tenant, reject.model)
+                groups.setdefault((key, reject.reason.value), []).append(i)
+        for (key, what), found in groups.items():
+            rows = np.array(found, np.int64)
+            is_placed, offsets = verdicts[rows] == ACCEPTED, chunk.log_offset[rejected.message]
+            watermark_us = np.where(
+                is_placed, pane[rows] * self._pane_us - self._bound_us, pane[rows]
+            )
+            n_events = rejected.n_events[rows]
+            self._count(key, what, offsets[rows], watermark_us, n_events, origin)
+
+    def _count(
+        self,
+        key: ModelKey,
+        what: str,
+        offsets: NDArray[np.int64],
+        watermark_us: NDArray[np.int64],
+        n_events: NDArray[np.int64],
+        origin: Origin,
+    ) -> None:
+        """Count events in the pane of the newest event time, wm + bound, as of each.
+
+        Nothing is counted before the first event with a time, nor while events are read
+        again under a watermark that is not the one of the first time.
+        """
+        if self.is_catching_up and not self._has_exact_clock:
+            return
+        index = (watermark_us + self._bound_us) // self._pane_us
+        is_open = (watermark_us > NO_WATERMARK) & (index >= self._retired_index)
+        for place in np.unique(index[is_open]).tolist():
+            here = is_open & (index == place)
+            is_published = self._is_published(place, int(offsets[here][-1]))
+            n = int(n_events[here].sum())
+            self._intake.add(key, place, what, n, origin, is_published=is_published)
+
     def _judge(
-        self, batches: Sequence[EventBatch], chunk: Chunk
-    ) -> Iterator[tuple[EventBatch, NDArray[np.uint8], NDArray[np.int64]]]:
+        self, batches: Sequence[EventBatch | _Rejected], chunk: Chunk
+    ) -> Iterator[tuple[EventBatch | _Rejected, NDArray[np.uint8], NDArray[np.int64]]]:
         """Run the watermark over the events of all models in source order."""
         if len(batches) == 1:
             batch = batches[0]
@@ -261,6 +394,7 @@ class PartitionAggregator:
         batch: EventBatch,
         verdicts: NDArray[np.uint8],
         pane: NDArray[np.int64],
+        origin: Origin,
     ) -> None:
         """Split a batch by model version and profile, then add each part to its panes."""
         codes = batch.model_version.codes
@@ -271,13 +405,14 @@ class PartitionAggregator:
             is_single = bool((codes == codes[0]).all())
         if is_single:
             version = version_name(batch, int(codes[0]))
-            self._add_version(chunk, batch, verdicts, pane, version)
+            self._add_version(chunk, batch, verdicts, pane, version, origin)
             return
         codes = others_joined(batch, codes)
         for code in np.unique(codes).tolist():
             rows = np.flatnonzero(codes == code)
             version = version_name(batch, code)
-            self._add_version(chunk, take(batch, rows), verdicts[rows], pane[rows], version)
+            part = take(batch, rows)
+            self._add_version(chunk, part, verdicts[rows], pane[rows], version, origin)
 
     def _add_version(
         self,
@@ -286,12 +421,13 @@ class PartitionAggregator:
         verdicts: NDArray[np.uint8],
         pane: NDArray[np.int64],
         version: str,
+        origin: Origin,
     ) -> None:
         """Choose the profile of each pane by its start."""
         schema = batch.schema
         found = self._layouts(schema.tenant, schema.model, version)
         if isinstance(found, Layout):
-            self._add_layout(chunk, batch, verdicts, pane, version, found)
+            self._add_layout(chunk, batch, verdicts, pane, version, found, origin)
             return
         layouts = [self._rows_only(schema), *(found or ())]
         active = np.array([layout.active_from_us for layout in layouts[1:]], np.int64)
@@ -299,10 +435,10 @@ class PartitionAggregator:
         for i in np.unique(era[verdicts == ACCEPTED]).tolist():
             rows = np.flatnonzero(era == i)
             if len(rows) == len(batch):
-                self._add_layout(chunk, batch, verdicts, pane, version, layouts[i])
+                self._add_layout(chunk, batch, verdicts, pane, version, layouts[i], origin)
                 continue
             part = take(batch, rows)
-            self._add_layout(chunk, part, verdicts[rows], pane[rows], version, layouts[i])
+            self._add_layout(chunk, part, verdicts[rows], pane[rows], version, layouts[i], origin)
 
     def _rows_only(self, schema: ModelSchema) -> Layout:
         """Return the layout of a model without a profile."""
@@ -318,6 +454,7 @@ class PartitionAggregator:
         pane: NDArray[np.int64],
         version: str,
         layout: Layout,
+        origin: Origin,
     ) -> None:
         """Add rows of one series id to the panes they fall into."""
         accepted = pane[verdicts == ACCEPTED] if verdicts.any() else pane
@@ -338,9 +475,9 @@ class PartitionAggregator:
         find_extents(pane, verdicts, lowest, first, last)
         ordinals = np.full(len(first), -1, np.int32)
         for k in np.flatnonzero(first >= 0).tolist():
-            begins, ends = chunk.log_offset[batch.message[[first[k], last[k]]]].tolist()
+            ends = int(chunk.log_offset[batch.message[last[k]]])
             index = int(indices[k]) if indices.size else lowest + k
-            ordinals[k] = self._open.ordinal(series, index, begins)
+            ordinals[k] = self._open.ordinal(series, index, origin)
             self._versions.note((schema.tenant, schema.model), index, version)
             if not self._is_published(index, ends):
                 self._open.touch(series, index)
@@ -376,19 +513,50 @@ class PartitionAggregator:
         if self.is_catching_up:
             return []
         wm, s = self._clock.watermark_us, self._clock.retired_before_us
+        self._has_exact_clock = True
         # all panes before this place have ended, or are retired by a gap that came after them
         ended = max(wm, s) // self._pane_us
         dirty = self._open.take_dirty(None if is_end else ended)
         panes = [self._publish(series, index) for series, index in dirty]
+        counted = self._intake.take_dirty(None if is_end else ended)
+        self._intake_due += [self._intake_pane(*c) for c in counted]
         for series in self._open.retire(s // self._pane_us):
             del self._series[series.series]
+        self._intake.retire(s // self._pane_us)
         self._versions.forget(s // self._pane_us)
-        offset = self._open.first_offset
-        if offset is None:
-            offset = self._position
-        self._commit = Commit(offset, wm, s, self._position, self.source)
+        self._commit = self._committable(wm, s)
         self._flushed_us = wm
         return panes
+
+    def take_intake(self) -> list[IntakePane]:
+        """Return the intake panes of the last flushes: to be published with their panes."""
+        due, self._intake_due = self._intake_due, []
+        return due
+
+    def _committable(self, wm: int, s: int) -> Commit:
+        """Return where reading has to start again, and the clock as it was there."""
+        origins = [o for o in (self._open.first, self._intake.first) if o is not None]
+        if not origins:
+            return Commit(self._position, wm, s, self._position, self.source)
+        first = min(origins)
+        clock = (first.watermark_us, first.retired_before_us)
+        return Commit(first.offset, wm, s, self._position, self.source, clock=clock)
+
+    def _intake_pane(self, key: ModelKey, index: int, counts: Counter[str]) -> IntakePane:
+        """Return the intake of one model in one pane as it stands now."""
+        rejected = {what: n for what, n in sorted(counts.items()) if what != LATE_COUNT}
+        return IntakePane(
+            tenant=key[0],
+            model=key[1],
+            start_us=index * self._pane_us,
+            end_us=(index + 1) * self._pane_us,
+            source=self.source,
+            partition=self.partition,
+            owner=self.owner,
+            pane_version=self._position,
+            n_late=counts[LATE_COUNT],
+            rejected=rejected,
+        )
 
     def _publish(self, series: OpenSeries, index: int) -> Pane:
         """Return the pane as it stands now."""
@@ -412,8 +580,8 @@ class PartitionAggregator:
     def commit_point(self) -> Commit | None:
         """Return what to commit once all panes of the last flush are acknowledged.
 
-        ``offset`` is the first offset of the oldest pane that may still change, else
-        F. None before the first flush.
+        ``offset`` is where the chunk began that opened the oldest pane that may still
+        change, else F. None before the first flush.
         """
         return self._commit
 

@@ -79,6 +79,7 @@ class CanaryWatch:
         closed_alerts: ClosedAlerts,
         *,
         is_retired: bool,
+        is_withheld: bool = False,
     ) -> tuple[list[DetectorResult], list[Alert]]:
         """Take the planted shift one window further, and say when it is not seen.
 
@@ -94,6 +95,8 @@ class CanaryWatch:
             Of the series; **updated in place**.
         is_retired : bool
             No more windows will come.
+        is_withheld : bool, optional
+            The window gets no verdict: a shift planted into it is skipped.
         """
         canary = self.canary
         own = None if canary is None or is_retired else cell_key(canary.feature)
@@ -103,7 +106,7 @@ class CanaryWatch:
         sightings, v = canary.leave(window), canary.variable
         if before is not None and reference is not None:
             counts = align_counts(window.segments, self._profile.reference.segments)[v]
-            is_firing = f"drift|{canary.feature}|{ALL}" in open_alerts
+            is_firing = is_withheld or f"drift|{canary.feature}|{ALL}" in open_alerts
             sightings += canary.take(window, counts, reference[v], before, is_firing=is_firing)
         results = [canary_result(sighting, canary, window) for sighting in sightings]
         alerts = [

@@ -52,7 +52,7 @@ from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
 from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.profiles import Profile
-from schemas.results import DetectorResult, Reason
+from schemas.results import DetectorResult, Reason, Verdict
 
 
 @dataclass(slots=True)
@@ -141,6 +141,45 @@ class SeriesDecider:
             is_retired=self.is_retired,
         )
         return Decided(results + planted, alerts + more)
+
+    def withhold(self, window: Window, reason: Reason) -> Decided:
+        """Describe a window whose rows cannot be trusted: no verdict, evidence stays as it was.
+
+        Parameters
+        ----------
+        window : Window
+        reason : Reason
+            Stands in the place of every cell's verdict.
+
+        Notes
+        -----
+        Open alerts neither escalate nor resolve, as in a window without rows.
+        """
+        if self.n_empty + 1 >= MAX_EMPTY and not window.segments.n_rows.any():
+            return self.decide(window)  # the version ends, and its alerts with it
+        self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
+        evidence = self.evidence
+        before = self.canary.evidence_before(window, evidence, self.plan.layout)
+        replicas, self.evidence = dict(self.replicas), evidence.copy()
+        views = [*self._profile_views(window), *self._replica_views(window)]
+        self.evidence, self.replicas = evidence, replicas
+        planted, alerts = self.canary.watch(
+            window,
+            before,
+            None if before is None else self.reference_at(window),
+            self.open_alerts,
+            self.closed_alerts,
+            is_retired=False,
+            is_withheld=True,
+        )
+        own = [
+            msgspec.structs.replace(
+                decision_result(view, window), verdict=Verdict.NONE, reason=reason, severity=""
+            )
+            for view in views
+        ]
+        results = statistic_results(window, self.profile, self.config)
+        return Decided([*results, *own, *planted], alerts)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the statistics, which no verdict rests on.

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from monitor.core.decide import SeriesState
+from monitor.core.pipeline_state import PipelineState
 from monitor.core.windows import WindowState
 from schemas.alerts import Alert
 from schemas.errors import DomainError
@@ -45,6 +46,8 @@ class ModelState(msgspec.Struct):
     """Of this close."""
     log_id: str = ""
     """Which panes topic the offsets in ``windows`` are of: one made anew repeats offsets."""
+    pipeline: PipelineState | None = None
+    """None in states of older versions."""
 
 
 class GpuState(msgspec.Struct):

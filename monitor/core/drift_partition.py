@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,18 +20,27 @@ from monitor.core.detect_writes import (
     phases,
     result_writes,
 )
+from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.intake_message import read_intake
 from monitor.core.pane_checks import check_pane, largest_body
 from monitor.core.pane_codec import PaneAssembler, read_header
+from monitor.core.pipeline_watch import PipelineWatch
 from monitor.core.state_checks import check_evidence, check_model_state
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.core.topics import PANES
 from monitor.core.unreadable import unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
-from monitor.core.window_results import CANARY, canary_counter, no_verdict_result
-from monitor.core.windows import Windows, WindowState
+from monitor.core.window_results import (
+    CANARY,
+    canary_counter,
+    no_verdict_reason,
+    no_verdict_result,
+)
+from monitor.core.windows import IntakeWindow, Windows, WindowState
 from schemas.alerts import Alert
 from schemas.config import WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
+from schemas.intake import Intake
 from schemas.panes import SeriesId, Window
 from schemas.results import DetectorResult, Reason
 
@@ -49,6 +59,16 @@ GROUP_MODELS = 8
 the first alerts are on their way while the last ones are being decided."""
 
 ModelName = tuple[str, str]
+
+
+class _Closed(NamedTuple):
+    """What closed of one model at one time."""
+
+    windows: list[Window]
+    intakes: dict[int, IntakeWindow]
+    """By the end of the window."""
+
+
 Groups = Iterable[list[Phase]]
 """Groups of phases. Phases of one group go one after the other, groups side by side: they
 are of different models. Deciding goes on as groups are asked for."""
@@ -85,6 +105,7 @@ class DriftPartition:
         self.windows = Windows(self._settings)
         self._assembler = PaneAssembler()
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
+        self._watches: dict[ModelName, PipelineWatch] = {}
         self._sequences: Counter[ModelName] = Counter()
         self._places: dict[ModelName, int] = {}
         self._shelf: StateShelf | None = None
@@ -145,6 +166,7 @@ class DriftPartition:
             self.windows.restore(state.windows)
             self._places[name] = state.windows.panes_offset
             self._deciders[name] = deciders
+            self._watches[name] = PipelineWatch(self._catalog.configs[name], state.pipeline)
             return state.alerts
         return []
 
@@ -180,6 +202,9 @@ class DriftPartition:
         try:
             if key.startswith(KEY_PREFIX):
                 return self._hear(parse(value, record_time_us)) if value else []
+            if value and key.startswith(INTAKE_PREFIX):
+                self._take_intake(value, offset, record_time_us)
+                return []
             if value:
                 self._take(value, offset, record_time_us)
                 return []
@@ -203,11 +228,16 @@ class DriftPartition:
 
     def open_alerts(self) -> Counter[tuple[str, str]]:
         """Count open alerts by monitor and severity."""
-        return Counter(
+        drift = Counter(
             (key.partition("|")[0], cell.severity.value)
             for own in self._deciders.values()
             for decider in own.values()
             for key, cell in decider.open_alerts.items()
+        )
+        return drift + Counter(
+            ("pipeline", cell.severity.value)
+            for watch in self._watches.values()
+            for cell in watch.state.open_alerts.values()
         )
 
     @property
@@ -261,15 +291,28 @@ class DriftPartition:
         arrival = self.windows.add(whole.pane, whole.first_offset)
         self.counters[f"panes_{arrival.value}"] += 1
 
+    def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
+        """Take what was rejected or late of one model."""
+        pane = read_intake(value, record_time_us)
+        if (pane.tenant, pane.model) not in self._catalog.configs:
+            self.counters["intake_unknown_model"] += 1
+            return
+        self.counters[f"intake_{self.windows.add_intake(pane, offset).value}"] += 1
+
     def _close(self, windows: list[Window]) -> Groups:
         """Decide closed windows and say what to write: results, state, alerts, in this order."""
-        return self._closing(windows) if windows else ()
+        intakes = self.windows.take_intakes()
+        return self._closing(windows, intakes) if windows or intakes else ()
 
-    def _closing(self, windows: list[Window]) -> Iterator[list[Phase]]:
+    def _closing(self, windows: list[Window], intakes: list[IntakeWindow]) -> Iterator[list[Phase]]:
         """Decide some models, hand on what came of them, and so on."""
-        by_model: dict[ModelName, list[Window]] = {}
+        by_model: dict[ModelName, _Closed] = {}
+        for intake in intakes:
+            closed = by_model.setdefault((intake.tenant, intake.model), _Closed([], {}))
+            closed.intakes[intake.end_us] = intake
         for window in windows:
-            by_model.setdefault((window.series.tenant, window.series.model), []).append(window)
+            name = (window.series.tenant, window.series.model)
+            by_model.setdefault(name, _Closed([], {})).windows.append(window)
             self.counters[f"windows_{window.closed_by}"] += not window.is_revised
         self.counters["windows"] += sum(not w.is_revised for w in windows)
         self._assembler.forget(self.windows.horizon_us)
@@ -278,15 +321,14 @@ class DriftPartition:
             yield self._decide({name: by_model[name] for name in names[i : i + GROUP_MODELS]})
         yield self._refresh(by_model)
 
-    def _decide(self, by_model: dict[ModelName, list[Window]]) -> list[Phase]:
+    def _decide(self, by_model: dict[ModelName, _Closed]) -> list[Phase]:
         """Decide the windows of some models: results, their states, the alerts of these."""
         results: list[TopicWrite] = []
         states: list[TopicWrite] = []
         sweep: list[TopicWrite] = []
         alerts: list[Alert] = []
-        for name, windows in by_model.items():
-            judged = self._most_rows(windows)
-            decided = [self._judge(window, id(window) in judged) for window in windows]
+        for name, closed in by_model.items():
+            decided = self._decide_model(name, closed)
             self._drop_retired(name)
             found = [result for one in decided for result in one.results]
             self._count_results(found)
@@ -301,6 +343,34 @@ class DriftPartition:
             ("detect:alert", self._alert_writes(alerts)),
             ("detect:sweep", sweep),
         )
+
+    def _decide_model(self, name: ModelName, closed: _Closed) -> list[Decided]:
+        """Decide the windows of one model in order of their end.
+
+        Of one end the pipeline rules come first: whether the rows of a window can be trusted
+        is known before they are judged.
+        """
+        judged = self._most_rows(closed.windows)
+        watch = self._watches.get(name)
+        if watch is None:
+            watch = self._watches[name] = PipelineWatch(self._catalog.configs[name])
+        decided = [self._judge(w, id(w) in judged) for w in closed.windows if w.is_revised]
+        by_end: dict[int, list[Window]] = {end: [] for end in closed.intakes}
+        for window in closed.windows:
+            if not window.is_revised:
+                by_end.setdefault(window.end_us, []).append(window)
+        length_us = self._settings(*name).length
+        for end, windows in sorted(by_end.items()):
+            place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
+            found = closed.intakes.get(end)
+            intake = found.intake if found is not None else Intake()
+            decided.append(Decided(alerts=watch.observe_intake(*place, n_rows, intake)))
+            is_withheld = watch.is_withholding
+            own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
+            decided += own
+            reason = no_verdict_reason([r for one in own for r in one.results])
+            decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
+        return decided
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[Phase]:
         """Write the states of models that did not close, where a restart would need them."""
@@ -325,7 +395,7 @@ class DriftPartition:
             judged |= {id(window) for window in ranked[:MAX_JUDGED]}
         return judged
 
-    def _judge(self, window: Window, is_judged: bool) -> Decided:
+    def _judge(self, window: Window, is_judged: bool, *, is_withheld: bool = False) -> Decided:
         """Judge one window, or say why it is not judged."""
         if not is_judged:
             return Decided([no_verdict_result(window, Reason.TOO_MANY_VERSIONS)])
@@ -341,7 +411,7 @@ class DriftPartition:
             return decider.revise(window)
         if known is None:
             self._succeed(decider)
-        return decider.decide(window)
+        return decider.withhold(window, Reason.PIPELINE) if is_withheld else decider.decide(window)
 
     def _drop_retired(self, name: ModelName) -> None:
         """Forget versions that get no more windows, and of too many those that are idle."""
@@ -393,6 +463,7 @@ class DriftPartition:
             [_entry(s, own[s]) for s in sorted(own)],
             alerts,
             self._log_id,
+            self._watches[name].state if name in self._watches else None,
         )
         body = msgspec.msgpack.encode(state)
         return state_writes(KIND, name, self._owner, state.sequence, body)

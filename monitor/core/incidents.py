@@ -40,7 +40,15 @@ from monitor.core.incident_case import (
     specificity,
     trim_alerts,
 )
-from schemas.alerts import Alert, Cause, Incident, Severity, Transition
+from schemas.alerts import (
+    DEAD_LETTERS,
+    REJECTED_EVENTS,
+    Alert,
+    Cause,
+    Incident,
+    Severity,
+    Transition,
+)
 from schemas.errors import DriftlineError
 
 _RANK = {Severity.RECORD: 0, Severity.TICKET: 1, Severity.PAGE: 2}
@@ -231,7 +239,10 @@ class Incidents:
             same = (
                 c
                 for c in own
-                if any(a.monitor == "pipeline" and a.rule == alert.rule for a in c.incident.alerts)
+                if any(
+                    a.monitor == "pipeline" and _is_same_fault(a.rule, alert.rule)
+                    for a in c.incident.alerts
+                )
             )
             return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
         own = [c for c in own if c.incident.cause is not Cause.PIPELINE]
@@ -385,6 +396,15 @@ class Incidents:
     def _span_us(self, alert: Alert) -> int:
         """Length of ``n_windows`` windows of the alert's model."""
         return self._grouping.n_windows * window_us_of(alert, self._grouping.window_us)
+
+
+_REJECTS = frozenset({REJECTED_EVENTS, DEAD_LETTERS})
+"""A share of rejected events, and more of them than are kept: one fault, seen twice."""
+
+
+def _is_same_fault(rule: str, other: str) -> bool:
+    """Whether two pipeline rules of one model are about the same fault."""
+    return rule == other or {rule, other} <= _REJECTS
 
 
 def _unreadable(what: str) -> DriftlineError:

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.core.identity import alert_id
-from schemas.alerts import Alert, Severity, Transition
+from schemas.alerts import DEAD_LETTERS, Alert, Severity, Transition
 from schemas.events import DEFAULT_TENANT
 
 MAX_PER_MINUTE = 1_000
 """Dead letters of one model, a minute of record time, a source partition."""
 MINUTE_US = 60_000_000
-RULE = "dead_letters"
+RULE = DEAD_LETTERS
 _MAX_NOTED = 8
 _MAX_NOTE_BYTES = 600
 

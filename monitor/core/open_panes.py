@@ -8,10 +8,19 @@ dozen places, not about thousands of series.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from monitor.core.accumulators import SeriesAccumulator
 from monitor.core.layout import Layout
 from schemas.panes import SeriesId
+
+
+class Origin(NamedTuple):
+    """A message, and the state of the clock before it."""
+
+    offset: int
+    watermark_us: int
+    retired_before_us: int
 
 
 class OpenSeries:
@@ -40,7 +49,7 @@ class OpenSeries:
 
 
 class OpenPanes:
-    """Every open pane, the first offset of each place, and what is not yet published.
+    """Every open pane, the origin of each place, and what is not yet published.
 
     Notes
     -----
@@ -50,15 +59,15 @@ class OpenPanes:
     def __init__(self) -> None:
         self._open: dict[int, set[OpenSeries]] = {}
         self._dirty: dict[int, set[OpenSeries]] = {}
-        self._first: dict[int, int] = {}
+        self._origins: dict[int, Origin] = {}
 
-    def ordinal(self, series: OpenSeries, index: int, offset: int) -> int:
-        """Return the pane's ordinal; one that is new was opened by the message at ``offset``."""
+    def ordinal(self, series: OpenSeries, index: int, origin: Origin) -> int:
+        """Return the pane's ordinal; a new pane was opened by a message at or after ``origin``."""
         known = series.ordinals.get(index)
         if known is not None:
             return known
         self._open.setdefault(index, set()).add(series)
-        self._first[index] = min(offset, self._first.get(index, offset))
+        self._origins.setdefault(index, origin)
         return series.open(index)
 
     def touch(self, series: OpenSeries, index: int) -> None:
@@ -71,9 +80,9 @@ class OpenPanes:
         return len(self._open)
 
     @property
-    def first_offset(self) -> int | None:
-        """Return the first offset of the oldest pane that may still change."""
-        return min(self._first.values(), default=None)
+    def first(self) -> Origin | None:
+        """Return the origin of the oldest pane that may still change."""
+        return min(self._origins.values(), default=None)
 
     def take_dirty(self, before: int | None) -> list[tuple[OpenSeries, int]]:
         """Return what is to be published, by series and place; it is clean from now on.
@@ -93,7 +102,7 @@ class OpenPanes:
         for index in sorted(i for i in self._open if i < before):
             for series in self._open.pop(index):
                 gone.setdefault(series, []).append(index)
-            del self._first[index]
+            del self._origins[index]
             self._dirty.pop(index, None)
         for series, indices in gone.items():
             series.retire(indices)

@@ -15,6 +15,7 @@ from monitor.core.incident_text import since_us
 from monitor.core.incidents import IncidentChange
 from schemas.alerts import (
     CANARY_MISSED,
+    NO_VERDICT,
     Alert,
     Cause,
     Incident,
@@ -119,7 +120,7 @@ class Retraining:
         if not any((a.tenant, a.model) == (self._tenant, self._model) for a in incident.alerts):
             return []
         key, state = incident.incident_id, self._state
-        if incident.cause in (Cause.HARDWARE, Cause.PIPELINE) and not _is_canary(incident):
+        if incident.cause in (Cause.HARDWARE, Cause.PIPELINE) and not _leaves_rows_alone(incident):
             state.contaminating[key] = incident
         candidate = state.candidates.setdefault(key, _Candidate(incident))
         candidate.incident = incident
@@ -232,9 +233,9 @@ class Retraining:
         return RetrainingDecision(outcome, incident, now_us, key, evidence)
 
 
-def _is_canary(incident: Incident) -> bool:
-    """Whether it is about shifts planted into a shadow: no row of the model's is touched."""
-    return all(alert.rule == CANARY_MISSED for alert in incident.alerts)
+def _leaves_rows_alone(incident: Incident) -> bool:
+    """Whether no row of the model is missing or wrong: planted shifts, windows too short."""
+    return all(alert.rule in (CANARY_MISSED, NO_VERDICT) for alert in incident.alerts)
 
 
 def contaminated_windows(

@@ -7,6 +7,7 @@ from monitor.core.alert_checks import MAX_ALERTS, check_alert
 from monitor.core.alerting import CellState
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
+    MAX_OFFSET,
     MAX_PARTITIONS,
     check_names,
     check_number,
@@ -15,6 +16,7 @@ from monitor.core.bounds import (
 )
 from monitor.core.decide import SeriesDecider, SeriesState
 from monitor.core.detect_state import ModelState, SilenceState
+from monitor.core.pipeline_state import RULES, PipelineState
 from monitor.core.stats_codec import MAX_VARIABLES
 from schemas.alerts import Alert
 from schemas.errors import DomainError
@@ -54,6 +56,8 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
         check_text("model_version", entry.model_version)
         check_text("profile_id", entry.profile_id)
         _check_series(entry.state)
+    if state.pipeline is not None:
+        _check_pipeline(state.pipeline)
     check_alerts(state.alerts)
     for alert in state.alerts:
         _check_name((alert.tenant, alert.model), name)
@@ -117,6 +121,19 @@ def _check_series(state: SeriesState) -> None:
     canary = state.canary
     if canary is not None and (canary.cycle < -1 or len(canary.evidence) > 1 << 20):
         raise DomainError("a canary in no cycle")
+
+
+def _check_pipeline(state: PipelineState) -> None:
+    """Check what the pipeline rules remember."""
+    for rule in (*state.pools, *state.open_alerts, *state.closed_alerts):
+        if rule not in RULES:
+            raise DomainError(f"{rule[:80]!r} is not a pipeline rule")
+    for cell in state.open_alerts.values():
+        _check_cell(cell)
+    for pool in state.pools.values():
+        check_number("n_events", pool.n_events, 0, MAX_OFFSET)
+        check_number("n_hits", pool.n_hits, 0, pool.n_events)
+    check_number("n_windows", state.run.n_windows, 0, MAX_OFFSET)
 
 
 def _check_cell_key(key: str) -> None:

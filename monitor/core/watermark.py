@@ -29,6 +29,7 @@ class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     F: int
     source: str = msgspec.field(default="", name="T")
     note: str = msgspec.field(default="", name="N")
+    clock: tuple[int, int] | None = msgspec.field(default=None, name="C")
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -54,11 +55,24 @@ class Commit(msgspec.Struct, frozen=True):
     """Topic id: offsets of a topic that was made again mean nothing in the new one."""
     note: str = ""
     """What the stage must not forget beside; a few hundred bytes at most."""
+    clock: tuple[int, int] | None = None
+    """(wm, S) before the message at ``offset``: read from there, every event is judged as it
+    was the first time. None where ``offset`` is ``position``, and in commits of older versions."""
+
+    @property
+    def has_exact_clock(self) -> bool:
+        """Whether the watermark at ``offset`` is known."""
+        return self.clock is not None or self.offset >= self.position
 
     def metadata(self) -> str:
         """Return ``{wm, S, F}``, the source and the note as text below 1 KiB."""
         values = _Metadata(
-            self.watermark_us, self.retired_before_us, self.position, self.source, self.note
+            self.watermark_us,
+            self.retired_before_us,
+            self.position,
+            self.source,
+            self.note,
+            self.clock,
         )
         return msgspec.json.encode(values).decode()
 
@@ -79,7 +93,7 @@ class Commit(msgspec.Struct, frozen=True):
                 where="commits of ingest",
                 fix="did another program use this group? delete its offsets to begin again",
             ) from None
-        return Commit(offset, found.wm, found.S, found.F, found.source, found.note)
+        return Commit(offset, found.wm, found.S, found.F, found.source, found.note, found.clock)
 
 
 class EventClock:
@@ -134,8 +148,8 @@ class EventClock:
         verdicts : ndarray of uint8, shape (n,)
             ``ACCEPTED``, ``LATE`` or ``FUTURE`` of ``detectors.kernels.event_time``.
         pane : ndarray of int64, shape (n,)
-            Index of an accepted event's pane: it starts at index * pane. Of a late event
-            the watermark as of itself; 0 of a future one.
+            Index of an accepted event's pane: it starts at index * pane. Of a late or
+            future event the watermark as of that event.
         """
         verdicts = np.empty(len(time_us), np.uint8)
         pane = np.zeros(len(time_us), np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from detectors.cells import Statistic
@@ -73,6 +74,29 @@ def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
         verdict=Verdict.NONE,
         reason=reason,
     )
+
+
+def no_verdict_reason(results: list[DetectorResult]) -> str:
+    """Return why no cell of a window was judged.
+
+    Parameters
+    ----------
+    results : list of DetectorResult
+        Of all versions.
+
+    Returns
+    -------
+    str
+        The most frequent reason; empty where at least one cell got a verdict, or there are
+        no cells.
+    """
+    cells = [r for r in results if r.metric == DECISION and r.monitor == "drift"]
+    if any(r.verdict is not Verdict.NONE for r in cells):
+        return ""
+    counts = Counter(r.reason.value for r in cells)
+    if len(counts) > 1:
+        counts.pop(Reason.NO_DATA, None)  # empty segments say nothing of the others
+    return max(sorted(counts), key=lambda reason: counts[reason], default="")
 
 
 def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:

@@ -12,6 +12,7 @@ import numpy as np
 
 from monitor.core.merge import merge_all
 from monitor.core.watermark import NO_WATERMARK, Watermarks
+from schemas.intake import Intake, IntakePane
 from schemas.panes import ALL, Pane, SeriesId, SeriesStats, Window
 
 if TYPE_CHECKING:
@@ -53,6 +54,29 @@ class _Place(NamedTuple):
 class _Kept(NamedTuple):
     pane: Pane
     offset: int
+
+
+class _IntakePlace(NamedTuple):
+    """Of intake panes with the same place the highest version holds."""
+
+    source: str
+    partition: int
+    start_us: int
+
+
+class _KeptIntake(NamedTuple):
+    pane: IntakePane
+    offset: int
+
+
+class IntakeWindow(NamedTuple):
+    """What was rejected or late while one window of a model was open."""
+
+    tenant: str
+    model: str
+    start_us: int
+    end_us: int
+    intake: Intake
 
 
 def _says_the_same(one: Pane, other: Pane) -> bool:
@@ -99,6 +123,7 @@ class _Model:
         self.panes: dict[int, dict[_Place, _Kept]] = {}
         self.widths: dict[int, dict[SeriesId, int]] = {}
         """Variables of the panes of each series, by window."""
+        self.intake: dict[int, dict[_IntakePlace, _KeptIntake]] = {}
         self.versions: dict[str, VersionState] = {}
         self.revised: set[tuple[int, str]] = set()
         self.read_until = 0
@@ -158,6 +183,7 @@ class Windows:
         self.watermarks = Watermarks()
         self._settings = settings
         self._models: dict[tuple[str, str], _Model] = {}
+        self._intakes: list[IntakeWindow] = []
 
     @property
     def models(self) -> list[tuple[str, str]]:
@@ -229,6 +255,39 @@ class Windows:
             entry.revised.add((start, series.model_version))
         return Arrival.LATE
 
+    def add_intake(self, pane: IntakePane, offset: int) -> Arrival:
+        """Take an intake pane.
+
+        Parameters
+        ----------
+        pane : IntakePane
+        offset : int
+            Its offset in the pane log.
+
+        Returns
+        -------
+        Arrival
+            ``kept``, ``stale``, or ``too_old`` for one whose window has closed: a closed
+            window is not revised for it.
+        """
+        entry = self._models.setdefault((pane.tenant, pane.model), _Model())
+        length = self._settings(pane.tenant, pane.model).length
+        start = pane.start_us // length * length
+        if entry.closed_until is not None and start < entry.closed_until:
+            return Arrival.TOO_OLD
+        kept = entry.intake.setdefault(start, {})
+        place = _IntakePlace(pane.source, pane.partition, pane.start_us)
+        before = kept.get(place)
+        if before is not None and before.pane.pane_version >= pane.pane_version:
+            return Arrival.STALE
+        kept[place] = _KeptIntake(pane, offset)
+        return Arrival.KEPT
+
+    def take_intakes(self) -> list[IntakeWindow]:
+        """Return the intake of the windows that closed since the last call, by end and model."""
+        taken, self._intakes = self._intakes, []
+        return sorted(taken, key=lambda i: (i.end_us, i.tenant, i.model))
+
     def close(self) -> list[Window]:
         """Return the windows that closed, and those to be revised, in order of their end.
 
@@ -263,11 +322,12 @@ class Windows:
         """Return the end of the last window that may close now, None if there is none new."""
         minimum = self.watermarks.minimum_us
         ends = [] if minimum is None else [(minimum - lateness) // length * length]
-        if is_end and entry.panes:
-            ends.append(max(entry.panes) + length)
+        starts = (*entry.panes, *entry.intake)
+        if is_end and starts:
+            ends.append(max(starts) + length)
         floor = entry.closed_until
         if floor is None:
-            floor = min(entry.panes, default=None)
+            floor = min(starts, default=None)
         if not ends or floor is None or max(ends) <= floor:
             return None
         return max(ends)
@@ -288,6 +348,9 @@ class Windows:
                         version, start, window.series.profile_id, window.segments.counts.shape[1]
                     )
                 windows.append(window)
+        for start in sorted(s for s in entry.intake if s < end):
+            panes = [kept.pane for _, kept in sorted(entry.intake.pop(start).items())]
+            self._intakes.append(IntakeWindow(*name, start, start + length, Intake.total(panes)))
         entry.closed_until = end
         for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length]:
             del entry.panes[old]
@@ -361,7 +424,10 @@ class Windows:
             that may still be revised; else ``next_offset``.
         """
         entry = self._models.get((tenant, model), _Model())
-        offsets = (k.offset for kept in entry.panes.values() for k in kept.values())
+        offsets = [
+            *(k.offset for kept in entry.panes.values() for k in kept.values()),
+            *(k.offset for kept in entry.intake.values() for k in kept.values()),
+        ]
         return WindowState(
             tenant,
             model,
@@ -381,7 +447,11 @@ class Windows:
     def is_holding(self) -> bool:
         """Whether there are panes of windows that have not closed."""
         return any(
-            entry.panes and (entry.closed_until is None or max(entry.panes) >= entry.closed_until)
+            entry.intake
+            or (
+                entry.panes
+                and (entry.closed_until is None or max(entry.panes) >= entry.closed_until)
+            )
             for entry in self._models.values()
         )
 

@@ -182,6 +182,7 @@ def batch_from_arrow(
             payload=stream_of(record_batch.slice(i, 1)),
             tenant=schema.tenant,
             model=schema.model,
+            time_us=int(scratch.time_us[i]) if scratch.time_us[i] > 0 else None,
         )
         for i, (reason, detail) in faults.reasons()
     )

@@ -224,7 +224,41 @@ def _positional(n_fields: int) -> type[msgspec.Struct]:
     return msgspec.defstruct("Values", fields, frozen=True, gc=False)
 
 
+class _Stamp(msgspec.Struct, gc=False):
+    """The event time alone."""
+
+    time_us: int
+
+
 _HEADER = msgspec.json.Decoder(Header)
+_STAMP = msgspec.json.Decoder(_Stamp)
+
+
+def stamp_of(payload: bytes) -> int | None:
+    """Return the event time of an event that was rejected for another field.
+
+    Parameters
+    ----------
+    payload : bytes
+        The event as JSON.
+
+    Returns
+    -------
+    int or None
+        Microseconds; None where the field is absent or not a time in microseconds.
+
+    Examples
+    --------
+    >>> stamp_of(b'{"time_us": 1709539200000000, "features": {"a": "high"}}')
+    1709539200000000
+    >>> stamp_of(b'{"time_us": "then"}') is None
+    True
+    """
+    try:
+        time_us = _STAMP.decode(payload).time_us
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return time_us if 0 <= time_us <= _MAX_TIME_US else None
 
 
 class StrictDecoder:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from monitor.decode.strict import Refused
+from monitor.decode.strict import Refused, stamp_of
 from schemas.batch import Chunk, EventBatch, Uint8Array
 from schemas.events import Reject
 
@@ -63,7 +63,10 @@ class Work:
     def reject(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
         """Note a reject."""
         tenant, model = fault.key
-        reject = Reject(message, row, fault.reason, fault.detail, payload, tenant, model)
+        time_us = stamp_of(payload) if model else None
+        reject = Reject(
+            message, row, fault.reason, fault.detail, payload, tenant, model, time_us=time_us
+        )
         self.rejects.append(reject)
 
     def settle(self) -> None:

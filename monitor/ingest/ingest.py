@@ -15,6 +15,7 @@ from monitor.core.accumulators import take as take_rows
 from monitor.core.aggregate import Added, Gap, PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.core.crash_points import Reach, pass_through
+from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import encode, pane_key, pane_partition
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES
@@ -32,6 +33,7 @@ from monitor.transport.memory import Committed
 from schemas.batch import Chunk, EventBatch
 from schemas.config import WindowConfig
 from schemas.events import Reject
+from schemas.intake import IntakePane
 from schemas.panes import Pane
 
 GROUP = "driftline-ingest"
@@ -216,7 +218,7 @@ class Ingest:
         began_s = elapsed_s()
         decoded = self._decoder.decode(chunk)
         decoded_s = elapsed_s()
-        added = self._aggregator.add(chunk, decoded.batches)
+        added = self._aggregator.add(chunk, decoded.batches, decoded.rejects)
         if self._observe is not None:
             self._observe("decode", decoded_s - began_s)
             self._observe("aggregate", elapsed_s() - decoded_s)
@@ -312,6 +314,7 @@ class Ingest:
             return
         began_s = elapsed_s()
         self._write_panes(self._aggregator.flush(is_end=is_complete))
+        self._write_intake(self._aggregator.take_intake())
         if not self._aggregator.is_catching_up:
             self._write_watermark(is_idle=is_idle, is_end=is_end)
         commit = self._aggregator.commit_point()
@@ -330,6 +333,14 @@ class Ingest:
                 self._log.produce(PANES, value, key=key, partition=partition)
                 self._reach("ingest:pane")
         self.counters["panes"] += len(panes)
+
+    def _write_intake(self, intake: Sequence[IntakePane]) -> None:
+        """Write what was rejected or late to the partition of its model's panes."""
+        for pane in intake:
+            partition = pane_partition(pane.tenant, pane.model, self._n_panes_partitions)
+            key, value = intake_key(pane), encode_intake(pane)
+            self._log.produce(PANES, value, key=key, partition=partition)
+            self._reach("ingest:intake")
 
     def _write_watermark(self, *, is_idle: bool, is_end: bool) -> None:
         """Tell every partition of the panes topic how far event time has come."""

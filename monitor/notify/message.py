@@ -119,7 +119,8 @@ def _lines(incident: Incident) -> list[str]:
 
 def _fact(alert: Alert) -> str:
     """State one alert with its numbers."""
-    if alert.monitor == "gpu" or alert.p_current is None or alert.p_reference is None:
+    is_one_line = alert.monitor in ("gpu", "pipeline")
+    if is_one_line or alert.p_current is None or alert.p_reference is None:
         return f"{alert.title} ({clock_text(alert.time_us)})"
     place = "" if alert.segment in ("*", "") else f" for {alert.segment}"
     reference = "the other replicas" if alert.monitor == "replica" else "baseline"

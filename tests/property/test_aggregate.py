@@ -1,6 +1,6 @@
 """Panes are a function of the log: chunking and crashes never change a bit of them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from monitor.core import accumulators
 from monitor.core.aggregate import Layout, PartitionAggregator
 from schemas.config import WindowConfig
+from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
-from tests.support.batches import Dictionary, Message, Row, as_bits, chunk_of, profile_of, schema_of
+from tests.support.batches import (
+    Dictionary,
+    Message,
+    Row,
+    as_bits,
+    chunk_of,
+    profile_of,
+    rejects_of,
+    schema_of,
+)
 
 PANE, BOUND, LATENESS, SKEW = 10, 7, 20, 15
 WINDOW = WindowConfig(pane=PANE, length=40, bound=BOUND, lateness=LATENESS, idle=30, max_skew=SKEW)
@@ -33,6 +43,7 @@ def rows(draw: st.DrawFn, now: int) -> Row:
         segments=(draw(NAMES), draw(NAMES)),
         model=draw(st.sampled_from(["m", "m", "m", "n"])),
         version=draw(st.sampled_from(["1", "1", "2", None])),
+        rejected=draw(st.sampled_from([None] * 6 + ["timed", "untimed"])),
         prediction=draw(st.sampled_from([None, "yes", "no"])),
         host=draw(st.sampled_from([None, "h1", "h2", "h3", "other"])),
         gpu_uuid=draw(st.sampled_from([None, "g1", "g2"])),
@@ -66,6 +77,7 @@ class World:
     """What survives a crash: published panes, recorded events, the last commit."""
 
     panes: dict = field(default_factory=dict)
+    intake: dict = field(default_factory=dict)
     late: set = field(default_factory=set)
     future: set = field(default_factory=set)
     n_accepted: int = 0
@@ -74,6 +86,19 @@ class World:
         key = (pane.series, pane.start_us, pane.end_us)
         if key not in self.panes or self.panes[key].pane_version < pane.pane_version:
             self.panes[key] = pane
+
+    def publish_intake(self, pane: IntakePane) -> None:
+        key = (pane.model, pane.start_us)
+        if key not in self.intake or self.intake[key].pane_version < pane.pane_version:
+            self.intake[key] = pane
+
+    def counted(self) -> dict:
+        return {
+            (*key, what): n
+            for key, pane in self.intake.items()
+            for what, n in (("late", pane.n_late), *pane.rejected.items())
+            if n
+        }
 
     def record(self, chunk, added) -> None:
         for kind, refused in ((self.late, added.late), (self.future, added.future)):
@@ -106,7 +131,7 @@ def run(log: list[Message], sizes, crashes) -> World:
             crash = next(crashes, 0)
             if todo:
                 chunk, batches = chunk_of(todo, dictionary)
-                added = aggregator.add(chunk, batches)
+                added = aggregator.add(chunk, batches, rejects_of(todo))
                 if crash == 1:
                     break
                 world.record(chunk, added)
@@ -115,6 +140,9 @@ def run(log: list[Message], sizes, crashes) -> World:
             panes = aggregator.flush(at, is_end=done)
             for pane in panes[: len(panes) // 2] if crash == 2 else panes:
                 world.publish(pane)
+            intake = aggregator.take_intake()
+            for pane in intake[: len(intake) // 2] if crash == 2 else intake:
+                world.publish_intake(pane)
             if crash in (2, 3):
                 break
             commit = aggregator.commit_point()
@@ -137,6 +165,7 @@ def test_chunks_and_crashes_never_change_a_bit(log, sizes, crashes):
     assert other.bits() == calm.bits()
     assert other.late == calm.late
     assert other.future == calm.future
+    assert other.counted() == calm.counted()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -160,18 +189,33 @@ def test_the_law_holds_when_combinations_overflow(log, sizes, crashes):
 
 
 def judged(log: list[Message]):
-    """The design's rules, one event after the other, without a line of the code under test."""
+    """The design's rules, one event after the other, without a line of the code under test.
+
+    Yields offset, row number, event, verdict, and the pane of the newest event time so far.
+    """
     wm = s = -(10**18)
     for message in log:
         for j, row in enumerate(message.rows):
             t = row.time_us
+            if row.rejected == "untimed":
+                yield message.offset, j, row, "rejected", newest_pane(wm)
+                continue
             record = t if message.record_time_us < 0 else message.record_time_us
             if t > record + SKEW:
-                yield message.offset, j, row, "future"
+                verdict = "rejected" if row.rejected else "future"
+                yield message.offset, j, row, verdict, newest_pane(wm)
                 continue
             wm = max(wm, min(t, record) - BOUND)
             s = max(s, (wm - LATENESS) // PANE * PANE)
-            yield message.offset, j, row, "late" if t < s else "accepted"
+            if row.rejected:
+                yield message.offset, j, row, "rejected", newest_pane(wm if t < s else t - BOUND)
+            else:
+                yield message.offset, j, row, "late" if t < s else "accepted", newest_pane(wm)
+
+
+def newest_pane(wm: int) -> int | None:
+    """Start of the pane that the newest event time lies in; None before any."""
+    return (wm + BOUND) // PANE * PANE if wm > -(10**18) else None
 
 
 def counter(x: float, edges: np.ndarray) -> int:
@@ -187,15 +231,20 @@ def counter(x: float, edges: np.ndarray) -> int:
 def test_panes_hold_what_the_rules_say_event_by_event(log, sizes):
     world = run(log, sizes, [])
     expected = defaultdict(list)
-    refused = {"late": set(), "future": set()}
-    for offset, j, row, verdict in judged(log):
+    refused = {"late": set(), "future": set(), "rejected": set()}
+    intake = Counter()
+    for offset, j, row, verdict, newest in judged(log):
         start = row.time_us // PANE * PANE
         if verdict != "accepted":
+            if newest is not None:
+                what = "mistyped" if verdict == "rejected" else verdict
+                intake[row.model, newest, what] += 1
             refused[verdict].add((offset, j))
             continue
         profile_id = "" if row.model == "n" or start < 0 else "q" if start >= 1030 else "p"
         expected[row.model, row.version or "", profile_id, start].append(row)
     assert (world.late, world.future) == (refused["late"], refused["future"])
+    assert world.counted() == dict(intake)
     found = {
         (k[0].model, k[0].model_version, k[0].profile_id, k[1]): p for k, p in world.panes.items()
     }

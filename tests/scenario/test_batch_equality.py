@@ -16,12 +16,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.intake_message import NOT_PANES, read_intake
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
+from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
@@ -40,7 +42,7 @@ ALL = 10**9
 @cache
 def gappy_world() -> SmallWorld:
     """The small world with features, scores and segments missing here and there."""
-    world, rng = build_small_world(seed=3), np.random.default_rng(3)
+    world, rng = build_small_world(seed=3, has_storm=True), np.random.default_rng(3)
     return replace(world, predictions=[(gaps(rng, v), t) for v, t in world.predictions])
 
 
@@ -92,11 +94,29 @@ def stream(chunk_messages: int) -> MemoryLog:
 CUTS = pytest.mark.parametrize("chunk_messages", [7, 400, 100_000])
 
 
+def final_intake(log: MemoryLog) -> dict[tuple[str, int], dict[str, int]]:
+    """Return late and rejected events by model and start of the pane."""
+    newest: dict[tuple[str, int], IntakePane] = {}
+    for message in log.fetch(PANES, 0, 0, ALL):
+        if message.key.startswith(INTAKE_PREFIX):
+            pane = read_intake(message.value)
+            newest[pane.model, pane.start_us] = pane
+    return {
+        key: {**pane.rejected, **({"late": pane.n_late} if pane.n_late else {})}
+        for key, pane in newest.items()
+    }
+
+
+@CUTS
+def test_late_and_rejected_events_are_counted_by_model_and_pane(chunk_messages):
+    assert final_intake(stream(chunk_messages)) == batch().passed_intake(-(10**18))
+
+
 def final_panes(log: MemoryLog) -> dict[int, Pane]:
     """Return the highest version of every pane, by its start."""
     assembler, panes = PaneAssembler(), {}
     for message in log.fetch(PANES, 0, 0, ALL):
-        if not message.key.startswith(KEY_PREFIX):
+        if not message.key.startswith(NOT_PANES):
             whole = assembler.add(message.value, message.offset)
             before = panes.get(whole.pane.start_us)
             if before is None or before.pane_version < whole.pane.pane_version:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.intake_message import read_intake
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
 from monitor.core.watermark_message import KEY_PREFIX
@@ -87,9 +89,16 @@ def run(world: SmallWorld, reach=lambda step: None, chunk_messages: int = 97) ->
 def outcome(log: MemoryLog) -> dict[str, object]:
     """What a reader of the topics ends up with, duplicates and order taken away."""
     panes: dict[object, object] = {}
+    intake: dict[object, tuple] = {}
     assembler = PaneAssembler()
     for message in log.fetch(PANES, 0, 0, ALL_MESSAGES):
         if message.key.startswith(KEY_PREFIX):
+            continue
+        if message.key.startswith(INTAKE_PREFIX):
+            counted = read_intake(message.value)
+            place = (counted.model, counted.start_us)
+            if place not in intake or intake[place][0] <= counted.pane_version:
+                intake[place] = (counted.pane_version, counted.n_late, counted.rejected)
             continue
         whole = assembler.add(message.value, message.offset)
         pane = whole.pane
@@ -113,6 +122,7 @@ def outcome(log: MemoryLog) -> dict[str, object]:
     alerts = {a.alert_id: a for a in _read(log, ALERTS, Alert)}
     return {
         "panes": {key: stats for key, (_, stats) in panes.items()},
+        "intake": {key: counts for key, (_, *counts) in intake.items()},
         "results": results,
         "alerts": alerts,
         "dead letters": {
@@ -141,7 +151,7 @@ def assert_same(found: dict, expected: dict) -> None:
 
 @pytest.fixture(scope="module")
 def world() -> SmallWorld:
-    return build_small_world()
+    return build_small_world(has_storm=True)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +161,12 @@ def undisturbed(world) -> dict:
 
 def test_the_undisturbed_run_has_everything_in_it(undisturbed):
     monitors = {a.monitor for a in undisturbed["alerts"].values()}
-    assert monitors == {"drift", "replica", "gpu"}
+    assert monitors == {"drift", "replica", "gpu", "pipeline"}
+    pipeline = [a for a in undisturbed["alerts"].values() if a.monitor == "pipeline"]
+    assert [(a.rule, a.transition.value) for a in pipeline] == [
+        ("rejected_events", "opened"),
+        ("rejected_events", "resolved"),
+    ]
     assert len(undisturbed["late"]) > 5
     assert {reason for reason, _ in undisturbed["dead letters"].values()} == {
         "malformed",
@@ -160,6 +175,7 @@ def test_the_undisturbed_run_has_everything_in_it(undisturbed):
         "mistyped",
     }
     assert len(undisturbed["panes"]) > 100
+    assert sum(n_late for n_late, _ in undisturbed["intake"].values()) == len(undisturbed["late"])
 
 
 @pytest.mark.parametrize("chunk_messages", [1, 13, 500, 10_000])
@@ -175,6 +191,7 @@ def test_every_kind_of_step_is_reached(world):
         "ingest:dead_letter",
         "ingest:late",
         "ingest:pane",
+        "ingest:intake",
         "ingest:watermark",
         "ingest:commit",
         "detect:results",

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from schemas.results import Reason
 from tests.support.fault_run import (
     Expected,
     batch_rows,
@@ -16,7 +17,7 @@ from tests.support.fault_run import (
     run_in_memory,
 )
 from tests.support.fault_world import TIMING
-from tests.support.kafka_outputs import bits_of, rows_of
+from tests.support.kafka_outputs import bits_of, intake_of, rows_of
 
 N_WINDOWS = 16
 
@@ -65,3 +66,24 @@ def test_how_reads_are_cut_changes_nothing(chunk_messages):
     assert (one.dead, one.late) == (other.dead, other.late)
     assert one.panes.keys() == other.panes.keys()
     assert all(bits_of(pane) == bits_of(other.panes[k]) for k, pane in one.panes.items())
+
+
+def test_the_batch_job_and_the_stages_count_the_same_late_and_rejected_events():
+    outcome, batches = expected().outcome, expected().batches
+    assert outcome.intake
+    for place, batch in batches.items():
+        assert intake_of(outcome.intake, *place) == batch.passed_intake(TIMING.pane_us)
+
+
+def test_rejected_windows_open_and_resolve_a_pipeline_alert_and_no_drift():
+    alerts = sorted(expected().outcome.alerts.values(), key=lambda a: (a.time_us, a.sequence))
+    pipeline = [a for a in alerts if a.monitor == "pipeline"]
+    assert {a.rule for a in pipeline} == {"rejected_events"}
+    assert {str(a.transition) for a in pipeline} == {"opened", "resolved"}
+    withheld = {
+        (r.model, r.end_us)
+        for r in expected().outcome.results.values()
+        if r.reason is Reason.PIPELINE
+    }
+    assert withheld
+    assert not [a for a in alerts if a.monitor != "pipeline" and (a.model, a.time_us) in withheld]

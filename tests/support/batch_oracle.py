@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -81,6 +81,10 @@ class Batch:
 
     panes: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
     slices: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    intake: dict[tuple[str, int], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
+    """Model and start of the pane -> late events, and rejected ones by reason."""
     late: dict[int, int] = field(default_factory=dict)
     """Offset -> watermark as of that event."""
     dead: dict[int, str] = field(default_factory=dict)
@@ -97,6 +101,11 @@ class Batch:
         cells: dict[Place, Cell] = getattr(self, part)
         last_us = self.watermark_us - pane_us
         return {place: cell for place, cell in cells.items() if place.start_us <= last_us}
+
+    def passed_intake(self, pane_us: int) -> dict[tuple[str, int], dict[str, int]]:
+        """Return the intake of the panes that the watermark has passed."""
+        last_us = self.watermark_us - pane_us
+        return {key: dict(n) for key, n in self.intake.items() if key[1] <= last_us}
 
 
 def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -> Batch:
@@ -121,6 +130,19 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
             found.raw.add((event["model"], event.get("id", ""), event["time_us"]))
             if event["time_us"] > record_us + timing.skew_us:
                 reason = "future"
+        if reason:
+            stamp = stamp_of(value, known)
+            if stamp is not None:
+                # a rejected event with a time moves the watermark like any other
+                model, time_us = stamp
+                newest_us = wm + timing.bound_us
+                if time_us is not None and time_us <= record_us + timing.skew_us:
+                    wm = max(wm, min(time_us, record_us) - timing.bound_us)
+                    s = max(s, (wm - timing.lateness_us) // timing.pane_us * timing.pane_us)
+                    newest_us = time_us if time_us >= s else wm + timing.bound_us
+                if newest_us > -math.inf:
+                    start_us = int(newest_us // timing.pane_us * timing.pane_us)
+                    found.intake[model, start_us][reason] += 1
         if event is None or reason:
             whose = "" if event is None else event["model"]
             if _is_kept(counts, whose, record_us // _MINUTE_US):
@@ -131,6 +153,8 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
         s = max(s, (wm - timing.lateness_us) // timing.pane_us * timing.pane_us)
         if time_us < s:
             found.late[offset] = int(wm)
+            newest_us = (wm + timing.bound_us) // timing.pane_us * timing.pane_us
+            found.intake[event["model"], int(newest_us)]["late"] += 1
             continue
         _count(found, event, time_us // timing.pane_us * timing.pane_us)
     found.watermark_us = wm
@@ -168,6 +192,18 @@ def read(value: bytes, models: frozenset[str]) -> tuple[dict[str, Any] | None, s
     if isinstance(event["features"].get("a"), str) or not isinstance(event.get("time_us"), int):
         return None, "mistyped"
     return event, ""
+
+
+def stamp_of(value: bytes, models: frozenset[str]) -> tuple[str, int | None] | None:
+    """Return model and time of a rejected event; None where its model is none of ours."""
+    try:
+        event = json.loads(value.decode(errors="replace"))
+    except ValueError:
+        return None
+    if event["model"] not in models:
+        return None
+    time_us = event.get("time_us")
+    return event["model"], time_us if isinstance(time_us, int) else None
 
 
 def _segments(event: dict[str, Any]) -> list[str]:

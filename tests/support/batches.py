@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors.edges import quantile_edges
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
+from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats
 from schemas.profiles import Kind, Profile, VariableProfile
 
@@ -26,6 +27,8 @@ class Row:
     prediction: str | None = None
     host: str | None = None
     gpu_uuid: str | None = None
+    rejected: str | None = None
+    """``timed`` or ``untimed``: the decoder rejects it, with or without its time."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def chunk_of(
     by_model: dict[str, list[tuple[int, int, Row]]] = {}
     for i, message in enumerate(messages):
         for j, row in enumerate(message.rows):
+            if row.rejected:
+                continue
             by_model.setdefault(row.model, []).append((i, j, row))
     chunk = Chunk(
         source="log",
@@ -115,6 +120,25 @@ def chunk_of(
         record_time_us=np.array([m.record_time_us for m in messages], np.int64),
     )
     return chunk, [batch_of(rows, dictionary) for rows in by_model.values()]
+
+
+def rejects_of(messages: Sequence[Message]) -> list[Reject]:
+    """What a decoder rejects of the messages."""
+    return [
+        Reject(
+            i,
+            j,
+            RejectReason.MISTYPED,
+            "",
+            b"",
+            "default",
+            row.model,
+            row.time_us if row.rejected == "timed" else None,
+        )
+        for i, message in enumerate(messages)
+        for j, row in enumerate(message.rows)
+        if row.rejected
+    ]
 
 
 def profile_of(

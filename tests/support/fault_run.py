@@ -32,6 +32,7 @@ from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics import topic_specs
 from monitor.transport.memory import Message
+from schemas.alerts import DECIDED_PIPELINE_RULES
 from schemas.config import GpuConfig
 from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window
 from tests.support.fault_world import (
@@ -55,6 +56,7 @@ from tests.support.kafka_outputs import (
     bits_of,
     deliveries,
     expected_notifications,
+    intake_of,
     rows_of,
     undisturbed,
 )
@@ -65,6 +67,9 @@ from tests.support.webhook_ear import WebhookEar
 GPU_CONFIG = GpuConfig(interval=SECOND_US)
 INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)
 HOOK = "DRIFTLINE_TEST_HOOK"
+_RULES = ", ".join(f"'{rule}'" for rule in DECIDED_PIPELINE_RULES)
+DECIDED = f"WHERE monitor != 'pipeline' OR rule IN ({_RULES})"
+"""Alerts that are a function of the log, without those about the machine."""
 
 
 def create_topics(
@@ -465,6 +470,7 @@ class FaultRun:
         for place, batch in expected.batches.items():
             assert dead_of(found, place) == batch.dead
             assert late_of(found, place) == batch.late
+            assert intake_of(found.intake, *place) == batch.passed_intake(TIMING.pane_us)
             for part, kind in (("panes", "segments"), ("slices", "slices")):
                 rows = {k: c.counts for k, c in batch.passed(part, TIMING.pane_us).items()}
                 assert rows_of(found.panes, *place, kind) == rows
@@ -504,7 +510,7 @@ class FaultRun:
         }
         if self._runs("detect"):
             alerts, results = expected.outcome.alerts, expected.outcome.results
-            wanted["alerts"] = "WHERE monitor != 'pipeline'", len(alerts)
+            wanted["alerts"] = DECIDED, len(alerts)
             wanted["results"] = "", len(results)
         return wanted
 
@@ -536,8 +542,8 @@ class FaultRun:
         n_stored = self._select("SELECT count() AS n FROM predictions")["n"][0].as_py()
         assert n_stored <= n_readable, "rows were inserted twice"
         self._check_stored_panes(expected)
-        stored = self._select("SELECT alert_id, monitor FROM alerts FINAL").to_pylist()
-        ids = {a["alert_id"] for a in stored if a["monitor"] != "pipeline"}
+        stored = self._select(f"SELECT alert_id FROM alerts FINAL {DECIDED}").to_pylist()
+        ids = {a["alert_id"] for a in stored}
         assert ids == self.found.alerts.keys()
 
     def _check_stored_panes(self, expected: Expected) -> None:

@@ -2,7 +2,8 @@
 
 Everything that makes a log awkward is in it: events out of order, late, twice, stamped in
 the future, of nobody's model, and something no decoder can read in every short stretch.
-Drift and GPU faults come and go, so that alerts open and resolve for as long as it is fed.
+Drift, GPU faults and windows of which a third is rejected come and go, so that alerts open
+and resolve for as long as it is fed.
 The same seed and start give the same bytes and record times, window after window; the
 topics keep the producer's times (``CreateTime``), so a batch job over the log knows them.
 """
@@ -10,6 +11,7 @@ topics keep the producer's times (``CreateTime``), so a batch job over the log k
 from __future__ import annotations
 
 import json
+import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,6 +211,7 @@ class FaultWorld:
         rng, n = self._rng, self.rows_per_window
         is_drifting = (w + 4 * number) % 12 in (3, 4, 5, 6)
         bad_gpu = 2 if model == "alpha" and w % 14 in (8, 9, 10, 11) else -1
+        is_storm = (w + 4 * number) % 12 == 9
         sent: list[Sent] = []
         rows = _rows(rng, model, n, is_drifting=is_drifting, bad_gpu=bad_gpu)
         for i, row in enumerate(rows):
@@ -220,6 +223,8 @@ class FaultWorld:
             partition = int(rng.integers(self.n_partitions))
             name = f"{self.seed}-{model}-{w}-{i}"
             event = _prediction(row, name, stamp_us, time_us + delay_us, partition)
+            if is_storm and i % 3 == 0:
+                event = event._replace(value=_MISTYPED(event.value))
             sent += [event] * (2 if rng.random() < 0.01 else 1)
             if i % 10 == 0:
                 label = {"model": model, "id": name, "time_us": stamp_us, "label": i % 2}
@@ -260,6 +265,7 @@ class FaultWorld:
                 yield one._replace(value=_POISON[kind](one.value))
 
 
+_MISTYPED = operator.methodcaller("replace", b'{"a": ', b'{"a": "high", "b": ')
 _POISON = (
     lambda value: value[: len(value) // 2],
     lambda value: (
@@ -267,7 +273,7 @@ _POISON = (
         if b'"gamma"' not in value
         else b"not an event"
     ),
-    lambda value: value.replace(b'{"a": ', b'{"a": "high", "b": '),
+    _MISTYPED,
     lambda value: b"",
     lambda value: value.replace(b"node-", b"\xff\xfe"),
     lambda value: value.replace(b'"time_us": ', b'"time_us": "then", "t": '),

@@ -21,6 +21,8 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
 from monitor.core.catalog import Catalog
+from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.intake_message import read_intake
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.watermark_message import KEY_PREFIX
@@ -31,9 +33,10 @@ from monitor.notify.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog, Message
-from schemas.alerts import Alert, Delivery, Notification
+from schemas.alerts import DECIDED_PIPELINE_RULES, Alert, Delivery, Notification
 from schemas.config import GpuConfig, MonitorConfig, WindowConfig
 from schemas.errors import TransportError
+from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
@@ -189,6 +192,8 @@ class Outcome:
     results: dict[ResultId, DetectorResult] = field(default_factory=dict)
     revised: dict[ResultId, DetectorResult] = field(default_factory=dict)
     """Results of windows that a pane changed after they had closed."""
+    intake: dict[tuple[str, int, str, int], IntakePane] = field(default_factory=dict)
+    """Source, partition, model, start -> late and rejected events."""
     alerts: dict[str, Alert] = field(default_factory=dict)
     dead: dict[tuple[str, int, int, int], tuple[str, str]] = field(default_factory=dict)
     """Source, partition, offset, row -> reason and digest of the bytes."""
@@ -236,9 +241,9 @@ class Outcome:
             self.late.add(known_late)
 
     def _take_alert(self, message: Message) -> None:
-        """One id, one alert; those of the pipeline itself are about the machine it ran on."""
+        """One id, one alert; some of the pipeline are about the machine it ran on."""
         alert = msgspec.msgpack.decode(message.value, type=Alert)
-        if alert.monitor == "pipeline":
+        if alert.monitor == "pipeline" and alert.rule not in DECIDED_PIPELINE_RULES:
             self.pipeline_alerts.append(alert)
             return
         self.repeated[names.ALERTS] += alert.alert_id in self.alerts
@@ -248,6 +253,9 @@ class Outcome:
     def _take_pane(self, partition: int, message: Message) -> None:
         """Put chunks together; what is not whole never counts."""
         if message.key.startswith(KEY_PREFIX):
+            return
+        if message.key.startswith(INTAKE_PREFIX):
+            self._take_intake(message)
             return
         whole = self._assemblers.setdefault(partition, PaneAssembler()).add(
             message.value, message.offset
@@ -260,6 +268,14 @@ class Outcome:
         self.repeated[names.PANES] += before is not None
         if before is None or before.pane_version <= pane.pane_version:
             self.panes[name] = pane
+
+    def _take_intake(self, message: Message) -> None:
+        """The highest version holds."""
+        pane = read_intake(message.value)
+        place = (pane.source, pane.partition, pane.model, pane.start_us)
+        before = self.intake.get(place)
+        if before is None or before.pane_version <= pane.pane_version:
+            self.intake[place] = pane
 
     def _take_results(self, message: Message) -> None:
         """The last of the highest version stands."""
@@ -416,6 +432,20 @@ def _bits(stats: SeriesStats) -> Iterator[bytes]:
     yield repr(stats.segments).encode()
     for name in BITS:
         yield getattr(stats, name).tobytes()
+
+
+def intake_of(
+    intake: Mapping[tuple[str, int, str, int], IntakePane], source: str, partition: int
+) -> dict[tuple[str, int], dict[str, int]]:
+    """Return late and rejected events of one source partition by model and start of the pane."""
+    return {
+        (pane.model, pane.start_us): {
+            **pane.rejected,
+            **({"late": pane.n_late} if pane.n_late else {}),
+        }
+        for (own, p, _, _), pane in intake.items()
+        if (own, p) == (source, partition)
+    }
 
 
 def rows_of(

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import msgspec
 
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.profile_codec import with_id
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.transport.memory import Message
 from schemas.panes import Pane
 from schemas.profiles import Profile
@@ -27,7 +27,7 @@ def panes_of(messages: Iterable[Message]) -> list[Pane]:
     """Return every whole pane of one partition of the panes topic."""
     assembler, found = PaneAssembler(), []
     for message in messages:
-        if not message.key.startswith(KEY_PREFIX):
+        if not message.key.startswith(NOT_PANES):
             whole = assembler.add(message.value, message.offset)
             found += [whole.pane] if whole is not None else []
     return found

@@ -60,8 +60,11 @@ class SmallWorld:
         return log
 
 
-def build_small_world(seed: int = 0) -> SmallWorld:
-    """Build it; the same seed gives the same bytes."""
+def build_small_world(seed: int = 0, *, has_storm: bool = False) -> SmallWorld:
+    """Build it; the same seed gives the same bytes.
+
+    In the storm half of the events of window 1 are rejected.
+    """
     rng = np.random.default_rng(seed)
     reference = event_rows(rng, 6_000, 0)
     table = pa.table(
@@ -75,7 +78,19 @@ def build_small_world(seed: int = 0) -> SmallWorld:
         }
     )
     profile = build_profile(table, CONFIG)
-    return SmallWorld(Catalog.of([CONFIG], [profile]), _predictions(rng), _gpu())
+    predictions = _predictions(rng)
+    if has_storm:
+        predictions = [(_stormy(value, i), t) for i, (value, t) in enumerate(predictions)]
+    return SmallWorld(Catalog.of([CONFIG], [profile]), predictions, _gpu())
+
+
+def _stormy(value: bytes, i: int) -> bytes:
+    """Break every second event of window 1, every fourth without a time."""
+    if i % 2 or b'"id": "1-' not in value:
+        return value
+    event = json.loads(value)
+    event |= {"features": {"a": "high", "c": "x"}} if i % 4 else {"time_us": "then"}
+    return json.dumps(event).encode()
 
 
 def event_rows(rng: np.random.Generator, n: int, window: int) -> list[dict]:

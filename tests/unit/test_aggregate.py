@@ -1,7 +1,10 @@
 """Aggregation: named cases, limits, and what a lost piece of log does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from msgspec import structs
 
 from monitor.core.aggregate import Layout, PartitionAggregator, summarize
 from monitor.core.layout import segment_names
@@ -10,6 +13,7 @@ from monitor.core.watermark import NO_WATERMARK, Commit
 from schemas.batch import StringColumn
 from schemas.config import WindowConfig
 from schemas.errors import BaselineError, TransportError
+from schemas.events import Reject, RejectReason
 from schemas.panes import MISSING, UNSEEN, Pane
 from tests.support.batches import Message, Row, as_bits, batch_of, chunk_of, profile_of, schema_of
 
@@ -123,7 +127,7 @@ def test_a_pane_is_published_when_the_watermark_passes_and_again_when_it_changed
     assert feed(3, 16) == []
     assert feed(4, 9) == [(0, 5, 2)]
     assert feed(7, 35) == [(10, 8, 3)]
-    assert aggregator.commit_point() == Commit(1, 30, 10, 8, "s")
+    assert aggregator.commit_point() == Commit(1, 30, 10, 8, "s", clock=(3, -20))
 
 
 def test_reading_again_tells_and_publishes_nothing_twice():
@@ -132,15 +136,68 @@ def test_reading_again_tells_and_publishes_nothing_twice():
     assert [len(p.rows) for p in first.add(*chunk_of(log[:3])).late] == [1]
     first.flush()
     commit = first.commit_point()
-    assert commit == Commit(1, 55, 30, 3, "s")
+    assert commit == Commit(0, 55, 30, 3, "s", clock=(NO_WATERMARK, NO_WATERMARK))
     second = PartitionAggregator("s", 0, "o2", WINDOW, lambda *_: layout())
     second.restore(commit)
-    assert second.add(*chunk_of(log[1:2])).late == ()
+    assert second.add(*chunk_of(log[:2])).late == ()
     assert second.is_catching_up
     assert second.flush() == []
     assert second.commit_point() == commit
     assert second.add(*chunk_of(log[2:])).late == ()
     assert [p.start_us for p in second.flush()] == [60]
+    assert [(p.start_us, p.n_late) for p in second.take_intake()] == [(60, 1)]
+
+
+def test_events_read_again_under_an_old_commit_are_not_counted_as_late():
+    log = [Message(i, -1, (row(t),)) for i, t in enumerate((8, 60, 95))]
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    aggregator.restore(Commit(0, 55, 30, 2, "s"))
+    for message in log:
+        aggregator.add(*chunk_of([message]))
+        aggregator.flush(is_end=message.offset == 2)
+    assert aggregator.take_intake() == []
+
+
+def intake_of(*messages: Message, rejects: dict[int, Reject]) -> list[tuple[int, int, dict]]:
+    """Return (start, late, rejected) of what is counted; ``rejects`` by message."""
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    kept = [replace(m, rows=()) if i in rejects else m for i, m in enumerate(messages)]
+    chunk, batches = chunk_of(kept)
+    own = [structs.replace(r, message=i) for i, r in rejects.items()]
+    aggregator.add(chunk, batches, own)
+    aggregator.flush_all()
+    return [(p.start_us, p.n_late, p.rejected) for p in aggregator.take_intake()]
+
+
+REJECT = Reject(0, 0, RejectReason.MISTYPED, "", b"", "default", "m")
+
+
+def test_a_rejected_event_counts_at_its_own_time_and_moves_the_watermark():
+    first, second = Message(0, -1, (row(8),)), Message(1, -1, (row(95),))
+    rejects = {1: structs.replace(REJECT, time_us=95)}
+    assert intake_of(first, second, rejects=rejects) == [(90, 0, {"mistyped": 1})]
+    late = Message(2, -1, (row(12),))
+    found = intake_of(first, second, late, rejects=rejects)
+    assert found == [(90, 1, {"mistyped": 1})]
+
+
+def test_a_rejected_event_without_a_time_counts_where_its_partition_has_come_to():
+    rejects = {0: REJECT, 2: REJECT}
+    messages = [Message(i, -1, (row(t),)) for i, t in enumerate((0, 47, 0, 52))]
+    # the first one came before any time was known
+    assert intake_of(*messages, rejects=rejects) == [(40, 0, {"mistyped": 1})]
+
+
+def test_a_future_event_counts_as_rejected_where_its_partition_has_come_to():
+    messages = [Message(0, 47, (row(47),)), Message(1, 48, (row(500),))]
+    assert intake_of(*messages, rejects={}) == [(40, 0, {"future": 1})]
+
+
+def test_rejected_events_of_no_known_model_count_for_no_model():
+    unknown = structs.replace(REJECT, reason=RejectReason.UNKNOWN_MODEL, time_us=10)
+    unreadable = structs.replace(REJECT, model="", tenant="")
+    messages = [Message(i, -1, (row(8),)) for i in range(3)]
+    assert intake_of(*messages, rejects={1: unknown, 2: unreadable}) == []
 
 
 def test_events_lost_to_retention_close_every_pane_they_may_have_been_in():

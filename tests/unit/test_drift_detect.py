@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import decode, encode, pane_key
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog, Message
@@ -85,7 +85,7 @@ def cut_short(value: bytes) -> bytes:
 def test_poison_is_counted_and_dead_lettered_and_every_window_is_judged_as_without(
     world, panes, expected
 ):
-    whole = next(m.value for m in panes if not m.key.startswith(KEY_PREFIX))
+    whole = next(m.value for m in panes if not m.key.startswith(NOT_PANES))
     poison = [
         (JUNK_KEY, b""),
         (JUNK_KEY, b"\xc1 no pane"),
@@ -107,7 +107,7 @@ def test_poison_is_counted_and_dead_lettered_and_every_window_is_judged_as_witho
 
 
 def test_a_pane_in_another_layout_than_its_profiles_is_refused(world, panes, expected):
-    pane = decode([next(m.value for m in panes if not m.key.startswith(KEY_PREFIX))])
+    pane = decode([next(m.value for m in panes if not m.key.startswith(NOT_PANES))])
     pane.segments = SeriesStats.empty(("*",), 7)
     messages = [(pane_key(pane, 0).encode(), encode(pane)[0])]
     log = MemoryLog()
@@ -118,7 +118,7 @@ def test_a_pane_in_another_layout_than_its_profiles_is_refused(world, panes, exp
 
 
 def test_panes_of_a_model_gone_from_the_config_are_counted_and_stop_nothing(world, panes, expected):
-    pane = decode([next(m.value for m in panes if not m.key.startswith(KEY_PREFIX))])
+    pane = decode([next(m.value for m in panes if not m.key.startswith(NOT_PANES))])
     pane.series = SeriesId("default", "gone", "1", "p")
     messages = [(pane_key(pane, 0).encode(), encode(pane)[0])]
     log = MemoryLog()
@@ -146,7 +146,7 @@ def test_a_new_owner_puts_the_same_poison_aside_under_the_same_key(world, panes)
     length=st.sampled_from([None, 0, 1, -1, 1 << 40]),
 )
 def test_no_damage_to_a_body_stops_detect(which, damage, length):
-    message = [m for m in published() if not m.key.startswith(KEY_PREFIX)][which]
+    message = [m for m in published() if not m.key.startswith(NOT_PANES)][which]
     head, part = msgspec.msgpack.decode(message.value)
     body = np.frombuffer(part, np.uint8).copy()
     for place, bits in damage:

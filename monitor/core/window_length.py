@@ -1,0 +1,73 @@
+"""How long a window must be for its rows to give a verdict. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from schemas.config_values import format_duration
+
+_MINUTE_US = 60_000_000
+_LENGTHS_US = tuple(
+    minutes * _MINUTE_US
+    for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 2880, 10080)
+)
+
+
+def needed_rows(min_rows: int) -> float:
+    """Return the mean rows a window must have so that 99 % of the windows reach ``min_rows``.
+
+    Rows are taken as Poisson: mean m has min_rows as its 1 % quantile.
+
+    Examples
+    --------
+    >>> round(needed_rows(30))
+    46
+    """
+    z = 2.326
+    return (z / 2 + math.sqrt(min_rows + z * z / 4)) ** 2
+
+
+def propose_length_us(
+    rows_per_window: float, length_us: int, min_rows: int, pane_us: int
+) -> int | None:
+    """Return the shortest customary window length in which nearly every window has a verdict.
+
+    Parameters
+    ----------
+    rows_per_window : float
+        Mean rows of today's windows.
+    length_us, pane_us : int
+        Today's window and pane.
+    min_rows : int
+        Rows that a verdict needs.
+
+    Returns
+    -------
+    int or None
+        A multiple of the pane, at least as long as today's; None where there are no rows.
+
+    Examples
+    --------
+    >>> propose_length_us(20, 3_600_000_000, 30, 10_000_000) // 3_600_000_000
+    3
+    """
+    if rows_per_window <= 0:
+        return None
+    wanted = max(length_us * needed_rows(min_rows) / rows_per_window, length_us)
+    day_us = 1440 * _MINUTE_US
+    customary = next((x for x in _LENGTHS_US if x >= wanted), math.ceil(wanted / day_us) * day_us)
+    return math.ceil(customary / pane_us) * pane_us
+
+
+def length_advice(rows_per_window: float, length_us: int, min_rows: int, pane_us: int) -> str:
+    """Return what to set so that windows are judged.
+
+    Examples
+    --------
+    >>> length_advice(20, 3_600_000_000, 30, 10_000_000)
+    'set window.length to 3h, or lower decision.min_rows'
+    """
+    proposed = propose_length_us(rows_per_window, length_us, min_rows, pane_us)
+    if proposed is None:
+        return "send events, or remove the model"
+    return f"set window.length to {format_duration(proposed)}, or lower decision.min_rows"
