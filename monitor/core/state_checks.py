@@ -20,6 +20,7 @@ from monitor.core.pipeline_state import RULES, PipelineState
 from monitor.core.stats_codec import MAX_VARIABLES
 from schemas.alerts import Alert
 from schemas.errors import DomainError
+from schemas.results import Reason
 
 MAX_SERIES = 1_000
 """Versions of one model in a state; 64 are remembered at once."""
@@ -134,6 +135,8 @@ def _check_pipeline(state: PipelineState) -> None:
         check_number("n_events", pool.n_events, 0, MAX_OFFSET)
         check_number("n_hits", pool.n_hits, 0, pool.n_events)
     check_number("n_windows", state.run.n_windows, 0, MAX_OFFSET)
+    if state.run.reason not in ("", *Reason):
+        raise DomainError(f"{state.run.reason[:80]!r} is not a reason")
 
 
 def _check_cell_key(key: str) -> None:

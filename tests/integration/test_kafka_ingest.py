@@ -218,6 +218,7 @@ STEPS = (
     "ingest:dead_letter",
     "ingest:late",
     "ingest:pane",
+    "ingest:intake",
     "ingest:watermark",
     "ingest:flush",
     "ingest:acked",

@@ -133,7 +133,7 @@ def rejects_of(messages: Sequence[Message]) -> list[Reject]:
             b"",
             "default",
             row.model,
-            row.time_us if row.rejected == "timed" else None,
+            time_us=row.time_us if row.rejected == "timed" else None,
         )
         for i, message in enumerate(messages)
         for j, row in enumerate(message.rows)

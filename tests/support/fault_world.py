@@ -211,7 +211,7 @@ class FaultWorld:
         rng, n = self._rng, self.rows_per_window
         is_drifting = (w + 4 * number) % 12 in (3, 4, 5, 6)
         bad_gpu = 2 if model == "alpha" and w % 14 in (8, 9, 10, 11) else -1
-        is_storm = (w + 4 * number) % 12 == 9
+        is_storm = (w + 4 * number) % 12 == 0
         sent: list[Sent] = []
         rows = _rows(rng, model, n, is_drifting=is_drifting, bad_gpu=bad_gpu)
         for i, row in enumerate(rows):
@@ -257,7 +257,7 @@ class FaultWorld:
         """Put something nobody can use between predictions, again and again."""
         for one in sent:
             yield one
-            if one.topic != PREDICTIONS:
+            if one.topic != PREDICTIONS or _HIGH in one.value:
                 continue
             self._n_sent += 1
             if self._n_sent % POISON_EVERY == 0:
@@ -265,7 +265,8 @@ class FaultWorld:
                 yield one._replace(value=_POISON[kind](one.value))
 
 
-_MISTYPED = operator.methodcaller("replace", b'{"a": ', b'{"a": "high", "b": ')
+_HIGH = b'{"a": "high"'
+_MISTYPED = operator.methodcaller("replace", b'{"a": ', _HIGH + b', "b": ')
 _POISON = (
     lambda value: value[: len(value) // 2],
     lambda value: (

@@ -11,7 +11,7 @@ from monitor.clock import elapsed_s
 from tests.support.fault_run import FaultRun
 
 STEPS = {
-    "ingest": ("pane", "watermark", "late", "dead_letter", "flush", "acked", "commit"),
+    "ingest": ("pane", "intake", "watermark", "late", "dead_letter", "flush", "acked", "commit"),
     "detect": ("results", "state", "alert", "sweep", "ack", "restored"),
     "gpu": ("state", "alert", "sweep", "ack"),
     "notify": ("intent", "sent", "done", "commit", "restored"),
