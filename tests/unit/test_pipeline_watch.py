@@ -153,4 +153,4 @@ def test_titles_name_the_share_the_reason_and_the_counts():
 def test_the_tail_is_that_of_the_exact_binomial_test(n_hits, n_more, limit):
     n = n_hits + n_more
     expected = binomtest(n_hits, n, limit, "greater").pvalue if n else 1.0
-    assert tail_probability(n_hits, n, limit) == pytest.approx(expected, rel=1e-6, abs=1e-300)
+    assert tail_probability(n_hits, n, limit) == pytest.approx(expected, rel=1e-6, abs=1e-30)
