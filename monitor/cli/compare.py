@@ -53,8 +53,12 @@ def run(
         typer.Option(help="NAME=VALUE in place of a usual threshold; may be repeated."),
     ] = None,
     convention: Annotated[
-        Peer | None, typer.Option(help="Show this library's own numbers beside ours.")
+        Peer | None,
+        typer.Option(help="Show this library's own numbers beside ours; implies --all."),
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Print every statistic of every column.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
     fail_on: Annotated[
         FailOn, typer.Option(help="Whether drift is told by the exit code.")
@@ -63,9 +67,10 @@ def run(
         bool, typer.Option("--json", help="Print one JSON line, for programs.")
     ] = False,
 ) -> None:
-    """Compare two files column by column: every statistic, and what has drifted.
+    """Compare two files column by column: what has drifted, and why.
 
-    Files are Parquet, CSV, Arrow or JSONL (also .gz and .zst); with --model also a store.
+    Files are tables (Parquet, CSV, Arrow, ORC), JSON events, or folders of such parts, also
+    compressed; with --model also a store.
     Kinds of columns are inferred from the reference, unless --model says them. A column
     that only says when rows were is not compared: the one of a range, time_us, the only
     one of timestamps; --model may declare it as a feature.
@@ -91,13 +96,15 @@ def run(
       driftline compare a.parquet b.parquet --threshold psi=0.25 --threshold missing=0.05
       driftline compare a.parquet b.parquet --convention evidently --fail-on never
       driftline compare driftline-store@..2016-02-01 @2016-02-01.. --model models/m.yaml
+      driftline compare train.parquet may/ --all
       driftline compare a.jsonl b.jsonl --json | jq .drifted
     """
     from monitor.cli.compare_run import Request, run_compare
 
     request = Request(
         reference, current, model, time, tuple(ignore or ()), alpha,
-        _thresholds(threshold or []), convention.value if convention else None, html, as_json,
+        _thresholds(threshold or []), convention.value if convention else None, html, show_all,
+        as_json,
     )  # fmt: skip
     if run_compare(request) and fail_on is FailOn.DRIFT:
         raise typer.Exit(DRIFTED)

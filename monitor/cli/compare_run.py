@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import typer
 
 from detectors.conventions import Convention
 from monitor.cli.compare_source import kinds_of, read_sides, sides_of
+from monitor.cli.compare_text import statistic_rows, summary_lines, variable_row
 from monitor.cli.output import print_json, print_table, shortest
 from monitor.cli.progress import progress
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
-from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
-from monitor.compare.words import (
-    LEGEND,
-    beyond_mark,
-    document,
-    headline,
-    number,
-    peer_cell,
-    rule,
-    together_text,
-    verdict,
-)
+from monitor.compare.results import Comparison, Omitted, Options
+from monitor.compare.words import LEGEND, document, rule, together_text
 from monitor.config_files import load_model
 from monitor.report.page import write_whole
 from schemas.config import ModelConfig
@@ -49,6 +39,7 @@ class Request:
     thresholds: dict[str, float]
     convention: Convention | None
     html: Path | None
+    has_all: bool
     is_json: bool
 
 
@@ -83,7 +74,8 @@ def run_compare(request: Request) -> bool:
     if request.is_json:
         print_json(document(comparison, *names))
     else:
-        _print(comparison, *names)
+        has_all = request.has_all or request.convention is not None
+        _print(comparison, *names, has_all=has_all)
         if request.html:
             typer.echo(f"page: {shortest(str(request.html))}")
     return bool(comparison.drifted)
@@ -116,48 +108,16 @@ def _kinds(
     return {n: kind for n, kind in kinds_of(config, tables).items() if n not in ignored}
 
 
-def _print(comparison: Comparison, reference: str, current: str) -> None:
-    """Print every statistic, then one line a variable, then one sentence."""
-    convention = comparison.options.convention
-    columns = ["variable", "statistic", "n ref", "n cur", "value", "shift", "p", "p, Holm"]
-    columns += ["threshold", "beyond", *([convention] if convention else [])]
-    rows = [
-        (variable.name, *_row(statistic, has_peer=bool(convention)))
-        for variable in comparison.variables
-        for statistic in variable.statistics
-        if not statistic.is_idle
-    ]
-    print_table(columns, rows)
-    summary = [_summary(variable) for variable in comparison.variables]
+def _print(comparison: Comparison, reference: str, current: str, *, has_all: bool) -> None:
+    """Print the verdict and its reasons; with --all every statistic, and how it is judged."""
+    for line in summary_lines(comparison, reference, current, has_all=has_all):
+        typer.echo(line)
+    if not has_all:
+        return
+    print_table(*statistic_rows(comparison))
+    summary = [variable_row(variable) for variable in comparison.variables]
     print_table(("variable", "kind", "shift", "verdict", "note"), summary)
-    if comparison.omitted:
-        print_table(("not compared", "because"), [o[:2] for o in comparison.omitted])
     if comparison.together is not None:
         typer.echo(together_text(comparison.together))
-    typer.echo(f"{reference}: {comparison.n_reference:,} rows")
-    typer.echo(f"{current}: {comparison.n_current:,} rows")
     typer.echo(rule(comparison))
     typer.echo(LEGEND)
-    typer.echo(headline(comparison))
-
-
-def _row(statistic: Statistic, *, has_peer: bool) -> tuple[Any, ...]:
-    """One statistic; nothing where there is no number."""
-    shift = round(statistic.shift, 4)
-    cells = (statistic.value, shift, statistic.p_value, statistic.p_adjusted)
-    peer = (peer_cell(statistic.peer),) if has_peer else ()
-    return (
-        statistic.name,
-        statistic.n_reference,
-        statistic.n_current,
-        *map(number, cells),
-        statistic.threshold,
-        beyond_mark(statistic),
-        *peer,
-    )
-
-
-def _summary(variable: Variable) -> tuple[Any, ...]:
-    """One variable."""
-    notes = "; ".join(variable.notes)
-    return variable.name, str(variable.kind), round(variable.shift, 4), verdict(variable), notes

@@ -13,6 +13,7 @@ from detectors.multiple_tests import holm
 from detectors.registry import DETECTORS
 from monitor.baseline.decisions import Decision, Shape
 from monitor.baseline.kinds import infer_kind
+from monitor.compare.change import change_of
 from monitor.compare.derived import derive
 from monitor.compare.picture import picture_of
 from monitor.compare.quality import SHARES, notes_on, shares_of
@@ -224,7 +225,9 @@ def _compare_values(
     pair = number_pair(reference, current) if is_numeric else category_pair(reference, current)
     with np.errstate(all="ignore"):
         found = (*statistics_of(pair, options.convention), *shares_of(pair))
-        return Variable(name, kind, *pair.n_present, found, picture_of(pair), notes_on(pair))
+        return Variable(
+            name, kind, *pair.n_present, found, picture_of(pair), notes_on(pair), change_of(pair)
+        )
 
 
 def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Decision:

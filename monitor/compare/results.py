@@ -83,6 +83,8 @@ class Variable:
     """Widest shift first, those without one last; shares among them."""
     picture: Picture
     notes: tuple[str, ...] = ()
+    change: str = ""
+    """How the current rows differ, as a phrase for people."""
 
     @property
     def shift(self) -> float:

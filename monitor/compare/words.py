@@ -182,6 +182,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "shift": variable.shift,
         "is_drifted": variable.is_drifted,
         "notes": list(variable.notes),
+        "change": variable.change,
         "statistics": [_statistic(s) for s in variable.statistics],
     }
 

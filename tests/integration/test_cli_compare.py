@@ -298,20 +298,41 @@ def test_drift_is_told_by_the_exit_code_unless_it_is_not_wanted():
     assert never.out == command("compare", a, b).out
 
 
-def test_the_terminal_shows_every_statistic_and_ends_with_the_verdict():
+def test_the_terminal_begins_with_the_verdict_and_a_line_a_drifted_column():
     a = write(rows(800), "a.parquet")
     moved = rows(800, seed=1).set_column(0, "income", [rows(800)["income"].to_numpy() * 1.2])
-    ended = command("compare", a, write(moved, "b.parquet"), "--convention", "evidently")
+    extra = rows(800).append_column("key", [np.arange(800)])
+    ended = command("compare", write(extra, "a.parquet"), write(moved, "b.parquet"))
     assert ended.code == 10
-    lines = ended.out.splitlines()
-    assert lines[-1] == "Drift in 1 of 4: income."
-    [ks] = [line for line in lines if " ks " in line and line.split()[0] == "income"]
-    assert "*" in ks
-    assert "p = " in ks
-    # The widest comes first.
-    variables = [line.split()[0] for line in lines if " total_variation " in line]
-    assert variables[0] == "income"
-    assert len(variables) == 4
+    first, *lines = ended.out.splitlines()
+    assert first == "Drift in 2 of 5: key (gone), income."
+    assert lines[0].split() == ["key", "gone:", "only", "in", "the", "reference"]
+    assert lines[1].split()[:2] == ["income", "median"]
+    assert " > 0.1" in lines[1]
+    assert lines[2] == ""
+    assert lines[3] == "a.parquet: 800 rows; b.parquet: 800 rows"
+    assert lines[4] == "4 variables compared, 3 unchanged. --all shows every statistic."
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 12
+    assert command("compare", a, "a.parquet").out.splitlines()[0] == "No drift in 4 variables."
+
+
+def test_all_shows_every_statistic_and_a_peer_its_own():
+    a = write(rows(800), "a.parquet")
+    moved = rows(800, seed=1).set_column(0, "income", [rows(800)["income"].to_numpy() * 1.2])
+    b = write(moved, "b.parquet")
+    for more in (("--all",), ("--convention", "evidently")):
+        ended = command("compare", a, b, *more)
+        assert ended.code == 10
+        lines = ended.out.splitlines()
+        assert lines[0] == "Drift in 1 of 4: income."
+        [ks] = [line for line in lines if " ks " in line and line.split()[0] == "income"]
+        assert "*" in ks
+        assert ("p = " in ks) == ("evidently" in more)
+        # The widest comes first.
+        variables = [line.split()[0] for line in lines if line.split()[1:2] == ["total_variation"]]
+        assert variables[0] == "income"
+        assert len(variables) == 4
 
 
 def test_the_page_is_written_whole(here):
