@@ -22,6 +22,8 @@ _SHARE_WORDS = {
     "out_of_range": "beyond the reference's extremes",
 }
 
+_EXPLAINING = ("missing", "mistyped", "unseen")
+
 
 def summary_lines(
     comparison: Comparison, reference: str, current: str, *, has_all: bool = False
@@ -86,12 +88,14 @@ def reason_of(variable: Variable) -> str:
     Returns
     -------
     str
-        What changed, then the statistic that is furthest beyond its threshold and counts.
+        Rows that are missing, of another type or of a new category explain every distance;
+        else what changed, and the statistic with the widest shift of those that count.
     """
     counted = [s for s in variable.statistics if s.is_beyond and s.is_counted]
     has_test = any(s.quantity == "test" for s in counted)
     kinds = ("distance", "effect", "share") if has_test else ("share",)
-    widest = next(s for s in counted if s.quantity in kinds)
+    sizes = [s for s in counted if s.quantity in kinds]
+    widest = next((s for s in sizes if s.name in _EXPLAINING), sizes[0])
     if widest.quantity == "share":
         return _share_words(widest)
     size = f"{widest.name} {widest.value:.2g} > {widest.threshold:g}"

@@ -311,7 +311,8 @@ def test_the_terminal_begins_with_the_verdict_and_a_line_a_drifted_column():
     assert " > 0.1" in lines[1]
     assert lines[2] == ""
     assert lines[3] == "a.parquet: 800 rows; b.parquet: 800 rows"
-    assert lines[4] == "4 variables compared, 3 unchanged. --all shows every statistic."
+    counts = "4 variables compared, 3 unchanged, 1 left out. --all shows every statistic."
+    assert lines[4] == counts
     assert max(map(len, lines)) <= 80
     assert len(lines) < 12
     assert command("compare", a, "a.parquet").out.splitlines()[0] == "No drift in 4 variables."
