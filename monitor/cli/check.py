@@ -65,9 +65,11 @@ def run(
 
 def _print_checks(checks: list[Check], failed: list[Check]) -> None:
     """Print a table, then what to do; a broken config is only its problems."""
+    from monitor.cli.own_command import as_started
+
     if all(c.check == "config" for c in checks):
         for c in checks:
-            typer.echo(c.detail + (f" ({c.fix})" if c.fix else ""))
+            typer.echo(as_started(c.detail + (f" ({c.fix})" if c.fix else "")))
         noun = "problem" if len(failed) == 1 else "problems"
         typer.echo(f"{len(failed)} {noun}; nothing else was checked")
         return
@@ -75,7 +77,7 @@ def _print_checks(checks: list[Check], failed: list[Check]) -> None:
     print_table(("check", "name", "state", "detail"), rows)
     for c in failed:
         if c.fix:
-            typer.echo(f"{c.check} {c.name}: {c.detail}\n  -> {c.fix}")
+            typer.echo(as_started(f"{c.check} {c.name}: {c.detail}\n  -> {c.fix}"))
     n_ok = len(checks) - len(failed)
     typer.echo(f"{n_ok} ok, {len(failed)} failed" if failed else f"all {n_ok} checks passed")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
 from monitor.cli.output import print_json
+from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import rows_text
 from monitor.clock import elapsed_s
@@ -64,8 +68,11 @@ class _Lines:
         """Print what an on-call engineer would be told."""
         incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]news [/]")
         self._console.print(
-            f"{_clock(notification.time_us, self._world)} {mark} "
-            f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8} {incident.title}"
+            _entry(
+                f"{_clock(notification.time_us, self._world)} {mark} "
+                f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8}",
+                escape(incident.title),
+            )
         )
         return "printed"
 
@@ -88,7 +95,9 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
         Print one JSON line and nothing else.
     """
     started_s = elapsed_s()
-    console = Console(quiet=is_json, highlight=False, soft_wrap=True)
+    # A terminal gets lines that are broken between words, anything else whole ones.
+    console = Console(quiet=is_json, highlight=False)
+    console.soft_wrap = not console.is_terminal
     console.print(
         f"[bold]Driftline demo[/], seed {seed}: fitting a model on the census of 2015 ..."
     )
@@ -164,9 +173,17 @@ def _timed(stream: Stream, source: str) -> list[Timed]:
 def _tell(step: Step, console: Console) -> None:
     """Print what was decided about retraining; the receiver prints the rest."""
     for retraining in step.retrainings:
-        console.print(
-            f"{'':11} [dim]{_OUTCOMES[retraining.outcome]}: {retraining.incident.title}[/]"
-        )
+        title = escape(retraining.incident.title)
+        console.print(_entry(" " * 11, f"[dim]{_OUTCOMES[retraining.outcome]}: {title}[/]"))
+
+
+def _entry(head: str, text: str) -> Table:
+    """Put a text beside its head, so that further lines of it stay below the first."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, text)
+    return grid
 
 
 def _clock(time_us: int, world: World) -> str:
@@ -205,9 +222,13 @@ def _conclude(
         f"{score.n_retrainings} retraining asked for, {world.n_events:,} events in {seconds:.0f} s."
     )
     for alert in score.false_alerts:
-        console.print(f"[red]false alert[/] {alert.title}")
-    console.print(
-        f"\nreport   {report}\n"
-        f"ask      driftline sql --store {folder / 'store'} "
-        '"SELECT severity, monitor, title FROM alerts ORDER BY time_us"'
-    )
+        console.print(f"[red]false alert[/] {escape(alert.title)}")
+    store = shlex.quote(str(folder / "store"))
+    question = '"SELECT severity, monitor, title FROM alerts ORDER BY time_us"'
+    # Whole, however wide the terminal: they are to be copied.
+    for line in (
+        "",
+        f"report   {report}",
+        "ask      " + as_started(f"driftline sql --store {store} {question}"),
+    ):
+        console.print(line, soft_wrap=True, markup=False)

@@ -72,10 +72,13 @@ def kafka(
 
 
 def _announce(broker: Any, version: str, *, is_kept: bool) -> None:
-    """Say where it is and how to stop it, in lines that a program can read too."""
+    """Print where it is and how to stop it, in lines that a program can read too."""
+    from monitor.cli.own_command import as_started
+
     typer.echo(f"Apache Kafka {version} is ready on {broker.bootstrap}")
     typer.echo(f"folder: {broker.folder}{'' if is_kept else ' (removed at the end)'}")
-    typer.echo(f"topics: driftline topics create --bootstrap {broker.bootstrap} --yes")
+    create = f"driftline topics create --bootstrap {broker.bootstrap} --yes"
+    typer.echo(f"topics: {as_started(create)}")
     typer.echo(f"stop:   Ctrl-C, or kill {os.getpid()}")
     sys.stdout.flush()
 

@@ -115,9 +115,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("DRIFTLINE_TRACEBACK") == "1":
             raise
+        from monitor.cli.own_command import as_started
+
         code, lines = _failure(error)
         for line in lines:
-            print(line, file=sys.stderr)
+            print(as_started(line), file=sys.stderr)
         sys.exit(code)
     except (KeyboardInterrupt, SystemExit) as ended:
         # The command-line library turns the one into the other, without a word.

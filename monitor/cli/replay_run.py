@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout
@@ -14,6 +15,7 @@ import typer
 
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.output import print_json, shortest
+from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation
@@ -280,7 +282,7 @@ def _print_summary(summary: dict[str, Any], store: Store | None) -> None:
     if store is not None:
         question = _FOUND if n or not n_rejected else _REFUSED
         where = store.where if "://" in store.where else shortest(store.where)
-        typer.echo(f'ask: driftline sql --store {where} "{question}"')
+        typer.echo(as_started(f'ask: driftline sql --store {shlex.quote(where)} "{question}"'))
 
 
 _FOUND = "SELECT time, severity, title FROM alerts FINAL ORDER BY time"

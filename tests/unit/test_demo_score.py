@@ -6,10 +6,11 @@ import json
 
 import msgspec
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from monitor.demo.faults import BAD_REPLICA, NEW_CATEGORY, UPSTREAM_BUG, Planted
-from monitor.demo.score import findings_table, score_run, summarize_run
+from monitor.demo.score import describe_finding, findings_table, score_run, summarize_run
 from schemas.alerts import Alert, Cause, Incident, Severity, Transition
 
 HOUR = 3_600_000_000
@@ -190,11 +191,24 @@ def test_table_tells_everything_in_words():
         assert words in told
 
 
-def test_table_fits_a_plain_terminal_without_breaking_words():
+LONG = (
+    structs.replace(AGE, what="AGEP sent in months for 18.2% of the rows"),
+    structs.replace(CATEGORY, what="CIT=8, never seen, in 5.5% of the rows"),
+    structs.replace(REPLICA, what="scores of node-12 GPU 0 flipped; double-bit ECC errors, XID 48"),
+)
+
+
+@pytest.mark.parametrize("planted", [PLANTED, LONG])
+def test_table_fits_a_plain_terminal_without_breaking_words(planted):
+    score = score_run(planted, _right_run(), ["i-mar"])
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(findings_table(score_run(PLANTED, _right_run(), ["i-mar"])))
+        console.print(findings_table(score))
     told = captured.get()
     assert max(map(len, told.splitlines())) <= 80
-    for word in ("retraining", "hardware", "windows", "GPU-9750aee1", "evidence", "unseen:"):
-        assert word in told
+    for finding in score.findings:
+        words = describe_finding(finding)
+        del words["severity"]
+        for word in " ".join([finding.planted.what, *words.values()]).split():
+            assert word in told.split()
+    assert {"planted", "evidence", "retraining"} <= set(told.split())
