@@ -22,6 +22,10 @@ _NAMES = {
 """Texts that repeat, and what each is where it is not given."""
 
 
+_EXACT = 1 << 53
+"""Whole numbers up to it are floats, too."""
+
+
 def arrow_stream(events: Sequence[PredictionEvent]) -> bytes | None:
     """Return events as an Arrow IPC stream of one record batch.
 
@@ -68,6 +72,8 @@ def _column(pa: Any, values: list[Any]) -> Any:
     """Make a column of one type; whole numbers beside broken ones are numbers."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
+        if any(type(value) is int and abs(value) > _EXACT for value in values):
+            raise TypeError("whole numbers that no float holds beside fractions")
         return pa.array([None if value is None else float(value) for value in values])
     if bool in kinds and len(kinds) > 1:
         raise TypeError("booleans beside other values")

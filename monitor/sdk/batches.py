@@ -12,6 +12,7 @@ from monitor.sdk.events import (
     label_event,
     prediction_event,
 )
+from monitor.sdk.values import Values
 from schemas.events import PredictionEvent
 
 MAX_MESSAGE_BYTES = 900_000
@@ -32,7 +33,9 @@ class Made(NamedTuple):
     messages: list[Message]
     n_invalid: int
     error: str
-    """Of the last invalid one."""
+    """Of the last invalid one, or of the last odd value."""
+    n_odd_values: int = 0
+    """Values that have no form, and went as missing."""
 
 
 class Batches:
@@ -67,13 +70,13 @@ class Batches:
         events: list[PredictionEvent] = []
         predictions: list[bytes] = []
         labels: list[bytes] = []
-        n_invalid, error = 0, ""
+        n_invalid, error, values = 0, "", Values()
         for one in reported:
             try:
                 if one.is_label:
                     labels.append(encode_event(label_event(one, self._identity)))
                     continue
-                event = prediction_event(one, self._identity)
+                event = prediction_event(one, self._identity, values)
                 # Also where it goes as Arrow: the same events are refused either way.
                 predictions.append(encode_event(event))
                 events.append(event)
@@ -82,7 +85,7 @@ class Batches:
                 error = f"{type(caught).__name__}: {str(caught)[:200]}"
         messages = [*self._predictions(events, predictions)]
         messages += _json(labels, self._labels_topic)
-        return Made(messages, n_invalid, error)
+        return Made(messages, n_invalid, error or values.error, values.n_odd)
 
     def _predictions(
         self, events: list[PredictionEvent], encoded: list[bytes]

@@ -24,13 +24,15 @@ class Counters:
     n_dropped: int = 0
     """The oldest ones, pushed out of a full buffer."""
     n_invalid: int = 0
-    """Refused here: no such field, no number, longer than an event may be."""
+    """Refused here: no time, features without names, longer than an event may be."""
     n_failed: int = 0
     """Given to Kafka and not acknowledged in time; they may have arrived all the same."""
     n_unsent: int = 0
     """Still here when the reporter was closed, or handed over afterwards."""
     n_waiting: int = 0
     """In the buffer or on their way."""
+    n_odd_values: int = 0
+    """Values, not events, that have no form and were sent as missing."""
     last_error: str = ""
     """What went wrong last; never holds a password."""
 

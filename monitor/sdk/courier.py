@@ -95,9 +95,10 @@ class Courier:
         if not reported:
             return
         made = self._batches.make(reported)
-        if made.n_invalid:
+        if made.error:
             with self._lock:
                 self._counters.n_invalid += made.n_invalid
+                self._counters.n_odd_values += made.n_odd_values
                 self._counters.n_waiting -= made.n_invalid
                 self._counters.last_error = made.error
         for message in made.messages:

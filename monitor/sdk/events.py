@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 import msgspec
 
+from monitor.sdk.rows import by_name
+from monitor.sdk.values import Values
+from schemas.canonical import is_missing_word, number_of
 from schemas.events import MAX_EVENT_BYTES, LabelEvent, PredictionEvent
+from schemas.scalars import plain
+from schemas.times import EARLIEST, time_of_moment, time_of_number, time_of_text
 
 Features = Mapping[str, Any] | Sequence[Any]
 """By name, or in the order of the reporter's ``feature_names``."""
@@ -41,18 +46,22 @@ class Identity(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 
 
-def prediction_event(reported: Reported, identity: Identity) -> PredictionEvent:
+def prediction_event(
+    reported: Reported, identity: Identity, values: Values | None = None
+) -> PredictionEvent:
     """Return the event of the wire contract.
 
     Parameters
     ----------
     reported : Reported
     identity : Identity
+    values : Values, optional
+        Counts the values that have no form, and are missing in the event.
 
     Raises
     ------
     ValueError, TypeError
-        If it cannot be one; the text names the field.
+        If it has no time, or its features have no names.
 
     Examples
     --------
@@ -63,18 +72,27 @@ def prediction_event(reported: Reported, identity: Identity) -> PredictionEvent:
     >>> event.features, event.score
     ({'a': 1, 'b': None}, None)
     """
+    values = values or Values()
+    features = by_name(reported.features, identity.feature_names)
+    segments = reported.segments
     return PredictionEvent(
         model=identity.model,
         time_us=_time(reported.time_us),
         id=reported.id,
         tenant=identity.tenant,
         model_version=identity.model_version,
-        features=_features(reported.features, identity.feature_names),
-        segments=_segments(reported.segments),
-        score=_number(reported.score, "score"),
-        prediction=_text(reported.prediction),
-        host=_text(reported.host),
-        gpu_uuid=_text(reported.gpu_uuid),
+        features={
+            name: values.feature(value, f"features.{name}")
+            for name, value in values.named(features, "features")
+        },
+        segments={
+            name: values.text(value, f"segments.{name}")
+            for name, value in values.named(segments, "segments")
+        },
+        score=values.number(reported.score, "score"),
+        prediction=values.text(reported.prediction, "prediction"),
+        host=values.text(reported.host, "host"),
+        gpu_uuid=values.text(reported.gpu_uuid, "gpu_uuid"),
     )
 
 
@@ -99,8 +117,8 @@ def label_event(reported: Reported, identity: Identity) -> LabelEvent:
     """
     label = plain(reported.score)
     if not isinstance(label, str):
-        label = _number(label, "label")
-    if label is None:
+        label = number_of(label)
+    if label is None or (isinstance(label, str) and is_missing_word(label)):
         raise ValueError("label is missing")
     return LabelEvent(
         id=reported.id,
@@ -127,29 +145,33 @@ def encode_event(event: PredictionEvent | LabelEvent) -> bytes:
     return text
 
 
-def plain(value: Any) -> Any:
-    """Return a scalar of numpy, torch or TensorFlow as Python's own.
+def time_of(value: Any) -> int:
+    """Return an event time in microseconds UTC.
+
+    Parameters
+    ----------
+    value : int, float or datetime
+        A number is microseconds, unless by its magnitude it is seconds, as ``time.time()``
+        gives them, or milliseconds or nanoseconds (:mod:`schemas.times`).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is no time.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> plain(np.float32(0.5)), plain(np.str_("a")), plain(np.array([3]))
-    (0.5, 'a', 3)
+    >>> time_of(1709510400.5), time_of(1709510400500000), time_of(5)
+    (1709510400500000, 1709510400500000, 5)
     """
-    if value is None or type(value) in (float, int, str, bool):
-        return value
-    # Subclasses, numpy's float64 and str_ and enumerations among them, as what they hold.
-    if isinstance(value, float):
-        return float.__float__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if callable(item := getattr(value, "item", None)):
-        return item()
-    if callable(numpy := getattr(value, "numpy", None)):  # TensorFlow's eager tensors
-        return plain(numpy())
-    raise TypeError(f"{type(value).__name__} is no number, text or boolean")
+    if isinstance(value, date):
+        return time_of_moment(value)
+    number = plain(value)
+    if isinstance(number, str):
+        return time_of_text(number)
+    if number is None or isinstance(number, bool):
+        raise ValueError(f"{value!r} is no time")
+    return int(number) if abs(number) < EARLIEST else time_of_number(number)
 
 
 def _time(time_us: int) -> int:
@@ -157,52 +179,3 @@ def _time(time_us: int) -> int:
     if not 0 <= time_us < 1 << 63:
         raise ValueError(f"time_us is {time_us}; microseconds since 1970 are expected")
     return time_us
-
-
-def _features(given: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Name the features and make their values plain."""
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        if callable(tolist := getattr(given, "tolist", None)):
-            given = tolist()
-        if len(given) != len(names):
-            raise ValueError(f"{len(given)} features are not the {len(names)} of feature_names")
-        given = dict(zip(names, given, strict=True))
-    return {str(name): _feature(value, name) for name, value in given.items()}
-
-
-def _feature(value: Any, name: str) -> Any:
-    """Return one feature's value: what is not finite is missing."""
-    try:
-        value = plain(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"features.{name}: {error}") from None
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        value = float(value) if abs(value) < 1 << 1023 else math.inf
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _segments(given: Any) -> dict[str, str | None]:
-    """Make the segments' values text."""
-    return {str(name): _text(value) for name, value in (given or {}).items()}
-
-
-def _number(value: Any, field: str) -> float | None:
-    """Return a number, or None where there is none or it is not finite."""
-    value = plain(value)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        raise TypeError(f"{field} is the text {value[:40]!r}, no number")
-    return float(value) if math.isfinite(value) else None
-
-
-def _text(value: Any) -> str | None:
-    """Return a class as text; booleans as JSON spells them."""
-    value = plain(value)
-    if value is None or isinstance(value, str):
-        return value
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -18,11 +18,14 @@ from monitor.sdk.batches import Batches
 from monitor.sdk.buffer import Buffer
 from monitor.sdk.counters import Counters
 from monitor.sdk.courier import Courier
-from monitor.sdk.events import Features, Identity, Reported
+from monitor.sdk.events import Features, Identity, Reported, time_of
 from monitor.sdk.kafka_sender import KafkaSender, Sender
+from monitor.sdk.rows import copied as _copied
 from monitor.sdk.watch import Extract, watched
+from schemas.canonical import category_of
 from schemas.errors import DomainError
 from schemas.events import DEFAULT_TENANT
+from schemas.scalars import plain
 
 HOST_VARIABLE = "DRIFTLINE_HOST"
 GPU_VARIABLE = "DRIFTLINE_GPU_UUID"
@@ -142,7 +145,11 @@ class Reporter:
         Parameters
         ----------
         features : mapping or sequence
-            What the model saw. None, NaN and infinities are missing.
+            What the model saw. A pandas Series, a frame of one row and a named tuple are
+            matched by name; arrays and sequences by ``feature_names``. Values may be scalars
+            of any library: ``schemas/canonical.py`` has their forms. None, NaN, NA, NaT and
+            infinities are missing; so is a value without a form, which is counted
+            (``counters.n_odd_values``).
         score : number, optional
             Probability of the positive class, or the regression's output.
         prediction : optional
@@ -152,24 +159,26 @@ class Reporter:
         segments : mapping, optional
         host, gpu_uuid : str, optional
             Where this one was made, if not where the reporter is.
-        time_us : int, optional
-            Event time, microseconds UTC; now by default.
+        time_us : int or datetime, optional
+            Event time, microseconds UTC; now by default. Seconds, as ``time.time()`` gives
+            them, milliseconds and nanoseconds are recognised by their magnitude.
 
         Returns
         -------
         str
             The id, for :meth:`label`.
         """
-        id_ = uuid.uuid4().hex if id is None else id
+        id_: str = uuid.uuid4().hex if id is None else id
         try:
+            id_ = _id_of(id_)
             event = Reported(
                 False,
-                id_ if type(id_) is str else str(id_),
-                time.time_ns() // 1000 if time_us is None else int(time_us),
+                id_,
+                time.time_ns() // 1000 if time_us is None else time_of(time_us),
                 _copied(features),
                 score,
                 prediction,
-                None if segments is None else dict(segments),
+                segments.copy() if isinstance(segments, dict) else segments,
                 host or self._host,
                 gpu_uuid or self._gpu_uuid,
             )
@@ -189,8 +198,8 @@ class Reporter:
             When it became known; now by default.
         """
         try:
-            now_us = time.time_ns() // 1000 if time_us is None else int(time_us)
-            self._put(Reported(True, str(id), now_us, score=label))
+            now_us = time.time_ns() // 1000 if time_us is None else time_of(time_us)
+            self._put(Reported(True, _id_of(id), now_us, score=label))
         except Exception as error:
             self._count_invalid(error)
 
@@ -351,15 +360,12 @@ def _check(
         raise DomainError("a time is negative", where="Reporter", fix="0 or more seconds")
 
 
-def _copied(features: Any) -> Any:
-    """Copy what the caller may change afterwards; values are scalars."""
-    if isinstance(features, dict):
-        return features.copy()
-    if isinstance(features, Mapping):
-        return dict(features)
-    if callable(tolist := getattr(features, "tolist", None)):
-        return tolist()
-    return tuple(features)
+def _id_of(given: Any) -> str:
+    """Return the text of an id, in its form: 7.0 is the row 7; a missing one is made up."""
+    if type(given) is str:
+        return given
+    found = plain(given)
+    return (found if isinstance(found, str) else category_of(found)) or uuid.uuid4().hex
 
 
 def _only_gpu() -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.core.column_values import as_number
 from schemas.errors import TransportError
 
 _UUID_BYTES = 16
@@ -121,6 +122,8 @@ def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _by_chunk(column, pc.run_end_decode, kind.value_type)
     if pa.types.is_dictionary(kind):
         return _decoded(column)
+    if pa.types.is_float16(kind):
+        return as_number(column)  # the numbers that were meant, not those in binary
     target = _plain_type(kind)
     if pa.types.is_duration(kind):
         ticks = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
@@ -136,8 +139,6 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.large_binary()
     if pa.types.is_fixed_size_binary(kind):
         return pa.binary()
-    if pa.types.is_float16(kind):
-        return pa.float32()
     if pa.types.is_duration(kind):
         return pa.float64()
     return pa.string() if pa.types.is_time(kind) else kind

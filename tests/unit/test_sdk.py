@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import datetime as dt
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -158,18 +163,16 @@ class Hostile:
     [
         lambda r: r.predict(None, score=object()),
         lambda r: r.predict(Hostile()),
-        lambda r: r.predict({"a": Hostile()}),
-        lambda r: r.predict({"a": [1, 2]}),
-        lambda r: r.predict({"a": np.zeros(3)}),
         lambda r: r.predict([1, 2, 3]),
         lambda r: r.predict(5),
-        lambda r: r.predict({}, score="high"),
+        lambda r: r.predict(pd.DataFrame({"a": [1, 2]})),
         lambda r: r.predict({}, time_us=-1),
         lambda r: r.predict({}, time_us="now"),
-        lambda r: r.predict({}, segments=5),
-        lambda r: r.predict({"a": "\ud800"}),
-        lambda r: r.predict({"a": "x" * (1 << 21)}),
+        lambda r: r.predict({}, time_us=float("nan")),
+        lambda r: r.predict({str(i): "x" * 200_000 for i in range(9)}),
         lambda r: r.label("x", None),
+        lambda r: r.label("x", pd.NA),
+        lambda r: r.label("x", "NaN"),
         lambda r: r.label("x", Hostile()),
         lambda r: r.label(Hostile(), 1),
     ],
@@ -183,6 +186,161 @@ def test_whatever_is_wrong_is_counted_and_not_raised(new_reporter, sender, call)
     assert (counters.n_reported, counters.n_invalid, counters.n_sent) == (2, 1, 1)
     assert counters.last_error
     assert [e["id"] for e in sender.events()] == ["good"]
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words either")
+
+
+class Worse:
+    def item(self) -> float:
+        raise Unspeakable
+
+
+ODD = [
+    *[Hostile(), Worse(), object(), [1, 2], {"x": 1}, (1,), {1}, np.zeros(3), b"\xff", 1j],
+    *[np.void((1,), dtype=[("x", "i4")]), "x" * (1 << 21), 10**400, Decimal("1e999999")],
+    *[len, iter([1]), np.datetime64("-9999-01-01"), pd.DataFrame({"x": [1]})],
+]
+
+
+@pytest.mark.parametrize("format", ["json", "arrow"])
+@pytest.mark.parametrize("number", range(len(ODD)))  # pytest itself looks at a value
+def test_an_odd_value_is_missing_and_counted_and_its_event_is_sent(
+    new_reporter, sender, number, format
+):
+    value = ODD[number]
+    reporter = new_reporter(format=format)
+    reporter.predict(
+        {"a": value, "b": 2.5},
+        id="1",
+        score=value,
+        prediction=value,
+        segments={"s": value, "t": "u"},
+    )
+    assert reporter.close(BOUND_S)
+    counters = reporter.counters
+    assert (counters.n_sent, counters.n_invalid) == (1, 0)
+    # an integer beyond all floats is a class like any other; it is a float nowhere
+    assert counters.n_odd_values == (2 if type(value) is int else 4)
+    assert counters.last_error.startswith(("prediction: ", "score: "))
+    assert counters.is_complete
+    decoder = Decoder([ModelSchema("default", "m", ("b",), ("a",), ("s",))])
+    chunk = chunk_of([message.payload for message in sender.messages], "t")
+    (batch,) = decoder.decode(chunk).batches
+    assert (batch.numeric[0].tolist(), batch.categorical[0].codes.tolist()) == ([2.5], [-1])
+    assert np.isnan(batch.score).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r: r.predict({"b": 2.5}, score="high"),
+        lambda r: r.predict({"b": 2.5}, segments=5),
+        lambda r: r.predict({"b": 2.5, Hostile(): 1}),
+        lambda r: r.predict({"b": 2.5}, host=[1]),
+    ],
+)
+def test_what_is_odd_beside_the_features_costs_no_event(new_reporter, sender, call):
+    reporter = new_reporter()
+    call(reporter)
+    assert reporter.close(BOUND_S)
+    assert (reporter.counters.n_sent, reporter.counters.n_odd_values) == (1, 1)
+    assert sender.events()[0]["features"] == {"b": 2.5}
+
+
+def test_text_that_utf8_cannot_hold_is_mended(new_reporter, sender):
+    reporter = new_reporter()
+    reporter.predict({"a": "x\ud800y", "\udfff": 1})
+    assert reporter.close(BOUND_S)
+    assert sender.events()[0]["features"] == {"a": "x\ufffdy", "\ufffd": 1}
+    assert reporter.counters.n_odd_values == 0
+
+
+Row = collections.namedtuple("Row", "amount code")
+
+
+@pytest.mark.parametrize("names", [(), ("amount", "code")])
+@pytest.mark.parametrize(
+    "features",
+    [
+        pd.Series({"code": 3, "amount": 0.1}),
+        pd.Series({"code": 3, "amount": 0.1}, dtype="float32"),
+        pd.DataFrame({"code": [3], "amount": [0.1]}),
+        Row(amount=0.1, code=3),
+        np.array([(3, 0.1)], dtype=[("code", "i4"), ("amount", "f4")])[0],
+        {"code": np.int64(3), "amount": np.float16(0.1)},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_features_that_bring_names_are_matched_by_them(new_reporter, sender, features, names):
+    reporter = new_reporter(feature_names=names)
+    reporter.predict(features)
+    assert reporter.close(BOUND_S)
+    assert sender.events()[0]["features"] == {"code": 3, "amount": 0.1}
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [0.1, 3],
+        np.array([0.1, 3], np.float32),
+        np.array([[0.1, 3]], np.float16),
+        pd.Series([0.1, 3], dtype="float32"),
+        pd.DataFrame([[0.1, 3]], dtype="float32"),
+        (x for x in (0.1, 3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_features_without_names_come_in_the_reporters_order(new_reporter, sender, features):
+    reporter = new_reporter(feature_names=("amount", "code"))
+    reporter.predict(features)
+    assert reporter.close(BOUND_S)
+    assert sender.events()[0]["features"] == {"amount": 0.1, "code": 3}
+
+
+def test_an_array_may_be_changed_after_it_was_reported(new_reporter, sender):
+    reporter = new_reporter(feature_names=("amount", "code"))
+    array = np.array([0.1, 3])
+    sender.gate.clear()
+    reporter.predict(array)
+    array[:] = 9
+    sender.gate.set()
+    assert reporter.close(BOUND_S)
+    assert sender.events()[0]["features"] == {"amount": 0.1, "code": 3}
+
+
+@pytest.mark.parametrize(
+    "time_us",
+    [
+        1_709_510_400.0,
+        1_709_510_400,
+        np.int64(1_709_510_400_000),
+        1_709_510_400_000_000,
+        1_709_510_400_000_000_000,
+        dt.datetime(2024, 3, 4, tzinfo=dt.UTC),
+        pd.Timestamp("2024-03-04"),
+        "2024-03-04T00:00:00Z",
+    ],
+)
+def test_an_event_time_is_never_in_1970(new_reporter, sender, time_us):
+    reporter = new_reporter()
+    reporter.predict({}, time_us=time_us)
+    reporter.label("1", 1, time_us=time_us)
+    assert reporter.close(BOUND_S)
+    events = [*sender.events(), *sender.events("driftline.labels")]
+    assert [e["time_us"] for e in events] == [1_709_510_400_000_000] * 2
+
+
+def test_ids_have_their_form(new_reporter, sender):
+    reporter = new_reporter()
+    given = [7, 7.0, np.int64(7), "7.0", uuid.UUID(int=5)]
+    returned = [reporter.predict({}, id=one) for one in given]
+    assert returned == ["7", "7", "7", "7.0", str(uuid.UUID(int=5))]
+    assert len(reporter.predict({}, id=float("nan"))) == 32
+    reporter.close(BOUND_S)
+    assert [e["id"] for e in sender.events()][:5] == returned
 
 
 def test_integers_of_any_size_are_numbers(new_reporter, sender):

@@ -1,0 +1,95 @@
+"""What a caller hands over as features: copied on its thread, named on the other one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def copied(features: Any) -> Any:
+    """Copy what the caller may change afterwards.
+
+    Parameters
+    ----------
+    features : object
+        A mapping; a pandas Series, a frame of one row, a named tuple or a record, whose
+        own names count; an array or a sequence, which has none.
+
+    Returns
+    -------
+    object
+        A dict by name, or a copy in the same order. Values are not looked at: an array keeps
+        its type, of which the numbers that are meant depend.
+
+    Examples
+    --------
+    >>> import collections, numpy as np
+    >>> copied(collections.namedtuple("Row", "age code")(41, 7))
+    {'age': 41, 'code': 7}
+    >>> copied(np.array([[1.5, 2.5]]))
+    array([1.5, 2.5])
+    """
+    if isinstance(features, dict):
+        return features.copy()
+    if isinstance(features, Mapping):
+        return dict(features)
+    if hasattr(features, "iloc"):
+        return _of_pandas(features)
+    if callable(as_dict := getattr(features, "_asdict", None)):
+        return dict(as_dict())
+    if getattr(getattr(features, "dtype", None), "names", None):
+        return {name: features[name] for name in features.dtype.names}
+    if hasattr(features, "dtype"):
+        return _of_array(features)
+    return tuple(features)
+
+
+def by_name(features: Any, names: tuple[str, ...]) -> Any:
+    """Name features that come in order.
+
+    Parameters
+    ----------
+    features : object
+        As :func:`copied` returned it.
+    names : tuple of str
+        The reporter's ``feature_names``.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many.
+    """
+    if features is None or isinstance(features, Mapping):
+        return features
+    if len(features) != len(names):
+        raise ValueError(f"{len(features)} features are not the {len(names)} of feature_names")
+    return dict(zip(names, features, strict=True))
+
+
+def _of_pandas(features: Any) -> Any:
+    """Copy a Series, or a frame of one row; names that are text count, positions do not."""
+    if hasattr(features, "columns"):
+        if len(features) != 1:
+            raise ValueError(f"a frame of {len(features)} rows is not one prediction")
+        cells = [features.iloc[0, i] for i in range(len(features.columns))]
+        return _named_if_text(features.columns, cells)
+    return _named_if_text(features.index, list(getattr(features, "array", features)))
+
+
+def _named_if_text(names: Any, values: list[Any]) -> Any:
+    """Return a dict where every name is text, else the values in their order."""
+    listed = list(names)
+    if listed and all(isinstance(name, str) for name in listed):
+        return dict(zip(listed, values, strict=True))
+    return tuple(values)
+
+
+def _of_array(features: Any) -> Any:
+    """Copy an array of numpy, torch, TensorFlow or JAX; a matrix of one row is that row."""
+    shape = tuple(getattr(features, "shape", ()))
+    if len(shape) == 2 and shape[0] == 1:
+        features = features[0]
+    for method in ("copy", "clone"):
+        if callable(copy := getattr(features, method, None)):
+            return copy()
+    return features

@@ -1,0 +1,110 @@
+"""Values of the model's own libraries as the wire contract has them; odd ones are missing.
+
+One value must never cost an event: what has no form (:mod:`schemas.canonical`), and what
+raises when it is looked at, is sent as missing, and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from schemas.canonical import category_of, number_of
+from schemas.scalars import Plain, plain
+
+_LARGEST = 1 << 1023
+"""No integer below it is beyond the largest float."""
+MAX_TEXT_BYTES = 1 << 18
+"""A longer text is missing: four of them would be longer than an event may be."""
+
+
+class Values:
+    """Converts values, and counts those that have no form.
+
+    Examples
+    --------
+    >>> values = Values()
+    >>> values.feature(3.5, "a"), values.feature([1, 2], "b"), values.n_odd, values.error
+    (3.5, None, 1, 'b: list is no number, text or boolean')
+    """
+
+    def __init__(self) -> None:
+        self.n_odd = 0
+        self.error = ""
+        """Of the last odd value: its name, and what is wrong with it."""
+
+    def feature(self, value: Any, name: str) -> Plain:
+        """Return a feature's value: what is not finite is missing."""
+        found = self._plain(value, name)
+        if isinstance(found, float) and not math.isfinite(found):
+            return None
+        if type(found) is int and not -(1 << 63) <= found < 1 << 63:
+            if abs(found) >= _LARGEST:
+                self._note(name, "an integer beyond the largest float")
+                return None
+            return float(found)  # JSON encoders stop at 64 bits
+        return found
+
+    def text(self, value: Any, name: str) -> str | None:
+        """Return a class or a segment's value: text as it is, other values in their form."""
+        found = self._plain(value, name)
+        return found if isinstance(found, str) else category_of(found)
+
+    def number(self, value: Any, name: str) -> float | None:
+        """Return a number; text may spell one."""
+        try:
+            return number_of(self._plain(value, name))
+        except ValueError as error:
+            self._note(name, str(error))
+            return None
+
+    def named(self, given: Any, field: str) -> Iterator[tuple[str, Any]]:
+        """Yield the members of a mapping under the text of their names."""
+        if given is None:
+            return
+        if not isinstance(given, Mapping):
+            self._note(field, f"{type(given).__name__} has no names")
+            return
+        for key, value in given.items():
+            name = key if type(key) is str else self.text(key, f"a name in {field}")
+            if name is not None:
+                yield _encodable(name), value
+
+    def _plain(self, value: Any, name: str) -> Plain:
+        """Return the plain form of a value; None, and a count, where it has none."""
+        if value is None or type(value) in (int, float, bool):
+            return value  # type: ignore[no-any-return]
+        try:
+            found = plain(value)
+        except Exception as error:  # values are the model's own; any class may raise anything
+            self._note(name, _words(error))
+            return None
+        if isinstance(found, str):
+            found = _encodable(found)
+            if len(found) > MAX_TEXT_BYTES // 4 and len(found.encode()) > MAX_TEXT_BYTES:
+                self._note(name, f"a text of {len(found)} characters is too long")
+                return None
+        return found
+
+    def _note(self, name: str, why: str) -> None:
+        """Count an odd value, which is missing."""
+        self.n_odd += 1
+        self.error = f"{name}: {why}"[:200]
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error says; its class where even that raises."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: halves of surrogate pairs are replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
