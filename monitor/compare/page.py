@@ -16,6 +16,7 @@ from monitor.compare.words import (
     together_text,
     verdict,
 )
+from monitor.report.markup import cards_table, scroll_region
 from monitor.report.page import whole_page
 
 _STYLE = """
@@ -23,7 +24,7 @@ _STYLE = """
 .num { text-align:right; white-space:nowrap; }
 .beyond td { font-weight:600; } .beyond .mark { color:var(--bad); }
 .pair table { font-size:.8rem; } .pair th, .pair td { padding:3px 5px; }
-.facts span { overflow-wrap:anywhere; }
+.facts .more { font-size:1rem; font-weight:400; color:var(--soft); overflow-wrap:anywhere; }
 .drifted { border-color:var(--bad); box-shadow:0 0 0 1px var(--bad); }
 @media (max-width:720px) { .pair { grid-template-columns:minmax(0,1fr); } }
 """
@@ -77,7 +78,7 @@ def _fact(name: str, value: str, more: str) -> str:
     """One box under the headline."""
     return (
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
-        f'<span class="soft">{escape(more)}</span></div>'
+        f'<dd class="more">{escape(more)}</dd></div>'
     )
 
 
@@ -86,19 +87,15 @@ def _summary(comparison: Comparison) -> str:
     if not comparison.variables:
         return "<p>No column could be compared.</p>"
     names = ("variable", "kind", "reference", "current", "shift", "verdict", "beyond")
-    rows = "".join(_summary_row(i, v, names) for i, v in enumerate(comparison.variables))
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return (
-        f'<h2>Widest first</h2><div class="card scroll"><table class="cards"><thead><tr>{head}'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    table = cards_table(names, [_summary_row(i, v) for i, v in enumerate(comparison.variables)])
+    return f"<h2>Widest first</h2>{scroll_region('Widest first', table, css='card')}"
 
 
-def _summary_row(i: int, variable: Variable, names: tuple[str, ...]) -> str:
+def _summary_row(i: int, variable: Variable) -> tuple[str, ...]:
     """Name, size and verdict of one variable, with a link to its card."""
     beyond = ", ".join(s.name for s in variable.statistics if s.is_beyond)
     css = "missed" if variable.is_drifted else "soft"
-    cells = (
+    return (
         f'<a href="#v{i}">{escape(variable.name)}</a>',
         str(variable.kind),
         f"{variable.n_reference:,}",
@@ -106,14 +103,6 @@ def _summary_row(i: int, variable: Variable, names: tuple[str, ...]) -> str:
         f"{variable.shift:.3f}",
         f'<span class="{css}">{verdict(variable)}</span>',
         escape(beyond),
-    )
-    return (
-        "<tr>"
-        + "".join(
-            f'<td data-name="{name}"><span>{cell}</span></td>'
-            for name, cell in zip(names, cells, strict=True)
-        )
-        + "</tr>"
     )
 
 
@@ -151,7 +140,8 @@ def _card(i: int, variable: Variable, comparison: Comparison) -> str:
         f'<section class="{css}" id="v{i}"><h3>{escape(variable.name)} '
         f'<span class="soft">{variable.kind}, {verdict(variable)}</span></h3>{notes}'
         f'<div class="pair"><div>{figure}</div>'
-        f'<div class="scroll">{_statistics(variable, comparison)}</div></div></section>'
+        f"{scroll_region(f'Statistics of {variable.name}', _statistics(variable, comparison))}"
+        "</div></section>"
     )
 
 
@@ -159,10 +149,11 @@ def _statistics(variable: Variable, comparison: Comparison) -> str:
     """Every statistic of one variable."""
     convention = comparison.options.convention
     names = ["value", "shift", "p, Holm", "threshold", *([convention] if convention else [])]
-    head = "".join(f'<th class="num">{name}</th>' for name in names)
+    head = "".join(f'<th scope="col" class="num">{name}</th>' for name in names)
     shown = [s for s in variable.statistics if not s.is_idle]
     rows = "".join(_statistic_row(s, has_peer=bool(convention)) for s in shown)
-    return f"<table><thead><tr><th>statistic</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    first = '<th scope="col">statistic</th>'
+    return f"<table><thead><tr>{first}{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _statistic_row(statistic: Statistic, *, has_peer: bool) -> str:

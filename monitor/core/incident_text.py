@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from monitor.core.evidence import replica_of
-from schemas.alerts import Alert, Cause, Incident
+from schemas.alerts import Alert, Cause, Incident, Transition
 
 _SETS = {
     "above maximum": "above the baseline's range",
@@ -90,6 +90,35 @@ def since_us(alert: Alert) -> int:
     return alert.window_start_us or alert.opened_at_us
 
 
+def began_us(incident: Incident) -> int:
+    """Return when an incident began: the one moment that every text about it names.
+
+    Parameters
+    ----------
+    incident : Incident
+
+    Returns
+    -------
+    int
+        The start of the first window that showed any of it; where a GPU event lies inside
+        that window, the event's own time.
+
+    Examples
+    --------
+    >>> began_us(Incident(incident_id="1", tenant="t", cause=Cause.DATA, title="", alerts=[],
+    ...                   severity="page", opened_at_us=7, owner_alert_id="1"))
+    7
+    """
+    alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
+    if not alerts:
+        return incident.opened_at_us
+    first = min(alerts, key=since_us)
+    length_us = first.window_end_us - first.window_start_us
+    ended_us = since_us(first) + length_us // max(first.n_windows, 1)
+    exact = [a.opened_at_us for a in alerts if a.monitor == "gpu" and a.opened_at_us < ended_us]
+    return min(exact, default=since_us(first))
+
+
 def name_incident(incident: Incident, alert: Alert) -> str:
     """Name an incident after the alert that explains most.
 
@@ -115,10 +144,10 @@ def name_incident(incident: Incident, alert: Alert) -> str:
         host, uuid = replica_of(alert)
         who = f"GPU {uuid}" if uuid else f"host {host}"
         return f"{alert.model}: scores of {who} are wrong, one replica alone; no GPU evidence"
-    return _name_data(alert)
+    return _name_data(alert, began_us(incident))
 
 
-def _name_data(alert: Alert) -> str:
+def _name_data(alert: Alert, start_us: int) -> str:
     """Name what an input or the score did."""
     if alert.p_current is None or alert.p_reference is None:
         return alert.title
@@ -126,7 +155,7 @@ def _name_data(alert: Alert) -> str:
     if alert.segment not in ("*", ""):
         text += f" for {alert.segment}"
     now, before = share_text(alert.p_current), share_text(alert.p_reference)
-    return f"{text}, {now} of rows (baseline {before}), since {clock_text(since_us(alert))}"
+    return f"{text}, {now} of rows (baseline {before}), since {clock_text(start_us)}"
 
 
 def _name_hardware(incident: Incident) -> str:

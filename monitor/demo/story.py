@@ -20,6 +20,7 @@ from monitor.report.content import (
     ReportContent,
     Span,
 )
+from monitor.report.fairness import fairness_panels
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.events import GpuEvent
@@ -44,7 +45,8 @@ def compose_report(
         The run judged.
     incidents : sequence of Incident
     results : iterable of DetectorResult
-        Those with metric ``decision`` are drawn as evidence; others are skipped.
+        Those with metric ``decision`` are drawn as evidence, those of fairness summed up; others
+        are skipped.
     seconds : float
         Wall-clock time of the run.
 
@@ -53,7 +55,8 @@ def compose_report(
     ReportContent
         For ``monitor.report.page.write_report``.
     """
-    lines, threshold = _evidence(results, incidents)
+    kept = [r for r in results if r.metric == "decision" or r.monitor == "fairness"]
+    lines, threshold = _evidence(kept, incidents)
     broken = [world.served_table(p.start_us, p.end_us) for p in world.planted]
     return ReportContent(
         title="Driftline demo",
@@ -68,6 +71,7 @@ def compose_report(
         threshold=threshold,
         replicas=_replicas(world),
         gpus=_gpu_lanes(world),
+        fairness=fairness_panels(kept),
         reference=world.reference,
         current=_concatenated(broken),
         notes=_notes(world, score),
@@ -113,11 +117,14 @@ def _notes(world: World, score: Score) -> list[str]:
 def _finding_row(finding: Finding) -> FindingRow:
     """One line of the table."""
     words = describe_finding(finding)
-    planted = finding.planted
+    del words["evidence"]
+    alert, planted = finding.alert, finding.planted
     return FindingRow(
         what=planted.what,
         when=f"from {clock(planted.start_us)} to {clock(planted.end_us)}",
         is_found=finding.is_found,
+        evidence=alert.evidence if alert else None,
+        threshold=alert.threshold if alert else None,
         **words,
     )
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from monitor.core.incident_text import clock_text, places_text, set_text, share_text, since_us
+from monitor.core.incident_text import began_us, clock_text, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 
 _MAX_ALERTS = 4
@@ -77,7 +77,7 @@ def describe(notification: Notification) -> Message:
         return Message(headline, tuple(_retraining_lines(notification)), ())
     if notification.kind is NotificationKind.RESOLVED:
         ended_us = incident.resolved_at_us or notification.time_us
-        lasted = _duration(ended_us - incident.opened_at_us)
+        lasted = _duration(ended_us - began_us(incident))
         return Message(headline, (f"Over since {_stamp(ended_us)}, after {lasted}",), ())
     return Message(headline, tuple(_lines(incident)), tuple(_actions(incident)))
 
@@ -111,9 +111,7 @@ def _lines(incident: Incident) -> list[str]:
     versions = sorted({a.model_version for a in alerts if a.model_version})
     if versions:
         lines.append(f"Model version: {', '.join(versions)}")
-    lines.append(
-        f"Since {_stamp(min((since_us(a) for a in alerts), default=incident.opened_at_us))}"
-    )
+    lines.append(f"Since {_stamp(began_us(incident))}")
     return lines
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 
 from monitor.report.evidence_panel import EvidencePanel, evidence_panel
+from monitor.report.evidence_words import nats_detail
+from monitor.report.markup import cards_table, scroll_region
 from monitor.report.page import whole_page
 
 _LEGEND = (
@@ -63,7 +65,7 @@ def render_backtest(title: str, headline: str, sections: Sequence[BacktestSectio
 
 def _section(section: BacktestSection) -> str:
     """Write one model: rates, evidence, what fired, delays."""
-    first, *rest = [_table(table) for table in section.tables] or [""]
+    first, *rest = [_table(section.name, table) for table in section.tables] or [""]
     lines = f"<pre>{escape(section.config_lines)}</pre>" if section.config_lines else ""
     found = f"<p>{escape(section.solution)}</p>{lines}" if section.solution else ""
     paste = f'<div class="card"><h3>The budget</h3>{found}</div>' if found else ""
@@ -77,36 +79,33 @@ def _panels(section: BacktestSection) -> str:
     """Draw the evidence, cell by cell."""
     if not section.panels:
         return ""
-    cards = "".join(
-        f'<div class="card scroll wide"><h3>{escape(panel.label)}</h3>'
-        f"{evidence_panel(panel, section.start_us, section.end_us)}</div>"
-        for panel in section.panels
+    cards = "".join(_panel(section, panel) for panel in section.panels)
+    thresholds = ", ".join(
+        f"{track.name} fires at log M = {track.threshold:.2f}" for track in section.panels[0].tracks
     )
+    nats = nats_detail(f"the scale is the logarithm of evidence M; {thresholds}")
     return (
         "<h3>Evidence of the worst cells</h3>"
-        '<p class="soft">Each line is log M of one cell: how strongly its windows so far speak '
-        "against “nothing beyond the tolerance”. It fires at its dashed line if "
+        '<p class="soft">Each line is one cell: in how many windows chance alone would get so far '
+        "once, if nothing had changed by more than the tolerance. It fires at its dashed line if "
         "enough of its windows were positive, and starts again; each firing is a mark at the "
-        f"top.</p>{_LEGEND}{cards}"
+        f"top.</p>{nats}{_LEGEND}{cards}"
     )
 
 
-def _table(table: TextTable) -> str:
-    """Write one table; each cell names its column for narrow screens."""
+def _panel(section: BacktestSection, panel: EvidencePanel) -> str:
+    """Draw one cell."""
+    figure = evidence_panel(panel, section.start_us, section.end_us)
+    region = scroll_region(f"Evidence of {panel.label}, {section.name}", figure, css="wide")
+    return f'<section class="card"><h4>{escape(panel.label)}</h4>{region}</section>'
+
+
+def _table(section: str, table: TextTable) -> str:
+    """Write one table."""
     note = f'<p class="soft">{escape(table.note)}</p>' if table.note else ""
     if not table.rows:
         return f"<h3>{escape(table.title)}</h3>{note}<p>None.</p>"
-    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f'<td data-name="{escape(name)}">{escape(value)}</td>'
-            for name, value in zip(table.columns, row, strict=True)
-        )
-        + "</tr>"
-        for row in table.rows
-    )
-    return (
-        f'<h3>{escape(table.title)}</h3>{note}<div class="card scroll"><table class="cards dated">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = [[escape(value) for value in row] for row in table.rows]
+    written = cards_table(table.columns, rows, css="dated")
+    region = scroll_region(f"{table.title}, {section}", written, css="card")
+    return f"<h3>{escape(table.title)}</h3>{note}{region}"

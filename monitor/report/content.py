@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from monitor.report.fairness import FairnessPanel
 from schemas.alerts import Cause, Incident
 from schemas.batch import Float64Array, Int64Array
 
@@ -18,7 +19,10 @@ class FindingRow:
     what: str
     when: str
     found_after: str
-    evidence: str
+    evidence: float | None
+    """log M of the alert, in nats."""
+    threshold: float | None
+    """What log M had to reach."""
     effect: str
     where: str
     cause: str
@@ -92,6 +96,7 @@ class ReportContent:
     threshold: float | None = None
     replicas: Sequence[ReplicaPanel] = ()
     gpus: Sequence[GpuLane] = ()
+    fairness: Sequence[FairnessPanel] = ()
     reference: pa.Table | None = None
     """For evidently: reference rows, columns ``features.<name>`` and ``score``."""
     current: pa.Table | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.report.evidence_words import rarity_text, rarity_ticks
 from monitor.report.svg import clock, line, path, picture, rect, text, time_ticks
 from schemas.batch import Float64Array, Int64Array
 
@@ -69,8 +70,10 @@ def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
         share = (min(max(value, LOWEST), highest) - LOWEST) / (highest - LOWEST)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP)
 
-    marks = [line(_LEFT, at_y(0), _WIDTH - 8, at_y(0), css="grid")]
-    marks.append(text(_LEFT - 6, at_y(0) + 4, "0", css="tick", anchor="end"))
+    marks = []
+    for value, label in rarity_ticks(0.0, highest):
+        marks.append(line(_LEFT, at_y(value), _WIDTH - 8, at_y(value), css="grid"))
+        marks.append(text(_LEFT - 6, at_y(value) + 4, label, css="tick", anchor="end"))
     marks += [
         text(at_x(t), _HEIGHT - 8, label, css="tick", anchor="middle")
         for t, label in time_ticks(start_us, end_us)
@@ -91,11 +94,11 @@ def _track(
         for t, v in zip(track.time_us.tolist(), track.evidence.tolist(), strict=True)
     ]
     marks = [
-        path(points, css=css, title=f"{track.name}: log M"),
+        path(points, css=css, title=f"evidence, {track.name}"),
         line(_LEFT, level, _WIDTH - 8, level, css=f"threshold {css if i else ''}".rstrip()),
     ]
-    words = f"{track.name} fires at {track.threshold:.1f}"
-    marks.append(text(_LEFT + 4 + 180 * i, _TOP - 6, words, css="tiny"))
+    words = f"{track.name} fires: once in {rarity_text(track.threshold)} windows"
+    marks.append(text(_LEFT + 4 + 260 * i, _TOP - 6, words, css="tiny"))
     marks += [
         rect(at_x(t) - 2, _TOP + 7 * i, 4, 6, css=fill, title=f"{track.name} fires {clock(t)}")
         for t in track.fired_us

@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor.report.bars import shares_of
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
+from monitor.report.evidence_words import rarity_text, rarity_ticks
 from monitor.report.svg import clock, line, path, picture, rect, text, time_ticks
 
 
@@ -18,7 +19,7 @@ def evidence_figure(
     start_us: int,
     end_us: int,
 ) -> str:
-    """Draw log M by window, the threshold, and when each fault was planted.
+    """Draw the evidence by window, the threshold, and when each fault was planted.
 
     Parameters
     ----------
@@ -64,9 +65,9 @@ def evidence_figure(
         marks.append(
             text(x0 if anchor == "start" else x1, y, span.label, css="strong", anchor=anchor)
         )
-    for value in np.arange(0.0, highest + 1, _round_step(highest)).tolist():
+    for value, label in rarity_ticks(0.0, highest * 1.05):
         marks.append(line(left, at_y(value), width - 8, at_y(value), css="grid"))
-        marks.append(text(left - 6, at_y(value) + 4, f"{value:g}", css="tick", anchor="end"))
+        marks.append(text(left - 6, at_y(value) + 4, label, css="tick", anchor="end"))
     marks += [
         text(at_x(t), height - 10, label, css="tick", anchor="middle")
         for t, label in time_ticks(start_us, end_us)
@@ -80,7 +81,11 @@ def evidence_figure(
     if threshold is not None:
         level = at_y(threshold)
         marks.append(line(left, level, width - 8, level, css="threshold"))
-        marks.append(text(left + 4, level - 6, f"fires at {threshold:.1f}", css="tick"))
+        marks.append(
+            text(
+                left + 4, level - 6, f"fires: once in {rarity_text(threshold)} windows", css="tick"
+            )
+        )
     return picture(width, height, "Evidence by window against the threshold", marks)
 
 
@@ -167,8 +172,3 @@ def gpu_figure(lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, e
         for t, label in time_ticks(start_us, end_us)
     ]
     return picture(width, height, "What each GPU reported", marks)
-
-
-def _round_step(highest: float) -> float:
-    """Tick distance that gives about five."""
-    return next((s for s in (1, 2, 5, 10, 20, 50, 100, 200) if highest / s <= 6), 500)

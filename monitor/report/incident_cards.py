@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from monitor.core.incident_text import places_text
+from monitor.core.incident_text import began_us, places_text
 from monitor.report.bars import change_figure
+from monitor.report.evidence_words import evidence_html
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Incident, Transition
 
@@ -41,9 +42,7 @@ def _incident(incident: Incident) -> str:
     pictured = _pictured(incident, owner)
     figure = change_figure(pictured) if pictured else ""
     facts = _incident_facts(incident, owner, pictured)
-    listed = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts if value
-    )
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in facts if value)
     others = [a for a in incident.alerts if a.transition is Transition.OPENED and a is not owner]
     more = ""
     if others:
@@ -72,29 +71,24 @@ def _pictured(incident: Incident, owner: Alert | None) -> Alert | None:
 def _incident_facts(
     incident: Incident, owner: Alert | None, pictured: Alert | None
 ) -> list[tuple[str, str]]:
-    """Name and value of everything known about it; an empty value is left out."""
+    """Name and value, in HTML, of everything known about it; an empty value is left out."""
     resolved = incident.resolved_at_us
     facts = [
-        ("opened", clock(incident.opened_at_us)),
+        ("began", clock(began_us(incident))),
+        ("found", clock(incident.opened_at_us)),
         ("resolved", clock(resolved) if resolved else "still open at the end"),
     ]
     if pictured:
         facts += [
-            ("evidence", _evidence_words(pictured)),
-            ("effect", _effect_words(pictured)),
-            ("where", places_text(pictured)),
+            ("evidence", evidence_html(pictured.evidence, pictured.threshold)),
+            ("effect", escape(_effect_words(pictured))),
+            ("where", escape(places_text(pictured))),
             ("rows", f"{pictured.n:,} in the window, {pictured.n_reference:,} in the reference"),
         ]
     if owner:
-        facts += [("host", owner.host), ("GPU", owner.gpu_uuid), ("do", owner.action)]
+        named = (("host", owner.host), ("GPU", owner.gpu_uuid), ("do", owner.action))
+        facts += [(name, escape(value)) for name, value in named]
     return facts
-
-
-def _evidence_words(alert: Alert) -> str:
-    """Evidence against its threshold."""
-    if alert.evidence is None or alert.threshold is None:
-        return ""
-    return f"log M {alert.evidence:.1f}, fires at {alert.threshold:.1f}"
 
 
 def _effect_words(alert: Alert) -> str:

@@ -9,9 +9,12 @@ from html import escape
 from pathlib import Path
 
 from monitor.report.content import FindingRow, ReplicaPanel, ReportContent
+from monitor.report.evidence_words import evidence_html, nats_detail, rarity_text
 from monitor.report.evidently_page import write_evidently
+from monitor.report.fairness import fairness_section
 from monitor.report.figures import evidence_figure, gpu_figure, replica_figure
 from monitor.report.incident_cards import incident_cards, tag
+from monitor.report.markup import cards_table, scroll_region
 from monitor.report.style import STYLE
 from schemas.errors import StorageError
 
@@ -75,6 +78,7 @@ def render_report(content: ReportContent, beside: str = "") -> str:
         incident_cards(content.incidents),
         _replicas(content),
         _gpus(content),
+        fairness_section(content.fairness, content.start_us, content.end_us),
         f"<h2>The same data by evidently</h2>{beside}" if beside else "",
         "".join(f'<p class="soft">{escape(note)}</p>' for note in content.notes),
     ]
@@ -138,54 +142,50 @@ def _findings(content: ReportContent) -> str:
         *("what happened", "found after", "evidence", "effect", "where"),
         *("called", "severity", "retraining"),
     )
-    head = "".join(f"<th>{name}</th>" for name in names)
-    rows = "".join(_finding_row(row, names) for row in content.findings)
-    return (
-        '<h2>What happened, and what was said</h2><div class="card scroll">'
-        f'<table class="cards"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    table = cards_table(names, [_finding_cells(row) for row in content.findings])
+    heading = "What happened, and what was found"
+    return f"<h2>{heading}</h2>{scroll_region(heading, table, css='card')}"
 
 
-def _finding_row(row: FindingRow, names: tuple[str, ...]) -> str:
-    """One line of the table; each cell names its column for narrow screens."""
+def _finding_cells(row: FindingRow) -> tuple[str, ...]:
+    """One line of the table, as HTML."""
     state = "found" if row.is_found else "missed"
-    cells = (
-        f"<span>{escape(row.what)}<br><span class=soft>{escape(row.when)}</span></span>",
+    return (
+        f"{escape(row.what)}<br><span class=soft>{escape(row.when)}</span>",
         f'<span class="{state}">{escape(row.found_after)}</span>',
-        escape(row.evidence),
+        evidence_html(row.evidence, row.threshold),
         escape(row.effect),
         escape(row.where),
         tag(row.cause),
         tag(row.severity),
         escape(row.retraining),
     )
-    return (
-        "<tr>"
-        + "".join(
-            f'<td data-name="{name}"><span>{cell}</span></td>'
-            for name, cell in zip(names, cells, strict=True)
-        )
-        + "</tr>"
-    )
 
 
 def _evidence(content: ReportContent) -> str:
-    """The timeline of log M."""
+    """The timeline of the evidence."""
     if not content.evidence:
         return ""
     figure = evidence_figure(
         content.evidence, content.spans, content.threshold, content.start_us, content.end_us
     )
+    heading = "Evidence, window by window"
+    nats = "the scale is the logarithm of evidence M"
+    alert = ""
+    if content.threshold is not None:
+        nats += f", and a cell fires at log M = {content.threshold:.1f}"
+        alert = f" It fires at the dashed line, once in {rarity_text(content.threshold)} windows,"
+        alert += " and starts again."
     return (
-        "<h2>Evidence, window by window</h2>"
-        '<p class="soft">Each line is log M of one monitored cell: how strongly its windows so '
-        "far speak against “nothing beyond the tolerance”. It fires at the dashed "
-        "line and starts again. Grey is every cell outside the incidents, the highest of them "
-        "in each window. Shaded: what was known to be wrong, and when.</p>"
+        f"<h2>{heading}</h2>"
+        '<p class="soft">Each line is one monitored cell: in how many windows chance alone would '
+        "get so far once, if nothing had changed by more than the tolerance."
+        f"{alert} Grey is the highest of all cells outside the incidents. Shaded: what was known "
+        f"to be wrong, and when.</p>{nats_detail(nats)}"
         '<div class="legend"><span><i class="data"></i>data</span>'
         '<span><i class="hardware"></i>hardware</span>'
         '<span><i class="ref"></i>everything else</span></div>'
-        f'<div class="card scroll wide">{figure}</div>'
+        f"{scroll_region(heading, figure, css='card wide')}"
     )
 
 
@@ -214,8 +214,8 @@ def _gpus(content: ReportContent) -> str:
         return ""
     spans = [span for span in content.spans if span.cause == "hardware"]
     figure = gpu_figure(content.gpus, spans, content.start_us, content.end_us)
+    heading = "What the GPUs reported"
     return (
-        "<h2>What the GPUs reported</h2>"
-        '<p class="soft">Ticks are double-bit memory errors, flags are XIDs.</p>'
-        f'<div class="card scroll wide">{figure}</div>'
+        f'<h2>{heading}</h2><p class="soft">Ticks are double-bit memory errors, flags are XIDs.</p>'
+        f"{scroll_region(heading, figure, css='card wide')}"
     )

@@ -2,8 +2,8 @@
 
 STYLE = """
 :root { color-scheme: light dark; --page:#fbfbfa; --card:#fff; --ink:#1c2024; --soft:#5c656f;
-  --line:#e3e5e8; --ref:#a9b1ba; --cur:#2f6fde; --data:#d97706; --hardware:#c02672;
-  --model:#0d8a72; --pipeline:#6d5bd0; --good:#1a7f4b; --bad:#c62828; }
+  --line:#e3e5e8; --ref:#a9b1ba; --cur:#2f6fde; --data:#b45309; --hardware:#c02672;
+  --model:#0b7562; --pipeline:#6d5bd0; --good:#1a7f4b; --bad:#c62828; }
 @media (prefers-color-scheme: dark) { :root { --page:#14171a; --card:#1c2024; --ink:#e8eaed;
   --soft:#9aa4af; --line:#30363d; --ref:#6b7581; --cur:#6ea3ff; --data:#f5a742;
   --hardware:#f472b6; --model:#3ecfae; --pipeline:#a79bf5; --good:#5cc98f; --bad:#ff7b72; } }
@@ -13,6 +13,7 @@ body { margin:0; background:var(--page); color:var(--ink);
 main { max-width:1040px; margin:0 auto; padding:24px 16px 64px; }
 h1 { font-size:1.75rem; line-height:1.2; margin:.2em 0; }
 h2 { font-size:1.2rem; margin:2.2em 0 .5em; } h3 { font-size:1.02rem; margin:0 0 .3em; }
+h4 { font-size:.95rem; margin:0 0 .3em; } main > h3 { margin-top:1.6em; }
 p { margin:.4em 0; max-width:72ch; } .soft { color:var(--soft); }
 .lead { font-size:1.12rem; }
 .card { background:var(--card); border:1px solid var(--line); border-radius:10px;
@@ -38,9 +39,15 @@ tbody tr:last-child td { border-bottom:0; } td { overflow-wrap:break-word; }
 .found { color:var(--good); font-weight:600; } .missed { color:var(--bad); font-weight:600; }
 .dated td:first-child { white-space:nowrap; }
 .scroll { overflow-x:auto; } .wide svg { min-width:540px; }
+.wide { background:linear-gradient(90deg,var(--card) 30%,transparent) 0 / 40px 100% local,
+  linear-gradient(270deg,var(--card) 30%,transparent) 100% / 40px 100% local,
+  linear-gradient(90deg,var(--line),transparent) 0 / 12px 100% scroll,
+  linear-gradient(270deg,var(--line),transparent) 100% / 12px 100% scroll;
+  background-repeat:no-repeat; background-color:var(--card); }
 .incident { display:grid; grid-template-columns:minmax(0,1fr) minmax(0,1.15fr); gap:20px; }
 .incident dl { display:grid; grid-template-columns:max-content minmax(0,1fr); gap:2px 12px;
   margin:.6em 0; font-size:.92rem; }
+.incident ul { padding-left:1.2em; font-size:.92rem; }
 .incident dt { color:var(--soft); } .incident dd { margin:0; overflow-wrap:anywhere; }
 .grid { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(45%,210px),1fr));
   gap:14px; }
@@ -51,6 +58,8 @@ tbody tr:last-child td { border-bottom:0; } td { overflow-wrap:break-word; }
 .legend i { display:inline-block; width:12px; height:12px; border-radius:3px; margin-right:6px;
   vertical-align:-1px; }
 details summary { cursor:pointer; color:var(--soft); font-size:.9rem; }
+.nats { color:var(--soft); font-size:.88rem; } .nats summary { font-size:inherit; }
+:focus-visible { outline:2px solid var(--cur); outline-offset:2px; }
 svg { display:block; width:100%; height:auto; font:12px system-ui,sans-serif; }
 svg text { fill:var(--ink); } svg .tick, svg .tiny { fill:var(--soft); }
 svg .tiny { font-size:10.5px; }
@@ -80,6 +89,7 @@ a { color:var(--cur); }
   table.cards td { display:grid; grid-template-columns:7.5em minmax(0,1fr); border:0;
     padding:3px 0; }
   table.cards td::before { content:attr(data-name); color:var(--soft); }
+  table.cards td:has(> div:empty) { display:none; }
 }
 """
 """CSS, put inline: the page is one file that may be mailed."""

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from monitor.storage.clickhouse import Store
+from tests.support.browser import VIEWS, look
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
@@ -49,6 +50,12 @@ def test_it_leaves_a_store_and_a_report_and_tells_as_it_goes(tmp_path):
     page = (folder / "report.html").read_text()
     assert "above maximum" in page
     assert "<script" not in page
+    assert page.count("<dt>began</dt>") == page.count('<section class="card incident">') == 3
+    assert page.count("<summary>in nats</summary>") == 7
+    assert "Fairness, as stored" in page
+    for view in VIEWS:
+        seen = look(folder / "report.html", view, tmp_path / view.name)
+        assert (seen.violations, seen.overflow_px, seen.errors) == ([], 0, []), view.name
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):

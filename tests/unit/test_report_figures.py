@@ -111,7 +111,7 @@ def test_evidence_shows_threshold_spans_and_every_line():
     spans = [Span("age in months", START + HOUR, START + 3 * HOUR, Cause.DATA)]
     lines = [_line([0.0, 15.0, 3.0], Cause.DATA), _line([1.0, -50.0, 2.0])]
     svg = evidence_figure(lines, spans, 13.1, START, START + 3 * HOUR)
-    assert "fires at 13.1" in _words(svg)
+    assert "fires: once in 490,000 windows" in _words(svg)
     assert "age in months" in _words(svg)
     paths = [p.get("class") for p in ElementTree.fromstring(svg).iter("path")]
     assert paths == ["ref line", "data line"], "incidents are drawn over the background"

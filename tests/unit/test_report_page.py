@@ -52,7 +52,7 @@ def _incident(**more) -> Incident:
 def _row(**more) -> FindingRow:
     values = {
         "what": "AGEP in months", "when": "from noon", "found_after": "1.8 windows",
-        "evidence": "log M 15", "effect": "above maximum: 0.0% → 13%", "where": "AGEP",
+        "evidence": 15.0, "threshold": 13.1, "effect": "above maximum: 0.0% → 13%", "where": "AGEP",
         "cause": "data", "severity": "page", "retraining": "no", "is_found": True,
     }  # fmt: skip
     return FindingRow(**(values | more))

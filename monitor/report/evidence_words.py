@@ -1,0 +1,117 @@
+"""Evidence in words: how rarely chance alone gets so far. Its logarithm is behind a detail."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+_SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+_LARGEST = 990e12
+
+
+def rarity_text(log_m: float) -> str:
+    """Write a number of windows with two digits that count.
+
+    Parameters
+    ----------
+    log_m : float
+        Evidence in nats: log M of the decision rule.
+
+    Returns
+    -------
+    str
+        e^log_m for people; at least 1, at most a number that can still be read.
+
+    Examples
+    --------
+    >>> [rarity_text(x) for x in (-3.0, 2.3, 7.0, 13.1, 14.3, 21.0, 80.0)]
+    ['1', '10', '1,100', '490,000', '1.6 million', '1.3 billion', '990 trillion']
+    """
+    n = min(math.exp(min(max(log_m, 0.0), 700.0)), _LARGEST)
+    for size, name in _SCALES:
+        # 995,000 rounds to a million.
+        if n >= 0.995 * size:
+            return f"{_two_digits(n / size)} {name}"
+    return _two_digits(n)
+
+
+def _two_digits(n: float) -> str:
+    """Round to two digits that count."""
+    return f"{float(f'{n:.2g}'):,.15g}"
+
+
+def evidence_html(log_m: float | None, threshold: float | None) -> str:
+    """Write evidence against its threshold, the nats behind a detail.
+
+    Parameters
+    ----------
+    log_m, threshold : float or None
+        Nats. None: nothing is written.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Notes
+    -----
+    The mean number of windows until an unchanged cell reaches evidence M is M or more
+    (average run length of the Shiryaev-Roberts e-detector, ``detectors.decision``).
+    """
+    if log_m is None or threshold is None:
+        return ""
+    words = (
+        f"by chance at most once in {rarity_text(log_m)} windows; "
+        f"an alert needs {rarity_text(threshold)}"
+    )
+    return f"{escape(words)}{nats_detail(f'log M {log_m:.1f}, fires at {threshold:.1f}')}"
+
+
+def nats_detail(words: str) -> str:
+    """Put exact numbers behind a detail.
+
+    Parameters
+    ----------
+    words : str
+        Plain text.
+
+    Returns
+    -------
+    str
+        HTML.
+
+    Examples
+    --------
+    >>> nats_detail("log M 14.3")
+    '<details class="nats"><summary>in nats</summary>log M 14.3</details>'
+    """
+    return f'<details class="nats"><summary>in nats</summary>{escape(words)}</details>'
+
+
+def rarity_ticks(lowest: float, highest: float) -> list[tuple[float, str]]:
+    """Choose powers of ten on the axis of evidence.
+
+    Parameters
+    ----------
+    lowest, highest : float
+        Ends of the axis, in nats.
+
+    Returns
+    -------
+    list of (float, str)
+        Position in nats and label, in ascending order; about six.
+
+    Examples
+    --------
+    >>> [label for _, label in rarity_ticks(-4.0, 16.0)]
+    ['1', '100', '10 k', '1 M']
+    """
+    first = max(0.0, lowest)
+    n_powers = math.floor((highest - first) / math.log(10)) + 1
+    step = next(s for s in (1, 2, 3, 6, 12, 40) if n_powers <= 6 * s or s == 40)
+    labels = ("", " k", " M", " bn", " tn")
+    return [
+        (power * math.log(10), f"{10 ** (power % 3)}{labels[power // 3]}")
+        for power in range(0, n_powers, step)
+        if power // 3 < len(labels)
+    ]

@@ -1,0 +1,220 @@
+"""The fairness metrics that were stored with the windows, as a section of the page."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+
+from monitor.report.markup import cards_table, scroll_region
+from monitor.report.svg import clock, line, path, picture, text, time_ticks
+from schemas.results import DetectorResult
+
+_DIFFERENCE, _RATE = "demographic_parity_difference", "positive_rate"
+_NOTE = (
+    "Descriptive only: stored with each window, and no alert is made of it. Compared is how "
+    "often each group gets the positive class; no labels are needed. Groups may differ for "
+    "reasons that are legitimate."
+)
+
+_COLUMNS = ("group", "rows", "positive rate", "range over windows", "relative to the highest")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRates:
+    """Positive rates of one group, over all windows in which the group was large enough."""
+
+    name: str
+    n_rows: int
+    rate: float
+    """Of all those rows together."""
+    lowest: float
+    highest: float
+    """Of single windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class FairnessPanel:
+    """One protected attribute of one model."""
+
+    model: str
+    attribute: str
+    groups: Sequence[GroupRates]
+    """The highest rate first."""
+    differences: Sequence[tuple[int, float]]
+    """(end of the window in us, largest rate minus smallest), ascending."""
+    usual_limit: float | None
+    n_windows_without: int
+    """Windows in which fewer than two groups were large enough."""
+
+
+@dataclass(slots=True)
+class _Collected:
+    """Results of one attribute, by window; a revision replaces what it revises."""
+
+    differences: dict[int, DetectorResult] = field(default_factory=dict)
+    rates: dict[str, dict[int, DetectorResult]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def fairness_panels(results: Iterable[DetectorResult]) -> list[FairnessPanel]:
+    """Collect the stored fairness metrics by model and protected attribute.
+
+    Parameters
+    ----------
+    results : iterable of DetectorResult
+        In the order they were written; those of other monitors are skipped.
+
+    Returns
+    -------
+    list of FairnessPanel
+        By model and attribute; those without any number are left out.
+    """
+    collected: dict[tuple[str, str], _Collected] = defaultdict(_Collected)
+    for result in results:
+        if result.monitor != "fairness":
+            continue
+        of = collected[result.model, result.feature]
+        if result.metric == _DIFFERENCE:
+            of.differences[result.end_us] = result
+        elif result.metric == _RATE:
+            of.rates[result.segment][result.end_us] = result
+    panels = [_panel(*key, of) for key, of in sorted(collected.items())]
+    return [panel for panel in panels if panel.groups]
+
+
+def _panel(model: str, attribute: str, of: _Collected) -> FairnessPanel:
+    groups = [_group_rates(name, list(rows.values())) for name, rows in of.rates.items()]
+    ordered = sorted((g for g in groups if g is not None), key=lambda g: -g.rate)
+    differences = [(t, r.statistic) for t, r in sorted(of.differences.items())]
+    measured = [(t, value) for t, value in differences if value is not None]
+    limits = {r.threshold for r in of.differences.values() if r.threshold is not None}
+    return FairnessPanel(
+        model,
+        attribute,
+        ordered,
+        measured,
+        max(limits, default=None),
+        len(differences) - len(measured),
+    )
+
+
+def _group_rates(name: str, rows: Sequence[DetectorResult]) -> GroupRates | None:
+    """Sum one group's windows; None where it was too small in all of them."""
+    measured = [(r.statistic, r.n) for r in rows if r.statistic is not None]
+    if not measured:
+        return None
+    rates, n = np.array(measured, np.float64).T
+    return GroupRates(
+        name, int(n.sum()), float(rates @ n / n.sum()), float(rates.min()), float(rates.max())
+    )
+
+
+def fairness_section(panels: Sequence[FairnessPanel], start_us: int, end_us: int) -> str:
+    """Write the section; empty without panels.
+
+    Parameters
+    ----------
+    panels : sequence of FairnessPanel
+    start_us, end_us : int
+        The time axis.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    if not panels:
+        return ""
+    cards = "".join(_card(panel, start_us, end_us) for panel in panels)
+    return f'<h2>Fairness, as stored</h2><p class="soft">{_NOTE}</p>{cards}'
+
+
+def _card(panel: FairnessPanel, start_us: int, end_us: int) -> str:
+    figure = ""
+    if panel.differences:
+        label = f"Difference between the groups of {panel.attribute}, {panel.model}"
+        figure = scroll_region(label, _figure(panel, start_us, end_us), css="wide")
+    return (
+        f'<section class="card"><h3>{escape(panel.attribute)} <span class="soft">'
+        f"{escape(panel.model)}</span></h3><p>{escape(_summary(panel))}</p>"
+        f"{_table(panel)}{figure}</section>"
+    )
+
+
+def _summary(panel: FairnessPanel) -> str:
+    """State the difference between groups over all windows, in words."""
+    n_without = panel.n_windows_without
+    without = f" Windows with fewer than two groups that are large enough: {n_without}."
+    more = without if n_without else ""
+    if not panel.differences:
+        return f"The groups were compared in no window.{more}"
+    values = np.array([value for _, value in panel.differences])
+    at_us, largest = max(panel.differences, key=lambda pair: pair[1])
+    text_ = (
+        f"Between the groups with the highest and the lowest rate: {np.median(values):.1%} in the "
+        f"median window, at most {largest:.1%} (window to {clock(at_us)})."
+    )
+    if panel.usual_limit is not None:
+        n_beyond = int((values > panel.usual_limit).sum())
+        text_ += (
+            f" Windows beyond the usual limit of {panel.usual_limit:.0%}: "
+            f"{n_beyond} of {len(values)}."
+        )
+    return text_ + more
+
+
+def _table(panel: FairnessPanel) -> str:
+    best = panel.groups[0].rate
+    rows = [
+        (
+            escape(group.name),
+            f"{group.n_rows:,}",
+            f"{group.rate:.1%}",
+            f"{group.lowest:.1%} to {group.highest:.1%}",
+            f"{group.rate / best:.2f}" if best else "",
+        )
+        for group in panel.groups
+    ]
+    return cards_table(_COLUMNS, rows)
+
+
+def _figure(panel: FairnessPanel, start_us: int, end_us: int) -> str:
+    """Draw the difference by window, and the usual limit."""
+    width, height, left, top, bottom = 760.0, 170.0, 44.0, 12.0, 28.0
+    limit = panel.usual_limit or 0.0
+    highest = 1.15 * max(*(value for _, value in panel.differences), limit, 0.01)
+    span_us = max(end_us - start_us, 1)
+
+    def at_x(time_us: float) -> float:
+        return left + (time_us - start_us) / span_us * (width - left - 8)
+
+    def at_y(share: float) -> float:
+        return height - bottom - share / highest * (height - bottom - top)
+
+    marks = [*_share_ticks(highest, left, width, at_y)]
+    marks += [
+        text(at_x(t), height - 8, label, css="tick", anchor="middle")
+        for t, label in time_ticks(start_us, end_us)
+    ]
+    points = [(at_x(t), at_y(value)) for t, value in panel.differences]
+    marks.append(path(points, css="cur", title=f"difference between groups of {panel.attribute}"))
+    if limit:
+        marks.append(line(left, at_y(limit), width - 8, at_y(limit), css="threshold"))
+        marks.append(text(left + 4, at_y(limit) - 5, f"usual limit {limit:.0%}", css="tick"))
+    label = f"Difference in positive rate between groups of {panel.attribute}, by window"
+    return picture(width, height, label, marks)
+
+
+def _share_ticks(
+    highest: float, left: float, width: float, at_y: Callable[[float], float]
+) -> list[str]:
+    """Draw lines at round shares."""
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest / s <= 5 or s == 0.5)
+    marks = []
+    for share in np.arange(0, highest, step).tolist():
+        marks.append(line(left, at_y(share), width - 8, at_y(share), css="grid"))
+        marks.append(text(left - 6, at_y(share) + 4, f"{share:.0%}", css="tick", anchor="end"))
+    return marks

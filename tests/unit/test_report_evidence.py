@@ -1,0 +1,131 @@
+"""Evidence in words, and the one moment at which an incident began."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.core.incident_text import began_us, name_incident
+from monitor.notify.message import describe
+from monitor.report.evidence_words import evidence_html, rarity_text, rarity_ticks
+from monitor.report.incident_cards import incident_cards
+from monitor.report.svg import clock
+from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Severity
+from tests.support.alerts import HOUR, START, drift
+
+SCALES = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
+
+
+def value_of(text: str) -> float:
+    """Read a number of windows back."""
+    number, _, scale = text.partition(" ")
+    return float(number.replace(",", "")) * SCALES.get(scale, 1.0)
+
+
+@given(st.floats(0.0, math.log(9e14)))
+def test_a_rarity_is_within_a_twentieth_of_its_number(log_m):
+    assert value_of(rarity_text(log_m)) == pytest.approx(math.exp(log_m), rel=0.051)
+
+
+@given(st.floats(allow_nan=False))
+def test_a_rarity_is_short_whatever_the_evidence(log_m):
+    text = rarity_text(log_m)
+    assert len(text) <= 13
+    assert value_of(text) >= 1
+
+
+@given(st.floats(0.5, 90.0))
+def test_axis_ticks_are_few_ascending_powers_of_ten(highest):
+    ticks = rarity_ticks(-4.0, highest)
+    assert 1 <= len(ticks) <= 7
+    positions = [position for position, _ in ticks]
+    assert positions == sorted(set(positions))
+    for position, label in ticks:
+        number, _, scale = label.partition(" ")
+        size = {"": 1, "k": 1e3, "M": 1e6, "bn": 1e9, "tn": 1e12}[scale]
+        assert float(number) * size == pytest.approx(math.exp(position))
+
+
+def test_nats_are_behind_a_detail():
+    html = evidence_html(14.3, 13.1)
+    shown, _, hidden = html.partition("<details")
+    assert "1.6 million windows" in shown
+    assert "490,000" in shown
+    assert "14.3" not in shown
+    assert "log M 14.3, fires at 13.1" in hidden
+    assert evidence_html(None, 13.1) == evidence_html(14.3, None) == ""
+
+
+# --- when an incident began
+
+
+def incident(*alerts: Alert, cause: Cause = Cause.DATA) -> Incident:
+    return Incident(
+        incident_id="i", tenant="default", cause=cause, severity=Severity.PAGE, title="",
+        opened_at_us=alerts[0].time_us, owner_alert_id=alerts[0].alert_id, alerts=list(alerts),
+    )  # fmt: skip
+
+
+def window(alert: Alert, first: int, last: int) -> Alert:
+    """Let an alert be about the hours from ``first`` to ``last``."""
+    return msgspec.structs.replace(
+        alert,
+        window_start_us=START + first * HOUR,
+        window_end_us=START + last * HOUR,
+        n_windows=last - first,
+        p_reference=0.0,
+        p_current=0.15,
+    )
+
+
+def gpu(time_us: int) -> Alert:
+    return msgspec.structs.replace(
+        drift(1, ""), monitor="gpu", title="GPU 0 on n: XID 48", time_us=time_us, host="n",
+        opened_at_us=time_us, window_start_us=0, window_end_us=0, n_windows=0, gpu_uuid="g",
+    )  # fmt: skip
+
+
+def test_an_incident_began_with_the_first_window_that_showed_any_of_it():
+    found = incident(window(drift(40), 38, 40), window(drift(41, "score"), 37, 41))
+    assert began_us(found) == START + 37 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        # Inside the first window, inside a later one, after all of them.
+        (38.4, 38.4),
+        (39.5, 38.0),
+        (45.0, 38.0),
+    ],
+)
+def test_a_gpu_event_inside_the_first_window_is_the_exact_time(at, expected):
+    event = gpu(START + int(at * HOUR))
+    found = incident(event, window(drift(40, "score"), 38, 40), cause=Cause.HARDWARE)
+    assert began_us(found) == START + int(expected * HOUR)
+
+
+def test_every_text_about_an_incident_names_the_same_beginning():
+    found = incident(window(drift(40), 38, 40), window(drift(41, "score"), 37, 41))
+    found.title = name_incident(found, found.alerts[0])
+    began = began_us(found)
+    assert found.title.endswith("since 13:00 UTC")
+    assert clock(began) == "02 Jan 13:00"
+    page = incident_cards([found])
+    assert f"<dt>began</dt><dd>{clock(began)}</dd>" in page
+    told = Notification(
+        notification_id="n", dedup_key="k", receiver="r", time_us=found.opened_at_us,
+        kind=NotificationKind.INCIDENT, incident=found, reason="opened",
+    )  # fmt: skip
+    assert describe(told).lines[-1] == "Since Sat 02 Jan 2016 13:00 UTC"
+    over = msgspec.structs.replace(
+        told,
+        kind=NotificationKind.RESOLVED,
+        reason="resolved",
+        incident=msgspec.structs.replace(found, resolved_at_us=began + 5 * HOUR),
+    )
+    assert describe(over).lines == ("Over since Sat 02 Jan 2016 18:00 UTC, after 5 h 0 min",)
