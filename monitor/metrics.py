@@ -18,6 +18,11 @@ REJECTED: Final = Counter(
     "driftline_rejected", "Events that were refused, by reason.", ["stage", "topic", "reason"]
 )
 LATE: Final = Counter("driftline_late", "Events older than every open pane.", ["topic"])
+REPEATED_IDS: Final = Counter(
+    "driftline_repeated_ids",
+    "Events with an id that their partition had read shortly before: they count again.",
+    ["topic"],
+)
 DEAD_LETTERS: Final = Counter(
     "driftline_dead_letters", "Refused events written to the dead-letter topic.", ["stage"]
 )

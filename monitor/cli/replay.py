@@ -41,7 +41,8 @@ def run(
     retraining is asked for without it.
 
     \b
-    Exit code: 0 replayed, whatever was found; 2 config, 3 baseline, 4 files, 5 store.
+    Exit code: 0 replayed, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
+    6 replayed, and no event was in a window that could be judged.
 
     \b
     Examples:

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import typer
 
 from monitor.baseline.profile_file import load_profiles
+from monitor.cli.coverage_text import UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, shortest
 from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation
 from monitor.core.catalog import Catalog
+from monitor.core.coverage import joined
 from monitor.core.identity import stable_id
+from monitor.core.incident_text import share_text
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, replay
@@ -81,10 +84,15 @@ def run_replay(request: Request) -> None:
         )
     print_notes(streams.predictions)
     summary = summarize(pipeline)
+    coverage = joined(pipeline.drift.coverage)
+    n_read = summary["coverage"]["events"]
     if request.is_json:
         print_json(summary)
     else:
-        _print_summary(summary, store)
+        lines = coverage_lines(pipeline.drift.coverage, catalog.configs, n_read)
+        _print_summary(summary, store, lines, conclusion(coverage, n_read))
+    if n_read and not coverage.n_rows_judged:
+        raise typer.Exit(UNJUDGED)
 
 
 def known_catalog(installation: Installation) -> Catalog:
@@ -232,8 +240,10 @@ def summarize(pipeline: Pipeline) -> dict[str, Any]:
     Returns
     -------
     dict
-        Counts of events and of every kind of drop, windows, alerts and incidents.
+        Counts of events and of every kind of drop, what was judged, windows, alerts and
+        incidents.
     """
+    coverage = joined(pipeline.drift.coverage)
     counters = pipeline.ingest.counters
     refused = counters + pipeline.gpu.counters
     rejected = {k.removeprefix("rejected_"): n for k, n in refused.items() if "reject" in k}
@@ -241,11 +251,16 @@ def summarize(pipeline: Pipeline) -> dict[str, Any]:
         "messages": counters["messages"],
         "accepted": counters["accepted"],
         "late": counters["late"],
+        "repeated_ids": counters["repeated"],
         "rejected": rejected,
         "rejected_examples": dict(pipeline.examples),
         "labels": pipeline.n_labels,
         "gpu_events": pipeline.gpu.counters["gpu_events"],
         "windows": pipeline.drift.counters["windows"],
+        "coverage": {
+            "events": counters["accepted"] + counters["late"] + counters["refused"],
+            **coverage.as_document(),
+        },
         "alerts": len(pipeline.alerts()),
         "incidents": [_incident(i) for i in pipeline.incidents.values()],
     }
@@ -264,8 +279,10 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _print_summary(summary: dict[str, Any], store: Store | None) -> None:
-    """Say in a few lines what went in, what came out, and where to look further."""
+def _print_summary(
+    summary: dict[str, Any], store: Store | None, coverage: Sequence[str], quiet: str
+) -> None:
+    """Print what went in, what was judged, what came out, and where to look further."""
     n_rejected = sum(summary["rejected"].values())
     typer.echo(
         f"{_counted_text(summary['accepted'], 'event')} accepted, {n_rejected:,} rejected, "
@@ -274,11 +291,20 @@ def _print_summary(summary: dict[str, Any], store: Store | None) -> None:
     for reason, n in summary["rejected"].items():
         example = summary["rejected_examples"].get(reason, "")
         typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {example}")
+    n_repeated = summary["repeated_ids"]
+    if n_repeated:
+        share = share_text(n_repeated / max(summary["accepted"] + summary["late"], 1))
+        typer.echo(
+            f"  {n_repeated:,} repeated ids ({share}): these events count twice in windows, "
+            "the store keeps one of each"
+        )
+    for line in coverage if summary["coverage"]["events"] else ():
+        typer.echo(line)
     n = len(summary["incidents"])
     if n:
         typer.echo(f"{_counted_text(n, 'incident')}, {_counted_text(summary['alerts'], 'alert')}.")
     else:
-        typer.echo("Quiet." if summary["accepted"] else "Nothing to judge.")
+        typer.echo(quiet if summary["accepted"] else "Nothing to judge.")
     if store is not None:
         question = _FOUND if n or not n_rejected else _REFUSED
         where = store.where if "://" in store.where else shortest(store.where)

@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.core.bounds import check_number, check_time
 from monitor.core.catalog import Catalog
+from monitor.core.coverage import Coverage
 from monitor.core.decide import Decided, SeriesDecider
 from monitor.core.detect_state import ModelState, SeriesEntry, read_model_state
 from monitor.core.detect_writes import (
@@ -96,6 +97,8 @@ class DriftPartition:
         dead letters, ``panes_unknown_model`` belong to no model of the config. ``windows``,
         ``windows_<closed_by>``, ``results_<verdict>``, ``alerts_<monitor>_<transition>``,
         ``canary_found_<windows>``, ``canary_missed``, ``canary_skipped``.
+    coverage : dict of (str, str) to Coverage
+        What was judged of each model since this owner began.
     unknown_profiles : set of str
         Named by panes, not in the catalog; whoever can find them may empty it.
     """
@@ -106,6 +109,7 @@ class DriftPartition:
         self._assembler = PaneAssembler()
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
         self._watches: dict[ModelName, PipelineWatch] = {}
+        self.coverage: dict[ModelName, Coverage] = {}
         self._sequences: Counter[ModelName] = Counter()
         self._places: dict[ModelName, int] = {}
         self._shelf: StateShelf | None = None
@@ -368,6 +372,8 @@ class DriftPartition:
             is_withheld = watch.is_withholding
             own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
             decided += own
+            for window, one in zip(windows, own, strict=True):
+                self.coverage.setdefault(name, Coverage()).add(_n_rows(window), one.results)
             reason = no_verdict_reason([r for one in own for r in one.results])
             decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
         return decided

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from monitor.core.catalog import Catalog
+from monitor.core.coverage import Coverage
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.detect_writes import Phase
 from monitor.core.drift_partition import DriftPartition
@@ -61,6 +63,11 @@ class DriftDetect:
     def counters(self) -> Counter[str]:
         """What became of panes, windows, results and alerts."""
         return self._core.counters
+
+    @property
+    def coverage(self) -> Mapping[tuple[str, str], Coverage]:
+        """What was judged of each model, and why the rest was not."""
+        return self._core.coverage
 
     def step(self) -> int:
         """Read panes, close what is due; return how many messages were read."""

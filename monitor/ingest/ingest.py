@@ -29,6 +29,7 @@ from monitor.ingest.refusals import (
     letter_of,
     new_rejects,
 )
+from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.transport.memory import Committed
 from schemas.batch import Chunk, EventBatch
 from schemas.config import WindowConfig
@@ -121,6 +122,7 @@ class Ingest:
         self._cap, self._n_panes_partitions = cap, n_panes_partitions
         self._on_batch, self._observe, self._reach = on_batch, observe, reach
         self.counters: Counter[str] = Counter()
+        self._repeated_ids = RepeatedIds()
         self.gaps: list[Gap] = []
         self.is_fresh = True
         """Whether there was no commit to go on from."""
@@ -218,6 +220,7 @@ class Ingest:
         began_s = elapsed_s()
         decoded = self._decoder.decode(chunk)
         decoded_s = elapsed_s()
+        self._count_repeated(decoded.batches)
         added = self._aggregator.add(chunk, decoded.batches, decoded.rejects)
         if self._observe is not None:
             self._observe("decode", decoded_s - began_s)
@@ -235,6 +238,12 @@ class Ingest:
         gap = self._aggregator.skip(offset, record_time_us)
         if gap is not None:
             self.gaps.append(gap)
+
+    def _count_repeated(self, batches: Sequence[EventBatch]) -> None:
+        """Count repeated ids; of what is read again after a restart only remember them."""
+        n = sum(self._repeated_ids.count(batch) for batch in batches)
+        if not self._aggregator.is_catching_up:
+            self.counters["repeated"] += n
 
     def _count(self, chunk: Chunk, rejects: Sequence[Reject], added: Added) -> None:
         """Count events and drops; every drop has a name."""

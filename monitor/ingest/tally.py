@@ -53,6 +53,7 @@ class Tally:
         metrics.EVENTS.labels(STAGE, topic).inc(counters["accepted"])
         metrics.BYTES.labels(STAGE, topic).inc(counters["bytes"])
         metrics.LATE.labels(topic).inc(counters["late"])
+        metrics.REPEATED_IDS.labels(topic).inc(counters["repeated"])
         metrics.DEAD_LETTERS.labels(STAGE).inc(counters["dead_letters"])
         metrics.PANES.labels(STAGE, "published").inc(counters["panes"])
         for name, n in counters.items():

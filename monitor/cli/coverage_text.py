@@ -1,0 +1,104 @@
+"""Coverage in words: what was judged, what was not, why, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from monitor.core.coverage import Coverage, joined
+from monitor.core.incident_text import share_text
+from monitor.core.window_length import length_advice
+from schemas.config import ModelConfig
+from schemas.results import Reason
+
+ENOUGH = 0.95
+"""Share of the events that must have been judged before a run may be called quiet."""
+UNJUDGED = 6
+"""Exit code: events were read, and none of them was judged."""
+
+ModelName = tuple[str, str]
+
+_BASELINE = "build one: driftline baseline build MODEL.yaml --reference FILE"
+_ADVICE = {
+    Reason.NO_BASELINE: _BASELINE,
+    Reason.PROFILE_CHANGED: "a baseline began to hold within the window; the next ones are judged",
+    Reason.NO_DATA: "the baseline has no rows for this hour of the week: build one from more weeks",
+    Reason.PIPELINE: "see the pipeline incident: rejected or late events are missing",
+    Reason.TOO_MANY_VERSIONS: "more than 64 versions at once: send a shorter model_version",
+    Reason.SEGMENT_UNKNOWN: "build a baseline that has these segments",
+}
+
+
+def coverage_lines(
+    coverages: Mapping[ModelName, Coverage], configs: Mapping[ModelName, ModelConfig], n_read: int
+) -> list[str]:
+    """Return what was judged, and one line for each reason why something was not.
+
+    Parameters
+    ----------
+    coverages : mapping of (tenant, model) to Coverage
+    configs : mapping of (tenant, model) to ModelConfig
+    n_read : int
+        All events that were read: accepted, rejected and late.
+    """
+    total = joined(coverages)
+    n_windows, n_cells = total.windows.total(), total.cells.total()
+    lines = [
+        f"Judged: {total.n_rows_judged:,} of {n_read:,} events"
+        f" ({share_text(judged_share(total, n_read))}), {total.windows['']:,} of {n_windows:,} "
+        f"windows with events, {total.cells['']:,} of {n_cells:,} cells."
+    ]
+    for name, coverage in sorted(coverages.items()):
+        lines += _reasons(name[1], coverage, configs.get(name))
+    return lines
+
+
+def judged_share(coverage: Coverage, n_read: int) -> float:
+    """Return the share of all events read that were in a window with a verdict."""
+    return coverage.n_rows_judged / n_read if n_read else 0.0
+
+
+def conclusion(coverage: Coverage, n_read: int) -> str:
+    """Return what may be said of a run without an incident.
+
+    Examples
+    --------
+    >>> coverage = Coverage()
+    >>> conclusion(coverage, 100)
+    'Nothing was judged: this says nothing about the models.'
+    >>> coverage.note(50, "")
+    >>> conclusion(coverage, 100)
+    'No drift in the 50 % of the events that were judged; the others were not looked at.'
+    >>> conclusion(coverage, 50)
+    'Quiet.'
+    """
+    share = judged_share(coverage, n_read)
+    if not coverage.n_rows_judged:
+        return "Nothing was judged: this says nothing about the models."
+    if share < ENOUGH:
+        return (
+            f"No drift in the {share_text(share)} of the events that were judged; "
+            "the others were not looked at."
+        )
+    return "Quiet."
+
+
+def _reasons(model: str, coverage: Coverage, config: ModelConfig | None) -> list[str]:
+    """Return one line for each reason of a model, the most rows first."""
+    found = [(n, reason) for reason, n in coverage.rows.items() if reason and n]
+    lines = []
+    for n, reason in sorted(found, reverse=True):
+        n_windows = coverage.windows[reason]
+        words = f"  {model}: {n:,} events in {n_windows:,} windows not judged, "
+        words += _why(reason, n / n_windows, config)
+        lines.append(words)
+    return lines
+
+
+def _why(reason: str, rows: float, config: ModelConfig | None) -> str:
+    """Return a reason and what to change."""
+    if reason == Reason.TOO_FEW_SAMPLES and config is not None:
+        window, min_rows = config.window, config.decision.min_rows
+        advice = length_advice(rows, window.length, min_rows, window.pane)
+        return f"too few rows: {rows:.0f} a window, a verdict needs {min_rows}; {advice}"
+    advice = _ADVICE.get(Reason(reason), "")
+    return reason.replace("_", " ") + (f"; {advice}" if advice else "")

@@ -1,0 +1,102 @@
+"""How much of a model's traffic got a verdict, and why the rest did not. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from monitor.core.window_results import DECISION, no_verdict_reason
+from schemas.results import DetectorResult, Verdict
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Rows, windows and cells of one model: judged, and not judged by reason.
+
+    A window is judged if at least one of its cells got a verdict. A cell is one variable
+    of one segment in one window.
+
+    Examples
+    --------
+    >>> coverage = Coverage()
+    >>> coverage.note(20, "too_few_samples")
+    >>> coverage.note(200, "")
+    >>> coverage.n_rows, coverage.n_rows_judged, dict(coverage.windows)
+    (220, 200, {'too_few_samples': 1, '': 1})
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    """By reason; the empty reason counts what was judged."""
+    windows: Counter[str] = field(default_factory=Counter)
+    """Windows with rows."""
+    cells: Counter[str] = field(default_factory=Counter)
+    n_empty: int = 0
+    """Windows without rows."""
+
+    def note(self, n_rows: int, reason: str) -> None:
+        """Take one window of one model version.
+
+        Parameters
+        ----------
+        n_rows : int
+        reason : str
+            Why it has no verdict; empty where it has one.
+        """
+        if not n_rows:
+            self.n_empty += 1
+            return
+        self.rows[reason] += n_rows
+        self.windows[reason] += 1
+
+    def add(self, n_rows: int, results: Iterable[DetectorResult]) -> None:
+        """Take what came of one window of one model version."""
+        found = list(results)
+        self.note(n_rows, no_verdict_reason(found))
+        if not n_rows:
+            return
+        for result in found:
+            if result.metric == DECISION and result.monitor == "drift":
+                is_judged = result.verdict is not Verdict.NONE
+                self.cells["" if is_judged else result.reason.value] += 1
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in closed windows."""
+        return self.rows.total()
+
+    @property
+    def n_rows_judged(self) -> int:
+        """Rows of windows with a verdict."""
+        return self.rows[""]
+
+    @property
+    def rows_per_window(self) -> float:
+        """Mean rows of the windows that have any; 0 without one."""
+        n_windows = self.windows.total()
+        return self.n_rows / n_windows if n_windows else 0.0
+
+    def as_document(self) -> dict[str, object]:
+        """Return the counts for ``--json``."""
+        return {
+            "rows": _split(self.rows),
+            "windows": {**_split(self.windows), "without_rows": self.n_empty},
+            "cells": _split(self.cells),
+        }
+
+
+def _split(counts: Counter[str]) -> dict[str, object]:
+    """Separate what was judged from the reasons."""
+    unjudged = {reason: n for reason, n in sorted(counts.items()) if reason}
+    return {"judged": counts[""], "not_judged": unjudged}
+
+
+def joined(coverages: Mapping[tuple[str, str], Coverage]) -> Coverage:
+    """Add the coverage of several models."""
+    total = Coverage()
+    for one in coverages.values():
+        total.rows += one.rows
+        total.windows += one.windows
+        total.cells += one.cells
+        total.n_empty += one.n_empty
+    return total

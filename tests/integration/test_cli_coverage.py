@@ -1,0 +1,154 @@
+"""What a summary says of events that no verdict includes: nothing is quiet that was not judged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.installation import command
+
+HOUR_US = 3_600_000_000
+START_US = 1_709_510_400_000_000
+N = 250
+"""Events an hour."""
+
+MODEL = """
+model: shop
+features:
+  amount: {kind: numeric, importance: high}
+window: {length: 1h}
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An installation of one model, with a baseline of 4,000 rows."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/m.yaml").write_text(MODEL)
+    (tmp_path / "driftline.yaml").write_text("models: [models/*.yaml]\n")
+    rng = np.random.default_rng(0)
+    table = {"time_us": np.arange(4_000) * 60_000_000, "amount": rng.exponential(20, 4_000)}
+    pq.write_table(pa.table(table), tmp_path / "ref.parquet")
+    monkeypatch.chdir(tmp_path)
+    built = command("baseline", "build", "models/m.yaml", "-r", "ref.parquet")
+    assert built.code == 0, built.err
+    return tmp_path
+
+
+def hours(n_hours: int, n: int = N, first: int = 0, seed: int = 1) -> list[dict]:
+    """Events of so many hours, all as the baseline has them."""
+    rng = np.random.default_rng(seed + first)
+    amounts = rng.exponential(20, n_hours * n)
+    return [
+        {
+            "id": f"{first}-{i}",
+            "model": "shop",
+            "time_us": START_US + first * HOUR_US + i * HOUR_US // n,
+            "features": {"amount": float(x)},
+        }
+        for i, x in enumerate(amounts)
+    ]
+
+
+def broken(event: dict) -> dict:
+    """The event with a text where a number belongs."""
+    return event | {"features": {"amount": "much"}}
+
+
+def replay(events: list[dict], *options: str):
+    """Replay events, told in JSON."""
+    Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    ended = command("replay", "events.jsonl", "--store", "none", "--json", *options)
+    return ended.code, json.loads(ended.out)
+
+
+def told(events: list[dict]) -> str:
+    """Replay events; what people read."""
+    Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    return command("replay", "events.jsonl", "--store", "none").out
+
+
+def test_a_quiet_day_is_called_quiet_and_says_what_was_judged(here):
+    out = told(hours(12))
+    assert "Judged: 3,000 of 3,000 events (100 %), 12 of 12 windows" in out
+    assert "\nQuiet.\n" in out
+
+
+def test_everything_rejected_from_an_hour_on_is_one_pipeline_incident(here):
+    events = [*hours(8), *map(broken, hours(8, first=8))]
+    code, found = replay(events)
+    (incident,) = found["incidents"]
+    assert (code, incident["cause"], incident["severity"]) == (0, "pipeline", "page")
+    assert incident["title"] == "shop: 100 % of events were rejected as mistyped, 250 of 250"
+    assert incident["opened_at_us"] == START_US + 9 * HOUR_US
+    assert found["coverage"]["events"] == 4_000
+    assert found["coverage"]["rows"]["judged"] == 2_000
+    assert "Quiet" not in told(events)
+
+
+def test_refusing_only_large_amounts_is_no_drift_of_the_inputs(here):
+    during = [broken(e) if e["features"]["amount"] > 30 else e for e in hours(6, first=6)]
+    code, found = replay([*hours(6), *during, *hours(12, first=12)])
+    (incident,) = found["incidents"]
+    assert (code, incident["cause"]) == (0, "pipeline")
+    assert incident["opened_at_us"] == START_US + 7 * HOUR_US
+    assert incident["resolved_at_us"] == START_US + 14 * HOUR_US
+    withheld = found["coverage"]["rows"]["not_judged"]["pipeline"]
+    assert withheld == sum(e["features"]["amount"] != "much" for e in during) + N
+
+
+def test_a_drift_is_found_once_the_events_are_accepted_again(here):
+    large = [e | {"features": {"amount": 10 * e["features"]["amount"]}} for e in hours(12, first=6)]
+    events = [*hours(3), *map(broken, hours(3, first=3)), *large]
+    found = replay(events)[1]
+    causes = [i["cause"] for i in found["incidents"]]
+    assert causes == ["pipeline", "data"]
+    assert found["incidents"][1]["opened_at_us"] > found["incidents"][0]["resolved_at_us"]
+
+
+def test_nearly_everything_late_is_a_pipeline_incident(here):
+    # files are read one after the other: the watermark is at hour 30 at once
+    for name, events in (("newest", hours(1, first=30)), ("oldest", hours(20))):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    command_line = ("replay", "newest.jsonl", "oldest.jsonl", "--store", "none")
+    found = json.loads(command(*command_line, "--json").out)
+    assert found["late"] == 5_000
+    assert [i["cause"] for i in found["incidents"]] == ["pipeline"]
+    assert "too late to be counted" in found["incidents"][0]["title"]
+    out = command(*command_line).out
+    assert "Judged: " in out
+    assert "Quiet" not in out
+
+
+def test_too_few_rows_are_not_quiet_and_the_length_is_proposed(here):
+    code, found = replay(hours(48, n=20))
+    assert code == 6
+    assert found["coverage"]["windows"] == {
+        "judged": 0,
+        "not_judged": {"too_few_samples": 48},
+        "without_rows": 0,
+    }
+    assert [i["cause"] for i in found["incidents"]] == ["pipeline"]
+    out = told(hours(12, n=20))
+    assert "too few rows: 20 a window, a verdict needs 30; set window.length to 3h" in out
+    assert "Nothing was judged" in out
+
+
+def test_repeated_ids_are_counted_and_said(here):
+    events = [e for e in hours(8) for _ in range(2)]
+    assert replay(events)[1]["repeated_ids"] == 2_000
+    assert "2,000 repeated ids (50 %)" in told(events)
+
+
+def test_half_of_the_events_of_no_known_model_is_not_quiet(here):
+    foreign = [e | {"model": "cars"} for e in hours(8)]
+    events = [e for pair in zip(hours(8), foreign, strict=True) for e in pair]
+    out = told(events)
+    assert "Judged: 2,000 of 4,000 events (50 %)" in out
+    assert "No drift in the 50 % of the events that were judged" in out
+    assert "Quiet" not in out
