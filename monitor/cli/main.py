@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from detectors.version import VERSION
 from monitor.cli.lazy import Entry, LazyGroup
+from monitor.logs.guarded_stream import guarded_output
 
 HELP = """Watch machine-learning models in production: drift, data quality, GPUs.
 
@@ -106,6 +107,12 @@ def main(args: Sequence[str] | None = None) -> None:
         With 0 or the code of what failed. ``DRIFTLINE_TRACEBACK=1`` lets the
         error through instead, with its traceback.
     """
+    with guarded_output():
+        _run(args)
+
+
+def _run(args: Sequence[str] | None) -> None:
+    """Run the command line, and end the process with an exit code."""
     try:
         if PARENT in os.environ:
             from monitor.service.parent import die_with_parent

@@ -9,13 +9,21 @@ import sys
 from collections.abc import Sequence
 from typing import IO, Any
 
+from monitor.logs.guarded_stream import unguarded
+from schemas.spelling import spell_controls, spell_json
+
 OK = "ok"
 FAILED = "failed"
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document on one line; NaN and infinity become null."""
-    print(json.dumps(_finite(value), ensure_ascii=False, default=str), flush=True)
+    print(json_text(_finite(value)), flush=True)
+
+
+def json_text(value: Any) -> str:
+    """Write a JSON document on one line; what would control a terminal is an escape in it."""
+    return spell_json(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def shortest(path: str) -> str:
@@ -46,15 +54,18 @@ def print_table(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    stream = file or sys.stdout
+    stream = unguarded(file or sys.stdout)
     # Off a terminal a table as wide as its content can be searched and cut.
     width = None if stream.isatty() else _width(columns, rows)
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Text(spell_controls(title)) if title else None
+    table = Table(title=shown, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         values = [row[i] for row in rows]
         is_number = bool(values) and all(isinstance(v, int | float) or v is None for v in values)
-        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+        heading = Text(spell_controls(column))
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     Console(file=stream, width=width, highlight=False).print(table)
@@ -67,7 +78,7 @@ def _cell(value: Any) -> Any:
     style = {OK: "green", FAILED: "bold red"}.get(value, "") if isinstance(value, str) else ""
     if isinstance(value, float):
         value = f"{value:.4g}"
-    return Text("" if value is None else str(value), style=style)
+    return Text("" if value is None else spell_controls(str(value)), style=style)
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import IO, Any, Protocol
 
 from monitor.clock import elapsed_s
+from monitor.logs.guarded_stream import unguarded
+from schemas.spelling import spell_controls
 
 PATIENCE_S = 2.0
 """Work shorter than this needs no bar, and lines come no faster than this."""
@@ -142,7 +144,8 @@ class _Bar:
             self._open()
         if self.bar is not None:
             description = f"{self.description}: {text}" if text else self.description
-            self.bar.update(self.task, completed=done, total=total, description=description)
+            words = spell_controls(description)
+            self.bar.update(self.task, completed=done, total=total, description=words)
 
     def _open(self) -> None:
         from rich.console import Console
@@ -153,7 +156,7 @@ class _Bar:
             BarColumn(bar_width=20),
             TimeRemainingColumn(compact=True),
         )
-        self.bar = Progress(*columns, console=Console(file=self.out), transient=True)
+        self.bar = Progress(*columns, console=Console(file=unguarded(self.out)), transient=True)
         self.task = self.bar.add_task(self.description, total=self.total)
         self.bar.start()
 

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monitor.cli.output import json_text
+from monitor.logs.guarded_stream import unguarded
 from schemas.errors import QueryError, StorageError
+from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,10 +128,13 @@ def show(table: pa.Table) -> None:
 
     is_terminal = sys.stdout.isatty()
     # Into a pipe nothing is folded or cut for the sake of a screen that is not there.
-    console = Console(width=None if is_terminal else 10_000, soft_wrap=not is_terminal)
+    width = None if is_terminal else 10_000
+    console = Console(file=unguarded(sys.stdout), width=width, soft_wrap=not is_terminal)
     shown = Table(show_edge=False, pad_edge=False, header_style="bold")
     for field in table.schema:
-        shown.add_column(Text(field.name), justify="right" if _is_number(field.type) else "left")
+        shown.add_column(
+            Text(spell_controls(field.name)), justify="right" if _is_number(field.type) else "left"
+        )
     for row in _rows(table.slice(0, MAX_SHOWN_ROWS)):
         shown.add_row(
             *[Text(cell(value), style="" if value is not None else "dim") for value in row]
@@ -145,14 +151,16 @@ def write_json(table: pa.Table) -> None:
     """Print one JSON object a row; NaN and infinities as null, bytes as text."""
     for row in _rows(table):
         record = dict(zip(table.column_names, map(_plain, row), strict=True))
-        sys.stdout.write(builtin_json.dumps(record, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(record) + "\n")
 
 
 def write_csv(table: pa.Table) -> None:
     """Print CSV with a header; NULL is empty, lists and maps are JSON."""
     import csv as builtin_csv
 
-    writer = builtin_csv.writer(sys.stdout, lineterminator="\n")
+    # Into a file or a program goes what is stored, onto a terminal what can be shown.
+    out = sys.stdout if sys.stdout.isatty() else unguarded(sys.stdout)
+    writer = builtin_csv.writer(out, lineterminator="\n")
     writer.writerow(table.column_names)
     for row in _rows(table):
         plain = map(_plain, row)
@@ -192,8 +200,7 @@ def _spelt(value: Any) -> str:
         return "{" + ", ".join(f"{k}: {_spelt(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_spelt, value)) + "]"
-    text = str(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return spell_controls(str(value))
 
 
 def _plain(value: Any) -> Any:

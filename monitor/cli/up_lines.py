@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any
 
-from monitor.cli.output import print_json
+from monitor.cli.output import json_text, print_json
 from monitor.clock import now_us
 
 
@@ -58,7 +58,7 @@ def _marked(name: str, line: str) -> str:
         document = None
     if not isinstance(document, dict):
         document = {"message": line}
-    return json.dumps({"child": name, **document}, ensure_ascii=False)
+    return json_text({"child": name, **document})
 
 
 def _sentence(event: str, facts: dict[str, Any]) -> str:

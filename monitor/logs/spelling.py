@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from schemas.spelling import spell_controls, spell_json, spell_lines
+
 _OWN_FIELDS: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
@@ -22,10 +24,11 @@ class TextFormatter(logging.Formatter):
         """Spell one record; a traceback follows, indented."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         # A line break in a message would make two records of one, and the second a lie.
-        words = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        words = spell_controls(record.getMessage())
         line = f"{time} {record.levelname.lower():<7} {self._stage} {record.name}: {words}"
-        more = "".join(f" {name}={value}" for name, value in _extra(record).items())
-        trace = _traceback(self, record)
+        extra = _extra(record).items()
+        more = "".join(f" {name}={spell_controls(str(value))}" for name, value in extra)
+        trace = spell_lines(_traceback(self, record))
         return self._redact(line + more + ("\n" + trace if trace else "").replace("\n", "\n    "))
 
 
@@ -48,7 +51,7 @@ class JsonFormatter(logging.Formatter):
         }
         if trace := _traceback(self, record):
             document["traceback"] = self._redact(trace)
-        return json.dumps(document, ensure_ascii=False)
+        return spell_json(json.dumps(document, ensure_ascii=False))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

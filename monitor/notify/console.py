@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from monitor.logs.guarded_stream import unguarded
 from monitor.notify.message import describe
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.errors import RefusedDelivery
@@ -36,7 +37,7 @@ class ConsoleReceiver:
         RefusedDelivery
             If the stream is closed.
         """
-        stream = sys.stdout if self._stream is None else self._stream
+        stream = unguarded(sys.stdout if self._stream is None else self._stream)
         try:
             stream.write(render(notification, is_coloured=stream.isatty()))
             stream.flush()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from monitor.core.incident_text import began_us, clock_text, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
+from schemas.spelling import spell_controls
 
 _MAX_ALERTS = 4
 
@@ -58,6 +59,7 @@ def describe(notification: Notification) -> Message:
     Returns
     -------
     Message
+        Control characters in names are spelt: every part is one line of plain text.
 
     Examples
     --------
@@ -69,6 +71,16 @@ def describe(notification: Notification) -> Message:
     ...                       reason="opened")).headline
     'PAGE  m: x > 9'
     """
+    message = _written(notification)
+    return Message(
+        spell_controls(message.headline),
+        tuple(map(spell_controls, message.lines)),
+        tuple(map(spell_controls, message.actions)),
+    )
+
+
+def _written(notification: Notification) -> Message:
+    """Write a notification with the names as they came."""
     incident = notification.incident
     is_retraining = notification.kind is NotificationKind.RETRAINING
     opening = _OPENINGS["retraining" if is_retraining else notification.reason]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from typing import Any
 
 import aiohttp
@@ -18,11 +19,13 @@ from monitor.notify.receiver import ErrorAnswer, secret_from
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.config import ReceiverConfig
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
+from schemas.spelling import spell_controls
 
 BASE_URL = "https://slack.com/api/"
 URL_ENV = "DRIFTLINE_SLACK_URL"
 _MAX_HEADER = 150
 _MAX_SECTION = 3000
+_NOT_IN_FILES = re.compile(r"[^\w.= -]")
 _MARKS = {
     Severity.PAGE: ":red_circle:",
     Severity.TICKET: ":large_orange_circle:",
@@ -122,7 +125,7 @@ class SlackReceiver:
         answer = await self._call(
             "chat_postMessage",
             channel=self._channel,
-            text=message.headline,
+            text=fallback(message),
             blocks=build_blocks(notification, message),
             metadata=_metadata(notification),
             unfurl_links=False,
@@ -155,14 +158,14 @@ class SlackReceiver:
                 "chat_update",
                 channel=self._channel,
                 ts=thread,
-                text=message.headline,
+                text=fallback(message),
                 blocks=blocks,
             )
         await self._call(
             "chat_postMessage",
             channel=self._channel,
             thread_ts=thread,
-            text=message.headline,
+            text=fallback(message),
             blocks=blocks,
             metadata=_metadata(notification),
             reply_broadcast=notification.reason in _BROADCAST,
@@ -173,7 +176,8 @@ class SlackReceiver:
         alert = chief_alert(notification.incident)
         if alert is None:
             return
-        title = notification.incident.title
+        title = spell_controls(notification.incident.title)
+        name = spell_controls(alert.feature or "gpu")
         try:
             # Half a second of drawing must not hold up other receivers.
             png = await asyncio.to_thread(draw_picture, alert, title)
@@ -181,9 +185,9 @@ class SlackReceiver:
                 "files_upload_v2",
                 channel=self._channel,
                 thread_ts=thread,
-                filename=f"{alert.feature or 'gpu'}.png",
+                filename=f"{_NOT_IN_FILES.sub('_', name)}.png",
                 title=title,
-                alt_txt=f"Reference against current of {alert.feature}",
+                alt_txt=f"Reference against current of {name}",
                 content=png,
             )
         except DeliveryError as error:
@@ -258,7 +262,7 @@ def build_blocks(notification: Notification, message: Message) -> list[dict[str,
     header = _cut(f"{mark} {message.headline}", _MAX_HEADER)
     blocks = [{"type": "header", "text": {"type": "plain_text", "text": header, "emoji": True}}]
     if len(f"{mark} {message.headline}") > _MAX_HEADER:
-        blocks.append(_section(escape(incident.title)))
+        blocks.append(_section(escape(spell_controls(incident.title))))
     blocks.append(_section("\n".join(f"• {escape(line)}" for line in message.lines)))
     if message.actions:
         steps = "\n".join(f"{i}. {escape(a)}" for i, a in enumerate(message.actions, 1))
@@ -266,9 +270,14 @@ def build_blocks(notification: Notification, message: Message) -> list[dict[str,
     ids = f"{incident.cause.value} · incident {incident.incident_id} · {incident.tenant}"
     context: dict[str, Any] = {
         "type": "context",
-        "elements": [{"type": "mrkdwn", "text": escape(ids)}],
+        "elements": [{"type": "mrkdwn", "text": escape(spell_controls(ids))}],
     }
     return [*blocks, context]
+
+
+def fallback(message: Message) -> str:
+    """Return the text that stands for the blocks in notifications; it is marked up, too."""
+    return escape(_cut(message.headline, _MAX_SECTION))
 
 
 def escape(text: str) -> str:

@@ -1,0 +1,90 @@
+"""Characters that a reader does not see, spelt so that they can be seen.
+
+A name that came from outside (a category, a host, a column, a file) may hold what sets the
+title of a terminal, colours or overwrites what is on it, turns the order of a line round, or
+makes two lines of one. One function spells such characters wherever a name reaches a terminal,
+a log line or a message.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ALWAYS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
+    "\u00ad\u180e\u200b\u2060-\u2064\ufeff"  # seen by nobody
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # directions: embeddings, overrides, isolates
+    "\u2028\u2029"  # separators of lines and paragraphs
+    "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags
+    "\ud800-\udfff"  # halves of surrogate pairs: no encoding has them
+)
+_JOINERS = r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+"""Joiners beside ASCII: within Persian words, Indic ones and emoji they belong to the text."""
+_IN_LINES = re.compile(f"[{_ALWAYS}]|{_JOINERS}")
+_IN_NAMES = re.compile(f"[\t\n{_ALWAYS}]|{_JOINERS}")
+_SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
+
+
+def spell_controls(text: str) -> str:
+    r"""Return the text as one line without a character that controls how it is shown.
+
+    Parameters
+    ----------
+    text : str
+        A name, or a message that holds names.
+
+    Returns
+    -------
+    str
+        Control characters (C0, C1, DEL), line separators, directional and invisible ones as
+        ``\n``, ``\x1b``, ``\u202e``; everything else as it was. Applied again it changes nothing.
+
+    Examples
+    --------
+    >>> print(spell_controls("gold\x1b]0;owned\x07\r\nPAGE \u202etxt"))
+    gold\x1b]0;owned\x07\r\nPAGE \u202etxt
+    >>> print(spell_controls("Größe é 🙂"))
+    Größe é 🙂
+    """
+    return _IN_NAMES.sub(_spelt, text)
+
+
+def spell_lines(text: str) -> str:
+    r"""As :func:`spell_controls`, but line feeds and tabs stay: for text of several lines.
+
+    Examples
+    --------
+    >>> print(spell_lines("one\ntwo\x1b[31m"))
+    one
+    two\x1b[31m
+    """
+    return _IN_LINES.sub(_spelt, text)
+
+
+def spell_json(text: str) -> str:
+    r"""Return a JSON text with the same value in which these characters are escapes.
+
+    Examples
+    --------
+    >>> print(spell_json('{"name": "a\x9b\u202e"}'))
+    {"name": "a\u009b\u202e"}
+    """
+    return _IN_LINES.sub(_escaped, text)
+
+
+def _spelt(found: re.Match[str]) -> str:
+    """Spell one character as Python does."""
+    character = found[0]
+    code = ord(character)
+    if character in _SHORT:
+        return _SHORT[character]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Write one character as JSON does: in UTF-16."""
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    pairs = (units[i : i + 2].hex() for i in range(0, len(units), 2))
+    return "".join(f"\\u{pair}" for pair in pairs)
