@@ -20,6 +20,7 @@ from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
 from schemas.alerts import Alert, Transition
 from schemas.config_values import format_duration
+from schemas.spelling import spell_controls
 
 MAX_FIRED = 30
 """Rows printed on a terminal; the page and ``--json`` have all."""
@@ -55,7 +56,7 @@ def print_report(
     if not reports:
         typer.echo("Nothing to judge.")
     for report in reports:
-        typer.echo(f"\n{report.model}: {headline(report)}")
+        typer.echo(f"\n{spell_controls(report.model)}: {headline(report)}")
         for table in tables_of(report):
             shown = table.rows[:MAX_FIRED]
             if not shown:

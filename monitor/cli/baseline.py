@@ -10,6 +10,7 @@ import typer
 
 from monitor.cli.baseline_topic import list_published, publish, retire
 from monitor.cli.output import print_json, print_table
+from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -220,7 +221,8 @@ def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:
         else f"the default (168 windows of 1,000 rows would teach it; here are "
         f"{profile.n_reference_windows} windows)"
     )
-    typer.echo(f"baseline {facts['profile_id']} of {facts['model']}: {facts['n_rows']:,} rows")
+    model = spell_controls(facts["model"])
+    typer.echo(f"baseline {facts['profile_id']} of {model}: {facts['n_rows']:,} rows")
     typer.echo(f"tolerance: {eps}")
     if more.get("replaced"):
         typer.echo(f"replaced: {', '.join(more['replaced'])}")

@@ -22,6 +22,7 @@ from monitor.report.page import write_whole
 from schemas.config import ModelConfig
 from schemas.errors import TransportError
 from schemas.profiles import Kind
+from schemas.spelling import spell_controls
 
 _TIMES = "says when its rows were"
 
@@ -111,13 +112,13 @@ def _kinds(
 def _print(comparison: Comparison, reference: str, current: str, *, has_all: bool) -> None:
     """Print the verdict and its reasons; with --all every statistic, and how it is judged."""
     for line in summary_lines(comparison, reference, current, has_all=has_all):
-        typer.echo(line)
+        typer.echo(spell_controls(line))
     if not has_all:
         return
     print_table(*statistic_rows(comparison))
     summary = [variable_row(variable) for variable in comparison.variables]
     print_table(("variable", "kind", "shift", "verdict", "note"), summary)
     if comparison.together is not None:
-        typer.echo(together_text(comparison.together))
+        typer.echo(spell_controls(together_text(comparison.together)))
     typer.echo(rule(comparison))
     typer.echo(LEGEND)

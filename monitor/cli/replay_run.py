@@ -34,6 +34,7 @@ from schemas.alerts import Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
+from schemas.spelling import spell_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def concatenated(sources: list[Source]) -> Iterator[Chunk]:
 def print_notes(sources: Sequence[Source]) -> None:
     """Print to standard error how files were read, where that is not as they are."""
     for note in chain.from_iterable(source.notes for source in sources):
-        typer.echo(note, err=True)
+        typer.echo(spell_controls(note), err=True)
 
 
 def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
@@ -290,7 +291,7 @@ def _print_summary(
     )
     for reason, n in summary["rejected"].items():
         example = summary["rejected_examples"].get(reason, "")
-        typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {example}")
+        typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {spell_controls(example)}")
     n_repeated = summary["repeated_ids"]
     if n_repeated:
         share = share_text(n_repeated / max(summary["accepted"] + summary["late"], 1))
@@ -299,7 +300,7 @@ def _print_summary(
             "the store keeps one of each"
         )
     for line in coverage if summary["coverage"]["events"] else ():
-        typer.echo(line)
+        typer.echo(spell_controls(line))
     n = len(summary["incidents"])
     if n:
         typer.echo(f"{_counted_text(n, 'incident')}, {_counted_text(summary['alerts'], 'alert')}.")
