@@ -196,6 +196,7 @@ def _run_held(
         watch_signals,
     )
     from monitor.stages import check_stage, load_site, run_stage, secrets_of_receivers
+    from monitor.storage.passwords import take_passwords
     from monitor.transport.kafka.presence import Presence
     from schemas.errors import DriftlineError
 
@@ -206,6 +207,7 @@ def _run_held(
     secrets = secrets_of_receivers(site, os.environ)
     style = "json" if is_json else ""
     configure_logs(stage, level=level, style=style, secrets=secrets)
+    take_passwords()  # only now: logs must know what to leave out
     check_stage(stage, site)
     bound_the_drain(life, Presence(site.cluster))
     bound_freezes()

@@ -54,7 +54,8 @@ def serve(
     itself (store: http://127.0.0.1:8123/default) can share the store that way.
 
     \b
-    Passwords come from the environment only:
+    Passwords come from the environment only, or from the files that these names with
+    _FILE name, and do not stay in it:
       DRIFTLINE_STORE_PASSWORD         of "default" (or DRIFTLINE_STORE_USER): reads and writes
       DRIFTLINE_STORE_READER_PASSWORD  of "reader": only reads
     Without any, both accounts are open, to programs of this machine; what writes is then
@@ -72,6 +73,7 @@ def serve(
       curl 'http://127.0.0.1:8123/?query=SELECT+count()+FROM+alerts'
       driftline sql --store http://127.0.0.1:8123/default
     """
+    from monitor.storage.passwords import take_passwords
     from monitor.storage.serve.accounts import accounts_from
     from monitor.storage.serve.limits import Limits
     from monitor.storage.serve.server import serve as serve_store
@@ -86,6 +88,7 @@ def serve(
         n_concurrent=concurrent,
         drain_s=drain_seconds,
     )
+    take_passwords()
     accounts = accounts_from(os.environ, host)
 
     def announce(url: str) -> None:

@@ -164,14 +164,25 @@ def _start(
 ) -> None:
     """Start the store, then the stages that use it."""
     from monitor.service.child import Child
+    from monitor.storage.passwords import (
+        PASSWORD_VARIABLE,
+        READER_PASSWORD_VARIABLE,
+        passwords_for_child,
+        take_passwords,
+    )
 
+    take_passwords()  # the other stages do not inherit them
+    passwords = {
+        STORE: passwords_for_child(PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE),
+        "archive": passwords_for_child(PASSWORD_VARIABLE),
+    }
     environment = {"DRIFTLINE_LOG": "json" if lines.is_log_json else "text"}
     if log_level:
         environment["DRIFTLINE_LOG_LEVEL"] = log_level
 
     def make(name: str, *arguments: str) -> Child:
         """Describe one child."""
-        return Child(name, arguments, lines.pass_on, environment)
+        return Child(name, arguments, lines.pass_on, environment | passwords.get(name, {}))
 
     store = site.store
     if "://" not in store:

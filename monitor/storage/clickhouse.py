@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -29,14 +29,13 @@ from monitor.storage.migrations import (
     pending,
     statements,
 )
+from monitor.storage.passwords import PASSWORD_VARIABLE, USER_VARIABLE, password_of
 from schemas.errors import DriftlineError, StorageError
 
 MAX_INSERT_ROWS = 500_000
 """More would be cut into several blocks by the engine (at 1,048,449 rows), and blocks
 that share one token are not told apart after a crash. Longer tables are cut here, each
 piece under its own token."""
-USER_VARIABLE = "DRIFTLINE_STORE_USER"
-PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"
 TIMEOUT_VARIABLE = "DRIFTLINE_STORE_TIMEOUT_S"
 """How long a server may be silent; 300 s by default, as a long insert may be."""
 
@@ -84,7 +83,7 @@ class Store:
         target: str | Path,
         *,
         is_read_only: bool = False,
-        engine_options: Mapping[str, str] | None = None,
+        configure: Callable[[], dict[str, str]] | None = None,
     ) -> Store:
         """Open a folder (embedded) or ``http(s)://host:port/database`` (a server).
 
@@ -92,11 +91,12 @@ class Store:
         ----------
         target : str or Path
             User and password of a server come from the environment only:
-            ``DRIFTLINE_STORE_USER`` and ``DRIFTLINE_STORE_PASSWORD``.
+            ``DRIFTLINE_STORE_USER`` and ``DRIFTLINE_STORE_PASSWORD`` (or ``..._FILE``).
         is_read_only : bool
             Refuse every statement that writes; an embedded store must exist already.
-        engine_options : mapping, optional
-            Of an embedded store's engine, such as ``config-file``; they hold for the process.
+        configure : callable, optional
+            Called once an embedded store is locked; returns options of its engine, such as
+            ``config-file``. They hold for the process.
 
         Returns
         -------
@@ -120,8 +120,7 @@ class Store:
                 f"{text.split('://')[0]}:// is no store", fix="name a folder or an http(s) URL"
             )
         else:
-            options = dict(engine_options or {})
-            store = _open_folder(Path(target), options, must_exist=is_read_only)
+            store = _open_folder(Path(target), configure, must_exist=is_read_only)
         if is_read_only:
             store._make_read_only()
         return store
@@ -273,7 +272,9 @@ class Store:
             raise translate(error, self._where) from error
 
 
-def _open_folder(folder: Path, options: dict[str, str], *, must_exist: bool) -> Store:
+def _open_folder(
+    folder: Path, configure: Callable[[], dict[str, str]] | None, *, must_exist: bool
+) -> Store:
     """Open, or make, the store in a folder."""
     if find_spec("chdb") is None:
         raise StorageError(
@@ -291,7 +292,8 @@ def _open_folder(folder: Path, options: dict[str, str], *, must_exist: bool) -> 
         raise translate(error, str(folder)) from error
     try:
         _drop_empty_definitions(place)
-        client = _connect(interface="chdb", path=str(place), chdb_options=options or None)
+        options = configure() if configure else None
+        client = _connect(interface="chdb", path=str(place), chdb_options=options)
     except BaseException as error:
         lock.release(place)
         if isinstance(error, DriftlineError) or not isinstance(error, Exception):
@@ -349,7 +351,7 @@ def _open_server(url: str) -> Store:
             host=parts.hostname,
             port=parts.port or _default_port(parts.scheme),
             username=os.environ.get(USER_VARIABLE, "default"),
-            password=os.environ.get(PASSWORD_VARIABLE, ""),
+            password=password_of(PASSWORD_VARIABLE),
             database=parts.path.strip("/") or "default",
             autogenerate_session_id=False,
             # On one machine bytes are cheaper than packing them: .3 us of CPU a prediction.

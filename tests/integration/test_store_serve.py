@@ -24,8 +24,8 @@ import pyarrow as pa
 import pytest
 from backports import zstd
 
-from monitor.storage.clickhouse import PASSWORD_VARIABLE, USER_VARIABLE, Store
-from monitor.storage.serve.accounts import READER_PASSWORD_VARIABLE
+from monitor.storage.clickhouse import Store
+from monitor.storage.passwords import PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE, USER_VARIABLE
 from schemas.errors import StorageError
 from tests.support.clickhouse_http import COMMAND, ROOT, Server, running
 from tests.support.waiting import wait_until

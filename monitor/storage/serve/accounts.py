@@ -9,13 +9,17 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from monitor.storage.clickhouse import PASSWORD_VARIABLE, USER_VARIABLE
+from monitor.storage.passwords import (
+    PASSWORD_VARIABLE,
+    READER_PASSWORD_VARIABLE,
+    USER_VARIABLE,
+    password_of,
+)
 from monitor.storage.serve.origins import is_loopback
 from monitor.storage.serve.refusal import Refusal
 from schemas.errors import ConfigError
 
 READER = "reader"
-READER_PASSWORD_VARIABLE = "DRIFTLINE_STORE_READER_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
     ----------
     environment : mapping
         ``DRIFTLINE_STORE_USER``, ``DRIFTLINE_STORE_PASSWORD`` and
-        ``DRIFTLINE_STORE_READER_PASSWORD``.
+        ``DRIFTLINE_STORE_READER_PASSWORD``, or ``..._FILE`` for a file that holds one.
     host : str
         Where the server will listen.
 
@@ -97,8 +101,8 @@ def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
     ConfigError
         If it listens beyond loopback and there is no password.
     """
-    password = environment.get(PASSWORD_VARIABLE, "")
-    reader_password = environment.get(READER_PASSWORD_VARIABLE, "")
+    password = password_of(PASSWORD_VARIABLE, environment)
+    reader_password = password_of(READER_PASSWORD_VARIABLE, environment)
     if not password and not is_loopback(host):
         raise ConfigError(
             f"listening on {host} needs a password",

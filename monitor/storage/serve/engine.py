@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from monitor.storage.serve.spool import Spool
 from monitor.storage.serve.statement import Statement
 from monitor.storage.serve.system_tables import mentions_system, screen_tree, tree_query
 
-SPOOL_NAME = "spool"
+SPOOL_NAME, WORKPLACE_NAME, EMPTY_NAME = "spool", "serving", "empty"
 CUSTOM_SERIALIZATION_REVISION = 54454
 """Clients from this revision on cannot read Native blocks without its framing;
 older ones notice what they got."""
@@ -93,7 +92,7 @@ class Engine:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._limits = limits
         self._folder = Path(os.path.realpath(folder))
-        self._workplace = Path(tempfile.mkdtemp(prefix="driftline-"))
+        self._workplace = self._folder / WORKPLACE_NAME
         self._store: Store | None = None
         try:
             self._open()
@@ -103,21 +102,24 @@ class Engine:
 
     def _open(self) -> None:
         """Start the engine under its rights, and read once what every answer says."""
-        configuration = self._workplace / "engine"
-        configuration.mkdir()
-        file = rights.write_configuration(configuration, self._limits.memory_bytes)
-        self._store = Store.open(self._folder, engine_options={"config-file": str(file)})
+        self._store = Store.open(self._folder, configure=self._configure)
         self._store.migrate()
-        self.spool = Spool(self._folder / SPOOL_NAME, self._limits.spool_bytes)
         self._facts = Facts(
             table_functions=self._names("lower(name)", "table_functions"),
             settings=self._names("name", "settings"),
         )
         facts = self._store.query("SELECT version() AS v, timezone() AS t, displayName() AS d")
         self.version, self.timezone, self.name = (facts[k][0].as_py() for k in ("v", "t", "d"))
-        cwd = self._workplace / "empty"
-        cwd.mkdir()
-        os.chdir(cwd)
+        os.chdir(self._workplace / EMPTY_NAME)
+
+    def _configure(self) -> dict[str, str]:
+        """Prepare folders, once the store is locked; return the engine's options."""
+        self.spool = Spool(self._folder / SPOOL_NAME, self._limits.spool_bytes)
+        shutil.rmtree(self._workplace, ignore_errors=True)
+        (self._workplace / EMPTY_NAME).mkdir(parents=True)
+        os.environ["TMPDIR"] = str(self._workplace)  # where the engine makes a folder of its own
+        file = rights.write_configuration(self._workplace, self._limits.memory_bytes)
+        return {"config-file": str(file)}
 
     def _names(self, expression: str, table: str) -> frozenset[str]:
         """Read one column of a table of ``system``."""
@@ -146,7 +148,7 @@ class Engine:
             connection = _connect(self._folder)
             return self._run(connection, query)
         except Exception as error:
-            raise refusal_of(error, hidden=(self._folder, self._workplace)) from error
+            raise refusal_of(error, self._folder) from error
         finally:
             if connection is not None:
                 connection.close()
@@ -167,8 +169,7 @@ class Engine:
         """Let other processes in."""
         if self._store is not None:
             self._store.close()
-        if Path.cwd().is_relative_to(self._workplace):
-            os.chdir("/")
+        os.chdir("/")
         shutil.rmtree(self._workplace, ignore_errors=True)
 
     def _run(self, connection: Any, query: Query) -> Answer:
@@ -178,7 +179,9 @@ class Engine:
         readonly = self._prepare(connection, query)
         statement = Statement(_canonical(connection, query.received.sql))
         screen(statement, self._facts, query.parameters, self._limits, is_reader=is_reader)
-        connection.query(f"SET ROLE {rights.READER if is_reader else rights.WRITER}")
+        # Without the right to read files every table of the default database "exists".
+        has_files = not is_reader or statement.verb == "EXISTS"
+        connection.query(f"SET ROLE {rights.WRITER if has_files else rights.READER}")
         if readonly:
             connection.query(f"SET readonly = {readonly}")
         if is_reader:

@@ -41,7 +41,8 @@ _SPELLING = re.compile(r"\s*: In scope SELECT formatQuerySingleLine\(.*\)\.?(?= 
 _NO_SUCH_TABLE = re.compile(r"necessary to have the grant READ ON FILE\b")
 """The default database looks for a file of a table's name; the roles that may not, hear this."""
 _STACK = re.compile(r"\n?Stack trace:.*", re.DOTALL)
-_OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@-]+/)+[\w.+@-]*")
+_BODY = re.compile(r"file/uri /<store>/spool/[\w.]+")
+_OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@<>-]+/)+[\w.+@-]*")
 _MARKER = re.compile(r"\s*/\* driftline [0-9a-f]{32} \*/")
 
 
@@ -75,15 +76,15 @@ class Refusal(Exception):
         return _STATUS.get(self.code, 500)
 
 
-def refusal_of(error: BaseException, hidden: tuple[Path, ...] = ()) -> Refusal:
+def refusal_of(error: BaseException, store: Path | None = None) -> Refusal:
     """Return what the engine, or the file system, said, as one refusal.
 
     Parameters
     ----------
     error : BaseException
         From chDB or the operating system.
-    hidden : tuple of Path
-        Folders whose paths are not shown.
+    store : Path, optional
+        Its folder, which is not shown.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def refusal_of(error: BaseException, hidden: tuple[Path, ...] = ()) -> Refusal:
     """
     if isinstance(error, Refusal):
         return error
-    text = _without_paths(_SPELLING.sub(".", _MARKER.sub("", str(error))), hidden)
+    text = _without_paths(_SPELLING.sub(".", _MARKER.sub("", str(error))), store)
     if is_disk_full(error) and not _CODES.match(text):
         return Refusal(243, "No space left on device.")
     found = _CODES.match(text)
@@ -113,8 +114,9 @@ def refusal_of(error: BaseException, hidden: tuple[Path, ...] = ()) -> Refusal:
     return Refusal(int(found[1]), body, name.rstrip(")"))
 
 
-def _without_paths(text: str, hidden: tuple[Path, ...]) -> str:
+def _without_paths(text: str, store: Path | None) -> str:
     """Replace paths of this machine, and drop a stack trace."""
-    for folder in hidden:
-        text = text.replace(str(folder), "<store>")
-    return _OTHER_PATH.sub("<path>", _STACK.sub("", text))
+    if store is not None:
+        text = text.replace(str(store), "/<store>")
+    text = _BODY.sub("the body", _STACK.sub("", text))
+    return _OTHER_PATH.sub("<path>", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ from monitor.storage.serve.application import Front
 from monitor.storage.serve.connections import Connections
 from monitor.storage.serve.engine import Engine
 from monitor.storage.serve.limits import Limits
+from monitor.storage.serve.sandbox import confine
 from schemas.errors import StorageError
 
 HEADER_BYTES = 262_144 + 65_536
@@ -58,6 +60,9 @@ def serve(
     The first signal lets running queries finish, for at most ``limits.drain_s``, then
     kills them; the second one leaves at once, which the store survives as a kill -9.
     """
+    with contextlib.suppress(OSError):  # opening the store explains what is wrong
+        folder.mkdir(parents=True, exist_ok=True)
+        confine([folder])
     engine = Engine(folder, limits)
     try:
         asyncio.run(_serve(engine, accounts, limits, host, port, announce))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class Spool:
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     spool = Spool(Path(folder), limit_bytes=10)
+    ...     spool = Spool(Path(folder) / "spool", limit_bytes=10)
     ...     with spool.claim() as first, spool.claim() as second:
     ...         first.add(8)
     ...         second.add(8)
@@ -31,9 +32,8 @@ of bodies and answers, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
-        folder.mkdir(exist_ok=True)
-        for file in folder.iterdir():
-            file.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         self.folder = folder
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
