@@ -18,6 +18,7 @@ from monitor.backtest.judging import Cell, Outcome
 from monitor.cli.output import print_table
 from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
+from monitor.report.evidence_words import rarity_text
 from schemas.alerts import Alert, Transition
 from schemas.config_values import format_duration
 from schemas.spelling import spell_controls
@@ -134,7 +135,7 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
         row("in both: became a page", [f"{o.n_escalated:,}" for o in outcomes]),
         row("first alert", [moment(o.told[0].time_us) if o.told else "none" for o in outcomes]),
         row("window", [format_duration(o.config.window.length) for o in outcomes]),
-        row("fires at log M", [_threshold(o.threshold) for o in outcomes]),
+        row("fires at", [_threshold(o.threshold) for o in outcomes]),
         row("false pages a month", [f"{d.max_false_pages_per_month:g}" for d in decisions]),
         row("eps", [f"{d.eps:g}" for d in decisions]),
         row("persistence", [f"{d.persistence}" for d in decisions]),
@@ -147,8 +148,8 @@ def _rate(per_week: float | None, n: int) -> str:
 
 
 def _threshold(log_m: float) -> str:
-    """Write what log M has to reach; NaN where nothing was judged."""
-    return _NO_VERDICT if math.isnan(log_m) else f"{log_m:.2f}"
+    """Write how rare the evidence has to be by chance; NaN where nothing was judged."""
+    return _NO_VERDICT if math.isnan(log_m) else f"once in {rarity_text(log_m)} windows"
 
 
 def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:

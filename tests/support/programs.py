@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "curl": "curl",
+    "openssl": "openssl",
     "promtool": "prometheus",
     "prometheus": "prometheus",
     "amtool": "prometheus-alertmanager",
