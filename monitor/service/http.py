@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
-
-from prometheus_client import REGISTRY
-from prometheus_client.exposition import choose_encoder
+from contextlib import suppress
+from typing import Self
 
 from monitor import metrics
 from monitor.service.address import Address
+from monitor.service.answer import answer_to
 from monitor.service.life import Life
 from schemas.errors import ConfigError
 
-_N_AT_ONCE = 8
-_REQUEST_S = 5.0
-_PLAIN = "text/plain; charset=utf-8"
+REQUEST_S = 5.0
+"""From a connection's beginning to the last byte of its answer, however it sends and reads."""
+MAX_CONNECTIONS = 128
+"""Open at once; beyond it the one that is open longest is closed."""
+MAX_HEAD_BYTES = 8_192
+"""Of a request line and its headers."""
 
 
 class SignsOfLife:
-    """A small HTTP server in threads of its own, for as long as a stage lives.
+    """A small HTTP server in a thread of its own, for as long as a stage lives.
 
     Parameters
     ----------
@@ -39,8 +41,10 @@ class SignsOfLife:
 
     Notes
     -----
-    At most eight requests at once, of 5 s each: more wait in the kernel's queue. It answers
-    while the stage computes, because its kernels and clients let go of the interpreter.
+    One event loop reads all connections, so slow ones hold up nobody: each has 5 s in all, a
+    head of 8 KiB at most, and gives way to newer ones when there are too many. A connection
+    serves one request. It answers while the stage computes, because its kernels and clients
+    let go of the interpreter.
 
     Examples
     --------
@@ -50,20 +54,18 @@ class SignsOfLife:
     """
 
     def __init__(self, life: Life, address: Address) -> None:
-        self._server = _listen(life, address)
-        bound = Address(address.host, self._server.server_address[1])
+        listener = _listen(address)
+        bound = Address(address.host, listener.getsockname()[1])
         self.url = f"http://{bound}"
         _show_life(life)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="signs-of-life", daemon=True
-        )
+        self._server = _Server(life, listener)
+        self._thread = threading.Thread(target=self._server.run, name="signs-of-life", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
+        self._server.stop()
         self._thread.join()
-        self._server.server_close()
 
     def __enter__(self) -> Self:
         return self
@@ -78,10 +80,11 @@ def _show_life(life: Life) -> None:
     metrics.SILENT_SECONDS.labels(life.stage).set_function(lambda: life.silent_s)
 
 
-def _listen(life: Life, address: Address) -> _Server:
-    """Open the socket, or say why it cannot be."""
+def _listen(address: Address) -> socket.socket:
+    """Open the socket, or raise what keeps it from being opened."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        return _Server(life, address)
+        return socket.create_server((address.host, address.port), family=family, backlog=128)
     except OSError as error:
         # Name resolution has error numbers of its own, negative ones.
         number = error.errno or 0
@@ -93,85 +96,57 @@ def _listen(life: Life, address: Address) -> _Server:
         ) from None
 
 
-class _Server(ThreadingHTTPServer):
-    """Threads without number would be one more way to fall over."""
+class _Server:
+    """The event loop of one listener."""
 
-    daemon_threads = True
-    block_on_close = False
+    def __init__(self, life: Life, listener: socket.socket) -> None:
+        self._life, self._listener = life, listener
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        """Connections in the order in which they came."""
 
-    def __init__(self, life: Life, address: Address) -> None:
-        self.life = life
-        self._slots = threading.BoundedSemaphore(_N_AT_ONCE)
-        if ":" in address.host:
-            self.address_family = socket.AF_INET6
-        super().__init__((address.host, address.port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as the base class does."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.socket.getsockname()[:2]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a request when a slot is free; a full house is left to its own time-outs."""
-        if not self._slots.acquire(timeout=_REQUEST_S):
-            self.shutdown_request(request)
-            return
+    def run(self) -> None:
+        """Serve until stopped."""
         try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._slots.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Give the slot back however the request ended."""
-        try:
-            super().process_request_thread(request, client_address)
+            self._loop.run_until_complete(self._serve())
         finally:
-            self._slots.release()
+            self._loop.close()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no event of ours."""
+    def stop(self) -> None:
+        """End the loop, from another thread."""
+        with suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _serve(self) -> None:
+        """Take connections until stopped, then close those that are open."""
+        server = await asyncio.start_server(self._take, sock=self._listener, limit=MAX_HEAD_BYTES)
+        async with server:
+            await self._stopping.wait()
+            for writer in self._open:
+                writer.transport.abort()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection within its time."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            next(iter(self._open)).transport.abort()
+        self._open[writer] = None
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                writer.write(answer_to(await _head(reader), self._life))
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # a client that is too slow or hung up is no event of ours
+        finally:
+            self._open.pop(writer, None)
+            writer.transport.abort()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD."""
-
-    server: _Server
-    timeout = _REQUEST_S
-    server_version, sys_version = "driftline", ""
-
-    def do_GET(self) -> None:
-        """Answer one of the three, or name them."""
-        life, path = self.server.life, self.path.partition("?")[0]
-        if path == "/healthz":
-            why = f"no beat for {life.silent_s:.0f} s"
-            self._answer_state(life.is_live, "live", why)
-        elif path == "/readyz":
-            self._answer_state(life.is_ready, "ready", life.why_unready)
-        elif path == "/metrics":
-            encode, kind = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(200, kind, encode(REGISTRY))
-        else:
-            self._answer(404, _PLAIN, b"there are /healthz, /readyz and /metrics\n")
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _answer_state(self, is_so: bool, yes: str, why_not: str) -> None:
-        """Say yes with 200, or why not with 503."""
-        words = yes if is_so else why_not
-        self._answer(200 if is_so else 503, _PLAIN, f"{words}\n".encode())
-
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
-        """Write head and, unless only the head was asked for, body."""
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: somebody asks every few seconds."""
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """Read a request up to the blank line; nothing where it is too long."""
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        return b""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import http.client
 import socket
+from contextlib import ExitStack, suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.service import http as http_server
 from monitor.service.address import Address
-from monitor.service.http import SignsOfLife
+from monitor.service.http import MAX_CONNECTIONS, SignsOfLife
 from monitor.service.life import Life
 from schemas.errors import ConfigError
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -94,26 +97,67 @@ def test_other_paths_and_methods_are_refused(signs):
     assert ask(signs, "/healthz", "HEAD") == (200, "")
 
 
-def test_clients_that_say_nothing_do_not_keep_others_out(signs):
-    address = signs.url.removeprefix("http://").split(":")
-    silent = [socket.create_connection((address[0], int(address[1]))) for _ in range(20)]
-    try:
-        # Eight slots are taken until their requests time out.
-        assert ask_patiently(signs) == (200, "live\n")
-    finally:
-        for each in silent:
-            each.close()
+def connected(signs: SignsOfLife) -> socket.socket:
+    host, port = signs.url.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
 
 
-def ask_patiently(signs: SignsOfLife) -> tuple[int, str]:
-    """Ask with a bound that leaves room for two rounds of time-outs."""
-    connection = http.client.HTTPConnection(signs.url.removeprefix("http://"), timeout=60)
-    try:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
+@pytest.mark.parametrize("first", [b"", b"GET /metrics HTTP/1.1\r\nX: "])
+def test_clients_that_are_slow_do_not_keep_others_out(signs, first):
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(signs)) for _ in range(2 * MAX_CONNECTIONS)]
+        for each in slow:
+            with suppress(OSError):
+                each.sendall(first)
+        for _ in range(5):
+            assert ask(signs, "/healthz") == (200, "live\n")
+            for each in slow:
+                with suppress(OSError):
+                    each.sendall(b"a")
+
+
+def test_a_connection_ends_after_its_time_however_it_drips(signs, monkeypatch):
+    monkeypatch.setattr(http_server, "REQUEST_S", 0.2)
+    with connected(signs) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert slow.recv(1) == b""
+
+
+def test_an_answer_nobody_reads_ends_after_its_time(signs, monkeypatch):
+    monkeypatch.setattr(http_server, "REQUEST_S", 0.2)
+    monkeypatch.setattr(http_server, "answer_to", lambda head, life: bytes(64 << 20))
+    with connected(signs) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        wait_until(lambda: not signs._server._open, what="the connection to be given up")
+
+
+def test_more_connections_than_are_kept_close_the_oldest(signs):
+    with ExitStack() as stack:
+        first = stack.enter_context(connected(signs))
+        for _ in range(MAX_CONNECTIONS):
+            stack.enter_context(connected(signs))
+        with suppress(ConnectionResetError):
+            assert first.recv(1) == b""
+        assert len(signs._server._open) <= MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"a" * 9_000, b"GET / HTTP/1.1\r\nX: " + b"a" * 9_000])
+def test_a_head_without_end_is_refused(signs, head):
+    with connected(signs) as client:
+        client.sendall(head + b"\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 431 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01 TLS\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+     b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500 + b"\r\n"],
+)  # fmt: skip
+def test_what_is_no_request_harms_nobody(signs, head):
+    with connected(signs) as client, suppress(ConnectionResetError):
+        client.sendall(head)
+        client.recv(100)
+    assert ask(signs, "/healthz")[0] == 200
 
 
 def test_a_taken_port_is_an_error_that_names_it(life, signs):

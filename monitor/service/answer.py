@@ -1,0 +1,86 @@
+"""Answers to requests for the signs of life: a function of the request's head and of a life."""
+
+from __future__ import annotations
+
+import io
+from http.server import BaseHTTPRequestHandler
+
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+
+from monitor.service.life import Life
+from schemas.spelling import spell_controls
+
+_PLAIN = "text/plain; charset=utf-8"
+
+
+def answer_to(head: bytes, life: Life) -> bytes:
+    """Return the answer to a request, headers and body.
+
+    Parameters
+    ----------
+    head : bytes
+        Request line and headers up to the blank line; empty for one that was too long.
+    life : Life
+        What is shown.
+
+    Examples
+    --------
+    >>> answer = answer_to(b"GET /healthz HTTP/1.1\\r\\n\\r\\n", Life("ingest"))
+    >>> answer.split(b"\\r\\n")[0], answer.split(b"\\r\\n")[-1]
+    (b'HTTP/1.0 200 OK', b'live\\n')
+    >>> answer_to(b"", Life("ingest")).split(b"\\r\\n")[0]
+    b'HTTP/1.0 431 Request Header Fields Too Large'
+    """
+    return _Handler(head, life).answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD from bytes to bytes: connections are the server's."""
+
+    server_version, sys_version = "driftline", ""
+
+    def __init__(self, head: bytes, life: Life) -> None:
+        self._life = life
+        self.rfile, self.wfile = io.BufferedReader(io.BytesIO(head)), io.BytesIO()
+        self.client_address, self.requestline = ("", 0), ""
+        self.request_version, self.command = self.protocol_version, ""
+        if head:
+            self.handle_one_request()
+        else:
+            self.send_error(431)
+        self.answer = self.wfile.getvalue()
+
+    def do_GET(self) -> None:
+        """Answer one of the three, or name them."""
+        life, path = self._life, self.path.partition("?")[0]
+        if path == "/healthz":
+            why = f"no beat for {life.silent_s:.0f} s"
+            self._answer_state(life.is_live, "live", why)
+        elif path == "/readyz":
+            self._answer_state(life.is_ready, "ready", life.why_unready)
+        elif path == "/metrics":
+            encode, kind = choose_encoder(self.headers.get("Accept", ""))
+            self._answer(200, kind, encode(REGISTRY))
+        else:
+            self._answer(404, _PLAIN, b"there are /healthz, /readyz and /metrics\n")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer_state(self, is_so: bool, yes: str, why_not: str) -> None:
+        """Answer 200 where it is so, 503 with the reason where it is not."""
+        words = yes if is_so else why_not
+        self._answer(200 if is_so else 503, _PLAIN, f"{spell_controls(words)}\n".encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        """Write head and, unless only the head was asked for, body."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write nothing: a probe asks every few seconds."""
