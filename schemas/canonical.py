@@ -28,7 +28,9 @@ None, NA, NaT, null         missing                          missing
 "NaT", "inf", "\\N"
 date, "2024-03-04"          ``2024-03-04``                   refused
 datetime, timestamp, ISO    ``2024-03-04T10:00:00Z``, in     refused
-text with a time of day     UTC; midnight is the date
+text, with a zone           UTC
+the same without a zone     ``2024-03-04T10:00:00``;         refused
+                            midnight is the date
 time of day                 ISO, ``10:00:00``                refused
 timedelta, duration         its seconds, as a number         its seconds
 Enum                        as its value                     as its value
@@ -57,7 +59,7 @@ import math
 import re
 from typing import Final
 
-from schemas.times import moment_of_text, moment_text
+from schemas.times import form_of_moment
 
 WORDS_FOR_MISSING: Final = (
     *("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "\\n"),
@@ -107,9 +109,7 @@ def category_of_text(text: str) -> str | None:
         numeral = _NUMERAL.fullmatch(bare)
         if numeral is not None:
             return _numeral(numeral) or text
-        time_us = moment_of_text(bare)
-        if time_us is not None:
-            return moment_text(time_us)
+        return form_of_moment(bare) or text
     return text
 
 

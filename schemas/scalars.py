@@ -50,7 +50,7 @@ def plain(value: Any) -> Plain:
     >>> plain(np.float32(0.1)), plain(Decimal("12.50")), plain(b"web"), plain(np.array([3]))
     (0.1, 12.5, 'web', 3)
     >>> plain(datetime(2024, 3, 1, 10)), plain(timedelta(minutes=1)), plain(np.datetime64("NaT"))
-    ('2024-03-01T10:00:00Z', 60.0, None)
+    ('2024-03-01T10:00:00', 60.0, None)
     """
     kind = type(value)
     if value is None or kind in (float, int, str, bool):
@@ -132,7 +132,7 @@ def _of_array_scalar(value: Any) -> Plain:
     name, kind = str(dtype).rpartition(".")[2], getattr(dtype, "kind", "")
     if kind == "M":
         text = str(value.astype("datetime64[us]"))
-        return None if text == "NaT" else moment_text(time_of_text(text))
+        return None if text == "NaT" else moment_text(time_of_text(text), is_zoned=False)
     if kind == "m":
         ns = int(value.astype("timedelta64[ns]").astype("int64"))
         return None if ns == -(1 << 63) else ns / 1e9
@@ -164,6 +164,12 @@ def _of_decimal(value: Decimal | Fraction) -> Plain:
     return int(value) if value == int(value) else float(value)
 
 
+def _of_moment(value: datetime | date) -> str:
+    """Spell a date, with or without a time of day."""
+    is_zoned = isinstance(value, datetime) and value.utcoffset() is not None
+    return moment_text(time_of_moment(value), is_zoned=is_zoned)
+
+
 def _of_time(value: time) -> str:
     """Spell a time of day."""
     text = value.isoformat()
@@ -180,7 +186,7 @@ _CONVERSIONS: Final[tuple[tuple[Any, Callable[[Any], Plain]], ...]] = (
     (str, str.__str__),
     ((bytes, bytearray, memoryview), lambda value: bytes(value).decode()),
     ((Decimal, Fraction), _of_decimal),
-    ((datetime, date), lambda value: moment_text(time_of_moment(value))),
+    ((datetime, date), _of_moment),
     (time, _of_time),
     (timedelta, timedelta.total_seconds),
     (UUID, str),

@@ -21,7 +21,7 @@ year 5138, and so do the others: no time of our days is ambiguous.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, Literal
 
 TimeUnit = Literal["s", "ms", "us", "ns"]
@@ -46,7 +46,7 @@ _MOMENT = re.compile(
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?(?:[eE][+-]?[0-9]{1,3})?")
 
 
-def time_of_text(text: str, unit: TimeUnit | None = None) -> int:
+def time_of_text(text: str, unit: TimeUnit | None = None, zone: tzinfo = UTC) -> int:
     """Read a time that is text.
 
     Parameters
@@ -54,6 +54,8 @@ def time_of_text(text: str, unit: TimeUnit | None = None) -> int:
     text : str
     unit : {"s", "ms", "us", "ns"}, optional
         Of a number; by default its magnitude decides.
+    zone : tzinfo
+        Of a time that names none.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def time_of_text(text: str, unit: TimeUnit | None = None) -> int:
     bare = text.strip()
     found = _MOMENT.fullmatch(bare)
     if found is not None and not (unit and bare.isdigit()):
-        return _moment(found)
+        return _moment(found, zone)
     number = _NUMBER.fullmatch(bare)
     if number is None:
         raise ValueError(f"{text[:80]!r} is no time")
@@ -127,45 +129,61 @@ def time_of_moment(moment: datetime | date) -> int:
     return (aware - _EPOCH) // _MICROSECOND
 
 
-def moment_text(time_us: int) -> str:
-    """Write a time in the one form that categories have: ISO 8601, UTC; midnight as a date.
+def moment_text(time_us: int, *, is_zoned: bool) -> str:
+    """Write a moment in the one form that categories have: ISO 8601.
+
+    Parameters
+    ----------
+    time_us : int
+        Microseconds since 1970, UTC; of a moment without a zone, of its clock.
+    is_zoned : bool
+        Whether it names a zone: then it is written in UTC with a ``Z``. Without one it has
+        none, and midnight is a date.
 
     Examples
     --------
-    >>> moment_text(1_500_000), moment_text(86_400_000_000)
-    ('1970-01-01T00:00:01.5Z', '1970-01-02')
+    >>> moment_text(1_500_000, is_zoned=True), moment_text(1_000_000, is_zoned=False)
+    ('1970-01-01T00:00:01.5Z', '1970-01-01T00:00:01')
+    >>> moment_text(86_400_000_000, is_zoned=False)
+    '1970-01-02'
     """
-    moment = _EPOCH + timedelta(microseconds=time_us)
-    if time_us % 86_400_000_000 == 0:
+    moment = (_EPOCH + timedelta(microseconds=time_us)).replace(tzinfo=None)
+    if not is_zoned and time_us % 86_400_000_000 == 0:
         return moment.date().isoformat()
-    text = moment.replace(tzinfo=None).isoformat()
-    return (text.rstrip("0") if "." in text else text) + "Z"
+    text = moment.isoformat()
+    text = text.rstrip("0") if "." in text else text
+    return f"{text}Z" if is_zoned else text
 
 
-def moment_of_text(text: str) -> int | None:
-    """Read a date with a time of day, and only that; None for any other text.
+def form_of_moment(text: str) -> str | None:
+    """Return the form of a date with a time of day; None for any other text.
 
     Examples
     --------
-    >>> moment_of_text("1970-01-01 00:00:01"), moment_of_text("1970-01-01")
-    (1000000, None)
+    >>> form_of_moment("1970-01-01 01:00:01+01"), form_of_moment("1970-01-01")
+    ('1970-01-01T00:00:01Z', None)
     """
     found = _MOMENT.fullmatch(text)
     if found is None or found[6] is None or not found[2]:
         return None
     try:
-        return _moment(found)
-    except ValueError:
+        return moment_text(_moment(found, UTC), is_zoned=found[9] is not None)
+    except (ValueError, OverflowError):
         return None
 
 
-def _moment(found: re.Match[str]) -> int:
+def _moment(found: re.Match[str], zone: tzinfo) -> int:
     """Count the microseconds of a matched text; what names no day raises ``ValueError``."""
     hour, minute, second = (int(found[group] or 0) for group in (5, 6, 7))
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and minute + second):
         raise ValueError(f"{found[0]!r} is no time of day")
     day = date(int(found[1]), int(found[3]), int(found[4])).toordinal() - 719_163
-    seconds = 86_400 * day + 3_600 * hour + 60 * minute + second - _offset_s(found[9] or "")
+    seconds = 86_400 * day + 3_600 * hour + 60 * minute + second
+    if found[9] is None and zone is not UTC:
+        clock = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=zone)
+        seconds = (clock.astimezone(UTC) - _EPOCH) // timedelta(seconds=1)
+    else:
+        seconds -= _offset_s(found[9] or "")
     return seconds * 1_000_000 + int(f"{found[8] or '0':0<6}"[:6])
 
 
@@ -183,4 +201,4 @@ def _date_number(number: float) -> int:
     found = _MOMENT.fullmatch(str(int(number))) if number == int(number) else None
     if found is None:
         raise ValueError(f"{number} is no time; declare its unit with columns.time_unit")
-    return _moment(found)
+    return _moment(found, UTC)

@@ -7,6 +7,7 @@ once for each distinct value.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -128,7 +129,8 @@ def as_text(column: pa.ChunkedArray, *, is_verbatim: bool = False) -> pa.Chunked
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column.cast(pa.string())
     if pa.types.is_timestamp(kind):
-        return _mapped(times_us(column), moment_text, pa.string())
+        spell = partial(moment_text, is_zoned=kind.tz is not None)
+        return _mapped(times_us(column), spell, pa.string())
     # decimals, dates and times of day: Arrow's text, whose form is the canonical one
     return _mapped(column.cast(pa.string()), _form_of_text, pa.string())
 

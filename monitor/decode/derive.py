@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from detectors.text_statistics import text_statistics
 from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
 from schemas.derived import TIME_QUANTITIES, Derived, Quantity
 from schemas.time_zones import UTC_NAME, find_zone
+from schemas.times import time_of_text
 
 Values = Sequence[str]
 
@@ -148,7 +148,7 @@ def _of_times(texts: Values, timezone: str = UTC_NAME) -> dict[str, Float64Array
 
 
 def _time_us(text: str, timezone: str = UTC_NAME) -> float:
-    """Read one ISO 8601 time, in the given zone where it names none.
+    """Read one time (:mod:`schemas.times`), in the given zone where it names none.
 
     Examples
     --------
@@ -158,8 +158,6 @@ def _time_us(text: str, timezone: str = UTC_NAME) -> float:
     82800000000.0
     """
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return float(time_of_text(text, zone=find_zone(timezone)))
+    except (ValueError, OverflowError):
         return float("nan")
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=find_zone(timezone))
-    return zoned.timestamp() * 1e6

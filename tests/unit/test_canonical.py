@@ -36,7 +36,11 @@ TEXTS = {
     **{"NA": None, "n/a": None, "": None, "  ": None, "NaN": None, "None": None, "null": None},
     **{"<NA>": None, "NaT": None, "\\N": None, "-inf": None, "Infinity": None, "NAM": "NAM"},
     **{"2024-03-04": "2024-03-04", "2024-03-04 00:00:00": "2024-03-04", "20240304": "20240304"},
-    **{"2024-03-04 10:00:00+01": "2024-03-04T09:00:00Z", "2024-13-45": "2024-13-45"},
+    **{
+        "2024-03-04 10:00:00+01": "2024-03-04T09:00:00Z",
+        "2024-03-04 00:00:00+00": "2024-03-04T00:00:00Z",
+        "2024-13-45": "2024-13-45",
+    },
     **{"2024-03-04T10:00:00.500Z": "2024-03-04T10:00:00.5Z", "10:00:00": "10:00:00"},
     **{" web ": " web ", "\u00e9": "\u00e9", "e\u0301": "e\u0301", "\u0663": "\u0663"},
 }
@@ -137,7 +141,7 @@ OBJECTS = [
     ],
     *[(np.str_("a"), "a"), (np.bytes_(b"a"), "a"), (np.void(b"abc"), "abc"), (np.array([3]), 3)],
     *[
-        (np.datetime64("2024-03-01T10:00", "ns"), "2024-03-01T10:00:00Z"),
+        (np.datetime64("2024-03-01T10:00", "ns"), "2024-03-01T10:00:00"),
         (np.datetime64("NaT"), None),
     ],
     *[(np.datetime64("2024-03"), "2024-03-01"), (np.timedelta64(90, "s"), 90.0)],
@@ -153,7 +157,7 @@ OBJECTS = [
         (decimal.Decimal("NaN"), None),
     ],
     *[(fractions.Fraction(1, 2), 0.5), (MOMENT, "2024-03-01T10:00:00Z")],
-    *[(MOMENT.replace(tzinfo=None), "2024-03-01T10:00:00Z"), (dt.date(2024, 3, 1), "2024-03-01")],
+    *[(MOMENT.replace(tzinfo=None), "2024-03-01T10:00:00"), (dt.date(2024, 3, 1), "2024-03-01")],
     *[(dt.time(10, 0, 0, 500_000), "10:00:00.5"), (dt.timedelta(minutes=1), 60.0)],
     *[(_Colour.RED, "red"), (_Colour.THREE, 3), (_Colour.OBJECT, "OBJECT"), (_Level.HIGH, 3)],
     *[(_Name.A, "a"), (b"web", "web"), (bytearray(b"a"), "a"), (memoryview(b"a"), "a")],

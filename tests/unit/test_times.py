@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.transport.canonical import canonical, times_us
 from schemas.config import ModelConfig
 from schemas.refused import REFUSED_COLUMN
-from schemas.times import moment_of_text, moment_text, time_of_moment, time_of_number, time_of_text
+from schemas.times import form_of_moment, moment_text, time_of_moment, time_of_number, time_of_text
 
 US = 1_709_510_400_000_000
 """2024-03-04, midnight UTC."""
@@ -133,4 +133,6 @@ def test_python_and_arrow_read_the_same_times(moment, zone, n_digits):
     assert times_us(pa.chunked_array([[text]])).to_pylist() == [found]
     if zone == "" and n_digits == 6:
         assert found == time_of_moment(moment)
-        assert moment_of_text(moment_text(found)) in (found, None)  # None: midnight is a date
+        form = moment_text(found, is_zoned=False)
+        assert form_of_moment(form) in (form, None)  # None: midnight is a date
+        assert time_of_text(form) == found
