@@ -12,6 +12,10 @@ FARTHEST_US = 1 << 53
 """Times beyond this (the year 2255) are always ahead, whatever the record time: nanoseconds
 read as microseconds are, and one would make all that follow late. As far before 1970: late."""
 
+EARLIEST_US = 10**14
+"""Times from 1970 to this (March 1973) are in seconds or milliseconds, where the record was
+written later: read as microseconds they would be in January 1970, and late for ever."""
+
 
 @kernel
 def judge(
@@ -27,8 +31,8 @@ def judge(
 
     ``settings`` = [pane, bound, lateness, max_skew]; ``state`` = [wm, S], both
     written back; ``pane`` gets the index of each accepted event's pane, and the watermark
-    as of each late or future event. A division only where the pane or S changes: 1.9 ns an
-    event.
+    as of each late or future event. FUTURE are also times in another unit. A division only
+    where the pane or S changes: 1.9 ns an event.
     """
     length = settings[0]
     bound = settings[1]
@@ -49,7 +53,8 @@ def judge(
         record = record_time_us[message[i]]
         if record < 0:
             record = t
-        if t > FARTHEST_US or t > record + max_skew:
+        is_too_early = t < EARLIEST_US and t >= 0 and record >= EARLIEST_US
+        if t > FARTHEST_US or t > record + max_skew or is_too_early:
             verdicts[i] = FUTURE
             pane[i] = wm
             continue

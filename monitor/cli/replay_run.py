@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import typer
 
+from detectors.kernels.event_time import EARLIEST_US
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.coverage_text import UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, shortest
@@ -35,6 +36,10 @@ from schemas.batch import Chunk
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.spelling import spell_controls
+from schemas.times import LIMITS
+
+SOONEST_US = 1_000_000_000
+"""Seconds of 2001, and a quarter of an hour for rows that are numbered from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,19 @@ def run_replay(request: Request) -> None:
         if request.is_json:
             # A console receiver of the config would print between a program and its one line.
             stack.enter_context(redirect_stdout(sys.stderr))
+        has_own_times = request.rows_per_window is None and model.columns.time_unit is None
+
+        def after_chunk(chunk: Chunk) -> None:
+            if has_own_times:
+                check_times(pipeline.watermark_us, request.files)
+            rows.reach(pipeline.watermark_us)
+
         replay(
             pipeline,
             concatenated(streams.predictions),
             _timed(streams.labels, decode_labels),
             _timed(streams.gpu, decode_gpu),
-            after_chunk=lambda chunk: rows.reach(pipeline.watermark_us),
+            after_chunk=after_chunk,
         )
     print_notes(streams.predictions)
     summary = summarize(pipeline)
@@ -141,6 +153,32 @@ def model_of_tables(
             f"{tables[0]} may belong to any of {names}", where="--model", fix="name the model"
         )
     return installation.models[0]
+
+
+def check_times(watermark_us: int, files: Sequence[str]) -> None:
+    """Refuse files whose times are in another unit: they would all be in January 1970.
+
+    Parameters
+    ----------
+    watermark_us : int
+        How far the first chunk's times have come.
+    files : sequence of str
+
+    Raises
+    ------
+    ConfigError
+        If they have come to between 17 minutes and three years after 1970: read as seconds
+        or milliseconds these are times of our days.
+    """
+    if not SOONEST_US <= watermark_us < EARLIEST_US:
+        return
+    unit = "seconds" if watermark_us < LIMITS[0][0] else "milliseconds"
+    raise ConfigError(
+        f"its event times lie in 1970 to 1973 (up to {watermark_us} us): are they {unit}?",
+        where=", ".join(files),
+        fix="send time_us in microseconds, or declare columns.time_unit in the model's config "
+        "(us, if they are meant so)",
+    )
 
 
 def _open_store(installation: Installation, request: Request, stack: ExitStack) -> Store | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from detectors.kernels.event_time import FARTHEST_US
+from detectors.kernels.event_time import EARLIEST_US, FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.strict import Refused, failure, has_bare_tokens, nulled, refusal
@@ -62,7 +62,7 @@ def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]
     >>> [(m, r, e.id, e.label) for m, r, e in decode_labels(chunk_of([text], "f"))[0]]
     [(0, 0, '7', 1.0)]
     """
-    return _decode(chunk, _LABELS)
+    return _decode(chunk, _LABELS, _check_unit)
 
 
 def decode_gpu(
@@ -93,6 +93,7 @@ def decode_gpu(
     """
 
     def check(event: GpuEvent, record_us: int) -> None:
+        _check_unit(event, record_us)
         _check_skew(event, record_us, max_skew_us)
         _check_gpu(event)
 
@@ -114,6 +115,14 @@ def _check_gpu(event: GpuEvent) -> None:
     for name, value in event.fields.items():
         if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
             event.fields[name] = None
+
+
+def _check_unit(event: GpuEvent | LabelEvent, record_us: int) -> None:
+    """Refuse an event of 1970 whose record was written later: its time is in another unit."""
+    if 0 <= event.time_us < EARLIEST_US <= record_us:
+        what = f"time_us {event.time_us} lies in 1970 to 1973; microseconds are expected"
+        model = getattr(event, "model", "")
+        raise Refused(RejectReason.MISTYPED, f"{what} - at `$.time_us`", (event.tenant, model))
 
 
 def _check_skew(event: GpuEvent, record_us: int, max_skew_us: int | None) -> None:

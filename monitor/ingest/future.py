@@ -1,4 +1,4 @@
-"""Dead letters of events stamped too far ahead, each with the bytes of its own row."""
+"""Dead letters of events stamped too far ahead or in another unit, each with its own bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from detectors.kernels.event_time import FARTHEST_US
+from detectors.kernels.event_time import EARLIEST_US, FARTHEST_US
 from monitor.core.aggregate import Refused
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk
 from schemas.events import Reject, RejectReason
+from schemas.times import LIMITS
 
 _ARROW = b"\xff\xff\xff\xff"
 
@@ -45,7 +46,7 @@ def future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
             Reject(
                 message=message,
                 row=row,
-                reason=RejectReason.FUTURE,
+                reason=_reason(int(batch.time_us[i])),
                 detail=_words(int(batch.time_us[i]), int(chunk.record_time_us[message])),
                 payload=rows_of_message[message](row),
                 tenant=batch.schema.tenant,
@@ -55,6 +56,11 @@ def future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
     return rejects
 
 
+def _reason(time_us: int) -> RejectReason:
+    """Return why such a time is refused: it is ahead, or in another unit."""
+    return RejectReason.MISTYPED if time_us < EARLIEST_US else RejectReason.FUTURE
+
+
 def _words(time_us: int, record_time_us: int) -> str:
     """Say how far ahead it is; without a record time only what lies beyond 2255 is ahead.
 
@@ -62,7 +68,13 @@ def _words(time_us: int, record_time_us: int) -> str:
     --------
     >>> _words(1_451_606_400_000_000_000, -1)
     'time_us 1451606400000000000 lies beyond the year 2255: is it in nanoseconds?'
+    >>> _words(1_451_606_400, 1_451_606_400_000_000)
+    'time_us 1451606400 lies in 1970: is it in seconds? Microseconds are expected'
     """
+    if 0 <= time_us < EARLIEST_US <= record_time_us:
+        unit = "seconds" if time_us < LIMITS[0][0] else "milliseconds"
+        year = 1970 + time_us // 31_556_952_000_000
+        return f"time_us {time_us} lies in {year}: is it in {unit}? Microseconds are expected"
     if record_time_us < 0 or time_us > FARTHEST_US:
         return f"time_us {time_us} lies beyond the year 2255: is it in nanoseconds?"
     return f"time_us is {(time_us - record_time_us) / 1e6:.0f} s ahead of the record time"

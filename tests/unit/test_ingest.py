@@ -37,6 +37,17 @@ def letters_of(log: MemoryLog) -> list[DeadLetter]:
     return [msgspec.msgpack.decode(m.value, type=DeadLetter) for m in messages]
 
 
+def test_an_event_in_seconds_is_refused_in_words_and_never_in_1970():
+    events = [
+        json.dumps({"model": "small", "time_us": START_US // per, "score": 1}).encode()
+        for per in (10**6, 10**3, 1)
+    ]
+    letters = letters_of(ingested([(event, START_US) for event in events]))
+    assert [(x.reason, x.payload) for x in letters] == [("mistyped", e) for e in events[:2]]
+    assert "is it in seconds?" in letters[0].detail
+    assert "is it in milliseconds?" in letters[1].detail
+
+
 def test_a_future_row_of_an_array_is_kept_alone():
     rows = [
         json.dumps({"model": "small", "time_us": t, "score": i})

@@ -36,6 +36,15 @@ def test_an_event_too_far_ahead_is_future_and_moves_nothing():
     assert c.watermark_us == 95
 
 
+def test_a_time_in_seconds_is_refused_where_the_record_time_shows_it():
+    now_us = 1_709_510_400_000_000
+    times = [1_709_510_400, 1_709_510_400_000, now_us, now_us // 1000, now_us]
+    verdicts, _ = judge(clock(), times, [now_us] * 4 + [-1])
+    assert verdicts.tolist() == [FUTURE, FUTURE, ACCEPTED, FUTURE, ACCEPTED]
+    old, _ = judge(clock(), [1_709_510_400, 5], [1_709_510_400, 5])
+    assert old.tolist() == [ACCEPTED, LATE]  # the record was written in 1970, too
+
+
 def test_lateness_is_judged_as_of_the_event():
     # 75 is fine before 105 has been seen and late after it
     verdicts, pane = judge(clock(), [75, 105, 75, 80], [-1] * 4)
