@@ -129,7 +129,9 @@ class _Server:
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection within its time."""
         if len(self._open) >= MAX_CONNECTIONS:
-            next(iter(self._open)).transport.abort()
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
         self._open[writer] = None
         try:
             async with asyncio.timeout(REQUEST_S):
