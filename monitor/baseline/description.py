@@ -74,6 +74,12 @@ def _of(n: int, n_segments: int) -> str:
     return f"{n} of {n_segments} segments (all rows are one)"
 
 
+def rows_per_window(profile: Profile) -> float | None:
+    """Return the mean rows of the reference's windows; None where it has no times."""
+    n_windows = profile.n_reference_windows
+    return int(profile.reference.n_rows[0]) / n_windows if n_windows else None
+
+
 def describe_segments(profile: Profile) -> list[tuple[str, int, str]]:
     """Name each segment that has rows, with their number and a note.
 

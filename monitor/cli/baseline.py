@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from monitor.cli.baseline_kinds import DraftModel
     from monitor.cli.progress import Shown
+    from schemas.config import ModelConfig
     from schemas.profiles import Profile
 
 app = typer.Typer(
@@ -116,6 +117,7 @@ def build(
     found = draft.facts()
     _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced], **found)
     if not as_json:
+        _print_traffic(profile, config)
         draft.print()
 
 
@@ -227,6 +229,24 @@ def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:
     if more.get("replaced"):
         typer.echo(f"replaced: {', '.join(more['replaced'])}")
     typer.echo(f"file: {more['file']}")
+
+
+def _print_traffic(profile: Profile, config: ModelConfig) -> None:
+    """Compare the reference's rows a window with what a verdict needs."""
+    from monitor.baseline.description import rows_per_window
+    from monitor.core.window_length import is_thin, length_advice, traffic_text
+
+    window, min_rows = config.window, config.decision.min_rows
+    rows = rows_per_window(profile)
+    if rows is None:
+        typer.echo(
+            "traffic: unknown, the reference has no times; "
+            f"a verdict needs {min_rows} rows a window"
+        )
+        return
+    typer.echo(f"traffic: {traffic_text(rows, window.length, min_rows)}")
+    if is_thin(rows, min_rows):
+        typer.echo(f"  -> {length_advice(rows, window.length, min_rows, window.pane)}")
 
 
 def _facts(profile: Profile) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.output import FAILED, OK, print_json, print_table, shortest
+from monitor.cli.output import FAILED, OK, WARNING, print_json, print_table, shortest
 
 if TYPE_CHECKING:
     from monitor.config_files import Installation
@@ -44,8 +45,8 @@ def run(
     Kafka is looked at where the file has a section of that name.
 
     \b
-    Exit code: 0 all is well, 2 config or a missing environment variable,
-    3 a baseline, 4 Kafka or its topics, 5 the store.
+    Exit code: 0 all is well, or nothing but warnings (traffic too thin for the windows),
+    2 config or a missing environment variable, 3 a baseline, 4 Kafka or its topics, 5 the store.
 
     \b
     Examples:
@@ -75,11 +76,16 @@ def _print_checks(checks: list[Check], failed: list[Check]) -> None:
         return
     rows = [(c.check, c.name, c.state, c.detail) for c in checks]
     print_table(("check", "name", "state", "detail"), rows)
-    for c in failed:
+    for c in (c for c in checks if c.state != OK):
         if c.fix:
             typer.echo(as_started(f"{c.check} {c.name}: {c.detail}\n  -> {c.fix}"))
-    n_ok = len(checks) - len(failed)
-    typer.echo(f"{n_ok} ok, {len(failed)} failed" if failed else f"all {n_ok} checks passed")
+    n_warnings = sum(c.state == WARNING for c in checks)
+    n_ok = len(checks) - len(failed) - n_warnings
+    warned = f", {n_warnings} warning{'s' * (n_warnings != 1)}" if n_warnings else ""
+    if failed or warned:
+        typer.echo(f"{n_ok} ok{warned}" + (f", {len(failed)} failed" if failed else ""))
+    else:
+        typer.echo(f"all {n_ok} checks passed")
 
 
 def check_all(file: Path) -> list[Check]:
@@ -119,6 +125,7 @@ def check_all(file: Path) -> list[Check]:
         *_retraining(installation),
         *_kafka(installation),
         _store(installation.store),
+        *_traffic(installation),
     ]
 
 
@@ -152,11 +159,54 @@ def _fit(model: ModelConfig, profile: Profile, build: str) -> Check:
         return Check("baseline", model.model, FAILED, "; ".join(found), build)
     n_rows = int(profile.reference.n_rows[0])
     detail = f"{profile.profile_id}: {len(profile.variables)} variables, {n_rows:,} rows"
+    if not profile.n_reference_windows:
+        detail += f", no times: whether a window holds {model.decision.min_rows} rows is unknown"
     return Check("baseline", model.model, OK, detail)
+
+
+def _traffic(installation: Installation) -> list[Check]:
+    """Name the models whose windows hold too few rows, and the length that would do.
+
+    Rows come from the store, else from the reference of the newest baseline.
+    """
+    from monitor.core.window_length import is_thin, length_advice, traffic_text
+    from monitor.storage.stored_traffic import mean_rows_of
+
+    names = {(m.tenant, m.model): m.window.length for m in installation.models}
+    stored = mean_rows_of(installation.store, names)
+    checks = []
+    for model in installation.models:
+        rows, source = stored.get((model.tenant, model.model)), "in the store"
+        if rows is None:
+            rows, source = _reference_rows(model, installation.baselines), "in the reference"
+        length, min_rows = model.window.length, model.decision.min_rows
+        if rows is not None and is_thin(rows, min_rows):
+            detail = f"too few: {traffic_text(rows, length, min_rows)} ({source})"
+            fix = length_advice(rows, length, min_rows, model.window.pane)
+            checks.append(Check("traffic", model.model, WARNING, detail, fix))
+    return checks
+
+
+def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
+    """Return the rows a window of the newest baseline's reference has; None without times."""
+    from monitor.baseline.description import rows_per_window
+    from monitor.baseline.profile_file import load_profile, profile_files
+    from schemas.errors import BaselineError
+
+    found = None
+    for path in profile_files(baselines):
+        with contextlib.suppress(BaselineError):
+            profile = load_profile(path)
+            if (profile.tenant, profile.model) == (model.tenant, model.model):
+                found = rows_per_window(profile) or found
+    return found
 
 
 def _receivers(installation: Installation) -> list[Check]:
     """Environment variables that receivers read; only their names are ever shown."""
+    if not installation.monitor.receivers:
+        detail = "none configured: alerts are stored, and no one is notified"
+        return [Check("receiver", "none", WARNING, detail, "add one under receivers")]
     return [
         _variables("receiver", name, [receiver.url_env, receiver.secret_env, receiver.token_env])
         for name, receiver in installation.monitor.receivers.items()

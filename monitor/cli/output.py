@@ -14,6 +14,7 @@ from schemas.spelling import spell_controls, spell_json
 
 OK = "ok"
 FAILED = "failed"
+WARNING = "warning"
 
 
 def print_json(value: Any) -> None:

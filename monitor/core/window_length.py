@@ -71,3 +71,29 @@ def length_advice(rows_per_window: float, length_us: int, min_rows: int, pane_us
     if proposed is None:
         return "send events, or remove the model"
     return f"set window.length to {format_duration(proposed)}, or lower decision.min_rows"
+
+
+def is_thin(rows_per_window: float, min_rows: int) -> bool:
+    """Whether too few rows come for nearly every window to have a verdict.
+
+    Examples
+    --------
+    >>> is_thin(20, 30), is_thin(200, 30)
+    (True, False)
+    """
+    return rows_per_window < needed_rows(min_rows)
+
+
+def traffic_text(rows_per_window: float, length_us: int, min_rows: int) -> str:
+    """Say how many rows come, beside how many are needed.
+
+    Examples
+    --------
+    >>> traffic_text(20, 3_600_000_000, 30)
+    '20 rows a window of 1h; a verdict needs 30, so aim at 46'
+    """
+    text = f"{rows_per_window:,.0f} rows a window of {format_duration(length_us)}"
+    if not is_thin(rows_per_window, min_rows):
+        return text
+    needed = needed_rows(min_rows)
+    return f"{text}; a verdict needs {min_rows}, so aim at {needed:.0f}"

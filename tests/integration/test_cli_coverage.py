@@ -152,3 +152,32 @@ def test_half_of_the_events_of_no_known_model_is_not_quiet(here):
     assert "Judged: 2,000 of 4,000 events (50 %)" in out
     assert "No drift in the 50 % of the events that were judged" in out
     assert "Quiet" not in out
+
+
+def test_check_and_baseline_build_name_traffic_too_thin_for_its_windows(here):
+    rng = np.random.default_rng(0)
+    table = {"time_us": START_US + np.arange(4_000) * HOUR_US // 20, "amount": rng.random(4_000)}
+    pq.write_table(pa.table(table), "thin.parquet")
+    built = command("baseline", "build", "models/m.yaml", "-r", "thin.parquet")
+    assert "traffic: 20 rows a window of 1h; a verdict needs 30, so aim at 46" in built.out
+    assert "set window.length to 3h" in built.out
+    checked = command("check", "--json")
+    (thin,) = [c for c in json.loads(checked.out)["checks"] if c["state"] == "warning"]
+    assert (checked.code, thin["check"], thin["name"]) == (0, "traffic", "shop")
+    assert thin["fix"] == "set window.length to 3h, or lower decision.min_rows"
+    assert "4 ok, 1 warning" in command("check").out
+
+
+def test_check_knows_the_traffic_of_the_store(here):
+    Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in hours(48, n=20)))
+    assert command("replay", "events.jsonl").code == 6
+    (thin,) = [c for c in json.loads(command("check", "--json").out)["checks"] if c["fix"]]
+    assert thin["detail"].startswith("too few: 20 rows a window of 1h")
+    assert thin["detail"].endswith("(in the store)")
+
+
+def test_check_says_that_nobody_would_be_notified(here):
+    Path("driftline.yaml").write_text("models: [models/*.yaml]\nreceivers: {}\n")
+    checked = command("check", "--json")
+    (found,) = [c for c in json.loads(checked.out)["checks"] if c["check"] == "receiver"]
+    assert (found["state"], checked.code) == ("warning", 0)
