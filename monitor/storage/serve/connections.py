@@ -49,7 +49,9 @@ class Connections(web.Server):
         super().connection_made(handler, transport)
         self._wait(transport)
         if len(self._waiting) + self._n_busy > self._bound:
-            _close(next(iter(self._waiting)))
+            oldest = next(iter(self._waiting))
+            self._stop_waiting(oldest)  # now: its end is noticed later, after more have come
+            _close(oldest)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""

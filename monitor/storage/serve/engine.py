@@ -21,6 +21,7 @@ from monitor.storage.serve.answers import Body, Outlet
 from monitor.storage.serve.body import Received
 from monitor.storage.serve.inserts import split_insert
 from monitor.storage.serve.limits import Limits
+from monitor.storage.serve.memory import Retained
 from monitor.storage.serve.native import framed
 from monitor.storage.serve.refusal import Refusal, refusal_of
 from monitor.storage.serve.screening import READ_VERBS, Facts, screen
@@ -110,6 +111,7 @@ class Engine:
         )
         facts = self._store.query("SELECT version() AS v, timezone() AS t, displayName() AS d")
         self.version, self.timezone, self.name = (facts[k][0].as_py() for k in ("v", "t", "d"))
+        self._retained = Retained(self._limits.memory_bytes)
         os.chdir(self._workplace / EMPTY_NAME)
 
     def _configure(self) -> dict[str, str]:
@@ -152,18 +154,14 @@ class Engine:
         finally:
             if connection is not None:
                 connection.close()
+            if self._retained.is_due():
+                self._as_owner("SYSTEM JEMALLOC PURGE")
 
     def kill(self, query: Query) -> None:
         """Stop a query that runs; returns when the engine was asked to."""
-        connection = _connect(self._folder)
-        try:
-            connection.query(
-                "KILL QUERY WHERE query LIKE {marker:String} ASYNC",
-                "TabSeparated",
-                params={"marker": f"%{query.marker}%"},
-            )
-        finally:
-            connection.close()
+        self._as_owner(
+            "KILL QUERY WHERE query LIKE {marker:String} ASYNC", marker=f"%{query.marker}%"
+        )
 
     def close(self) -> None:
         """Let other processes in."""
@@ -171,6 +169,14 @@ class Engine:
             self._store.close()
         os.chdir("/")
         shutil.rmtree(self._workplace, ignore_errors=True)
+
+    def _as_owner(self, sql: str, **parameters: str) -> None:
+        """Run a statement of the server's own."""
+        connection = _connect(self._folder)
+        try:
+            connection.query(sql, "TabSeparated", params=parameters)
+        finally:
+            connection.close()
 
     def _run(self, connection: Any, query: Query) -> Answer:
         """Set what the statement runs under, judge it, run what was judged."""
@@ -197,6 +203,7 @@ class Engine:
         settings = self._limits.within(query.settings)
         asked = settings.pop("readonly", "0")
         settings.pop("max_result_bytes", None)  # counted on the way out, not between blocks
+        settings["output_format_parallel_formatting"] = "0"  # it holds an answer many times
         settings["max_query_size"] = str(_MAX_CANONICAL_BYTES)
         clause = ", ".join(f"{name} = '{_escaped(v, chr(39))}'" for name, v in settings.items())
         connection.query(f"SET {clause}")
