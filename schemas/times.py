@@ -140,14 +140,19 @@ def moment_text(time_us: int, *, is_zoned: bool) -> str:
         Whether it names a zone: then it is written in UTC with a ``Z``. Without one it has
         none, and midnight is a date.
 
+    A time outside the years 1 to 9999, which a damaged file can hold, is its microseconds.
+
     Examples
     --------
     >>> moment_text(1_500_000, is_zoned=True), moment_text(1_000_000, is_zoned=False)
     ('1970-01-01T00:00:01.5Z', '1970-01-01T00:00:01')
-    >>> moment_text(86_400_000_000, is_zoned=False)
-    '1970-01-02'
+    >>> moment_text(86_400_000_000, is_zoned=False), moment_text(10**18, is_zoned=True)
+    ('1970-01-02', '1000000000000000000us')
     """
-    moment = (_EPOCH + timedelta(microseconds=time_us)).replace(tzinfo=None)
+    try:
+        moment = (_EPOCH + timedelta(microseconds=time_us)).replace(tzinfo=None)
+    except OverflowError:
+        return f"{time_us}us"
     if not is_zoned and time_us % 86_400_000_000 == 0:
         return moment.date().isoformat()
     text = moment.isoformat()

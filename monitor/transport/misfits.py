@@ -117,7 +117,10 @@ def _halve(
 
 def _words(name: str, value: pa.Scalar) -> str:
     """Say what is wrong with a value."""
-    raw = value.as_py()
+    try:
+        raw = value.as_py()
+    except (OverflowError, ValueError):  # a date that Python cannot hold
+        raw = f"{value.value} ({value.type})"
     if isinstance(raw, bytes):
         try:
             raw = raw.decode()
