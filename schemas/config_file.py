@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.config_words import words_for
 from schemas.errors import ConfigError
+from schemas.spelling import spell_controls
 from schemas.yaml_text import Document, Path, read_yaml
 
 C = TypeVar("C", bound=BaseModel)
@@ -84,13 +85,8 @@ def field_name(path: Path) -> str:
     >>> field_name(("routes", 0, "receivers"))
     'routes[0].receivers'
     """
-    parts = [f"[{step}]" if isinstance(step, int) else f".{_printable(step)}" for step in path]
+    parts = [f"[{step}]" if isinstance(step, int) else f".{spell_controls(step)}" for step in path]
     return "".join(parts).lstrip(".")
-
-
-def _printable(name: str) -> str:
-    """Return a name as it is, or escaped where it would break the line of a message."""
-    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def problem_line(name: str, line: int, path: Path, what: str, fix: str = "") -> str:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.transport import lines
+from monitor.transport import lines, order
 from monitor.transport.canonical import canonical, times_us
 from monitor.transport.files import open_source, read_table
 from monitor.transport.lines import read_lines
@@ -435,3 +435,74 @@ def test_a_time_without_a_zone_is_utc_and_not_local():
     berlin = timezone(timedelta(hours=1))
     column = pa.chunked_array([pa.array([MOMENT.astimezone(berlin)])])
     assert times_us(column).to_pylist() == [MOMENT_US]
+
+
+# --- rows in another order than that of their times ----------------------------------
+
+
+def timed(n: int, order) -> pa.Table:
+    start = 1_700_000_000_000_000
+    table = pa.table({"age": range(n), "job": ["a"] * n, "p": [0.5] * n})
+    stamps = [start + 60_000_000 * i for i in range(n)]
+    return table.append_column("when", pa.array(stamps, pa.timestamp("us"))).take(list(order))
+
+
+def ages_read(path, **more) -> list[float]:
+    source = open_source(path, CONFIG, chunk_rows=100, **more)
+    return [age for table in tables(source) for age in table["features.age"].to_pylist()]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_table_that_runs_backwards_is_read_in_the_order_of_its_times(tmp_path, kind):
+    path = tmp_path / f"t.{kind}"
+    table = timed(1_000, reversed(range(1_000)))
+    if kind == "csv":
+        from pyarrow import csv
+
+        csv.write_csv(table, path)
+    else:
+        pq.write_table(table, path)
+    assert ages_read(path) == list(range(1_000))
+    source = open_source(path, CONFIG)
+    list(source)
+    [note] = source.notes
+    assert "100 % of the rows are older than rows before them" in note
+    # Stamped evenly, and with record times of their own, rows keep their order.
+    assert ages_read(path, rows_per_window=10) == list(reversed(range(1_000)))
+
+
+def test_a_few_late_rows_keep_their_place(tmp_path):
+    order = [*range(50), *range(95, 100), *range(50, 95)]
+    pq.write_table(timed(1_000, [*range(900), 5, *range(900, 1_000)]), tmp_path / "t.parquet")
+    assert ages_read(tmp_path / "t.parquet")[900] == 5
+    pq.write_table(timed(100, order), tmp_path / "u.parquet")
+    assert ages_read(tmp_path / "u.parquet") == list(range(100))
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e-3, 1, 1e3, "text"])
+def test_lines_that_run_backwards_are_read_in_the_order_of_their_times(tmp_path, unit):
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    moments = [start + timedelta(minutes=i) for i in range(300)]
+    times = [
+        m.isoformat() if unit == "text" else round(m.timestamp() * 1e6 * unit) for m in moments
+    ]
+    lines = [json.dumps({"model": "loans", "n": i, "time_us": t}) for i, t in enumerate(times)]
+    path = tmp_path / "e.jsonl"
+    path.write_text("\n".join([*reversed(lines), '{"no": "time"}', ""]))
+    source = open_source(path, CONFIG, chunk_rows=70)
+    chunks = list(source)
+    read = [json.loads(message) for message in messages(chunks)]
+    assert [event.get("n") for event in read if "n" in event] == list(range(300))
+    assert len(read) == 301
+    assert np.all(np.diff(np.concatenate([c.log_offset for c in chunks])) > 0)
+    assert len(source.notes) == 1
+
+
+def test_what_is_too_long_to_be_sorted_is_refused_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(order, "MAX_SORTED_ROWS", 500)
+    pq.write_table(timed(1_000, reversed(range(1_000))), tmp_path / "t.parquet")
+    with pytest.raises(TransportError, match="not in the order of its times") as caught:
+        ages_read(tmp_path / "t.parquet")
+    assert "sort it by time" in str(caught.value)
+    pq.write_table(timed(1_000, range(1_000)), tmp_path / "t.parquet")
+    assert ages_read(tmp_path / "t.parquet") == list(range(1_000))
