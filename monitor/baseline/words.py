@@ -22,6 +22,7 @@ from monitor.baseline.decisions import (
 )
 from monitor.baseline.identifiers import is_nearly_distinct, shape_reason
 from monitor.transport.canonical import WORDS_FOR_MISSING, as_number
+from monitor.transport.decimal_comma import decimal_comma_in
 from schemas.panes import N_BINS
 from schemas.profiles import Kind
 
@@ -90,6 +91,9 @@ def of_words(column: pa.ChunkedArray) -> Decision:
     first = values.texts[0].as_py()
     if values.is_like(r"^(?i)(true|false)$").all():
         return of_booleans(len(pc.unique(pc.utf8_lower(values.texts))), first.lower())
+    if example := decimal_comma_in(pa.chunked_array([values.texts])):
+        reason = f"numbers with a decimal comma, such as '{example}': write them with a point"
+        return refused(Shape.MIXED, reason)
     is_number = values.is_like(_NUMBER)
     if is_number.all() and not values.is_like(_CODE).any():
         numbers = as_number(text).drop_null().to_numpy()

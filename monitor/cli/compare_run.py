@@ -19,6 +19,7 @@ from monitor.compare.results import Comparison, Omitted, Options
 from monitor.compare.words import LEGEND, document, rule, together_text
 from monitor.config_files import load_model
 from monitor.report.page import write_whole
+from monitor.transport.decimal_comma import HOW_TO_FIX, decimal_comma_in
 from schemas.config import ModelConfig
 from schemas.errors import TransportError
 from schemas.profiles import Kind
@@ -61,6 +62,8 @@ def run_compare(request: Request) -> bool:
     config = load_model(request.model) if request.model else None
     with progress("reading", None, is_quiet=request.is_json) as shown:
         read = read_sides(sides, config, request.time, shown)
+    for side, table in zip(sides, read.tables, strict=True):
+        _refuse_decimal_commas(_without(table, request.ignored), config, side.text)
     with progress("comparing", None, is_quiet=request.is_json) as advance:
         comparison = compare(
             *(_without(table, request.ignored) for table in read.tables),
@@ -93,6 +96,24 @@ def _check_folder(html: Path | None) -> None:
     if html is not None and not html.parent.is_dir():
         fix = "make it, or name another"
         raise TransportError("the folder does not exist", where=str(html.parent), fix=fix)
+
+
+def _refuse_decimal_commas(table: pa.Table, config: ModelConfig | None, where: str) -> None:
+    """Refuse numbers that would be compared as text, which says nothing of them.
+
+    Raises
+    ------
+    TransportError
+        Naming the column, with an example.
+    """
+    for name in table.column_names:
+        feature = config.features.get(name) if config is not None else None
+        if config is not None and (feature is None or feature.kind is not Kind.NUMERIC):
+            continue
+        if example := decimal_comma_in(table[name]):
+            what = f"column {name!r} holds numbers with a decimal comma, such as '{example}'"
+            fix = f"{HOW_TO_FIX}; or leave the column out: --ignore"
+            raise TransportError(what, where=where, fix=fix)
 
 
 def _without(table: pa.Table, names: tuple[str, ...]) -> pa.Table:

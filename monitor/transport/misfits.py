@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from monitor.transport.decimal_comma import has_decimal_comma
 from schemas.events import RejectReason
 
 MAX_SHOWN_CHARACTERS = 100
@@ -130,4 +131,7 @@ def _words(name: str, value: pa.Scalar) -> str:
     shown = repr(raw) if isinstance(raw, str) else str(raw)
     if len(shown) > MAX_SHOWN_CHARACTERS:
         shown = shown[:MAX_SHOWN_CHARACTERS] + " ..."
-    return f"{RejectReason.MISTYPED}: {shown} is no value of {name}"
+    words = f"{RejectReason.MISTYPED}: {shown} is no value of {name}"
+    if isinstance(raw, str) and has_decimal_comma(raw):
+        return f"{words}: it has a decimal comma, and numbers are written with a point"
+    return words

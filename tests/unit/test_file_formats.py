@@ -21,9 +21,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.baseline.kinds import infer_kind
 from monitor.baseline.source import read_rows
 from monitor.transport.canonical import as_text
 from monitor.transport.csv_dialect import dialect_of
+from monitor.transport.decimal_comma import decimal_comma_in
 from monitor.transport.files import open_source, read_table
 from monitor.transport.json_layout import as_lines
 from monitor.transport.plain_columns import index_columns, plain, plain_column
@@ -405,3 +407,26 @@ def test_a_folder_of_json_lines_is_read_as_one(tmp_path):
     offsets = [o for chunk in open_source(tmp_path, CONFIG) for o in chunk.log_offset.tolist()]
     assert offsets == list(range(12))
     assert pc.sum(read_rows(tmp_path)["features.x"]).as_py() == 30
+
+
+# --- decimal commas ------------------------------------------------------------------
+
+
+def test_a_decimal_comma_is_named_in_the_row_it_refuses(tmp_path):
+    (tmp_path / "t.csv").write_text("x;c;time_us\n1,5;a;1700000000000000\n2.5;b;1700000000000001\n")
+    chunks = open_source(tmp_path / "t.csv", CONFIG)
+    [table] = [pa.ipc.open_stream(chunk.buffer.tobytes()).read_all() for chunk in chunks]
+    [detail, none] = table["driftline.refused"].to_pylist()
+    assert "'1,5' is no value of features.x: it has a decimal comma" in detail
+    assert none is None
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.dictionary(pa.int8(), pa.string())])
+def test_a_column_of_decimal_commas_is_no_feature(kind):
+    column = pa.chunked_array([pa.array([f"{i},{i}5" for i in range(100)], kind)])
+    assert decimal_comma_in(column) == "0,05"
+    found = infer_kind(column)
+    assert found.kind is None
+    assert "decimal comma, such as '" in found.reason
+    assert not decimal_comma_in(pa.chunked_array([["1,5", "a", "b"]]))
+    assert not decimal_comma_in(pa.chunked_array([[1.5]]))
