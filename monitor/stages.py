@@ -25,6 +25,7 @@ STAGES = ("ingest", "detect", "notify", "archive")
 TOPICS: dict[str, tuple[str, ...]] = {
     "ingest": (
         topics.PREDICTIONS,
+        topics.GPU,
         topics.PANES,
         topics.PROFILES,
         topics.DEAD_LETTERS,

@@ -79,6 +79,10 @@ class Pipeline:
         if self.direct is not None:
             self.direct.gpu(events, chunk)
 
+    def end_predictions(self) -> None:
+        """Note that no more predictions come: hosts that serve none are not silent."""
+        self.gpu.end_signs(self.watermark_us)
+
     def take_labels(self, chunk: Chunk) -> None:
         """Read one chunk of labels: they are archived, and no more."""
         placed, rejects = decode_labels(chunk)
@@ -219,6 +223,7 @@ def build_pipeline(
     )
     notify = NotifyStage(log, notifier)
     runner.run(notify.start())
+    gpu = GpuDetect(log, monitor.gpu)
     return Pipeline(
         log=log,
         ingest=Ingest(
@@ -227,9 +232,10 @@ def build_pipeline(
             shared_window(configs),
             Assignment(source, 0, 1, "replay"),
             on_batch=direct.predictions if direct is not None else None,
+            on_signs=gpu.observe_hosts,
         ),
         drift=DriftDetect(log, catalog),
-        gpu=GpuDetect(log, monitor.gpu),
+        gpu=gpu,
         notify=notify,
         archive=_build_archive(archive, log, configs, source),
         direct=direct,

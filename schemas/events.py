@@ -58,6 +58,8 @@ class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 class GpuEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One sample, or one XID, of one GPU. Keyed on ``gpu_uuid``.
 
+    With an empty ``gpu_uuid``, no fields and no XID it is a sign of life of the host.
+
     ``fields`` uses the names of ``monitor.core.gpu_rules`` (DCGM's, lower case,
     without the ``DCGM_FI_DEV_`` prefix). An XID is an event with a sequence
     number, never a gauge: the same code twice is two events.
@@ -73,6 +75,11 @@ class GpuEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     fields: dict[str, float | int | None] = {}
     xid: int | None = None
     xid_sequence: int | None = None
+
+    @property
+    def is_sign_of_life(self) -> bool:
+        """Whether it says of no GPU anything, only that its host is alive."""
+        return not (self.gpu_uuid or self.fields or self.xid is not None)
 
 
 class RejectReason(StrEnum):

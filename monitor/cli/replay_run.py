@@ -27,7 +27,7 @@ from monitor.core.identity import stable_id
 from monitor.core.incident_text import share_text
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.console import ConsoleReceiver
-from monitor.replay.timeline import Timed, replay
+from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.transport.files import Source, open_source
 from monitor.wiring import Pipeline, build_pipeline, check_pipeline
@@ -92,7 +92,7 @@ def run_replay(request: Request) -> None:
             pipeline,
             concatenated(streams.predictions),
             _timed(streams.labels, decode_labels),
-            _timed(streams.gpu, decode_gpu),
+            _timed_gpu(streams.gpu, installation.monitor.gpu.interval // 2),
             after_chunk=after_chunk,
         )
     print_notes(streams.predictions)
@@ -266,6 +266,15 @@ def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
         if events:
             time_us = events[0][2].time_us
         yield Timed(time_us, chunk)
+
+
+def _timed_gpu(sources: list[Source], span_us: int) -> Iterator[Timed]:
+    """Cut telemetry so finely that it is read beside the predictions of its time."""
+    for chunk in chain.from_iterable(sources):
+        times_us = [-1] * len(chunk)
+        for message, _, event in decode_gpu(chunk)[0]:
+            times_us[message] = max(times_us[message], event.time_us)
+        yield from cut_by_time(chunk, times_us, span_us)
 
 
 def summarize(pipeline: Pipeline) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import msgspec
@@ -12,7 +13,7 @@ from monitor.core.gpu_checks import check_fleet
 from monitor.core.gpu_config import configure_rules
 from monitor.core.gpu_measures import measure
 from monitor.core.gpu_silence import note_sample, watch_silence
-from monitor.core.gpu_state import Change, Fleet, GpuState, Phase
+from monitor.core.gpu_state import MAX_SIGNS, Change, Fleet, GpuState, Phase
 from monitor.core.gpu_table import (
     PERSISTENT,
     RELOAD_COUNTERS,
@@ -96,6 +97,9 @@ class GpuRules:
             What it changed; empty most of the time.
         """
         alerts = GpuAlerts(self._disabled)
+        if event.is_sign_of_life:
+            self.observe_host(event.host, event.time_us, event.tenant)
+            return []
         gpu = self._find(event, alerts)
         if gpu is None:
             return []
@@ -105,7 +109,8 @@ class GpuRules:
         if (event.xid is None or event.fields) and event.time_us >= gpu.last_us:
             self._sample(gpu, event, fields, alerts)
         if event.xid is not None:
-            self.observe_host(event.host, event.time_us, event.tenant)
+            host = self._fleet.host(event.tenant, event.host)
+            host.alive_us = max(host.alive_us, event.time_us)
             self._pass_time(gpu, event.time_us, alerts)
             observe_xid(gpu, event, alerts)
             self._after_xid(gpu, event, alerts)
@@ -114,10 +119,19 @@ class GpuRules:
     def observe_host(self, host: str, time_us: int, tenant: str = "default") -> None:
         """Note a sign of life that is not GPU telemetry: a prediction, a heartbeat.
 
-        It tells a dead exporter from a dead node.
+        It tells a dead exporter from a dead node. It may come before the telemetry of its
+        time; hosts without GPUs are not watched.
         """
-        state = self._fleet.host(tenant, host)
-        state.alive_us = max(state.alive_us, time_us)
+        state = self._fleet.hosts.get(f"{tenant}/{host}")
+        if state is None or len(state.signs_us) >= MAX_SIGNS or time_us <= state.alive_us:
+            return
+        place = bisect_left(state.signs_us, time_us)
+        if state.signs_us[place : place + 1] != [time_us]:
+            state.signs_us.insert(place, time_us)
+
+    def end_signs(self, time_us: int) -> None:
+        """Say that the predictions end at a time: nothing follows from their silence."""
+        self._fleet.signs_end_us = time_us
 
     def tick(self, now_us: int) -> list[Alert]:
         """Let event time pass: waits that are over, and silence.
@@ -223,7 +237,7 @@ class GpuRules:
     ) -> None:
         """Judge one sample that is not older than the newest."""
         time_us = event.time_us
-        if time_us > gpu.last_us:
+        if time_us > gpu.last_us or not gpu.has_sampled:
             note_sample(self._fleet, gpu, time_us, self._lost_us)
         self._pass_time(gpu, time_us, alerts)
         if time_us == gpu.last_us and gpu.has_sampled:

@@ -6,9 +6,12 @@ from collections import defaultdict
 
 from monitor.core.gpu_alerts import GpuAlerts, new_state
 from monitor.core.gpu_state import Change, Fleet, GpuState, HostState, Phase
-from monitor.core.gpu_table import Rule
+from monitor.core.gpu_table import MINUTE_US, Rule
 
 _HOST_RULES = ("exporter_lost", "node_lost")
+_MAX_QUIET_US, _MAX_PATIENCE_US = 30 * MINUTE_US, 10 * MINUTE_US
+"""However seldom a host serves predictions, it is gone after the first without one, and is
+waited for no longer than the second."""
 
 
 def note_sample(fleet: Fleet, gpu: GpuState, time_us: int, lost_us: int) -> None:
@@ -66,11 +69,16 @@ def watch_silence(
     for gpu in fleet.gpus.values():
         if gpu.has_sampled:
             members[gpu.tenant, gpu.host].append(gpu)
+    for host in fleet.hosts.values():
+        host.let_pass(now_us)
+    fleet.signs_us = max((host.alive_us for host in fleet.hosts.values()), default=-1)
     for (tenant, name), gpus in members.items():
         newest_us = max(gpu.last_us for gpu in gpus)
         host = fleet.host(tenant, name)
         if now_us - newest_us >= lost_us:
-            _name_host(host, rules, gpus, newest_us, interval_us, lost_us, now_us, alerts)
+            found = _name_host(fleet, host, newest_us, interval_us, lost_us, now_us)
+            if found:
+                _open_host(host, found, rules, newest_us + lost_us, lost_us, alerts, len(gpus))
         for gpu in gpus:
             is_silent = now_us - gpu.last_us >= lost_us
             if is_silent and newest_us >= gpu.last_us + 2 * interval_us:
@@ -82,23 +90,41 @@ def watch_silence(
 
 
 def _name_host(
+    fleet: Fleet, host: HostState, newest_us: int, interval_us: int, lost_us: int, now_us: int
+) -> str:
+    """Name the rule of a host whose GPUs are all silent; empty while it cannot be told.
+
+    The exporter is lost if the host still serves predictions, as often as it usually does;
+    else the node. Predictions come by another way and may be behind: a host that serves
+    some is given another interval, or twice its usual gap.
+    """
+    known_us = now_us if fleet.signs_end_us is None else min(now_us, fleet.signs_end_us)
+    quiet_us = min(max(lost_us, 3 * host.gap_us), _MAX_QUIET_US)
+    if host.alive_us > newest_us + interval_us and known_us - host.alive_us < quiet_us:
+        return "exporter_lost"
+    is_behind = fleet.signs_us <= newest_us + interval_us
+    patience_us = max(lost_us + interval_us * is_behind, 2 * host.gap_us)
+    if host.gap_us and now_us - newest_us < min(patience_us, _MAX_PATIENCE_US):
+        return ""
+    return "node_lost"
+
+
+def _open_host(
     host: HostState,
+    found: str,
     rules: dict[str, Rule],
-    gpus: list[GpuState],
-    newest_us: int,
-    interval_us: int,
+    time_us: int,
     lost_us: int,
-    now_us: int,
     alerts: GpuAlerts,
+    n_gpus: int,
 ) -> None:
-    """All GPUs are silent: the exporter if the host still lives, else the node."""
-    is_alive = host.alive_us > newest_us + interval_us and now_us - host.alive_us < lost_us
-    found, other = _HOST_RULES if is_alive else _HOST_RULES[::-1]
-    time_us = newest_us + lost_us
+    """Fire a rule of a host; the other one of the two is over then."""
+    other = next(rule for rule in _HOST_RULES if rule != found)
     if other in host.rules:
+        is_alive = found == "exporter_lost"
         time_us = max(time_us, host.alive_us + (0 if is_alive else lost_us))
         alerts.resolve(host, other, time_us, f"it is {found.replace('_', ' ')}")
-    _open(host, found, rules, time_us, alerts, f"{len(gpus)} GPUs")
+    _open(host, found, rules, time_us, alerts, f"{n_gpus} GPUs")
 
 
 def _open(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import StrEnum
 
 import msgspec
 
 from monitor.core.counters import Counter, Recent
 from schemas.alerts import Severity
+
+MAX_GAP_US = 3_600_000_000
+"""A longer time without a prediction is an outage, not how often predictions are made."""
+MAX_SIGNS = 10_000
+"""Signs of one host that lie ahead of the telemetry: further ones are dropped."""
 
 
 class Phase(StrEnum):
@@ -158,12 +164,26 @@ class HostState(msgspec.Struct):
     tenant: str
     host: str
     alive_us: int = -1
+    signs_us: list[int] = []
+    """Signs of life that lie ahead of the telemetry, in order."""
+    gap_us: int = 0
+    """How long the host usually is without a prediction; 0 where it serves none."""
     rules: dict[str, RuleState] = {}
 
     @property
     def where(self) -> str:
         """``node-2``, for people."""
         return self.host
+
+    def let_pass(self, now_us: int) -> None:
+        """Take the signs of life up to a time."""
+        n = bisect_right(self.signs_us, now_us)
+        for time_us in self.signs_us[:n]:
+            gap_us = time_us - self.alive_us
+            if 0 < gap_us <= MAX_GAP_US:
+                self.gap_us = max(gap_us, self.gap_us * 9 // 10)
+            self.alive_us = max(self.alive_us, time_us)
+        del self.signs_us[:n]
 
 
 class Fleet(msgspec.Struct):
@@ -172,6 +192,10 @@ class Fleet(msgspec.Struct):
     gpus: dict[str, GpuState] = {}
     hosts: dict[str, HostState] = {}
     replaced_us: dict[str, int] = {}
+    signs_us: int = -1
+    """The newest sign of life of any host that telemetry has come to."""
+    signs_end_us: int | None = None
+    """Where the predictions end, if they do: no sign after it says nothing."""
     """UUIDs that left their slot, and when: their late samples change nothing."""
 
     def host(self, tenant: str, host: str) -> HostState:

@@ -60,6 +60,9 @@ class Rule:
         return 2 * self.for_us if self.clear_us is None else self.clear_us
 
 
+TELEMETRY_RULES = frozenset({"exporter_lost", "clock_offset"})
+"""Rules about how telemetry comes, not about hardware: cause pipeline, evidence of nothing."""
+
 _P1, _P2 = Severity.PAGE, Severity.TICKET
 _RMA = "drain, run field diagnosis, start an RMA"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.core.gpu_table import TELEMETRY_RULES
 from monitor.core.incident_text import name_incident
 from schemas.alerts import Alert, Cause, Incident
 
@@ -98,7 +99,8 @@ def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
 def describe_incident(incident: Incident) -> None:
     """Name the cause and the incident after all it holds."""
     monitors = {alert.monitor for alert in incident.alerts}
-    if "pipeline" in monitors:
+    is_telemetry = monitors == {"gpu"} and {a.rule for a in incident.alerts} <= TELEMETRY_RULES
+    if "pipeline" in monitors or is_telemetry:
         incident.cause = Cause.PIPELINE
     elif "gpu" in monitors:
         incident.cause = Cause.HARDWARE

@@ -26,6 +26,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.core.evidence import gpu_evidence, is_gpu_cascade, is_same_replica, window_us_of
+from monitor.core.gpu_table import TELEMETRY_RULES
 from monitor.core.identity import stable_id
 from monitor.core.incident_case import (
     Case,
@@ -181,7 +182,7 @@ class Incidents:
         case = next((c for c in self._state.cases if cell in c.open_cells), None)
         if alert.transition is Transition.RESOLVED:
             return [] if case is None else self._resolve(case, cell, alert, now_us)
-        if alert.monitor == "gpu":
+        if _is_hardware(alert):
             self._state.gpu_alerts.append(alert)
         found = (case, ChangeReason.SAME_ALERT) if case is not None else self._find(alert)
         if found is None:
@@ -262,6 +263,8 @@ class Incidents:
         for case in self._state.cases:
             if is_gpu_cascade(case.incident.alerts, case.last_gpu_us, alert, cascade_us):
                 return case, ChangeReason.SAME_GPU
+        if not _is_hardware(alert):
+            return None
         for case in self._state.cases:
             for other in case.incident.alerts:
                 if other.monitor == "replica" and self._evidence(other, [alert], case.open_cells):
@@ -306,7 +309,7 @@ class Incidents:
         explained: list[Case] = []
         if alert.monitor == "replica":
             explained = self._unexplained([c for c in others if has_model(c, alert)], alert)
-        elif alert.monitor == "gpu":
+        elif _is_hardware(alert):
             explained = [c for c in others if self._explains(alert, c)]
         changes = []
         for other in explained:
@@ -400,6 +403,11 @@ class Incidents:
 
 _REJECTS = frozenset({REJECTED_EVENTS, DEAD_LETTERS})
 """A share of rejected events, and more of them than are kept: one fault, seen twice."""
+
+
+def _is_hardware(alert: Alert) -> bool:
+    """Whether an alert is about a GPU or a node itself, not about its telemetry."""
+    return alert.monitor == "gpu" and alert.rule not in TELEMETRY_RULES
 
 
 def _is_same_fault(rule: str, other: str) -> bool:

@@ -66,7 +66,7 @@ def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]
 
 
 def decode_gpu(
-    chunk: Chunk, max_skew_us: int | None = None
+    chunk: Chunk, max_skew_us: int | None = None, *, has_signs: bool = False
 ) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
     """Decode GPU telemetry: JSON, JSON arrays, structured CloudEvents.
 
@@ -76,6 +76,8 @@ def decode_gpu(
     max_skew_us : int, optional
         How far an event may be stamped ahead of its record time; without it, or where a
         message has no record time, any time up to the year 2255 is taken.
+    has_signs : bool
+        Whether signs of life of hosts are among the events; they measure nothing.
 
     Returns
     -------
@@ -97,7 +99,10 @@ def decode_gpu(
         _check_skew(event, record_us, max_skew_us)
         _check_gpu(event)
 
-    return _decode(chunk, _GPU, check)
+    events, rejects = _decode(chunk, _GPU, check)
+    if not has_signs:
+        events = [placed for placed in events if not placed[2].is_sign_of_life]
+    return events, rejects
 
 
 def _check_gpu(event: GpuEvent) -> None:

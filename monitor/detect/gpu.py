@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from monitor.core.crash_points import Reach, pass_through
+from monitor.core.host_signs import HostSign
 from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import GPU, STATE
 from monitor.detect.drift import write_phases
@@ -51,6 +53,14 @@ class GpuDetect:
     def counters(self) -> Counter[str]:
         """Events and alerts, and what was refused."""
         return self._core.counters
+
+    def observe_hosts(self, signs: Sequence[HostSign]) -> None:
+        """Take signs of life of hosts: predictions they served."""
+        self._core.observe_hosts(signs)
+
+    def end_signs(self, time_us: int) -> None:
+        """Say where the predictions end: nothing follows from their silence after it."""
+        self._core.end_signs(time_us)
 
     def take(self, chunk: Chunk) -> list[GpuEvent]:
         """Judge the events of one chunk; return them for the archive."""

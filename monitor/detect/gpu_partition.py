@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from heapq import heappop, heappush
 
 import msgspec
 
@@ -10,6 +12,7 @@ from monitor.core.bounds import check_struct
 from monitor.core.detect_state import GpuState, read_gpu_state
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
 from monitor.core.gpu_rules import GpuRules
+from monitor.core.host_signs import HostSign
 from monitor.core.state_checks import check_alerts
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.decode.records import decode_gpu
@@ -21,6 +24,9 @@ from schemas.events import GpuEvent
 from schemas.refused import dead_letter
 
 KIND = "gpu"
+MAX_WAITING_SIGNS = 1_000_000
+SIGN_GRACE_US = 60_000_000
+"""How far telemetry may be behind predictions before its absence counts."""
 STATE_EVERY = 5_000
 """Messages after which the state is written even if there was no alert: a restart reads
 from there again."""
@@ -56,6 +62,7 @@ class GpuPartition:
         self._max_skew_us = config.max_skew
         self._name, self._owner, self._log_id = (str(partition),), owner, log_id
         self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
+        self._signs: list[tuple[int, str, str]] = []
         self.position, self.watermark_us = 0, 0
         self.counters: Counter[str] = Counter()
 
@@ -103,7 +110,7 @@ class GpuPartition:
         phases : list of Phase
             To be written, one after the other; only then may the chunk be acked.
         """
-        decoded, rejects = decode_gpu(chunk, self._max_skew_us)
+        decoded, rejects = decode_gpu(chunk, self._max_skew_us, has_signs=True)
         letters: list[TopicWrite] = []
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
@@ -116,12 +123,20 @@ class GpuPartition:
             )
             letters.append(letter_write(letter))
             self.counters[f"rejected_{reject.reason.value}"] += 1
-        events = [event for _, _, event in decoded]
+        events = [event for _, _, event in decoded if not event.is_sign_of_life]
         self.counters["gpu_events"] += len(events)
         alerts: list[Alert] = []
         for message, _, event in decoded:
-            judged = _not_after(event, int(chunk.record_time_us[message]))
-            alerts += self._pass_time(judged.time_us)
+            record_us = int(chunk.record_time_us[message])
+            judged = _not_after(event, record_us)
+            while self._signs and self._signs[0][0] <= judged.time_us:
+                time_us, tenant, host = heappop(self._signs)
+                self._rules.observe_host(host, time_us, tenant)
+            if not event.is_sign_of_life:
+                alerts += self._pass_time(judged.time_us)
+            elif self.watermark_us and 0 <= record_us <= judged.time_us + self._max_skew_us:
+                # Live: where no telemetry comes at all, predictions let time pass.
+                alerts += self._pass_time(judged.time_us - SIGN_GRACE_US)
             alerts += self._rules.observe(judged)
         self.position = int(chunk.log_offset[-1]) + 1
         is_due = bool(alerts) or is_stored or self.position - self._stored >= STATE_EVERY
@@ -129,6 +144,16 @@ class GpuPartition:
             *phases(("gpu:dead_letter", letters)),
             *(self._write(alerts) if is_due else []),
         ]
+
+    def observe_hosts(self, signs: Iterable[HostSign]) -> None:
+        """Take signs of life that do not come by the log; they wait for their time."""
+        for tenant, host, time_us in signs:
+            if len(self._signs) < MAX_WAITING_SIGNS:
+                heappush(self._signs, (time_us, tenant, host))
+
+    def end_signs(self, time_us: int) -> None:
+        """Say where the predictions end: nothing follows from their silence after it."""
+        self._rules.end_signs(time_us)
 
     def _pass_time(self, time_us: int) -> list[Alert]:
         """Let event time come to an event: whoever is silent is looked for once an interval.

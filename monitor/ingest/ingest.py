@@ -15,6 +15,7 @@ from monitor.core.accumulators import take as take_rows
 from monitor.core.aggregate import Added, Gap, PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.core.crash_points import Reach, pass_through
+from monitor.core.host_signs import HostSign, signs_of
 from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import encode, pane_key, pane_partition
@@ -40,6 +41,7 @@ from schemas.panes import Pane
 GROUP = "driftline-ingest"
 
 OnBatch = Callable[[EventBatch, Chunk], None]
+OnSigns = Callable[[Sequence[HostSign]], None]
 Observe = Callable[[str, float], None]
 """Given the name of a step and how many seconds it took."""
 
@@ -111,6 +113,7 @@ class Ingest:
         cap: LetterCap | None = None,
         n_panes_partitions: int = 1,
         on_batch: OnBatch | None = None,
+        on_signs: OnSigns | None = None,
         observe: Observe | None = None,
         reach: Reach = pass_through,
     ) -> None:
@@ -121,6 +124,7 @@ class Ingest:
         )
         self._cap, self._n_panes_partitions = cap, n_panes_partitions
         self._on_batch, self._observe, self._reach = on_batch, observe, reach
+        self._on_signs = on_signs
         self.counters: Counter[str] = Counter()
         self._repeated_ids = RepeatedIds()
         self.gaps: list[Gap] = []
@@ -229,6 +233,10 @@ class Ingest:
         self._count(chunk, rejects, added)
         self._write_letters(chunk, rejects)
         self._write_late(chunk, added)
+        if self._on_signs is not None:
+            future = {id(refused.batch): refused.rows for refused in added.future}
+            for batch in decoded.batches:
+                self._on_signs(signs_of(batch, future.get(id(batch))))
         if self._on_batch is not None:
             self._archive(chunk, decoded.batches, added)
 

@@ -15,8 +15,9 @@ from uuid import uuid4
 
 from monitor.clock import elapsed_s
 from monitor.core.catalog import Catalog
+from monitor.core.host_signs import NewestSigns, sign_messages
 from monitor.core.letter_cap import LetterCap
-from monitor.core.topics import PANES, PREDICTIONS
+from monitor.core.topics import GPU, PANES, PREDICTIONS
 from monitor.core.watermark import Commit
 from monitor.decode.decoder import Decoder
 from monitor.ingest.ingest import GROUP, Assignment, Ingest
@@ -62,6 +63,9 @@ MAX_WRITE_BYTES = 32 << 20
 """Beyond so much unacknowledged nothing is read."""
 
 
+SIGNS_KEY = b"signs"
+
+
 class Feed(Protocol):
     """Where profiles come from while the stage runs; see ``ProfileFeed``."""
 
@@ -78,6 +82,8 @@ class Owned:
     read_s: float
     """When something was last read, by the clock that never goes back."""
     published_s: float
+    signs: NewestSigns
+    """Which hosts served predictions since it was last written."""
     is_idle: bool = False
     is_behind: bool = False
     """A chunk was full, and the log's end was not seen since."""
@@ -247,10 +253,21 @@ class IngestWorker:
         if is_due and has_caught_up:
             owned.is_behind = False
         if is_due or is_idle != owned.is_idle:
+            self._write_signs(owned)
             # what nothing may follow for long is published as it stands
             owned.ingest.publish(is_complete=is_idle and not owned.is_idle, is_idle=is_idle)
             owned.published_s, owned.is_idle = now_s, is_idle
             self._tally.count(owned.ingest.counters)
+
+    def _write_signs(self, owned: Owned) -> None:
+        """Tell every partition of the GPU topic which hosts serve predictions.
+
+        It is partitioned as panes are; by which of them a host's telemetry comes is up to
+        the client that sends it.
+        """
+        for value in sign_messages(owned.signs.take()):
+            for partition in range(self._n_panes_partitions):
+                owned.log.produce(GPU, value, key=SIGNS_KEY, partition=partition)
 
     # Commits.
 
@@ -287,6 +304,7 @@ class IngestWorker:
         assignment = Assignment(
             self._reader.source, partition, self._reader.n_partitions, uuid4().hex[:16]
         )
+        signs = NewestSigns()
         ingest = Ingest(
             log,
             self._catalog,
@@ -295,12 +313,13 @@ class IngestWorker:
             decoder=self._decoder,
             cap=LetterCap(self._topic, partition, self._catalog.configs),
             n_panes_partitions=self._n_panes_partitions,
+            on_signs=signs.add,
             observe=self._observe,
             reach=self._reach,
         )
         now_s = elapsed_s()
         # published_s: the new owner is heard at once
-        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S)
+        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S, signs)
         self._tally.count_rebalance("gained")
         if ingest.is_fresh:
             return self._begin(partition, low, committed)

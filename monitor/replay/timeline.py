@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from schemas.batch import Chunk
@@ -25,6 +26,10 @@ class Pipeline(Protocol):
 
     def take_predictions(self, chunk: Chunk) -> None:
         """Read predictions."""
+        ...
+
+    def end_predictions(self) -> None:
+        """Take note that no more predictions come."""
         ...
 
     def take_labels(self, chunk: Chunk) -> None:
@@ -74,11 +79,58 @@ def replay(
             pipeline.take_labels(part)
         pipeline.pump()
         after_chunk(chunk)
+    pipeline.end_predictions()
     for part in gpu_due.rest():
         pipeline.take_gpu(part)
     for part in labels_due.rest():
         pipeline.take_labels(part)
     pipeline.finish()
+
+
+def cut_by_time(chunk: Chunk, times_us: Sequence[int], span_us: int) -> Iterator[Timed]:
+    """Cut a chunk into runs of messages that lie near to each other in time.
+
+    So that a side stream is never read far ahead of the predictions.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    times_us : sequence of int
+        Of each message; -1 where it has none, which belongs to the run before it.
+    span_us : int
+        How far apart the messages of a run may be.
+
+    Yields
+    ------
+    Timed
+        In order; a run's time is that of its latest message.
+
+    Examples
+    --------
+    >>> from monitor.decode.chunk import chunk_of
+    >>> chunk = chunk_of([b"a", b"b", b"c"], "f")
+    >>> [(t, len(part)) for t, part in cut_by_time(chunk, [0, 5, 40], 10)]
+    [(5, 2), (40, 1)]
+    """
+    start, low, high = 0, None, -1
+    for i, time_us in enumerate(times_us):
+        if time_us < 0:
+            continue
+        if low is not None and max(high, time_us) - min(low, time_us) > span_us:
+            yield Timed(high, _part(chunk, start, i))
+            start, low, high = i, None, -1
+        low, high = time_us if low is None else min(low, time_us), max(high, time_us)
+    yield Timed(high, _part(chunk, start, len(times_us)))
+
+
+def _part(chunk: Chunk, start: int, stop: int) -> Chunk:
+    """Return some messages of a chunk."""
+    return replace(
+        chunk,
+        offsets=chunk.offsets[start : stop + 1],
+        log_offset=chunk.log_offset[start:stop],
+        record_time_us=chunk.record_time_us[start:stop],
+    )
 
 
 class _Due:

@@ -1,0 +1,116 @@
+"""Predictions as signs of life: which hosts served some, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from schemas.batch import EventBatch, Int64Array
+
+SIGN_US = 20_000_000
+"""A host gives one sign in this much event time: less than an exporter's interval."""
+MAX_SIGNS = 2_000
+"""Of one message: about 200 KB."""
+
+
+class HostSign(NamedTuple):
+    """A prediction came from a host."""
+
+    tenant: str
+    host: str
+    time_us: int
+    """Start of the stretch of ``SIGN_US`` in which it was made."""
+
+
+def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostSign]:
+    """Return which hosts served the predictions of a batch.
+
+    Parameters
+    ----------
+    batch : EventBatch
+    without : ndarray of int64, optional
+        Rows that do not count, such as those stamped in the future.
+
+    Returns
+    -------
+    list of HostSign
+        One for each host and stretch of time, by host and time.
+
+    Notes
+    -----
+    O(n): some nanoseconds a row where predictions name their host, nothing where not.
+    """
+    codes = batch.host.codes
+    is_named = codes >= 0
+    if without is not None:
+        is_named[without] = False
+    if not is_named.any():
+        return []
+    codes, steps = codes[is_named].astype(np.int64), batch.time_us[is_named] // SIGN_US
+    first, n_steps = int(steps.min()), int(steps.max() - steps.min()) + 1
+    low = int(codes.min())
+    keys = (codes - low) * n_steps + (steps - first)
+    n_keys = int(keys.max()) + 1
+    if n_keys <= 8 * len(keys) + 4_096:
+        is_seen = np.zeros(n_keys, np.bool_)
+        is_seen[keys] = True
+        keys = np.flatnonzero(is_seen)
+    else:
+        keys = np.unique(keys)
+    tenant, names = batch.schema.tenant, batch.host.values
+    return [
+        HostSign(tenant, names[low + key // n_steps], (first + key % n_steps) * SIGN_US)
+        for key in keys.tolist()
+    ]
+
+
+class NewestSigns:
+    """The newest sign of each host, as far as it was not yet handed on.
+
+    Notes
+    -----
+    What it hands on is at most one sign of a host in ``SIGN_US`` of event time.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, str], int] = {}
+        self._new: dict[tuple[str, str], int] = {}
+
+    def add(self, signs: Iterable[HostSign]) -> None:
+        """Take signs, in any order."""
+        for tenant, host, time_us in signs:
+            if time_us > self._told.get((tenant, host), -1):
+                self._new[tenant, host] = max(time_us, self._new.get((tenant, host), -1))
+
+    def take(self) -> list[HostSign]:
+        """Return what is new since the last call."""
+        found = [HostSign(*key, time_us) for key, time_us in sorted(self._new.items())]
+        self._told |= self._new
+        self._new = {}
+        if len(self._told) > MAX_HOSTS:
+            self._told = {}
+        return found[:MAX_HOSTS]
+
+
+MAX_HOSTS = 20_000
+"""Hosts that are remembered: names made up at will must not fill the memory."""
+
+
+def sign_messages(signs: list[HostSign]) -> list[bytes]:
+    """Return signs as messages of the GPU topic: events of hosts, without a GPU.
+
+    Examples
+    --------
+    >>> sign_messages([HostSign("default", "n1", 20)])
+    [b'[{"host":"n1","gpu_uuid":"","time_us":20,"tenant":"default"}]']
+    """
+    events = [
+        {"host": sign.host, "gpu_uuid": "", "time_us": sign.time_us, "tenant": sign.tenant}
+        for sign in signs
+    ]
+    return [
+        msgspec.json.encode(events[i : i + MAX_SIGNS]) for i in range(0, len(events), MAX_SIGNS)
+    ]
