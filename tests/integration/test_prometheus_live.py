@@ -118,6 +118,8 @@ def watched(broker, topic_prefix, tmp_path) -> Iterator[Watched]:
                     *(prometheus, f"--config.file={config}"),
                     f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
                     f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+                    # What is sent before Alertmanager is found is lost, until it is sent again.
+                    "--rules.alert.resend-delay=1s",
                 ],
                 tmp_path / "prometheus.log",
                 env={k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
@@ -146,5 +148,6 @@ def test_a_killed_stage_is_reported_to_the_webhook_and_resolved_when_it_is_back(
     (alert, *_) = [a for a in webhook.alerts if a["labels"].get("job") == STAGE]
     assert alert["annotations"]["summary"].startswith(f"{STAGE} on 127.0.0.1:")
 
-    stage.start().wait_ready()
+    # It answers long before it is ready: Kafka waits for the member that was killed.
+    stage.start()
     wait_until(lambda: webhook.statuses(**down)[-1] == "resolved", BOUND_S, "its resolution")
