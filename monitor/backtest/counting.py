@@ -116,11 +116,13 @@ def count_panes(
     n_accepted = n_late = n_rejected = 0
     for chunk in chunks:
         decoded = decoder.decode(chunk)
-        added = aggregator.add(chunk, decoded.batches)
+        added = aggregator.add(chunk, decoded.batches, decoded.rejects)
         n_accepted += added.n_accepted
         n_late += sum(len(refused.rows) for refused in added.late)
-        n_rejected += len(decoded.rejects) + sum(len(refused.rows) for refused in added.future)
+        n_rejected += sum(reject.n_events for reject in decoded.rejects)
+        n_rejected += sum(len(refused.rows) for refused in added.future)
         slots.take(aggregator.flush())
+        aggregator.take_intake()  # rejected and late events are counted above, over all time
         commit = aggregator.commit_point()
         slots.settle(commit.retired_before_us if commit is not None else 0)
         advance(aggregator.watermark_us)

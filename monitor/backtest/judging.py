@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from monitor.core.coverage import Coverage
 from monitor.core.decide import SeriesDecider
 from monitor.core.drift_alerts import CellView
 from monitor.core.incidents import ChangeKind, Grouping, Incidents
@@ -15,6 +17,7 @@ from schemas.alerts import Alert, Severity, Transition
 from schemas.config import HOUR_US, ModelConfig
 from schemas.panes import Pane, SeriesId, Window
 from schemas.profiles import Profile
+from schemas.results import Reason, Verdict
 
 WEEK_US = 168 * HOUR_US
 MONTH_US = 730 * HOUR_US
@@ -49,13 +52,13 @@ class Outcome:
     end_us: int
     n_windows: int
     n_unjudged: int
-    """Windows without a baseline, or of two baselines at once."""
+    """Windows with rows in which no cell got a verdict; ``coverage`` has the reasons."""
     judged_us: int
     """Time in which at least one version got a verdict: where nothing is judged nothing
     can fire, and silence there says nothing."""
     n_rows: int
     threshold: float
-    """What log M has to reach; NaN where nothing was judged."""
+    """What log M has to reach; NaN where no window has a baseline."""
     alerts: tuple[Alert, ...]
     """Every change of every alert, in order."""
     n_incidents: int
@@ -65,6 +68,7 @@ class Outcome:
     n_tickets: int
     """Incidents that opened as a ticket; those that became a page are pages too."""
     traces: Mapping[Cell, Trace]
+    coverage: Coverage
 
     @property
     def weeks(self) -> float:
@@ -153,15 +157,18 @@ def judge(
     traces: dict[Cell, Trace] = {}
     alerts: list[Alert] = []
     judged: set[int] = set()
-    n_unjudged, threshold = 0, float("nan")
+    coverage, threshold = Coverage(), float("nan")
     for window in windows:
         decider = _decider(deciders, window, config, profiles)
         if decider is None:
-            n_unjudged += 1
+            is_changed = window.is_profile_changed
+            reason = Reason.PROFILE_CHANGED if is_changed else Reason.NO_BASELINE
+            coverage.note(n_rows_of(window), reason.value)
             continue
-        judged.add(window.start_us)
         threshold = decider.rule.threshold
         views, changed = decider.judge(window)
+        if _cover(coverage, window, views):
+            judged.add(window.start_us)
         alerts += changed
         if has_traces:
             _trace(traces, views, window)
@@ -173,7 +180,7 @@ def judge(
         start_us=min((w.start_us for w in windows), default=0),
         end_us=max((w.end_us for w in windows), default=0),
         n_windows=len(windows),
-        n_unjudged=n_unjudged,
+        n_unjudged=sum(n for reason, n in coverage.windows.items() if reason),
         judged_us=len(judged) * config.window.length,
         n_rows=sum(n_rows_of(w) for w in windows),
         threshold=threshold,
@@ -182,7 +189,24 @@ def judge(
         n_pages=told.n_pages,
         n_tickets=told.n_tickets,
         traces=traces,
+        coverage=coverage,
     )
+
+
+def _cover(coverage: Coverage, window: Window, views: Sequence[CellView]) -> bool:
+    """Count what was judged of a window; returns whether any cell got a verdict."""
+    counts: Counter[str] = Counter()
+    for view in views:
+        if view.monitor == "drift":
+            is_none = view.decision.verdict_of(view.index) is Verdict.NONE
+            counts[view.decision.reason_of(view.index).value if is_none else ""] += 1
+    n_rows = n_rows_of(window)
+    if n_rows:
+        coverage.cells += counts
+    has_verdict = bool(n_rows) and counts[""] > 0
+    reasons = [r for r in sorted(counts, key=lambda r: -counts[r]) if r and r != Reason.NO_DATA]
+    coverage.note(n_rows, "" if has_verdict else (reasons or [Reason.NO_DATA.value])[0])
+    return has_verdict
 
 
 class Told(NamedTuple):

@@ -78,7 +78,8 @@ def run(
     error.
 
     \b
-    Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store.
+    Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
+    6 done, and no event was in a window that could be judged.
 
     \b
     Examples:

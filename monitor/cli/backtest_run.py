@@ -19,6 +19,7 @@ from monitor.cli.backtest_text import (
     report_json,
     report_sections,
 )
+from monitor.cli.coverage_text import UNJUDGED
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables, print_notes
@@ -88,10 +89,13 @@ def run_backtest(request: Request) -> None:
         write_whole(request.html, page)
     if request.is_json:
         print_json(report_json(reports, counted, absent))
-        return
-    print_report(reports, counted, absent, has_events=bool(request.files))
-    if request.html is not None:
-        typer.echo(f"page: {shortest(str(request.html))}")
+    else:
+        print_report(reports, counted, absent, has_events=bool(request.files))
+        if request.html is not None:
+            typer.echo(f"page: {shortest(str(request.html))}")
+    has_rows = bool(reports) or counted.n_rejected or counted.n_late
+    if has_rows and not any(r.today.outcome.coverage.n_rows_judged for r in reports):
+        raise typer.Exit(UNJUDGED)
 
 
 def _check(request: Request, catalog: Catalog) -> None:

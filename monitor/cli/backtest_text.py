@@ -15,7 +15,9 @@ from monitor.backtest.comparison import Comparison, Side
 from monitor.backtest.counting import Counted
 from monitor.backtest.delays import Delay
 from monitor.backtest.judging import Cell, Outcome
+from monitor.cli.coverage_text import ENOUGH, coverage_lines
 from monitor.cli.output import print_table
+from monitor.core.incident_text import share_text
 from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
 from monitor.report.evidence_words import rarity_text
@@ -52,6 +54,13 @@ def print_report(
             f"{counted.n_accepted:,} events accepted, {counted.n_rejected:,} rejected, "
             f"{counted.n_late:,} too late."
         )
+        n_missing = counted.n_rejected + counted.n_late
+        n_read = n_missing + counted.n_accepted
+        if n_missing > (1 - ENOUGH) * n_read:
+            typer.echo(
+                f"{share_text(n_missing / n_read)} of the events were not counted: what follows "
+                "holds for the others only. driftline replay says why."
+            )
     for model in absent:
         typer.echo(f"{absent_line(model)}.")
     if not reports:
@@ -84,9 +93,8 @@ def headline(report: Comparison) -> str:
         f"{today.n_rows:,} rows in {today.n_windows:,} windows of {length}, "
         f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks judged)."
     )
-    if today.n_unjudged:
-        words += f" {today.n_unjudged:,} windows have no baseline, or two, and no verdict."
-    return words
+    lines = coverage_lines({("", report.model): today.coverage}, {("", report.model): today.config})
+    return "\n".join([words, *lines])
 
 
 def tables_of(report: Comparison) -> list[TextTable]:
@@ -333,6 +341,7 @@ def _side_json(side: Side) -> dict[str, Any]:
         "threshold": outcome.threshold,
         "windows": outcome.n_windows,
         "windows_unjudged": outcome.n_unjudged,
+        "coverage": outcome.coverage.as_document(),
         "rows": outcome.n_rows,
         "weeks": outcome.weeks,
         "incidents": outcome.n_incidents,

@@ -29,7 +29,9 @@ _ADVICE = {
 
 
 def coverage_lines(
-    coverages: Mapping[ModelName, Coverage], configs: Mapping[ModelName, ModelConfig], n_read: int
+    coverages: Mapping[ModelName, Coverage],
+    configs: Mapping[ModelName, ModelConfig],
+    n_read: int | None = None,
 ) -> list[str]:
     """Return what was judged, and one line for each reason why something was not.
 
@@ -37,10 +39,12 @@ def coverage_lines(
     ----------
     coverages : mapping of (tenant, model) to Coverage
     configs : mapping of (tenant, model) to ModelConfig
-    n_read : int
-        All events that were read: accepted, rejected and late.
+    n_read : int, optional
+        All events that were read: accepted, rejected and late. Without it those that were
+        counted are all there are.
     """
     total = joined(coverages)
+    n_read = total.n_rows if n_read is None else n_read
     n_windows, n_cells = total.windows.total(), total.cells.total()
     lines = [
         f"Judged: {total.n_rows_judged:,} of {n_read:,} events"

@@ -23,6 +23,7 @@ SIDE = {
     "threshold": float,
     "windows": int,
     "windows_unjudged": int,
+    "coverage": dict,
     "rows": int,
     "weeks": float,
     "incidents": int,

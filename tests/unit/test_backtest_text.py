@@ -139,7 +139,8 @@ def test_a_history_that_is_not_quiet_has_nothing_to_paste():
 
 def test_windows_without_a_verdict_are_mentioned():
     found = compare(panes(3, 50), CONFIG, None, {})
-    assert headline(found).endswith("3 windows have no baseline, or two, and no verdict.")
+    assert "Judged: 0 of 150 events (0 %), 0 of 3 windows" in headline(found)
+    assert "150 events in 3 windows not judged, no baseline; build one" in headline(found)
     assert "(0 weeks judged)" in headline(found)
     table = {row[0]: row[1:] for row in rows(found, "How often")}
     for name in ("pages a week", "tickets a week", "fires at"):
