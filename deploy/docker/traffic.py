@@ -98,6 +98,18 @@ def gpu_events(now_us: int, *, is_broken: bool) -> list[dict[str, object]]:
     ]
 
 
+def login() -> dict[str, str]:
+    """Return the settings of the account that the environment names; nothing without one."""
+    if not os.environ.get("DRIFTLINE_KAFKA_USERNAME"):
+        return {}
+    return {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": os.environ["DRIFTLINE_KAFKA_SASL"],
+        "sasl_plain_username": os.environ["DRIFTLINE_KAFKA_USERNAME"],
+        "sasl_plain_password": os.environ["DRIFTLINE_KAFKA_PASSWORD"],
+    }
+
+
 def run(bootstrap: str, rate: float, break_after_s: float, for_s: float) -> None:
     """Report until told to stop."""
     from kafka import KafkaProducer
@@ -114,10 +126,11 @@ def run(bootstrap: str, rate: float, break_after_s: float, for_s: float) -> None
             model_version=VERSION,
             host=f"node-{g // 2}",
             gpu_uuid=f"GPU-{g}",
+            kafka=login(),
         )
         for g in range(N_REPLICAS)
     ]
-    telemetry = KafkaProducer(bootstrap_servers=bootstrap)
+    telemetry = KafkaProducer(bootstrap_servers=bootstrap, **login())
     rng, begun_s, n_sent, next_gpu_s = np.random.default_rng(), time.monotonic(), 0, 0.0
     while not stop.wait(0.1):
         elapsed_s = time.monotonic() - begun_s

@@ -216,6 +216,45 @@ def test_secrets_come_from_the_environment_and_must_be_set():
                     assert value.startswith(("$", "from_env=", "DRIFTLINE_")), (file, value)
 
 
+ACCOUNTS = {
+    "topics": "admin",
+    "ingest": "ingest",
+    "detect": "detect",
+    "notify": "notify",
+    "archive": "archive",
+    "demo-publish": "admin",
+    "demo-traffic": "producer",
+}
+
+
+def test_every_client_of_kafka_logs_in_with_an_account_of_its_own():
+    broker = SERVICES["kafka"]["environment"]
+    accounts = dict(
+        re.findall(
+            r'user_(\w+)="\$\{(\w+):\?[^}]+\}"',
+            broker["KAFKA_LISTENER_NAME_CLIENTS_PLAIN_SASL_JAAS_CONFIG"],
+        )
+    )
+    clients = {n for n, s in SERVICES.items() if "DRIFTLINE_KAFKA" in s.get("environment", {})}
+    assert clients == set(ACCOUNTS)
+    for name, account in ACCOUNTS.items():
+        environment = SERVICES[name]["environment"]
+        assert environment["DRIFTLINE_KAFKA_USERNAME"] == account
+        assert environment["DRIFTLINE_KAFKA_PASSWORD"].startswith(f"${{{accounts[account]}:?")
+    assert set(accounts) == set(ACCOUNTS.values())
+
+
+def test_no_listener_that_others_reach_takes_clients_without_a_login():
+    broker = SERVICES["kafka"]["environment"]
+    protocols = dict(
+        pair.split(":") for pair in broker["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    )
+    for listener in broker["KAFKA_LISTENERS"].split(","):
+        name, address = listener.split("://")
+        assert protocols[name] == "SASL_PLAINTEXT" or address.startswith("localhost:")
+    assert set(protocols.values()) == {"SASL_PLAINTEXT", "PLAINTEXT"}
+
+
 def test_every_variable_is_explained_and_every_required_one_is_made(tmp_path):
     used = {m[1]: m[2] for text in texts(COMPOSE) for m in VARIABLE.finditer(text)}
     example = (ROOT / "deploy/docker/env.example").read_text()
@@ -244,7 +283,7 @@ def test_passwords_are_made_once_and_only_the_owner_can_read_them(tmp_path):
     file = tmp_path / ".env"
     said = make_env(file)
     made = dict(re.findall(r"^(\w+)=(\S+)$", file.read_text(), re.MULTILINE))
-    assert len(made) == 4 == len(set(made.values()))
+    assert len(made) == 10 == len(set(made.values()))
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,}", value) for value in made.values())
     assert len(made["DRIFTLINE_CLUSTER_ID"]) == 22
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
