@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.edges import has_own_minimum, is_constant
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW
 from schemas.profiles import Kind, Profile
@@ -48,7 +49,7 @@ def reference_sd(profile: Profile, variable: int) -> float:
             where=f"model {profile.model!r}",
             fix="plant shifts into numeric features that the reference holds values of",
         )
-    if known.edges[0] == known.edges[-1]:
+    if is_constant(known.edges):
         return 0.0
     mean = float(reference.sums[0, variable]) / n
     square = float(reference.sums_sq[0, variable]) / n
@@ -116,7 +117,7 @@ def shift_matrix(
     if not math.isfinite(shift) or shift == 0:
         raise DomainError(f"a shift of {shift}", where="plant", fix="pass a finite size, not 0")
     n_bins = len(edges) - 1
-    has_spike = bool(edges[0] == edges[1])
+    has_spike = has_own_minimum(edges)
     matrix = np.eye(N_COUNTERS)
     for i in range(n_bins):
         below = _shares_below(edges, reference_counts, i, edges - shift)
@@ -137,7 +138,7 @@ def _shares_below(
 ) -> NDArray[np.float64]:
     """Return which shares of bin i's rows lie at or below some points."""
     low, high, n_bins = float(edges[i]), float(edges[i + 1]), len(edges) - 1
-    if high == low:
+    if i == 0 and has_own_minimum(edges):
         # The spike at the minimum: as wide as the interval its rows would have to cross.
         low = low - float(edges[i + 2] - edges[i + 1]) if n_bins > i + 1 else low - 1.0
         return np.clip((at - low) / (high - low), 0.0, 1.0)

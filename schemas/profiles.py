@@ -25,9 +25,11 @@ class VariableProfile:
 
     Numeric: bin 0 is [edges[0], edges[1]], bin i is (edges[i], edges[i + 1]];
     below edges[0] is underflow, above edges[-1] overflow. The edges are distinct
-    reference quantiles, edges[0] the minimum and edges[-1] the maximum: at most
-    61 of them, at least two. Only the first two may be equal: then bin 0 holds the
-    minimum alone (a constant column, a spike at the minimum, few distinct values).
+    reference quantiles, at most 61 of them, at least two, edges[0] below the minimum and
+    edges[-1] above the maximum. They lie between reference values, as far from them as
+    float32 rounds (``detectors.edges.between_values``); in profiles of older versions on
+    them. The first two may be equal, or as close as that: then bin 0 holds the minimum
+    alone (a constant column, a spike at the minimum, few distinct values).
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.canonical import category_of_text
 from schemas.config import ModelConfig
 from schemas.panes import ALL
 from schemas.profiles import Profile
@@ -40,7 +41,7 @@ def misfits(config: ModelConfig, profile: Profile) -> list[str]:
     names = {s.split("=", 1)[0] for s in profile.reference.segments if s != ALL}
     unknown = [name for name in config.segments if name not in names]
     found += [f"built without segments {', '.join(unknown)}"] if unknown else []
-    if config.positive != profile.positive:
+    if category_of_text(config.positive) != category_of_text(profile.positive):
         found.append(f'positive was "{profile.positive}", is "{config.positive}" now')
     zone = config.timezone or UTC_NAME
     if profile.seasonal is not None and profile.seasonal.timezone != zone:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detectors.edges import quantile_edges
+from detectors.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from detectors.heavy_hitters import HeavyHitters
 from monitor.baseline.identifiers import is_nearly_distinct
 from schemas.batch import Float64Array, StringColumn
@@ -37,7 +37,7 @@ def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableProf
     Returns
     -------
     VariableProfile
-        With at most 60 reference-quantile bins.
+        With at most 60 reference-quantile bins, whose edges lie between values.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableProf
             where=f"feature {name}",
             fix="give a reference that holds it, or remove it from the config",
         )
-    return VariableProfile(name, Kind.NUMERIC, quantile_edges(values))
+    return VariableProfile(name, Kind.NUMERIC, between_values(quantile_edges(values), values))
 
 
 def categorical_variable(name: str, columns: Sequence[StringColumn]) -> VariableProfile:
@@ -227,10 +227,8 @@ def notes_on(variable: VariableProfile, missing_share: float, unseen_share: floa
 
 def _numeric_notes(variable: VariableProfile) -> list[str]:
     """Point out a constant, and numbers that look like codes."""
-    n_distinct_edges = len(np.unique(variable.edges))
-    if n_distinct_edges == 1:
+    if is_constant(variable.edges):
         return ["always the same"]
-    has_own_minimum = variable.edges[0] == variable.edges[1]
-    if variable.n_bins == 2 and has_own_minimum:
+    if variable.n_bins == 2 and has_own_minimum(variable.edges):
         return ["two values: a category?"]
     return []

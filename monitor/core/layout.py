@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid
 from schemas.batch import EventBatch, ModelSchema, StringColumn
+from schemas.canonical import category_of_text
 from schemas.errors import BaselineError
 from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN
@@ -67,6 +68,12 @@ def _category_index(variable: VariableProfile) -> dict[str, int]:
     categories = variable.categories
     index = dict.fromkeys(variable.known, len(categories) - 1)
     return {**index, **{name: i for i, name in enumerate(categories)}}
+
+
+def _positive(schema: ModelSchema, profile: Profile) -> str:
+    """Return the positive class as predictions spell it: ``1.0`` in a config is ``1``."""
+    is_verbatim = schema.is_verbatim("prediction")
+    return profile.positive if is_verbatim else category_of_text(profile.positive) or ""
 
 
 def _kept_values(profile: Profile | None, name: str) -> list[str]:
@@ -143,7 +150,7 @@ class Layout:
         self.categories = [Remap(_category_index(v), MISSING, UNSEEN) for v in categorical]
         self.n_variables = len(names)
         if profile.positive:
-            self.positives = Remap({profile.positive: 2}, null=0, unknown=1)
+            self.positives = Remap({_positive(schema, profile): 2}, null=0, unknown=1)
 
     def _take_segments(self, schema: ModelSchema | None) -> None:
         """Number every segment, and every combination of segment values."""

@@ -59,7 +59,7 @@ def encode(profile: Profile) -> bytes:
     BaselineError
         If it takes more than :data:`MAX_PROFILE_BYTES`.
     """
-    content = msgspec.msgpack.encode(_content(profile))
+    content = msgspec.msgpack.encode(_content(profile) | {"has_forms": True})
     if len(content) > MAX_PROFILE_BYTES:
         raise _too_large(profile, len(content))
     packed: bytes = pa.Codec("zstd").compress(content, asbytes=True)

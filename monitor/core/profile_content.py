@@ -19,6 +19,7 @@ from monitor.core.bounds import (
     check_text,
     check_time,
 )
+from monitor.core.profile_forms import with_forms
 from monitor.core.stats_codec import (
     MAX_SERIES,
     MAX_VARIABLES,
@@ -80,6 +81,8 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     active_from_us: int
     created_from: str
     seasonal: _Seasonal | None = None
+    has_forms: bool = False
+    """Whether categories have their canonical form; no part of what the id is made of."""
 
 
 def content_of(profile: Profile) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def read_content(data: bytes) -> Profile:
     )
     if (phi <= 0).any() or (eps_learned < 0).any():
         raise DomainError("a design effect or a tolerance below 0")
-    return Profile(
+    profile = Profile(
         profile_id=content.profile_id,
         tenant=content.tenant,
         model=content.model,
@@ -152,6 +155,7 @@ def read_content(data: bytes) -> Profile:
         created_from=content.created_from,
         seasonal=_seasonal(content.seasonal, cells),
     )
+    return profile if content.has_forms else with_forms(profile)
 
 
 def _check_names(content: _Content) -> None:

@@ -26,6 +26,10 @@ from monitor.baseline.profile_file import (
     with_id,
 )
 from monitor.baseline.source import read_reference
+from monitor.core.accumulators import summarize
+from monitor.core.layout import Layout
+from monitor.decode.arrow import batch_from_arrow
+from monitor.transport.canonical import canonical
 from schemas.config import HOUR_US, ModelConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
@@ -129,6 +133,20 @@ def test_from_168_windows_of_1000_rows_on_the_tolerance_is_learned():
     assert (built.n_reference_windows, built.eps_source) == (180, "learned")
     assert 0.15 < built.eps_learned[0, 1] < 0.35
     assert built.eps_learned[0, 2] < 0.1
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.1, 0.2, 0.3, 0.7], [1 / 3, -0.1, 1e-9, 123_456.789]])
+def test_a_copy_in_float32_has_the_counts_of_the_reference(values):
+    drawn = np.random.default_rng(2).choice(values, 2_000)
+    built = build_profile(table(2_000, age=drawn), config())
+    layout = Layout(config().schema_, built)
+    for copy in (drawn.astype(np.float32).astype(np.float64), drawn * (1 + 1e-15)):
+        rows = table(2_000, age=copy, time_us=np.arange(2_000))
+        batch, _ = batch_from_arrow(
+            canonical(rows, config()).combine_chunks().to_batches()[0], config().schema_, 0
+        )
+        counts = summarize(batch, layout)[0].counts[0, 0]
+        assert counts.tolist() == built.reference.counts[0, 0].tolist()
 
 
 def test_windows_of_few_rows_teach_nothing():
