@@ -29,7 +29,8 @@ from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
-from monitor.transport.files import Source, open_source
+from monitor.transport.files import STANDARD_INPUT, Source, open_source
+from monitor.transport.formats import is_named_json
 from monitor.wiring import Pipeline, build_pipeline, check_pipeline
 from schemas.alerts import Incident
 from schemas.batch import Chunk
@@ -147,7 +148,7 @@ def model_of_tables(
     if len(installation.models) == 1:
         return installation.models[0]
     names = ", ".join(m.model for m in installation.models)
-    tables = [f for f in files if not f.endswith((".jsonl", ".jsonl.gz", "-"))]
+    tables = [f for f in files if f != STANDARD_INPUT and not is_named_json(Path(f))]
     if tables:
         raise ConfigError(
             f"{tables[0]} may belong to any of {names}", where="--model", fix="name the model"

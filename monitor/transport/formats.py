@@ -104,9 +104,25 @@ def is_data_file(head: bytes, name: PurePath) -> bool:
     """
     if any(head.startswith(magic) for magic, _ in _MAGICS):
         return True
-    is_compressed = name.suffix.lower() in _COMPRESSED_SUFFIXES
-    suffix = (name.with_suffix("") if is_compressed else name).suffix.lower()
+    suffix = _inner_suffix(name)
     return suffix in _SUFFIXES or suffix in _JSON_SUFFIXES
+
+
+def is_named_json(name: PurePath) -> bool:
+    """Return whether a file's name says that it holds JSON, compressed or not.
+
+    Examples
+    --------
+    >>> is_named_json(PurePath("e.ndjson.zst")), is_named_json(PurePath("e.csv.gz"))
+    (True, False)
+    """
+    return _inner_suffix(name) in _JSON_SUFFIXES
+
+
+def _inner_suffix(name: PurePath) -> str:
+    """Return the suffix of a file's name below that of its compression."""
+    is_compressed = name.suffix.lower() in _COMPRESSED_SUFFIXES
+    return (name.with_suffix("") if is_compressed else name).suffix.lower()
 
 
 def format_of(head: bytes, name: PurePath, where: str) -> Format:
