@@ -201,7 +201,8 @@ def _run_ingest(site: Site, life: Life, member: str | None) -> None:
 
     catalog = _catalog(site)
     with _feed(site, catalog, life) as feed:
-        run_ingest(site.cluster, catalog, feed, life, member=member)
+        limits = site.installation.monitor.messages.limits
+        run_ingest(site.cluster, catalog, feed, life, member=member, limits=limits)
 
 
 def _run_detect(site: Site, life: Life, member: str | None) -> None:

@@ -90,7 +90,7 @@ class Pipeline:
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
             letter = dead_letter(reject, source=chunk.source, partition=0, offset=offset)
-            self.ingest.counters[f"rejected_{reject.reason.value}"] += 1
+            self.ingest.counters[f"rejected_{reject.reason.value}"] += reject.n_events
             self.log.produce(topics.DEAD_LETTERS, msgspec.msgpack.encode(letter))
         if self.direct is not None:
             self.direct.labels([event for _, _, event in placed], chunk)
@@ -231,6 +231,7 @@ def build_pipeline(
             catalog,
             shared_window(configs),
             Assignment(source, 0, 1, "replay"),
+            decoder=Decoder(catalog.schemas, limits=monitor.messages.limits),
             on_batch=direct.predictions if direct is not None else None,
             on_signs=gpu.observe_hosts,
         ),

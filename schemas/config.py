@@ -26,6 +26,7 @@ from schemas.config_values import (
 from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
+from schemas.limits import MessageLimits
 from schemas.names import field_fault, shown_name
 from schemas.profiles import Kind
 from schemas.time_zones import UTC_NAME
@@ -405,6 +406,22 @@ class GpuConfig(Strict):
     """``rule: threshold``, in the rule's own unit."""
 
 
+class MessageConfig(Strict):
+    """How much is read of one message, before it is decoded."""
+
+    max_rows: int = Field(MessageLimits().max_rows, ge=1, le=100_000_000)
+    """Of an Arrow stream or a JSON array; a longer one is refused whole."""
+    max_bytes: int = Field(MessageLimits().max_bytes, ge=1 << 20, le=1 << 30)
+    """Of a message, and of an Arrow stream once its buffers are decompressed."""
+    max_letters: int = Field(MessageLimits().max_letters, ge=1, le=100_000)
+    """Refused rows of one message that become dead letters of their own; the rest is counted."""
+
+    @property
+    def limits(self) -> MessageLimits:
+        """The same, as the decoder takes it."""
+        return MessageLimits(**self.model_dump())
+
+
 class KafkaConfig(Strict):
     """The cluster. TLS and login come from ``DRIFTLINE_KAFKA_*`` environment variables."""
 
@@ -429,6 +446,7 @@ class MonitorConfig(Strict):
     """Model files, relative to this file; globs are allowed."""
     receivers: dict[str, ReceiverConfig] = {"console": ReceiverConfig(kind="console")}
     gpu: GpuConfig = GpuConfig()
+    messages: MessageConfig = MessageConfig()
     group_wait: Duration = 30_000_000
     repeat_interval: Duration = 14_400_000_000
 

@@ -158,10 +158,11 @@ def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, b
         raise BaselineError(what, fix="give a sample of its rows, in their order")
     schema = config.schema_
     batch, rejects = batch_from_arrow(pieces[0], schema.received, 0)
-    if len(rejects) > MAX_REJECTED_SHARE * table.num_rows:
+    n_rejected = sum(reject.n_events for reject in rejects)
+    if n_rejected > MAX_REJECTED_SHARE * table.num_rows:
         first = rejects[0]
         raise BaselineError(
-            f"{len(rejects):,} of {table.num_rows:,} rows cannot be read: row {first.row}: "
+            f"{n_rejected:,} of {table.num_rows:,} rows cannot be read: row {first.row}: "
             f"{first.reason}: {first.detail}",
             fix="mend the file, or the feature's kind in the config",
         )

@@ -20,11 +20,17 @@ from monitor.core.column_values import as_number, as_text
 from monitor.decode.batches import Scratch, batch_of
 from monitor.decode.columns import NAMES, Columns, assign_columns
 from monitor.decode.dictionaries import Dictionaries
+from monitor.decode.reject_cap import RowRejects, Why
+from monitor.decode.row_stream import row_stream, stream_of
 from monitor.decode.strict import MAX_DETAIL
+from monitor.decode.text_codes import codes_of_texts, distinct_texts
 from schemas.batch import EventBatch, Int32Array, Int64Array, ModelSchema, Uint8Array
 from schemas.canonical import number_of_text
 from schemas.events import Reject, RejectReason
+from schemas.limits import MessageLimits
 from schemas.refused import REFUSED_COLUMN
+
+__all__ = ["batch_from_arrow", "indices_of", "stream_of"]
 
 Float64Array = np.ndarray[tuple[int], np.dtype[np.float64]]
 BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -37,21 +43,31 @@ class _Fields:
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self._batch = batch
+        names = batch.schema.names
+        self._places = dict(zip(names, range(len(names)), strict=True))
         self._structs = {
-            name: batch.column(name)
+            name: batch.column(self._places[name])
             for name in ("features", "segments")
-            if name in batch.schema.names and pa.types.is_struct(batch.column(name).type)
+            if name in self._places
         }
 
     def find(self, name: str, inside: str = "") -> pa.Array | None:
         """A column, of plain type; None where the batch has none."""
-        flat = f"{inside}.{name}" if inside else name
-        if self._batch.schema.names.count(flat) == 1:
-            return _plain(self._batch.column(flat))
+        place = self._places.get(f"{inside}.{name}" if inside else name)
+        if place is not None:
+            return _plain(self._batch.column(place))
         struct = self._structs.get(inside)
-        if struct is None or struct.type.get_field_index(name) < 0:
+        if struct is None or not pa.types.is_struct(struct.type):
             return None
-        return _plain(pc.struct_field(struct, name))  # null where the struct is null
+        child = struct.type.get_field_index(name)
+        # null where the struct is null
+        return None if child < 0 else _plain(pc.struct_field(struct, [child]))
+
+    def misshapen(self) -> Iterator[tuple[str, pa.Array]]:
+        """Yield ``features`` and ``segments`` where they are columns and no structs."""
+        for name, column in self._structs.items():
+            if not (pa.types.is_struct(column.type) or pa.types.is_null(column.type)):
+                yield name, column
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -69,8 +85,9 @@ def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-_Why = tuple[RejectReason, str]
-_REASONS = frozenset(str(reason) for reason in RejectReason)
+_REASONS = tuple(RejectReason)
+_MISTYPED = _REASONS.index(RejectReason.MISTYPED)
+_Told = tuple[RejectReason, str]
 
 
 class _Faults:
@@ -78,7 +95,7 @@ class _Faults:
 
     def __init__(self, n: int) -> None:
         self.is_faulty: BoolArray = np.zeros(n, dtype=bool)
-        self._told: dict[int, _Why] = {}
+        self._told: dict[int, _Told] = {}
         self._found: list[tuple[BoolArray, str]] = []
 
     def add(self, is_faulty: BoolArray, detail: str) -> None:
@@ -106,14 +123,34 @@ class _Faults:
         detail = f"Expected `{expected}`, got `{column.type}` - at `$.{path}`"
         self.add(there.to_numpy(zero_copy_only=False), detail[:MAX_DETAIL])
 
-    def reasons(self) -> Iterator[tuple[int, _Why]]:
-        """Row and first fault of each faulty row, in row order."""
-        for row in np.flatnonzero(self.is_faulty).tolist():
-            if row in self._told:
-                yield row, self._told[row]
-                continue
-            detail = next(detail for mask, detail in self._found if mask[row])
-            yield row, (RejectReason.MISTYPED, detail)
+    def refuse(
+        self,
+        place: tuple[Int64Array, Int64Array],
+        times_us: Int64Array,
+        schema: ModelSchema,
+        to: RowRejects,
+    ) -> None:
+        """Make rejects of the faulty rows."""
+        faulty = np.flatnonzero(self.is_faulty)
+        if not len(faulty):
+            return
+        kinds = np.full(len(self.is_faulty), _MISTYPED, np.int64)
+        for row, (reason, _) in self._told.items():
+            kinds[row] = _REASONS.index(reason)
+
+        def why(i: int) -> Why:
+            reason, detail = self._reason(int(faulty[i]))
+            time_us = int(times_us[faulty[i]])
+            return reason, detail, schema.tenant, schema.model, time_us if time_us > 0 else None
+
+        to.add(place[0][faulty], place[1][faulty], why, kinds[faulty])
+
+    def _reason(self, row: int) -> _Told:
+        """Return the first fault of a row."""
+        if row in self._told:
+            return self._told[row]
+        detail = next(detail for mask, detail in self._found if mask[row])
+        return RejectReason.MISTYPED, detail
 
 
 def batch_from_arrow(
@@ -124,6 +161,7 @@ def batch_from_arrow(
     rows: Int64Array | None = None,
     columns: Columns | None = None,
     dictionaries: Dictionaries | None = None,
+    rejects: RowRejects | None = None,
 ) -> tuple[EventBatch, tuple[Reject, ...]]:
     """Turn rows of one model into an event batch.
 
@@ -138,11 +176,14 @@ def batch_from_arrow(
         Row numbers within the message; 0 to n - 1 by default.
     columns, dictionaries : optional
         A decoder's; without them the batch has dictionaries of its own.
+    rejects : RowRejects, optional
+        Takes the rejects, instead of returning them.
 
     Returns
     -------
     (EventBatch, tuple of Reject)
-        A reject's payload is an Arrow stream of its one row.
+        A reject's payload is an Arrow stream of its one row. The first 100 of a message
+        stand alone, the others are counted by reason.
 
     Notes
     -----
@@ -164,6 +205,8 @@ def batch_from_arrow(
         dictionaries = Dictionaries(n_dictionaries, False, columns.verbatim)
     fields, faults = _Fields(record_batch), _Faults(n)
     faults.told(fields.find(REFUSED_COLUMN))
+    for name, column in fields.misshapen():
+        faults.mistyped(column, "object", name)
     scratch = _ColumnsOnly(fields, faults, n)
     scratch.read_times()
     scratch.read_numbers(schema)
@@ -173,20 +216,30 @@ def batch_from_arrow(
     place = (messages, rows)
     accepted = np.flatnonzero(~faults.is_faulty) if faults.is_faulty.any() else None
     batch = batch_of(scratch, accepted, place, columns, dictionaries, id_bytes)
-    rejects = tuple(
-        Reject(
-            message=int(messages[i]),
-            row=int(rows[i]),
-            reason=reason,
-            detail=detail,
-            payload=stream_of(record_batch.slice(i, 1)),
-            tenant=schema.tenant,
-            model=schema.model,
-            time_us=int(scratch.time_us[i]) if scratch.time_us[i] > 0 else None,
-        )
-        for i, (reason, detail) in faults.reasons()
-    )
-    return batch, rejects
+    own = RowRejects(_Rows(record_batch, rows), MessageLimits().max_letters)
+    to = own if rejects is None else rejects
+    faults.refuse(place, scratch.time_us, schema, to)
+    return batch, tuple(own.found)
+
+
+class _Rows:
+    """The rows of one record batch, by their numbers."""
+
+    def __init__(self, batch: pa.RecordBatch, rows: Int64Array) -> None:
+        self._batch, self._rows = batch, rows
+
+    def payload(self, message: int, row: int) -> bytes:
+        """Return a row as a stream of its own."""
+        return row_stream(self._batch, int(np.searchsorted(self._rows, row)))
+
+
+_TICKS_US = {"s": 1_000_000, "ms": 1_000}
+_MAX_TIMES = {unit: ((1 << 63) - 1) // _TICKS_US.get(unit, 1) for unit in ("s", "ms", "us", "ns")}
+
+
+def _in_us(times: Int64Array, unit: str) -> Int64Array:
+    """Convert a timestamp's unit to microseconds; what is beyond them is refused elsewhere."""
+    return times // 1_000 if unit == "ns" else times * _TICKS_US[unit]
 
 
 class _ColumnsOnly(Scratch):
@@ -204,19 +257,20 @@ class _ColumnsOnly(Scratch):
             self._faults.add(everywhere, "Object missing required field `time_us`")
             return
         kind = column.type
-        if pa.types.is_timestamp(kind):
-            column = column.cast(pa.timestamp("us", kind.tz), safe=False).view(pa.int64())
-        elif not (pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        if not (pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
             self._faults.mistyped(column, "int", "time_us")
             return
-        column = column.cast(pa.int64(), safe=False)
+        unit = kind.unit if pa.types.is_timestamp(kind) else "us"
+        column = column.cast(pa.int64(), safe=False)  # the time zone says nothing of the instant
         if column.null_count:
             is_null = column.is_null().to_numpy(zero_copy_only=False)
             self._faults.add(is_null, "Expected `int`, got `null` - at `$.time_us`")
             column = column.fill_null(0)
-        self.time_us = column.to_numpy(zero_copy_only=False)
+        times = column.to_numpy(zero_copy_only=False)
         # an unsigned value beyond int64 has become negative
-        self._faults.add(self.time_us < 0, "Expected an int64 >= 0 - at `$.time_us`")
+        is_outside = (times < 0) | (times > _MAX_TIMES[unit])
+        self._faults.add(is_outside, "Expected an int64 >= 0 - at `$.time_us`")
+        self.time_us = times if unit == "us" else _in_us(times, unit)
 
     def read_numbers(self, schema: ModelSchema) -> None:
         """Fill ``numbers``: the numeric features, then the score."""
@@ -243,18 +297,17 @@ class _ColumnsOnly(Scratch):
 
     def _numbers_of_texts(self, column: pa.Array, path: str) -> Float64Array:
         """Read numbers that are text; one that is none is the fault of its rows."""
-        encoded = column.dictionary_encode()
-        numbers = np.full(len(encoded.dictionary) + 1, np.nan)
+        texts, indices = distinct_texts(column)
+        numbers = np.full(len(texts) + 1, np.nan)
         is_odd = np.zeros(len(numbers), dtype=bool)
         odd = ""
-        for i, text in enumerate(encoded.dictionary.to_pylist()):
+        for i, text in enumerate(texts):
             try:
                 number = None if text is None else number_of_text(text)
             except ValueError:
-                is_odd[i], odd = True, odd or text
+                is_odd[i], odd = True, odd or str(text)
                 continue
             numbers[i] = np.nan if number is None else number
-        indices = indices_of(encoded)
         self._faults.add(
             is_odd[indices], f"Expected a number, got text as {odd[:80]!r} - at `$.{path}`"
         )
@@ -287,11 +340,12 @@ class _ColumnsOnly(Scratch):
                 expected = "bool | float | int | str | null" if is_category else "str | null"
                 self._faults.mistyped(column, expected, f"{inside}.{name}".lstrip("."))
                 return np.full(self._n, -1, dtype=np.int32)
-        encoded = column.dictionary_encode()
-        codes = known.encode(dictionary, encoded.dictionary.to_pylist())
-        if encoded.indices.null_count == 0 and len(codes) == 1:
+        if not pa.types.is_dictionary(column.type):
+            return codes_of_texts(column, dictionary, known)
+        codes = known.encode(dictionary, column.dictionary.to_pylist())
+        if column.indices.null_count == 0 and len(codes) == 1:
             return np.full(self._n, codes[0], dtype=np.int32)
-        return np.append(codes, np.int32(-1)).take(indices_of(encoded))
+        return np.append(codes, np.int32(-1)).take(indices_of(column))
 
     def read_ids(self) -> Uint8Array:
         """Fill ``ids``; return the bytes they point into."""
@@ -327,17 +381,3 @@ def indices_of(encoded: pa.DictionaryArray) -> Int32Array | Int64Array:
         indices = indices.cast(pa.int64()).fill_null(-1)
     found: Int32Array | Int64Array = indices.to_numpy(zero_copy_only=False)
     return found
-
-
-def stream_of(batch: pa.RecordBatch) -> bytes:
-    """An Arrow IPC stream of one batch.
-
-    Examples
-    --------
-    >>> stream_of(pa.record_batch({"a": [1]}))[:4]
-    b'\\xff\\xff\\xff\\xff'
-    """
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())

@@ -16,6 +16,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,17 +28,32 @@ from monitor.decode.columns import Columns, assign_columns
 from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
 from monitor.decode.fast import FastRoad
+from monitor.decode.ipc_sizes import stream_sizes
 from monitor.decode.layout import MAX_LAYOUTS
 from monitor.decode.program import Program
+from monitor.decode.reject_cap import capped
 from monitor.decode.slow import SlowRoad
-from monitor.decode.strict import Key, Refused, StrictDecoder, failure
+from monitor.decode.strict import Key, StrictDecoder, failure
 from monitor.decode.units import Units, messages_of, rows_of
 from monitor.decode.work import Work
 from schemas.batch import Chunk, EventBatch, Int64Array, ModelSchema
 from schemas.errors import DomainError
-from schemas.events import Reject, RejectReason
+from schemas.events import Reject
+from schemas.limits import MessageLimits
+
+if TYPE_CHECKING:
+    from monitor.decode.stream import StreamDecoder
 
 LOG = logging.getLogger("driftline.decode")
+MAX_GROWTH = 8
+"""Columns of one message may take so many times ``messages.max_bytes``: a model with a
+thousand features has a thousand columns for a message that names none of them."""
+PART_GROWTH = 4
+"""So many times ``messages.max_bytes`` for the columns of messages decoded together."""
+_SHORTEST_EVENT = 24
+"""Bytes of ``{"model":"","time_us":0}``."""
+_EVENT_BYTES = 48
+"""An event's message, row, time, and the span of its id."""
 MAX_FAILURES = 20
 """Errors of the decoder itself that are logged, each kind once."""
 
@@ -61,6 +79,7 @@ class Decoder:
         False takes the strict road for every event: the same answers, slower. So
         does ``NUMBA_DISABLE_JIT=1``, under which the kernel cannot run.
     max_layouts : int, optional
+    limits : MessageLimits, optional
 
     Raises
     ------
@@ -91,6 +110,7 @@ class Decoder:
         *,
         fast: bool = True,
         max_layouts: int = MAX_LAYOUTS,
+        limits: MessageLimits | None = None,
     ) -> None:
         self._models: dict[Key, int] = {}
         self._columns: list[Columns] = []
@@ -111,6 +131,10 @@ class Decoder:
         self._program = Program(max(1, len(self._columns)), max_layouts)
         self._n_numbers = max((c.n_numeric for c in self._columns), default=0)
         self._n_codes = max((len(c.dictionaries) for c in self._columns), default=0)
+        self._limits = limits or MessageLimits()
+        self._row_bytes = _EVENT_BYTES + 8 * self._n_numbers + 4 * self._n_codes
+        most = MAX_GROWTH * self._limits.max_bytes // self._row_bytes
+        self._max_rows = min(self._limits.max_rows, most)
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Decode one chunk.
@@ -123,7 +147,8 @@ class Decoder:
         Returns
         -------
         Decoded
-            A message on which the decoder itself fails is a reject, DECODER_FAILED.
+            Of a message that exceeds ``limits`` nothing is accepted; one on which the
+            decoder itself fails is a reject, DECODER_FAILED.
         """
         self._dictionaries.renew(len(chunk))
         found = self._decode(chunk)
@@ -132,11 +157,55 @@ class Decoder:
             for model, some in work.parts.items():
                 parts.setdefault(model, []).extend(some)
         batches = tuple(merge_batches(parts[model]) for model in sorted(parts))
-        rejects = sorted(
-            (reject for work in found for reject in work.rejects),
-            key=lambda reject: (reject.message, reject.row),
-        )
+        rejects = capped((r for work in found for r in work.rejects), self._limits.max_letters)
         return Decoded(batches, tuple(rejects))
+
+    def parts(self, chunk: Chunk) -> list[Chunk]:
+        """Cut a chunk where what its messages become would take too much memory together.
+
+        Parameters
+        ----------
+        chunk : Chunk
+
+        Returns
+        -------
+        list of Chunk
+            In order; the chunk itself, unless it holds streams or arrays that grow much. A
+            part has at least one message.
+        """
+        weights = self.decoded_bytes(chunk)
+        most = PART_GROWTH * self._limits.max_bytes
+        ends = np.cumsum(weights)
+        if not len(chunk) or ends[-1] <= most:
+            return [chunk]
+        cuts = [0]
+        while cuts[-1] < len(chunk):
+            before = int(ends[cuts[-1] - 1]) if cuts[-1] else 0
+            end = int(np.searchsorted(ends, before + most, side="right"))
+            cuts.append(max(cuts[-1] + 1, end))
+        return [slice_of(chunk, i, j) for i, j in pairwise(cuts)]
+
+    def decoded_bytes(self, chunk: Chunk) -> Int64Array:
+        """Return about how many bytes the columns of each message take at most.
+
+        Of a single event its length: it takes no more than so many messages can take that
+        are read together.
+        """
+        starts = np.asarray(chunk.offsets[:-1], dtype=np.int64)
+        found: Int64Array = np.diff(chunk.offsets)
+        if not len(chunk):
+            return found
+        mark = chunk.buffer.take(starts, mode="clip")
+        arrays, streams = np.flatnonzero(mark == ord("[")), np.flatnonzero(mark == 0xFF)
+        if len(arrays):
+            n_rows = np.minimum(found[arrays] // _SHORTEST_EVENT, self._max_rows)
+            found[arrays] += n_rows * self._row_bytes
+        if len(streams):
+            sizes = self._sizes(chunk, streams)
+            n_rows, n_bytes = sizes[:, 0], sizes[:, 2]
+            is_read = (n_rows <= self._max_rows) & (n_bytes <= self._limits.max_bytes)
+            found[streams] += np.where(is_read, n_rows * self._row_bytes + n_bytes, 0)
+        return found
 
     def _decode(self, chunk: Chunk, first: int = 0) -> list[Work]:
         """Decode messages together; where that fails halve by halve, down to the one at fault.
@@ -147,7 +216,7 @@ class Decoder:
         first : int, optional
             Number of its first message in the chunk that was given.
         """
-        work = Work(chunk, first)
+        work = Work(chunk, first, self._limits)
         try:
             self._decode_all(work)
         except Exception as error:
@@ -157,7 +226,7 @@ class Decoder:
                 head, tail = slice_of(chunk, 0, half), slice_of(chunk, half, len(chunk))
                 return [*self._decode(head, first), *self._decode(tail, first + half)]
             self._log(error)
-            work = Work(chunk, first)
+            work = Work(chunk, first, self._limits)
             work.reject(0, 0, work.payload(0), failure(error))
         work.settle()
         return [work]
@@ -167,9 +236,8 @@ class Decoder:
         chunk = work.chunk
         self._decode_units(work, messages_of(chunk), are_messages=True)
         if work.arrays:
-            units, broken = rows_of(chunk, work.arrays)
-            for message in broken:
-                fault = Refused(RejectReason.MALFORMED, "the array's brackets do not match")
+            units, refused = rows_of(chunk, work.arrays, self._max_rows)
+            for message, fault in refused:
                 work.reject(message, 0, work.payload(message), fault)
             self._decode_units(work, units, are_messages=False)
         if work.streams:
@@ -221,13 +289,24 @@ class Decoder:
 
     def _decode_streams(self, work: Work) -> None:
         """Decode Arrow IPC streams, row by row of each model."""
-        from monitor.decode.stream import decode_streams  # pyarrow is slow to import
-
         payloads = ((message, work.span(message)) for message in work.streams)
-        batches, rejects = decode_streams(payloads, self._models, self._columns, self._dictionaries)
+        sizes = self._sizes(work.chunk, np.array(work.streams))
+        batches, rejects = self._streams.decode(payloads, sizes, self._dictionaries)
         work.rejects.extend(rejects)
         for model, batch in batches:
             work.parts.setdefault(model, []).append(batch)
+
+    @cached_property
+    def _streams(self) -> StreamDecoder:
+        """What decodes Arrow streams; pyarrow is slow to import."""
+        from monitor.decode.stream import StreamDecoder
+
+        return StreamDecoder(self._models, self._columns, self._limits, self._max_rows)
+
+    def _sizes(self, chunk: Chunk, messages: Int64Array) -> Int64Array:
+        """Return what the Arrow streams of these messages declare."""
+        offsets = chunk.offsets
+        return stream_sizes(chunk.buffer, offsets[messages], offsets[messages + 1])
 
 
 def _rows_by_model(

@@ -41,6 +41,10 @@ class Dictionaries:
         Dictionaries that keep texts as they are. The others hold categories: a text is put
         into its form (:mod:`schemas.canonical`) once, when it is new.
 
+    Attributes
+    ----------
+    has_table : bool
+
     Notes
     -----
     Kernels read and add through ``state`` (:mod:`monitor.decode.interning`) and
@@ -62,7 +66,7 @@ class Dictionaries:
         has_table: bool = HAS_KERNELS,
         verbatim: Set[int] = frozenset(),
     ) -> None:
-        self._has_table = has_table
+        self.has_table = has_table
         self._verbatim = verbatim
         self._moved: dict[int, dict[int, int]] = {}
         self.values: list[list[str]] = [[] for _ in range(n_dictionaries)]
@@ -151,7 +155,7 @@ class Dictionaries:
         the bound is ``MAX_VALUES`` or, for such chunks, half of it and the chunk.
         """
         room = min(n_new, MAX_VALUES // 2)
-        total = self._get(interning.N_ENTRIES) if self._has_table else len(self)
+        total = self._get(interning.N_ENTRIES) if self.has_table else len(self)
         is_large = self._get(interning.USED_BYTES) > MAX_ARENA_BYTES
         if total + room <= MAX_VALUES and not is_large:
             return  # thousands of dictionaries need no look
@@ -166,7 +170,7 @@ class Dictionaries:
         self.values[dictionary] = []
         self._codes[dictionary] = {None: -1}
         self._sizes[dictionary] = 0
-        if self._has_table:
+        if self.has_table:
             self._rebuild(len(self._entries), len(self._arena), dictionary)
             self._n_synced = self._get(interning.N_ENTRIES)
 
@@ -187,7 +191,7 @@ class Dictionaries:
 
     def _enter(self, dictionary: int, text: str, code: int) -> None:
         """Add one string to the kernels' table."""
-        if self._has_table:
+        if self.has_table:
             raw = text.encode()
             padded = np.zeros(len(raw) + 8, dtype=np.uint8)
             padded[: len(raw)] = np.frombuffer(raw, dtype=np.uint8)

@@ -15,9 +15,12 @@ from detectors.kernels.jit import inlined, kernel
 from monitor.decode.memory import (
     Address,
     Word,
+    load_byte,
     load_int,
     load_word,
     multiply_high,
+    store_byte,
+    store_code,
     store_int,
     store_word,
 )
@@ -155,6 +158,42 @@ def add_text(state: Address, dictionary: int, text: Address, n_bytes: int, given
     store_int(state + USED_BYTES, used + 8 * n_words)
     _place(state, entry)
     return code
+
+
+@kernel
+def encode_texts(
+    state: Address,
+    dictionary: int,
+    texts: Address,
+    n_bytes: int,
+    bounds: Address,
+    is_there: Address,
+    codes: Address,
+    first: int,
+    n: int,
+    padded: Address,
+) -> int:
+    """Write the code of each text from ``first`` on; return where there was no room left.
+
+    ``bounds`` are n + 1 int64, ``is_there`` n bytes, or 0 where every text is there. There
+    is room for the longest text and eight bytes at ``padded``: words are read whole, and
+    must not be read past the last of the ``n_bytes`` texts.
+    """
+    for i in range(first, n):
+        if is_there != 0 and load_byte(is_there + i) == 0:
+            continue
+        start = load_int(bounds + 8 * i)
+        length = load_int(bounds + 8 * i + 8) - start
+        text = texts + start
+        if start + length + 8 > n_bytes:
+            for k in range(length):
+                store_byte(padded + k, load_byte(text + k))
+            text = padded
+        code = add_text(state, dictionary, text, length, NEW)
+        if code == NO_ROOM:
+            return i
+        store_code(codes + 4 * i, max(code, -1))
+    return n
 
 
 @kernel

@@ -94,6 +94,16 @@ def store_float(typing: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
+def store_byte(typing: Any, address: Any, value: Any) -> Any:
+    """Write the lowest byte of an int64."""
+    return _instruction(
+        types.int64,
+        (types.int64, types.int64),
+        lambda b, a, v: _store(b, a, b.trunc(v, _I8)),
+    )
+
+
+@intrinsic
 def store_code(typing: Any, address: Any, value: Any) -> Any:
     """Write an int64 as int32."""
     return _instruction(

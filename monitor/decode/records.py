@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,7 +10,8 @@ import msgspec
 from detectors.kernels.event_time import EARLIEST_US, FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
-from monitor.decode.strict import Refused, failure, has_bare_tokens, nulled, refusal
+from monitor.decode.reject_cap import EventRejects, capped
+from monitor.decode.strict import Key, Refused, failure, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
 from schemas.batch import Chunk
 from schemas.events import (
@@ -21,6 +22,7 @@ from schemas.events import (
     Reject,
     RejectReason,
 )
+from schemas.limits import MessageLimits
 
 T = TypeVar("T", LabelEvent, GpuEvent)
 Placed = list[tuple[int, int, T]]
@@ -43,17 +45,27 @@ class _Mark(msgspec.Struct):
 _MARK = msgspec.json.Decoder(_Mark)
 
 
-def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]:
+def decode_labels(
+    chunk: Chunk,
+    max_skew_us: Mapping[Key, int] | None = None,
+    *,
+    limits: MessageLimits | None = None,
+) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]:
     """Decode labels: JSON, JSON arrays, structured CloudEvents.
 
     Parameters
     ----------
     chunk : Chunk
+    max_skew_us : mapping of (tenant, model) to int, optional
+        The models that are configured, and how far a label of each may be stamped ahead of
+        its record time. Without it labels of any model are taken, up to the year 2255.
+    limits : MessageLimits, optional
 
     Returns
     -------
     (list of (message, row, LabelEvent), tuple of Reject)
-        Both in source order. A label that is null or NaN is MISTYPED.
+        Both in source order. A label that is null or NaN is MISTYPED, and so is one with an
+        empty id, which joins no prediction; UNKNOWN_MODEL and FUTURE as of predictions.
 
     Examples
     --------
@@ -62,11 +74,27 @@ def decode_labels(chunk: Chunk) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]
     >>> [(m, r, e.id, e.label) for m, r, e in decode_labels(chunk_of([text], "f"))[0]]
     [(0, 0, '7', 1.0)]
     """
-    return _decode(chunk, _LABELS, _check_unit)
+
+    def check(event: LabelEvent, record_us: int) -> None:
+        key = (event.tenant, event.model)
+        if max_skew_us is not None and key not in max_skew_us:
+            detail = f"no model {event.model!r} of tenant {event.tenant!r} is configured"
+            raise Refused(RejectReason.UNKNOWN_MODEL, detail, key)
+        if not event.id:
+            raise Refused(RejectReason.MISTYPED, "Expected a text - at `$.id`, which is empty", key)
+        _check_unit(event, record_us)
+        skew_us = None if max_skew_us is None else max_skew_us[key]
+        _check_skew(event.time_us, record_us, skew_us, key)
+
+    return _decode(chunk, _LABELS, check, limits or MessageLimits())
 
 
 def decode_gpu(
-    chunk: Chunk, max_skew_us: int | None = None, *, has_signs: bool = False
+    chunk: Chunk,
+    max_skew_us: int | None = None,
+    *,
+    has_signs: bool = False,
+    limits: MessageLimits | None = None,
 ) -> tuple[Placed[GpuEvent], tuple[Reject, ...]]:
     """Decode GPU telemetry: JSON, JSON arrays, structured CloudEvents.
 
@@ -78,6 +106,7 @@ def decode_gpu(
         message has no record time, any time up to the year 2255 is taken.
     has_signs : bool
         Whether signs of life of hosts are among the events; they measure nothing.
+    limits : MessageLimits, optional
 
     Returns
     -------
@@ -96,10 +125,10 @@ def decode_gpu(
 
     def check(event: GpuEvent, record_us: int) -> None:
         _check_unit(event, record_us)
-        _check_skew(event, record_us, max_skew_us)
+        _check_skew(event.time_us, record_us, max_skew_us, (event.tenant, ""))
         _check_gpu(event)
 
-    events, rejects = _decode(chunk, _GPU, check)
+    events, rejects = _decode(chunk, _GPU, check, limits or MessageLimits())
     if not has_signs:
         events = [placed for placed in events if not placed[2].is_sign_of_life]
     return events, rejects
@@ -130,20 +159,19 @@ def _check_unit(event: GpuEvent | LabelEvent, record_us: int) -> None:
         raise Refused(RejectReason.MISTYPED, f"{what} - at `$.time_us`", (event.tenant, model))
 
 
-def _check_skew(event: GpuEvent, record_us: int, max_skew_us: int | None) -> None:
+def _check_skew(time_us: int, record_us: int, max_skew_us: int | None, key: Key) -> None:
     """Refuse an event stamped further ahead of its record time than is allowed."""
-    if event.time_us > FARTHEST_US:
-        what = f"time_us {event.time_us} lies beyond the year 2255: is it in nanoseconds?"
-    elif record_us < 0 or max_skew_us is None or event.time_us - record_us <= max_skew_us:
+    if time_us > FARTHEST_US:
+        what = f"time_us {time_us} lies beyond the year 2255: is it in nanoseconds?"
+    elif record_us < 0 or max_skew_us is None or time_us - record_us <= max_skew_us:
         return
     else:
-        ahead_s = (event.time_us - record_us) / 1e6
-        what = f"time_us is {ahead_s:.0f} s ahead of the record time"
-    raise Refused(RejectReason.FUTURE, what, (event.tenant, ""))
+        what = f"time_us is {(time_us - record_us) / 1e6:.0f} s ahead of the record time"
+    raise Refused(RejectReason.FUTURE, what, key)
 
 
 def _decode(
-    chunk: Chunk, decoder: Any, check: Callable[[Any, int], None] | None = None
+    chunk: Chunk, decoder: Any, check: Callable[[Any, int], None], limits: MessageLimits
 ) -> tuple[list[Any], tuple[Reject, ...]]:
     """Every message, and every row of those that are arrays."""
     units = messages_of(chunk)
@@ -152,24 +180,25 @@ def _decode(
     arrays = [
         m for m, (i, j) in enumerate(spans) if bytes(view[i:j]).lstrip(b" \t\r\n")[:1] == b"["
     ]
-    rows, broken = rows_of(chunk, arrays)
+    rows, refused = rows_of(chunk, arrays, limits.max_rows)
     apart = set(arrays)
-    todo = [(m, 0, i, j) for m, (i, j) in enumerate(spans) if m not in apart or m in broken]
+    todo = [(m, 0, i, j) for m, (i, j) in enumerate(spans) if m not in apart]
     inside = (rows.message, rows.row, rows.starts, rows.ends)
     todo += zip(*(column.tolist() for column in inside), strict=True)
     accepted: list[Any] = []
-    rejects: list[Reject] = []
+    rejects = EventRejects(limits.max_letters)
+    for message, fault in refused:
+        rejects.add(message, 0, bytes(view[slice(*spans[message])]), fault)
     for message, row, start, end in sorted(todo):
         payload = bytes(view[start:end])
         try:
             event = _decode_one(payload, decoder)
-            if check is not None:
-                check(event, int(chunk.record_time_us[message]))
+            check(event, int(chunk.record_time_us[message]))
             accepted.append((message, row, event))
         except Exception as error:  # whatever it is: one message must not end the stage
             fault = error if isinstance(error, Refused) else failure(error)
-            rejects.append(Reject(message, row, fault.reason, fault.detail, payload, *fault.key))
-    return accepted, tuple(rejects)
+            rejects.add(message, row, payload, fault)
+    return accepted, tuple(capped(rejects.found(), limits.max_letters))
 
 
 def _decode_one(payload: bytes, decoder: Any) -> Any:

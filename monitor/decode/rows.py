@@ -6,8 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import kernel
+from monitor.decode.strict import Refused
 from schemas.batch import Int64Array, Uint8Array
+from schemas.events import RejectReason
+from schemas.limits import MessageLimits
 
+MAX_ROWS = MessageLimits().max_rows
 _USUAL_BYTES = 128
 """Room is made for elements of this size at first."""
 
@@ -73,7 +77,9 @@ def _split(buffer: Uint8Array, start: int, end: int, spans: Int64Array) -> int:
     return n
 
 
-def split_array(buffer: Uint8Array, start: int, end: int) -> Int64Array | None:
+def split_array(
+    buffer: Uint8Array, start: int, end: int, max_rows: int = MAX_ROWS
+) -> Int64Array | None:
     """Find the elements of a JSON array.
 
     Parameters
@@ -81,6 +87,7 @@ def split_array(buffer: Uint8Array, start: int, end: int) -> Int64Array | None:
     buffer : ndarray of uint8
     start, end : int
         The message: whitespace, ``[``, elements, ``]``, whitespace.
+    max_rows : int, optional
 
     Returns
     -------
@@ -89,6 +96,11 @@ def split_array(buffer: Uint8Array, start: int, end: int) -> Int64Array | None:
         brackets or quotes do not match, a comma has no element beside it, or
         something follows the array: then the message as a whole is malformed. An
         element that is broken within itself is only its own row's reject.
+
+    Raises
+    ------
+    Refused
+        OVERSIZED, if there are more elements than that.
 
     Notes
     -----
@@ -101,8 +113,12 @@ def split_array(buffer: Uint8Array, start: int, end: int) -> Int64Array | None:
     >>> [text[i:j] for i, j in spans.tolist()]
     [b'{"a": 1}', b'{"b": "],["}']
     """
-    spans: NDArray[np.int64] = np.empty(((end - start) // _USUAL_BYTES + 16, 2), dtype=np.int64)
+    n_usual = min(max_rows, (end - start) // _USUAL_BYTES) + 16
+    spans: NDArray[np.int64] = np.empty((n_usual, 2), dtype=np.int64)
     n = _split(buffer, start, end, spans)
+    if n > max_rows:
+        detail = f"an array of {n:,} elements, and {max_rows:,} are read of a message"
+        raise Refused(RejectReason.OVERSIZED, detail)
     if n > len(spans):
         spans = np.empty((n, 2), dtype=np.int64)
         _split(buffer, start, end, spans)

@@ -16,7 +16,7 @@ from monitor.decode.fast import FastRoad
 from monitor.decode.program import Program
 from monitor.decode.strict import Key, Refused, StrictDecoder
 from monitor.decode.units import Units
-from monitor.decode.work import MAX_MESSAGE_BYTES, Work
+from monitor.decode.work import Work
 from schemas.batch import Int64Array
 from schemas.events import MAX_EVENT_BYTES, RejectReason
 
@@ -152,7 +152,7 @@ class SlowRoad:
         limit = MAX_EVENT_BYTES
         try:
             if are_messages and (several := work.kind_of(payload)) is not None:
-                limit = MAX_MESSAGE_BYTES
+                limit = work.max_bytes
                 if len(payload) <= limit:
                     several.append(message)
                     return None

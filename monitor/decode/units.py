@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.decode.rows import split_array
+from monitor.decode.rows import MAX_ROWS, split_array
+from monitor.decode.strict import Refused
 from schemas.batch import Chunk, Int64Array
+from schemas.events import RejectReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,23 @@ def messages_of(chunk: Chunk) -> Units:
     return Units(message, np.zeros(n, dtype=np.int64), offsets[:-1], offsets[1:])
 
 
-def rows_of(chunk: Chunk, arrays: list[int]) -> tuple[Units, list[int]]:
-    """Elements of the messages that are JSON arrays, and the messages that are broken."""
-    broken: list[int] = []
+def rows_of(
+    chunk: Chunk, arrays: list[int], max_rows: int = MAX_ROWS
+) -> tuple[Units, list[tuple[int, Refused]]]:
+    """Elements of the messages that are JSON arrays, and the messages that are refused whole."""
+    refused: list[tuple[int, Refused]] = []
     found: list[Int64Array] = []
     messages: list[Int64Array] = []
     for message in arrays:
         start, end = int(chunk.offsets[message]), int(chunk.offsets[message + 1])
-        spans = split_array(chunk.buffer, start, end)
+        try:
+            spans = split_array(chunk.buffer, start, end, max_rows)
+        except Refused as fault:
+            refused.append((message, fault))
+            continue
         if spans is None:
-            broken.append(message)
+            detail = "the array's brackets do not match"
+            refused.append((message, Refused(RejectReason.MALFORMED, detail)))
         else:
             found.append(spans)
             messages.append(np.full(len(spans), message, dtype=np.int64))
@@ -52,4 +61,4 @@ def rows_of(chunk: Chunk, arrays: list[int]) -> tuple[Units, list[int]]:
         np.ascontiguousarray(spans[:, 0]),
         np.ascontiguousarray(spans[:, 1]),
     )
-    return units, broken
+    return units, refused

@@ -7,16 +7,16 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from monitor.decode.strict import Refused, stamp_of
+from monitor.decode.reject_cap import EventRejects
+from monitor.decode.strict import Refused
 from schemas.batch import Chunk, EventBatch, Uint8Array
 from schemas.events import Reject
+from schemas.limits import MessageLimits
 
 ARROW_MARK = b"\xff\xff\xff\xff"
 """How an Arrow IPC stream begins."""
 
-MAX_MESSAGE_BYTES = 64 << 20
-"""Longest JSON array or Arrow stream."""
-
+_LIMITS = MessageLimits()
 _WHITESPACE = b" \t\r\n"
 
 
@@ -28,10 +28,20 @@ class Work:
     chunk : Chunk
     first : int, optional
         Number of its first message in the chunk it was cut from.
+    limits : MessageLimits, optional
+
+    Attributes
+    ----------
+    max_bytes : int
+        Of a JSON array or an Arrow stream.
+    rejects : list of Reject
+        Complete once the work is settled.
     """
 
-    def __init__(self, chunk: Chunk, first: int = 0) -> None:
+    def __init__(self, chunk: Chunk, first: int = 0, limits: MessageLimits = _LIMITS) -> None:
         self.chunk, self._first = chunk, first
+        self.max_bytes = limits.max_bytes
+        self._event_rejects = EventRejects(limits.max_letters)
         self.view: memoryview = np.ascontiguousarray(chunk.buffer).data
         self.rejects: list[Reject] = []
         self.parts: dict[int, list[EventBatch]] = {}
@@ -49,7 +59,7 @@ class Work:
     def is_stream(self, start: int, end: int) -> bool:
         """Whether these bytes begin an Arrow stream that may be read; copies nothing."""
         mark = self.view[start : min(start + len(ARROW_MARK), end)]
-        return mark == ARROW_MARK and end - start <= MAX_MESSAGE_BYTES
+        return mark == ARROW_MARK and end - start <= self.max_bytes
 
     def payload(self, message: int) -> bytes:
         """Return the bytes of a message."""
@@ -62,15 +72,11 @@ class Work:
 
     def reject(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
         """Note a reject."""
-        tenant, model = fault.key
-        time_us = stamp_of(payload) if model else None
-        reject = Reject(
-            message, row, fault.reason, fault.detail, payload, tenant, model, time_us=time_us
-        )
-        self.rejects.append(reject)
+        self._event_rejects.add(message, row, payload, fault)
 
     def settle(self) -> None:
-        """Number messages as in the chunk that this one was cut from."""
+        """Bring the rejects together; number messages as in the chunk this one was cut from."""
+        self.rejects += self._event_rejects.found()
         if not self._first:
             return
         self.rejects = [

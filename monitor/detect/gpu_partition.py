@@ -122,7 +122,7 @@ class GpuPartition:
                 record_time_us=int(chunk.record_time_us[reject.message]),
             )
             letters.append(letter_write(letter))
-            self.counters[f"rejected_{reject.reason.value}"] += 1
+            self.counters[f"rejected_{reject.reason.value}"] += reject.n_events
         events = [event for _, _, event in decoded if not event.is_sign_of_life]
         self.counters["gpu_events"] += len(events)
         alerts: list[Alert] = []

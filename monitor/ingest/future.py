@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from detectors.kernels.event_time import EARLIEST_US, FARTHEST_US
 from monitor.core.aggregate import Refused
+from monitor.decode.reject_cap import summed
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk
 from schemas.events import Reject, RejectReason
+from schemas.limits import MessageLimits
 from schemas.times import LIMITS
 
 _ARROW = b"\xff\xff\xff\xff"
 
 _Rows = Callable[[int], bytes]
+_Group = tuple[int, RejectReason]
 
 
-def future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
+def future_rejects(
+    refused: Refused, chunk: Chunk, max_letters: int = MessageLimits().max_letters
+) -> list[Reject]:
     """Return a reject for each event stamped too far ahead of its record time.
 
     Parameters
@@ -27,6 +34,8 @@ def future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
         Rows of one batch.
     chunk : Chunk
         Where they came from.
+    max_letters : int, optional
+        Rejects of their own that rows of one message get; the rest of them share one.
 
     Returns
     -------
@@ -37,22 +46,37 @@ def future_rejects(refused: Refused, chunk: Chunk) -> list[Reject]:
     """
     batch = refused.batch
     rows_of_message: dict[int, _Rows] = {}
+    n_found: Counter[_Group] = Counter()
     rejects = []
     for i in refused.rows.tolist():
         message, row = int(batch.message[i]), int(batch.row[i])
+        reason = _reason(int(batch.time_us[i]))
+        n_found[message, reason] += 1
+        if n_found[message, reason] > max_letters + 1:
+            continue
         if message not in rows_of_message:
             rows_of_message[message] = _open(chunk, message)
         rejects.append(
             Reject(
                 message=message,
                 row=row,
-                reason=_reason(int(batch.time_us[i])),
+                reason=reason,
                 detail=_words(int(batch.time_us[i]), int(chunk.record_time_us[message])),
                 payload=rows_of_message[message](row),
                 tenant=batch.schema.tenant,
                 model=batch.schema.model,
             )
         )
+    extra = {group: n - max_letters for group, n in n_found.items() if n > max_letters}
+    return _with_extra(rejects, extra) if extra else rejects
+
+
+def _with_extra(rejects: list[Reject], extra: dict[_Group, int]) -> list[Reject]:
+    """Let the last reject of a message and reason stand for all that have none of their own."""
+    last = {(reject.message, reject.reason): i for i, reject in enumerate(rejects)}
+    for group, n in extra.items():
+        reject = rejects[last[group]]
+        rejects[last[group]] = summed([msgspec.structs.replace(reject, n_events=n)])
     return rejects
 
 
@@ -87,7 +111,7 @@ def _open(chunk: Chunk, message: int) -> _Rows:
     if payload.startswith(_ARROW):
         return _arrow_rows(payload)
     if payload.lstrip().startswith(b"["):
-        units, _ = rows_of(chunk, [message])
+        units, _ = rows_of(chunk, [message], len(payload))
         spans = np.stack((units.starts, units.ends), axis=1).tolist()
         return lambda row: chunk.buffer[spans[row][0] : spans[row][1]].tobytes()
     return lambda _: payload
@@ -97,8 +121,15 @@ def _arrow_rows(payload: bytes) -> _Rows:
     """Cut rows out of an Arrow stream, each a stream of its own."""
     import pyarrow as pa  # slow to import, and not always needed
 
-    from monitor.decode.arrow import stream_of
+    from monitor.decode.row_stream import row_stream
 
     with pa.ipc.open_stream(payload) as reader:
-        table = reader.read_all()
-    return lambda row: stream_of(table.slice(row, 1).combine_chunks().to_batches()[0])
+        batches = list(reader)
+    ends = np.cumsum([batch.num_rows for batch in batches])
+
+    def of_row(row: int) -> bytes:
+        """Find the record batch that holds a row."""
+        k = int(np.searchsorted(ends, row, side="right"))
+        return row_stream(batches[k], row - int(ends[k]) + batches[k].num_rows)
+
+    return of_row

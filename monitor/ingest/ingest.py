@@ -221,6 +221,11 @@ class Ingest:
         """
         if self._is_gap_expected:
             self._skip(int(chunk.log_offset[0]), int(chunk.record_time_us[0]))
+        for part in self._decoder.parts(chunk):
+            self._add(part)
+
+    def _add(self, chunk: Chunk) -> None:
+        """Decode messages that may be decoded together."""
         began_s = elapsed_s()
         decoded = self._decoder.decode(chunk)
         decoded_s = elapsed_s()
@@ -256,14 +261,14 @@ class Ingest:
     def _count(self, chunk: Chunk, rejects: Sequence[Reject], added: Added) -> None:
         """Count events and drops; every drop has a name."""
         counts = self.counters
-        counts["bytes"] += len(chunk.buffer)
+        counts["bytes"] += int(chunk.offsets[-1])
         counts["messages"] += len(chunk)
         counts["accepted"] += added.n_accepted
         for refused in added.late:
             counts["late"] += len(refused.rows)
         for reject in rejects:
-            counts[f"rejected_{reject.reason.value}"] += 1
-        counts["refused"] += len(rejects)
+            counts[f"rejected_{reject.reason.value}"] += reject.n_events
+            counts["refused"] += reject.n_events
 
     def _write_letters(self, chunk: Chunk, rejects: Sequence[Reject]) -> None:
         """Record each refused event under its source offset, as many as the cap admits."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+
 from monitor.core.aggregate import PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
+from monitor.decode.row_stream import stream_of
 from monitor.ingest.worker import Feed, IngestWorker
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from schemas.config import WindowConfig
 from schemas.errors import ConfigError
+from schemas.limits import MessageLimits
 
 
 def run_ingest(
@@ -21,6 +25,7 @@ def run_ingest(
     life: Life,
     *,
     member: str | None = None,
+    limits: MessageLimits | None = None,
 ) -> None:
     """Run one ingest process until its life ends.
 
@@ -36,6 +41,8 @@ def run_ingest(
         Told of each round; draining it publishes what is due, commits and leaves.
     member : str, optional
         Static member id: a restart within the session time-out moves no partition.
+    limits : MessageLimits, optional
+        How much is read of one message.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def run_ingest(
     window = source_window(catalog)
     warm_up(catalog, window)
     life.beat()
-    IngestWorker(cluster, catalog, window, feed, life, member=member).run()
+    IngestWorker(cluster, catalog, window, feed, life, member=member, limits=limits).run()
 
 
 def source_window(catalog: Catalog) -> WindowConfig:
@@ -101,7 +108,9 @@ def warm_up(catalog: Catalog, window: WindowConfig) -> None:
     }
     decoder = Decoder([schema])
     aggregator = PartitionAggregator("warm", 0, "warm", window, catalog.layout)
+    table = {"model": [schema.model], "tenant": [schema.tenant], "time_us": [1], "host": ["a"]}
+    stream = stream_of(pa.record_batch(table))
     for _ in range(2):  # the first learns the layout, the second is read by the kernel
-        chunk = chunk_of([json.dumps(event).encode()] * 2, "warm")
+        chunk = chunk_of([json.dumps(event).encode()] * 2 + [stream], "warm")
         aggregator.add(chunk, decoder.decode(chunk).batches)
     aggregator.flush_all()

@@ -33,6 +33,7 @@ from monitor.transport.memory import Committed
 from schemas.batch import Chunk
 from schemas.config import WindowConfig
 from schemas.errors import TransportError
+from schemas.limits import MessageLimits
 from schemas.profiles import Profile
 
 TICK_S = 1.0
@@ -105,10 +106,11 @@ class IngestWorker:
         life: Life,
         *,
         member: str | None = None,
+        limits: MessageLimits | None = None,
     ) -> None:
         self._catalog, self._window, self._feed, self._life = catalog, window, feed, life
         self._topic = cluster.topic(PREDICTIONS)
-        self._decoder = Decoder(catalog.schemas)
+        self._decoder = Decoder(catalog.schemas, limits=limits)
         self._n_panes_partitions = cluster.identity(PANES).n_partitions
         self._owned: dict[int, Owned] = {}
         n = MESSAGES_A_MODEL * len(catalog.configs)

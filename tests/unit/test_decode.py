@@ -18,10 +18,10 @@ import pytest
 
 from monitor.decode import Decoded, Decoder, chunk_of
 from monitor.decode import dictionaries as dictionaries_module
-from monitor.decode.work import MAX_MESSAGE_BYTES
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.errors import ConfigError, DomainError
 from schemas.events import MAX_EVENT_BYTES, RejectReason
+from schemas.limits import MessageLimits
 from tests.support import decoding
 
 SCHEMA = decoding.SCHEMA
@@ -589,7 +589,7 @@ def test_an_empty_chunk_decodes_to_nothing(decoder: Decoder) -> None:
 
 
 def test_an_array_longer_than_the_limit_is_oversized() -> None:
-    message = b"[" + b" " * MAX_MESSAGE_BYTES + b"]"
-    (reject,) = decode(Decoder([SCHEMA]), message).rejects
+    message = b"[" + b" " * 5_000 + b"]"
+    (reject,) = decode(Decoder([SCHEMA], limits=MessageLimits(max_bytes=5_000)), message).rejects
     assert reject.reason is RejectReason.OVERSIZED
-    assert str(MAX_MESSAGE_BYTES) in reject.detail
+    assert "5000" in reject.detail

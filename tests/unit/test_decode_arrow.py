@@ -15,6 +15,7 @@ from monitor.decode import Decoded, Decoder, chunk_of
 from monitor.decode.arrow import batch_from_arrow, stream_of
 from schemas.batch import ModelSchema
 from schemas.events import RejectReason
+from schemas.limits import MessageLimits
 from tests.support import decoding
 
 SCHEMA = decoding.SCHEMA
@@ -243,11 +244,10 @@ def test_rows_of_one_model_are_not_taken_apart_whatever_its_dictionary_knows() -
     assert len(decoded.batches[0]) == 3
 
 
-def test_a_stream_that_is_too_long_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_is_too_long_is_refused_whole() -> None:
     stream = stream_of(table())
-    for module in ("work", "slow"):
-        monkeypatch.setattr(f"monitor.decode.{module}.MAX_MESSAGE_BYTES", len(stream) - 1)
-    decoded = decode(stream)
+    decoder = Decoder([SCHEMA], limits=MessageLimits(max_bytes=len(stream) - 1))
+    decoded = decoder.decode(chunk_of([stream], "f"))
     assert [(r.reason, r.payload) for r in decoded.rejects] == [(RejectReason.OVERSIZED, stream)]
     assert not decoded.batches
 

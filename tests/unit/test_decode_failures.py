@@ -22,16 +22,16 @@ BAD = stream_of(pa.record_batch({"model": ["poison"], "time_us": [1]}))
 @pytest.fixture(params=[KeyError("model"), MemoryError(), RuntimeError("a" * 9_000)], ids=repr)
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Exception:
     """Make every chunk fail that holds the poison; on later messages it fails only then."""
-    decode_streams = stream.decode_streams
+    decode = stream.StreamDecoder.decode
 
-    def fail(payloads: Iterable[tuple[int, memoryview]], *rest: Any) -> Any:
+    def fail(self: Any, payloads: Iterable[tuple[int, memoryview]], *rest: Any) -> Any:
         given = list(payloads)
-        found = decode_streams(given, *rest)
+        found = decode(self, given, *rest)
         if any(bytes(payload) == BAD for _, payload in given):
             raise request.param
         return found
 
-    monkeypatch.setattr(stream, "decode_streams", fail)
+    monkeypatch.setattr(stream.StreamDecoder, "decode", fail)
     error: Exception = request.param
     return error
 

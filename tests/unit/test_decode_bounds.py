@@ -1,0 +1,178 @@
+"""What one message may cost: bounds that hold before it is decoded."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from monitor.decode import Decoded, Decoder, chunk_of, decode_gpu, decode_labels
+from monitor.decode.arrow import stream_of
+from monitor.decode.dictionaries import Dictionaries
+from monitor.decode.text_codes import codes_of_texts, distinct_texts
+from schemas.batch import ModelSchema
+from schemas.events import RejectReason
+from schemas.limits import MessageLimits
+from tests.support import arrow_poison, decoding
+
+SCHEMA = decoding.SCHEMA
+GOOD = stream_of(pa.record_batch({"model": ["m", "m"], "time_us": [1, 2]}))
+
+
+def decode(*messages: bytes, **limits: int) -> Decoded:
+    return Decoder([SCHEMA], limits=MessageLimits(**limits)).decode(chunk_of(messages, "f"))
+
+
+@pytest.mark.parametrize("name", arrow_poison.POISON)
+def test_a_poison_message_is_one_reject_and_its_neighbours_are_decoded(name: str) -> None:
+    message, reason, words = arrow_poison.POISON[name]
+    decoder = Decoder([SCHEMA])
+    decoder.decode(chunk_of([GOOD], "f"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decoded = decoder.decode(chunk_of([GOOD, message, GOOD], "f"))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+    assert sorted(decoding.rows_of(decoded)) == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    (reject,) = decoded.rejects
+    assert (reject.message, reject.row, reject.reason) == (1, 0, reason)
+    assert words in reject.detail
+    assert reject.payload == message
+
+
+def test_a_message_within_the_bounds_is_read_whole() -> None:
+    decoded = decode(arrow_poison.one_run(1_000_000))
+    assert [len(batch) for batch in decoded.batches] == [1_000_000]
+    assert not decoded.rejects
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (arrow_poison.nulls(1_000_000), RejectReason.MISTYPED),
+        (b"[" + b",".join([b"1"] * 5_000) + b"]", RejectReason.MALFORMED),
+        (
+            stream_of(pa.record_batch({"model": [f"m{k}" for k in range(5_000)]})),
+            RejectReason.UNKNOWN_MODEL,
+        ),
+        (
+            stream_of(pa.record_batch({"model": ["m"] * 5_000, "time_us": [-1] * 5_000})),
+            RejectReason.MISTYPED,
+        ),
+    ],
+    ids=["nulls", "array", "unknown models", "faults"],
+)
+def test_rejects_of_a_message_are_capped_and_the_rest_is_counted(
+    message: bytes, reason: RejectReason
+) -> None:
+    decoded = decode(b"{", message, GOOD)
+    of_message = [r for r in decoded.rejects if r.message == 1]
+    n = 1_000_000 if len(message) < 300 else 5_000
+    assert [r.row for r in of_message] == list(range(101))
+    assert [r.n_events for r in of_message] == [1] * 100 + [n - 100]
+    assert {r.reason for r in of_message} == {reason}
+    assert f"{n - 100:,} more events of this message" in of_message[-1].detail
+    assert sum(len(batch) for batch in decoded.batches) == 2
+
+
+def test_the_cap_does_not_depend_on_how_messages_are_cut_into_chunks() -> None:
+    rows = {"model": ["m", "x", None] * 100, "time_us": [1, 2, -3] * 100}
+    message = stream_of(pa.record_batch(rows))
+    together = decode(message, GOOD, message, max_letters=7)
+    alone = decode(message, max_letters=7)
+    rejects = decoding.rejects_of(together)
+    assert [r[1:] for r in rejects if r[0] == 2] == [r[1:] for r in decoding.rejects_of(alone)]
+    assert sum(r.n_events for r in alone.rejects) == 200
+
+
+def test_an_array_of_too_many_elements_is_refused_whole() -> None:
+    message = b"[" + b",".join([b"{}"] * 50) + b"]"
+    (reject,) = decode(message, max_rows=49).rejects
+    assert (reject.reason, reject.payload) == (RejectReason.OVERSIZED, message)
+    assert len(decode(message, max_rows=50).rejects) == 50
+
+
+def test_a_model_of_many_columns_takes_fewer_rows() -> None:
+    wide = ModelSchema("default", "m", tuple(f"f{k}" for k in range(1_000)))
+    decoder = Decoder([wide])
+    (reject,) = decoder.decode(chunk_of([arrow_poison.one_run(500_000)], "f")).rejects
+    assert reject.reason is RejectReason.OVERSIZED
+    assert not decoder.decode(chunk_of([arrow_poison.one_run(50_000)], "f")).rejects
+
+
+@pytest.mark.parametrize("decode_records", [decode_labels, decode_gpu])
+def test_labels_and_telemetry_are_bounded_too(decode_records: Any) -> None:
+    array = b"[" + b",".join([b"1"] * 500) + b"]"
+    limits = MessageLimits(max_rows=500, max_letters=3)
+    events, rejects = decode_records(chunk_of([array, array[:-1] + b",1]"], "f"), limits=limits)
+    assert not events
+    assert [(r.message, r.row, r.n_events) for r in rejects] == [
+        (0, 0, 1),
+        (0, 1, 1),
+        (0, 2, 1),
+        (0, 3, 497),
+        (1, 0, 1),
+    ]
+    assert rejects[-1].reason is RejectReason.OVERSIZED
+
+
+def test_a_letter_does_not_hold_the_dictionary_of_its_message() -> None:
+    values = pa.array(["a", "x" * 1_000_000])
+    color = pa.DictionaryArray.from_arrays(pa.array([0] * 100, pa.int8()), values)
+    batch = {"model": ["m"] * 100, "time_us": [-1] * 100, "features.color": color}
+    decoded = decode(stream_of(pa.record_batch(batch)))
+    assert max(len(r.payload) for r in decoded.rejects) < 2_000
+
+
+def colliding(n: int) -> list[str]:
+    """Texts of sixteen bytes to which Arrow's hash gives one value."""
+    first, second = np.uint64(11400714785074694791), 14029467366897019727
+    inverse = np.uint64(pow(second, -1, 1 << 64))
+    rng, found = np.random.default_rng(1), []
+    while len(found) < n:
+        x = rng.integers(0x23, 0x5B, (1 << 18, 8), dtype=np.uint8).view(np.uint64)[:, 0]
+        y = (x * first ^ np.uint64(0x1234567890ABCDEF)) * inverse
+        halves = y.view(np.uint8).reshape(-1, 8)
+        is_text = ((halves >= 0x20) & (halves < 0x7F)).all(axis=1)
+        found += [
+            b.tobytes() + a.tobytes() for a, b in zip(x[is_text], halves[is_text], strict=True)
+        ]
+    return [text.decode() for text in found[:n]]
+
+
+def test_texts_that_collide_in_arrows_hash_are_encoded_by_our_own() -> None:
+    texts = colliding(2_000)
+    known = Dictionaries(1)
+    codes = codes_of_texts(pa.array([*texts, None, *texts]), 0, known)
+    assert codes.tolist() == [*range(2_000), -1, *range(2_000)]
+    assert known.values[0] == texts
+    found, indices = distinct_texts(pa.array(texts))
+    assert (found, indices.tolist()) == (texts, list(range(2_000)))
+
+
+@pytest.mark.parametrize("n_bytes", [*range(10), 31, 200])
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_texts_are_read_up_to_their_last_byte(n_bytes: int, first: int) -> None:
+    texts = [None, "a" * n_bytes, "", "größe", "b" * n_bytes]
+    column = pa.array(["skipped"] * first + texts).slice(first)
+    known = Dictionaries(1, verbatim={0})
+    codes = codes_of_texts(column, 0, known)
+    assert [None if c < 0 else known.values[0][c] for c in codes.tolist()] == texts
+
+
+def test_a_chunk_is_cut_where_its_messages_become_large() -> None:
+    decoder = Decoder([SCHEMA])
+    bomb = arrow_poison.one_run(1_000_000)
+    json = [b'{"model":"m","time_us":1}'] * 50
+    assert len(decoder.parts(chunk_of(json + [GOOD] * 50, "f"))) == 1
+    messages = [*json, *[bomb] * 6, *json, bomb]
+    parts = decoder.parts(chunk_of(messages, "f", first_offset=7))
+    assert np.concatenate([p.log_offset for p in parts]).tolist() == list(
+        range(7, 7 + len(messages))
+    )
+    n_rows = [sum(map(len, decoder.decode(part).batches)) for part in parts]
+    assert sum(n_rows) == 7_000_100
+    assert max(n_rows) <= 4_000_000
+    refused = [arrow_poison.one_run(2**31 - 1)] * 500
+    assert len(decoder.parts(chunk_of(refused, "f"))) == 1
