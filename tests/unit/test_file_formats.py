@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from monitor.baseline.kinds import infer_kind
 from monitor.baseline.source import read_rows
-from monitor.transport.canonical import as_text
+from monitor.transport.canonical import as_number, as_text
 from monitor.transport.csv_dialect import dialect_of
 from monitor.transport.decimal_comma import decimal_comma_in
 from monitor.transport.files import open_source, read_table
@@ -430,3 +430,68 @@ def test_a_column_of_decimal_commas_is_no_feature(kind):
     assert "decimal comma, such as '" in found.reason
     assert not decimal_comma_in(pa.chunked_array([["1,5", "a", "b"]]))
     assert not decimal_comma_in(pa.chunked_array([[1.5]]))
+
+
+# --- JSON events as a table ----------------------------------------------------------
+
+
+def written_table(tmp_path, *lines: bytes) -> pa.Table:
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    return read_rows(tmp_path / "e.jsonl")
+
+
+def test_bare_nan_and_infinities_are_missing_as_in_a_replay(tmp_path):
+    line = b'{"features": {"x": %s, "c": "NaN"}}'
+    table = written_table(
+        tmp_path, *(line % text for text in (b"NaN", b"-Infinity", b"Infinity", b"1.5", b"null"))
+    )
+    assert table["features.x"].to_pylist() == [None, None, None, 1.5, None]
+    assert table["features.c"].to_pylist() == ["NaN"] * 5
+
+
+def test_arrays_and_envelopes_are_taken_apart_as_in_a_replay(tmp_path):
+    event = b'{"model": "m", "features": {"x": 1}}'
+    envelope = (
+        b'{"specversion": "1.0", "id": "7", "source": "s", "type": "t", '
+        b'"time": "1970-01-01T00:00:01Z", "data": %s}'
+    )
+    table = written_table(tmp_path, b"[%s, %s]" % (event, event), b"[]", envelope % event)
+    assert table["features.x"].to_pylist() == [1, 1, 1]
+    assert table["id"].to_pylist() == [None, None, "7"]
+    assert table["time_us"].to_pylist() == [None, None, 1_000_000]
+
+
+@pytest.mark.parametrize("large", [2**53 + 1, 2**63 - 1, 2**64 - 1, 10**30, -(2**63)])
+def test_large_integers_beside_fractions_are_the_nearest_doubles(tmp_path, large):
+    first = [b'{"x": %d}' % large] * 5_000
+    for second in ([b'{"x": 0.5}'], [b'{"x": 0.5}'] * 5_000):
+        table = written_table(tmp_path, *first, *second)
+        values = as_number(table["x"]).to_pylist()
+        assert values[0] == float(large)
+        assert values[-1] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"[1, 2]", "line 2 is no JSON object: a int"),
+        (b"[{}, {]", "line 2 is no JSON object: the array's brackets do not match"),
+        (b'{"specversion": "1.0"}', "CloudEvents envelope"),
+        (b'{"a": ' * 2_000 + b"1" + b"}" * 2_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "line 2 is no JSON object"),
+    ],
+)
+def test_a_line_that_holds_no_event_is_named(tmp_path, line, words):
+    with pytest.raises(TransportError, match=words):
+        written_table(tmp_path, b"{}", line)
+
+
+def test_only_the_events_of_the_model_are_its_reference(tmp_path):
+    lines = [
+        json.dumps({"model": model, "tenant": tenant, "features": {"x": i}}).encode()
+        for i, (model, tenant) in enumerate([("m", "default"), ("n", "default"), ("m", "other")])
+    ]
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(lines))
+    assert read_rows(tmp_path / "e.jsonl", ("default", "m"))["features.x"].to_pylist() == [0]
+    with pytest.raises(TransportError, match="holds no event of model 'z'"):
+        read_rows(tmp_path / "e.jsonl", ("default", "z"))
