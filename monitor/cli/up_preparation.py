@@ -85,10 +85,13 @@ def _publish(site: Site) -> None:
         for profile in load_profiles(site.installation.baselines)
         if (profile.tenant, profile.model) in configs
     ]
-    if not found:
-        LOG.info(
-            "no baselines in %s: models are counted, without verdict", site.installation.baselines
+    known = {(profile.tenant, profile.model) for profile, _ in found}
+    for tenant, model in sorted(configs.keys() - known):
+        LOG.warning(
+            "%s (tenant %s) has no baseline in %s: its events are counted, nothing is judged",
+            *(model, tenant, site.installation.baselines),
         )
+    if not found:
         return
     published = list(read_published(site.cluster).profiles.values())
     plans = plan_all(found, published, now_us())

@@ -51,6 +51,10 @@ def headline(comparison: Comparison) -> str:
         return "Nothing was compared."
     gone = [o.name for o in comparison.omitted if o.is_drift]
     names = [f"{name} (gone)" if name in gone else name for name in comparison.drifted]
+    n_left_out = len(comparison.omitted) - len(gone)
+    if not names and n_left_out:
+        were = "was" if n_left_out == 1 else "were"
+        return f"No drift in {n} of {n + n_left_out} columns; {n_left_out} {were} not compared."
     if not names:
         return f"No drift in {n} variable{'s' * (n != 1)}."
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -131,6 +135,10 @@ def document(comparison: Comparison, reference: str, current: str) -> dict[str, 
         "n_tests": comparison.n_tests,
         "convention": options.convention,
         "drifted": list(comparison.drifted),
+        "coverage": {
+            "columns_judged": comparison.n_judged,
+            "columns_not_judged": sum(not o.is_drift for o in comparison.omitted),
+        },
         "variables": [_variable(v) for v in comparison.variables],
         "omitted": [o._asdict() for o in comparison.omitted],
         "together": _together(comparison.together),

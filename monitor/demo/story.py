@@ -24,7 +24,7 @@ from monitor.report.fairness import fairness_panels
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.events import GpuEvent
-from schemas.results import DetectorResult
+from schemas.results import DetectorResult, Verdict
 
 N_SCORE_BINS = 20
 
@@ -61,7 +61,7 @@ def compose_report(
     return ReportContent(
         title="Driftline demo",
         headline=_headline(score),
-        facts=_facts(world, score, seconds),
+        facts=[("judged", _judged_text(kept)), *_facts(world, score, seconds)],
         start_us=world.start_us,
         end_us=world.end_us,
         findings=[_finding_row(f) for f in score.findings],
@@ -84,6 +84,13 @@ def _headline(score: Score) -> str:
     first = f"{found} of {n} planted faults found" if found < n else f"All {n} planted faults found"
     second = "nothing else was said" if not false else f"{false} alerts about nothing planted"
     return f"{first}, and {second}." if not false else f"{first}, but {second}."
+
+
+def _judged_text(results: Iterable[DetectorResult]) -> str:
+    """Return how many cells (variable, segment and window) got a verdict, and of how many."""
+    cells = [r for r in results if r.metric == "decision" and r.monitor == "drift"]
+    n_judged = sum(r.verdict is not Verdict.NONE for r in cells)
+    return f"{n_judged:,} of {len(cells):,} cells"
 
 
 def _facts(world: World, score: Score, seconds: float) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def test_a_drifted_column_has_one_line_with_its_strongest_reason(name, values, w
 def test_without_drift_the_counts_say_what_was_looked_at():
     omitted = [Omitted("when", "says when its rows were")]
     assert said(BASE, BASE, omitted=omitted) == [
-        "No drift in 3 variables.",
+        "No drift in 3 of 4 columns; 1 was not compared.",
         "",
         "a.parquet: 600 rows; b.parquet: 600 rows",
         "3 variables compared, 3 unchanged, 1 left out. --all shows every statistic.",
