@@ -117,15 +117,15 @@ def test_every_text_about_an_incident_names_the_same_beginning():
     assert clock(began) == "02 Jan 13:00"
     page = incident_cards([found])
     assert f"<dt>began</dt><dd>{clock(began)}</dd>" in page
-    told = Notification(
+    opening = Notification(
         notification_id="n", dedup_key="k", receiver="r", time_us=found.opened_at_us,
         kind=NotificationKind.INCIDENT, incident=found, reason="opened",
     )  # fmt: skip
-    assert describe(told).lines[-1] == "Since Sat 02 Jan 2016 13:00 UTC"
-    over = msgspec.structs.replace(
-        told,
+    assert describe(opening).lines[-1] == "Since Sat 02 Jan 2016 13:00 UTC"
+    resolution = msgspec.structs.replace(
+        opening,
         kind=NotificationKind.RESOLVED,
         reason="resolved",
         incident=msgspec.structs.replace(found, resolved_at_us=began + 5 * HOUR),
     )
-    assert describe(over).lines == ("Over since Sat 02 Jan 2016 18:00 UTC, after 5 h 0 min",)
+    assert describe(resolution).lines == ("Over since Sat 02 Jan 2016 18:00 UTC, after 5 h 0 min",)
