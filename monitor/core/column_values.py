@@ -62,6 +62,8 @@ def as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise pa.ArrowTypeError(f"a {kind} is no number")
     if pa.types.is_integer(column.type):
         return column.cast(pa.float64(), safe=False)  # beyond 2**53 the nearest double
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())  # Arrow makes .00030000000000000003 of decimal .0003
     return column.cast(pa.float64())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.core.column_values import as_number
+from monitor.core.column_values import as_number, as_text
 from schemas.errors import TransportError
 
 _UUID_BYTES = 16
@@ -124,6 +124,8 @@ def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _decoded(column)
     if pa.types.is_float16(kind):
         return as_number(column)  # the numbers that were meant, not those in binary
+    if pa.types.is_time(kind):
+        return as_text(column)
     target = _plain_type(kind)
     if pa.types.is_duration(kind):
         ticks = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
@@ -141,7 +143,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if pa.types.is_duration(kind):
         return pa.float64()
-    return pa.string() if pa.types.is_time(kind) else kind
+    return kind
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
