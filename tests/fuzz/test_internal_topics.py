@@ -25,6 +25,7 @@ from monitor.core import profile_codec
 from monitor.core.aggregate import PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.core.drift_partition import DriftPartition
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import encode, pane_key
 from monitor.core.state_shelf import StateShelf, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
@@ -66,7 +67,7 @@ class Recorder:
 @cache
 def world() -> tuple[Catalog, MemoryLog]:
     """A small model's whole log: panes, watermarks, states, alerts, notifications."""
-    small = build_small_world()
+    small = build_small_world(has_storm=True)
     log, catalog = small.log(), small.catalog
     ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     ingest.take(log.fetch_chunk(PREDICTIONS, 0, 0, 10**6))
@@ -130,7 +131,7 @@ def hostile(rng: random.Random, message: Message) -> bytes:
     """Return a message of the panes topic with something wrong, most of the time."""
     if rng.random() < 0.25:
         return flip(rng, message.value)
-    if message.key.startswith(b"wm|"):
+    if message.key.startswith(NOT_PANES):
         return twisted(rng, message.value)
     return twisted_pane(rng, message.value)
 
@@ -160,7 +161,7 @@ def test_panes_and_watermarks_of_any_bytes_stop_no_partition():
 
 
 def test_panes_of_any_bytes_stop_no_archive():
-    known = [m for m in messages(PANES) if not m.key.startswith(b"wm|")]
+    known = [m for m in messages(PANES) if not m.key.startswith(NOT_PANES)]
     sets = PaneSets()
     for i, rng in inputs("archive"):
         chosen = rng.choice(known)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.core import topics
+from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import encode, pane_key
 from monitor.core.state_shelf import StateKey
 from monitor.core.watermark_message import WatermarkMessage
@@ -132,7 +133,10 @@ def test_every_stage_goes_on_behind_hostile_messages_and_after_a_restart(
         predictions(N // 2, N // 2)
         wait_until(lambda: running["detect"].metric("driftline_windows_total") > 0, 120, "a window")
         wait_until(lambda: len(read(topics.RESULTS)) > 0, 60, "results")
-        write(topics.PANES, mutated([m for m in read(topics.PANES) if m.key[:3] != b"wm|"]))
+        write(
+            topics.PANES,
+            mutated([m for m in read(topics.PANES) if not m.key.startswith(NOT_PANES)]),
+        )
         write(topics.RESULTS, mutated(read(topics.RESULTS)))
         write(topics.STATE, mutated(read(topics.STATE)))
         write(topics.NOTIFICATIONS, [(b"n", b"\xc1"), (b"m", msgspec.msgpack.encode([1, 2]))])
