@@ -39,7 +39,7 @@ def serve(
     result_mib: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
     body_mib: Annotated[int, typer.Option(min=1, help="Longest request body, unpacked.")] = 1024,
     spool_mib: Annotated[
-        int, typer.Option(min=16, help="All bodies and answers together, on the disk.")
+        int, typer.Option(min=16, help="All bodies together on the disk, and all answers.")
     ] = 4096,
     concurrent: Annotated[
         int, typer.Option(min=1, max=256, help="Queries of readers at once, and of the writer.")

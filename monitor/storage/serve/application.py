@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
@@ -61,6 +62,7 @@ class Front:
         self._receiver = Receiver(limits, engine.spool, self._receivers)
         self._sender = Sender(limits, self._packers)
         self._running: set[Query] = set()
+        self._n_reading = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever happens."""
@@ -104,13 +106,25 @@ class Front:
         may_write = request.method == "POST" and (
             not self._accounts.is_open or is_from_program(request.headers)
         )
+        with self._place(is_reading=account.is_reader or not may_write):
+            try:
+                answer = await self._execute(request, account, query_id, may_write=may_write)
+            except Refusal as refusal:
+                if refusal.code == 164 and not may_write and not account.is_reader:
+                    raise Refusal(164, f"{refusal.text} {WRITE_HINT}") from None
+                raise
+            return await self._response(request, answer, query_id)
+
+    @contextlib.contextmanager
+    def _place(self, *, is_reading: bool) -> Iterator[None]:
+        """Count a request of a reader; refuse it while there are too many."""
+        if is_reading and self._n_reading >= self._limits.n_reading:
+            raise Refusal(202, f"Too many requests of readers. Maximum: {self._n_reading}.")
+        self._n_reading += is_reading
         try:
-            answer = await self._execute(request, account, query_id, may_write=may_write)
-        except Refusal as refusal:
-            if refusal.code == 164 and not may_write and not account.is_reader:
-                raise Refusal(164, f"{refusal.text} {WRITE_HINT}") from None
-            raise
-        return await self._response(request, answer, query_id)
+            yield
+        finally:
+            self._n_reading -= is_reading
 
     async def _execute(
         self, request: web.BaseRequest, account: Account, query_id: str, *, may_write: bool

@@ -83,6 +83,19 @@ class Receiver:
         OSError
             If the folder takes no more.
         """
+        if not is_reader:
+            return await self._receive(request, sql, is_reader=False)
+        try:
+            # A statement is short: its time is bounded as a whole, not piece by piece.
+            async with asyncio.timeout(self._limits.receive_s):
+                return await self._receive(request, sql, is_reader=True)
+        except TimeoutError:
+            raise Refusal(
+                209, f"No more of the body came for {self._limits.receive_s:g} s."
+            ) from None
+
+    async def _receive(self, request: web.BaseRequest, sql: str, *, is_reader: bool) -> Received:
+        """Read a statement, or the head of an INSERT and its data."""
         pieces = self._pieces(request)
         text = sql.encode()
         insert = split_insert(text)

@@ -119,6 +119,8 @@ class Engine:
         self.spool = Spool(self._folder / SPOOL_NAME, self._limits.spool_bytes)
         shutil.rmtree(self._workplace, ignore_errors=True)
         (self._workplace / EMPTY_NAME).mkdir(parents=True)
+        # Apart: slow clients that read answers must not keep the archive's bodies out.
+        self._answers = Spool(self._workplace / "answers", self._limits.spool_bytes)
         os.environ["TMPDIR"] = str(self._workplace)  # where the engine makes a folder of its own
         file = rights.write_configuration(self._workplace, self._limits.memory_bytes)
         return {"config-file": str(file)}
@@ -225,7 +227,7 @@ class Engine:
         format_ = statement.format or query.format
         if not re.fullmatch(r"\w{1,64}", format_):
             raise Refusal(73, f"Unknown format {format_[:64]!r}.", "UNKNOWN_FORMAT")
-        outlet = Outlet(self.spool, int(self._limits.within(query.settings)["max_result_bytes"]))
+        outlet = Outlet(self._answers, int(self._limits.within(query.settings)["max_result_bytes"]))
         text = (
             f"{statement.body} INTO OUTFILE '{outlet.path}' APPEND "
             f"FORMAT {format_}{statement.tail}\n/* {query.marker} */"

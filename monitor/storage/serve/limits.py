@@ -30,7 +30,7 @@ class Limits:
     result_bytes: int = 256 << 20
     """Of one answer, as sent before compression: ``max_result_bytes`` of a request is cut to it."""
     spool_bytes: int = 4 << 30
-    """Of all bodies and answers together."""
+    """Of all bodies together, and as much of all answers."""
     body_bytes: int = 1 << 30
     """Of one request, after decompression."""
     n_concurrent: int = 8
@@ -46,6 +46,11 @@ class Limits:
     """Connections at once; beyond it the one that has waited longest is closed."""
     drain_s: float = 30.0
     """How long a stopping server waits for what runs."""
+
+    @property
+    def n_reading(self) -> int:
+        """Requests of readers at once, waiting or running: the rest is the writer's."""
+        return self.n_connections // 2
 
     def settings(self) -> dict[str, int]:
         """Return the engine's settings that hold these bounds.

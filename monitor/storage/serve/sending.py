@@ -12,6 +12,8 @@ from monitor.storage.serve.codecs import deflater
 from monitor.storage.serve.limits import Limits
 
 MIN_COMPRESSED_BYTES = 1024
+MIN_BYTES_PER_S = 100_000
+"""A client that reads more slowly is disconnected: its answer takes room in the spool."""
 
 
 class Sender:
@@ -43,7 +45,8 @@ class Sender:
             else:
                 response.content_length = body.n_bytes
             await response.prepare(request)
-            await self._stream(response, body, encoding)
+            async with asyncio.timeout(self._limits.receive_s + body.n_bytes / MIN_BYTES_PER_S):
+                await self._stream(response, body, encoding)
             return response
         except TimeoutError:
             if request.transport is not None:
@@ -53,7 +56,7 @@ class Sender:
             body.close()
 
     async def _stream(self, response: web.StreamResponse, body: Body, encoding: str) -> None:
-        """Write every piece, each wait bounded."""
+        """Write every piece, each wait bounded as well."""
         pack = deflater(encoding)
         loop = asyncio.get_running_loop()
         n_left = body.n_bytes

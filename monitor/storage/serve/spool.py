@@ -27,8 +27,8 @@ class Spool:
     ...         first.add(8)
     ...         second.add(8)
     Traceback (most recent call last):
-    monitor.storage.serve.refusal.Refusal: Code: 202. DB::Exception: The server holds 10 bytes \
-of bodies and answers, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
+    monitor.storage.serve.refusal.Refusal: Code: 202. DB::Exception: The server holds 10 bytes, \
+its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -54,8 +54,7 @@ of bodies and answers, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
             if n_bytes > 0 and self._held_bytes + n_bytes > self._limit_bytes:
                 raise Refusal(
                     202,
-                    f"The server holds {self._limit_bytes} bytes of bodies and answers, "
-                    "its bound; try again.",
+                    f"The server holds {self._limit_bytes} bytes, its bound; try again.",
                 )
             self._held_bytes += n_bytes
 
