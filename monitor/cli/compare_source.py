@@ -24,6 +24,7 @@ from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.profiles import Kind
+from schemas.times import TimeUnit
 
 _FEATURE = "features."
 _TIME_NAMES = ("time", "timestamp", "datetime", "date")
@@ -167,7 +168,7 @@ def read_sides(
             table = files[side.target]
             name = _time_column(table, side, config, time)
             if name is not None:
-                table = _in_range(table, name, side)
+                table = _in_range(table, name, side, config)
                 if _is_only_time(table, name, config, is_named=has_range or time is not None):
                     times.append(name)
         if not table.num_rows:
@@ -232,11 +233,13 @@ def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
     return read_traffic(side.target, config, since, until)
 
 
-def _in_range(table: pa.Table, name: str, side: Side) -> pa.Table:
-    """Keep the rows of a range."""
+def _in_range(table: pa.Table, name: str, side: Side, config: ModelConfig | None) -> pa.Table:
+    """Keep the rows of a range; the unit of numbers is the one that a replay reads."""
     if not side.is_range or not table.num_rows:
         return table
-    return table.filter(_is_within(table[name], name, side))
+    declared = config.columns.time_unit if config is not None else None
+    unit: TimeUnit | None = declared or ("us" if name == TIME else None)
+    return table.filter(_is_within(table[name], name, side, unit))
 
 
 def _is_only_time(
@@ -278,10 +281,12 @@ def _without(table: pa.Table, names: list[str], config: ModelConfig | None) -> p
     return table.drop_columns([name for name in there if not _is_feature(table, name, config)])
 
 
-def _is_within(column: pa.ChunkedArray, name: str, side: Side) -> pa.ChunkedArray:
-    """Say of each row whether its time lies in the range; a missing time does not."""
+def _is_within(
+    column: pa.ChunkedArray, name: str, side: Side, unit: TimeUnit | None
+) -> pa.ChunkedArray:
+    """Return whether the time of each row lies in the range; a missing time does not."""
     try:
-        times = times_us(column)
+        times = times_us(column, unit)
     except (pa.ArrowException, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
         what = f"column {name!r} cannot be read as times: {detail}"
