@@ -9,11 +9,13 @@ import msgspec
 import numpy as np
 
 from schemas.batch import EventBatch, Int64Array
+from schemas.events import MAX_VALUE_CHARS
 
 SIGN_US = 20_000_000
 """A host gives one sign in this much event time: less than an exporter's interval."""
 MAX_SIGNS = 2_000
-"""Of one message: about 200 KB."""
+MAX_MESSAGE_BYTES = 300_000
+"""Of one message: names of control characters take six bytes a character."""
 
 
 class HostSign(NamedTuple):
@@ -37,7 +39,8 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
     Returns
     -------
     list of HostSign
-        One for each host and stretch of time, by host and time.
+        One for each host and stretch of time, by host and time. Hosts with names of more
+        than ``MAX_VALUE_CHARS`` give none: GPU telemetry cannot name them.
 
     Notes
     -----
@@ -64,6 +67,7 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
     return [
         HostSign(tenant, names[low + key // n_steps], (first + key % n_steps) * SIGN_US)
         for key in keys.tolist()
+        if len(names[low + key // n_steps]) <= MAX_VALUE_CHARS
     ]
 
 
@@ -107,10 +111,18 @@ def sign_messages(signs: list[HostSign]) -> list[bytes]:
     >>> sign_messages([HostSign("default", "n1", 20)])
     [b'[{"host":"n1","gpu_uuid":"","time_us":20,"tenant":"default"}]']
     """
-    events = [
-        {"host": sign.host, "gpu_uuid": "", "time_us": sign.time_us, "tenant": sign.tenant}
-        for sign in signs
-    ]
-    return [
-        msgspec.json.encode(events[i : i + MAX_SIGNS]) for i in range(0, len(events), MAX_SIGNS)
-    ]
+    messages: list[bytes] = []
+    events: list[bytes] = []
+    n_bytes = 0
+    for sign in signs:
+        event = {
+            "host": sign.host, "gpu_uuid": "", "time_us": sign.time_us, "tenant": sign.tenant
+        }  # fmt: skip
+        text = msgspec.json.encode(event)
+        is_full = len(events) >= MAX_SIGNS or n_bytes + len(text) > MAX_MESSAGE_BYTES
+        if events and is_full:
+            messages.append(b"[" + b",".join(events) + b"]")
+            events, n_bytes = [], 0
+        events.append(text)
+        n_bytes += len(text) + 1
+    return [*messages, b"[" + b",".join(events) + b"]"] if events else []

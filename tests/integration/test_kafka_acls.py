@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from monitor.core import topics
+from monitor.stages import STAGES, TOPICS
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.acls import Resource, Role, rights_of
 from monitor.transport.kafka.dev_broker import DevBroker
@@ -176,6 +177,13 @@ def test_a_role_writes_nothing_else(guarded, allowed, run_as, role):
     run_as("topics", "topics", "create", "--yes", "--partitions", 1, "--input-partitions", 1)
     for name in FORBIDDEN[role]:
         assert refused_of(settings(guarded, role), name) == "TOPIC_AUTHORIZATION_FAILED", name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_rights_on_the_topics_it_uses(stage):
+    rights = {right.name for right in rights_of(Role(stage)) if right.resource is Resource.TOPIC}
+    assert rights >= set(TOPICS[stage])
+    assert rights - set(TOPICS[stage]) <= {topics.PREDICTIONS}  # detect asks for its id
 
 
 def test_the_document_shows_the_table():

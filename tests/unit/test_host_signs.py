@@ -240,3 +240,12 @@ def test_a_replay_tells_a_dead_exporter_from_a_dead_node(tmp_path, monkeypatch):
 def test_a_replay_tells_of_a_dead_node(tmp_path, monkeypatch):
     (incident,) = replayed(tmp_path, monkeypatch, exporter_end=3_600, predictions_end=3_610)
     assert (incident["severity"], incident["cause"]) == ("page", "hardware")
+
+
+def test_hosts_named_at_will_make_no_message_that_a_broker_refuses():
+    signs = [HostSign("default", "\x01" * 500 + str(i), i * SIGN_US) for i in range(2_000)]
+    messages = sign_messages(signs)
+    assert max(map(len, messages)) < 310_000
+    events = [event for m in messages for event in msgspec.json.decode(m)]
+    assert [event["time_us"] for event in events] == [sign.time_us for sign in signs]
+    assert sign_messages([]) == []

@@ -65,6 +65,7 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
         topics.PREDICTIONS: _READ,
         topics.PROFILES: _READ,
         topics.PANES: _WRITE,
+        topics.GPU: _WRITE,
         topics.DEAD_LETTERS: _WRITE,
         topics.LATE: _WRITE,
         topics.ALERTS: _WRITE,
