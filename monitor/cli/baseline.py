@@ -93,6 +93,7 @@ def build(
           --since 2026-01-01 --until 2026-02-01
     """
     from monitor.baseline.build import N_STEPS, build_profile
+    from monitor.baseline.folded import folded_texts
     from monitor.baseline.folder import add_profile
     from monitor.cli.baseline_kinds import DraftModel
     from monitor.cli.progress import progress
@@ -114,11 +115,14 @@ def build(
         # First: a file that cannot take the kinds must not cost the old baseline.
         draft.write()
     file, replaced = add_profile(profile, out)
-    found = draft.facts()
+    hints = folded_texts(table, config)
+    found = draft.facts() | ({"hints": hints} if hints else {})
     _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced], **found)
     if not as_json:
         _print_traffic(profile, config)
         draft.print()
+        for hint in hints:
+            typer.echo(hint)
 
 
 @app.command(short_help="Show one, or list those of a folder.")

@@ -1,0 +1,77 @@
+"""Texts of a reference that are no category of their own, for people who meant them to be. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.core.column_values import as_text
+from schemas.canonical import category_of_text
+from schemas.config import ModelConfig
+from schemas.profiles import Kind
+
+MAX_DISTINCT = 100_000
+"""Columns of more texts are not looked at: they are no categories."""
+
+
+def folded_texts(table: pa.Table, config: ModelConfig) -> list[str]:
+    """Return a hint for each column whose texts may have been meant literally.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The reference, as it was read.
+    config : ModelConfig
+
+    Returns
+    -------
+    list of str
+        Where ``NA`` or another word counts as missing, and where numbers with a fraction
+        are one number, such as the versions 1.1 and 1.10. Empty for columns that the config
+        lists under ``verbatim``.
+
+    Examples
+    --------
+    >>> config = ModelConfig(model="m", features={"land": {"kind": "categorical"}})
+    >>> folded_texts(pa.table({"land": ["DE", "NA", "NA"]}), config)
+    ["land: 'NA' is missing in 2 rows; list land under `verbatim:` if it is a category"]
+    """
+    features = [n for n, f in config.features.items() if f.kind is Kind.CATEGORICAL]
+    found: list[str] = []
+    for name in dict.fromkeys((*features, *config.segments)):
+        if name not in config.verbatim:
+            for place in (name, f"features.{name}", f"segments.{name}"):
+                if place in table.column_names:
+                    found += _hints(name, table[place])
+    return found
+
+
+def _hints(name: str, column: pa.ChunkedArray) -> Iterator[str]:
+    """Yield what there is to say of one column."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
+        return
+    try:
+        counted = pc.value_counts(as_text(column, is_verbatim=True).drop_null())
+    except pa.ArrowException:  # not UTF-8: whoever reads the column names it
+        return
+    if len(counted) > MAX_DISTINCT:
+        return
+    versions: dict[str, list[str]] = defaultdict(list)
+    for text, n in zip(
+        counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True
+    ):
+        form = category_of_text(text)
+        if form is None and text.strip():
+            what = f"{name}: {text[:40]!r} is missing in {n:,} rows"
+            yield f"{what}; list {name} under `verbatim:` if it is a category"
+        elif form is not None and "." in form:
+            versions[form].append(text)
+    for form, texts in versions.items():
+        if len(texts) > 1:
+            what = f"{name}: {texts[0][:40]!r} and {texts[1][:40]!r} are one category, {form}"
+            yield f"{what}; list {name} under `verbatim:` if they are versions"
+            return
