@@ -10,10 +10,11 @@ import hashlib
 
 import msgspec
 
-from schemas.events import Reject
+from schemas.events import MAX_VALUE_CHARS, Reject
 
 MAX_PAYLOAD_BYTES = 512 * 1024
 """A dead letter keeps this much of the original bytes."""
+MAX_DETAIL_CHARS = 500
 REFUSED_COLUMN = "driftline.refused"
 """In a table's messages: null, or ``reason: detail`` of a row that could not be mapped."""
 
@@ -72,7 +73,8 @@ def dead_letter(
     Returns
     -------
     DeadLetter
-        With the payload cut at ``MAX_PAYLOAD_BYTES``, its full length and SHA-256.
+        With the payload cut at ``MAX_PAYLOAD_BYTES``, its full length and SHA-256. Names that
+        the event brought are cut as well: a letter fits into a message, whatever it is about.
 
     Examples
     --------
@@ -89,10 +91,10 @@ def dead_letter(
         row=reject.row,
         record_time_us=record_time_us,
         reason=str(reject.reason),
-        detail=reject.detail,
+        detail=reject.detail[:MAX_DETAIL_CHARS],
         payload=reject.payload[:MAX_PAYLOAD_BYTES],
         n_bytes=len(reject.payload),
         sha256=hashlib.sha256(reject.payload).hexdigest(),
-        tenant=reject.tenant,
-        model=reject.model,
+        tenant=reject.tenant[:MAX_VALUE_CHARS],
+        model=reject.model[:MAX_VALUE_CHARS],
     )

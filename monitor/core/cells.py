@@ -46,6 +46,21 @@ def family(slices: SeriesStats, name: str) -> tuple[list[str], NDArray[np.int64]
     return [slices.segments[i] for i in at], slices.counts[at, 0]
 
 
+MAX_LABEL_CHARS = 200
+"""Of a category in an alert or a result: sixty of them have to fit into a message."""
+
+
+def label_of(name: str) -> str:
+    """Return a name as a label; cut where it is long.
+
+    Examples
+    --------
+    >>> label_of("clerk"), len(label_of("x" * 5_000))
+    ('clerk', 200)
+    """
+    return name if len(name) <= MAX_LABEL_CHARS else name[: MAX_LABEL_CHARS - 1] + "…"
+
+
 def bin_labels(variable: VariableProfile) -> tuple[str, ...]:
     """Return one label a counter, for pictures: bins or categories, then the four others.
 
@@ -62,6 +77,6 @@ def bin_labels(variable: VariableProfile) -> tuple[str, ...]:
             for low, high in zip(variable.edges, variable.edges[1:], strict=False)
         ]
     else:
-        own = list(variable.categories)
+        own = [label_of(category) for category in variable.categories]
     own += [""] * (60 - len(own))
     return (*own, "below minimum", "above maximum", "missing", "unseen")

@@ -15,6 +15,7 @@ from schemas.results import DetectorResult
 
 MAX_RESULTS = 500
 """Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
+MAX_VALUE_BYTES = 900_000
 
 
 class TopicWrite(NamedTuple):
@@ -38,12 +39,21 @@ class Phase(NamedTuple):
 
 
 def result_writes(name: tuple[str, str], results: list[DetectorResult]) -> list[TopicWrite]:
-    """Return the results of one model as messages of a few hundred."""
+    """Return the results of one model as messages of a few hundred that a broker takes."""
     key = "|".join(name).encode()
+    chunks = [results[i : i + MAX_RESULTS] for i in range(0, len(results), MAX_RESULTS)]
     return [
-        TopicWrite(RESULTS, key, msgspec.msgpack.encode(results[i : i + MAX_RESULTS]), True)
-        for i in range(0, len(results), MAX_RESULTS)
+        TopicWrite(RESULTS, key, value, True) for chunk in chunks for value in _result_values(chunk)
     ]
+
+
+def _result_values(results: list[DetectorResult]) -> list[bytes]:
+    """Write results as one message, or as two of half of them where names are long."""
+    value = msgspec.msgpack.encode(results)
+    if len(value) <= MAX_VALUE_BYTES or len(results) == 1:
+        return [value]
+    middle = len(results) // 2
+    return _result_values(results[:middle]) + _result_values(results[middle:])
 
 
 def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:

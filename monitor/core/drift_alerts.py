@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.decision import Decision
 from detectors.rule import RUNG_NAMES
 from monitor.core.alerting import CellState
-from monitor.core.cells import bin_labels
+from monitor.core.cells import bin_labels, label_of
 from monitor.core.identity import alert_id
 from monitor.core.incident_text import set_text
 from schemas.alerts import Alert, Transition
@@ -40,7 +40,7 @@ class CellView:
     def effect_where(self) -> str:
         """Name the set that moved most; empty without rows."""
         named = int(self.decision.set_index[self.index])
-        return self.set_names[named] if named >= 0 else ""
+        return label_of(self.set_names[named]) if named >= 0 else ""
 
 
 def finite(value: float) -> float | None:

@@ -304,7 +304,11 @@ class IngestWorker:
         low, high = self._reader.watermarks(partition)
         log = PartitionLog(self._writes, committed)
         assignment = Assignment(
-            self._reader.source, partition, self._reader.n_partitions, uuid4().hex[:16]
+            self._reader.source,
+            partition,
+            # what the group gives out may be newer than the number that was asked for
+            max(self._reader.n_partitions, partition + 1),
+            uuid4().hex[:16],
         )
         signs = NewestSigns()
         ingest = Ingest(

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.core.alert_checks import check_step
-from schemas.alerts import Delivery, Notification
+from schemas.alerts import Alert, Delivery, Notification
 from schemas.errors import DomainError, TransportError
 
 
@@ -21,12 +21,41 @@ class LogEntry(msgspec.Struct, frozen=True):
     delivery: Delivery
 
 
+MAX_VALUE_BYTES = 900_000
 _ENTRY = msgspec.msgpack.Decoder(tuple[Delivery, Notification])
 
 
 def encode_entry(entry: LogEntry) -> bytes:
-    """Write an entry as a message of the notifications topic."""
-    return msgspec.msgpack.encode((entry.delivery, entry.notification))
+    """Write an entry as a message of the notifications topic.
+
+    Notes
+    -----
+    An incident of hundreds of alerts is written without the pictures of all but its owner, and
+    beyond that with the newest alerts: a broker takes 1,048,588 bytes.
+    """
+    value = msgspec.msgpack.encode((entry.delivery, entry.notification))
+    n_alerts = len(entry.notification.incident.alerts)
+    while len(value) > MAX_VALUE_BYTES and n_alerts:
+        shorter = _shortened(entry.notification, n_alerts)
+        value = msgspec.msgpack.encode((entry.delivery, shorter))
+        n_alerts //= 2
+    return value
+
+
+def _shortened(notification: Notification, n_alerts: int) -> Notification:
+    """Return a notification with so many alerts of its incident, pictures of the owner alone."""
+    incident = notification.incident
+    owner = incident.owner_alert_id
+    kept = [a for a in incident.alerts if a.alert_id == owner][:1]
+    kept += [_unpictured(a) for a in incident.alerts[-n_alerts:] if a.alert_id != owner]
+    return msgspec.structs.replace(
+        notification, incident=msgspec.structs.replace(incident, alerts=kept)
+    )
+
+
+def _unpictured(alert: Alert) -> Alert:
+    """Return an alert without its counters."""
+    return msgspec.structs.replace(alert, reference_counts=(), current_counts=(), bin_labels=())
 
 
 def decode_entry(value: bytes) -> LogEntry:
