@@ -99,12 +99,11 @@ def category_of_text(text: str) -> str | None:
     ('2024-03-04T09:00:00Z', '0.5')
     """
     bare = text.strip()
-    if len(bare) <= _LONGEST_WORD:
-        lower = bare.lower()
-        if lower in _MISSING:
-            return None
-        if lower in _BOOLEANS:
-            return lower
+    lower = bare.lower() if len(bare) <= _LONGEST_WORD else bare
+    if lower in _MISSING:
+        return None
+    if lower in _BOOLEANS:
+        return lower
     if bare[0] in "-.0123456789":
         numeral = _NUMERAL.fullmatch(bare)
         if numeral is not None:
@@ -173,12 +172,11 @@ def number_of_text(text: str) -> float | None:
     [12.5, 7.0, 100.0, 1.0, None, None]
     """
     bare = text.strip()
-    if len(bare) <= _LONGEST_WORD:
-        lower = bare.lower()
-        if lower in _MISSING:
-            return None
-        if lower in _BOOLEANS:
-            return _BOOLEANS[lower]
+    lower = bare.lower() if len(bare) <= _LONGEST_WORD else bare
+    if lower in _MISSING:
+        return None
+    if lower in _BOOLEANS:
+        return _BOOLEANS[lower]
     if _NUMBER.fullmatch(bare) is None:
         raise ValueError(f"{text[:80]!r} is no number")
     number = float(bare) or 0.0  # no negative zero
