@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ import pytest
 from monitor.storage.passwords import PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE
 from tests.support import store_statements as statements
 from tests.support.clickhouse_http import SERVER_VARIABLE, running
+from tests.support.listening import listening
 from tests.support.store_client import PASSWORDS, Reply, send
 
 pytestmark = pytest.mark.integration
@@ -79,28 +78,6 @@ class Subject:
 
 
 @contextlib.contextmanager
-def listening(heard: list[bool]) -> Iterator[int]:
-    """Listen on a port, and note that something came."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.1)
-        done = threading.Event()
-
-        def listen() -> None:
-            while not done.is_set():
-                with contextlib.suppress(TimeoutError):
-                    listener.accept()[0].close()
-                    heard.append(True)
-
-        thread = threading.Thread(target=listen)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            done.set()
-            thread.join()
-
-
-@contextlib.contextmanager
 def servers(folder: Path) -> Iterator[tuple[str, dict[str, str], str]]:
     """Yield the address, the accounts' passwords and the database of the server."""
     if given := os.environ.get(SERVER_VARIABLE):
@@ -122,8 +99,7 @@ def servers(folder: Path) -> Iterator[tuple[str, dict[str, str], str]]:
 def subject(tmp_path_factory) -> Iterator[Subject]:
     folder = tmp_path_factory.mktemp("statements")
     (folder / "secret.txt").write_text("TOPSECRET\n")
-    heard: list[bool] = []
-    with servers(folder) as (url, passwords, database), listening(heard) as port:
+    with servers(folder) as (url, passwords, database), listening() as (port, heard):
         table = f"{database}.contract_{uuid.uuid4().hex}"
         is_ours = SERVER_VARIABLE not in os.environ
         made = Subject(url, passwords, table, is_ours, folder, port, heard)

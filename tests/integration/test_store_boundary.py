@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +14,7 @@ from backports import zstd
 
 from monitor.storage.passwords import PASSWORD_VARIABLE
 from tests.support.clickhouse_http import ROOT, Server, running
+from tests.support.listening import listening
 from tests.support.store_client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, ask, send
 
 pytestmark = pytest.mark.integration
@@ -38,29 +37,6 @@ def secret(tmp_path) -> Path:
     file = tmp_path / "secret.txt"
     file.write_text("TOPSECRET\n")
     return file
-
-
-@contextlib.contextmanager
-def ear() -> Iterator[tuple[int, list[bool]]]:
-    """Listen on a port; report who came."""
-    heard: list[bool] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.1)
-        done = threading.Event()
-
-        def listen() -> None:
-            while not done.is_set():
-                with contextlib.suppress(TimeoutError):
-                    listener.accept()[0].close()
-                    heard.append(True)
-
-        thread = threading.Thread(target=listen)
-        thread.start()
-        try:
-            yield listener.getsockname()[1], heard
-        finally:
-            done.set()
-            thread.join()
 
 
 STRUCTURES = [
@@ -115,7 +91,7 @@ SETTINGS = [
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize(("name", "value"), SETTINGS)
 def test_settings_are_an_allow_list_everywhere(server, secret, name, value, user):
-    with ear() as (port, heard):
+    with listening() as (port, heard):
         given = value.format(file=secret, port=port)
         quoted = given.replace("\\", "\\\\").replace("'", "\\'")
         clause = f"SETTINGS {name} = '{quoted}'"
@@ -321,7 +297,7 @@ print([fails(secret.read_text), fails(lambda: secret.write_text("")),
 def test_the_kernel_keeps_the_server_inside_its_store(tmp_path, secret):
     folder = tmp_path / "inside"
     folder.mkdir()
-    with ear() as (port, heard):
+    with listening() as (port, heard):
         done = subprocess.run(
             [sys.executable, "-c", CONFINED, str(folder), str(secret), str(port)],
             cwd=ROOT,

@@ -39,7 +39,7 @@ _VERSION = re.compile(r"\s*\(version [^)]*\)\.?")
 _REPEATED_NAME = re.compile(r"(\(([A-Z_]+)\))\.?(?:\s*\(\2\))+$")
 _SPELLING = re.compile(r"\s*: In scope SELECT formatQuerySingleLine\(.*\)\.?(?= \()", re.DOTALL)
 _NO_SUCH_TABLE = re.compile(r"necessary to have the grant READ ON FILE\b")
-"""The default database looks for a file of a table's name; the roles that may not, hear this."""
+"""The default database looks for a file of a table's name, which readers' role may not."""
 _STACK = re.compile(r"\n?Stack trace:.*", re.DOTALL)
 _BODY = re.compile(r"file/uri /<store>/spool/[\w.]+")
 _OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@<>-]+/)+[\w.+@-]*")
