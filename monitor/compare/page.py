@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from monitor.compare.figure import histogram_figure
 from monitor.compare.results import Comparison, Omitted, Statistic, Variable
 from monitor.compare.words import (
@@ -18,6 +16,7 @@ from monitor.compare.words import (
 )
 from monitor.report.markup import cards_table, scroll_region
 from monitor.report.page import whole_page
+from schemas.spelling import spell_html as escape
 
 _STYLE = """
 .pair { display:grid; grid-template-columns:minmax(0,1fr) minmax(0,2.3fr); gap:16px; }

@@ -44,12 +44,12 @@ def read_alert(message: Message) -> Alert | DeadLetter:
     return alert
 
 
-def letter_of(message: Message, detail: str) -> DeadLetter:
+def letter_of(message: Message, detail: str, source: str = ALERTS) -> DeadLetter:
     """Return the dead letter of a message that cannot be used."""
     return unreadable_letter(
         message.value,
         detail,
-        source=ALERTS,
+        source=source,
         partition=0,
         offset=message.offset,
         record_time_us=message.timestamp_us,

@@ -9,10 +9,11 @@ import msgspec
 
 from monitor.core.bounds import check_time
 from monitor.core.topics import DEAD_LETTERS, NOTIFICATIONS
-from monitor.core.unreadable import letter_key, unreadable_letter
+from monitor.core.unreadable import letter_key
 from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
 from monitor.metrics import REJECTED
+from monitor.notify.intake import letter_of
 from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
@@ -86,7 +87,7 @@ class KafkaNotificationLog:
                 if len(letters) < MAX_LETTERS:
                     place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
                     LOG.warning("put aside, it is no step of a notification: %s: %s", place, error)
-                    letters.append(_letter(message, str(error)))
+                    letters.append(letter_of(message, str(error), NOTIFICATIONS))
 
 
 def read_entry(message: Message) -> LogEntry:
@@ -100,15 +101,3 @@ def read_entry(message: Message) -> LogEntry:
     entry = decode_entry(message.value)
     check_time("time_us", entry.notification.time_us, message.timestamp_us)
     return entry
-
-
-def _letter(message: Message, detail: str) -> DeadLetter:
-    """Return the dead letter of a message that is no step of a notification."""
-    return unreadable_letter(
-        message.value,
-        detail,
-        source=NOTIFICATIONS,
-        partition=0,
-        offset=message.offset,
-        record_time_us=message.timestamp_us,
-    )

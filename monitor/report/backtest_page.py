@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from monitor.report.evidence_panel import EvidencePanel, evidence_panel
 from monitor.report.evidence_words import nats_detail
 from monitor.report.markup import cards_table, scroll_region
 from monitor.report.page import whole_page
+from schemas.spelling import spell_html as escape
 
 _LEGEND = (
     '<div class="legend"><span><i class="others"></i>today</span>'

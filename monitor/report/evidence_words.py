@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from html import escape
+
+from schemas.spelling import spell_html as escape
 
 _SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _LARGEST = 990e12

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+
+from schemas.spelling import spell_html as escape
 
 MAX_ROWS = 5_000
 """Sampled from each side: evidently's page holds its data, and grows with it."""

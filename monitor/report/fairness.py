@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 import numpy as np
 
 from monitor.report.markup import cards_table, scroll_region
 from monitor.report.svg import clock, line, path, picture, text, time_ticks
 from schemas.results import DetectorResult
+from schemas.spelling import spell_html as escape
 
 _DIFFERENCE, _RATE = "demographic_parity_difference", "positive_rate"
 _NOTE = (

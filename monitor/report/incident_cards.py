@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from monitor.core.incident_text import began_us, places_text
 from monitor.report.bars import change_figure
 from monitor.report.evidence_words import evidence_html
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Incident, Transition
+from schemas.spelling import spell_html as escape
 
 _LEGEND = (
     '<div class="legend"><span><i class="ref"></i>reference</span>'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+
+from schemas.spelling import spell_html as escape
 
 
 def scroll_region(label: str, inside: str, *, css: str = "") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from monitor.report.content import FindingRow, ReplicaPanel, ReportContent
@@ -17,6 +16,7 @@ from monitor.report.incident_cards import incident_cards, tag
 from monitor.report.markup import cards_table, scroll_region
 from monitor.report.style import STYLE
 from schemas.errors import StorageError
+from schemas.spelling import spell_html as escape
 
 
 def write_report(path: Path, content: ReportContent) -> Path:

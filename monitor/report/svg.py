@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from html import escape
+
+from schemas.spelling import spell_html as escape
 
 HOUR_US = 3_600_000_000
 
