@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.core.counters import Counter, is_blank
 from monitor.core.gpu_alerts import GpuAlerts, new_state
+from monitor.core.gpu_arrival import note_arrival
 from monitor.core.gpu_checks import check_fleet
 from monitor.core.gpu_config import configure_rules
 from monitor.core.gpu_measures import measure
@@ -116,6 +117,52 @@ class GpuRules:
             self._after_xid(gpu, event, alerts)
         return alerts.made
 
+    def arrive(
+        self, event: GpuEvent, record_us: int = -1, *, is_refused: bool = False
+    ) -> tuple[GpuEvent | None, list[Alert]]:
+        """Take note of an event before time passes to it and it is judged.
+
+        Parameters
+        ----------
+        event : GpuEvent
+            As it was sent, even if it is refused for its time.
+        record_us : int
+            Its record time; -1 without one.
+        is_refused : bool
+            It lies too far ahead of its record.
+
+        Returns
+        -------
+        event : GpuEvent or None
+            At its time by the stream's clock, for :meth:`observe`; None if it is refused,
+            and its host's clock is not known to be off.
+        alerts : list of Alert
+            About the host's clock.
+        """
+        alerts = GpuAlerts(self._disabled)
+        rule = self._by_name.get("clock_offset")
+        placed = note_arrival(
+            self._fleet,
+            event,
+            record_us,
+            self._interval_us,
+            self._lost_us,
+            rule,
+            alerts,
+            is_refused=is_refused,
+        )
+        return placed, alerts.made
+
+    def resume(self, now_us: int) -> None:
+        """Go on at a time, after a state of before the stream had a clock of its own."""
+        if self._fleet.clock.now_us < 0 < now_us:
+            self._fleet.clock.now_us = now_us
+
+    @property
+    def now_us(self) -> int:
+        """How far the stream has come; -1 before the first event."""
+        return self._fleet.clock.now_us
+
     def observe_host(self, host: str, time_us: int, tenant: str = "default") -> None:
         """Note a sign of life that is not GPU telemetry: a prediction, a heartbeat.
 
@@ -193,6 +240,7 @@ class GpuRules:
                 self._replace(event, alerts)
             fleet.replaced_us.pop(event.gpu_uuid, None)
             gpu = GpuState(event.gpu_uuid, event.tenant, event.host, event.gpu)
+            gpu.heard_us = fleet.clock.now_us
             fleet.gpus[event.gpu_uuid] = gpu
         elif event.time_us >= gpu.last_us:
             gpu.host = event.host

@@ -73,16 +73,16 @@ def watch_silence(
         host.let_pass(now_us)
     fleet.signs_us = max((host.alive_us for host in fleet.hosts.values()), default=-1)
     for (tenant, name), gpus in members.items():
-        newest_us = max(gpu.last_us for gpu in gpus)
+        newest_us = max(gpu.known_us for gpu in gpus)
         host = fleet.host(tenant, name)
         if now_us - newest_us >= lost_us:
             found = _name_host(fleet, host, newest_us, interval_us, lost_us, now_us)
             if found:
                 _open_host(host, found, rules, newest_us + lost_us, lost_us, alerts, len(gpus))
         for gpu in gpus:
-            is_silent = now_us - gpu.last_us >= lost_us
-            if is_silent and newest_us >= gpu.last_us + 2 * interval_us:
-                _open(gpu, "gpu_lost", rules, gpu.last_us + lost_us, alerts)
+            is_silent = now_us - gpu.known_us >= lost_us
+            if is_silent and newest_us >= gpu.known_us + 2 * interval_us:
+                _open(gpu, "gpu_lost", rules, gpu.known_us + lost_us, alerts)
         for rule in _HOST_RULES:
             state = host.rules.get(rule)
             if state is not None:

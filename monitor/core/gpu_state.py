@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.core.counters import Counter, Recent
+from monitor.core.gpu_clock import HostClock, StreamClock
 from schemas.alerts import Severity
 
 MAX_GAP_US = 3_600_000_000
@@ -136,6 +137,12 @@ class GpuState(msgspec.Struct):
     has_sampled: bool = False
     last_us: int = 0
     """Its newest sample."""
+    heard_us: int = -1
+    """The stream's time when it was last heard of, whatever its own clock says."""
+    sent_us: int = -1
+    """The time that its last event was stamped with."""
+    is_refused: bool = False
+    """Whether its last event was refused, as too far ahead of its record."""
     seen_at_last: list[str] = []
     """Fields already read at ``last_us``: an exporter may split one sample."""
     reset_us: int = -1
@@ -152,6 +159,11 @@ class GpuState(msgspec.Struct):
     rules: dict[str, RuleState] = {}
 
     @property
+    def known_us(self) -> int:
+        """Until when it is known to be alive."""
+        return max(self.last_us, self.heard_us)
+
+    @property
     def where(self) -> str:
         """``GPU 7 on node-2``, for people."""
         name = self.uuid if self.gpu is None else str(self.gpu)
@@ -166,6 +178,7 @@ class HostState(msgspec.Struct):
     alive_us: int = -1
     signs_us: list[int] = []
     """Signs of life that lie ahead of the telemetry, in order."""
+    clock: HostClock = msgspec.field(default_factory=HostClock)
     gap_us: int = 0
     """How long the host usually is without a prediction; 0 where it serves none."""
     rules: dict[str, RuleState] = {}
@@ -192,6 +205,7 @@ class Fleet(msgspec.Struct):
     gpus: dict[str, GpuState] = {}
     hosts: dict[str, HostState] = {}
     replaced_us: dict[str, int] = {}
+    clock: StreamClock = msgspec.field(default_factory=StreamClock)
     signs_us: int = -1
     """The newest sign of life of any host that telemetry has come to."""
     signs_end_us: int | None = None

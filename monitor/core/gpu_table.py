@@ -28,6 +28,8 @@ class Condition(StrEnum):
     """XIDs of the fatal tier within ``within_us``."""
     SILENCE = "silence"
     """Reporting intervals without a sample; judged by ``monitor.core.gpu_silence``."""
+    CLOCK = "clock"
+    """Seconds that a host's clock is off; judged by ``monitor.core.gpu_arrival``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,15 @@ RULES: tuple[Rule, ...] = (
         "restart the GPU exporter",
         "GWDG study",
         clear_us=180_000_000,
+    ),
+    Rule(
+        "clock_offset",
+        Condition.CLOCK,
+        60,
+        _P2,
+        "clock off",
+        "check the host's time service (chrony, NTP)",
+        "our judgement",
     ),
     Rule(
         "node_lost",

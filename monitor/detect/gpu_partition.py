@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 import msgspec
@@ -15,12 +15,13 @@ from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
 from monitor.core.state_checks import check_alerts
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
-from monitor.decode.records import decode_gpu
+from monitor.decode.gpu_values import GpuDecoder
+from monitor.decode.records import Placed, decode_gpu
 from schemas.alerts import Alert
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
 from schemas.errors import DriftlineError
-from schemas.events import GpuEvent
+from schemas.events import GpuEvent, Reject, RejectReason
 from schemas.refused import dead_letter
 
 KIND = "gpu"
@@ -85,6 +86,7 @@ class GpuPartition:
                 continue
             self.position = last.position if last.log_id == self._log_id else 0
             self._stored, self.watermark_us = self.position, last.watermark_us
+            self._rules.resume(last.watermark_us)
             alerts = last.alerts
             break
         letters = refused_writes(state, int(self._name[0]), n_refused)
@@ -126,24 +128,43 @@ class GpuPartition:
         events = [event for _, _, event in decoded if not event.is_sign_of_life]
         self.counters["gpu_events"] += len(events)
         alerts: list[Alert] = []
-        for message, _, event in decoded:
-            record_us = int(chunk.record_time_us[message])
-            judged = _not_after(event, record_us)
-            while self._signs and self._signs[0][0] <= judged.time_us:
-                time_us, tenant, host = heappop(self._signs)
-                self._rules.observe_host(host, time_us, tenant)
-            if not event.is_sign_of_life:
-                alerts += self._pass_time(judged.time_us)
-            elif self.watermark_us and 0 <= record_us <= judged.time_us + self._max_skew_us:
-                # Live: where no telemetry comes at all, predictions let time pass.
-                alerts += self._pass_time(judged.time_us - SIGN_GRACE_US)
-            alerts += self._rules.observe(judged)
+        alerts += self._judge(chunk, decoded, rejects)
         self.position = int(chunk.log_offset[-1]) + 1
         is_due = bool(alerts) or is_stored or self.position - self._stored >= STATE_EVERY
         return events, [
             *phases(("gpu:dead_letter", letters)),
             *(self._write(alerts) if is_due else []),
         ]
+
+    def _judge(
+        self, chunk: Chunk, decoded: Placed[GpuEvent], rejects: Sequence[Reject]
+    ) -> list[Alert]:
+        """Judge events in their order, and what was refused for its time as far as it counts."""
+        alerts: list[Alert] = []
+        placed = [(m, row, event, False) for m, row, event in decoded]
+        placed += [(r.message, r.row, e, True) for r in rejects if (e := _sent_ahead(r))]
+        for message, _, event, is_refused in sorted(placed, key=lambda each: each[:2]):
+            record_us = int(chunk.record_time_us[message])
+            if event.is_sign_of_life:
+                alerts += self._take_sign(event, record_us) if not is_refused else []
+                continue
+            judged, found = self._rules.arrive(event, record_us, is_refused=is_refused)
+            alerts += found
+            now_us = self._rules.now_us
+            while self._signs and self._signs[0][0] <= now_us:
+                time_us, tenant, host = heappop(self._signs)
+                self._rules.observe_host(host, time_us, tenant)
+            alerts += self._pass_time(now_us)
+            alerts += self._rules.observe(judged) if judged is not None else []
+        return alerts
+
+    def _take_sign(self, event: GpuEvent, record_us: int) -> list[Alert]:
+        """Take a sign of life; where no telemetry comes at all, live ones let time pass."""
+        sign_us = min(event.time_us, record_us) if record_us >= 0 else event.time_us
+        is_live = 0 <= record_us <= sign_us + self._max_skew_us
+        alerts = self._pass_time(sign_us - SIGN_GRACE_US) if is_live and self.watermark_us else []
+        self._rules.observe_host(event.host, sign_us, event.tenant)
+        return alerts
 
     def observe_hosts(self, signs: Iterable[HostSign]) -> None:
         """Take signs of life that do not come by the log; they wait for their time."""
@@ -194,15 +215,11 @@ class GpuPartition:
         return [alert_write(alert) for alert in alerts]
 
 
-def _not_after(event: GpuEvent, record_time_us: int) -> GpuEvent:
-    """Return the event, at its record time if it is stamped later than that.
-
-    Examples
-    --------
-    >>> event = GpuEvent(host="n", gpu_uuid="g", time_us=9)
-    >>> [_not_after(event, record_us).time_us for record_us in (7, 12, -1)]
-    [7, 9, 9]
-    """
-    if not 0 <= record_time_us < event.time_us:
-        return event
-    return msgspec.structs.replace(event, time_us=record_time_us)
+def _sent_ahead(reject: Reject) -> GpuEvent | None:
+    """Return the event that was refused for its time alone; None for other rejects."""
+    if reject.reason is not RejectReason.FUTURE:
+        return None
+    try:
+        return GpuDecoder().decode(reject.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DriftlineError):
+        return None

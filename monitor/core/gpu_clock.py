@@ -1,0 +1,145 @@
+"""Clocks of hosts, and the time of the telemetry stream, which no single clock may move far."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import msgspec
+
+KEPT_LAGS, NEEDED_LAGS = 8, 5
+STEADY_US = 15_000_000
+"""Lags of a clock that is off differ by no more; those of late telemetry do."""
+_MANY_IN_A_ROW = 16
+_DAY_US = 86_400_000_000
+_OWN_STAMP_US = 5_000_000
+"""A record time that is so near to the event's may be of the same clock."""
+
+
+class StreamClock(msgspec.Struct):
+    """How far the events of a partition have come.
+
+    Notes
+    -----
+    An event that lies further ahead than ``jump_us`` moves the time only when another one
+    agrees: the next one, of another host where there are several, or one of sixteen in a
+    row. A clock that is ahead would make every other host look silent.
+
+    Examples
+    --------
+    >>> clock = StreamClock()
+    >>> for time_us, host in ((0, "a"), (900, "a"), (30, "b"), (800, "b"), (810, "a")):
+    ...     clock.advance(time_us, host, n_hosts=2, jump_us=60)
+    ...     print(clock.now_us)
+    0
+    0
+    30
+    30
+    810
+    """
+
+    now_us: int = -1
+    doubted_host: str = ""
+    """Who sent the event ahead, after which none in time has come."""
+    n_doubted: int = 0
+
+    def advance(self, time_us: int, host: str, n_hosts: int, jump_us: int) -> None:
+        """Take the time of an event."""
+        if self.now_us < 0 or time_us <= self.now_us + jump_us:
+            self.now_us, self.n_doubted = max(self.now_us, time_us), 0
+            return
+        is_agreed = self.n_doubted > 0 and (host != self.doubted_host or n_hosts <= 1)
+        if is_agreed or self.n_doubted >= _MANY_IN_A_ROW:
+            self.now_us, self.n_doubted = time_us, 0
+            return
+        if not self.n_doubted:
+            self.doubted_host = host
+        self.n_doubted += 1
+
+
+class HostClock(msgspec.Struct):
+    """How long after their own time the events of a host come.
+
+    Examples
+    --------
+    >>> clock = HostClock()
+    >>> for minute in range(6):
+    ...     _ = clock.note(600_000_000 + minute * 1_000_000, 60_000_000 * minute, 30_000_000)
+    >>> clock.steady_us
+    602000000
+    """
+
+    lows_us: list[int] = []
+    highs_us: list[int] = []
+    """The least and the largest lag of each of the last stretches of time."""
+    began_us: int = -1
+    low_us: int = 0
+    high_us: int = 0
+    """Of the stretch that has begun."""
+    offset_us: int = 0
+    """What is added to the host's times; 0 while its clock is not known to be off."""
+
+    def note(self, lag_us: int, now_us: int, every_us: int) -> bool:
+        """Note a lag; returns whether it is the first of another stretch."""
+        if self.began_us >= 0 and 0 <= now_us - self.began_us < every_us:
+            self.low_us, self.high_us = min(self.low_us, lag_us), max(self.high_us, lag_us)
+            return False
+        if self.began_us >= 0:
+            self.lows_us = [*self.lows_us, self.low_us][-KEPT_LAGS:]
+            self.highs_us = [*self.highs_us, self.high_us][-KEPT_LAGS:]
+        self.began_us, self.low_us, self.high_us = now_us, lag_us, lag_us
+        return True
+
+    @property
+    def steady_us(self) -> int | None:
+        """The lag that all events of the last five stretches agree on; None if they do not.
+
+        Telemetry that comes in bursts does not: its last event is not late.
+        """
+        lags = [*self.lows_us[-NEEDED_LAGS:], *self.highs_us[-NEEDED_LAGS:]]
+        if len(lags) < 2 * NEEDED_LAGS:
+            return None
+        middle = int(median(lags))
+        return middle if all(abs(lag - middle) <= STEADY_US for lag in lags) else None
+
+    def is_right(self, limit_us: float) -> bool:
+        """Return whether the clock was near the stream's for all stretches that are kept."""
+        lags = [*self.lows_us, *self.highs_us]
+        return len(lags) == 2 * KEPT_LAGS and all(abs(lag) < limit_us for lag in lags)
+
+
+def lag_of(time_us: int, record_us: int, now_us: int) -> int:
+    """Return how long after its own time an event came; negative where it is ahead.
+
+    Parameters
+    ----------
+    time_us, record_us : int
+        The event's own time, and its record's; -1 where there is none.
+    now_us : int
+        Of the stream.
+
+    Returns
+    -------
+    int
+        By the record time, unless that is missing, of a day later (a history that is read
+        in), or so near that the same clock may have made it; then by the stream.
+
+    Examples
+    --------
+    >>> lag_of(0, 90_000_000, 5), lag_of(0, -1, 5), lag_of(0, 1_000_000, 600_000_000)
+    (90000000, 5, 600000000)
+    """
+    by_record = record_us - time_us
+    if record_us < 0 or not _OWN_STAMP_US <= abs(by_record) < _DAY_US:
+        return now_us - time_us
+    return by_record
+
+
+def offset_text(offset_us: int) -> str:
+    """Write how far a clock is off.
+
+    Examples
+    --------
+    >>> offset_text(600_000_000), offset_text(-90_000_000)
+    ('clock 10 min behind', 'clock 1.5 min ahead')
+    """
+    return f"clock {abs(offset_us) / 6e7:.2g} min {'behind' if offset_us > 0 else 'ahead'}"
