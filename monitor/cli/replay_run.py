@@ -237,7 +237,7 @@ def _open_streams(
         ],
         # Chunks short enough to fall into place between those of the predictions.
         [opened(request.labels, chunk_rows=500)] if request.labels else [],
-        [opened(request.gpu, chunk_rows=500)] if request.gpu else [],
+        [opened(request.gpu, chunk_rows=500, has_odd_clocks=True)] if request.gpu else [],
     )
 
 

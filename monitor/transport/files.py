@@ -55,6 +55,7 @@ def open_source(
     rows_per_window: int | None = None,
     start_us: int | None = None,
     on_progress: Progress | None = None,
+    has_odd_clocks: bool = False,
 ) -> Source:
     """Open a file of events.
 
@@ -74,6 +75,9 @@ def open_source(
         or 0 where it has none.
     on_progress : callable, optional
         See ``Progress``.
+    has_odd_clocks : bool
+        Lines of JSON come from several clocks, in the order of their arrival: those that lag
+        behind the others all the time do not mean that the file has no order.
 
     Returns
     -------
@@ -121,7 +125,14 @@ def open_source(
             )
         lines = found.lines(chunk_rows, report)
         if not found.is_stream:
-            lines = lines_in_order(lines, slack_us, chunk_rows, found.where, notes.append)
+            lines = lines_in_order(
+                lines,
+                slack_us,
+                chunk_rows,
+                found.where,
+                notes.append,
+                has_odd_clocks=has_odd_clocks,
+            )
         return Source(lines, found, found.source, notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -205,14 +206,13 @@ def test_runs_of_a_chunk_hold_all_of_its_messages_in_order():
     assert texts == [str(i).encode() for i in range(7)]
 
 
-def replayed(tmp_path, monkeypatch, exporter_end: int, predictions_end: int) -> list[dict]:
-    """Replay two hosts; n1's exporter and its predictions end when they are told to."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "m.yaml").write_text(
+def installed(folder: Path, predictions_end: int = 7_200) -> None:
+    """Write a model, its baseline, and predictions of two hosts over two hours."""
+    (folder / "models").mkdir()
+    (folder / "models" / "m.yaml").write_text(
         "model: m\nfeatures:\n  x: {kind: numeric}\nwindow: {length: 10m}\n"
     )
-    (tmp_path / "driftline.yaml").write_text("models: [models/*.yaml]\n")
+    (folder / "driftline.yaml").write_text("models: [models/*.yaml]\n")
     rng = np.random.default_rng(1)
     pq.write_table(pa.table({"x": rng.normal(size=2_000)}), "ref.parquet")
     with open("events.jsonl", "w", encoding="utf-8") as file:
@@ -220,15 +220,25 @@ def replayed(tmp_path, monkeypatch, exporter_end: int, predictions_end: int) -> 
             host = "n1" if second % 10 and second < predictions_end else "n2"
             event = {"model": "m", "time_us": BASE_US + second * S, "host": host}
             file.write(json.dumps(event | {"features": {"x": rng.normal()}}) + "\n")
+    built = command("baseline", "build", "models/m.yaml", "-r", "ref.parquet")
+    assert built.code == 0, built.err
+
+
+def incidents_of_replay() -> list[dict]:
+    ended = command("replay", "events.jsonl", "--gpu", "gpu.jsonl", "--store", "none", "--json")
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)["incidents"]
+
+
+def replayed(tmp_path, monkeypatch, exporter_end: int, predictions_end: int) -> list[dict]:
+    """Replay two hosts; n1's exporter and its predictions end when they are told to."""
+    monkeypatch.chdir(tmp_path)
+    installed(tmp_path, predictions_end)
     with open("gpu.jsonl", "w", encoding="utf-8") as file:
         for second in range(0, 7_200, 30):
             for host in ("n1", "n2") if second <= exporter_end else ("n2",):
                 file.write(message(second, host).decode() + "\n")
-    built = command("baseline", "build", "models/m.yaml", "-r", "ref.parquet")
-    assert built.code == 0, built.err
-    ended = command("replay", "events.jsonl", "--gpu", "gpu.jsonl", "--store", "none", "--json")
-    assert ended.code == 0, ended.err
-    return json.loads(ended.out)["incidents"]
+    return incidents_of_replay()
 
 
 def test_a_replay_tells_a_dead_exporter_from_a_dead_node(tmp_path, monkeypatch):
@@ -249,3 +259,17 @@ def test_hosts_named_at_will_make_no_message_that_a_broker_refuses():
     events = [event for m in messages for event in msgspec.json.decode(m)]
     assert [event["time_us"] for event in events] == [sign.time_us for sign in signs]
     assert sign_messages([]) == []
+
+
+@pytest.mark.parametrize("off_s", [-600, -150, 150, 600])
+def test_a_replay_tells_of_a_clock_that_is_off_and_pages_nobody(tmp_path, monkeypatch, off_s):
+    monkeypatch.chdir(tmp_path)
+    installed(tmp_path)
+    with open("gpu.jsonl", "w", encoding="utf-8") as file:
+        for second in range(0, 7_200, 30):
+            for host in ("n1", "n2", "n3"):
+                shift = off_s if host == "n2" else 0
+                file.write(message(second + shift, host).decode() + "\n")
+    (incident,) = incidents_of_replay()
+    assert (incident["severity"], incident["cause"]) == ("ticket", "pipeline")
+    assert incident["title"].startswith("n2: clock")
