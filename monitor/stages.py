@@ -228,8 +228,11 @@ def _run_archive(site: Site, life: Life, member: str | None) -> None:
     """Bring every topic into the store."""
     from monitor.archive.service import run_archive
 
-    models, gpu = site.installation.models, site.installation.monitor.gpu
-    run_archive(site.cluster, models, site.store, life, member=member, gpu=gpu)
+    models, monitor = site.installation.models, site.installation.monitor
+    limits = monitor.messages.limits
+    run_archive(
+        site.cluster, models, site.store, life, member=member, gpu=monitor.gpu, limits=limits
+    )
 
 
 _RUNS: dict[str, Callable[[Site, Life, str | None], None]] = {

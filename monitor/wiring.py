@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -12,11 +13,11 @@ from monitor.archive.direct import DirectArchive
 from monitor.archive.log_archive import GROUP as ARCHIVE_GROUP
 from monitor.archive.log_archive import LogArchive, PaneReader
 from monitor.archive.writes import Archive
-from monitor.config_files import shared_window
+from monitor.config_files import max_skews, shared_window
 from monitor.core import topics
 from monitor.core.catalog import Catalog
 from monitor.decode.decoder import Decoder
-from monitor.decode.records import decode_labels
+from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
 from monitor.detect.drift import GROUP as DETECT_GROUP
 from monitor.detect.drift import DriftDetect
@@ -31,11 +32,13 @@ from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig, MonitorConfig
+from schemas.events import LabelEvent, Reject
 from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
 
 OnStep = Callable[[Step], None]
+ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class Pipeline:
     direct: DirectArchive | None
     on_step: OnStep
     runner: asyncio.Runner
+    read_labels: ReadLabels
     incidents: dict[str, Incident] = field(default_factory=dict)
     """Every incident of the run as it last stood."""
     retrained: list[str] = field(default_factory=list)
@@ -85,7 +89,7 @@ class Pipeline:
 
     def take_labels(self, chunk: Chunk) -> None:
         """Read one chunk of labels: they are archived, and no more."""
-        placed, rejects = decode_labels(chunk)
+        placed, rejects = self.read_labels(chunk)
         self.n_labels += len(placed)
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
@@ -242,6 +246,9 @@ def build_pipeline(
         direct=direct,
         on_step=on_step,
         runner=runner,
+        read_labels=partial(
+            decode_labels, max_skew_us=max_skews(configs), limits=monitor.messages.limits
+        ),
         keeps_log=keeps_log,
         longest_wait_us=max(
             monitor.group_wait, *(c.retraining.wait for c in asking if c.retraining), 0

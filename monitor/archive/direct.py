@@ -13,6 +13,7 @@ import pyarrow as pa
 from monitor.archive.writes import Archive, range_token
 from monitor.storage.batcher import Batcher
 from monitor.storage.event_columns import prediction_rows
+from monitor.storage.joined_tables import joined
 from monitor.storage.rows import gpu_rows, label_rows
 from schemas.batch import Chunk, EventBatch
 from schemas.events import GpuEvent, LabelEvent
@@ -72,5 +73,5 @@ class DirectArchive:
         if waiting:
             source, partition, lo, _ = waiting[0][0]
             token = range_token(source, partition, lo, waiting[-1][0][3])
-            rows = pa.concat_tables([rows for _, rows in waiting]).unify_dictionaries()
-            self._archive.write(table, rows.combine_chunks(), f"{token}:{whose}")
+            rows = joined([rows for _, rows in waiting])
+            self._archive.write(table, rows, f"{token}:{whose}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -52,7 +53,9 @@ class Gathering:
     cut: Cut
     n_messages: int = 0
     n_bytes: int = 0
+    """What they weigh: their length, or more where they grow once decoded."""
     _pieces: list[Piece] = field(default_factory=list)
+    _weights: list[int] = field(default_factory=list)
     _since_s: float = 0.0
 
     @property
@@ -60,14 +63,15 @@ class Gathering:
         """Where the next range begins."""
         return self.stand.lo
 
-    def add(self, piece: Piece, now_s: float) -> None:
-        """Take the next messages of the log."""
+    def add(self, piece: Piece, now_s: float, weight: int | None = None) -> None:
+        """Take the next messages of the log; without a weight their length counts."""
         if len(piece):
             if not self._pieces:
                 self._since_s = now_s
             self._pieces.append(piece)
+            self._weights.append(_n_bytes(piece) if weight is None else weight)
             self.n_messages += len(piece)
-            self.n_bytes += _n_bytes(piece)
+            self.n_bytes += self._weights[-1]
 
     def take(
         self, now_s: float, position: int, *, is_at_end: bool = False, is_full: bool = False
@@ -93,7 +97,10 @@ class Gathering:
             or now_s - self._since_s >= self.cut.max_age_s
         ):
             return None
-        return self._cut_at(_end(self._pieces[-1]))
+        # a piece may weigh much more than it is long: no more of them than are needed
+        sums = enumerate(accumulate(self._weights))
+        n = next((i for i, weight in sums if weight >= self.cut.max_bytes), -1)
+        return self._cut_at(_end(self._pieces[n]))
 
     def begins_at(self, offset: int) -> None:
         """Go on from elsewhere: the log no longer has what was to be read next.
@@ -102,7 +109,7 @@ class Gathering:
         again before that, its end was lost: what is there now is read anew.
         """
         if self._pieces and offset < _end(self._pieces[-1]):
-            self._pieces, self.n_messages, self.n_bytes = [], 0, 0
+            self._pieces, self._weights, self.n_messages, self.n_bytes = [], [], 0, 0
         if not self._pieces and self.stand.hi is None:
             self.stand = replace(self.stand, lo=offset)
 
@@ -116,11 +123,22 @@ class Gathering:
         """Cut what lies before ``hi`` off; the rest begins the next range."""
         halves = [split(piece, hi) for piece in self._pieces]
         found = Range(self.lo, hi, [head for head, _ in halves if len(head)])
-        self._pieces = [tail for _, tail in halves if len(tail)]
+        left = [
+            (tail, _left(weight, head, tail))
+            for (head, tail), weight in zip(halves, self._weights, strict=True)
+            if len(tail)
+        ]
+        self._pieces, self._weights = [tail for tail, _ in left], [weight for _, weight in left]
         self.n_messages = sum(map(len, self._pieces))
-        self.n_bytes = sum(map(_n_bytes, self._pieces))
+        self.n_bytes = sum(self._weights)
         self.stand = Stand(hi)
         return found
+
+
+def _left(weight: int, head: Piece, tail: Piece) -> int:
+    """Return what is left of the weight of a piece, by the length of its halves."""
+    n_tail = _n_bytes(tail)
+    return weight * n_tail // max(1, _n_bytes(head) + n_tail)
 
 
 def split(piece: Piece, hi: int) -> tuple[Piece, Piece]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from monitor.archive.blocks import Place
 from monitor.archive.messages import STRUCT_TOPICS, Message
 from monitor.archive.pane_sets import PaneSets
@@ -20,7 +22,8 @@ from monitor.archive.raw import RawTopics
 from monitor.archive.stand import Committed, Stand, stand_of
 from monitor.archive.writes import Archive, range_token
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.topics import PANES
+from monitor.core.topics import DEAD_LETTERS, PANES
+from monitor.core.unreadable import letter_key
 
 __all__ = ["GROUP", "LogArchive", "PaneReader"]
 
@@ -46,6 +49,10 @@ class Log(Protocol):
         self, group: str, topic: str, partition: int, offset: int, metadata: str = ""
     ) -> None:
         """Remember a position."""
+        ...
+
+    def produce(self, topic: str, value: bytes, *, key: bytes) -> object:
+        """Append one record."""
         ...
 
     def committed(self, group: str, topic: str, partition: int) -> Committed | None:
@@ -169,7 +176,11 @@ class LogArchive:
             sets = self._sets_at(topic, place.partition, stand)
             rows = RangeRows(topic, place, self._raw, self._panes, sets)
         token = range_token(place.source, place.partition, stand.lo, hi)
-        for block in rows.blocks([messages], hi, token):
+        blocks = rows.blocks([messages], hi, token)
+        for refusal in rows.refusals:
+            letter = refusal.letter
+            self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=letter_key(letter))
+        for block in blocks:
             self._archive.write(block.table, block.placed.rows, block.token)
             if block.token != token:
                 self.n_unreadable += len(block)

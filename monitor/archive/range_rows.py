@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from monitor.archive.blocks import Block, Place, PlacedRows
+from monitor.archive.letters import Refusal
 from monitor.archive.messages import STRUCT_TOPICS, Message, refuse, struct_rows
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
@@ -60,6 +61,12 @@ class RangeRows:
         Needed for panes.
     sets : PaneSets, optional
         What waited where the first range begins.
+
+    Attributes
+    ----------
+    refusals : list of Refusal
+        Of the last range of a raw topic: to be written to the dead-letter topic before its
+        rows are inserted.
     """
 
     def __init__(
@@ -73,6 +80,7 @@ class RangeRows:
         self._topic, self._place = topic, place
         self._raw, self._panes = raw, panes
         self._sets = sets or PaneSets()
+        self.refusals: list[Refusal] = []
 
     @property
     def back(self) -> int | None:
@@ -99,7 +107,8 @@ class RangeRows:
         """
         if self._topic in RAW_TOPICS:
             chunks = [c if isinstance(c, Chunk) else self._chunk(c) for c in pieces]
-            placed = self._raw.rows(self._topic, chunks)
+            placed, refusals = self._raw.rows(self._topic, chunks)
+            self.refusals = refusals
             letters: list[DeadLetter] = []
         else:
             messages = [m for piece in pieces if not isinstance(piece, Chunk) for m in piece]

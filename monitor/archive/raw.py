@@ -1,24 +1,30 @@
 """The topics producers write: decoded again, with the decoder ingest uses.
 
-What the decoder refuses is not written here: ingest sends it to the dead-letter topic,
-under the same place, and that topic is archived too.
+What the decoder refuses of predictions and telemetry is not written here: ingest and detect
+send it to the dead-letter topic, under the same place, and that topic is archived too. Labels
+are read by nobody else, so their refusals are returned, and the archive sends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
+from monitor.archive.letters import Refusal, refusals_of
 from monitor.archive.messages import Message
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
+from monitor.decode.chunk import slice_of
 from monitor.storage.event_columns import prediction_rows
+from monitor.storage.joined_tables import joined
 from monitor.storage.rows import gpu_rows, label_rows
-from schemas.batch import Chunk, EventBatch
+from schemas.batch import Chunk, EventBatch, Int64Array
 from schemas.errors import ConfigError
+from schemas.events import Reject, RejectReason
 
 RAW_TOPICS = (PREDICTIONS, LABELS, GPU)
 
@@ -42,6 +48,14 @@ class BatchDecoder(Protocol):
 
     def decode(self, chunk: Chunk) -> Decoded:
         """Decode predictions."""
+        ...
+
+    def parts(self, chunk: Chunk) -> list[Chunk]:
+        """Cut a chunk into what can be decoded together."""
+        ...
+
+    def decoded_bytes(self, chunk: Chunk) -> Int64Array:
+        """Return what each message takes once it is decoded."""
         ...
 
 
@@ -78,8 +92,14 @@ class RawTopics:
         events = tuple(topic for topic, decoder in self._events.items() if decoder is not None)
         return ((PREDICTIONS,) if self._predictions is not None else ()) + events
 
-    def rows(self, topic: str, chunks: Sequence[Chunk]) -> PlacedRows:
+    def rows(self, topic: str, chunks: Sequence[Chunk]) -> tuple[PlacedRows, list[Refusal]]:
         """Decode a range of one topic: all models of it in one table, in one insert.
+
+        Returns
+        -------
+        rows : PlacedRows
+        refusals : list of Refusal
+            Of labels, and of messages of which no row can be made.
 
         Raises
         ------
@@ -91,41 +111,115 @@ class RawTopics:
         What is accepted, and with which values, does not depend on where the range is cut
         into chunks: the same messages make the same rows.
         """
-        decoder = self._events.get(topic)
+        to_rows = self._reader(topic)
+        found: list[PlacedRows] = []
+        refusals: list[Refusal] = []
+        try:
+            self._read(to_rows, chunks, found, refusals)
+            return _in_one(found), refusals
+        except Exception:  # whatever it is: one message must not stop the archive
+            found, refusals = [], []
+            for chunk in chunks:
+                self._read_halved(to_rows, chunk, found, refusals)
+        return _in_one(found), refusals
+
+    def weighed(self, topic: str, chunk: Chunk) -> Iterator[tuple[Chunk, int]]:
+        """Yield parts of a chunk that can be decoded together, and what each weighs in bytes.
+
+        A message weighs what it is long, or a quarter of what it becomes once decoded.
+        """
+        if topic != PREDICTIONS or self._predictions is None:
+            yield chunk, int(chunk.offsets[-1])
+            return
+        for part in self._predictions.parts(chunk):
+            n_decoded = int(self._predictions.decoded_bytes(part).sum())
+            yield part, max(int(part.offsets[-1]), n_decoded // 4)
+
+    def _reader(self, topic: str) -> _ToRows:
+        """Return what makes rows of a chunk of a topic."""
         if topic == PREDICTIONS and self._predictions is not None:
-            return _predictions(self._predictions, chunks)
+            return partial(_predictions, self._predictions)
+        decoder = self._events.get(topic)
         if decoder is None:
             raise ConfigError(f"no decoder for topic {topic}", fix="give RawTopics one")
-        table, to_rows = _TABLES[topic]
-        found = [(chunk, decoder(chunk)[0]) for chunk in chunks]
-        events = [event for _, placed in found for _, _, event in placed]
-        offsets = [int(chunk.log_offset[m]) for chunk, placed in found for m, _, _ in placed]
-        numbers = [row for _, placed in found for _, row, _ in placed]
-        return PlacedRows(
-            table, to_rows(events), np.array(offsets, np.int64), np.array(numbers, np.int64)
+        return partial(_events, topic, decoder)
+
+    def _read(
+        self,
+        to_rows: _ToRows,
+        chunks: Sequence[Chunk],
+        found: list[PlacedRows],
+        refusals: list[Refusal],
+    ) -> None:
+        """Make rows of chunks."""
+        made = [to_rows(chunk) for chunk in chunks]
+        for chunk, (placed, rejects) in zip(chunks, made, strict=True):
+            found += placed
+            refusals += refusals_of(chunk, rejects)
+
+    def _read_halved(
+        self,
+        to_rows: _ToRows,
+        chunk: Chunk,
+        found: list[PlacedRows],
+        refusals: list[Refusal],
+    ) -> None:
+        """Make rows of a chunk, halving it down to the message at fault."""
+        try:
+            self._read(to_rows, [chunk], found, refusals)
+        except Exception as error:
+            if len(chunk) > 1:
+                half = len(chunk) // 2
+                for part in (slice_of(chunk, 0, half), slice_of(chunk, half, len(chunk))):
+                    self._read_halved(to_rows, part, found, refusals)
+                return
+            payload = chunk.buffer[: chunk.offsets[-1]].tobytes()
+            detail = f"no row can be made of it: {type(error).__name__}: {error}"[:500]
+            reject = Reject(0, 0, RejectReason.DECODER_FAILED, detail, payload)
+            refusals += refusals_of(chunk, [reject])
+
+
+_Read = tuple[list[PlacedRows], Sequence[Reject]]
+_ToRows = Callable[[Chunk], _Read]
+
+
+def _events(
+    topic: str, decoder: EventDecoder, chunk: Chunk
+) -> tuple[list[PlacedRows], Sequence[Reject]]:
+    """Decode one chunk of labels or of telemetry."""
+    table, to_rows = _TABLES[topic]
+    placed, rejects = decoder(chunk)
+    offsets = chunk.log_offset[np.array([m for m, _, _ in placed], np.int64)]
+    numbers = np.array([row for _, row, _ in placed], np.int64)
+    rows = to_rows([event for _, _, event in placed])
+    return [PlacedRows(table, rows, offsets, numbers)], rejects if topic == LABELS else ()
+
+
+def _predictions(decoder: BatchDecoder, chunk: Chunk) -> _Read:
+    """Decode one chunk of predictions: column by column, no object per event."""
+    return [
+        PlacedRows(
+            "predictions", prediction_rows(batch, chunk), chunk.log_offset[batch.message], batch.row
         )
+        for batch in decoder.decode(chunk).batches
+        if len(batch)
+    ], ()
 
 
-def _predictions(decoder: BatchDecoder, chunks: Sequence[Chunk]) -> PlacedRows:
-    """Decode chunks into one table: column by column, no object per event."""
-    tables, offsets, numbers = [], [], []
-    for chunk in chunks:
-        for batch in decoder.decode(chunk).batches:
-            if len(batch):
-                tables.append(prediction_rows(batch, chunk))
-                offsets.append(chunk.log_offset[batch.message])
-                numbers.append(batch.row)
-    nothing = np.zeros(0, np.int64)
-    rows = pa.table({"id": pa.array([], pa.string())})
-    if tables:
-        # Chunks have dictionaries of their own; an insert is one block, with one of each.
-        rows = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+def _in_one(found: Sequence[PlacedRows]) -> PlacedRows:
+    """Join rows of one table; an insert is one block, with one dictionary a column."""
+    some = [placed for placed in found if len(placed)] or list(found[:1])
+    if len(some) < 2:
+        return some[0] if some else PlacedRows("", pa.table({}), _NOWHERE, _NOWHERE)
     return PlacedRows(
-        "predictions",
-        rows,
-        np.concatenate([nothing, *offsets]),
-        np.concatenate([nothing, *numbers]),
+        some[0].table,
+        joined([placed.rows for placed in some]),
+        np.concatenate([placed.offsets for placed in some]),
+        np.concatenate([placed.numbers for placed in some]),
     )
+
+
+_NOWHERE: Int64Array = np.zeros(0, np.int64)
 
 
 def chunk_of_messages(messages: Sequence[Message], place: Place) -> Chunk:

@@ -7,7 +7,8 @@ the process says that it is not ready. Nothing depends on the wall clock.
 
 A backfill older than a table's TTL stays: TTLs count from ``ingest_time`` (see
 ``TableOptions``). An event without an id gets ``topic id:partition:offset:row`` (see
-``prediction_rows``). Labels are archived here and no more.
+``prediction_rows``). Labels are archived here and no more, so their dead letters are written
+here (:mod:`monitor.archive.letters`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from functools import partial
 
 from monitor.archive.gathering import Cut
 from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
+from monitor.archive.letters import LetterWriter
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.range_rows import PaneReader
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.topic import STAGE, TopicArchive
 from monitor.clock import elapsed_s
+from monitor.config_files import max_skews
 from monitor.core.topics import PANES
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES
@@ -32,6 +35,7 @@ from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from schemas.config import GpuConfig, ModelConfig
 from schemas.errors import StorageError, StoreLockedError
+from schemas.limits import MessageLimits
 
 TOPICS = (*RAW_TOPICS, PANES, *STRUCT_TOPICS)
 """What is archived, in the order of a round."""
@@ -54,6 +58,7 @@ def run_archive(
     topics: Sequence[str] = TOPICS,
     cut: Cut | None = None,
     gpu: GpuConfig | None = None,
+    limits: MessageLimits | None = None,
 ) -> None:
     """Archive until drained.
 
@@ -73,6 +78,8 @@ def run_archive(
         When ranges are cut.
     gpu : GpuConfig, optional
         Its ``max_skew``: GPU events stamped further ahead are detect's dead letters.
+    limits : MessageLimits, optional
+        How much is read of one message; as ingest has it.
 
     Raises
     ------
@@ -89,7 +96,8 @@ def run_archive(
         if store is None:
             return
         stack.callback(store.close)
-        archive = _Loop(cluster, known, store, life, member, topics, cut, gpu or GpuConfig())
+        settings = (topics, cut, gpu or GpuConfig(), limits)
+        archive = _Loop(cluster, known, store, life, member, *settings)
         stack.callback(archive.close)
         archive.run()
 
@@ -130,6 +138,7 @@ class _Loop:
         topics: Sequence[str],
         cut: Cut | None,
         gpu: GpuConfig,
+        limits: MessageLimits | None,
     ) -> None:
         self._life = life
         self._session_s = cluster.session_timeout_ms / 1_000
@@ -139,14 +148,20 @@ class _Loop:
         self._trouble = ""
         self._inserter = Inserter(store, self._may_insert)
         self._topics: list[TopicArchive] = []
-        decoder = Decoder([c.schema_ for c in configs])
-        raw = RawTopics(decoder, decode_labels, partial(decode_gpu, max_skew_us=gpu.max_skew))
+        decoder = Decoder([c.schema_ for c in configs], limits=limits)
+        raw = RawTopics(
+            decoder,
+            partial(decode_labels, max_skew_us=max_skews(configs), limits=limits),
+            partial(decode_gpu, max_skew_us=gpu.max_skew, limits=limits),
+        )
+        self._letters = LetterWriter(cluster, max_skews(configs))
         panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
         try:
             for topic in topics:
                 life.beat()
                 args = (cluster, topic, raw, panes, self._inserter, life)
-                self._topics.append(TopicArchive(*args, member=member, cut=cut))
+                archive = TopicArchive(*args, letters=self._letters, member=member, cut=cut)
+                self._topics.append(archive)
         except BaseException:
             self.close()
             raise
@@ -226,5 +241,6 @@ class _Loop:
         """Leave the groups, then let the last insert end."""
         with ExitStack() as stack:
             stack.callback(self._inserter.stop, 1.0)
+            stack.callback(self._letters.close)
             for topic in self._topics:
                 stack.callback(topic.close)

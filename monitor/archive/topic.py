@@ -29,6 +29,7 @@ from enum import Enum
 from monitor.archive.blocks import Block, Place
 from monitor.archive.gathering import Cut, Gathering, Range
 from monitor.archive.inserter import Inserter, Job
+from monitor.archive.letters import Letters
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.range_rows import PaneReader, Piece, RangeRows
 from monitor.archive.raw import RAW_TOPICS, RawTopics
@@ -44,6 +45,7 @@ from monitor.transport.kafka.records import Records
 from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.memory import Committed, Message
+from schemas.batch import Chunk
 from schemas.errors import TransportError
 
 STAGE = "archive"
@@ -105,6 +107,8 @@ class TopicArchive:
     panes : PaneReader
     inserter : Inserter
     life : Life
+    letters : Letters
+        Where dead letters of raw topics go.
     member : str, optional
     cut : Cut, optional
 
@@ -123,9 +127,11 @@ class TopicArchive:
         inserter: Inserter,
         life: Life,
         *,
+        letters: Letters,
         member: str | None = None,
         cut: Cut | None = None,
     ) -> None:
+        self._letters = letters
         self._cluster, self._topic, self._raw, self._panes = cluster, topic, raw, panes
         self._inserter, self._life, self._cut = inserter, life, cut or Cut()
         self._owned: dict[int, Owned] = {}
@@ -182,11 +188,19 @@ class TopicArchive:
             piece, n_bytes = self._read(partition)
             if not len(piece):
                 continue
-            owned.gathering.add(piece, elapsed_s())
+            self._add(owned, piece)
             BYTES.labels(STAGE, self._topic).inc(n_bytes)
             n_read += len(piece)
             room -= n_bytes
         return n_read
+
+    def _add(self, owned: Owned, piece: Piece) -> None:
+        """Gather what was read, by what it weighs."""
+        if isinstance(piece, Chunk):
+            for part, weight in self._raw.weighed(self._topic, piece):
+                owned.gathering.add(part, elapsed_s(), weight)
+        else:
+            owned.gathering.add(piece, elapsed_s())
 
     def _room(self) -> int:
         """Return how many bytes may still be gathered."""
@@ -297,7 +311,9 @@ class TopicArchive:
                 sets.begin(scan(self._cluster, self._topic, partition, owned.back, hand.lo))
             owned.rows = RangeRows(self._topic, place, self._raw, self._panes, sets)
         token = range_token(place.source, partition, hand.lo, hand.hi)
-        return owned.rows.blocks(hand.pieces, hand.hi, token)
+        blocks = owned.rows.blocks(hand.pieces, hand.hi, token)
+        self._letters.write(self._topic, partition, owned.rows.refusals)
+        return blocks
 
     # Rebalances.
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from monitor.storage.joined_tables import distinct
 from monitor.storage.map_columns import not_empty, number_map, string_map
 from schemas.batch import Chunk, EventBatch, StringColumn
 
@@ -69,7 +70,9 @@ def _strings(column: StringColumn, null: str | None = None) -> pa.Array:
     coded = pa.DictionaryArray.from_arrays(pa.array(column.codes, mask=is_null), not_empty(values))
     if null is None:
         return coded
-    return coded.cast(pa.string()).fill_null(null).dictionary_encode()
+    words, indices = distinct([*column.values, null])
+    places = indices[np.where(is_null, len(column.values), column.codes)]
+    return pa.DictionaryArray.from_arrays(pa.array(places), pa.array(words, pa.string()))
 
 
 def _ids(batch: EventBatch, chunk: Chunk) -> pa.Array:

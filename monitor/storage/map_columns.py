@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from monitor.storage.joined_tables import distinct
 from schemas.batch import StringColumn
 
 
@@ -62,14 +63,13 @@ def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) ->
     codes = np.stack([column.codes for column in columns], axis=1)
     sizes = [len(column.values) for column in columns]
     base = np.concatenate(([0], np.cumsum(sizes[:-1]))).astype(np.int32)
-    words = pa.array([v for column in columns for v in column.values], pa.string())
     # Two columns may hold the same word, and the engine refuses a dictionary that has one twice.
-    unique = words.dictionary_encode()
+    words, indices = distinct([v for column in columns for v in column.values])
     places, present = codes + base, codes >= 0
     is_full = bool(present.all())
     flat = places.ravel() if is_full else places[present]
-    coded = unique.indices.to_numpy()[flat].astype(np.int32, copy=False)
-    values = pa.DictionaryArray.from_arrays(coded, not_empty(unique.dictionary))
+    dictionary = not_empty(pa.array(words, pa.string()))
+    values = pa.DictionaryArray.from_arrays(indices[flat], dictionary)
     return _full_map(names, n, values) if is_full else _map(names, present, values)
 
 

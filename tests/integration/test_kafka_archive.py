@@ -225,12 +225,45 @@ def test_a_poison_message_in_every_topic_stops_none(world, proxy, store):
     world.fill()
     for topic in TABLES:
         world.write(topic, [(b"k", b"{"), (b"k", None)])
-    # Of the raw topics ingest makes dead letters; of our own the archive does.
-    world.sent["dead_letters"] += 2 * len(TABLES) - 2 * 3
+    # Of predictions and telemetry ingest and detect make dead letters; of our own topics the
+    # archive does, which passes tombstones there; and of labels, where an empty message is bad.
+    world.sent["dead_letters"] += 2 * (len(TABLES) - 3) + 3
     with Archiving(world.cluster, proxy.url):
         wait_for(store, world.sent)
     found = store.query("SELECT uniqExact(source) AS s FROM dead_letters WHERE source != 't'")
-    assert found["s"].to_pylist() == [len(TABLES) - 3]
+    assert found["s"].to_pylist() == [len(TABLES) - 2]
+
+
+BAD_LABELS = {
+    "malformed": [b"{", b"[1]"],
+    "mistyped": [
+        b'{"id":"","tenant":"acme","model":"loans","time_us":1700000000000000,"label":1}',
+        b'{"id":"e","tenant":"acme","model":"loans","time_us":1700000000000000,"label":null}',
+        b'{"id":"e","tenant":"acme","model":"loans","time_us":1700000000,"label":1}',
+    ],
+    "unknown_model": [
+        b'{"id":"e","tenant":"acme","model":"nobody","time_us":1700000000000000,"label":1}'
+    ],
+    "future": [
+        b'{"id":"e","tenant":"acme","model":"loans","time_us":7700000000000000,"label":1}',
+        b'{"id":"e","tenant":"acme","model":"loans","time_us":1700000000000000000,"label":1}',
+    ],
+}
+
+
+def test_bad_labels_are_dead_letters_once_and_the_others_are_stored(world, proxy, store):
+    world.fill()
+    for messages in BAD_LABELS.values():
+        world.write(LABELS, [(None, message) for message in messages])
+    world.fill()
+    world.sent["dead_letters"] += sum(map(len, BAD_LABELS.values()))
+    with Archiving(world.cluster, proxy.url):
+        wait_for(store, world.sent)
+    found = store.query(
+        "SELECT reason, count() AS n FROM dead_letters WHERE source != 't' GROUP BY reason"
+    ).to_pylist()
+    assert {row["reason"]: row["n"] for row in found} == {k: len(v) for k, v in BAD_LABELS.items()}
+    assert counts(store)["labels"] == world.sent["labels"]
 
 
 def test_rows_the_store_refuses_for_good_are_dead_letters_and_the_others_arrive(

@@ -147,12 +147,17 @@ def prediction(i: int) -> bytes:
 
 
 def label(i: int) -> bytes:
-    event = {"id": f"e{i}", "tenant": "acme", "model": "loans", "time_us": 1_000 + i, "label": 1}
-    return json.dumps(event).encode()
+    event = {"id": f"e{i}", "tenant": "acme", "model": "loans", "label": 1}
+    return json.dumps({**event, "time_us": 1_700_000_000_000_000 + i}).encode()
 
 
 def gpu(i: int) -> bytes:
-    event = {"host": "h1", "gpu_uuid": "GPU-1", "time_us": 5 + i, "fields": {"gpu_temp": 40}}
+    event = {
+        "host": "h1",
+        "gpu_uuid": "GPU-1",
+        "time_us": 1_700_000_000_000_005 + i,
+        "fields": {"gpu_temp": 40},
+    }
     return json.dumps(event).encode()
 
 

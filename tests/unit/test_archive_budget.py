@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.archive.gathering import Cut, Gathering, Range
+from monitor.archive.raw import RawTopics
 from monitor.archive.stand import Stand
 from monitor.archive.topic import Owned, TopicArchive
 from monitor.core.topics import PREDICTIONS
@@ -39,6 +40,7 @@ def archive(budget_bytes: int, hi: int | None) -> TopicArchive:
     """One that owns three partitions, without a broker."""
     made = TopicArchive.__new__(TopicArchive)
     made._topic, made._budget, made._reader = PREDICTIONS, budget_bytes, EndlessReader()
+    made._raw = RawTopics()
     made._owned = {p: Owned(Gathering(Stand(0, hi=hi), Cut())) for p in range(3)}
     made._commit_at_s = 1e18
     return made

@@ -77,7 +77,8 @@ OF_TABLES = frozenset(
     {
         "index_granularity", "non_replicated_deduplication_window",
         "replicated_deduplication_window", "ttl_only_drop_parts",
-        "merge_with_ttl_timeout", "allow_nullable_key",
+        "merge_with_ttl_timeout", "max_bytes_to_merge_at_max_space_in_pool",
+        "max_bytes_to_merge_at_min_space_in_pool", "allow_nullable_key",
         "vertical_merge_algorithm_min_rows_to_activate",
         "vertical_merge_algorithm_min_bytes_to_activate",
         "vertical_merge_algorithm_min_columns_to_activate",

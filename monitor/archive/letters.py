@@ -1,0 +1,112 @@
+"""Dead letters of what only the archive reads: labels, and messages that no row can be made of.
+
+Ingest and detect write those of predictions and telemetry. Labels have no other reader, so
+the archive writes theirs, to the same topic under the same key: where the event stood. They
+are acknowledged before their range is inserted; a range that is repeated after a crash
+writes the same letters again, and the table keeps one of each place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from monitor.core.letter_cap import LetterCap, ModelKey
+from monitor.core.topics import DEAD_LETTERS
+from monitor.core.unreadable import letter_key
+from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
+from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED
+from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.producer import LogProducer
+from schemas.batch import Chunk
+from schemas.events import Reject
+from schemas.refused import DeadLetter, dead_letter
+
+STAGE = "archive"
+ACK_S = 30.0
+"""How long acknowledgements are waited for; then the process starts again from its commits."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A dead letter, and how many events it stands for."""
+
+    letter: DeadLetter
+    n_events: int = 1
+
+
+def refusals_of(chunk: Chunk, rejects: Iterable[Reject]) -> list[Refusal]:
+    """Return the dead letters of a chunk's rejects."""
+    return [
+        Refusal(
+            dead_letter(
+                reject,
+                source=chunk.source,
+                partition=chunk.partition,
+                offset=int(chunk.log_offset[reject.message]),
+                record_time_us=int(chunk.record_time_us[reject.message]),
+            ),
+            reject.n_events,
+        )
+        for reject in rejects
+    ]
+
+
+class Letters(Protocol):
+    """Where dead letters go."""
+
+    def write(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        """Write them; they lie in the log on return."""
+        ...
+
+
+class LetterWriter:
+    """Writes dead letters to their topic, as many of a model and minute as ingest does.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    models : iterable of (tenant, model)
+        Those that are configured; all others share one allowance.
+    """
+
+    def __init__(self, cluster: Cluster, models: Iterable[ModelKey]) -> None:
+        self._cluster, self._models = cluster, list(models)
+        self._producer: LogProducer | None = None
+        self._caps: dict[tuple[str, int], LetterCap] = {}
+
+    def write(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+        """Write the letters of one range.
+
+        Raises
+        ------
+        TransportError
+            If they are not acknowledged in time.
+        """
+        if not refusals:
+            return
+        if self._producer is None:
+            self._producer = LogProducer(self._cluster.client())
+        cap = self._cap(topic, partition)
+        for refusal in refusals:
+            letter = refusal.letter
+            REJECTED.labels(STAGE, topic, letter.reason).inc(refusal.n_events)
+            if cap.admits(letter.tenant, letter.model, letter.record_time_us):
+                key, value = letter_key(letter), msgspec.msgpack.encode(letter)
+                self._producer.produce(self._cluster.topic(DEAD_LETTERS), value, key=key)
+                N_DEAD_LETTERS.labels(STAGE).inc()
+            else:
+                DEAD_LETTERS_CAPPED.labels(*cap.bucket(letter.tenant, letter.model)).inc()
+        self._producer.flush_acks(ACK_S)
+
+    def _cap(self, topic: str, partition: int) -> LetterCap:
+        """Return the allowance of a partition."""
+        if (topic, partition) not in self._caps:
+            self._caps[topic, partition] = LetterCap(topic, partition, self._models)
+        return self._caps[topic, partition]
+
+    def close(self) -> None:
+        """Close the producer; what was written is acknowledged already."""
+        if self._producer is not None:
+            self._producer.close()
