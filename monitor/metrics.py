@@ -37,6 +37,16 @@ PANES: Final = Counter(
     ["stage", "outcome"],
 )
 WINDOWS: Final = Counter("driftline_windows", "Windows closed, by what closed them.", ["closed_by"])
+MODEL_EVENTS: Final = Counter(
+    "driftline_model_events",
+    "Events of closed windows, by model and outcome: judged, not_judged, rejected or late.",
+    ["tenant", "model", "outcome"],
+)
+COVERAGE: Final = Counter(
+    "driftline_coverage",
+    "Events, windows and cells of closed windows: judged, or the reason why not.",
+    ["unit", "outcome"],
+)
 RESULTS: Final = Counter("driftline_results", "Detector results, by verdict.", ["verdict"])
 ALERTS: Final = Counter(
     "driftline_alerts", "Alerts, by monitor and what happened.", ["monitor", "transition"]

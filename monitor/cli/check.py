@@ -203,13 +203,15 @@ def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
 
 
 def _receivers(installation: Installation) -> list[Check]:
-    """Environment variables that receivers read; only their names are ever shown."""
-    if not installation.monitor.receivers:
-        detail = "none configured: alerts are stored, and no one is notified"
-        return [Check("receiver", "none", WARNING, detail, "add one under receivers")]
+    """Environment variables that receivers read, by name, and what reaches no receiver."""
+    from monitor.cli.unmonitored import silent_routes
+
     return [
-        _variables("receiver", name, [receiver.url_env, receiver.secret_env, receiver.token_env])
-        for name, receiver in installation.monitor.receivers.items()
+        *(
+            _variables("receiver", name, [found.url_env, found.secret_env, found.token_env])
+            for name, found in installation.monitor.receivers.items()
+        ),
+        *(Check(g.check, g.name, WARNING, g.detail, g.fix) for g in silent_routes(installation)),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,10 @@ def run(
     on their topic yet are published first. A store in a folder is served over HTTP, so that
     others can read it too. A process that dies, or whose loop stands still, is started
     again, after 1 s, then 2, up to 30; if this command itself dies, all of them end with it.
+
+    \b
+    It prints what is not monitored at the start (a model without baseline, no receivers),
+    and what was judged, and why the rest was not, as windows close and at the drain.
 
     \b
     Events go to standard output, logs to standard error, each line behind its process.
@@ -131,12 +136,15 @@ def _run(
     log_level: str,
 ) -> int:
     """Prepare, start, watch, drain."""
+    from monitor.cli.unmonitored import unmonitored
+    from monitor.cli.up_coverage import UpCoverage
     from monitor.service.family import DRAIN_S, Family
     from monitor.service.life import Life
     from monitor.service.signals import watch_signals
 
     life = Life("up")
-    family = Family(life, lines.tell)
+    coverage = UpCoverage(lines.tell)
+    family = Family(life, lines.tell, coverage.observe)
     names = [*ports.stages, STORE]
 
     def leave(code: int) -> None:
@@ -148,6 +156,8 @@ def _run(
     lines.tell("starting", children=names, kafka=site.cluster.bootstrap)
     if not preparation.run(site, life):
         return 0
+    for gap in unmonitored(site.installation, preparation.without_baseline):
+        lines.tell("unmonitored", **asdict(gap))
     try:
         _start(family, site, config, ports, lines, log_level)
         family.run()
@@ -155,6 +165,7 @@ def _run(
         family.kill()
         raise
     code = family.drain(names)
+    coverage.finish()
     lines.tell("left", code=code)
     return code
 

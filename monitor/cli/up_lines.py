@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 from monitor.cli.output import json_text, print_json
+from monitor.cli.up_coverage import coverage_sentence
 from monitor.clock import now_us
 
 
@@ -32,8 +33,8 @@ class Lines:
         Parameters
         ----------
         event : str
-            ``starting``, ``started``, ``status``, ``ended``, ``failed``, ``draining``,
-            ``drained``, ``killed`` or ``left``.
+            ``starting``, ``started``, ``status``, ``coverage``, ``unmonitored``, ``ended``,
+            ``failed``, ``draining``, ``drained``, ``killed`` or ``left``.
         **facts : object
             What is known about it.
         """
@@ -74,6 +75,11 @@ def _sentence(event: str, facts: dict[str, Any]) -> str:
     if event == "status":
         states = ", ".join(f"{name} {state}" for name, state in facts["children"].items())
         return f"ready: {', '.join(facts['children'])}" if facts["ready"] else states
+    if event == "coverage":
+        return coverage_sentence(facts)
+    if event == "unmonitored":
+        fix = f" ({facts['fix']})" if facts["fix"] else ""
+        return f"not monitored: {facts['detail']}{fix}"
     if event == "starting":
         return f"{event} {', '.join(facts['children'])} on Kafka at {facts['kafka']}"
     who = f"{facts['child']} " if "child" in facts else ""

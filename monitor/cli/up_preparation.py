@@ -28,6 +28,8 @@ class Preparation:
     def __init__(self, creates: bool, n_keyed: int, n_input: int, wait_s: float) -> None:
         self._creates, self._n_keyed, self._n_input = creates, n_keyed, n_input
         self._wait_s = wait_s
+        self.without_baseline: list[tuple[str, str]] = []
+        """Tenant and model of those with a baseline neither in the folder nor on its topic."""
 
     def run(self, site: Site, life: Life) -> bool:
         """See to topics and baselines; False if it was interrupted."""
@@ -38,7 +40,7 @@ class Preparation:
             self._create(site)
         if self._await(site, life, wanted) is None:
             return False
-        _publish(site)
+        self.without_baseline = _publish(site)
         return not life.is_draining
 
     def _await(self, site: Site, life: Life, wanted: list[str]) -> dict[str, int] | None:
@@ -72,8 +74,8 @@ def _topics() -> dict[str, tuple[str, ...]]:
     return TOPICS
 
 
-def _publish(site: Site) -> None:
-    """Publish baselines of the folder that are not on the topic yet."""
+def _publish(site: Site) -> list[tuple[str, str]]:
+    """Publish baselines of the folder that are not on the topic yet; returns who has none."""
     from monitor.baseline.profile_file import load_profiles
     from monitor.baseline.publication import Outcome, plan_all, time_text
     from monitor.baseline.topic import read_published, write_profiles
@@ -85,14 +87,6 @@ def _publish(site: Site) -> None:
         for profile in load_profiles(site.installation.baselines)
         if (profile.tenant, profile.model) in configs
     ]
-    known = {(profile.tenant, profile.model) for profile, _ in found}
-    for tenant, model in sorted(configs.keys() - known):
-        LOG.warning(
-            "%s (tenant %s) has no baseline in %s: its events are counted, nothing is judged",
-            *(model, tenant, site.installation.baselines),
-        )
-    if not found:
-        return
     published = list(read_published(site.cluster).profiles.values())
     plans = plan_all(found, published, now_us())
     new = [plan for plan in plans if plan.outcome is Outcome.PUBLISHED]
@@ -100,3 +94,5 @@ def _publish(site: Site) -> None:
     for plan in new:
         model, start = plan.profile.model, time_text(plan.effective_us)
         LOG.info("published the baseline of %s, which holds from: %s", model, start)
+    known = {(p.tenant, p.model) for p in (*published, *(profile for profile, _ in found))}
+    return sorted(configs.keys() - known)

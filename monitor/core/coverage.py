@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from monitor.core.window_results import DECISION, no_verdict_reason
+from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
+from schemas.intake import Intake
 from schemas.results import DetectorResult, Verdict
 
 
@@ -33,6 +35,14 @@ class Coverage:
     cells: Counter[str] = field(default_factory=Counter)
     n_empty: int = 0
     """Windows without rows."""
+    n_rejected: int = 0
+    """Rejected events of closed windows; like late ones they are in no row."""
+    n_late: int = 0
+
+    def note_intake(self, intake: Intake) -> None:
+        """Take what was rejected or late in one window of all versions."""
+        self.n_rejected += intake.n_rejected
+        self.n_late += intake.n_late
 
     def note(self, n_rows: int, reason: str) -> None:
         """Take one window of one model version.
@@ -59,6 +69,30 @@ class Coverage:
             if result.metric == DECISION and result.monitor == "drift":
                 is_judged = result.verdict is not Verdict.NONE
                 self.cells["" if is_judged else result.reason.value] += 1
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """Return every count by unit (``events``, ``windows``, ``cells``) and outcome.
+
+        The outcome is ``judged`` or the reason why not. What is in no row has the unit
+        ``events`` and the outcome ``rejected_events`` or ``late_events``.
+
+        Examples
+        --------
+        >>> coverage = Coverage(n_late=2)
+        >>> coverage.note(20, "too_few_samples")
+        >>> sorted(coverage.counts().items())[:2]
+        [(('events', 'late_events'), 2), (('events', 'too_few_samples'), 20)]
+        """
+        counts: Counter[tuple[str, str]] = Counter()
+        for unit, found in (
+            ("events", self.rows),
+            ("windows", self.windows),
+            ("cells", self.cells),
+        ):
+            counts.update({(unit, reason or "judged"): n for reason, n in found.items()})
+        counts["events", REJECTED_EVENTS] += self.n_rejected
+        counts["events", LATE_EVENTS] += self.n_late
+        return +counts
 
     @property
     def n_rows(self) -> int:
@@ -99,4 +133,6 @@ def joined(coverages: Mapping[tuple[str, str], Coverage]) -> Coverage:
         total.windows += one.windows
         total.cells += one.cells
         total.n_empty += one.n_empty
+        total.n_rejected += one.n_rejected
+        total.n_late += one.n_late
     return total

@@ -368,12 +368,14 @@ class DriftPartition:
             place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
             found = closed.intakes.get(end)
             intake = found.intake if found is not None else Intake()
+            covered = self.coverage.setdefault(name, Coverage())
+            covered.note_intake(intake)
             decided.append(Decided(alerts=watch.observe_intake(*place, n_rows, intake)))
             is_withheld = watch.is_withholding
             own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
             decided += own
             for window, one in zip(windows, own, strict=True):
-                self.coverage.setdefault(name, Coverage()).add(_n_rows(window), one.results)
+                covered.add(_n_rows(window), one.results)
             reason = no_verdict_reason([r for one in own for r in one.results])
             decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
         return decided

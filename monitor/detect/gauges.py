@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from monitor import metrics
 from monitor.clock import now_us
+from monitor.core.drift_partition import DriftPartition
 from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.rules import GpuTopicRules, PanesRules
+from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
 from schemas.events import RejectReason
 
 STAGE = "detect"
 
 
-class DetectGauges:
-    """Raises the process's metrics by what the rules counted since the last look."""
+ModelName = tuple[str, str]
+"""Tenant and model."""
+_OUTCOMES = {"judged": "judged", REJECTED_EVENTS: "rejected", LATE_EVENTS: "late"}
+"""Of an event; any other is a reason why it was not judged."""
+_NOT_JUDGED = "not_judged"
 
-    def __init__(self) -> None:
+
+class DetectGauges:
+    """Raises the process's metrics by what the rules counted since the last look.
+
+    Parameters
+    ----------
+    models : iterable of (tenant, model), optional
+        Those of the config: each has its series from the start.
+    """
+
+    def __init__(self, models: Iterable[ModelName] = ()) -> None:
+        self._covered: dict[int, tuple[object, dict[ModelName, Counter[tuple[str, str]]]]] = {}
         self._seen: dict[int, tuple[object, Counter[str]]] = {}
         self._open: set[tuple[str, str]] = set()
         # Prometheus sees no increase in a series that begins above 0: these begin at 0.
         metrics.EVENTS.labels(STAGE, GPU)
         for reason in RejectReason:
             metrics.REJECTED.labels(STAGE, GPU, reason.value)
+        for model in models:
+            for outcome in (*_OUTCOMES.values(), _NOT_JUDGED):
+                metrics.MODEL_EVENTS.labels(*model, outcome)
 
     def show(
         self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuTopicRules]]
@@ -31,6 +51,7 @@ class DetectGauges:
         open_alerts: Counter[tuple[str, str]] = Counter()
         for partition, rules in panes:
             self._raise(rules, rules.counters)
+            self._raise_coverage(rules.drift)
             open_alerts += rules.drift.open_alerts()
             minimum_us = rules.drift.windows.watermarks.minimum_us
             if minimum_us is not None:
@@ -42,6 +63,8 @@ class DetectGauges:
             n_open = open_alerts[monitor, severity]
             metrics.ALERTS_OPEN.labels(monitor, severity).set(n_open)
         self._open |= set(open_alerts)
+        drifts = {id(rules.drift) for _, rules in panes}
+        self._covered = {key: seen for key, seen in self._covered.items() if key in drifts}
         alive = {id(rules) for _, rules in (*panes, *gpu)}
         self._seen = {key: seen for key, seen in self._seen.items() if key in alive}
 
@@ -51,6 +74,17 @@ class DetectGauges:
         for name, n in (counters - before).items():
             _count(name, n)
         self._seen[id(rules)] = (rules, Counter(counters))
+
+    def _raise_coverage(self, drift: DriftPartition) -> None:
+        """Raise what was judged, and what was not, by the difference."""
+        _, before = self._covered.get(id(drift), (drift, {}))
+        now = {name: coverage.counts() for name, coverage in drift.coverage.items()}
+        for name, counts in now.items():
+            for (unit, outcome), n in (counts - before.get(name, Counter())).items():
+                metrics.COVERAGE.labels(unit, _OUTCOMES.get(outcome, outcome)).inc(n)
+                if unit == "events":
+                    metrics.MODEL_EVENTS.labels(*name, _OUTCOMES.get(outcome, _NOT_JUDGED)).inc(n)
+        self._covered[id(drift)] = (drift, now)
 
 
 def _count(name: str, n: int) -> None:

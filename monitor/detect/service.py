@@ -104,7 +104,7 @@ class _Detect:
         self._topics = KnownTopics(cluster, (PANES, GPU), followed=(PREDICTIONS,))
         self._missed: dict[str, float] = {}
         self._patience_s, self._learned_s = _LEARN_S, elapsed_s()
-        self._gauges = DetectGauges()
+        self._gauges = DetectGauges(catalog.configs)
         self._app = app = build_app(cluster, GROUP, member=member)
         panes_id, gpu_id = self._topics.ids[PANES], self._topics.ids[GPU]
         self._panes = OwnedPartitions(

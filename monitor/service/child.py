@@ -93,6 +93,17 @@ class Child:
         except OSError:
             return None
 
+    def metrics_text(self) -> str | None:
+        """Return what ``/metrics`` says; None if it does not answer."""
+        if not self.url:
+            return None
+        try:
+            with _DIRECT.open(f"{self.url}/metrics", timeout=_ASK_S) as answer:
+                text: str = answer.read().decode(errors="replace")
+                return text
+        except OSError:
+            return None
+
     def terminate(self) -> None:
         """Ask it to drain."""
         if self._process is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from monitor.clock import elapsed_s
 from monitor.service.child import Child
@@ -13,6 +13,18 @@ from monitor.service.restarts import FOR_GOOD, Restarts
 
 Tell = Callable[..., None]
 """``tell(event, **facts)``."""
+
+
+class Observe(Protocol):
+    """Reads what a child shows of itself."""
+
+    def __call__(self, child: Child, *, is_last: bool = False) -> None:
+        """Take a look at one child."""
+
+
+def _ignore(child: Child, *, is_last: bool = False) -> None:
+    """Observe nothing."""
+
 
 LOOK_S = 0.25
 ASK_S = 1.0
@@ -53,6 +65,9 @@ class Family:
     life : Life
     tell : callable
         Given the name of each event and its facts.
+    observe : callable, optional
+        Given each child that has signs of life about once a second, and with ``is_last``
+        before it is drained.
 
     Notes
     -----
@@ -64,8 +79,8 @@ class Family:
     while, a config is half saved.
     """
 
-    def __init__(self, life: Life, tell: Tell) -> None:
-        self._life, self._tell = life, tell
+    def __init__(self, life: Life, tell: Tell, observe: Observe = _ignore) -> None:
+        self._life, self._tell, self._observe = life, tell, observe
         self._members: list[_Member] = []
         self._asked_s = self._told_s = -STATUS_S
         self._state = ""
@@ -126,6 +141,8 @@ class Family:
         place = {name: i for i, name in enumerate(order)}
         for member in sorted(self._members, key=lambda m: place[m.child.name]):
             if member.child.ended() is None and member.child.pid:
+                if member.has_signs:
+                    self._observe(member.child, is_last=True)
                 code = max(code, self._drain(member.child))
         return code
 
@@ -193,6 +210,8 @@ class Family:
                 member.why = self._why_unready(member)
                 member.was_ready = member.was_ready or not member.why
                 self._see_silence(member, now_s)
+                if member.has_signs:
+                    self._observe(member.child)
         states = {m.child.name: m.why or "ready" for m in self._members}
         state = ", ".join(f"{name} {why}" for name, why in states.items())
         if state == self._state and now_s - self._told_s < STATUS_S:

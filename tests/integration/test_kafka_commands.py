@@ -256,6 +256,7 @@ def test_up_runs_everything_and_an_event_arrives_in_the_store(stages, broker, to
     code = process.stop(240)
     order = [e["child"] for e in events(process, "drained")]
     assert order == ["ingest", "ingest-2", "detect", "notify", "archive", "store"]
+    assert events(process, "coverage")[-1]["read"] == {"accepted": 50, "rejected": {}, "late": 0}
     assert code == 0, process.log[-8000:]
 
 
@@ -294,6 +295,17 @@ def test_a_second_signal_to_up_takes_all_along(stages):
     process.terminate()
     assert process.wait(20) == 128 + signal.SIGTERM
     wait_until(lambda: not any(map(is_alive, children.values())), 30, "no orphan")
+
+
+@pytest.mark.slow
+def test_up_names_what_is_not_monitored_before_it_starts_anything(stages, site):
+    shutil.rmtree(site.parent / "baselines")
+    site.write_text(site.read_text() + "receivers: {}\n")
+    process = up(stages)
+    wait_until(lambda: events(process, "started"), 60, "the first child")
+    found = [(e["check"], e["name"]) for e in events(process, "unmonitored")]
+    assert found == [("baseline", "loans"), ("receiver", "none")]
+    process.kill()
 
 
 @pytest.mark.slow

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 
+from monitor.core.coverage import Coverage
+from monitor.core.drift_partition import DriftPartition
 from monitor.core.state_shelf import StateShelf
 from monitor.detect.gauges import DetectGauges
 from monitor.detect.rules import GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.transport.memory import Message
 from schemas.config import GpuConfig
+from schemas.intake import Intake
 from tests.support.kafka_detect import published, small_world
 
 
@@ -70,3 +73,28 @@ def test_planted_shifts_are_counted_by_outcome_and_their_delays_kept():
     gauges.show([(0, rules)], [])
     after = value(name, **found), value(name, **missed), value(total)
     assert [b - a for a, b in zip(before, after, strict=True)] == [3, 1, 11]
+
+
+def test_events_of_each_model_are_counted_by_outcome_once():
+    drift = DriftPartition(small_world().catalog, 0, "o")
+    rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
+    rules.drift = drift
+    gauges = DetectGauges([("t", "counted")])
+    names = ("judged", "not_judged", "rejected", "late")
+
+    def events() -> dict[str, float]:
+        labels = {"tenant": "t", "model": "counted"}
+        return {o: value("driftline_model_events_total", outcome=o, **labels) for o in names}
+
+    assert events() == dict.fromkeys(names, 0.0)
+    coverage = drift.coverage["t", "counted"] = Coverage()
+    coverage.note_intake(Intake(n_late=5, rejected={"mistyped": 3, "future": 1}))
+    coverage.note(20, "too_few_samples")
+    gauges.show([(0, rules)], [])
+    coverage.note(30, "no_data")
+    coverage.note(200, "")
+    before = value("driftline_coverage_total", unit="windows", outcome="judged")
+    gauges.show([(0, rules)], [])
+    gauges.show([(0, rules)], [])
+    assert events() == {"judged": 200, "not_judged": 50, "rejected": 4, "late": 5}
+    assert value("driftline_coverage_total", unit="windows", outcome="judged") == before + 1

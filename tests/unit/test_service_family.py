@@ -163,6 +163,25 @@ def test_a_wrong_config_later_on_may_pass_and_is_tried_again_with_pauses(home):
     assert (home.of("failed"), home.family.exit_code, home.life.is_draining) == ([], 0, False)
 
 
+def test_children_with_signs_are_observed_each_round_and_last_before_they_drain(clock):
+    seen: list[tuple[str, bool]] = []
+    family = Family(
+        Life("up", clock_s=clock),
+        lambda *_, **__: None,
+        lambda child, *, is_last=False: seen.append((child.name, is_last)),
+    )
+    children = [FakeChild("ingest"), FakeChild("store")]
+    for child in children:
+        family.add(child, has_signs=child.name != "store")  # type: ignore[arg-type]
+    for _ in range(2):
+        clock.now_s += 1.0
+        family._ask()
+    assert seen == [("ingest", False)] * 2
+    family.drain(["ingest", "store"])
+    assert seen[2:] == [("ingest", True)]
+    assert all(child.done[-1] in ("terminate", "kill") for child in children)
+
+
 @pytest.mark.integration
 def test_a_child_is_asked_whether_its_loop_goes_round():
     clock = Clock()

@@ -1,0 +1,81 @@
+"""What an installation does not monitor, or tells no one of, by its configuration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monitor.config_files import Installation
+
+_NO_RECEIVER = "no receivers are configured: alerts are stored, and no one is notified"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One thing that stays silent whatever happens."""
+
+    check: str
+    """``baseline``, ``receiver`` or ``route``."""
+    name: str
+    """Of the model or receiver."""
+    detail: str
+    fix: str
+
+
+def unmonitored(
+    installation: Installation, without_baseline: Iterable[tuple[str, str]]
+) -> list[Gap]:
+    """Return the gaps of an installation that may start nevertheless.
+
+    Parameters
+    ----------
+    installation : Installation
+    without_baseline : iterable of (tenant, model)
+        Models with a baseline neither in the folder nor on the topic.
+
+    Returns
+    -------
+    list of Gap
+        Models whose windows will have no verdict, then receivers and routes.
+    """
+    files = {
+        (model.tenant, model.model): file
+        for model, file in zip(installation.models, installation.model_files, strict=True)
+    }
+    missing = [
+        Gap(
+            "baseline",
+            model,
+            f"{model} (tenant {tenant}) has no baseline: its events are counted, "
+            "and nothing is judged",
+            f"driftline baseline build {files[tenant, model]} --reference FILE",
+        )
+        for tenant, model in without_baseline
+    ]
+    return [*missing, *silent_routes(installation)]
+
+
+def silent_routes(installation: Installation) -> list[Gap]:
+    """Name what no receiver is notified of: no receivers, and routes that cannot match.
+
+    Parameters
+    ----------
+    installation : Installation
+
+    Returns
+    -------
+    list of Gap
+    """
+    from monitor.core.route_checks import route_gaps
+
+    receivers = installation.monitor.receivers
+    found = [] if receivers else [Gap("receiver", "none", _NO_RECEIVER, "add one under receivers")]
+    for model in installation.models:
+        for detail in route_gaps(model.routes):
+            fix = "put the narrower route first, or remove it"
+            if "no receivers" in detail:
+                fix = "name its receivers"
+            found.append(Gap("route", model.model, f"model {model.model}: {detail}", fix))
+    return found

@@ -1,0 +1,184 @@
+"""What the stages of ``driftline up`` have judged since it started, read from their metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from monitor.clock import elapsed_s
+from monitor.core.incident_text import share_text
+from monitor.service.child import Child
+
+LOOK_S = 10.0
+"""How often a process is asked for its counters; a crash loses what it counted since."""
+TELL_S = 600.0
+"""Coverage is printed when windows have closed, at most this often, and at the drain."""
+
+Counts = Counter[tuple[str, ...]]
+"""By metric and its labels in the order of :data:`_LABELS`."""
+_LABELS = {
+    "driftline_events": ("stage",),
+    "driftline_rejected": ("stage", "reason"),
+    "driftline_late": (),
+    "driftline_coverage": ("unit", "outcome"),
+}
+_STAGES = ("ingest", "detect")
+"""Ingest counts predictions, detect windows and GPU telemetry."""
+
+
+def counts_of(text: str) -> Counts:
+    """Return the counters of coverage in the text of ``/metrics``.
+
+    Examples
+    --------
+    >>> counts_of('''# TYPE driftline_late counter
+    ... driftline_late_total{topic="driftline.predictions"} 3.0
+    ... ''')
+    Counter({('driftline_late',): 3})
+    """
+    from prometheus_client.parser import text_string_to_metric_families
+
+    counts: Counts = Counter()
+    for family in text_string_to_metric_families(text):
+        if family.name not in _LABELS:
+            continue
+        for sample in family.samples:
+            if sample.name.endswith("_total") and sample.value:
+                labels = (sample.labels[label] for label in _LABELS[family.name])
+                counts[family.name, *labels] += int(sample.value)
+    return counts
+
+
+class UpCoverage:
+    """Counters of all processes, over their restarts.
+
+    Parameters
+    ----------
+    tell : callable
+        Given the name of an event and its facts.
+    clock_s : callable, optional
+        Elapsed seconds.
+    """
+
+    def __init__(self, tell: Callable[..., None], clock_s: Callable[[], float] = elapsed_s) -> None:
+        self._tell, self._clock_s = tell, clock_s
+        self._asked_s: dict[str, float] = {}
+        self._now: dict[tuple[str, int], Counts] = {}
+        self._told_s = -TELL_S
+        self._told_windows = 0
+
+    def observe(self, child: Child, *, is_last: bool = False) -> None:
+        """Read the counters of one process, and print the totals when they are due.
+
+        Parameters
+        ----------
+        child : Child
+        is_last : bool, optional
+            It is about to be drained: read it now.
+        """
+        if not child.name.startswith(_STAGES):
+            return
+        now_s = self._clock_s()
+        if not is_last and now_s - self._asked_s.get(child.name, -LOOK_S) < LOOK_S:
+            return
+        self._asked_s[child.name] = now_s
+        text = child.metrics_text()
+        if text is not None:
+            # a process that was started again counts from 0: both counts are kept
+            self._now[child.name, child.pid] = counts_of(text)
+        totals = self.totals
+        n_windows = _of(totals, "driftline_coverage", "windows").total()
+        if n_windows != self._told_windows and now_s - self._told_s >= TELL_S:
+            self._told_s, self._told_windows = now_s, n_windows
+            self._tell("coverage", **facts_of(totals))
+
+    def finish(self) -> None:
+        """Print the totals: every process has been asked for the last time."""
+        self._tell("coverage", **facts_of(self.totals))
+
+    @property
+    def totals(self) -> Counts:
+        """The sum over processes."""
+        return sum(self._now.values(), Counter())
+
+
+def facts_of(counts: Counts) -> dict[str, Any]:
+    """Return what was read and what was judged, as the facts of an event.
+
+    Returns
+    -------
+    dict
+        ``read`` has events by what ingest made of them, ``closed`` what came of windows that
+        have closed, ``gpu_events`` the telemetry that was read. A window closes when the
+        watermark passes its end, so ``closed`` lags behind ``read``.
+    """
+    rejected = _of(counts, "driftline_rejected", "ingest")
+    units = {
+        unit: _of(counts, "driftline_coverage", unit) for unit in ("events", "windows", "cells")
+    }
+    return {
+        "read": {
+            "accepted": counts["driftline_events", "ingest"],
+            "rejected": {reason: n for (reason,), n in sorted(rejected.items())},
+            "late": counts[("driftline_late",)],
+        },
+        "closed": {
+            unit: {
+                "judged": found[("judged",)],
+                "not_judged": {k[0]: n for k, n in sorted(found.items()) if k != ("judged",)},
+            }
+            for unit, found in units.items()
+        },
+        "gpu_events": counts["driftline_events", "detect"],
+    }
+
+
+def coverage_sentence(facts: dict[str, Any]) -> str:
+    """Return the facts as one line.
+
+    Examples
+    --------
+    >>> closed = {"judged": 900, "not_judged": {"too_few_samples": 20, "rejected": 80}}
+    >>> windows = {"judged": 9, "not_judged": {"too_few_samples": 1}}
+    >>> read = {"accepted": 970, "rejected": {"mistyped": 80}, "late": 0}
+    >>> coverage_sentence({"read": read, "gpu_events": 0, "closed": {
+    ...     "events": closed, "windows": windows, "cells": {"judged": 5, "not_judged": {}}}})
+    ... # doctest: +NORMALIZE_WHITESPACE
+    'coverage: read 970 events, 80 rejected (mistyped 80), 0 late; closed 10 windows: judged 900
+    of 1,000 events (90 %), 9 of 10 windows, 5 of 5 cells; not judged: 80 rejected,
+    20 too few samples; no GPU telemetry'
+    """
+    read, closed = facts["read"], facts["closed"]
+    reasons = ", ".join(f"{r.replace('_', ' ')} {n:,}" for r, n in sorted(read["rejected"].items()))
+    words = (
+        f"coverage: read {read['accepted']:,} events, {sum(read['rejected'].values()):,} rejected"
+        + (f" ({reasons})" if reasons else "")
+        + f", {read['late']:,} late; "
+    )
+    windows = closed["windows"]
+    n_windows = windows["judged"] + sum(windows["not_judged"].values())
+    words += f"closed {n_windows:,} window{'s' * (n_windows != 1)}"
+    judged = [_judged(closed[unit], unit, has_share=unit == "events") for unit in closed]
+    if n_windows:
+        words += f": judged {', '.join(judged)}"
+    causes = sorted(closed["events"]["not_judged"].items(), key=lambda item: (-item[1], item[0]))
+    if causes:
+        words += "; not judged: " + ", ".join(f"{n:,} {r.replace('_', ' ')}" for r, n in causes)
+    n_gpu = facts["gpu_events"]
+    return f"{words}; " + (f"{n_gpu:,} GPU events" if n_gpu else "no GPU telemetry")
+
+
+def _judged(counts: dict[str, Any], unit: str, *, has_share: bool) -> str:
+    """Return how many were judged, of how many."""
+    n_judged = counts["judged"]
+    n = n_judged + sum(counts["not_judged"].values())
+    share = f" ({share_text(n_judged / n)})" if has_share and n else ""
+    return f"{n_judged:,} of {n:,} {unit}{share}"
+
+
+def _of(counts: Counts, name: str, *first: str) -> Counter[tuple[str, ...]]:
+    """Return the counts of one metric, by its remaining labels."""
+    prefix = (name, *first)
+    size = len(prefix)
+    return Counter({key[size:]: n for key, n in counts.items() if key[:size] == prefix})
