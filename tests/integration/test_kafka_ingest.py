@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +14,7 @@ from monitor.core import topics as names
 from monitor.core.intake_message import NOT_PANES
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
+from monitor.decode import chunk_of, decode_gpu
 from monitor.ingest.ingest import GROUP
 from monitor.transport.kafka.cluster import Cluster
 from schemas.alerts import Alert
@@ -166,6 +168,26 @@ def windows(world: FaultWorld, n: int) -> list[Sent]:
 
 def world() -> FaultWorld:
     return FaultWorld(recent_start_us(), n_partitions=N_PARTITIONS)
+
+
+def test_every_partition_of_the_gpu_topic_is_told_which_hosts_serve(site):
+    site.write(windows(world(), 2))
+    with Member(site.cluster, catalog()):
+        site.wait_read()
+    with Topics(site.cluster.bootstrap, site.cluster.prefix, (names.GPU,)) as topics:
+        topics.update()
+        found = topics.partitions(names.GPU)
+    sent = b"".join(
+        m.value for part in site.topics.partitions(names.PREDICTIONS).values() for m in part
+    )
+    served = {host.decode() for host in re.findall(rb'"host": ?"(node-[0-9]+)"', sent)}
+    assert len(found) == N_PANES
+    assert served
+    for messages in found.values():
+        events, rejects = decode_gpu(chunk_of([m.value for m in messages], "t"), has_signs=True)
+        assert {event.host for _, _, event in events} == served
+        assert all(event.is_sign_of_life for _, _, event in events)
+        assert rejects == ()
 
 
 def test_panes_late_events_and_dead_letters_are_those_of_a_batch_job(site):
