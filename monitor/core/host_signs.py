@@ -52,7 +52,10 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
         is_named[without] = False
     if not is_named.any():
         return []
-    codes, steps = codes[is_named].astype(np.int64), batch.time_us[is_named] // SIGN_US
+    times_us = batch.time_us
+    if not is_named.all():
+        codes, times_us = codes[is_named], times_us[is_named]
+    codes, steps = codes.astype(np.int64), times_us // SIGN_US
     first, n_steps = int(steps.min()), int(steps.max() - steps.min()) + 1
     low = int(codes.min())
     keys = (codes - low) * n_steps + (steps - first)
