@@ -126,7 +126,7 @@ def _vector(at: Address, width: int, begin: Address, end: Address) -> int:
 
 @kernel
 def _add(sums: Address, k: int, n: int) -> None:
-    store_int(sums + 8 * k, min(load_int(sums + 8 * k) + n, _MOST))
+    store_int(sums + 8 * k, min(load_int(sums + 8 * k) + min(n, _MOST), _MOST))
 
 
 @kernel

@@ -145,6 +145,11 @@ POISON: dict[str, tuple[bytes, RejectReason, str]] = {
         OVERSIZED,
         "bytes",
     ),
+    "a buffer of 2**63 - 1 bytes": (
+        claimed(compressed(1_000), 2**63 - 1, marked=8_000),
+        OVERSIZED,
+        "bytes",
+    ),
     "long ids in a run": (long_values("runs", 10_000, 10_000), OVERSIZED, "plain"),
     "long ids in a dictionary": (long_values("dictionary", 10_000, 10_000), OVERSIZED, "plain"),
     "long ids behind views": (long_values("views", 10_000, 10_000), OVERSIZED, "plain"),
