@@ -199,6 +199,8 @@ NOT_FOR_THE_WRITER = [
     "ALTER TABLE {t} FETCH PARTITION tuple() FROM '/x'",
     "ALTER TABLE {t} MOVE PARTITION tuple() TO DISK 'x'",
     "ALTER TABLE {t} MODIFY SETTING disk = 'x'",
+    "ALTER TABLE {t} MODIFY SETTING ttl_only_drop_parts, fsync_after_insert = 1",
+    "CREATE TABLE x (a String) ENGINE = MergeTree ORDER BY a SETTINGS fsync_after_insert",
     "ALTER TABLE {t} MODIFY SETTING storage_policy = 'x'",
     "ALTER TABLE {t} MODIFY COLUMN a DEFAULT file('{file}')",
     "ALTER TABLE {t} UPDATE b = length(file('{file}')) WHERE 1",
@@ -284,6 +286,13 @@ SETTINGS = [
     "max_untracked_memory = 99999999999",
     "password = 'x'",
     "log_comment = 'x'",
+    "extremes, dialect = 'kusto'",
+    "extremes, implicit_select = 1",
+    "extremes, max_memory_usage = 99999999999999",
+    "extremes, final, max_execution_time = 0",
+    "max_threads = 1, implicit_select",
+    "fsync_metadata",
+    "extremes, readonly",
 ]
 
 TAKEN_FROM_READERS = [
@@ -300,6 +309,8 @@ TAKEN_FROM_READERS = [
     ("SELECT sum(number) FROM numbers(4)", b"6\n"),
     ("SELECT format('{}-{}', 'a', 'b')", b"a-b\n"),
     ("SELECT settings FROM (SELECT 1 AS settings)", b"1\n"),
+    ("SELECT settings, 2 AS b FROM (SELECT 1 AS settings) ORDER BY settings ASC, b", b"1\t2\n"),
+    ("SELECT a FROM {t} SETTINGS final = 0, optimize_read_in_order, limit = 1", b"row\n"),
     ("SELECT 1 -- comment", b"1\n"),
     ("EXISTS TABLE {t}", b"1\n"),
     ("SELECT count() FROM system.columns WHERE table = 'nothing'", b"0\n"),

@@ -107,7 +107,7 @@ class Engine:
         self._store.migrate()
         self._facts = Facts(
             table_functions=self._names("lower(name)", "table_functions"),
-            settings=self._names("name", "settings"),
+            settings=self._names("name", "settings") | self._names("name", "merge_tree_settings"),
         )
         facts = self._store.query("SELECT version() AS v, timezone() AS t, displayName() AS d")
         self.version, self.timezone, self.name = (facts[k][0].as_py() for k in ("v", "t", "d"))
@@ -122,7 +122,7 @@ class Engine:
         # Apart: slow clients that read answers must not keep the archive's bodies out.
         self._answers = Spool(self._workplace / "answers", self._limits.spool_bytes)
         os.environ["TMPDIR"] = str(self._workplace)  # where the engine makes a folder of its own
-        file = rights.write_configuration(self._workplace, self._limits.memory_bytes)
+        file = rights.write_configuration(self._workplace, self._limits)
         return {"config-file": str(file)}
 
     def _names(self, expression: str, table: str) -> frozenset[str]:

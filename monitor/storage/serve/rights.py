@@ -14,6 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from monitor.storage.serve.limits import Limits
+
 OWNER, WRITER, READER = "driftline_owner", "driftline_writer", "driftline_reader"
 GRANTS = {
     OWNER: "ALL ON *.* WITH GRANT OPTION",
@@ -42,26 +44,26 @@ FIXED = (
 """Constant in the engine too: each names a file or a host, or holds an expression."""
 
 
-def write_configuration(folder: Path, memory_bytes: int) -> Path:
+def write_configuration(folder: Path, limits: Limits) -> Path:
     """Write the engine's configuration; return its path.
 
     Parameters
     ----------
     folder : Path
         For the files; the engine reads them once, when it starts.
-    memory_bytes : int
-        Bound over all queries together.
+    limits : Limits
+        What the engine holds by itself: memory over all queries, and the bounds of one.
     """
     users, server = folder / "users.xml", folder / "engine.xml"
-    users.write_bytes(_users())
+    users.write_bytes(_users(limits))
     root = Element("clickhouse")
     SubElement(root, "users_config").text = str(users)
-    SubElement(root, "max_server_memory_usage").text = str(memory_bytes)
+    SubElement(root, "max_server_memory_usage").text = str(limits.memory_bytes)
     server.write_bytes(tostring(root))
     return server
 
 
-def _users() -> bytes:
+def _users(limits: Limits) -> bytes:
     """Return the users, roles and constraints."""
     root = Element("clickhouse")
     profile = SubElement(SubElement(root, "profiles"), "default")
@@ -70,6 +72,10 @@ def _users() -> bytes:
     constraints = SubElement(profile, "constraints")
     for name in FIXED:
         SubElement(SubElement(constraints, name), "const")
+    for name, bound in limits.settings().items():
+        constraint = SubElement(constraints, name)
+        for end, value in (("min", 1), ("max", bound)):
+            SubElement(constraint, end).text = str(value)
     SubElement(SubElement(root, "quotas"), "default")
     roles = SubElement(root, "roles")
     for role, grant in GRANTS.items():

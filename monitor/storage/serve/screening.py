@@ -67,6 +67,7 @@ class Facts:
     table_functions: frozenset[str]
     """In lower case."""
     settings: frozenset[str]
+    """Of queries and of tables."""
 
 
 def screen(
@@ -154,6 +155,8 @@ def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None
         _screen_explain(statement)
     is_definition = statement.verb in ("CREATE", "ALTER", "REPLACE")
     for name, value in statement.settings:
+        if not value and name not in facts.settings:
+            continue  # a word after a column of the name "settings"; the engine has no such one
         if name == "readonly":
             raise Refusal(164, "Cannot modify 'readonly' setting in a statement.")
         if is_definition and name in OF_TABLES:

@@ -50,8 +50,10 @@ class Statement:
     Examples
     --------
     >>> s = Statement("SELECT 'FORMAT x' SETTINGS max_threads = 1 FORMAT JSON")
-    >>> s.verb, s.format, [(name, value) for name, value in s.settings]
-    ('SELECT', 'JSON', [('max_threads', '1')])
+    >>> s.verb, s.format, s.settings
+    ('SELECT', 'JSON', (('max_threads', '1'),))
+    >>> Statement("SELECT 1 SETTINGS extremes, limit = 1").settings
+    (('extremes', ''), ('limit', '1'))
     """
 
     text: str
@@ -103,7 +105,11 @@ class Statement:
 
     @cached_property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """Name and value of each setting after the word SETTINGS or SETTING, anywhere."""
+        """Name and value of each setting after the word SETTINGS or SETTING, anywhere.
+
+        A setting of type Bool may have no value, and others follow it: its value is ``""``
+        here. So is that of a word which follows a column or a table of the name "settings".
+        """
         found: list[tuple[str, str]] = []
         for i, token in enumerate(self.tokens):
             if token.is_word("SETTINGS", "SETTING"):
@@ -141,14 +147,16 @@ class Statement:
         return self.text[token.at + len(token.text) :]
 
     def _assignments(self, start: int) -> Iterator[tuple[str, str]]:
-        """Yield ``name = value`` pairs; without "=" the word was a column's or a table's."""
+        """Yield names and values at a token, as far as commas join them."""
         tokens, i = self.tokens, start
         while True:
-            name, i = self._dotted(i)
-            if not name or i >= len(tokens) or tokens[i].text != "=":
+            name, end = self._dotted(i)
+            if not name:
                 return
-            end = self._value_end(i + 1)
-            yield name, " ".join(token.text for token in tokens[i + 1 : end])
+            value_at = end + 1
+            if end < len(tokens) and tokens[end].text == "=":
+                end = self._value_end(value_at)
+            yield name, " ".join(token.text for token in tokens[value_at:end])
             if end >= len(tokens) or tokens[end].text != ",":
                 return
             i = end + 1
