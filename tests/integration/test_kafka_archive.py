@@ -30,12 +30,15 @@ from tests.support.archive_world import (
     stop_merges,
     wait_for,
 )
+from tests.support.arrow_poison import POISON
 from tests.support.clickhouse_http import fresh_database, running
 from tests.support.fault_proxy import Fault, FaultProxy
 from tests.support.kafka_messages import create_topic
 from tests.support.small_disk import fill, small_disk_at
 from tests.support.waiting import wait_until
 
+MAX_MESSAGE_BYTES = 1_000_000
+"""That a broker takes."""
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 
 
@@ -232,6 +235,15 @@ def test_a_poison_message_in_every_topic_stops_none(world, proxy, store):
         wait_for(store, world.sent)
     found = store.query("SELECT uniqExact(source) AS s FROM dead_letters WHERE source != 't'")
     assert found["s"].to_pylist() == [len(TABLES) - 2]
+
+
+def test_poison_among_predictions_keeps_no_other_out_of_the_store(world, proxy, store):
+    for message, _, _ in POISON.values():
+        if len(message) < MAX_MESSAGE_BYTES:
+            world.write(PREDICTIONS, [(None, message), (None, message)])
+            world.fill(n=1, n_predictions=3)
+    with Archiving(world.cluster, proxy.url):
+        wait_for(store, world.sent)
 
 
 BAD_LABELS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +19,7 @@ from monitor.decode import chunk_of, decode_gpu
 from monitor.ingest.ingest import GROUP
 from monitor.transport.kafka.cluster import Cluster
 from schemas.alerts import Alert
+from tests.support.arrow_poison import POISON
 from tests.support.batch_oracle import Batch, Record, batch_of
 from tests.support.fault_run import create_topics
 from tests.support.fault_world import (
@@ -36,6 +38,8 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
 N_PARTITIONS, N_PANES = 3, 2
+MAX_MESSAGE_BYTES = 1_000_000
+"""That a broker takes."""
 READ = (names.PREDICTIONS, names.PANES, names.DEAD_LETTERS, names.LATE, names.ALERTS)
 
 
@@ -407,6 +411,30 @@ def test_dead_letters_beyond_the_cap_are_counted_and_alerted_once(site):
     assert {(a.monitor, a.severity.value, a.model) for a in alerts} == {
         ("pipeline", "ticket", "alpha")
     }
+
+
+def test_poison_between_good_events_is_one_dead_letter_each_and_stops_nothing(site):
+    start_us = recent_start_us()
+    poison = [p for p in POISON.values() if len(p[0]) < MAX_MESSAGE_BYTES]
+    messages, reasons = [], {}
+    for i, (message, reason, _) in enumerate(poison):
+        messages += [one_event(2 * i, start_us), message, one_event(2 * i + 1, start_us)]
+        reasons[3 * i + 1] = str(reason)
+    site.write(plain(messages, start_us))
+    site.write(plain([one_event(1, start_us + 240_000_000)], start_us + 240_000_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Member(site.cluster, catalog()) as member:
+        site.wait_read()
+        assert member.is_running
+    outcome = site.update()
+    assert {offset: reason for (_, _, offset, _), (reason, _) in outcome.dead.items()} == reasons
+    rows = [
+        int(pane.segments.n_rows[pane.segments.segments.index("*")])
+        for name, pane in outcome.panes.items()
+        if name.start_us < start_us + 120_000_000
+    ]
+    assert sum(rows) == 2 * len(poison)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 << 10
 
 
 def test_events_that_retention_took_are_a_gap_and_no_pane_of_theirs_changes(site, caplog):
