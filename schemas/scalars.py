@@ -172,8 +172,9 @@ def _of_moment(value: datetime | date) -> str:
 
 def _of_time(value: time) -> str:
     """Spell a time of day."""
-    text = value.isoformat()
-    return text.rstrip("0") if "." in text else text
+    text = value.replace(tzinfo=None).isoformat()
+    shown = text.rstrip("0") if "." in text else text
+    return shown + value.isoformat()[len(text) :]
 
 
 _CONVERSIONS: Final[tuple[tuple[Any, Callable[[Any], Plain]], ...]] = (

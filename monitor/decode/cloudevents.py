@@ -16,7 +16,6 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -24,9 +23,7 @@ from msgspec import UNSET, UnsetType
 
 from monitor.decode.strict import Refused, refusal
 from schemas.events import RejectReason
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from schemas.times import time_of_text
 
 
 class Envelope(msgspec.Struct):
@@ -93,12 +90,12 @@ def _data(envelope: Envelope) -> bytes:
 
 
 def _time_us(text: str | None) -> int | None:
-    """RFC 3339 to microseconds UTC."""
+    """Read an envelope's time: RFC 3339, and what :mod:`schemas.times` reads besides."""
     if text is None:
         return None
     try:
-        return (msgspec.convert(text, datetime).astimezone(UTC) - _EPOCH) // _MICROSECOND
-    except (msgspec.ValidationError, OverflowError):
+        return time_of_text(text)
+    except ValueError:
         detail = f"CloudEvents `time` is {text[:80]!r}, and RFC 3339 is needed"
         raise Refused(RejectReason.UNSUPPORTED, detail) from None
 

@@ -18,7 +18,8 @@ categorical: string, number,       its form: ``7``, ``7.0`` and ``"7.00"`` are `
 boolean                            is missing (:mod:`schemas.canonical`)
 categorical: array, object         MISTYPED
 segments, prediction               as categorical; score: as numeric
-time_us                            an integer from 0 to 2**63 - 1, else MISTYPED
+time_us                            microseconds from 0 to 2**63 - 1, a number or text; ISO
+                                   text (:mod:`schemas.times`); else MISTYPED
 model, time_us absent              MISTYPED
 id, host, ... neither string nor   MISTYPED
 null
@@ -44,6 +45,7 @@ from schemas.batch import ModelSchema
 from schemas.canonical import number_of
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
+from schemas.times import time_of_number, time_of_text
 
 MAX_DETAIL = 500
 _MAX_TIME_US = (1 << 63) - 1
@@ -104,7 +106,8 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
     ----------
     schema : ModelSchema
     is_wide : bool, optional
-        Let numbers be booleans and text too: :func:`_narrowed` makes numbers of them.
+        Let numbers be booleans and text too, and the time a float or text:
+        :func:`_narrowed` makes numbers of them.
 
     Returns
     -------
@@ -125,6 +128,7 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
     """
     number: Any = float | bool | str | None if is_wide else float | None
     category: Any = str | int | float | bool | None
+    time: Any = int | float | str | UnsetType if is_wide else int | UnsetType
     numeric = [(f"n{i}", number, None) for i in range(len(schema.numeric))]
     categorical = [(f"c{i}", category, None) for i in range(len(schema.categorical))]
     segments = [(f"s{i}", category, None) for i in range(len(schema.segments))]
@@ -136,7 +140,7 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
         "Event",
         [
             ("model", str),
-            ("time_us", int | UnsetType, UNSET),
+            ("time_us", time, UNSET),
             ("id", text, None),
             ("tenant", str, DEFAULT_TENANT),
             ("features", features, features()),
@@ -172,20 +176,23 @@ class EventDecoder:
     Parameters
     ----------
     schema : ModelSchema
+    is_wide : bool, optional
+        As for :func:`event_struct`.
 
     Examples
     --------
     >>> decoder = EventDecoder(ModelSchema("default", "m", ('size 15"',)))
-    >>> event = decoder.decode(b'{"model": "m", "features": {"size 15\\"": 2.5}}')
+    >>> event = decoder.decode(b'{"model": "m", "features": {"size 15\\\\"": 2.5}}')
     >>> msgspec.structs.astuple(event.features)
     (2.5,)
     """
 
-    def __init__(self, schema: ModelSchema) -> None:
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(event_struct(schema)).decode
-        features = [(name, _NUMBER) for name in schema.numeric]
+    def __init__(self, schema: ModelSchema, *, is_wide: bool = False) -> None:
+        struct = event_struct(schema, is_wide=is_wide)
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(struct).decode
+        features = [(name, _WIDE_NUMBER if is_wide else _NUMBER) for name in schema.numeric]
         features += [(name, _CATEGORY) for name in schema.categorical]
-        parts = {"features": features, "segments": [(name, _TEXT) for name in schema.segments]}
+        parts = {"features": features, "segments": [(name, _CATEGORY) for name in schema.segments]}
         self._as_dicts = {
             part: (_positional(len(own)), own)
             for part, own in parts.items()
@@ -204,8 +211,8 @@ class EventDecoder:
 
 
 _NUMBER: Any = msgspec.json.Decoder(float | None)
-_CATEGORY: Any = msgspec.json.Decoder(str | int | bool | None)
-_TEXT: Any = msgspec.json.Decoder(str | None)
+_WIDE_NUMBER: Any = msgspec.json.Decoder(float | bool | str | None)
+_CATEGORY: Any = msgspec.json.Decoder(str | int | float | bool | None)
 
 
 def _value(text: msgspec.Raw | None, decoder: Any, part: str, name: str) -> Any:
@@ -220,14 +227,14 @@ def _value(text: msgspec.Raw | None, decoder: Any, part: str, name: str) -> Any:
 
 def _positional(n_fields: int) -> type[msgspec.Struct]:
     """A struct of values whose names do not matter."""
-    fields: list[Any] = [(f"v{i}", Any, None) for i in range(n_fields)]
+    fields: list[Any] = [(f"n{i}", Any, None) for i in range(n_fields)]
     return msgspec.defstruct("Values", fields, frozen=True, gc=False)
 
 
 class _Stamp(msgspec.Struct, gc=False):
     """The event time alone."""
 
-    time_us: int
+    time_us: int | float | str
 
 
 _HEADER = msgspec.json.Decoder(Header)
@@ -255,8 +262,8 @@ def stamp_of(payload: bytes) -> int | None:
     True
     """
     try:
-        time_us = _STAMP.decode(payload).time_us
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        time_us = _time(_STAMP.decode(payload).time_us)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refused):
         return None
     return time_us if 0 <= time_us <= _MAX_TIME_US else None
 
@@ -355,10 +362,10 @@ class StrictDecoder:
         return key, event
 
     def _decode_wide(self, payload: bytes, key: Key) -> Any:
-        """Decode an event whose numbers may be booleans or text."""
+        """Decode an event whose numbers may be booleans or text, and whose time may be text."""
         schema = self._schemas[key]
         if key not in self._wide:
-            self._wide[key] = msgspec.json.Decoder(event_struct(schema, is_wide=True))
+            self._wide[key] = EventDecoder(schema, is_wide=True)
         try:
             return _narrowed(self._wide[key].decode(payload), schema)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -380,7 +387,20 @@ def _narrowed(event: Any, schema: ModelSchema) -> Any:
         found[f"n{i}"] = _number(getattr(event.features, f"n{i}"), f"features.{name}")
     event.features = msgspec.structs.replace(event.features, **found)
     event.score = _number(event.score, "score")
+    if event.time_us is not UNSET:
+        event.time_us = _time(event.time_us)
     return event
+
+
+def _time(value: float | str) -> int:
+    """Return the time of an event: a number counts microseconds, text may be ISO 8601."""
+    if isinstance(value, int):
+        return value
+    try:
+        return time_of_text(value, "us") if isinstance(value, str) else time_of_number(value, "us")
+    except ValueError as error:
+        detail = f"Expected a time: {error} - at `$.time_us`"
+        raise Refused(RejectReason.MISTYPED, detail) from None
 
 
 def _number(value: float | bool | str | None, path: str) -> float | None:

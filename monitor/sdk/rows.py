@@ -12,8 +12,14 @@ def copied(features: Any) -> Any:
     Parameters
     ----------
     features : object
-        A mapping; a pandas Series, a frame of one row, a named tuple or a record, whose
-        own names count; an array or a sequence, which has none.
+        A mapping; a pandas Series, a frame of one row, a named tuple, a record, or an
+        instance of a dataclass, of a pydantic, attrs or msgspec model, whose own names count;
+        an array or a sequence, which has none.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
 
     Returns
     -------
@@ -37,6 +43,10 @@ def copied(features: Any) -> Any:
         return _of_pandas(features)
     if callable(as_dict := getattr(features, "_asdict", None)):
         return dict(as_dict())
+    if (names := _field_names(features)) is not None:
+        return {name: getattr(features, name) for name in names}
+    if isinstance(features, str | bytes):
+        raise TypeError(f"a {type(features).__name__} is no row of features")
     if getattr(getattr(features, "dtype", None), "names", None):
         return {name: features[name] for name in features.dtype.names}
     if hasattr(features, "dtype"):
@@ -64,6 +74,20 @@ def by_name(features: Any, names: tuple[str, ...]) -> Any:
     if len(features) != len(names):
         raise ValueError(f"{len(features)} features are not the {len(names)} of feature_names")
     return dict(zip(names, features, strict=True))
+
+
+def _field_names(features: Any) -> list[str] | None:
+    """Return the names of a model's declared fields; None where it declares none."""
+    kind = type(features)
+    if isinstance(declared := getattr(kind, "__dataclass_fields__", None), dict):
+        return list(declared)
+    if isinstance(declared := getattr(kind, "model_fields", None), dict):  # pydantic
+        return [*declared, *(getattr(features, "__pydantic_extra__", None) or ())]
+    if isinstance(declared := getattr(kind, "__struct_fields__", None), tuple):  # msgspec
+        return list(declared)
+    if isinstance(declared := getattr(kind, "__attrs_attrs__", None), tuple):
+        return [attribute.name for attribute in declared]
+    return None
 
 
 def _of_pandas(features: Any) -> Any:

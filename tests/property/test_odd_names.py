@@ -42,6 +42,22 @@ def test_a_name_that_json_escapes_is_decoded_fast_and_slow(name, is_numeric, is_
         assert {segment.values[code] for code in segment.codes} == {"s"}
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_values_beside_an_odd_name_have_the_forms_of_all_others(is_fast):
+    schema = ModelSchema(
+        "default", "m", numeric=('size 15"', "b"), categorical=("c",), segments=('s"',)
+    )
+    event = {"features": {'size 15"': "1.5", "b": True, "c": 7.0}, "segments": {'s"': 3.0}}
+    line = json.dumps({"model": "m", "time_us": 1, "score": "0.5", **event}).encode()
+    decoded = Decoder([schema], fast=is_fast).decode(chunk_of([line] * 3, "f"))
+    assert not decoded.rejects
+    [batch] = decoded.batches
+    assert [column.tolist() for column in batch.numeric] == [[1.5] * 3, [1.0] * 3]
+    assert batch.score.tolist() == [0.5] * 3
+    for column, value in ((batch.categorical[0], "7"), (batch.segments[0], "3")):
+        assert [column.values[code] for code in column.codes] == [value] * 3
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_name_is_typed_and_may_be_absent(name):
     schema = ModelSchema("default", "m", (name, "plain"))

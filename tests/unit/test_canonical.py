@@ -158,6 +158,7 @@ OBJECTS = [
     ],
     *[(fractions.Fraction(1, 2), 0.5), (MOMENT, "2024-03-01T10:00:00Z")],
     *[(MOMENT.replace(tzinfo=None), "2024-03-01T10:00:00"), (dt.date(2024, 3, 1), "2024-03-01")],
+    *[(dt.time(10, 0, 0, 500_000, dt.UTC), "10:00:00.5+00:00")],
     *[(dt.time(10, 0, 0, 500_000), "10:00:00.5"), (dt.timedelta(minutes=1), 60.0)],
     *[(_Colour.RED, "red"), (_Colour.THREE, 3), (_Colour.OBJECT, "OBJECT"), (_Level.HIGH, 3)],
     *[(_Name.A, "a"), (b"web", "web"), (bytearray(b"a"), "a"), (memoryview(b"a"), "a")],

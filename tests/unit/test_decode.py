@@ -138,10 +138,12 @@ def test_absent_fields_are_missing(decoder: Decoder) -> None:
         (b"time_us", b"null"),
         (b"time_us", b"NaN"),
         (b"time_us", b"-1"),
-        (b"time_us", b"1.0"),
         (b"time_us", b"9223372036854775808"),
         (b"time_us", b"1" + b"0" * 400),
-        (b"time_us", b'"17"'),
+        (b"time_us", b'"then"'),
+        (b"time_us", b'"-17"'),
+        (b"time_us", b"1e300"),
+        (b"time_us", b"true"),
         (b"host", b"7"),
         (b"id", b"7"),
         (b"region", b"[7]"),
@@ -163,6 +165,25 @@ def test_a_wrong_type_is_mistyped_and_names_the_field(
     assert len(reject.detail) <= 500
     assert reject.payload == spoiled
     assert decoded.batches[0].message.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("token", "time_us"),
+    [
+        (b"17.0", 17),
+        (b"1.7095104e15", 1_709_510_400_000_000),
+        (b'"1709510400000000"', 1_709_510_400_000_000),
+        (b'"2024-03-04 00:00:00+00"', 1_709_510_400_000_000),
+        (b'"2024-03-04T01:00:00,123456789+01:00"', 1_709_510_400_123_456),
+        (b'"2024-03-04"', 1_709_510_400_000_000),
+    ],
+)
+def test_a_time_is_microseconds_in_any_spelling_or_iso_text(
+    decoder: Decoder, token: bytes, time_us: int
+) -> None:
+    decoded = decode(decoder, ORDINARY, with_token(b"time_us", token), ORDINARY)
+    assert not decoded.rejects
+    assert decoded.batches[0].time_us.tolist() == [17, time_us, 17]
 
 
 @pytest.mark.parametrize("missing", [b'"model": "m", ', b'"time_us": 17, '])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -20,6 +21,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pydantic
 import pytest
 
 from monitor.decode.chunk import chunk_of
@@ -261,6 +263,22 @@ def test_text_that_utf8_cannot_hold_is_mended(new_reporter, sender):
 Row = collections.namedtuple("Row", "amount code")
 
 
+@dataclasses.dataclass(slots=True)
+class DataRow:
+    code: int
+    amount: float
+
+
+class PydanticRow(pydantic.BaseModel):
+    code: int
+    amount: float
+
+
+class MsgspecRow(msgspec.Struct):
+    code: int
+    amount: float
+
+
 @pytest.mark.parametrize("names", [(), ("amount", "code")])
 @pytest.mark.parametrize(
     "features",
@@ -269,6 +287,9 @@ Row = collections.namedtuple("Row", "amount code")
         pd.Series({"code": 3, "amount": 0.1}, dtype="float32"),
         pd.DataFrame({"code": [3], "amount": [0.1]}),
         Row(amount=0.1, code=3),
+        DataRow(code=3, amount=0.1),
+        PydanticRow(code=3, amount=0.1),
+        MsgspecRow(code=3, amount=0.1),
         np.array([(3, 0.1)], dtype=[("code", "i4"), ("amount", "f4")])[0],
         {"code": np.int64(3), "amount": np.float16(0.1)},
     ],
