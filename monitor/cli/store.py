@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -95,4 +96,8 @@ def serve(
         """Print the address; the first line, flushed, so that a script can wait for it."""
         print(f"serving {store} on {url}", flush=True)
 
-    serve_store(store, accounts, limits, host=host, port=port, announce=announce)
+    def warn(text: str) -> None:
+        """Print what lacks; not on stdout, whose first line is the address."""
+        print(f"driftline store serve: warning: {text}", file=sys.stderr, flush=True)
+
+    serve_store(store, accounts, limits, host=host, port=port, announce=announce, warn=warn)

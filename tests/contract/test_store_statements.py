@@ -131,6 +131,14 @@ def test_nothing_reaches_beyond_the_store(subject, kind, user):
     assert faults == []
 
 
+@pytest.mark.parametrize("user", ["reader", "default"])
+def test_functions_that_no_bound_stops_are_refused(subject, user):
+    if not subject.is_ours:
+        pytest.skip("a real server runs for other users too, and can be killed")
+    faults = [f for sql in statements.CALLS_WITHOUT_END for f in subject.faults_of(sql, user)]
+    assert faults == []
+
+
 @pytest.mark.usefixtures("unchanged")
 def test_a_reader_changes_nothing(subject):
     faults = [

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from backports import zstd
@@ -237,6 +238,16 @@ def test_what_runs_is_the_engines_own_spelling(server):
     assert ask(server.url, sql, "default").text.startswith("SELECT query FROM system.processes")
 
 
+def test_a_query_that_cannot_be_stopped_keeps_no_client_waiting(server):
+    # One call over one block of rows, and the engine looks at kills between blocks.
+    calls = [f"position(repeat('a', 1000000), concat(repeat('a', {900 + i}), n))" for i in range(3)]
+    sql = f"SELECT max({' + '.join(calls)}) FROM (SELECT toString(number) AS n FROM numbers(65000))"
+    reply = ask(server.url, sql, max_execution_time="1")
+    assert (reply.status, reply.code) == (408, 159)
+    assert "has not stopped yet" in reply.text
+    assert ask(server.url, "SELECT count() FROM t").text == "1000\n"
+
+
 def test_passwords_are_not_in_the_process_environment(server):
     environ = Path(f"/proc/{server.process.pid}/environ").read_bytes()
     assert b"PATH=" in environ
@@ -285,9 +296,12 @@ def fails(work):
     except PermissionError: return True
     return False
 secret, inside = Path(sys.argv[2]), Path(sys.argv[1]) / "x"
+import yaml, detectors.version  # not imported before
+beside = [Path.cwd() / "beside.txt", Path(sys.argv[4]) / "pyproject.toml"]
 inside.write_text("1"); inside.rename(inside.with_name("y"))
 import sqlite3, xml.sax  # the installation can still be read
 print([fails(secret.read_text), fails(lambda: secret.write_text("")),
+       *[fails(path.read_text) for path in beside],
        fails(Path("/proc/self/environ").read_bytes),
        fails(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), 5)),
        fails(lambda: __import__("os").execv("/bin/true", ["true"]))])
@@ -295,13 +309,16 @@ print([fails(secret.read_text), fails(lambda: secret.write_text("")),
 
 
 def test_the_kernel_keeps_the_server_inside_its_store(tmp_path, secret):
-    folder = tmp_path / "inside"
+    folder, workplace = tmp_path / "inside", tmp_path / "workplace"
     folder.mkdir()
+    workplace.mkdir()
+    (workplace / "confined.py").write_text(CONFINED)
+    (workplace / "beside.txt").write_text("of the user who started it")
     with listening() as (port, heard):
         done = subprocess.run(
-            [sys.executable, "-c", CONFINED, str(folder), str(secret), str(port)],
-            cwd=ROOT,
-            env=os.environ,
+            [sys.executable, "-m", "confined", str(folder), str(secret), str(port), str(ROOT)],
+            cwd=workplace,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -309,5 +326,26 @@ def test_the_kernel_keeps_the_server_inside_its_store(tmp_path, secret):
     assert done.stderr == ""
     if done.stdout == "no landlock\n":
         pytest.skip("this kernel has no Landlock")
-    assert done.stdout == "[True, True, True, True, True]\n"
+    assert done.stdout == "[True, True, True, True, True, True, True]\n"
     assert not heard
+
+
+UNCONFINED = """
+import sys
+from pathlib import Path
+from monitor.storage.serve.sandbox import confine
+while confine([Path("/")]): pass  # the kernel takes 16 of these, and refuses the next
+from monitor.cli.main import main
+sys.argv = ["driftline", "store", "serve", "--store", sys.argv[1], "--port", "0"]
+main()
+"""
+
+
+def test_a_server_that_the_kernel_does_not_confine_says_so(tmp_path):
+    command = [sys.executable, "-c", UNCONFINED, str(tmp_path / "store")]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout.readline().startswith("serving ")
+        finally:
+            process.terminate()
+        assert "warning: this kernel has no Landlock, or forbids it" in process.stderr.read()

@@ -53,6 +53,15 @@ READS_BY_FUNCTION = [
     ]
 ]
 
+CALLS_WITHOUT_END = [
+    f"SELECT max({name}(concat(repeat('a', 60000), toString(number)), repeat('b', 60000))) "
+    "FROM numbers(60000)"
+    for name in (
+        "editDistance", "EDITDISTANCE", "levenshteinDistance", "editDistanceUTF8",
+        "damerauLevenshteinDistance", "jaroWinklerSimilarity",
+    )
+]  # fmt: skip
+
 TEXTS_THAT_ARE_EVALUATED = [
     "SELECT * FROM format(JSONEachRow, 'a String DEFAULT file(\\'{file}\\')', '{}')",
     "SELECT * FROM format(JSONEachRow, concat('a String DEFAULT fi', 'le(\\'{file}\\')'), '{}')",

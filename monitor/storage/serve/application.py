@@ -26,7 +26,8 @@ from monitor.storage.serve.statement import Statement
 from monitor.storage.serve.turns import Turns
 
 GRACE_S = 2.0
-"""After its time a query that the engine did not stop is killed."""
+"""After its time a query that the engine did not stop is killed, and after as long again
+its client gets an error."""
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _CONTENT_TYPES = {
@@ -160,8 +161,20 @@ class Front:
             raise
         if not done:
             await self._kill(query)
-            await asyncio.wait({job})
+            await self._ended(job, query)
         return job.result()
+
+    async def _ended(self, job: asyncio.Future[Answer], query: Query) -> None:
+        """Wait for a killed query; a question is not waited for longer than a bound.
+
+        The engine looks at kills between blocks of rows only, and one call of a slow
+        function over a block takes as long as it takes. Its turn stays taken.
+        """
+        is_question = Statement(query.received.sql[:64]).verb in READ_VERBS
+        done, _ = await asyncio.wait({job}, timeout=GRACE_S if is_question else None)
+        if not done:
+            job.add_done_callback(_close_unsent)
+            raise Refusal(159, "Timeout exceeded, and the query has not stopped yet.")
 
     async def _kill(self, query: Query) -> None:
         """Ask the engine to stop a query."""

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+_ROOT = Path(__file__).resolve().parents[3]
+"""Holds the packages: a clone, or ``site-packages``."""
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
 _VERSION = 1
@@ -75,6 +77,7 @@ def confine(writable: Iterable[Path]) -> bool:
             _allow(libc, rules, place, handled & ~EXECUTE)
         for name in (*SYSTEM, *PROCESS, *_installation()):
             _allow(libc, rules, Path(name), READ | LIST)
+        _allow(libc, rules, _ROOT, LIST)
         for name in ("/dev/null", "/dev/zero"):
             _allow(libc, rules, Path(name), READ | WRITE)
         if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
@@ -97,7 +100,12 @@ def _allow(libc: ctypes.CDLL, rules: int, place: Path, rights: int) -> None:
 
 
 def _installation() -> set[str]:
-    """Return where Python and what it imports lie."""
-    ours = str(Path(__file__).parents[3])  # not on the path where it is installed editable
-    folders = {ours, sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)}
-    return {str(Path(folder).resolve()) for folder in folders}
+    """Return where Python and what it imports lie.
+
+    Without the working directory, which ``python -m`` puts on the path, and of a clone the
+    packages alone: beside them lie configurations and data.
+    """
+    packages = {str(_ROOT / name) for name in ("monitor", "detectors", "schemas")}
+    folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)}
+    places = {Path(folder).resolve() for folder in folders}
+    return packages | {str(place) for place in places - {_ROOT, Path.cwd()}}

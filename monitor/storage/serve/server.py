@@ -23,6 +23,10 @@ from schemas.errors import StorageError
 HEADER_BYTES = 262_144 + 65_536
 """Of one line: a statement may stand in the query string, whole."""
 
+UNCONFINED = (
+    "this kernel has no Landlock, or forbids it: only the server's own checks keep statements "
+    "inside the store (see docs/security.md)"
+)
 BACKLOG = 1024
 """Connections that may wait to be taken while many come at once."""
 
@@ -35,6 +39,7 @@ def serve(
     host: str,
     port: int,
     announce: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> None:
     """Serve a store until SIGTERM or SIGINT.
 
@@ -49,6 +54,8 @@ def serve(
         0 takes a free one.
     announce : callable
         Given the URL once requests are taken.
+    warn : callable
+        Given a sentence before that, where the kernel does not confine the process.
 
     Raises
     ------
@@ -60,11 +67,14 @@ def serve(
     The first signal lets running queries finish, for at most ``limits.drain_s``, then
     kills them; the second one leaves at once, which the store survives as a kill -9.
     """
+    is_confined = False
     with contextlib.suppress(OSError):  # opening the store explains what is wrong
         folder.mkdir(parents=True, exist_ok=True)
-        confine([folder])
+        is_confined = confine([folder])
     engine = Engine(folder, limits)
     try:
+        if not is_confined:
+            warn(UNCONFINED)
         asyncio.run(_serve(engine, accounts, limits, host, port, announce))
     finally:
         engine.close()
