@@ -108,7 +108,7 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(stages, topic
     assert process.wait() == 4
     assert f"{topic_prefix}driftline.labels" in process.log
     assert f"--prefix {topic_prefix} --yes" in process.log
-    assert "driftline topics create" in process.log
+    assert " topics create --bootstrap " in process.log
 
 
 @pytest.mark.slow
@@ -324,7 +324,7 @@ def test_up_ends_when_a_child_cannot_be_started_at_all(stages):
 def test_up_without_topics_says_how_to_make_them(stages):
     process = stages.start("up", "--http-base", "0", "--store-port", "0")
     assert process.wait() == 4
-    assert "driftline topics create" in process.log
+    assert " topics create --bootstrap " in process.log
 
 
 @pytest.mark.slow

@@ -29,9 +29,12 @@ FLOODS = {
     "lengths": ["A" * n for n in range(4_000)],
 }
 
+NEAR = 32
+"""Without collisions it is .5; unlucky secrets gave 4.7, texts sharing one place thousands."""
+
 
 def mean_distance(known: Dictionaries) -> float:
-    """How far entries stand from their own place, on average: what a lookup walks."""
+    """Return how far entries lie from their own place, on average: what a lookup walks."""
     table = known._table
     places = np.flatnonzero(table)
     entries = (table[places] - known._entries.ctypes.data) // interning.ENTRY_BYTES
@@ -45,7 +48,7 @@ def test_texts_that_differ_anywhere_do_not_share_places(name: str) -> None:
     for _ in range(5):  # the secrets differ
         known = Dictionaries(1)
         known.encode(0, FLOODS[name])
-        assert mean_distance(known) < 3
+        assert mean_distance(known) < NEAR
 
 
 @pytest.mark.skipif(not HAS_KERNELS, reason="not permitted here: kernels are not compiled")
@@ -53,4 +56,4 @@ def test_one_text_in_many_dictionaries_does_not_share_places() -> None:
     known = Dictionaries(5_000)
     for dictionary in range(5_000):
         known.encode(dictionary, ["v1"])
-    assert mean_distance(known) < 3
+    assert mean_distance(known) < NEAR
