@@ -50,6 +50,9 @@ A feature, a segment or the prediction that a model's file lists under ``verbati
 texts as they are: "NA" is Namibia, "1.10" is not "1.1". Identifiers (``id``, ``host``,
 ``gpu_uuid``, ``model_version``) always do. Times of events: :mod:`schemas.times`.
 
+A column that holds nothing but ``true`` and ``false``, or nothing but 0 and 1, in the
+reference is one of booleans: there the other spelling counts as the same category.
+
 Every form is a fixed point: the form of a form is itself.
 """
 
@@ -57,6 +60,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from typing import Final
 
 from schemas.times import form_of_moment
@@ -72,6 +76,8 @@ _LARGEST_WHOLE = 1e40
 _MISSING = frozenset(WORDS_FOR_MISSING)
 _LONGEST_WORD = max(map(len, WORDS_FOR_MISSING))
 _BOOLEANS = {"true": 1.0, "false": 0.0}
+_BOOLEAN_WORDS = frozenset(_BOOLEANS)
+_BOOLEAN_DIGITS = frozenset(("0", "1"))
 _NUMERAL = re.compile(r"-?(?:(0|[1-9][0-9]*)(\.[0-9]+)?|\.[0-9]+)([eE][+-][0-9]{1,3})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
@@ -156,6 +162,34 @@ def category_of(value: str | float | bool | None) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return category_of_number(value)
+
+
+def boolean_aliases(categories: Collection[str]) -> dict[str, str]:
+    """Return how else the categories of a column of booleans may be written.
+
+    One system writes a boolean as ``true``, another as 1; neither says that it is one. Where
+    a column holds nothing but one of the two spellings, the other one means the same.
+
+    Parameters
+    ----------
+    categories : collection of str
+        All that the reference holds.
+
+    Returns
+    -------
+    dict of str to str
+        The other spelling of each category; empty where the column holds anything else.
+
+    Examples
+    --------
+    >>> boolean_aliases(["true", "false"]), boolean_aliases(["1"]), boolean_aliases(["1", "2"])
+    ({'1': 'true', '0': 'false'}, {'true': '1'}, {})
+    """
+    for spelling, other in ((_BOOLEAN_WORDS, _BOOLEAN_DIGITS), (_BOOLEAN_DIGITS, _BOOLEAN_WORDS)):
+        if categories and spelling.issuperset(categories):
+            pairs = zip(sorted(other, reverse=True), sorted(spelling, reverse=True), strict=True)
+            return {alias: name for alias, name in pairs if name in categories}
+    return {}
 
 
 def number_of_text(text: str) -> float | None:

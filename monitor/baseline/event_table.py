@@ -7,7 +7,7 @@ their envelopes, bare NaN and infinities as missing. Types are judged afterwards
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -27,13 +27,44 @@ _decode = msgspec.json.Decoder().decode
 _SPACE = b" \t\r\n"
 
 
-def table_of_events(chunks: Iterable[Chunk]) -> pa.Table:
+class _Refusals:
+    """Counts what is no event; without a ``note`` the first of them is raised."""
+
+    def __init__(self, note: Callable[[str], None] | None) -> None:
+        self._note = note
+        self._n = 0
+        self._first: TransportError | None = None
+
+    def add(self, error: TransportError) -> None:
+        """Count one, or raise it."""
+        if self._note is None:
+            raise error
+        self._n += 1
+        self._first = self._first or error
+
+    def report(self, n_events: int) -> None:
+        """Write one sentence about those that were left out; raise if they are half of all."""
+        if self._first is None:
+            return
+        if self._n >= n_events:
+            raise self._first
+        if self._note is not None:
+            self._note(
+                f"{self._first.where}: {self._n:,} of {self._n + n_events:,} events are malformed "
+                f"and left out; the first: {self._first.what}"
+            )
+
+
+def table_of_events(chunks: Iterable[Chunk], note: Callable[[str], None] | None = None) -> pa.Table:
     """Put the events of JSON lines below each other.
 
     Parameters
     ----------
     chunks : iterable of Chunk
         One object, one array of objects or one CloudEvents envelope a line.
+    note : callable, optional
+        Called with one sentence where some are malformed; they are left out then, as a replay
+        rejects them. Without it none may be.
 
     Returns
     -------
@@ -45,7 +76,8 @@ def table_of_events(chunks: Iterable[Chunk]) -> pa.Table:
     Raises
     ------
     TransportError
-        Naming the line that holds something else.
+        Naming the first line that holds something else: without ``note``, or where half of
+        all are malformed.
 
     Notes
     -----
@@ -61,9 +93,9 @@ def table_of_events(chunks: Iterable[Chunk]) -> pa.Table:
     {'id': ['a', None], 'features.age': [3, None]}
     """
     pieces: dict[str, list[pa.Array]] = {}
-    n_rows = 0
+    n_rows, refusals = 0, _Refusals(note)
     for chunk in chunks:
-        events = list(_events(chunk))
+        events = list(_events(chunk, refusals))
         columns = _columns(events)
         for name in columns:
             if name not in pieces:
@@ -71,6 +103,7 @@ def table_of_events(chunks: Iterable[Chunk]) -> pa.Table:
         for name, parts in pieces.items():
             parts.append(columns.get(name, pa.nulls(len(events))))
         n_rows += len(events)
+    refusals.report(n_rows)
     return pa.table({name: _joined(parts) for name, parts in pieces.items()})
 
 
@@ -86,22 +119,35 @@ def _columns(events: list[dict[str, Any]]) -> dict[str, pa.Array]:
     return {name: _array(column) for name, column in values.items()}
 
 
-def _events(chunk: Chunk) -> Iterator[dict[str, Any]]:
+def _events(chunk: Chunk, refusals: _Refusals) -> Iterator[dict[str, Any]]:
     """Yield the events of a chunk in their order."""
-    view = chunk.buffer.data
     units = messages_of(chunk)
     for message, (start, stop) in enumerate(
         zip(units.starts.tolist(), units.ends.tolist(), strict=True)
     ):
-        line = bytes(view[start:stop])
-        if line.lstrip(_SPACE)[:1] != b"[":
-            yield _event(line, chunk, message)
-            continue
-        rows, broken = rows_of(chunk, [message])
-        if broken:
-            raise _refused(chunk, message, "the array's brackets do not match")
-        for first, last in zip(rows.starts.tolist(), rows.ends.tolist(), strict=True):
-            yield _event(bytes(view[first:last]), chunk, message)
+        for text in _texts_of(chunk, message, start, stop, refusals):
+            try:
+                event = _event(text, chunk, message)
+            except TransportError as error:
+                refusals.add(error)
+            else:
+                yield event
+
+
+def _texts_of(
+    chunk: Chunk, message: int, start: int, stop: int, refusals: _Refusals
+) -> Iterator[bytes]:
+    """Yield the events of one message: itself, or the elements of an array."""
+    line = bytes(chunk.buffer.data[start:stop])
+    if line.lstrip(_SPACE)[:1] != b"[":
+        yield line
+        return
+    rows, broken = rows_of(chunk, [message])
+    if broken:
+        refusals.add(_refused(chunk, message, "the array's brackets do not match"))
+        return
+    for first, last in zip(rows.starts.tolist(), rows.ends.tolist(), strict=True):
+        yield bytes(chunk.buffer.data[first:last])
 
 
 def _event(text: bytes, chunk: Chunk, message: int) -> dict[str, Any]:

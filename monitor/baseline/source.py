@@ -20,12 +20,16 @@ from schemas.errors import BaselineError, ConfigError, TransportError
 from schemas.events import DEFAULT_TENANT
 from schemas.refused import REFUSED_COLUMN
 
+Note = Callable[[str], None]
 ModelKey = tuple[str, str]
 """Tenant and model."""
 
 
 def read_rows(
-    path: str | Path, model: ModelKey | None = None, on_progress: Progress | None = None
+    path: str | Path,
+    model: ModelKey | None = None,
+    on_progress: Progress | None = None,
+    note: Note | None = None,
 ) -> pa.Table:
     """Read a file as ``driftline replay`` reads it, without a model's columns being known.
 
@@ -37,6 +41,9 @@ def read_rows(
         Of JSON events that name a model, only those of this one are kept.
     on_progress : callable, optional
         Called with the share that is read, where it is known, and its rows.
+    note : callable, optional
+        Called with one sentence where malformed events are left out; see
+        :func:`monitor.baseline.event_table.table_of_events`.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def read_rows(
     """
 
     def events(chunks: Iterator[Chunk]) -> pa.Table:
-        return _of_model(table_of_events(chunks), model, str(path))
+        return _of_model(table_of_events(chunks, note), model, str(path))
 
     return read_table(path, events, on_progress)
 
@@ -85,6 +92,7 @@ def read_reference(
     paths: Sequence[str | Path],
     model: ModelKey | None = None,
     on_progress: Callable[[int], Progress] | None = None,
+    note: Note | None = None,
 ) -> pa.Table:
     """Read the files of a reference, one below the other.
 
@@ -96,6 +104,8 @@ def read_reference(
         Tenant and model whose events are read.
     on_progress : callable, optional
         Given the index of a path, returns what :func:`read_rows` calls.
+    note : callable, optional
+        As for :func:`read_rows`.
 
     Returns
     -------
@@ -110,7 +120,7 @@ def read_reference(
         If the files do not have the same columns.
     """
     tables = [
-        read_rows(path, model, on_progress(i) if on_progress is not None else None)
+        read_rows(path, model, on_progress(i) if on_progress is not None else None, note)
         for i, path in enumerate(paths)
     ]
     for path, table in zip(paths, tables, strict=True):

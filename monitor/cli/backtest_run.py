@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -22,7 +22,13 @@ from monitor.cli.backtest_text import (
 from monitor.cli.coverage_text import UNJUDGED
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
-from monitor.cli.replay_run import concatenated, known_catalog, model_of_tables, print_notes
+from monitor.cli.replay_run import (
+    concatenated,
+    known_catalog,
+    model_of_tables,
+    ordered_files,
+    print_notes,
+)
 from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation, load_model, shared_window
 from monitor.core.catalog import Catalog
@@ -223,6 +229,7 @@ def _from_files(
     pane = math.gcd(*(config.window.pane for config in configs))
     window = window.model_copy(update={"pane": pane})
     model = model_of_tables(today, request.model, request.files)
+    request = replace(request, files=ordered_files(request, model))
     with ExitStack() as stack:
         sources: list[Source] = []
         # Printed last, when the bar is gone.

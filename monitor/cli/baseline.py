@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli.baseline_topic import list_published, publish, retire
-from monitor.cli.output import print_json, print_table
+from monitor.cli.output import print_json, print_note, print_table
 from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ def _reference(
         from monitor.cli.row_progress import RowProgress
 
         rows = RowProgress(shown, files)
-        return read_reference(files, draft.key, rows.of), ", ".join(path.name for path in files)
+        table = read_reference(files, draft.key, rows.of, print_note)
+        return table, ", ".join(path.name for path in files)
     from monitor.baseline.traffic import read_traffic
 
     if not since or not until:

@@ -13,6 +13,7 @@ import typer
 
 from monitor.baseline.source import ModelKey, read_rows
 from monitor.baseline.traffic import read_traffic
+from monitor.cli.output import print_note
 from monitor.cli.progress import Shown
 from monitor.cli.row_progress import RowProgress
 from monitor.compare.values import is_text
@@ -164,7 +165,7 @@ def read_sides(
         else:
             if side.target not in files:
                 report = rows.of(paths.index(side.target)) if rows is not None else None
-                files[side.target] = read_rows(side.target, _key(config), report)
+                files[side.target] = read_rows(side.target, _key(config), report, print_note)
             table = files[side.target]
             name = _time_column(table, side, config, time)
             if name is not None:

@@ -27,6 +27,11 @@ def json_text(value: Any) -> str:
     return spell_json(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def print_note(text: str) -> None:
+    """Print a sentence to standard error: how something was read, where that needs a word."""
+    print(spell_controls(text), file=sys.stderr)
+
+
 def shortest(path: str) -> str:
     """Write a path the shorter way, from here or from the root."""
     return min(os.path.relpath(path), path, key=len)

@@ -9,14 +9,14 @@ from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import typer
 
 from detectors.kernels.event_time import EARLIEST_US
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.coverage_text import UNJUDGED, conclusion, coverage_lines
-from monitor.cli.output import print_json, shortest
+from monitor.cli.output import print_json, print_note, shortest
 from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
@@ -30,6 +30,7 @@ from monitor.notify.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.transport.files import STANDARD_INPUT, Source, open_source
+from monitor.transport.first_times import in_order_of_times
 from monitor.transport.formats import is_named_json
 from monitor.wiring import Pipeline, build_pipeline, check_pipeline
 from schemas.alerts import Incident
@@ -65,6 +66,7 @@ def run_replay(request: Request) -> None:
     # All that may be wrong is found before the store is opened: nothing is left half written.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     model = model_of_tables(installation, request.model, request.files)
+    request = replace(request, files=ordered_files(request, model))
     with ExitStack() as stack:
         shown = progress("replaying", None, is_quiet=request.is_json)
         rows = RowProgress(stack.enter_context(shown), request.files)
@@ -107,6 +109,30 @@ def run_replay(request: Request) -> None:
         _print_summary(summary, store, lines, conclusion(coverage, n_read))
     if n_read and not coverage.n_rows_judged:
         raise typer.Exit(UNJUDGED)
+
+
+class _HasFiles(Protocol):
+    """A request that names files."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """As they were given."""
+        ...
+
+    @property
+    def rows_per_window(self) -> int | None:
+        """Where rows get new times, the order of the files is their order."""
+        ...
+
+
+def ordered_files(request: _HasFiles, model: ModelConfig) -> tuple[str, ...]:
+    """Return the files of a request in the order of their times; a note tells of another."""
+    if request.rows_per_window is not None:
+        return request.files
+    ordered = in_order_of_times(request.files, model)
+    if ordered != request.files:
+        print_note(f"the files are read in the order of their times: {', '.join(ordered)}")
+    return ordered
 
 
 def known_catalog(installation: Installation) -> Catalog:
@@ -256,7 +282,7 @@ def concatenated(sources: list[Source]) -> Iterator[Chunk]:
 def print_notes(sources: Sequence[Source]) -> None:
     """Print to standard error how files were read, where that is not as they are."""
     for note in chain.from_iterable(source.notes for source in sources):
-        typer.echo(spell_controls(note), err=True)
+        print_note(note)
 
 
 def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:

@@ -15,6 +15,7 @@ from detectors.edges import quantile_edges
 from detectors.histogram import atoms
 from monitor.compare.values import FloatArray, numbers_of, text_of
 from schemas.batch import Int64Array
+from schemas.canonical import boolean_aliases
 
 N_QUANTILES = 10
 """Deciles of the reference, as the monitor's own distances have them."""
@@ -141,7 +142,8 @@ def category_pair(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Categ
     (('b', 'a', 'c'), (array([2, 1, 0, 0]), array([0, 0, 1, 1])))
     """
     (x, x_mistyped), (y, y_mistyped) = text_of(reference), text_of(current)
-    before, now = _counted(x), _counted(y)
+    before = _counted(x)
+    now = _renamed(_counted(y), boolean_aliases(before))
     names = sorted(before.keys() | now.keys(), key=lambda n: (-before.get(n, 0), -now.get(n, 0), n))
     return CategoryPair(
         tuple(names),
@@ -157,6 +159,15 @@ def _in_bins(values: FloatArray, edges: FloatArray) -> tuple[Int64Array, Int64Ar
     inside = values[(values >= edges[0]) & (values <= edges[-1])]
     at = np.searchsorted(edges[1:], inside, side="left")
     return np.bincount(at, minlength=len(edges) - 1).astype(np.int64), beyond
+
+
+def _renamed(counts: dict[str, int], names: dict[str, str]) -> dict[str, int]:
+    """Count categories under their other names."""
+    found: dict[str, int] = {}
+    for name, n in counts.items():
+        own = names.get(name, name)
+        found[own] = found.get(own, 0) + n
+    return found
 
 
 def _counted(text: pa.ChunkedArray) -> dict[str, int]:

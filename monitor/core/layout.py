@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid
 from schemas.batch import EventBatch, ModelSchema, StringColumn
-from schemas.canonical import category_of_text
+from schemas.canonical import boolean_aliases, category_of_text
 from schemas.errors import BaselineError
 from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN
@@ -67,7 +67,8 @@ def _category_index(variable: VariableProfile) -> dict[str, int]:
     """Counter of each category the reference held."""
     categories = variable.categories
     index = dict.fromkeys(variable.known, len(categories) - 1)
-    return {**index, **{name: i for i, name in enumerate(categories)}}
+    index |= {name: i for i, name in enumerate(categories)}
+    return index | {alias: index[name] for alias, name in boolean_aliases(categories).items()}
 
 
 def _positive(schema: ModelSchema, profile: Profile) -> str:

@@ -62,7 +62,7 @@ def open_source(
     Parameters
     ----------
     path : str or Path
-        A file; a folder of parts; ``-`` is standard input: JSON or Arrow, by the first bytes.
+        A file; a folder of parts; ``-`` is standard input: JSON, CSV or Arrow, by the first bytes.
     config : ModelConfig
         ``columns`` and ``features`` map a table's columns; JSON needs none of it.
     chunk_rows : int

@@ -165,10 +165,16 @@ as JSON, one event a line)
         fix = _AS_UTF8.format(encoding)
         raise TransportError(f"is {encoding} text, which is not read", where=where, fix=fix)
     suffix = name.suffix.lower()
-    if suffix in _TEXT_SUFFIXES:
-        is_json = head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"[", b"")
+    is_json = head.removeprefix(_BOM).lstrip()[:1] in (b"{", b"[", b"")
+    if suffix in _TEXT_SUFFIXES or (not suffix and _is_header(head)):
         return Format.JSONL if is_json else Format.CSV
     return _SUFFIXES.get(suffix, Format.JSONL)
+
+
+def _is_header(head: bytes) -> bool:
+    """Return whether text of unknown name begins with a line of several columns' names."""
+    line = head.removeprefix(_BOM).lstrip().replace(b"\r", b"\n").split(b"\n", 1)[0]
+    return b"\x00" not in head and any(mark in line for mark in (b",", b";", b"\t", b"|"))
 
 
 def _tar(head: bytes) -> tuple[tuple[bytes, str, str], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _SEPARATORS = b" \t\r\n,[]"
 _QUOTE, _OPEN, _CLOSE = 34, (123, 91), (125, 93)
+
+_BY_COLUMNS = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[^\s{\[]')
+_BY_PARTS = re.compile(rb'\s*\{\s*"(?:columns|index|schema|data)"\s*:\s*[\[{]')
+"""How a table begins that is one object: ``{"amount":{"0":``, or ``{"columns":[``."""
 
 Read = Callable[[int], bytes]
 
@@ -46,7 +51,8 @@ def as_lines(read: Read, where: str) -> Read:
     Raises
     ------
     TransportError
-        While reading, if an event does not end within ``MAX_EVENT_TEXT_BYTES``.
+        If the text is one table, written by columns; while reading, if an event does not end
+        within ``MAX_EVENT_TEXT_BYTES``.
 
     Examples
     --------
@@ -56,12 +62,47 @@ def as_lines(read: Read, where: str) -> Read:
     b'{"a": 1}\\n{"a":   2}\\n'
     """
     first = read(BLOCK_BYTES).removeprefix(_BOM)
+    _refuse_by_columns(first, where)
     blocks = _blocks(first, read)
     if _is_laid_out(first):
         return _reader(_Splitter(where, is_array=first.lstrip()[:1] == b"[").lines(blocks))
     if b"\r" in first and b"\n" not in first:
         return _reader(block.replace(b"\r", b"\n") for block in blocks)
     return _reader(blocks)
+
+
+def _refuse_by_columns(text: bytes, where: str) -> None:
+    """Refuse a table in one object, as pandas' ``to_json`` writes it by default.
+
+    Raises
+    ------
+    TransportError
+    """
+    if _BY_COLUMNS.match(text) is None and _BY_PARTS.match(text) is None:
+        return
+    if len(text) < BLOCK_BYTES:
+        try:
+            table = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        if "model" in table or not _is_table(table):
+            return
+    elif b"\n" in text:
+        return
+    raise TransportError(
+        "is one table written by columns, as pandas' to_json does, and not one event a row",
+        where=where,
+        fix="write it as Parquet or CSV, e.g. with to_parquet or to_csv",
+    )
+
+
+def _is_table(fields: dict[str, Any]) -> bool:
+    """Return whether an object holds columns or rows of the same members, or rows in parts."""
+    if isinstance(fields.get("data"), list):
+        return bool({"columns", "schema"} & fields.keys())
+    members = [tuple(value) if isinstance(value, dict) else () for value in fields.values()]
+    is_same = len(set(members)) == 1 and bool(members[0])
+    return is_same and (len(members) > 1 or all(map(str.isdigit, members[0])))
 
 
 def _blocks(first: bytes, read: Read) -> Iterator[bytes]:

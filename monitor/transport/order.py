@@ -156,6 +156,11 @@ def lines_in_order(
     yield from lines.chunks(np.argsort(times, kind="stable"), chunk_rows)
 
 
+def line_times(chunk: Chunk) -> Float64Array:
+    """Return the first time written in each line, in microseconds; NaN where none is."""
+    return _Lines([chunk]).times(range(len(chunk)))
+
+
 def _held(
     pieces: Iterator[T], n_rows: Callable[[T], int], n_bytes: Callable[[T], int]
 ) -> tuple[list[T], bool]:

@@ -98,7 +98,9 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Returns
     -------
     pyarrow.ChunkedArray
-        UUIDs as text; other extension types as what they store; views of text and bytes as
+        UUIDs as text, also those that are 16 bytes without a type; other bytes of a fixed
+        size that are no text as hexadecimal digits; other extension types as what they
+        store; views of text and bytes as
         text and bytes; run ends expanded; half floats as floats; durations as seconds
         (float64); times of day as text. Types without a counterpart (lists, maps, unions)
         come back unchanged: they are refused by name where a feature is made of them.
@@ -126,6 +128,8 @@ def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return as_number(column)  # the numbers that were meant, not those in binary
     if pa.types.is_time(kind):
         return as_text(column)
+    if pa.types.is_fixed_size_binary(kind):
+        return _by_chunk(column, _bytes_or_digits, pa.binary())
     target = _plain_type(kind)
     if pa.types.is_duration(kind):
         ticks = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[kind.unit]
@@ -177,6 +181,19 @@ def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if name == "arrow.uuid" and kind.storage_type == pa.binary(_UUID_BYTES):
         return _by_chunk(stored, uuid_text, pa.string())
     return stored.cast(pa.bool_()) if name == "arrow.bool8" else stored
+
+
+def _bytes_or_digits(column: pa.Array) -> pa.Array:
+    """Return bytes that are text as they are; others as UUIDs, or as hexadecimal digits."""
+    raw = column.cast(pa.binary())
+    try:
+        raw.cast(pa.string())
+    except pa.ArrowInvalid:
+        if column.type.byte_width == _UUID_BYTES:
+            return uuid_text(column).cast(pa.binary())
+        digits = [None if value is None else value.hex().encode() for value in raw.to_pylist()]
+        return pa.array(digits, pa.binary())
+    return raw
 
 
 def _by_chunk(column: pa.ChunkedArray, convert: Any, kind: pa.DataType) -> pa.ChunkedArray:

@@ -90,6 +90,23 @@ def test_categories_are_counted_on_both_sides():
     assert (sorted(before), sorted(now)) == (["a", "b", "b"], ["a", "c", "c"])
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "categories"),
+    [
+        ([True, True, False], ["1", "0", "0"], ("true", "false")),
+        ([1, 0, 0], ["False", "True", None], ("0", "1")),
+        ([True, False, False], ["true", "1", "0"], ("false", "true")),
+    ],
+)
+def test_booleans_may_be_words_on_one_side_and_digits_on_the_other(before, now, categories):
+    assert category_pair(column(before), column(now)).categories == categories
+
+
+def test_digits_beside_other_categories_are_no_booleans():
+    pair = category_pair(column(["1", "2"]), column(["true", "1"]))
+    assert set(pair.categories) == {"1", "2", "true"}
+
+
 def test_json_lines_become_columns_with_nested_names():
     found = table(
         {"id": "a", "features": {"age": 3, "land": "fr"}, "score": 0.5},

@@ -14,6 +14,7 @@ import uuid
 import zipfile
 from decimal import Decimal
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -245,6 +246,8 @@ TYPES = {
     "string_view": (pa.array(["a", None], pa.string_view()), ["a", None]),
     "binary_view": (pa.array([b"a", None], pa.binary_view()), ["a", None]),
     "uuid": (pa.array(_raw, pa.uuid()), [u and str(u) for u in UUIDS]),
+    "16 bytes": (pa.array(_raw, pa.binary(16)), [u and str(u) for u in UUIDS]),
+    "bytes that are no text": (pa.array([b"\xff\x01", None], pa.binary(2)), ["ff01", None]),
     "fixed bytes": (pa.array([b"ab", None], pa.binary(2)), ["ab", None]),
     "run ends": (
         pa.RunEndEncodedArray.from_arrays(pa.array([2, 3]), pa.array(["a", "b"])),
@@ -484,6 +487,44 @@ def test_large_integers_beside_fractions_are_the_nearest_doubles(tmp_path, large
 def test_a_line_that_holds_no_event_is_named(tmp_path, line, words):
     with pytest.raises(TransportError, match=words):
         written_table(tmp_path, b"{}", line)
+
+
+def test_malformed_events_are_counted_and_left_out_as_in_a_replay(tmp_path):
+    lines = [b'{"x": 1}', b'{"x', b'[{"x": 2}, 7, {"x": 3}]', b'{"x": 4}']
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(lines))
+    notes: list[str] = []
+    table = read_rows(tmp_path / "e.jsonl", note=notes.append)
+    assert table["x"].to_pylist() == [1, 2, 3, 4]
+    [note] = notes
+    assert "2 of 6 events are malformed and left out; the first: line 2 is no JSON object" in note
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(lines[:2]))
+    with pytest.raises(TransportError, match="line 2 is no JSON object"):
+        read_rows(tmp_path / "e.jsonl", note=notes.append)
+
+
+@pytest.mark.parametrize("orient", ["columns", "index", "split", "table"])
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_a_table_in_one_json_object_is_named_with_what_to_do(tmp_path, orient, n_columns):
+    rows = pd.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]}).iloc[:, :n_columns]
+    rows.to_json(tmp_path / "t.json", orient=orient)
+    with pytest.raises(TransportError, match="one table written by columns"):
+        read_rows(tmp_path / "t.json")
+    with pytest.raises(TransportError, match="one table written by columns"):
+        list(open_source(tmp_path / "t.json", CONFIG))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"features": {"0": 1, "1": 2}, "model": "m", "time_us": 1},
+        {"features": {"a": 1}, "segments": {"b": "c"}},
+        {"data": {"model": "m", "time_us": 1}, "specversion": "1.0", "id": "1"},
+        {"data": [1, 2], "x": 1},
+    ],
+)
+def test_one_event_alone_is_no_table(event):
+    text = io.BytesIO(json.dumps(event).encode())
+    assert json.loads(as_lines(text.read, "f")(1000)) == event
 
 
 def test_only_the_events_of_the_model_are_its_reference(tmp_path):

@@ -122,14 +122,14 @@ def test_a_truncated_gzip_is_told(tmp_path):
         list(open_source(path, CONFIG))
 
 
-def test_standard_input_is_jsonl_or_arrow_by_its_first_bytes(monkeypatch, tmp_path):
+def test_standard_input_is_json_csv_or_arrow_by_its_first_bytes(monkeypatch, tmp_path):
     class Stdin:
         def __init__(self, data: bytes) -> None:
             self.buffer = io.BufferedReader(io.BytesIO(data))
 
     monkeypatch.setattr("sys.stdin", Stdin(b'{"a":1}\n{"b":2}\n'))
     assert messages(open_source("-", CONFIG)) == [b'{"a":1}', b'{"b":2}']
-    for kind in ("arrows", "arrow"):
+    for kind in ("arrows", "arrow", "csv"):
         data = write(tmp_path / f"t.{kind}", TABLE, kind).read_bytes()
         monkeypatch.setattr("sys.stdin", Stdin(data))
         [table] = tables(open_source("-", CONFIG))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from monitor.baseline.profile_file import load_profile, save_profile
 from monitor.core.accumulators import summarize
 from monitor.core.layout import Layout
 from monitor.decode import Decoder, chunk_of
-from schemas.batch import EventBatch
+from schemas.batch import EventBatch, StringColumn
 from schemas.config import ModelConfig
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile
@@ -83,6 +84,15 @@ def test_the_same_rows_as_events_of_today_have_the_same_counts(profile):
         assert np.array_equal(found.counts[i], known.counts[j])
         assert found.n_positive[i] == known.n_positive[j]
     assert found.counts[0, :, UNSEEN].sum() == 0
+
+
+def test_booleans_written_as_digits_fall_into_the_same_counters(profile):
+    batch = rows()
+    flag = batch.categorical[0]
+    digits = StringColumn(flag.codes, [{"true": "1", "false": "0"}[v] for v in flag.values])
+    changed = replace(batch, categorical=(digits, *batch.categorical[1:]))
+    layout = Layout(CONFIG.schema_, profile)
+    assert np.array_equal(summarize(changed, layout)[0].counts, summarize(batch, layout)[0].counts)
 
 
 def test_it_fits_its_config_and_is_written_in_the_new_form(profile, tmp_path):
