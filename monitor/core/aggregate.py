@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,14 +11,13 @@ from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
 from monitor.core.accumulators import summarize, take
-from monitor.core.intake_counts import LATE as LATE_COUNT
-from monitor.core.intake_counts import IntakeCounts, ModelKey
+from monitor.core.intake_aggregate import RETIRED, IntakeAggregator, Reading, RejectedEvents
 from monitor.core.layout import Layout
 from monitor.core.open_panes import OpenPanes, OpenSeries, Origin
 from monitor.core.version_cap import VersionCap, others_joined, version_name
 from monitor.core.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import Chunk, EventBatch, ModelSchema
-from schemas.events import Reject, RejectReason
+from schemas.events import Reject
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId
 
@@ -32,10 +30,6 @@ Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
 """(tenant, model, model_version) -> its layout; several are told apart by
 ``active_from_us`` against the start of a pane; None counts rows only."""
 
-_RETIRED = 3
-"""Verdict of an event that is read again and whose pane was retired before the restart."""
-_NO_TIME_US = -(1 << 62)
-"""Stands for the time of an event that has none: it never moves the watermark."""
 _MAX_SPAN = 1 << 16
 """Panes of one batch that are looked up in an array; beyond, they are sorted."""
 
@@ -49,34 +43,6 @@ class Refused:
     """Indices into the batch's columns."""
     watermark_us: NDArray[np.int64]
     """wm as of each event, whatever was read with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejected:
-    """Rejected events of configured models, placed like the rows of a batch."""
-
-    message: NDArray[np.int64]
-    row: NDArray[np.int64]
-    time_us: NDArray[np.int64]
-    n_events: NDArray[np.int64]
-    """How many events each stands for."""
-    rejects: tuple[Reject, ...]
-
-    def __len__(self) -> int:
-        return len(self.rejects)
-
-    @staticmethod
-    def of(rejects: Sequence[Reject]) -> _Rejected:
-        """Take the rejects that belong to a model."""
-        own = tuple(r for r in rejects if r.has_known_model)
-        times = (_NO_TIME_US if r.time_us is None else r.time_us for r in own)
-        return _Rejected(
-            np.array([r.message for r in own], np.int64),
-            np.array([r.row for r in own], np.int64),
-            np.fromiter(times, np.int64, len(own)),
-            np.array([r.n_events for r in own], np.int64),
-            own,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +111,7 @@ class PartitionAggregator:
         self._row_layouts: dict[ModelSchema, Layout] = {}
         self._series: dict[SeriesId, OpenSeries] = {}
         self._open = OpenPanes()
-        self._intake = IntakeCounts()
-        self._intake_due: list[IntakePane] = []
-        self._bound_us: int = window.bound
+        self._intake = IntakeAggregator(source, partition, owner, window)
         self._has_exact_clock = True
         self._versions = VersionCap()
         self._flushed_us = NO_WATERMARK
@@ -275,19 +239,25 @@ class PartitionAggregator:
             clock.watermark_us,
             clock.retired_before_us,
         )
-        parts: list[EventBatch | _Rejected] = [b for b in batches if len(b)]
-        if rejects and len(rejected := _Rejected.of(rejects)):
+        reading = Reading(
+            origin,
+            is_exact=self._has_exact_clock or not self.is_catching_up,
+            first_open=self._retired_index,
+            is_published=self._is_published,
+        )
+        parts: list[EventBatch | RejectedEvents] = [b for b in batches if len(b)]
+        if rejects and len(rejected := RejectedEvents.of(rejects)):
             parts.append(rejected)
         for batch, verdicts, pane in self._judge(parts, chunk):
             if self.is_catching_up:
-                verdicts[(verdicts == ACCEPTED) & (pane < self._retired_index)] = _RETIRED
-            if isinstance(batch, _Rejected):
-                self._count_rejected(chunk, batch, verdicts, pane, origin)
+                verdicts[(verdicts == ACCEPTED) & (pane < self._retired_index)] = RETIRED
+            if isinstance(batch, RejectedEvents):
+                self._intake.count_rejected(chunk, batch, verdicts, pane, reading)
                 continue
             n_refused = int(np.count_nonzero(verdicts))
             n_accepted += len(batch) - n_refused
             if n_refused:
-                self._count_refused(chunk, batch, verdicts, pane, origin)
+                self._intake.count_refused(chunk, batch, verdicts, pane, reading)
                 is_told = chunk.log_offset[batch.message] >= told_from
                 for kind, refused in ((LATE, late), (FUTURE, future)):
                     rows = np.flatnonzero((verdicts == kind) & is_told)
@@ -305,72 +275,9 @@ class PartitionAggregator:
         resumed = self._resumed
         return resumed.retired_before_us // self._pane_us if resumed else NO_WATERMARK
 
-    def _count_refused(
-        self,
-        chunk: Chunk,
-        batch: EventBatch,
-        verdicts: NDArray[np.uint8],
-        pane: NDArray[np.int64],
-        origin: Origin,
-    ) -> None:
-        """Count late and future events of one model where their partition had come to."""
-        key = (batch.schema.tenant, batch.schema.model)
-        for verdict, what in ((LATE, LATE_COUNT), (FUTURE, RejectReason.FUTURE.value)):
-            rows = np.flatnonzero(verdicts == verdict)
-            if rows.size:
-                offsets = chunk.log_offset[batch.message[rows]]
-                self._count(key, what, offsets, pane[rows], np.ones_like(rows), origin)
-
-    def _count_rejected(
-        self,
-        chunk: Chunk,
-        rejected: _Rejected,
-        verdicts: NDArray[np.uint8],
-        pane: NDArray[np.int64],
-        origin: Origin,
-    ) -> None:
-        """Count rejected events by model and reason, at their own time where they have one."""
-        groups: dict[tuple[ModelKey, str], list[int]] = {}
-        for i, reject in enumerate(rejected.rejects):
-            if verdicts[i] != _RETIRED:
-                key = (reject.tenant, reject.model)
-                groups.setdefault((key, reject.reason.value), []).append(i)
-        for (key, what), found in groups.items():
-            rows = np.array(found, np.int64)
-            is_placed, offsets = verdicts[rows] == ACCEPTED, chunk.log_offset[rejected.message]
-            watermark_us = np.where(
-                is_placed, pane[rows] * self._pane_us - self._bound_us, pane[rows]
-            )
-            n_events = rejected.n_events[rows]
-            self._count(key, what, offsets[rows], watermark_us, n_events, origin)
-
-    def _count(
-        self,
-        key: ModelKey,
-        what: str,
-        offsets: NDArray[np.int64],
-        watermark_us: NDArray[np.int64],
-        n_events: NDArray[np.int64],
-        origin: Origin,
-    ) -> None:
-        """Count events in the pane of the newest event time, wm + bound, as of each.
-
-        Nothing is counted before the first event with a time, nor while events are read
-        again under a watermark that is not the one of the first time.
-        """
-        if self.is_catching_up and not self._has_exact_clock:
-            return
-        index = (watermark_us + self._bound_us) // self._pane_us
-        is_open = (watermark_us > NO_WATERMARK) & (index >= self._retired_index)
-        for place in np.unique(index[is_open]).tolist():
-            here = is_open & (index == place)
-            is_published = self._is_published(place, int(offsets[here][-1]))
-            n = int(n_events[here].sum())
-            self._intake.add(key, place, what, n, origin, is_published=is_published)
-
     def _judge(
-        self, batches: Sequence[EventBatch | _Rejected], chunk: Chunk
-    ) -> Iterator[tuple[EventBatch | _Rejected, NDArray[np.uint8], NDArray[np.int64]]]:
+        self, batches: Sequence[EventBatch | RejectedEvents], chunk: Chunk
+    ) -> Iterator[tuple[EventBatch | RejectedEvents, NDArray[np.uint8], NDArray[np.int64]]]:
         """Run the watermark over the events of all models in source order."""
         if len(batches) == 1:
             batch = batches[0]
@@ -518,8 +425,7 @@ class PartitionAggregator:
         ended = max(wm, s) // self._pane_us
         dirty = self._open.take_dirty(None if is_end else ended)
         panes = [self._publish(series, index) for series, index in dirty]
-        counted = self._intake.take_dirty(None if is_end else ended)
-        self._intake_due += [self._intake_pane(*c) for c in counted]
+        self._intake.flush(None if is_end else ended, self._position)
         for series in self._open.retire(s // self._pane_us):
             del self._series[series.series]
         self._intake.retire(s // self._pane_us)
@@ -530,8 +436,7 @@ class PartitionAggregator:
 
     def take_intake(self) -> list[IntakePane]:
         """Return the intake panes of the last flushes: to be published with their panes."""
-        due, self._intake_due = self._intake_due, []
-        return due
+        return self._intake.take()
 
     def _committable(self, wm: int, s: int) -> Commit:
         """Return where reading has to start again, and the clock as it was there."""
@@ -541,22 +446,6 @@ class PartitionAggregator:
         first = min(origins)
         clock = (first.watermark_us, first.retired_before_us)
         return Commit(first.offset, wm, s, self._position, self.source, clock=clock)
-
-    def _intake_pane(self, key: ModelKey, index: int, counts: Counter[str]) -> IntakePane:
-        """Return the intake of one model in one pane as it stands now."""
-        rejected = {what: n for what, n in sorted(counts.items()) if what != LATE_COUNT}
-        return IntakePane(
-            tenant=key[0],
-            model=key[1],
-            start_us=index * self._pane_us,
-            end_us=(index + 1) * self._pane_us,
-            source=self.source,
-            partition=self.partition,
-            owner=self.owner,
-            pane_version=self._position,
-            n_late=counts[LATE_COUNT],
-            rejected=rejected,
-        )
 
     def _publish(self, series: OpenSeries, index: int) -> Pane:
         """Return the pane as it stands now."""
