@@ -9,7 +9,8 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
-from monitor.decode.strict import MAX_DETAIL, Refused, stamp_of
+from monitor.decode.stamps import stamp_of
+from monitor.decode.strict import MAX_DETAIL, Refused
 from schemas.batch import Int64Array
 from schemas.events import Reject, RejectReason
 

@@ -231,41 +231,7 @@ def _positional(n_fields: int) -> type[msgspec.Struct]:
     return msgspec.defstruct("Values", fields, frozen=True, gc=False)
 
 
-class _Stamp(msgspec.Struct, gc=False):
-    """The event time alone."""
-
-    time_us: int | float | str
-
-
 _HEADER = msgspec.json.Decoder(Header)
-_STAMP = msgspec.json.Decoder(_Stamp)
-
-
-def stamp_of(payload: bytes) -> int | None:
-    """Return the event time of an event that was rejected for another field.
-
-    Parameters
-    ----------
-    payload : bytes
-        The event as JSON.
-
-    Returns
-    -------
-    int or None
-        Microseconds; None where the field is absent or not a time in microseconds.
-
-    Examples
-    --------
-    >>> stamp_of(b'{"time_us": 1709539200000000, "features": {"a": "high"}}')
-    1709539200000000
-    >>> stamp_of(b'{"time_us": "then"}') is None
-    True
-    """
-    try:
-        time_us = _time(_STAMP.decode(payload).time_us)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refused):
-        return None
-    return time_us if 0 <= time_us <= _MAX_TIME_US else None
 
 
 class StrictDecoder:
@@ -388,11 +354,11 @@ def _narrowed(event: Any, schema: ModelSchema) -> Any:
     event.features = msgspec.structs.replace(event.features, **found)
     event.score = _number(event.score, "score")
     if event.time_us is not UNSET:
-        event.time_us = _time(event.time_us)
+        event.time_us = time_of_event(event.time_us)
     return event
 
 
-def _time(value: float | str) -> int:
+def time_of_event(value: float | str) -> int:
     """Return the time of an event: a number counts microseconds, text may be ISO 8601."""
     if isinstance(value, int):
         return value
