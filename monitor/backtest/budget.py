@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.backtest.judging import Outcome, judge
@@ -77,6 +77,7 @@ def solve(
     profiles: Mapping[str, Profile],
     budget: float,
     advance: Callable[[], None] = lambda: None,
+    withheld: Collection[int] = (),
 ) -> Solution:
     """Find an eps that makes no more alarms of a quiet history than are allowed.
 
@@ -92,6 +93,8 @@ def solve(
         :func:`detectors.rule.alpha_of`.
     advance : callable, optional
         Called after each replay; there are about ten.
+    withheld : collection of int, optional
+        See :func:`monitor.backtest.judging.judge`.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def solve(
 
     def judged(step: int) -> Outcome:
         advance()
-        return judge(windows, proposed(step), profiles, has_traces=False)
+        return judge(windows, proposed(step), profiles, withheld=withheld, has_traces=False)
 
     low, high = -1, round(MAX_EPS / STEP)
     dullest = judged(high)
@@ -133,7 +136,8 @@ def solve(
     if not dullest.judged_us or dullest.n_incidents > n_allowed:
         changed = {"max_false_pages_per_month": budget}
         kept = config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
-        return _solution(budget, n_allowed, None, judge(windows, kept, profiles))
+        outcome = judge(windows, kept, profiles, withheld=withheld)
+        return _solution(budget, n_allowed, None, outcome)
     while high - low > 1:
         middle = (low + high) // 2
         if judged(middle).n_incidents <= n_allowed:
@@ -141,7 +145,8 @@ def solve(
         else:
             low = middle
     chosen = proposed(high)
-    return _solution(budget, n_allowed, chosen.decision.eps, judge(windows, chosen, profiles))
+    outcome = judge(windows, chosen, profiles, withheld=withheld)
+    return _solution(budget, n_allowed, chosen.decision.eps, outcome)
 
 
 def _solution(budget: float, n_allowed: int, eps: float | None, outcome: Outcome) -> Solution:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from monitor.backtest.budget import Solution, solve
 from monitor.backtest.delays import SHIFTS_SD, Delay, measure_delays, plantable
-from monitor.backtest.judging import Outcome, judge, windows_of
+from monitor.backtest.history import History, history_of
+from monitor.backtest.judging import Outcome, judge
+from schemas.alerts import Alert
 from schemas.config import ModelConfig
-from schemas.panes import Pane, Window
+from schemas.intake import IntakePane
+from schemas.panes import Pane
 from schemas.profiles import Profile
 
 
@@ -29,6 +33,8 @@ class Side:
 
     outcome: Outcome
     delays: tuple[Delay, ...]
+    pipeline: tuple[Alert, ...] = ()
+    """Changes of the alerts about rejected and late events; they are in no rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ def compare(
     *,
     plants: Sequence[Plant] = (),
     budget: float | None = None,
+    intake: Sequence[IntakePane] = (),
     advance: Callable[[str], None] = lambda note: None,
 ) -> Comparison:
     """Judge one model's panes under today's config and under another.
@@ -77,6 +84,9 @@ def compare(
         Those of features this model lacks are left out.
     budget : float, optional
         See :func:`monitor.backtest.budget.solve`.
+    intake : sequence of IntakePane, optional
+        Rejected and late events of the model: where they are too many, drift verdicts are
+        withheld as in detect.
     advance : callable, optional
         Told what is being done.
 
@@ -84,26 +94,28 @@ def compare(
     -------
     Comparison
     """
-    windows = windows_of(panes, config)
+    history = history_of(panes, config, intake)
     advance("today's config")
-    today = Side(
-        judge(windows, config, profiles), _delays(windows, config, profiles, plants, advance)
-    )
+    outcome = judge(history.windows, config, profiles, withheld=history.withheld)
+    delays = _delays(history, config, profiles, plants, advance)
+    today = Side(outcome, delays, history.alerts)
     if budget is None and proposed is None:
         return Comparison(config.model, today, None, None)
     other = proposed or config
-    if other.window.length != config.window.length:
-        windows = windows_of(panes, other)
+    history = history_of(panes, other, intake)
     solution = None
     if budget is not None:
-        solution = solve(windows, other, profiles, budget, lambda: advance("solving for eps"))
-    outcome = solution.outcome if solution is not None else judge(windows, other, profiles)
-    delays = _delays(windows, outcome.config, profiles, plants, advance)
-    return Comparison(config.model, today, Side(outcome, delays), solution)
+        step = partial(advance, "solving for eps")
+        solution = solve(history.windows, other, profiles, budget, step, history.withheld)
+        outcome = solution.outcome
+    else:
+        outcome = judge(history.windows, other, profiles, withheld=history.withheld)
+    delays = _delays(history, outcome.config, profiles, plants, advance)
+    return Comparison(config.model, today, Side(outcome, delays, history.alerts), solution)
 
 
 def _delays(
-    windows: Sequence[Window],
+    history: History,
     config: ModelConfig,
     profiles: Mapping[str, Profile],
     plants: Sequence[Plant],
@@ -117,5 +129,5 @@ def _delays(
     found: list[Delay] = []
     for (feature, at_us), shifts_sd in sizes.items():
         advance(f"planting {feature}")
-        found += measure_delays(windows, config, profiles, feature, shifts_sd, at_us)
+        found += measure_delays(history.windows, config, profiles, feature, shifts_sd, at_us)
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 
 from monitor.core.aggregate import PartitionAggregator
@@ -13,6 +13,7 @@ from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk
 from schemas.config import ModelConfig, WindowConfig
 from schemas.errors import ConfigError
+from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId
 
 SOURCE = "backtest"
@@ -29,6 +30,8 @@ class Counted:
     n_accepted: int = 0
     n_late: int = 0
     n_rejected: int = 0
+    intake: Mapping[tuple[str, str], Sequence[IntakePane]] = field(default_factory=dict)
+    """Rejected and late events by model, the last version of each pane."""
 
 
 def slot_of(configs: Iterable[ModelConfig]) -> int:
@@ -112,7 +115,7 @@ def count_panes(
         check_slot(slot_us, window.pane, model)
     decoder = Decoder(catalog.schemas)
     aggregator = PartitionAggregator(SOURCE, 0, SOURCE, window, catalog.layout)
-    slots = _Slots(slot_us)
+    slots, intake = _Slots(slot_us), _LastIntake()
     n_accepted = n_late = n_rejected = 0
     for chunk in chunks:
         decoded = decoder.decode(chunk)
@@ -122,13 +125,32 @@ def count_panes(
         n_rejected += sum(reject.n_events for reject in decoded.rejects)
         n_rejected += sum(len(refused.rows) for refused in added.future)
         slots.take(aggregator.flush())
-        aggregator.take_intake()  # rejected and late events are counted above, over all time
+        intake.take(aggregator.take_intake())
         commit = aggregator.commit_point()
         slots.settle(commit.retired_before_us if commit is not None else 0)
         advance(aggregator.watermark_us)
     slots.take(aggregator.flush_all())
     slots.settle(_END_OF_TIME)
-    return Counted(slots.settled, n_accepted, n_late, n_rejected)
+    intake.take(aggregator.take_intake())
+    return Counted(slots.settled, n_accepted, n_late, n_rejected, intake.by_model())
+
+
+class _LastIntake:
+    """Intake panes, the last version of each."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, int], IntakePane] = {}
+
+    def take(self, panes: Iterable[IntakePane]) -> None:
+        """Replace earlier versions: they are cumulative."""
+        self._found |= {(pane.tenant, pane.model, pane.start_us): pane for pane in panes}
+
+    def by_model(self) -> dict[tuple[str, str], list[IntakePane]]:
+        """Return them by (tenant, model)."""
+        found: dict[tuple[str, str], list[IntakePane]] = {}
+        for (tenant, model, _), pane in self._found.items():
+            found.setdefault((tenant, model), []).append(pane)
+        return found
 
 
 class _Slots:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ from monitor.core.coverage import Coverage
 from monitor.core.decide import SeriesDecider
 from monitor.core.drift_alerts import CellView
 from monitor.core.incidents import ChangeKind, Grouping, Incidents
-from monitor.core.windows import Windows
+from monitor.core.window_results import CANARY
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import HOUR_US, ModelConfig
-from schemas.panes import Pane, SeriesId, Window
+from schemas.panes import SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import Reason, Verdict
 
@@ -101,33 +101,12 @@ class Outcome:
         return [a for a in self.alerts if a.transition is not Transition.RESOLVED]
 
 
-def windows_of(panes: Iterable[Pane], config: ModelConfig) -> list[Window]:
-    """Put panes of one model together to the windows of a config.
-
-    Parameters
-    ----------
-    panes : iterable of Pane
-        All of them, each of a stretch that divides the window's length.
-    config : ModelConfig
-        Its ``window.length`` is used.
-
-    Returns
-    -------
-    list of Window
-        By end and series, with the empty windows the monitor would close. All panes are
-        there when a window closes, so none is revised: what came late live counts here.
-    """
-    windows = Windows(lambda tenant, model: config.window)
-    for place, pane in enumerate(panes):
-        windows.add(pane, place)
-    return windows.close_all()
-
-
 def judge(
     windows: Sequence[Window],
     config: ModelConfig,
     profiles: Mapping[str, Profile],
     *,
+    withheld: Collection[int] = (),
     has_traces: bool = True,
 ) -> Outcome:
     """Run the decision rule over a history.
@@ -135,11 +114,14 @@ def judge(
     Parameters
     ----------
     windows : sequence of Window
-        Of one model, by :func:`windows_of` under the same window length; not changed.
+        Of one model, by ``history_of`` under the same window length; not changed.
     config : ModelConfig
         Decision, importance and slices are used.
     profiles : mapping of str to Profile
         By ``profile_id``: what the panes were counted in.
+    withheld : collection of int, optional
+        Ends of windows whose rows are not all of the model's events: as in detect they get
+        no verdict, and evidence stays as it was.
     has_traces : bool, optional
         False keeps no evidence, for searching.
 
@@ -166,6 +148,13 @@ def judge(
             coverage.note(n_rows_of(window), reason.value)
             continue
         threshold = decider.rule.threshold
+        if window.end_us in withheld:
+            decided = decider.withhold(window, Reason.PIPELINE)
+            coverage.add(n_rows_of(window), decided.results)
+            alerts += [alert for alert in decided.alerts if alert.monitor != CANARY]
+            if decider.is_retired:
+                del deciders[window.series]
+            continue
         views, changed = decider.judge(window)
         if _cover(coverage, window, views):
             judged.add(window.start_us)
@@ -196,13 +185,14 @@ def judge(
 def _cover(coverage: Coverage, window: Window, views: Sequence[CellView]) -> bool:
     """Count what was judged of a window; returns whether any cell got a verdict."""
     counts: Counter[str] = Counter()
+    n_rows = n_rows_of(window)
     for view in views:
         if view.monitor == "drift":
             is_none = view.decision.verdict_of(view.index) is Verdict.NONE
-            counts[view.decision.reason_of(view.index).value if is_none else ""] += 1
-    n_rows = n_rows_of(window)
-    if n_rows:
-        coverage.cells += counts
+            reason = view.decision.reason_of(view.index).value if is_none else ""
+            counts[reason] += 1
+            if n_rows:
+                coverage.note_cell(view.segment, reason)
     has_verdict = bool(n_rows) and counts[""] > 0
     reasons = [r for r in sorted(counts, key=lambda r: -counts[r]) if r and r != Reason.NO_DATA]
     coverage.note(n_rows, "" if has_verdict else (reasons or [Reason.NO_DATA.value])[0])

@@ -84,6 +84,7 @@ def run_backtest(request: Request) -> None:
                 profiles,
                 plants=_plants(request, catalog.configs[name]),
                 budget=request.budget,
+                intake=counted.intake.get(name, ()),
                 advance=lambda note: advance(1, note),
             )
             for name, panes in sorted(counted.panes.items())

@@ -94,7 +94,23 @@ def headline(report: Comparison) -> str:
         f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks judged)."
     )
     lines = coverage_lines({("", report.model): today.coverage}, {("", report.model): today.config})
-    return "\n".join([words, *lines])
+    return "\n".join([words, *lines, *pipeline_lines(report.today.pipeline)])
+
+
+def pipeline_lines(alerts: Sequence[Alert]) -> list[str]:
+    """Return one line for each time in which drift verdicts were withheld."""
+    lines, since = [], dict[str, Alert]()
+    for alert in alerts:
+        if alert.transition is not Transition.RESOLVED:
+            since.setdefault(alert.rule, alert)
+        elif (opened := since.pop(alert.rule, None)) is not None:
+            lines.append(_withheld_line(opened, f"to {moment(alert.time_us)}"))
+    return lines + [_withheld_line(opened, "to the end") for opened in since.values()]
+
+
+def _withheld_line(opened: Alert, until: str) -> str:
+    """Name the alert because of which nothing was judged."""
+    return f"  verdicts withheld {moment(opened.time_us)} {until}: {opened.title}"
 
 
 def tables_of(report: Comparison) -> list[TextTable]:
@@ -350,6 +366,7 @@ def _side_json(side: Side) -> dict[str, Any]:
         "pages_per_week": outcome.pages_per_week,
         "tickets_per_week": outcome.tickets_per_week,
         "fired": [_alert_json(alert) for alert in outcome.told],
+        "pipeline": [_pipeline_json(alert) for alert in side.pipeline],
         "delays": [_delay_json(delay) for delay in side.delays],
     }
 
@@ -369,6 +386,19 @@ def _alert_json(alert: Alert) -> dict[str, Any]:
         "where": alert.effect_where,
         "n": alert.n,
         "evidence": alert.evidence,
+    }
+
+
+def _pipeline_json(alert: Alert) -> dict[str, Any]:
+    """Return one change of an alert about rejected or late events."""
+    return {
+        "time_us": alert.time_us,
+        "rule": alert.rule,
+        "severity": alert.severity.value,
+        "transition": alert.transition.value,
+        "title": alert.title,
+        "share": alert.p_current,
+        "n": alert.n,
     }
 
 

@@ -15,6 +15,9 @@ ENOUGH = 0.95
 UNJUDGED = 6
 """Exit code: events were read, and none of them was judged."""
 
+MAX_NAMED = 4
+"""Segments that are named in a line."""
+
 ModelName = tuple[str, str]
 
 _BASELINE = "build one: driftline baseline build MODEL.yaml --reference FILE"
@@ -22,9 +25,14 @@ _ADVICE = {
     Reason.NO_BASELINE: _BASELINE,
     Reason.PROFILE_CHANGED: "a baseline began to hold within the window; the next ones are judged",
     Reason.NO_DATA: "the baseline has no rows for this hour of the week: build one from more weeks",
-    Reason.PIPELINE: "see the pipeline incident: rejected or late events are missing",
+    Reason.PIPELINE: "see the pipeline alert: rejected or late events are missing",
     Reason.TOO_MANY_VERSIONS: "more than 64 versions at once: send a shorter model_version",
     Reason.SEGMENT_UNKNOWN: "build a baseline that has these segments",
+}
+
+_SEGMENT = {
+    "no_data": "no rows; do the events carry it, with the values of the baseline?",
+    "too_few_samples": "too few rows; a longer window.length would have more",
 }
 
 
@@ -53,6 +61,7 @@ def coverage_lines(
     ]
     for name, coverage in sorted(coverages.items()):
         lines += _reasons(name[1], coverage, configs.get(name))
+        lines += _segments(name[1], coverage)
     return lines
 
 
@@ -74,6 +83,10 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
     'No drift in the 50 % of the events that were judged; the others were not looked at.'
     >>> conclusion(coverage, 50)
     'Quiet.'
+    >>> coverage.note_cell("*", "")
+    >>> coverage.note_cell("region=eu", "no_data")
+    >>> conclusion(coverage, 50)
+    'Quiet where there was a verdict; region=eu had none.'
     """
     share = judged_share(coverage, n_read)
     if not coverage.n_rows_judged:
@@ -83,6 +96,9 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
             f"No drift in the {share_text(share)} of the events that were judged; "
             "the others were not looked at."
         )
+    missing = coverage.unjudged_segments()
+    if missing:
+        return f"Quiet where there was a verdict; {_named(list(missing))} had none."
     return "Quiet."
 
 
@@ -92,10 +108,31 @@ def _reasons(model: str, coverage: Coverage, config: ModelConfig | None) -> list
     lines = []
     for n, reason in sorted(found, reverse=True):
         n_windows = coverage.windows[reason]
-        words = f"  {model}: {n:,} events in {n_windows:,} windows not judged, "
-        words += _why(reason, n / n_windows, config)
-        lines.append(words)
+        counted = f"{n:,} event{'s' * (n != 1)} in {n_windows:,} window{'s' * (n_windows != 1)}"
+        # a few thin windows at the edges of a file say nothing about the length
+        is_few = n < (1 - ENOUGH) * coverage.n_rows
+        why = _why(reason, n / n_windows, None if is_few else config)
+        lines.append(f"  {model}: {counted} not judged, {why}")
     return lines
+
+
+def _segments(model: str, coverage: Coverage) -> list[str]:
+    """Return one line for each reason why segments have no verdict at all."""
+    by_reason: dict[str, list[str]] = {}
+    for segment, reason in coverage.unjudged_segments().items():
+        by_reason.setdefault(reason, []).append(segment)
+    return [
+        f"  {model}: no verdict in any window for {_named(segments)}: "
+        f"{_SEGMENT.get(reason, reason.replace('_', ' '))}"
+        for reason, segments in sorted(by_reason.items())
+    ]
+
+
+def _named(segments: list[str]) -> str:
+    """Return the first segments by name, and how many more there are."""
+    shown = ", ".join(segments[:MAX_NAMED])
+    n_more = len(segments) - MAX_NAMED
+    return f"{shown} and {n_more:,} more" if n_more > 0 else shown
 
 
 def _why(reason: str, rows: float, config: ModelConfig | None) -> str:

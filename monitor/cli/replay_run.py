@@ -370,8 +370,8 @@ def _print_summary(
     if n_repeated:
         share = share_text(n_repeated / max(summary["accepted"] + summary["late"], 1))
         typer.echo(
-            f"  {n_repeated:,} repeated ids ({share}): these events count twice in windows, "
-            "the store keeps one of each"
+            f"  {n_repeated:,} repeated ids ({share}): each counts again in windows, and verdicts "
+            "take them for independent rows; the store keeps one per model, time and id"
         )
     for line in coverage if summary["coverage"]["events"] else ():
         typer.echo(spell_controls(line))

@@ -32,7 +32,7 @@ def counts_of(text: str) -> Counts:
 
     Examples
     --------
-    >>> counts_of('''# TYPE driftline_late counter
+    >>> counts_of('''# TYPE driftline_late_total counter
     ... driftline_late_total{topic="driftline.predictions"} 3.0
     ... ''')
     Counter({('driftline_late',): 3})

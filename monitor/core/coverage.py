@@ -33,6 +33,8 @@ class Coverage:
     windows: Counter[str] = field(default_factory=Counter)
     """Windows with rows."""
     cells: Counter[str] = field(default_factory=Counter)
+    segments: dict[str, Counter[str]] = field(default_factory=dict)
+    """Cells of each segment by reason."""
     n_empty: int = 0
     """Windows without rows."""
     n_rejected: int = 0
@@ -68,7 +70,33 @@ class Coverage:
         for result in found:
             if result.metric == DECISION and result.monitor == "drift":
                 is_judged = result.verdict is not Verdict.NONE
-                self.cells["" if is_judged else result.reason.value] += 1
+                self.note_cell(result.segment, "" if is_judged else result.reason.value)
+
+    def note_cell(self, segment: str, reason: str) -> None:
+        """Take one cell of a window with rows; the empty reason means that it was judged."""
+        self.cells[reason] += 1
+        self.segments.setdefault(segment, Counter())[reason] += 1
+
+    def unjudged_segments(self) -> dict[str, str]:
+        """Return the segments without any verdict, and the most frequent reason of each.
+
+        Where nothing was judged at all there are none: the reason is that of all rows.
+
+        Examples
+        --------
+        >>> coverage = Coverage()
+        >>> for segment, reason in (("*", ""), ("r=eu", "no_data"), ("r=us", "")):
+        ...     coverage.note_cell(segment, reason)
+        >>> coverage.unjudged_segments()
+        {'r=eu': 'no_data'}
+        """
+        if not self.cells[""]:
+            return {}
+        return {
+            segment: max(sorted(counts), key=lambda reason: counts[reason])
+            for segment, counts in sorted(self.segments.items())
+            if not counts[""]
+        }
 
     def counts(self) -> Counter[tuple[str, str]]:
         """Return every count by unit (``events``, ``windows``, ``cells``) and outcome.
@@ -116,6 +144,7 @@ class Coverage:
             "rows": _split(self.rows),
             "windows": {**_split(self.windows), "without_rows": self.n_empty},
             "cells": _split(self.cells),
+            "segments_not_judged": self.unjudged_segments(),
         }
 
 
@@ -132,6 +161,8 @@ def joined(coverages: Mapping[tuple[str, str], Coverage]) -> Coverage:
         total.rows += one.rows
         total.windows += one.windows
         total.cells += one.cells
+        for segment, counts in one.segments.items():
+            total.segments.setdefault(segment, Counter()).update(counts)
         total.n_empty += one.n_empty
         total.n_rejected += one.n_rejected
         total.n_late += one.n_late

@@ -32,6 +32,7 @@ SIDE = {
     "pages_per_week": float,
     "tickets_per_week": float,
     "fired": list,
+    "pipeline": list,
     "delays": list,
 }
 

@@ -154,6 +154,74 @@ def test_half_of_the_events_of_no_known_model_is_not_quiet(here):
     assert "Quiet" not in out
 
 
+def test_a_backtest_withholds_verdicts_where_a_replay_does(here):
+    during = [broken(e) if e["features"]["amount"] > 30 else e for e in hours(6, first=6)]
+    replayed = replay([*hours(6), *during, *hours(12, first=12)])[1]["coverage"]
+    ended = command("backtest", "events.jsonl", "--json", "--no-delays")
+    ((side,), found) = ([m["today"] for m in json.loads(ended.out)["models"]], ended.err)
+    assert (ended.code, found, side["incidents"], side["fired"]) == (0, "", 0, [])
+    del replayed["events"]
+    assert side["coverage"] == replayed
+    opened, resolved = side["pipeline"]
+    assert (opened["rule"], opened["time_us"]) == ("rejected_events", START_US + 7 * HOUR_US)
+    assert resolved["transition"] == "resolved"
+    assert resolved["time_us"] == START_US + 14 * HOUR_US
+    text = command("backtest", "events.jsonl", "--no-delays").out
+    assert "verdicts withheld 2024-03-04 07:00 to 2024-03-04 14:00: shop: " in text
+
+
+@pytest.mark.parametrize("segments", [{}, {"region": "mars"}])
+def test_segments_that_were_never_judged_are_named_and_not_called_quiet(here, segments):
+    Path("models/m.yaml").write_text(MODEL + "segments: [region]\n")
+    rng = np.random.default_rng(0)
+    regions = rng.choice(["eu", "us"], 4_000)
+    table = {"time_us": np.arange(4_000) * 60_000_000, "amount": rng.exponential(20, 4_000)}
+    pq.write_table(pa.table(table | {"region": regions}), "ref.parquet")
+    assert command("baseline", "build", "models/m.yaml", "-r", "ref.parquet").code == 0
+    events = [e | {"segments": segments} for e in hours(8)]
+    out = told(events)
+    assert "no verdict in any window for region=eu, region=us: no rows" in out
+    assert "Quiet where there was a verdict; region=eu, region=us had none." in out
+    code, found = replay(events)
+    assert (code, found["incidents"]) == (0, [])
+    expected = {"region=eu": "no_data", "region=us": "no_data"}
+    assert found["coverage"]["segments_not_judged"] == expected
+    (model,) = json.loads(command("backtest", "events.jsonl", "--json", "--no-delays").out)[
+        "models"
+    ]
+    assert model["today"]["coverage"]["segments_not_judged"] == expected
+
+
+@pytest.mark.parametrize(
+    "time", ["2024-03-04T{:02d}:30:00Z", "2024-03-04 {:02d}:30:00+00", "2024-03-04T{:02d}:30:00.5"]
+)
+def test_events_rejected_for_their_time_count_at_the_time_they_write(here, time):
+    events = [
+        *hours(4),
+        *(e | {"time_us": time.format(4 + i // N)} for i, e in enumerate(hours(4))),
+    ]
+    code, found = replay(events)
+    (incident,) = found["incidents"]
+    assert (code, incident["cause"]) == (0, "pipeline")
+    assert incident["opened_at_us"] == START_US + 5 * HOUR_US
+    assert found["coverage"]["rows"]["judged"] == 1_000
+
+
+def test_a_thin_window_at_the_edge_gives_no_advice(here):
+    out = told([*hours(8), hours(1, n=1, first=8)[0]])
+    assert "1 event in 1 window not judged, too few samples\n" in out
+    assert "Quiet." in out
+
+
+def test_check_names_routes_that_never_match_and_routes_without_receivers(here):
+    routes = "routes: [{receivers: [console]}, {cause: [hardware], receivers: []}]\n"
+    Path("models/m.yaml").write_text(MODEL + routes)
+    checks = json.loads(command("check", "--json").out)["checks"]
+    (route,) = [c for c in checks if c["check"] == "route"]
+    assert (route["state"], route["name"]) == ("warning", "shop")
+    assert "routes[1] never matches" in route["detail"]
+
+
 def test_check_and_baseline_build_name_traffic_too_thin_for_its_windows(here):
     rng = np.random.default_rng(0)
     table = {"time_us": START_US + np.arange(4_000) * HOUR_US // 20, "amount": rng.random(4_000)}

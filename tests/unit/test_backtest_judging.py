@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +13,15 @@ from monitor.backtest.budget import STEP, solve
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes
 from monitor.backtest.delays import measure_delays
-from monitor.backtest.judging import Outcome, count_told, judge, windows_of
+from monitor.backtest.history import history_of
+from monitor.backtest.judging import Outcome, count_told, judge
 from monitor.core.topics import PREDICTIONS
 from monitor.replay.timeline import replay
 from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Severity, Transition
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError, DomainError
+from schemas.panes import Pane, Window
 from tests.support.backtest_world import (
     LENGTH_US,
     panes,
@@ -32,6 +35,11 @@ from tests.support.backtest_world import (
 from tests.support.small_world import CONFIG, START_US, build_small_world
 
 MODEL = ("default", "small")
+
+
+def windows_of(made: Iterable[Pane], config: ModelConfig) -> list[Window]:
+    """Return the windows without any rejected or late event."""
+    return history_of(made, config).windows
 
 
 def profiles() -> dict:
