@@ -70,7 +70,8 @@ def print_report(
         for table in tables_of(report):
             shown = table.rows[:MAX_FIRED]
             if not shown:
-                typer.echo(f"{table.title}: none.\n")
+                is_judged = any(s.outcome.judged_us for s in report.sides.values())
+                typer.echo(f"{table.title}: {'none' if is_judged else 'nothing was judged'}.\n")
                 continue
             print_table(table.columns, shown, title=table.title)
             if len(table.rows) > len(shown):

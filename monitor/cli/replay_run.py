@@ -15,7 +15,7 @@ import typer
 
 from detectors.kernels.event_time import EARLIEST_US
 from monitor.baseline.profile_file import load_profiles
-from monitor.cli.coverage_text import UNJUDGED, conclusion, coverage_lines
+from monitor.cli.coverage_text import ENOUGH, UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, print_note, shortest
 from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
@@ -322,6 +322,8 @@ def summarize(pipeline: Pipeline) -> dict[str, Any]:
     counters = pipeline.ingest.counters
     refused = counters + pipeline.gpu.counters
     rejected = {k.removeprefix("rejected_"): n for k, n in refused.items() if "reject" in k}
+    n_gpu_rejected = sum(n for k, n in pipeline.gpu.counters.items() if "reject" in k)
+    n_labels_rejected = sum(rejected.values()) - counters["refused"] - n_gpu_rejected
     return {
         "messages": counters["messages"],
         "accepted": counters["accepted"],
@@ -330,7 +332,9 @@ def summarize(pipeline: Pipeline) -> dict[str, Any]:
         "rejected": rejected,
         "rejected_examples": dict(pipeline.examples),
         "labels": pipeline.n_labels,
+        "labels_rejected": n_labels_rejected,
         "gpu_events": pipeline.gpu.counters["gpu_events"],
+        "gpu_events_rejected": n_gpu_rejected,
         "windows": pipeline.drift.counters["windows"],
         "coverage": {
             "events": counters["accepted"] + counters["late"] + counters["refused"],
@@ -354,15 +358,43 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
+_SIDES = {"labels": "Labels", "gpu_events": "GPU events"}
+"""What a replay reads beside the events, as ``--json`` and as people name it."""
+
+
+def _mostly_rejected(summary: dict[str, Any]) -> str:
+    """Name the labels or telemetry of which more than a twentieth was rejected.
+
+    Examples
+    --------
+    >>> _mostly_rejected({"labels": 10, "labels_rejected": 30, "gpu_events": 99,
+    ...                   "gpu_events_rejected": 1})
+    '75 % of the labels were rejected'
+    """
+    found = []
+    for side in _SIDES:
+        n = summary[f"{side}_rejected"]
+        share = n / (n + summary[side]) if n else 0.0
+        if share > 1 - ENOUGH:
+            words = side.replace("gpu_events", "GPU events")
+            found.append(f"{share_text(share)} of the {words} were rejected")
+    return " and ".join(found)
+
+
 def _print_summary(
     summary: dict[str, Any], store: Store | None, coverage: Sequence[str], quiet: str
 ) -> None:
     """Print what went in, what was judged, what came out, and where to look further."""
     n_rejected = sum(summary["rejected"].values())
+    n_events_rejected = n_rejected - sum(summary[f"{side}_rejected"] for side in _SIDES)
     typer.echo(
-        f"{_counted_text(summary['accepted'], 'event')} accepted, {n_rejected:,} rejected, "
+        f"{_counted_text(summary['accepted'], 'event')} accepted, {n_events_rejected:,} rejected, "
         f"{summary['late']:,} too late; {_counted_text(summary['windows'], 'window')}."
     )
+    for side, words in _SIDES.items():
+        if summary[f"{side}_rejected"]:
+            refused = summary[f"{side}_rejected"]
+            typer.echo(f"{words}: {summary[side]:,} read, {refused:,} rejected.")
     for reason, n in summary["rejected"].items():
         example = summary["rejected_examples"].get(reason, "")
         typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {spell_controls(example)}")
@@ -379,7 +411,11 @@ def _print_summary(
     if n:
         typer.echo(f"{_counted_text(n, 'incident')}, {_counted_text(summary['alerts'], 'alert')}.")
     else:
-        typer.echo(quiet if summary["accepted"] else "Nothing to judge.")
+        missing = _mostly_rejected(summary)
+        is_judged = bool(summary["accepted"])
+        if is_judged and missing:
+            quiet = f"{quiet.removesuffix('.')}, but {missing}."
+        typer.echo(quiet if is_judged else "Nothing to judge.")
     if store is not None:
         question = _FOUND if n or not n_rejected else _REFUSED
         where = store.where if "://" in store.where else shortest(store.where)

@@ -220,6 +220,21 @@ def test_check_names_routes_that_never_match_and_routes_without_receivers(here):
     assert "routes[1] never matches" in route["detail"]
 
 
+@pytest.mark.parametrize(
+    ("option", "key", "words"),
+    [("--labels", "labels", "labels"), ("--gpu", "gpu_events", "GPU events")],
+)
+def test_rejected_labels_and_telemetry_are_no_events_and_not_called_quiet(here, option, key, words):
+    Path("side.jsonl").write_text('{"nothing": "known"}\n' * 40)
+    code, found = replay(hours(8), option, "side.jsonl")
+    assert (code, found[key], found[f"{key}_rejected"]) == (0, 0, 40)
+    assert found["coverage"]["events"] == found["accepted"] == 2_000
+    out = command("replay", "events.jsonl", option, "side.jsonl", "--store", "none").out
+    assert "2,000 events accepted, 0 rejected, 0 too late" in out
+    assert f"{words[:1].upper()}{words[1:]}: 0 read, 40 rejected." in out
+    assert f"Quiet, but 100 % of the {words} were rejected." in out
+
+
 def test_check_and_baseline_build_name_traffic_too_thin_for_its_windows(here):
     rng = np.random.default_rng(0)
     table = {"time_us": START_US + np.arange(4_000) * HOUR_US // 20, "amount": rng.random(4_000)}
