@@ -66,8 +66,7 @@ def read_rows(
 def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
     """Keep the events of one model, as a replay would; rows that name none are kept."""
     names = table.column_names
-    is_event = "model" in names and any(name.startswith("features.") for name in names)
-    if model is None or not is_event or not table.num_rows:
+    if model is None or not holds_events(table) or not table.num_rows:
         return table
     is_own = _is_value(table["model"], model[1])
     if "tenant" in names:
@@ -80,6 +79,18 @@ def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
         what = f"holds no event of model {model[1]!r}, tenant {model[0]!r}; its models are {there}"
         raise TransportError(what, where=where, fix="name another file, or correct the names")
     return own
+
+
+def holds_events(table: pa.Table) -> bool:
+    """Return whether the rows of a table are events: they have the names that events have.
+
+    Examples
+    --------
+    >>> holds_events(pa.table({"model": ["m"], "features.age": [41]}))
+    True
+    """
+    names = table.column_names
+    return "model" in names and any(name.startswith("features.") for name in names)
 
 
 def _is_value(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
@@ -160,6 +171,8 @@ def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]
     BaselineError
         Naming every column that is missing and those there are, or one that cannot be read.
     """
+    if holds_events(table):
+        config = _for_events(table, config)
     try:
         mapped = canonical(table, _without_places(table, config), where="reference")
     except ConfigError as error:
@@ -174,6 +187,14 @@ def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]
             what += f": {first[0]}" if len(first) else ""
         raise BaselineError(what, where="reference", fix="mend or remove those rows")
     return mapped, True
+
+
+def _for_events(table: pa.Table, config: ModelConfig) -> ModelConfig:
+    """Ask events for their own names: ``columns`` describes flat tables."""
+    columns = config.columns
+    given = columns.model_dump(exclude_none=True)
+    absent = {name: None for name, value in given.items() if value not in table.column_names}
+    return config.model_copy(update={"columns": columns.model_copy(update=absent)})
 
 
 def _without_places(table: pa.Table, config: ModelConfig) -> ModelConfig:

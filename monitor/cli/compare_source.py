@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
-from monitor.baseline.source import ModelKey, read_rows
+from monitor.baseline.source import ModelKey, holds_events, read_rows
 from monitor.baseline.traffic import read_traffic
 from monitor.cli.output import print_note
 from monitor.cli.progress import Shown
@@ -239,6 +239,7 @@ def _in_range(table: pa.Table, name: str, side: Side, config: ModelConfig | None
     if not side.is_range or not table.num_rows:
         return table
     declared = config.columns.time_unit if config is not None else None
+    declared = None if holds_events(table) else declared
     unit: TimeUnit | None = declared or ("us" if name == TIME else None)
     return table.filter(_is_within(table[name], name, side, unit))
 
@@ -323,6 +324,8 @@ def _time_column(
     """Find the column of times: the one named, else ours, else the only one that can be it."""
     there: list[str] = table.column_names
     named = time or (config.columns.time if config else None)
+    if time is None and named not in there and holds_events(table):
+        named = None
     if named is None and TIME in there:
         return TIME
     if named is not None and named in there:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from detectors.kernels.event_time import FARTHEST_US
 from monitor.transport.restamp import TIME
 from schemas.batch import Chunk, Float64Array
 from schemas.errors import TransportError
@@ -39,7 +40,8 @@ def late_share(times: Float64Array, slack: float) -> float:
     Parameters
     ----------
     times : ndarray of float64, shape (n,)
-        In the order of the rows; NaN where there is none.
+        In the order of the rows; NaN where there is none. What lies beyond the year 2255 is
+        refused later, and is not counted.
     slack : float
         In the unit of the times.
 
@@ -48,7 +50,7 @@ def late_share(times: Float64Array, slack: float) -> float:
     >>> late_share(np.array([5.0, 4.0, 1.0, 6.0]), slack=2.0)
     0.25
     """
-    known = times[~np.isnan(times)]
+    known = times[times <= FARTHEST_US]
     if not len(known):
         return 0.0
     return float((known < np.maximum.accumulate(known) - slack).mean())

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.cli.coverage_text import UNJUDGED
 from monitor.storage.clickhouse import Store
 from schemas.refused import MAX_PAYLOAD_BYTES
 from tests.support.installation import START_US, command, event, install, rows, write_lines
@@ -41,6 +42,7 @@ LINES: dict[str, bytes] = {
     "missing features": event(11, features={}),
     "extra feature": event(12, features=features(more=[1, {}]), more="x"),
     "text for a number": event(13, features=features(income="1.0")),
+    "word for a number": event(33, features=features(income="ten")),
     "boolean for a number": event(14, features=features(income=True)),
     "number for a category": event(15, features=features(job=7)),
     "fraction for a category": event(16, features=features(job=7.5)),
@@ -54,7 +56,7 @@ LINES: dict[str, bytes] = {
     "invalid UTF-8 unread": event(24).replace(b'{"id"', b'{"x": "\xff", "id"'),
     "no object": b"7",
     "byte order mark": b"\xef\xbb\xbf" + event(26),
-    "text for the time": event(27, time_us="2016-01-01"),
+    "word for the time": event(27, time_us="yesterday"),
     "before 1970": event(28, time_us=-1),
     "no time": event(29, time_us=None),
     "array": b"[" + event(30) + b", " + event(31, score=[]) + b"]",
@@ -67,16 +69,12 @@ REFUSED = {
     "nanoseconds": "future",
     "another model": "unknown_model",
     "another tenant": "unknown_model",
-    "text for a number": "mistyped",
-    "boolean for a number": "mistyped",
-    "fraction for a category": "mistyped",
-    "empty text for a number": "mistyped",
+    "word for a number": "mistyped",
     "integer beyond floats": "mistyped",
-    "duplicate mistyped": "mistyped",
     "invalid UTF-8": "invalid_utf8",
     "no object": "malformed",
     "byte order mark": "malformed",
-    "text for the time": "mistyped",
+    "word for the time": "mistyped",
     "before 1970": "mistyped",
     "no time": "mistyped",
     "array": "mistyped",
@@ -104,7 +102,8 @@ def replayed(here: Path, file: Path) -> Replayed:
     shutil.rmtree(place, ignore_errors=True)
     arguments = ("replay", file, "--config", here / "driftline.yaml", "--store", place, "--json")
     ended = command(*arguments)
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code in (0, UNJUDGED)  # a few lines are too few for any verdict
+    assert ended.err == ""
     again = command(*arguments)
     assert again.out == ended.out
     with Store.open(place, is_read_only=True) as store:
@@ -172,10 +171,15 @@ def test_what_is_accepted_beside_them_has_its_stated_value(lines):
         "e10": {"job": "cook", "score": 0.5},
         "e11": {"score": 0.5},
         "e12": {"income": 1.0, "job": "cook", "score": 0.5},
+        "e13": {"income": 1.0, "job": "cook", "score": 0.5},
+        "e14": {"income": 1.0, "job": "cook", "score": 0.5},
         "e15": {"income": 1.0, "job": "7", "score": 0.5},
-        "e17": {"income": 1.0, "job": "", "score": 0.5},
+        "e16": {"income": 1.0, "job": "7.5", "score": 0.5},
+        "e17": {"income": 1.0, "score": 0.5},
+        "e18": {"job": "cook", "score": 0.5},
         "e19": {"income": 1e40, "job": "cook", "score": 0.5},
         "e21": {"income": 2.5, "job": "cook", "score": 0.5},
+        "e22": {"income": 50_022.0, "job": "cook", "score": 0.5},
         "e24": {"income": 50_024.0, "job": "cook", "score": 0.5},
         "e30": {"income": 50_030.0, "job": "cook", "score": 0.5},
         "e32": {"income": 50_032.0, "job": "cook", "score": 0.5},
@@ -186,8 +190,9 @@ def test_what_is_accepted_beside_them_has_its_stated_value(lines):
 def test_a_file_without_record_times_knows_no_future_before_2255(here):
     # The event time stands for the record time that is not there: what comes after is late.
     ahead = event(1, time_us=START_US + 30 * 365 * 86_400_000_000)
-    found = replayed(here, write_lines(here / "ahead.jsonl", [event(0), ahead, event(2)]))
-    assert (found.summary["accepted"], found.summary["late"]) == (2, 1)
+    events = [*map(event, range(20)), ahead, event(21)]
+    found = replayed(here, write_lines(here / "ahead.jsonl", events))
+    assert (found.summary["accepted"], found.summary["late"]) == (21, 1)
     assert found.summary["rejected"] == {}
 
 

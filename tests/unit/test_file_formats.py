@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.baseline.kinds import infer_kind
-from monitor.baseline.source import read_rows
+from monitor.baseline.source import event_columns, read_rows
 from monitor.transport.canonical import as_number, as_text
 from monitor.transport.csv_dialect import dialect_of
 from monitor.transport.decimal_comma import decimal_comma_in
@@ -525,6 +525,17 @@ def test_a_table_in_one_json_object_is_named_with_what_to_do(tmp_path, orient, n
 def test_one_event_alone_is_no_table(event):
     text = io.BytesIO(json.dumps(event).encode())
     assert json.loads(as_lines(text.read, "f")(1000)) == event
+
+
+def test_events_are_a_reference_whatever_the_columns_of_tables_are_called(tmp_path):
+    columns = {"time": "ts", "time_unit": "s", "score": "p", "id": "key"}
+    config = ModelConfig(model="m", features={"x": {"kind": "numeric"}}, columns=columns)
+    line = b'{"model": "m", "time_us": 1709510400000000, "score": 0.5, "features": {"x": 2}}'
+    mapped, has_time = event_columns(written_table(tmp_path, line), config)
+    assert has_time
+    assert mapped.to_pylist() == [
+        {"features.x": 2.0, "time_us": 1_709_510_400_000_000, "score": 0.5}
+    ]
 
 
 def test_only_the_events_of_the_model_are_its_reference(tmp_path):
