@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.baseline.identifiers import EXACT, key_reason
+from monitor.baseline.identifiers import EXACT, are_written_floats, key_reason
 from schemas.panes import N_BINS
 from schemas.profiles import Kind
 
@@ -71,7 +72,9 @@ def of_constant(kind: Kind, value: str) -> Decision:
     return Decision(Shape.CONSTANT, kind, f"always {value}: any other value {outside}")
 
 
-def of_numbers(values: NDArray[Any], *, is_whole: bool) -> Decision:
+def of_numbers(
+    values: NDArray[Any], *, is_whole: bool, exact: Sequence[int] | None = None
+) -> Decision:
     """Decide about numbers.
 
     Parameters
@@ -80,6 +83,8 @@ def of_numbers(values: NDArray[Any], *, is_whole: bool) -> Decision:
         In the order of the rows, without missing ones.
     is_whole : bool
         Whether they are written as whole numbers, so that they can be codes.
+    exact : sequence of int, optional
+        Whole numbers as they are written, where ``values`` may have rounded them.
     """
     if not len(values):
         return empty()
@@ -88,7 +93,8 @@ def of_numbers(values: NDArray[Any], *, is_whole: bool) -> Decision:
     if len(distinct) == 1:
         return of_constant(Kind.NUMERIC, low)
     # Every double from 2**53 on is whole: that its values are says nothing of keys.
-    is_told = is_whole or max(abs(distinct[0]), abs(distinct[-1])) < EXACT
+    is_large = max(abs(float(distinct[0])), abs(float(distinct[-1]))) >= EXACT
+    is_told = not is_large or (is_whole and not are_written_floats(exact or distinct.tolist()))
     is_key = is_told and (distinct == np.floor(distinct)).all()
     key = key_reason(values, distinct) if is_key else ""
     if key:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,8 @@ _SHAPED_DISTINCT_SHARE = 0.2
 category like any other."""
 EXACT = 2**53
 """From here on a double holds whole numbers only."""
+_ENOUGH_DOUBLES = 64
+_ODD_SHARE = 0.25
 _SHAPES = (
     ("UUIDs", r"^(?i)\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$"),
     (
@@ -95,6 +99,35 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
         largest = shown_whole(max(low, high))
         return f"{d:,} different whole numbers of {n:,}, up to {largest}: a key"
     return ""
+
+
+def are_written_floats(values: Sequence[float]) -> bool:
+    """Return whether whole numbers beyond 2**53 are doubles that were written out.
+
+    Parameters
+    ----------
+    values : sequence of number
+
+    Notes
+    -----
+    Every one of them is then a double exactly, and about half have an odd mantissa. Of
+    independent integers of 19 digits one in 128 or fewer is a double; keys made of a time
+    and a counter may all be, but end in so many zero bits that their mantissas are even.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> doubles = np.floor(np.random.default_rng(0).lognormal(40, 1, 500))
+    >>> are_written_floats([int(value) for value in doubles])
+    True
+    >>> [are_written_floats([2**60 + step * i for i in range(500)]) for step in (1, 4096)]
+    [False, False]
+    """
+    large = [whole for value in values if abs(whole := int(value)) >= EXACT]
+    if len(large) < _ENOUGH_DOUBLES or any(int(float(whole)) != whole for whole in large):
+        return False
+    n_odd = sum(whole // int(math.ulp(float(whole))) % 2 for whole in large)
+    return n_odd >= _ODD_SHARE * len(large)
 
 
 def shown_whole(value: int) -> str:

@@ -20,7 +20,7 @@ from monitor.baseline.decisions import (
     of_times,
     refused,
 )
-from monitor.baseline.identifiers import is_nearly_distinct, shape_reason
+from monitor.baseline.identifiers import EXACT, is_nearly_distinct, shape_reason
 from monitor.transport.canonical import WORDS_FOR_MISSING, as_number
 from monitor.transport.decimal_comma import decimal_comma_in
 from schemas.panes import N_BINS
@@ -30,6 +30,8 @@ _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+$"
 _CODE = r"^[+-]?0\d"
 _TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$"
+_MAX_DIGITS = 300
+"""A float has no more before its point."""
 _SPACES = r"\s+"
 _MOSTLY_NUMBERS = 0.5
 _WORDS_OF_PROSE = 5.0
@@ -98,12 +100,19 @@ def of_words(column: pa.ChunkedArray) -> Decision:
     if is_number.all() and not values.is_like(_CODE).any():
         numbers = as_number(text).drop_null().to_numpy()
         is_whole = bool(values.is_like(_WHOLE).all())
-        return of_numbers(numbers[np.isfinite(numbers)], is_whole=is_whole)
+        numbers = numbers[np.isfinite(numbers)]
+        exact = _exact(values.texts) if is_whole and (abs(numbers) >= EXACT).any() else None
+        return of_numbers(numbers, is_whole=is_whole, exact=exact)
     if values.is_like(_TIME).all():
         return of_times(len(values.texts), first)
     if len(values.texts) == 1:
         return of_constant(Kind.CATEGORICAL, f"'{first}'")
     return _mixed(values, is_number) or _identifier(values) or _categories(values, is_number)
+
+
+def _exact(texts: pa.Array) -> list[int]:
+    """Return whole numbers as they are written; those of more digits than a float are left out."""
+    return [int(text) for text in texts.to_pylist() if len(text) < _MAX_DIGITS]
 
 
 def _values(text: pa.ChunkedArray) -> _Values:

@@ -23,7 +23,9 @@ from monitor.cli.coverage_text import UNJUDGED
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import (
+    check_times,
     concatenated,
+    is_unit_unstated,
     known_catalog,
     model_of_tables,
     ordered_files,
@@ -243,8 +245,15 @@ def _from_files(
             )
             stack.callback(source.close)
             sources.append(source)
+        has_plain_times = is_unit_unstated(sources, model, request.rows_per_window)
+
+        def advance(watermark_us: int) -> None:
+            if has_plain_times:
+                check_times(watermark_us, request.files)
+            rows.reach(watermark_us)
+
         return count_panes(
-            concatenated(sources), catalog, window, slot_of(configs), advance=rows.reach
+            concatenated(sources), catalog, window, slot_of(configs), advance=advance
         )
 
 

@@ -84,10 +84,10 @@ def run_replay(request: Request) -> None:
         if request.is_json:
             # A console receiver of the config would print between a program and its one line.
             stack.enter_context(redirect_stdout(sys.stderr))
-        has_own_times = request.rows_per_window is None and model.columns.time_unit is None
+        has_plain_times = is_unit_unstated(streams.predictions, model, request.rows_per_window)
 
         def after_chunk(chunk: Chunk) -> None:
-            if has_own_times:
+            if has_plain_times:
                 check_times(pipeline.watermark_us, request.files)
             rows.reach(pipeline.watermark_us)
 
@@ -182,6 +182,19 @@ def model_of_tables(
     return installation.models[0]
 
 
+def is_unit_unstated(
+    sources: Sequence[Source], model: ModelConfig, rows_per_window: int | None
+) -> bool:
+    """Return whether times in the wrong unit would be read as they are.
+
+    ``columns.time_unit`` describes tables. JSON events are in microseconds; only where the
+    unit is declared to be that may they lie in 1970.
+    """
+    unit = model.columns.time_unit
+    is_scaled = unit is not None and all(source.is_table for source in sources)
+    return rows_per_window is None and unit != "us" and not is_scaled
+
+
 def check_times(watermark_us: int, files: Sequence[str]) -> None:
     """Refuse files whose times are in another unit: they would all be in January 1970.
 
@@ -203,8 +216,8 @@ def check_times(watermark_us: int, files: Sequence[str]) -> None:
     raise ConfigError(
         f"its event times lie in 1970 to 1973 (up to {watermark_us} us): are they {unit}?",
         where=", ".join(files),
-        fix="send time_us in microseconds, or declare columns.time_unit in the model's config "
-        "(us, if they are meant so)",
+        fix="send time_us in microseconds; of a table, declare columns.time_unit in the model's "
+        "config (us, if they are meant so)",
     )
 
 

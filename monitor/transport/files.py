@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +30,9 @@ from schemas.errors import ConfigError, TransportError
 class Source(Iterator[Chunk]):
     """The chunks of one file. Read to its end it is closed; else close it."""
 
-    def __init__(self, chunks: Iterator[Chunk], file: Any, name: str, notes: list[str]) -> None:
+    def __init__(self, chunks: Iterator[Chunk], file: Input, name: str, notes: list[str]) -> None:
         self._chunks, self._file = chunks, file
+        self.is_table = file.is_table
         self.name = name
         """The file's name with a digest of its content; a new one for standard input."""
         self.notes = notes

@@ -235,3 +235,20 @@ def test_a_table_with_record_times_refuses_what_is_stamped_ahead_of_them(here):
     [letter] = found.letters
     assert letter["row"] == 299
     assert letter["detail"] == "time_us is 3600 s ahead of the record time"
+
+
+@pytest.mark.parametrize("name", ["replay", "backtest"])
+@pytest.mark.parametrize("unit", ["", "columns: {time_unit: s}\n"])
+def test_json_times_in_seconds_are_named_whatever_unit_tables_have(here, name, unit):
+    model = here / "models/loans.yaml"
+    text = model.read_text()
+    seconds = [event(i, time_us=START_US // 10**6 + i) for i in range(20)]
+    file = write_lines(here / "seconds.jsonl", seconds)
+    store = ("--store", "none") if name == "replay" else ()
+    try:
+        model.write_text(text + unit)
+        ended = command(name, file, "--config", here / "driftline.yaml", *store)
+    finally:
+        model.write_text(text)
+    assert ended.code == 2
+    assert "are they seconds?" in ended.err

@@ -183,6 +183,22 @@ def test_large_fractions_are_amounts_and_no_keys(scale, is_sorted):
     assert found.kind is Kind.NUMERIC
 
 
+def test_large_floats_are_amounts_however_they_are_written():
+    amounts = np.floor(np.random.default_rng(0).lognormal(0, 1, 1_000) * 1e16)
+    digits = [str(int(value)) for value in amounts]
+    for written in (amounts, digits, [int(text) for text in digits], [*map(str, amounts)]):
+        assert infer_kind(pa.chunked_array([written])).kind is Kind.NUMERIC
+
+
+@pytest.mark.parametrize("step", [1, 1 << 12, 1 << 22])
+def test_large_integers_that_are_no_floats_are_keys_however_they_are_written(step):
+    rng = np.random.default_rng(0)
+    keys = rng.permutation(2**60 + step * rng.integers(0, 2**30, 1_000))
+    for written in (keys, [*map(str, keys)]):
+        found = infer_kind(pa.chunked_array([written]))
+        assert found.shape is Shape.IDENTIFIER, found.reason
+
+
 def test_reasons_never_repeat_hundreds_of_digits_or_letters():
     rng = np.random.default_rng(0)
     huge = [str(10**299 + int(i)) for i in rng.integers(0, 2**62, 500)]
