@@ -29,24 +29,36 @@ from enum import Enum
 from monitor.archive.blocks import Block, Place
 from monitor.archive.gathering import Cut, Gathering, Range
 from monitor.archive.inserter import Inserter, Job
-from monitor.archive.letters import Letters
+from monitor.archive.letters import Letters, Refusal
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.range_rows import PaneReader, Piece, RangeRows
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.stand import Stand, stand_of
 from monitor.archive.writes import range_token
 from monitor.clock import elapsed_s
-from monitor.core.topics import PREDICTIONS
-from monitor.metrics import BYTES, COMMITS, EVENTS, GAPS, LAG, PARTITIONS, READER_KIND, REBALANCES
+from monitor.core.topics import LABELS, PREDICTIONS
+from monitor.core.unreadable import unreadable_letter
+from monitor.metrics import (
+    BYTES,
+    COMMITS,
+    EVENTS,
+    GAPS,
+    LAG,
+    PARTITIONS,
+    READER_KIND,
+    REBALANCES,
+    REJECTED,
+)
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.reader import open_reader
 from monitor.transport.kafka.records import Records
-from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap
+from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, Unreadable
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.memory import Committed, Message
 from schemas.batch import Chunk
 from schemas.errors import TransportError
+from schemas.events import RejectReason
 
 STAGE = "archive"
 READ_MESSAGES = 20_000
@@ -146,7 +158,14 @@ class TopicArchive:
         if topic == PREDICTIONS:
             settings = replace(settings, fetch_wait_ms=BUSY_FETCH_WAIT_MS)
         self._reader = open_reader(
-            settings, Callbacks(self._on_assign, self._on_revoke, self._on_lost, self._on_gap)
+            settings,
+            Callbacks(
+                self._on_assign,
+                self._on_revoke,
+                self._on_lost,
+                self._on_gap,
+                on_unreadable=self._on_unreadable,
+            ),
         )
         READER_KIND.labels(STAGE, topic, self._reader.kind).set(1)
         # Prometheus sees no increase in a series that begins above 0.
@@ -353,6 +372,20 @@ class TopicArchive:
         GAPS.labels(STAGE, self._topic).inc()
         if (owned := self._owned.get(gap.partition)) is not None:
             owned.gathering.begins_at(gap.begins)
+
+    def _on_unreadable(self, message: Unreadable) -> None:
+        """Record a label that the client cannot unpack; of predictions ingest does."""
+        if self._topic != LABELS:
+            REJECTED.labels(STAGE, self._topic, RejectReason.MALFORMED.value).inc()
+            return
+        letter = unreadable_letter(
+            b"",
+            message.detail,
+            source=self._reader.source,
+            partition=message.partition,
+            offset=message.offset,
+        )
+        self._letters.write(self._topic, message.partition, [Refusal(letter)])
 
     def _count(self, what: str) -> None:
         """Show a change of what is owned."""

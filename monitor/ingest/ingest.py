@@ -20,6 +20,7 @@ from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import encode, pane_key, pane_partition
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES
+from monitor.core.unreadable import unreadable_letter
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.decode.decoder import Decoder
@@ -244,6 +245,27 @@ class Ingest:
                 self._on_signs(signs_of(batch, future.get(id(batch))))
         if self._on_batch is not None:
             self._archive(chunk, decoded.batches, added)
+
+    def refuse_unread(self, offset: int, detail: str) -> None:
+        """Record a message that could not even be taken out of the log.
+
+        Parameters
+        ----------
+        offset : int
+            Where it stands, behind the last chunk.
+        detail : str
+            Why.
+        """
+        a = self._assignment
+        letter = unreadable_letter(
+            b"", detail, source=a.source, partition=a.partition, offset=offset
+        )
+        self.counters[f"rejected_{letter.reason}"] += 1
+        self.counters["refused"] += 1
+        self.counters["dead_letters"] += 1
+        key, value = letter_message(letter)
+        self._log.produce(DEAD_LETTERS, value, key=key, partition=a.partition)
+        self._reach("ingest:dead_letter")
 
     def _skip(self, offset: int, record_time_us: int) -> None:
         """Go on behind what is missing."""

@@ -28,7 +28,13 @@ from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.reader import open_reader
-from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, ReadFault
+from monitor.transport.kafka.settings import (
+    BUSY_FETCH_WAIT_MS,
+    Callbacks,
+    Gap,
+    ReadFault,
+    Unreadable,
+)
 from monitor.transport.memory import Committed
 from schemas.batch import Chunk
 from schemas.config import WindowConfig
@@ -124,7 +130,12 @@ class IngestWorker:
             PREDICTIONS, timeout_s=1.0
         )
         callbacks = Callbacks(
-            self._on_assign, self._on_revoke, self._on_lost, self._on_gap, self._on_fault
+            self._on_assign,
+            self._on_revoke,
+            self._on_lost,
+            self._on_gap,
+            self._on_fault,
+            self._on_unreadable,
         )
         settings = replace(
             cluster.reader(PREDICTIONS, GROUP, member=member), fetch_wait_ms=BUSY_FETCH_WAIT_MS
@@ -379,6 +390,12 @@ class IngestWorker:
         owned = self._owned.get(gap.partition)
         if owned is not None:
             owned.ingest.expect_gap()
+
+    def _on_unreadable(self, message: Unreadable) -> None:
+        """Record a message that the client cannot unpack."""
+        owned = self._owned.get(message.partition)
+        if owned is not None:
+            owned.ingest.refuse_unread(message.offset, message.detail)
 
     def _on_fault(self, fault: ReadFault) -> None:
         """Say that the brokers are away; the client goes on by itself."""

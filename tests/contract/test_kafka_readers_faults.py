@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from confluent_kafka import Producer
 
 from monitor.clock import elapsed_s
 from monitor.transport.kafka.producer import LogProducer
@@ -163,3 +164,41 @@ def test_a_member_that_was_given_up_on_is_told_that_it_lost_its_partitions(broke
             assert len(sleeper.read(0, 10)) == 0
     assert watcher.lost == [0]
     assert watcher.revoked == []
+
+
+SMALL_CLIENT = {
+    "message.max.bytes": "900000",
+    "fetch.max.bytes": "900000",
+    "receive.message.max.bytes": "1000000",
+}
+"""A client that unpacks a megabyte instead of a hundred."""
+
+
+def write_together(topic: Topic, values: list[bytes]) -> None:
+    """Write values as one record batch of zstd."""
+    settings = {"compression.type": "zstd", "message.max.bytes": 50_000_000, "linger.ms": 500}
+    producer = Producer({**topic.client, **settings})
+    for value in values:
+        producer.produce(topic.name, value, partition=0)
+    assert producer.flush(60) == 0
+
+
+def test_what_the_client_cannot_unpack_is_passed_over_and_told(broker, kind):
+    topic, watcher = Topic(broker.bootstrap), Watcher()
+    topic.write(numbered(3))
+    write_together(topic, [bytes(3_000_000)] * 3)
+    topic.write(numbered(3, first=6))
+    write_together(topic, [bytes(3_000_000)])
+    topic.write(numbered(1, first=10))
+    with open_on(topic, kind, watcher=watcher, client=SMALL_CLIENT) as reader:
+        join(reader)
+        found = []
+
+        def step():
+            reader.poll(0.05)
+            found.extend(reader.read(0, 100).log_offset.tolist())
+
+        wait_until(lambda: found and found[-1] == 10, step)
+    assert found == [0, 1, 2, 6, 7, 8, 10]
+    assert [u.offset for u in watcher.unreadable] == [3, 4, 5, 9]
+    assert not watcher.gaps

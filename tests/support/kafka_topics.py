@@ -16,7 +16,7 @@ from monitor.clock import elapsed_s
 from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.group_reader import GroupReader
 from monitor.transport.kafka.reader import ReaderKind, open_reader
-from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault
+from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
 from monitor.transport.kafka.topic_admin import apply_changes
 from monitor.transport.kafka.topics import plan_changes, topic_specs
 from monitor.transport.memory import Committed
@@ -99,6 +99,7 @@ class Watcher:
     lost: list[int] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     faults: list[ReadFault] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
     starts: dict[int, int] = field(default_factory=dict)
 
     def callbacks(self) -> Callbacks:
@@ -107,7 +108,12 @@ class Watcher:
             return self.starts.get(partition)
 
         return Callbacks(
-            on_assign, self.revoked.append, self.lost.append, self.gaps.append, self.faults.append
+            on_assign,
+            self.revoked.append,
+            self.lost.append,
+            self.gaps.append,
+            self.faults.append,
+            self.unreadable.append,
         )
 
 

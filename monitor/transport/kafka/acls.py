@@ -85,7 +85,7 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
         topics.NOTIFICATIONS: _BOTH,
         topics.DEAD_LETTERS: _WRITE,
     },
-    Role.ARCHIVE: dict.fromkeys(_ARCHIVED, _READ),
+    Role.ARCHIVE: {**dict.fromkeys(_ARCHIVED, _READ), topics.DEAD_LETTERS: _BOTH},
     Role.PUBLISHER: {topics.PROFILES: _BOTH},
     Role.TOPICS: {},
 }

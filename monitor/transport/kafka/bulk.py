@@ -248,9 +248,10 @@ class BulkReader(GroupReader):
         return code, word(message + gather.OFFSET).value, said.decode("utf-8", "replace")
 
     def _handle_events(self, partition: int, events: list[tuple[int, int, str]]) -> None:
-        """Act on errors."""
+        """Act on errors; those behind one that moved the position are outdated."""
         for code, offset, text in events:
-            self._on_event(partition, KafkaError(code, text or None), offset)
+            if self._on_event(partition, KafkaError(code, text or None), offset):
+                return
 
     def _empty(self, partition: int) -> Records:
         return join_records([], self.source, partition)

@@ -10,7 +10,7 @@ from typing import ClassVar
 from confluent_kafka import KafkaError, TopicPartition
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.group_reader import GroupReader
+from monitor.transport.kafka.group_reader import UNREADABLE, GroupReader
 from monitor.transport.kafka.records import Records, Row, join_records, row_of
 from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 from schemas.batch import Chunk
@@ -102,7 +102,7 @@ class ConsumeReader(GroupReader):
             partition, error = message.partition(), message.error()
             partition = -1 if partition is None else partition
             line = self._lines.get(partition)
-            if partition in sent_back and (error is None or _is_end(error)):
+            if partition in sent_back and (error is None or _is_outdated(error)):
                 continue
             if error is None:
                 if line is None or partition in self._paused:
@@ -179,9 +179,9 @@ class ConsumeReader(GroupReader):
         return join_records([], self.source, partition)
 
 
-def _is_end(error: KafkaError) -> bool:
-    """Whether this says that the log's end was reached."""
-    return bool(error.code() == KafkaError._PARTITION_EOF)
+def _is_outdated(error: KafkaError) -> bool:
+    """Whether this speaks of a place from which the client was sent elsewhere."""
+    return bool(error.code() == KafkaError._PARTITION_EOF or error.code() in UNREADABLE)
 
 
 def _without_nulls(headers: Headers) -> dict[str, bytes | str]:

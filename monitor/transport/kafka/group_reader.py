@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.patience import ask
 from monitor.transport.kafka.records import Records
-from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault
+from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
 from monitor.transport.kafka.topic_identity import TopicWatch
 from monitor.transport.kafka.unowned import UnownedWatch
 from monitor.transport.memory import MAX_METADATA_BYTES, Committed
@@ -40,6 +40,9 @@ _REMADE = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError.UNKNOWN_TOPIC_ID,
 }
+UNREADABLE = {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError.INVALID_MSG}
+"""What the client stops at for good: a record batch that is damaged, or that takes more than
+``receive.message.max.bytes`` (100 MB) once it is decompressed: 13 KB of zstd can."""
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -502,6 +505,8 @@ class GroupReader(ABC):
             return self._on_end(partition, offset)
         if error.fatal() or code in _FATAL:
             raise self._refused("reading cannot go on", partition, KafkaException(error))
+        if code in UNREADABLE and partition in self._positions:
+            return self._pass_over(partition, error)
         if code == KafkaError._AUTO_OFFSET_RESET:
             self._on_missing(partition)
         else:
@@ -509,6 +514,21 @@ class GroupReader(ABC):
             if code in _REMADE and self._positions:
                 self._look_for_topic()
         return False
+
+    def _pass_over(self, partition: int, error: KafkaError) -> bool:
+        """Go on behind a message that cannot be unpacked; the client would stay for ever.
+
+        One offset at a time: where its record batch ends is not known.
+        """
+        offset = self._positions[partition]
+        self.counters["unreadable"] += 1
+        LOG.warning(
+            "%s:%d: the message at %d cannot be unpacked and is passed over: %s",
+            *(self._settings.topic, partition, offset, error.str()),
+        )
+        self.seek(partition, offset + 1)
+        self._callbacks.on_unreadable(Unreadable(partition, offset, error.str()))
+        return True
 
     def _look_for_topic(self) -> None:
         """Find out whether a topic that is gone is back as another one."""

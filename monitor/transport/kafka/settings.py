@@ -33,6 +33,16 @@ class ReadFault:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A message that the client cannot unpack, and that is passed over."""
+
+    partition: int
+    offset: int
+    detail: str
+    """In the client's words."""
+
+
 BUSY_FETCH_WAIT_MS = 50
 """For topics whose partitions are behind, now and then, while others are not. With half a
 second the end of a catch-up took .4 s longer."""
@@ -55,6 +65,7 @@ class Callbacks:
     on_lost: Callable[[int], None] = _pass
     on_gap: Callable[[Gap], None] = _pass
     on_fault: Callable[[ReadFault], None] = _pass
+    on_unreadable: Callable[[Unreadable], None] = _pass
 
 
 @dataclass(frozen=True, slots=True)
