@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.decode import Decoded, Decoder, chunk_of, decode_gpu, decode_labels
 from monitor.decode.arrow import stream_of
 from monitor.decode.dictionaries import Dictionaries
+from monitor.decode.slow import MAX_REMEMBERED
+from monitor.decode.strict import StrictDecoder
 from monitor.decode.text_codes import codes_of_texts, distinct_texts
 from schemas.batch import ModelSchema
 from schemas.events import RejectReason
@@ -176,3 +180,36 @@ def test_a_chunk_is_cut_where_its_messages_become_large() -> None:
     assert max(n_rows) <= 4_000_000
     refused = [arrow_poison.one_run(2**31 - 1)] * 500
     assert len(decoder.parts(chunk_of(refused, "f"))) == 1
+
+
+def test_equal_refused_events_of_an_array_are_judged_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[bytes] = []
+    header = StrictDecoder.header
+
+    def counting(self: StrictDecoder, payload: bytes) -> Any:
+        judged.append(payload)
+        return header(self, payload)
+
+    monkeypatch.setattr(StrictDecoder, "header", counting)
+    elements = [b"null", b'{"model":"?"}', b'{"model":"m"}', b"[]"] * 5_000
+    decoded = decode(b"[" + b",".join(elements) + b"]")
+    assert sum(reject.n_events for reject in decoded.rejects) == 20_000
+    assert len(judged) <= 4
+
+
+def test_more_kinds_of_refused_events_than_are_kept_are_all_counted() -> None:
+    elements = [b"%d" % i for i in range(3 * MAX_REMEMBERED)] * 2
+    decoded = decode(b"[" + b",".join(elements) + b"]")
+    assert sum(reject.n_events for reject in decoded.rejects) == len(elements)
+
+
+@given(st.lists(st.sampled_from([b"null", b'"x"', b"{}", b'{"model":"?"}', b"1"]), min_size=2))
+def test_a_refused_event_has_the_same_reason_each_time(events: list[bytes]) -> None:
+    decoder = Decoder([SCHEMA])
+    found = [decoder.decode(chunk_of([event], "f")).rejects[0] for event in events]
+    fresh = [Decoder([SCHEMA]).decode(chunk_of([event], "f")).rejects[0] for event in events]
+    assert [(r.reason, r.detail, r.payload) for r in found] == [
+        (r.reason, r.detail, r.payload) for r in fresh
+    ]
