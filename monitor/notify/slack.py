@@ -200,6 +200,9 @@ class SlackReceiver:
             return await getattr(self._client(), method)(**arguments)
         except SlackApiError as error:
             raise self._judge(error) from None
+        except RefusedRedirect:
+            fix = "check the receiver's address, and proxies on the way"
+            raise RefusedDelivery("answered with a redirect", where=where, fix=fix) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             what = f"no answer ({type(error).__name__})"
             raise RetryableDelivery(what, where=where) from None
@@ -228,7 +231,7 @@ class SlackReceiver:
         """Return the client, with one session for all its calls."""
         if self._web is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-            self._session = aiohttp.ClientSession(timeout=timeout)
+            self._session = aiohttp.ClientSession(timeout=timeout, trace_configs=[_no_redirects()])
             self._web = AsyncWebClient(
                 self._token,
                 self._base_url,
@@ -239,6 +242,24 @@ class SlackReceiver:
                 logger=_client_log,
             )
         return self._web
+
+
+def _no_redirects() -> aiohttp.TraceConfig:
+    """Return what ends a call that is answered with another address.
+
+    The client follows redirects, with the message and, on the same host, the token.
+    """
+
+    async def refuse(*_: object) -> None:
+        raise RefusedRedirect
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(refuse)
+    return tracing
+
+
+class RefusedRedirect(Exception):
+    """Slack, or what stands in its place, names another address."""
 
 
 def build_blocks(notification: Notification, message: Message) -> list[dict[str, Any]]:
