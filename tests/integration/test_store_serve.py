@@ -451,6 +451,31 @@ def test_curl_goes_round(served):
     assert b"UNKNOWN_TABLE" in curl(f"{served}/?query={quote('SELECT * FROM nowhere')}")
 
 
+def expecting(url: str, query: str, user: str, password: str) -> tuple[bytes, bytes]:
+    """Send the head of a request with ``Expect``; return what comes before and after the body."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(
+            f"POST /?query={quote(query)} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+            f"X-ClickHouse-User: {user}\r\nX-ClickHouse-Key: {password}\r\n"
+            "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        before = client.recv(4096)
+        if not before.startswith(b"HTTP/1.1 100 "):
+            return before, b""
+        client.sendall(b"1\n")
+        return before, b"".join(iter(lambda: client.recv(4096), b""))
+
+
+def test_a_client_that_asks_before_it_sends_a_body_is_answered(locked):
+    before, after = expecting(locked, "SELECT 1 +", "default", "s3cret")
+    assert before == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert after.endswith(b"\r\n\r\n2\n")
+    before, after = expecting(locked, "INSERT INTO alerts FORMAT CSV", "reader", "r3ad")
+    assert before.startswith(b"HTTP/1.1 500 ")  # refused without the body
+    assert b"READONLY" in before
+
+
 def test_beyond_loopback_it_wants_a_password(tmp_path):
     command = [*COMMAND, "--store", str(tmp_path / "s"), "--host", "0.0.0.0", "--port", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from monitor.storage.serve.codecs import Inflater
 from monitor.storage.serve.inserts import Insert, split_insert
@@ -143,6 +143,7 @@ class Receiver:
 
     async def _pieces(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
         """Yield the body decompressed, each wait and the whole of it bounded."""
+        _ask_for_body(request)
         encoding = request.headers.get("Content-Encoding", "").lower()
         inflater = Inflater(encoding)
         is_packed = encoding not in ("", "identity")
@@ -169,6 +170,13 @@ class Receiver:
             return await asyncio.wait_for(request.content.readany(), wait_s)
         except TimeoutError:
             raise Refusal(209, f"No more of the body came for {wait_s:g} s.") from None
+
+
+def _ask_for_body(request: web.BaseRequest) -> None:
+    """Answer ``Expect: 100-continue``: curl waits a second for it before 1 MB or more."""
+    is_asked = request.headers.get("Expect", "").lower() == "100-continue"
+    if is_asked and request.version >= HttpVersion11 and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _decoded(text: bytes) -> str:
