@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from detectors.kernels.narrow import widened
 from monitor.transport.canonical import WORDS_FOR_MISSING, as_number, as_text
 
 FloatArray = NDArray[np.float64]
@@ -55,7 +56,17 @@ def numbers_of(column: pa.ChunkedArray) -> tuple[FloatArray, int]:
         # A type that holds no numbers at all: a time where a number was.
         return np.full(len(column), np.nan), len(column) - column.null_count
     values[~np.isfinite(values)] = np.nan
-    return values, n_mistyped
+    return _meant(values), n_mistyped
+
+
+def _meant(values: FloatArray) -> FloatArray:
+    """Return the numbers that were meant where all are float32 copies: .1 of .10000000149."""
+    known = values[~np.isnan(values)]
+    with np.errstate(over="ignore"):
+        is_narrow = bool((known.astype(np.float32) == known).all())
+    if not is_narrow or (known == np.floor(known)).all():
+        return values
+    return widened(values.astype(np.float32))
 
 
 def text_of(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:

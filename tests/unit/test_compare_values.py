@@ -102,6 +102,14 @@ def test_booleans_may_be_words_on_one_side_and_digits_on_the_other(before, now, 
     assert category_pair(column(before), column(now)).categories == categories
 
 
+def test_a_float32_copy_in_float64_is_the_numbers_that_were_meant():
+    meant = np.array([0.1, 0.7, 3.0, np.nan])
+    copied = pa.chunked_array([pa.array(meant.astype(np.float32).astype(np.float64))])
+    assert np.array_equal(numbers_of(copied)[0], meant, equal_nan=True)
+    whole = pa.chunked_array([pa.array([123_456_792.0, 7.0])])
+    assert numbers_of(whole)[0].tolist() == [123_456_792.0, 7.0]
+
+
 def test_digits_beside_other_categories_are_no_booleans():
     pair = category_pair(column(["1", "2"]), column(["true", "1"]))
     assert set(pair.categories) == {"1", "2", "true"}
