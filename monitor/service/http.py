@@ -110,6 +110,7 @@ class _Server:
         """Serve until stopped."""
         try:
             self._loop.run_until_complete(self._serve())
+            self._loop.run_until_complete(_end_connections())
         finally:
             self._loop.close()
 
@@ -144,6 +145,14 @@ class _Server:
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()
+
+
+async def _end_connections() -> None:
+    """End the tasks of connections that are open; left alone, each writes to stderr."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import socket
 from contextlib import ExitStack, suppress
@@ -179,3 +180,14 @@ def test_it_stops_answering_when_it_is_closed(life):
     signs.close()
     with pytest.raises(OSError):
         ask(signs, "/healthz")
+
+
+def test_it_ends_without_a_word_while_connections_are_open(caplog):
+    with ExitStack() as clients, SignsOfLife(Life("ingest"), Address("127.0.0.1", 0)) as signs:
+        host, port = signs.url.removeprefix("http://").split(":")
+        for _ in range(20):
+            client = clients.enter_context(socket.create_connection((host, int(port))))
+            client.sendall(b"GET /heal")
+        assert ask(signs, "/metrics")[0] == 200
+    gc.collect()  # a task that is collected while it waits says so
+    assert caplog.text == ""
