@@ -37,6 +37,7 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
         tables = [
             pa.table([column[i] for column in merged], names=names) for i in range(len(tables))
         ]
+        return pa.concat_tables(tables).combine_chunks()
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
