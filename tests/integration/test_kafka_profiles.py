@@ -27,7 +27,7 @@ from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.kafka.topics import topic_specs
 from schemas.config import MonitorConfig
 from schemas.errors import TransportError
-from schemas.panes import Pane
+from schemas.panes import ALL, Pane
 from schemas.profiles import Profile
 from schemas.results import DetectorResult
 from tests.support import profile_change as change
@@ -96,7 +96,8 @@ def test_catching_up_with_an_empty_topic_takes_no_time_and_a_missing_one_is_name
 
 
 def test_what_nobody_can_use_is_counted_and_stops_nothing(cluster, built, caplog):
-    spoilt = with_id(replace(built, variables=built.variables[1:]))
+    first, *others = built.variables
+    spoilt = with_id(replace(built, variables=(replace(first, name="renamed"), *others)))
     write(cluster, b"junk", b"not a profile")
     write(cluster, b"", b"no key")
     write(cluster, b"another-id", encode(built))
@@ -140,7 +141,7 @@ def test_a_tombstone_takes_a_profile_back_from_those_who_run_and_those_who_start
 def test_a_profile_larger_than_a_message_comes_whole_though_written_twice(cluster, built):
     # Noise does not compress: 2.5 MB for a broker that takes 1 MB a message.
     reference = built.reference
-    segments = tuple(f"region={i}" for i in range(4_000))
+    segments = (ALL, *(f"region={i}" for i in range(4_000)))
     rng = np.random.default_rng(0)
     stats = type(reference).empty(segments, len(built.variables))
     stats.counts[:] = rng.integers(0, 1 << 24, stats.counts.shape)

@@ -11,6 +11,7 @@ from typing import Any
 from monitor.decode import Decoded
 from schemas.batch import EventBatch, ModelSchema, StringColumn
 from schemas.canonical import category_of, number_of
+from schemas.times import time_of_text
 
 SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
 OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())
@@ -177,9 +178,12 @@ def expected_row(payload: bytes, schema: ModelSchema) -> Row:
         given = said.get(name)
         return None if isinstance(given, float) else given  # a bare NaN
 
+    def time_us(value: Any) -> int:
+        return time_of_text(value, "us") if isinstance(value, str) else round(value)
+
     return (
         said["model"],
-        said["time_us"],
+        time_us(said["time_us"]),
         identifier("id"),
         tuple(number(v) for v in (*map(features.get, schema.numeric), said.get("score"))),
         (
