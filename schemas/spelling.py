@@ -13,7 +13,7 @@ from html import escape
 
 _ALWAYS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
-    "\u00ad\u180e\u200b\u2060-\u2064\ufeff"  # seen by nobody
+    "\u00ad\u180e\u200b\u2060-\u2064\ufeff"  # invisible
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # directions: embeddings, overrides, isolates
     "\u2028\u2029"  # separators of lines and paragraphs
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags
@@ -74,7 +74,7 @@ def spell_json(text: str) -> str:
 
 
 def spell_html(text: str) -> str:
-    r"""Return the text as HTML shows it: markup escaped, characters nobody sees spelt.
+    r"""Return the text as HTML shows it: markup escaped, invisible characters spelt.
 
     Examples
     --------

@@ -2,7 +2,7 @@
 
 What the decoder refuses of predictions and telemetry is not written here: ingest and detect
 send it to the dead-letter topic, under the same place, and that topic is archived too. Labels
-are read by nobody else, so their refusals are returned, and the archive sends them.
+are read by no other stage, so their refusals are returned, and the archive sends them.
 """
 
 from __future__ import annotations

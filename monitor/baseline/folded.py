@@ -56,7 +56,7 @@ def _hints(name: str, column: pa.ChunkedArray) -> Iterator[str]:
         return
     try:
         counted = pc.value_counts(as_text(column, is_verbatim=True).drop_null())
-    except pa.ArrowException:  # not UTF-8: whoever reads the column names it
+    except pa.ArrowException:  # not UTF-8: the reader of the column names it
         return
     if len(counted) > MAX_DISTINCT:
         return

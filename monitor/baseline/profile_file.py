@@ -47,7 +47,7 @@ def save_profile(profile: Profile, folder: str | os.PathLike[str]) -> Path:
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    # A name that begins with a dot would be hidden from whoever lists the folder.
+    # A name that begins with a dot would be hidden in a listing of the folder.
     name = re.sub(r"[^A-Za-z0-9._-]|^\.+", "_", profile.model)[:100]
     file = target / f"{name}-{profile.profile_id}{SUFFIX}"
     handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}-", suffix=".tmp")

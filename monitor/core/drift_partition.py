@@ -53,7 +53,7 @@ STALE_MESSAGES = 10_000
 that fell silent would make every restart read from there."""
 
 MAX_UNKNOWN = 1_000
-"""Profiles that panes name and nobody has, remembered to be looked for."""
+"""Unknown profiles that panes name, kept to be looked for."""
 
 GROUP_MODELS = 8
 """Models that are decided before what came of them is written: of 200 that close at once

@@ -177,7 +177,7 @@ class GpuRules:
             state.signs_us.insert(place, time_us)
 
     def end_signs(self, time_us: int) -> None:
-        """Say that the predictions end at a time: nothing follows from their silence."""
+        """Record that the predictions end at a time: nothing follows from their silence."""
         self._fleet.signs_end_us = time_us
 
     def tick(self, now_us: int) -> list[Alert]:

@@ -253,7 +253,7 @@ def _floats(
 def _array(
     name: str, packed: _Packed, kind: str, shape: tuple[int, ...] | None = None
 ) -> NDArray[Any]:
-    """Read an array that nobody else holds, so it may be written to."""
+    """Read an array into memory of its own, so that it may be written to."""
     dtype, found, data = packed
     if dtype not in _TYPES[kind]:
         raise DomainError(f"{name} is of type {dtype[:20]!r}, not one of {_TYPES[kind]}")

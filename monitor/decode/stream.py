@@ -151,7 +151,7 @@ def _refused(message: int, row: int, payload: bytes, fault: Refused) -> Reject:
 
 
 def _unreadable(error: Exception) -> Refused:
-    """Say why Arrow cannot read a stream, or a record batch of one."""
+    """Return why Arrow cannot read a stream, or a record batch of one."""
     text = str(error)
     is_utf8 = isinstance(error, UnicodeDecodeError) or "UTF8" in text or "UTF-8" in text
     reason = RejectReason.INVALID_UTF8 if is_utf8 else RejectReason.UNSUPPORTED

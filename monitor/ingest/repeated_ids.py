@@ -2,7 +2,7 @@
 
 A producer that retries sends an event again under its id. Both count in windows, because
 remembering every id of a window would cost more than counting its values; the store keeps
-one. The share is reported, so that nobody has to find the difference.
+one. The share is reported, so that the difference is visible.
 """
 
 from __future__ import annotations

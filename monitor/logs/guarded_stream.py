@@ -46,7 +46,7 @@ class GuardedStream:
 def unguarded(stream: IO[str]) -> IO[str]:
     """Return the stream itself, for what colours its own text, or writes data for programs.
 
-    Whoever uses it has spelt every name with ``schemas.spelling``.
+    Its users spell every name with ``schemas.spelling``.
     """
     return stream.unguarded if isinstance(stream, GuardedStream) else stream
 

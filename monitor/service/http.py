@@ -41,7 +41,7 @@ class SignsOfLife:
 
     Notes
     -----
-    One event loop reads all connections, so slow ones hold up nobody: each has 5 s in all, a
+    One event loop reads all connections, so slow ones delay no other: each has 5 s in all, a
     head of 8 KiB at most, and gives way to newer ones when there are too many. A connection
     serves one request. It answers while the stage computes, because its kernels and clients
     let go of the interpreter.

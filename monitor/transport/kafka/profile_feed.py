@@ -119,7 +119,7 @@ class ProfileFeed:
         """Return the dead letters of messages that could not be read since the last call.
 
         Every worker reads the whole topic: one of them writes the letters, the others drop
-        them. They have the same keys whoever writes them, and after each restart.
+        them. Every process writes them under the same keys, also after a restart.
         """
         letters, self._letters = self._letters, []
         return letters
