@@ -10,8 +10,9 @@ from schemas.alerts import Alert, Delivery, Notification
 from schemas.errors import DomainError
 from schemas.panes import N_COUNTERS
 
-MAX_ALERTS = 10_000
-"""Of one incident, or of one state."""
+MAX_ALERTS = 1 << 17
+"""Of one incident, or of one state: 100 features in 500 segments that all change at once are
+50,000."""
 _MAX_PARTS = 1_000
 _MONITOR = re.compile(r"[a-z][a-z_]{0,31}")
 _NAMES = (

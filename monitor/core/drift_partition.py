@@ -284,7 +284,7 @@ class DriftPartition:
             self.counters["panes_unknown_model"] += 1
             return
         profile = self._catalog.profile_of(head.series)
-        check_time("end_us", head.end_us, record_time_us)
+        check_time("start_us", head.start_us, record_time_us)
         check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, profile))
         whole = self._assembler.add(value, offset)
         if whole is None:

@@ -172,6 +172,9 @@ class IntakeAggregator:
         if not reading.is_exact:
             return
         index = (watermark_us + self._bound_us) // self._pane_us
+        # Behind a gap S is ahead of the watermark: in a pane that is retired already each
+        # flush would replace the counts of the one before.
+        index = np.maximum(index, reading.origin.retired_before_us // self._pane_us)
         is_open = (watermark_us > NO_WATERMARK) & (index >= reading.first_open)
         for place in np.unique(index[is_open]).tolist():
             here = is_open & (index == place)

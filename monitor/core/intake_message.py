@@ -60,7 +60,8 @@ def read_intake(value: bytes, record_time_us: int = -1) -> IntakePane:
     ----------
     value : bytes
     record_time_us : int, optional
-        Of the message; a pane that ends more than a day ahead of it is refused.
+        Of the message; a pane that starts more than a day ahead of it is refused. Its end may
+        lie further ahead: a pane of a week is published as soon as its source is idle.
 
     Raises
     ------
@@ -89,8 +90,8 @@ def _check(pane: IntakePane, record_time_us: int) -> None:
         check_text(name, getattr(pane, name))
     check_number("partition", pane.partition, 0, MAX_PARTITIONS - 1)
     check_number("pane_version", pane.pane_version, 0, MAX_OFFSET)
-    check_time("start_us", pane.start_us)
-    check_time("end_us", pane.end_us, record_time_us)
+    check_time("start_us", pane.start_us, record_time_us)
+    check_time("end_us", pane.end_us)
     check_number("length", pane.end_us - pane.start_us, 1, 2 * FARTHEST_US)
     check_number("n_late", pane.n_late, 0, MAX_COUNT)
     for reason, n in pane.rejected.items():

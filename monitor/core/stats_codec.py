@@ -9,7 +9,14 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from monitor.core.bounds import MAX_COUNT, check_counts, check_finite, check_names, check_number
+from monitor.core.bounds import (
+    MAX_COUNT,
+    MAX_NAME_CHARS,
+    check_counts,
+    check_finite,
+    check_names,
+    check_number,
+)
 from schemas.errors import DomainError
 from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
 
@@ -19,8 +26,8 @@ _INTEGERS = ("n_rows", "counts", "n_predicted", "n_positive", "calibration_count
 _FLOATS = ("sums", "sums_sq", "minima", "maxima", "calibration_sums")
 SUMS = ("sums", "sums_sq", "calibration_sums")
 _LARGEST = np.finfo(np.float64).max
-_NAME_BYTES = 256
-"""Allowed for the name of a series on average; the longest ones are four times as long."""
+_NAME_BYTES = 4 * MAX_NAME_CHARS
+"""Of the longest name of a series: four bytes a character. All may be as long."""
 
 
 class PackedStats(msgspec.Struct, array_like=True):
@@ -46,7 +53,7 @@ def body_limit(n_series: int, n_variables: int, n_slices: int = 0) -> int:
     Examples
     --------
     >>> body_limit(11, 20)
-    130376
+    175960
     """
     fixed = 8 * (3 + 2 * N_CALIBRATION) + _NAME_BYTES
     cell = 8 * (N_COUNTERS + 4)

@@ -210,6 +210,26 @@ def test_events_lost_to_retention_close_every_pane_they_may_have_been_in():
     assert (added.n_accepted, len(added.late[0].rows)) == (1, 1)
 
 
+def test_late_events_behind_a_gap_are_counted_once_however_often_it_is_flushed():
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
+    aggregator.add(*chunk_of([Message(0, 8, (row(8),)), Message(1, 14, (row(14),))]))
+    assert aggregator.skip(50, 100).before_us == 140
+    late = [Message(50 + i, 100 + i, (row(100 + i),)) for i in range(3)]
+    for message in late:
+        aggregator.add(*chunk_of([message]))
+        aggregator.flush()
+    commit = aggregator.commit_point()
+    again = PartitionAggregator("s", 0, "o2", WINDOW, lambda *_: layout())
+    again.restore(commit)
+    again.add(*chunk_of(late[commit.offset - 50 :]))
+    last = Message(53, 103, (row(103),))
+    for one in (aggregator, again):
+        one.add(*chunk_of([last]))
+        one.flush_all()
+        newest = one.take_intake()[-1]
+        assert (newest.start_us, newest.n_late) == (140, 4)
+
+
 def test_nothing_is_committed_before_the_first_flush():
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
     assert aggregator.commit_point() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 from monitor.core.catalog import Catalog
 from monitor.core.drift_partition import DriftPartition
+from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.pane_codec import MAX_WAITING, PaneAssembler, encode
 from monitor.core.source_silence import SourceSilence
+from monitor.core.state_checks import check_alerts
 from monitor.core.state_shelf import MAX_REFUSED, StateKey, StateShelf, state_writes
 from monitor.core.topics import DEAD_LETTERS
 from monitor.core.watermark import MAX_SOURCES, NO_WATERMARK
@@ -20,8 +23,10 @@ from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.transport.memory import Message
+from schemas.alerts import Alert, Severity, Transition
 from schemas.config import GpuConfig
 from schemas.config_file import parse_model
+from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 
@@ -197,6 +202,37 @@ def test_a_watermark_days_ahead_of_its_record_closes_nothing():
     assert "172800 s ahead of its record" in letter.detail
     (letter,) = give(part, value_of(pane(start_s=1_700_400_000)), ts=now_us)
     assert part.counters["windows"] == 0
+
+
+def test_a_pane_of_a_week_is_taken_before_it_has_ended():
+    part, now_us = partition(), 1_800_000_000 * SECOND_US
+    week = pane()
+    week = replace(week, start_us=now_us - SECOND_US, end_us=now_us + 604_799 * SECOND_US)
+    intake = IntakePane(
+        tenant="default", model="m", start_us=week.start_us, end_us=week.end_us, source="s",
+        partition=0, owner="o", pane_version=1, n_late=1,
+    )  # fmt: skip
+    assert not give(part, value_of(week), ts=now_us)
+    assert not give(part, encode_intake(intake), key=intake_key(intake), ts=now_us)
+    assert (part.counters["panes_kept"], part.counters["intake_kept"]) == (1, 1)
+
+
+def test_a_pane_of_the_longest_names_fits_its_layout():
+    values = [f"{i:03}" + "\N{GRINNING FACE}" * 509 for i in range(100)]
+    names = ("*", *(f"region={value}" for value in values))
+    slices = tuple(f"{kind}={value}" for kind in ("host", "gpu_uuid") for value in values)
+    one = replace(pane(segments=names), slices=SeriesStats.empty(slices, 1))
+    part, chunks = partition(), encode(one)
+    assert not give(part, *chunks)
+    assert part.counters["panes_kept"] == 1
+
+
+def test_a_state_may_hold_the_alerts_of_every_cell_at_once():
+    alert = Alert(
+        alert_id="a", tenant="t", monitor="drift", transition=Transition.OPENED,
+        severity=Severity.TICKET, time_us=1, opened_at_us=1, sequence=0, title="t",
+    )  # fmt: skip
+    check_alerts([alert] * 50_000)
 
 
 def test_sources_without_end_are_refused_and_those_known_go_on():
