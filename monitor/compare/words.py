@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from detectors.conventions import PeerScore
+from detectors.evaluate import MIN_ROWS
 from monitor.compare.results import Comparison, Statistic, Variable
 from monitor.compare.together import Together
 
@@ -36,15 +37,15 @@ def verdict(variable: Variable) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """Say in one sentence what was found.
+    """Return what was found, in one sentence; a second one where the rows are too few to tell.
 
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    str
+    Examples
+    --------
+    >>> from monitor.compare.comparison import compare
+    >>> import pyarrow as pa
+    >>> few = pa.table({"pay": [1.5, 2.5, 3.5, 4.5, 6.5]})
+    >>> headline(compare(few, few))
+    'No drift in 1 variable. 5 rows are too few to tell: only a very large change would show.'
     """
     n = comparison.n_judged
     if not n:
@@ -54,11 +55,21 @@ def headline(comparison: Comparison) -> str:
     n_left_out = len(comparison.omitted) - len(gone)
     if not names and n_left_out:
         were = "was" if n_left_out == 1 else "were"
-        return f"No drift in {n} of {n + n_left_out} columns; {n_left_out} {were} not compared."
+        found = f"No drift in {n} of {n + n_left_out} columns; {n_left_out} {were} not compared."
+        return found + _too_few(comparison)
     if not names:
-        return f"No drift in {n} variable{'s' * (n != 1)}."
+        return f"No drift in {n} variable{'s' * (n != 1)}." + _too_few(comparison)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return f"Drift in {len(names)} of {n}: {shown}."
+
+
+def _too_few(comparison: Comparison) -> str:
+    """Return the warning that finding nothing says little; empty where there are rows enough."""
+    n_rows = min(comparison.n_reference, comparison.n_current)
+    if n_rows >= MIN_ROWS:
+        return ""
+    rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
+    return f" {rows} too few to tell: only a very large change would show."
 
 
 def rule(comparison: Comparison) -> str:
