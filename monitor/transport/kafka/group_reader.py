@@ -106,6 +106,8 @@ class GroupReader(ABC):
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
         self._unproven: set[int] = set()
+        self._ahead: dict[int, tuple[int, int]] = {}
+        """Position and damaged offset for which the client was sent back, by partition."""
         self._failure: BaseException | None = None
         config = {**settings.consumer_config(), "error_cb": self._on_client_error}
         self._consumer = Consumer(config, logger=CLIENT_LOG)
@@ -484,6 +486,7 @@ class GroupReader(ABC):
                     self._positions.pop(partition, None)
                     self._at_end.discard(partition)
                     self._unproven.discard(partition)
+                    self._ahead.pop(partition, None)
                     self._detach(partition)
                 self._unproven.update(self._positions)
 
@@ -506,7 +509,7 @@ class GroupReader(ABC):
         if error.fatal() or code in _FATAL:
             raise self._refused("reading cannot go on", partition, KafkaException(error))
         if code in UNREADABLE and partition in self._positions:
-            return self._pass_over(partition, error)
+            return self._pass_over(partition, error, offset)
         if code == KafkaError._AUTO_OFFSET_RESET:
             self._on_missing(partition)
         else:
@@ -515,12 +518,19 @@ class GroupReader(ABC):
                 self._look_for_topic()
         return False
 
-    def _pass_over(self, partition: int, error: KafkaError) -> bool:
+    def _pass_over(self, partition: int, error: KafkaError, base: int) -> bool:
         """Go on behind a message that cannot be unpacked; the client would stay for ever.
 
-        One offset at a time: where its record batch ends is not known.
+        One offset at a time: where its record batch ends is not known, only where it begins.
+        Where that is ahead of the position, good messages before it may have been dropped (at
+        a rebalance, or while paused): they are read first. What is still ahead then is a hole.
         """
-        offset = self._positions[partition]
+        position = self._positions[partition]
+        offset = max(position, base)
+        if offset > position and self._ahead.get(partition) != (position, offset):
+            self._ahead[partition] = (position, offset)
+            self.seek(partition, position)
+            return True
         self.counters["unreadable"] += 1
         LOG.warning(
             "%s:%d: the message at %d cannot be unpacked and is passed over: %s",
