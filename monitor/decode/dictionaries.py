@@ -108,7 +108,8 @@ class Dictionaries:
             known = self._take_over(place, code, text)
             if known != code:
                 self._entries[i, 2] = known if known >= 0 else interning.MISSING
-        self._n_synced = n
+            # One by one: what was entered before a failure must not be entered again.
+            self._n_synced = i + 1
 
     def _take_over(self, place: int, code: int, text: str) -> int:
         """Enter a kernel's text; return the code it is to have from now on, -1 if missing."""
@@ -159,6 +160,8 @@ class Dictionaries:
         is_large = self._get(interning.USED_BYTES) > MAX_ARENA_BYTES
         if total + room <= MAX_VALUES and not is_large:
             return  # thousands of dictionaries need no look
+        if self.has_table and self._n_synced != total:
+            self.sync()  # of a message on which decoding failed
         everything = total > MAX_TOTAL_VALUES or is_large
         for dictionary, values in enumerate(self.values):
             if values and (everything or len(values) + room > MAX_VALUES):

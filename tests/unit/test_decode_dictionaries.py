@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.decode import interning
-from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
+from monitor.decode.dictionaries import HAS_KERNELS, MAX_VALUES, Dictionaries
 
 PRINTABLE = [chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"\\']
 FLOODS = {
@@ -57,3 +57,15 @@ def test_one_text_in_many_dictionaries_does_not_share_places() -> None:
     for dictionary in range(5_000):
         known.encode(dictionary, ["v1"])
     assert mean_distance(known) < NEAR
+
+
+@pytest.mark.skipif(not HAS_KERNELS, reason="kernels add nothing")
+def test_texts_of_a_message_that_failed_outlast_another_dictionarys_renewal():
+    d = Dictionaries(2)
+    d.encode(0, [f"v{i}" for i in range(MAX_VALUES)])
+    d.grow()
+    text = np.frombuffer(b"x" + bytes(15), np.uint8)
+    added = interning.add_text(d.state, 1, text.ctypes.data, 1, interning.NEW)
+    d.renew(1)
+    assert (added, d.values) == (0, [[], ["x"]])
+    assert d.encode(1, ["y", "x"]).tolist() == [1, 0]

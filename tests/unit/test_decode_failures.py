@@ -11,6 +11,8 @@ import pytest
 
 from monitor.decode import Decoder, chunk_of, decode_labels, records, stream
 from monitor.decode.arrow import stream_of
+from schemas.batch import ModelSchema
+from schemas.canonical import category_of_text
 from schemas.events import RejectReason
 from tests.support import decoding
 
@@ -91,3 +93,26 @@ def test_ids_of_messages_decoded_apart_are_their_own(failing: Exception) -> None
     ids = [row[2] for row in decoding.rows_of(decoded).values()]
     assert ids == ["a\u00e91", "a\u00e92", None, None, "a\u00e93"]
     assert np.diff(decoded.batches[0].message).min() >= 0
+
+
+def test_texts_entered_before_a_failure_keep_their_codes(monkeypatch):
+    n_failures = 0
+
+    def category(text: str) -> str | None:
+        nonlocal n_failures
+        if text == "third" and not n_failures:
+            n_failures += 1
+            raise MemoryError
+        return category_of_text(text)
+
+    decoder = Decoder([ModelSchema("default", "m", (), ("c",))])
+    events = [
+        b'{"model":"m","time_us":1,"features":{"c":"%s"}}' % text
+        for text in (b"first", b"second", b"third", b"fourth")
+    ]
+    decoder.decode(chunk_of(events[:1], "s"))  # the layout is learnt
+    monkeypatch.setattr("monitor.decode.dictionaries.category_of_text", category)
+    (batch,) = decoder.decode(chunk_of(events, "s")).batches
+    column = batch.categorical[0]
+    found = [column.values[code] for code in column.codes.tolist()]
+    assert (n_failures, found) == (1, ["first", "second", "third", "fourth"])
