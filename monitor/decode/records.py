@@ -126,7 +126,7 @@ def decode_gpu(
     def check(event: GpuEvent, record_us: int) -> None:
         _check_unit(event, record_us)
         _check_skew(event.time_us, record_us, max_skew_us, (event.tenant, ""))
-        _check_gpu(event)
+        check_gpu(event)
 
     events, rejects = _decode(chunk, _GPU, check, limits or MessageLimits())
     if not has_signs:
@@ -134,8 +134,14 @@ def decode_gpu(
     return events, rejects
 
 
-def _check_gpu(event: GpuEvent) -> None:
-    """Refuse numbers and names that no GPU has; a field beyond float64 is a blank."""
+def check_gpu(event: GpuEvent) -> None:
+    """Refuse numbers and names that no GPU has; a field beyond float64 is a blank.
+
+    Raises
+    ------
+    Refused
+        MISTYPED, with the name of the field.
+    """
     for name, limit in (("gpu", MAX_GPU), ("xid", MAX_GPU), ("xid_sequence", _MAX_TIME_US)):
         value = getattr(event, name)
         if value is not None and abs(value) > limit:

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from detectors.kernels.event_time import FARTHEST_US
 from monitor.core.bounds import check_struct
 from monitor.core.detect_state import GpuState, read_gpu_state
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
@@ -16,7 +17,7 @@ from monitor.core.host_signs import HostSign
 from monitor.core.state_checks import check_alerts
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.decode.gpu_values import GpuDecoder
-from monitor.decode.records import Placed, decode_gpu
+from monitor.decode.records import Placed, check_gpu, decode_gpu
 from schemas.alerts import Alert
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
@@ -216,10 +217,15 @@ class GpuPartition:
 
 
 def _sent_ahead(reject: Reject) -> GpuEvent | None:
-    """Return the event that was refused for its time alone; None for other rejects."""
+    """Return the event that was refused for its time alone; None for other rejects.
+
+    A time beyond the year 2255 is in another unit and says nothing of the host's clock.
+    """
     if reject.reason is not RejectReason.FUTURE:
         return None
     try:
-        return GpuDecoder().decode(reject.payload)
+        event = GpuDecoder().decode(reject.payload)
+        check_gpu(event)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DriftlineError):
         return None
+    return event if event.time_us <= FARTHEST_US else None

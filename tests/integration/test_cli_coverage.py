@@ -112,10 +112,16 @@ def test_a_drift_is_found_once_the_events_are_accepted_again(here):
 
 
 def test_nearly_everything_late_is_a_pipeline_incident(here):
-    # files are read one after the other: the watermark is at hour 30 at once
-    for name, events in (("newest", hours(1, first=30)), ("oldest", hours(20))):
-        Path(f"{name}.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
-    command_line = ("replay", "newest.jsonl", "oldest.jsonl", "--store", "none")
+    # in the order of arrival, which a record time gives: the watermark is at hour 30 at once
+    (here / "models/m.yaml").write_text(MODEL + "columns: {record_time: arrived}\n")
+    rows = [
+        {"id": e["id"], "time_us": e["time_us"], "amount": e["features"]["amount"]}
+        for e in [*hours(1, first=30), *hours(20)]
+    ]
+    table = pa.Table.from_pylist(rows)
+    arrived = pa.array(START_US + 31 * HOUR_US + 1_000 * np.arange(len(rows)))
+    pq.write_table(table.append_column("arrived", arrived), "late.parquet")
+    command_line = ("replay", "late.parquet", "--store", "none")
     found = json.loads(command(*command_line, "--json").out)
     assert found["late"] == 5_000
     assert [i["cause"] for i in found["incidents"]] == ["pipeline"]
