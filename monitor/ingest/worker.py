@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from uuid import uuid4
 
@@ -89,8 +89,6 @@ class Owned:
     read_s: float
     """When something was last read, by the clock that never goes back."""
     published_s: float
-    signs: NewestSigns
-    """Which hosts served predictions since it was last written."""
     is_idle: bool = False
     is_behind: bool = False
     """A chunk was full, and the log's end was not seen since."""
@@ -98,6 +96,8 @@ class Owned:
     most_messages: int = CHUNK_MESSAGES
     """As many as lie within few panes."""
     n_gaps_told: int = 0
+    signs: NewestSigns = field(default_factory=NewestSigns)
+    """Which hosts served predictions since it was last written."""
 
 
 class IngestWorker:
@@ -336,7 +336,7 @@ class IngestWorker:
         )
         now_s = elapsed_s()
         # published_s: the new owner is heard at once
-        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S, signs)
+        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S, signs=signs)
         self._tally.count_rebalance("gained")
         if ingest.is_fresh:
             return self._begin(partition, low, committed)
