@@ -35,6 +35,14 @@ LIMITS: Final = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
 US_OF_UNIT: Final = {"s": 10**6, "ms": 10**3, "us": 1}
 """Microseconds of a unit; a nanosecond is less than one."""
 
+FARTHEST_US: Final = 1 << 53
+"""Times beyond this (the year 2255) are always ahead, whatever the record time: nanoseconds
+read as microseconds are, and one would make all that follow late. As far before 1970: late."""
+
+EARLIEST_US: Final = 10**14
+"""Times from 1970 to this (March 1973) are in seconds or milliseconds, where the record was
+written later: read as microseconds they would be in January 1970, and late for ever."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MOMENT = re.compile(

@@ -6,15 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import kernel
+from schemas.times import EARLIEST_US, FARTHEST_US
 
 ACCEPTED, LATE, FUTURE = 0, 1, 2
-FARTHEST_US = 1 << 53
-"""Times beyond this (the year 2255) are always ahead, whatever the record time: nanoseconds
-read as microseconds are, and one would make all that follow late. As far before 1970: late."""
-
-EARLIEST_US = 10**14
-"""Times from 1970 to this (March 1973) are in seconds or milliseconds, where the record was
-written later: read as microseconds they would be in January 1970, and late for ever."""
 
 
 @kernel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from detectors.kernels.event_time import FARTHEST_US
 from monitor.core.bounds import (
     MAX_COUNT,
     MAX_OFFSET,
@@ -17,6 +16,7 @@ from monitor.core.watermark_message import KEY_PREFIX as WATERMARK_PREFIX
 from schemas.errors import DomainError, TransportError
 from schemas.events import RejectReason
 from schemas.intake import IntakePane
+from schemas.times import FARTHEST_US
 
 KEY_PREFIX = b"in|"
 """Distinguishes intake panes from panes and watermarks by key."""

@@ -8,7 +8,6 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from detectors.kernels.event_time import FARTHEST_US
 from monitor.core.bounds import check_struct
 from monitor.core.detect_state import GpuState, read_gpu_state
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
@@ -24,6 +23,7 @@ from schemas.config import GpuConfig
 from schemas.errors import DriftlineError
 from schemas.events import GpuEvent, Reject, RejectReason
 from schemas.refused import dead_letter
+from schemas.times import FARTHEST_US
 
 KIND = "gpu"
 MAX_WAITING_SIGNS = 1_000_000
