@@ -301,11 +301,11 @@ def stream_sizes(buffer: Uint8Array, starts: Int64Array, ends: Int64Array) -> In
     >>> import pyarrow as pa
     >>> sink = pa.BufferOutputStream()
     >>> with pa.ipc.new_stream(sink, pa.schema({"a": pa.null()})) as writer:
-    ...     writer.write_batch(pa.record_batch({"a": pa.nulls(10**12)}))
+    ...     writer.write_batch(pa.record_batch({"a": pa.nulls(10**6)}))
     >>> stream = np.frombuffer(sink.getvalue(), np.uint8)
     >>> (sizes,) = stream_sizes(stream, np.array([0]), np.array([len(stream)])).tolist()
-    >>> len(stream), StreamSizes(*sizes).n_rows
-    (232, 1000000000000)
+    >>> StreamSizes(*sizes).n_rows
+    1000000
     """
     starts, ends = (np.ascontiguousarray(a, dtype=np.int64) for a in (starts, ends))
     rows = np.zeros((len(starts), _DICTIONARY_BYTES), np.int64)
