@@ -263,7 +263,7 @@ def test_check_knows_the_traffic_of_the_store(here):
     assert thin["detail"].endswith("(in the store)")
 
 
-def test_check_says_that_nobody_would_be_notified(here):
+def test_check_warns_where_no_receiver_is_configured(here):
     Path("driftline.yaml").write_text("models: [models/*.yaml]\nreceivers: {}\n")
     checked = command("check", "--json")
     (found,) = [c for c in json.loads(checked.out)["checks"] if c["check"] == "receiver"]

@@ -1,4 +1,4 @@
-"""A host whose clock is off is a ticket; it hides no loss, and nobody is lost by it."""
+"""A host whose clock is off is a ticket; it hides no loss, and causes none."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_clock_that_is_minutes_off_is_a_ticket_and_no_page(has_record_time, of
 
 @pytest.mark.parametrize("has_record_time", [True, False])
 @pytest.mark.parametrize("off_s", OFFSETS)
-def test_a_clock_that_steps_and_is_set_right_again_pages_nobody(has_record_time, off_s):
+def test_a_clock_that_steps_and_is_set_right_again_raises_no_page(has_record_time, off_s):
     stream = Stream(has_record_time=has_record_time)
     alerts = stream.run(lambda second: off_s if 600 <= second < 2400 else 0, end=3600)
     assert told(alerts) == [

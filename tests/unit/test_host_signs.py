@@ -262,7 +262,7 @@ def test_hosts_named_at_will_make_no_message_that_a_broker_refuses():
 
 
 @pytest.mark.parametrize("off_s", [-600, -150, 150, 600])
-def test_a_replay_tells_of_a_clock_that_is_off_and_pages_nobody(tmp_path, monkeypatch, off_s):
+def test_a_replay_reports_a_clock_that_is_off_without_a_page(tmp_path, monkeypatch, off_s):
     monkeypatch.chdir(tmp_path)
     installed(tmp_path)
     with open("gpu.jsonl", "w", encoding="utf-8") as file:

@@ -374,7 +374,7 @@ def test_a_body_that_is_no_state_is_a_dead_letter_of_its_reader(kind, name, body
     assert (letter.source, letter.offset) == ("driftline.state", 3)
 
 
-def test_a_source_nobody_ingests_is_not_remembered_for_ever():
+def test_a_source_without_ingest_is_not_kept_for_ever():
     silence = SourceSilence("me", 0.0)
     rules = PanesRules(Catalog.of([CONFIG], []), 0, "me", "L", lambda: 0.0)
     rules.restore(StateShelf())

@@ -129,7 +129,7 @@ CHANGES = {
     "windows below 0": put("n_reference_windows", -1),
     "an id with a separator": put("profile_id", "a|0|1"),
     "no id": put("profile_id", ""),
-    "a field nobody knows": put("surprise", 1),
+    "an unknown field": put("surprise", 1),
     "a name of the wrong type": put("model", 7),
     "a text of a megabyte": put("created_from", "x" * (1 << 20)),
 }
