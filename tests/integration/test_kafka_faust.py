@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from aiokafka import TopicPartition as AiokafkaTP
 from aiokafka.errors import NotEnoughReplicasAfterAppendError
 from aiokafka.producer.sender import SendProduceReqHandler
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -47,7 +48,7 @@ class Relay:
                 on_assigned=self._gain,
                 on_revoked=self._lose,
             )
-        self.thread = threading.Thread(target=self._run, kwargs=options)
+        self.thread = threading.Thread(target=self._run, kwargs=options, daemon=True)
         self.thread.start()
 
     def _taker(self, topic: str):
@@ -174,6 +175,24 @@ def test_a_worker_that_joins_takes_partitions_over_and_nothing_is_left_out(clust
     wait_until(lambda: {*first.values(), *second.values()} == expected, 60, "all of it")
     first.drain()
     second.drain()
+
+
+def test_what_a_rebalance_drops_before_the_first_commit_is_read_again(cluster, monkeypatch):
+    gain = Relay._gain
+
+    async def gain_behind_the_log(relay, partitions):
+        # As after a fetch whose messages Faust dropped, because the group rebalanced meanwhile.
+        for p in partitions:
+            relay.app.consumer._thread._consumer.seek(AiokafkaTP(cluster.topic("in"), p), 20)
+        await gain(relay, partitions)
+
+    monkeypatch.setattr(Relay, "_gain", gain_behind_the_log)
+    for p in (0, 1):
+        write(cluster, "in", [b"%d-%d" % (p, i) for i in range(20)], p)
+    relay = Relay(cluster, "in")
+    relay.wait(40)
+    relay.drain()
+    assert set(relay.values()) == {b"%d-%d" % (p, i) for p in (0, 1) for i in range(20)}
 
 
 def test_a_quiet_topic_does_not_hold_up_a_busy_one(cluster):

@@ -57,20 +57,23 @@ class _Consumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets; where the log ends before one, to its beginning.
+        """Seek to the committed offsets, or to the beginning of logs that have none.
 
-        Faust drops every message below the committed offset: after a topic was deleted and
-        created again under the same name it would be deaf until the log is as long again.
+        Notes
+        -----
+        Faust seeks only where an offset is committed. Before the first commit a rebalance that
+        drops messages already fetched left the position behind them: they were not read until
+        the next message arrived. Faust also drops every message below the committed offset:
+        after a topic was deleted and recreated it would read nothing until the log is as long
+        again.
         """
         await super().perform_seek()
         committed = {tp: o for tp, o in self._committed_offset.items() if o}
-        if not committed:
-            return
-        ends = await self.highwaters(*committed)
-        beyond = [tp for tp, offset in committed.items() if offset > (ends.get(tp) or 0)]
+        ends = await self.highwaters(*committed) if committed else {}
+        beyond = {tp for tp, offset in committed.items() if offset > (ends.get(tp) or 0)}
         for tp in beyond:
             LOG.warning(
-                "%s:%d ends at %s, before the committed offset %s: it was made anew, "
+                "%s:%d ends at %s, before the committed offset %s: the topic was recreated, "
                 "reading starts at its beginning",
                 tp.topic,
                 tp.partition,
@@ -79,8 +82,9 @@ class _Consumer(driver.Consumer):
             )
             self._committed_offset[tp] = None
             self._read_offset[tp] = None
-        if beyond:
-            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, beyond))
+        first = (self.assignment() - committed.keys()) | beyond
+        if first:
+            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, first))
 
 
 class _Producer(driver.Producer):
