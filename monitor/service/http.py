@@ -110,7 +110,6 @@ class _Server:
         """Serve until stopped."""
         try:
             self._loop.run_until_complete(self._serve())
-            self._loop.run_until_complete(_end_connections())
         finally:
             self._loop.close()
 
@@ -124,8 +123,15 @@ class _Server:
         server = await asyncio.start_server(self._take, sock=self._listener, limit=MAX_HEAD_BYTES)
         async with server:
             await self._stopping.wait()
+            # A server that is closed fails connections that it has accepted and not yet handed
+            # over, and leaves their sockets open: that takes three rounds of the loop.
+            self._loop.remove_reader(self._listener)
+            for _ in range(3):
+                await asyncio.sleep(0)
             for writer in self._open:
                 writer.transport.abort()
+            while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                await asyncio.wait(tasks)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection within its time."""
@@ -145,14 +151,6 @@ class _Server:
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()
-
-
-async def _end_connections() -> None:
-    """End the tasks of connections that are open; left alone, each writes to stderr."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

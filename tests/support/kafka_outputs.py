@@ -126,10 +126,14 @@ class Topics:
             try:
                 return int(self._consumer.get_watermark_offsets(where, timeout=30)[1])
             except KafkaException:
-                # A broker that has just come back may not know its partitions yet.
+                # A broker that has just come back may not know its partitions yet, and a
+                # client that was answered so keeps the answer: seen for 30 s.
                 if elapsed_s() > deadline:
                     raise
-                pause.wait(0.2)
+                pause.wait(0.5)
+                self._consumer.close()
+                self._consumer = self._open()
+                self._assign()
 
     def _position(self, place: tuple[str, int]) -> int:
         """Return how far a partition was read; compaction may have taken its last message."""

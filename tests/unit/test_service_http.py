@@ -174,6 +174,14 @@ def test_a_host_that_is_not_ours_is_an_error(life):
         SignsOfLife(life, Address("192.0.2.1", 0))
 
 
+def test_connections_accepted_while_it_is_closed_leave_no_socket_open(life):
+    for n in range(30):
+        with ExitStack() as clients, SignsOfLife(life, Address("127.0.0.1", 0)) as signs:
+            for _ in range(1 + n % 10):
+                clients.enter_context(connected(signs))
+        gc.collect()  # a socket or task that was left is a ResourceWarning, which fails the test
+
+
 def test_it_stops_answering_when_it_is_closed(life):
     signs = SignsOfLife(life, Address("127.0.0.1", 0))
     assert ask(signs, "/healthz")[0] == 200
