@@ -1,0 +1,229 @@
+"""The recorded messages: how each is written, and how the files that hold them are read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from monitor.archive.stand import Stand
+from monitor.core import profile_codec
+from monitor.core.detect_writes import alert_write, letter_write, result_writes
+from monitor.core.host_signs import sign_messages
+from monitor.core.intake_message import encode_intake, intake_key
+from monitor.core.pane_codec import encode, pane_key
+from monitor.core.state_shelf import state_writes
+from monitor.core.topics import (
+    ALERTS,
+    DEAD_LETTERS,
+    GPU,
+    LABELS,
+    LATE,
+    NOTIFICATIONS,
+    PANES,
+    PREDICTIONS,
+    PROFILES,
+    RESULTS,
+    STATE,
+)
+from monitor.ingest.refusals import late_message
+from monitor.notify.log import encode_entry, entry_key
+from tests.golden import objects
+
+FOLDER = Path(__file__).parent / "files"
+INDEX = FOLDER / "index.json"
+STEPS = FOLDER / "crash_steps.txt"
+WIDE_BYTES = 16_384
+"""Limit of a message's value where a pane, a profile or a state is cut into several."""
+
+
+COMPRESSED = ("pane", "state", "profile")
+"""Names of messages whose values hold zstd begin so."""
+
+
+class Recorded(NamedTuple):
+    """One message; or the metadata of a commit, or a config, which have no topic."""
+
+    name: str
+    topic: str
+    key: bytes
+    value: bytes
+    timestamp_us: int = -1
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Everything but the value, for the index."""
+        return {
+            "topic": self.topic,
+            "key": self.key.decode(),
+            "timestamp_us": self.timestamp_us,
+        }
+
+
+def _panes() -> Iterator[Recorded]:
+    for name, pane in (("pane", objects.pane()), ("pane-rows", objects.row_pane())):
+        (value,) = encode(pane)
+        yield Recorded(name, PANES, pane_key(pane, 0).encode(), value)
+    wide = objects.wide_pane()
+    for i, value in enumerate(encode(wide, WIDE_BYTES)):
+        yield Recorded(f"pane-wide-{i}", PANES, pane_key(wide, i).encode(), value)
+    intake = objects.intake()
+    yield Recorded("intake", PANES, intake_key(intake), encode_intake(intake))
+    for i, mark in enumerate(objects.watermarks()):
+        yield Recorded(f"watermark-{i}", PANES, mark.key(), mark.encode())
+
+
+def _states() -> Iterator[Recorded]:
+    bodies: dict[str, tuple[tuple[str, ...], int, bytes, int]] = {
+        "model": (objects.MODEL, 41, msgspec.msgpack.encode(objects.model_state()), 900_000),
+        "model-old": (objects.MODEL, 40, objects.old_model_state(), 900_000),
+        "model-parts": (objects.MODEL, 42, msgspec.msgpack.encode(objects.model_state()), 600),
+        "gpu": (("0",), 17, msgspec.msgpack.encode(objects.gpu_state()), 900_000),
+        "silence": (("sources",), 3, msgspec.msgpack.encode(objects.silence_state()), 900_000),
+    }
+    for name, (place, sequence, body, max_bytes) in bodies.items():
+        kind = name.partition("-")[0]
+        writes = state_writes(kind, place, objects.OWNER, sequence, body, max_bytes)
+        for i, write in enumerate(writes):
+            yield Recorded(f"state-{name}-{i}", write.topic, write.key, write.value or b"")
+
+
+def _profiles() -> Iterator[Recorded]:
+    for name, profile in (
+        ("profile", objects.profile()),
+        ("profile-seasonal", objects.seasonal_profile()),
+    ):
+        ((key, value),) = profile_codec.message_parts(profile)
+        yield Recorded(name, PROFILES, key, value)
+    for i, (key, value) in enumerate(profile_codec.message_parts(objects.profile(), 1_000)):
+        yield Recorded(f"profile-part-{i}", PROFILES, key, value)
+
+
+def _commits() -> Iterator[Recorded]:
+    for name, commit in objects.commits().items():
+        key = str(commit.offset).encode()
+        yield Recorded(f"commit-{name}", "commit", key, commit.metadata().encode())
+    for name, stand in objects.stands().items():
+        metadata = _metadata(stand)
+        yield Recorded(f"commit-{name}", "commit", str(stand.lo).encode(), metadata)
+
+
+def _metadata(stand: Stand) -> bytes:
+    return stand.metadata(objects.SOURCE).encode()
+
+
+def _others() -> Iterator[Recorded]:
+    for name, alert in objects.alerts().items():
+        write = alert_write(alert, delay_us=60_000_000)
+        yield Recorded(f"alert-{name}", ALERTS, write.key, write.value or b"", write.timestamp_us)
+    for write in result_writes(objects.MODEL, objects.results()):
+        yield Recorded("results", RESULTS, write.key, write.value or b"")
+    for name, entry in objects.notifications().items():
+        yield Recorded(f"notification-{name}", NOTIFICATIONS, entry_key(entry), encode_entry(entry))
+    letter = letter_write(objects.letter())
+    yield Recorded("dead-letter", DEAD_LETTERS, letter.key, letter.value or b"")
+    yield Recorded("late-event", LATE, *late_message(objects.late_event()))
+    for value in sign_messages(objects.signs()):
+        yield Recorded("host-signs", GPU, b"", value)
+    topics = {"prediction": PREDICTIONS, "label": LABELS, "gpu": GPU}
+    for name, event in objects.events().items():
+        yield Recorded(f"event-{name}", topics[name], b"", msgspec.json.encode(event))
+
+
+def _configs() -> Iterator[Recorded]:
+    for name, config in objects.configs().items():
+        yield Recorded(f"config-{name}", "config", b"", config.model_dump_json().encode())
+
+
+def written() -> dict[str, Recorded]:
+    """Write every object with the code as it is now."""
+    groups = (_panes, _states, _profiles, _commits, _configs, _others)
+    return {found.name: found for group in groups for found in group()}
+
+
+def recorded() -> dict[str, Recorded]:
+    """Read what the files hold."""
+    index = json.loads(INDEX.read_text())["messages"]
+    return {
+        name: Recorded(
+            name,
+            entry["topic"],
+            entry["key"].encode(),
+            (FOLDER / f"{name}.bin").read_bytes(),
+            entry["timestamp_us"],
+        )
+        for name, entry in index.items()
+    }
+
+
+def recorded_with() -> str:
+    """Return the version of the library that compressed the recorded values."""
+    version: str = json.loads(INDEX.read_text())["pyarrow"]
+    return version
+
+
+def base_name(name: str) -> str:
+    """Return a name without the number of the part.
+
+    Examples
+    --------
+    >>> base_name("pane-wide-0"), base_name("intake")
+    ('pane-wide', 'intake')
+    """
+    return re.sub(r"-\d+$", "", name)
+
+
+def opened(found: dict[str, Recorded]) -> dict[str, Any]:
+    """Take the compression off: what must be equal whatever zstd's version makes of it.
+
+    The chunks of one body are joined first, so where they were cut does not count either.
+    """
+    plain: dict[str, Any] = {}
+    for name, one in found.items():
+        if one.topic == PANES and name.startswith("pane"):
+            head, part = msgspec.msgpack.decode(one.value)
+        elif one.topic == STATE:
+            *head, part = msgspec.msgpack.decode(one.value)
+        else:
+            plain[name] = one
+            continue
+        group = plain.setdefault(base_name(name), [head[-1], b""])
+        group[1] += part
+    for name, group in plain.items():
+        if isinstance(group, list):
+            n_bytes, packed = group
+            plain[name] = pa.decompress(packed, n_bytes, codec="zstd", asbytes=True)
+    return _opened_profiles(plain)
+
+
+def _opened_profiles(plain: dict[str, Any]) -> dict[str, Any]:
+    parts = b"".join(plain[name].value for name in sorted(plain) if name.startswith("profile-part"))
+    kept = {name: one for name, one in plain.items() if not name.startswith("profile")}
+    for name in ("profile", "profile-seasonal"):
+        kept[name] = _content(plain[name].value)
+    return kept | {"profile-parts": _content(parts)}
+
+
+def _content(data: bytes) -> bytes:
+    header, _, packed = data.partition(b"\n")
+    n_bytes = int(header.split(b" ")[2])
+    content: bytes = pa.Codec("zstd").decompress(packed, n_bytes, asbytes=True)
+    return content
+
+
+def record(steps: set[str]) -> None:
+    """Write the files again: for a change of the format that is meant."""
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.bin"):
+        old.unlink()
+    made = written()
+    for name, one in made.items():
+        (FOLDER / f"{name}.bin").write_bytes(one.value)
+    index = {"pyarrow": pa.__version__, "messages": {n: one.entry for n, one in made.items()}}
+    INDEX.write_text(json.dumps(index, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    STEPS.write_text("".join(f"{step}\n" for step in sorted(steps)))
