@@ -50,8 +50,8 @@ def write(
 
 
 def rates(nights: Sequence[Nights]) -> str:
-    """Tabulate what fired while nothing was wrong, by firings and by models."""
-    head = ("setting", "model-months", "firings", "a month", "95 % upper, rate")
+    """Tabulate what fired without change, by firings and by models."""
+    head = ("setting", "model-months", "firings", "per month", "95 % upper, rate")
     return table(
         (*head, "models that fired", "95 % upper, share of models"),
         (
@@ -66,33 +66,33 @@ def rates(nights: Sequence[Nights]) -> str:
 
 
 def own_delays(delays: dict[str, Delay]) -> str:
-    """Tabulate how soon our rule finds each change."""
+    """Tabulate the delay of our rule for each change."""
     return table(
-        ("planted, 1,000 rows a window", *_DELAY_HEAD),
+        ("change, 1,000 rows per window", *_DELAY_HEAD),
         ((name, *_cells(d)) for name, d in delays.items()),
     )
 
 
 def alarms(quiet: Sequence[Side]) -> str:
-    """Tabulate what every rule says while nothing is wrong."""
+    """Tabulate the alarms of every rule without change."""
     return table(
-        ("stream, nothing wrong", "rule", "alarms a model-month"),
+        ("stream without change", "rule", "alarms per model and month"),
         ((s.stream, s.rule, number(s.n_alarms / s.model_months)) for s in quiet),
     )
 
 
 def all_delays(found: Sequence[Found]) -> str:
-    """Tabulate how soon every rule finds each change."""
+    """Tabulate the delay of every rule for each change."""
     return table(
-        ("planted", "rule", *_DELAY_HEAD),
+        ("change", "rule", *_DELAY_HEAD),
         ((f.change, f.rule, *_cells(f.delay)) for f in found),
     )
 
 
 _DELAY_HEAD = (
-    "median windows until found",
-    f"found within {HORIZON}",
-    f"alarms a variable in the {QUIET_WINDOWS} quiet windows before",
+    "median windows until detected",
+    f"detected within {HORIZON}",
+    f"alarms per variable in the {QUIET_WINDOWS} windows before",
 )
 
 
@@ -100,61 +100,62 @@ def _cells(delay: Delay) -> tuple[str, str, str]:
     return number(delay.median), f"{delay.power:.0%}", number(delay.alarms_before)
 
 
-_PAGE = """# How often it wakes people, and how soon it sees
+_PAGE = """# False alarms and detection delays
 
-Written by `python -m benchmarks.quality --write`; do not edit. Hourly windows, budget .1 false
-pages a model and month, every firing counted as a page.
+Written by `python -m benchmarks.quality --write`; do not edit. Hourly windows, a budget of 0.1
+false pages per model and month, every firing counted as a page.
 
-## Nothing is wrong
+## Without change
 
-{n} features a model, each with a baseline of its own: 240 reference windows, from which
-tolerance and design effect are learned. Wobble: .03 sd daily and .02 sd from window to window.
-Clusters: rows in identical tens.
+{n} features per model, each with its own baseline: 240 reference windows, from which tolerance
+and design effect are learned. Wobble: 0.03 sd daily and 0.02 sd from window to window. Clusters:
+rows in identical tens.
 
-There are two intervals, both exact and two-sided, and they answer different questions.
-"95 % upper, rate" belongs to firings a model-month, and is a Poisson interval: it takes every
-firing for independent of the others. They are not quite. A model draws its baselines once and
-keeps them for the month, so one with an unlucky draw may fire again and again; where there are
-more firings than models that fired, that interval is too narrow. "95 % upper, share of models"
-belongs to the share of models that fire at least once in a month (Clopper-Pearson). Models are
-independent, so it holds however firings cluster, but it does not say how often a model fires
-that does.
+There are two intervals, both exact and two-sided, for two questions. "95 % upper, rate" belongs
+to firings per model and month. It is a Poisson interval, which assumes independent firings. They
+are not quite independent: a model draws its baselines once and keeps them for the month, so one
+with an unlucky draw may fire again and again. Where there are more firings than models that
+fired, this interval is too narrow. "95 % upper, share of models" belongs to the share of models
+that fire at least once in a month (Clopper-Pearson). Models are independent, so it holds however
+firings cluster, but it does not state how often such a model fires.
 
 {rates}
-## Something is planted
+## With a planted change
 
-After {quiet} quiet windows, in 50 variables. The median is over all of them, those in which
-the change was not found within {horizon} windows counted as infinite; a dash means that it is.
+After {quiet} windows without change, in 50 variables. The median is over all of them; those in
+which the change was not detected within {horizon} windows count as infinite, and a dash is an
+infinite median.
 
 {ours}
-A change of correlation alone moves no marginal distribution: this rule cannot see it, and says
-so here. `detectors.multivariate` can.
+A change of correlation alone moves no marginal distribution: this rule cannot detect it.
+`detectors.multivariate` can.
 
-## Beside others
+## Compared with other rules
 
-The same rows for every rule, 1,000 a window, and the same {horizon} windows to find a change. An
-alarm is a window of a column in which a rule alarmed, however often. evidently, nannyml, KS and
-chi-square by `detectors.conventions`, river's by `detectors.sequential`; both agree with the
+The same rows for every rule, 1,000 per window, and the same {horizon} windows to detect a change.
+An alarm is a window of a column in which a rule alarmed, however often. evidently, nannyml, KS
+and chi-square by `detectors.conventions`, river's by `detectors.sequential`; both agree with the
 peers' own code (`tests/oracle`). Peers that read raw references get 10,000 rows of it. river's
-detectors watch numbers only, value after value, in standard deviations from the reference's
-mean: some of their defaults are in the unit of the stream. Ten Gaussian columns; car_loan (8
-columns) and employment (17 columns) from their reference year. One random half of the rows of
-car_loan, or of the households of employment, is the baseline of every rule, ours and the peers';
-windows are drawn with replacement from the other half, whole households at a time. This is one
-draw of baselines and one month for each stream: read it for orders of magnitude.
+detectors read numbers only, value by value, in standard deviations from the reference's mean:
+some of their defaults are in the unit of the stream. Ten Gaussian columns; car_loan (8 columns)
+and employment (17 columns) from their reference year. One random half of the rows of car_loan,
+or of the households of employment, is the baseline of every rule; windows are drawn with
+replacement from the other half, whole households at a time. This is one draw of baselines and
+one month per stream: read it for orders of magnitude.
 
-![alarms a model-month while nothing is wrong](false-alarms.svg)
+![alarms per model and month without change](false-alarms.svg)
 
 {beside}
-![windows until a shift is found](delays.svg)
+![windows until a shift is detected](delays.svg)
 
-An alarm that would have come anyway is no detection: read the last column first.
+An alarm that would have been raised without the change is not a detection: read the last column
+first.
 
 {late}"""
 
 
 def false_alarms(quiet: Sequence[Side]) -> str:
-    """Bars on a logarithmic scale, one stream under the other."""
+    """Draw bars on a logarithmic scale, one stream below the other."""
     marks, y = [], 24.0
     for stream in dict.fromkeys(s.stream for s in quiet):
         marks.append(_text(8, y, stream, weight="bold"))
@@ -174,11 +175,11 @@ def false_alarms(quiet: Sequence[Side]) -> str:
 
 
 _LINE = 15
-"""Between two labels: rules that are equally fast stand one under the other."""
+"""Between two labels: labels of rules that are equally fast are stacked."""
 
 
 def delay_lines(found: Sequence[Found]) -> str:
-    """Median delay by the size of a Gaussian shift, one line a rule, and what it cried before."""
+    """Draw the median delay by the size of a Gaussian shift, and the alarms before it."""
     shifts = [f.change for f in found if f.rule == OURS and f.change.startswith("shift")]
     marks = [_text(60 + 130 * i, 272, name, anchor="middle") for i, name in enumerate(shifts)]
     for windows in (1, 2, 5, 10, 24, 48):

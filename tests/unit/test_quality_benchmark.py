@@ -8,7 +8,7 @@ import pytest
 from benchmarks.quality.__main__ import finite, quiet_figures, worst_of
 from benchmarks.quality.delays import QUIET_WINDOWS, Delay, delay_of
 from benchmarks.quality.ours import Nights
-from benchmarks.quality.page import all_delays, number, rates
+from benchmarks.quality.page import _PAGE, FOLDER, all_delays, number, rates
 from benchmarks.quality.real import Groups, halves, windows_of
 from benchmarks.quality.rows import PEERS, Column, p_below_05
 from benchmarks.quality.sides import Found
@@ -117,3 +117,10 @@ def test_no_household_is_in_both_the_baseline_and_a_window():
 def test_households_stay_whole_and_in_order():
     groups = Groups.of(np.array([0, 0, 0, 1, 2, 2]))
     assert groups.rows(np.array([2, 0, 2])).tolist() == [4, 5, 0, 1, 2, 4, 5]
+
+
+def test_the_published_page_has_the_text_of_the_current_template():
+    published = (FOLDER / "README.md").read_text()
+    paragraphs = [part for part in _PAGE.split("\n\n") if "{" not in part]
+    assert len(paragraphs) > 5
+    assert [part for part in paragraphs if part.strip() not in published] == []
