@@ -46,6 +46,19 @@ def check_alert(alert: Alert) -> None:
         check_number(f"length of {name}", len(getattr(alert, name)), 0, _MAX_PARTS)
 
 
+def check_alerts(alerts: list[Alert]) -> None:
+    """Check the alerts of a state, which are sent again when it is restored.
+
+    Raises
+    ------
+    DomainError
+        If there are too many, or one is not valid.
+    """
+    check_number("alerts", len(alerts), 0, MAX_ALERTS)
+    for alert in alerts:
+        check_alert(alert)
+
+
 def check_step(delivery: Delivery, notification: Notification) -> None:
     """Check one step of a notification.
 

@@ -1,19 +1,15 @@
-"""What detect writes down on every close, so that any other worker can go on from there."""
+"""The state of one model: windows, evidence, open alerts. Written at every close."""
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 import msgspec
 
 from monitor.core.decide import SeriesState
 from monitor.core.pipeline_state import PipelineState
+from monitor.core.state_shelf import read_body
 from monitor.core.windows import WindowState
 from schemas.alerts import Alert
-from schemas.errors import DomainError
 from schemas.panes import SeriesId
-
-StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 
 class SeriesEntry(msgspec.Struct, array_like=True):
@@ -27,74 +23,35 @@ class SeriesEntry(msgspec.Struct, array_like=True):
 
     @property
     def series(self) -> SeriesId:
-        """Whose state it is."""
+        """Return the id of the series."""
         return SeriesId(self.tenant, self.model, self.model_version, self.profile_id)
 
 
 class ModelState(msgspec.Struct):
     """The state message of one model.
 
-    It stands between the results and the alerts of a close: a worker that dies
-    after it sends ``alerts`` again, one that dies before it closes the windows again.
+    It is written after the results of a close and before its alerts. After a crash, a new
+    owner sends ``alerts`` again if this state was written, and else closes the windows again.
     """
 
     sequence: int
-    """Counts the state messages of this model; the highest stands."""
+    """Counts the state messages of this model; the highest is used."""
     windows: WindowState
     series: list[SeriesEntry]
     alerts: list[Alert]
     """Of this close."""
     log_id: str = ""
-    """Which panes topic the offsets in ``windows`` are of: one made anew repeats offsets."""
+    """Id of the panes topic of the offsets in ``windows``: a recreated topic repeats offsets."""
     pipeline: PipelineState | None = None
     """None in states of older versions."""
 
 
-class GpuState(msgspec.Struct):
-    """The state message of the GPU rules."""
-
-    sequence: int
-    rules: bytes
-    position: int
-    """Offset of the GPU topic that is read next."""
-    watermark_us: int
-    alerts: list[Alert]
-    log_id: str = ""
-    """Which GPU topic ``position`` is of."""
-
-
-class SilenceState(msgspec.Struct):
-    """Source partitions whose owners are silent, as somebody was told."""
-
-    open: dict[str, tuple[str, int, int]]
-    """By ``source|partition``: source, partition, time of the alert that opened it."""
-    alerts: list[Alert]
-
-
-def read_model_state(value: bytes) -> ModelState:
-    """Read a model's state message."""
-    return _read(value, ModelState)
-
-
-def read_gpu_state(value: bytes) -> GpuState:
-    """Read the GPU rules' state message."""
-    return _read(value, GpuState)
-
-
-def read_silence_state(value: bytes) -> SilenceState:
-    """Read the state of who is silent."""
-    return _read(value, SilenceState)
-
-
-def _read(value: bytes, kind: type[StateT]) -> StateT:
-    """Read the body of a state.
+def read_model_state(body: bytes) -> ModelState:
+    """Decode a model's state; ``state_checks`` checks its values.
 
     Raises
     ------
     DomainError
-        If it is none. What its values may be is checked by ``state_checks``.
+        If the bytes are not such a state.
     """
-    try:
-        return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DomainError(f"not a {kind.__name__}: {error}") from None
+    return read_body(body, ModelState)

@@ -10,10 +10,9 @@ from collections import Counter
 
 import msgspec
 
-from monitor.core.detect_state import SilenceState, read_silence_state
 from monitor.core.detect_writes import Phase, alert_write, phases
 from monitor.core.identity import alert_id
-from monitor.core.state_checks import check_silence_state
+from monitor.core.silence_state import SilenceState, read_silence_state
 from monitor.core.state_shelf import StateShelf, state_writes
 from monitor.core.watermark import Watermarks
 from schemas.alerts import Alert, Severity, Transition
@@ -64,7 +63,6 @@ class SourceSilence:
         for stored in state.stored(KIND, _NAME):
             try:
                 last = read_silence_state(stored.body)
-                check_silence_state(last)
             except DomainError as error:
                 state.refuse(KIND, stored, _NAME, str(error))
                 continue

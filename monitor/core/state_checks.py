@@ -1,24 +1,22 @@
-"""What a state may hold: more than its types say, so that nothing made of it fails later."""
+"""Checks of a model's state beyond its types, so that nothing made of it fails later."""
 
 from __future__ import annotations
 
 from detectors.rule import N_RUNGS
-from monitor.core.alert_checks import MAX_ALERTS, check_alert
+from monitor.core.alert_checks import check_alerts
 from monitor.core.alerting import CellState
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
     MAX_OFFSET,
-    MAX_PARTITIONS,
     check_names,
     check_number,
     check_struct,
     check_text,
 )
 from monitor.core.decide import SeriesDecider, SeriesState
-from monitor.core.detect_state import ModelState, SilenceState
+from monitor.core.detect_state import ModelState
 from monitor.core.pipeline_state import RULES, PipelineState
 from monitor.core.stats_codec import MAX_VARIABLES
-from schemas.alerts import Alert
 from schemas.errors import DomainError
 from schemas.results import Reason
 
@@ -62,36 +60,6 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
     check_alerts(state.alerts)
     for alert in state.alerts:
         _check_name((alert.tenant, alert.model), name)
-
-
-def check_alerts(alerts: list[Alert]) -> None:
-    """Check the alerts that a state holds, to be sent again.
-
-    Raises
-    ------
-    DomainError
-        If there are too many, or one is none.
-    """
-    check_number("alerts", len(alerts), 0, MAX_ALERTS)
-    for alert in alerts:
-        check_alert(alert)
-
-
-def check_silence_state(state: SilenceState) -> None:
-    """Check the state of silent sources.
-
-    Raises
-    ------
-    DomainError
-        If a key is not that of its place, or a value none that it can have.
-    """
-    check_struct(state)
-    check_number("open", len(state.open), 0, MAX_PARTITIONS)
-    for key, (source, partition, opened_us) in state.open.items():
-        check_struct(opened_us, "opened_us")
-        if key != f"{check_text('source', source)}|{partition}":
-            raise DomainError(f"{key[:80]!r} is not the key of a source")
-    check_alerts(state.alerts)
 
 
 def check_evidence(decider: SeriesDecider) -> None:

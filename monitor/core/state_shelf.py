@@ -10,7 +10,7 @@ zombie wrote would replace what the new owner did.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -31,6 +31,8 @@ MAX_REFUSED = 100
 MAX_SHELF_BYTES = 2 << 30
 """Of all states of one partition, compressed; what comes beyond it is refused."""
 _MAX_NAMES = 4
+
+StateT = TypeVar("StateT", bound=msgspec.Struct)
 
 
 class _Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -267,6 +269,27 @@ class StateShelf:
         parts = [self._chunks[place._replace(chunk=i)].part for i in range(head.chunks)]
         body: bytes = pa.decompress(b"".join(parts), head.raw_bytes, codec="zstd", asbytes=True)
         return body
+
+
+def read_body(body: bytes, kind: type[StateT]) -> StateT:
+    """Decode the body of a state; its owner checks the values.
+
+    Parameters
+    ----------
+    body : bytes
+        Of a :class:`Stored`.
+    kind : type
+        The struct to decode.
+
+    Raises
+    ------
+    DomainError
+        If the bytes are not such a struct.
+    """
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DomainError(f"not a {kind.__name__}: {error}") from None
 
 
 def _read_chunk(value: bytes, place: StateKey) -> _Chunk:

@@ -8,15 +8,13 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from monitor.core.bounds import check_struct
-from monitor.core.detect_state import GpuState, read_gpu_state
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
-from monitor.core.state_checks import check_alerts
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.records import Placed, check_gpu, decode_gpu
+from monitor.detect.gpu_topic_state import GpuTopicState, read_gpu_state
 from schemas.alerts import Alert
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
@@ -79,8 +77,6 @@ class GpuPartition:
         for stored in state.stored(KIND, self._name):
             try:
                 last = read_gpu_state(stored.body)
-                check_struct(last)
-                check_alerts(last.alerts)
                 self._rules.restore(last.rules)
             except DriftlineError as error:
                 state.refuse(KIND, stored, self._name, str(error))
@@ -191,7 +187,7 @@ class GpuPartition:
     def _write(self, alerts: list[Alert]) -> list[Phase]:
         """State first, then the alerts it holds."""
         self._sequence, self._stored = self._sequence + 1, self.position
-        state = GpuState(
+        state = GpuTopicState(
             self._sequence,
             self._rules.export(),
             self.position,

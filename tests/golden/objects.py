@@ -12,18 +12,19 @@ from monitor.core.alerting import CellState, Closed
 from monitor.core.canary import CanaryState
 from monitor.core.counters import Counter, Recent
 from monitor.core.decide import SeriesState
-from monitor.core.detect_state import GpuState, ModelState, SeriesEntry, SilenceState
+from monitor.core.detect_state import ModelState, SeriesEntry
 from monitor.core.gpu_clock import HostClock, StreamClock
 from monitor.core.gpu_rules import GpuRules
-from monitor.core.gpu_state import Fleet, HostState, Phase, RuleState, XidHistory
-from monitor.core.gpu_state import GpuState as Gpu
+from monitor.core.gpu_state import Fleet, GpuState, HostState, Phase, RuleState, XidHistory
 from monitor.core.host_signs import HostSign
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pipeline_state import PipelineState, SharePool, UnjudgedRun
 from monitor.core.profile_codec import with_id
+from monitor.core.silence_state import SilenceState
 from monitor.core.watermark import NO_WATERMARK, Commit
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.core.windows import VersionState, WindowState
+from monitor.detect.gpu_topic_state import GpuTopicState
 from monitor.notify.log import LogEntry
 from schemas.alerts import (
     Alert,
@@ -340,7 +341,7 @@ def fleet() -> Fleet:
         Severity.PAGE, "fallen off the bus", "drain", 0, 60_000_000, True, False, Phase.FIRING,
         NOON_US, NOON_US, 1, 2,
     )  # fmt: skip
-    gpu = Gpu(
+    gpu = GpuState(
         "GPU-7", "default", "node-2", 7, "550.54", True, NOON_US, NOON_US + 1, NOON_US - 1, True,
         ["gpu_temp"], NOON_US - 9, NOON_US - 8, {"gpu_temp": 81.5},
         {"ecc_dbe_vol_total": Counter(3.0, 2.0, 3.0, 1.0, 1, 2)},
@@ -358,11 +359,11 @@ def fleet() -> Fleet:
     )  # fmt: skip
 
 
-def gpu_state() -> GpuState:
+def gpu_state() -> GpuTopicState:
     """The state of the GPU rules of one partition."""
     rules = GpuRules(GpuConfig())
     rules.restore(msgspec.msgpack.encode((1, fleet())))
-    return GpuState(17, rules.export(), 5_000, NOON_US, [alerts()["gpu"]], "gpu-id")
+    return GpuTopicState(17, rules.export(), 5_000, NOON_US, [alerts()["gpu"]], "gpu-id")
 
 
 def silence_state() -> SilenceState:
