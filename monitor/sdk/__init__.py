@@ -10,7 +10,7 @@ Examples
 >>> reporter.predict({"age": 41.0, "job": "clerk"}, score=0.83)  # doctest: +SKIP
 """
 
-from monitor.sdk.counters import Counters
-from monitor.sdk.reporter import Reporter
+from .counters import Counters
+from .reporter import Reporter
 
 __all__ = ["Counters", "Reporter"]
