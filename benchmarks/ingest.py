@@ -31,8 +31,8 @@ from benchmarks.decode import MSGSPEC_CHUNKS, best_rate, msgspec_columns
 from benchmarks.events import FIRST_US, STEP_US, make_messages
 from benchmarks.ingest_run import ROOT, create_topics, fill, rate, topic
 from benchmarks.output import Figures, main
+from driftline.arrow import arrow_stream
 from monitor.decode.arrow import stream_of
-from monitor.sdk.arrow import arrow_stream
 from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
 from schemas.events import PredictionEvent
 

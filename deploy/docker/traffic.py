@@ -114,7 +114,7 @@ def run(bootstrap: str, rate: float, break_after_s: float, for_s: float) -> None
     """Report until told to stop."""
     from kafka import KafkaProducer
 
-    from monitor.sdk import Reporter
+    from driftline import Reporter
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

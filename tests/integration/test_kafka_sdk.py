@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from driftline import Reporter
 from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
-from monitor.sdk import Reporter
 from schemas.batch import ModelSchema
 from tests.support.kafka_messages import consume_all, create_topic
 from tests.support.waiting import wait_until
@@ -181,7 +181,7 @@ def test_a_topic_that_is_missing_is_counted_and_tried_again(broker, topic_prefix
 
 SERVICE = """
 import os, sys
-from monitor.sdk import Reporter
+from driftline import Reporter
 bootstrap, topic = sys.argv[1:]
 reporter = Reporter(bootstrap, model="loans", predictions_topic=topic, linger_s=0.01, exit_s=30)
 reporter.predict({}, id="preloaded")

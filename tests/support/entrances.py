@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from driftline.batches import Batches
+from driftline.events import Identity, Reported
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.arrow import stream_of
-from monitor.sdk.batches import Batches
-from monitor.sdk.events import Identity, Reported
 from monitor.transport.files import open_source
 from schemas.batch import Chunk, EventBatch
 from schemas.config import ModelConfig

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pydantic
 import pytest
 
+from driftline import Counters, Reporter
+from driftline.batches import MAX_MESSAGE_BYTES, Message
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
-from monitor.sdk import Counters, Reporter
-from monitor.sdk.batches import MAX_MESSAGE_BYTES, Message
 from schemas.batch import ModelSchema
 from schemas.errors import DomainError
 from schemas.events import LabelEvent
@@ -587,7 +587,7 @@ def test_the_end_of_the_process_sends_what_is_left_and_is_bounded():
 
 def test_importing_it_loads_nothing_heavy():
     done = run_python(
-        "import sys, monitor.sdk\n"
+        "import sys, driftline\n"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & set(sys.argv[1:])))",
         *HEAVY,
     )
@@ -606,7 +606,7 @@ HEAVY = (
 
 EXIT = f"""
 import sys, json
-from monitor.sdk import Reporter
+from driftline import Reporter
 HEAVY = set({HEAVY!r})
 class Sender:
     def send(self, message, done):
@@ -624,7 +624,7 @@ reporter.predict({{"a": 1}}, id="b")
 
 FORK = """
 import json, os, sys, threading
-from monitor.sdk import Reporter
+from driftline import Reporter
 class Sender:
     made = []
     def __init__(self):

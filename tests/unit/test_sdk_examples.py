@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from monitor.sdk import Reporter
+from driftline import Reporter
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "sdk"
 BOUND_S = 20
@@ -69,7 +69,7 @@ def test_the_readmes_lines_run(kept, monkeypatch):
         made.append(Reporter(*arguments, **options, _sender=lambda: kept))
         return made[0]
 
-    monkeypatch.setattr(sys.modules["monitor.sdk"], "Reporter", reporter)
+    monkeypatch.setattr(sys.modules["driftline"], "Reporter", reporter)
     exec(code, {})
     assert made[0].close(BOUND_S)
     assert [event.get("label", event.get("score")) for event in kept.events] == [0.83, 1.0]

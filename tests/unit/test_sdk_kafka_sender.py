@@ -17,9 +17,9 @@ from kafka.producer.transaction_manager import (
     TransactionState,
 )
 
-from monitor.sdk import Counters, Reporter
-from monitor.sdk.batches import Message
-from monitor.sdk.kafka_sender import REPLACE_PAUSE_S, KafkaSender
+from driftline import Counters, Reporter
+from driftline.batches import Message
+from driftline.kafka_sender import REPLACE_PAUSE_S, KafkaSender
 from schemas.errors import TransportError
 
 BOUND_S = 20

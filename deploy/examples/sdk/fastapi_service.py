@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from monitor.sdk import Reporter
+from driftline import Reporter
 
 
 def score_of(features: dict[str, float]) -> float:

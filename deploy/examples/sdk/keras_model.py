@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from monitor.sdk import Reporter
+from driftline import Reporter
 
 
 def predict_reported(

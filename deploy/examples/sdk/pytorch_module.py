@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from monitor.sdk import Reporter
+from driftline import Reporter
 
 
 class ReportedModule(torch.nn.Module):

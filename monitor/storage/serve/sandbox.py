@@ -105,7 +105,7 @@ def _installation() -> set[str]:
     Without the working directory, which ``python -m`` puts on the path, and of a clone the
     packages alone: beside them lie configurations and data.
     """
-    packages = {str(_ROOT / name) for name in ("monitor", "detectors", "schemas")}
+    packages = {str(_ROOT / name) for name in ("monitor", "detectors", "schemas", "driftline")}
     folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)}
     places = {Path(folder).resolve() for folder in folders}
     return packages | {str(place) for place in places - {_ROOT, Path.cwd()}}

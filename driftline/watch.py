@@ -32,7 +32,7 @@ def watched(
     function : callable
         Plain or async.
     features, score, prediction, id, segments : callable or None
-        As in :meth:`monitor.sdk.Reporter.watch`.
+        As in :meth:`driftline.Reporter.watch`.
 
     Returns
     -------

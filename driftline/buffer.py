@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from monitor.sdk.events import Reported
+from driftline.events import Reported
 
 
 class Buffer:

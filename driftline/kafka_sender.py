@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from monitor.sdk.batches import Message
+from driftline.batches import Message
 from schemas.errors import TransportError
 
 REPLACE_PAUSE_S = 1.0

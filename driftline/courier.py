@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 
-from monitor.sdk.batches import Batches, Message
-from monitor.sdk.buffer import Buffer
-from monitor.sdk.counters import Counters
-from monitor.sdk.kafka_sender import Sender
+from driftline.batches import Batches, Message
+from driftline.buffer import Buffer
+from driftline.counters import Counters
+from driftline.kafka_sender import Sender
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0

@@ -5,7 +5,7 @@ need pyarrow, imported when the first one is made.
 
 Examples
 --------
->>> from monitor.sdk import Reporter
+>>> from driftline import Reporter
 >>> reporter = Reporter("kafka:9092", model="loans")  # doctest: +SKIP
 >>> reporter.predict({"age": 41.0, "job": "clerk"}, score=0.83)  # doctest: +SKIP
 """

@@ -14,14 +14,14 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from monitor.sdk.batches import Batches
-from monitor.sdk.buffer import Buffer
-from monitor.sdk.counters import Counters
-from monitor.sdk.courier import Courier
-from monitor.sdk.events import Features, Identity, Reported, time_of
-from monitor.sdk.kafka_sender import KafkaSender, Sender
-from monitor.sdk.rows import copied as _copied
-from monitor.sdk.watch import Extract, watched
+from driftline.batches import Batches
+from driftline.buffer import Buffer
+from driftline.counters import Counters
+from driftline.courier import Courier
+from driftline.events import Features, Identity, Reported, time_of
+from driftline.kafka_sender import KafkaSender, Sender
+from driftline.rows import copied as _copied
+from driftline.watch import Extract, watched
 from schemas.canonical import category_of
 from schemas.errors import DomainError
 from schemas.events import DEFAULT_TENANT

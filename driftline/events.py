@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from monitor.sdk.rows import by_name
-from monitor.sdk.values import Values
+from driftline.rows import by_name
+from driftline.values import Values
 from schemas.canonical import is_missing_word, number_of
 from schemas.events import MAX_EVENT_BYTES, LabelEvent, PredictionEvent
 from schemas.scalars import plain

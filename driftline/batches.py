@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from monitor.sdk.events import (
+from driftline.events import (
     Identity,
     Reported,
     encode_event,
     label_event,
     prediction_event,
 )
-from monitor.sdk.values import Values
+from driftline.values import Values
 from schemas.events import PredictionEvent
 
 MAX_MESSAGE_BYTES = 900_000
@@ -92,7 +92,7 @@ class Batches:
     ) -> Iterator[Message]:
         """Yield the predictions' messages, as Arrow if that is wanted and possible."""
         if self._is_arrow and events:
-            from monitor.sdk.arrow import arrow_stream
+            from driftline.arrow import arrow_stream
 
             payload = arrow_stream(events)
             if payload is not None and len(payload) <= MAX_MESSAGE_BYTES:
