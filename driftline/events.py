@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from driftline.canonical import is_missing_word, number_of
 from driftline.rows import by_name
+from driftline.scalars import plain
+from driftline.times import EARLIEST, time_of_moment, time_of_number, time_of_text
 from driftline.values import Values
-from schemas.canonical import is_missing_word, number_of
 from schemas.events import MAX_EVENT_BYTES, LabelEvent, PredictionEvent
-from schemas.scalars import plain
-from schemas.times import EARLIEST, time_of_moment, time_of_number, time_of_text
 
 Features = Mapping[str, Any] | Sequence[Any]
 """By name, or in the order of the reporter's ``feature_names``."""
@@ -152,7 +152,7 @@ def time_of(value: Any) -> int:
     ----------
     value : int, float or datetime
         A number is microseconds, unless by its magnitude it is seconds, as ``time.time()``
-        gives them, or milliseconds or nanoseconds (:mod:`schemas.times`).
+        gives them, or milliseconds or nanoseconds (:mod:`driftline.times`).
 
     Raises
     ------

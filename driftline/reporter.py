@@ -16,16 +16,16 @@ from typing import Any
 
 from driftline.batches import Batches
 from driftline.buffer import Buffer
+from driftline.canonical import category_of
 from driftline.counters import Counters
 from driftline.courier import Courier
 from driftline.events import Features, Identity, Reported, time_of
 from driftline.kafka_sender import KafkaSender, Sender
 from driftline.rows import copied as _copied
+from driftline.scalars import plain
 from driftline.watch import Extract, watched
-from schemas.canonical import category_of
 from schemas.errors import DomainError
 from schemas.events import DEFAULT_TENANT
-from schemas.scalars import plain
 
 HOST_VARIABLE = "DRIFTLINE_HOST"
 GPU_VARIABLE = "DRIFTLINE_GPU_UUID"
@@ -147,7 +147,7 @@ class Reporter:
         features : mapping or sequence
             What the model saw. A pandas Series, a frame of one row and a named tuple are
             matched by name; arrays and sequences by ``feature_names``. Values may be scalars
-            of any library: ``schemas/canonical.py`` has their forms. None, NaN, NA, NaT and
+            of any library: ``driftline/canonical.py`` has their forms. None, NaN, NA, NaT and
             infinities are missing; so is a value without a form, which is counted
             (``counters.n_odd_values``).
         score : number, optional

@@ -1,6 +1,6 @@
 """Values of the model's own libraries as the wire contract has them; odd ones are missing.
 
-One value must never cost an event: what has no form (:mod:`schemas.canonical`), and what
+One value must never cost an event: what has no form (:mod:`driftline.canonical`), and what
 raises when it is looked at, is sent as missing, and counted.
 """
 
@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schemas.canonical import category_of, number_of
-from schemas.scalars import Plain, plain
+from driftline.canonical import category_of, number_of
+from driftline.scalars import Plain, plain
 
 _LARGEST = 1 << 1023
 """No integer below it is beyond the largest float."""

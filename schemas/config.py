@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from driftline.times import TimeUnit
 from schemas.batch import ModelSchema
 from schemas.config_values import (
     Duration,
@@ -30,7 +31,6 @@ from schemas.limits import MessageLimits
 from schemas.names import field_fault, shown_name
 from schemas.profiles import Kind
 from schemas.time_zones import UTC_NAME
-from schemas.times import TimeUnit
 
 Place = tuple[str | int, ...]
 """Path of a setting."""
@@ -139,7 +139,7 @@ class ColumnsConfig(Strict):
     """Names of the columns in Parquet, CSV and Arrow files, where they are not ours."""
 
     time: str | None = None
-    """Timestamps, ISO text, or numbers; ``schemas/times.py`` has all forms."""
+    """Timestamps, ISO text, or numbers; ``driftline/times.py`` has all forms."""
     time_unit: TimeUnit | None = None
     """Of times that are numbers; by default their magnitude decides."""
     record_time: str | None = None
@@ -196,7 +196,7 @@ class ModelConfig(Strict):
     columns: ColumnsConfig = ColumnsConfig()
     verbatim: tuple[str, ...] = ()
     """Features, segments or ``prediction`` whose texts are categories exactly as they are:
-    "NA" is one (Namibia), "1.10" is not "1.1". See ``schemas/canonical.py``."""
+    "NA" is one (Namibia), "1.10" is not "1.1". See ``driftline/canonical.py``."""
     timezone: TimeZone | None = None
     """The clock that traffic follows, by its IANA name: hours of the week and derived hours
     are those of this clock, with daylight saving. Without it they are UTC's, and hours of

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import kernel
-from schemas.times import EARLIEST_US, FARTHEST_US
+from driftline.times import EARLIEST_US, FARTHEST_US
 
 ACCEPTED, LATE, FUTURE = 0, 1, 2
 

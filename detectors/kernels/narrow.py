@@ -2,7 +2,7 @@
 
 Widening a float32 keeps its binary value. A model that was trained on float64 and served
 float32 would see other numbers, so each becomes the number with the fewest digits, six or
-more, that rounds to it. :func:`schemas.scalars.narrowest` is the same for one value.
+more, that rounds to it. :func:`driftline.scalars.narrowest` is the same for one value.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import kernel
-from schemas.scalars import narrowest
+from driftline.scalars import narrowest
 
 _POWERS: NDArray[np.float64] = np.array([float(10**k) for k in range(23)])
 """Powers of ten that are exact in float64: a quotient by one is rounded once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.canonical import category_of_text
+from driftline.canonical import category_of_text
 from schemas.config import ModelConfig
 from schemas.panes import ALL
 from schemas.profiles import Profile

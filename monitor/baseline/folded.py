@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.canonical import category_of_text
 from monitor.core.column_values import as_text
-from schemas.canonical import category_of_text
 from schemas.config import ModelConfig
 from schemas.profiles import Kind
 

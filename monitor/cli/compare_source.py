@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from driftline.times import TimeUnit
 from monitor.baseline.source import ModelKey, holds_events, read_rows
 from monitor.baseline.traffic import read_traffic
 from monitor.cli.output import print_note
@@ -25,7 +26,6 @@ from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.profiles import Kind
-from schemas.times import TimeUnit
 
 _FEATURE = "features."
 _TIME_NAMES = ("time", "timestamp", "datetime", "date")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import typer
 
+from driftline.times import EARLIEST_US, LIMITS
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.coverage_text import ENOUGH, UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, print_note, shortest
@@ -37,7 +38,6 @@ from schemas.batch import Chunk
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.spelling import spell_controls
-from schemas.times import EARLIEST_US, LIMITS
 
 SOONEST_US = 1_000_000_000
 """Seconds of 2001, and a quarter of an hour for rows that are numbered from 0."""

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from detectors.deciles import group_by_quantile
 from detectors.edges import quantile_edges
 from detectors.histogram import atoms
+from driftline.canonical import boolean_aliases
 from monitor.compare.values import FloatArray, numbers_of, text_of
 from schemas.batch import Int64Array
-from schemas.canonical import boolean_aliases
 
 N_QUANTILES = 10
 """Deciles of the reference, as the monitor's own distances have them."""

@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.times import FARTHEST_US
 from schemas.errors import DomainError
-from schemas.times import FARTHEST_US
 
 MAX_NAME_CHARS = 1_100
 """Of a name that an event brings (version, host, GPU, ``segment=value``); ingest counts longer

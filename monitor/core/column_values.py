@@ -1,4 +1,4 @@
-"""Arrow columns in the one form of their values: :mod:`schemas.canonical`, column by column.
+"""Arrow columns in the one form of their values: :mod:`driftline.canonical`, column by column.
 
 Pure. Types whose form is a matter of the type alone are cast; texts and floats are looked at
 once for each distinct value.
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.kernels.narrow import widened
-from schemas.canonical import category_of_number, category_of_text, number_of_text
-from schemas.times import EARLIEST, LIMITS, TimeUnit, moment_text, time_of_number, time_of_text
+from driftline.canonical import category_of_number, category_of_text, number_of_text
+from driftline.times import EARLIEST, LIMITS, TimeUnit, moment_text, time_of_number, time_of_text
 
 _US = pa.timestamp("us", tz="UTC")
 _ODD_TIME = r"(?i)[.,]\d{7}|,\d|utc|gmt|z|\s[+-]"
@@ -24,7 +24,7 @@ _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
 def as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return float64: the numbers of the table in :mod:`schemas.canonical`.
+    """Return float64: the numbers of the table in :mod:`driftline.canonical`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _numbers_of_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def as_text(column: pa.ChunkedArray, *, is_verbatim: bool = False) -> pa.ChunkedArray:
-    """Return strings: the categories of the table in :mod:`schemas.canonical`.
+    """Return strings: the categories of the table in :mod:`driftline.canonical`.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _mapped(
 def times_us(
     column: pa.ChunkedArray, unit: TimeUnit | None = None, *, is_small_us: bool = False
 ) -> pa.ChunkedArray:
-    """Return int64 microseconds UTC: the times of the table in :mod:`schemas.times`.
+    """Return int64 microseconds UTC: the times of the table in :mod:`driftline.times`.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from driftline.times import FARTHEST_US
 from monitor.core.bounds import (
     MAX_COUNT,
     MAX_OFFSET,
@@ -16,7 +17,6 @@ from monitor.core.watermark_message import KEY_PREFIX as WATERMARK_PREFIX
 from schemas.errors import DomainError, TransportError
 from schemas.events import RejectReason
 from schemas.intake import IntakePane
-from schemas.times import FARTHEST_US
 
 KEY_PREFIX = b"in|"
 """Distinguishes intake panes from panes and watermarks by key."""

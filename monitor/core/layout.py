@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid
+from driftline.canonical import boolean_aliases, category_of_text
 from schemas.batch import EventBatch, ModelSchema, StringColumn
-from schemas.canonical import boolean_aliases, category_of_text
 from schemas.errors import BaselineError
 from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.canonical import category_of_text
+from driftline.canonical import category_of_text
 from schemas.panes import MISSING, N_COUNTERS, OTHER
 from schemas.profiles import Kind, Profile, VariableProfile
 
@@ -20,7 +20,7 @@ def with_forms(profile: Profile) -> Profile:
     Parameters
     ----------
     profile : Profile
-        From before :mod:`schemas.canonical`: ``True`` and ``7.0`` are categories in it, and
+        From before :mod:`driftline.canonical`: ``True`` and ``7.0`` are categories in it, and
         so is ``NA``.
 
     Returns

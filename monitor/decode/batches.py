@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from driftline.canonical import category_of
 from monitor.decode.columns import NAMES, Columns
 from monitor.decode.dictionaries import Dictionaries
 from schemas.batch import EventBatch, Int32Array, Int64Array, StringColumn, Uint8Array
-from schemas.canonical import category_of
 
 _OWN_VALUES = attrgetter("time_us", "score", *NAMES)
 

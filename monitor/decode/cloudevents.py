@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from driftline.times import time_of_text
 from monitor.decode.strict import Refused, refusal
 from schemas.events import RejectReason
-from schemas.times import time_of_text
 
 
 class Envelope(msgspec.Struct):
@@ -90,7 +90,7 @@ def _data(envelope: Envelope) -> bytes:
 
 
 def _time_us(text: str | None) -> int | None:
-    """Read an envelope's time: RFC 3339, and what :mod:`schemas.times` reads besides."""
+    """Read an envelope's time: RFC 3339, and what :mod:`driftline.times` reads besides."""
     if text is None:
         return None
     try:

@@ -14,10 +14,10 @@ import numpy as np
 from detectors.date_statistics import age_days, hour_of_day, weekday
 from detectors.local_time import local_time_us
 from detectors.text_statistics import text_statistics
+from driftline.times import time_of_text
 from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
 from schemas.derived import TIME_QUANTITIES, Derived, Quantity
 from schemas.time_zones import UTC_NAME, find_zone
-from schemas.times import time_of_text
 
 Values = Sequence[str]
 
@@ -148,7 +148,7 @@ def _of_times(texts: Values, timezone: str = UTC_NAME) -> dict[str, Float64Array
 
 
 def _time_us(text: str, timezone: str = UTC_NAME) -> float:
-    """Read one time (:mod:`schemas.times`), in the given zone where it names none.
+    """Read one time (:mod:`driftline.times`), in the given zone where it names none.
 
     Examples
     --------

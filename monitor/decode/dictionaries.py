@@ -9,9 +9,9 @@ import numpy as np
 from numba import config as numba_config
 from numpy.typing import NDArray
 
+from driftline.canonical import category_of_json_number, category_of_text
 from monitor.decode import interning
 from schemas.batch import Int32Array
-from schemas.canonical import category_of_json_number, category_of_text
 
 MAX_VALUES = 65_536
 """A dictionary with no room for this many values begins a new generation."""
@@ -39,7 +39,7 @@ class Dictionaries:
         Whether kernels look things up here; without, nothing is compiled.
     verbatim : set of int, optional
         Dictionaries that keep texts as they are. The others hold categories: a text is put
-        into its form (:mod:`schemas.canonical`) once, when it is new.
+        into its form (:mod:`driftline.canonical`) once, when it is new.
 
     Attributes
     ----------

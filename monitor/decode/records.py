@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from driftline.times import EARLIEST_US, FARTHEST_US
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.reject_cap import EventRejects, capped
@@ -22,7 +23,6 @@ from schemas.events import (
     RejectReason,
 )
 from schemas.limits import MessageLimits
-from schemas.times import EARLIEST_US, FARTHEST_US
 
 T = TypeVar("T", LabelEvent, GpuEvent)
 Placed = list[tuple[int, int, T]]

@@ -15,11 +15,11 @@ numeric: integer of any size       the float of ``float(json.loads(...))``
 numeric: beyond the largest float  MISTYPED (also as an integer)
 numeric: string, boolean           its number; MISTYPED where the text spells none
 categorical: string, number,       its form: ``7``, ``7.0`` and ``"7.00"`` are ``7``, ``"NA"``
-boolean                            is missing (:mod:`schemas.canonical`)
+boolean                            is missing (:mod:`driftline.canonical`)
 categorical: array, object         MISTYPED
 segments, prediction               as categorical; score: as numeric
 time_us                            microseconds from 0 to 2**63 - 1, a number or text; ISO
-                                   text (:mod:`schemas.times`); else MISTYPED
+                                   text (:mod:`driftline.times`); else MISTYPED
 model, time_us absent              MISTYPED
 id, host, ... neither string nor   MISTYPED
 null
@@ -41,11 +41,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from driftline.canonical import number_of
+from driftline.times import time_of_number, time_of_text
 from schemas.batch import ModelSchema
-from schemas.canonical import number_of
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
-from schemas.times import time_of_number, time_of_text
 
 MAX_DETAIL = 500
 _MAX_TIME_US = (1 << 63) - 1

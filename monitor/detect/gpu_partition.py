@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from driftline.times import FARTHEST_US
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
@@ -21,7 +22,6 @@ from schemas.config import GpuConfig
 from schemas.errors import DriftlineError
 from schemas.events import GpuEvent, Reject, RejectReason
 from schemas.refused import dead_letter
-from schemas.times import FARTHEST_US
 
 KIND = "gpu"
 MAX_WAITING_SIGNS = 1_000_000

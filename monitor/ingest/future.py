@@ -8,13 +8,13 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from driftline.times import EARLIEST_US, FARTHEST_US, LIMITS
 from monitor.core.aggregate import Refused
 from monitor.decode.reject_cap import summed
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk
 from schemas.events import Reject, RejectReason
 from schemas.limits import MessageLimits
-from schemas.times import EARLIEST_US, FARTHEST_US, LIMITS
 
 _ARROW = b"\xff\xff\xff\xff"
 

@@ -7,11 +7,11 @@ from functools import partial
 
 import pyarrow as pa
 
+from driftline.canonical import WORDS_FOR_MISSING
 from monitor.core.column_values import as_number, as_text, times_us
 from monitor.transport.misfits import Misfits
 from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
-from schemas.canonical import WORDS_FOR_MISSING
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 from schemas.profiles import Kind
@@ -52,8 +52,8 @@ def canonical(
     -------
     pyarrow.Table
         Numeric features and the score float64, categorical features, segments and the
-        prediction strings, both in the form of :mod:`schemas.canonical`; times int64
-        microseconds UTC (:mod:`schemas.times`). If a value cannot be what the config says,
+        prediction strings, both in the form of :mod:`driftline.canonical`; times int64
+        microseconds UTC (:mod:`driftline.times`). If a value cannot be what the config says,
         it is null, and the column ``driftline.refused`` names it in its row: the decoder
         refuses that row, and no other.
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from driftline.times import FARTHEST_US
 from monitor.transport.restamp import TIME
 from schemas.batch import Chunk, Float64Array
 from schemas.errors import TransportError
-from schemas.times import FARTHEST_US
 
 MAX_SORTED_ROWS = 1 << 20
 MAX_SORTED_BYTES = 256 << 20

@@ -11,8 +11,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.canonical import category_of, category_of_text, number_of
-from schemas.scalars import plain
+from driftline.canonical import category_of, category_of_text, number_of
+from driftline.scalars import plain
 from tests.support.entrances import ENTRANCES, arrivals, wanted
 
 laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

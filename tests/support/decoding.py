@@ -8,10 +8,10 @@ import random
 import struct
 from typing import Any
 
+from driftline.canonical import category_of, number_of
+from driftline.times import time_of_text
 from monitor.decode import Decoded
 from schemas.batch import EventBatch, ModelSchema, StringColumn
-from schemas.canonical import category_of, number_of
-from schemas.times import time_of_text
 
 SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
 OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pytest
 
 from detectors.kernels.narrow import widened
-from monitor.transport.canonical import as_number, as_text, canonical
-from schemas.canonical import (
+from driftline.canonical import (
     category_of,
     category_of_json_number,
     category_of_text,
     number_of,
     number_of_text,
 )
+from driftline.scalars import narrowest, plain
+from monitor.transport.canonical import as_number, as_text, canonical
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
-from schemas.scalars import narrowest, plain
 
 TEXTS = {
     **{"True": "true", "TRUE": "true", " false ": "false", "t": "t", "yes": "yes"},

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.canonical import category_of_text
 from monitor.decode import Decoder, chunk_of, decode_labels, records, stream
 from monitor.decode.arrow import stream_of
 from schemas.batch import ModelSchema
-from schemas.canonical import category_of_text
 from schemas.events import RejectReason
 from tests.support import decoding
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.times import EARLIEST, moment_text
 from monitor.decode.stamps import stamp_of
-from schemas.times import EARLIEST, moment_text
 
 T_US = 1_709_539_200_000_000
 

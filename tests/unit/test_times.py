@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftline.times import (
+    form_of_moment,
+    moment_text,
+    time_of_moment,
+    time_of_number,
+    time_of_text,
+)
 from monitor.transport.canonical import canonical, times_us
 from schemas.config import ModelConfig
 from schemas.refused import REFUSED_COLUMN
-from schemas.times import form_of_moment, moment_text, time_of_moment, time_of_number, time_of_text
 
 US = 1_709_510_400_000_000
 """2024-03-04, midnight UTC."""

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
-from schemas.times import moment_text, time_of_moment, time_of_text
+from driftline.times import moment_text, time_of_moment, time_of_text
 
 Plain = str | int | float | bool | None
 
@@ -27,7 +27,7 @@ _LARGEST_EXPONENT = 400
 
 
 def plain(value: Any) -> Plain:
-    """Return a value as text, int, float, bool or None: the table of :mod:`schemas.canonical`.
+    """Return a value as text, int, float, bool or None: the table of :mod:`driftline.canonical`.
 
     Parameters
     ----------

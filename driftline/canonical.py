@@ -48,7 +48,7 @@ tells two forms apart, so a change between them is one that the model sees too.
 
 A feature, a segment or the prediction that a model's file lists under ``verbatim`` keeps its
 texts as they are: "NA" is Namibia, "1.10" is not "1.1". Identifiers (``id``, ``host``,
-``gpu_uuid``, ``model_version``) always do. Times of events: :mod:`schemas.times`.
+``gpu_uuid``, ``model_version``) always do. Times of events: :mod:`driftline.times`.
 
 A column that holds nothing but ``true`` and ``false``, or nothing but 0 and 1, in the
 reference is one of booleans: there the other spelling counts as the same category.
@@ -63,7 +63,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from schemas.times import form_of_moment
+from driftline.times import form_of_moment
 
 WORDS_FOR_MISSING: Final = (
     *("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "\\n"),
