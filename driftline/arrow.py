@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.events import PredictionEvent
+from driftline.wire import PredictionEvent
 
 _NAMES = {
     field.name: field.default

@@ -13,7 +13,7 @@ from driftline.events import (
     prediction_event,
 )
 from driftline.values import Values
-from schemas.events import PredictionEvent
+from driftline.wire import PredictionEvent
 
 MAX_MESSAGE_BYTES = 900_000
 """Kafka's brokers take 1,048,588 by default, headers included."""

@@ -13,7 +13,7 @@ from driftline.rows import by_name
 from driftline.scalars import plain
 from driftline.times import EARLIEST, time_of_moment, time_of_number, time_of_text
 from driftline.values import Values
-from schemas.events import MAX_EVENT_BYTES, LabelEvent, PredictionEvent
+from driftline.wire import MAX_EVENT_BYTES, LabelEvent, PredictionEvent
 
 Features = Mapping[str, Any] | Sequence[Any]
 """By name, or in the order of the reporter's ``feature_names``."""

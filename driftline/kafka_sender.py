@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from driftline.batches import Message
-from schemas.errors import TransportError
+from driftline.errors import TransportError
 
 REPLACE_PAUSE_S = 1.0
 """Least time from one producer to the next: what ended one may end the next at once."""

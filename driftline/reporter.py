@@ -19,13 +19,13 @@ from driftline.buffer import Buffer
 from driftline.canonical import category_of
 from driftline.counters import Counters
 from driftline.courier import Courier
+from driftline.errors import DomainError
 from driftline.events import Features, Identity, Reported, time_of
 from driftline.kafka_sender import KafkaSender, Sender
 from driftline.rows import copied as _copied
 from driftline.scalars import plain
 from driftline.watch import Extract, watched
-from schemas.errors import DomainError
-from schemas.events import DEFAULT_TENANT
+from driftline.wire import DEFAULT_TENANT
 
 HOST_VARIABLE = "DRIFTLINE_HOST"
 GPU_VARIABLE = "DRIFTLINE_GPU_UUID"
