@@ -1,4 +1,4 @@
-"""Events to messages: JSON arrays, or Arrow streams where pyarrow is installed."""
+"""Batches of events as Kafka messages: JSON arrays, or Arrow streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from driftline.values import Values
 from driftline.wire import PredictionEvent
 
 MAX_MESSAGE_BYTES = 900_000
-"""Kafka's brokers take 1,048,588 by default, headers included."""
+"""Brokers accept 1,048,588 by default, headers included."""
 
 
 class Message(NamedTuple):
@@ -28,26 +28,26 @@ class Message(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What became of the events of one batch."""
+    """The messages of one batch, and counts of what was refused."""
 
     messages: list[Message]
     n_invalid: int
     error: str
-    """Of the last invalid one, or of the last odd value."""
+    """About the last invalid event, or the last value without a form."""
     n_odd_values: int = 0
-    """Values that have no form, and went as missing."""
+    """Values that have no form and are sent as missing."""
 
 
 class Batches:
-    """Makes messages of events.
+    """Encode batches of events as messages.
 
     Parameters
     ----------
     identity : Identity
     predictions_topic, labels_topic : str
     is_arrow : bool
-        Predictions as Arrow; a batch whose values do not fit one type a column goes as
-        JSON, and so does everything where pyarrow is missing.
+        Encode predictions as Arrow. A batch with a column of mixed types is encoded as
+        JSON, and so is everything if pyarrow is not installed.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class Batches:
         self._is_arrow = is_arrow
 
     def make(self, reported: Sequence[Reported]) -> Made:
-        """Return the messages of a batch; predictions and labels apart, in their order."""
+        """Return the messages of a batch: predictions, then labels, each in order."""
         events: list[PredictionEvent] = []
         predictions: list[bytes] = []
         labels: list[bytes] = []
@@ -77,10 +77,10 @@ class Batches:
                     labels.append(encode_event(label_event(one, self._identity)))
                     continue
                 event = prediction_event(one, self._identity, values)
-                # Also where it goes as Arrow: the same events are refused either way.
+                # Even if it is sent as Arrow: both formats refuse the same events.
                 predictions.append(encode_event(event))
                 events.append(event)
-            except Exception as caught:  # values are the model's own; any class may raise
+            except Exception as caught:  # values are of any class, which may raise anything
                 n_invalid += 1
                 error = f"{type(caught).__name__}: {str(caught)[:200]}"
         messages = [*self._predictions(events, predictions)]
@@ -90,7 +90,7 @@ class Batches:
     def _predictions(
         self, events: list[PredictionEvent], encoded: list[bytes]
     ) -> Iterator[Message]:
-        """Yield the predictions' messages, as Arrow if that is wanted and possible."""
+        """Yield the messages of predictions, as Arrow if requested and possible."""
         if self._is_arrow and events:
             from driftline.arrow import arrow_stream
 
@@ -102,7 +102,7 @@ class Batches:
 
 
 def _json(encoded: list[bytes], topic: str) -> Iterator[Message]:
-    """Yield JSON arrays, each of a size that a broker takes."""
+    """Yield JSON arrays of at most ``MAX_MESSAGE_BYTES`` each."""
     begin = n_bytes = 0
     for end, text in enumerate(encoded):
         if end > begin and n_bytes + len(text) + 1 > MAX_MESSAGE_BYTES:

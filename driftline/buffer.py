@@ -1,4 +1,4 @@
-"""The bounded buffer between the model's threads and the one that sends."""
+"""The bounded buffer between the model's threads and the sending thread."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from driftline.events import Reported
 
 
 class Buffer:
-    """First in, first out; when it is full the oldest event leaves.
+    """First in, first out; a full buffer drops its oldest event.
 
-    The newest are kept because a monitor that lags behind an outage is of less use than
-    one that sees what the model does now; and what left is counted.
+    After an outage the newest events matter most. Dropped events are counted.
 
     Parameters
     ----------
     n_most : int
-        Events it holds.
+        Capacity, events.
     n_worth : int
-        Events worth a message: whoever waits is woken for so many.
+        Events at which a waiting :meth:`take` is woken.
 
     Examples
     --------
@@ -38,31 +37,32 @@ class Buffer:
         self._is_hurried = False
 
     def put(self, event: Reported) -> bool:
-        """Append an event; return whether the oldest one had to leave for it."""
+        """Append an event; return whether the oldest one was dropped for it."""
         with self._ready:
             self._events.append(event)
             if len(self._events) in (1, self._n_worth):
-                self._ready.notify()  # a wake-up for each event would cost the model's thread
+                self._ready.notify()  # one per event would cost the model's thread
             if len(self._events) > self._n_most:
                 self._events.popleft()
                 return True
             return False
 
     def take(self, n_most: int, *, wait_s: float, linger_s: float) -> list[Reported]:
-        """Take the oldest events, at most so many.
+        """Remove and return the oldest events.
 
         Parameters
         ----------
         n_most : int
+            Most events to return.
         wait_s : float
-            How long to wait for the first one.
+            Longest wait for the first event.
         linger_s : float
-            How long to wait for more of them, so that batches are worth sending.
+            Longest wait for further events, so that batches are larger.
 
         Returns
         -------
         list of Reported
-            Empty if none came.
+            Empty if none arrived.
         """
         with self._ready:
             self._ready.wait_for(lambda: self._events or self._is_hurried, wait_s)
@@ -74,7 +74,7 @@ class Buffer:
             return [self._events.popleft() for _ in range(n)]
 
     def hurry(self) -> None:
-        """Stop waiting, from now on: the end is near."""
+        """End all waits, now and later: the reporter is closing."""
         with self._ready:
             self._is_hurried = True
             self._ready.notify_all()

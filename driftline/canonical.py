@@ -1,8 +1,8 @@
-"""The one form of every value: a model is compared with itself, whatever carried its values.
+"""Canonical forms of values, the same for every input format.
 
 A feature arrives as a Parquet column, a cell of CSV, a JSON value, an Arrow array or a
-Python object. All entrances make of it what this table says, so that a model that was
-trained on one of them and is served through another sees no change.
+Python object. All inputs convert it by this table, so that a model trained on data in one
+format and served in another shows no change.
 
 =========================== ================================ ==========================
 value                       as a category                    as a number
@@ -69,7 +69,7 @@ WORDS_FOR_MISSING: Final = (
     *("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none", "\\n"),
     *("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"),
 )
-"""Text that stands for no value, in lower case and without blanks around it."""
+"""Texts that mean a missing value, in lower case and without surrounding blanks."""
 
 _LARGEST_WHOLE = 1e40
 """Decimals of tables have 38 digits."""
@@ -83,7 +83,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def is_missing_word(text: str) -> bool:
-    """Return whether a text stands for no value.
+    """Return whether a text means a missing value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What became of every event that was handed over."""
+"""Counters of reported events by outcome."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(slots=True)
 class Counters:
-    """Events, counted once each: nothing is ever lost without a trace.
+    """Events by outcome; each reported event is in exactly one of the others.
 
     ``n_reported = n_sent + n_dropped + n_invalid + n_failed + n_unsent + n_waiting``
 
@@ -18,27 +18,27 @@ class Counters:
     """
 
     n_reported: int = 0
-    """Handed over by the model's code."""
+    """Passed to ``predict`` or ``label``."""
     n_sent: int = 0
     """Acknowledged by the broker."""
     n_dropped: int = 0
-    """The oldest ones, pushed out of a full buffer."""
+    """The oldest events of a full buffer."""
     n_invalid: int = 0
-    """Refused here: no time, features without names, longer than an event may be."""
+    """Refused by the SDK: no time, features without names, too long."""
     n_failed: int = 0
-    """Given to Kafka and not acknowledged in time; they may have arrived all the same."""
+    """Passed to the Kafka client and not acknowledged in time; they may have arrived."""
     n_unsent: int = 0
-    """Still here when the reporter was closed, or handed over afterwards."""
+    """Not sent when the reporter was closed, or reported afterwards."""
     n_waiting: int = 0
-    """In the buffer or on their way."""
+    """In the buffer or in flight."""
     n_odd_values: int = 0
-    """Values, not events, that have no form and were sent as missing."""
+    """Values (not events) that have no form and were sent as missing."""
     last_error: str = ""
-    """What went wrong last; never holds a password."""
+    """The last error; never holds a password."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every event that was reported stands in one of the others."""
+        """Whether the counters add up to ``n_reported``."""
         return self.n_reported == (
             self.n_sent
             + self.n_dropped

@@ -1,4 +1,4 @@
-"""The background thread: from the buffer into Kafka, whatever happens there."""
+"""The background thread that sends the buffer's events to Kafka."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("driftline.sdk")
 
 
 class Courier:
-    """Takes batches, makes messages, hands them over; tries again until told to stop.
+    """Encode and send batches on a thread, with retries until it is stopped.
 
     Parameters
     ----------
@@ -28,15 +28,14 @@ class Courier:
     batches : Batches
     sender : Sender
     counters : Counters
-        Changed only under ``lock``.
+        Updated under ``lock`` only.
     lock : threading.Lock
     n_batch : int
         Most events of a batch.
     linger_s : float
-        How long an event may wait for others.
+        Longest wait of an event for others of its batch.
     n_in_flight : int
-        Messages handed over and not acknowledged: beyond it events stay in the buffer,
-        where the bound and the count are.
+        Most messages without acknowledgement; further events stay in the bounded buffer.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Send what is left, and end; return whether all of it was handed over in time."""
+        """Send the rest and end the thread; return whether it ended in time."""
         self._deadline_s = time.monotonic() + timeout_s
         self._is_stopping.set()
         self._buffer.hurry()
@@ -75,18 +74,18 @@ class Courier:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        """Work until the buffer is empty and the end was asked for."""
+        """Send until the thread is stopped and the buffer is empty."""
         try:
             while not self._is_stopping.is_set() or len(self._buffer):
                 if time.monotonic() > self._deadline_s:
                     break
                 self._work()
             self._settle()
-        except BaseException as error:  # the model must not hear of it
+        except BaseException as error:  # must not reach the model's code
             self._note(error)
 
     def _work(self) -> None:
@@ -105,13 +104,13 @@ class Courier:
             self._send(message)
 
     def _send(self, message: Message) -> None:
-        """Hand one message over, as often as it takes."""
+        """Send one message, with retries."""
         pause_s = FIRST_PAUSE_S
         while not self._in_flight.acquire(timeout=min(1.0, max(0.0, self._left_s()))):
             if self._left_s() <= 0:
                 return
-            # No answer for a while. From a producer that will never give one there would be
-            # no next message either, at which it is replaced.
+            # No acknowledgement for a while. A producer that failed for good is replaced at
+            # the next message, which would never come; flush replaces it as well.
             with contextlib.suppress(Exception):
                 self._sender.flush(0.0)
         while True:
@@ -126,11 +125,11 @@ class Courier:
             self._is_stopping.wait(min(pause_s, max(0.0, self._left_s())))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             if self._is_stopping.is_set():
-                # wait() no longer waits: the last tries are spread over what time is left.
+                # wait() returns at once now: spread the last tries over the time left.
                 time.sleep(min(FIRST_PAUSE_S, max(0.0, self._left_s())))
 
     def _done(self, message: Message, error: BaseException | None) -> None:
-        """Count what the broker, or the client for it, has said."""
+        """Count the outcome of a message."""
         with self._lock:
             self._counters.n_waiting -= message.n_events
             if error is None:
@@ -143,29 +142,29 @@ class Courier:
             self._warn(error)
 
     def _settle(self) -> None:
-        """Wait for the last acknowledgements, and let go."""
-        with contextlib.suppress(Exception):  # a time-out: the counters show what is open
+        """Wait for the last acknowledgements and close the sender."""
+        with contextlib.suppress(Exception):  # a time-out leaves events in the counters
             self._sender.flush(max(0.0, min(self._left_s(), 30.0)))
         with contextlib.suppress(Exception):
             self._sender.close(max(0.0, min(self._left_s(), 5.0)))
 
     def _left_s(self) -> float:
-        """How long it may still take; for ever while nobody asked for the end."""
+        """Return the seconds until the deadline; infinite unless stopping."""
         return self._deadline_s - time.monotonic()
 
     def _note(self, error: BaseException) -> None:
-        """Keep the last error; say the first one, once."""
+        """Record an error, and log the first one."""
         with self._lock:
             self._counters.last_error = _said(error)
         self._warn(error)
 
     def _warn(self, error: BaseException) -> None:
-        """Log the first error."""
+        """Log an error unless one was logged before."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning("reporting to Kafka fails, and goes on trying: %s", _said(error))
 
 
 def _said(error: BaseException) -> str:
-    """Return an error in one line."""
+    """Return an error as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,4 +1,4 @@
-"""One event: taken over from the model's thread as it is, made plain on the other one."""
+"""Events: recorded as given on the model's thread, converted on the sending one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Features = Mapping[str, Any] | Sequence[Any]
 
 
 class Reported(NamedTuple):
-    """What the model's code handed over; nothing in it is looked at yet."""
+    """A reported prediction or label with its values as given, not yet converted."""
 
     is_label: bool
     id: str
     time_us: int
     features: Any = None
     score: Any = None
-    """Of a label: the label."""
+    """The label, if ``is_label``."""
     prediction: Any = None
     segments: Any = None
     host: str | None = None
@@ -35,7 +35,7 @@ class Reported(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What all events of one reporter share."""
+    """Fields that all events of one reporter share."""
 
     model: str
     tenant: str
@@ -56,12 +56,12 @@ def prediction_event(
     reported : Reported
     identity : Identity
     values : Values, optional
-        Counts the values that have no form, and are missing in the event.
+        Counts the values that have no form and are missing in the event.
 
     Raises
     ------
     ValueError, TypeError
-        If it has no time, or its features have no names.
+        If its time is out of range, or its features have no names.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def label_event(reported: Reported, identity: Identity) -> LabelEvent:
     Parameters
     ----------
     reported : Reported
-        With the label as its score.
+        The label is its ``score``.
     identity : Identity
 
     Raises
@@ -130,14 +130,14 @@ def label_event(reported: Reported, identity: Identity) -> LabelEvent:
 
 
 def encode_event(event: PredictionEvent | LabelEvent) -> bytes:
-    """Return an event as JSON; NaN and infinities, which JSON has not, as null.
+    """Encode an event as JSON; NaN and infinities become null.
 
     Raises
     ------
     ValueError
         If it is longer than an event may be.
     TypeError, UnicodeEncodeError
-        If it holds what JSON has not.
+        If a value has no JSON form.
     """
     text = _encode(event)
     if len(text) > MAX_EVENT_BYTES:
@@ -157,7 +157,7 @@ def time_of(value: Any) -> int:
     Raises
     ------
     ValueError, TypeError
-        If it is no time.
+        If it is not a time.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def time_of(value: Any) -> int:
 
 
 def _time(time_us: int) -> int:
-    """Refuse a time that no event may have."""
+    """Return the time unchanged; raise if it is out of range."""
     if not 0 <= time_us < 1 << 63:
         raise ValueError(f"time_us is {time_us}; microseconds since 1970 are expected")
     return time_us

@@ -1,4 +1,4 @@
-"""What a caller hands over as features: copied on its thread, named on the other one."""
+"""Features as callers pass them: copied on the model's thread, named on the sending one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def copied(features: Any) -> Any:
-    """Copy what the caller may change afterwards.
+    """Copy features, which the caller may change afterwards.
 
     Parameters
     ----------
     features : object
-        A mapping; a pandas Series, a frame of one row, a named tuple, a record, or an
-        instance of a dataclass, of a pydantic, attrs or msgspec model, whose own names count;
-        an array or a sequence, which has none.
+        With names: a mapping, a pandas Series, a frame of one row, a named tuple, a record,
+        an instance of a dataclass or of a pydantic, attrs or msgspec model. Without names:
+        an array or a sequence.
 
     Raises
     ------
@@ -24,8 +24,8 @@ def copied(features: Any) -> Any:
     Returns
     -------
     object
-        A dict by name, or a copy in the same order. Values are not looked at: an array keeps
-        its type, of which the numbers that are meant depend.
+        A dict by name, or a copy in the same order. Values are not converted: an array keeps
+        its dtype, which decides how its numbers are read.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def copied(features: Any) -> Any:
 
 
 def by_name(features: Any, names: tuple[str, ...]) -> Any:
-    """Name features that come in order.
+    """Return features by name; those without names are in the order of ``names``.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def by_name(features: Any, names: tuple[str, ...]) -> Any:
     Raises
     ------
     ValueError
-        If there are not as many.
+        If the counts differ.
     """
     if features is None or isinstance(features, Mapping):
         return features
@@ -77,7 +77,7 @@ def by_name(features: Any, names: tuple[str, ...]) -> Any:
 
 
 def _field_names(features: Any) -> list[str] | None:
-    """Return the names of a model's declared fields; None where it declares none."""
+    """Return the declared fields of a structured object; None if it declares none."""
     kind = type(features)
     if isinstance(declared := getattr(kind, "__dataclass_fields__", None), dict):
         return list(declared)
@@ -91,7 +91,7 @@ def _field_names(features: Any) -> list[str] | None:
 
 
 def _of_pandas(features: Any) -> Any:
-    """Copy a Series, or a frame of one row; names that are text count, positions do not."""
+    """Copy a Series or a frame of one row, by name if all labels are text."""
     if hasattr(features, "columns"):
         if len(features) != 1:
             raise ValueError(f"a frame of {len(features)} rows is not one prediction")
@@ -101,7 +101,7 @@ def _of_pandas(features: Any) -> Any:
 
 
 def _named_if_text(names: Any, values: list[Any]) -> Any:
-    """Return a dict where every name is text, else the values in their order."""
+    """Return a dict if every name is text, else the values in order."""
     listed = list(names)
     if listed and all(isinstance(name, str) for name in listed):
         return dict(zip(listed, values, strict=True))
@@ -109,7 +109,7 @@ def _named_if_text(names: Any, values: list[Any]) -> Any:
 
 
 def _of_array(features: Any) -> Any:
-    """Copy an array of numpy, torch, TensorFlow or JAX; a matrix of one row is that row."""
+    """Copy an array of numpy, torch, TensorFlow or JAX; of a one-row matrix, its row."""
     shape = tuple(getattr(features, "shape", ()))
     if len(shape) == 2 and shape[0] == 1:
         features = features[0]

@@ -1,7 +1,7 @@
-"""Values of the model's own libraries as the wire contract has them; odd ones are missing.
+"""Conversion of a model's values to the types of the wire contract.
 
-One value must never cost an event: what has no form (:mod:`driftline.canonical`), and what
-raises when it is looked at, is sent as missing, and counted.
+One value must not cost an event: a value that has no form (:mod:`driftline.canonical`), or
+whose conversion raises, is sent as missing and counted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from driftline.canonical import category_of, number_of
 from driftline.scalars import Plain, plain
 
 _LARGEST = 1 << 1023
-"""No integer below it is beyond the largest float."""
+"""Every smaller integer is within the range of float64."""
 MAX_TEXT_BYTES = 1 << 18
-"""A longer text is missing: four of them would be longer than an event may be."""
+"""A longer text is sent as missing: four of them would exceed the size of an event."""
 
 
 class Values:
-    """Converts values, and counts those that have no form.
+    """Convert values, and count those that have no form.
 
     Examples
     --------
@@ -32,10 +32,10 @@ class Values:
     def __init__(self) -> None:
         self.n_odd = 0
         self.error = ""
-        """Of the last odd value: its name, and what is wrong with it."""
+        """Name and fault of the last value without a form."""
 
     def feature(self, value: Any, name: str) -> Plain:
-        """Return a feature's value: what is not finite is missing."""
+        """Return a feature's value; None if it is missing or not finite."""
         found = self._plain(value, name)
         if isinstance(found, float) and not math.isfinite(found):
             return None
@@ -47,12 +47,12 @@ class Values:
         return found
 
     def text(self, value: Any, name: str) -> str | None:
-        """Return a class or a segment's value: text as it is, other values in their form."""
+        """Return a class or a segment's value: text unchanged, others in canonical form."""
         found = self._plain(value, name)
         return found if isinstance(found, str) else category_of(found)
 
     def number(self, value: Any, name: str) -> float | None:
-        """Return a number; text may spell one."""
+        """Return a number; text that spells one is accepted."""
         try:
             return number_of(self._plain(value, name))
         except ValueError as error:
@@ -60,7 +60,7 @@ class Values:
             return None
 
     def named(self, given: Any, field: str) -> Iterator[tuple[str, Any]]:
-        """Yield the members of a mapping under the text of their names."""
+        """Yield the items of a mapping with their names as text."""
         if given is None:
             return
         if not isinstance(given, Mapping):
@@ -72,12 +72,12 @@ class Values:
                 yield _encodable(name), value
 
     def _plain(self, value: Any, name: str) -> Plain:
-        """Return the plain form of a value; None, and a count, where it has none."""
+        """Return the plain form of a value; count it and return None if it has none."""
         if value is None or type(value) in (int, float, bool):
             return value  # type: ignore[no-any-return]
         try:
             found = plain(value)
-        except Exception as error:  # values are the model's own; any class may raise anything
+        except Exception as error:  # values are of any class, which may raise anything
             self._note(name, _words(error))
             return None
         if isinstance(found, str):
@@ -88,13 +88,13 @@ class Values:
         return found
 
     def _note(self, name: str, why: str) -> None:
-        """Count an odd value, which is missing."""
+        """Count a value that has no form."""
         self.n_odd += 1
         self.error = f"{name}: {why}"[:200]
 
 
 def _words(error: BaseException) -> str:
-    """Return what an error says; its class where even that raises."""
+    """Return an error's message, or its class if ``str`` raises as well."""
     try:
         return str(error) or type(error).__name__
     except Exception:
@@ -102,7 +102,7 @@ def _words(error: BaseException) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Return a text that UTF-8 can hold: halves of surrogate pairs are replaced."""
+    """Return the text with lone surrogates replaced, so that UTF-8 can encode it."""
     try:
         text.encode()
     except UnicodeEncodeError:

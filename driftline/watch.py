@@ -1,4 +1,4 @@
-"""The decorator: a function's calls, reported."""
+"""The decorator that reports the calls of a function."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def watched(
     id: Extract | None,
     segments: Extract | None,
 ) -> Callable[..., Any]:
-    """Return the function with its calls reported.
+    """Wrap a function so that its calls are reported.
 
     Parameters
     ----------
     predict : callable
-        Takes the report.
+        Reports one prediction.
     refuse : callable
-        Told what an extractor raised; the call itself never hears of it.
+        Called with an exception of an extractor, which does not reach the function's caller.
     function : callable
         Plain or async.
     features, score, prediction, id, segments : callable or None
@@ -37,6 +37,7 @@ def watched(
     Returns
     -------
     callable
+        With the signature, result and exceptions of ``function``.
     """
 
     def report(result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -72,14 +73,14 @@ def watched(
 
 
 def _seen(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Take the features from the usual places."""
+    """Return the default features: the first argument, or the keyword arguments."""
     if not args:
         return kwargs
     return args[0]
 
 
 def _score(result: Any) -> Any:
-    """Take the result for the score where it is a number, of whichever library."""
+    """Return the result as the score, or None if it is text or a container."""
     if isinstance(result, str | bytes | dict | list | tuple | bool):
         return None
     return result
