@@ -499,8 +499,9 @@ def test_a_config_that_names_no_rule_is_refused(config: GpuConfig) -> None:
 
 
 def test_a_new_failure_is_only_a_new_row() -> None:
+    level = next(rule for rule in RULES if rule.name == "row_remap_pending")
     retired = replace(
-        RULES[1], name="retired_pages", fields=("retired_dbe",), threshold=63, for_us=0, clear_us=0
+        level, name="retired_pages", fields=("retired_dbe",), threshold=63, for_us=0, clear_us=0
     )
     rules = GpuRules(GpuConfig(), (*RULES, retired))
     assert told(feed(rules, sample(0, retired_dbe=63))) == [("retired_pages", "opened")]
