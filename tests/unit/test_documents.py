@@ -28,6 +28,8 @@ ADRS = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
 
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PARTICIPANT = re.compile(r" +participant (\w+) as [^:;#]+$")
+_ARROW = re.compile(r" +(?:(\w+)--?>>(\w+)|Note over (\w+)): [^;#]+$")
 _MODULE = re.compile(r"-m ((?:schemas|benchmarks)\.[a-z_.]+[a-z_])")
 
 
@@ -150,6 +152,19 @@ def test_the_diagrams_name_every_failpoint_of_the_stages_on_kafka():
     named = set(re.findall(r"\b(?:ingest|detect|gpu|notify|archive):[a-z_]+", text))
     assert steps_in_the_code() - named <= ELSEWHERE.keys()
     assert named - steps_in_the_code() == set()
+
+
+def test_every_line_of_a_diagram_is_an_arrow_or_a_note_between_its_participants():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    diagrams = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
+    assert len(diagrams) == 4
+    for first, *lines in (diagram.strip().splitlines() for diagram in diagrams):
+        assert first == "sequenceDiagram"
+        declared = {m[1] for line in lines if (m := _PARTICIPANT.match(line))}
+        for line in lines:
+            found = _PARTICIPANT.match(line) or _ARROW.match(line)
+            assert found, line
+            assert {name for name in found.groups() if name} <= declared, line
 
 
 def test_every_decision_has_its_number_its_parts_and_a_line_in_the_index():
