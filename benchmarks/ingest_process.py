@@ -1,7 +1,7 @@
 """One ingest process for the benchmarks: reads, publishes, commits, and says when.
 
 Started by :mod:`benchmarks.ingest`, :mod:`benchmarks.scaling` and others with the address
-of a broker, a prefix and a name; stands still until a line comes on standard input, so that
+of a broker, a prefix and a name; waits for a line on standard input, so that
 no import and no compilation is measured; drains when the next line comes. Each line it
 prints is JSON.
 """

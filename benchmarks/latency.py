@@ -153,7 +153,7 @@ def measure(quick: bool) -> Figures:
 def _drive(
     cluster: Cluster, pace: Pace, drift: list[int], traffic: Traffic, receiver: Receiver
 ) -> Figures:
-    """Write everything, and wait until everybody has been told."""
+    """Write everything, and wait until every receiver has been notified."""
     window = pace.window
     n_windows_us = (1 + pace.n_firing) * window.pane
     last_us = n_windows_us + window.lateness + window.bound + window.pane // 4
@@ -203,7 +203,7 @@ def _drive(
 
 
 def _first(receiver: Receiver, monitor: str, key: str) -> dict[str, int]:
-    """When somebody was first told of each model, or GPU."""
+    """Return the time of the first notification of each model or GPU."""
     found: dict[str, int] = {}
     for alert_id, alert in list(receiver.alerts.items()):
         if alert["monitor"] == monitor and alert["transition"] == "opened":

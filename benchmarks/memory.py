@@ -38,7 +38,7 @@ SECONDS_A_PANE = 5.0
 
 
 def templates() -> list[tuple[bytes, bytes]]:
-    """What stands before and after the time in an event of each model."""
+    """Return the bytes before and after the time in an event of each model."""
     rng = random.Random(1)
     found = []
     for i in range(N_MODELS):

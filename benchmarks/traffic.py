@@ -57,7 +57,7 @@ class Orders(msgspec.Struct):
 
 
 def split(message: bytes) -> Template:
-    """Cut an event where its time stands."""
+    """Split an event at its time."""
     at = message.index(_TIME) + len(_TIME)
     return message[:at], message[at + 16 :]
 
@@ -125,7 +125,7 @@ class Writer:
         self.k = self.w = 0
 
     def run(self, is_over: threading.Event) -> None:
-        """Write until told to end, or until the last event is due."""
+        """Write until ``is_over`` is set, or until the last event is due."""
         begin_s, tick = time.perf_counter(), 0
         o = self.orders
         while not is_over.is_set():

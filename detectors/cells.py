@@ -92,7 +92,6 @@ def align(current: SeriesStats, profile: Profile) -> Cells:
     ----------
     current : SeriesStats
         In the profile's layout.
-    profile : Profile
 
     Returns
     -------
@@ -149,7 +148,6 @@ def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
 
     Parameters
     ----------
-    cells : Cells
     block : Block
         Arrays that broadcast to the cells' (S, V).
     min_rows : int

@@ -38,7 +38,7 @@ def share_change(
     """Compare a share of rows with the reference's; prefer it to chi-square for one yes-or-no.
 
     Use it for type errors too: mistyped events of a window, all its events, and the
-    same of the reference (0 of 0 where nobody counted: then there is no p-value).
+    same of the reference (0 of 0 where it was not counted: then there is no p-value).
 
     Parameters
     ----------

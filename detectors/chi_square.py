@@ -132,11 +132,6 @@ def chi_square_exact_reference(reference: ArrayLike, current: ArrayLike) -> ChiS
 def chi_square_critical(dof: ArrayLike, *, significance: float = 0.05) -> Numbers:
     """Statistic above which the p-value is below ``significance``; NaN without freedom.
 
-    Parameters
-    ----------
-    dof : array_like of int
-    significance : float, default .05
-
     Returns
     -------
     float64 or ndarray of float64

@@ -139,7 +139,6 @@ def evidently_default(
     ----------
     reference, current : array_like, shape (n,)
         Raw samples.
-    kind : {"numeric", "categorical"}, default "numeric"
 
     Returns
     -------

@@ -21,7 +21,6 @@ def ks_equal_width(reference: ArrayLike, current: ArrayLike, *, n_bins: int = N_
     ----------
     reference, current : array_like of float, shape (n,)
         Raw samples; NaN is dropped.
-    n_bins : int, default 10,000
 
     Returns
     -------
@@ -60,7 +59,6 @@ def wasserstein_equal_width(
     ----------
     reference, current : array_like of float, shape (n,)
         Raw samples; NaN is dropped.
-    n_bins : int, default 10,000
 
     Returns
     -------

@@ -131,7 +131,7 @@ def _group_rows(attribute: str, group: GroupRate, min_rows: int, parity: Parity)
     )
     compared = Reason.DESCRIPTIVE if group.disparate_impact is not None else few
     if group.difference is not None and group.disparate_impact is None:
-        compared = Reason.NO_DATA  # compared, but nobody is positive anywhere
+        compared = Reason.NO_DATA  # compared, but no group has a positive
     impact = Statistic(
         attribute,
         group.group,

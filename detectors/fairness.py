@@ -29,7 +29,7 @@ class GroupRate:
     interval: Interval | None
     """Wilson's."""
     disparate_impact: float | None
-    """Rate over the highest compared rate; None where too small, or where nobody is positive."""
+    """Rate over the highest compared rate; None where too small, or without a positive."""
     difference: float | None
     """Rate minus the highest compared rate, <= 0."""
 
@@ -48,7 +48,7 @@ class Parity:
     difference_interval: Interval | None
     """Newcombe's, widened for having picked the extreme pair of several."""
     ratio: float | None
-    """Lowest rate over highest; None where nobody is positive."""
+    """Lowest rate over highest; None without a positive."""
 
 
 def demographic_parity(
@@ -91,8 +91,8 @@ def demographic_parity(
     Notes
     -----
     Difference = max - min and ratio = min / max over groups, as fairlearn has them;
-    aif360 signs its difference unprivileged - privileged, which needs to be told who
-    is privileged. The highest and lowest group are picked after looking, so their
+    aif360 signs its difference unprivileged - privileged, which requires naming the
+    privileged group. The highest and lowest group are picked after looking, so their
     difference is positive by chance alone: its interval uses 1 - (1 - confidence) /
     pairs (Bonferroni). O(G); exact from merged panes.
 

@@ -63,10 +63,6 @@ def samples_of(reference: ArrayLike, current: ArrayLike) -> Samples:
 def edge_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
     """Return F - G at the upper edge of each bin.
 
-    Parameters
-    ----------
-    p, q : ndarray of float64, shape (..., n_bins)
-
     Returns
     -------
     ndarray of float64, shape (..., n_bins)
@@ -82,10 +78,6 @@ def edge_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
 
 def middle_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
     """Return F - G where half of each bin's rows are counted: the gap at midranks.
-
-    Parameters
-    ----------
-    p, q : ndarray of float64, shape (..., n_bins)
 
     Returns
     -------

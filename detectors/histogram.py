@@ -165,8 +165,6 @@ def ascending(values: ArrayLike, counts: NDArray[Any], where: str) -> NDArray[np
 
     Parameters
     ----------
-    values : array_like of float, shape (n,) or (..., n)
-    counts : ndarray of shape (..., n)
     where : str
         What to call the caller in an error.
 

@@ -23,7 +23,6 @@ def wilson_interval(n_hits: int, n_rows: int, confidence: float = 0.95) -> Inter
     ----------
     n_hits, n_rows : int
         ``n_rows`` must be positive.
-    confidence : float, default .95
 
     Returns
     -------
@@ -69,7 +68,6 @@ def newcombe_interval(x: int, n: int, y: int, m: int, confidence: float = 0.95) 
         Hits and rows of the first group.
     y, m : int
         Hits and rows of the second.
-    confidence : float, default .95
 
     Returns
     -------

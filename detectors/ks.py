@@ -190,7 +190,6 @@ def ks_critical(
     ----------
     n_reference, n_current : array_like of int
         Rows on either side; 0 gives NaN.
-    significance : float, default .05
 
     Returns
     -------

@@ -21,10 +21,6 @@ N_TERMS_ANDERSON = 30
 def cramer_von_mises_tail(statistic: ArrayLike) -> FloatArray:
     """P(omega^2 >= x) of the one-sample Cramér-von Mises statistic with many rows.
 
-    Parameters
-    ----------
-    statistic : array_like of float
-
     Returns
     -------
     ndarray of float64
@@ -61,10 +57,6 @@ def cramer_von_mises_tail(statistic: ArrayLike) -> FloatArray:
 def anderson_darling_tail(statistic: ArrayLike) -> FloatArray:
     """P(A^2 >= x) of the one-sample Anderson-Darling statistic with many rows.
 
-    Parameters
-    ----------
-    statistic : array_like of float
-
     Returns
     -------
     ndarray of float64
@@ -100,10 +92,6 @@ def anderson_darling_tail(statistic: ArrayLike) -> FloatArray:
 
 def kuiper_tail(statistic: ArrayLike) -> FloatArray:
     """P(sqrt(n) V >= x) of Kuiper's statistic with many rows.
-
-    Parameters
-    ----------
-    statistic : array_like of float
 
     Returns
     -------

@@ -25,7 +25,6 @@ def reference_sd(profile: Profile, variable: int) -> float:
 
     Parameters
     ----------
-    profile : Profile
     variable : int
         Index into ``profile.variables``.
 
@@ -103,7 +102,7 @@ def shift_matrix(
     above the maximum, as it should be; evenly spread it would be .5 %, and a set that the
     reference hardly knows would be found before the shift itself.
 
-    A value of its own (few distinct values, a spike at the minimum) stands for the
+    A value of its own (few distinct values, a spike at the minimum) represents the
     interval below it: a share of its rows moves on, so that the mean moves as asked.
 
     Examples
@@ -156,7 +155,6 @@ def plant(counts: NDArray[np.int64], matrix: NDArray[np.float64]) -> NDArray[np.
 
     Parameters
     ----------
-    counts : ndarray of int64, shape (..., 64)
     matrix : ndarray of float64, shape (64, 64)
         Of :func:`shift_matrix`.
 

@@ -91,7 +91,7 @@ def decide_replicas(
     Notes
     -----
     p_ref, n0, eps and which sets are rare are those of this window; the components
-    persist by replica, set and bet. A replica that stands out is left out of the
+    persist by replica, set and bet. An outlier replica is excluded from the
     others' reference (:func:`suspects`): else one that answers a constant moves it
     for all, and with four replicas all four fired. Nothing is learned from a reference. A replica
     alone in its window has no reference and keeps its evidence; one without rows for

@@ -207,7 +207,7 @@ def best_shift(
 
 
 def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floor: float) -> bool:
-    """Say whether a cell moves with the hour by more than its tolerance, week after week.
+    """Return whether a cell moves with the hour by more than its tolerance, week after week.
 
     Where it does not, the whole reference is the better one: it has 168 times the rows.
 

@@ -71,11 +71,6 @@ def moments_of_points(values: ArrayLike, counts: ArrayLike) -> Moments:
     Prefer it to :func:`moments_of` where the values themselves are at hand, or for the
     middles of bins when no sums were kept (then off by up to half a bin).
 
-    Parameters
-    ----------
-    values : array_like of float, shape (n,) or (..., n)
-    counts : array_like of int, shape (..., n)
-
     Returns
     -------
     Moments
@@ -115,10 +110,6 @@ def moments_of_points(values: ArrayLike, counts: ArrayLike) -> Moments:
 def moments_of_sample(values: ArrayLike) -> Moments:
     """Return mean and standard deviation of raw rows; NaN is dropped.
 
-    Parameters
-    ----------
-    values : array_like of float, shape (n,)
-
     Returns
     -------
     Moments
@@ -153,10 +144,6 @@ def shift(reference: Moments, current: Moments) -> Shift:
 
     It says which way, which no distance does; it is blind to changes of shape that
     leave both alone.
-
-    Parameters
-    ----------
-    reference, current : Moments
 
     Returns
     -------

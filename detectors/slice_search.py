@@ -207,7 +207,7 @@ class _Rows:
         pairs = list(combinations(range(len(sizes)), 2)) if max_attributes == 2 else []
         n_slices = 1 + sum(sizes) + sum(sizes[a] * sizes[b] for a, b in pairs)
         if n_slices > MAX_SLICES:
-            what = f"{n_slices:,} slices, at most {MAX_SLICES:,} can be told apart"
+            what = f"{n_slices:,} slices, at most {MAX_SLICES:,} are supported"
             fix = "leave out attributes with many values, or join the rare ones"
             raise DomainError(what, where="slice_search", fix=fix)
         for attributes in [*own, *pairs]:

@@ -21,7 +21,7 @@ _SPACE: Final = 8
 _PUNCTUATION: Final = 16
 _CLASSES: Final = {
     "L": _LETTER,
-    "M": _LETTER,  # an accent that stands alone belongs to its letter
+    "M": _LETTER,  # a combining accent belongs to its letter
     "N": _DIGIT,
     "Z": _SPACE,
     "P": _PUNCTUATION,
@@ -112,7 +112,7 @@ class TrigramVocabulary:
         return TrigramVocabulary(keys, n_texts)
 
     def holds(self, keys: NDArray[np.int64], n_least: int) -> NDArray[np.bool_]:
-        """Tell which trigrams stand in at least ``n_least`` texts."""
+        """Return which trigrams occur in at least ``n_least`` texts."""
         if not len(self):
             return np.zeros(len(keys), bool)
         at = np.minimum(np.searchsorted(self.keys, keys), len(self) - 1)

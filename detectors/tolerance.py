@@ -2,7 +2,7 @@
 
 A cell is within its tolerance while p_t(A) - p_ref(A) <= eps for every set A.
 The plan of a profile is built once; a replica's reference is the other replicas
-of the same window, so its plan is built anew from the same sets.
+of the same window, so its plan is rebuilt from the same sets.
 """
 
 from __future__ import annotations

@@ -43,8 +43,6 @@ class Batches:
 
     Parameters
     ----------
-    identity : Identity
-    predictions_topic, labels_topic : str
     is_arrow : bool
         Encode predictions as Arrow. A batch with a column of mixed types is encoded as
         JSON, and so is everything if pyarrow is not installed.

@@ -76,7 +76,6 @@ def narrowest(value: float, kind: str) -> float:
     ----------
     value : float
         A float16, bfloat16 or float32, widened.
-    kind : {"float16", "bfloat16", "float32"}
 
     Returns
     -------

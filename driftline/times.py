@@ -59,7 +59,6 @@ def time_of_text(text: str, unit: TimeUnit | None = None, zone: tzinfo = UTC) ->
 
     Parameters
     ----------
-    text : str
     unit : {"s", "ms", "us", "ns"}, optional
         Of a number; by default its magnitude decides.
     zone : tzinfo
@@ -148,7 +147,6 @@ def moment_text(time_us: int, *, is_zoned: bool) -> str:
         Whether it names a zone: then it is written in UTC with a ``Z``. Without one it has
         none, and midnight is a date.
 
-    A time outside the years 1 to 9999, which a damaged file can hold, is its microseconds.
 
     Examples
     --------

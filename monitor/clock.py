@@ -1,4 +1,4 @@
-"""The one place that asks what time it is; the core is told."""
+"""The only place that reads a clock; the core takes time as an argument."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def now_us() -> int:
 
 
 def elapsed_s() -> float:
-    """Return seconds of a clock that never goes back; only differences mean anything."""
+    """Return seconds of the monotonic clock; only differences are meaningful."""
     return time.monotonic()

@@ -126,11 +126,6 @@ def cluster_of(installation: Installation, environment: Mapping[str, str] | None
 def check_stage(stage: str, site: Site) -> None:
     """Find out what a stage would refuse, before anything starts.
 
-    Parameters
-    ----------
-    stage : str
-    site : Site
-
     Raises
     ------
     ConfigError
@@ -166,7 +161,6 @@ def run_stage(
         One of :data:`STAGES`.
     site : Site
         Checked by :func:`check_stage`.
-    life : Life
     member : str, optional
         A name that this process keeps over restarts: the group waits for it to come back
         instead of moving its partitions at once.
@@ -183,7 +177,7 @@ def run_stage(
     from monitor.transport.kafka.presence import await_topics
 
     def tell(reason: str) -> None:
-        """Say why nothing is done yet."""
+        """Report why the stage is not ready yet."""
         life.beat()
         life.unready(reason)
 

@@ -61,7 +61,7 @@ class Pipeline:
     """``incident_id`` of each retraining that was asked for, and taken."""
     n_labels: int = 0
     longest_wait_us: int = 0
-    """How long after the last alert somebody may be told, or asked for a retraining."""
+    """How long after the last alert a notification or retraining request may follow."""
     examples: dict[str, str] = field(default_factory=dict)
     """What was wrong with the first event that was refused, by reason, for people."""
     n_letters_seen: int = 0
@@ -100,7 +100,7 @@ class Pipeline:
             self.direct.labels([event for _, _, event in placed], chunk)
 
     def pump(self) -> None:
-        """Let detect and notify do what is due."""
+        """Run what is due in detect and notify."""
         self._note_refused()
         n_windows = self.drift.counters["windows"]
         while self.drift.step():
@@ -149,7 +149,7 @@ class Pipeline:
     def _forget(self) -> None:
         """Drop from the log what detect and the archive have done with.
 
-        State messages go too: the log ends with its process, nobody will restart from it.
+        State messages go too: the log ends with its process, no restart reads it.
         """
         self.log.forget(topics.STATE, 0, self.log.end_offset(topics.STATE, 0))
         groups = [DETECT_GROUP, *([ARCHIVE_GROUP] if self.archive is not None else [])]
@@ -188,8 +188,6 @@ def build_pipeline(
 
     Parameters
     ----------
-    monitor : MonitorConfig
-    catalog : Catalog
     source : str
         Name of the stream of predictions.
     store : Store, optional
@@ -197,7 +195,7 @@ def build_pipeline(
     receivers : mapping of str to Receiver, optional
         In place of those of the config; then open incidents are not repeated.
     has_retraining : bool
-        False asks nobody for a retraining, whatever the policies say.
+        False requests no retraining, whatever the policies say.
     keeps_log : bool
         Keep results and panes in memory after everyone has read them.
     on_step : callable, optional
@@ -220,7 +218,7 @@ def build_pipeline(
     runner = asyncio.Runner()
     notifier = Notifier(
         monitor,
-        asking if receivers is None else [_told_here(c) for c in asking],
+        asking if receivers is None else [_without_routes(c) for c in asking],
         found,
         TopicNotificationLog(log),
         retrainers=build_retrainers(asking),
@@ -263,8 +261,6 @@ def check_pipeline(
 
     Parameters
     ----------
-    monitor : MonitorConfig
-    configs : sequence of ModelConfig
     has_receivers : bool
         Whether the config's receivers and retraining webhooks will be used.
 
@@ -296,7 +292,7 @@ def _build_archive(
 
 
 def _example(letter: DeadLetter) -> str:
-    """Say what was wrong with an event, and where it stands in its file."""
+    """Return what was wrong with an event, and its position in its file."""
     is_row = letter.payload.startswith(ARROW_MARK)
     place = f"row {letter.offset + letter.row + 1}" if is_row else f"line {letter.offset + 1}"
     return f"{letter.detail} ({letter.source.partition('@')[0]}, {place})"
@@ -307,6 +303,6 @@ def _without_retraining(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"retraining": None})
 
 
-def _told_here(config: ModelConfig) -> ModelConfig:
+def _without_routes(config: ModelConfig) -> ModelConfig:
     """Return the config without routes: the receivers it names are not those in use."""
     return config.model_copy(update={"routes": ()})

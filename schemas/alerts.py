@@ -1,7 +1,7 @@
 """From a verdict to a delivered message.
 
 ``Alert`` (one cell or GPU rule changed state) -> ``Incident`` (alerts with one
-cause, one identity everywhere) -> ``Notification`` (what one receiver is told)
+cause, one identity everywhere) -> ``Notification`` (what one receiver is sent)
 -> ``Delivery`` (what came of it).
 """
 
@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 CANARY_MISSED = "canary_missed"
-"""Rule of the alert about a planted shift that nobody saw: no row of a model's is spoilt."""
+"""Rule of the alert about a planted shift that was missed: the model's own rows are unchanged."""
 REJECTED_EVENTS = "rejected_events"
 LATE_EVENTS = "late_events"
 """Rules of the alerts about events of a model that no verdict includes."""
@@ -33,7 +33,7 @@ class Transition(StrEnum):
 
 
 class Severity(StrEnum):
-    """Who is woken: page at once, ticket in the morning, record nobody."""
+    """Urgency: a page at once, a ticket in working hours, a record without a notification."""
 
     PAGE = "page"
     TICKET = "ticket"
@@ -129,7 +129,7 @@ class NotificationKind(StrEnum):
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """What one receiver is told about one incident, under one dedup key."""
+    """What one receiver is sent about one incident, under one dedup key."""
 
     notification_id: str
     dedup_key: str

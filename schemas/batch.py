@@ -36,7 +36,7 @@ class ModelSchema:
 
     @property
     def received(self) -> ModelSchema:
-        """Columns as events bring them: what numbers are made of stands among the texts."""
+        """Columns as received: sources of derived numbers are among the texts."""
         sources = dict.fromkeys(d.source for d in self.derived if d.source not in self.categorical)
         return replace(
             self,
@@ -50,7 +50,6 @@ class ModelSchema:
 
         Parameters
         ----------
-        name : str
         inside : str
             ``features`` or ``segments``; empty for the events' own names, of which all but
             the prediction are identifiers.

@@ -167,7 +167,7 @@ class RetrainingConfig(Strict):
 
 
 class RouteConfig(Strict):
-    """First match wins; without a match every receiver of the monitor is told."""
+    """First match wins; without a match every receiver of the monitor is notified."""
 
     severity: tuple[Literal["page", "ticket", "record"], ...] = ("page", "ticket")
     cause: tuple[Literal["data", "hardware", "model", "pipeline"], ...] = ()

@@ -113,7 +113,7 @@ def raw_sections(text: str, name: str) -> dict[str, Any]:
 
 
 def is_open(settings: Any) -> bool:
-    """Tell whether a feature, as it is written, names no kind.
+    """Return whether a feature in a file names no kind.
 
     Examples
     --------

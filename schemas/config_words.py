@@ -17,7 +17,7 @@ MAX_SHOWN = 60
 
 
 def words_for(error: dict[str, Any], config: type[BaseModel]) -> list[Problem]:
-    """Say what is wrong with one field.
+    """Return what is wrong with one field.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def suggest(name: str, known: list[str]) -> str:
 
 
 def annotation_at(config: type[BaseModel], loc: tuple[str | int, ...]) -> Any:
-    """Return the type that stands at ``loc``, or None where the path leaves the types."""
+    """Return the type at ``loc``, or None where the path leaves the types."""
     found: Any = config
     for step in loc:
         found = _bare(found)
@@ -115,7 +115,7 @@ def _unknown_setting(loc: tuple[str | int, ...], config: type[BaseModel]) -> Pro
 def _field_words(
     error: dict[str, Any], loc: tuple[str | int, ...], config: type[BaseModel]
 ) -> tuple[str, str]:
-    """Say what is wrong with one value, and what would be right."""
+    """Return what is wrong with one value, and what would be right."""
     kind, value, ctx = error["type"], error.get("input"), error.get("ctx", {})
     allowed = _allowed(annotation_at(config, loc))
     if kind == "missing":

@@ -57,7 +57,7 @@ class Reject(msgspec.Struct, frozen=True):
     model: str = ""
     """Filled where they could be read."""
     n_events: int = 1
-    """How many events it stands for. Beyond the first ``messages.max_letters`` of a message,
+    """How many events it represents. Beyond the first ``messages.max_letters`` of a message,
     those of one model and reason share a reject, at the row of the first of them."""
     time_us: int | None = None
     """Event time; None where it could not be read."""

@@ -23,7 +23,7 @@ N_CALIBRATION = 20
 ALL = "*"
 """The segment that holds every row."""
 OTHER = "other"
-"""The value that stands for all beyond the first hundred of a segment."""
+"""Collects all values beyond the first hundred of a segment."""
 MAX_SEGMENT_VALUES = 100
 
 
@@ -88,7 +88,7 @@ class Pane:
     """The whole partial of one source partition for one model in [start_us, end_us).
 
     Cumulative and versioned: of several with the same (series, start_us, source,
-    partition) the one with the highest ``pane_version`` stands, so duplicates,
+    partition) the one with the highest ``pane_version`` is current, so duplicates,
     replays and reordering are harmless.
     """
 

@@ -66,7 +66,7 @@ def dead_letter(
     reject : Reject
         What the decoder refused, with the whole original bytes.
     source, partition, offset
-        Where its message stands; ``offset`` is the chunk's ``log_offset[reject.message]``.
+        Position of its message; ``offset`` is the chunk's ``log_offset[reject.message]``.
     record_time_us : int
         The message's record time; -1 where there is none.
 

@@ -39,14 +39,14 @@ class Document:
     n_nodes: int = 0
 
     def line(self, path: Path) -> int:
-        """Return the line of ``path``, or of its nearest parent that stands in the file."""
+        """Return the line of ``path``, or of its nearest parent in the file."""
         while path not in self.lines and path:
             path = path[:-1]
         return self.lines.get(path, 1)
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """Read YAML and remember where everything stands.
+    """Read YAML and remember the line of each key.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _mapping(
         elif fault := text_fault(key):
             document.spots.append((path, line, f"the key {shown_name(key)} {fault}", _REWRITE))
         elif key in result:
-            what = f"stands twice, first in line {document.line((*path, key))}"
+            what = f"occurs twice, first in line {document.line((*path, key))}"
             document.spots.append(((*path, key), line, what, "remove one of them"))
         else:
             document.lines[(*path, key)] = line

@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 
 
 def is_there() -> bool:
-    """Say whether the data lies beside the project."""
+    """Return whether the data lies beside the project."""
     return (DATA / "car_loan_reference.parquet").exists()
 
 
@@ -81,7 +81,6 @@ def columns(name: str, n_rows: int, n_windows: int, seed: int) -> list[Column]:
 
     Parameters
     ----------
-    name : {"car_loan", "employment_MA"}
     n_rows, n_windows : int
         Of the windows.
     seed : int

@@ -84,12 +84,10 @@ class Streams:
 
     Parameters
     ----------
-    world : World
     n_cells : int
         C.
     n_cells_a_model : int
         K of the rule.
-    rng : numpy.random.Generator
     """
 
     def __init__(

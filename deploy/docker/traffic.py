@@ -79,7 +79,7 @@ def report(reporter: object, row: Row) -> None:
 
 
 def gpu_events(now_us: int, *, is_broken: bool) -> list[dict[str, object]]:
-    """Sample every GPU; a broken one has memory errors nobody could correct."""
+    """Sample every GPU; a broken one has uncorrectable memory errors."""
     return [
         {
             "host": f"node-{gpu // 2}",
@@ -111,7 +111,7 @@ def login() -> dict[str, str]:
 
 
 def run(bootstrap: str, rate: float, break_after_s: float, for_s: float) -> None:
-    """Report until told to stop."""
+    """Report until stopped by a signal."""
     from kafka import KafkaProducer
 
     from driftline import Reporter

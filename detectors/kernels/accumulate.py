@@ -69,7 +69,7 @@ def add_numeric_runs(
     counts: NDArray[np.int64],
     moments: NDArray[np.float64],
 ) -> None:
-    """Do what :func:`add_numeric` does, where a slot lasts for many rows.
+    """Like :func:`add_numeric`, for slots that last for many rows.
 
     The running sums stay in registers: 1.2 ns a value where the other needs 3.3
     (each addition waits for the store of the one before), but 2.2 against 1.4 when

@@ -2,7 +2,7 @@
 
 One decorator, :func:`kernel`. The cache lives in the user's cache directory,
 one folder per Driftline version, Numba version, CPU and kernel source, because
-Numba checks only the file a kernel stands in (an inlined function elsewhere may
+Numba checks only the file that defines a kernel (an inlined function elsewhere may
 have changed) and because code for one CPU may not run on another. It is written
 under a file lock: several processes writing one cache have crashed (numba #4807,
 #10128). A cache that is corrupt, read-only or gone costs a compilation, never an

@@ -51,11 +51,7 @@ def fill_widened(
 
 
 def widened(values: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float64]:
-    """Return the numbers that a column of narrow floats stands for.
-
-    Parameters
-    ----------
-    values : ndarray of float32 or float16, shape (n,)
+    """Return the values of a column of narrow floats as float64.
 
     Returns
     -------
@@ -83,7 +79,7 @@ def widened(values: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.flo
 def _one_by_one(
     values: NDArray[np.float32] | NDArray[np.float16], kind: str
 ) -> NDArray[np.float64]:
-    """Look at each distinct value once."""
+    """Convert each distinct value once."""
     distinct, codes = np.unique(values, return_inverse=True)
     found = [narrowest(float(value), kind) for value in distinct]
     return np.array(found, np.float64)[codes]

@@ -1,4 +1,4 @@
-"""What a sequential detector's step is told and returns, in numbers.
+"""Integer codes of a sequential detector's commands and signals.
 
 Here, because compiled code is kept on disk until a file of this folder changes.
 """

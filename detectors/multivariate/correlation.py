@@ -32,10 +32,6 @@ class CorrelationChange(NamedTuple):
 def correlations(moments: SecondMoments) -> FloatArray:
     """Pearson's correlation matrix from second moments.
 
-    Parameters
-    ----------
-    moments : SecondMoments
-
     Returns
     -------
     ndarray of float64, shape (n_features, n_features)
@@ -71,10 +67,6 @@ def correlation_change(reference: SecondMoments, current: SecondMoments) -> Corr
     Prefer it for a few strong changes, which it names;
     :func:`detectors.multivariate.jennrich.jennrich` adds up many weak ones. Means and
     spreads do not enter: shift and Wasserstein see those.
-
-    Parameters
-    ----------
-    reference, current : SecondMoments
 
     Returns
     -------

@@ -101,7 +101,6 @@ class Directions:
             The distance varies by about 1 / sqrt(n_directions) of itself with the draw.
         n_bins : int, default 60
             In each direction.
-        seed : int, default 0
 
         Returns
         -------

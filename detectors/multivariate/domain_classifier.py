@@ -21,7 +21,7 @@ MAX_TERMS = 2_000
 
 
 class DomainClassifier(NamedTuple):
-    """How well the two sides can be told apart."""
+    """How well a classifier separates the two sides."""
 
     auc: float
     """Mean over folds; .5: not at all, 1: every row. NaN with too few rows."""

@@ -148,10 +148,6 @@ def centroid_shift(reference: EmbeddingMoments, current: EmbeddingMoments) -> Ce
     or part around the same centre, which
     :mod:`detectors.multivariate.sliced_energy` sees.
 
-    Parameters
-    ----------
-    reference, current : EmbeddingMoments
-
     Returns
     -------
     CentroidShift

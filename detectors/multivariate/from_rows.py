@@ -30,7 +30,6 @@ def reconstruction_error(reference: ArrayLike, current: ArrayLike, **options: An
 
     Parameters
     ----------
-    reference, current : array_like of float, shape (n, d)
     **options
         Of :meth:`.principal_components.PrincipalComponents.fit`.
 
@@ -59,7 +58,6 @@ def mmd(reference: ArrayLike, current: ArrayLike, **options: Any) -> float:
 
     Parameters
     ----------
-    reference, current : array_like of float, shape (n, d)
     **options
         Of :meth:`.fourier_features.FourierFeatures.fit`.
     """
@@ -77,7 +75,6 @@ def binned_energy(reference: ArrayLike, current: ArrayLike, **options: Any) -> D
 
     Parameters
     ----------
-    reference, current : array_like of float, shape (n, d)
     **options
         Of :meth:`.directions.Directions.fit`.
     """

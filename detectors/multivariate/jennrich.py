@@ -29,10 +29,6 @@ def jennrich(reference: SecondMoments, current: SecondMoments) -> JennrichTest:
     :func:`detectors.multivariate.correlation.correlation_change` names a single strong
     one, and needs no inverse.
 
-    Parameters
-    ----------
-    reference, current : SecondMoments
-
     Returns
     -------
     JennrichTest

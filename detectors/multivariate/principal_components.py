@@ -118,10 +118,6 @@ class PrincipalComponents:
     def reconstruction_error(self, window: SecondMoments) -> float:
         """Mean squared distance of a window's rows from the plane, from its moments alone.
 
-        Parameters
-        ----------
-        window : SecondMoments
-
         Returns
         -------
         float
@@ -162,10 +158,6 @@ class PrincipalComponents:
 
     def contributions(self, window: SecondMoments) -> FloatArray:
         """Each column's part of the reconstruction error: where to look.
-
-        Parameters
-        ----------
-        window : SecondMoments
 
         Returns
         -------

@@ -34,7 +34,6 @@ def energy_of_counts(
     ----------
     reference, current : ProjectedCounts
         Of ``directions``.
-    directions : Directions
 
     Returns
     -------
@@ -104,7 +103,6 @@ def sliced_energy(
     ----------
     reference, current : array_like of float, shape (n, n_features)
         Those with NaN are left out.
-    n_directions : int, default 128
     seed : int, default 0
         The same seed draws the directions of :meth:`Directions.fit`.
 

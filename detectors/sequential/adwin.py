@@ -87,7 +87,7 @@ def remove_oldest(state: FloatArray, max_buckets: int) -> None:
 
 @inlined
 def has_cut(state: FloatArray, delta: float, max_buckets: int, min_length: float) -> bool:
-    """Look for a place where the older part has another mean than the newer one."""
+    """Return whether the window has a cut between parts with different means."""
     width = state[_WIDTH]
     if width < 2.0:
         return False

@@ -22,7 +22,7 @@ def mode_number(mode: Mode, where: str) -> float:
 def phase_one(
     min_instances: int, mean: float | None, sd: float | None, where: str
 ) -> tuple[float, float, float]:
-    """Check what a chart is told of its stream in control.
+    """Check a chart's parameters of the in-control stream.
 
     Parameters
     ----------

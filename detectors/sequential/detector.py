@@ -62,7 +62,7 @@ class SequentialDetector:
     _high: ClassVar[float] = sys.float_info.max
     _only_whole: ClassVar[bool] = False
     _unit: ClassVar[str] = ""
-    """What 1 stands for, where values must lie in [0, 1]."""
+    """Meaning of 1, where values must lie in [0, 1]."""
 
     parameters: Mapping[str, Parameter]
     n_missing: int

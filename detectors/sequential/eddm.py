@@ -90,7 +90,7 @@ class EDDM(ErrorWarningDetector):
         (p' + 2 s') / max (p' + 2 s') < alpha: warning, < beta: drift
 
     Names, parameters and signals are river 0.26.1's: a warning lasts until an error
-    takes it back, and stands beside the alarm that follows it. The paper's 30 errors
+    resets it, and is reported along with the alarm that follows. The paper's 30 errors
     are ``warm_start`` here. O(1) a value, 8 numbers of state.
 
     References

@@ -70,7 +70,6 @@ class FHDDM(ErrorDetector):
 
     Parameters
     ----------
-    sliding_window_size : int, default 100
     confidence_level : float, default .000001
         Probability of a false alarm at one comparison.
     short_window_size : int, optional

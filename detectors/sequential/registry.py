@@ -52,7 +52,6 @@ class StreamDetector:
 
         Parameters
         ----------
-        values : array_like of float, shape (n,)
         **parameters
             Of the class.
 

@@ -44,9 +44,8 @@ class Gathering:
     Parameters
     ----------
     stand : Stand
-        Where its commit says the archive stands. A range that was begun is gathered first,
+        The archive's position in its commit. A range that was begun is gathered first,
         exactly as it was.
-    cut : Cut
     """
 
     stand: Stand
@@ -80,7 +79,6 @@ class Gathering:
 
         Parameters
         ----------
-        now_s : float
         position : int
             Offset that is read next.
         is_at_end : bool, optional
@@ -106,7 +104,7 @@ class Gathering:
         """Go on from elsewhere: the log no longer has what was to be read next.
 
         Nothing is dropped where the log goes on behind what was gathered. Where it begins
-        again before that, its end was lost: what is there now is read anew.
+        again before that, its end was lost: what is there now is read again.
         """
         if self._pieces and offset < _end(self._pieces[-1]):
             self._pieces, self._weights, self.n_messages, self.n_bytes = [], [], 0, 0

@@ -25,11 +25,11 @@ LONGEST_PAUSE_S = 10.0
 
 
 IMPATIENCE_S = 30.0
-"""After a wait in vain nobody waits for so long."""
+"""After a wait that timed out, no further wait for so long."""
 
 
 class AbandonedError(Exception):
-    """The partition is somebody else's now: what is left of its range is theirs to repeat."""
+    """Another member owns the partition now, and repeats the rest of its range."""
 
 
 @dataclass(eq=False, slots=True)
@@ -106,7 +106,7 @@ class Inserter:
     def wait(self, job: Job, timeout_s: float) -> bool:
         """Wait for a job to be over; return whether all of it is in the store.
 
-        Nobody waits while the store is in trouble, nor soon after a wait was in vain: of
+        Does not wait while the store is failing, nor soon after a wait timed out: of
         many partitions that are taken away at once, only the first waits for a store that
         hangs.
         """
@@ -126,8 +126,8 @@ class Inserter:
             try:
                 self._insert_all(job)
             except AbandonedError:
-                # Nobody tries any more: were it left standing, nothing would be read, so no
-                # job would come that could find the store well again.
+                # The job is dropped: as long as trouble is set nothing is read, so no
+                # other job would come to find out that the store has recovered.
                 self.trouble = ""
             except BaseException as error:
                 job.failure = error

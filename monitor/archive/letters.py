@@ -30,7 +30,7 @@ ACK_S = 30.0
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A dead letter, and how many events it stands for."""
+    """A dead letter, and how many events it represents."""
 
     letter: DeadLetter
     n_events: int = 1
@@ -66,7 +66,6 @@ class LetterWriter:
 
     Parameters
     ----------
-    cluster : Cluster
     models : iterable of (tenant, model)
         Those that are configured; all others share one allowance.
     """

@@ -1,6 +1,6 @@
 """From the log into the store, exactly once, without a transaction.
 
-The intent stands in the commit. Commit ``(lo, metadata = hi)``; insert [lo, hi) under
+The intent is in the commit. Commit ``(lo, metadata = hi)``; insert [lo, hi) under
 the token ``topic_id:partition:lo:hi``; commit ``(hi, "")``. After a crash in between,
 the pending hi says which range to read again, and the same token makes the second
 insert add nothing. Ranges may be cut anywhere: the cut is written down before it is
@@ -67,7 +67,6 @@ class LogArchive:
     ----------
     archive : Archive
         Where rows go.
-    log : Log
     topic_id : callable
         Topic name -> its id. It must differ between two logs that are archived into one
         store: offsets repeat, and rows under a used token are dropped without a word.
@@ -85,7 +84,7 @@ class LogArchive:
     n_missing : int
         Messages that were gone from the log when an interrupted range was read again.
     n_unreadable : int
-        Messages of our own topics that nobody can read; each is a dead letter.
+        Unreadable messages of internal topics; each is a dead letter.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What stands in the archived topics, and how a range of it becomes rows.
+"""Messages of the archived topics, and how a range of them becomes rows.
 
 Values are MessagePack of the structs in ``schemas``: one struct, or a list of them.
 A delivery may be accompanied: ``[Delivery, Notification]``.
@@ -93,7 +93,6 @@ def struct_rows(
 
     Parameters
     ----------
-    topic : TopicRows
     messages : sequence of Message
         A tombstone, which has no bytes, is passed over.
     place : Place

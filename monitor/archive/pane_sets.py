@@ -44,8 +44,8 @@ class PaneSets:
 
     Notes
     -----
-    An owner writes a pane's chunks in order. So chunk 0 begins a set anew, every other one
-    continues it or is passed over; and what stands here at an offset ``lo`` is exactly what
+    An owner writes a pane's chunks in order. So chunk 0 begins a new set, every other one
+    continues it or is skipped; and the state here at an offset ``lo`` is exactly what
     the messages of [``first_offset``, lo) make of an empty one: after a restart they are read
     again, and no more is needed.
 
@@ -65,7 +65,7 @@ class PaneSets:
         return min((found.first_offset for found in self._sets.values()), default=None)
 
     def take(self, messages: Iterable[Message]) -> tuple[list[tuple[Pane, Message]], list[Refused]]:
-        """Return the panes that these messages complete, and what nobody can read.
+        """Return the panes that these messages complete, and unreadable messages.
 
         Parameters
         ----------

@@ -26,8 +26,6 @@ def insert_what_fits(store: Tables, block: Block, go_on: Callable[[], None]) -> 
 
     Parameters
     ----------
-    store : Tables
-    block : Block
     go_on : callable
         Called before each further insert; may raise to give up.
 

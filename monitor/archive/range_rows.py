@@ -23,7 +23,7 @@ from schemas.panes import Pane
 from schemas.refused import DeadLetter
 
 Piece = Chunk | Sequence[Message]
-"""Messages read together: as one buffer where nobody needs them one by one."""
+"""Messages read together: one buffer where they are not needed one by one."""
 
 
 class PaneReader:
@@ -53,8 +53,6 @@ class RangeRows:
 
     Parameters
     ----------
-    topic : str
-    place : Place
     raw : RawTopics
         Needed for the raw topics.
     panes : PaneReader, optional
@@ -102,7 +100,7 @@ class RangeRows:
         Returns
         -------
         list of Block
-            None without a row. What nobody can read comes first, as dead letters, under
+            None without a row. Unreadable messages come first, as dead letters, under
             ``token:refused``: the dead-letter topic's own rows share that table.
         """
         if self._topic in RAW_TOPICS:
@@ -174,7 +172,7 @@ def payload_in(pieces: Sequence[Piece]) -> Callable[[int], bytes]:
     """
 
     def payload(offset: int) -> bytes:
-        """Look through the pieces; only the refused are looked for."""
+        """Search the pieces for the bytes of a rejected event."""
         for piece in pieces:
             if not isinstance(piece, Chunk):
                 found = [m.value for m in piece if m.offset == offset]

@@ -64,12 +64,10 @@ def run_archive(
 
     Parameters
     ----------
-    cluster : Cluster
     configs : iterable of ModelConfig
         Models that are decoded; events of others are ingest's dead letters.
     store_target : str
         ``http(s)://host:port/database``, or a folder: then this is its only process.
-    life : Life
     member : str, optional
         Static member id.
     topics : sequence of str, optional
@@ -178,7 +176,7 @@ class _Loop:
             self._take_finished(_IDLE_S)
 
     def _has_work(self) -> bool:
-        """Say whether ranges are on their way into the store."""
+        """Return whether ranges are on their way into the store."""
         return any(topic.has_work for topic in self._topics)
 
     def _go_round(self, *, is_draining: bool) -> int:
@@ -191,7 +189,7 @@ class _Loop:
             if is_draining:
                 topic.settle()
                 continue
-            # What nobody can insert now is better left in the log.
+            # What cannot be inserted now is better left in the log.
             n_read += 0 if self._inserter.trouble else topic.gather()
             topic.advance()
         return n_read
@@ -207,7 +205,7 @@ class _Loop:
             self._is_suspect = not all(are_ours)
 
     def _may_insert(self) -> bool:
-        """Say whether the group was heard of lately; asked by the inserter's thread."""
+        """Return whether the group answered recently; called from the inserter's thread."""
         return not self._is_suspect and elapsed_s() - self._round_s <= self._session_s / 2
 
     def _take_finished(self, timeout_s: float) -> None:
@@ -217,12 +215,12 @@ class _Loop:
                 any(topic.finish(job) for topic in self._topics)
 
     def _tell(self) -> None:
-        """Say how we are."""
+        """Report readiness."""
         trouble = self._inserter.trouble
         if trouble and not self._trouble:
-            _LOG.warning("the store takes nothing, trying again and again: %s", trouble)
+            _LOG.warning("inserts fail, retrying: %s", trouble)
         elif self._trouble and not trouble:
-            _LOG.info("no insert waits for the store any more")
+            _LOG.info("the store has recovered: no insert is waiting")
         self._trouble = trouble
         if trouble:
             self._life.unready(f"the store takes nothing: {trouble}")

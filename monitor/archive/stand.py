@@ -1,8 +1,8 @@
-"""Where the archive of one partition stands: what its commit says, in a few bytes.
+"""Position of the archive in one partition, as encoded in its commit.
 
 A commit's offset is ``lo``: everything before it is in the store. Its metadata is
 ``topic_id|hi|back``: whose offsets these are, the end of the range that was begun (none:
-empty), and where reading back begins for what stands before ``lo`` and is not yet whole.
+empty), and where reading back begins for what lies before ``lo`` and is not yet whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Committed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Where one partition stands.
+    """Position of the archive in one partition.
 
     Examples
     --------
@@ -55,7 +55,6 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
 
     Parameters
     ----------
-    committed : Committed or None
     topic_id : str
         Of the topic as it is now.
 
@@ -63,8 +62,8 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
     -------
     Stand
         At 0 where nothing was committed, or the commit was another topic's of the same
-        name: a topic made again repeats offsets. Offsets that somebody set by hand, without
-        metadata, are believed.
+        name: a recreated topic repeats offsets. Offsets that were set by hand, without
+        metadata, are accepted.
 
     Raises
     ------

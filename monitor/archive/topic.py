@@ -101,7 +101,7 @@ class Owned:
     rows: RangeRows | None = None
     """Made when the first range is: what waited before it may have to be read back."""
     back: int | None = None
-    """As it stands in the commit."""
+    """As in the commit."""
     hand: Range | None = None
     step: Step = Step.CUT
     job: Job | None = None
@@ -112,17 +112,10 @@ class TopicArchive:
 
     Parameters
     ----------
-    cluster : Cluster
     topic : str
         One of ``monitor.core.topics``.
-    raw : RawTopics
-    panes : PaneReader
-    inserter : Inserter
-    life : Life
     letters : Letters
         Where dead letters of raw topics go.
-    member : str, optional
-    cut : Cut, optional
 
     Raises
     ------
@@ -226,7 +219,7 @@ class TopicArchive:
         return self._budget - sum(owned.gathering.n_bytes for owned in self._owned.values())
 
     def _read(self, partition: int) -> tuple[Piece, int]:
-        """Read messages: as one buffer where nobody needs them one by one."""
+        """Read messages: as one buffer where they are not needed one by one."""
         if self._topic in RAW_TOPICS:
             chunk = self._reader.read(partition, READ_MESSAGES)
             return chunk, int(chunk.offsets[-1])
@@ -248,7 +241,7 @@ class TopicArchive:
         self.settle()
 
     def _has_its_share(self, owned: Owned) -> bool:
-        """Say whether a partition holds so much of the budget that it makes a good insert.
+        """Return whether a partition holds so much of the budget that it makes a good insert.
 
         Where the budget is spent at least one does. Until its messages were a second old
         nothing was read: a budget a second was the most, .33 M rows, whatever the machine.
@@ -295,7 +288,7 @@ class TopicArchive:
     # Commits.
 
     def _commit(self, due: dict[int, Owned]) -> bool:
-        """Commit where each of these stands; True if the group took all of it."""
+        """Commit the position of each; True if the group accepted all of it."""
         self._life.beat()
         topic_id = self._reader.source
         commits = {}
@@ -310,7 +303,7 @@ class TopicArchive:
         return is_taken
 
     def _go_on(self, partition: int, owned: Owned) -> None:
-        """Do what follows a commit that was taken."""
+        """Continue after an accepted commit."""
         if owned.step is Step.CUT and owned.hand is not None:
             self._life.reach("archive:intent")
             owned.step = Step.BEGUN
@@ -360,7 +353,7 @@ class TopicArchive:
         self._life.reach("archive:revoke")
 
     def _on_lost(self, partition: int) -> None:
-        """Drop everything: somebody else may have it already."""
+        """Drop everything: another member may own it already."""
         owned = self._owned.pop(partition, None)
         if owned is not None and owned.job is not None:
             owned.job.abandon()

@@ -21,8 +21,8 @@ def range_token(topic_id: str, partition: int, lo: int, hi: int) -> str:
 
     Notes
     -----
-    The topic's *id*, because a topic made again repeats offsets, and rows under a token
-    that was used before are dropped without a word. Files are told apart by
+    The topic's *id*, because a recreated topic repeats offsets, and rows under a token
+    that was used before are dropped silently. Files are distinguished by
     ``Chunk.source``, which carries a digest of the file.
 
     Examples

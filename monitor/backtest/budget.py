@@ -87,7 +87,6 @@ def solve(
         Taken to be quiet: whatever fires in them is false.
     config : ModelConfig
         Everything but the budget and eps stays.
-    profiles : mapping of str to Profile
     budget : float
         False alarms a month, > 0. alpha follows from it by
         :func:`detectors.rule.alpha_of`.

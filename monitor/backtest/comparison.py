@@ -88,7 +88,7 @@ def compare(
         Rejected and late events of the model: where they are too many, drift verdicts are
         withheld as in detect.
     advance : callable, optional
-        Told what is being done.
+        Called with what is being done.
 
     Returns
     -------

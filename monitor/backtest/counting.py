@@ -162,7 +162,7 @@ class _Slots:
         self.settled: dict[tuple[str, str], list[Pane]] = {}
 
     def take(self, panes: Iterable[Pane]) -> None:
-        """Let each pane stand in the place of its earlier versions."""
+        """Replace the earlier versions of each pane."""
         for pane in panes:
             start = pane.start_us // self._slot_us * self._slot_us
             self._open.setdefault(start, {})[pane.series, pane.start_us] = pane

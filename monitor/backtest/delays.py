@@ -92,7 +92,6 @@ def measure_delays(
     ----------
     windows : sequence of Window
         Of one model under the config's window length.
-    config : ModelConfig
     profiles : mapping of str to Profile
         By id.
     feature : str

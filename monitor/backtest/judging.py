@@ -1,4 +1,4 @@
-"""One model's windows under one config: what fires, when, and who would have been told."""
+"""One model's windows under one config: what fires, when, and how many notifications it makes."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Outcome:
         return self.n_pages + self.n_tickets - self.n_incidents
 
     @property
-    def told(self) -> list[Alert]:
-        """Alerts that opened or got worse: what somebody would have heard of."""
+    def notified(self) -> list[Alert]:
+        """Alerts that opened or escalated: those that a receiver would be notified of."""
         return [a for a in self.alerts if a.transition is not Transition.RESOLVED]
 
 
@@ -163,7 +163,7 @@ def judge(
             _trace(traces, views, window)
         if decider.is_retired:
             del deciders[window.series]
-    told = count_told(alerts, config.window.length)
+    counts = count_notifications(alerts, config.window.length)
     return Outcome(
         config=config,
         start_us=min((w.start_us for w in windows), default=0),
@@ -174,9 +174,9 @@ def judge(
         n_rows=sum(n_rows_of(w) for w in windows),
         threshold=threshold,
         alerts=tuple(alerts),
-        n_incidents=told.n_incidents,
-        n_pages=told.n_pages,
-        n_tickets=told.n_tickets,
+        n_incidents=counts.n_incidents,
+        n_pages=counts.n_pages,
+        n_tickets=counts.n_tickets,
         traces=traces,
         coverage=coverage,
     )
@@ -199,8 +199,8 @@ def _cover(coverage: Coverage, window: Window, views: Sequence[CellView]) -> boo
     return has_verdict
 
 
-class Told(NamedTuple):
-    """What people got."""
+class NotificationCounts(NamedTuple):
+    """Numbers of notifications, by severity."""
 
     n_incidents: int
     n_pages: int
@@ -209,8 +209,8 @@ class Told(NamedTuple):
     """Opened as a ticket; it may have become a page."""
 
 
-def count_told(alerts: Iterable[Alert], window_us: int) -> Told:
-    """Count pages and tickets as people get them: one an incident, however many its alerts.
+def count_notifications(alerts: Iterable[Alert], window_us: int) -> NotificationCounts:
+    """Count pages and tickets as receivers get them: one an incident, however many its alerts.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def count_told(alerts: Iterable[Alert], window_us: int) -> Told:
 
     Returns
     -------
-    Told
+    NotificationCounts
         Incidents, each once; those that opened as a page or became one; those that opened
         as a ticket. One that opened as a ticket and became a page is in both of the latter.
     """
@@ -235,7 +235,7 @@ def count_told(alerts: Iterable[Alert], window_us: int) -> Told:
             n_pages += is_page and (is_opened or change.kind is ChangeKind.ESCALATED)
             n_tickets += is_opened and not is_page
         incidents.tick(alert.time_us)
-    return Told(n_incidents, n_pages, n_tickets)
+    return NotificationCounts(n_incidents, n_pages, n_tickets)
 
 
 def n_rows_of(window: Window) -> int:

@@ -23,7 +23,7 @@ BLOCKS_PER_WINDOW = 4
 rows over windows of 200, a daily wobble of .3 was taken for phi = 40 and hid itself."""
 MAX_BLOCKS = 400
 MAX_WINDOWS = 1_000
-"""More would be exact to a digit nobody needs, and cost memory: S x V x 256 bytes each."""
+"""More would add needless precision and cost memory: S x V x 256 bytes each."""
 MIN_BLOCKS = 40
 COUNTER_BYTES = 1 << 30
 """Memory for the counters of blocks or windows of one baseline."""
@@ -72,7 +72,6 @@ def row_blocks(n_rows: int, size: int = BLOCK_ROWS, n_most: int = MAX_BLOCKS) ->
 
     Parameters
     ----------
-    n_rows : int
     size : int
         Rows of a block; what is left at the end is not used.
     n_most : int
@@ -82,7 +81,7 @@ def row_blocks(n_rows: int, size: int = BLOCK_ROWS, n_most: int = MAX_BLOCKS) ->
     -------
     list of (start, stop)
         Of more blocks than that, pairs of neighbours spread evenly; an empty block
-        stands between two pairs, so that only neighbours are compared.
+        separates two pairs, so that only neighbours are compared.
 
     Examples
     --------
@@ -104,7 +103,6 @@ def time_windows(time_us: Int64Array, length_us: int) -> tuple[Int64Array, list[
 
     Parameters
     ----------
-    time_us : ndarray of int64, shape (n,)
     length_us : int
         Window length.
 
@@ -135,12 +133,10 @@ def count_ranges(
 
     Parameters
     ----------
-    batch : EventBatch
     layout : Layout
         Bins and categories.
     segments : sequence of str
         S segments, in the order wanted.
-    ranges : sequence of (start, stop)
 
     Returns
     -------
@@ -163,7 +159,6 @@ def design_effects(profile: Profile, blocks: NDArray[np.int32]) -> NDArray[np.fl
     ----------
     profile : Profile
         With its reference counted.
-    blocks : ndarray of int32, shape (P, S, V, 64)
 
     Returns
     -------
@@ -191,8 +186,6 @@ def learned_tolerances(
     ----------
     profile : Profile
         With reference and phi.
-    batch : EventBatch
-    layout : Layout
     order : ndarray of int64
         Rows by time.
     windows : sequence of (start, stop)

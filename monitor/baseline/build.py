@@ -135,11 +135,6 @@ def build_profile(
 def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, bool]:
     """Decode a reference the way events are decoded, so that categories agree.
 
-    Parameters
-    ----------
-    table : pyarrow.Table
-    config : ModelConfig
-
     Returns
     -------
     batch : EventBatch
@@ -226,7 +221,7 @@ def _variables(batch: EventBatch) -> tuple[VariableProfile, ...]:
 
 
 def _joined(problems: list[BaselineError]) -> BaselineError:
-    """Tell of every variable at once."""
+    """Report all variables in one error."""
     if len(problems) == 1:
         return problems[0]
     what = "; ".join(f"{p.where} {p.what}" for p in problems)

@@ -94,8 +94,8 @@ def of_numbers(
         return of_constant(Kind.NUMERIC, low)
     # Every double from 2**53 on is whole: that its values are says nothing of keys.
     is_large = max(abs(float(distinct[0])), abs(float(distinct[-1]))) >= EXACT
-    is_told = not is_large or (is_whole and not are_written_floats(exact or distinct.tolist()))
-    is_key = is_told and (distinct == np.floor(distinct)).all()
+    is_exact = not is_large or (is_whole and not are_written_floats(exact or distinct.tolist()))
+    is_key = is_exact and (distinct == np.floor(distinct)).all()
     key = key_reason(values, distinct) if is_key else ""
     if key:
         return refused(Shape.IDENTIFIER, key)

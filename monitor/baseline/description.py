@@ -1,4 +1,4 @@
-"""A profile told to people."""
+"""Text description of a baseline."""
 
 from __future__ import annotations
 
@@ -27,11 +27,7 @@ class VariableSummary:
 
 
 def describe_variables(profile: Profile) -> list[VariableSummary]:
-    """Say what was decided about each variable, and what somebody should look at.
-
-    Parameters
-    ----------
-    profile : Profile
+    """Return the decisions about each variable, and notes on what to check.
 
     Returns
     -------
@@ -53,7 +49,7 @@ def describe_variables(profile: Profile) -> list[VariableSummary]:
 
 
 def _seasons(profile: Profile) -> list[str]:
-    """Say of each variable where it is compared with its own hours."""
+    """Return the segments in which each variable is seasonal."""
     if profile.seasonal is None:
         return [""] * len(profile.variables)
     is_known = profile.seasonal.unzoned_us is None
@@ -82,10 +78,6 @@ def rows_per_window(profile: Profile) -> float | None:
 
 def describe_segments(profile: Profile) -> list[tuple[str, int, str]]:
     """Name each segment that has rows, with their number and a note.
-
-    Parameters
-    ----------
-    profile : Profile
 
     Returns
     -------

@@ -119,21 +119,20 @@ def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, lis
     found = {name: _decide(columns[name], name, draft) for name in names if name in columns}
     if wanted is not None:
         _check_refused(found)
-    # A feature whose column is missing is told by whoever maps the columns, with all others.
+    # The caller that maps the columns reports a missing column, with all others.
     kinds = {name: Kind.NUMERIC for name in names if name not in found}
     kinds |= {name: d.kind for name, d in found.items() if d.kind is not None}
     if wanted is None and not kinds:
-        raise BaselineError("no column can be monitored", where="reference", fix=_told(found))
+        raise BaselineError("no column can be monitored", where="reference", fix=_reasons(found))
     config = draft.config(kinds)
     return config, [*_feature_decisions(config, columns, found), *_others(table, config, found)]
 
 
 def explain_columns(table: pa.Table, config: ModelConfig) -> list[ColumnDecision]:
-    """Say of each column what the config makes of it, and what its values look like.
+    """Return the config's decision on each column, and a description of its values.
 
     Parameters
     ----------
-    table : pyarrow.Table
     config : ModelConfig
         Naming every kind.
 
@@ -201,7 +200,7 @@ def _check_refused(found: dict[str, Decision]) -> None:
         )
 
 
-def _told(found: dict[str, Decision]) -> str:
+def _reasons(found: dict[str, Decision]) -> str:
     """Join the reasons of several columns."""
     return "; ".join(f"{name}: {d.reason}" for name, d in found.items()) or "it has no columns"
 
@@ -221,7 +220,7 @@ def _feature_decisions(
 
 
 def _looks(found: Decision) -> str:
-    """Say what a column looks like whose kind was named."""
+    """Return what a column looks like whose kind was named."""
     return f"it looks like {found.shape.value}: {found.reason}"
 
 

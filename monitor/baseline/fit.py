@@ -10,7 +10,7 @@ from schemas.time_zones import UTC_NAME
 
 
 def misfits(config: ModelConfig, profile: Profile) -> list[str]:
-    """Say in what a profile and a config differ.
+    """Return the differences between a baseline and a config.
 
     Parameters
     ----------

@@ -24,7 +24,6 @@ def folded_texts(table: pa.Table, config: ModelConfig) -> list[str]:
     ----------
     table : pyarrow.Table
         The reference, as it was read.
-    config : ModelConfig
 
     Returns
     -------

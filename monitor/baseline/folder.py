@@ -1,4 +1,4 @@
-"""The folder of baselines: one stands for each model version and start."""
+"""The folder of baselines: one for each model version and start."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_profile(profile: Profile, folder: str | os.PathLike[str]) -> tuple[Path,
 
 
 def _is_same_place(file: Path, profile: Profile) -> bool:
-    """Tell whether a file's profile is for the same version and time; damaged ones stay."""
+    """Return whether a file's baseline is for the same version and time; damaged ones are kept."""
     try:
         other = load_profile(file)
     except BaselineError:

@@ -35,7 +35,7 @@ _SHAPES = (
 
 
 def is_nearly_distinct(n_distinct: int, n_values: int) -> bool:
-    """Tell whether there are enough values, nearly all different.
+    """Return whether there are enough values, nearly all distinct.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def is_nearly_distinct(n_distinct: int, n_values: int) -> bool:
 
 
 def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
-    """Say why whole numbers are keys, if they are.
+    """Return why whole numbers are keys, if they are.
 
     Parameters
     ----------
@@ -104,10 +104,6 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
 def are_written_floats(values: Sequence[float]) -> bool:
     """Return whether whole numbers beyond 2**53 are doubles that were written out.
 
-    Parameters
-    ----------
-    values : sequence of number
-
     Notes
     -----
     Every one of them is then a double exactly, and about half have an odd mantissa. Of
@@ -142,7 +138,7 @@ def shown_whole(value: int) -> str:
 
 
 def shape_reason(values: pa.Array, n_values: int) -> str:
-    """Say what keys text is made like, if it is.
+    """Return the form of keys that texts have, if any.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Publication:
 
     outcome: Outcome
     profile: Profile
-    """As it stands on the topic: a new date gives a new id."""
+    """As on the topic: a new date gives a new id."""
     effective_us: int
     """Start of the first pane it holds for; 0 is always."""
     until: Profile | None
@@ -68,7 +68,7 @@ def plan_publication(
         model's first profile, else as soon as is safe for every event.
     is_first : bool, optional
         Whether no worker can have counted in another profile yet; by default whether none of
-        the version's stands on the topic.
+        the version's is on the topic.
 
     Returns
     -------
@@ -137,7 +137,6 @@ def parse_start(text: str, now_us: int, soonest_us: int) -> int:
 
     Parameters
     ----------
-    text : str
     now_us : int
         What ``+`` counts from.
     soonest_us : int
@@ -218,7 +217,7 @@ def _check_start(profile: Profile, eras: list[Profile], now_us: int, is_first: b
 def _unchanged(
     profile: Profile, eras: list[Profile], config: ModelConfig, note: str
 ) -> Publication:
-    """Say that there is nothing to do."""
+    """Return a plan without changes."""
     before = [p for p in eras if p.active_from_us < profile.active_from_us]
     effective_us = _round_up(profile.active_from_us, config.window.pane)
     return Publication(
@@ -232,7 +231,7 @@ def _ahead_us(config: ModelConfig) -> int:
 
 
 def _skew_note(config: ModelConfig, start_us: int, now_us: int) -> str:
-    """Say what a time is too near for."""
+    """Return what a time is too near for."""
     ahead_us = _ahead_us(config)
     if start_us >= now_us + NOTICE_US + ahead_us:
         return ""

@@ -47,7 +47,6 @@ def find_seasons(
         With reference and phi.
     batch : EventBatch
         The reference's rows, with real times.
-    layout : Layout
     eps_floor : float
         Cycles within this tolerance are no season.
     timezone : str, optional
@@ -110,8 +109,6 @@ def seasonal_tolerances(
     ----------
     profile : Profile
         With its seasonal counts, and eps as learned without them.
-    batch : EventBatch
-    layout : Layout
     order : ndarray of int64
         Rows by time.
     windows : sequence of (start, stop)

@@ -1,4 +1,4 @@
-"""The profiles topic: what stands on it, and writing to it."""
+"""The topic of baselines: reading what is on it, and writing to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACK_S = 60.0
 
 @dataclass(slots=True)
 class Published:
-    """What stands on the topic."""
+    """A baseline on the topic."""
 
     profiles: dict[str, Profile] = field(default_factory=dict)
     """By id, those first published first."""
@@ -33,7 +33,6 @@ def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
 
     Parameters
     ----------
-    cluster : Cluster
     timeout_s : float, optional
         How long nothing may come.
 
@@ -71,7 +70,6 @@ def write_profiles(cluster: Cluster, profiles: Iterable[Profile]) -> int:
 
     Parameters
     ----------
-    cluster : Cluster
     profiles : iterable of Profile
         With their ids.
 

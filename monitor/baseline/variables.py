@@ -16,7 +16,7 @@ from schemas.panes import N_BINS, OTHER
 from schemas.profiles import Kind, VariableProfile
 
 MAX_CATEGORIES = 100_000
-"""As many are counted exactly, and known by name to whoever counts events. Of more only the
+"""As many are counted exactly, and events of each are counted by name. Of more only the
 commonest are kept, as far as a bounded summary can tell them."""
 MIN_KEPT_SHARE = 0.1
 """Of the rows, that the kept ones of more categories must be proved to hold."""
@@ -187,18 +187,17 @@ def count_values(columns: Sequence[StringColumn]) -> HeavyHitters[str]:
 
 
 def _is_identifier(counts: HeavyHitters[str]) -> bool:
-    """Tell whether nearly every value is another one, or none is kept for being common."""
+    """Return whether nearly all values are distinct, or none is common enough to keep."""
     if not counts.is_exact:
         return counts.kept_share < MIN_KEPT_SHARE
     return is_nearly_distinct(len(counts.counts), counts.n)
 
 
 def notes_on(variable: VariableProfile, missing_share: float, unseen_share: float = 0.0) -> str:
-    """Say what somebody should look at.
+    """Return what to check, as text.
 
     Parameters
     ----------
-    variable : VariableProfile
     missing_share, unseen_share : float
         In the reference.
 

@@ -52,7 +52,7 @@ class _Values:
         return int(self.counts.sum())
 
     def is_like(self, pattern: str) -> NDArray[np.bool_]:
-        """Tell which match a regular expression."""
+        """Return which texts match a regular expression."""
         matched = pc.match_substring_regex(self.texts, pattern)
         return np.asarray(matched.to_numpy(zero_copy_only=False), bool)
 

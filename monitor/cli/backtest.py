@@ -21,19 +21,19 @@ def run(
             help="JSONL, Parquet, CSV or Arrow files; - is standard input; none: stored panes."
         ),
     ] = None,
-    config: Annotated[Path, typer.Option(help="The installation as it is today.")] = Path(
+    config: Annotated[Path, typer.Option(help="Current configuration file.")] = Path(
         "driftline.yaml"
     ),
     proposed: Annotated[
         Path | None,
-        typer.Option(help="Another installation's file, or one model's, to compare with."),
+        typer.Option(help="Proposed configuration file, or one model's file."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Whose columns a table holds; of stored panes only this model's."),
+        typer.Option(help="Model of a table's columns; of stored panes only this model."),
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Without files: in place of the config's store.")
+        str | None, typer.Option(help="Without files: overrides the config's store.")
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Stored panes from this time on, ISO, UTC.")
@@ -43,7 +43,7 @@ def run(
     ] = None,
     rows_per_window: Annotated[
         int | None,
-        typer.Option(min=1, help="Stamp a table anew: so many rows, evenly, a window of today's."),
+        typer.Option(min=1, help="Assign evenly spaced timestamps, N rows per current window."),
     ] = None,
     plant: Annotated[
         list[str] | None,
@@ -53,25 +53,25 @@ def run(
         ),
     ] = None,
     has_delays: Annotated[
-        bool, typer.Option("--delays/--no-delays", help="Plant shifts, or leave it.")
+        bool, typer.Option("--delays/--no-delays", help="Whether to plant shifts.")
     ] = True,
     budget: Annotated[
         float | None,
-        typer.Option(help="False alarms a month; solves for the settings that keep to it."),
+        typer.Option(help="False alarms per month; solves for settings within it."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line, for programs.")
     ] = False,
 ) -> None:
-    """Judge a recorded history under two configs: what fires, how often, how soon.
+    """Evaluate a recorded history under two configs: what fires, how often, how soon.
 
     A proposal may change everything but features, segments and baselines: budgets,
-    tolerances, persistence, importance, lengths of windows. Events are read once.
-    Nothing is stored and nobody is told.
+    tolerances, persistence, importance, window lengths. Events are read once.
+    Nothing is stored and no notification is sent.
 
-    With --budget the history is taken to be quiet: whatever fires in it is false. An eps
-    that keeps to the budget is searched, and the lines to paste are shown. Only windows
+    With --budget the history is taken to be free of drift: everything that fires is false.
+    An eps within the budget is searched, and the lines to paste are shown. Only windows
     with a verdict count.
 
     A model without rows in the history is named; if it is the proposed one, that is an
@@ -79,7 +79,7 @@ def run(
 
     \b
     Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
-    6 done, and no event was in a window that could be judged.
+    6 done, and no event was in a window with a verdict.
 
     \b
     Examples:

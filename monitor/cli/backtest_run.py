@@ -163,7 +163,7 @@ def _proposed(request: Request, today: Installation) -> Mapping[ModelName, Model
 
 
 def _is_model_file(path: Path) -> bool:
-    """Say whether a file describes one model; what cannot be read is told by its loader."""
+    """Return whether a file describes one model; the loader reports unreadable ones."""
     try:
         found = read_yaml(path.read_text(encoding="utf-8-sig"), str(path)).value
     except (OSError, UnicodeDecodeError, ConfigError):

@@ -42,8 +42,6 @@ def print_report(
 
     Parameters
     ----------
-    reports : sequence of Comparison
-    counted : Counted
     absent : sequence of str, optional
         Models that have no history.
     has_events : bool
@@ -82,12 +80,12 @@ def print_report(
 
 
 def absent_line(model: str) -> str:
-    """Say that nothing can be said of a model."""
+    """Return the line of a model without rows."""
     return f"{model}: no rows in this history, nothing to judge"
 
 
 def headline(report: Comparison) -> str:
-    """Say what was judged, in one line."""
+    """Return what was judged, in one line."""
     today = report.today.outcome
     length = format_duration(today.config.window.length)
     words = (
@@ -139,7 +137,7 @@ def tables_of(report: Comparison) -> list[TextTable]:
             "where the shift was planted, and in how many of them it was found in time)."
         )
         if _has_two_lengths(report):
-            note += " Windows differ in length: beside their number stands how long they are."
+            note += " Windows differ in length: their length is given beside their number."
         columns = ("feature", "planted", *names)
         tables.append(TextTable("Planted shifts", note, columns, _delay_rows(report)))
     return tables
@@ -158,7 +156,10 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
         row("pages a week", [_rate(o.pages_per_week, o.n_pages) for o in outcomes]),
         row("tickets a week", [_rate(o.tickets_per_week, o.n_tickets) for o in outcomes]),
         row("in both: became a page", [f"{o.n_escalated:,}" for o in outcomes]),
-        row("first alert", [moment(o.told[0].time_us) if o.told else "none" for o in outcomes]),
+        row(
+            "first alert",
+            [moment(o.notified[0].time_us) if o.notified else "none" for o in outcomes],
+        ),
         row("window", [format_duration(o.config.window.length) for o in outcomes]),
         row("fires at", [_threshold(o.threshold) for o in outcomes]),
         row("false pages a month", [f"{d.max_false_pages_per_month:g}" for d in decisions]),
@@ -178,10 +179,10 @@ def _threshold(log_m: float) -> str:
 
 
 def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
-    """Return one line for each cell and window in which a config would have told somebody."""
+    """Return a line for each cell and window in which a config notifies a receiver."""
     found: dict[tuple[Any, ...], dict[str, Alert]] = {}
     for name, side in report.sides.items():
-        for alert in side.outcome.told:
+        for alert in side.outcome.notified:
             key = (alert.time_us, alert.monitor, alert.feature, alert.segment, alert.model_version)
             found.setdefault(key, {})[name] = alert
     rows = []
@@ -195,7 +196,7 @@ def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
 
 
 def _severity(alert: Alert | None) -> str:
-    """Write who would have been told."""
+    """Return the severity as text."""
     if alert is None:
         return ""
     is_worse = alert.transition is Transition.ESCALATED
@@ -215,7 +216,7 @@ def _delay_rows(report: Comparison) -> list[tuple[str, ...]]:
 
 
 def _has_two_lengths(report: Comparison) -> bool:
-    """Say whether the sides' windows differ, so that their numbers cannot be compared."""
+    """Return whether the sides' windows differ, so that their numbers cannot be compared."""
     return len({side.outcome.config.window.length for side in report.sides.values()}) > 1
 
 
@@ -264,7 +265,7 @@ def moment(time_us: int) -> str:
 
 
 def solution_text(solution: Solution) -> str:
-    """Say what was searched, what was found, and how much the history proves."""
+    """Return what was searched, what was found, and how much the history proves."""
     if not solution.months:
         return (
             "No window got a verdict, so nothing was solved: without a baseline nothing fires "
@@ -316,8 +317,6 @@ def report_json(
 
     Parameters
     ----------
-    reports : sequence of Comparison
-    counted : Counted
     absent : sequence of str, optional
         Models that have no history.
 
@@ -366,7 +365,7 @@ def _side_json(side: Side) -> dict[str, Any]:
         "tickets": outcome.n_tickets,
         "pages_per_week": outcome.pages_per_week,
         "tickets_per_week": outcome.tickets_per_week,
-        "fired": [_alert_json(alert) for alert in outcome.told],
+        "fired": [_alert_json(alert) for alert in outcome.notified],
         "pipeline": [_pipeline_json(alert) for alert in side.pipeline],
         "delays": [_delay_json(delay) for delay in side.delays],
     }

@@ -48,7 +48,7 @@ def build(
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option("--store", help="Instead of files: the store whose traffic to learn from."),
+        typer.Option("--store", help="Instead of files: the store with the traffic."),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="With --store: first time, ISO, UTC.")
@@ -56,32 +56,30 @@ def build(
     until: Annotated[
         str | None, typer.Option("--until", help="With --store: end, ISO, UTC, excluded.")
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder to put the baseline into.")
-    ] = Path("baselines"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("baselines"),
     model_version: Annotated[
-        str, typer.Option("--model-version", help="Only for this version; else for all.")
+        str, typer.Option("--model-version", help="Only for this model version; by default all.")
     ] = "",
     active_from: Annotated[
         str | None,
-        typer.Option("--active-from", help="Event time from which it holds, ISO, UTC."),
+        typer.Option("--active-from", help="Event time from which it is active, ISO, UTC."),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say of every column what it looks like, and why.")
+        bool, typer.Option("--explain", help="Describe every column, and explain each decision.")
     ] = False,
     write_kinds: Annotated[
-        bool, typer.Option("--write-kinds", help="Write kinds that were inferred into MODEL.")
+        bool, typer.Option("--write-kinds", help="Write inferred kinds into MODEL.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Build a baseline from training data, or from the traffic of a time range.
 
-    The rows stand in the order in which they were collected: what belongs
-    together (a household, a session) is next to each other.
+    Keep the rows in the order in which they were collected: dependent rows (of a
+    household, a session) are then adjacent.
 
-    A feature without a kind in the model's file gets one by what its column holds; where
-    the file lists no features, every column that can be monitored becomes one. Other
-    commands need the kinds in the file: --write-kinds puts them there.
+    The kind of a feature without one in the model's file is inferred from its column; if
+    the file lists no features, every suitable column becomes one. Other commands need the
+    kinds in the file: --write-kinds writes them.
 
     \b
     Examples:
@@ -127,12 +125,12 @@ def build(
 
 @app.command(short_help="Show one, or list those of a folder.")
 def show(
-    path: Annotated[
-        Path, typer.Argument(help="A .profile file, or the folder that holds them.")
-    ] = Path("baselines"),
+    path: Annotated[Path, typer.Argument(help="A .profile file, or a folder of them.")] = Path(
+        "baselines"
+    ),
     as_json: Json = False,
 ) -> None:
-    """Show what a baseline holds; for a folder, which baselines there are.
+    """Show the contents of a baseline; of a folder, list its baselines.
 
     \b
     Examples:

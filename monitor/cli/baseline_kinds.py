@@ -24,7 +24,6 @@ class DraftModel:
 
     Parameters
     ----------
-    file : Path
     draft : ModelDraft
         Its content.
     config : ModelConfig or None
@@ -39,7 +38,7 @@ class DraftModel:
 
     @staticmethod
     def read(file: Path) -> DraftModel:
-        """Read a model's file; what is wrong with a complete one is told at once."""
+        """Read a model's file; errors in a complete one are reported at once."""
         from monitor.baseline.draft import ModelDraft
         from monitor.config_files import read_config
 

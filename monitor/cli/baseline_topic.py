@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from schemas.config import ModelConfig
     from schemas.profiles import Profile
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The installation's file.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 
@@ -24,7 +24,7 @@ DEFAULT_CONFIG = Path("driftline.yaml")
 def publish(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="Profile files, or names of models; else every baseline built."),
+        typer.Argument(help="Baseline files or model names; by default the config's folder."),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     active_from: Annotated[
@@ -32,15 +32,15 @@ def publish(
         typer.Option("--active-from", help="ISO time in UTC, now (as soon as is safe), or +10m."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.")
+        bool, typer.Option("--dry-run", help="Only print what would be done.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Publish baselines: every worker counts in them from the same pane on.
+    """Publish baselines: every worker uses them from the same pane on.
 
-    A model's first baseline holds always. A later one holds from a time that lies far
-    enough ahead for every worker to know it; until then the one before it holds, and the
-    window in which they change gets no verdict.
+    A model's first baseline is always active. A later one is activated far enough ahead
+    for every worker to have read it; until then its predecessor is active, and the window
+    of the change gets no verdict.
 
     \b
     Exit code: 0 published or nothing to do, 3 a baseline was refused (then none is
@@ -101,13 +101,13 @@ def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> No
 
 
 def retire(
-    profile_id: Annotated[str, typer.Argument(help="Its id, as `driftline baseline list` says.")],
+    profile_id: Annotated[str, typer.Argument(help="Its id, from `driftline baseline list`.")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Take a published baseline back: no new pane is counted in it.
+    """Retire a published baseline: no new pane is counted in it.
 
-    Do it before the time from which it holds. Later, what held before holds again, and
-    the windows in which the workers hear of it get no verdict.
+    Do it before its activation time. Later, its predecessor becomes active again, and
+    the windows in which the workers receive this get no verdict.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def retire(
             f"no baseline {profile_id} is published", fix="driftline baseline list shows their ids"
         )
     retire_profile(cluster, keys)
-    typer.echo(f"{profile_id} is taken back")
+    typer.echo(f"{profile_id} is retired")
 
 
 def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Profile, ModelConfig]]:
@@ -159,7 +159,7 @@ def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Profi
 
 
 def _are_files(names: Sequence[str]) -> bool:
-    """Tell files from names of models."""
+    """Return whether the arguments are files rather than names of models."""
     return all(Path(name).is_file() or name.endswith(".profile") for name in names)
 
 

@@ -33,16 +33,16 @@ class Check:
 
 
 def run(
-    file: Annotated[
-        Path, typer.Argument(help="The installation's file.", show_default=True)
-    ] = Path("driftline.yaml"),
+    file: Annotated[Path, typer.Argument(help="Configuration file.", show_default=True)] = Path(
+        "driftline.yaml"
+    ),
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document, for programs.")
     ] = False,
 ) -> None:
     """Check config, baselines, receivers, Kafka and store; change nothing.
 
-    Kafka is looked at where the file has a section of that name.
+    Kafka is checked if the file has a section of that name.
 
     \b
     Exit code: 0 all is well, or nothing but warnings (traffic too thin for the windows),
@@ -89,7 +89,7 @@ def _print_checks(checks: list[Check], failed: list[Check]) -> None:
 
 
 def check_all(file: Path) -> list[Check]:
-    """Look at everything an installation needs.
+    """Check everything an installation needs.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def _retraining(installation: Installation) -> list[Check]:
 
 
 def _variables(check: str, name: str, variables: list[str | None]) -> Check:
-    """Tell which of the variables are not set."""
+    """Check that the environment variables are set."""
     needed = [v for v in variables if v]
     unset = [v for v in needed if not os.environ.get(v)]
     if unset:
@@ -249,7 +249,7 @@ def _kafka(installation: Installation) -> list[Check]:
 
 
 def _topics(cluster: Cluster) -> list[Check]:
-    """Tell how topics differ from what they should be, given how many partitions there are."""
+    """Return the differences of topics from their specification, given their partitions."""
     from monitor.core.topics import PANES, PREDICTIONS
     from monitor.transport.kafka.admin import open_admin
     from monitor.transport.kafka.topic_admin import read_topics

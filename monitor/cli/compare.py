@@ -29,39 +29,39 @@ class Peer(StrEnum):
 
 def run(
     reference: Annotated[
-        str, typer.Argument(help="What it was: FILE, or FILE@FROM..TO, a range of its times.")
+        str, typer.Argument(help="Reference: FILE, or FILE@FROM..TO for a range of its times.")
     ],
     current: Annotated[
-        str, typer.Argument(help="What it is now: the same, or @FROM..TO of the first file.")
+        str, typer.Argument(help="Current: likewise, or @FROM..TO of the first file.")
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="Take columns and kinds from this file, models/<model>.yaml."),
+        typer.Option(help="Take columns and kinds from this model file, models/<model>.yaml."),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="With a range: the column of times, if it is not obvious.")
+        str | None, typer.Option(help="With a range: the time column, if it is not obvious.")
     ] = None,
     ignore: Annotated[
         list[str] | None,
         typer.Option(help="A column to leave out, such as the label; may be repeated."),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(min=1e-12, max=0.5, help="Level of all tests together.")
+        float, typer.Option(min=1e-12, max=0.5, help="Familywise level of all tests.")
     ] = 0.05,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE in place of a usual threshold; may be repeated."),
+        typer.Option(help="NAME=VALUE overrides a default threshold; may be repeated."),
     ] = None,
     convention: Annotated[
         Peer | None,
-        typer.Option(help="Show this library's own numbers beside ours; implies --all."),
+        typer.Option(help="Add the values of this library's implementation; implies --all."),
     ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Print every statistic of every column.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     fail_on: Annotated[
-        FailOn, typer.Option(help="Whether drift is told by the exit code.")
+        FailOn, typer.Option(help="Whether drift sets the exit code.")
     ] = FailOn.DRIFT,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line, for programs.")
@@ -72,16 +72,16 @@ def run(
     Files are tables (Parquet, CSV, Arrow, ORC), JSON events, or folders of such parts, also
     compressed; with --model also a store.
     Kinds of columns are inferred from the reference, unless --model says them. A column
-    that only says when rows were is not compared: the one of a range, time_us, the only
-    one of timestamps; --model may declare it as a feature.
+    that only holds row times is not compared: the one of a range, time_us, the only
+    timestamp column; --model may declare it as a feature.
 
     \b
-    A variable has drifted if it is both large and no chance:
+    A variable has drifted if its change is both large and significant:
       - a distance (PSI, Jensen-Shannon, Wasserstein ...) is beyond its threshold, and
       - a test (KS, chi-square ...) is below --alpha, adjusted by Holm for all tests.
     A share of data quality (missing, mistyped, unseen, out_of_range) has, if it changed
-    by more than .02 and its own test says so; a column has, if it is gone. Tests take
-    rows for independent: of clustered rows they find too much.
+    by more than .02 and its own test is significant; a column has, if it is missing. Tests
+    assume independent rows: with clustered rows they reject too often.
 
     \b
     Exit code: 0 nothing drifted (or --fail-on never), 10 something did, 1 failed or

@@ -48,10 +48,6 @@ class Request:
 def run_compare(request: Request) -> bool:
     """Read both sides, compare them, say what was found.
 
-    Parameters
-    ----------
-    request : Request
-
     Returns
     -------
     bool

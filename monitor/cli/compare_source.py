@@ -44,7 +44,7 @@ class Side:
 
     @property
     def is_range(self) -> bool:
-        """Say whether only some of the times are meant."""
+        """Return whether only some of the times are meant."""
         return self.since_us is not None or self.until_us is not None
 
     @property
@@ -132,7 +132,6 @@ def read_sides(
 
     Parameters
     ----------
-    sides : tuple of two Side
     config : ModelConfig or None
         Needed for a store.
     time : str or None
@@ -197,7 +196,6 @@ def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str
 
     Parameters
     ----------
-    config : ModelConfig
     tables : tuple of two pyarrow.Table
         As :func:`read_sides` returns them.
 
@@ -247,9 +245,9 @@ def _in_range(table: pa.Table, name: str, side: Side, config: ModelConfig | None
 def _is_only_time(
     table: pa.Table, name: str, config: ModelConfig | None, *, is_named: bool
 ) -> bool:
-    """Say whether a column only tells when its rows were: by a range, our name, or its type.
+    """Return whether a column only tells when its rows were: by a range, our name, or its type.
 
-    A column that is merely called a time may hold anything; it is one if it stands beside a
+    A column that is merely called a time may hold anything; it is one if there is also a
     feature of that name, or is text that reads as times.
     """
     if _is_feature(table, name, config):
@@ -261,7 +259,7 @@ def _is_only_time(
 
 
 def _reads_as_times(column: pa.ChunkedArray) -> bool:
-    """Say whether a column is text, all of it times."""
+    """Return whether a column is text, all of it times."""
     if not is_text(column.type) or column.null_count == len(column):
         return False
     try:
@@ -272,7 +270,7 @@ def _reads_as_times(column: pa.ChunkedArray) -> bool:
 
 
 def _is_feature(table: pa.Table, name: str, config: ModelConfig | None) -> bool:
-    """Say whether a model declares a column as a feature; events have those under their own."""
+    """Return whether a model declares a column as a feature; events have those under their own."""
     is_declared = config is not None and name in config.features
     return is_declared and f"{_FEATURE}{name}" not in table.column_names
 

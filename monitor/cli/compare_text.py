@@ -32,7 +32,6 @@ def summary_lines(
 
     Parameters
     ----------
-    comparison : Comparison
     reference, current : str
         What the sides are called.
     has_all : bool
@@ -139,10 +138,6 @@ def _omitted_lines(comparison: Comparison, *, has_all: bool) -> Iterator[str]:
 
 def statistic_rows(comparison: Comparison) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return the headings and rows of the table of every statistic.
-
-    Parameters
-    ----------
-    comparison : Comparison
 
     Returns
     -------

@@ -45,8 +45,6 @@ def coverage_lines(
 
     Parameters
     ----------
-    coverages : mapping of (tenant, model) to Coverage
-    configs : mapping of (tenant, model) to ModelConfig
     n_read : int, optional
         All events that were read: accepted, rejected and late. Without it those that were
         counted are all there are.

@@ -13,19 +13,17 @@ MARK = ".driftline-demo"
 
 
 def run(
-    seed: Annotated[int, typer.Option(help="Changes everything random.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
     output: Annotated[
         Path, typer.Option(help="Folder for the store, the baseline and the report.")
     ] = Path("demo-output"),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line, nothing else.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line only.")] = False,
 ) -> None:
-    """Watch three planted faults being found, on census data and a real model.
+    """Detect three planted faults, on census data and a fitted model.
 
     A model fitted on 2015 serves 2016 from eight replicas on eight GPUs, an hour of
-    event time in about half a second. Midway an upstream bug, a category nobody has
-    seen and a failing GPU are planted. Everything before must stay silent.
+    event time in about half a second. Midway an upstream bug, an unseen category
+    and a failing GPU are planted. Before that no alert may open.
 
     \b
     Examples:
@@ -40,7 +38,7 @@ def run(
 
 
 def prepare_folder(output: Path) -> Path:
-    """Make the demo's folder, or empty that of an earlier demo; nobody else's.
+    """Make the demo's folder, or empty that of an earlier demo; refuse any other.
 
     Raises
     ------

@@ -42,7 +42,7 @@ from schemas.alerts import Notification
 from schemas.results import DetectorResult
 
 CHUNK_MESSAGES = 500
-"""Half a window: what is found is told as it is found."""
+"""Half a window: findings are printed as they are found."""
 _OUTCOMES = {
     Outcome.REQUESTED: "retraining asked for",
     Outcome.NOT_DATA: "no retraining, new data would not help",
@@ -65,7 +65,7 @@ class _Lines:
         self._world, self._console = world, console
 
     async def send(self, notification: Notification) -> str:
-        """Print what an on-call engineer would be told."""
+        """Print the notification that an on-call engineer would get."""
         incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]news [/]")
         self._console.print(
             _entry(
@@ -88,7 +88,6 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
 
     Parameters
     ----------
-    seed : int
     folder : Path
         Empty; the store, the baseline and the report stay in it.
     is_json : bool
@@ -136,7 +135,7 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
 
 
 def _introduce(world: World, console: Console) -> None:
-    """Say what is about to be watched."""
+    """Print what the demo will show."""
     console.print(
         f"It serves 2016 from {len(world.gpus)} replicas: {world.n_events:,} events, "
         f"{world.n_windows} one-hour windows, AUC {world.auc:.3f}. "

@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="What a developer needs beside the monitor.",
+    help="Tools for development.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -28,10 +28,10 @@ def _root() -> None:
 def kafka(
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keep the data here; without it they go when the broker stops."),
+        typer.Option(help="Keep the data here; by default it is deleted when the broker stops."),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port for clients; 0 for any free one.")
+        int, typer.Option(min=0, max=65535, help="Port for clients; 0 takes a free one.")
     ] = 9092,
     heap_mib: Annotated[int, typer.Option("--heap", min=128, help="Java heap, MiB.")] = 384,
 ) -> None:
@@ -41,7 +41,7 @@ def kafka(
     reach it. For production use a cluster.
 
     \b
-    Exit code: 0 stopped, 4 it cannot start (Java or Maven missing, port taken) or it ended.
+    Exit code: 0 stopped, 4 it cannot start (Java or Maven missing, port taken) or it exited.
 
     \b
     Examples:

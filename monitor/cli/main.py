@@ -1,4 +1,4 @@
-"""The ``driftline`` command: which commands there are, and how failures end.
+"""The ``driftline`` command: its subcommands, and the exit codes of failures.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or config, 3 baseline,
 4 reading or writing files or Kafka, 5 store, 10 what ``compare`` compared has drifted,
@@ -20,7 +20,7 @@ from detectors.version import VERSION
 from monitor.cli.lazy import Entry, LazyGroup
 from monitor.logs.guarded_stream import guarded_output
 
-HELP = """Watch machine-learning models in production: drift, data quality, GPUs.
+HELP = """Monitor ML models in production: drift, data quality, GPUs.
 
 \b
 Examples:
@@ -41,18 +41,18 @@ PARENT = "DRIFTLINE_PARENT"
 """Set by ``driftline up`` for its children, see :mod:`monitor.service.parent`."""
 
 COMMANDS = {
-    "demo": Entry("monitor.cli.demo:run", "Watch three planted faults being found."),
+    "demo": Entry("monitor.cli.demo:run", "Detect three planted faults in packaged data."),
     "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers and store."),
     "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
     "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
-    "backtest": Entry("monitor.cli.backtest:run", "Judge a recorded history, config by config."),
+    "backtest": Entry("monitor.cli.backtest:run", "Evaluate a recorded history under two configs."),
     "compare": Entry("monitor.cli.compare:run", "Compare two files: every statistic, a verdict."),
     "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
     "up": Entry("monitor.cli.up:run", "Run every stage on this machine."),
-    "ingest": Entry("monitor.cli.stage:ingest", "Count predictions into panes."),
-    "detect": Entry("monitor.cli.stage:detect", "Judge windows and GPU events."),
-    "notify": Entry("monitor.cli.stage:notify", "Tell people, once."),
-    "archive": Entry("monitor.cli.stage:archive", "Bring every topic into ClickHouse."),
+    "ingest": Entry("monitor.cli.stage:ingest", "Aggregate predictions into panes."),
+    "detect": Entry("monitor.cli.stage:detect", "Evaluate windows and GPU events."),
+    "notify": Entry("monitor.cli.stage:notify", "Deliver notifications."),
+    "archive": Entry("monitor.cli.stage:archive", "Write every topic into ClickHouse."),
     "topics": Entry("monitor.cli.topics:app", "Create, describe or check the Kafka topics."),
     "dev": Entry("monitor.cli.dev:app", "Run Apache Kafka on this machine, for development."),
     "store": Entry("monitor.cli.store:app", "Serve the embedded store over HTTP."),
@@ -75,7 +75,7 @@ app = typer.Typer(
 
 
 def _print_version(is_asked: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if is_asked:
         typer.echo(f"driftline {VERSION}")
         raise typer.Exit
@@ -90,7 +90,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Define the options before a command."""
 
 
 def main(args: Sequence[str] | None = None) -> None:

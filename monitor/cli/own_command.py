@@ -67,7 +67,7 @@ def own_command(arguments: Sequence[str] | None = None, search_path: str | None 
 
 @cache
 def _found(started: str, search_path: str, folder: Path) -> str:
-    """Look the program up, once for each current folder."""
+    """Find the program on the path, once for each current folder."""
     program = Path(started)
     if program.parts[-3:] == ("monitor", "cli", "main.py"):
         return f"{shlex.quote(sys.executable)} -m monitor.cli.main"

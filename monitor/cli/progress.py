@@ -30,7 +30,7 @@ class Shown(Protocol):
         ...
 
     def reach(self, done: float, total: float | None, text: str) -> None:
-        """Say in ``text`` how far the work has come: ``done`` units of ``total``."""
+        """Show the progress: ``done`` units of ``total``, described by ``text``."""
         ...
 
 
@@ -115,7 +115,7 @@ class _Lines:
         print(f"{self.description}: {text}", file=self.out, flush=True)
 
     def close(self) -> None:
-        """Say how long it took, if anything was said at all."""
+        """Print the elapsed time, if any progress was shown."""
         if self.is_shown:
             took_s = self.clock() - self.started_s
             print(f"{self.description}: ended after {took_s:.1f} s", file=self.out, flush=True)

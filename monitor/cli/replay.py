@@ -13,36 +13,36 @@ def run(
         list[str], typer.Argument(help="JSONL, Parquet, CSV or Arrow files; - is standard input.")
     ],
     config: Annotated[
-        Path, typer.Option(help="The installation: models, receivers, store.")
+        Path, typer.Option(help="Configuration file: models, receivers, store.")
     ] = Path("driftline.yaml"),
     model: Annotated[
         str | None,
-        typer.Option(help="Whose columns a table holds; needed when several are configured."),
+        typer.Option(help="Model of a table's columns; required when several are configured."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="JSONL of label events.")] = None,
     gpu: Annotated[Path | None, typer.Option(help="JSONL of GPU events.")] = None,
     store: Annotated[
-        str | None, typer.Option(help="In place of the config's store; 'none' keeps nothing.")
+        str | None, typer.Option(help="Overrides the config's store; 'none' stores nothing.")
     ] = None,
     rows_per_window: Annotated[
         int | None,
-        typer.Option(min=1, help="Stamp a table anew: so many rows, evenly, a window."),
+        typer.Option(min=1, help="Assign evenly spaced timestamps, N rows per window."),
     ] = None,
     notify: Annotated[
-        bool, typer.Option("--notify", help="Tell the config's receivers, not only this terminal.")
+        bool, typer.Option("--notify", help="Notify the config's receivers, not just the terminal.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON line, for programs.")
     ] = False,
 ) -> None:
-    """Run recorded events through the whole monitor, in their own time.
+    """Run recorded events through the whole pipeline, in event time.
 
-    Nobody is woken: alerts are printed here unless --notify is given, and no
-    retraining is asked for without it.
+    Alerts are printed and no receiver is notified unless --notify is given; nor is
+    a retraining requested without it.
 
     \b
     Exit code: 0 replayed, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
-    6 replayed, and no event was in a window that could be judged.
+    6 replayed, and no event was in a window with a verdict.
 
     \b
     Examples:

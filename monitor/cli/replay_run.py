@@ -201,7 +201,6 @@ def check_times(watermark_us: int, files: Sequence[str]) -> None:
     ----------
     watermark_us : int
         How far the first chunk's times have come.
-    files : sequence of str
 
     Raises
     ------
@@ -298,7 +297,7 @@ def print_notes(sources: Sequence[Source]) -> None:
 
 
 def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
-    """Let each chunk of a side stream know the time of its first event."""
+    """Attach to each chunk of a side stream the time of its first event."""
     time_us = 0
     for chunk in chain.from_iterable(sources):
         events, _ = decode(chunk)

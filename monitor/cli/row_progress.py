@@ -50,12 +50,12 @@ class RowProgress:
         self._show()
 
     def _show(self) -> None:
-        """Show where the reading stands."""
+        """Show the progress of the reading."""
         n_rows, total = sum(self._n_rows), self._total()
         self._shown.reach(n_rows, total, rows_text(n_rows, total, self._time_us))
 
     def _total(self) -> float | None:
-        """Return the number of all rows, as far as it can be told."""
+        """Return the number of all rows, as far as it is known."""
         if None in self._shares or not all(self._sizes):
             return None
         parts = zip(self._sizes, self._shares, strict=True)
@@ -68,7 +68,6 @@ def rows_text(n_rows: float, total: float | None = None, time_us: int = -1) -> s
 
     Parameters
     ----------
-    n_rows : float
     total : float, optional
         None where it is not known.
     time_us : int

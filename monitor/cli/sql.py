@@ -42,10 +42,10 @@ def sql(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a row.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
 ) -> None:
-    """Ask the store a question in SQL; nothing can be changed.
+    """Query the store in SQL, read-only.
 
     Without a query: the tables, and how many rows each holds. One SELECT, WITH, SHOW,
-    DESCRIBE, EXPLAIN or EXISTS statement. Read with FINAL where replays shall count once.
+    DESCRIBE, EXPLAIN or EXISTS statement. Use FINAL to count replayed rows once.
 
     \b
     Exit code: 5 the store is missing or held by another process, or the query is wrong.
@@ -72,7 +72,7 @@ def sql(
 
 
 def _point_to_demo(store: str) -> None:
-    """Name the demo's store to whoever ran only the demo.
+    """Name the demo's store to a user who ran only the demo.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    """Say whether a column is aligned to the right."""
+    """Return whether a column is aligned to the right."""
     import pyarrow as pa
 
     is_number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)

@@ -1,4 +1,4 @@
-"""``driftline ingest | detect | notify | archive``: one stage a process, any number of them."""
+"""``driftline ingest | detect | notify | archive``: one stage per process."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Annotated
 
 import typer
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The installation's file.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
 Http = Annotated[
     str,
     typer.Option(
-        help="HOST:PORT of /healthz, /readyz and /metrics; port 0 takes a free one; or off."
+        help="HOST:PORT of /healthz, /readyz and /metrics (port 0 takes a free one), or off."
     ),
 ]
 Member = Annotated[
     str | None,
     typer.Option(
-        help="A name this process keeps over restarts, unlike any other's of its group: "
-        "its partitions then wait for it."
+        help="Static group member ID (group.instance.id), unique in the group. "
+        "Partitions are not reassigned while the process restarts."
     ),
 ]
-Wait = Annotated[float, typer.Option(min=0, help="Seconds that Kafka may be away at the start.")]
-LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines, also to a terminal.")]
-LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for Kafka at the start.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines, also on a terminal.")]
+LogLevel = Annotated[str, typer.Option(help="Log level: debug, info, warning or error.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 LOG = logging.getLogger("driftline")
 
@@ -38,17 +38,17 @@ def ingest(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Count predictions into panes: Kafka in, Kafka out.
+    """Aggregate predictions into panes: Kafka in, Kafka out.
 
-    Start as many as there are cores, up to the partitions of driftline.predictions.
+    Start one per core, at most one per partition of driftline.predictions.
 
     \b
-    The first line on standard output tells the address; logs go to standard error.
-    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login.
-    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
-    a second one leaves at once.
+    The first line on standard output is the address; logs go to standard error.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
+    the second exits at once.
     Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 130 and 143 left at once. Started again it goes on where it was.
+    topics, 130 and 143 interrupted. A restart continues from the last commit.
 
     \b
     Examples:
@@ -67,17 +67,17 @@ def detect(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Judge windows and GPU events: panes in, results and alerts out.
+    """Evaluate windows and GPU events: panes in, results and alerts out.
 
-    Start as many as needed, up to the partitions of driftline.panes.
+    Start as many as needed, at most one per partition of driftline.panes.
 
     \b
-    The first line on standard output tells the address; logs go to standard error.
-    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login.
-    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
-    a second one leaves at once.
+    The first line on standard output is the address; logs go to standard error.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
+    the second exits at once.
     Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 130 and 143 left at once. Started again it goes on where it was.
+    topics, 130 and 143 interrupted. A restart continues from the last commit.
 
     \b
     Examples:
@@ -95,18 +95,18 @@ def notify(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Tell people, once: alerts in, messages to Slack and webhooks out.
+    """Deliver notifications: alerts in, messages to Slack and webhooks out.
 
-    One works, a second one stands by: they share one partition.
+    One is active, a second is a standby: they share one partition.
 
     \b
-    The first line on standard output tells the address; logs go to standard error.
-    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login; receivers read
-    the variables that the config names.
-    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
-    a second one leaves at once.
+    The first line on standard output is the address; logs go to standard error.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login; secrets of receivers
+    come from the variables that the config names.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
+    the second exits at once.
     Exit code: 0 drained, 1 not drained in time or a fault, 2 config or a missing
-    variable, 4 Kafka or its topics, 130 and 143 left at once.
+    variable, 4 Kafka or its topics, 130 and 143 interrupted.
 
     \b
     Examples:
@@ -120,26 +120,26 @@ def archive(
     config: Config = DEFAULT_CONFIG,
     http: Http = "127.0.0.1:9104",
     store: Annotated[
-        str, typer.Option(help="Folder or http(s)://host:port/database, instead of the file's.")
+        str, typer.Option(help="Folder or http(s)://host:port/database; overrides the config.")
     ] = "",
     member: Member = None,
     wait: Wait = 60.0,
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Bring every topic into ClickHouse, each row once.
+    """Write every topic into ClickHouse, each row once.
 
-    A store in a folder belongs to one process; name the address of `driftline store serve`
-    to share it.
+    A store in a folder is held by one process; to share it, give the address of
+    `driftline store serve`.
 
     \b
-    The first line on standard output tells the address; logs go to standard error.
-    DRIFTLINE_KAFKA names the brokers, DRIFTLINE_KAFKA_* TLS and login;
+    The first line on standard output is the address; logs go to standard error.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login;
     DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD log in to the store.
-    SIGTERM or Ctrl-C drains within 30 s and leaves (10 s where Kafka does not answer),
-    a second one leaves at once.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
+    the second exits at once.
     Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 5 the store, 130 and 143 left at once. Started again it goes on where it was.
+    topics, 5 the store, 130 and 143 interrupted. A restart continues from the last commit.
 
     \b
     Examples:
@@ -160,7 +160,7 @@ def _run(
     *,
     store: str = "",
 ) -> None:
-    """Check everything, show signs of life, and run the stage until it is drained."""
+    """Check the configuration, start the health server, and run the stage until it is drained."""
     from monitor.service.signals import hold_signals, release_signals
 
     # Before anything below starts a thread.
@@ -181,7 +181,7 @@ def _run_held(
     level: str,
     store: str,
 ) -> None:
-    """Do it; the signals are held."""
+    """Run the stage; signals are blocked until its handlers are installed."""
     from contextlib import nullcontext
 
     from monitor.logs import configure_logs
@@ -207,7 +207,7 @@ def _run_held(
     secrets = secrets_of_receivers(site, os.environ)
     style = "json" if is_json else ""
     configure_logs(stage, level=level, style=style, secrets=secrets)
-    take_passwords()  # only now: logs must know what to leave out
+    take_passwords()  # only now: logs must know the secrets to redact
     check_stage(stage, site)
     bound_the_drain(life, Presence(site.cluster))
     bound_freezes()
@@ -220,6 +220,6 @@ def _run_held(
             # A library's thread that does not end must not keep the process from its restart.
             bound_the_end(life)
             if not isinstance(error, DriftlineError):
-                LOG.exception("%s ends", stage)
+                LOG.exception("%s fails", stage)
             raise
-    LOG.info("%s has drained", stage)
+    LOG.info("%s drained", stage)

@@ -26,30 +26,30 @@ def _root() -> None:
 @app.command()
 def serve(
     store: Annotated[
-        Path, typer.Option("--store", help="Folder of the store; made if absent.")
+        Path, typer.Option("--store", help="Folder of the store; created if absent.")
     ] = Path("driftline-store"),
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond loopback a password is required.")
+        str, typer.Option(help="Address to listen on; beyond loopback a password is required.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8123,
-    query_seconds: Annotated[int, typer.Option(min=1, help="Longest that one query may run.")] = 60,
-    query_mib: Annotated[int, typer.Option(min=16, help="Most memory of one query.")] = 2048,
+    query_seconds: Annotated[int, typer.Option(min=1, help="Maximum run time of one query.")] = 60,
+    query_mib: Annotated[int, typer.Option(min=16, help="Maximum memory of one query.")] = 2048,
     memory_mib: Annotated[
-        int, typer.Option(min=256, help="Most memory of all queries together.")
+        int, typer.Option(min=256, help="Maximum memory of all queries together.")
     ] = 4096,
-    result_mib: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
-    body_mib: Annotated[int, typer.Option(min=1, help="Longest request body, unpacked.")] = 1024,
+    result_mib: Annotated[int, typer.Option(min=1, help="Maximum size of a response.")] = 256,
+    body_mib: Annotated[int, typer.Option(min=1, help="Maximum decompressed request body.")] = 1024,
     spool_mib: Annotated[
-        int, typer.Option(min=16, help="All bodies together on the disk, and all answers.")
+        int, typer.Option(min=16, help="Maximum disk space of all bodies, and of all responses.")
     ] = 4096,
     concurrent: Annotated[
-        int, typer.Option(min=1, max=256, help="Queries of readers at once, and of the writer.")
+        int, typer.Option(min=1, max=256, help="Concurrent queries of readers, and of the writer.")
     ] = 8,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, help="How long running queries may finish on SIGTERM.")
+        float, typer.Option(min=0, help="Time for running queries to finish on SIGTERM.")
     ] = 30.0,
 ) -> None:
-    """Speak ClickHouse's HTTP interface for a store in a folder.
+    """Serve a store in a folder over ClickHouse's HTTP interface.
 
     clickhouse-connect, curl, Grafana's ClickHouse plugin (protocol HTTP) and Driftline
     itself (store: http://127.0.0.1:8123/default) can share the store that way.
@@ -64,7 +64,7 @@ def serve(
     There is no TLS here: beyond this machine put a proxy with TLS in front.
 
     \b
-    SIGTERM lets running queries finish; a second one leaves at once.
+    The first SIGTERM waits for running queries, the second exits at once.
     Exit code: 2 no password, 5 the store is held by another process, or the port is taken.
 
     \b

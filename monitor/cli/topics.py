@@ -23,19 +23,19 @@ _USERNAME, _PASSWORD or _PASSWORD_FILE; secrets are never printed.""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 Bootstrap = Annotated[
-    str, typer.Option(envvar="DRIFTLINE_KAFKA", help="host:port, several separated by commas.")
+    str, typer.Option(envvar="DRIFTLINE_KAFKA", help="Brokers, host:port, comma-separated.")
 ]
 Partitions = Annotated[
-    int, typer.Option("--partitions", min=1, help="Of panes, gpu, state and results.")
+    int, typer.Option("--partitions", min=1, help="Partitions of panes, gpu, state and results.")
 ]
 InputPartitions = Annotated[
-    int, typer.Option("--input-partitions", min=1, help="Of predictions, labels and refused ones.")
+    int, typer.Option("--input-partitions", min=1, help="Partitions of the input topics.")
 ]
 Replication = Annotated[
-    int | None, typer.Option(min=1, help="Copies of each partition; else the cluster's number.")
+    int | None, typer.Option(min=1, help="Replication factor; by default the cluster's.")
 ]
 Prefix = Annotated[
-    str, typer.Option(help="Put before every name, to share a cluster with other installations.")
+    str, typer.Option(help="Prefix of every name, to share a cluster with other installations.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
@@ -48,15 +48,15 @@ def create(
     input_partitions: InputPartitions = 8,
     replication: Replication = None,
     prefix: Prefix = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else only show the plan.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply the plan; else only show it.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what would change for the topics to be right; with --yes, change it.
+    """Show the changes that the topics need; with --yes, apply them.
 
     Never deletes a topic and never shrinks one.
 
     \b
-    Exit code: 0 all is right or could be made right, 1 some differences stay, 4 no cluster.
+    Exit code: 0 correct or corrected, 1 some differences remain, 4 no cluster.
 
     \b
     Examples:
@@ -92,10 +92,10 @@ def check(
     prefix: Prefix = "",
     as_json: Json = False,
 ) -> None:
-    """Compare the topics with what they should be; change nothing.
+    """Compare the topics with the required settings; change nothing.
 
     \b
-    Exit code: 0 nothing differs, 1 something does, 4 no cluster.
+    Exit code: 0 no difference, 1 some differences, 4 no cluster.
 
     \b
     Examples:
@@ -119,7 +119,7 @@ def describe(
     prefix: Prefix = "",
     as_json: Json = False,
 ) -> None:
-    """Show the topics as they are.
+    """Show the topics and their settings.
 
     \b
     Exit code: 0, also when some do not exist; 4 no cluster.

@@ -31,7 +31,6 @@ def unmonitored(
 
     Parameters
     ----------
-    installation : Installation
     without_baseline : iterable of (tenant, model)
         Models with a baseline neither in the folder nor on the topic.
 
@@ -59,10 +58,6 @@ def unmonitored(
 
 def silent_routes(installation: Installation) -> list[Gap]:
     """Name what no receiver is notified of: no receivers, and routes that cannot match.
-
-    Parameters
-    ----------
-    installation : Installation
 
     Returns
     -------

@@ -22,58 +22,58 @@ _FURTHER_INGEST = 10
 
 
 def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The installation's file.")] = Path(
+    config: Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")] = Path(
         "driftline.yaml"
     ),
     n_ingest: Annotated[
-        int, typer.Option("--ingest", min=1, max=64, help="Ingest processes: one a core.")
+        int, typer.Option("--ingest", min=1, max=64, help="Ingest processes; one per core.")
     ] = 1,
     http_base: Annotated[
         int,
         typer.Option(
-            min=0, max=65_000, help="Port of ingest; detect, notify, archive follow. 0: free ones."
+            min=0, max=65_000, help="Port of ingest; the other stages use the next ones. 0: free."
         ),
     ] = 9101,
     store_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Of the store's front; 0 takes a free one.")
+        int, typer.Option(min=0, max=65_535, help="Port of the store; 0 takes a free one.")
     ] = 8123,
     create_topics: Annotated[
-        bool, typer.Option("--create-topics", help="Create the topics that are missing.")
+        bool, typer.Option("--create-topics", help="Create missing topics.")
     ] = False,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Of panes, gpu, state and results, when created.")
+        int, typer.Option(min=1, help="Partitions of panes, gpu, state and results, when created.")
     ] = 8,
     input_partitions: Annotated[
-        int, typer.Option(min=1, help="Of predictions, labels and refused ones, when created.")
+        int, typer.Option(min=1, help="Partitions of the input topics, when created.")
     ] = 8,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds that Kafka may be away at the start.")
+        float, typer.Option(min=0, help="Seconds to wait for Kafka at the start.")
     ] = 60.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events as JSON lines, for programs.")
     ] = False,
     log_json: Annotated[
-        bool, typer.Option("--log-json", help="Log JSON lines, also to a terminal.")
+        bool, typer.Option("--log-json", help="Log JSON lines, also on a terminal.")
     ] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "",
+    log_level: Annotated[str, typer.Option(help="Log level: debug, info, warning or error.")] = "",
 ) -> None:
     """Run ingest, detect, notify, archive and the store, and keep them running.
 
     For a small installation on one machine. Baselines of the config's folder that are not
     on their topic yet are published first. A store in a folder is served over HTTP, so that
-    others can read it too. A process that dies, or whose loop stands still, is started
-    again, after 1 s, then 2, up to 30; if this command itself dies, all of them end with it.
+    others can read it too. A process that dies, or whose main loop hangs, is restarted
+    after 1 s, then 2, up to 30; if this command itself dies, all of them end with it.
 
     \b
     It prints what is not monitored at the start (a model without baseline, no receivers),
-    and what was judged, and why the rest was not, as windows close and at the drain.
+    and coverage (verdicts, and reasons without one) as windows close and at the drain.
 
     \b
-    Events go to standard output, logs to standard error, each line behind its process.
-    SIGTERM or Ctrl-C drains one after the other and leaves, a second one leaves at once.
-    Exit code: 0 drained, 1 some process did not drain in order, 2 config (also of one
+    Events go to standard output, logs to standard error, each line with its process.
+    The first SIGTERM or Ctrl-C drains the stages in order, the second exits at once.
+    Exit code: 0 drained, 1 a process did not drain, 2 config (also of a
     process that was never ready), 3 a baseline, 4 Kafka or its topics,
-    5 the store, 130 and 143 left at once.
+    5 the store, 130 and 143 interrupted.
 
     \b
     Examples:

@@ -65,15 +65,14 @@ class UpCoverage:
         self._tell, self._clock_s = tell, clock_s
         self._asked_s: dict[str, float] = {}
         self._now: dict[tuple[str, int], Counts] = {}
-        self._told_s = -TELL_S
-        self._told_windows = 0
+        self._printed_s = -TELL_S
+        self._printed_windows = 0
 
     def observe(self, child: Child, *, is_last: bool = False) -> None:
         """Read the counters of one process, and print the totals when they are due.
 
         Parameters
         ----------
-        child : Child
         is_last : bool, optional
             It is about to be drained: read it now.
         """
@@ -89,8 +88,8 @@ class UpCoverage:
             self._now[child.name, child.pid] = counts_of(text)
         totals = self.totals
         n_windows = _of(totals, "driftline_coverage", "windows").total()
-        if n_windows != self._told_windows and now_s - self._told_s >= TELL_S:
-            self._told_s, self._told_windows = now_s, n_windows
+        if n_windows != self._printed_windows and now_s - self._printed_s >= TELL_S:
+            self._printed_s, self._printed_windows = now_s, n_windows
             self._tell("coverage", **facts_of(totals))
 
     def finish(self) -> None:

@@ -32,7 +32,7 @@ class Preparation:
         """Tenant and model of those with a baseline neither in the folder nor on its topic."""
 
     def run(self, site: Site, life: Life) -> bool:
-        """See to topics and baselines; False if it was interrupted."""
+        """Create topics and publish baselines; False if interrupted."""
         wanted = sorted({name for names in _topics().values() for name in names})
         if self._creates:
             if self._await(site, life, []) is None:
@@ -93,6 +93,6 @@ def _publish(site: Site) -> list[tuple[str, str]]:
     write_profiles(site.cluster, [plan.profile for plan in new])
     for plan in new:
         model, start = plan.profile.model, time_text(plan.effective_us)
-        LOG.info("published the baseline of %s, which holds from: %s", model, start)
+        LOG.info("published the baseline of %s, active from: %s", model, start)
     known = {(p.tenant, p.model) for p in (*published, *(profile for profile, _ in found))}
     return sorted(configs.keys() - known)

@@ -12,10 +12,6 @@ MAX_CATEGORY_CHARACTERS = 20
 def change_of(pair: NumberPair | CategoryPair) -> str:
     """Return one phrase on how the current rows differ from the reference.
 
-    Parameters
-    ----------
-    pair : NumberPair or CategoryPair
-
     Returns
     -------
     str

@@ -149,7 +149,7 @@ def _check(reference: pa.Table, current: pa.Table, options: Options) -> None:
 
 
 def _check_declared(reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind]) -> None:
-    """Refuse a declared column that nobody sent: silence about it would pass for no drift."""
+    """Refuse a declared column that is missing: it would be taken for no drift."""
     there = {*reference.column_names, *current.column_names}
     missing = [name for name in kinds if name not in there]
     if missing:
@@ -285,7 +285,7 @@ def _judge(statistic: Statistic, p_adjusted: float, options: Options) -> Statist
 
 
 def _usual(statistic: Statistic, options: Options) -> float | None:
-    """The usual threshold; the level is everybody's for tests."""
+    """The usual threshold; for tests it is the common level."""
     if statistic.quantity == "test":
         return options.alpha
     if statistic.quantity == "share":

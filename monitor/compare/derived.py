@@ -47,7 +47,6 @@ def derive(
         Of the column.
     shape : Shape
         As :func:`monitor.baseline.kinds.infer_kind` decided.
-    reference, current : pyarrow.ChunkedArray
 
     Returns
     -------
@@ -144,7 +143,7 @@ def _lengths(vectors: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _holds_numbers(kind: pa.DataType) -> bool:
-    """Say whether a type is a list of numbers."""
+    """Return whether a type is a list of numbers."""
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(check(kind) for check in lists):
         return False

@@ -55,7 +55,7 @@ class Surroundings(NamedTuple):
 
 
 def shift_of(name: str, value: float, effect: float, around: Surroundings) -> float:
-    """Return the Gaussian shift, in standard deviations, that a statistic stands for.
+    """Return the Gaussian shift, in standard deviations, equivalent to a statistic.
 
     Parameters
     ----------
@@ -63,7 +63,6 @@ def shift_of(name: str, value: float, effect: float, around: Surroundings) -> fl
         As in :data:`detectors.registry.DETECTORS`, or a share of data quality.
     value, effect : float
         Of the statistic.
-    around : Surroundings
 
     Returns
     -------

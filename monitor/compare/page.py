@@ -35,7 +35,6 @@ def comparison_page(comparison: Comparison, reference: str, current: str) -> str
 
     Parameters
     ----------
-    comparison : Comparison
     reference, current : str
         What the sides are called.
 

@@ -23,10 +23,6 @@ MISSING = "no value"
 def picture_of(pair: NumberPair | CategoryPair) -> Picture:
     """Bin both sides for a picture; the statistics have bins of their own.
 
-    Parameters
-    ----------
-    pair : NumberPair or CategoryPair
-
     Returns
     -------
     Picture

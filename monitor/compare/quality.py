@@ -22,10 +22,6 @@ SHARES = ("missing", "mistyped", "unseen", "out_of_range")
 def shares_of(pair: NumberPair | CategoryPair) -> list[Statistic]:
     """Return the shares of rows that are missing, mistyped, unseen or out of range.
 
-    Parameters
-    ----------
-    pair : NumberPair or CategoryPair
-
     Returns
     -------
     list of Statistic
@@ -62,11 +58,7 @@ def shares_of(pair: NumberPair | CategoryPair) -> list[Statistic]:
 
 
 def notes_on(pair: NumberPair | CategoryPair) -> tuple[str, ...]:
-    """Say what no statistic says.
-
-    Parameters
-    ----------
-    pair : NumberPair or CategoryPair
+    """Return notes on quality that no statistic covers.
 
     Returns
     -------

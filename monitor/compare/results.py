@@ -93,7 +93,7 @@ class Variable:
         return max(shifts, default=0.0)
 
     def is_beyond(self, *quantities: Quantity) -> bool:
-        """Say whether any counted statistic of such a quantity is beyond its threshold."""
+        """Return whether any counted statistic of such a quantity is beyond its threshold."""
         return any(
             s.is_beyond for s in self.statistics if s.is_counted and s.quantity in quantities
         )

@@ -39,7 +39,7 @@ def statistics_of(pair: Pair, convention: Convention | None = None) -> list[Stat
     pair : NumberPair or CategoryPair
         Both sides.
     convention : {"evidently", "nannyml", "scipy"}, optional
-        Whose number stands beside ours, where they have one.
+        Library whose number is added, where it has one.
 
     Returns
     -------

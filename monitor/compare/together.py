@@ -68,7 +68,6 @@ def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) 
 
     Parameters
     ----------
-    reference, current : pyarrow.Table
     names : sequence of str
         Of numeric columns that both have.
 
@@ -105,7 +104,7 @@ def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) 
     if change.pair is None:
         return None
     i, j = change.pair
-    told = (
+    separated = (
         domain_classifier(x, y, max_rows=CLASSIFIED_ROWS) if len(chosen) <= MAX_CLASSIFIED else None
     )
     return Together(
@@ -116,8 +115,8 @@ def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) 
         before=float(correlations(before)[i, j]),
         now=float(correlations(now)[i, j]),
         p_value=change.p_value,
-        auc=told.auc if told else float("nan"),
-        auc_sd=told.null_sd if told else float("nan"),
+        auc=separated.auc if separated else float("nan"),
+        auc_sd=separated.null_sd if separated else float("nan"),
     )
 
 

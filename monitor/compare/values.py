@@ -17,7 +17,7 @@ _BOOLEANS = ("true", "false")
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Say whether a type is text, or the bytes that a CSV reader leaves."""
+    """Return whether a type is text, or the bytes that a CSV reader leaves."""
     checks = (
         pa.types.is_string,
         pa.types.is_large_string,

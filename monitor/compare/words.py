@@ -18,11 +18,7 @@ LEGEND = (
 
 
 def verdict(variable: Variable) -> str:
-    """Say of one variable whether it drifted, and if not, what kept it.
-
-    Parameters
-    ----------
-    variable : Variable
+    """Return the verdict on one variable as text, with the reason if it did not drift.
 
     Returns
     -------
@@ -73,11 +69,7 @@ def _too_few(comparison: Comparison) -> str:
 
 
 def rule(comparison: Comparison) -> str:
-    """Say what counts as drift, and what the p-values were adjusted for.
-
-    Parameters
-    ----------
-    comparison : Comparison
+    """Return what counts as drift, and what the p-values were adjusted for.
 
     Returns
     -------
@@ -129,7 +121,6 @@ def document(comparison: Comparison, reference: str, current: str) -> dict[str, 
 
     Parameters
     ----------
-    comparison : Comparison
     reference, current : str
         What the sides are called.
 
@@ -166,11 +157,7 @@ def _together(found: Together | None) -> dict[str, Any] | None:
 
 
 def together_text(found: Together) -> str:
-    """Say how the numeric columns hang together.
-
-    Parameters
-    ----------
-    found : Together
+    """Describe how the numeric columns depend on each other.
 
     Returns
     -------

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Added", "Layout", "PartitionAggregator", "Refused", "summarize"]
 
 Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
-"""(tenant, model, model_version) -> its layout; several are told apart by
-``active_from_us`` against the start of a pane; None counts rows only."""
+"""(tenant, model, model_version) -> its layout; of several the one
+active at the start of a pane (``active_from_us``) holds; None counts rows only."""
 
 _MAX_SPAN = 1 << 16
 """Panes of one batch that are looked up in an array; beyond, they are sorted."""
@@ -47,7 +47,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of the events of one chunk; on a re-read nothing is told again."""
+    """Outcomes of the events of one chunk; on a re-read none is reported again."""
 
     n_accepted: int
     late: tuple[Refused, ...]
@@ -136,7 +136,7 @@ class PartitionAggregator:
         return self._resumed is not None and self._position < self._resumed.position
 
     @property
-    def told_from(self) -> int:
+    def report_from(self) -> int:
         """Offset from which on events are new: what came before it was recorded already."""
         return self._resumed.position if self._resumed is not None else 0
 
@@ -233,7 +233,7 @@ class PartitionAggregator:
         n_accepted = 0
         late: list[Refused] = []
         future: list[Refused] = []
-        told_from, clock = self.told_from, self._clock
+        report_from, clock = self.report_from, self._clock
         origin = Origin(
             int(chunk.log_offset[0]) if len(chunk) else self._position,
             clock.watermark_us,
@@ -258,9 +258,9 @@ class PartitionAggregator:
             n_accepted += len(batch) - n_refused
             if n_refused:
                 self._intake.count_refused(chunk, batch, verdicts, pane, reading)
-                is_told = chunk.log_offset[batch.message] >= told_from
+                is_new = chunk.log_offset[batch.message] >= report_from
                 for kind, refused in ((LATE, late), (FUTURE, future)):
-                    rows = np.flatnonzero((verdicts == kind) & is_told)
+                    rows = np.flatnonzero((verdicts == kind) & is_new)
                     if rows.size:
                         refused.append(Refused(batch, rows, pane[rows]))
             if n_refused < len(batch):
@@ -448,7 +448,7 @@ class PartitionAggregator:
         return Commit(first.offset, wm, s, self._position, self.source, clock=clock)
 
     def _publish(self, series: OpenSeries, index: int) -> Pane:
-        """Return the pane as it stands now."""
+        """Return the pane with its current counts."""
         segments, slices = series.accumulator.collect(series.ordinals[index])
         return Pane(
             series=series.series,
@@ -463,7 +463,7 @@ class PartitionAggregator:
         )
 
     def flush_all(self) -> list[Pane]:
-        """Return every pane that is not published as it stands: the input has ended."""
+        """Return every pane that is not published in its current form: the input has ended."""
         return self.flush(is_end=True)
 
     def commit_point(self) -> Commit | None:

@@ -51,7 +51,7 @@ REMEMBERED_HOLDS = 6
 
 
 def severity_of(rung: int, feature: str, importance: Importance) -> Severity:
-    """Say who is woken for a cell that fired at ``rung``.
+    """Return the severity of a cell that fired at ``rung``.
 
     A page is the top rung on the score or on a feature of high importance;
     everything else is a ticket (performance and fairness page too, once labels
@@ -91,7 +91,7 @@ def choose_hold(closed: Closed | None, now_us: int, window_us: int, persistence:
 
 
 def is_past(closed: Closed, now_us: int, window_us: int) -> bool:
-    """Say whether a resolved alert no longer matters to the next one."""
+    """Return whether a resolved alert no longer matters to the next one."""
     return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * window_us
 
 

@@ -108,7 +108,6 @@ def check_time(name: str, value: int, record_time_us: int = -1) -> int:
 
     Parameters
     ----------
-    name : str
     value : int
         Microseconds since 1970.
     record_time_us : int, optional
@@ -164,7 +163,7 @@ def check_struct(value: object, name: str = "value") -> None:
     Parameters
     ----------
     value : object
-        A struct, or what stands in one: texts, numbers, bytes, lists, mappings.
+        A struct, or a field of one: texts, numbers, bytes, lists, mappings.
     name : str, optional
         Of the field, for the error; what ends in ``_us`` is a time, what begins with ``n_``
         or ends in ``offset``, ``sequence`` or ``counts`` is not negative.

@@ -3,9 +3,9 @@
 For some windows of every cycle the feature's rows are moved by a known amount, in a copy:
 the shadow starts from the evidence the real cell has by then, and nothing of it is ever
 added to that. A rule that is broken, a tolerance that has grown too wide, windows that
-have become too small all look the same from outside, like silence; here they are told.
-While the feature itself is firing nothing can be told: neither who found what, nor that
-a shift was missed that a real one in the other direction took away.
+have become too small all look the same from outside, like silence; the canary reports them.
+While the feature itself is firing there is no verdict: neither that the canary was found,
+nor that it was missed, since a real shift in the other direction may have cancelled it.
 """
 
 from __future__ import annotations
@@ -76,10 +76,8 @@ class Canary:
 
     Parameters
     ----------
-    series : SeriesId
     config : ModelConfig
         Its ``canary`` says what to plant, and when.
-    profile : Profile
     rule : Rule
         The model's own: the shadow is judged by the threshold of the real cells.
     state : CanaryState, optional
@@ -123,7 +121,7 @@ class Canary:
 
     @staticmethod
     def fits(config: ModelConfig, profile: Profile) -> bool:
-        """Say whether the model asks for a canary, and the profile knows its feature."""
+        """Return whether the model asks for a canary, and the profile knows its feature."""
         if config.canary is None:
             return False
         feature = config.canary.feature or config.schema_.numeric[0]
@@ -139,7 +137,7 @@ class Canary:
             return None
         known, counts = self._profile.variables[self.variable], self._profile.reference.counts
         matrix = shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
-        # Rows beyond the extremes are a set that nobody misses; a bounded feature never drifts
+        # Rows beyond the extremes are always detected; a bounded feature never drifts
         # there, and its canary would be found however wide the tolerance has grown.
         for outer, beyond in ((0, UNDERFLOW), (known.n_bins - 1, OVERFLOW)):
             matrix[: known.n_bins, outer] += matrix[: known.n_bins, beyond]
@@ -221,7 +219,7 @@ class Canary:
         return [self._end(self._ended())]
 
     def _skipped(self, is_firing: bool) -> Sighting:
-        """Say why nothing can be told."""
+        """Return a sighting without a verdict, with its reason."""
         none = Reason.NO_BASELINE if self._matrix is None else Reason.TOO_FEW_SAMPLES
         reason = Reason.STILL_FIRING if is_firing else none
         return Sighting(Outcome.SKIPPED, self.state.n_windows, reason)
@@ -234,7 +232,7 @@ class Canary:
     def _ended(
         self, decision: Decision | None = None, reference: NDArray[np.int64] | None = None
     ) -> Sighting:
-        """Say what came of a stretch in which it was not found.
+        """Return the outcome of a planting in which it was not found.
 
         Half of the windows are enough to tell, and so are windows that all have too few
         rows: in these nothing real would be found either. Without rows nothing is.

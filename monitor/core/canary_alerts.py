@@ -32,7 +32,6 @@ def advance(
 
     Parameters
     ----------
-    sighting : Sighting
     before : CellState or None
         The open alert, if there is one; ``n_quiet`` counts shifts found since.
     window : Window
@@ -68,7 +67,7 @@ def choose_founds(closed: Closed | None) -> int:
 
 
 def is_forgotten(closed: Closed, now_us: int, every_us: int) -> bool:
-    """Say whether an alert that resolved no longer matters to the next one."""
+    """Return whether an alert that resolved no longer matters to the next one."""
     return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * every_us
 
 
@@ -93,7 +92,7 @@ def build_canary_alert(
     state: CellState,
     transition: Transition,
 ) -> Alert:
-    """Say what was planted, and that nobody saw it; or that it is seen again.
+    """Return the alert that a planted shift was missed; or that it is found again.
 
     Notes
     -----
@@ -125,7 +124,7 @@ def end_canary_alert(key: str, state: CellState, series: SeriesId, window: Windo
 def _alert(
     feature: str, series: SeriesId, window: Window, state: CellState, transition: Transition
 ) -> Alert:
-    """Say which canary, when, and what happened to its alert."""
+    """Build the alert of a transition."""
     cell = (series.tenant, series.model, series.model_version, feature, CANARY_MISSED)
     return Alert(
         alert_id=alert_id(MONITOR, cell, (window.start_us, window.end_us), transition.value),
@@ -162,7 +161,7 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
 
 
 def _action(canary: Canary, sighting: Sighting) -> str:
-    """What to do first: a tolerance too wide and windows too small are told from a blind rule."""
+    """Return what to do first: tell a tolerance too wide or small windows from a blind rule."""
     decision, moved = sighting.decision, f"the shift moves {sighting.effect:.1%} of the rows"
     if decision is None:
         return "Windows did not come: look whether detect keeps up, and at its watermark."

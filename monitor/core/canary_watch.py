@@ -36,9 +36,6 @@ class CanaryWatch:
 
     Parameters
     ----------
-    series : SeriesId
-    config : ModelConfig
-    profile : Profile
     rule : Rule
         Of the series.
     state : CanaryState, optional

@@ -83,10 +83,6 @@ class Catalog:
     def retire(self, profile_id: str) -> bool:
         """Take a profile back: no new pane is counted in it.
 
-        Parameters
-        ----------
-        profile_id : str
-
         Returns
         -------
         bool
@@ -109,7 +105,7 @@ class Catalog:
         return False
 
     def _forget_layouts(self, key: tuple[str, str]) -> None:
-        """Let the layouts of one model's versions be made anew."""
+        """Drop the cached layouts of one model's versions."""
         self._layouts = {k: v for k, v in self._layouts.items() if k[:2] != key}
 
     def _add_profile(self, profile: Profile) -> None:
@@ -154,7 +150,7 @@ class Catalog:
         has_own = any(
             p.model_version == model_version for p in self.profiles.get((tenant, model), [])
         )
-        # All others share one entry: a version may be a text that nobody has seen before.
+        # All others share one entry: a version may be an arbitrary new text.
         key = (tenant, model, model_version if has_own else "")
         if key not in self._layouts:
             found = self.profiles_for(*key)
@@ -181,7 +177,6 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
     ----------
     schema : ModelSchema
         Of the model's config.
-    profile : Profile
 
     Raises
     ------

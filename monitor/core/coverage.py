@@ -51,7 +51,6 @@ class Coverage:
 
         Parameters
         ----------
-        n_rows : int
         reason : str
             Why it has no verdict; empty where it has one.
         """

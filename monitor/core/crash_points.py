@@ -1,4 +1,4 @@
-"""Where a stage may die, by name: crash tests abort there, everyone else passes through."""
+"""Failpoints: named steps at which crash tests end a stage."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ Reach = Callable[[str], None]
 
 
 def pass_through(_step: str) -> None:
-    """Do nothing: the step was reached, and life goes on."""
+    """Do nothing when a failpoint is hit; the default."""

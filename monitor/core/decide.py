@@ -83,8 +83,6 @@ class SeriesDecider:
 
     Parameters
     ----------
-    series : SeriesId
-    config : ModelConfig
     profile : Profile
         In whose layout the series is counted.
     state : SeriesState, optional
@@ -147,9 +145,8 @@ class SeriesDecider:
 
         Parameters
         ----------
-        window : Window
         reason : Reason
-            Stands in the place of every cell's verdict.
+            Reported instead of every cell's verdict.
 
         Notes
         -----
@@ -374,7 +371,7 @@ class SeriesDecider:
         return [build_alert(view, self.series, window, after, change, self._places(view, window))]
 
     def _places(self, view: CellView, window: Window) -> tuple[Place, ...]:
-        """Say where a drift is, if it is one: what has fired has a set that moved."""
+        """Return where a drift is, if it is one: what has fired has a set that moved."""
         if not view.decision.has_fired[view.index]:
             return ()
         if view.monitor != "drift":
@@ -385,7 +382,7 @@ class SeriesDecider:
         return find_places(view, window, self.profile, by_cell, plan.layout, phi)
 
     def _is_gone(self, view: CellView) -> bool:
-        """Say whether the version is retired, or a replica has just been forgotten."""
+        """Return whether the version is retired, or a replica has just been forgotten."""
         if self.is_retired:
             return True
         past = self.replicas.get(view.segment.partition("=")[0])

@@ -1,4 +1,4 @@
-"""When a receiver is told of an incident, and when it is spared."""
+"""When a receiver is notified of an incident, and when that is suppressed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEVER_US = 1 << 62
 
 
 class NotifyReason(StrEnum):
-    """Why a receiver is told, or why not."""
+    """Why a receiver is notified, or why not."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
@@ -38,13 +38,13 @@ class NotifyReason(StrEnum):
     GROUP_WAIT = "group_wait"
     """Suppressed: the first message is still waiting and will hold this too."""
     REPEAT_INTERVAL = "repeat_interval"
-    """Suppressed: told recently, and nothing that matters at night has changed."""
+    """Suppressed: notified recently, and no relevant change since."""
     NEVER_NOTIFIED = "never_notified"
-    """Suppressed: over before anyone was told."""
+    """Suppressed: resolved before the first notification."""
     ALREADY_SENT = "already_sent"
     """Suppressed: this very notification went out before."""
     NOT_ROUTED = "not_routed"
-    """Suppressed: the routes name nobody."""
+    """Suppressed: the routes name no receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class _Thread(msgspec.Struct):
     told_us: int | None = None
     n_repeats: int = 0
     told_before: list[str] = []
-    """Ids of the alerts that were told before a restart: they come by once more."""
+    """Ids of the alerts that were sent before a restart: they are read once more."""
 
 
 class _State(msgspec.Struct):
@@ -106,9 +106,9 @@ class Dedupe:
     Parameters
     ----------
     group_wait_us : int
-        How long an incident gathers alerts before it is first told.
+        How long an incident gathers alerts before its first notification.
     repeat_interval_us : int
-        How often an open incident is told again.
+        How often the notification of an open incident is repeated.
 
     Notes
     -----
@@ -141,14 +141,14 @@ class Dedupe:
     def observe(
         self, change: IncidentChange, receivers: Sequence[str], now_us: int
     ) -> list[Decision]:
-        """Decide what each receiver is told of a change.
+        """Decide which notification of a change each receiver gets.
 
         Parameters
         ----------
         change : IncidentChange
             What became of an incident.
         receivers : sequence of str
-            Whom the routes name now; whoever was told before hears the end as well.
+            Named by the routes now; those notified before get the resolution as well.
         now_us : int
             Starts the waits.
 
@@ -165,7 +165,7 @@ class Dedupe:
         return [self._tell(change, name, now_us) for name in receivers]
 
     def tick(self, now_us: int) -> list[Decision]:
-        """Let first messages and repetitions come due.
+        """Return the first notifications and repeats that are due.
 
         Parameters
         ----------
@@ -286,7 +286,7 @@ class Dedupe:
         return self._suppress(incident, receiver, NotifyReason.REPEAT_INTERVAL, now_us)
 
     def _end(self, change: IncidentChange, now_us: int) -> list[Decision]:
-        """Tell the end to whoever knows the beginning."""
+        """Notify the resolution to the receivers that were notified of the incident."""
         incident = change.incident
         is_merged = change.reason is ChangeReason.MERGED
         reason = NotifyReason.MERGED if is_merged else NotifyReason.RESOLVED
@@ -346,9 +346,9 @@ def _notify(
 
 
 def _unreadable(what: str) -> DriftlineError:
-    """Say that a state cannot be taken over."""
+    """Return the error of a state that cannot be restored."""
     return DriftlineError(
         f"the state of the notifications cannot be read: {what}",
         where="dedupe",
-        fix="start without it; open incidents may be told once more under the same key",
+        fix="start without it; open incidents may be sent once more under the same key",
     )

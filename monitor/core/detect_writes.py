@@ -1,4 +1,4 @@
-"""What detect wants written, in which order; whoever drives it writes and waits."""
+"""What detect wants written, in which order; the caller writes and waits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Phase(NamedTuple):
     """Writes that may go side by side; all must be acknowledged before the next phase."""
 
     step: str
-    """Crash point behind it: ``detect:results``."""
+    """Failpoint behind it: ``detect:results``."""
     writes: list[TopicWrite]
 
 
@@ -61,7 +61,6 @@ def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:
 
     Parameters
     ----------
-    alert : Alert
     delay_us : int, optional
         Between the alert's time and the earliest watermark that could tell of it. The
         record says when it came, in event time: notify's waits count from there.

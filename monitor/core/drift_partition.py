@@ -80,7 +80,6 @@ class DriftPartition:
 
     Parameters
     ----------
-    catalog : Catalog
     partition : int
         Of panes and of state, which are partitioned alike.
     owner : str
@@ -100,7 +99,7 @@ class DriftPartition:
     coverage : dict of (str, str) to Coverage
         What was judged of each model since this owner began.
     unknown_profiles : set of str
-        Named by panes, not in the catalog; whoever can find them may empty it.
+        Named by panes, not in the catalog; emptied by the caller that loads them.
     """
 
     def __init__(self, catalog: Catalog, partition: int, owner: str, *, log_id: str = "") -> None:
@@ -192,8 +191,6 @@ class DriftPartition:
         ----------
         offset : int
             Below :attr:`position`: was taken already, changes nothing.
-        key, value : bytes
-        record_time_us : int, optional
 
         Returns
         -------
@@ -217,7 +214,7 @@ class DriftPartition:
             return [self._refuse(offset, value, str(error), record_time_us)]
 
     def elapse(self, elapsed_us: int) -> Groups:
-        """Let time pass: while all source partitions are idle, windows close by it."""
+        """Advance time: while all source partitions are idle, it closes windows."""
         marks = self.windows.watermarks
         if not marks.is_idle or self._ended:
             return []
@@ -252,7 +249,7 @@ class DriftPartition:
         return min(places, default=self.position)
 
     def _refuse(self, offset: int, value: bytes, detail: str, record_time_us: int) -> list[Phase]:
-        """Put a message nobody can read aside: the panes behind it must not wait for it."""
+        """Dead-letter an unreadable message: the panes behind it must not wait for it."""
         letter = unreadable_letter(
             value,
             detail,
@@ -435,8 +432,8 @@ class DriftPartition:
     def _succeed(self, decider: SeriesDecider) -> None:
         """Put a decider in the place of that of the version's last profile.
 
-        Evidence is against one profile; an open alert is about the model, and whoever
-        was told of it is to be told when it is over.
+        Evidence is against one profile; an open alert is about the model, and its
+        receivers must get the resolution.
         """
         series = decider.series
         own = self._deciders[series.tenant, series.model]
@@ -453,7 +450,7 @@ class DriftPartition:
         return SeriesDecider(series, self._catalog.config_of(series), profile, state)
 
     def _is_stale(self, name: ModelName) -> bool:
-        """Say whether a model's last state points far back, and a new one would not."""
+        """Return whether a model's last state points far back, and a new one would not."""
         place = self._places[name]
         if self.position - place <= STALE_MESSAGES:
             return False

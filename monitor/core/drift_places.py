@@ -18,7 +18,7 @@ from schemas.panes import ALL, N_COUNTERS, Window
 from schemas.profiles import Profile
 
 MAX_PLACES = 4
-"""More would be read by nobody at night."""
+"""More would make the alert too long to read."""
 
 Place = tuple[str, float]
 """``name=value`` of a segment, host or GPU, or a feature's name; its part of the change."""

@@ -8,7 +8,7 @@ from monitor.core.xid import NVLINK
 from schemas.alerts import Alert, Severity, Transition
 
 _HARDWARE_RECORDS = frozenset({"xid_63", "xid_92"})
-"""Records that nobody is told, yet are about the card and not about the application."""
+"""Records without a notification that are about the card, not the application."""
 _HOST_RULES = frozenset({"exporter_lost", "node_lost"})
 
 
@@ -38,7 +38,7 @@ def replica_of(alert: Alert) -> tuple[str, str]:
 
 
 def is_hardware(alert: Alert) -> bool:
-    """Say whether a GPU alert speaks of the card itself.
+    """Return whether a GPU alert speaks of the card itself.
 
     A record does not, unless it is about memory: XID 43 or 45 is an application's end.
     A dead exporter says nothing of the GPUs.
@@ -83,14 +83,14 @@ def gpu_evidence(
 
 
 def _is_there(alert: Alert, host: str, uuid: str) -> bool:
-    """Say whether a GPU alert is on the replica's GPU, or on its host."""
+    """Return whether a GPU alert is on the replica's GPU, or on its host."""
     if uuid and alert.gpu_uuid:
         return alert.gpu_uuid == uuid
     return bool(host) and alert.host == host
 
 
 def is_same_replica(one: Alert, other: Alert, gpu_alerts: Sequence[Alert], span_us: int) -> bool:
-    """Say whether two replica alerts of one model see the same replica.
+    """Return whether two replica alerts of one model see the same replica.
 
     The same GPU, the same host, or one a GPU and one a host within ``span_us``, unless
     the GPU is known to sit elsewhere.
@@ -111,7 +111,7 @@ def is_same_replica(one: Alert, other: Alert, gpu_alerts: Sequence[Alert], span_
 def is_gpu_cascade(
     alerts: Sequence[Alert], last_gpu_us: int, alert: Alert, cascade_us: int
 ) -> bool:
-    """Say whether a GPU alert belongs to the fault that made others.
+    """Return whether a GPU alert belongs to the fault that made others.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def is_gpu_cascade(
 
 
 def _is_one_fault(one: Alert, other: Alert) -> bool:
-    """Say whether two alerts of one host are the same fault, or one of the whole host."""
+    """Return whether two alerts of one host are the same fault, or one of the whole host."""
     is_host = bool({one.rule, other.rule} & _HOST_RULES)
     return is_host or _family(one.rule) == _family(other.rule)
 

@@ -31,7 +31,7 @@ def new_state(rule: Rule) -> RuleState:
 
 
 def is_worth_telling(n_events: int) -> bool:
-    """Say whether the n-th event of one open alert is told: the first five, then doublings.
+    """Return whether the n-th event of an open alert is reported: the first five, then doublings.
 
     One GPU can make 99 % of a fleet's XID 95s: the count in the text loses none of them.
 

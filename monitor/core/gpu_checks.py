@@ -24,11 +24,11 @@ def check_fleet(fleet: Fleet) -> None:
         check_number(f"length of {name}", len(getattr(fleet, name)), 0, MAX_GPUS)
     for uuid, gpu in fleet.gpus.items():
         if gpu.uuid != uuid:
-            raise DomainError(f"{gpu.uuid[:80]!r} stands under {uuid[:80]!r}")
+            raise DomainError(f"{gpu.uuid[:80]!r} is stored under {uuid[:80]!r}")
         _check_gpu(gpu)
     for key, host in fleet.hosts.items():
         if key != f"{host.tenant}/{host.host}":
-            raise DomainError(f"{host.host[:80]!r} stands under {key[:80]!r}")
+            raise DomainError(f"{host.host[:80]!r} is stored under {key[:80]!r}")
         _check_place(host)
 
 

@@ -181,7 +181,7 @@ class GpuRules:
         self._fleet.signs_end_us = time_us
 
     def tick(self, now_us: int) -> list[Alert]:
-        """Let event time pass: waits that are over, and silence.
+        """Advance event time: end waits, detect silence.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class GpuRules:
         return fields
 
     def _holds_nothing(self, name: str, value: float) -> bool:
-        """Return whether a field's number stands for no value."""
+        """Return whether a field's number means "no value"."""
         if name == "total_energy_consumption" and value == 0:
             return True  # the card did not answer: a running one has used some after a second
         return is_blank(value) or (value < 0 and name in self._masks)
@@ -296,10 +296,10 @@ class GpuRules:
             gpu.seen_at_last = []
         gpu.seen_at_last.extend(fields)
         gpu.last_us, gpu.has_sampled = time_us, True
-        is_told = self._is_reset_told(gpu, event, fields)
-        growth, has_restarted = self._grow(gpu, fields, is_told=is_told)
-        if is_told or has_restarted:
-            _reset(gpu, time_us if is_told or gpu.fell_us < 0 else gpu.fell_us, time_us, alerts)
+        is_reported = self._has_reset_flag(gpu, event, fields)
+        growth, has_restarted = self._grow(gpu, fields, is_reported=is_reported)
+        if is_reported or has_restarted:
+            _reset(gpu, time_us if is_reported or gpu.fell_us < 0 else gpu.fell_us, time_us, alerts)
         gpu.fell_us = self._fall_time(gpu, fields, time_us)
         gpu.values.update(fields)
         levels = {name: gpu.counters[name].level for name in growth}
@@ -314,7 +314,7 @@ class GpuRules:
         if gpu.fatal_us:
             self._judge_recurrence(gpu, time_us, alerts)
 
-    def _is_reset_told(self, gpu: GpuState, event: GpuEvent, fields: dict[str, float]) -> bool:
+    def _has_reset_flag(self, gpu: GpuState, event: GpuEvent, fields: dict[str, float]) -> bool:
         """Return whether the sample itself tells of a reset, a reboot or a driver reload."""
         version, before = event.driver_version, gpu.driver_version
         gpu.driver_version = version or before
@@ -322,7 +322,7 @@ class GpuRules:
         return is_other_driver or any(fields.get(name) for name in RESET_FIELDS)
 
     def _grow(
-        self, gpu: GpuState, fields: dict[str, float], *, is_told: bool
+        self, gpu: GpuState, fields: dict[str, float], *, is_reported: bool
     ) -> tuple[dict[str, float], bool]:
         """Return the growth of every counter in the sample, and whether the driver reloaded."""
         growth, has_restarted = {}, False
@@ -331,7 +331,7 @@ class GpuRules:
             if value < 0:
                 continue
             counter = gpu.counters.setdefault(name, Counter())
-            if is_told and not is_persistent and value < (counter.last or 0):
+            if is_reported and not is_persistent and value < (counter.last or 0):
                 counter.restart()
             n_restarts = counter.n_restarts
             growth[name] = counter.observe(value, is_persistent)
@@ -383,7 +383,7 @@ class GpuRules:
             self._judge(gpu, rule, event.time_us, rule.threshold, alerts)
 
     def _pass_time(self, gpu: GpuState, now_us: int, alerts: GpuAlerts) -> None:
-        """Let the waits of one GPU come to their end."""
+        """End the waits of one GPU that are over."""
         for name, state in list(gpu.rules.items()):
             change = state.ripen(now_us, gpu.last_us + self._lost_us)
             if change is Change.NONE:
@@ -403,7 +403,7 @@ def _reset(gpu: GpuState, reset_us: int, time_us: int, alerts: GpuAlerts) -> Non
 
 
 def _forget_pending(gpu: GpuState) -> None:
-    """Start waits anew after a gap: what was not seen is not counted as bad."""
+    """Restart waits after a gap: what was not seen is not counted as bad."""
     for name, state in list(gpu.rules.items()):
         if state.phase is Phase.PENDING:
             del gpu.rules[name]

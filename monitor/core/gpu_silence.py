@@ -15,7 +15,7 @@ waited for no longer than the second."""
 
 
 def note_sample(fleet: Fleet, gpu: GpuState, time_us: int, lost_us: int) -> None:
-    """Let a sample begin the end of silence; a sample after a gap begins it anew.
+    """Count a sample towards the end of silence; a sample after a gap restarts the count.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def watch_silence(
     -----
     A GPU is lost alone when a sibling still reported two intervals after its own last
     sample: GPUs of a node that dies stop within one interval of each other.
-    Until that is known nobody is named, so all are named within 120 s at 30 s intervals.
+    Until that is known none is named, so all are named within 120 s at 30 s intervals.
     """
     members: dict[tuple[str, str], list[GpuState]] = defaultdict(list)
     for gpu in fleet.gpus.values():
@@ -92,7 +92,7 @@ def watch_silence(
 def _name_host(
     fleet: Fleet, host: HostState, newest_us: int, interval_us: int, lost_us: int, now_us: int
 ) -> str:
-    """Name the rule of a host whose GPUs are all silent; empty while it cannot be told.
+    """Name the rule of a host whose GPUs are all silent; empty while it is not yet known.
 
     The exporter is lost if the host still serves predictions, as often as it usually does;
     else the node. Predictions come by another way and may be behind: a host that serves

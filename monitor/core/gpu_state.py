@@ -18,7 +18,7 @@ MAX_SIGNS = 10_000
 
 
 class Phase(StrEnum):
-    """Where a rule stands on one GPU. A rule that is OK has no state."""
+    """Phase of a rule on one GPU. A rule that is OK has no state."""
 
     OK = "ok"
     PENDING = "pending"
@@ -88,14 +88,14 @@ class RuleState(msgspec.Struct):
         return Change.NONE
 
     def settle(self, now_us: int) -> Change:
-        """Let time pass: CLEARING for long enough is over."""
+        """Advance time: resolve after CLEARING for long enough."""
         if self.phase is Phase.CLEARING and now_us >= self.since_us + self.clear_us:
             self.phase = Phase.OK
             return Change.RESOLVED
         return Change.NONE
 
     def ripen(self, now_us: int, fresh_until_us: int) -> Change:
-        """Let time pass: PENDING for long enough fires, if the GPU reported until then."""
+        """Advance time: fire after PENDING for long enough, if the GPU reported until then."""
         due_us = self.since_us + self.for_us
         if self.phase is Phase.PENDING and due_us < now_us and due_us <= fresh_until_us:
             return self._fire(due_us)

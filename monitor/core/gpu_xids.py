@@ -75,7 +75,7 @@ def remap_recovery(gpu: GpuState, time_us: int, alerts: GpuAlerts) -> None:
 
 
 def _is_new(history: XidHistory, time_us: int) -> bool:
-    """Say whether this is an event of its own, and remember it.
+    """Return whether this is a new event, and remember it.
 
     A burst counts as one however long it lasts: an event within 5 s of its start, its
     end or anything between belongs to it.

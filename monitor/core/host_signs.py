@@ -32,7 +32,6 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
 
     Parameters
     ----------
-    batch : EventBatch
     without : ndarray of int64, optional
         Rows that do not count, such as those stamped in the future.
 
@@ -83,22 +82,22 @@ class NewestSigns:
     """
 
     def __init__(self) -> None:
-        self._told: dict[tuple[str, str], int] = {}
+        self._reported: dict[tuple[str, str], int] = {}
         self._new: dict[tuple[str, str], int] = {}
 
     def add(self, signs: Iterable[HostSign]) -> None:
         """Take signs, in any order."""
         for tenant, host, time_us in signs:
-            if time_us > self._told.get((tenant, host), -1):
+            if time_us > self._reported.get((tenant, host), -1):
                 self._new[tenant, host] = max(time_us, self._new.get((tenant, host), -1))
 
     def take(self) -> list[HostSign]:
         """Return what is new since the last call."""
         found = [HostSign(*key, time_us) for key, time_us in sorted(self._new.items())]
-        self._told |= self._new
+        self._reported |= self._new
         self._new = {}
-        if len(self._told) > MAX_HOSTS:
-            self._told = {}
+        if len(self._reported) > MAX_HOSTS:
+            self._reported = {}
         return found[:MAX_HOSTS]
 
 

@@ -41,12 +41,12 @@ def cell_of(alert: Alert) -> str:
 
 
 def is_score(alert: Alert) -> bool:
-    """Say whether an alert is about the score as a whole or of one segment."""
+    """Return whether an alert is about the score as a whole or of one segment."""
     return alert.monitor not in ("gpu", "replica", "pipeline") and alert.feature == "score"
 
 
 def is_same_feature(one: Alert, other: Alert) -> bool:
-    """Say whether two alerts are about the same input of the same model."""
+    """Return whether two alerts are about the same input of the same model."""
     is_data = one.monitor not in ("gpu", "replica", "pipeline")
     return is_data and (one.tenant, one.model, one.feature) == (
         other.tenant,
@@ -56,7 +56,7 @@ def is_same_feature(one: Alert, other: Alert) -> bool:
 
 
 def has_model(case: Case, alert: Alert) -> bool:
-    """Say whether the incident has an alert of the same model."""
+    """Return whether the incident has an alert of the same model."""
     key = (alert.tenant, alert.model)
     return any(a.model and (a.tenant, a.model) == key for a in case.incident.alerts)
 
@@ -87,7 +87,7 @@ def specificity(case: Case) -> int:
 
 
 def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
-    """Let a more specific alert own the incident if it fired in the same window."""
+    """Make a more specific alert of the same window the owner of the incident."""
     owner = next(a for a in incident.alerts if a.alert_id == incident.owner_alert_id)
     is_same_window = alert.time_us == owner.time_us or (
         "gpu" in (alert.monitor, owner.monitor) and abs(alert.time_us - owner.time_us) < window_us
@@ -123,5 +123,5 @@ def trim_alerts(incident: Incident) -> None:
 
 
 def copy_incident(incident: Incident) -> Incident:
-    """Copy an incident as it stands."""
+    """Return a copy of an incident."""
     return msgspec.structs.replace(incident, alerts=list(incident.alerts))

@@ -29,7 +29,7 @@ def share_text(share: float) -> str:
 
 
 def set_text(feature: str, where: str) -> str:
-    """Say which values of a feature moved.
+    """Return which values of a feature moved.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def set_text(feature: str, where: str) -> str:
 
 
 def places_text(alert: Alert) -> str:
-    """Say who carries most of a change; empty where all carry their part.
+    """Return who carries most of a change; empty where all carry their part.
 
     Examples
     --------
@@ -92,10 +92,6 @@ def since_us(alert: Alert) -> int:
 
 def began_us(incident: Incident) -> int:
     """Return when an incident began: the one moment that every text about it names.
-
-    Parameters
-    ----------
-    incident : Incident
 
     Returns
     -------

@@ -101,7 +101,7 @@ class ChangeReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IncidentChange:
-    """One change, told once. ``incident`` is a copy as it stood."""
+    """One change of an incident. ``incident`` is a copy taken at the change."""
 
     kind: ChangeKind
     reason: ChangeReason
@@ -173,7 +173,7 @@ class Incidents:
         Returns
         -------
         list of IncidentChange
-            Empty for an alert that is known, or that ends what nobody knows.
+            Empty for a known alert, or one that resolves an unknown alert.
         """
         if alert.alert_id in self._state.seen:
             return []
@@ -288,7 +288,7 @@ class Incidents:
         )
 
     def _evidence(self, replica: Alert, gpu_alerts: list[Alert], open_cells: list[str]) -> bool:
-        """Say whether one of the GPU alerts explains a replica's wrong scores."""
+        """Return whether one of the GPU alerts explains a replica's wrong scores."""
         firing = {a.alert_id for a in gpu_alerts if cell_of(a) in open_cells}
         found = gpu_evidence(replica, gpu_alerts, firing, self._span_us(replica))
         return bool(found)
@@ -329,7 +329,7 @@ class Incidents:
         return changes
 
     def _explains(self, alert: Alert, case: Case) -> bool:
-        """Say whether a GPU alert explains a replica nobody had evidence for."""
+        """Return whether a GPU alert explains a replica without evidence so far."""
         if case.incident.cause is not Cause.MODEL:
             return False
         replicas = (a for a in case.incident.alerts if a.monitor == "replica")
@@ -416,7 +416,7 @@ def _is_same_fault(rule: str, other: str) -> bool:
 
 
 def _unreadable(what: str) -> DriftlineError:
-    """Say that a state cannot be taken over."""
+    """Return the error of a state that cannot be restored."""
     return DriftlineError(
         f"the state of the incidents cannot be read: {what}",
         where="incidents",

@@ -40,7 +40,7 @@ class RejectedEvents:
     row: NDArray[np.int64]
     time_us: NDArray[np.int64]
     n_events: NDArray[np.int64]
-    """How many events each stands for."""
+    """How many events each represents."""
     rejects: tuple[Reject, ...]
 
     def __len__(self) -> int:
@@ -109,11 +109,8 @@ class IntakeAggregator:
 
         Parameters
         ----------
-        chunk : Chunk
-        batch : EventBatch
         verdicts, pane : ndarray
             As ``EventClock.judge`` returned them: of these events the watermark, not a pane.
-        reading : Reading
         """
         key = (batch.schema.tenant, batch.schema.model)
         for verdict, what in ((LATE, LATE_COUNT), (FUTURE, RejectReason.FUTURE.value)):
@@ -134,11 +131,8 @@ class IntakeAggregator:
 
         Parameters
         ----------
-        chunk : Chunk
-        rejected : RejectedEvents
         verdicts, pane : ndarray
             As ``EventClock.judge`` returned them, or ``RETIRED``.
-        reading : Reading
         """
         groups: dict[tuple[ModelKey, str], list[int]] = {}
         for i, reject in enumerate(rejected.rejects):

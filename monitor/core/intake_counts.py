@@ -51,7 +51,6 @@ class IntakeCounts:
             Of the pane.
         what : str
             A reject reason, or :data:`LATE`.
-        n : int
         origin : Origin
             A message at or before the first of these events.
         is_published : bool

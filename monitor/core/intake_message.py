@@ -58,7 +58,6 @@ def read_intake(value: bytes, record_time_us: int = -1) -> IntakePane:
 
     Parameters
     ----------
-    value : bytes
     record_time_us : int, optional
         Of the message; a pane that starts more than a day ahead of it is refused. Its end may
         lie further ahead: a pane of a week is published as soon as its source is idle.

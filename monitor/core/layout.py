@@ -20,16 +20,16 @@ MAX_JOINT = 1 << 40
 
 
 class Remap:
-    """What each string of a column stands for, as a table from its code.
+    """Mapping from the codes of a column's strings to what is counted.
 
     Parameters
     ----------
     index : mapping of str to int
         The strings that are known.
     null : int
-        What code -1 stands for.
+        Target of code -1.
     unknown : int
-        What every other string stands for.
+        Target of every other string.
 
     Notes
     -----
@@ -51,7 +51,7 @@ class Remap:
         self._table: NDArray[np.int64] = np.empty(0, np.int64)
 
     def table(self, column: StringColumn) -> NDArray[np.int64]:
-        """Return the table: entry ``code + 1`` is what that code stands for."""
+        """Return the table: entry ``code + 1`` is the target of that code."""
         values = column.values
         if self._values is not values:
             self._values = values

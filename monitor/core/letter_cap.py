@@ -1,7 +1,7 @@
 """How many dead letters one model may make, and the alert when it makes more.
 
 Counted per model and minute of record time, in one source partition: a function of the
-log. After a restart the minute under way is counted anew; alerts that are open travel in
+log. After a restart the current minute is counted from 0; alerts that are open travel in
 the commit, so that they are still resolved.
 """
 
@@ -24,7 +24,7 @@ _MAX_NOTE_BYTES = 600
 
 ModelKey = tuple[str, str]
 
-NOBODY: ModelKey = ("", "")
+UNCONFIGURED: ModelKey = ("", "")
 """Events of models that are not configured, and those whose model cannot be read."""
 
 
@@ -45,7 +45,6 @@ class LetterCap:
     ----------
     topic : str
         Named in the alerts.
-    partition : int
     models : iterable of (str, str)
         Tenant and model of those that are configured; all others share one allowance.
     limit : int, optional
@@ -77,7 +76,7 @@ class LetterCap:
 
     def bucket(self, tenant: str, model: str) -> ModelKey:
         """Return whose allowance an event uses."""
-        return (tenant, model) if (tenant, model) in self._models else NOBODY
+        return (tenant, model) if (tenant, model) in self._models else UNCONFIGURED
 
     def admits(self, tenant: str, model: str, record_time_us: int) -> bool:
         """Count one refused event; whether it may become a dead letter.
@@ -91,7 +90,7 @@ class LetterCap:
         """
         key, minute = self.bucket(tenant, model), record_time_us // MINUTE_US
         counted, n = self._counts.get(key, (minute, 0))
-        # time never goes back: a record time that does counts into the minute under way
+        # time is monotonic here: an earlier record time counts into the current minute
         minute = max(minute, counted)
         n = n + 1 if minute == counted else 1
         self._counts[key] = (minute, n)

@@ -17,7 +17,6 @@ def largest_body(config: ModelConfig, profile: Profile | None) -> int:
 
     Parameters
     ----------
-    config : ModelConfig
     profile : Profile or None
         That the pane names, where it is known.
 
@@ -41,7 +40,6 @@ def check_pane(pane: Pane, profile: Profile | None, width: int | None) -> None:
 
     Parameters
     ----------
-    pane : Pane
     profile : Profile or None
         That it names, where it is known.
     width : int or None

@@ -363,7 +363,7 @@ class PaneAssembler:
             self.n_dropped += 1
 
     def _pop(self, key: _SetKey) -> None:
-        """Let go of a set."""
+        """Drop a set."""
         self._n_bytes -= self._sets.pop(key).n_bytes
 
 

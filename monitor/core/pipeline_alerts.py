@@ -42,8 +42,6 @@ def share_alert(
 
     Parameters
     ----------
-    change : Change
-    config : ModelConfig
     pool : SharePool
         Events the change rests on; of a resolved alert those of its last window.
     limit : float
@@ -82,7 +80,7 @@ def no_verdict_alert(change: Change, config: ModelConfig, run: UnjudgedRun) -> A
 
 
 def _share_title(change: Change, model: str, pool: SharePool, share: float, reason: str) -> str:
-    """Say which share of the events is missing, and of how many."""
+    """Return which share of the events is missing, and of how many."""
     is_late = change.rule == LATE_EVENTS
     if change.transition is Transition.RESOLVED:
         what, again = ("late", "on time") if is_late else ("rejected", "accepted")
@@ -95,7 +93,7 @@ def _share_title(change: Change, model: str, pool: SharePool, share: float, reas
 
 
 def _share_action(rule: str, model: str, reason: str) -> str:
-    """Say where to look and what to change."""
+    """Return where to look and what to change."""
     if rule == LATE_EVENTS:
         return (
             "Find the producer whose events are delayed, or raise window.bound and "

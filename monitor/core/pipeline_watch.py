@@ -47,7 +47,6 @@ class PipelineWatch:
 
     Parameters
     ----------
-    config : ModelConfig
     state : PipelineState, optional
         Of an earlier owner.
 
@@ -77,7 +76,6 @@ class PipelineWatch:
 
         Parameters
         ----------
-        start_us, end_us : int
         n_accepted : int
             Rows of the window, all versions.
         intake : Intake
@@ -164,7 +162,6 @@ class PipelineWatch:
 
         Parameters
         ----------
-        start_us, end_us : int
         n_rows : int
             All versions; a window without rows changes nothing.
         reason : str

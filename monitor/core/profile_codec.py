@@ -188,7 +188,7 @@ class ProfileParts:
         self._pop((profile_id, n))
         profile = decode(b"".join(parts[k] for k in range(n)))
         if profile.profile_id != profile_id:
-            what = f"profile {profile.profile_id[:80]} stands under the key {profile_id[:80]}"
+            what = f"profile {profile.profile_id[:80]} is stored under the key {profile_id[:80]}"
             raise BaselineError(what, fix="publish it again with `driftline baseline publish`")
         return profile
 
@@ -204,7 +204,7 @@ class ProfileParts:
             self.n_dropped += 1
 
     def _pop(self, key: tuple[str, int]) -> None:
-        """Let go of the parts of a profile."""
+        """Drop the parts of a baseline."""
         self._n_bytes -= sum(map(len, self._waiting.pop(key).values()))
 
 

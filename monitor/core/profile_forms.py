@@ -27,7 +27,7 @@ def with_forms(profile: Profile) -> Profile:
     -------
     Profile
         Under the same id. Categories of one form are one, with the sum of their counts;
-        what stands for no value is counted as missing. Segments are renamed where no other
+        words for "no value" are counted as missing. Segments are renamed where no other
         has the name.
     """
     counts = profile.reference.counts

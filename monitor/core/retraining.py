@@ -131,7 +131,7 @@ class Retraining:
         return self._decide(candidate, now_us)
 
     def tick(self, now_us: int) -> list[RetrainingDecision]:
-        """Let waits and the cooldown come to their end.
+        """Return the decisions that are due after waits and the cooldown.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class Retraining:
         self._state = state
 
     def _decide(self, candidate: _Candidate, now_us: int) -> list[RetrainingDecision]:
-        """Judge an open incident; the same outcome is told once."""
+        """Judge an open incident; the same outcome is returned once."""
         if candidate.told == Outcome.REQUESTED:
             return []
         outcome = self._judge(candidate.incident, now_us)
@@ -216,7 +216,7 @@ class Retraining:
         return Outcome.REQUESTED
 
     def _finish(self, candidate: _Candidate, now_us: int) -> list[RetrainingDecision]:
-        """Say what came of an incident that ended before it had an outcome."""
+        """Return the decisions on an incident that ended before it had an outcome."""
         if candidate.told:
             return []
         is_data = candidate.incident.cause is Cause.DATA
@@ -362,7 +362,7 @@ def _statistics_of(alert: Alert) -> dict[str, Any]:
 
 
 def _unreadable(what: str) -> DriftlineError:
-    """Say that a state cannot be taken over."""
+    """Return the error of a state that cannot be restored."""
     return DriftlineError(
         f"the state of the retraining policy cannot be read: {what}",
         where="retraining",

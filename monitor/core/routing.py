@@ -16,14 +16,14 @@ class RoutingReason(StrEnum):
 
     ROUTE_MATCHED = "route_matched"
     NO_ROUTE_MATCHED = "no_route_matched"
-    """Every receiver is told: silence must be asked for."""
+    """Every receiver is notified: silence must be configured."""
     RECORD_ONLY = "record_only"
-    """A record that no route names: kept, nobody is told."""
+    """A record that no route names: kept without a notification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """Who is told, and why."""
+    """Receivers of an incident, and why."""
 
     receivers: tuple[str, ...]
     reason: RoutingReason
@@ -53,12 +53,12 @@ def choose_receivers(
     routes: Mapping[tuple[str, str], Sequence[RouteConfig]],
     receivers: Sequence[str],
 ) -> Routing:
-    """Choose who is told of an incident.
+    """Choose the receivers of an incident.
 
     Parameters
     ----------
     incident : Incident
-        What is to be told.
+        Incident to route.
     routes : mapping of (tenant, model) to sequence of RouteConfig
         Each model's own; of every model the incident touches the first match counts.
     receivers : sequence of str

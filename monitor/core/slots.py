@@ -196,7 +196,7 @@ class SlotIndex:
         self.pool.n_free -= len(new_keys)
 
     def _rebuild(self, size: int) -> None:
-        """Make the hash table anew from the keys that are held."""
+        """Rebuild the hash table from the keys that are held."""
         held = [(o * self.radix + k, s) for o, pairs in self.held.items() for k, s in pairs]
         while size < 4 * len(held):
             size *= 2

@@ -1,4 +1,4 @@
-"""Owners of source partitions that say nothing any more: somebody is told. Pure.
+"""Alerts about source partitions whose owners are silent. Pure.
 
 Windows wait for every source partition: one whose owner died, or was never started, holds
 them all. That is right (silence is not idleness), and it must not go unnoticed.
@@ -33,7 +33,7 @@ Place = tuple[str, int]
 
 
 class SourceSilence:
-    """Watches who speaks, by a clock that never goes back.
+    """Watches when each owner was last heard from, by a monotonic clock.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class SourceSilence:
     start_s : float
         A partition that was never heard is silent from here on.
     bound_s : float, optional
-        Silence beyond it is told.
+        Silence beyond it raises an alert.
 
     Notes
     -----
-    Every partition of the panes topic hears every owner; one of them (0) watches.
+    Every partition of the panes topic receives every owner's messages; one (0) watches.
     """
 
     def __init__(self, owner: str, start_s: float, *, bound_s: float = BOUND_S) -> None:
@@ -57,7 +57,7 @@ class SourceSilence:
         self.counters: Counter[str] = Counter()
 
     def restore(self, state: StateShelf) -> list[Phase]:
-        """Take over whom somebody was told of; returns the last alerts once more."""
+        """Restore the owners with an open alert; return the last alerts once more."""
         self._shelf = state
         self._sequence = state.last_sequence(KIND, _NAME)
         for stored in state.stored(KIND, _NAME):
@@ -81,13 +81,12 @@ class SourceSilence:
         return [(place, silent_s) for place, silent_s in since if silent_s > self._bound_s]
 
     def check(self, marks: Watermarks, now_s: float, *, is_holding: bool) -> list[Phase]:
-        """Say what changed: who fell silent, who speaks again, who is gone.
+        """Return the alerts of partitions that fell silent, spoke again or are gone.
 
         Parameters
         ----------
         marks : Watermarks
             What is expected, and how far event time has come.
-        now_s : float
         is_holding : bool
             Whether panes wait for their window to close.
         """
@@ -103,7 +102,7 @@ class SourceSilence:
         return self._write(alerts) if alerts else []
 
     def _opened(self, place: Place, silent_s: float, marks: Watermarks) -> Alert:
-        """Tell of one that fell silent."""
+        """Open the alert of a silent partition."""
         time_us = (marks.newest_us or 0) + round(silent_s * 1e6)
         self._open[_key(place)] = (*place, time_us)
         return _alert(
@@ -116,7 +115,7 @@ class SourceSilence:
         )
 
     def _resolved(self, key: str, marks: Watermarks) -> Alert:
-        """Tell of one that speaks again, or is gone."""
+        """Resolve the alert of a partition that is heard from again, or gone."""
         source, partition, opened_us = self._open.pop(key)
         time_us = max(marks.newest_us or 0, opened_us + 1)
         is_there = (source, partition) in marks.partitions

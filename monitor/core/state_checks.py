@@ -31,7 +31,6 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
 
     Parameters
     ----------
-    state : ModelState
     name : (str, str)
         Tenant and model of its key.
 

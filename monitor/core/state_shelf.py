@@ -1,4 +1,4 @@
-"""State messages: in chunks, in two slots by turns, and what stands after any crash.
+"""State messages: chunks in two alternating slots, so that a whole state survives a crash.
 
 A state may be larger than a broker takes, and it is written over the last one on a
 compacted topic. So its chunks carry the sequence they belong to, and the key only its
@@ -56,7 +56,7 @@ class StateKey(NamedTuple):
     chunk: int
 
     def encode(self) -> bytes:
-        """Return the key as it stands in the log.
+        """Return the key as in the log.
 
         Examples
         --------
@@ -115,8 +115,7 @@ def state_writes(
     kind, name, owner
         Of the key.
     sequence : int
-        Counts the states of this kind and name, over owners; the highest stands.
-    body : bytes
+        Number of the state of this kind and name, over owners; the highest is current.
     max_bytes : int, optional
         Of one value.
     """
@@ -173,7 +172,6 @@ class StateShelf:
 
         Parameters
         ----------
-        key, value : bytes
         offset, record_time_us : int, optional
             Of the message, for its dead letter.
         """
@@ -207,7 +205,7 @@ class StateShelf:
         return sorted({place.name for place in self._chunks if place.kind == kind})
 
     def stored(self, kind: str, name: tuple[str, ...]) -> Iterator[Stored]:
-        """Yield the complete states, the one that stands first."""
+        """Yield the complete states, the current one first."""
         whole: list[tuple[int, StateKey]] = []
         for place, chunk in self._chunks.items():
             is_first = (place.kind, place.name, place.chunk) == (kind, name, 0)
@@ -245,7 +243,7 @@ class StateShelf:
         return min(max(found, default=0), _HIGHEST)
 
     def tombstones(self, kind: str, name: tuple[str, ...]) -> list[TopicWrite]:
-        """Return what takes all of them back, for when a state of a new owner stands."""
+        """Return tombstones of all of them, for when a new owner's state is written."""
         return [
             TopicWrite(STATE, place.encode(), None, True)
             for place in self._chunks
@@ -259,7 +257,7 @@ class StateShelf:
             self._put(place, None)
 
     def _is_whole(self, place: StateKey, head: _Chunk) -> bool:
-        """Say whether all chunks of the first one's sequence are there."""
+        """Return whether all chunks of the first one's sequence are there."""
         others = (self._chunks.get(place._replace(chunk=i)) for i in range(head.chunks))
         return all(c is not None and c.sequence == head.sequence for c in others)
 
@@ -314,7 +312,6 @@ def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[To
 
     Parameters
     ----------
-    shelf : StateShelf
     partition : int
         Of the state topic.
     first : int, optional

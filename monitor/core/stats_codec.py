@@ -48,7 +48,6 @@ def body_limit(n_series: int, n_variables: int, n_slices: int = 0) -> int:
         S: segments.
     n_variables : int
         V of the segments; slices have one.
-    n_slices : int, optional
 
     Examples
     --------

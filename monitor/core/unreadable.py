@@ -14,11 +14,11 @@ def unreadable_letter(
     Parameters
     ----------
     value : bytes
-        The message as it stands in the log.
+        The message as in the log.
     detail : str
         Why; cut at 500 characters.
     source, partition, offset
-        Where it stands. Whoever reads it again writes the same key.
+        Its position. Reading it again writes the same key.
     record_time_us : int
         -1 where there is none.
 

@@ -13,7 +13,7 @@ MAX_VERSIONS = 64
 """A version that comes after so many others in a pane is counted as ``other``: a producer
 that puts a build number or a request id there must not make a series of each."""
 OTHER_CODE = -2
-"""Stands for ``other`` among dictionary codes, where -1 is null."""
+"""Dictionary code of ``other``, where -1 is null."""
 
 ModelKey = tuple[str, str]
 
@@ -79,7 +79,6 @@ class VersionCap:
 
         Parameters
         ----------
-        batch : EventBatch
         rows : ndarray of int64
             Accepted rows, in log order.
         pane : ndarray of int64, shape (n,)

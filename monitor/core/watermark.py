@@ -22,7 +22,7 @@ MAX_SOURCES = 64
 
 
 class _Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands beside a committed offset."""
+    """Metadata of a committed offset."""
 
     wm: int
     S: int
@@ -52,7 +52,7 @@ class Commit(msgspec.Struct, frozen=True):
     position: int
     """F: up to here everything has been published."""
     source: str = ""
-    """Topic id: offsets of a topic that was made again mean nothing in the new one."""
+    """Topic id: offsets of a topic are meaningless after it was recreated."""
     note: str = ""
     """What the stage must not forget beside; a few hundred bytes at most."""
     clock: tuple[int, int] | None = None
@@ -100,7 +100,7 @@ class EventClock:
     """The watermark of one source partition.
 
     ``wm = max(wm, min(event time, record time) - bound)``, event by event in offset
-    order; S = floor((wm - lateness) / pane) * pane. Neither ever goes back.
+    order; S = floor((wm - lateness) / pane) * pane. Neither ever decreases.
 
     Parameters
     ----------
@@ -169,8 +169,8 @@ class _Source:
 class Watermarks:
     """The minimum watermark over the partitions of all sources.
 
-    A partition that was not yet heard from holds it back, an idle one does not; it
-    never goes back. While all are idle it advances by the time that passes.
+    A partition that has not reported yet holds it back, an idle one does not; it
+    never decreases. While all are idle it advances by the time that passes.
 
     Examples
     --------
@@ -230,9 +230,9 @@ class Watermarks:
 
     @property
     def newest_us(self) -> int | None:
-        """The highest watermark any partition has told; None before the first."""
-        told = (wm for s in self._sources.values() for wm in s.watermarks.values())
-        return max((wm for wm in told if wm > NO_WATERMARK), default=None)
+        """The highest watermark of any partition; None before the first."""
+        watermarks = (wm for s in self._sources.values() for wm in s.watermarks.values())
+        return max((wm for wm in watermarks if wm > NO_WATERMARK), default=None)
 
     def _advance(self) -> None:
         """Raise the minimum to the least watermark that counts."""
@@ -244,7 +244,7 @@ class Watermarks:
             for partition, wm in entry.watermarks.items():
                 (idle if partition in entry.idle else active).append(wm)
         if not active:
-            # all idle: what was reached stands, or after a restart the least that was said
+            # all idle: the last one holds, or after a restart the lowest of the partitions
             active = [wm for wm in idle if wm > NO_WATERMARK] if self.minimum_us is None else []
         least = min(active, default=NO_WATERMARK)
         if least > NO_WATERMARK:
@@ -258,6 +258,6 @@ class Watermarks:
         return bool(sources) and all(len(s.idle) >= s.n_partitions for s in sources)
 
     def elapse(self, elapsed_us: int) -> None:
-        """Let time pass: moves the minimum only while all partitions are idle."""
+        """Advance time: moves the minimum only while all partitions are idle."""
         if self.is_idle and self.minimum_us is not None and elapsed_us > 0:
             self.minimum_us += elapsed_us

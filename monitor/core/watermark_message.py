@@ -44,7 +44,6 @@ def parse(value: bytes, record_time_us: int = -1) -> WatermarkMessage:
 
     Parameters
     ----------
-    value : bytes
     record_time_us : int, optional
         Of the message: a watermark is never later than the events' record times, so one
         that lies more than a day ahead of its own is refused.

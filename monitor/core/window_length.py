@@ -85,7 +85,7 @@ def is_thin(rows_per_window: float, min_rows: int) -> bool:
 
 
 def traffic_text(rows_per_window: float, length_us: int, min_rows: int) -> str:
-    """Say how many rows come, beside how many are needed.
+    """Return the rows per window, and how many a verdict needs.
 
     Examples
     --------

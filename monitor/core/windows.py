@@ -1,4 +1,4 @@
-"""Panes into windows: which version of a pane stands, and when a window closes."""
+"""Panes into windows: which version of a pane is current, and when a window closes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Arrival(StrEnum):
 
 
 class _Place(NamedTuple):
-    """Of panes with the same place the highest version stands."""
+    """Of panes with the same place the highest version is current."""
 
     series: SeriesId
     source: str
@@ -260,7 +260,6 @@ class Windows:
 
         Parameters
         ----------
-        pane : IntakePane
         offset : int
             Its offset in the pane log.
 

@@ -22,7 +22,7 @@ class Tier(StrEnum):
     OWNER = "owner"
     """P2: the application's owner."""
     RECORD = "record"
-    """P3: kept, nobody is told."""
+    """P3: kept without a notification."""
     FOLLOWS = "follows"
     """A consequence: recorded under the XID it follows."""
     MAPPED = "mapped"
@@ -156,7 +156,7 @@ class XidVerdict:
 
 
 def find_xid(code: int) -> Xid:
-    """Look one code up; a code nobody has listed becomes a warning.
+    """Look one code up; an unlisted code becomes a warning.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def find_xid(code: int) -> Xid:
 def judge_xid(
     code: int, n_in_day: int, recovery_action: int | None, sibling: int | None = None
 ) -> XidVerdict:
-    """Say what one XID calls for.
+    """Return the judgement on one XID.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ Column names: ``time_us`` (integer or timestamp), ``id``, ``model``, ``tenant``,
 ``features.<name>`` or a struct ``features``, ``segments.<name>`` or a struct
 ``segments``. ``driftline.refused`` says which rows could not be mapped to these, and
 why. The outcomes are those of JSON (:mod:`monitor.decode.strict`), where a
-column's type stands for the type of each of its values that is not null.
+column's type is the type of each of its values that is not null.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _is_string(kind: pa.DataType) -> bool:
 
 _REASONS = tuple(RejectReason)
 _MISTYPED = _REASONS.index(RejectReason.MISTYPED)
-_Told = tuple[RejectReason, str]
+_Refusal = tuple[RejectReason, str]
 
 
 class _Faults:
@@ -95,7 +95,7 @@ class _Faults:
 
     def __init__(self, n: int) -> None:
         self.is_faulty: BoolArray = np.zeros(n, dtype=bool)
-        self._told: dict[int, _Told] = {}
+        self._refused: dict[int, _Refusal] = {}
         self._found: list[tuple[BoolArray, str]] = []
 
     def add(self, is_faulty: BoolArray, detail: str) -> None:
@@ -104,15 +104,15 @@ class _Faults:
             self._found.append((is_faulty, detail))
             self.is_faulty |= is_faulty
 
-    def told(self, column: pa.Array | None) -> None:
-        """Note the rows that whoever wrote the table could not map: each has its own words."""
+    def refused_by_writer(self, column: pa.Array | None) -> None:
+        """Note the rows that the table's writer could not map, each with its own reason."""
         if column is None or not _is_string(column.type):
             return
         rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
         for row, text in zip(rows.tolist(), column.drop_null().to_pylist(), strict=True):
             reason, _, detail = text.partition(": ")
             known = RejectReason(reason) if reason in _REASONS else RejectReason.MISTYPED
-            self._told[row] = (known, detail[:MAX_DETAIL])
+            self._refused[row] = (known, detail[:MAX_DETAIL])
         self.is_faulty[rows] = True
 
     def mistyped(self, column: pa.Array, expected: str, path: str) -> None:
@@ -135,7 +135,7 @@ class _Faults:
         if not len(faulty):
             return
         kinds = np.full(len(self.is_faulty), _MISTYPED, np.int64)
-        for row, (reason, _) in self._told.items():
+        for row, (reason, _) in self._refused.items():
             kinds[row] = _REASONS.index(reason)
 
         def why(i: int) -> Why:
@@ -145,10 +145,10 @@ class _Faults:
 
         to.add(place[0][faulty], place[1][faulty], why, kinds[faulty])
 
-    def _reason(self, row: int) -> _Told:
+    def _reason(self, row: int) -> _Refusal:
         """Return the first fault of a row."""
-        if row in self._told:
-            return self._told[row]
+        if row in self._refused:
+            return self._refused[row]
         detail = next(detail for mask, detail in self._found if mask[row])
         return RejectReason.MISTYPED, detail
 
@@ -169,7 +169,6 @@ def batch_from_arrow(
     ----------
     record_batch : pyarrow.RecordBatch
         Validated, if it comes from outside. A ``model`` column is not looked at.
-    schema : ModelSchema
     message : int or ndarray of int64, shape (n,)
         Index of the message in its chunk, or of each row's.
     rows : ndarray of int64, optional
@@ -204,7 +203,7 @@ def batch_from_arrow(
         n_dictionaries = max(columns.dictionaries) + 1
         dictionaries = Dictionaries(n_dictionaries, False, columns.verbatim)
     fields, faults = _Fields(record_batch), _Faults(n)
-    faults.told(fields.find(REFUSED_COLUMN))
+    faults.refused_by_writer(fields.find(REFUSED_COLUMN))
     for name, column in fields.misshapen():
         faults.mistyped(column, "object", name)
     scratch = _ColumnsOnly(fields, faults, n)

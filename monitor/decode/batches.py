@@ -17,11 +17,11 @@ from schemas.batch import EventBatch, Int32Array, Int64Array, StringColumn, Uint
 _OWN_VALUES = attrgetter("time_us", "score", *NAMES)
 
 UNDECIDED, REJECTED = -1, -2
-"""In ``Scratch.fits``; from 0 on, the number of the layout or of the strict road."""
+"""In ``Scratch.fits``; from 0 on, the number of the layout or of the strict path."""
 
 
 class Scratch:
-    """Columns for n events of any models, filled at the event's index by both roads.
+    """Columns for n events of any models, filled at the event's index by both paths.
 
     Shared by all models of a chunk, because an event has one model: its size does
     not depend on how many models are configured. A chunk of one model without
@@ -81,14 +81,10 @@ def batch_of(
 
     Parameters
     ----------
-    scratch : Scratch
     rows : ndarray of int64, or None
         The model's events; None for all, which copies nothing.
     place : (message, row)
         Place of every event of ``scratch`` in its chunk.
-    columns : Columns
-    known : Dictionaries
-    id_bytes : ndarray of uint8
 
     Returns
     -------

@@ -22,13 +22,12 @@ def chunk_of(
 
     Parameters
     ----------
-    messages : sequence of bytes
     source : str
         Topic id, or the file's name.
     partition, first_offset : int
         Offsets are contiguous from ``first_offset``.
     record_time_us : ndarray of int64, shape (n,), optional
-        Without it -1: the event time stands for it.
+        Without it -1: the event time is used.
 
     Returns
     -------

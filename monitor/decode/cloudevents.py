@@ -1,7 +1,7 @@
 """CloudEvents 1.0 envelopes, structured and binary.
 
-The event is the envelope's ``data``; the envelope's ``id`` and ``time`` stand in
-where the event has none of its own. Envelopes are read by the strict road.
+The event is the envelope's ``data``; the envelope's ``id`` and ``time`` are used
+where the event has none of its own. Envelopes are read by the strict path.
 
 References
 ----------

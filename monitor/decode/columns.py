@@ -1,4 +1,4 @@
-"""Where each value of a model's events goes: column numbers, shared by both roads.
+"""Where each value of a model's events goes: column numbers, shared by both paths.
 
 Numbers: ``schema.numeric`` in order, then the score. Codes: ``schema.categorical``,
 then the segments an event itself names, then model_version, prediction, host,

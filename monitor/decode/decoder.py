@@ -27,12 +27,12 @@ from monitor.decode.chunk import slice_of
 from monitor.decode.columns import Columns, assign_columns
 from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
-from monitor.decode.fast import FastRoad
+from monitor.decode.fast import FastPath
 from monitor.decode.ipc_sizes import stream_sizes
 from monitor.decode.layout import MAX_LAYOUTS
 from monitor.decode.program import Program
 from monitor.decode.reject_cap import capped
-from monitor.decode.slow import SlowRoad
+from monitor.decode.slow import SlowPath
 from monitor.decode.strict import Key, StrictDecoder, failure
 from monitor.decode.units import Units, messages_of, rows_of
 from monitor.decode.work import Work
@@ -76,17 +76,15 @@ class Decoder:
     schemas : sequence of ModelSchema
         The models known; an event of any other is UNKNOWN_MODEL.
     fast : bool, optional
-        False takes the strict road for every event: the same answers, slower. So
+        False takes the strict path for every event: the same answers, slower. So
         does ``NUMBA_DISABLE_JIT=1``, under which the kernel cannot run.
-    max_layouts : int, optional
-    limits : MessageLimits, optional
 
     Raises
     ------
     DomainError
         If a model is given twice.
     ConfigError
-        If a feature's or segment's name stands twice.
+        If a feature's or segment's name occurs twice.
 
     Notes
     -----
@@ -163,10 +161,6 @@ class Decoder:
     def parts(self, chunk: Chunk) -> list[Chunk]:
         """Cut a chunk where what its messages become would take too much memory together.
 
-        Parameters
-        ----------
-        chunk : Chunk
-
         Returns
         -------
         list of Chunk
@@ -212,7 +206,6 @@ class Decoder:
 
         Parameters
         ----------
-        chunk : Chunk
         first : int, optional
             Number of its first message in the chunk that was given.
         """
@@ -262,10 +255,10 @@ class Decoder:
         scratch = Scratch(len(units), self._n_numbers, self._n_codes)
         fast = None
         if self._is_fast and len(units):
-            fast = FastRoad(self._program, self._dictionaries, work.chunk.buffer, units, scratch)
+            fast = FastPath(self._program, self._dictionaries, work.chunk.buffer, units, scratch)
             if len(self._program):
                 fast.run(0, len(self._program))
-        SlowRoad(self._strict, self._models, self._columns, self._program, self._dictionaries).run(
+        SlowPath(self._strict, self._models, self._columns, self._program, self._dictionaries).run(
             work, units, scratch, fast, are_messages
         )
         if fast is not None:

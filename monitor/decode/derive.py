@@ -109,7 +109,6 @@ def quantity_of(
     ----------
     quantity : Quantity
         Not ``age_days``.
-    texts : sequence of str or None
     timezone : str
         IANA name of the clock whose hours and weekdays are meant.
 

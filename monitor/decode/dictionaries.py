@@ -1,4 +1,4 @@
-"""Append-only dictionaries of strings, one per column, shared by both roads."""
+"""Append-only dictionaries of strings, one per column, shared by both paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_VALUES = 65_536
 """A dictionary with no room for this many values begins a new generation."""
 
 MAX_TOTAL_VALUES = 1 << 20
-"""All dictionaries of one decoder begin anew beyond this."""
+"""All dictionaries of one decoder are reset beyond this."""
 
 MAX_ARENA_BYTES = 64 << 20
 """As they do beyond so many bytes of text: a column may hold long ones."""
@@ -34,7 +34,6 @@ class Dictionaries:
 
     Parameters
     ----------
-    n_dictionaries : int
     has_table : bool, optional
         Whether kernels look things up here; without, nothing is compiled.
     verbatim : set of int, optional
@@ -168,7 +167,7 @@ class Dictionaries:
                 self._drop(dictionary)
 
     def _drop(self, dictionary: int) -> None:
-        """Begin one dictionary anew."""
+        """Reset one dictionary."""
         self._moved.pop(dictionary, None)
         self.values[dictionary] = []
         self._codes[dictionary] = {None: -1}

@@ -15,12 +15,7 @@ from schemas.events import RejectReason
 
 
 class Room:
-    """How many bytes the columns of one message may still take.
-
-    Parameters
-    ----------
-    max_bytes : int
-    """
+    """How many bytes the columns of one message may still take."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = self._left = max_bytes
@@ -57,10 +52,8 @@ def expanded(name: str, column: pa.Array, room: Room) -> pa.Array:
 
     Parameters
     ----------
-    name : str
     column : pyarrow.Array
         Validated.
-    room : Room
 
     Raises
     ------

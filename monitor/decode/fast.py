@@ -1,4 +1,4 @@
-"""The fast road: the kernel, its program, and the frame they share."""
+"""The fast path: the kernel, its program, and the frame they share."""
 
 from __future__ import annotations
 
@@ -24,19 +24,11 @@ def _powers() -> NDArray[np.uint64]:
     return powers_of_ten()
 
 
-class FastRoad:
+class FastPath:
     """Runs the kernel over events of one buffer.
 
     Events that end within ``PAD_BYTES`` of the buffer's end, where the kernel could
     read past it, are decoded from a padded copy; the rest where they are.
-
-    Parameters
-    ----------
-    program : Program
-    dictionaries : Dictionaries
-    buffer : ndarray of uint8
-    units : Units
-    scratch : Scratch
     """
 
     def __init__(

@@ -192,7 +192,7 @@ def _fields(raw: msgspec.Raw, *, has_xid: bool) -> dict[str, float | int | None]
 
 
 def _number(raw: msgspec.Raw, where: str, is_flag: bool = False) -> float | int | None:
-    """Return the number that a value stands for, None for a blank.
+    """Return a value as a number, None for a blank.
 
     Raises
     ------

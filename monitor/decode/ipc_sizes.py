@@ -2,9 +2,9 @@
 
 A stream of 288 bytes may declare 10**12 rows (columns of nulls have no buffers), one of
 19 KB buffers of 5 GB (compressed), and a dictionary of 400 KB may be extended once a batch,
-each time as a copy. All of it stands in the metadata of its messages and in the eight bytes
+each time as a copy. All of it is in the metadata of its messages and in the eight bytes
 before each compressed buffer; nothing is decompressed here, and nothing is trusted: every
-offset is checked against the message it stands in.
+offset is checked against its message.
 
 References
 ----------
@@ -43,7 +43,7 @@ else:
 
 _SCHEMA, _DICTIONARY, _RECORDS = 1, 2, 3
 _BROKEN = -(1 << 62)
-"""No offset, length or count: it stands outside its message, or contradicts it."""
+"""No offset, length or count: it lies outside its message, or contradicts it."""
 _MOST = 1 << 50
 """Sums stop here, far below where they would overflow."""
 _MAX_DEPTH = 64
@@ -283,7 +283,6 @@ def stream_sizes(buffer: Uint8Array, starts: Int64Array, ends: Int64Array) -> In
 
     Parameters
     ----------
-    buffer : ndarray of uint8
     starts, ends : ndarray of int64, shape (n,)
         Where the streams stand in it.
 

@@ -106,7 +106,7 @@ def missing_end(p: Address) -> Address:
 
 @kernel
 def exponent_of(p: Address) -> int:
-    """Value of the exponent whose e stands at p, times 2**8, plus its length; or -1.
+    """Value of the exponent whose e is at p, times 2**8, plus its length; or -1.
 
     Up to four digits; the value is kept non-negative by adding 2**15.
     """
@@ -321,7 +321,6 @@ def decode_events(frame: Address, begin: int, end_event: int, first_head: int, n
     ----------
     frame : int
         Address of ``N_FRAME`` int64, see above.
-    begin, end_event, first_head, n_heads : int
 
     Returns
     -------

@@ -43,7 +43,7 @@ class Kind(IntEnum):
     CATEGORY = 4
     """A string, number, boolean or null, dictionary-coded as text."""
     IGNORED = 5
-    """Any scalar of a field nobody asked for."""
+    """Any scalar of an ignored field."""
     END = 6
     """After the last literal: the event must end exactly here."""
 
@@ -111,7 +111,7 @@ class _Scan:
             self.value((*path, key), next(self.tokens))
 
     def elements(self, path: tuple[str, ...]) -> None:
-        """Elements of an array nobody asked for, up to its closing bracket."""
+        """Elements of an ignored array, up to its closing bracket."""
         while (match := next(self.tokens))[1] != b"]":
             if match[1] != b",":
                 self.value((*path, ""), match)
@@ -155,7 +155,7 @@ def learn_layout(payload: bytes, columns: Columns) -> Layout | None:
     Parameters
     ----------
     payload : bytes
-        An event that the strict road has accepted for this model.
+        An event that the strict path has accepted for this model.
     columns : Columns
         The model's columns.
 
@@ -198,7 +198,7 @@ def learn_layout(payload: bytes, columns: Columns) -> Layout | None:
 
 @dataclass(slots=True)
 class Ration:
-    """When learning is worth its price: dear after layouts nobody used.
+    """When learning is worth its cost: rarely after layouts that were not used.
 
     An event that deviates by a value, not by its layout, would be learnt in vain
     again and again. So each vain lesson doubles the number of refused events the

@@ -7,7 +7,7 @@ mixed, because int64 + uint64 is float64 in Numba. Who passes an address keeps
 its array alive, and sees to ``PAD_BYTES`` readable bytes after the last one.
 
 With ``NUMBA_DISABLE_JIT=1`` nothing here can run, and the decoder takes the
-strict road (:mod:`monitor.decode.strict`), whose answers are the same.
+strict path (:mod:`monitor.decode.strict`), whose answers are the same.
 """
 
 from __future__ import annotations

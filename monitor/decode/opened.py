@@ -48,7 +48,7 @@ class Form(NamedTuple):
 
     @staticmethod
     def of(schema: pa.Schema, known: frozenset[str]) -> Form:
-        """Look at a schema."""
+        """Read a schema."""
         try:
             for kind in schema.types:
                 if pa.types.is_timestamp(kind):
@@ -88,7 +88,7 @@ def _columns(schema: pa.Schema, known: frozenset[str]) -> Iterator[tuple[str, in
         if name not in _STRUCTS or not pa.types.is_struct(kind):
             yield name, i, -1
             continue
-        if names.count(name) > 1:  # told apart by nothing: the struct itself is repeated
+        if names.count(name) > 1:  # not distinguishable: the struct itself is repeated
             yield name, i, -1
             continue
         for k in range(kind.num_fields):
@@ -113,8 +113,6 @@ def check_sizes(sizes: StreamSizes, limits: MessageLimits, max_rows: int) -> Non
 
     Parameters
     ----------
-    sizes : StreamSizes
-    limits : MessageLimits
     max_rows : int
         ``limits.max_rows``, or fewer where a model has very many columns.
 
@@ -148,7 +146,6 @@ def open_stream(
 
     Parameters
     ----------
-    message : int
     payload : bytes or memoryview
         Checked by :func:`check_sizes`.
     form : Form, optional

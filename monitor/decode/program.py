@@ -67,12 +67,11 @@ class Program:
     chunk) per layout, in the order they are tried; ``steps`` a row (place and
     length of the literal, kind and column << 8, dictionary) per slot, the absent
     columns after the END. A layout's number is ``serial * n_models + model``, so
-    that ``number % n_models`` is the model; serial 0 is the strict road's.
+    that ``number % n_models`` is the model; serial 0 is the strict path's.
     ``table`` and ``following`` chain the heads of one hash of the model's name.
 
     Parameters
     ----------
-    n_models : int
     max_layouts : int, optional
         Of one model, and of all of a decoder of few models; one of many keeps four for
         each. The least recently met is forgotten.

@@ -55,11 +55,9 @@ def decode_labels(
 
     Parameters
     ----------
-    chunk : Chunk
     max_skew_us : mapping of (tenant, model) to int, optional
         The models that are configured, and how far a label of each may be stamped ahead of
         its record time. Without it labels of any model are taken, up to the year 2255.
-    limits : MessageLimits, optional
 
     Returns
     -------
@@ -100,13 +98,11 @@ def decode_gpu(
 
     Parameters
     ----------
-    chunk : Chunk
     max_skew_us : int, optional
         How far an event may be stamped ahead of its record time; without it, or where a
         message has no record time, any time up to the year 2255 is taken.
     has_signs : bool
         Whether signs of life of hosts are among the events; they measure nothing.
-    limits : MessageLimits, optional
 
     Returns
     -------

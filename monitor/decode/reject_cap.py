@@ -31,7 +31,6 @@ class RowRejects:
 
     Parameters
     ----------
-    payloads : Payloads
     max_letters : int
         Rejects of their own that rows of one message get, each time some are added.
 
@@ -132,7 +131,6 @@ def capped(rejects: Iterable[Reject], max_letters: int) -> list[Reject]:
 
     Parameters
     ----------
-    rejects : iterable of Reject
     max_letters : int
         Of each message.
 

@@ -27,8 +27,6 @@ def rows_by_model(
 
     Parameters
     ----------
-    batch : pyarrow.RecordBatch
-    models : mapping of (tenant, model) to int
     messages, numbers : ndarray of int64, shape (n,)
         Message and row of each row of the batch.
     rejects : RowRejects

@@ -28,11 +28,6 @@ def stream_of(batch: pa.RecordBatch) -> bytes:
 def row_stream(batch: pa.RecordBatch, row: int) -> bytes:
     """Return one row of a batch as a stream, cut at ``MAX_PAYLOAD_BYTES``.
 
-    Parameters
-    ----------
-    batch : pyarrow.RecordBatch
-    row : int
-
     Returns
     -------
     bytes

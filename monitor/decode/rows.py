@@ -84,10 +84,8 @@ def split_array(
 
     Parameters
     ----------
-    buffer : ndarray of uint8
     start, end : int
         The message: whitespace, ``[``, elements, ``]``, whitespace.
-    max_rows : int, optional
 
     Returns
     -------

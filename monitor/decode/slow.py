@@ -1,4 +1,4 @@
-"""The slow road: what the kernel left, event by event through msgspec."""
+"""The slow path: what the kernel left, event by event through msgspec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.decode.batches import REJECTED, UNDECIDED, Scratch
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
-from monitor.decode.fast import FastRoad
+from monitor.decode.fast import FastPath
 from monitor.decode.program import Program
 from monitor.decode.strict import Key, Refused, StrictDecoder
 from monitor.decode.units import Units
@@ -56,17 +56,13 @@ class _Accepted:
             self._at, self._events, self._id_spans = [], [], []
 
 
-class SlowRoad:
+class SlowPath:
     """Decides every event the kernel left, and learns layouts from them.
 
     Parameters
     ----------
-    strict : StrictDecoder
     models : mapping of (tenant, model) to int
         Index into ``columns``.
-    columns : sequence of Columns
-    program : Program
-    dictionaries : Dictionaries
     """
 
     def __init__(
@@ -84,7 +80,7 @@ class SlowRoad:
         next to nothing to send, compressed: a million ``null`` in an array took 17 s."""
 
     def run(
-        self, work: Work, units: Units, scratch: Scratch, fast: FastRoad | None, are_messages: bool
+        self, work: Work, units: Units, scratch: Scratch, fast: FastPath | None, are_messages: bool
     ) -> None:
         """Leave no event of ``scratch`` undecided.
 
@@ -92,9 +88,7 @@ class SlowRoad:
         ----------
         work : Work
             Takes rejects, and the messages that hold several events.
-        units : Units
-        scratch : Scratch
-        fast : FastRoad, optional
+        fast : FastPath, optional
             Tried again from where a layout was learnt; without it none is learnt.
         are_messages : bool
             Whether a unit may itself be an array or a stream.

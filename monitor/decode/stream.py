@@ -38,8 +38,6 @@ class StreamDecoder:
     ----------
     models : mapping of (tenant, model) to int
         Index into ``columns``.
-    columns : sequence of Columns
-    limits : MessageLimits
     max_rows : int
         ``limits.max_rows``, or fewer where a model has very many columns.
     """
@@ -70,7 +68,6 @@ class StreamDecoder:
             batches may refer to them.
         sizes : ndarray of int64, shape (n, 6)
             What each declares, of :func:`monitor.decode.ipc_sizes.stream_sizes`.
-        dictionaries : Dictionaries
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The strict road: msgspec decides what is accepted, event by event.
+"""The strict path: msgspec decides what is accepted, event by event.
 
 A struct is generated per model, so that msgspec itself checks the types of the
 model's features. JSON has no NaN: the bare tokens ``NaN``, ``Infinity`` and
@@ -58,12 +58,10 @@ Key = tuple[str, str]
 
 
 class Refused(EventError):
-    """An event the strict road does not accept.
+    """An event the strict path does not accept.
 
     Parameters
     ----------
-    reason : RejectReason
-    detail : str
     key : (str, str), optional
         Tenant and model, where they could be read.
     """
@@ -104,7 +102,6 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
 
     Parameters
     ----------
-    schema : ModelSchema
     is_wide : bool, optional
         Let numbers be booleans and text too, and the time a float or text:
         :func:`_narrowed` makes numbers of them.
@@ -124,7 +121,7 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
     Raises
     ------
     ConfigError
-        If a name stands twice.
+        If a name occurs twice.
     """
     number: Any = float | bool | str | None if is_wide else float | None
     category: Any = str | int | float | bool | None
@@ -160,7 +157,7 @@ def _struct(name: str, fields: list[Any], names: tuple[str, ...], schema: ModelS
     """A frozen struct whose JSON names are the columns' names; a dict type if it cannot be."""
     if len(set(names)) < len(names):
         raise ConfigError(
-            "a feature or segment name stands twice",
+            "a feature or segment name occurs twice",
             where=f"{schema.tenant}|{schema.model}",
             fix="give each its own name",
         )
@@ -175,7 +172,6 @@ class EventDecoder:
 
     Parameters
     ----------
-    schema : ModelSchema
     is_wide : bool, optional
         As for :func:`event_struct`.
 
@@ -235,12 +231,7 @@ _HEADER = msgspec.json.Decoder(Header)
 
 
 class StrictDecoder:
-    """Decodes single events by msgspec alone.
-
-    Parameters
-    ----------
-    schemas : mapping of (tenant, model) to ModelSchema
-    """
+    """Decodes single events by msgspec alone."""
 
     def __init__(self, schemas: Mapping[Key, ModelSchema]) -> None:
         self._decoders: dict[Key, Any] = {
@@ -292,7 +283,6 @@ class StrictDecoder:
         ----------
         payload : bytes
             As :meth:`header` returned it.
-        header : Header
         default_time_us : int, optional
             Where the event has no ``time_us`` (CloudEvents: the envelope's time).
 
@@ -380,7 +370,7 @@ def _number(value: float | bool | str | None, path: str) -> float | None:
 
 
 def refusal(error: Exception, key: Key = ("", "")) -> Refused:
-    """Say in the project's words why msgspec refused.
+    """Translate msgspec's error into a reject reason and detail.
 
     Examples
     --------

@@ -21,8 +21,6 @@ def codes_of_texts(column: pa.Array, dictionary: int, known: Dictionaries) -> In
     ----------
     column : pyarrow.StringArray or pyarrow.LargeStringArray
         Validated.
-    dictionary : int
-    known : Dictionaries
 
     Examples
     --------

@@ -25,10 +25,8 @@ class Work:
 
     Parameters
     ----------
-    chunk : Chunk
     first : int, optional
         Number of its first message in the chunk it was cut from.
-    limits : MessageLimits, optional
 
     Attributes
     ----------

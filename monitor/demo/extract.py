@@ -1,6 +1,6 @@
 """Cuts the demo's data out of the ACS employment files: years 2015 and 2016, what is needed.
 
-Run once by whoever changes the extract; the result is committed::
+Run when the extract changes; the result is committed::
 
     python -m monitor.demo.extract FOLDER_WITH_THE_EMPLOYMENT_FILES
 """

@@ -13,7 +13,7 @@ from schemas.batch import Float64Array, Int64Array
 
 HOUR_US = 3_600_000_000
 N_WINDOWS_BROKEN = 6
-"""Each fault is mended after this many windows, so that what follows is told apart from it."""
+"""Each fault is mended after this many windows, so that later findings are not its own."""
 SLOT_HOURS = (36, 47, 58)
 """Windows at which a fault may begin: all in the second half of 69."""
 UNKNOWN_CODES = {"SCHL": 99, "MAR": 7, "CIT": 8, "MIG": 5}
@@ -159,8 +159,6 @@ def break_inputs(
     ----------
     columns : dict of str to ndarray of float64, shape (n,)
         The true attributes.
-    time_us : ndarray of int64, shape (n,)
-    faults : tuple of Planted
     rng : numpy.random.Generator
         Decides which rows.
 
@@ -197,11 +195,8 @@ def break_scores(
     ----------
     scores : ndarray of float64, shape (n,)
         What a sound GPU computes.
-    time_us : ndarray of int64, shape (n,)
     replica : ndarray of int64, shape (n,)
         Index into ``gpus``.
-    faults : tuple of Planted
-    gpus : tuple of Gpu
 
     Returns
     -------

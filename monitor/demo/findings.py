@@ -22,7 +22,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     alert: Alert | None
     """The first alert of the broken cell in that incident."""
     n_repeats: int
-    """Further incidents about the same fault: told twice."""
+    """Further incidents about the same fault: duplicates."""
     n_retrainings: int
 
     @property
@@ -65,7 +65,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_right(self) -> bool:
-        """Whether all was found once, nothing else told, and retraining asked for as it should."""
+        """Whether each fault was found once, nothing else, and retraining requested as due."""
         return (
             all(f.is_found and f.is_retraining_right and not f.n_repeats for f in self.findings)
             and not self.false_alerts
@@ -83,7 +83,6 @@ def score_run(
 
     Parameters
     ----------
-    planted : sequence of Planted
     incidents : sequence of Incident
         Every incident of the run, with all its alerts.
     retrained : sequence of str
@@ -116,9 +115,9 @@ def score_run(
         for alert in incident.alerts
         if _is_explained(alert, fault)
     }
-    told = {a.alert_id: a for i in incidents for a in i.alerts} | {a.alert_id: a for a in alerts}
+    sent = {a.alert_id: a for i in incidents for a in i.alerts} | {a.alert_id: a for a in alerts}
     false = [
-        a for a in told.values()
+        a for a in sent.values()
         if a.transition is Transition.OPENED and a.alert_id not in explained
     ]  # fmt: skip
     known = {i.incident_id for found in matched.values() for i in found}

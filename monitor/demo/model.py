@@ -84,7 +84,6 @@ def area_under_curve(scores: Float64Array, labels: Int64Array) -> float:
 
     Parameters
     ----------
-    scores : ndarray of float64, shape (n,)
     labels : ndarray of int64, shape (n,)
         0 or 1.
 

@@ -31,7 +31,6 @@ def summarize_run(score: Score, n_events: int, seconds: float, n_windows: int) -
 
     Parameters
     ----------
-    score : Score
     n_events : int
         Predictions, labels and GPU samples read.
     seconds : float
@@ -66,10 +65,6 @@ def summarize_run(score: Score, n_events: int, seconds: float, n_windows: int) -
 def findings_table(score: Score) -> Table:
     """Return the demo's last table.
 
-    Parameters
-    ----------
-    score : Score
-
     Returns
     -------
     rich.table.Table
@@ -95,10 +90,6 @@ def findings_table(score: Score) -> Table:
 
 def describe_finding(finding: Finding) -> dict[str, str]:
     """Put one finding into words, for the table and the report.
-
-    Parameters
-    ----------
-    finding : Finding
 
     Returns
     -------

@@ -40,10 +40,8 @@ def compose_report(
 
     Parameters
     ----------
-    world : World
     score : Score
         The run judged.
-    incidents : sequence of Incident
     results : iterable of DetectorResult
         Those with metric ``decision`` are drawn as evidence, those of fairness summed up; others
         are skipped.

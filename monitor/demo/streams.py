@@ -30,10 +30,6 @@ class Stream:
     def position(self, time_us: int) -> int:
         """Return how many messages the log had taken before ``time_us``.
 
-        Parameters
-        ----------
-        time_us : int
-
         Returns
         -------
         int
@@ -68,11 +64,6 @@ class Stream:
     def chunks(self, source: str, n_messages: int) -> Iterator[Chunk]:
         """Yield the whole stream in chunks of ``n_messages``.
 
-        Parameters
-        ----------
-        source : str
-        n_messages : int
-
         Yields
         ------
         Chunk
@@ -95,11 +86,8 @@ def write_predictions(
     ----------
     columns : dict of str to ndarray of float64, shape (n,)
         The 16 attributes as received.
-    scores : ndarray of float64, shape (n,)
-    time_us : ndarray of int64, shape (n,), ascending
     replica : ndarray of int64, shape (n,)
         Index into ``gpus``.
-    gpus : tuple of Gpu
     latency_us : ndarray of int64, shape (n,)
         From the event's time to the log; messages stand in the order they arrived.
 
@@ -143,7 +131,6 @@ def write_labels(
         True employment of each prediction.
     time_us, delay_us : ndarray of int64, shape (n,)
         Time of the prediction, and how long until its truth is known.
-    end_us : int
 
     Returns
     -------
@@ -164,10 +151,6 @@ def write_labels(
 
 def event_id(row: int) -> str:
     """Return the id that joins a prediction with its label.
-
-    Parameters
-    ----------
-    row : int
 
     Returns
     -------

@@ -14,7 +14,7 @@ from schemas.batch import Float64Array, Int64Array
 from schemas.errors import TransportError
 
 GROUP_QUARTERS = (16, 17)
-"""RELP of people who live in institutions and dormitories: each stands alone."""
+"""RELP of people in institutions and dormitories: each is a household of one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,6 @@ class RetrainingInbox:
 
         Parameters
         ----------
-        body : bytes
         signature : str
             ``t=<seconds>,v1=<hex>``: HMAC-SHA256 over ``<seconds>.<body>``.
         key : str
@@ -97,7 +96,7 @@ class RetrainingInbox:
             return 202
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
-        """Say whether someone who knows the secret signed this body just now."""
+        """Return whether someone who knows the secret signed this body just now."""
         match = re.fullmatch(r"t=(\d{1,12}),v1=([0-9a-f]{64})", signature)
         if match is None or abs(now_us() // 1_000_000 - int(match[1])) > TOLERANCE_S:
             return False

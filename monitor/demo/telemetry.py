@@ -41,12 +41,9 @@ def write_telemetry(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-    gpus : tuple of Gpu
     faults : tuple of Planted
         The bad replica's GPU counts double-bit errors while the fault lasts; it is
         reset when the fault is mended, which zeroes its counters.
-    start_us, end_us : int
 
     Returns
     -------

@@ -75,10 +75,6 @@ class World:
     def served_table(self, start_us: int, end_us: int) -> pa.Table:
         """Return the rows served in ``[start_us, end_us)`` in the columns of ``reference``.
 
-        Parameters
-        ----------
-        start_us, end_us : int
-
         Returns
         -------
         pa.Table
@@ -146,7 +142,7 @@ def model_config() -> ModelConfig:
     Notes
     -----
     Retraining is asked for when a category drifts, where new data teaches the model
-    something; never for AGEP, whose unit is a matter of whoever sends it.
+    something; never for AGEP, whose unit is the sender's matter.
     """
     age = {"kind": "numeric", "importance": "high", "range": [0, 120]}
     features: dict[str, object] = dict.fromkeys(NUMERIC, age)

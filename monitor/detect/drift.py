@@ -24,8 +24,6 @@ class DriftDetect:
 
     Parameters
     ----------
-    log : MemoryLog
-    catalog : Catalog
     partition : int
         Of panes and of state, which are partitioned alike.
     reach : callable, optional
@@ -91,8 +89,6 @@ def write_phases(log: MemoryLog, found: list[Phase], partition: int, reach: Reac
 
     Parameters
     ----------
-    log : MemoryLog
-    found : list of Phase
     partition : int
         Of the input.
     reach : callable

@@ -47,7 +47,7 @@ class DetectGauges:
     def show(
         self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuTopicRules]]
     ) -> None:
-        """Look at everything that is ours."""
+        """Update the gauges of all owned partitions."""
         open_alerts: Counter[tuple[str, str]] = Counter()
         for partition, rules in panes:
             self._raise(rules, rules.counters)

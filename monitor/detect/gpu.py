@@ -24,8 +24,6 @@ class GpuDetect:
 
     Parameters
     ----------
-    log : MemoryLog
-    config : GpuConfig
     reach : callable, optional
         Crash points.
     """
@@ -59,7 +57,7 @@ class GpuDetect:
         self._core.observe_hosts(signs)
 
     def end_signs(self, time_us: int) -> None:
-        """Say where the predictions end: nothing follows from their silence after it."""
+        """Set the end of the predictions: silence after it means nothing."""
         self._core.end_signs(time_us)
 
     def take(self, chunk: Chunk) -> list[GpuEvent]:

@@ -37,8 +37,6 @@ class GpuPartition:
 
     Parameters
     ----------
-    config : GpuConfig
-    partition : int
     owner : str
         New for every owner: part of the keys of its state messages.
     log_id : str, optional
@@ -170,11 +168,11 @@ class GpuPartition:
                 heappush(self._signs, (time_us, tenant, host))
 
     def end_signs(self, time_us: int) -> None:
-        """Say where the predictions end: nothing follows from their silence after it."""
+        """Set the end of the predictions: silence after it means nothing."""
         self._rules.end_signs(time_us)
 
     def _pass_time(self, time_us: int) -> list[Alert]:
-        """Let event time come to an event: whoever is silent is looked for once an interval.
+        """Advance event time to an event: look for silent hosts once an interval.
 
         At multiples of it and not once a chunk: otherwise how reads were cut would decide
         which silences are seen.

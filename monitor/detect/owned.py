@@ -72,8 +72,6 @@ class OwnedPartitions(Generic[RulesT]):
 
     Parameters
     ----------
-    app : KafkaApp
-    cluster : Cluster
     topic : str
         One of ``monitor.core.topics``; its state lies in the same partition of the state
         topic.
@@ -128,7 +126,7 @@ class OwnedPartitions(Generic[RulesT]):
             owned.restoring = asyncio.create_task(self._restore(partition, owned))
 
     async def on_revoked(self, partitions: frozenset[int]) -> None:
-        """Let the message in hand be finished, then forget everything."""
+        """Finish the message in progress, then drop the partitions."""
         going = [self._owned.pop(p) for p in sorted(partitions) if p in self._owned]
         for owned in going:
             if not owned.is_ready:
@@ -143,7 +141,7 @@ class OwnedPartitions(Generic[RulesT]):
                 owned.is_dropped = True
         except TimeoutError:
             owned.is_dropped = True
-            LOG.warning("%s: a message in hand was given up at a rebalance", self._topic)
+            LOG.warning("%s: a message in progress was dropped at a rebalance", self._topic)
 
     async def take(self, partition: int, message: Message) -> None:
         """Take one message of the stream, and what may be missing before it."""
@@ -169,8 +167,8 @@ class OwnedPartitions(Generic[RulesT]):
     ) -> None:
         """Write what time alone brings about; nothing if the partition is not ours.
 
-        The rules that are asked are those of now: whoever waited for another partition may
-        know some of an assignment that is over.
+        Reads the current rules: a caller that waited for another partition may
+        hold those of an assignment that is over.
         """
         owned = self._owned.get(partition)
         if owned is None or not owned.is_ready:

@@ -23,7 +23,7 @@ from schemas.config import GpuConfig
 from schemas.errors import TransportError
 
 TELLING = 0
-"""The partition of the panes topic whose owner tells of silent sources: every one hears them."""
+"""Partition of the panes topic whose owner alerts on silent sources; all receive them."""
 
 
 class PanesRules:
@@ -31,13 +31,10 @@ class PanesRules:
 
     Parameters
     ----------
-    catalog : Catalog
-    partition : int
-    owner : str
     log_id : str
         Id of the panes topic.
     clock_s : callable
-        Seconds of a clock that never goes back.
+        Seconds of a monotonic clock.
     """
 
     def __init__(
@@ -89,19 +86,19 @@ class PanesRules:
         return self.drift.take(message.offset, message.key, message.value, message.timestamp_us)
 
     def tick(self, current_source: str) -> Iterable[list[Phase]]:
-        """Let time pass.
+        """Advance time.
 
         Parameters
         ----------
         current_source : str
-            Id of the topic that is ingested now; a silent source that is another one was
-            made anew under the same name, and holds nothing any more.
+            Id of the topic that is ingested now; a silent source with another id was
+            recreated under the same name, and has no events any more.
         """
         now_s = self._clock_s()
         elapsed_s = now_s - self._ticked_s if self._ticked_s is not None else 0.0
         self._ticked_s = now_s
-        # One closing at most: what is said here is written side by side, and a state that
-        # stands before the alerts of the one before it were sent would lose them.
+        # One closing at most: these are written concurrently, and a state that
+        # is stored before the alerts of its predecessor are sent would lose them.
         closing = self.drift.elapse(round(elapsed_s * 1e6)) or self._retired(current_source, now_s)
         groups: list[Iterable[list[Phase]]] = [closing]
         if self._is_telling:
@@ -126,9 +123,6 @@ class GpuTopicRules:
 
     Parameters
     ----------
-    config : GpuConfig
-    partition : int
-    owner : str
     log_id : str
         Id of the GPU topic.
     """

@@ -59,10 +59,8 @@ def run_detect(
 
     Parameters
     ----------
-    cluster : Cluster
     catalog : Catalog
         Kept up to date by ``feed``, which has been read to its end.
-    feed : ProfileFeed
     monitor : MonitorConfig
         Its ``gpu`` is used.
     life : Life
@@ -73,7 +71,7 @@ def run_detect(
     Raises
     ------
     TransportError
-        If a topic is missing or was made anew, a write failed, or commits stand still.
+        If a topic is missing or was recreated, a write failed, or commits are stuck.
 
     Notes
     -----
@@ -145,7 +143,7 @@ class _Detect:
         return self._panes.is_ready and self._gpu.is_ready
 
     async def _take_pane(self, partition: int, message: Message) -> None:
-        """Take a pane or a watermark; see to a baseline nobody told us of yet."""
+        """Take a pane or a watermark; load a baseline that is not known yet."""
         await self._panes.take(partition, message)
         rules = self._panes.rules(partition)
         if rules is not None and rules.drift.unknown_profiles:
@@ -182,7 +180,7 @@ class _Detect:
             self._patience_s -= self._learned_s - now_s
 
     async def _tick(self) -> None:
-        """Let a second pass."""
+        """Run the work of one second."""
         self._panes.raise_failures()
         self._gpu.raise_failures()
         self._feed.poll()

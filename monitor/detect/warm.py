@@ -12,10 +12,6 @@ _HOSTS = ("host=a", "host=b", "host=c")
 def warm_decision(catalog: Catalog) -> bool:
     """Decide a made-up window of the first model that has a baseline.
 
-    Parameters
-    ----------
-    catalog : Catalog
-
     Returns
     -------
     bool

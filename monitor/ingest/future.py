@@ -71,7 +71,7 @@ def future_rejects(
 
 
 def _with_extra(rejects: list[Reject], extra: dict[_Group, int]) -> list[Reject]:
-    """Let the last reject of a message and reason stand for all that have none of their own."""
+    """Add the number of omitted rejects to the last one of a message and reason."""
     last = {(reject.message, reject.reason): i for i, reject in enumerate(rejects)}
     for group, n in extra.items():
         reject = rejects[last[group]]
@@ -85,7 +85,7 @@ def _reason(time_us: int) -> RejectReason:
 
 
 def _words(time_us: int, record_time_us: int) -> str:
-    """Say how far ahead it is; without a record time only what lies beyond 2255 is ahead.
+    """Return how far ahead it is; without a record time only times beyond 2255 are ahead.
 
     Examples
     --------

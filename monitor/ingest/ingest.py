@@ -77,21 +77,19 @@ class Ingest:
     ----------
     log : IngestLog
         Where panes, dead letters and late events go, and where commits are kept.
-    catalog : Catalog
     window : WindowConfig
         Pane, bound, lateness and skew of the source.
-    assignment : Assignment
     decoder : Decoder, optional
         One for all partitions of a process: its dictionaries and layouts are the models',
         and what it accepts does not depend on what it has read before.
     cap : LetterCap, optional
         Without one, every refused event becomes a dead letter.
     n_panes_partitions : int, optional
-        Of the panes topic; every one of them is told the watermark.
+        Of the panes topic; the watermark is written to every one of them.
     on_batch : callable, optional
         Given every accepted batch with its chunk: the archive, in one process.
     observe : callable, optional
-        Told how long ``decode``, ``aggregate`` and ``flush`` took.
+        Called with how long ``decode``, ``aggregate`` and ``flush`` took.
     reach : callable, optional
         Crash points.
 
@@ -160,7 +158,7 @@ class Ingest:
         return self._aggregator.is_due and not self.is_catching_up
 
     def _restore(self) -> None:
-        """Continue from the last commit of this group, whoever wrote it."""
+        """Continue from the last commit of this group."""
         a = self._assignment
         committed = self._log.committed(GROUP, a.source, a.partition)
         if committed is None or not committed.metadata:
@@ -175,11 +173,11 @@ class Ingest:
             self._cap.restore(commit.note)
 
     def expect_gap(self) -> None:
-        """Say that messages are missing before the next one: S moves beyond what they held."""
+        """Skip messages that are missing before the next one: S moves beyond them."""
         self._is_gap_expected = True
 
     def lose(self, end: int) -> None:
-        """Say that the log does not hold the position any more.
+        """Record that the log does not hold the position any more.
 
         Parameters
         ----------
@@ -209,7 +207,7 @@ class Ingest:
             self.publish()
 
     def finish(self) -> None:
-        """Publish every pane as it stands: the input has ended."""
+        """Publish every pane: the input has ended."""
         self.publish(is_complete=True, is_end=True)
 
     def add(self, chunk: Chunk) -> None:
@@ -235,7 +233,7 @@ class Ingest:
         if self._observe is not None:
             self._observe("decode", decoded_s - began_s)
             self._observe("aggregate", elapsed_s() - decoded_s)
-        rejects = new_rejects(chunk, decoded.rejects, added.future, self._aggregator.told_from)
+        rejects = new_rejects(chunk, decoded.rejects, added.future, self._aggregator.report_from)
         self._count(chunk, rejects, added)
         self._write_letters(chunk, rejects)
         self._write_late(chunk, added)
@@ -252,7 +250,7 @@ class Ingest:
         Parameters
         ----------
         offset : int
-            Where it stands, behind the last chunk.
+            Its position, behind the last chunk.
         detail : str
             Why.
         """
@@ -387,7 +385,7 @@ class Ingest:
             self._reach("ingest:intake")
 
     def _write_watermark(self, *, is_idle: bool, is_end: bool) -> None:
-        """Tell every partition of the panes topic how far event time has come."""
+        """Write the watermark to every partition of the panes topic."""
         a, wm = self._assignment, self._aggregator.watermark_us
         word = WatermarkMessage(
             a.source, a.partition, a.n_partitions, a.owner, wm, is_idle=is_idle, is_end=is_end

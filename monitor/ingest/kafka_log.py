@@ -11,13 +11,7 @@ from monitor.transport.memory import Committed
 
 
 class Writes:
-    """The process's producer, and how many bytes of its writes are not acknowledged.
-
-    Parameters
-    ----------
-    cluster : Cluster
-    producer : LogProducer
-    """
+    """The process's producer, and how many bytes of its writes are not acknowledged."""
 
     def __init__(self, cluster: Cluster, producer: LogProducer) -> None:
         self.cluster, self.producer = cluster, producer
@@ -43,7 +37,6 @@ class PartitionLog:
 
     Parameters
     ----------
-    writes : Writes
     committed : Committed or None
         The group's commit when the partition was assigned.
 

@@ -17,18 +17,17 @@ __all__ = ["late_events", "late_message", "letter_message", "letter_of", "new_re
 
 
 def new_rejects(
-    chunk: Chunk, rejects: Sequence[Reject], future: Sequence[Refused], told_from: int
+    chunk: Chunk, rejects: Sequence[Reject], future: Sequence[Refused], report_from: int
 ) -> list[Reject]:
     """Return what was refused of a chunk, without what was recorded before a restart.
 
     Parameters
     ----------
-    chunk : Chunk
     rejects : sequence of Reject
         What the decoder refused.
     future : sequence of Refused
-        What the aggregator refused; it leaves out what was told by itself.
-    told_from : int
+        What the aggregator refused, without what was reported separately.
+    report_from : int
         Log offset from which on events are new.
 
     Returns
@@ -37,7 +36,7 @@ def new_rejects(
         In log order, so that a cap on them is a function of the log.
     """
     offsets = chunk.log_offset
-    found = [r for r in rejects if offsets[r.message] >= told_from]
+    found = [r for r in rejects if offsets[r.message] >= report_from]
     if not future:
         return found
     for refused in future:

@@ -64,7 +64,7 @@ class RepeatedIds:
         return int(found)
 
     def _count_slowly(self, batch: EventBatch, seed: int) -> int:
-        """Do the same without compiled code."""
+        """Count without compiled code."""
         n_repeated = 0
         for start, length in batch.id_spans.tolist():
             if length > 0:

@@ -31,14 +31,13 @@ def run_ingest(
 
     Parameters
     ----------
-    cluster : Cluster
     catalog : Catalog
         Every model's config, and the profiles published so far.
     feed : ProfileFeed
         Has caught up; adds new profiles to the catalog while the stage runs. A profile
         holds for panes that start at or after its ``active_from_us``.
     life : Life
-        Told of each round; draining it publishes what is due, commits and leaves.
+        Gets a heartbeat each round; draining it publishes what is due, commits and leaves.
     member : str, optional
         Static member id: a restart within the session time-out moves no partition.
     limits : MessageLimits, optional
@@ -49,14 +48,14 @@ def run_ingest(
     ConfigError
         If no model is configured.
     TransportError
-        If the broker cannot be used, a write failed, or the topic was made again: start
-        again, reading goes on from the last commit.
+        If the broker cannot be used, a write failed, or the topic was recreated: restart,
+        reading continues from the last commit.
     EventError
         If more than nine in ten of the last 100,000 events were refused.
 
     Notes
     -----
-    One thread besides the clients' own. Crash points: ``ingest:pane``,
+    One thread besides the clients' own. Failpoints: ``ingest:pane``,
     ``ingest:watermark``, ``ingest:late``, ``ingest:dead_letter``, ``ingest:alert`` after
     each write is handed over, ``ingest:flush`` after the last of a flush, ``ingest:acked``
     when all its writes lie in the log, ``ingest:commit``, ``ingest:revoke``.
@@ -84,11 +83,6 @@ def source_window(catalog: Catalog) -> WindowConfig:
 
 def warm_up(catalog: Catalog, window: WindowConfig) -> None:
     """Compile what reads and counts events before a group waits for this process.
-
-    Parameters
-    ----------
-    catalog : Catalog
-    window : WindowConfig
 
     Notes
     -----

@@ -103,7 +103,7 @@ class Tally:
             metrics.WATERMARK_DELAY.labels(self._topic, partition).set(delay_s)
 
     def forget_partition(self, partition: int) -> None:
-        """Show nothing of a partition that belongs to somebody else."""
+        """Remove the metrics of a partition that another member owns."""
         for gauge, labels in (
             (metrics.LAG, (STAGE, self._topic, str(partition))),
             (metrics.WATERMARK_DELAY, (self._topic, str(partition))),

@@ -1,8 +1,8 @@
 """One ingest process: a member of the group, an aggregator per partition it owns.
 
-One thread. Reading goes on while writes are in flight; what the group is told follows the
-acknowledgements, a few times a second. No decision rests on the wall clock: seconds are
-counted by a clock that never goes back.
+One thread. Reading goes on while writes are in flight; commits to the group follow the
+acknowledgements, a few times a second. No decision depends on the wall clock: seconds are
+those of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Owned:
     ingest: Ingest
     log: PartitionLog
     read_s: float
-    """When something was last read, by the clock that never goes back."""
+    """When something was last read, by the monotonic clock."""
     published_s: float
     is_idle: bool = False
     is_behind: bool = False
@@ -95,7 +95,7 @@ class Owned:
     chunk_messages: int = CHUNK_MESSAGES
     most_messages: int = CHUNK_MESSAGES
     """As many as lie within few panes."""
-    n_gaps_told: int = 0
+    n_gaps_logged: int = 0
     signs: NewestSigns = field(default_factory=NewestSigns)
     """Which hosts served predictions since it was last written."""
 
@@ -151,7 +151,7 @@ class IngestWorker:
                     self._go_round()
                 self._finish()
             except BaseException:
-                # somebody goes on from the last commit: nothing more is written
+                # the next owner continues from the last commit: nothing more is written
                 self._owned.clear()
                 raise
             finally:
@@ -182,7 +182,7 @@ class IngestWorker:
             self._commit(now_s)
 
     def _linger(self) -> None:
-        """Let more come before the next round, when the last one took all there was."""
+        """Wait for more messages before the next round, when the last one read all there were."""
         left_s = self._round_s + self._linger_s - elapsed_s()
         if self._is_read and not self._is_behind and left_s > 0:
             self._life.wait(left_s)
@@ -208,7 +208,7 @@ class IngestWorker:
         self._tally.show_process(len(self._owned), self._writes.n_outstanding)
 
     def _lag(self, partition: int, owned: Owned) -> int | None:
-        """Return how far the log's end is from F; None when nobody answers."""
+        """Return how far the log's end is from F; None without an answer."""
         try:
             return max(0, self._reader.lag(partition) - (owned.ingest.read_limit or 0))
         except TransportError:
@@ -243,8 +243,8 @@ class IngestWorker:
 
     def _tell_gaps(self, partition: int, owned: Owned) -> None:
         """Report what retention took before it was read."""
-        for gap in owned.ingest.gaps[owned.n_gaps_told :]:
-            owned.n_gaps_told += 1
+        for gap in owned.ingest.gaps[owned.n_gaps_logged :]:
+            owned.n_gaps_logged += 1
             self._tally.count_gaps(1)
             LOG.warning(
                 "%s:%d: events from offset %d to %d are lost to retention; panes that start "
@@ -267,13 +267,13 @@ class IngestWorker:
             owned.is_behind = False
         if is_due or is_idle != owned.is_idle:
             self._write_signs(owned)
-            # what nothing may follow for long is published as it stands
+            # an idle partition publishes its open panes
             owned.ingest.publish(is_complete=is_idle and not owned.is_idle, is_idle=is_idle)
             owned.published_s, owned.is_idle = now_s, is_idle
             self._tally.count(owned.ingest.counters)
 
     def _write_signs(self, owned: Owned) -> None:
-        """Tell every partition of the GPU topic which hosts serve predictions.
+        """Write the hosts that serve predictions to every partition of the GPU topic.
 
         It is partitioned as panes are; by which of them a host's telemetry comes is up to
         the client that sends it.
@@ -349,16 +349,16 @@ class IngestWorker:
         """Start a partition without a commit of its own from the beginning."""
         if committed is not None and not committed.metadata:
             LOG.warning(
-                "%s:%d: the commit at %d is not one of ours: was "
-                "the group reset? reading begins there",
+                "%s:%d: the commit at %d has foreign metadata: was "
+                "the group reset? reading starts there",
                 *(self._topic, partition, committed.offset),
             )
             return committed.offset
         if committed is not None:
             source = Commit.parse(committed.offset, committed.metadata).source
             LOG.warning(
-                "%s:%d: the topic was made again: the last commit is for topic %s, this one "
-                "is %s; reading begins at offset %d",
+                "%s:%d: the topic was recreated: the last commit is for topic %s, this one "
+                "is %s; reading starts at offset %d",
                 *(self._topic, partition, source, self._reader.source, low),
             )
         return low
@@ -380,7 +380,7 @@ class IngestWorker:
         self._life.reach("ingest:revoke")
 
     def _on_lost(self, partition: int) -> None:
-        """Forget a partition that somebody else may own already; write nothing more."""
+        """Forget a partition that another member may own already; write nothing more."""
         if self._owned.pop(partition, None) is not None:
             self._tally.forget_partition(partition)
             self._tally.count_rebalance("lost")
@@ -398,7 +398,7 @@ class IngestWorker:
             owned.ingest.refuse_unread(message.offset, message.detail)
 
     def _on_fault(self, fault: ReadFault) -> None:
-        """Say that the brokers are away; the client goes on by itself."""
+        """Report that the brokers are unavailable; the client reconnects by itself."""
         if fault.name == "_ALL_BROKERS_DOWN":
             self._is_away = True
             self._life.unready("the brokers are away")
@@ -414,7 +414,7 @@ class IngestWorker:
         try:
             self._writes.producer.flush_acks(timeout_s)
         except TransportError as error:
-            LOG.warning("not everything was acknowledged in time: %s", error.what)
+            LOG.warning("some writes were not acknowledged in time: %s", error.what)
             return False
         return True
 

@@ -13,10 +13,6 @@ from schemas.spelling import spell_lines
 class GuardedStream:
     """A text stream that spells control characters; all else is the stream's own.
 
-    Parameters
-    ----------
-    stream : text stream
-
     Examples
     --------
     >>> import io

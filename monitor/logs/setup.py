@@ -1,4 +1,4 @@
-"""Where every logger of a process goes: standard error, one handler, one form."""
+"""Logging of a process: every logger to standard error, one handler, one format."""
 
 from __future__ import annotations
 
@@ -31,33 +31,32 @@ def configure_logs(
     stream: IO[str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> SparingHandler:
-    """Send every logger of this process to one place.
+    """Configure every logger of this process.
 
     Parameters
     ----------
     stage : str
-        Stands in every line.
+        Named in every line.
     level : str, optional
         ``debug``, ``info``, ``warning`` or ``error``, of Driftline's own loggers; else
-        ``DRIFTLINE_LOG_LEVEL``, else ``info``. Libraries speak from ``warning`` on.
+        ``DRIFTLINE_LOG_LEVEL``, else ``info``. Libraries log from ``warning`` on.
     style : str, optional
-        ``text`` or ``json``; else ``DRIFTLINE_LOG``, else by whether a person reads along.
+        ``text`` or ``json``; else ``DRIFTLINE_LOG``, else text on a terminal.
     secrets : iterable of str, optional
-        Values that must not be seen, besides those of environment variables whose names
-        say that they hold one.
+        Values to redact, besides those of environment variables whose names mark
+        them as secret.
     stream : text stream, optional
         Standard error by default.
-    environment : mapping of str to str, optional
 
     Returns
     -------
     SparingHandler
-        Already in place, instead of what was there.
+        Installed in place of other handlers.
 
     Raises
     ------
     ConfigError
-        If level or style is none.
+        If level or style is unknown.
     """
     env = os.environ if environment is None else environment
     out = stream or sys.stderr
@@ -79,7 +78,7 @@ def configure_logs(
 
 
 def _choose(text: str, allowed: tuple[str, ...], default: str, variable: str) -> str:
-    """Take one of the words, or the default where nothing is said."""
+    """Return a valid choice, or the default for an empty text."""
     word = text.lower() or default
     if word not in allowed:
         raise ConfigError(f'"{text}" is not known', where=variable, fix=f"use {', '.join(allowed)}")

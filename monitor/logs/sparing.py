@@ -1,4 +1,4 @@
-"""A handler that a library repeating itself does not turn into a flood."""
+"""Rate-limited logging: repeated records are counted instead of written."""
 
 from __future__ import annotations
 
@@ -16,22 +16,20 @@ _NUMBERS: Final = re.compile(r"\d+")
 
 
 class SparingHandler(logging.StreamHandler[IO[str]]):
-    """Writes the first few of the same words, then every while how often they came again.
+    """Writes the first few records of a kind, then periodically how often it was repeated.
 
     Parameters
     ----------
-    stream : text stream
     first_n : int, optional
-        So many pass in each interval.
+        Records of a kind that are written in each interval.
     every_s : float, optional
         Length of the interval.
-    clock_s : callable, optional
 
     Notes
     -----
-    The same: of one logger, one level and one template, numbers apart. While its broker is
-    away aiokafka alone says thirty things a second. What is held back is told with the next
-    record of anybody that comes after the interval, and at the end.
+    Records are of one kind if logger, level and template are equal, numbers apart. While its
+    broker is away aiokafka alone logs thirty records a second. Suppressed records are reported
+    with the next record of any logger after the interval, and at the end.
 
     Examples
     --------
@@ -75,7 +73,7 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
             kind.last, kind.n_held = record, kind.n_held + 1
 
     def _tell_due(self, now_s: float) -> None:
-        """Say what was held back in intervals that have ended, and forget them."""
+        """Write the summaries of intervals that have ended, and drop them."""
         due = [k for k, kind in self._kinds.items() if now_s - kind.since_s >= self._every_s]
         for key in due:
             kind = self._kinds.pop(key)
@@ -83,7 +81,7 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
                 self._write(_summary(kind.last, kind.n_held, self._every_s))
 
     def _write(self, record: logging.LogRecord) -> None:
-        """Write one line; nobody may be hurt by a reader that is gone."""
+        """Write one line; a closed stream is no error."""
         try:
             self.stream.write(self.format(record) + "\n")
             self.stream.flush()
@@ -95,14 +93,14 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
             self.handleError(record)
 
     def close(self) -> None:
-        """Say what is still held back."""
+        """Write the remaining summaries."""
         with self.lock or threading.RLock():
             self._tell_due(float("inf"))
         super().close()
 
 
 class _Kind:
-    """The same words within one interval."""
+    """Records of one kind within one interval."""
 
     __slots__ = ("last", "n_held", "n_seen", "since_s")
 
@@ -113,7 +111,7 @@ class _Kind:
 
 
 def _summary(last: logging.LogRecord, n_held: int, every_s: float) -> logging.LogRecord:
-    """Make the record that stands for those held back."""
+    """Return the record that summarises the suppressed ones."""
     record = logging.makeLogRecord(last.__dict__)
     words = f"{last.getMessage()} (repeated {n_held} times in {every_s:g} s)"
     record.msg, record.args, record.exc_info = words, (), None

@@ -1,4 +1,4 @@
-"""How a record is spelt: a line for people, or a line for programs."""
+"""Formatters of log records: text lines, or JSON lines."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _OWN_FIELDS: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message",
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: time, level, stage, who speaks, and what."""
+    """A text line: time, level, stage, logger and message."""
 
     def __init__(self, stage: str, redact: Callable[[str], str]) -> None:
         super().__init__()
         self._stage, self._redact = stage, redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """Spell one record; a traceback follows, indented."""
+        """Format one record; a traceback follows, indented."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        # A line break in a message would make two records of one, and the second a lie.
+        # A line break in a message would make two records of one, and forge the second.
         words = spell_controls(record.getMessage())
         line = f"{time} {record.levelname.lower():<7} {self._stage} {record.name}: {words}"
         extra = _extra(record).items()
@@ -33,14 +33,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A line for programs."""
+    """A JSON line."""
 
     def __init__(self, stage: str, redact: Callable[[str], str]) -> None:
         super().__init__()
         self._stage, self._redact = stage, redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """Spell one record as a JSON object."""
+        """Format one record as a JSON object."""
         document = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -55,10 +55,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    """Return what was given as ``extra=``."""
+    """Return the fields given as ``extra=``."""
     return {k: v for k, v in record.__dict__.items() if k not in _OWN_FIELDS and k != "taskName"}
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """Spell the exception of a record."""
+    """Format the exception of a record."""
     return formatter.formatException(record.exc_info) if record.exc_info else ""

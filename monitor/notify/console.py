@@ -58,7 +58,7 @@ def render(notification: Notification, *, is_coloured: bool = False) -> str:
     Parameters
     ----------
     notification : Notification
-        What is told.
+        Notification to print.
     is_coloured : bool
         Put the severity in colour.
 

@@ -58,7 +58,7 @@ async def try_once(
     receiver : Receiver
         Where it goes.
     notification : Notification
-        What is told.
+        Notification to send.
     policy : RetryPolicy
         Bounds.
     attempt : int
@@ -103,7 +103,7 @@ async def deliver(
     receiver : Receiver
         Where it goes.
     notification : Notification
-        What is told.
+        Notification to send.
     policy : RetryPolicy
         Bounds.
     sleep : callable

@@ -59,20 +59,16 @@ def letter_of(message: Message, detail: str, source: str = ALERTS) -> DeadLetter
 class AlertIntake:
     """Hands alerts on in order, and lets waits end that ended before each.
 
-    Parameters
-    ----------
-    notifier : Notifier
-
     Attributes
     ----------
     clock_us : int
         When the last alert came, in event time, as its record says; or how far the waits
-        have been let run since. It never goes back.
+        have advanced since. It never decreases.
 
     Notes
     -----
     An alert's clock is when it came, as its record says, never how far the stream has come
-    by now: else every restart would begin a group's wait anew, and who was told would depend
+    by now: else every restart would restart a group's wait, and notifications would depend
     on how much was read at once.
     """
 
@@ -108,6 +104,6 @@ class AlertIntake:
         return steps
 
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> Step:
-        """Let waits come to their end."""
+        """Send what is due."""
         self.clock_us = max(self.clock_us, now_us)
         return await self._notifier.tick(self.clock_us, is_replayed=is_replayed)

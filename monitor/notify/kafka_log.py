@@ -33,7 +33,6 @@ class KafkaNotificationLog:
 
     Parameters
     ----------
-    cluster : Cluster
     app : KafkaApp
         Running when something is appended.
     """
@@ -86,7 +85,7 @@ class KafkaNotificationLog:
                 REJECTED.labels("notify", NOTIFICATIONS, "malformed").inc()
                 if len(letters) < MAX_LETTERS:
                     place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
-                    LOG.warning("put aside, it is no step of a notification: %s: %s", place, error)
+                    LOG.warning("skipped, not a step of a notification: %s: %s", place, error)
                     letters.append(letter_of(message, str(error), NOTIFICATIONS))
 
 

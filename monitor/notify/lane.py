@@ -11,7 +11,7 @@ from monitor.notify.delivery import RetryPolicy, Trouble
 from schemas.alerts import Delivery, Notification
 
 CameOf = Callable[[Notification, Delivery], Awaitable[object]]
-"""Told what came of a message; the next one of the lane waits for it."""
+"""Called with the outcome of a message; the next one of the lane waits for it."""
 
 N_ERRORS_HELD = 3
 """Error answers after which other incidents' messages pass: three seconds of waits.
@@ -46,7 +46,7 @@ def choose(
     heads : sequence of Waiting
         The first message of each incident.
     now_s : float
-        Of a clock that never goes back.
+        Of a monotonic clock.
     held_until_s : float
         Until when nothing is tried.
     retry_from_s : float
@@ -75,7 +75,7 @@ def choose(
 
 
 class Lane:
-    """One receiver's messages; knows what time it is only by being told.
+    """One receiver's messages; time is an argument.
 
     Parameters
     ----------
@@ -136,14 +136,14 @@ class Lane:
         self._held_until_s = self._retry_from_s = 0.0
 
     def remove(self, waiting: Waiting) -> None:
-        """Let go of a message that is done: the next of its incident may go."""
+        """Remove a finished message: the next of its incident may be sent."""
         key = waiting.notification.dedup_key
         self._by_key[key].remove(waiting)
         if not self._by_key[key]:
             del self._by_key[key]
 
     def clear(self) -> list[Waiting]:
-        """Let go of everything, and return it."""
+        """Remove everything, and return it."""
         left = [waiting for each in self._by_key.values() for waiting in each]
         self._by_key.clear()
         return left

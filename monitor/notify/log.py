@@ -79,9 +79,9 @@ def entry_key(entry: LogEntry) -> bytes:
 
     Notes
     -----
-    What a notification has come to stands under its id: intent, then done or failed. That it
-    was spared stands beside it: a second look at one that is done says ``already_sent``, and
-    under the same key that would be all that compaction leaves, and it would be told again.
+    The state of a notification is kept under its id: intent, then done or failed. A
+    suppression has a key of its own: a second decision about one that is done says
+    ``already_sent``, which under the same key would replace ``done`` and cause a repeat.
     """
     key, delivery = entry.notification.notification_id, entry.delivery
     return f"{key}|{delivery.detail}".encode() if delivery.state == "suppressed" else key.encode()
@@ -97,8 +97,8 @@ def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
 
     Notes
     -----
-    An intent behind an outcome was written late: by a process that stood still, while its
-    successor told and noted it. It says nothing new, and must not be acted on.
+    An intent behind an outcome was written late: by a process that hung while its
+    successor sent and logged it. It is stale and must be ignored.
     """
     last: dict[str, LogEntry] = {}
     for entry in entries:
@@ -198,7 +198,7 @@ class FileLog:
             raise TransportError(
                 f"the notification log holds a line that is not an entry: {error}",
                 where=str(self._path),
-                fix="move the file away; open incidents may be told once more",
+                fix="move the file away; open incidents may be sent once more",
             ) from error
 
     def _mend(self) -> None:

@@ -1,4 +1,4 @@
-"""What a notification says, before any receiver dresses it."""
+"""The text of a notification, independent of its receiver."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ _CAUSES = {
     Cause.DATA: "data: the inputs changed, the GPUs are not involved",
     Cause.HARDWARE: "hardware: a GPU is at fault, the inputs are not",
     Cause.MODEL: "model: one replica differs from the others, no GPU evidence",
-    Cause.PIPELINE: "pipeline: what we see may be wrong, not the model",
+    Cause.PIPELINE: "pipeline: the monitoring data are incomplete, the model may be fine",
 }
 _ADVICE = {
-    "above maximum": "Look upstream of {feature} for a changed unit or an overflow.",
-    "below minimum": "Look upstream of {feature} for a changed unit or a sign.",
-    "missing": "Look upstream of {feature} for a join or a field that broke.",
+    "above maximum": "Check upstream of {feature} for a changed unit or an overflow.",
+    "below minimum": "Check upstream of {feature} for a changed unit or sign.",
+    "missing": "Check upstream of {feature} for a broken join or field.",
     "unseen": "Ask upstream what the new value of {feature} means; map it or retrain with it.",
 }
 _OPENINGS = {
     "opened": "",
     "escalated": "Worse: ",
     "cause_changed": "Cause found: ",
-    "model_affected": "A model suffers: ",
+    "model_affected": "Model affected: ",
     "still_open": "Still open: ",
     "resolved": "Resolved: ",
     "merged": "Part of another incident: ",
-    "retraining": "Retraining asked for: ",
+    "retraining": "Retraining requested: ",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Three parts every receiver can show."""
+    """The parts of a notification that every receiver can show."""
 
     headline: str
     """Severity and title, one line."""
     lines: tuple[str, ...]
     """Facts, one each."""
     actions: tuple[str, ...]
-    """What to do, most urgent first; empty when it is over."""
+    """Actions, most urgent first; empty for a resolved incident."""
 
 
 def describe(notification: Notification) -> Message:
-    """Write a notification for people.
+    """Return the text of a notification.
 
     Parameters
     ----------
     notification : Notification
-        What is to be told.
+        Notification to render.
 
     Returns
     -------
     Message
-        Control characters in names are spelt: every part is one line of plain text.
+        Control characters in names are escaped: every part is one line of plain text.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def describe(notification: Notification) -> Message:
 
 
 def _written(notification: Notification) -> Message:
-    """Write a notification with the names as they came."""
+    """Return the text with unescaped names."""
     incident = notification.incident
     is_retraining = notification.kind is NotificationKind.RETRAINING
     opening = _OPENINGS["retraining" if is_retraining else notification.reason]
@@ -90,12 +90,12 @@ def _written(notification: Notification) -> Message:
     if notification.kind is NotificationKind.RESOLVED:
         ended_us = incident.resolved_at_us or notification.time_us
         lasted = _duration(ended_us - began_us(incident))
-        return Message(headline, (f"Over since {_stamp(ended_us)}, after {lasted}",), ())
+        return Message(headline, (f"Resolved {_stamp(ended_us)}, after {lasted}",), ())
     return Message(headline, tuple(_lines(incident)), tuple(_actions(incident)))
 
 
 def chief_alert(incident: Incident) -> Alert | None:
-    """Return the alert whose picture is worth showing: the owner's, else the first with counts.
+    """Return the alert to plot: the owner, or else the first with counts.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def chief_alert(incident: Incident) -> Alert | None:
 
 
 def _lines(incident: Incident) -> list[str]:
-    """State the cause, then the alerts, the owner first."""
+    """Return the cause, then the alerts, the owner first."""
     alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
     newest = {(a.monitor, a.model, a.feature, a.segment, a.gpu_uuid, a.rule): a for a in alerts}
     shown = sorted(
@@ -128,7 +128,7 @@ def _lines(incident: Incident) -> list[str]:
 
 
 def _fact(alert: Alert) -> str:
-    """State one alert with its numbers."""
+    """Return one alert with its numbers."""
     is_one_line = alert.monitor in ("gpu", "pipeline")
     if is_one_line or alert.p_current is None or alert.p_reference is None:
         return f"{alert.title} ({clock_text(alert.time_us)})"
@@ -144,12 +144,12 @@ def _fact(alert: Alert) -> str:
 
 
 def _actions(incident: Incident) -> list[str]:
-    """Say what to do."""
+    """Return the recommended actions."""
     alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
     graver = sorted(alerts, key=lambda a: ("page", "ticket", "record").index(a.severity))
     actions = [a.action[:1].upper() + a.action[1:] for a in graver if a.action]
     if incident.cause is Cause.HARDWARE and any(a.model for a in alerts):
-        actions.append("Do not retrain: take this replica's scores out of the training data.")
+        actions.append("Do not retrain: exclude this replica's scores from the training data.")
     if incident.cause is Cause.MODEL:
         actions.append("Compare the replica's build and model file with the others; restart it.")
     if incident.cause is Cause.DATA:
@@ -159,29 +159,29 @@ def _actions(incident: Incident) -> list[str]:
             for a in alerts
             if a.effect_where in _ADVICE
         ]
-        actions = actions or ["Look at what changed upstream; retrain if the change is real."]
+        actions = actions or ["Check what changed upstream; retrain if the change is real."]
     return list(dict.fromkeys(actions))[:3]
 
 
 def _retraining_lines(notification: Notification) -> list[str]:
-    """State what a retraining is asked for, and what it must leave out."""
+    """Return the lines of a retraining request: its key and the windows to exclude."""
     evidence = json.loads(notification.evidence or "{}")
     spans = evidence.get("windows_to_exclude", [])
     lines = [f"Idempotency key: {notification.notification_id}"]
     for span in spans:
         start, end = _stamp(span["start_us"]), _stamp(span["end_us"])
         who = f" ({', '.join(span['segments'])})" if span["segments"] else ""
-        lines.append(f"Leave out {start} to {end}{who}: {span['cause']}")
+        lines.append(f"Exclude {start} to {end}{who}: {span['cause']}")
     return lines
 
 
 def _stamp(time_us: int) -> str:
-    """Write a moment, UTC."""
+    """Format a time, UTC."""
     return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%a %d %b %Y %H:%M UTC")
 
 
 def _duration(length_us: int) -> str:
-    """Write a length of time in its largest two units."""
+    """Format a duration in its two largest units."""
     minutes = max(length_us, 0) // 60_000_000
     days, rest = divmod(minutes, 1440)
     hours, minutes = divmod(rest, 60)

@@ -187,7 +187,7 @@ class Notifier:
         self._routes = {(m.tenant, m.model): m.routes for m in models}
         self._names = tuple(receivers)
         self._policies = {key: Retraining(*key, wish) for key, wish in asked.items()}
-        self._last_told_us = 0
+        self._last_sent_us = 0
         self._incidents = Incidents(grouping)
         self._dedupe = Dedupe(config.group_wait, config.repeat_interval)
         self._sender = _Sender(
@@ -201,13 +201,13 @@ class Notifier:
 
     @property
     def n_waiting(self) -> int:
-        """Groups that wait for company before they are first told."""
+        """Groups that wait for further alerts before their first notification."""
         return self._dedupe.n_waiting
 
     @property
-    def last_told_us(self) -> int:
-        """When somebody was told of something last before ``start``; 0 if nobody was."""
-        return self._last_told_us
+    def last_sent_us(self) -> int:
+        """Time of the last notification before ``start``; 0 without one."""
+        return self._last_sent_us
 
     async def start(self) -> list[Delivery]:
         """Read the log back, and finish what a crash interrupted.
@@ -223,7 +223,7 @@ class Notifier:
         """
         newest = last_steps(await self._sender.log.read())
         interrupted = []
-        self._last_told_us = max((e.notification.time_us for e in newest.values()), default=0)
+        self._last_sent_us = max((e.notification.time_us for e in newest.values()), default=0)
         for entry in newest.values():
             self._dedupe.remember(entry.notification)
             if entry.notification.kind is NotificationKind.RETRAINING:
@@ -255,7 +255,7 @@ class Notifier:
         return await self._follow(self._incidents.observe(alert, now_us), now_us, is_replayed)
 
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> Step:
-        """Let waits come to their end.
+        """Send what is due.
 
         Parameters
         ----------
@@ -280,7 +280,7 @@ class Notifier:
         await asyncio.gather(*(receiver.close() for receiver in everyone))
 
     async def _follow(self, changes: list[IncidentChange], now_us: int, is_replayed: bool) -> Step:
-        """Tell and ask what changes of incidents call for."""
+        """Send the notifications and retraining requests of incident changes."""
         step = Step(changes=changes)
         for change in changes:
             routing = choose_receivers(change.incident, self._routes, self._names)

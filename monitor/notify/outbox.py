@@ -18,7 +18,7 @@ from schemas.alerts import Notification
 DAY_LONG = RetryPolicy(n_attempts=1_500)
 """A receiver that is down is tried again every minute for a day, then given up on.
 
-The day begins anew with the process. Of a message that is answered with errors only those of
+The day restarts with the process. Of a message that is answered with errors only those of
 its own incident wait so long.
 """
 _STAGE = "notify"
@@ -46,12 +46,12 @@ class Outbox:
     ----------
     policy : RetryPolicy, optional
         Bounds of the tries of one message. While one is tried, those behind it about the same
-        incident wait: who was not told of an incident need not hear of its end first. Others
+        incident wait: its resolution must not be sent before its opening. Others
         wait while the receiver does not answer, and for a few tries (``Lane``).
     may_send : callable, optional
         Seconds to wait before the next try; 0 when it may be made.
     now_s : callable, optional
-        A clock that never goes back.
+        A monotonic clock.
 
     Notes
     -----
@@ -157,7 +157,7 @@ class Outbox:
 
 
 async def _rest(carrier: _Carrier, seconds: float) -> None:
-    """Let a lane rest until then, or until more comes; ``close`` does not wait for it."""
+    """Pause a lane until then, or until another message; ``close`` does not wait for it."""
     carrier.is_resting = True
     try:
         with contextlib.suppress(TimeoutError):
@@ -168,7 +168,7 @@ async def _rest(carrier: _Carrier, seconds: float) -> None:
 
 
 def _is_moving(carrier: _Carrier) -> bool:
-    """Say whether waiting for a lane will help."""
+    """Return whether waiting for a lane will help."""
     is_alive = carrier.task is not None and not carrier.task.done()
     is_resting = carrier.is_resting and not carrier.woken.is_set()
     return is_alive and carrier.n_left > 0 and not is_resting
@@ -196,5 +196,5 @@ class _Timed:
         self.receiver.remember(notification, detail)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         await self.receiver.close()

@@ -1,4 +1,4 @@
-"""One signed HTTP POST, and what its answer means."""
+"""One signed HTTP POST, and the meaning of its response."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def is_signed(secret: str, body: bytes, header: str, now_s: int, tolerance_s: in
 
 
 def judge_status(status: int, name: str, retry_after: str | None = None) -> DeliveryError | None:
-    """Say what an HTTP status means for a delivery.
+    """Return what an HTTP status means for a delivery.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def judge_status(status: int, name: str, retry_after: str | None = None) -> Deli
 
     Notes
     -----
-    A gateway's 502 to 504 may mean that nobody is there, or that this message ends whoever
-    reads it. They are taken for the latter, ``Retry-After`` or not: to pass a message in vain
+    A gateway's 502 to 504 may mean that the server is down, or that this message crashes
+    it. They are taken for the latter, ``Retry-After`` or not: to pass a message in vain
     costs one request an incident, to wait for it in vain keeps pages back for a day.
 
     Examples

@@ -41,7 +41,7 @@ class Receiver(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
 
 
@@ -63,7 +63,7 @@ def secret_from(variable: str | None, where: str) -> str:
     Raises
     ------
     ConfigError
-        If the variable is not set. Its name is told, never a value.
+        If the variable is not set. Names the variable, never a value.
 
     Examples
     --------

@@ -38,10 +38,10 @@ from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter
 
 LOOK_S = 30.0
-"""How often the alerts topic is looked at: is it still the same one under its name?"""
+"""How often the id of the alerts topic is checked."""
 _STAGE = "notify"
 _HANDOVER_S = 5.0
-"""How long a message may be under way when the work is handed to another process, or ends."""
+"""How long a message may be in flight when the partition is revoked or the stage ends."""
 _REPLAYED_AT_ONCE = 50
 
 
@@ -55,11 +55,10 @@ def run_notify(
     *,
     member: str | None = None,
 ) -> None:
-    """Tell people of alerts until told to drain. Blocks.
+    """Deliver notifications of alerts until drained. Blocks.
 
     Parameters
     ----------
-    cluster : Cluster
     monitor : MonitorConfig
         ``group_wait`` and ``repeat_interval``.
     configs : sequence of ModelConfig
@@ -68,7 +67,6 @@ def run_notify(
         By the names the routes use.
     retrainers : mapping of (tenant, model) to Receiver
         Where retrainings are asked for.
-    life : Life
     member : str, optional
         Static member id.
 
@@ -77,8 +75,8 @@ def run_notify(
     ConfigError
         If routes or policies name receivers that do not exist.
     TransportError
-        If the cluster cannot be read or written, or the alerts topic was made anew: start
-        again, it goes on from the log.
+        If the cluster cannot be read or written, or the alerts topic was recreated: restart,
+        it continues from the log.
 
     Notes
     -----
@@ -129,34 +127,34 @@ class _Stage:
             )
 
         self._build: Callable[[Outbox], Notifier] = notifier
-        # What a config cannot work with is to be said now, not when the partition comes.
+        # A config error must be raised now, not when the partition is assigned.
         notifier(Outbox())
         self._topics = KnownTopics(cluster, (ALERTS,))
 
     @property
     def is_ready(self) -> bool:
-        """Whether alerts are told, or another process does it."""
+        """Whether notifications are delivered, or another process does it."""
         return self._owner is None or self._owner.is_restored
 
     async def gain(self, partitions: frozenset[int]) -> None:
-        """Begin anew from the log; it may have been another's meanwhile."""
+        """Restart from the log; another process may have owned it meanwhile."""
         if 0 in partitions:
             self._pulse.begin()
             outbox = Outbox(may_send=self._pulse.wait_s)
             self._owner = _Owner(self._cluster, self._app, self._life, self._build(outbox), outbox)
 
     async def lose(self, partitions: frozenset[int]) -> None:
-        """Finish what is under way: who comes next reads the log after this."""
+        """Finish what is in flight: the next owner reads the log after this."""
         if 0 in partitions and self._owner is not None:
             await self._owner.close()
 
     async def take(self, partition: int, message: Message) -> None:
-        """Tell people of one alert."""
+        """Process one alert."""
         if self._owner is not None:
             await self._owner.take(message)
 
     async def tick(self) -> None:
-        """Let waits end; raise what went wrong beside the agent."""
+        """Send what is due; raise errors of background tasks."""
         self._pulse.beat()
         if self._owner is not None:
             self._owner.tick()
@@ -199,7 +197,7 @@ class _Owner:
             await self._take(message, is_replayed=False)
 
     def tick(self) -> None:
-        """Let waits end by the time since the last alert came; never waits itself."""
+        """Send what is due by the time since the last alert; does not block."""
         if self._restoring.done() and not self._is_closed:
             self._restoring.result()
             self._outbox.raise_failure()
@@ -216,7 +214,7 @@ class _Owner:
         await self._outbox.close(_HANDOVER_S)
 
     async def _restore(self) -> None:
-        """Read back what was told, finish what a crash interrupted, and group alerts again."""
+        """Read back deliveries, finish what a crash interrupted, and group alerts again."""
         begin_s = elapsed_s()
         await self._notifier.start()
         place = (self._cluster, GROUP, ALERTS, 0)
@@ -229,8 +227,8 @@ class _Owner:
                 # The group's heartbeat runs on the same loop.
                 await asyncio.sleep(0)
         self._position = max(self._position, handled)
-        # What was told after the last alert came was told by a clock that had run on.
-        self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_told_us)
+        # Deliveries after the last alert were made by a clock that had advanced.
+        self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_sent_us)
         LOG.info("%d alerts read back in %.1f s", n, elapsed_s() - begin_s)
         self._life.reach("notify:restored")
 
@@ -240,7 +238,7 @@ class _Owner:
             await self._take(message, is_replayed=False)
 
     async def _take(self, message: Message, *, is_replayed: bool) -> None:
-        """Hand one message on; what is no alert is put aside."""
+        """Process one message; what is no alert is dead-lettered."""
         self._advance()
         with STAGE_SECONDS.labels(_STAGE, "alert").time():
             taken = await self._intake.take(message, is_replayed=is_replayed)
@@ -258,11 +256,11 @@ class _Owner:
         await send(self._app, [Write(topic, value, key=letter_key(letter))])
         DEAD_LETTERS_COUNT.labels(_STAGE).inc()
         REJECTED.labels(_STAGE, ALERTS, letter.reason).inc()
-        LOG.warning("an alert nobody can read, offset %d: %s", letter.offset, letter.detail)
+        LOG.warning("unreadable alert at offset %d: %s", letter.offset, letter.detail)
         self._life.reach("notify:dead_letter")
 
     async def _tick(self) -> None:
-        """Let waits end."""
+        """Send what is due."""
         async with self._lock:
             if self._intake.clock_us:
                 self._advance()
@@ -270,7 +268,7 @@ class _Owner:
             QUEUE.labels(_STAGE, "groups").set(self._notifier.n_waiting)
 
     def _advance(self) -> None:
-        """Let the clock run on since it was last looked at; never by what time it is."""
+        """Advance the stream's clock by the elapsed time, independent of the wall clock."""
         now_s = elapsed_s()
         if self._intake.clock_us and self._restoring.done():
             self._intake.clock_us += round((now_s - self._came_s) * 1_000_000)
@@ -278,10 +276,10 @@ class _Owner:
 
 
 class _Pulse:
-    """Notices that the process stood still for so long that others may have taken over.
+    """Notices that the process hung for so long that others may have taken over.
 
-    A zombie that wakes is told within a heartbeat that it lost its partition; until then it
-    must tell nobody anything.
+    A zombie that wakes learns within a heartbeat that it lost its partition; until then it
+    must not notify.
     """
 
     def __init__(self, session_s: float) -> None:
@@ -290,11 +288,11 @@ class _Pulse:
         self._held_until_s = 0.0
 
     def begin(self) -> None:
-        """Say that the partition was given to us just now."""
+        """Start: the partition was just assigned."""
         self._beat_s, self._held_until_s = elapsed_s(), 0.0
 
     def beat(self) -> None:
-        """Say that time goes on as it should; each second."""
+        """Record a heartbeat; called each second."""
         now_s = elapsed_s()
         if now_s - self._beat_s > self._session_s:
             self._held_until_s = now_s + self._session_s

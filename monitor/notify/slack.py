@@ -210,7 +210,7 @@ class SlackReceiver:
             raise RetryableDelivery(f"{type(error).__name__} in {method}", where=where) from None
 
     def _judge(self, error: SlackApiError) -> DeliveryError:
-        """Tell what may pass from what will not."""
+        """Raise an error that is retried, or one that is not."""
         response = error.response
         # The client hands over its own response, or aiohttp's when the body was not JSON.
         status: int = getattr(response, "status_code", 0) or getattr(response, "status", 200)
@@ -259,7 +259,7 @@ def _no_redirects() -> aiohttp.TraceConfig:
 
 
 class RefusedRedirect(Exception):
-    """Slack, or what stands in its place, names another address."""
+    """Slack, or a server in its place, redirects to another address."""
 
 
 def build_blocks(notification: Notification, message: Message) -> list[dict[str, Any]]:
@@ -297,7 +297,7 @@ def build_blocks(notification: Notification, message: Message) -> list[dict[str,
 
 
 def fallback(message: Message) -> str:
-    """Return the text that stands for the blocks in notifications; it is marked up, too."""
+    """Return the fallback text of the blocks in notifications; it is marked up, too."""
     return escape(_cut(message.headline, _MAX_SECTION))
 
 
@@ -323,7 +323,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def _metadata(notification: Notification) -> dict[str, Any]:
-    """Let programs in the channel recognise the message."""
+    """Return metadata by which programs in the channel recognise the message."""
     payload = {
         "dedup_key": notification.dedup_key,
         "notification_id": notification.notification_id,

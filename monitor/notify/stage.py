@@ -21,12 +21,7 @@ GROUP = "driftline-notify"
 
 
 class TopicNotificationLog:
-    """Keeps the steps of notifications in their topic, where the archive finds them too.
-
-    Parameters
-    ----------
-    log : MemoryLog
-    """
+    """Keeps the steps of notifications in their topic, where the archive finds them too."""
 
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
@@ -46,7 +41,6 @@ class NotifyStage:
 
     Parameters
     ----------
-    log : MemoryLog
     notifier : Notifier
         Whose notification log is a ``TopicNotificationLog`` of the same log.
     reach : callable, optional
@@ -60,7 +54,7 @@ class NotifyStage:
     Notes
     -----
     What was sent before a restart is known from the notification log, and grouping is
-    a function of the alerts: so the whole topic is read again and nothing is told twice.
+    a function of the alerts: so the whole topic is read again and nothing is sent twice.
     """
 
     def __init__(self, log: MemoryLog, notifier: Notifier, *, reach: Reach = pass_through) -> None:
@@ -101,7 +95,7 @@ class NotifyStage:
         await self._notifier.close()
 
     def _commit(self) -> None:
-        """Note that an alert is done with: after a restart its silences are not told again."""
+        """Mark an alert as handled: after a restart its suppressions are not logged again."""
         if self._position > self._handled:
             self._handled = self._position
             self._log.commit(GROUP, ALERTS, 0, self._position)

@@ -41,7 +41,7 @@ class Pipeline(Protocol):
         ...
 
     def pump(self) -> None:
-        """Let detect, notify and archive do what is due."""
+        """Run what is due in detect, notify and archive."""
         ...
 
     def finish(self) -> None:
@@ -61,7 +61,6 @@ def replay(
 
     Parameters
     ----------
-    pipeline : Pipeline
     predictions : iterable of Chunk
         They set the pace.
     labels, gpu : iterable of Timed
@@ -94,7 +93,6 @@ def cut_by_time(chunk: Chunk, times_us: Sequence[int], span_us: int) -> Iterator
 
     Parameters
     ----------
-    chunk : Chunk
     times_us : sequence of int
         Of each message; -1 where it has none, which belongs to the run before it.
     span_us : int

@@ -50,7 +50,6 @@ def render_backtest(title: str, headline: str, sections: Sequence[BacktestSectio
 
     Parameters
     ----------
-    title, headline : str
     sections : sequence of BacktestSection
         One a model.
 

@@ -67,10 +67,6 @@ def change_figure(alert: Alert) -> str:
 def shares_of(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
     """Turn counts into shares of their sum.
 
-    Parameters
-    ----------
-    counts : sequence of int or ndarray of int64, shape (n,)
-
     Returns
     -------
     ndarray of float64, shape (n,)

@@ -58,7 +58,7 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
             )
             snapshot.save_html(str(path))
     except Exception as error:
-        # A foreign library may raise anything; the page says so and stands.
+        # A foreign library may raise anything; the page is kept and reports it.
         path.unlink(missing_ok=True)
         return _failure("failed", error)
     return (
@@ -70,7 +70,7 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
 
 
 def _failure(what: str, error: Exception) -> str:
-    """Say why there is no report of theirs."""
+    """Return why there is no report of theirs."""
     words = escape(f"{type(error).__name__}: {str(error)[:300]}")
     return f"<p>Not written: evidently {what}: {words}</p>"
 

@@ -117,7 +117,6 @@ def fairness_section(panels: Sequence[FairnessPanel], start_us: int, end_us: int
 
     Parameters
     ----------
-    panels : sequence of FairnessPanel
     start_us, end_us : int
         The time axis.
 

@@ -92,10 +92,6 @@ def evidence_figure(
 def replica_figure(panel: ReplicaPanel) -> str:
     """Draw one replica's scores as bars, all other replicas' as a line over them.
 
-    Parameters
-    ----------
-    panel : ReplicaPanel
-
     Returns
     -------
     str
@@ -128,7 +124,6 @@ def gpu_figure(lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, e
 
     Parameters
     ----------
-    lanes : sequence of GpuLane
     spans : sequence of Span
         Shaded behind the lanes.
     start_us, end_us : int

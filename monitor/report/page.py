@@ -57,7 +57,6 @@ def render_report(content: ReportContent, beside: str = "") -> str:
 
     Parameters
     ----------
-    content : ReportContent
     beside : str, optional
         HTML about the evidently report.
 

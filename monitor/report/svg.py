@@ -69,7 +69,6 @@ def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
 
     Parameters
     ----------
-    x1, y1, x2, y2 : float
     css : str
         Classes.
 
@@ -85,7 +84,6 @@ def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") ->
 
     Parameters
     ----------
-    points : iterable of (float, float)
     css : str
         Classes.
     title : str, optional
@@ -120,7 +118,6 @@ def picture(width: float, height: float, label: str, marks: Sequence[str]) -> st
         The picture's own units.
     label : str
         Read aloud by screen readers.
-    marks : sequence of str
 
     Returns
     -------
@@ -134,10 +131,6 @@ def picture(width: float, height: float, label: str, marks: Sequence[str]) -> st
 
 def clock(time_us: int) -> str:
     """Write a time for people, UTC.
-
-    Parameters
-    ----------
-    time_us : int
 
     Returns
     -------
@@ -153,10 +146,6 @@ def clock(time_us: int) -> str:
 
 def time_ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:
     """Choose at most about eight round times between two, and write them.
-
-    Parameters
-    ----------
-    start_us, end_us : int
 
     Returns
     -------

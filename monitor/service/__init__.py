@@ -1,1 +1,1 @@
-"""What every stage's process has: a life that can be ended, signs of it, and crash points."""
+"""What every stage's process has: a lifecycle, a health server and failpoints."""

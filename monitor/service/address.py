@@ -7,7 +7,7 @@ from typing import NamedTuple
 from schemas.errors import ConfigError
 
 PORTS = {"ingest": 9101, "detect": 9102, "notify": 9103, "archive": 9104}
-"""Of each stage unless told otherwise."""
+"""Default port of each stage."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -29,7 +29,6 @@ def parse_address(text: str, stage: str) -> Address | None:
     ----------
     text : str
         Empty for the stage's own port on loopback.
-    stage : str
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Answers to requests for the signs of life: a function of the request's head and of a life."""
+"""Responses of the health server: a function of the request's head and the lifecycle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def answer_to(head: bytes, life: Life) -> bytes:
     head : bytes
         Request line and headers up to the blank line; empty for one that was too long.
     life : Life
-        What is shown.
+        Lifecycle to report.
 
     Examples
     --------

@@ -49,7 +49,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.url = ""
-        """Address of its HTTP server, once it has told; empty before."""
+        """Address of its HTTP server, once it has printed it; empty before."""
 
     def start(self) -> None:
         """Start it; returns at once."""

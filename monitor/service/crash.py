@@ -25,7 +25,6 @@ def crash_points(environment: Mapping[str, str], kill: Callable[[], None] = _kil
 
     Parameters
     ----------
-    environment : mapping of str to str
     kill : callable, optional
         Ends the process; SIGKILL by default.
 

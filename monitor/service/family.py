@@ -29,11 +29,11 @@ def _ignore(child: Child, *, is_last: bool = False) -> None:
 LOOK_S = 0.25
 ASK_S = 1.0
 STATUS_S = 60.0
-"""How often the status is told although nothing has changed."""
+"""How often the status is printed although nothing has changed."""
 DRAIN_S = 45.0
 """Bound for one child; a stage bounds its own drain at 30 s."""
 N_SILENT = 3
-"""A child that says so often in a row that its loop stands still is ended."""
+"""A child that fails its liveness probe so often in a row is ended."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,6 @@ class Family:
 
     Parameters
     ----------
-    life : Life
     tell : callable
         Given the name of each event and its facts.
     observe : callable, optional
@@ -74,15 +73,15 @@ class Family:
     One thread starts and watches them all, the main one. A child that has ended is started
     again after a pause, and so is one that is silent: a main thread that hangs leaves it
     ready. One that was never ready, and whose exit code says that the same would come of it
-    again, is not, and the family drains: nobody is served by half an installation that its
-    starter believes whole. Once it was ready, such a code may pass: a port is taken for a
+    again, is not restarted, and all are drained: half an installation is worse
+    than none. Once it was ready, such a code may pass: a port is taken for a
     while, a config is half saved.
     """
 
     def __init__(self, life: Life, tell: Tell, observe: Observe = _ignore) -> None:
         self._life, self._tell, self._observe = life, tell, observe
         self._members: list[_Member] = []
-        self._asked_s = self._told_s = -STATUS_S
+        self._asked_s = self._printed_s = -STATUS_S
         self._state = ""
 
     def add(self, child: Child, *, has_signs: bool = True) -> None:
@@ -90,10 +89,9 @@ class Family:
 
         Parameters
         ----------
-        child : Child
         has_signs : bool, optional
             Whether it serves ``/readyz`` and ``/healthz``; otherwise it is ready once it has
-            told its address.
+            printed its address.
         """
         member = _Member(child, has_signs)
         self._members.append(member)
@@ -110,7 +108,7 @@ class Family:
             member.child.kill()
 
     def await_address(self, child: Child, timeout_s: float) -> str:
-        """Watch until a child has told its address; empty if that does not come about."""
+        """Wait until a child has printed its address; return an empty string on a time-out."""
         deadline = elapsed_s() + timeout_s
         while not child.url and elapsed_s() < deadline and not self._life.wait(LOOK_S):
             self._look()
@@ -160,7 +158,7 @@ class Family:
         return 1 if code else 0
 
     def _tell_killed(self, child: Child) -> None:
-        """Say why a child was killed."""
+        """Print why a child was killed."""
         self._tell("killed", child=child.name, detail=f"did not drain within {DRAIN_S:g} s")
 
     def _start(self, member: _Member) -> None:
@@ -172,7 +170,7 @@ class Family:
         self._tell("started", **facts, restarts=member.restarts.n_restarts)
 
     def _look(self) -> None:
-        """See who has ended, and start who is due."""
+        """Reap exited children, and start those that are due."""
         now_s = elapsed_s()
         for member in self._members:
             if member.due_s is not None and now_s >= member.due_s:
@@ -200,7 +198,7 @@ class Family:
         self._tell("ended", child=name, code=code, detail=f"starts again in {pause:g} s")
 
     def _ask(self) -> None:
-        """Ask everybody for signs of life, and tell when the answer has changed."""
+        """Probe every child, and print the status when it has changed."""
         now_s = elapsed_s()
         if now_s - self._asked_s < ASK_S:
             return
@@ -214,9 +212,9 @@ class Family:
                     self._observe(member.child)
         states = {m.child.name: m.why or "ready" for m in self._members}
         state = ", ".join(f"{name} {why}" for name, why in states.items())
-        if state == self._state and now_s - self._told_s < STATUS_S:
+        if state == self._state and now_s - self._printed_s < STATUS_S:
             return
-        self._state, self._told_s = state, now_s
+        self._state, self._printed_s = state, now_s
         unready = [f"{name}: {why}" for name, why in states.items() if why != "ready"]
         if unready:
             self._life.unready("; ".join(unready))

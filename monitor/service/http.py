@@ -1,4 +1,4 @@
-"""What a stage shows of itself: ``/healthz``, ``/readyz`` and ``/metrics``, for machines."""
+"""The health server of a stage: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ MAX_HEAD_BYTES = 8_192
 
 
 class SignsOfLife:
-    """A small HTTP server in a thread of its own, for as long as a stage lives.
+    """A small HTTP server in a thread of its own, for the lifetime of a stage.
 
     Parameters
     ----------
     life : Life
-        What is shown.
+        Lifecycle to report.
     address : Address
-        Loopback unless somebody else has to look; there is no login, and nothing to be
-        changed here.
+        Loopback unless other hosts must reach it; there is no login, and it is
+        read-only.
 
     Raises
     ------
     ConfigError
-        If the port is taken or the host is not ours.
+        If the port is taken or the host is not local.
 
     Notes
     -----
@@ -63,7 +63,7 @@ class SignsOfLife:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop the server."""
         self._server.stop()
         self._thread.join()
 
@@ -75,7 +75,7 @@ class SignsOfLife:
 
 
 def _show_life(life: Life) -> None:
-    """Let the metrics tell what the two signs tell."""
+    """Export readiness and liveness as metrics."""
     metrics.READY.labels(life.stage).set_function(lambda: float(life.is_ready))
     metrics.SILENT_SECONDS.labels(life.stage).set_function(lambda: life.silent_s)
 
@@ -147,7 +147,7 @@ class _Server:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # a client that is too slow or hung up is no event of ours
+            pass  # a client that is too slow or hung up is no error
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()

@@ -1,4 +1,4 @@
-"""The life of a stage's process: ready or not, draining or not, and when it last moved."""
+"""Lifecycle of a stage's process: readiness, draining, and the last heartbeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _START_PATIENCE = 5.0
 
 
 class Life:
-    """What a stage's loop tells, and what it is told.
+    """Readiness, liveness and draining of a stage's main loop.
 
     Parameters
     ----------
@@ -21,9 +21,8 @@ class Life:
     reach : callable, optional
         Crash points.
     silence_s : float, optional
-        After so long without a beat the process is not live any more; five times as long
+        Time without a heartbeat after which the process is not live; five times as long
         until it was ready once: a cold kernel cache takes a busy machine a minute.
-    clock_s : callable, optional
 
     Notes
     -----
@@ -57,24 +56,24 @@ class Life:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the loop is asked to finish what it holds, commit, and return."""
+        """Whether the loop must finish its work in progress, commit, and return."""
         return self._draining.is_set()
 
     def drain(self) -> None:
-        """Ask the loop to end in good order (SIGTERM)."""
+        """Request an orderly end of the loop (SIGTERM)."""
         self._draining.set()
 
     def beat(self) -> None:
-        """Say that the loop went round once more; at least every few seconds."""
+        """Record a heartbeat of the loop; at least every few seconds."""
         self._beat_s = self._clock_s()
 
     def ready(self) -> None:
-        """Say that work is being done: joined the group, state is there."""
+        """Set ready: joined the group, state restored."""
         self._unready = ""
         self._patience = 1.0
 
     def unready(self, reason: str) -> None:
-        """Say why no work is being done: the broker is away, the store is down."""
+        """Set unready with a reason: the broker is unavailable, the store is down."""
         self._unready = reason
 
     @property

@@ -26,7 +26,7 @@ def die_with_parent(environment: MutableMapping[str, str]) -> None:
 
     Notes
     -----
-    The kernel kills (Linux), so that it also holds for a stage that is stopped or stands in
+    The kernel kills (Linux), so that it also holds for a stage that is stopped or blocked in
     C code. At once rather than by a drain: who starts ``up`` again needs ports and store.
     The kernel's "parent" is the thread that started us; ``up`` does so in its main thread.
     """
@@ -45,11 +45,11 @@ def die_with_parent(environment: MutableMapping[str, str]) -> None:
 
 
 def _start_watch(parent: int) -> None:
-    """Look after the parent where the kernel does not."""
+    """Watch the parent where the kernel does not."""
     pause = threading.Event()
 
     def watch() -> None:
-        """Leave when somebody else has become our parent."""
+        """Exit when another process has become the parent."""
         while os.getppid() == parent:
             pause.wait(_LOOK_S)
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Being asked to leave: the first signal drains, the second leaves at once.
+"""Signal handling: the first SIGTERM/SIGINT drains, the second exits.
 
 A thread takes the signals, not the main thread: that one may stand in librdkafka, in a
 kernel or in an event loop when it is asked, and Python runs a handler only between two of
@@ -31,7 +31,7 @@ FREEZE_S = 60.0
 """Bound of a call that keeps the interpreter; the longest one meant takes milliseconds."""
 
 _ASK_AFTER_S = 3.0
-"""Most drains are over by then, and nobody need be asked."""
+"""Most drains are over by then."""
 _ASK_EVERY_S = 0.5
 _GRACE_S = 5.0
 """After the bound, before the process is ended without the interpreter's help."""
@@ -50,7 +50,7 @@ def hold_signals() -> None:
 
 
 def release_signals() -> None:
-    """Let signals act as usual again, in this thread."""
+    """Unblock signals in this thread."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
@@ -94,7 +94,7 @@ def _watch(life: Life, drain_s: float, leave: Callable[[int], object]) -> None:
         leave(128 + second.si_signo)
         return
     print(
-        f"error: {life.stage} did not drain within {drain_s:g} s: {_where_it_stands(life)}",
+        f"error: {life.stage} did not drain within {drain_s:g} s: {_what_it_waits_for(life)}",
         file=sys.stderr,
         flush=True,
     )
@@ -113,14 +113,11 @@ def bound_the_drain(
 
     Parameters
     ----------
-    life : Life
     is_there : callable
         Asked from a thread of its own while the stage drains: whether Kafka answers.
     cut_off_s : float, optional
         After so long without an answer the process ends with exit code 1. Stages drain one
-        after the other, and whoever stops them kills after half a minute or less.
-    ask_after_s : float, optional
-    leave : callable, optional
+        after the other, and supervisors kill after half a minute or less.
 
     Returns
     -------
@@ -159,7 +156,7 @@ def _watch_drain(
 
 
 def bound_the_end(life: Life, seconds: float = 2 * _GRACE_S) -> None:
-    """Let the process end by itself, but not for ever; it is past the stage's loop.
+    """Bound the time until the process ends after the stage's loop.
 
     Parameters
     ----------
@@ -180,7 +177,6 @@ def bound_freezes(seconds: float = FREEZE_S, *, every_s: float = 15.0) -> thread
 
     Parameters
     ----------
-    seconds : float, optional
     every_s : float, optional
         How often the bound is moved on, which takes the interpreter.
 
@@ -229,8 +225,8 @@ def _end_after(seconds: float) -> None:
         return
 
 
-def _where_it_stands(life: Life) -> str:
-    """Say what the stage waits for: its own last words, and its innermost frames."""
+def _what_it_waits_for(life: Life) -> str:
+    """Return what the stage waits for: its unready reason, and its innermost frames."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     return f"{life.why_unready}; {_place(frame) if frame is not None else 'it has ended'}"
 
@@ -242,4 +238,4 @@ def _place(frame: FrameType) -> str:
     named = [
         f"{'/'.join(Path(line.filename).parts[-2:])}:{line.lineno} {line.name}" for line in ours
     ]
-    return "it stands in " + " < ".join(reversed(named[-_N_FRAMES:]))
+    return "it is in " + " < ".join(reversed(named[-_N_FRAMES:]))

@@ -34,7 +34,7 @@ from schemas.errors import DriftlineError, StorageError
 
 MAX_INSERT_ROWS = 500_000
 """More would be cut into several blocks by the engine (at 1,048,449 rows), and blocks
-that share one token are not told apart after a crash. Longer tables are cut here, each
+that share one token are not distinguished after a crash. Longer tables are cut here, each
 piece under its own token."""
 TIMEOUT_VARIABLE = "DRIFTLINE_STORE_TIMEOUT_S"
 """How long a server may be silent; 300 s by default, as a long insert may be."""
@@ -264,7 +264,7 @@ class Store:
         self.insert("schema_migrations", pa.table(record))
 
     def _make_read_only(self) -> None:
-        """Let ClickHouse itself refuse writes: 2 allows other settings to change, 1 none."""
+        """Make ClickHouse itself refuse writes: 2 allows other settings to change, 1 none."""
         try:
             self._client.set_client_setting("readonly", 2)
         except Exception as error:

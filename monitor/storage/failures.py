@@ -23,7 +23,7 @@ _REFUSED_CODES = {
 """What is wrong with the rows themselves, and will be the next time: they cannot be parsed or
 converted, are out of range, null where nothing may be, too long, or violate a constraint.
 Every other code may be another one tomorrow (memory, too many parts, a table that is gone or
-read-only, a time-out), and whoever can wait tries again."""
+read-only, a time-out), and a caller that can wait retries."""
 _NETWORK = (
     "HTTPConnectionPool",
     "Connection refused",
@@ -48,7 +48,7 @@ def shorten(message: str) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Say whether it failed because no space, or no quota, was left."""
+    """Return whether it failed because no space, or no quota, was left."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error)
@@ -101,11 +101,11 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
             fix="set DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD",
         )
     if (status := _STATUS.search(text)) and not _CODE.search(text):
-        # Of what stands between: its page is for browsers and says nothing of the store.
+        # From a proxy: its page is for browsers and says nothing about the store.
         return StorageError(
             f"HTTP {status[1]} instead of an answer",
             where=where,
-            fix="is this the store's address, and is what stands before it well?",
+            fix="is this the store's address, and is the proxy in front of it healthy?",
         )
     if code := _CODE.search(text):
         is_refused = is_insert and int(code[1]) in _REFUSED_CODES

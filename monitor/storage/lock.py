@@ -1,4 +1,4 @@
-"""One process holds an embedded store; the others are told which.
+"""One process holds an embedded store; the others get an error that names it.
 
 chDB refuses a second process too, but with an empty message
 ("Error initializing EmbeddedServer: ."), and after a second of loading. The kernel
@@ -88,7 +88,7 @@ def _open_locked(folder: Path) -> int:
 
 
 def _write_holder(descriptor: int) -> None:
-    """Say who we are; a disk too full for that is the next write's matter."""
+    """Write the holder's name; a full disk is left to the next write's error."""
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}, {Path(sys.argv[0]).name}".encode(), 0)

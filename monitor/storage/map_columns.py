@@ -21,7 +21,6 @@ def number_map(names: Sequence[str], columns: Sequence[NDArray[np.float64]], n: 
         Keys, one per column.
     columns : sequence of ndarray
         Each of shape (n,); NaN is missing.
-    n : int
 
     Returns
     -------
@@ -52,7 +51,6 @@ def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) ->
         Keys, one per column.
     columns : sequence of StringColumn
         Each of length n.
-    n : int
 
     Returns
     -------

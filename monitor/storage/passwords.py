@@ -45,7 +45,6 @@ def password_of(variable: str, environment: Mapping[str, str] | None = None) -> 
 
     Parameters
     ----------
-    variable : str
     environment : mapping, optional
         Read instead of the process's own.
 

@@ -70,10 +70,6 @@ GPU = _schema(
 def result_rows(results: Sequence[DetectorResult]) -> pa.Table:
     """Return rows of table ``results``; a NaN becomes NULL, because it poisons averages.
 
-    Parameters
-    ----------
-    results : sequence of DetectorResult
-
     Returns
     -------
     pyarrow.Table

@@ -50,8 +50,6 @@ def read_panes(
 
     Parameters
     ----------
-    store : Store
-    tenant, model : str
     variables : sequence of str
         ``ModelSchema.variables``; a series that holds others is left out.
     slot_us : int

@@ -42,7 +42,6 @@ def canonical(
     table : pyarrow.Table
         As read from a file. A column is looked for under the name in ``config.columns``,
         else under ours; a feature or segment under its own name, or ``features.<name>``.
-    config : ModelConfig
     needs_time : bool
         Refuse a table without event times.
     where : str

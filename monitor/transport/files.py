@@ -83,7 +83,7 @@ def open_source(
     -------
     Source
         An iterator of Chunk. ``source`` is the file's name with a digest of its content:
-        a file that was changed is another source, as a topic made again has another id.
+        a file that was changed is another source, as a recreated topic has another id.
         Rows without an id are named after it, and the archive's tokens too. ``log_offset``
         is the number of the line, or of a message's first row. ``record_time_us`` is -1, or
         the latest of a message's rows where ``columns.record_time`` names a column. Where that

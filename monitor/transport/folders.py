@@ -40,10 +40,6 @@ class Part:
 def parts_of(folder: Path) -> list[Part]:
     """Return the files of a folder that hold rows.
 
-    Parameters
-    ----------
-    folder : Path
-
     Returns
     -------
     list of Part
@@ -113,7 +109,7 @@ def _holds_rows(path: Path) -> bool:
 
 
 def _raise(error: OSError) -> None:
-    """Let a folder that cannot be listed end the walk."""
+    """Raise if a folder cannot be listed."""
     raise error
 
 
@@ -141,11 +137,6 @@ def _partition(path: Path) -> dict[str, str | None]:
 
 def look_at_parts(folder: Path, parts: Sequence[Part]) -> tuple[list[Opened], str]:
     """Return the formats of all parts, and one name for the content of all.
-
-    Parameters
-    ----------
-    folder : Path
-    parts : sequence of Part
 
     Returns
     -------

@@ -178,7 +178,7 @@ def _is_header(head: bytes) -> bool:
 
 
 def _tar(head: bytes) -> tuple[tuple[bytes, str, str], ...]:
-    """Return a row for a tar archive, whose magic stands at byte 257."""
+    """Return a row for a tar archive, whose magic is at byte 257."""
     return ((head[:1], "a tar archive", "unpack it"),) if head[257:262] == b"ustar" else ()
 
 

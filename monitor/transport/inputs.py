@@ -116,7 +116,7 @@ class _Folder:
             yield from _lines(opened, chunk_rows, lambda share, n_rows: None)
 
     def close(self) -> None:
-        """Do nothing: each part is closed when it was read."""
+        """Do nothing: each part is closed after it was read."""
 
 
 def _lines(opened: Opened, chunk_rows: int, report: Progress) -> Iterator[Chunk]:

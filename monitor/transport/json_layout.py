@@ -181,7 +181,7 @@ class _Splitter:
         return self._depth == 0 and not self._is_in_string
 
     def found(self, block: bytes) -> Iterator[bytes]:
-        """Yield the events that end in a block, and whatever else stands between them."""
+        """Yield the events that end in a block, and whatever else is between them."""
         block = self._rest + block
         n_slashes = len(block) - len(block.rstrip(b"\\"))
         self._rest = b"\\" if n_slashes % 2 else b""

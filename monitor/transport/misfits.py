@@ -95,7 +95,7 @@ def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Any]:
     if pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_decode()
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
-        whole = whole.cast(pa.large_binary())  # so that broken UTF-8 can be told value by value
+        whole = whole.cast(pa.large_binary())  # so that broken UTF-8 is reported value by value
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
 
@@ -103,7 +103,7 @@ def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Any]:
 def _halve(
     values: pa.Array, convert: Convert, first: int, parts: list[pa.Array], faults: list[int]
 ) -> None:
-    """Convert what can be; a value that stands alone and cannot be is a misfit."""
+    """Convert values by bisection; a single value that cannot be converted is a misfit."""
     try:
         parts.append(pa.concat_arrays(convert(pa.chunked_array([values])).chunks))
     except ValueError:
@@ -117,7 +117,7 @@ def _halve(
 
 
 def _words(name: str, value: pa.Scalar) -> str:
-    """Say what is wrong with a value."""
+    """Return what is wrong with a value."""
     try:
         raw = value.as_py()
     except (OverflowError, ValueError):  # a date that Python cannot hold

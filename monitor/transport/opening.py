@@ -95,7 +95,7 @@ class _Through(io.BufferedReader):
 
 
 def _recognised(file: Any, name: PurePath, where: str, source: str) -> Opened:
-    """Look at the first bytes, through the compression."""
+    """Read the first decompressed bytes."""
     with reading(where, Format.JSONL):
         is_seekable = bool(name.name) and file.seekable()
         digest = _content_digest(file) if is_seekable else secrets.token_hex(4)

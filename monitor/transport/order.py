@@ -191,7 +191,7 @@ def _refuse_long(share: float, *, is_whole: bool, where: str) -> None:
 
 
 def _sorted_words(where: str, share: float) -> str:
-    """Tell that rows were sorted, and why."""
+    """Return the note that rows were sorted, and why."""
     return (
         f"{where}: {_percent(share)} of the rows are older than rows before them (newest first?); "
         "read in the order of their times"

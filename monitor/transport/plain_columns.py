@@ -204,10 +204,6 @@ def _by_chunk(column: pa.ChunkedArray, convert: Any, kind: pa.DataType) -> pa.Ch
 def uuid_text(column: pa.Array) -> pa.Array:
     """Spell 16-byte values as UUIDs.
 
-    Parameters
-    ----------
-    column : pyarrow.Array of fixed_size_binary(16)
-
     Returns
     -------
     pyarrow.Array of string

@@ -332,7 +332,7 @@ def test_a_partition_that_is_lost_while_too_much_lies_ready_is_read_when_it_come
         assert offsets_of(read_until(reader, 500)[0]) == list(range(500))
 
 
-def test_a_partition_nobody_reads_waits_in_bounded_memory(broker, kind):
+def test_an_unread_partition_waits_in_bounded_memory(broker, kind):
     topic = Topic(broker.bootstrap, n_partitions=2)
     topic.write([b"x" * 100] * 60_000, 0)
     topic.write(numbered(60_000), 1)
@@ -364,7 +364,7 @@ def test_what_retention_has_eaten_is_reported_before_reading_goes_on(broker, kin
     assert [(g.wanted, g.begins) for g in again.gaps] == [(10, 60)]
 
 
-def test_a_topic_that_was_made_again_is_another_source(broker, kind):
+def test_a_recreated_topic_is_another_source(broker, kind):
     topic = Topic(broker.bootstrap)
     topic.write(numbered(100))
     with open_on(topic, kind, client=QUICK_METADATA) as reader:
@@ -373,7 +373,7 @@ def test_a_topic_that_was_made_again_is_another_source(broker, kind):
         topic.delete()
         wait_until(lambda: _has_made(topic), lambda: None)
         topic.write(numbered(5))
-        with pytest.raises(TransportError, match="made again"):
+        with pytest.raises(TransportError, match="recreated"):
             wait_until(lambda: False, lambda: (reader.poll(0.05), reader.check_source()))
     watcher = Watcher()
     with open_on(topic, kind, watcher=watcher) as reader:

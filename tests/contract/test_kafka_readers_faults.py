@@ -148,7 +148,7 @@ def test_a_broker_that_is_away_costs_nothing_but_time(new_broker, kind, away):
     check_exactly_once(sessions, stream.ends)
 
 
-def test_a_member_that_was_given_up_on_is_told_that_it_lost_its_partitions(broker, kind):
+def test_a_member_that_timed_out_learns_that_it_lost_its_partitions(broker, kind):
     topic = Topic(broker.bootstrap)
     topic.write(numbered(10))
     client = {"max.poll.interval.ms": "6000"}
@@ -183,7 +183,7 @@ def write_together(topic: Topic, values: list[bytes]) -> None:
     assert producer.flush(60) == 0
 
 
-def test_what_the_client_cannot_unpack_is_passed_over_and_told(broker, kind):
+def test_what_the_client_cannot_unpack_is_skipped_and_reported(broker, kind):
     topic, watcher = Topic(broker.bootstrap), Watcher()
     topic.write(numbered(3))
     write_together(topic, [bytes(3_000_000)] * 3)

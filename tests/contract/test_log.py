@@ -51,7 +51,7 @@ def test_an_empty_chunk_has_one_offset(log):
     assert chunk.offsets.tolist() == [0]
 
 
-def test_a_commit_brings_its_metadata_back_and_the_last_one_stands(log):
+def test_a_commit_returns_its_metadata_and_the_last_one_counts(log):
     assert log.committed("g", "t", 0) is None
     log.commit("g", "t", 0, 3, "x" * 700)
     log.commit("g", "t", 0, 4, "y")

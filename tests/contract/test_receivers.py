@@ -155,7 +155,7 @@ def test_the_console_prints_headline_facts_and_actions() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("TICKET  employment: AGEP above the baseline's range")
     assert any("11 % of 1,000 rows, baseline 0 %" in line for line in lines)
-    assert any(line.startswith("   -> Look upstream of AGEP") for line in lines)
+    assert any(line.startswith("   -> Check upstream of AGEP") for line in lines)
     assert "\x1b" not in stream.getvalue()
 
 
@@ -290,12 +290,12 @@ def test_errors_and_logs_leak_no_secret(
     caplog.set_level(logging.DEBUG)
     with pytest.raises(DeliveryError) as caught:
         talk(kind, service, lambda r: r.send(notice(kind)), timeout_s=0.2)
-    told = f"{caught.value} {caught.value!r} {caught.value.args} {caught.value.__cause__}"
+    text = f"{caught.value} {caught.value!r} {caught.value.args} {caught.value.__cause__}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     for secret in (KEY, TOKEN, service.url):
-        assert secret not in told
+        assert secret not in text
         assert secret not in caplog.text or secret == service.url
-    assert kind[:5] in str(caught.value) or "hook" in str(caught.value) or "train" in told
+    assert kind[:5] in str(caught.value) or "hook" in str(caught.value) or "train" in text
 
 
 @everyone

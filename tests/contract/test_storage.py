@@ -80,13 +80,13 @@ def test_predictions_come_back_as_they_went_in(store):
 def test_two_columns_may_hold_the_same_word(store):
     schema = ModelSchema("acme", "loans", (), ("a", "b"), ("c", "d"))
     same, other = strings("x", None, "y"), strings("y", "x", None)
-    nobody = StringColumn(np.full(3, -1, np.int32), [])
+    missing = StringColumn(np.full(3, -1, np.int32), [])
     batch = replace(
         batch_of(["1", "2", "3"]),
         schema=schema,
         numeric=(),
         categorical=(same, other),
-        segments=(same, nobody),
+        segments=(same, missing),
     )
     store.insert("predictions", prediction_rows(batch, chunk_of(3)))
     rows = store.query("SELECT categories, segments FROM predictions ORDER BY id").to_pylist()
@@ -159,7 +159,7 @@ def test_a_nan_statistic_is_null(store):
     assert store.query("SELECT statistic FROM results")["statistic"].to_pylist() == [None]
 
 
-def test_the_highest_pane_version_stands_and_partitions_add(store):
+def test_the_highest_pane_version_counts_and_partitions_add(store):
     store.insert("panes", pane_rows([(pane_of(version=9, n_rows=5), SCHEMA.variables)]))
     store.insert("panes", pane_rows([(pane_of(version=4, n_rows=3), SCHEMA.variables)]))
     other = pane_of(version=1, n_rows=2)

@@ -168,7 +168,7 @@ def test_settings_beyond_the_list_or_the_bounds_are_refused(subject, form, user)
 
 
 @pytest.mark.parametrize("user", ["reader", "default"])
-def test_what_stands_for_a_name_is_no_path(subject, user):
+def test_a_placeholder_of_a_name_is_no_path(subject, user):
     if user == "default" and not subject.is_ours:
         pytest.skip("the owner of a real server may")
     path = subject.secret[0]

@@ -51,8 +51,8 @@ def _guarded_columns(monkeypatch: pytest.MonkeyPatch) -> None:
         return int(self._tail.ctypes.data) - first
 
     monkeypatch.setattr(batches.Scratch, "__init__", columns)
-    assert hasattr(fast.FastRoad, "_tail_base")
-    monkeypatch.setattr(fast.FastRoad, "_tail_base", tail_base)
+    assert hasattr(fast.FastPath, "_tail_base")
+    monkeypatch.setattr(fast.FastPath, "_tail_base", tail_base)
 
 
 def messages_of(rng: random.Random) -> list[bytes]:

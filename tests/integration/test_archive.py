@@ -311,9 +311,7 @@ def test_an_unreadable_message_becomes_a_dead_letter_and_stops_nothing(store):
 
 
 @pytest.mark.parametrize("max_messages", [1, 2, 3, 100])
-def test_a_pane_nobody_can_read_is_counted_and_dead_lettered_and_the_next_one_arrives(
-    store, max_messages
-):
+def test_an_unreadable_pane_is_dead_lettered_and_the_next_one_arrives(store, max_messages):
     stop_merges(store)
     log = MemoryLog()
     good, bad = pane_chunks(start=1, version=7), pane_chunks(start=2, version=8)

@@ -109,7 +109,7 @@ def test_the_inferred_kinds_are_those_that_people_named(decided, name):
     assert inferred == {feature: settings.kind for feature, settings in named.items()}
 
 
-def test_an_id_that_nobody_names_is_refused_for_what_it_holds(tmp_path):
+def test_an_undeclared_id_is_refused_for_what_it_holds(tmp_path):
     model = tmp_path / "m.yaml"
     model.write_text("model: m\ncolumns: {id: y_pred}\n")
     document = build(model, CAR_LOAN.reference, tmp_path / "baselines")

@@ -37,7 +37,7 @@ SIDE = {
 }
 
 
-def told(*arguments: object) -> dict:
+def report_of(*arguments: object) -> dict:
     """Run a backtest and return its one line."""
     ended = command("backtest", *arguments, "--json")
     assert (ended.code, ended.err) == (0, ""), ended.err
@@ -74,7 +74,7 @@ def cars(tmp_path_factory) -> Path:
 def replayed(cars: Path, *arguments: object) -> dict:
     """Backtest 250 rows a window: 25 windows before the shift, and 25 after it."""
     common = ("--config", cars / "driftline.yaml", "--rows-per-window", 250)
-    (found,) = told(*arguments, *common)["models"]
+    (found,) = report_of(*arguments, *common)["models"]
     return found
 
 
@@ -199,8 +199,8 @@ def here(tmp_path_factory) -> Path:
 
 def test_stored_panes_give_what_their_events_gave(here):
     config = ("--config", here / "driftline.yaml")
-    (of_file,) = told(here / "events.parquet", *config)["models"]
-    (of_store,) = told(*config)["models"]
+    (of_file,) = report_of(here / "events.parquet", *config)["models"]
+    (of_store,) = report_of(*config)["models"]
     assert {f["feature"] for f in of_file["today"]["fired"]} == {"income"}
     assert {f["segment"] for f in of_file["today"]["fired"]} == {"*", "region=eu", "region=us"}
     assert of_file["today"]["fired"][0]["time_us"] == START_US + 4 * HOUR_US
@@ -212,19 +212,19 @@ def test_files_are_read_one_after_the_other(here):
     for name, part in (("first", table.slice(0, 9_000)), ("second", table.slice(9_000))):
         pq.write_table(part, here / f"{name}.parquet")
     config = ("--config", here / "driftline.yaml")
-    whole = told(here / "events.parquet", *config)
-    assert told(here / "first.parquet", here / "second.parquet", *config) == whole
+    whole = report_of(here / "events.parquet", *config)
+    assert report_of(here / "first.parquet", here / "second.parquet", *config) == whole
 
 
 def test_a_time_range_leaves_other_panes_out(here):
     until = moment(START_US + 2 * HOUR_US)
-    (found,) = told("--config", here / "driftline.yaml", "--until", until)["models"]
+    (found,) = report_of("--config", here / "driftline.yaml", "--until", until)["models"]
     assert (found["today"]["windows"], found["today"]["rows"]) == (2, 7200)
     assert found["today"]["fired"] == []
 
 
 def test_the_json_has_every_field_with_its_type(here):
-    found = told(
+    found = report_of(
         here / "events.parquet", "--config", here / "driftline.yaml", "--budget", 50
     )  # fmt: skip
     assert set(found) == {"accepted", "late", "rejected", "models", "without_history"}
@@ -265,7 +265,7 @@ def test_a_model_without_rows_is_named_and_one_that_is_proposed_is_refused(here,
     fraud = write(folder / "models/fraud.yaml", MODEL.replace("loans", "fraud"))
     config, events = folder / "driftline.yaml", folder / "events.jsonl"
     dull = write(tmp_path / "dull.yaml", MODEL + "decision: {eps: 0.2}\n")
-    found = told(events, "--config", config, "--proposed", dull)
+    found = report_of(events, "--config", config, "--proposed", dull)
     assert [m["model"] for m in found["models"]] == ["loans"]
     assert found["without_history"] == ["fraud"]
     page = tmp_path / "page.html"
@@ -293,7 +293,9 @@ def test_another_installation_may_be_proposed(here):
     write(here / "next/models/loans.yaml", MODEL + "decision: {persistence: 4}\n")
     proposed = write(here / "next/driftline.yaml", "models: [models/*.yaml]\n")
     config = here / "driftline.yaml"
-    (found,) = told(here / "quiet.parquet", "--config", config, "--proposed", proposed)["models"]
+    (found,) = report_of(here / "quiet.parquet", "--config", config, "--proposed", proposed)[
+        "models"
+    ]
     assert found["proposed"]["threshold"] == found["today"]["threshold"]
     ended = command("backtest", here / "quiet.parquet", "--config", config, "--proposed", proposed)
     assert "persistence" in ended.out

@@ -194,7 +194,7 @@ def test_a_demo_only_empties_a_folder_of_its_own(here):
     assert [p.name for p in prepare_folder(Path("out")).iterdir()] == [".driftline-demo"]
 
 
-def test_sql_names_the_demos_store_to_whoever_ran_only_the_demo(here):
+def test_sql_names_the_demos_store_after_only_the_demo_ran(here):
     (here / "demo-output/store").mkdir(parents=True)
     ended = command("sql")
     assert ended.code == 5
@@ -316,7 +316,7 @@ def test_a_disk_that_fills_up_while_running_loses_nothing_that_was_written(here,
 
 
 def test_a_cache_that_cannot_be_written_costs_time_and_nothing_else(here):
-    # Below /proc nobody makes folders, the superuser neither.
+    # Below /proc no user can make folders, not even the superuser.
     process = start(
         *REPLAY, "--store", "none", "--json", folder=here, DRIFTLINE_CACHE_DIR="/proc/driftline"
     )
@@ -358,7 +358,7 @@ def test_an_interrupt_ends_with_130_and_a_closed_store(here):
     ],
     ids=lambda a: " ".join(a[:2]),
 )
-def test_json_is_one_line_whatever_else_is_told(here, arguments):
+def test_json_is_one_line_whatever_else_is_printed(here, arguments):
     # The shift opens an incident, and the config has a console receiver.
     shifted = [event(i, features={"income": 9e5, "job": "cook"}) for i in range(0, 30_000, 15)]
     write_lines(here / "events.jsonl", shifted)

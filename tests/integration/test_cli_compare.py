@@ -288,7 +288,7 @@ def test_a_range_that_misses_numbers_of_nanoseconds_says_what_they_are():
     fails(a, f"{a}@2016-01-01..2016-01-02", code=4, words=said)
 
 
-def test_drift_is_told_by_the_exit_code_unless_it_is_not_wanted():
+def test_drift_sets_the_exit_code_unless_it_is_not_wanted():
     a = write(rows(800), "a.parquet")
     b = write(pa.table({"income": rows(800)["income"]}), "b.parquet")
     assert command("compare", a, a).code == 0

@@ -61,20 +61,20 @@ def broken(event: dict) -> dict:
 
 
 def replay(events: list[dict], *options: str):
-    """Replay events, told in JSON."""
+    """Replay events; return the parsed JSON output."""
     Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     ended = command("replay", "events.jsonl", "--store", "none", "--json", *options)
     return ended.code, json.loads(ended.out)
 
 
-def told(events: list[dict]) -> str:
-    """Replay events; what people read."""
+def printed(events: list[dict]) -> str:
+    """Replay events; return the text output."""
     Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     return command("replay", "events.jsonl", "--store", "none").out
 
 
 def test_a_quiet_day_is_called_quiet_and_says_what_was_judged(here):
-    out = told(hours(12))
+    out = printed(hours(12))
     assert "Judged: 3,000 of 3,000 events (100 %), 12 of 12 windows" in out
     assert "\nQuiet.\n" in out
 
@@ -88,7 +88,7 @@ def test_everything_rejected_from_an_hour_on_is_one_pipeline_incident(here):
     assert incident["opened_at_us"] == START_US + 9 * HOUR_US
     assert found["coverage"]["events"] == 4_000
     assert found["coverage"]["rows"]["judged"] == 2_000
-    assert "Quiet" not in told(events)
+    assert "Quiet" not in printed(events)
 
 
 def test_refusing_only_large_amounts_is_no_drift_of_the_inputs(here):
@@ -140,7 +140,7 @@ def test_too_few_rows_are_not_quiet_and_the_length_is_proposed(here):
         "without_rows": 0,
     }
     assert [i["cause"] for i in found["incidents"]] == ["pipeline"]
-    out = told(hours(12, n=20))
+    out = printed(hours(12, n=20))
     assert "too few rows: 20 a window, a verdict needs 30; set window.length to 3h" in out
     assert "Nothing was judged" in out
 
@@ -148,13 +148,13 @@ def test_too_few_rows_are_not_quiet_and_the_length_is_proposed(here):
 def test_repeated_ids_are_counted_and_said(here):
     events = [e for e in hours(8) for _ in range(2)]
     assert replay(events)[1]["repeated_ids"] == 2_000
-    assert "2,000 repeated ids (50 %)" in told(events)
+    assert "2,000 repeated ids (50 %)" in printed(events)
 
 
 def test_half_of_the_events_of_no_known_model_is_not_quiet(here):
     foreign = [e | {"model": "cars"} for e in hours(8)]
     events = [e for pair in zip(hours(8), foreign, strict=True) for e in pair]
-    out = told(events)
+    out = printed(events)
     assert "Judged: 2,000 of 4,000 events (50 %)" in out
     assert "No drift in the 50 % of the events that were judged" in out
     assert "Quiet" not in out
@@ -185,7 +185,7 @@ def test_segments_that_were_never_judged_are_named_and_not_called_quiet(here, se
     pq.write_table(pa.table(table | {"region": regions}), "ref.parquet")
     assert command("baseline", "build", "models/m.yaml", "-r", "ref.parquet").code == 0
     events = [e | {"segments": segments} for e in hours(8)]
-    out = told(events)
+    out = printed(events)
     assert "no verdict in any window for region=eu, region=us: no rows" in out
     assert "Quiet where there was a verdict; region=eu, region=us had none." in out
     code, found = replay(events)
@@ -212,7 +212,7 @@ def test_rejected_events_count_at_their_time_however_it_is_written(here, time):
 
 
 def test_a_thin_window_at_the_edge_gives_no_advice(here):
-    out = told([*hours(8), hours(1, n=1, first=8)[0]])
+    out = printed([*hours(8), hours(1, n=1, first=8)[0]])
     assert "1 event in 1 window not judged, too few samples\n" in out
     assert "Quiet." in out
 

@@ -69,7 +69,7 @@ def expand(sql: str) -> str:
     )
     sql = sql.replace("$__fromTime", since).replace("$__toTime", until)
     sql = sql.replace("${model:singlequote}", f"'{CONFIG.model}'")
-    assert "$" not in sql, f"a macro nobody knows: {sql}"
+    assert "$" not in sql, f"an unknown macro: {sql}"
     return sql
 
 

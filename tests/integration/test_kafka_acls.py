@@ -48,7 +48,7 @@ def guarded() -> Iterator[DevBroker]:
         properties={
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "false",
-            # Whoever comes over the plain listener: the broker itself, and this test.
+            # Clients of the plain listener: the broker itself, and this test.
             "super.users": "User:ANONYMOUS",
             "listener.name.clients.sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.clients.scram-sha-512.sasl.jaas.config": LOGIN,
@@ -106,13 +106,13 @@ def allowed(guarded) -> AdminClient:
 
 def refused_of(producer_settings: dict[str, str], topic: str) -> str:
     """Return why a message was refused; empty if it was taken."""
-    told: list[str] = []
+    errors: list[str] = []
     producer = Producer({**producer_settings, "message.timeout.ms": 20_000})
     producer.produce(
-        topic, b"x", on_delivery=lambda e, _: told.append("" if e is None else e.name())
+        topic, b"x", on_delivery=lambda e, _: errors.append("" if e is None else e.name())
     )
     producer.flush(30)
-    return told[0]
+    return errors[0]
 
 
 def settings(broker: DevBroker, user: str) -> dict[str, str]:

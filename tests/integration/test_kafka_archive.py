@@ -204,7 +204,7 @@ def test_members_that_come_and_go_share_the_work(world, proxy, store):
         wait_for(store, world.sent)
 
 
-def test_a_topic_made_again_is_read_from_its_beginning(world, broker, proxy, store):
+def test_a_recreated_topic_is_read_from_its_beginning(world, broker, proxy, store):
     world.fill()
     name = world.cluster.topic(LATE)
     archiving = Archiving(world.cluster, proxy.url)
@@ -216,7 +216,7 @@ def test_a_topic_made_again_is_read_from_its_beginning(world, broker, proxy, sto
         world.write(LATE, [(b"l", encode(late(100 + i))) for i in range(6)])
         error = archiving.end()
     assert isinstance(error, TransportError)
-    assert "made again" in error.what
+    assert "recreated" in error.what
     world.sent["late"] += 6
     with Archiving(world.cluster, proxy.url):
         wait_for(store, world.sent)
@@ -254,7 +254,7 @@ BAD_LABELS = {
         b'{"id":"e","tenant":"acme","model":"loans","time_us":1700000000,"label":1}',
     ],
     "unknown_model": [
-        b'{"id":"e","tenant":"acme","model":"nobody","time_us":1700000000000000,"label":1}'
+        b'{"id":"e","tenant":"acme","model":"absent","time_us":1700000000000000,"label":1}'
     ],
     "future": [
         b'{"id":"e","tenant":"acme","model":"loans","time_us":7700000000000000,"label":1}',

@@ -216,7 +216,7 @@ def test_command_says_when_its_broker_dies(tmp_path):
 
 
 @pytest.mark.slow
-def test_jars_are_fetched_once_by_whoever_comes_first(tmp_path, monkeypatch):
+def test_jars_are_fetched_once_by_the_first_process(tmp_path, monkeypatch):
     require_kafka()
     if shutil.which("mvn") is None:
         pytest.skip("needs Apache Kafka: apt-get install openjdk-17-jre-headless maven")

@@ -83,7 +83,7 @@ def test_a_stage_is_ready_shows_its_metrics_and_drains(stage, stages, broker, to
     assert process.metric("process_resident_memory_bytes") > 1e7
     wait_until(lambda: set(LISTED[stage]) <= set(process.metrics()), 30, f"the metrics of {stage}")
     assert process.stop(DRAIN_S) == 0, process.log
-    assert f"{stage} has drained" in process.log
+    assert f"{stage} drained" in process.log
     assert "Traceback" not in process.log, process.log
 
 
@@ -197,7 +197,7 @@ def up(stages: Stages, *options: str, **environment: str):
 
 
 def events(process, name: str) -> list[dict]:
-    """Return what it told so far under a name."""
+    """Return the events it has printed so far under a name."""
     found = [json.loads(line) for line in list(process.lines)]
     return [e for e in found if e["event"] == name]
 
@@ -265,12 +265,12 @@ def test_up_starts_a_killed_child_again_and_takes_all_along_when_it_is_killed(st
     process = up(stages)
     wait_all_ready(process)
     before = pids(process)
-    n_told = len(events(process, "status"))
+    n_received = len(events(process, "status"))
     os.kill(before["ingest"], signal.SIGKILL)
     wait_until(lambda: len(events(process, "ended")) == 1, 30, "its end was seen")
     (ended,) = events(process, "ended")
     assert (ended["child"], ended["code"]) == ("ingest", -signal.SIGKILL)
-    wait_all_ready(process, after=n_told + 1)
+    wait_all_ready(process, after=n_received + 1)
     after = pids(process)
     assert after["ingest"] != before["ingest"]
     assert {k: v for k, v in after.items() if k != "ingest"} == {

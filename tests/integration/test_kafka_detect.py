@@ -45,7 +45,7 @@ DRIFT_STEPS = (
 
 
 class Death(Exception):
-    """Stands for a crash of the worker."""
+    """Simulates a crash of the worker."""
 
 
 def dies_at(step: str, n: int = 1):
@@ -137,9 +137,7 @@ def test_workers_that_join_and_leave_change_nothing(site, expected):
 
 
 @pytest.mark.slow
-def test_a_topic_made_anew_ends_the_worker_and_the_next_one_reads_what_is_there(
-    site, expected, monkeypatch
-):
+def test_a_recreated_topic_ends_the_worker_and_the_next_one_reads_it(site, expected, monkeypatch):
     _, results = expected
     panes = published()
     n = len(panes)
@@ -151,7 +149,7 @@ def test_a_topic_made_anew_ends_the_worker_and_the_next_one_reads_what_is_there(
     site.admin.delete_topics([site.cluster.topic(PANES)])[site.cluster.topic(PANES)].result(30)
     wait_until(lambda: site.is_gone(PANES), what="the deletion")
     site.create(PANES)
-    assert "made anew" in str(worker.wait_death())
+    assert "recreated" in str(worker.wait_death())
     monkeypatch.setattr("monitor.detect.service.LOOK_S", LOOK_S)
     again = site.start(small_world().catalog).wait_ready()
     site.write_panes(panes[n // 2 :])
@@ -160,7 +158,7 @@ def test_a_topic_made_anew_ends_the_worker_and_the_next_one_reads_what_is_there(
 
 
 @pytest.mark.slow
-def test_a_silent_source_partition_is_told_and_told_again_when_it_speaks(site, monkeypatch):
+def test_a_silent_source_partition_opens_an_alert_that_resolves(site, monkeypatch):
     soon = functools.partial(detect_rules.SourceSilence, bound_s=2.0)
     monkeypatch.setattr(detect_rules, "SourceSilence", soon)
     worker = site.start(Catalog.of([CONFIG], [])).wait_ready()
@@ -169,13 +167,13 @@ def test_a_silent_source_partition_is_told_and_told_again_when_it_speaks(site, m
         word = WatermarkMessage("source", partition, 2, "o", 1_700_000_000_000_000)
         site.write(PANES, [(p, word.key(), word.encode()) for p in range(site.n_keyed)])
 
-    def told() -> list[str]:
+    def transitions() -> list[str]:
         speak(0)
         return [a.transition.value for a in site.alerts().values() if a.segment == "source|1"]
 
-    wait_until(lambda: told() == ["opened"], 30, "the alert")
+    wait_until(lambda: transitions() == ["opened"], 30, "the alert")
     speak(1)
-    wait_until(lambda: "resolved" in told(), 30, "the end of it")
+    wait_until(lambda: "resolved" in transitions(), 30, "the end of it")
     worker.drain()
     assert {a.rule for a in site.alerts().values()} == {"pipeline_stalled"}
 
@@ -221,7 +219,7 @@ class Recorder:
 @pytest.mark.parametrize(("position", "first"), [(0, 0), (4, 4), (1_000, 0)])
 def test_what_faust_leaves_out_is_read_and_what_it_repeats_is_passed_over(site, position, first):
     rules = Recorder(position)
-    app = build_app(site.cluster, "nobody")
+    app = build_app(site.cluster, "no-group")
     owned = OwnedPartitions(app, site.cluster, PANES, Life("detect"), lambda p, owner: rules)
 
     def write(n: int) -> None:

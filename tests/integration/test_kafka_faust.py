@@ -238,7 +238,7 @@ def answer_like_too_few_replicas(monkeypatch, are_too_few: threading.Event) -> N
     monkeypatch.setattr(SendProduceReqHandler, "handle_response", worse)
 
 
-def test_a_write_without_enough_replicas_is_told_until_there_are_enough(cluster, monkeypatch):
+def test_a_write_without_enough_replicas_is_reported_until_it_succeeds(cluster, monkeypatch):
     monkeypatch.setattr(faust_app, "WRITE_S", 2.0)
     are_too_few = threading.Event()
     answer_like_too_few_replicas(monkeypatch, are_too_few)

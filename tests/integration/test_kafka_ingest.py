@@ -174,7 +174,7 @@ def world() -> FaultWorld:
     return FaultWorld(recent_start_us(), n_partitions=N_PARTITIONS)
 
 
-def test_every_partition_of_the_gpu_topic_is_told_which_hosts_serve(site):
+def test_every_partition_of_the_gpu_topic_gets_the_serving_hosts(site):
     site.write(windows(world(), 2))
     with Member(site.cluster, catalog()):
         site.wait_read()
@@ -205,7 +205,7 @@ def test_panes_late_events_and_dead_letters_are_those_of_a_batch_job(site):
     assert len(owners) == N_PARTITIONS
 
 
-def test_each_pane_lies_in_its_models_partition_and_each_partition_hears_every_watermark(site):
+def test_panes_go_to_their_models_partition_and_watermarks_to_all(site):
     stream = world()
     site.write([*windows(stream, 3), *stream.ending()])
     with Member(site.cluster, catalog()):
@@ -307,7 +307,7 @@ def plain(values: list[bytes], record_us: int, partition: int = 0) -> list[Sent]
     return [Sent(names.PREDICTIONS, partition, b"", v, record_us) for v in values]
 
 
-def test_a_topic_made_again_is_read_from_its_beginning(site, caplog):
+def test_a_recreated_topic_is_read_from_its_beginning(site, caplog):
     stream = world()
     site.write([*windows(stream, 2), *stream.ending()])
     with Member(site.cluster, catalog()):
@@ -336,7 +336,7 @@ def test_a_topic_made_again_is_read_from_its_beginning(site, caplog):
             "the new topic read",
         )
     assert source != old
-    assert "the topic was made again" in caplog.text
+    assert "the topic was recreated" in caplog.text
     site.check()
 
 
@@ -352,7 +352,7 @@ def make_again(admin: AdminClient, name: str) -> None:
             return False
         return True
 
-    wait_until(is_made, 30, "the topic made again")
+    wait_until(is_made, 30, "the recreated topic")
 
 
 def restore_commits(site: Site, commits: dict[int, Commit]) -> None:

@@ -1,4 +1,4 @@
-"""Notify on a real broker: told once, whoever dies, and a receiver that is down is waited for."""
+"""Notify on a real broker: notified once after any crash; a receiver that is down is retried."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ BOUND_S = 90.0
 
 
 class Ear:
-    """A webhook's other side: on a port of its own, and deaf when told to be."""
+    """A webhook server on a port of its own, which fails when ``is_deaf`` is set."""
 
     def __init__(self) -> None:
-        self.told: list[dict] = []
+        self.received: list[dict] = []
         self.is_deaf = False
         self.chokes_on = ""
         """The alert whose messages are answered with 500."""
@@ -64,7 +64,7 @@ class Ear:
                 if ear.is_deaf or is_choking:
                     ear.n_refused += 1
                 else:
-                    ear.told.append(body)
+                    ear.received.append(body)
                 self.send_response(503 if ear.is_deaf else 500 if is_choking else 200)
                 self.end_headers()
 
@@ -85,7 +85,7 @@ class Ear:
     @property
     def owners(self) -> list[str]:
         """The alert each message is about, in order."""
-        return [body["incident"]["owner_alert_id"] for body in self.told]
+        return [body["incident"]["owner_alert_id"] for body in self.received]
 
 
 @pytest.fixture
@@ -199,19 +199,19 @@ def steps(cluster: Cluster) -> Counter[str]:
     )
 
 
-def test_each_alert_is_told_once_and_a_restart_tells_nothing_again(cluster, new_ear):
+def test_each_alert_is_sent_once_and_a_restart_repeats_nothing(cluster, new_ear):
     ear, first = new_ear(), [alert(i) for i in range(30)]
     with Running(cluster, {"hook": ear.url}):
         write(cluster, *first)
-        wait_until(lambda: len(ear.told) == 30, BOUND_S, "30 messages")
+        wait_until(lambda: len(ear.received) == 30, BOUND_S, "30 messages")
     assert ear.owners == [a.alert_id for a in first]
     assert committed(cluster) == 30
-    told = steps(cluster)
-    assert told == {"intent": 30, "done": 30}
+    received = steps(cluster)
+    assert received == {"intent": 30, "done": 30}
     last = alert(30)
     with Running(cluster, {"hook": ear.url}):
         write(cluster, last)
-        wait_until(lambda: len(ear.told) == 31, BOUND_S, "the new alert")
+        wait_until(lambda: len(ear.received) == 31, BOUND_S, "the new alert")
     assert ear.owners[30:] == [last.alert_id]
     assert steps(cluster) == {"intent": 31, "done": 31}
 
@@ -220,38 +220,38 @@ def test_an_incident_goes_on_after_a_restart(cluster, new_ear):
     ear, opened = new_ear(), alert(0)
     with Running(cluster, {"hook": ear.url}):
         write(cluster, opened)
-        wait_until(lambda: len(ear.told) == 1, BOUND_S, "the beginning")
+        wait_until(lambda: len(ear.received) == 1, BOUND_S, "the beginning")
     with Running(cluster, {"hook": ear.url}):
         write(cluster, alert(0, time_us=opened.time_us + 1, transition=Transition.RESOLVED))
-        wait_until(lambda: len(ear.told) == 2, BOUND_S, "the end")
-    assert [body["reason"] for body in ear.told] == ["opened", "resolved"]
-    assert len({body["dedup_key"] for body in ear.told}) == 1
+        wait_until(lambda: len(ear.received) == 2, BOUND_S, "the end")
+    assert [body["reason"] for body in ear.received] == ["opened", "resolved"]
+    assert len({body["dedup_key"] for body in ear.received}) == 1
 
 
-def test_a_group_is_told_when_its_wait_is_over_though_no_alert_follows(cluster, new_ear):
+def test_a_group_is_sent_after_its_wait_though_no_alert_follows(cluster, new_ear):
     ear = new_ear()
     with Running(cluster, {"hook": ear.url}, wait="2s"):
         write(cluster, alert(0), alert(0, segment="sex=1"))
-        wait_until(lambda: bool(ear.told), BOUND_S, "the group")
-    assert [len(body["incident"]["alerts"]) for body in ear.told] == [2]
+        wait_until(lambda: bool(ear.received), BOUND_S, "the group")
+    assert [len(body["incident"]["alerts"]) for body in ear.received] == [2]
 
 
-def test_a_receiver_that_is_down_holds_up_nobody_and_is_told_everything_later(cluster, new_ear):
+def test_a_receiver_that_is_down_delays_no_other_and_gets_all_later(cluster, new_ear):
     well, ill = new_ear(), new_ear()
     ill.is_deaf = True
     urls = {"well": well.url, "ill": ill.url}
     alerts = [alert(i) for i in range(8)]
     with Running(cluster, urls):
         write(cluster, *alerts[:5])
-        wait_until(lambda: len(well.told) == 5 and ill.n_refused > 1, BOUND_S, "the others")
+        wait_until(lambda: len(well.received) == 5 and ill.n_refused > 1, BOUND_S, "the others")
         wait_until(lambda: committed(cluster) == 5, BOUND_S, "the commit")
-    # What it could not be told survives a restart.
+    # Pending notifications survive a restart.
     write(cluster, *alerts[5:])
     with Running(cluster, urls):
-        wait_until(lambda: len(well.told) == 8, BOUND_S, "the new ones")
-        assert ill.told == []
+        wait_until(lambda: len(well.received) == 8, BOUND_S, "the new ones")
+        assert ill.received == []
         ill.is_deaf = False
-        wait_until(lambda: len(ill.told) == 8, BOUND_S, "everything")
+        wait_until(lambda: len(ill.received) == 8, BOUND_S, "everything")
     assert well.owners == [a.alert_id for a in alerts]
     # Each is an incident of its own; an order there is only within one.
     assert sorted(ill.owners) == sorted(well.owners)
@@ -270,46 +270,44 @@ def test_an_incident_that_a_receiver_chokes_on_holds_up_only_itself(cluster, new
         write(cluster, alerts[3])
         wait_until(lambda: ear.owners == others, BOUND_S, "the new one, after a restart")
         ear.chokes_on = ""
-        wait_until(lambda: len(ear.told) == 5, BOUND_S, "what it choked on")
+        wait_until(lambda: len(ear.received) == 5, BOUND_S, "what it choked on")
     assert ear.owners == [*others, alerts[0].alert_id, alerts[0].alert_id]
-    assert [body["reason"] for body in ear.told[3:]] == ["opened", "resolved"]
+    assert [body["reason"] for body in ear.received[3:]] == ["opened", "resolved"]
     assert steps(cluster) == {"intent": 5, "done": 5}
 
 
-def make_anew(cluster: Cluster, topic: str) -> None:
+def recreate(cluster: Cluster, topic: str) -> None:
     admin, name = AdminClient(cluster.client()), cluster.topic(topic)
     admin.delete_topics([name])[name].result(30)
     wait_until(lambda: name not in admin.list_topics(timeout=10).topics, what="the deletion")
     Topic(cluster.bootstrap, name=name)
 
 
-def test_alerts_made_anew_end_the_stage_and_the_next_life_tells_what_is_there(
-    cluster, new_ear, monkeypatch
-):
+def test_recreated_alerts_end_the_stage_and_a_restart_reads_them(cluster, new_ear, monkeypatch):
     ear, alerts = new_ear(), [alert(i) for i in range(8)]
     monkeypatch.setattr(service, "LOOK_S", 0.5)
 
     def live() -> None:
         with Running(cluster, {"hook": ear.url}) as running:
             write(cluster, *alerts[:5])
-            wait_until(lambda: len(ear.told) == 5 and committed(cluster) == 5, BOUND_S, "five")
-            make_anew(cluster, ALERTS)
+            wait_until(lambda: len(ear.received) == 5 and committed(cluster) == 5, BOUND_S, "five")
+            recreate(cluster, ALERTS)
             write(cluster, *alerts[5:])
             wait_until(lambda: running.error is not None, BOUND_S, "the end of it")
 
-    with pytest.raises(TransportError, match="made anew"):
+    with pytest.raises(TransportError, match="recreated"):
         live()
     with Running(cluster, {"hook": ear.url}):
-        wait_until(lambda: len(ear.told) >= 8, BOUND_S, "the others")
+        wait_until(lambda: len(ear.received) >= 8, BOUND_S, "the others")
     assert ear.owners == [a.alert_id for a in alerts]
 
 
-def test_what_is_no_alert_is_put_aside_and_the_next_one_is_told(cluster, new_ear):
+def test_what_is_no_alert_is_dead_lettered_and_the_next_one_is_sent(cluster, new_ear):
     ear, good = new_ear(), alert(1)
     far = msgspec.msgpack.encode(alert(0, time_us=1 << 70 >> 8))
     with Running(cluster, {"hook": ear.url}):
         write(cluster, b"\xc1 junk", b"", far, good)
-        wait_until(lambda: bool(ear.told), BOUND_S, "the good one")
+        wait_until(lambda: bool(ear.received), BOUND_S, "the good one")
     assert ear.owners == [good.alert_id]
     letters = [
         msgspec.msgpack.decode(m.value, type=DeadLetter)
@@ -333,12 +331,12 @@ def test_killed_at_every_step_it_repeats_at_most_what_was_under_way(cluster, new
     wait_until(lambda: set(ear.owners) == ids, BOUND_S, "all")
     wait_until(lambda: committed(cluster) == 12, BOUND_S, "the commit")
     assert last.end(signal.SIGTERM) == 0
-    n_told = Counter(body["notification_id"] for body in ear.told)
+    n_received = Counter(body["notification_id"] for body in ear.received)
     # One may be under way at each death, whatever step it is: sent, the outcome not written.
-    n_repeats = sum(n - 1 for n in n_told.values())
+    n_repeats = sum(n - 1 for n in n_received.values())
     assert n_repeats <= len(points)
-    keys = {(b["notification_id"], b["dedup_key"]) for b in ear.told}
-    assert len(keys) == len(n_told) == 12
+    keys = {(b["notification_id"], b["dedup_key"]) for b in ear.received}
+    assert len(keys) == len(n_received) == 12
     assert steps(cluster)["done"] >= 12
 
 
@@ -348,13 +346,13 @@ def test_of_two_processes_one_works_and_the_other_takes_over(cluster, new_ear):
     lives = [Process(cluster, ear.url, member=f"n{i}") for i in range(2)]
     try:
         write(cluster, *alerts[:3])
-        wait_until(lambda: len(ear.told) >= 3, BOUND_S, "the first three")
+        wait_until(lambda: len(ear.received) >= 3, BOUND_S, "the first three")
         wait_until(lambda: committed(cluster) == 3, BOUND_S, "the commit")
         wait_until(lambda: steps(cluster)["done"] == 3, BOUND_S, "the outcomes")
         lives.pop(0).end()
         write(cluster, *alerts[3:])
         # Half of the time it was the idle one that died.
-        wait_until(lambda: len(ear.told) >= 6, BOUND_S, "the others")
+        wait_until(lambda: len(ear.received) >= 6, BOUND_S, "the others")
         wait_until(lambda: steps(cluster)["done"] == 6, BOUND_S, "their outcomes")
         lives.append(Process(cluster, ear.url, member="n0"))
         lives.pop(0).end()
@@ -367,12 +365,12 @@ def test_of_two_processes_one_works_and_the_other_takes_over(cluster, new_ear):
     assert ear.owners == [a.alert_id for a in [*alerts, more]]
 
 
-def test_a_route_to_nobody_is_refused_before_anything_starts(cluster):
+def test_a_route_to_an_unknown_receiver_is_refused_at_the_start(cluster):
     model = MODEL.model_copy(update={"model": "other"})
     model = ModelConfig.model_validate(
-        {**model.model_dump(exclude_unset=True), "routes": [{"receivers": ["nobody"]}]}
+        {**model.model_dump(exclude_unset=True), "routes": [{"receivers": ["absent"]}]}
     )
-    with pytest.raises(ConfigError, match="'nobody'"):
+    with pytest.raises(ConfigError, match="'absent'"):
         run_notify(cluster, MonitorConfig(), [model], {}, {}, Life("notify"))
 
 
@@ -380,8 +378,8 @@ def test_a_gpu_alert_and_a_drift_alert_become_one_stream(cluster, new_ear):
     ear = new_ear()
     with Running(cluster, {"hook": ear.url}):
         write(cluster, gpu(3.1, "double_bit_ecc"), drift(5, "f1"))
-        wait_until(lambda: len(ear.told) == 2, BOUND_S, "both")
-    assert [body["incident"]["cause"] for body in ear.told] == ["hardware", "data"]
+        wait_until(lambda: len(ear.received) == 2, BOUND_S, "both")
+    assert [body["incident"]["cause"] for body in ear.received] == ["hardware", "data"]
 
 
 if __name__ == "__main__":

@@ -95,13 +95,13 @@ def test_catching_up_with_an_empty_topic_takes_no_time_and_a_missing_one_is_name
         feed.catch_up(5.0)
 
 
-def test_what_nobody_can_use_is_counted_and_stops_nothing(cluster, built, caplog):
+def test_unusable_messages_are_counted_and_stop_nothing(cluster, built, caplog):
     first, *others = built.variables
     spoilt = with_id(replace(built, variables=(replace(first, name="renamed"), *others)))
     write(cluster, b"junk", b"not a profile")
     write(cluster, b"", b"no key")
     write(cluster, b"another-id", encode(built))
-    write_profiles(cluster, [spoilt, dated(built, 5, model="of nobody"), built, built])
+    write_profiles(cluster, [spoilt, dated(built, 5, model="unknown"), built, built])
     write(cluster, b"never-there", None)
     catalog = Catalog.of([CONFIG], [])
     with ProfileFeed(cluster, catalog) as feed:
@@ -233,7 +233,7 @@ def test_the_command_publishes_once_lists_and_takes_back(command, cluster):
     assert listed[1]["active_from_us"] > 0
 
     code, out, _ = command("retire", listed[1]["profile_id"])
-    assert (code, "taken back" in out) == (0, True)
+    assert (code, "is retired" in out) == (0, True)
     assert list(read_published(cluster).profiles) == [first["profile_id"]]
     assert command("retire", "unknown")[0] == 3
 
@@ -245,7 +245,7 @@ def _files(folder: str) -> list[str]:
 
 
 def test_the_command_says_what_it_cannot_publish(command, cluster):
-    assert command("publish", "nobody")[0] == 2
+    assert command("publish", "absent")[0] == 2
     assert command("publish", "missing.profile")[0] == 3
     nowhere = replace(cluster, bootstrap="127.0.0.1:1")
     with pytest.raises(TransportError, match="is the broker there"):

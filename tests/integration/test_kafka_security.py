@@ -102,7 +102,7 @@ def test_both_clients_log_in(secure_broker, certificates, topic_prefix, mechanis
 
 
 def _refusal(address: str, security: KafkaSecurity) -> tuple[str, str]:
-    """Say why a client is refused and what kafka-python logs meanwhile.
+    """Return why a client is refused and what kafka-python logs meanwhile.
 
     It leaves sockets open then: lets go of all that holds them, and collects them.
     """
@@ -136,7 +136,7 @@ def _try(address: str, security: KafkaSecurity) -> str:
             admin.list_topics()
     except TransportError as error:
         return str(error)
-    raise AssertionError("nobody refused")
+    raise AssertionError("no client was refused")
 
 
 # The sockets are closed by the garbage collector, which warns of each.
@@ -180,7 +180,7 @@ def test_client_certificate_opens_a_listener_that_asks_for_one(
 
 
 @leaves_sockets
-def test_broker_that_nobody_vouches_for_is_refused(secure_broker, monkeypatch, tmp_path):
+def test_broker_with_an_untrusted_certificate_is_refused(secure_broker, monkeypatch, tmp_path):
     for name, value in _login("SCRAM-SHA-512", make_certificates(tmp_path)).items():
         monkeypatch.setenv(name, value)
     refusal, _ = _refusal(secure_broker.address("SECURE"), security_from_environment())

@@ -33,8 +33,8 @@ LINES: dict[str, bytes] = {
     "mistyped": event(2, score="high"),
     "oversized": event(3, note="x" * MIB),
     "nanoseconds": event(4, time_us=START_US * 1000),
-    "another model": event(5, model="nobody"),
-    "another tenant": event(6, tenant="nobody"),
+    "another model": event(5, model="absent"),
+    "another tenant": event(6, tenant="absent"),
     "NaN": event(7, features=features(income=math.nan)),
     "infinity": event(8, features=features(income=-math.inf)),
     "null": event(9, features={"income": None, "job": None}, score=None),
@@ -188,7 +188,7 @@ def test_what_is_accepted_beside_them_has_its_stated_value(lines):
 
 
 def test_a_file_without_record_times_knows_no_future_before_2255(here):
-    # The event time stands for the record time that is not there: what comes after is late.
+    # The event time is used as the missing record time: what comes after is late.
     ahead = event(1, time_us=START_US + 30 * 365 * 86_400_000_000)
     events = [*map(event, range(20)), ahead, event(21)]
     found = replayed(here, write_lines(here / "ahead.jsonl", events))

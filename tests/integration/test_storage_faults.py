@@ -61,7 +61,7 @@ def rows_of(n: int, seed: int = 0) -> pa.Table:
     return pa.table({"id": pa.array(noise).cast(pa.string()), "time_us": np.arange(n)})
 
 
-def test_a_second_process_is_told_who_holds_the_store_and_gets_in_afterwards(tmp_path):
+def test_a_second_process_is_refused_by_name_and_gets_in_afterwards(tmp_path):
     holder = python(HOLD, str(tmp_path / "store"))
     try:
         assert holder.stdout.readline() == "open\n"

@@ -1,4 +1,4 @@
-"""The store over HTTP through a proxy that does harm: what the caller is told, what is left."""
+"""The store over HTTP through a faulty proxy: the caller's error, and the stored rows."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_an_insert_repeated_under_its_token_is_there_once(proxy, store, fault):
     else:
         with pytest.raises(StorageError):
             store.insert("predictions", rows_of(10_000), token="t:0:0:10000")
-    # A dropped answer is the case that matters: the rows are there, and nobody was told.
+    # A dropped answer is the case that matters: the rows are stored, and the caller does not know.
     assert n_rows(proxy) in ((10_000,) if fault in ANSWERED else (0,))
     proxy.standing = Fault.NONE
     store.insert("predictions", rows_of(10_000), token="t:0:0:10000")
@@ -123,7 +123,7 @@ def test_a_flapping_store_takes_every_block_once(proxy, store):
     assert {Fault.DROPPED_ANSWER, Fault.UNAVAILABLE, Fault.CUT_REQUEST} <= set(proxy.met)
 
 
-def test_an_outage_is_told_and_ends(proxy, store):
+def test_an_outage_is_reported_and_ends(proxy, store):
     proxy.go_down()
     with pytest.raises(StorageError, match="does not answer"):
         store.query(COUNT)

@@ -46,7 +46,7 @@ def peak_mib(server: Server) -> int:
 
 
 def forget_peak(server: Server) -> int:
-    """Begin to measure anew; return what is in use now, in MiB."""
+    """Reset the peak; return what is in use now, in MiB."""
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
     return peak_mib(server)
 

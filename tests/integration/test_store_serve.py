@@ -130,15 +130,15 @@ def test_the_right_password_opens_in_every_place(locked, headers, parameters):
         ({}, {}),
         (basic("default", "wrong"), {}),
         (basic("default", "r3ad"), {}),
-        (basic("nobody", "s3cret"), {}),
-        (basic("nobody", "\0no such account"), {}),
+        (basic("absent", "s3cret"), {}),
+        (basic("absent", "\0no such account"), {}),
         ({"Authorization": "Basic ???"}, {}),
         ({"X-ClickHouse-User": "default"}, {}),
         ({"X-ClickHouse-Key": ""}, {"user": "default", "password": "s3cret"}),
         ({}, {"user": "reader", "password": "s3cret"}),
     ],
 )
-def test_a_wrong_password_is_401_and_516_and_is_not_told(locked, headers, parameters):
+def test_a_wrong_password_is_401_and_516_and_is_not_shown(locked, headers, parameters):
     answer = ask(locked, "SELECT 1", headers=headers, **parameters)
     assert (answer[0], code_of(answer)) == (401, 516)
     assert answer[2]["WWW-Authenticate"].startswith("Basic")
@@ -212,7 +212,7 @@ def test_a_reader_cannot_leave_its_read_only_mode(locked):
         "EXPLAIN SELECT * FROM file('{file}')",
     ],
 )
-def test_nobody_reaches_files_or_hosts_by_a_query(served, tmp_path, user, sql):
+def test_no_query_reaches_files_or_hosts(served, tmp_path, user, sql):
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret\n")
     answer = ask(served, sql.format(file=secret), user=user)
@@ -244,7 +244,7 @@ def test_nobody_reaches_files_or_hosts_by_a_query(served, tmp_path, user, sql):
         ("SELECT 1; SELECT file('{file}')", {}),
     ],
 )
-def test_no_other_road_leads_to_files(served, tmp_path, sql, parameters):
+def test_no_other_path_leads_to_files(served, tmp_path, sql, parameters):
     secret = tmp_path / "secret.txt"
     secret.write_text("the secret\n")
     filled = {name: value.replace("{file}", str(secret)) for name, value in parameters.items()}
@@ -428,7 +428,7 @@ def test_a_newer_clients_native_blocks_hold_what_the_older_ones_do(served):
     info = b"\x01\x00\x02\xff\xff\xff\xff\x00"
     assert framed.startswith(info + plain[:2])
     assert len(framed) == len(plain) + len(info) + 9
-    # Each column's byte stands between its type and its data.
+    # Each column's byte is between its type and its data.
     assert b"\x06number\x06UInt64\x00" + (0).to_bytes(8, "little") in framed
 
 
@@ -485,7 +485,7 @@ def test_beyond_loopback_it_wants_a_password(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_a_store_that_is_held_and_a_port_that_is_taken_are_told(tmp_path):
+def test_a_held_store_and_a_taken_port_are_reported(tmp_path):
     with running(tmp_path / "store") as server, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -533,7 +533,7 @@ def test_sigterm_lets_a_running_query_finish(tmp_path):
     Store.open(tmp_path / "store").close()
 
 
-def test_sigterm_waits_no_longer_than_it_was_told(tmp_path):
+def test_sigterm_waits_no_longer_than_configured(tmp_path):
     server = Server(tmp_path / "store", "--drain-seconds", "1")
     thread, got = slow_query(server, 10)
     begin = time.monotonic()

@@ -39,7 +39,7 @@ def errors(seed: int) -> np.ndarray:
 
 
 def charted(x: np.ndarray, n_learn: int, known: bool, first_outside) -> list[int]:
-    """Alarms of a chart that begins anew after each: where the rest is first outside."""
+    """Alarms of a chart that restarts after each: where the rest is first outside."""
     alarms, start = [], 0
     while True:
         if known:
@@ -126,7 +126,7 @@ def test_charts_run_as_long_without_drift_as_theory_says() -> None:
 
 
 def test_charts_find_a_shift_of_one_sd_as_soon_as_theory_says() -> None:
-    """CUSUM 10.4 (Montgomery); each alarm begins the chart anew, so gaps are run lengths."""
+    """CUSUM 10.4 (Montgomery); each alarm restarts the chart, so gaps are run lengths."""
     x = np.random.default_rng(2).normal(1, 1, 300_000)
     three_sigma = 1 / (stats.norm.sf(2) + stats.norm.sf(4))
     for chart, expected in ((cusum, 10.4), (ewma, ewma_run_length(1)), (shewhart, three_sigma)):
@@ -160,7 +160,7 @@ def test_stepd_is_the_chi_square_with_yates_correction(seed: int) -> None:
 
 
 class SlowRDDM:
-    """The authors' algorithm on plain lists: every rate from all values it stands for."""
+    """The authors' algorithm on plain lists: every rate from all its values."""
 
     def __init__(self, least: int, size: int, most: int, limit: int) -> None:
         self.least, self.size, self.most, self.limit = least, size, most, limit

@@ -114,7 +114,7 @@ class World:
 
 
 def run(log: list[Message], sizes, crashes) -> World:
-    """Read the log in chunks of these sizes; crash where told: 1 after add, 2 within the
+    """Read the log in chunks of these sizes; crash as scheduled: 1 after add, 2 within the
     publishing, 3 after it and before the commit."""
     world, commit, owner = World(), None, 0
     sizes, crashes = iter(sizes), iter(crashes)

@@ -1,4 +1,4 @@
-"""The law of decoding: both roads agree with each other, with msgspec and with json.loads."""
+"""The law of decoding: both paths agree with each other, with msgspec and with json.loads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMAS = [decoding.SCHEMA, decoding.OTHER]
 
 
 def assert_lawful(messages: list[bytes], fast: Decoder, strict: Decoder) -> None:
-    """Check one chunk: both roads, and each accepted event against json.loads."""
+    """Check one chunk: both paths, and each accepted event against json.loads."""
     chunk = chunk_of(messages, "f")
     quick, slow = fast.decode(chunk), strict.decode(chunk)
     assert decoding.rejects_of(quick) == decoding.rejects_of(slow)
@@ -35,7 +35,7 @@ def assert_lawful(messages: list[bytes], fast: Decoder, strict: Decoder) -> None
             continue
         try:
             said = decoding.expected_row(payload, SCHEMAS[found[0] != "m"])
-        except UnicodeDecodeError:  # in a field nobody reads; msgspec takes it, json does not
+        except UnicodeDecodeError:  # in an ignored field; msgspec takes it, json does not
             continue
         assert found == said, payload
     for message, payload in enumerate(messages):
@@ -71,13 +71,13 @@ def fuzz(n_events: int, seed: int) -> None:
         assert_lawful(messages, fast, strict)
 
 
-def test_mutated_events_decode_alike_on_both_roads() -> None:
+def test_mutated_events_decode_alike_on_both_paths() -> None:
     fuzz(20_000, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 6))
-def test_many_mutated_events_decode_alike_on_both_roads(seed: int) -> None:
+def test_many_mutated_events_decode_alike_on_both_paths(seed: int) -> None:
     fuzz(100_000, seed)
 
 

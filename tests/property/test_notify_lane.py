@@ -1,4 +1,4 @@
-"""A lane keeps order within an incident, loses nothing, and lets nobody wait for a broken one."""
+"""A lane keeps order within an incident, loses nothing, and is not blocked by a broken one."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_one_that_is_well_waits_for_each_broken_one_once_and_only_seconds(story)
 
 @settings(max_examples=300, deadline=None)
 @given(STORIES)
-def test_one_tried_often_enough_is_tried_only_when_nobody_new_may_go(story):
+def test_one_tried_often_enough_waits_for_new_messages(story):
     world = World(story).run()
     n_tries = dict.fromkeys(range(len(story)), 0)
     for now_s, i in world.tries:

@@ -226,7 +226,7 @@ def test_a_day_with_hours_that_are_closed_has_a_baseline():
     counts, weeks = np.zeros((N_SLOTS, 1, 64), np.int64), np.zeros(N_SLOTS, np.int64)
     is_open = (np.arange(N_SLOTS) % 24 >= 8) & (np.arange(N_SLOTS) % 24 < 20)
     counts[is_open, 0, 0], weeks[is_open] = 500, 4
-    counts[3, 0, 0], weeks[3] = 7, 1  # somebody once worked at night
+    counts[3, 0, 0], weeks[3] = 7, 1  # one night shift
     day = choose_reference(counts, weeks, np.arange(24), np.array([True]))
     assert (day.level.tolist(), int(day.counts.sum())) == ([BY_SLOT], 12 * 500 + 7)
 

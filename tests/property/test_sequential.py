@@ -153,7 +153,7 @@ def test_input_is_not_written_to_and_not_held(member: Member) -> None:
 
 @each
 def test_a_constant_stream_never_alarms(member: Member) -> None:
-    """BOCD's prior is told the value: its model has a mean."""
+    """BOCD's prior has the value: its model has a mean."""
     values = [0.0, 1.0, 0.1, -3.7, 1e-300, 12345.678]
     for value in values if member.takes == "numbers" else values[:2]:
         parameters = dict(member.parameters)
@@ -307,7 +307,7 @@ def test_kswin_without_a_seed_goes_on_with_the_same_draws_after_saving() -> None
     assert same_state(detector.state(), twin.state())
 
 
-def test_kswin_without_a_seed_draws_anew_each_time() -> None:
+def test_kswin_without_a_seed_draws_differently_each_time() -> None:
     generators = {KSWIN().state()["state"].tobytes() for _ in range(4)}
     assert len(generators) == 4
 

@@ -28,7 +28,7 @@ ALL_MESSAGES = 10**9
 
 
 class KilledError(Exception):
-    """Stands for kill -9: nothing of the worker's memory survives it."""
+    """Simulates kill -9: nothing of the worker's memory survives it."""
 
 
 class Reaper:

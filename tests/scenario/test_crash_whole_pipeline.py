@@ -1,7 +1,7 @@
-"""From source topics to the store and the people told: killed anywhere, nothing differs.
+"""From source topics to the store and the receivers: killed anywhere, nothing differs.
 
 The same law as ``test_crash_every_step``, with notify and the archive in it: the store is
-the real engine, and what receivers were told survives every kill, as it does outside.
+the real engine, and what receivers were sent survives every kill, as it does outside.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WHERE = {"notifications": "WHERE state != 'suppressed'"}
 
 
 def source_topics(world: SmallWorld) -> MemoryLog:
-    """Return a log that nobody has read yet; every tenth prediction has a label."""
+    """Return an unread log; every tenth prediction has a label."""
     log = world.log()
     for i in range(0, 160, 10):
         label = {"model": "small", "id": f"3-{i}", "time_us": START_US + i, "label": i % 2}
@@ -110,10 +110,10 @@ def assert_same(found: tuple[Outside, dict], undisturbed: tuple[Outside, dict, l
         (outside.recorder.received, expected.recorder.received),
         (outside.retrainer.received, expected.retrainer.received),
     ):
-        assert_told_once(got, wanted, outside.n_lives)
+        assert_sent_once(got, wanted, outside.n_lives)
 
 
-def assert_told_once(got: list[Notification], wanted: list[Notification], n_kills: int) -> None:
+def assert_sent_once(got: list[Notification], wanted: list[Notification], n_kills: int) -> None:
     """Every message once, and at most once more for each kill, under the same keys."""
     times = Counter(n.notification_id for n in got)
     assert set(times) == {n.notification_id for n in wanted}

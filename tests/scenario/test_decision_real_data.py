@@ -108,7 +108,7 @@ def months(rng, column, share):
 
 
 def newcomer(rng, column, share):
-    """A category nobody has seen."""
+    """An unseen category."""
     values = column.to_numpy(zero_copy_only=False).astype(object)
     values[rng.random(len(values)) < share] = "brand new"
     return pa.chunked_array([pa.array(values.tolist())])

@@ -44,7 +44,7 @@ def test_workers_join_and_leave_under_load(broker, topic_prefix, nursery, databa
             run.kill("a1")
             run.children["i3"].stop()
             run.kill("n1")
-            assert leaver.wait() == -9, "it did not die at its crash point"
+            assert leaver.wait() == -9, "it did not die at its failpoint"
             run.n_kills["ingest"] += 1
             run.await_members(INGEST, 1)
             run.await_members(DETECT, 1)

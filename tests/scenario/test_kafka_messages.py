@@ -1,4 +1,4 @@
-"""Messages that come twice, out of order, unreadable, or from a topic that was made again."""
+"""Messages that come twice, out of order, unreadable, or from a recreated topic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from monitor.core import topics as names
 from tests.support.fault_run import FaultRun
 from tests.support.fault_world import POISON_EVERY
-from tests.support.rare_input import GARBAGE, await_letters_of_ours, check_letters_of_ours
+from tests.support.rare_input import GARBAGE, await_internal_letters, check_internal_letters
 from tests.support.stage_nursery import SILENCE_VARIABLE
 from tests.support.waiting import wait_until
 
@@ -80,7 +80,7 @@ def test_panes_and_alerts_come_twice_and_in_another_order(
 
 
 @pytest.mark.timeout(600)
-def test_poison_in_every_batch_and_in_every_topic_of_ours(
+def test_poison_in_every_batch_and_in_every_internal_topic(
     broker, topic_prefix, nursery, database, tmp_path
 ):
     with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
@@ -93,18 +93,18 @@ def test_poison_in_every_batch_and_in_every_topic_of_ours(
             for topic in ours:
                 run.write_garbage(topic, GARBAGE)
         expected = run.settle()
-        await_letters_of_ours(run)
+        await_internal_letters(run)
         run.stop_all()
         run.look()
         # No stretch of predictions that is read at once is free of it.
         n_dead = len(expected.outcome.dead)
         assert run.n_written[names.PREDICTIONS] / n_dead < POISON_EVERY
         run.check(expected)
-        check_letters_of_ours(run)
+        check_internal_letters(run)
 
 
 @pytest.mark.timeout(600)
-def test_a_topic_that_is_made_again(broker, topic_prefix, nursery, database, tmp_path):
+def test_a_topic_that_is_recreated(broker, topic_prefix, nursery, database, tmp_path):
     with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
         for stage in ("ingest", "detect", "notify", "archive"):
             run.start(stage, f"{stage}-1", **{SILENCE_VARIABLE: "8"})

@@ -8,9 +8,9 @@ from tests.support.fault_run import FaultRun
 from tests.support.rare_input import (
     GARBAGE,
     PUT_ASIDE,
-    await_letters_of_ours,
-    check_letters_of_ours,
-    floods_told,
+    await_internal_letters,
+    check_internal_letters,
+    flood_alerts,
     write_flood,
 )
 from tests.support.reapers import MOVING, RARE, Reaper, names_of, reap
@@ -26,7 +26,7 @@ RECEIVERS = {
 
 
 def schedules(run: FaultRun) -> list[Reaper]:
-    """Return deaths at each rare step, and of the archive with what nobody can read in hand."""
+    """Return kills at each rare step, and of the archive while it holds unreadable messages."""
     of = {
         "ingest": ["ingest:alert:1", "ingest:alert:2"],
         "detect": [f"{kind}:dead_letter:{n}" for n in (1, 3) for kind in ("detect", "gpu")],
@@ -60,12 +60,12 @@ def test_deaths_at_floods_garbage_and_refusals_leave_no_trace(
         reapers = schedules(run)
         reap(run, reapers, feed=feed)
         expected = run.settle(timeout_s=240)
-        await_letters_of_ours(run)
+        await_internal_letters(run)
         run.stop_all()
         run.look()
         run.check(expected)
-        check_letters_of_ours(run)
-        assert floods_told(run) == {("opened", minute), ("resolved", minute + 2)}
+        check_internal_letters(run)
+        assert flood_alerts(run) == {("opened", minute), ("resolved", minute + 2)}
         died = {step for reaper in reapers for step in reaper.died_at}
         assert died >= names_of(RARE)
 
@@ -78,7 +78,7 @@ def test_deaths_while_handing_partitions_over_leave_no_trace(
         for kind, steps in MOVING.items():
             for step in steps:
                 # Static: it comes back within its session to the assignment it had, and what
-                # it had given back would belong to nobody.
+                # it had given back would have no owner.
                 run.start(kind, f"{kind}-1", crash_at=f"{kind}:{step}:1")
         run.start("detect", "detect-1")
         run.start("notify", "notify-1")

@@ -94,7 +94,7 @@ class Batch:
     n_readable: int = 0
     """How many they are, those that came twice counted twice."""
     watermark_us: float = -math.inf
-    """Where event time stands after the last event."""
+    """Watermark after the last event."""
 
     def passed(self, part: str, pane_us: int) -> dict[Place, Cell]:
         """Return the ``panes`` or ``slices`` whose pane the watermark has passed."""
@@ -118,7 +118,6 @@ def batch_of(records: Iterable[Record], models: Iterable[str], timing: Timing) -
     models : iterable of str
         Models that are configured, all with the features ``a`` (numeric) and ``c``
         (categorical), the segment ``region`` and the positive class ``yes``.
-    timing : Timing
     """
     known = frozenset(models)
     found, wm, s = Batch(), -math.inf, -math.inf

@@ -59,7 +59,6 @@ def look(page: Path, view: View, folder: Path, screenshot: Path | None = None) -
     ----------
     page : Path
         HTML file.
-    view : View
     folder : Path
         Empty; the browser's own files.
     screenshot : Path, optional

@@ -98,7 +98,7 @@ def create_topics(
 
 @dataclass
 class Expected:
-    """What must come of the log as it stands."""
+    """Expected outputs for the log's contents."""
 
     outcome: Outcome
     """Of the run without faults."""
@@ -128,14 +128,10 @@ class FaultRun:
 
     Parameters
     ----------
-    folder : Path
-    bootstrap, prefix : str
-    nursery : Nursery
     store : str, optional
         URL of an empty database; without one the archive cannot run.
     archive_store : str, optional
         URL by which the archive reaches it, by way of a proxy.
-    world : FaultWorld, optional
     n_keyed : int, optional
         Partitions of panes, state and results.
     monitor : mapping, optional
@@ -259,7 +255,7 @@ class FaultRun:
         assert not failed, failed[:3]
 
     def write_garbage(self, topic: str, values: Sequence[bytes]) -> None:
-        """Write what nobody can read into every partition of one of our topics."""
+        """Write unreadable messages into every partition of an internal topic."""
         self._garbage |= set(values)
         now_us = self.world.end_us
         n_partitions = len(self.topics.partitions(topic))
@@ -384,7 +380,7 @@ class FaultRun:
         assert not failed, failed
 
     def restart_ended(self) -> None:
-        """Start again what has ended, as whoever runs the stages does."""
+        """Restart stages that have ended, as an operator does."""
         for name, child in self.children.items():
             if not child.is_running:
                 self.start(child.arguments[0], name)
@@ -420,8 +416,8 @@ class FaultRun:
             missing["alerts"] = len(wanted.alerts.keys() - found.alerts.keys())
         if self._runs("notify") and not any(missing.values()):
             wanted_ids = self._notifications().keys()
-            missing["told"] = len(wanted_ids - {t.notification_id for t in self.ear.told})
-            missing["noted"] = len(wanted_ids - self._noted())
+            missing["received"] = len(wanted_ids - {t.notification_id for t in self.ear.received})
+            missing["logged"] = len(wanted_ids - self._noted())
         if self._runs("archive") and not any(missing.values()):
             missing |= self._missing_rows(expected)
         return {kind: n for kind, n in missing.items() if n}
@@ -460,7 +456,7 @@ class FaultRun:
             assert found.results == wanted.results
             assert not found.revised, f"{len(found.revised)} results were revised"
         if self._runs("notify"):
-            self._check_told()
+            self._check_received()
         if self._runs("archive") and self.store is not None:
             self._check_store(expected)
 
@@ -478,15 +474,15 @@ class FaultRun:
                 rows = {k: c.counts for k, c in batch.passed(part, TIMING.pane_us).items()}
                 assert rows_of(found.panes, *place, kind) == rows
 
-    def _check_told(self) -> None:
-        """Everyone was told everything; a kill of notify repeats one message a receiver."""
+    def _check_received(self) -> None:
+        """Every receiver got every message; a kill of notify repeats at most one each."""
         wanted = self._notifications()
         n_receivers = len(load_installation(self.config).monitor.receivers)
-        told = self.ear.told
-        times = Counter(t.notification_id for t in told)
+        received = self.ear.received
+        times = Counter(t.notification_id for t in received)
         assert set(times) == set(wanted)
-        assert {(t.notification_id, t.dedup_key) for t in told} == set(wanted.items())
-        assert all(t.idempotency_key == t.notification_id for t in told)
+        assert {(t.notification_id, t.dedup_key) for t in received} == set(wanted.items())
+        assert all(t.idempotency_key == t.notification_id for t in received)
         n_repeats = sum(times.values()) - len(times)
         assert n_repeats <= n_receivers * self.n_kills["notify"], (n_repeats, self.n_kills)
 
@@ -518,7 +514,7 @@ class FaultRun:
         return wanted
 
     def _values(self, topic: str) -> set[bytes]:
-        """Return the different messages of a topic that somebody can read."""
+        """Return the distinct readable messages of a topic."""
         messages = (m for lane in self.topics.partitions(topic).values() for m in lane)
         return {m.value for m in messages} - self._garbage
 

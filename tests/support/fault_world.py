@@ -1,7 +1,7 @@
 """Three models on four hosts, in event time that runs as fast as it is written.
 
 Everything that makes a log awkward is in it: events out of order, late, twice, stamped in
-the future, of nobody's model, and something no decoder can read in every short stretch.
+the future, of no configured model, and something no decoder can read in every short stretch.
 Drift, GPU faults and windows of which a third is rejected come and go, so that alerts open
 and resolve for as long as it is fed.
 The same seed and start give the same bytes and record times, window after window; the
@@ -254,7 +254,7 @@ class FaultWorld:
         return sent
 
     def _with_poison(self, sent: Sequence[Sent]) -> Iterator[Sent]:
-        """Put something nobody can use between predictions, again and again."""
+        """Put unusable messages between predictions, again and again."""
         for one in sent:
             yield one
             if one.topic != PREDICTIONS or _HIGH in one.value:
@@ -270,7 +270,7 @@ _MISTYPED = operator.methodcaller("replace", b'{"a": ', _HIGH + b', "b": ')
 _POISON = (
     lambda value: value[: len(value) // 2],
     lambda value: (
-        value.replace(b'"alpha"', b'"nobody"').replace(b'"beta"', b'"nobody"')
+        value.replace(b'"alpha"', b'"absent"').replace(b'"beta"', b'"absent"')
         if b'"gamma"' not in value
         else b"not an event"
     ),
@@ -279,7 +279,7 @@ _POISON = (
     lambda value: value.replace(b"node-", b"\xff\xfe"),
     lambda value: value.replace(b'"time_us": ', b'"time_us": "then", "t": '),
 )
-"""Broken off, of nobody's model, a text for a number, nothing at all, not UTF-8, no time."""
+"""Broken off, of no configured model, a text for a number, nothing at all, not UTF-8, no time."""
 
 
 def _prediction(row: dict[str, Any], name: str, time_us: int, record_us: int, p: int) -> Sent:

@@ -23,7 +23,6 @@ def guarded(content: bytes, *, at_start: bool = False) -> Uint8Array:
 
     Parameters
     ----------
-    content : bytes
     at_start : bool, optional
         Flush with the page before; by default with the one behind.
     """

@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 
 class KilledError(Exception):
-    """Stands for kill -9 in a thread: nothing is committed after it."""
+    """Simulates kill -9 in a thread: nothing is committed after it."""
 
 
 class Member:
@@ -23,11 +23,10 @@ class Member:
 
     Parameters
     ----------
-    cluster : Cluster
     catalog : Catalog
         Of this member alone.
     reach : callable, optional
-        Crash points; may raise ``KilledError``.
+        Failpoints; may raise ``KilledError``.
     """
 
     def __init__(self, cluster: Cluster, catalog: Catalog, reach: Reach = pass_through) -> None:

@@ -1,6 +1,6 @@
 """Opens and closes readers in every state and order; run as a process of its own.
 
-Each thread has a reader at a time, all in one group: whoever comes or goes makes the
+Each thread has a reader at a time, all in one group: a member that joins or leaves makes the
 others rebalance, so that readers are closed before, in the middle of and after joining,
 with messages read ahead, positions moved, partitions paused, owners that raise, or are
 never closed at all.

@@ -152,7 +152,7 @@ class Site:
         )
         for future in made.values():
             future.result(30)
-        consumer = Consumer({**self.cluster.client(), "group.id": "nobody"})
+        consumer = Consumer({**self.cluster.client(), "group.id": "no-group"})
         wait_until(lambda: all(self._is_led(consumer, n) for n in names), what="leaders")
         consumer.close()
 

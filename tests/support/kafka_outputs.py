@@ -1,6 +1,6 @@
 """What the stages left on Kafka, and what a run without faults makes of the same log.
 
-:class:`Topics` reads every topic as it stands. :class:`Outcome` takes away what may differ
+:class:`Topics` reads every topic. :class:`Outcome` takes away what may differ
 after a crash (duplicates, order, owners, positions). :func:`undisturbed` drives the
 in-memory stages over the bytes and record times of the source topics; the batch job in
 ``tests/support/batch_oracle`` shares nothing with either.
@@ -61,7 +61,6 @@ class Topics:
 
     Parameters
     ----------
-    bootstrap, prefix : str
     read : sequence of str, optional
         Names of topics, without the prefix.
     """
@@ -100,7 +99,7 @@ class Topics:
         )
 
     def begin_again(self, topic: str) -> dict[int, list[Message]]:
-        """Read a topic that was made again from its start; return what the old one held."""
+        """Read a recreated topic from its start; return what the old one held."""
         past = {p: list(messages) for p, messages in self.partitions(topic).items()}
         for partition in past:
             self.messages[topic, partition] = []
@@ -177,7 +176,7 @@ class Topics:
 
 
 class PaneId(NamedTuple):
-    """Of several panes with one id the highest version stands."""
+    """Of several panes with one id the highest version is current."""
 
     source: str
     partition: int
@@ -204,7 +203,7 @@ class Outcome:
     late: set[tuple[str, int, int, int, int]] = field(default_factory=set)
     pipeline_alerts: list[Alert] = field(default_factory=list)
     repeated: Counter[str] = field(default_factory=Counter)
-    """Messages that told nothing new, by topic."""
+    """Repeated messages, by topic."""
     unreadable: Counter[str] = field(default_factory=Counter)
     n_messages: Counter[str] = field(default_factory=Counter)
     _assemblers: dict[int, PaneAssembler] = field(default_factory=dict)
@@ -282,7 +281,7 @@ class Outcome:
             self.intake[place] = pane
 
     def _take_results(self, message: Message) -> None:
-        """The last of the highest version stands."""
+        """The last of the highest version is current."""
         for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
             key = (r.monitor, r.model, r.model_version, r.feature, r.segment, r.metric, r.start_us)
             target = self.revised if r.revised else self.results
@@ -309,7 +308,7 @@ def undisturbed(
 ) -> Outcome:
     """Run the in-memory stages over the source topics as Kafka holds them.
 
-    Of several sources each took the place of the one before it: a topic made again.
+    Of several sources each replaced the one before it: a recreated topic.
     """
     log = MemoryLog()
     drift = DriftDetect(log, catalog)
@@ -379,7 +378,7 @@ def _gpu_alerts(messages: Sequence[Message], gpu: GpuConfig) -> list[Message]:
 def expected_notifications(
     topics: Topics, monitor: MonitorConfig, catalog: Catalog
 ) -> dict[str, str]:
-    """Return id and dedup key of what every receiver must be told, given the alerts topic."""
+    """Return id and dedup key of what every receiver must get, given the alerts topic."""
     log, recorder = MemoryLog(), _Recorder()
     _copy(log, names.ALERTS, 0, [m for _, m in topics.of(names.ALERTS)])
     receivers = dict.fromkeys(monitor.receivers, recorder)

@@ -1,4 +1,4 @@
-"""What a log seldom holds: a flood of refused events, and messages of ours nobody can read."""
+"""Rare input: a flood of refused events, and unreadable messages of internal topics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_flood(run: FaultRun, partition: int = 0) -> int:
 
     Notes
     -----
-    Nothing else of the partition lies between them, so whoever reads them again begins before
+    Nothing else of the partition lies between them, so a repeated read begins before
     the first; and one more, of two minutes later, lets the flood be over. So what is kept of
     it is the same whatever happens.
     """
@@ -41,16 +41,16 @@ def write_flood(run: FaultRun, partition: int = 0) -> int:
     return minute
 
 
-def floods_told(run: FaultRun) -> set[tuple[str, int]]:
-    """Return transition and minute of the alerts that tell of floods; each has one id."""
-    told = [a for a in run.found.pipeline_alerts if a.rule == RULE]
-    changes = {(a.transition.value, a.time_us // MINUTE_US) for a in told}
-    assert len({a.alert_id for a in told}) == len(changes)
+def flood_alerts(run: FaultRun) -> set[tuple[str, int]]:
+    """Return transition and minute of the alerts about floods; each has one id."""
+    alerts = [a for a in run.found.pipeline_alerts if a.rule == RULE]
+    changes = {(a.transition.value, a.time_us // MINUTE_US) for a in alerts}
+    assert len({a.alert_id for a in alerts}) == len(changes)
     return changes
 
 
-def await_letters_of_ours(run: FaultRun) -> None:
-    """Wait until each message of ours that nobody can read has its one row in the store.
+def await_internal_letters(run: FaultRun) -> None:
+    """Wait until each unreadable message has its one row in the store.
 
     While the stages run, and after the last of them was written and read.
     """
@@ -59,7 +59,7 @@ def await_letters_of_ours(run: FaultRun) -> None:
     wait_until(lambda: _stored(run) == wanted, 60, "a dead letter for each message")
 
 
-def check_letters_of_ours(run: FaultRun) -> None:
+def check_internal_letters(run: FaultRun) -> None:
     """There are dead letters of these messages in the log, and of no others of ours."""
     letters = [
         msgspec.msgpack.decode(message.value, type=DeadLetter)

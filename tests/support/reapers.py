@@ -24,7 +24,7 @@ RARE = {
     "gpu": ("dead_letter",),
     "notify": ("dead_letter", "suppressed", "failed"),
 }
-"""Steps that need a flood, a message nobody can read, or a receiver that refuses."""
+"""Steps that need a flood, an unreadable message, or a receiver that refuses."""
 MOVING = {"ingest": ("revoke",), "archive": ("revoke",)}
 """Steps that need partitions to move."""
 ELSEWHERE = {
@@ -40,7 +40,7 @@ _SOURCES = Path(__file__).resolve().parents[2] / "monitor"
 
 
 def steps_in_the_code() -> set[str]:
-    """Return every crash point that the stages' code names."""
+    """Return every failpoint that the stages' code names."""
     found = set(_NOTED)
     for folder in ("ingest", "detect", "notify", "archive", "core"):
         for file in (_SOURCES / folder).rglob("*.py"):
@@ -49,12 +49,10 @@ def steps_in_the_code() -> set[str]:
 
 
 class Reaper(threading.Thread):
-    """Keeps one stage alive from death to death, along a schedule of crash points.
+    """Keeps one stage alive from death to death, along a schedule of failpoints.
 
     Parameters
     ----------
-    run : FaultRun
-    stage, name : str
     schedule : sequence of str
         ``step:n`` of each life; the life after the last one is left alone.
     patience_s : float, optional
@@ -104,12 +102,12 @@ class Reaper(threading.Thread):
 
 
 def names_of(*tables: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the crash points of such tables by their full names."""
+    """Return the failpoints of such tables by their full names."""
     return {f"{kind}:{step}" for table in tables for kind, of in table.items() for step in of}
 
 
 def schedule_of(kinds: Sequence[str], n_lives: int) -> list[str]:
-    """Return crash points for so many lives: each step in turn, at changing times it is reached."""
+    """Return failpoints for so many lives: each step in turn, at changing hit counts."""
     steps = [f"{kind}:{step}" for kind in kinds for step in STEPS[kind]]
     lives = [(steps[i % len(steps)], 1 + i // len(steps) % 3) for i in range(n_lives)]
     # A life is restored once.

@@ -44,7 +44,7 @@ CONFIG = ModelConfig.model_validate(
 
 @dataclass(frozen=True)
 class SmallWorld:
-    """A catalog, and source topics that nobody has read yet."""
+    """A catalog, and unread source topics."""
 
     catalog: Catalog
     predictions: list[tuple[bytes, int]]
@@ -139,7 +139,7 @@ def _spoil(rng: np.random.Generator, row: dict) -> bytes:
     if kind < 0.005:
         return b'{"model": "small", "time_us":'
     if kind < 0.010:
-        return json.dumps(row | {"model": "nobody"}).encode()
+        return json.dumps(row | {"model": "absent"}).encode()
     if kind < 0.015:
         return json.dumps(row | {"time_us": row["time_us"] + 3_600 * SECOND_US}).encode()
     if kind < 0.020:

@@ -9,7 +9,7 @@ real, and nothing but code was shared with the one before it.
 
     with Nursery() as nursery:
         ingest = nursery.start(["ingest", "--config", ...], environment, folder, "ingest")
-        ingest.wait()                          # -9 after a crash point
+        ingest.wait()                          # -9 after a failpoint
         ingest.start(environment)              # the next life
 """
 
@@ -75,7 +75,7 @@ class Child:
         return self._pid > 0 and self.code is None
 
     def signal(self, number: int) -> None:
-        """Send a signal, if there is somebody to take it."""
+        """Send a signal, if the process is running."""
         if self.is_running:
             os.kill(self._pid, number)
 
@@ -96,7 +96,7 @@ class Child:
         return self.wait(timeout_s)
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Return what its HTTP server answers, status and text; 0 where nobody answers."""
+        """Return what its HTTP server answers, status and text; 0 without an answer."""
         said = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         addresses = re.findall(r"^driftline \w+ on (http://\S+)$", said, re.MULTILINE)
         if len(addresses) < self.n_starts or not self.is_running:
@@ -111,7 +111,7 @@ class Child:
             return 0, ""
 
     def get(self, path: str) -> int:
-        """Return the status that its HTTP server answers; 0 where nobody answers."""
+        """Return the status that its HTTP server answers; 0 without an answer."""
         return self.ask(path)[0]
 
     def n_partitions(self) -> int:
@@ -209,12 +209,12 @@ class Nursery:
         """Hear of births and deaths."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            told = json.loads(line)
+            event = json.loads(line)
             with self._changed:
-                if "pid" in told:
-                    self._pids[told["number"]] = told["pid"]
+                if "pid" in event:
+                    self._pids[event["number"]] = event["pid"]
                 else:
-                    self.codes[told["number"]] = told["code"]
+                    self.codes[event["number"]] = event["code"]
                 self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
@@ -293,7 +293,7 @@ def _tell(**said: Any) -> None:
 
 
 def _reap(alive: dict[int, int]) -> None:
-    """Tell how those who died have ended."""
+    """Return how those who died have ended."""
     while alive:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:

@@ -135,7 +135,7 @@ class StageProcess:
         return self._first_line.split()[-1]
 
     def get(self, path: str) -> Answer:
-        """Ask its HTTP server; status 0 where nobody answers."""
+        """Ask its HTTP server; status 0 without an answer."""
         try:
             with DIRECT.open(self.url + path, timeout=10) as answer:
                 return Answer(answer.status, answer.read().decode())
@@ -192,7 +192,7 @@ class StageProcess:
         self.signal(signal.SIGTERM)
 
     def wait(self, timeout_s: float = 60.0) -> int:
-        """Wait for its end; return the exit code (-9: killed, also by a crash point)."""
+        """Wait for its end; return the exit code (-9: killed, also by a failpoint)."""
         assert self._process is not None
         try:
             code = self._process.wait(timeout_s)
@@ -235,7 +235,7 @@ class StageProcess:
             self.errors.append(line)
 
     def _wait(self, is_so: Callable[[], bool], timeout_s: float, what: str) -> None:
-        """Wait for a sign; an early end is a failure, told with the log."""
+        """Wait for a condition; an early exit is a failure, reported with the log."""
         deadline, pause = elapsed_s() + timeout_s, threading.Event()
         while not is_so():
             assert self.is_running, self._story(f"ended ({self.wait()}) before {what}")
@@ -243,7 +243,7 @@ class StageProcess:
             pause.wait(0.05)
 
     def _story(self, what: str) -> str:
-        """Say what went wrong, with the end of its log."""
+        """Return what went wrong, with the end of its log."""
         is_up = self.is_running and self._has_line.is_set() and " on http" in self._first_line
         answer = self.get("/readyz") if is_up else ""
         return f"{self.name}: {what} {answer}\n{''.join([*self.lines, *self.errors][-60:])}"

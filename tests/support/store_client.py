@@ -1,4 +1,4 @@
-"""A client of the store's HTTP front that says exactly what it is told to, and no more."""
+"""A client of the store's HTTP front that sends exactly the given bytes."""
 
 from __future__ import annotations
 

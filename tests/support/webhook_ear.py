@@ -1,4 +1,4 @@
-"""A webhook's other side: it outlives every worker and remembers what it was told."""
+"""A webhook server that outlives every worker and records what it receives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEAF = "deaf"
 """What is posted to this path is refused for good."""
 
 
-class Told(NamedTuple):
+class ReceivedPost(NamedTuple):
     """One message, as it came."""
 
     notification_id: str
@@ -25,17 +25,17 @@ class Told(NamedTuple):
 
 
 class _Server(ThreadingHTTPServer):
-    """Whoever calls may be killed in the middle of it."""
+    """A client may be killed in the middle of a request."""
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing."""
 
 
 class WebhookEar:
-    """Hears every POST on a free port of loopback; a context manager."""
+    """Records every POST on a free port of loopback; a context manager."""
 
     def __enter__(self) -> Self:
-        self.told: list[Told] = []
+        self.received: list[ReceivedPost] = []
         self.refused: set[str] = set()
         """Ids of the notifications that were not taken."""
         ear = self
@@ -46,11 +46,11 @@ class WebhookEar:
             def do_POST(self) -> None:
                 came = now_us()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                told = _told(body, self.headers.get("Idempotency-Key", ""), came)
+                received = _received(body, self.headers.get("Idempotency-Key", ""), came)
                 is_refused = self.path.endswith(DEAF)
                 if is_refused:
-                    ear.refused.add(told.notification_id)
-                ear.told.append(told)
+                    ear.refused.add(received.notification_id)
+                ear.received.append(received)
                 self.send_response(410 if is_refused else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -76,6 +76,6 @@ class WebhookEar:
         self._server.server_close()
 
 
-def _told(body: dict[str, Any], key: str, came_us: int) -> Told:
+def _received(body: dict[str, Any], key: str, came_us: int) -> ReceivedPost:
     alerts = frozenset(alert["alert_id"] for alert in body["incident"]["alerts"])
-    return Told(body["notification_id"], body["dedup_key"], key, alerts, came_us)
+    return ReceivedPost(body["notification_id"], body["dedup_key"], key, alerts, came_us)

@@ -30,7 +30,7 @@ LONGEST_WAIT_US = 100_000_000
 
 
 class KilledError(Exception):
-    """Stands for kill -9: nothing of the worker's memory survives it."""
+    """Simulates kill -9: nothing of the worker's memory survives it."""
 
 
 class Reaper:
@@ -64,7 +64,7 @@ class Recorder:
 
 @dataclass
 class Outside:
-    """What survives every kill: the log, the store, and whoever was told."""
+    """What survives every kill: the log, the store, and the receivers."""
 
     log: MemoryLog
     store: Store

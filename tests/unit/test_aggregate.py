@@ -292,6 +292,6 @@ def test_a_flush_is_due_when_the_watermark_has_passed_a_panes_end_and_not_before
     assert found == [True, False, True, False, False, True, True]
 
 
-def test_a_commit_that_is_not_ours_is_refused_by_name():
+def test_a_foreign_commit_is_refused_by_name():
     with pytest.raises(TransportError, match="commit at 5"):
-        Commit.parse(5, "somebody else's")
+        Commit.parse(5, "foreign metadata")

@@ -59,7 +59,7 @@ def test_trouble_ends_when_the_last_job_is_given_up(inserter: Inserter) -> None:
     given.abandon()
     assert given.is_over.wait(30)
     assert not given.is_whole
-    assert not inserter.trouble, "nothing would be read, and nobody would find the store well"
+    assert not inserter.trouble, "nothing would be read, and the recovery would go unnoticed"
 
 
 def test_trouble_goes_on_with_the_next_job(inserter: Inserter) -> None:

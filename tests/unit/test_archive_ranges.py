@@ -99,7 +99,7 @@ def test_after_a_hole_nothing_that_was_read_is_dropped():
     assert (found.lo, found.hi, offsets_of(found)) == (0, 51, [0, 1, 50])
 
 
-def test_where_the_log_lost_its_end_it_is_read_anew():
+def test_where_the_log_lost_its_end_it_is_read_again():
     gathering = Gathering(Stand(7), CUT)
     gathering.add(messages(7, 8), 0.0)
     gathering.begins_at(2)
@@ -170,7 +170,7 @@ def found_in(sets: PaneSets, part: list[Message]) -> list[tuple[str, int, int, i
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_panes_are_the_same_wherever_ranges_are_cut_and_whoever_restarts(seed):
+def test_panes_are_the_same_wherever_ranges_are_cut_after_any_restart(seed):
     rng = np.random.default_rng(seed)
     log = pane_log(rng)
     uncut = found_in(PaneSets(), log)
@@ -187,7 +187,7 @@ def test_panes_are_the_same_wherever_ranges_are_cut_and_whoever_restarts(seed):
     assert found == uncut
 
 
-def test_a_torn_set_is_given_up_so_that_nobody_reads_back_to_it_for_ever():
+def test_a_torn_set_is_dropped_so_that_it_is_not_read_for_ever():
     rng = np.random.default_rng(1)
     pane = pane_of()
     pane.segments.counts[:] = rng.integers(0, 2**62, pane.segments.counts.shape)

@@ -67,7 +67,7 @@ def test_refused_labels_are_returned_with_how_many_events_they_stand_for() -> No
     limits = MessageLimits(max_letters=2)
     labels = partial(decode_labels, max_skew_us={("default", "m"): 1}, limits=limits)
     array = b"[" + b",".join([b"1"] * 7) + b"]"
-    messages = [label("1"), label("2", "nobody"), array, label("")]
+    messages = [label("1"), label("2", "absent"), array, label("")]
     placed, refusals = RawTopics(labels=labels).rows(LABELS, [chunk_of(messages, "f")])
     assert placed.rows["id"].to_pylist() == ["1"]
     assert [(r.letter.offset, r.letter.reason, r.n_events) for r in refusals] == [

@@ -14,7 +14,7 @@ from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes
 from monitor.backtest.delays import measure_delays
 from monitor.backtest.history import history_of
-from monitor.backtest.judging import Outcome, count_told, judge
+from monitor.backtest.judging import Outcome, count_notifications, judge
 from monitor.core.topics import PREDICTIONS
 from monitor.replay.timeline import replay
 from monitor.wiring import Pipeline, build_pipeline
@@ -94,11 +94,11 @@ def test_events_are_counted_as_a_replay_counts_them(world, pipeline):
 
 def test_pages_and_tickets_are_incidents_as_the_notify_stage_makes_them(world, pipeline):
     severities = [incident.severity for incident in pipeline.incidents.values()]
-    told = count_told(pipeline.alerts(), LENGTH_US)
-    assert told.n_pages == severities.count(Severity.PAGE)
+    counts = count_notifications(pipeline.alerts(), LENGTH_US)
+    assert counts.n_pages == severities.count(Severity.PAGE)
     # One that became a page was a ticket before.
-    assert told.n_tickets >= severities.count(Severity.TICKET)
-    assert told.n_incidents == len(severities)
+    assert counts.n_tickets >= severities.count(Severity.TICKET)
+    assert counts.n_incidents == len(severities)
 
 
 def test_rates_are_counts_over_the_length_of_the_history():
@@ -117,7 +117,7 @@ def test_without_windows_there_are_no_rates():
 
 def test_a_shift_fires_in_the_second_window_and_nothing_before():
     outcome = outcome_of(panes(12, 400, shifted(1.0, from_window=6)))
-    first = outcome.told[0]
+    first = outcome.notified[0]
     assert (first.feature, first.time_us) == ("a", START_US + 8 * LENGTH_US)
     trace = outcome.traces["1", "drift", "a", "*"]
     assert trace.fired_us[0] == START_US + 8 * LENGTH_US
@@ -183,11 +183,11 @@ def test_a_planted_delay_is_that_of_the_whole_model_on_planted_windows(shift_sd)
         p if i < start else planted_counts(p, v, plant(p.segments.counts[:, v], matrix))
         for i, p in enumerate(made)
     ]
-    told = [a for a in outcome_of(planted).told if a.feature == "a"]
+    notified = [a for a in outcome_of(planted).notified if a.feature == "a"]
     (delay,) = measure_delays(
         windows_of(made, CONFIG), CONFIG, profiles(), "a", [shift_sd], START_US + start * LENGTH_US
     )
-    assert delay.delays == ((told[0].time_us - START_US) // LENGTH_US - start,)
+    assert delay.delays == ((notified[0].time_us - START_US) // LENGTH_US - start,)
     assert not delay.is_firing_anyway
 
 
@@ -195,8 +195,8 @@ def test_a_planted_delay_is_near_that_of_shifted_rows():
     windows = windows_of(panes(30, 400), CONFIG)
     at_us = START_US + 10 * LENGTH_US
     (delay,) = measure_delays(windows, CONFIG, profiles(), "a", [0.3], at_us)
-    told = outcome_of(panes(30, 400, shifted(0.3, from_window=10))).told
-    of_rows = (next(a.time_us for a in told if a.feature == "a") - at_us) // LENGTH_US
+    notified = outcome_of(panes(30, 400, shifted(0.3, from_window=10))).notified
+    of_rows = (next(a.time_us for a in notified if a.feature == "a") - at_us) // LENGTH_US
     assert delay.delays == (pytest.approx(of_rows, abs=1),)
 
 
@@ -324,8 +324,8 @@ def test_both_sides_are_judged_on_the_same_rows():
         profiles(),
         plants=[Plant("a", 0.5, None), Plant("b", 0.5, None)],
     )
-    assert found.today.outcome.told
-    assert not [a for a in found.proposed.outcome.told if a.feature == "a"]
+    assert found.today.outcome.notified
+    assert not [a for a in found.proposed.outcome.notified if a.feature == "a"]
     assert [d.feature for d in found.today.delays] == ["a"]
     assert found.proposed.delays[0].share_found < found.today.delays[0].share_found
     assert list(found.sides) == ["today", "proposed"]
@@ -345,9 +345,9 @@ def test_every_numeric_feature_is_planted_in_four_sizes():
     ]
 
 
-def test_what_resolves_is_not_told_again():
+def test_what_resolves_is_no_notification():
     outcome = outcome_of(panes(24, 400, shifted(1.0, from_window=6)))
-    assert all(a.transition is not Transition.RESOLVED for a in outcome.told)
+    assert all(a.transition is not Transition.RESOLVED for a in outcome.notified)
     assert np.all(np.diff([a.time_us for a in outcome.alerts]) >= 0)
 
 

@@ -102,7 +102,7 @@ def test_a_page_shows_what_fired_first_before_what_came_near(drifting):
 
 def test_a_long_list_is_cut_and_says_so(drifting, capsys):
     outcome = drifting.today.outcome
-    many = outcome.told * MAX_FIRED
+    many = outcome.notified * MAX_FIRED
     assert len(many) > MAX_FIRED
     alerts = tuple(msgspec.structs.replace(a, feature=f"f{i}") for i, a in enumerate(many))
     side = replace(drifting.today, outcome=replace(outcome, alerts=alerts))
@@ -116,7 +116,7 @@ def test_a_long_list_is_cut_and_says_so(drifting, capsys):
 def test_a_short_history_proves_little_and_that_is_said(solved):
     words = solution_text(solved.solution)
     assert words.startswith("A budget of 2 a month allows 0 false alarms in 0.00038 months.")
-    # A smaller one may do as well: nobody has looked at all of them.
+    # A smaller one may do as well: not all were tried.
     assert "An eps that keeps to it is" in words
     assert "smallest" not in words
     assert "up to 9,694 a month are possible (95 %)" in words

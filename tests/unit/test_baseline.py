@@ -194,7 +194,7 @@ def test_more_than_a_hundred_segment_values_leave_the_rest_to_other():
     assert notes["sex=other"] == ""
 
 
-def test_a_model_without_scores_is_told_so():
+def test_a_model_without_scores_is_reported():
     built = build_profile(table().drop_columns(["score"]), config())
     assert built.variables[-1].edges.tolist() == [0.0, 1.0]
     assert describe_variables(built)[-1].note == "never there: not monitored"

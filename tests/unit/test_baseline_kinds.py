@@ -151,7 +151,7 @@ def test_missing_rows_change_no_decision():
     assert decide([None, True, False]).shape is Shape.BOOLEAN
 
 
-def test_many_categories_are_told_with_what_the_commonest_hold():
+def test_many_categories_are_described_with_what_the_commonest_hold():
     values = ["a"] * 900 + [f"r{i % 99}" for i in range(198)]
     found = decide(values)
     assert found.kind is Kind.CATEGORICAL

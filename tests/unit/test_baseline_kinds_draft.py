@@ -1,4 +1,4 @@
-"""Kinds that a model's file leaves open: inferred, told, and written into it."""
+"""Kinds that a model's file leaves open: inferred, explained, and written into it."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_without_features_every_column_that_can_be_becomes_one():
     draft = ModelDraft("model: m\ncolumns: {id: key, score: age}\n", "m.yaml")
     config, decisions = complete_draft(table(label=np.arange(N) % 2, row=np.arange(N)), draft)
     assert list(config.features) == ["land", "when_ago", "city", "label"]
-    told = {d.name: (d.kind, d.is_inferred, d.reason) for d in decisions}
-    assert told["row"] == (
+    explained = {d.name: (d.kind, d.is_inferred, d.reason) for d in decisions}
+    assert explained["row"] == (
         None,
         True,
         "2,000 whole numbers, each larger than the one before: a key or a time",
     )
-    assert told["key"] == (None, False, "the events' id")
-    assert told["age"] == (None, False, "the events' score")
+    assert explained["key"] == (None, False, "the events' id")
+    assert explained["age"] == (None, False, "the events' score")
 
 
 def test_a_range_makes_a_number_and_a_segment_a_category():
@@ -134,7 +134,7 @@ def test_a_reference_of_keys_alone_is_refused():
         complete_draft(table().select(["key"]), ModelDraft("model: m\n", "m.yaml"))
 
 
-def test_a_wrong_file_is_told_by_its_lines():
+def test_a_wrong_file_is_reported_by_its_lines():
     draft = ModelDraft("model: m\nfeatures:\n  age:\n  land: {importance: huge}\n", "m.yaml")
     with pytest.raises(ConfigError, match=r"m.yaml:4: features.land.importance: .huge"):
         complete_draft(table(), draft)
@@ -197,7 +197,7 @@ def test_build_says_what_it_inferred_and_what_is_left_to_do(capsys, folder):
     assert len(list((folder / "baselines").glob("*.profile"))) == 1
 
 
-def test_build_writes_the_kinds_if_it_is_told_to(capsys, folder):
+def test_build_writes_the_kinds_with_write_kinds(capsys, folder):
     code, out, _ = run(capsys, *BUILD, "--write-kinds")
     assert (code, "3 kinds written into m.yaml" in out) == (0, True)
     text = (folder / "m.yaml").read_text()
@@ -240,7 +240,7 @@ def test_explain_tells_of_a_config_that_names_every_kind(capsys, folder):
     assert json.loads(run(capsys, *BUILD, "--json")[1])["columns"] == []
 
 
-def test_without_features_somebody_is_reminded_of_the_label(capsys, folder):
+def test_without_features_a_note_names_the_label(capsys, folder):
     (folder / "m.yaml").write_text("model: m\n")
     code, out, _ = run(capsys, *BUILD, "--write-kinds")
     assert code == 0

@@ -68,7 +68,7 @@ def test_outside_and_missing_have_their_counters():
     assert bin_values(x, grid).tolist() == [UNDERFLOW, OVERFLOW, MISSING, MISSING, MISSING, 0]
 
 
-def test_bins_that_share_a_cell_are_told_apart():
+def test_bins_that_share_a_cell_are_distinguished():
     # 59 edges within one cell of the grid, stretched by the last but one
     edges = np.concatenate((np.linspace(0, 1e-9, 59), [1.0, 2.0]))
     x = np.repeat(edges, 3) * np.tile([1 - 1e-12, 1.0, 1 + 1e-12], len(edges))

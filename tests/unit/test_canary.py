@@ -1,4 +1,4 @@
-"""A shift planted into a shadow is found, or told of, and never becomes real evidence."""
+"""A shift planted into a shadow is found, or reported, and never becomes real evidence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_canary(**settings) -> ModelConfig:
 
 @pytest.fixture(scope="module")
 def profile() -> Profile:
-    """Eight days: too few for seasons, so x is told from its reference all the time."""
+    """Eight days: too few for seasons, so x differs from its reference all the time."""
     return build_profile(table(8 * 24), CONFIG)
 
 
@@ -59,8 +59,8 @@ def is_planting_after(decider: SeriesDecider, window: Window) -> bool:
 
 
 def emptied(window: Window) -> Window:
-    nobody = SeriesStats.empty(("*",), window.segments.counts.shape[1])
-    return replace(window, segments=nobody)
+    empty = SeriesStats.empty(("*",), window.segments.counts.shape[1])
+    return replace(window, segments=empty)
 
 
 def test_each_cycle_plants_once_and_finds_it_after_as_many_windows_as_a_real_shift(profile):
@@ -96,7 +96,7 @@ def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(profile
         assert watched.evidence.to_bytes() == alone.evidence.to_bytes()
 
 
-def test_a_shift_that_nobody_sees_opens_one_ticket_that_says_why_and_ends_when_one_is_seen(profile):
+def test_a_missed_shift_opens_a_ticket_with_the_reason_until_one_is_found(profile):
     blind = decider_of(profile, with_canary(shift=0.01))
     results, alerts = run(blind, windows(profile, 3 * EVERY))
     assert [r.statistic for r in results] == [None] * 3
@@ -175,7 +175,7 @@ def test_the_alert_of_a_canary_that_is_no_more_ends(profile):
     assert ended.title == "m: nothing is planted into y any more"
 
 
-def test_another_feature_in_the_config_begins_anew(profile):
+def test_another_feature_in_the_config_starts_afresh(profile):
     before = decider_of(profile, with_canary(shift=0.01))
     some = windows(profile, 2 * EVERY)
     run(before, some[: EVERY - 2])
@@ -217,7 +217,7 @@ def thinned(window: Window, share: float) -> Window:
     return replace(window, segments=replace(window.segments, counts=counts, n_rows=n_rows))
 
 
-def test_windows_that_have_become_too_small_are_told(profile):
+def test_windows_that_have_become_too_small_are_reported(profile):
     decider = decider_of(profile, with_canary(shift=0.8))
     some = [thinned(window, 0.1) for window in windows(profile, EVERY)]
     assert 0 < some[0].segments.n_rows[0] < decider.rule.min_rows
@@ -237,16 +237,16 @@ def test_traffic_in_half_of_the_windows_is_enough_to_be_missed(profile):
 
 def test_a_shift_found_now_and_then_neither_ends_the_alert_nor_sends_a_message(profile):
     config, some = with_canary(shift=0.01), windows(profile, 14 * EVERY)
-    told, state = [], None
+    transitions, state = [], None
     for cycle in range(14):
         is_seen = cycle in (2, 4, 5, 9, 10, 11, 12)
         own = config if not is_seen else with_canary(shift=0.8)
         decider = decider_of(profile, own, state)
         _, alerts = run(decider, some[cycle * EVERY : (cycle + 1) * EVERY])
-        told += [(cycle, alert.transition) for alert in alerts]
+        transitions += [(cycle, alert.transition) for alert in alerts]
         state = decider.export()
     opened, resolved = Transition.OPENED, Transition.RESOLVED
-    assert told == [(0, opened), (5, resolved), (6, opened), (12, resolved), (13, opened)]
+    assert transitions == [(0, opened), (5, resolved), (6, opened), (12, resolved), (13, opened)]
 
 
 @pytest.mark.parametrize("value", [1e200, -1e200])
@@ -287,7 +287,7 @@ def test_a_stretch_whose_last_windows_never_came_is_missed_if_enough_did(profile
     assert "Windows did not come" in alerts[0].action
 
 
-def test_a_tolerance_that_has_grown_too_wide_is_told_of_a_bounded_feature_too():
+def test_a_too_wide_tolerance_is_reported_for_a_bounded_feature_too():
     rows = table(8 * 24)
     bounded = np.random.default_rng(4).random(rows.num_rows)
     own = build_profile(rows.set_column(2, "y", pa.array(bounded)), CONFIG)

@@ -80,7 +80,7 @@ def test_all_workers_change_at_the_first_pane_boundary(seconds, boundary):
     check_change(panes(log), results(log), OLD, new, boundary)
 
 
-def test_when_they_hear_of_it_and_who_dies_changes_nothing():
+def test_when_it_arrives_and_who_dies_changes_nothing():
     new = dated(OLD, 441)
     runs = [
         run(new, (0, 0, 0), dies_at=3),

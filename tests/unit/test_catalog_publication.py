@@ -119,6 +119,6 @@ def test_a_whole_history_may_be_published_at_once_and_again_without_change(built
     history = [other(built, 1, active_from_us=50 * PANE), built]
     plans = plan_all([(p, CONFIG) for p in history], [], NOW)
     assert [p.effective_us for p in plans] == [0, 50 * PANE]
-    stands = [p.profile for p in plans]
-    again = plan_all([(p, CONFIG) for p in history], stands, NOW)
+    published = [p.profile for p in plans]
+    again = plan_all([(p, CONFIG) for p in history], published, NOW)
     assert {p.outcome for p in again} == {Outcome.UNCHANGED}

@@ -68,7 +68,7 @@ def _flip(content: bytes) -> bytes:
         ("nbi", (lambda content: b"", lambda content: b"\x80\x05garbage" * 9)),
     ],
 )
-def test_a_damaged_cache_is_compiled_anew_and_mended(filled, tmp_path, suffix, damages):
+def test_a_damaged_cache_is_recompiled_and_repaired(filled, tmp_path, suffix, damages):
     cache = tmp_path / "cache"
     shutil.copytree(filled, cache)
     files = sorted(cache.rglob(f"*.{suffix}"))
@@ -107,12 +107,12 @@ def test_a_read_only_cache_is_read_and_never_written(filled, tmp_path):
 
 
 def test_without_any_home_there_is_no_cache(monkeypatch, tmp_path):
-    def nobody(_uid: int) -> None:
+    def unknown_user(_uid: int) -> None:
         raise KeyError("no such user")
 
     for name in ("HOME", "XDG_CACHE_HOME", "DRIFTLINE_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("pwd.getpwuid", unknown_user)
     monkeypatch.chdir(tmp_path)
     assert not jit._usable(jit.cache_folder())
     assert list(tmp_path.iterdir()) == []

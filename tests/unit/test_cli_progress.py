@@ -97,7 +97,7 @@ def test_a_table_keeps_brackets_and_is_never_folded_off_a_terminal():
         (1_000, None, 2**63 - 1, "1,000 rows"),
     ],
 )
-def test_progress_is_told_in_rows_and_event_time(n_rows, total, time_us, text):
+def test_progress_is_shown_in_rows_and_event_time(n_rows, total, time_us, text):
     assert rows_text(n_rows, total, time_us) == text
 
 

@@ -251,7 +251,7 @@ def test_unequal_numbers_of_rows_do_not_make_a_table_look_smaller():
     assert small.shift == pytest.approx(large.shift, rel=0.06)
 
 
-def test_columns_of_one_side_are_told_and_one_that_is_gone_is_drift():
+def test_columns_of_one_side_are_reported_and_a_missing_one_is_drift():
     a = pa.table({"x": [0.5, 1.5], "old": [0.1, 0.2]})
     b = pa.table({"x": [0.5, 1.5], "new": [0.1, 0.2]})
     found = compare(a, b)
@@ -263,7 +263,7 @@ def test_columns_of_one_side_are_told_and_one_that_is_gone_is_drift():
     assert compare(a, b, kinds={"x": Kind.NUMERIC, "new": Kind.NUMERIC}).drifted == ()
 
 
-def test_a_declared_column_that_nobody_sent_is_an_error_that_names_it():
+def test_a_declared_column_that_is_missing_is_an_error_that_names_it():
     table = pa.table({"x": [0.5, 1.5]})
     with pytest.raises(ShapeError, match="'z' is in neither of them"):
         compare(table, table, kinds={"x": Kind.NUMERIC, "z": Kind.NUMERIC})
@@ -396,7 +396,7 @@ def test_constant_columns_are_noted():
 
 
 @pytest.mark.parametrize("convention", ["evidently", "nannyml", "scipy"])
-def test_a_peers_numbers_stand_beside_ours(convention):
+def test_a_peers_numbers_are_shown_beside_driftlines(convention):
     a, b = numbers(1, 1_200), numbers(2, 800, 0.2)
     found = compare(a, b, options=Options(convention=convention))
     for v in found.variables:
@@ -432,7 +432,7 @@ def test_kinds_that_are_given_are_kept():
     assert variable(compare(codes, codes), "code").kind is Kind.CATEGORICAL
 
 
-def test_no_columns_in_common_is_told():
+def test_no_columns_in_common_is_an_error():
     found = compare(pa.table({"a": [0.5]}), pa.table({"b": [0.5]}))
     assert (found.variables, found.drifted, found.n_tests) == ((), ("a",), 0)
     assert headline(found) == "Drift in 1 of 1: a (gone)."

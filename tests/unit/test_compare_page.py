@@ -154,8 +154,8 @@ def test_the_document_holds_every_number_once(comparison):
     assert plain["omitted"] == [
         {"name": "gone", "reason": "only in the reference", "is_drift": True}
     ]
-    for v, told in zip(comparison.variables, plain["variables"], strict=True):
-        assert [s["name"] for s in told["statistics"]] == [s.name for s in v.statistics]
-        for s, one in zip(v.statistics, told["statistics"], strict=True):
+    for v, described in zip(comparison.variables, plain["variables"], strict=True):
+        assert [s["name"] for s in described["statistics"]] == [s.name for s in v.statistics]
+        for s, one in zip(v.statistics, described["statistics"], strict=True):
             assert one["value"] == (None if s.value != s.value else s.value)
             assert one["is_beyond"] == s.is_beyond

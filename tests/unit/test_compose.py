@@ -106,7 +106,7 @@ def test_a_stage_has_time_to_drain(name):
 
 
 @each(list(SERVICES))
-def test_nobody_is_root_or_can_become_it_or_take_the_machine(name):
+def test_no_container_is_root_or_can_become_it(name):
     service = SERVICES[name]
     assert service["user"].split(":")[0] not in ("", "0", "root")
     assert service["cap_drop"] == ["ALL"]

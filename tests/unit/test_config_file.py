@@ -99,7 +99,7 @@ def test_an_open_range_is_written_with_infinity():
             "retraining: {url_env: A, features: [aeg]}",
             "m.yaml:5: retraining.features[0]: 'aeg' is not a feature of this model",
         ),
-        ("model: again", "m.yaml:5: model: stands twice, first in line 1 (remove one of them)"),
+        ("model: again", "m.yaml:5: model: occurs twice, first in line 1 (remove one of them)"),
         ("positive: !secret x", "m.yaml:5: positive: tag !secret is not supported"),
         ("<<: {a: b}", "m.yaml:5: merge keys (<<) are not supported"),
         ("? [a, b]\n: c", "m.yaml:5: a key must be text"),

@@ -66,11 +66,11 @@ def test_alerts_of_a_version_that_was_retired_end_with_its_last_window(decider):
     assert set(ended) == {(MAX_EMPTY, Transition.RESOLVED)}
 
 
-def test_a_steady_drift_just_over_its_tolerance_is_told_a_few_times_and_then_stays_open(decider):
-    rng, told = np.random.default_rng(3), []
+def test_a_steady_drift_just_over_its_tolerance_alerts_a_few_times_then_stays_open(decider):
+    rng, alerts = np.random.default_rng(3), []
     for at in range(365):
         rows = [r | {"features": {"a": r["features"]["a"] + 0.16}} for r in event_rows(rng, 700, 0)]
         decided = decider.decide(window_of(decider, rows, at))
-        told += [a for a in decided.alerts if (a.feature, a.segment) == ("a", "*")]
-    opened = [a for a in told if a.transition is Transition.OPENED]
-    assert 1 <= len(opened) <= 6, [(a.transition.value, a.time_us) for a in told]
+        alerts += [a for a in decided.alerts if (a.feature, a.segment) == ("a", "*")]
+    opened = [a for a in alerts if a.transition is Transition.OPENED]
+    assert 1 <= len(opened) <= 6, [(a.transition.value, a.time_us) for a in alerts]

@@ -1,4 +1,4 @@
-"""What every kind of input decodes to, on both roads."""
+"""What every kind of input decodes to, on both paths."""
 
 from __future__ import annotations
 
@@ -340,7 +340,7 @@ def test_invalid_utf8_in_a_field_we_read_is_rejected(
     assert reject.reason is RejectReason.INVALID_UTF8
 
 
-def test_invalid_utf8_in_a_field_nobody_reads_is_accepted(decoder: Decoder) -> None:
+def test_invalid_utf8_in_an_ignored_field_is_accepted(decoder: Decoder) -> None:
     known = ORDINARY.replace(b'"host"', b'"note": "fine", "host"')
     event = ORDINARY.replace(b'"host"', b'"note": "\xff", "host"')
     assert len(only(decode(decoder, known, event, known))) == 3
@@ -450,7 +450,7 @@ def test_ids_are_the_bytes_of_their_text(decoder: Decoder) -> None:
     assert found == [*ids, "a/c", None, "e1"]
 
 
-def test_rows_stay_in_source_order_whichever_road_they_took(decoder: Decoder) -> None:
+def test_rows_stay_in_source_order_whichever_path_they_took(decoder: Decoder) -> None:
     rng = random.Random(3)
     messages = [ORDINARY, with_token(b"host", b'"a\\nb"'), b"{", with_token(b"a", b"1" * 25)] * 50
     rng.shuffle(messages)
@@ -461,7 +461,7 @@ def test_rows_stay_in_source_order_whichever_road_they_took(decoder: Decoder) ->
     assert [r.message for r in decoded.rejects] == [i for i, m in enumerate(messages) if m == b"{"]
 
 
-def test_models_are_told_apart(decoder: Decoder) -> None:
+def test_models_are_distinguished(decoder: Decoder) -> None:
     other = '{"tenant": "acme", "model": "größe", "time_us": 5, "features": {"y z": 2.5}}'.encode()
     decoded = decode(decoder, *([ORDINARY, other] * 3))
     first, second = decoded.batches
@@ -538,7 +538,7 @@ def test_dictionaries_grow_while_the_kernel_runs() -> None:
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_a_full_dictionary_begins_anew_between_batches(
+def test_a_full_dictionary_is_reset_between_batches(
     monkeypatch: pytest.MonkeyPatch, fast: bool
 ) -> None:
     monkeypatch.setattr(dictionaries_module, "MAX_VALUES", 100)
@@ -564,7 +564,7 @@ def test_a_dictionary_that_only_grows_keeps_its_identity() -> None:
     assert list(second.host.values)[: len(known)] == known
 
 
-def test_decoding_goes_the_strict_road_where_the_compiler_is_off() -> None:
+def test_decoding_takes_the_strict_path_where_the_compiler_is_off() -> None:
     script = (
         "from monitor.decode import Decoder, chunk_of\n"
         "from tests.unit.test_decode import ORDINARY, SCHEMA\n"
@@ -595,8 +595,8 @@ def test_a_model_given_twice_is_refused() -> None:
         Decoder([SCHEMA, SCHEMA])
 
 
-def test_a_feature_name_that_stands_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stands twice"):
+def test_a_feature_name_that_occurs_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="occurs twice"):
         Decoder([ModelSchema("default", "m", ("x",), ("x",))])
 
 

@@ -104,9 +104,9 @@ def test_arrow_and_json_of_one_chunk_make_one_batch_in_order() -> None:
     assert rows[2, 0][4][-2] == "h9"
 
 
-def test_rows_of_several_models_are_told_apart() -> None:
+def test_rows_of_several_models_are_separated() -> None:
     given = table(
-        model=["m", "größe", "nobody"], tenant=[None, "acme", "acme"], **{"features.x": [1, 2, 3]}
+        model=["m", "größe", "absent"], tenant=[None, "acme", "acme"], **{"features.x": [1, 2, 3]}
     )
     decoded = decode(stream_of(given))
     assert [(b.schema.model, b.row.tolist()) for b in decoded.batches] == [
@@ -118,7 +118,7 @@ def test_rows_of_several_models_are_told_apart() -> None:
         2,
         RejectReason.UNKNOWN_MODEL,
         "acme",
-        "nobody",
+        "absent",
     )
 
 
@@ -299,8 +299,8 @@ def test_an_empty_batch_is_empty() -> None:
 
 
 def test_a_row_that_could_not_be_mapped_is_refused_in_its_own_words() -> None:
-    told = ["", None, "invalid_utf8: b'\\xff' of features.a is not UTF-8"]
-    found = decode(stream_of(table(**{"driftline.refused": told})))
+    refused = ["", None, "invalid_utf8: b'\\xff' of features.a is not UTF-8"]
+    found = decode(stream_of(table(**{"driftline.refused": refused})))
     assert [(r.row, r.reason, r.detail) for r in found.rejects] == [
         (0, RejectReason.MISTYPED, ""),
         (2, RejectReason.INVALID_UTF8, "b'\\xff' of features.a is not UTF-8"),
@@ -322,7 +322,7 @@ def test_streams_decoded_together_are_those_decoded_alone(kind: str) -> None:
         n = len(hosts)
         changed = {
             "id": [f"e{first + i}" for i in range(n)],
-            "model": ["m", "nobody", "m"][:n],
+            "model": ["m", "absent", "m"][:n],
             "time_us": [first + i for i in range(n)],
             "features.a": [float(first)] * n,
             "features.b": pa.array([first] * n, pa.int64()),

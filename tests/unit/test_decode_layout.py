@@ -72,7 +72,7 @@ def test_the_models_name_belongs_to_the_literal() -> None:
     ids=[
         "duplicate key",
         "duplicate key in disguise",
-        "duplicate key nobody reads",
+        "duplicate of an ignored key",
         "envelope",
         "too deep",
         "too many values",
@@ -103,7 +103,7 @@ def test_a_layout_already_known_is_not_learnt_twice() -> None:
     assert not program.consider(EVENT.replace(b'"red"', b'"blue"'), COLUMNS, 0)
 
 
-def test_a_layout_nobody_used_is_forgotten_at_the_next_lesson() -> None:
+def test_an_unused_layout_is_forgotten_at_the_next_lesson() -> None:
     program = Program(1)
     assert program.consider(EVENT, COLUMNS, 0)
     program.settle()
@@ -173,7 +173,7 @@ def model_events(n_models: int, n: int, seed: int = 0) -> list[bytes]:
 
 
 @pytest.mark.parametrize("n_models", [2, 12, 150])
-def test_many_models_decode_as_on_the_strict_road(n_models: int) -> None:
+def test_many_models_decode_as_on_the_strict_path(n_models: int) -> None:
     schemas = [ModelSchema("default", f"m{i}", ("a",), ("color",)) for i in range(n_models)]
     fast, strict = Decoder(schemas), Decoder(schemas, fast=False)
     messages = model_events(n_models, 3_000)

@@ -1,4 +1,4 @@
-"""Tables of cases for what is told and what is spared."""
+"""Tables of cases for what is sent and what is suppressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = 1_000_000
 ABOUT = incident(drift(14))
 
 
-def told(decisions: list[Decision]) -> list[tuple[bool, str]]:
+def outcomes(decisions: list[Decision]) -> list[tuple[bool, str]]:
     return [(d.is_sent, d.reason.value) for d in decisions]
 
 
@@ -30,37 +30,41 @@ def over(reason: ChangeReason = ChangeReason.ALL_RESOLVED) -> IncidentChange:
 
 @pytest.fixture
 def dedupe() -> Dedupe:
-    """One that has just told of the incident."""
+    """Has just sent a notification of the incident."""
     dedupe = Dedupe(30 * S, 3600 * S)
     dedupe.observe(change(ABOUT), ["slack"], 0)
-    assert told(dedupe.tick(30 * S)) == [(True, "opened")]
+    assert outcomes(dedupe.tick(30 * S)) == [(True, "opened")]
     return dedupe
 
 
 def test_the_first_message_waits_and_gathers() -> None:
     dedupe = Dedupe(30 * S, 3600 * S)
-    assert told(dedupe.observe(change(ABOUT), ["slack", "hook"], 0)) == [(False, "group_wait")] * 2
+    assert (
+        outcomes(dedupe.observe(change(ABOUT), ["slack", "hook"], 0)) == [(False, "group_wait")] * 2
+    )
     grown = msgspec.structs.replace(ABOUT, alerts=[*ABOUT.alerts, drift(14, "score")])
     joined = change(grown, ChangeKind.UPDATED)
-    assert told(dedupe.observe(joined, ["slack", "hook"], 10 * S)) == [(False, "group_wait")] * 2
+    assert (
+        outcomes(dedupe.observe(joined, ["slack", "hook"], 10 * S)) == [(False, "group_wait")] * 2
+    )
     assert dedupe.tick(29 * S) == []
     sent = dedupe.tick(30 * S)
-    assert told(sent) == [(True, "opened")] * 2
+    assert outcomes(sent) == [(True, "opened")] * 2
     assert all(len(d.notification.incident.alerts) == 2 for d in sent)
     assert len({d.notification.notification_id for d in sent}) == 2
     assert len({d.notification.dedup_key for d in sent}) == 1
 
 
-def test_without_a_wait_it_is_told_at_once() -> None:
+def test_without_a_wait_it_is_sent_at_once() -> None:
     dedupe = Dedupe(0, 3600 * S)
-    assert told(dedupe.observe(change(ABOUT), ["slack"], 0)) == [(True, "opened")]
+    assert outcomes(dedupe.observe(change(ABOUT), ["slack"], 0)) == [(True, "opened")]
     assert dedupe.tick(1) == []
 
 
-def test_what_is_over_before_anyone_was_told_stays_untold() -> None:
+def test_what_resolves_before_a_notification_is_never_notified() -> None:
     dedupe = Dedupe(30 * S, 3600 * S)
     dedupe.observe(change(ABOUT), ["slack"], 0)
-    assert told(dedupe.observe(over(), ["slack"], S)) == [(False, "never_notified")]
+    assert outcomes(dedupe.observe(over(), ["slack"], S)) == [(False, "never_notified")]
     assert dedupe.tick(60 * S) == []
 
 
@@ -80,21 +84,21 @@ def relabelled() -> IncidentChange:
         (over(ChangeReason.MERGED), True, "merged"),
     ],
 )
-def test_news_is_told_at_once_and_the_rest_spared(
+def test_news_is_sent_at_once_and_the_rest_suppressed(
     dedupe: Dedupe, news: IncidentChange, is_sent: bool, reason: str
 ) -> None:
-    assert told(dedupe.observe(news, ["slack"], 60 * S)) == [(is_sent, reason)]
+    assert outcomes(dedupe.observe(news, ["slack"], 60 * S)) == [(is_sent, reason)]
 
 
-def test_the_same_news_is_never_told_twice(dedupe: Dedupe) -> None:
-    assert told(dedupe.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
-    assert told(dedupe.observe(worse(), ["slack"], 61 * S)) == [(False, "already_sent")]
+def test_the_same_news_is_never_sent_twice(dedupe: Dedupe) -> None:
+    assert outcomes(dedupe.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
+    assert outcomes(dedupe.observe(worse(), ["slack"], 61 * S)) == [(False, "already_sent")]
 
 
-def test_an_open_incident_is_told_again_after_the_interval(dedupe: Dedupe) -> None:
+def test_an_open_incident_is_repeated_after_the_interval(dedupe: Dedupe) -> None:
     assert dedupe.tick(3629 * S) == []
     first, second = dedupe.tick(3630 * S), dedupe.tick(7230 * S)
-    assert told(first) == told(second) == [(True, "still_open")]
+    assert outcomes(first) == outcomes(second) == [(True, "still_open")]
     assert first[0].notification.notification_id != second[0].notification.notification_id
     assert first[0].notification.dedup_key == second[0].notification.dedup_key
 
@@ -105,18 +109,18 @@ def test_after_the_end_there_is_silence(dedupe: Dedupe) -> None:
     assert dedupe.tick(10**12) == []
 
 
-def test_whoever_heard_the_beginning_hears_the_end(dedupe: Dedupe) -> None:
+def test_a_receiver_notified_of_the_opening_gets_the_resolution(dedupe: Dedupe) -> None:
     ends = dedupe.observe(over(), [], 60 * S)
     assert [(d.notification.receiver, d.is_sent) for d in ends] == [("slack", True)]
 
 
-def test_nobody_routed_is_noted(dedupe: Dedupe) -> None:
-    assert told(dedupe.observe(change(ABOUT), [], 0)) == [(False, "not_routed")]
+def test_an_incident_without_a_route_is_noted(dedupe: Dedupe) -> None:
+    assert outcomes(dedupe.observe(change(ABOUT), [], 0)) == [(False, "not_routed")]
 
 
-def test_a_new_receiver_hears_of_a_graver_incident_in_its_turn(dedupe: Dedupe) -> None:
+def test_a_new_receiver_gets_an_escalated_incident_after_its_wait(dedupe: Dedupe) -> None:
     news = dedupe.observe(worse(), ["slack", "pager"], 60 * S)
-    assert told(news) == [(True, "escalated"), (False, "group_wait")]
+    assert outcomes(news) == [(True, "escalated"), (False, "group_wait")]
     assert [d.notification.receiver for d in dedupe.tick(90 * S)] == ["pager"]
 
 
@@ -125,22 +129,22 @@ def test_what_the_log_remembers_is_not_sent_again(dedupe: Dedupe) -> None:
     log.observe(change(ABOUT), ["slack"], 0)
     for decision in log.tick(30 * S):
         fresh.remember(decision.notification)
-    assert told(fresh.observe(change(ABOUT), ["slack"], 40 * S)) == [(False, "already_sent")]
-    # Its news were in the message, too; what came after it is told.
+    assert outcomes(fresh.observe(change(ABOUT), ["slack"], 40 * S)) == [(False, "already_sent")]
+    # Its news were in the message, too; what came after it is sent.
     again = change(ABOUT, is_model_added=True)
-    assert told(fresh.observe(again, ["slack"], 40 * S)) == [(False, "already_sent")]
+    assert outcomes(fresh.observe(again, ["slack"], 40 * S)) == [(False, "already_sent")]
     more = msgspec.structs.replace(ABOUT, alerts=[*ABOUT.alerts, drift(20, "SCHL")])
     later = change(more, is_model_added=True)
-    assert told(fresh.observe(later, ["slack"], 50 * S)) == [(True, "model_affected")]
+    assert outcomes(fresh.observe(later, ["slack"], 50 * S)) == [(True, "model_affected")]
     assert fresh.tick(100 * S) == []
-    assert told(fresh.observe(over(), ["slack"], 110 * S)) == [(True, "resolved")]
+    assert outcomes(fresh.observe(over(), ["slack"], 110 * S)) == [(True, "resolved")]
 
 
 def test_a_restart_changes_nothing(dedupe: Dedupe) -> None:
     other = Dedupe(30 * S, 3600 * S)
     other.restore(dedupe.export())
     for one in (dedupe, other):
-        assert told(one.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
+        assert outcomes(one.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
     assert dedupe.tick(3660 * S) == other.tick(3660 * S)
 
 

@@ -29,7 +29,7 @@ def test_extract_is_small_and_has_both_years():
 
 
 @needs_shared_data
-def test_extract_made_again_from_the_shared_data_is_the_shipped_one(tmp_path):
+def test_extract_rebuilt_from_the_shared_data_is_the_shipped_one(tmp_path):
     written = write_extract(extract(SHARED), tmp_path)
     assert len(written) == 2
     for path in written:

@@ -161,7 +161,7 @@ RETRAININGS = {
     "twice": (["i-mar", "i-mar"], False),
     "for the hardware": (["i-mar", "i-ecc"], False),
     "for the unit of age": (["i-mar", "i-age"], False),
-    "for an incident nobody knows": (["i-mar", "i-other"], False),
+    "for an unknown incident": (["i-mar", "i-other"], False),
 }
 
 
@@ -186,9 +186,9 @@ def test_table_tells_everything_in_words():
     console = Console(width=200)
     with console.capture() as captured:
         console.print(findings_table(score))
-    told = captured.get()
+    printed = captured.get()
     for words in ("missed", "windows", "asked for", "hardware", "node-12", "unseen"):
-        assert words in told
+        assert words in printed
 
 
 LONG = (
@@ -204,11 +204,11 @@ def test_table_fits_a_plain_terminal_without_breaking_words(planted):
     console = Console(width=80)
     with console.capture() as captured:
         console.print(findings_table(score))
-    told = captured.get()
-    assert max(map(len, told.splitlines())) <= 80
+    printed = captured.get()
+    assert max(map(len, printed.splitlines())) <= 80
     for finding in score.findings:
         words = describe_finding(finding)
         del words["severity"]
         for word in " ".join([finding.planted.what, *words.values()]).split():
-            assert word in told.split()
-    assert {"planted", "evidence", "retraining"} <= set(told.split())
+            assert word in printed.split()
+    assert {"planted", "evidence", "retraining"} <= set(printed.split())

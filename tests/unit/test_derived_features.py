@@ -107,7 +107,7 @@ def test_they_do_not_depend_on_how_events_are_cut(notes, cuts):
         assert [x for part in parts for x in part[name]] == column
 
 
-def test_a_dictionary_that_begins_anew_changes_nothing(monkeypatch):
+def test_a_dictionary_that_is_reset_changes_nothing(monkeypatch):
     monkeypatch.setattr(dictionaries, "MAX_ARENA_BYTES", 2_000)
     decoder = Decoder([CONFIG.schema_])
     for first in range(0, 600, 60):
@@ -134,7 +134,7 @@ def rows(n: int, seed: int, n_words: int = 8) -> pa.Table:
     )
 
 
-def test_baselines_and_events_agree_and_a_text_that_changes_is_told():
+def test_baselines_and_events_agree_and_a_changed_text_is_reported():
     profile = build_profile(rows(8_000, 1), CONFIG)
     assert [v.name for v in profile.variables] == [*CONFIG.schema_.variables]
     decider = SeriesDecider(SeriesId("default", "m", "1", profile.profile_id), CONFIG, profile)
@@ -202,6 +202,6 @@ def test_a_comparison_under_a_model_makes_them_too(tmp_path):
 
 
 def test_a_baseline_says_what_a_column_is_made_into():
-    told = {d.name: d.reason for d in explain_columns(rows(300, 1), CONFIG)}
-    assert told["note"] == "made into note.length, note.digits"
-    assert told["ordered"] == "made into ordered.hour, ordered.age"
+    reasons = {d.name: d.reason for d in explain_columns(rows(300, 1), CONFIG)}
+    assert reasons["note"] == "made into note.length, note.digits"
+    assert reasons["ordered"] == "made into ordered.hour, ordered.age"

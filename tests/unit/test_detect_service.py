@@ -53,7 +53,7 @@ def site(monkeypatch) -> Site:
     return Site(monkeypatch)
 
 
-def test_many_names_nobody_knows_take_no_more_than_one_does(site):
+def test_many_unknown_names_take_no_more_than_one_does(site):
     names = [f"gone-{i}" for i in range(30)]
     for _ in range(10):
         for name in names:

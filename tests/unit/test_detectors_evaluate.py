@@ -268,7 +268,7 @@ def test_one_large_group_cannot_be_compared() -> None:
     assert find(rows, "sex", "positive_rate", "sex=m").statistic == pytest.approx(0.5)
 
 
-def test_nobody_positive_has_a_difference_and_no_ratio() -> None:
+def test_no_positives_have_a_difference_and_no_ratio() -> None:
     rows = evaluate_fairness(grouped(f=(0, 100), m=(0, 100)), ("sex",))
     assert find(rows, "sex", "demographic_parity_difference").statistic == 0
     ratio = find(rows, "sex", "demographic_parity_ratio")
@@ -277,7 +277,7 @@ def test_nobody_positive_has_a_difference_and_no_ratio() -> None:
     assert (impact.statistic, impact.reason) == (None, Reason.NO_DATA)
 
 
-def test_an_attribute_nobody_sent_has_no_data() -> None:
+def test_a_missing_attribute_has_no_data() -> None:
     rows = evaluate_fairness(SeriesStats.empty(("*",), 1), ("sex",))
     assert [(r.metric, r.reason) for r in rows] == [
         ("demographic_parity_difference", Reason.NO_DATA),

@@ -1,4 +1,4 @@
-"""The package as somebody uses it who has arrays and nothing else."""
+"""The package as used by a caller that has arrays and nothing else."""
 
 from __future__ import annotations
 

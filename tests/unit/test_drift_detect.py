@@ -1,4 +1,4 @@
-"""Detect over the panes topic: what nobody can read is put aside, and nothing waits for it."""
+"""Detect over the panes topic: an unreadable message is dead-lettered, and nothing waits for it."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def test_a_model_whose_first_window_is_open_is_read_from_its_first_pane():
     assert driver.restart().position <= first_of_b
 
 
-def test_a_state_of_a_topic_that_was_made_anew_reads_it_from_its_beginning():
+def test_a_state_of_a_recreated_topic_reads_it_from_its_beginning():
     driver = Driver(Catalog.of([CONFIG], []), log_id="one")
     for window in range(6):
         driver.pane(pane_of(window))

@@ -1,4 +1,4 @@
-"""An alert says where: the segment, host or feature that carries the change, or nobody."""
+"""An alert says where: the segment, host or feature that carries the change, or none."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_feature_that_moved_in_one_region_names_it(profile):
     assert alerts["a", "region=us"].contributions == ()
 
 
-def test_a_feature_that_moved_everywhere_names_nobody(profile):
+def test_a_feature_that_moved_everywhere_names_no_place(profile):
     alerts = opened(profile, lambda r: moved(r, 1.0))
     assert alerts["a", "*"].contributions == ()
 
@@ -112,7 +112,7 @@ def test_segments_that_are_compared_with_other_hours_than_the_whole_are_not_name
     assert dict(opened(all_alike, change)["a", "*"].contributions).keys() == {"region=us"}
 
 
-def test_people_and_the_store_are_told():
+def test_receivers_and_the_store_get_the_places():
     alert = drift(14, contributions=(("region=eu", 0.71), ("host=node-3", 0.64)))
     text = "\n".join(describe(notification(incident(alert))).lines)
     assert "mostly region=eu (71 %), host=node-3 (64 %)" in text

@@ -29,6 +29,6 @@ def test_an_extract_has_the_rows_that_tests_count_on(of):
 
 
 @needs_shared_data
-def test_extracts_made_again_from_the_large_files_are_the_committed_ones(tmp_path):
+def test_extracts_rebuilt_from_the_large_files_are_the_committed_ones(tmp_path):
     for path in write_extracts(extracts(SHARED), tmp_path):
         assert pq.read_table(path).equals(pq.read_table(EXTRACTS / path.name)), path.name

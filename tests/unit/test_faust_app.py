@@ -175,7 +175,7 @@ def play(monkeypatch):
     return lambda story: asyncio.run(Stage(monkeypatch).live(story))
 
 
-def test_a_write_that_waits_is_told_and_its_end_too(play):
+def test_a_write_that_waits_is_reported_and_its_end_too(play):
     async def story(stage: Stage) -> None:
         assert await stage.pass_s(3_600.0) == ""  # there was nothing to do
         stuck = stage.write()

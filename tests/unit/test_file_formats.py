@@ -123,7 +123,7 @@ def test_what_is_not_read_is_named_with_what_to_do(tmp_path, name, content, word
         assert caught.value.fix
 
 
-def test_a_socket_and_a_pipe_are_told_apart(tmp_path):
+def test_a_socket_and_a_pipe_are_distinguished(tmp_path):
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(tmp_path / "s"))
     with pytest.raises(TransportError, match="is a socket"):

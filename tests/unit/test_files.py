@@ -1,4 +1,4 @@
-"""Files as sources: what comes out, and how each kind of broken file is told."""
+"""Files as sources: what comes out, and how each kind of broken file is reported."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_compressed_jsonl_is_opened_on_the_way(tmp_path, kind):
     assert len(messages(open_source(path, CONFIG))) == 1000
 
 
-def test_a_truncated_gzip_is_told(tmp_path):
+def test_a_truncated_gzip_is_reported(tmp_path):
     path = tmp_path / "e.jsonl.gz"
     noise = np.random.default_rng(0).integers(0, 255, 50_000).astype(np.uint8).tobytes()
     path.write_bytes(gzip.compress(noise)[:-20_000])
@@ -192,7 +192,9 @@ def test_rows_per_window_hold_across_chunks(tmp_path):
 def test_progress_ends_at_the_whole(tmp_path):
     path = write(tmp_path / "t.parquet", TABLE, "parquet")
     seen = []
-    list(open_source(path, CONFIG, chunk_rows=2, on_progress=lambda *told: seen.append(told)))
+    list(
+        open_source(path, CONFIG, chunk_rows=2, on_progress=lambda *progress: seen.append(progress))
+    )
     assert seen == [(0.4, 2), (0.8, 4), (1.0, 5)]
 
 
@@ -262,7 +264,7 @@ def test_text_that_is_not_utf8_refuses_its_row(tmp_path):
     assert refused(open_source(tmp_path / "t.parquet", CONFIG))[1].startswith("invalid_utf8: ")
 
 
-def test_a_column_whose_type_can_hold_no_number_is_told_before_anything_is_read(tmp_path):
+def test_a_column_of_a_wrong_type_is_reported_before_anything_is_read(tmp_path):
     path = write(tmp_path / "t.parquet", TABLE.set_column(0, "age", [[[1]] * 5]), "parquet")
     with pytest.raises(ConfigError, match="column 'age' .*list"):
         open_source(path, CONFIG)
@@ -270,7 +272,7 @@ def test_a_column_whose_type_can_hold_no_number_is_told_before_anything_is_read(
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "arrows"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_truncated_table_is_told_in_one_line(tmp_path, kind, share):
+def test_a_truncated_table_is_reported_in_one_line(tmp_path, kind, share):
     many = pa.concat_tables([TABLE.drop_columns("job").combine_chunks()] * 2000).combine_chunks()
     config = ModelConfig(model="m", features={"age": {"kind": "numeric"}}, columns={"time": "when"})
     path = write(tmp_path / f"t.{kind}", many, kind)
@@ -293,7 +295,7 @@ def test_a_truncated_table_is_told_in_one_line(tmp_path, kind, share):
         ("ragged.csv", b"age,job,when,p\n1,2\n", "cannot be read as CSV"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_told_in_one_line(tmp_path, name, content, words):
+def test_a_file_that_is_not_what_it_says_is_reported_in_one_line(tmp_path, name, content, words):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)

@@ -58,7 +58,7 @@ class Stream:
         return self.alerts
 
 
-def told(alerts: list[Alert]) -> list[tuple[str, str, str]]:
+def changes(alerts: list[Alert]) -> list[tuple[str, str, str]]:
     return [(a.rule, a.host, a.transition.value) for a in alerts]
 
 
@@ -69,7 +69,7 @@ OFFSETS = [-2 * MINUTE, -10 * MINUTE, -3600, 2 * MINUTE, 4 * MINUTE, 10 * MINUTE
 @pytest.mark.parametrize("off_s", OFFSETS)
 def test_a_clock_that_is_minutes_off_is_a_ticket_and_no_page(has_record_time, off_s):
     alerts = Stream(has_record_time=has_record_time).run(lambda second: off_s)
-    assert told(alerts) == [("clock_offset", "n2", "opened")]
+    assert changes(alerts) == [("clock_offset", "n2", "opened")]
     assert alerts[0].severity is Severity.TICKET
     direction = "ahead" if off_s > 0 else "behind"
     assert direction in alerts[0].title
@@ -80,7 +80,7 @@ def test_a_clock_that_is_minutes_off_is_a_ticket_and_no_page(has_record_time, of
 def test_a_clock_that_steps_and_is_set_right_again_raises_no_page(has_record_time, off_s):
     stream = Stream(has_record_time=has_record_time)
     alerts = stream.run(lambda second: off_s if 600 <= second < 2400 else 0, end=3600)
-    assert told(alerts) == [
+    assert changes(alerts) == [
         ("clock_offset", "n2", "opened"),
         ("clock_offset", "n2", "resolved"),
     ]
@@ -92,7 +92,7 @@ def test_a_clock_that_steps_and_is_set_right_again_raises_no_page(has_record_tim
 def test_a_clock_that_is_off_hides_no_loss(has_record_time, off_s, lost):
     stream = Stream(has_record_time=has_record_time)
     alerts = stream.run(lambda second: off_s, end=2400, dies={lost: 1200})
-    assert ("node_lost", lost, "opened") in told(alerts)
+    assert ("node_lost", lost, "opened") in changes(alerts)
     assert {a.host for a in alerts if a.rule == "node_lost"} == {lost}
     (page,) = (a for a in alerts if a.rule == "node_lost")
     assert BASE_S + 1290 <= page.time_us / S <= BASE_S + 1200 + 150
@@ -132,4 +132,4 @@ def test_one_event_stamped_a_day_ahead_changes_nothing(at):
     stream = Stream(has_record_time=False)
     stray = {"second": at * 30}
     alerts = stream.run(lambda second: 86_400 if second == stray["second"] else 0, dies={"n3": 900})
-    assert told(alerts) == [("node_lost", "n3", "opened")]
+    assert changes(alerts) == [("node_lost", "n3", "opened")]

@@ -32,7 +32,7 @@ def feed(rules: GpuRules, *events: GpuEvent) -> list[Alert]:
     return [alert for event in events for alert in rules.observe(event)]
 
 
-def told(alerts: list[Alert]) -> list[tuple[str, str]]:
+def changes(alerts: list[Alert]) -> list[tuple[str, str]]:
     return [(a.rule, a.transition.value) for a in alerts]
 
 
@@ -43,7 +43,7 @@ def rules() -> GpuRules:
 
 def test_the_same_fatal_xid_ten_minutes_later_is_a_second_event(rules: GpuRules) -> None:
     alerts = feed(rules, xid(0, 79), xid(600, 79))
-    assert told(alerts) == [("xid_79", "opened"), ("xid_79", "escalated")]
+    assert changes(alerts) == [("xid_79", "opened"), ("xid_79", "escalated")]
     assert [a.sequence for a in alerts] == [0, 1]
     assert alerts[1].title.endswith("2 times")
     assert "RMA" in alerts[1].action
@@ -52,7 +52,7 @@ def test_the_same_fatal_xid_ten_minutes_later_is_a_second_event(rules: GpuRules)
 
 def test_an_xid_of_another_code_brings_no_phantom_of_the_first(rules: GpuRules) -> None:
     alerts = feed(rules, xid(0, 79), sample(30, xid_errors=79), xid(60, 31), sample(90))
-    assert told(alerts) == [("xid_79", "opened"), ("xid_31", "opened")]
+    assert changes(alerts) == [("xid_79", "opened"), ("xid_31", "opened")]
 
 
 @pytest.mark.parametrize(("gap_s", "n"), [(0, 1), (5, 1), (5.1, 2)])
@@ -127,15 +127,15 @@ def test_xid_45_names_the_error_it_follows(rules: GpuRules) -> None:
 
 def test_xid_63_leaves_a_remap_pending(rules: GpuRules) -> None:
     alerts = feed(rules, sample(0), xid(1, 63), *(sample(t) for t in range(30, 400, 30)))
-    assert told(alerts) == [("xid_63", "opened"), ("row_remap_pending", "opened")]
+    assert changes(alerts) == [("xid_63", "opened"), ("row_remap_pending", "opened")]
     assert alerts[1].time_us == 301 * S
     reset = feed(rules, sample(400, gpu_reset=1))
-    assert told(reset) == [("row_remap_pending", "resolved")]
+    assert changes(reset) == [("row_remap_pending", "resolved")]
 
 
 def test_five_fatal_xids_in_a_day_go_to_support(rules: GpuRules) -> None:
     alerts = feed(rules, *(xid(3600 * i, (79, 48, 79, 95, 79)[i]) for i in range(5)))
-    assert told(alerts)[-1] == ("fatal_xid_recurrence", "opened")
+    assert changes(alerts)[-1] == ("fatal_xid_recurrence", "opened")
     assert [a.rule for a in alerts].count("fatal_xid_recurrence") == 1
     assert "support" in alerts[-1].action
 
@@ -145,7 +145,7 @@ def test_five_fatal_xids_in_two_days_do_not(rules: GpuRules) -> None:
     assert "fatal_xid_recurrence" not in {a.rule for a in alerts}
 
 
-def test_a_storm_is_counted_whole_and_told_seldom(rules: GpuRules) -> None:
+def test_a_storm_is_counted_whole_and_reported_seldom(rules: GpuRules) -> None:
     alerts = feed(rules, *(xid(6 * i, 95) for i in range(1000)))
     storm = [a for a in alerts if a.rule == "xid_95"]
     assert len(storm) < 16
@@ -165,7 +165,7 @@ def test_one_double_bit_error_pages_and_stays_until_a_reset(rules: GpuRules, fie
     closed = feed(rules, sample(7300, gpu_reset=1, **{field: 8}))
     assert quiet == later == []
     assert [(a.severity, a.gpu_uuid) for a in opened] == [(Severity.PAGE, "node-1-0")]
-    assert told(closed) == [("double_bit_ecc", "resolved")]
+    assert changes(closed) == [("double_bit_ecc", "resolved")]
 
 
 def test_volatile_and_aggregate_growing_together_are_one_alert(rules: GpuRules) -> None:
@@ -174,14 +174,14 @@ def test_volatile_and_aggregate_growing_together_are_one_alert(rules: GpuRules) 
         sample(0, ecc_dbe_vol_total=0, ecc_dbe_agg_total=4),
         sample(30, ecc_dbe_vol_total=1, ecc_dbe_agg_total=5),
     )
-    assert told(alerts) == [("double_bit_ecc", "opened")]
+    assert changes(alerts) == [("double_bit_ecc", "opened")]
 
 
 def test_a_counter_that_restarts_counts_from_zero(rules: GpuRules) -> None:
     alerts = feed(
         rules, *(sample(30 * i, ecc_dbe_vol_total=v) for i, v in enumerate((5000, 0, 3, 3)))
     )
-    assert told(alerts) == [("double_bit_ecc", "opened")]
+    assert changes(alerts) == [("double_bit_ecc", "opened")]
     assert alerts[0].time_us == 60 * S
 
 
@@ -220,7 +220,9 @@ def test_a_hundred_driver_reloads_raise_nothing(rules: GpuRules) -> None:
 )
 def test_latched_rules_end_with_a_reset(rules: GpuRules, sign: dict[str, float]) -> None:
     feed(rules, sample(0, total_energy_consumption=9e9, ecc_sbe_vol_total=4), xid(10, 79))
-    assert told(feed(rules, sample(300, **sign), sample(330, **sign))) == [("xid_79", "resolved")]
+    assert changes(feed(rules, sample(300, **sign), sample(330, **sign))) == [
+        ("xid_79", "resolved")
+    ]
 
 
 @pytest.mark.parametrize("field", ["total_energy_consumption", "ecc_sbe_vol_total"])
@@ -233,7 +235,7 @@ def test_one_low_reading_of_a_reload_counter_is_no_reset(rules: GpuRules, field:
 def test_an_xid_after_a_reload_outlives_its_confirmation(rules: GpuRules) -> None:
     feed(rules, sample(0, total_energy_consumption=9e9), xid(10, 79))
     reload = [sample(30, total_energy_consumption=5), xid(40, 79)]
-    assert told(feed(rules, *reload)) == [("xid_79", "escalated")]
+    assert changes(feed(rules, *reload)) == [("xid_79", "escalated")]
     assert feed(rules, *(sample(t, total_energy_consumption=t) for t in range(60, 180, 30))) == []
 
 
@@ -241,7 +243,7 @@ def test_latched_rules_end_with_a_new_driver_version(rules: GpuRules) -> None:
     first, second = sample(0), sample(300)
     first.driver_version, second.driver_version = "550.1", "560.2"
     feed(rules, first, xid(10, 79))
-    assert told(feed(rules, second)) == [("xid_79", "resolved")]
+    assert changes(feed(rules, second)) == [("xid_79", "resolved")]
 
 
 def test_a_card_that_answers_zero_energy_was_not_reset(rules: GpuRules) -> None:
@@ -252,7 +254,7 @@ def test_a_card_that_answers_zero_energy_was_not_reset(rules: GpuRules) -> None:
 def test_a_new_uuid_in_a_silent_slot_is_a_replacement(rules: GpuRules) -> None:
     feed(rules, sample(0), xid(10, 79))
     new = GpuEvent(host="node-1", gpu_uuid="new", gpu=0, time_us=7200 * S)
-    assert told(feed(rules, new)) == [("xid_79", "resolved")]
+    assert changes(feed(rules, new)) == [("xid_79", "resolved")]
     assert feed(rules, sample(20, ecc_dbe_vol_total=9), sample(40, row_remap_failure=1)) == []
 
 
@@ -277,7 +279,7 @@ def test_a_wait_that_is_over_fires_by_the_watermark_alone(rules: GpuRules) -> No
     assert [(a.rule, a.time_us) for a in fired] == [("row_remap_pending", 300 * S)]
 
 
-def test_a_wait_starts_anew_after_a_gap(rules: GpuRules) -> None:
+def test_a_wait_restarts_after_a_gap(rules: GpuRules) -> None:
     alerts = feed(rules, sample(0, row_remap_pending=1), sample(3600, row_remap_pending=1))
     assert alerts == []
 
@@ -300,7 +302,7 @@ def test_a_relapse_while_clearing_is_no_new_alert(rules: GpuRules) -> None:
     feed(rules, *(sample(t, row_remap_pending=1) for t in range(0, 330, 30)))
     relapse = [sample(t, row_remap_pending=int(t == 600)) for t in range(330, 1200, 30)]
     assert feed(rules, *relapse) == []
-    assert told(feed(rules, sample(1230, row_remap_pending=0))) == [
+    assert changes(feed(rules, sample(1230, row_remap_pending=0))) == [
         ("row_remap_pending", "resolved")
     ]
 
@@ -318,9 +320,11 @@ def test_hysteresis_needs_a_fall_below_eighty_percent() -> None:
         for_us=MINUTE,
     )
     rules = GpuRules(GpuConfig(), (*RULES, hot))
-    assert told(feed(rules, *(sample(t, gpu_temp=101) for t in (0, 30, 60)))) == [("hot", "opened")]
+    assert changes(feed(rules, *(sample(t, gpu_temp=101) for t in (0, 30, 60)))) == [
+        ("hot", "opened")
+    ]
     assert feed(rules, *(sample(t, gpu_temp=85) for t in range(90, 900, 30))) == []
-    assert told(feed(rules, *(sample(t, gpu_temp=79) for t in range(900, 1050, 30)))) == [
+    assert changes(feed(rules, *(sample(t, gpu_temp=79) for t in range(900, 1050, 30)))) == [
         ("hot", "resolved")
     ]
 
@@ -439,7 +443,7 @@ def test_a_gpu_that_comes_back_for_good_resolves(rules: GpuRules) -> None:
         for gpu in range(8):
             back += rules.observe(sample(t + gpu, gpu))
         back += rules.tick(t * S)
-    assert told(back) == [("gpu_lost", "resolved")]
+    assert changes(back) == [("gpu_lost", "resolved")]
 
 
 def test_a_repeated_old_sample_does_not_bring_a_lost_gpu_back(rules: GpuRules) -> None:
@@ -482,7 +486,7 @@ def test_thresholds_and_switches_come_from_the_config() -> None:
     config = GpuConfig(disabled=("xid_79", "row_remap_failure"), thresholds={"sram_exceeded": 2})
     rules = GpuRules(config)
     assert feed(rules, xid(0, 79), sample(1, row_remap_failure=1, sram_exceeded=1)) == []
-    assert told(feed(rules, sample(31, sram_exceeded=2))) == [("sram_exceeded", "opened")]
+    assert changes(feed(rules, sample(31, sram_exceeded=2))) == [("sram_exceeded", "opened")]
 
 
 @pytest.mark.parametrize(
@@ -504,7 +508,7 @@ def test_a_new_failure_is_only_a_new_row() -> None:
         level, name="retired_pages", fields=("retired_dbe",), threshold=63, for_us=0, clear_us=0
     )
     rules = GpuRules(GpuConfig(), (*RULES, retired))
-    assert told(feed(rules, sample(0, retired_dbe=63))) == [("retired_pages", "opened")]
+    assert changes(feed(rules, sample(0, retired_dbe=63))) == [("retired_pages", "opened")]
 
 
 def test_ids_are_the_same_in_every_run() -> None:
@@ -544,10 +548,10 @@ def test_one_bad_reading_of_a_volatile_counter_is_no_error(
 
 def test_errors_after_an_announced_reset_count_in_full(rules: GpuRules) -> None:
     feed(rules, sample(0, ecc_dbe_vol_total=1), sample(30, ecc_dbe_vol_total=0, gpu_reset=1))
-    assert told(feed(rules, sample(60, ecc_dbe_vol_total=1))) == [("double_bit_ecc", "opened")]
+    assert changes(feed(rules, sample(60, ecc_dbe_vol_total=1))) == [("double_bit_ecc", "opened")]
 
 
 def test_a_persistent_counter_that_was_cleared_counts_again(rules: GpuRules) -> None:
     readings = [40] * 3 + [0] * 12 + [1] * 3
     alerts = feed(rules, *(sample(30 * i, ecc_dbe_agg_total=v) for i, v in enumerate(readings)))
-    assert told(alerts) == [("double_bit_ecc", "opened")]
+    assert changes(alerts) == [("double_bit_ecc", "opened")]

@@ -231,7 +231,7 @@ def incidents_of_replay() -> list[dict]:
 
 
 def replayed(tmp_path, monkeypatch, exporter_end: int, predictions_end: int) -> list[dict]:
-    """Replay two hosts; n1's exporter and its predictions end when they are told to."""
+    """Replay two hosts; n1's exporter and its predictions end at the given times."""
     monkeypatch.chdir(tmp_path)
     installed(tmp_path, predictions_end)
     with open("gpu.jsonl", "w", encoding="utf-8") as file:

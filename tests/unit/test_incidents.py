@@ -107,7 +107,7 @@ def test_a_broken_gpu_and_its_wrong_scores_are_one_hardware_incident(
     assert {a.alert_id for a in incidents.open[0].alerts} == {a.alert_id for a in alerts}
 
 
-def test_the_score_taken_over_is_told_where_it_went(incidents: Incidents) -> None:
+def test_a_score_that_is_taken_over_is_notified_where_it_went(incidents: Incidents) -> None:
     changes = feed(incidents, drift(14, "score"), gpu(14.3), replica(15))
     merged = [c for c in changes if c.reason is ChangeReason.MERGED]
     assert [(c.kind, c.merged_into) for c in merged] == [
@@ -239,7 +239,7 @@ def test_an_alert_sent_again_changes_nothing(incidents: Incidents) -> None:
     assert feed(incidents, *alerts) == []
 
 
-def test_the_end_of_what_nobody_knows_changes_nothing(incidents: Incidents) -> None:
+def test_the_resolution_of_an_unknown_alert_changes_nothing(incidents: Incidents) -> None:
     assert feed(incidents, drift(14, transition=Transition.RESOLVED)) == []
 
 

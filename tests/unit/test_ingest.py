@@ -128,7 +128,7 @@ def test_what_was_recorded_before_a_restart_is_not_recorded_again():
     assert [x.offset for x in letters_of(log)] == [1, 2, 3, 5, 6]
 
 
-def test_a_commit_for_a_topic_that_was_made_again_is_no_start():
+def test_a_commit_for_a_recreated_topic_is_no_start():
     log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
     log.commit(GROUP, "new", 0, 7, Commit(7, START_US, START_US, 9, "old").metadata())
     ingest = Ingest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))

@@ -32,11 +32,11 @@ class Reader:
 def world():
     """A worker of one partition, and how often it published."""
     made = IngestWorker.__new__(IngestWorker)
-    told: list[float] = []
+    published: list[float] = []
     made.now_s = 0.0
     ingest = SimpleNamespace(
         add=lambda chunk: None,
-        publish=lambda **_: told.append(made.now_s),
+        publish=lambda **_: published.append(made.now_s),
         counters=Counter(),
         n_open_panes=0,
         is_due=False,
@@ -48,7 +48,7 @@ def world():
     made._tally = SimpleNamespace(count=lambda counters: None)
     made._life = Life("ingest")
     made._is_read = made._is_behind = made._is_away = False
-    return made, told
+    return made, published
 
 
 def go_round(made: IngestWorker, now_s: float) -> None:
@@ -58,40 +58,40 @@ def go_round(made: IngestWorker, now_s: float) -> None:
 
 
 def test_the_end_of_a_catch_up_is_published_at_once(world):
-    made, told = world
+    made, published = world
     made._reader.lengths = [CHUNK_MESSAGES, CHUNK_MESSAGES, 7]
     for i in range(4):
         go_round(made, 0.2 + 0.01 * i)
-    assert told == [0.2 + 0.01 * 2]
+    assert published == [0.2 + 0.01 * 2]
 
 
 def test_it_is_published_once_and_then_each_second(world):
-    made, told = world
+    made, published = world
     made._reader.lengths = [CHUNK_MESSAGES]
     for i in range(26):
         go_round(made, 0.1 * i)
-    assert told == pytest.approx([CAUGHT_UP_S, CAUGHT_UP_S + TICK_S, CAUGHT_UP_S + 2 * TICK_S])
+    assert published == pytest.approx([CAUGHT_UP_S, CAUGHT_UP_S + TICK_S, CAUGHT_UP_S + 2 * TICK_S])
 
 
 def test_a_trickle_is_published_each_second_only(world):
-    made, told = world
+    made, published = world
     for i in range(26):
         made._reader.lengths = [3]
         go_round(made, 0.1 * i)
-    assert told == pytest.approx([TICK_S, 2 * TICK_S])
+    assert published == pytest.approx([TICK_S, 2 * TICK_S])
 
 
 def test_short_catch_ups_one_after_the_other_are_not_published_each(world):
-    made, told = world
+    made, published = world
     for i in range(100):
         made._reader.lengths = [CHUNK_MESSAGES] if i % 2 == 0 else [1]
         go_round(made, 0.01 * i)
-    assert 8 <= len(told) <= 10
+    assert 8 <= len(published) <= 10
 
 
 @pytest.fixture
 def stand_by(world):
-    """A worker that has joined, owns nothing, and hears that the brokers are away."""
+    """A worker that has joined, owns nothing, and gets errors that the brokers are away."""
     made, _ = world
     made._owned.clear()
     made._feed = SimpleNamespace(poll=lambda: None)
@@ -111,10 +111,10 @@ def test_a_stand_by_is_ready_again_when_a_broker_answers(stand_by):
 
 
 def test_a_stand_by_is_unready_while_no_broker_answers(stand_by):
-    def nobody():
+    def no_broker():
         raise TransportError("no answer")
 
-    stand_by._look_for_brokers = nobody
+    stand_by._look_for_brokers = no_broker
     stand_by._tick(1.0)
     assert not stand_by._life.is_ready
 

@@ -24,7 +24,7 @@ def test_nine_in_ten_of_a_large_block_refused_is_too_much_and_less_is_not():
         tally.check_refused()
 
 
-def test_a_short_burst_is_not_judged_and_each_block_begins_anew():
+def test_a_short_burst_is_not_judged_and_each_block_starts_afresh():
     tally = Tally("predictions", "bulk")
     tally.count(counted(0, N_JUDGED - 1))
     tally.check_refused()
@@ -34,7 +34,7 @@ def test_a_short_burst_is_not_judged_and_each_block_begins_anew():
     tally.check_refused()
 
 
-def test_what_a_partition_counted_is_told_once():
+def test_what_a_partition_counted_is_reported_once():
     tally = Tally("a topic of this test", "bulk")
     counters = counted(3, 2) | Counter({"capped|t|m": 4, "bytes": 9})
     tally.count(counters)

@@ -1,4 +1,4 @@
-"""TLS and login of Kafka clients: what fits together, what each client is told, no secret shown."""
+"""TLS and login of Kafka clients: what fits together, what each client gets, no secret shown."""
 
 from __future__ import annotations
 

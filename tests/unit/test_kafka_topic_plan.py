@@ -59,11 +59,11 @@ def test_table_is_the_design():
     assert int(table["panes"].settings["retention.ms"]) > 49 * 3_600_000 + 60_000
 
 
-def test_what_was_told_is_remembered_no_shorter_than_the_alerts_that_a_restart_reads_again():
+def test_deliveries_are_kept_at_least_as_long_as_the_alerts():
     table = {s.name: s.settings for s in specs()}
-    alerts, told = table[names.ALERTS], table[names.NOTIFICATIONS]
-    assert alerts["retention.ms"] == told["retention.ms"] == "-1"
-    assert int(told["retention.bytes"]) >= 16 * int(alerts["retention.bytes"])
+    alerts, notifications = table[names.ALERTS], table[names.NOTIFICATIONS]
+    assert alerts["retention.ms"] == notifications["retention.ms"] == "-1"
+    assert int(notifications["retention.bytes"]) >= 16 * int(alerts["retention.bytes"])
 
 
 def test_whatever_forgets_by_age_says_after_how_long():
@@ -78,7 +78,7 @@ def test_three_copies_need_two_in_sync(replication, in_sync):
         assert spec.settings.get("min.insync.replicas") == in_sync
 
 
-def test_prefix_stands_before_every_name():
+def test_prefix_is_put_before_every_name():
     assert [s.name for s in specs(prefix="eu.")] == [f"eu.{s.name}" for s in specs()]
 
 
@@ -102,7 +102,7 @@ def test_missing_topic_is_created_whole():
 
 
 def test_other_topics_and_other_settings_are_left_alone():
-    assert plan_changes([SPEC], {"t": STATE, "somebody-else": STATE}) == []
+    assert plan_changes([SPEC], {"t": STATE, "unrelated": STATE}) == []
 
 
 def test_order_in_a_list_is_no_difference():

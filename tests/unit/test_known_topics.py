@@ -1,4 +1,4 @@
-"""A topic that was deleted and made again under its name is another one."""
+"""A topic that was deleted and recreated under its name is another one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Broker:
         topics.look(30.0)
 
 
-def test_a_topic_made_anew_is_noticed_and_one_that_is_only_gone_is_not(monkeypatch):
+def test_a_recreated_topic_is_noticed_and_a_missing_one_is_not(monkeypatch):
     async def story() -> None:
         broker = Broker(monkeypatch, "read", "named")
         topics = KnownTopics(Cluster("nowhere:9092", prefix="eu."), ["read"], followed=["named"])

@@ -14,7 +14,7 @@ def cap(limit: int = 3) -> LetterCap:
     return LetterCap("predictions", 2, MODELS, limit=limit)
 
 
-def told(alerts: list[Alert]) -> list[tuple[str, str, int]]:
+def changes(alerts: list[Alert]) -> list[tuple[str, str, int]]:
     return [(a.model, a.transition.value, a.time_us // MINUTE_US) for a in alerts]
 
 
@@ -29,7 +29,7 @@ def test_each_model_has_an_allowance_and_strangers_share_one():
     assert counted.bucket("t", "x1") == ("", "")
 
 
-def test_a_new_minute_of_record_time_begins_anew_and_one_that_goes_back_does_not():
+def test_a_new_minute_of_record_time_starts_at_0_and_an_earlier_one_does_not():
     counted = cap(1)
     assert counted.admits("t", "m", MINUTE_US)
     assert not counted.admits("t", "m", MINUTE_US + 1)
@@ -44,11 +44,11 @@ def test_one_alert_stays_open_until_a_whole_minute_without_capping():
         for i in range(3):
             counted.admits("t", "m", minute * MINUTE_US + i)
         counted.advance(minute * MINUTE_US + 3)
-    assert told(counted.take_alerts()) == [("m", "opened", 5)]
+    assert changes(counted.take_alerts()) == [("m", "opened", 5)]
     counted.advance(9 * MINUTE_US - 1)
     assert counted.take_alerts() == []
     counted.advance(9 * MINUTE_US)
-    assert told(counted.take_alerts()) == [("m", "resolved", 9)]
+    assert changes(counted.take_alerts()) == [("m", "resolved", 9)]
     counted.advance(20 * MINUTE_US)
     assert counted.take_alerts() == []
 
@@ -63,7 +63,7 @@ def test_alerts_do_not_depend_on_how_reads_are_cut(is_cut):
                 counted.advance(minute * MINUTE_US + i)
                 alerts += counted.take_alerts()
     alerts += counted.take_alerts()
-    assert told(alerts) == [
+    assert changes(alerts) == [
         ("m", "opened", 1),
         ("m", "resolved", 4),
         ("m", "opened", 9),

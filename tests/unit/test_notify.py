@@ -25,7 +25,7 @@ from tests.support.alerts import HOUR, drift, gpu, notification, pictured, repli
 
 
 class Recorder:
-    """A receiver that keeps what it is sent, and may be told to break."""
+    """A receiver that records what it is sent, and may be set to fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.taken: list[Notification] = []
@@ -93,7 +93,7 @@ def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
     assert headlines[2] == "PAGE  GPU 7 on node-2: double-bit ECC"
     later = [describe(n).headline for n in people.taken if n.reason == "model_affected"]
     assert later == [
-        "PAGE  A model suffers: GPU 7 on node-2: double-bit ECC and XID 79; "
+        "PAGE  Model affected: GPU 7 on node-2: double-bit ECC and XID 79; "
         "its scores are wrong (employment)"
     ]
 
@@ -111,7 +111,7 @@ def test_every_silence_has_a_reason_in_the_log() -> None:
     ]
 
 
-def test_routes_decide_who_hears() -> None:
+def test_routes_decide_who_is_notified() -> None:
     loud, quiet = Recorder(), Recorder()
     routed = model(routes=(RouteConfig(cause=("data",), receivers=("quiet",)),))
     notifier = Notifier(MonitorConfig(), [routed], {"loud": loud, "quiet": quiet}, MemoryLog())
@@ -147,7 +147,7 @@ def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> N
 @pytest.mark.parametrize(
     ("models", "match"),
     [
-        ([model(routes=(RouteConfig(receivers=("nobody",)),))], "'nobody' is not a receiver"),
+        ([model(routes=(RouteConfig(receivers=("absent",)),))], "'absent' is not a receiver"),
         ([retrainable()], "no receiver for it"),
     ],
 )
@@ -230,11 +230,11 @@ def test_a_message_leads_with_the_owner_and_ends_with_what_to_do() -> None:
         ("opened", NotificationKind.INCIDENT, "TICKET  employment"),
         ("escalated", NotificationKind.INCIDENT, "TICKET  Worse: employment"),
         ("cause_changed", NotificationKind.INCIDENT, "TICKET  Cause found: employment"),
-        ("model_affected", NotificationKind.INCIDENT, "TICKET  A model suffers: employment"),
+        ("model_affected", NotificationKind.INCIDENT, "TICKET  Model affected: employment"),
         ("still_open", NotificationKind.INCIDENT, "TICKET  Still open: employment"),
         ("resolved", NotificationKind.RESOLVED, "TICKET  Resolved: employment"),
         ("merged", NotificationKind.RESOLVED, "TICKET  Part of another incident: employment"),
-        ("requested", NotificationKind.RETRAINING, "TICKET  Retraining asked for: employment"),
+        ("requested", NotificationKind.RETRAINING, "TICKET  Retraining requested: employment"),
     ],
 )
 def test_the_headline_says_what_kind_of_news_it_is(

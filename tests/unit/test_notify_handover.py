@@ -21,9 +21,9 @@ CLUSTER = Cluster("nowhere:9092")
 
 
 def steps(*states: str) -> list[LogEntry]:
-    told = notification(number=1)
-    of = {"notification_id": told.notification_id, "receiver": told.receiver, "time_us": 0}
-    return [LogEntry(told, Delivery(state=state, **of)) for state in states]
+    sent = notification(number=1)
+    of = {"notification_id": sent.notification_id, "receiver": sent.receiver, "time_us": 0}
+    return [LogEntry(sent, Delivery(state=state, **of)) for state in states]
 
 
 class Receiver:
@@ -43,7 +43,7 @@ class Receiver:
 
 @pytest.mark.parametrize("outcome", ["done", "failed"])
 def test_an_intent_that_comes_late_is_not_sent_after_its_outcome(outcome):
-    # Its writer stood still while another took over, and told.
+    # Its writer hung while another took over, and sent it.
     receiver, entries = Receiver(), steps("intent", outcome, "intent")
     receivers = {entries[0].delivery.receiver: receiver}
     notifier = Notifier(MonitorConfig(), [], receivers, MemoryLog(entries))

@@ -20,7 +20,7 @@ SOON = RetryPolicy(n_attempts=50, first_wait_s=0.001, longest_wait_s=0.001)
 
 
 class Receiver:
-    """Takes messages when its door is open; refuses, or has trouble, as often as told."""
+    """Accepts messages when its door is open; refuses or fails as often as set."""
 
     def __init__(self, *troubles: Exception) -> None:
         self.taken: list[str] = []
@@ -71,7 +71,7 @@ def play(story: Callable[[Outbox, Outcomes], Awaitable[None]], **more: object) -
     asyncio.run(run())
 
 
-def test_one_that_is_stuck_holds_up_nobody_else():
+def test_one_that_is_stuck_holds_up_no_other():
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
         stuck, well = Receiver(), Receiver()
         stuck.door.clear()
@@ -277,7 +277,7 @@ def test_a_day_of_tries_is_a_day():
     assert max(waits) == 60.0
 
 
-def test_a_process_that_stood_still_longer_than_the_session_waits_to_be_told(monkeypatch):
+def test_a_process_that_hung_longer_than_the_session_waits_for_the_group(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("monitor.notify.service.elapsed_s", lambda: now[0])
     pulse = _Pulse(session_s=6.0)

@@ -39,7 +39,7 @@ async def tick_until(stage: under_test._Stage, is_so) -> None:
             await asyncio.sleep(0)
 
 
-def test_alerts_made_anew_end_the_stage_and_no_tick_waits_for_the_answer(monkeypatch):
+def test_recreated_alerts_end_the_stage_and_no_tick_waits_for_the_answer(monkeypatch):
     broker = Broker(monkeypatch)
     monkeypatch.setattr(under_test, "LOOK_S", 0.0)
 

@@ -63,7 +63,7 @@ def produce(log: MemoryLog, alert: Alert, came_us: int) -> None:
     log.produce(ALERTS, value, key=alert.alert_id.encode(), timestamp_us=came_us)
 
 
-def test_restarts_do_not_begin_the_wait_for_company_anew():
+def test_restarts_do_not_restart_the_group_wait():
     log, people, alert = MemoryLog(), Recorder(), drift(3)
     came_us = alert.time_us + 60 * S
     produce(log, alert, came_us)
@@ -87,7 +87,7 @@ def test_a_restart_notes_no_silence_twice():
     assert len(people.taken) == 1
 
 
-def test_after_a_restart_only_what_was_not_told_is_told():
+def test_after_a_restart_only_what_was_not_sent_is_sent():
     log, people = MemoryLog(), Recorder()
     first, second = gpu(3.1, "double_bit_ecc"), drift(5, "AGEP")
     produce(log, first, first.time_us)
@@ -98,7 +98,7 @@ def test_after_a_restart_only_what_was_not_told_is_told():
     assert [n.incident.owner_alert_id for n in people.taken] == [first.alert_id, second.alert_id]
 
 
-def test_what_waits_is_told_before_an_alert_that_came_after_the_wait():
+def test_what_waits_is_sent_before_an_alert_that_came_after_the_wait():
     log, people = MemoryLog(), Recorder()
     first, second = drift(3), drift(4, segment="sex=1")
     produce(log, first, first.time_us)
@@ -152,7 +152,7 @@ def live(log: MemoryLog, people: Recorder, now_us: int, reach: Reach = pass_thro
     run(stage.step(now_us))
 
 
-def test_killed_at_any_step_and_compacted_nothing_is_told_twice_but_what_was_under_way():
+def test_killed_at_any_step_and_compacted_only_what_was_in_flight_repeats():
     alerts = [drift(3), drift(3, segment="sex=1"), gpu(3.1), drift(5, "SCHL")]
     now_us = alerts[-1].time_us + 40 * S
     for n in itertools.count(1):
@@ -175,7 +175,7 @@ def test_killed_at_any_step_and_compacted_nothing_is_told_twice_but_what_was_und
     assert n > 10
 
 
-def test_a_second_look_at_what_was_told_does_not_take_the_place_of_its_outcome():
+def test_a_second_look_at_what_was_sent_does_not_replace_its_outcome():
     log, people, alert = MemoryLog(), Recorder(), drift(3)
     produce(log, alert, alert.time_us)
     run(start(log, people).step(alert.time_us + 40 * S))
@@ -209,7 +209,7 @@ def test_an_alert_that_breaks_the_grouping_is_put_aside(monkeypatch):
 
     def break_on_odd(self, alert, now_us):
         if alert.alert_id == "odd":
-            raise KeyError("a case nobody thought of")
+            raise KeyError("an unforeseen case")
         return observe(self, alert, now_us)
 
     monkeypatch.setattr(Incidents, "observe", break_on_odd)

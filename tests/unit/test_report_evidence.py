@@ -128,4 +128,4 @@ def test_every_text_about_an_incident_names_the_same_beginning():
         reason="resolved",
         incident=msgspec.structs.replace(found, resolved_at_us=began + 5 * HOUR),
     )
-    assert describe(resolution).lines == ("Over since Sat 02 Jan 2016 18:00 UTC, after 5 h 0 min",)
+    assert describe(resolution).lines == ("Resolved Sat 02 Jan 2016 18:00 UTC, after 5 h 0 min",)

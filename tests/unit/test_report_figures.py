@@ -55,7 +55,7 @@ def test_numeric_bins_are_merged_and_keep_their_sum():
     assert _titles(svg)[0].startswith("0 to 4.7:")
 
 
-def test_what_lies_beyond_the_reference_stands_apart_and_is_named():
+def test_what_lies_beyond_the_reference_is_apart_and_named():
     svg = change_figure(_counted(AGE, dict.fromkeys(range(60), 10), {0: 50, OVERFLOW: 50}))
     assert "above maximum: current 50.0%" in _titles(svg)
     assert "above maximum" in _words(svg)

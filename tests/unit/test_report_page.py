@@ -177,7 +177,7 @@ def test_without_evidently_the_page_says_how_to_get_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_evidently_writes_its_report_on_a_sample_beside_ours(tmp_path):
+def test_evidently_writes_its_report_on_a_sample_beside_driftlines(tmp_path):
     pytest.importorskip("evidently", exc_type=ImportError)
     content = _content(reference=_rows(2 * MAX_ROWS, 40), current=_rows(3_000, 60))
     page = write_report(tmp_path / "report.html", content).read_text(encoding="utf-8")
@@ -189,7 +189,7 @@ def test_evidently_writes_its_report_on_a_sample_beside_ours(tmp_path):
 
 
 @pytest.mark.slow
-def test_evidently_that_fails_does_not_take_ours_down(tmp_path):
+def test_evidently_that_fails_does_not_break_driftlines_report(tmp_path):
     pytest.importorskip("evidently", exc_type=ImportError)
     empty = _rows(0, 40)
     words = write_evidently(tmp_path / "evidently_report.html", empty, empty)

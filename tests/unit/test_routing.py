@@ -37,13 +37,13 @@ def test_the_first_match_wins(
     assert (routing.receivers, routing.reason) == (receivers, reason)
 
 
-def test_a_record_without_a_route_is_told_to_nobody() -> None:
+def test_a_record_without_a_route_notifies_no_one() -> None:
     about = incident(gpu(1), cause=Cause.HARDWARE, severity=Severity.RECORD)
     routing = choose_receivers(about, {}, ALL)
     assert (routing.receivers, routing.reason) == ((), "record_only")
 
 
-def test_a_gpu_without_a_model_is_told_to_everyone() -> None:
+def test_a_gpu_without_a_model_notifies_everyone() -> None:
     about = incident(gpu(1), cause=Cause.HARDWARE)
     routes = {("default", "employment"): ROUTES}
     assert choose_receivers(about, routes, ALL).receivers == ALL
@@ -56,6 +56,6 @@ def test_two_models_of_one_incident_add_their_receivers_once() -> None:
     assert choose_receivers(about, routes, ALL).receivers == ("slack", "log")
 
 
-def test_a_route_to_nobody_we_know_is_refused() -> None:
+def test_a_route_to_an_unknown_receiver_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"routes\[0\].*'dc' is not a receiver"):
         check_routes("employment", ROUTES, ("slack", "log"))

@@ -37,7 +37,7 @@ BOUND_S = 20
 
 
 class FakeSender:
-    """Stands where Kafka would: acknowledges, refuses, or keeps silent, as it is told."""
+    """Replaces Kafka: acknowledges, refuses, or does not answer, as set."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -562,7 +562,7 @@ def test_host_and_gpu_come_from_the_environment(new_reporter, sender, monkeypatc
     "wrong",
     [{"model": ""}, {"format": "xml"}, {"n_buffered": 0}, {"n_batch": 0}, {"linger_s": -1}],
 )
-def test_a_wrong_argument_is_told_at_the_start(wrong):
+def test_a_wrong_argument_is_an_error_at_the_start(wrong):
     with pytest.raises(DomainError):
         Reporter("nowhere:9", **{"model": "m", **wrong})
 

@@ -18,7 +18,7 @@ BOUND_S = 20
 
 
 class Kept:
-    """Stands where Kafka would, and keeps what it gets."""
+    """Replaces Kafka, and records what it gets."""
 
     def __init__(self) -> None:
         self.events: list[dict] = []

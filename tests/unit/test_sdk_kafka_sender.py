@@ -27,7 +27,7 @@ REFUSED = errors.TopicAuthorizationFailedError("t")
 
 
 class FakeProducer:
-    """Answers when it is told to; after its first fatal error it can only fail."""
+    """Answers on request; after its first fatal error it can only fail."""
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
@@ -67,7 +67,7 @@ class FakeProducer:
 
 
 class World:
-    """A clock that stands, the producers that were made, and one sender."""
+    """A manual clock, the producers that were made, and one sender."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
@@ -226,7 +226,7 @@ def test_a_message_refused_at_once_is_not_taken_and_its_error_counts(world, monk
         world.send()
 
 
-def test_the_real_state_says_that_it_is_fatal_though_no_message_told(world):
+def test_the_real_state_says_that_it_is_fatal_though_no_message_did(world):
     world.send()
     world.made[0]._transaction_manager = manager = idempotent()
     world.now_s += REPLACE_PAUSE_S

@@ -155,13 +155,13 @@ def test_hours_without_a_baseline_neither_end_an_alert_nor_miss_a_canary():
     thin = reference.filter(pa.array((hours >= 8) | (place < 10)))
     made = build_profile(thin, CONFIG)
     decider = SeriesDecider(SeriesId("default", "m", "1", ""), CONFIG, made)
-    rng, told = np.random.default_rng(0), []
+    rng, changes = np.random.default_rng(0), []
     for at in range(20, 60):
         views, alerts = decider.judge(window_of(made, at, rng, 1.0))
         (x,) = [v for v in views if v.variable.name == "x"]
         assert (x.decision.reason_of(x.index) is Reason.NO_BASELINE) == (at % 24 < 8)
-        told += [(a.feature, a.transition) for a in alerts if a.feature == "x"]
-    assert told == [("x", Transition.OPENED)]
+        changes += [(a.feature, a.transition) for a in alerts if a.feature == "x"]
+    assert changes == [("x", Transition.OPENED)]
 
 
 def test_a_canary_does_not_count_hours_without_a_baseline(profile):

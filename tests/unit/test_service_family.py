@@ -24,7 +24,7 @@ class Clock:
 
 
 class FakeChild:
-    """Says what it is told to say, and keeps what is done to it."""
+    """A scripted child that records what is done to it."""
 
     url, pid = "http://127.0.0.1:1", 7
 
@@ -64,8 +64,8 @@ class Home:
 
     def __init__(self, clock: Clock, child: FakeChild, **options: bool) -> None:
         self.clock, self.child, self.life = clock, child, Life("up", clock_s=clock)
-        self.told: list[tuple[str, dict[str, Any]]] = []
-        self.family = Family(self.life, lambda event, **facts: self.told.append((event, facts)))
+        self.printed: list[tuple[str, dict[str, Any]]] = []
+        self.family = Family(self.life, lambda event, **facts: self.printed.append((event, facts)))
         self.family.add(child, **options)  # type: ignore[arg-type]
 
     def rounds(self, n: int = 1, silent: str | None = "") -> None:
@@ -76,7 +76,7 @@ class Home:
             self.family._ask()
 
     def of(self, event: str) -> list[dict[str, Any]]:
-        return [facts for name, facts in self.told if name == event]
+        return [facts for name, facts in self.printed if name == event]
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_a_connection_ends_after_its_time_however_it_drips(signs, monkeypatch):
         assert slow.recv(1) == b""
 
 
-def test_an_answer_nobody_reads_ends_after_its_time(signs, monkeypatch):
+def test_an_unread_answer_ends_after_its_time(signs, monkeypatch):
     monkeypatch.setattr(http_server, "REQUEST_S", 0.2)
     monkeypatch.setattr(http_server, "answer_to", lambda head, life: bytes(64 << 20))
     with connected(signs) as slow:
@@ -154,7 +154,7 @@ def test_a_head_without_end_is_refused(signs, head):
     [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01 TLS\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
      b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 500 + b"\r\n"],
 )  # fmt: skip
-def test_what_is_no_request_harms_nobody(signs, head):
+def test_what_is_no_request_does_no_harm(signs, head):
     with connected(signs) as client, suppress(ConnectionResetError):
         client.sendall(head)
         client.recv(100)

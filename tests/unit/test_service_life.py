@@ -1,4 +1,4 @@
-"""A stage's life, its crash points, its address, and when a child is started again."""
+"""A stage's lifecycle, its failpoints, its address, and when a child is restarted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_draining_stage_is_not_ready_and_says_why():
     assert life.wait(60)
 
 
-def test_a_crash_point_kills_at_the_count_given_and_at_no_other():
+def test_a_failpoint_kills_at_the_count_given_and_at_no_other():
     reached, deaths = [], []
     reach = crash_points(
         {"DRIFTLINE_CRASH_AT": "ingest:pane:2, *:6"}, lambda: deaths.append(len(reached))
@@ -53,7 +53,7 @@ def test_a_crash_point_kills_at_the_count_given_and_at_no_other():
 
 
 @pytest.mark.parametrize("text", ["ingest", "ingest:pane:x", ":3", "ingest:pane:-1"])
-def test_a_crash_point_that_cannot_be_read_is_refused(text):
+def test_a_failpoint_that_cannot_be_read_is_refused(text):
     with pytest.raises(ConfigError) as refused:
         crash_points({"DRIFTLINE_CRASH_AT": text})
     assert "DRIFTLINE_CRASH_AT" in str(refused.value)

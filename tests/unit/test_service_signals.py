@@ -1,4 +1,4 @@
-"""Being asked to leave, wherever the stage stands: each in a process of its own."""
+"""SIGTERM in every phase of a stage: each in a process of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def with_a_thread_left():
     threading.Thread(target=threading.Event().wait).start()
 
 def frozen():
-    '''Nobody asked it to leave, and nobody could.'''
+    '''It got no signal, and could handle none.'''
     bound_freezes(2.0, every_s=0.1)
     threading.Event().wait(0.5)
     ctypes.PyDLL(None).sleep(600)
@@ -139,7 +139,7 @@ def test_the_first_signal_drains(start, how, number):
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"]
 )
 @pytest.mark.parametrize("how", ["in_c_code", "in_a_stuck_loop", "forever"])
-def test_the_second_signal_leaves_at_once_wherever_the_stage_stands(start, how, number, code):
+def test_the_second_signal_exits_at_once_in_every_phase(start, how, number, code):
     stage = start(how)
     stage.ask(signal.SIGTERM)
     wait_until(lambda: not is_pending(stage, signal.SIGTERM), what="the first signal was taken")
@@ -159,7 +159,7 @@ def test_a_drain_without_end_ends_with_1_and_says_what_it_waited_for(start):
     stage.ask()
     code, out, err = stage.end()
     assert (code, out) == (1, "")
-    assert "ingest did not drain within 0.3 s: draining; the store is down; it stands in" in err
+    assert "ingest did not drain within 0.3 s: draining; the store is down; it is in" in err
     assert "forever" in err
 
 
@@ -200,7 +200,7 @@ def test_a_drain_ends_even_when_c_code_keeps_the_interpreter(start):
     assert "with_the_interpreter" in err
 
 
-def test_a_thread_that_does_not_end_keeps_nobody_from_leaving(start):
+def test_a_thread_that_does_not_end_does_not_block_the_exit(start):
     stage = start("with_a_thread_left", drain_s=0.5)
     stage.ask()
     code, out, err = stage.end()

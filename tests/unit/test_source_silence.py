@@ -1,4 +1,4 @@
-"""An owner that says nothing any more: somebody is told, once, and told when it is over."""
+"""A silent owner raises one alert, which is resolved when it is heard from again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def alerts_in(found) -> list[tuple[str, str, str]]:
     return [(a.rule, a.segment, a.transition.value) for a in alerts]
 
 
-def test_one_that_falls_silent_while_others_speak_is_told_once_and_told_when_it_is_back():
+def test_one_silent_owner_of_several_opens_one_alert_until_it_is_back():
     marks, silence = Watermarks(), SourceSilence("o", 1_000.0)
     seen = []
     for second in range(1_000, 1_200):
@@ -94,7 +94,7 @@ def test_after_a_restart_the_open_alert_is_sent_again_and_resolved_by_the_next_o
     assert done[-1].step == "detect:sweep"
 
 
-def test_silence_holds_windows_and_a_topic_made_anew_holds_none():
+def test_silence_holds_windows_and_a_recreated_topic_holds_none():
     now = [0.0]
     rules = PanesRules(build_small_world().catalog, 0, "o", "", lambda: now[0])
     rules.restore(StateShelf())

@@ -1,4 +1,4 @@
-"""Characters nobody sees are spelt wherever a name from outside is shown."""
+"""Invisible characters are escaped wherever a name from outside is shown."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_people_write_stays_as_it_is(text):
 @pytest.mark.parametrize(
     "c", "\u200b\u200d\u200e\u202a\u2066\u2069\u2060\ufeff\u00ad\x85\x1c\x0b\U000e0041"
 )
-def test_a_character_nobody_sees_is_spelt_beside_ascii(c):
+def test_an_invisible_character_is_escaped_beside_ascii(c):
     assert spell_controls(f"a{c}b").startswith("a\\")
 
 

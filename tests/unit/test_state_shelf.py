@@ -80,7 +80,7 @@ def test_tombstones_take_an_owners_states_back_and_nothing_else():
     lives=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=6),
     is_compacted=st.booleans(),
 )
-def test_after_any_deaths_the_highest_complete_state_stands(lives, is_compacted):
+def test_after_any_deaths_the_highest_complete_state_is_current(lives, is_compacted):
     log: list = []
     expected = 0
     for owner, (n_whole, n_torn) in enumerate(lives):

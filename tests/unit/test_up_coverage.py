@@ -46,8 +46,10 @@ class House:
     def __init__(self) -> None:
         self.ingest, self.detect = Shown("ingest"), Shown("detect")
         self.now_s = 0.0
-        self.told: list[dict[str, Any]] = []
-        self.coverage = UpCoverage(lambda _, **facts: self.told.append(facts), lambda: self.now_s)
+        self.printed: list[dict[str, Any]] = []
+        self.coverage = UpCoverage(
+            lambda _, **facts: self.printed.append(facts), lambda: self.now_s
+        )
 
     def look(self, after_s: float = 60.0) -> None:
         self.now_s += after_s
@@ -65,7 +67,7 @@ def house() -> House:
     return House()
 
 
-def test_what_was_read_and_what_was_judged_are_told_with_reasons(house):
+def test_what_was_read_and_what_was_judged_are_printed_with_reasons(house):
     house.ingest.count("driftline_events", "ingest", "p.driftline.predictions", n=130)
     house.ingest.count("driftline_rejected", "ingest", "p.driftline.predictions", "mistyped", n=7)
     house.ingest.count("driftline_late", "p.driftline.predictions", n=2)
@@ -73,7 +75,7 @@ def test_what_was_read_and_what_was_judged_are_told_with_reasons(house):
     house.close()
     house.close("too_few_samples", 13)
     house.look()
-    (facts,) = house.told
+    (facts,) = house.printed
     assert facts["read"] == {"accepted": 130, "rejected": {"mistyped": 7}, "late": 2}
     assert facts["closed"]["windows"] == {"judged": 1, "not_judged": {"too_few_samples": 1}}
     assert coverage_sentence(facts) == (
@@ -90,7 +92,7 @@ def test_a_process_that_starts_again_adds_to_what_it_had_counted(house):
     house.detect.restart()
     house.close()
     house.look(TELL_S)
-    assert house.told[-1]["closed"]["events"]["judged"] == 200
+    assert house.printed[-1]["closed"]["events"]["judged"] == 200
 
 
 def test_a_process_that_does_not_answer_keeps_its_last_counts(house):
@@ -99,26 +101,26 @@ def test_a_process_that_does_not_answer_keeps_its_last_counts(house):
     house.detect.is_away = True
     house.look(TELL_S)
     house.coverage.finish()
-    assert house.told[-1]["closed"]["events"]["judged"] == 100
+    assert house.printed[-1]["closed"]["events"]["judged"] == 100
 
 
-def test_it_is_told_when_windows_closed_not_more_often_and_at_the_end(house):
+def test_it_is_printed_when_windows_closed_not_more_often_and_at_the_end(house):
     for _ in range(20):
         house.close()
         house.look()
-    assert len(house.told) == 2
+    assert len(house.printed) == 2
     for _ in range(20):
         house.look()
-    assert len(house.told) == 3, "windows closed after the second"
+    assert len(house.printed) == 3, "windows closed after the second"
     house.coverage.finish()
-    assert house.told[-1] == house.told[-2]
+    assert house.printed[-1] == house.printed[-2]
 
 
 def test_without_a_window_nothing_is_claimed(house):
     house.look()
-    assert house.told == []
+    assert house.printed == []
     house.coverage.finish()
-    assert coverage_sentence(house.told[0]) == (
+    assert coverage_sentence(house.printed[0]) == (
         "coverage: read 0 events, 0 rejected, 0 late; closed 0 windows; no GPU telemetry"
     )
 

@@ -44,7 +44,7 @@ def test_a_partition_not_heard_from_holds_windows():
     assert reach(w, 130, 1, 2) == [(0, 1)]
 
 
-def test_the_highest_version_stands_and_partitions_add():
+def test_the_highest_version_counts_and_partitions_add():
     w = windows()
     assert w.add(pane(10, 5, 2), 0) is Arrival.KEPT
     assert w.add(pane(10, 3, 1, owner="zombie"), 1) is Arrival.STALE

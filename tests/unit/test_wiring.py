@@ -1,4 +1,4 @@
-"""The whole pipeline in one process: who is told, whatever was read at once."""
+"""The whole pipeline in one process: the same notifications, however much is read at once."""
 
 import pytest
 
@@ -11,15 +11,15 @@ from tests.support.small_world import SmallWorld, build_small_world
 
 
 class Recorder:
-    """A receiver that keeps what it is told."""
+    """A receiver that records what it is sent."""
 
     name = "recorder"
 
     def __init__(self) -> None:
-        self.told: list[Notification] = []
+        self.received: list[Notification] = []
 
     async def send(self, notification: Notification) -> str:
-        self.told.append(notification)
+        self.received.append(notification)
         return "ok"
 
     def remember(self, notification: Notification, detail: str) -> None:
@@ -35,7 +35,7 @@ def world() -> SmallWorld:
 
 
 @pytest.mark.parametrize("chunk_messages", [50, 1_000, 10_000])
-def test_the_same_incidents_are_told_however_reads_were_cut(world, chunk_messages):
+def test_the_same_incidents_are_sent_however_reads_were_cut(world, chunk_messages):
     log, receiver = world.log(), Recorder()
     pipeline = build_pipeline(
         MonitorConfig(), world.catalog, source="s", store=None, receivers={"recorder": receiver}
@@ -48,8 +48,8 @@ def test_the_same_incidents_are_told_however_reads_were_cut(world, chunk_message
     gpu = [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks(GPU, 20)]
     replay(pipeline, chunks(PREDICTIONS, chunk_messages), (), gpu)
     pipeline.close()
-    # With everything read at once, nothing at all was told: the group wait was never over.
-    assert [(n.incident.cause.value, n.incident.severity.value) for n in receiver.told] == [
+    # With everything read at once, nothing at all was sent: the group wait was never over.
+    assert [(n.incident.cause.value, n.incident.severity.value) for n in receiver.received] == [
         ("hardware", "page"),
         ("data", "page"),
         ("hardware", "page"),

@@ -1,4 +1,4 @@
-"""A FastAPI service that reports its predictions and the labels it is told.
+"""A FastAPI service that reports its predictions and the labels it receives.
 
     uvicorn fastapi_service:app
     gunicorn --preload -k uvicorn.workers.UvicornWorker fastapi_service:app
@@ -23,7 +23,7 @@ def score_of(features: dict[str, float]) -> float:
 
 
 def create_app(reporter: Reporter) -> FastAPI:
-    """Return the service; whoever makes the reporter decides where it sends."""
+    """Return the service; the caller's reporter decides where events are sent."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -22,7 +22,6 @@ def predict_reported(
         Takes a matrix, its columns in the order of ``rows``; gives one score a row.
     rows : mapping of str to ndarray, shape (n,)
         Features by name.
-    reporter : Reporter
     options
         For ``model.predict``.
 

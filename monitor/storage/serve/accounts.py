@@ -36,7 +36,6 @@ class Accounts:
 
     Parameters
     ----------
-    writer : Account
     reader : Account, optional
         Absent where the writer has a password and the reader was given none.
 

@@ -28,7 +28,6 @@ class Outlet:
 
     Parameters
     ----------
-    spool : Spool
     limit_bytes : int
         Longest answer.
 

@@ -41,14 +41,7 @@ _CONTENT_TYPES = {
 
 
 class Front:
-    """The handler, and what its requests share.
-
-    Parameters
-    ----------
-    engine : Engine
-    accounts : Accounts
-    limits : Limits
-    """
+    """The handler, and what its requests share."""
 
     def __init__(self, engine: Engine, accounts: Accounts, limits: Limits) -> None:
         self._engine = engine
@@ -89,7 +82,7 @@ class Front:
             await self._kill(query)
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         for turns in self._turns.values():
             turns.close()
         for threads in (self._killers, self._receivers, self._packers):

@@ -44,14 +44,7 @@ class Received:
 
 
 class Receiver:
-    """Reads bodies; decompression and writing happen in threads.
-
-    Parameters
-    ----------
-    limits : Limits
-    spool : Spool
-    threads : Executor
-    """
+    """Reads bodies; decompression and writing happen in threads."""
 
     def __init__(self, limits: Limits, spool: Spool, threads: Executor) -> None:
         self._limits = limits

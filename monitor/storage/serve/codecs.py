@@ -187,7 +187,7 @@ def _decompressor(encoding: str) -> Callable[[], Any] | None:
 
 
 def _is_here(name: str) -> bool:
-    """Say whether an encoding's library is installed."""
+    """Return whether an encoding's library is installed."""
     try:
         if name == "lz4":
             import lz4.frame  # noqa: F401

@@ -24,7 +24,6 @@ class Connections(web.Server):
     ----------
     handler : callable
         Answers one request.
-    limits : Limits
     **options
         As of aiohttp's server.
 

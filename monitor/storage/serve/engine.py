@@ -50,7 +50,7 @@ class Query:
     """Where the statement names none."""
     is_reader: bool = False
     must_only_read: bool = False
-    """A GET writes nothing, whoever asks."""
+    """A GET never writes, for any user."""
     revision: int = 0
     """The client's ``client_protocol_version``."""
     query_id: str = ""
@@ -77,7 +77,6 @@ class Engine:
     ----------
     folder : Path
         The store; made, and its tables, where absent.
-    limits : Limits
 
     Raises
     ------
@@ -134,10 +133,6 @@ class Engine:
     def run(self, query: Query) -> Answer:
         """Run one statement to its end.
 
-        Parameters
-        ----------
-        query : Query
-
         Returns
         -------
         Answer
@@ -166,7 +161,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """Let other processes in."""
+        """Release the store for other processes."""
         if self._store is not None:
             self._store.close()
         os.chdir("/")

@@ -37,7 +37,7 @@ class Limits:
     """Queries of readers that run at once, and as many of the writer: neither waits for
     the other."""
     queue_s: float = 10.0
-    """How long a query waits for its turn before it is told to come back."""
+    """How long a query waits for its turn before it is refused."""
     receive_s: float = 60.0
     """How long a body may pause between two pieces, and a client that reads an answer."""
     idle_s: float = 30.0

@@ -87,12 +87,10 @@ def screen(
     ----------
     statement : Statement
         In the engine's own spelling.
-    facts : Facts
     parameters : mapping
         The request's parameters: one may stand for a table's name.
     limits : Limits
         Bounds that the statement's own SETTINGS must keep.
-    is_reader : bool
 
     Raises
     ------

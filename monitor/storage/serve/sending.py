@@ -23,7 +23,6 @@ class Sender:
     ----------
     limits : Limits
         ``receive_s`` also bounds how long a client may take for one piece.
-    threads : Executor
     """
 
     def __init__(self, limits: Limits, threads: Executor) -> None:

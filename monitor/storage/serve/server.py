@@ -47,9 +47,6 @@ def serve(
     ----------
     folder : Path
         The store; made where absent.
-    accounts : Accounts
-    limits : Limits
-    host : str
     port : int
         0 takes a free one.
     announce : callable
@@ -88,7 +85,7 @@ async def _serve(
     port: int,
     announce: Callable[[str], None],
 ) -> None:
-    """Listen until told to stop."""
+    """Listen until stopped by a signal."""
     stop = asyncio.Event()
     _listen_to_signals(stop)
     front = Front(engine, accounts, limits)

@@ -16,7 +16,6 @@ class Spool:
     ----------
     folder : Path
         Made where absent, and emptied of what a killed server left.
-    limit_bytes : int
 
     Examples
     --------

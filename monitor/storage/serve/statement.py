@@ -33,7 +33,7 @@ class Token:
 
     @property
     def name(self) -> str:
-        """The name that a word or a quoted name stands for, or ``""``."""
+        """The name of a word or a quoted name, or ``""``."""
         if self.kind == "name":
             return re.sub(r"\\(.)", r"\1", self.text[1:-1], flags=re.DOTALL)
         return self.text if self.kind == "word" else ""

@@ -18,7 +18,6 @@ class Turns:
 
     Parameters
     ----------
-    limits : Limits
     name : str
         Of the threads.
 
@@ -52,7 +51,7 @@ class Turns:
         return job
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False)
 
     def _ended(self, job: asyncio.Future[T]) -> None:

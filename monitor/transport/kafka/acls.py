@@ -104,7 +104,6 @@ def rights_of(role: Role, prefix: str = "") -> Iterator[Right]:
 
     Parameters
     ----------
-    role : Role
     prefix : str, optional
         Of the installation's topics and groups (``kafka.prefix``).
 

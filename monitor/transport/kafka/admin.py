@@ -92,7 +92,7 @@ def parse_bootstrap(bootstrap: str) -> list[tuple[str, int]]:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Read one address; an IPv6 address stands in brackets."""
+    """Read one address; an IPv6 address is in brackets."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
@@ -105,7 +105,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _reach_any(servers: list[tuple[str, int]], bootstrap: str, timeout_s: float) -> None:
-    """Say at once and exactly why nothing can be reached.
+    """Raise the exact reason at once if no server can be reached.
 
     kafka-python tries on until its time-out, says only that it could not, and leaves the
     socket of every refused try open (3.0.12).

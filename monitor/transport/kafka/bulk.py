@@ -115,7 +115,7 @@ class BulkReader(GroupReader):
             self._drop_queue(queue)
 
     def _forget(self, partition: int) -> None:
-        """Look at the queue again; librdkafka itself drops what is outdated."""
+        """Reopen the queue; librdkafka itself drops what is outdated."""
         self._ready.add(partition)
 
     def _serve(self, timeout_s: float) -> None:
@@ -238,7 +238,7 @@ class BulkReader(GroupReader):
         return [event for event in events if event is not None]
 
     def _event(self, message: int) -> tuple[int, int, str] | None:
-        """Read an error's text, which stands in the payload."""
+        """Read an error's text from the payload."""
         code = ctypes.c_int32.from_address(message + gather.ERR).value
         if code == 0:
             return None

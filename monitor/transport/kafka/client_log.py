@@ -1,4 +1,4 @@
-"""What librdkafka says, sparingly: while a broker is away it repeats itself for minutes."""
+"""Rate-limited logging of librdkafka: it repeats itself while a broker is away."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from monitor.clock import elapsed_s
 
 LOG = logging.getLogger("driftline.kafka")
-"""For our own words."""
+"""For Driftline's own records."""
 
 _INTERVAL_S = 30.0
 _MAX_KINDS = 256
@@ -16,12 +16,12 @@ _NUMBERS = re.compile(r"\d+")
 
 
 class Sparingly(logging.Filter):
-    """Lets the same words pass once in a while, and says how often they were held back.
+    """Passes repeated records once per interval, with the count of those suppressed.
 
     Parameters
     ----------
     interval_s : float, optional
-        Words that differ only in numbers are the same.
+        Minimum time between equal records; numbers are ignored.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Sparingly(logging.Filter):
         self._last: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to let a record pass; appends the count of those held back."""
+        """Return whether to pass a record; append the count of those suppressed."""
         words = _NUMBERS.sub("#", record.getMessage())
         now_s = elapsed_s()
         said_s, n_held = self._last.get(words, (-self._interval_s, 0))
@@ -53,5 +53,5 @@ class Sparingly(logging.Filter):
 
 
 CLIENT_LOG = logging.getLogger("driftline.kafka.client")
-"""For librdkafka's words."""
+"""For librdkafka's records."""
 CLIENT_LOG.addFilter(Sparingly())

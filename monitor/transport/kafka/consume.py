@@ -38,8 +38,6 @@ class ConsumeReader(GroupReader):
 
     Parameters
     ----------
-    settings : ReaderSettings
-    callbacks : Callbacks, optional
     unwrap : callable, optional
         Given the headers and the body of every message that has headers and is no
         tombstone: ``monitor.decode.cloudevents.structured``.
@@ -47,7 +45,7 @@ class ConsumeReader(GroupReader):
     Notes
     -----
     ``consume()`` mixes partitions: messages of others wait in Python, bounded, and a
-    partition nobody reads is held until what waits of it has been read.
+    partition that is not read is paused until its waiting messages have been read.
     """
 
     kind: ClassVar[str] = "consume"
@@ -117,7 +115,7 @@ class ConsumeReader(GroupReader):
     def _line_up(
         self, partition: int, line: deque[Row | _Event], row: Row, headers: Headers
     ) -> bool:
-        """Put one message at the end of its line, unless it stands there or was handed on.
+        """Put one message at the end of its line, unless it is there already or was handed on.
 
         False if messages before it are missing: they will come again, and it after them.
         """

@@ -204,7 +204,7 @@ class DevBroker:
         return None if self._process is None else self._process.wait(timeout_s)
 
     def keep_folder(self) -> None:
-        """Let :meth:`close` leave a temporary folder, so that its log can be read."""
+        """Make :meth:`close` keep a temporary folder, so that its log can be read."""
         self._is_temporary = False
 
     def close(self) -> None:

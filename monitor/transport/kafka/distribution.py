@@ -45,12 +45,12 @@ def libraries_folder() -> Path:
 
 
 def has_libraries() -> bool:
-    """Say whether the jars are in the cache; the folder appears only when complete."""
+    """Return whether the jars are in the cache; the folder appears only when complete."""
     return (libraries_folder() / _CORE_JAR).is_file()
 
 
 def missing_tools() -> str:
-    """Say what this machine lacks to run a broker.
+    """Return the missing tools for running a broker.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def _locked(path: Path, timeout_s: float) -> Iterator[None]:
 
 
 def _resolve(scratch: Path, timeout_s: float) -> None:
-    """Let Maven copy the jars into ``scratch/libs``."""
+    """Run Maven to copy the jars into ``scratch/libs``."""
     maven = shutil.which("mvn")
     if maven is None:
         raise TransportError("Maven (mvn) is not on the PATH", fix=INSTALL_LINE)

@@ -1,7 +1,7 @@
 """Faust as it was measured to be safe: at-least-once, in order, and it dies rather than lies.
 
 A stage builds an app, says what to do with each message of a topic, and runs it in the
-calling thread until it is told to drain::
+calling thread until it is drained::
 
     app = build_app(cluster, "driftline-notify", member=member)
 
@@ -55,8 +55,8 @@ OnTick = Callable[[], Awaitable[None]]
 TICK_S = 1.0
 STUCK_S = 60.0
 WRITE_S = 30.0
-"""A write that takes longer is told: aiokafka sends an idempotent batch again and again for as
-long as it must, and whoever waits for it acks nothing, so that no commit is missed."""
+"""A write that takes longer is reported: aiokafka retries an idempotent batch for as long as it
+must, and the caller that waits for it acks nothing, so that no commit is missed."""
 _STOP_S = 30.0
 _TICK_END_S = 5.0
 _START_END_S = 5.0
@@ -68,7 +68,7 @@ _writing: WeakKeyDictionary[KafkaApp, dict[object, float]] = WeakKeyDictionary()
 
 
 class Life(Protocol):
-    """What a run tells, and is told: ``monitor.service.life.Life``."""
+    """Lifecycle of a run: ``monitor.service.life.Life``."""
 
     @property
     def is_draining(self) -> bool:
@@ -76,13 +76,13 @@ class Life(Protocol):
         ...
 
     def beat(self) -> None:
-        """Say that the loop went round once more."""
+        """Record a heartbeat."""
 
     def ready(self) -> None:
-        """Say that work is being done."""
+        """Set ready."""
 
     def unready(self, reason: str) -> None:
-        """Say why no work is being done."""
+        """Set unready with a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,6 @@ def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> Kaf
 
     Parameters
     ----------
-    cluster : Cluster
     group : str
         Without the prefix, ``driftline-detect``.
     member : str, optional
@@ -165,7 +164,6 @@ def read_topic(
 
     Parameters
     ----------
-    app : KafkaApp
     topic : str
         Full name.
     take : callable
@@ -177,7 +175,7 @@ def read_topic(
         Awaited with the partitions that are taken, before the message in hand is waited
         for. At every rebalance all are taken first, also those that come back.
     on_acked : callable, optional
-        Called behind each ack: the last crash point of a cycle.
+        Called behind each ack: the last failpoint of a cycle.
     """
     channel = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
@@ -271,7 +269,7 @@ def run_app(
     is_ready: Callable[[], bool] = lambda: True,
     stuck_s: float = STUCK_S,
 ) -> None:
-    """Run an app in this thread until it is told to drain, or something ends it.
+    """Run an app in this thread until it is drained, or an error ends it.
 
     Parameters
     ----------
@@ -282,7 +280,6 @@ def run_app(
         and while no write has waited for half a minute.
     on_tick : callable, optional
         Awaited each second, beside the agents; what it raises ends the app.
-    is_ready : callable, optional
     stuck_s : float, optional
         How long acked messages may stay uncommitted while no commit is on its way; five
         times as long while one is (the broker is away: outages of 35 s were survived).
@@ -342,7 +339,7 @@ async def _watch(
                 due_s = elapsed_s() + TICK_S
                 life.beat()
                 _check_commits(app, stuck_s)
-                # A tick that waits for the broker keeps nobody from draining.
+                # A tick that waits for the broker must not block draining.
                 if on_tick is not None and ticking is None and starting.done():
                     ticking = asyncio.create_task(_call(on_tick))
                 away_s = away_s + TICK_S if app.is_committing else 0.0
@@ -360,7 +357,7 @@ async def _watch(
 def _why_unready(
     app: KafkaApp, starting: asyncio.Task[None], is_ready: Callable[[], bool], away_s: float
 ) -> str:
-    """Say why no work is being done; empty if it is."""
+    """Return why the run is not ready; empty if it is."""
     if not starting.done() or app.rebalancing:
         return "joining the group"
     if away_s > _AWAY_S:
@@ -382,7 +379,7 @@ async def _call(on_tick: OnTick) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Let a tick that is writing come to its end, with a bound."""
+    """Wait for a writing tick to end, with a bound."""
     await asyncio.wait([task], timeout=_TICK_END_S)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -436,12 +433,12 @@ async def _or_log(ending: Awaitable[None]) -> None:
     try:
         await asyncio.wait_for(ending, _STOP_S)
     except Exception as error:
-        LOG.warning("Faust did not stop in good order: %r", error)
+        LOG.warning("Faust did not stop cleanly: %r", error)
 
 
 @contextlib.contextmanager
 def _quiet_loggers() -> Iterator[None]:
-    """Let the clients' loggers repeat themselves only once in a while."""
+    """Rate-limit the clients' loggers."""
     sparingly = Sparingly()
     names = [
         name

@@ -1,4 +1,4 @@
-"""Faust with what it leaves no setting for: its fetches, its producer, a topic made anew."""
+"""Faust beyond its settings: its fetches, its producer, recreated topics."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         """Make the consumer; its fetches wait only briefly."""
         consumer = super()._create_worker_consumer(transport)
         if not hasattr(consumer, "_fetch_max_wait_ms"):
-            LOG.warning("this aiokafka has no fetch wait to set: quiet topics slow busy ones")
+            LOG.warning("this aiokafka has no fetch wait to set: quiet topics slow down busy ones")
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
 
 class _Consumer(driver.Consumer):
-    """Faust's consumer: tells early what is revoked, and survives a topic that was made anew."""
+    """Faust's consumer: reports early what is revoked, and survives a recreated topic."""
 
     app: Any
     _thread: _ConsumerThread
@@ -52,7 +52,7 @@ class _Consumer(driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon, Worker=_DaemonThread)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Tell our hooks before Faust waits for the agents, which may wait for us."""
+        """Call our hooks before Faust waits for the agents, which may wait for us."""
         await self.app.tell(self.app.on_revoking, revoked)
         await super().on_partitions_revoked(revoked)
 
@@ -139,14 +139,14 @@ class KafkaApp(faust.App):
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Let ``run_app`` end with this.
+        """End ``run_app`` with this error.
 
         Not left to Faust: on a crash it takes itself apart in no particular order, raises
         whatever came of that, and its clients stay open.
         """
         if self.failure is None:
             self.failure = error
-            # Whoever failed will not ack what it has in hand: nobody shall wait for it.
+            # A failed agent will not ack its message: do not wait for it.
             self.conf.stream_wait_empty = False
 
     def note_ack(self, tp: TP, offset: int) -> None:
@@ -182,7 +182,7 @@ class KafkaApp(faust.App):
 
 
 async def _on_assigned(app: KafkaApp, assigned: set[TP], **_: Any) -> None:
-    """Start to watch the commits anew, and tell our hooks."""
+    """Restart the watch of commits, and call our hooks."""
     app.n_rebalances += 1
     app.acked.clear()
     app.committed.clear()

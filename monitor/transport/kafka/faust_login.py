@@ -24,7 +24,6 @@ def faust_credentials(
 
     Parameters
     ----------
-    security : KafkaSecurity
     environment : mapping of str to str, optional
         Where secrets are read; ``os.environ`` by default.
 

@@ -111,7 +111,6 @@ def weigh(messages: Int64Array, n: int, least_offset: int) -> tuple[int, int, in
     ----------
     messages : ndarray of int64, shape (>= n,)
         Addresses of messages.
-    n : int
     least_offset : int
         Messages before it are left out: they were handed on already.
 

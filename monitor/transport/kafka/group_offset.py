@@ -1,4 +1,4 @@
-"""Where a group stands in a partition, asked without joining it."""
+"""A group's committed offset in a partition, read without joining it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ def committed_offset(
 
     Parameters
     ----------
-    cluster : Cluster
     group, topic : str
         Without the prefix.
-    partition : int
-    timeout_s : float, optional
 
     Returns
     -------
     int
         0 where nothing is committed, or where the log ends before it: then the topic was
-        made anew, and is read from its beginning.
+        recreated, and is read from its beginning.
 
     Raises
     ------

@@ -67,7 +67,6 @@ class GroupReader(ABC):
 
     Parameters
     ----------
-    settings : ReaderSettings
     callbacks : Callbacks, optional
         Run inside :meth:`poll`, :meth:`read` and :meth:`close`. After an exception in one
         of them the reader can only be closed.
@@ -82,7 +81,7 @@ class GroupReader(ABC):
     kind : str
         ``bulk`` or ``consume``.
     source : str
-        The topic's id, which a topic made again does not keep.
+        The topic's id, which a recreated topic does not keep.
     n_partitions : int
         Partitions the topic had when it was last looked at (at each assignment).
     counters : Counter of str
@@ -148,7 +147,7 @@ class GroupReader(ABC):
         """Get ready for a partition; called before and again after it is assigned."""
 
     def _detach(self, partition: int) -> None:  # noqa: B027
-        """Let go of a partition that is no longer assigned."""
+        """Release a partition that is no longer assigned."""
 
     def _forget(self, partition: int) -> None:  # noqa: B027
         """Drop what was read ahead: the position moved."""
@@ -172,7 +171,7 @@ class GroupReader(ABC):
         ------
         TransportError
             If reading cannot go on: no authorization, fenced by another process with the
-            same static member id, a topic that was made again.
+            same static member id, a recreated topic.
         """
         self._check_open()
         self._guarded(lambda: self._serve(timeout_s))
@@ -182,8 +181,6 @@ class GroupReader(ABC):
 
         Parameters
         ----------
-        partition : int
-        max_messages : int
         timeout_s : float
             How long to wait for the first one; what is there by then is taken.
 
@@ -217,7 +214,7 @@ class GroupReader(ABC):
             self.counters["messages"] += len(chunk)
             self.counters["bytes"] += int(chunk.offsets[-1])
 
-    # Where reading stands.
+    # Position of the reading.
 
     def position(self, partition: int) -> int:
         """Return the offset that is read next."""
@@ -288,14 +285,14 @@ class GroupReader(ABC):
             return False
         self.counters["skips"] += 1
         LOG.warning(
-            "%s:%d: the client went on at %d, not at %d; reading again from there",
+            "%s:%d: the client continued at %d, not at %d; reading again from there",
             *(self._settings.topic, partition, offset, expected),
         )
         self._move(TopicPartition(self._settings.topic, partition, expected))
         return True
 
     def _move(self, place: TopicPartition) -> None:
-        """Fetch from elsewhere; a partition that stopped at an error is assigned anew."""
+        """Fetch from elsewhere; a partition that stopped at an error is assigned again."""
         try:
             self._consumer.seek(place)
         except KafkaException as error:
@@ -321,12 +318,12 @@ class GroupReader(ABC):
         Raises
         ------
         TransportError
-            If it was made again while partitions of it are owned.
+            If it was recreated while partitions of it are owned.
         """
         identity = self._watch.look()
         if identity.topic_id != self.source and self._positions:
             raise TransportError(
-                f"the topic was made again: its id was {self.source}, now {identity.topic_id}",
+                f"the topic was recreated: its id was {self.source}, now {identity.topic_id}",
                 where=self._settings.topic,
                 fix="restart: it is another source, read from its own offsets",
             )
@@ -339,7 +336,6 @@ class GroupReader(ABC):
 
         Parameters
         ----------
-        partition, offset : int
         metadata : str
             Comes back with the offset; under 1 KiB.
 
@@ -416,7 +412,7 @@ class GroupReader(ABC):
         self._unproven.update(self._positions)
 
     def _prepare_assignment(self) -> None:
-        """Look at the topic again: its partitions may have become more."""
+        """Read the topic's metadata again: partitions may have been added."""
         self.check_source()
 
     def _starts(self, numbers: list[int]) -> dict[int, int]:
@@ -437,7 +433,7 @@ class GroupReader(ABC):
         return answers
 
     def _start(self, answer: TopicPartition) -> int:
-        """Return where one partition starts: as told, as committed, or at the log's own ends."""
+        """Return where one partition starts: as requested, as committed, or at the log's ends."""
         low, high = self.watermarks(answer.partition)
         committed = Committed(answer.offset, answer.metadata or "") if answer.offset >= 0 else None
         wanted = self._callbacks.on_assign(answer.partition, committed)
@@ -469,7 +465,7 @@ class GroupReader(ABC):
         self._give_up((p.partition for p in places), self._callbacks.on_lost)
 
     def _give_up(self, numbers: Iterable[int], tell: Callable[[int], None]) -> None:
-        """Tell the owner, unassign, let go; whatever the owner does, all of it happens."""
+        """Call the owner, unassign and release; an error of the owner prevents none of it."""
         owned = [p for p in numbers if p in self._positions]
         try:
             for partition in owned:
@@ -533,7 +529,7 @@ class GroupReader(ABC):
             return True
         self.counters["unreadable"] += 1
         LOG.warning(
-            "%s:%d: the message at %d cannot be unpacked and is passed over: %s",
+            "%s:%d: the message at %d cannot be decompressed and is skipped: %s",
             *(self._settings.topic, partition, offset, error.str()),
         )
         self.seek(partition, offset + 1)
@@ -545,7 +541,7 @@ class GroupReader(ABC):
         try:
             self.check_source()
         except TransportError as error:
-            if "made again" in error.what:
+            if "recreated" in error.what:
                 raise
             self.counters["topic_gone"] += 1
 

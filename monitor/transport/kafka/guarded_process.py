@@ -69,7 +69,7 @@ class GuardedProcess:
         """End it at once and dismiss the guard; harmless when it has ended."""
         self._process.kill()
         self._process.wait()
-        # At once: the number of a process that was waited for may be given anew.
+        # At once: the number of a process that was waited for may be reused.
         self._guard.kill()
         self._guard.wait()
         if self._guard.stdin is not None:

@@ -13,14 +13,13 @@ from schemas.errors import TransportError
 
 
 class KnownTopics:
-    """Topics a stage began with; notices one that was deleted and made again under its name.
+    """Topics a stage began with; notices one that was deleted and recreated under its name.
 
     Faust drops what lies below the offset it reads at: without a rebalance it would be deaf
     until the new log is as long as the old one was.
 
     Parameters
     ----------
-    cluster : Cluster
     names : iterable of str
         Of ``monitor.core.topics``.
     followed : iterable of str, optional
@@ -46,16 +45,12 @@ class KnownTopics:
         self._looking: asyncio.Task[None] | None = None
 
     def look(self, every_s: float) -> None:
-        """Look now and then, beside the tick that calls this: it never waits itself.
-
-        Parameters
-        ----------
-        every_s : float
+        """Check from time to time in the background; does not block the calling tick.
 
         Raises
         ------
         TransportError
-            If one was made anew.
+            If one was recreated.
         """
         if self._looking is not None and self._looking.done():
             self._looking.result()
@@ -72,7 +67,7 @@ class KnownTopics:
                 continue
             if name not in self._followed:
                 raise TransportError(
-                    f"the topic was made anew: {before} is now {now.topic_id}",
+                    f"the topic was recreated: {before} is now {now.topic_id}",
                     where=self._cluster.topic(name),
                     fix="restart: what is there is read from its beginning",
                 )

@@ -1,6 +1,6 @@
 """The few functions of librdkafka that confluent-kafka does not hand on, by ctypes.
 
-The library is the one confluent-kafka has loaded: its path stands in
+The library is the one confluent-kafka has loaded: its path is in
 ``/proc/self/maps``. What we assume of memory (where the handle lies in a Consumer,
 the fields of ``rd_kafka_message_t``) is tried before it is relied on, without a
 broker: a handle must bear our client's name, and a message that is produced into
@@ -85,11 +85,11 @@ class Library:
 
 
 SELF_CHECK = "librdkafka's self-check"
-"""Where an error of this module stands: it says that messages can be read another way."""
+"""``where`` of this module's errors: messages can then be read another way."""
 
 
 def _refuse(what: str) -> TransportError:
-    """Say why the queues cannot be read directly."""
+    """Return the error that the queues cannot be read directly."""
     return TransportError(what, where=SELF_CHECK, fix='read with kind="consume"')
 
 
@@ -146,7 +146,6 @@ def handle_of(library: Library, consumer: Consumer, client_id: str) -> int:
 
     Parameters
     ----------
-    library : Library
     consumer : Consumer
         Open, whether or not it has joined its group.
     client_id : str

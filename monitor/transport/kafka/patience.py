@@ -1,4 +1,4 @@
-"""Questions put to a broker that has just come back, or just become the one to ask."""
+"""Retries of requests to a broker that has just restarted or become coordinator."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ SOON = frozenset(
         KafkaError._TRANSPORT,
     }
 )
-"""Answers that are right for a moment only, and come at once instead of after the time-out:
+"""Errors that pass and are returned at once instead of after the time-out:
 measured after restarts, "Not coordinator" and "Unknown partition"."""
 PATIENCE_S = 10.0
 _PAUSE_S = 0.1
 
 
 def ask(question: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
-    """Ask, and ask again while the answer is one of :data:`SOON`.
+    """Send a request, and retry while its error is one of :data:`SOON`.
 
     Parameters
     ----------
     question : callable
-        Bounded by itself.
+        The request; has its own time-out.
     patience_s : float, optional
-        No question is begun after so long.
+        No attempt is started after so long.
 
     Returns
     -------
     object
-        The question's answer.
+        The response.
 
     Raises
     ------
     KafkaException
-        The last one, or at once what waiting does not mend.
+        The last error, or at once one that retrying does not fix.
 
     Examples
     --------

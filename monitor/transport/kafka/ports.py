@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class ReservedPort:
-    """A port of 127.0.0.1 that nobody else is given.
+    """A port of 127.0.0.1 that no other process is given.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ReservedPort:
         self.port: int = self._socket.getsockname()[1]
 
     def _share(self) -> None:
-        """Let the server bind beside us."""
+        """Allow the server to bind the same port."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
     def release(self) -> None:
@@ -66,7 +66,7 @@ class ReservedPort:
 
 
 def _explain(port: int, error: Exception) -> TransportError:
-    """Say in a line why a port cannot be had."""
+    """Return in one line why a port cannot be reserved."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return TransportError(
             f"port {port} is taken", where=LOOPBACK, fix="stop what uses it, or name another port"

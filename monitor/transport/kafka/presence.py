@@ -1,4 +1,4 @@
-"""Is the cluster there, with the topics that a stage needs? Asked before it starts."""
+"""Wait at the start of a stage for the cluster and the topics it needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from schemas.errors import TransportError
 _TRY_S = 2.0
 _HEAR_S = 0.1
 _HOPELESS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
-"""Waiting does not make a password or a certificate right."""
+"""Errors that waiting does not fix: password, certificate."""
 
 ALIKE = (names.PANES, names.GPU, names.STATE)
 """Partitioned alike."""
@@ -33,19 +33,18 @@ def await_topics(
     pause: Callable[[float], bool],
     tell: Callable[[str], None],
 ) -> dict[str, int] | None:
-    """Wait until the cluster answers, then see whether the topics are there.
+    """Wait until the cluster answers, then check the topics.
 
     Parameters
     ----------
-    cluster : Cluster
     wanted : sequence of str
         Of ``monitor.core.topics``.
     wait_s : float
-        How long the cluster may be away: compose starts things in any order.
+        How long the cluster may be unavailable: compose starts services in any order.
     pause : callable
-        Sleeps so many seconds; True if the wait shall end (``Life.wait``).
+        Sleeps so many seconds; True to end the wait (``Life.wait``).
     tell : callable
-        Given the reason each time there is none to start yet.
+        Called with the reason after each failed attempt.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def await_topics(
     Raises
     ------
     TransportError
-        If nobody answers in time, the login is refused, or topics are not as they must be.
+        If no broker answers in time, the login is refused, or topics do not have the required form.
     """
     said: list[KafkaError] = []
     config: dict[str, Any] = {**cluster.client(), "error_cb": said.append}
@@ -64,7 +63,7 @@ def await_topics(
     while True:
         begin = elapsed_s()
         try:
-            # Serves the login's token, which the request alone would wait for in vain.
+            # Serves the login's token, without which the request would time out.
             admin.poll(0)
             counts = _count(cluster, admin, wanted)
             _check(cluster, wanted, counts)
@@ -82,21 +81,16 @@ def await_topics(
 
 
 class Presence:
-    """Asks whether the cluster answers, over a connection of its own; made at the first question.
-
-    Parameters
-    ----------
-    cluster : Cluster
-    """
+    """Checks whether the cluster answers, over its own connection, opened by the first call."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._admin: AdminClient | None = None
 
     def __call__(self) -> bool:
-        """Ask; takes up to two seconds where nobody answers."""
+        """Return whether a broker answers; takes up to two seconds where none does."""
         if self._admin is None:
-            # Stages say that the broker is away; this would only say the same again.
+            # Stages already log that the broker is unavailable.
             self._admin = AdminClient({**self._cluster.client(), "log_level": "0"})
         try:
             self._admin.poll(0)
@@ -107,7 +101,7 @@ class Presence:
 
 
 def _count(cluster: Cluster, admin: AdminClient, wanted: Sequence[str]) -> dict[str, int]:
-    """Ask how many partitions the wanted topics have; those that are not there are left out."""
+    """Return the number of partitions of the wanted topics; missing ones are omitted."""
     topics = admin.list_topics(timeout=_TRY_S).topics
     found = {n: len(topic.partitions) for n, topic in topics.items() if topic.error is None}
     full = {name: cluster.topic(name) for name in wanted}
@@ -115,7 +109,7 @@ def _count(cluster: Cluster, admin: AdminClient, wanted: Sequence[str]) -> dict[
 
 
 def _await_leaders(cluster: Cluster, admin: AdminClient, counts: Mapping[str, int]) -> None:
-    """Ask each partition for its end: right after its creation its broker may not know of it."""
+    """Request each partition's end offset: after its creation a broker may not know it yet."""
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = {
         TopicPartition(cluster.topic(n), i): latest for n, k in counts.items() for i in range(k)
@@ -126,7 +120,7 @@ def _await_leaders(cluster: Cluster, admin: AdminClient, counts: Mapping[str, in
 
 
 def _reason(error: KafkaError, said: Sequence[KafkaError]) -> KafkaError:
-    """Choose what is worth telling: why nobody could be reached rather than that."""
+    """Choose the error to report: the cause rather than "no broker could be reached"."""
     hopeless = [e for e in said if e.code() in _HOPELESS]
     telling = [e for e in said if e.code() != KafkaError._ALL_BROKERS_DOWN]
     is_vague = error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
@@ -134,9 +128,9 @@ def _reason(error: KafkaError, said: Sequence[KafkaError]) -> KafkaError:
 
 
 def _refusal(cluster: Cluster, reason: KafkaError, wait_s: float) -> TransportError:
-    """Say why there is no starting."""
+    """Return the error that prevents the start."""
     if reason.code() in _HOPELESS:
-        what = "Kafka lets nobody in"
+        what = "Kafka refuses the connection"
         fix = "check TLS, mechanism, user and secret against the listener at this address"
     else:
         what = f"Kafka does not answer for {wait_s:g} s"
@@ -145,7 +139,7 @@ def _refusal(cluster: Cluster, reason: KafkaError, wait_s: float) -> TransportEr
 
 
 def _check(cluster: Cluster, wanted: Sequence[str], counts: Mapping[str, int]) -> None:
-    """Refuse topics that are missing or partitioned otherwise than the stages rely on."""
+    """Refuse topics that are missing or not partitioned as the stages require."""
     create = f"driftline topics create --bootstrap {cluster.bootstrap}"
     create += f" --prefix {cluster.prefix} --yes" if cluster.prefix else " --yes"
     missing = [cluster.topic(name) for name in wanted if name not in counts]

@@ -133,10 +133,8 @@ class LogProducer:
 
         Parameters
         ----------
-        topic : str
         value : bytes or None
             None is a tombstone.
-        key : bytes, optional
         partition : int, optional
             By default the key decides, or the client.
         on_ack : callable, optional
@@ -200,10 +198,6 @@ class LogProducer:
 
     def flush_acks(self, timeout_s: float) -> None:
         """Wait until every write is acknowledged.
-
-        Parameters
-        ----------
-        timeout_s : float
 
         Raises
         ------

@@ -31,7 +31,6 @@ class ProfileFeed:
 
     Parameters
     ----------
-    cluster : Cluster
     catalog : Catalog
         Gets every profile of a model it knows.
 
@@ -125,7 +124,7 @@ class ProfileFeed:
         return letters
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._consumer.close()
 
     def __enter__(self) -> Self:
@@ -165,7 +164,7 @@ class ProfileFeed:
                 found += [profile] if profile is not None else []
             elif error.code() != KafkaError._PARTITION_EOF:
                 # What is known goes on being used: that new profiles wait stops no stage.
-                CLIENT_LOG.warning("profiles: %s", error.str())
+                CLIENT_LOG.warning("baselines: %s", error.str())
         return found
 
     def _take(self, message: Message) -> Profile | None:
@@ -188,7 +187,7 @@ class ProfileFeed:
         except BaselineError as error:
             self._count(outcome)
             place = f"{self._where.topic}:0 at {message.offset()}"
-            LOG.warning("a profile is not used: %s: %s", place, error)
+            LOG.warning("a baseline is not used: %s: %s", place, error)
             if outcome == "unreadable":
                 self._refuse(message, str(error))
         return None
@@ -213,7 +212,7 @@ class ProfileFeed:
         self._parts.forget(profile_id)
         if self._catalog.retire(profile_id):
             self._count("retired")
-            LOG.info("profile %s was taken back: no new pane is counted in it", profile_id)
+            LOG.info("baseline %s was retired: no new pane is counted in it", profile_id)
 
     def _count(self, outcome: str) -> None:
         """Count what became of one profile."""
@@ -221,7 +220,7 @@ class ProfileFeed:
         PROFILES_READ.labels(outcome).inc()
 
     def _failure(self, what: str) -> TransportError:
-        """Say what kept the profiles from being read."""
+        """Return the error that kept baselines from being read."""
         return TransportError(
             f"cannot be read: {what}",
             where=f"{self._where.topic}:0",

@@ -29,8 +29,6 @@ def open_reader(
 
     Parameters
     ----------
-    settings : ReaderSettings
-    callbacks : Callbacks, optional
     kind : str, optional
         ``auto`` reads in bulk if the self-check passes and no headers are needed,
         otherwise by ``consume()``, and says so once per reason.
@@ -65,7 +63,7 @@ def open_reader(
 
 
 def _say_once(reason: str) -> None:
-    """Tell the log why reading will be slower; each reason once a process."""
+    """Log why reading will be slower; each reason once per process."""
     if reason not in _SAID:
         _SAID.add(reason)
         LOG.warning("reading with consume(), slower than in bulk: %s", reason)

@@ -91,7 +91,6 @@ def join_chunk(rows: Sequence[Row], source: str, partition: int) -> Chunk:
         Of one partition, in log order.
     source : str
         Topic id.
-    partition : int
 
     Returns
     -------

@@ -208,7 +208,7 @@ class _ConfluentTokens:
 
 
 def _is_no_dump(record: logging.LogRecord) -> bool:
-    """Let records through that do not hold what was sent."""
+    """Pass records that do not contain sent data."""
     return record.levelno > logging.DEBUG
 
 

@@ -1,4 +1,4 @@
-"""What a reader is told: whose it is, what it reads, and whom it calls."""
+"""Settings of a reader: its group, its topic, and its callbacks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _pass(_: object) -> None:
 class Callbacks:
     """Called by the reader inside ``poll``, ``read`` and ``close``, in their thread.
 
-    ``on_revoke`` is the last moment to write and commit; after ``on_lost`` somebody else
+    ``on_revoke`` is the last moment to write and commit; after ``on_lost`` another member
     may own the partition already: drop its state, write nothing.
     """
 
@@ -89,7 +89,7 @@ class ReaderSettings:
     fetch_wait_ms: int = 500
     """How long the broker may wait for something new before it answers a fetch. There is one
     fetch under way to a broker: where it asks for partitions that have nothing (the others
-    had enough lying ready just then), nobody else's messages come for so long."""
+    had enough lying ready just then), no other messages arrive for so long."""
     timeout_s: float = 30.0
     """Bound of every question put to the broker."""
 

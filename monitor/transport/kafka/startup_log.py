@@ -70,7 +70,7 @@ def _complaint(said: str) -> str:
 
 
 def explain_end(status: int | None, log_file: Path) -> TransportError:
-    """Say that a running broker has ended, and what it said last.
+    """Return the error that a running broker exited, with its last output.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def _state(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicState:
 def apply_changes(
     admin: KafkaAdminClient, changes: Sequence[Change], *, timeout_s: float = 30.0
 ) -> None:
-    """Do what a plan says; return when the cluster shows it.
+    """Apply a plan; return when the cluster shows it.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _await_seen(admin: KafkaAdminClient, changes: Sequence[Change], timeout_s: f
 
 
 def _create(admin: KafkaAdminClient, changes: Sequence[Change], timeout_s: float) -> None:
-    """Create topics whole; one that somebody else has just created is not an error."""
+    """Create topics with all settings; one that was just created elsewhere is no error."""
     specs = [change.spec for change in changes if change.spec is not None]
     if not specs:
         return

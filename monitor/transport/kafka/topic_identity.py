@@ -1,4 +1,4 @@
-"""Which topic bears a name now: its id, which a topic made again does not keep."""
+"""Which topic bears a name now: its id, which a recreated topic does not keep."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class TopicWatch:
     ----------
     client : mapping of str to str
         Configuration of the cluster's clients.
-    topic : str
     timeout_s : float
         Bound of each question.
     """
@@ -45,7 +44,7 @@ class TopicWatch:
         return self._admin
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._admin = None
 
     def look(self) -> TopicIdentity:

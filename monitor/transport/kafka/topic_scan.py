@@ -41,10 +41,8 @@ def scan(
 
     Parameters
     ----------
-    cluster : Cluster
     topic : str
         One of ``monitor.core.topics``; the prefix is added here.
-    partition : int
     start : int, optional
         What retention or compaction has taken is passed over.
     end : int, optional

@@ -208,7 +208,7 @@ def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -
 
 
 def is_made(change: Change, state: TopicState | None) -> bool:
-    """Say whether a topic shows what a change wanted.
+    """Return whether a topic shows the effect of a change.
 
     Parameters
     ----------

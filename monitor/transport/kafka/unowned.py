@@ -1,10 +1,10 @@
-"""Partitions that a group gave to nobody, and how it comes to divide them again.
+"""Orphaned partitions: assigned to no member of the group; how they are reassigned.
 
-A static member may die after it has given a partition back and before it has said so to
-the group. Started again within its session, it is handed the assignment it had: the group
-is stable, and the partition belongs to nobody until its membership changes. Seen on Apache
-Kafka 4.1.1 with librdkafka's cooperative-sticky: unread for as long as one looked on. A
-member that joins for a moment makes the group divide what there is.
+A static member may die after it has revoked a partition and before the group knows
+of it. Started again within its session, it gets its previous assignment: the group
+is stable, and the partition has no owner until its membership changes. Seen on Apache
+Kafka 4.1.1 with librdkafka's cooperative-sticky: unread for as long as it was observed. A
+member that joins temporarily makes the group assign them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JOIN_S = 30.0
 
 
 def unowned(admin: AdminClient, group: str, topic: str, n_partitions: int) -> frozenset[int]:
-    """Ask which partitions of a topic no member of a stable group owns.
+    """Return the partitions of a topic that no member of a stable group owns.
 
     Returns
     -------
@@ -52,10 +52,10 @@ def unowned(admin: AdminClient, group: str, topic: str, n_partitions: int) -> fr
 
 
 def divide_again(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
-    """Join the group for a moment as one more member.
+    """Join the group temporarily as one more member, which forces a rebalance.
 
-    It reads nothing and commits nothing. What it is given meanwhile is given on when it
-    leaves: when it was taken in, after 30 s, or as soon as ``is_over`` says so.
+    It reads nothing and commits nothing. Its partitions are reassigned when it leaves:
+    after it was admitted, after 30 s, or as soon as ``is_over`` returns True.
     """
     config = {**settings.consumer_config(), "client.id": f"{settings.client_id}-divide"}
     config.pop("group.instance.id", None)
@@ -76,14 +76,12 @@ def divide_again(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
 
 
 class UnownedWatch:
-    """Looks every ten seconds, in a thread of its own, while its owner is a static member.
+    """Checks every ten seconds in a thread of its own; for readers that are static members.
 
     Parameters
     ----------
-    admin : AdminClient
-    settings : ReaderSettings
     n_partitions : callable
-        How many partitions the topic has now.
+        Returns the current number of partitions of the topic.
     """
 
     def __init__(
@@ -95,11 +93,11 @@ class UnownedWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Look no more; a member that joined for a moment leaves within a second."""
+        """Stop looking; a temporary member leaves within a second."""
         self._is_over.set()
 
     def _run(self) -> None:
-        """Look until closed; broker and group may be away meanwhile."""
+        """Look until closed; broker and group may be unavailable meanwhile."""
         before: frozenset[int] = frozenset()
         while not self._is_over.wait(LOOK_S):
             found: frozenset[int] = frozenset()
@@ -116,7 +114,7 @@ class UnownedWatch:
 
     def _mend(self, partitions: frozenset[int]) -> None:
         LOG.warning(
-            "%s: no member of %s owns partitions %s; the group divides them again",
+            "%s: partitions of group %s are orphaned: %s; forcing a rebalance",
             *(self._settings.topic, self._settings.group, sorted(partitions)),
         )
         with suppress(KafkaException):
