@@ -194,8 +194,8 @@ class Decision:
             return Verdict.DRIFT
         return Verdict.NONE if self.reason_of(cell) in _NO_VERDICT else Verdict.NORMAL
 
-    def severity_of(self, cell: int) -> str:
-        """Name of the highest rung reached; empty while quiet."""
+    def rung_of(self, cell: int) -> str:
+        """Return the name of the highest rung reached; empty while quiet."""
         return RUNG_NAMES[self.rung[cell]] if self.has_fired[cell] else ""
 
 

@@ -26,7 +26,7 @@ RUNGS: Final = (0.0, 0.04, 0.08, 0.125)
 """Rung 0 is the cell's own eps; the others rank a cell that fired."""
 N_RUNGS: Final = len(RUNGS)
 RUNG_NAMES: Final = ("eps", ".04", ".08", ".125")
-"""``DetectorResult.severity`` by rung."""
+"""``DetectorResult.rung`` by index."""
 HOURS_PER_MONTH: Final = 730.0
 _MAX_THRESHOLD: Final = 60.0
 

@@ -76,8 +76,9 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True):
     minimum_detectable_effect: float | None = None
     eps: float | None = None
     phi: float | None = None
-    severity: str = ""
-    """Highest rung reached: ``eps``, ``.04``, ``.08``, ``.125``; empty while quiet."""
+    rung: str = msgspec.field(default="", name="severity")
+    """Highest rung reached: ``eps``, ``.04``, ``.08``, ``.125``; empty while quiet. Messages
+    keep its old name, ``severity``, so that processes of both versions read them."""
     verdict: Verdict
     reason: Reason
     closed_by: str

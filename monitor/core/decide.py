@@ -171,7 +171,7 @@ class SeriesDecider:
         )
         own = [
             msgspec.structs.replace(
-                decision_result(view, window), verdict=Verdict.NONE, reason=reason, severity=""
+                decision_result(view, window), verdict=Verdict.NONE, reason=reason, rung=""
             )
             for view in views
         ]

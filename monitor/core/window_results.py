@@ -55,7 +55,7 @@ def decision_result(view: CellView, window: Window) -> DetectorResult:
         n_reference=int(view.reference_counts.sum()),
         minimum_detectable_effect=finite(decision.mde[i]),
         eps=finite(decision.eps[i]),
-        severity=decision.severity_of(i),
+        rung=decision.rung_of(i),
         verdict=decision.verdict_of(i),
         reason=decision.reason_of(i),
     )

@@ -27,10 +27,11 @@ from monitor.storage.migrations import (
     TableOptions,
     load_migrations,
     pending,
+    renamed_column,
     statements,
 )
 from monitor.storage.passwords import PASSWORD_VARIABLE, USER_VARIABLE, password_of
-from schemas.errors import DriftlineError, StorageError
+from schemas.errors import DriftlineError, QueryError, StorageError
 
 MAX_INSERT_ROWS = 500_000
 """More would be cut into several blocks by the engine (at 1,048,449 rows), and blocks
@@ -68,7 +69,7 @@ class Store:
     >>> with tempfile.TemporaryDirectory() as folder, Store.open(folder + "/s") as store:
     ...     store.migrate()
     ...     store.query("SELECT count() AS n FROM results").to_pydict()
-    [1, 2, 3, 4, 5, 6]
+    [1, 2, 3, 4, 5, 6, 7]
     {'n': [0]}
     """
 
@@ -145,7 +146,7 @@ class Store:
 
         Notes
         -----
-        Every statement says IF NOT EXISTS, so a crash half-way is repaired by the next run.
+        Every statement can be repeated, so the next run completes one that was interrupted.
         """
         values = (options or TableOptions()).values()
         for text in statements(VERSIONS_TABLE, values):
@@ -255,13 +256,32 @@ class Store:
     def _apply(self, migration: Migration, values: Mapping[str, str]) -> None:
         """Run one file, then record it: in this order, because it can be repeated."""
         for text in statements(migration.sql, values):
-            self.command(text)
+            self._run_migration(text)
         record = {
             "version": pa.array([migration.version], pa.uint32()),
             "name": [migration.name],
             "checksum": [migration.checksum],
         }
         self.insert("schema_migrations", pa.table(record))
+
+    def _run_migration(self, text: str) -> None:
+        """Run one statement; a column that an earlier or another run renamed is no error."""
+        try:
+            self.command(text)
+        except QueryError:
+            # RENAME COLUMN has no IF NOT EXISTS.
+            renamed = renamed_column(text)
+            if renamed is None or not self._has_column(*renamed):
+                raise
+
+    def _has_column(self, table: str, name: str) -> bool:
+        """Return whether a table of this database has a column."""
+        found = self.query(
+            "SELECT count() AS n FROM system.columns WHERE database = currentDatabase() "
+            "AND table = {table:String} AND name = {name:String}",
+            {"table": table, "name": name},
+        )
+        return bool(found["n"][0].as_py())
 
     def _make_read_only(self) -> None:
         """Make ClickHouse itself refuse writes: 2 allows other settings to change, 1 none."""

@@ -24,6 +24,7 @@ ORDER BY version
 """
 
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
+_RENAME = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN IF EXISTS \w+ TO (\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,18 @@ def statements(sql: str, values: Mapping[str, str]) -> list[str]:
     bare = re.sub(r"^\s*--.*$", "", sql, flags=re.MULTILINE)
     filled = Template(bare).substitute(values)
     return [text.strip() for text in filled.split(";") if text.strip()]
+
+
+def renamed_column(statement: str) -> tuple[str, str] | None:
+    """Return the table and the new name where a statement renames a column.
+
+    Examples
+    --------
+    >>> renamed_column("ALTER TABLE t RENAME COLUMN IF EXISTS a TO b"), renamed_column("DROP t")
+    (('t', 'b'), None)
+    """
+    found = _RENAME.fullmatch(statement)
+    return (found[1], found[2]) if found else None
 
 
 def pending(known: Sequence[Migration], applied: Mapping[int, str], where: str) -> list[Migration]:

@@ -32,7 +32,7 @@ def _schema(text: str = "", ints: str = "", floats: str = "", **others: pa.DataT
 
 
 RESULTS = _schema(
-    "tenant monitor model model_version profile_id feature segment metric effect_where severity "
+    "tenant monitor model model_version profile_id feature segment metric effect_where rung "
     "verdict reason closed_by",
     "window_us start_us end_us n n_reference result_version",
     "statistic p_value evidence effect_size threshold minimum_detectable_effect eps phi",

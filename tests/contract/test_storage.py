@@ -11,7 +11,7 @@ import pytest
 
 from monitor.storage.clickhouse import Store
 from monitor.storage.event_columns import prediction_rows
-from monitor.storage.migrations import TableOptions
+from monitor.storage.migrations import TableOptions, load_migrations, statements
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.queries import (
     TABLES,
@@ -22,7 +22,7 @@ from monitor.storage.queries import (
 )
 from monitor.storage.rows import alert_rows, result_rows
 from schemas.batch import ModelSchema, StringColumn
-from schemas.errors import QueryError
+from schemas.errors import QueryError, RowsRefusedError
 from tests.support.clickhouse_http import fresh_database
 from tests.support.stored import SCHEMA, alert_of, batch_of, chunk_of, pane_of, result_of, strings
 
@@ -54,6 +54,55 @@ def test_migrating_twice_changes_nothing(store):
         == before
     )
     assert row_counts(store) == dict.fromkeys(TABLES, 0)
+
+
+@pytest.fixture
+def store_of_version_6(store, monkeypatch) -> Store:
+    """A store whose results have one row, from before their rung had its name."""
+    for table in (*TABLES, "schema_migrations"):
+        store.command(f"DROP TABLE {table}")
+
+    def first_six():
+        return load_migrations()[:6]
+
+    with monkeypatch.context() as before:
+        before.setattr("monitor.storage.clickhouse.load_migrations", first_six)
+        assert store.migrate() == [1, 2, 3, 4, 5, 6]
+    rows = result_rows([result_of(3_600_000_000, rung=".08")])
+    store.insert("results", rows.rename_columns({"rung": "severity"}), token="old")
+    return store
+
+
+def rungs_of(store: Store) -> list[tuple[str, str]]:
+    """Return the rung under both of its names."""
+    rows = store.query("SELECT rung, severity FROM results FINAL ORDER BY end_us").to_pylist()
+    return [(row["rung"], row["severity"]) for row in rows]
+
+
+def test_the_rung_of_stored_and_of_new_results_has_both_names(store_of_version_6):
+    store = store_of_version_6
+    assert store.migrate() == [7]
+    store.insert("results", result_rows([result_of(7_200_000_000, rung=".125")]), token="new")
+    assert rungs_of(store) == [(".08", ".08"), (".125", ".125")]
+    result = results_of_window(store, tenant="acme", model="loans", end_us=7_200_000_000)
+    assert "severity" not in result.column_names
+    assert result["rung"].to_pylist() == [".125"]
+
+
+@pytest.mark.parametrize("n_statements", [1, 2])
+def test_a_migration_that_was_interrupted_is_completed(store_of_version_6, n_statements):
+    store = store_of_version_6
+    for text in statements(load_migrations()[6].sql, TableOptions().values())[:n_statements]:
+        store.command(text)
+    assert store.migrate() == [7]
+    assert rungs_of(store) == [(".08", ".08")]
+
+
+def test_an_archive_of_the_version_before_waits_and_drops_no_results(store):
+    rows = result_rows([result_of(3_600_000_000, rung=".08")])
+    with pytest.raises(QueryError, match="severity") as refused:
+        store.insert("results", rows.rename_columns({"rung": "severity"}))
+    assert not isinstance(refused.value, RowsRefusedError)
 
 
 def test_predictions_come_back_as_they_went_in(store):

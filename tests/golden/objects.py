@@ -223,10 +223,10 @@ def results() -> list[DetectorResult]:
         window_us=HOUR_US, start_us=NOON_US, end_us=NOON_US + HOUR_US, statistic=0.1875,
         evidence=12.5, effect_size=0.1875, effect_where="> 40", threshold=11.25, n=5_000,
         n_reference=80_000, minimum_detectable_effect=0.03125, eps=0.0625, phi=1.25,
-        severity=".125", verdict=Verdict.DRIFT, reason=Reason.EVIDENCE, closed_by="watermark",
+        rung=".125", verdict=Verdict.DRIFT, reason=Reason.EVIDENCE, closed_by="watermark",
     )  # fmt: skip
     statistic = msgspec.structs.replace(
-        decision, monitor="quality", feature="score", metric="psi", severity="",
+        decision, monitor="quality", feature="score", metric="psi", rung="",
         verdict=Verdict.NONE, reason=Reason.DESCRIPTIVE, closed_by="idle", p_value=0.5,
         evidence=None, revised=True, result_version=1,
     )  # fmt: skip

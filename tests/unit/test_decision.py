@@ -66,8 +66,8 @@ def test_a_clear_shift_fires_in_the_second_window_and_names_the_set():
     assert second.effect[0] == pytest.approx(0.3)
     assert second.n_windows[0] == 2
     assert third.n_windows[0] == 1
-    assert second.severity_of(0) == ".125"
-    assert first.severity_of(0) == ""
+    assert second.rung_of(0) == ".125"
+    assert first.rung_of(0) == ""
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_rungs_rank_by_size_of_the_shift(moved, top):
     n = 100_000
     counts = window(int(n * (0.7 - moved)), n // 5, int(n * (0.1 + moved)))
     seen, _ = run(plan, *[counts] * 12)
-    assert {d.severity_of(0) for d in seen if d.has_fired[0]} == {top}
+    assert {d.rung_of(0) for d in seen if d.has_fired[0]} == {top}
 
 
 def test_a_rung_on_the_way_keeps_its_evidence_when_the_base_fires():

@@ -13,6 +13,7 @@ from monitor.storage.migrations import (
     TableOptions,
     load_migrations,
     pending,
+    renamed_column,
     statements,
 )
 from monitor.storage.rows import ALERTS, DEAD_LETTERS, LATE, RESULTS
@@ -20,6 +21,7 @@ from schemas.alerts import Alert
 from schemas.errors import QueryError, StorageError, StoreFullError
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
+from tests.support.stored import result_of
 
 ONE, TWO = Migration(1, "a", "CREATE TABLE a"), Migration(2, "b", "CREATE TABLE b")
 
@@ -43,7 +45,7 @@ def test_every_shipped_statement_can_be_repeated_and_every_template_value_is_kno
         for text in statements(migration.sql, TableOptions().values()):
             assert re.match(
                 r"CREATE TABLE IF NOT EXISTS|"
-                r"ALTER TABLE \w+ (MODIFY SETTING|ADD COLUMN IF NOT EXISTS)\s",
+                r"ALTER TABLE \w+ (MODIFY SETTING|(ADD COLUMN IF NOT|RENAME COLUMN IF) EXISTS)\s",
                 text,
             )
             assert "$" not in text
@@ -77,7 +79,15 @@ def test_columns_have_the_names_of_the_fields_and_none_is_forgotten(struct, sche
     [text] = [t for t in texts if f"EXISTS {table}\n" in t]
     added = [t for t in texts if t.startswith(f"ALTER TABLE {table} ADD COLUMN")]
     columns = set(re.findall(r"^    (\w+) ", "\n".join([text, *added]), flags=re.MULTILINE))
+    renamed = [found for text in texts if (found := renamed_column(text))]
+    columns |= {name for of_table, name in renamed if of_table == table}
     assert fields <= columns
+
+
+def test_a_result_has_the_same_bytes_as_before_its_rung_was_named():
+    message = msgspec.msgpack.encode(result_of(1, rung=".08"))
+    assert msgspec.msgpack.decode(message)["severity"] == ".08"
+    assert msgspec.msgpack.decode(message, type=DetectorResult).rung == ".08"
 
 
 def test_clickhouses_words_are_kept_and_its_wrapping_is_not():
