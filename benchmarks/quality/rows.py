@@ -17,9 +17,9 @@ from detectors.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_se
 from detectors.design_effect import design_effect, learned_eps
 from detectors.edges import quantile_edges
 from detectors.psi import psi
-from detectors.sequential.adwin import adwin
-from detectors.sequential.kswin import kswin
-from detectors.sequential.page_hinkley import page_hinkley
+from detectors.sequential.adwin import ADWIN
+from detectors.sequential.kswin import KSWIN
+from detectors.sequential.page_hinkley import PageHinkley
 from detectors.tolerance import plan_cells
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 from schemas.profiles import Kind, VariableProfile
@@ -190,9 +190,9 @@ PEERS: dict[str, Callable[[Column, NDArray[Any]], list[int]]] = {
     "KS or chi-square, p < .05": p_below_05,
     "PSI > .1": psi_above_1,
     "nannyml, JS mean +- 3 sd": nannyml,
-    "river ADWIN": partial(river, adwin),
-    "river Page-Hinkley": partial(river, page_hinkley),
-    "river KSWIN": partial(river, partial(kswin, seed=1)),
+    "river ADWIN": partial(river, ADWIN.detect),
+    "river Page-Hinkley": partial(river, PageHinkley.detect),
+    "river KSWIN": partial(river, partial(KSWIN.detect, seed=1)),
 }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -141,11 +142,23 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
 
     def __init__(self, py_func: Any) -> None:
         super().__init__(py_func)
+        called = [cell.cell_contents.py_func for cell in py_func.__closure__ or ()]
+        sources = [Path(inspect.getfile(function)).read_bytes() for function in called]
+        own = self._impl.locator.get_source_stamp()
         self._cache_file = _CheckedFile(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
-            source_stamp=self._impl.locator.get_source_stamp(),
+            source_stamp=(own, *(hashlib.sha256(source).digest() for source in sources)),
         )
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        """Key machine code without the closure, whose kernels are in the source stamp.
+
+        Numba pickles the closure, and a kernel's pickle differs from process to process:
+        the machine code would never be found again.
+        """
+        code = hashlib.sha256(self._py_func.__code__.co_code).hexdigest()
+        return sig, codegen.magic_tuple(), code
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detectors.kernels.jit import inlined
+from detectors.kernels.signals import FloatArray
 from detectors.kernels.welford import N_PLACES as _N_WELFORD
 from detectors.kernels.welford import add, variance
+
+MIN_INSTANCES, GIVEN_MEAN, GIVEN_SD = range(3)
+N_GIVEN = 3
+"""Where a chart's settings begin; behind them are those of the chart itself."""
 
 MEAN = 1
 SD = _N_WELFORD
@@ -23,18 +25,22 @@ N_PLACES = _N_WELFORD + 2
 
 
 @inlined
-def learn(x: float, min_instances: float, state: NDArray[np.float64], at: int) -> None:
-    """Add one value; freeze both figures when it is the last that was wanted."""
-    add(x, state, at)
-    if state[at] >= min_instances:
-        state[at + SD] = math.sqrt(variance(state, at))
+def begin(settings: FloatArray, state: FloatArray, at: int) -> None:
+    """Forget everything, and learn again what was not given."""
+    state[:] = 0.0
+    if not math.isnan(settings[GIVEN_MEAN]):
+        state[at + MEAN] = settings[GIVEN_MEAN]
+        state[at + SD] = settings[GIVEN_SD]
         state[at + IS_KNOWN] = 1.0
 
 
 @inlined
-def take_given(mean: float, sd: float, state: NDArray[np.float64], at: int) -> None:
-    """Use given figures; NaN where they are to be learned."""
-    if not math.isnan(mean):
-        state[at + MEAN] = mean
-        state[at + SD] = sd
+def is_learning(x: float, settings: FloatArray, state: FloatArray, at: int) -> bool:
+    """Add one value while the figures are not known, and freeze them at the last one."""
+    if state[at + IS_KNOWN] != 0.0:
+        return False
+    add(x, state, at)
+    if state[at] >= settings[MIN_INSTANCES]:
+        state[at + SD] = math.sqrt(variance(state, at))
         state[at + IS_KNOWN] = 1.0
+    return True

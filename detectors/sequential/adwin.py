@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING
-from detectors.sequential.detector import Detections, FloatArray, SequentialDetector, require
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.sequential.detector import SequentialDetector, require
 
 _DELTA, _CLOCK, _MAX_BUCKETS, _MIN_LENGTH, _GRACE = range(5)
 _HAS_ALARMED, _TICK, _WIDTH, _TOTAL, _VARIANCE, _N_ROWS, _COUNTS = range(7)
@@ -131,16 +130,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return DRIFT if state[_HAS_ALARMED] != 0.0 else NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class ADWIN(SequentialDetector):
+class ADWIN(SequentialDetector, step=step):
     """Adaptive windowing; the choice where nothing is known of the change or its size.
 
     It follows the mean of any bounded or light-tailed stream, forgets by itself, and has
@@ -159,11 +149,6 @@ class ADWIN(SequentialDetector):
         Values either part of a cut must have.
     grace_period : int, default 10
         No check while the window is not longer.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
 
     Notes
     -----
@@ -193,8 +178,6 @@ class ADWIN(SequentialDetector):
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -243,32 +226,3 @@ class ADWIN(SequentialDetector):
     def estimation(self) -> float:
         """Their mean; 0 in an empty window."""
         return self.total / self.width if self.width else 0.0
-
-
-def adwin(
-    values: ArrayLike,
-    delta: float = 0.002,
-    clock: int = 32,
-    max_buckets: int = 5,
-    min_window_length: int = 5,
-    grace_period: int = 10,
-) -> Detections:
-    """Find the drifts of a stream by :class:`ADWIN`.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Any numbers.
-    delta, clock, max_buckets, min_window_length, grace_period
-        Of :class:`ADWIN`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> adwin([0.2] * 200 + [0.9] * 200).drifts
-    array([223])
-    """
-    return ADWIN(delta, clock, max_buckets, min_window_length, grace_period).run(values)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING
-from detectors.sequential.detector import Detections, FloatArray, SequentialDetector, require
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.sequential.detector import SequentialDetector, require
 
 _HAZARD, _MEAN, _KAPPA, _ALPHA, _BETA, _THRESHOLD, _NEGLIGIBLE, _MAX_RUNS = range(8)
 _HAS_ALARMED, _N, _N_RUNS, _UNBROKEN, _RUNS = range(5)
@@ -135,16 +134,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return DRIFT
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class BOCD(SequentialDetector):
+class BOCD(SequentialDetector, step=step):
     """Bayesian online change point detection; for a probability instead of a threshold.
 
     It sees changes of mean and of spread, says how likely a change is and when it was.
@@ -171,11 +161,6 @@ class BOCD(SequentialDetector):
         That there was a change since the last alarm.
     run_length : int
         Values since the most probable last change: it lies that far back.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
 
     Notes
     -----
@@ -206,8 +191,6 @@ class BOCD(SequentialDetector):
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -258,36 +241,3 @@ class BOCD(SequentialDetector):
         end = _RUNS + int(self._state[_N_RUNS]) * _N_RUN
         runs = self._state[_RUNS:end].reshape(-1, _N_RUN)
         return int(runs[runs[:, _WEIGHT].argmax(), _LENGTH])
-
-
-def bocd(
-    values: ArrayLike,
-    hazard: float = 1 / 250,
-    mean: float = 0.0,
-    kappa: float = 1.0,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    threshold: float = 0.95,
-    negligible: float = 1e-6,
-    max_runs: int = 1000,
-) -> Detections:
-    """Find the drifts of a stream by :class:`BOCD`.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Any numbers, of the prior's scale.
-    hazard, mean, kappa, alpha, beta, threshold, negligible, max_runs
-        Of :class:`BOCD`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> bocd([i % 3 - 1 if i < 60 else i % 3 + 3 for i in range(80)]).drifts
-    array([61])
-    """
-    prior = (mean, kappa, alpha, beta)
-    return BOCD(hazard, *prior, threshold, negligible, max_runs).run(values)

@@ -1,16 +1,56 @@
-"""What the control charts share: parameters of phase I, and directions."""
+"""The base of the control charts: parameters of phase I, and directions."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal, get_args
 
+import numpy as np
+
+from detectors.kernels.phase_one import N_PLACES, begin
 from detectors.kernels.signals import BOTH, DOWN_ONLY, UP_ONLY
-from detectors.sequential.detector import require
+from detectors.sequential.detector import SequentialDetector, require
 
 Mode = Literal["up", "down", "both"]
 """Which changes count."""
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class ControlChart(SequentialDetector):
+    """Base of the charts that judge by mean and standard deviation; use one of those.
+
+    Parameters
+    ----------
+    limits : dict of float
+        The chart's own parameters, in the order in which its step reads them.
+    min_instances : int, default 30
+        Values from which mean and standard deviation are learned, where not given.
+    mode : {"both", "up", "down"}, default "both"
+        Which changes count.
+    mean, sd : float, optional
+        Of the stream in control; given together, nothing is learned.
+    at : int
+        Where phase I begins in the state; it is the last part.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        limits: dict[str, float],
+        min_instances: int,
+        mode: Mode,
+        mean: float | None,
+        sd: float | None,
+        at: int,
+    ) -> None:
+        where = type(self).__name__
+        known = phase_one(min_instances, mean, sd, where)
+        settings = [*known, *limits.values(), mode_number(mode, where)]
+        state = np.empty(at + N_PLACES)
+        begin(np.array(settings), state, at)
+        given = {"min_instances": min_instances, "mode": mode, "mean": mean, "sd": sd}
+        super().__init__({**limits, **given}, settings, state)
 
 
 def mode_number(mode: Mode, where: str) -> float:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _WARM_START, _WARNING, _DRIFT = range(3)
 _HAS_ALARMED, _N, _P, _P_MIN, _S_MIN = range(5)
@@ -54,16 +48,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class DDM(ErrorWarningDetector):
+class DDM(ErrorWarningDetector, step=step):
     """Drift detection method; the plain choice where errors are few and changes abrupt.
 
     EDDM sees slow changes of small error rates earlier; RDDM recovers where a long
@@ -75,11 +60,6 @@ class DDM(ErrorWarningDetector):
         No signal up to this many values.
     warning_threshold, drift_threshold : float, default 2 and 3
         In standard deviations at the best moment so far.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
 
     Notes
     -----
@@ -98,17 +78,11 @@ class DDM(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = DDM()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 20 + [1] * 20):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    109
+    >>> DDM.detect([0, 0, 0, 0, 1] * 20 + [1] * 20).drifts
+    array([109])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self, warm_start: int = 30, warning_threshold: float = 2.0, drift_threshold: float = 3.0
@@ -127,30 +101,3 @@ class DDM(ErrorWarningDetector):
             [warm_start, warning_threshold, drift_threshold],
             state,
         )
-
-
-def ddm(
-    errors: ArrayLike,
-    warm_start: int = 30,
-    warning_threshold: float = 2.0,
-    drift_threshold: float = 3.0,
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`DDM`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right.
-    warm_start, warning_threshold, drift_threshold
-        Of :class:`DDM`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> ddm([0, 0, 0, 0, 1] * 20 + [1] * 20).drifts
-    array([109])
-    """
-    return DDM(warm_start, warning_threshold, drift_threshold).run(errors)

@@ -1,9 +1,9 @@
 """What all sequential detectors share: updates, arrays, and state that can be kept.
 
-A detector's file holds two kernels. ``step(x, settings, state)`` takes one finite
-value and returns the signals DRIFT and WARNING, ``run`` calls it for every value of
-an array. All that a detector remembers is in ``state``, one array of float64, whole
-numbers included (exact up to 2^53): copying it copies the detector.
+A detector's file holds one kernel: ``step(x, settings, state)`` takes one finite value
+and returns the signals DRIFT and WARNING. The loop over an array is compiled from it.
+All that a detector remembers is in ``state``, one array of float64, whole numbers
+included (exact up to 2^53): copying it copies the detector.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.kernels.signals import DRIFT, WARNING
+from detectors.kernels.over_array import Step, over_array
+from detectors.kernels.signals import DRIFT, WARNING, FloatArray
 from schemas.errors import DomainError, ShapeError
 
-FloatArray: TypeAlias = NDArray[np.float64]
 Parameter: TypeAlias = float | int | str | bool | None
 State: TypeAlias = dict[str, Any]
 """Plain: strings, numbers, one array of float64 and one dict of parameters."""
@@ -47,6 +47,11 @@ class SequentialDetector:
     n_missing : int
         Values skipped so far because they were NaN or infinite.
 
+    Raises
+    ------
+    DomainError
+        If a parameter is out of its domain.
+
     Notes
     -----
     A missing value changes nothing but ``n_missing``, and after it neither drift nor
@@ -66,6 +71,13 @@ class SequentialDetector:
 
     parameters: Mapping[str, Parameter]
     n_missing: int
+
+    def __init_subclass__(cls, step: Step | None = None) -> None:
+        """Compile the loop over an array of a class that has a step."""
+        super().__init_subclass__()
+        if step is not None:
+            cls._step = staticmethod(step)
+            cls._run = staticmethod(over_array(step))
 
     def __init__(
         self, parameters: dict[str, Parameter], settings: list[float], state: FloatArray
@@ -104,6 +116,36 @@ class SequentialDetector:
         else:
             self.n_missing += 1
             self._signals = 0
+
+    @classmethod
+    def detect(cls, values: ArrayLike, **parameters: Any) -> Detections:
+        """Find the drifts of a whole stream with a new detector.
+
+        Parameters
+        ----------
+        values : array_like of float, int or bool, shape (n,)
+            As :meth:`run` takes it.
+        **parameters
+            Of the class, by name.
+
+        Returns
+        -------
+        Detections
+
+        Raises
+        ------
+        ShapeError
+            If ``values`` has not one dimension, or holds no numbers.
+        DomainError
+            If a parameter is out of its domain, or a value is none the detector takes.
+
+        Examples
+        --------
+        >>> from detectors.sequential.ewma import EWMA
+        >>> EWMA.detect([0.0] * 20 + [1.5] * 20, mean=0, sd=1).drifts
+        array([24, 29, 34, 39])
+        """
+        return cls(**parameters).run(values)
 
     def run(self, values: ArrayLike) -> Detections:
         """Take an array of values, as :meth:`update` would one after the other.

@@ -5,17 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
 from detectors.kernels.welford import N_PLACES, add, variance
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _WARM_START, _ALPHA, _BETA = range(3)
 _HAS_ALARMED, _N, _LAST_ERROR, _MOST, _IS_WARNING, _DISTANCES = range(6)
@@ -55,16 +49,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return WARNING if state[_IS_WARNING] != 0.0 else NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class EDDM(ErrorWarningDetector):
+class EDDM(ErrorWarningDetector, step=step):
     """Early drift detection method; prefer it to DDM for slow changes of rare errors.
 
     It looks at errors alone, so that a gradual rise shows before the rate has moved;
@@ -76,11 +61,6 @@ class EDDM(ErrorWarningDetector):
         No signal up to this many values and this many errors.
     alpha, beta : float, default .95 and .9
         Warning and alarm below this share of the largest reach.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is neither 0 nor 1.
 
     Notes
     -----
@@ -100,17 +80,11 @@ class EDDM(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = EDDM()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 40 + [0, 1] * 200):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    315
+    >>> EDDM.detect([0, 0, 0, 0, 1] * 40 + [0, 1] * 200).drifts
+    array([315])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
     _only_whole = True
 
     def __init__(self, warm_start: int = 30, alpha: float = 0.95, beta: float = 0.9) -> None:
@@ -121,27 +95,3 @@ class EDDM(ErrorWarningDetector):
         begin(state)
         parameters = {"warm_start": warm_start, "alpha": alpha, "beta": beta}
         super().__init__({**parameters}, [warm_start, alpha, beta], state)
-
-
-def eddm(
-    errors: ArrayLike, warm_start: int = 30, alpha: float = 0.95, beta: float = 0.9
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`EDDM`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right.
-    warm_start, alpha, beta
-        Of :class:`EDDM`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> eddm([0, 0, 0, 0, 1] * 40 + [0, 1] * 200).drifts
-    array([315])
-    """
-    return EDDM(warm_start, alpha, beta).run(errors)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING
-from detectors.sequential.detector import Detections, ErrorDetector, FloatArray, require
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.sequential.detector import ErrorDetector, require
 
 _SIZE, _EPSILON, _SHORT_SIZE, _SHORT_EPSILON = range(4)
 _HAS_ALARMED, _N, _N_HITS, _BEST, _N_SHORT_HITS, _SHORT_BEST, _WINDOW = range(7)
@@ -53,16 +52,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return signals
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class FHDDM(ErrorDetector):
+class FHDDM(ErrorDetector, step=step):
     """Fast Hoeffding drift detection; a short memory, so prefer it for sudden failures.
 
     Its delay is bounded by the window, where DDM's and HDDMA's grow with the stream;
@@ -74,11 +64,6 @@ class FHDDM(ErrorDetector):
         Probability of a false alarm at one comparison.
     short_window_size : int, optional
         A second window inside the first, compared alike: the stacked form, FHDDMS.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is neither 0 nor 1.
 
     Notes
     -----
@@ -98,17 +83,11 @@ class FHDDM(ErrorDetector):
 
     Examples
     --------
-    >>> detector = FHDDM()
-    >>> for i, right in enumerate([1] * 200 + [0] * 100):
-    ...     detector.update(right)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    226
+    >>> FHDDM.detect([1] * 200 + [0] * 100).drifts
+    array([226])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
     _only_whole = True
     _unit = "a hit"
 
@@ -136,30 +115,3 @@ class FHDDM(ErrorDetector):
             [size, math.sqrt(nats / (2 * size)), short, short_epsilon],
             np.zeros(_WINDOW + size),
         )
-
-
-def fhddm(
-    hits: ArrayLike,
-    sliding_window_size: int = 100,
-    confidence_level: float = 0.000001,
-    short_window_size: int | None = None,
-) -> Detections:
-    """Find the drifts of a stream of hits by :class:`FHDDM`.
-
-    Parameters
-    ----------
-    hits : array_like, shape (n,)
-        1 right, 0 wrong.
-    sliding_window_size, confidence_level, short_window_size
-        Of :class:`FHDDM`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> fhddm([1] * 200 + [0] * 100).drifts
-    array([226])
-    """
-    return FHDDM(sliding_window_size, confidence_level, short_window_size).run(hits)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _CUT, _DRIFT, _WARNING, _IS_TWO_SIDED = range(4)
 """ln(1 / drift), ln(2 / drift), ln(2 / warning), 1 or 0."""
@@ -34,6 +28,23 @@ def bound(n: float, n_cut: float, log_term: float) -> float:
     return math.sqrt((n - n_cut) / n_cut * (1.0 / n) / 2.0 * log_term)
 
 
+@inlined
+def follow(
+    n: float, here: float, sign: float, settings: FloatArray, state: FloatArray, side: int
+) -> int:
+    """Move the cut of one side, or compare the mean with that at the cut."""
+    mean, n_cut, cut = state[_MEAN], state[side], state[side + 1]
+    there = math.sqrt(1.0 / (2.0 * n_cut) * settings[_CUT])
+    if sign * cut + there >= sign * mean + here:
+        state[side] = n
+        state[side + 1] = mean
+        return NOTHING
+    gap = sign * (mean - cut)
+    if gap >= bound(n, n_cut, settings[_DRIFT]):
+        return DRIFT
+    return WARNING if gap >= bound(n, n_cut, settings[_WARNING]) else NOTHING
+
+
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     """Take one error or success."""
@@ -49,43 +60,15 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
         state[_N_HIGH] = 1.0
         state[_HIGH] = mean
     here = math.sqrt(1.0 / (2.0 * n) * settings[_CUT])
-    there = math.sqrt(1.0 / (2.0 * state[_N_LOW]) * settings[_CUT])
-    if state[_LOW] + there >= mean + here:
-        state[_N_LOW] = n
-        state[_LOW] = mean
-    signals = NOTHING
-    if state[_N_LOW] != n:
-        rise = mean - state[_LOW]
-        if rise >= bound(n, state[_N_LOW], settings[_DRIFT]):
-            signals = DRIFT
-        elif rise >= bound(n, state[_N_LOW], settings[_WARNING]):
-            signals = WARNING
+    signals = follow(n, here, 1.0, settings, state, _N_LOW)
     if settings[_IS_TWO_SIDED] != 0.0:
-        there = math.sqrt(1.0 / (2.0 * state[_N_HIGH]) * settings[_CUT])
-        if state[_HIGH] - there <= mean - here:
-            state[_N_HIGH] = n
-            state[_HIGH] = mean
-        if state[_N_HIGH] != n:
-            fall = state[_HIGH] - mean
-            if fall >= bound(n, state[_N_HIGH], settings[_DRIFT]):
-                signals |= DRIFT
-            elif fall >= bound(n, state[_N_HIGH], settings[_WARNING]):
-                signals |= WARNING
+        signals |= follow(n, here, -1.0, settings, state, _N_HIGH)
     if signals & DRIFT:
         state[_HAS_ALARMED] = 1.0
     return signals
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class HDDMA(ErrorWarningDetector):
+class HDDMA(ErrorWarningDetector, step=step):
     """HDDM with moving averages; for abrupt changes, with a bound on false alarms.
 
     Its bound needs no distribution, only values in [0, 1]. HDDMW sees gradual changes
@@ -97,11 +80,6 @@ class HDDMA(ErrorWarningDetector):
         Probability of a false signal at one cut.
     two_sided_test : bool, default False
         Whether a falling mean signals too.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is not in [0, 1].
 
     Notes
     -----
@@ -122,17 +100,11 @@ class HDDMA(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = HDDMA()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 40 + [1] * 40):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    205
+    >>> HDDMA.detect([0, 0, 0, 0, 1] * 40 + [1] * 40).drifts
+    array([205])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -155,30 +127,3 @@ class HDDMA(ErrorWarningDetector):
             [*logs, math.log(2.0 / warning_confidence), two_sided_test],
             state,
         )
-
-
-def hddm_a(
-    errors: ArrayLike,
-    drift_confidence: float = 0.001,
-    warning_confidence: float = 0.005,
-    two_sided_test: bool = False,
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`HDDMA`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right; losses in [0, 1].
-    drift_confidence, warning_confidence, two_sided_test
-        Of :class:`HDDMA`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> hddm_a([0, 0, 0, 0, 1] * 40 + [1] * 40).drifts
-    array([205])
-    """
-    return HDDMA(drift_confidence, warning_confidence, two_sided_test).run(errors)

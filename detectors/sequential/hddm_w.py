@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _DRIFT, _WARNING, _LAMBDA, _IS_TWO_SIDED = range(4)
 """ln(1 / drift), ln(1 / warning), weight of the newest, 1 or 0."""
@@ -92,16 +86,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return signals
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class HDDMW(ErrorWarningDetector):
+class HDDMW(ErrorWarningDetector, step=step):
     """HDDM with weighted averages; for gradual changes, with a bound on false alarms.
 
     Recent values weigh more than in HDDMA, which is better at abrupt changes.
@@ -114,11 +99,6 @@ class HDDMW(ErrorWarningDetector):
         Weight of the newest value.
     two_sided_test : bool, default False
         Whether a falling mean signals too.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is not in [0, 1].
 
     Notes
     -----
@@ -139,17 +119,11 @@ class HDDMW(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = HDDMW()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 40 + [1] * 40):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    212
+    >>> HDDMW.detect([0, 0, 0, 0, 1] * 40 + [1] * 40).drifts
+    array([212])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -175,31 +149,3 @@ class HDDMW(ErrorWarningDetector):
             [*logs, lambda_val, two_sided_test],
             state,
         )
-
-
-def hddm_w(
-    errors: ArrayLike,
-    drift_confidence: float = 0.001,
-    warning_confidence: float = 0.005,
-    lambda_val: float = 0.05,
-    two_sided_test: bool = False,
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`HDDMW`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right; losses in [0, 1].
-    drift_confidence, warning_confidence, lambda_val, two_sided_test
-        Of :class:`HDDMW`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> hddm_w([0, 0, 0, 0, 1] * 40 + [1] * 40).drifts
-    array([212])
-    """
-    return HDDMW(drift_confidence, warning_confidence, lambda_val, two_sided_test).run(errors)

@@ -6,18 +6,12 @@ import math
 import random
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from detectors.kernels.jit import inlined, uncounted
 from detectors.kernels.mersenne import N_PLACES, draw_below
-from detectors.kernels.signals import DRIFT, NOTHING
-from detectors.sequential.detector import (
-    Detections,
-    FloatArray,
-    SequentialDetector,
-    numbers,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.sequential.detector import SequentialDetector, numbers, require
 from schemas.errors import DomainError
 
 LEAST_STATISTIC = 0.1
@@ -138,15 +132,6 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return DRIFT
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
 def p_value(gap: int, n: int) -> float:
     """P-value of D = ``gap / n`` between two samples of ``n``, as scipy's ``ks_2samp``.
 
@@ -204,7 +189,7 @@ def least_gap(alpha: float, n: int) -> int:
     return high
 
 
-class KSWIN(SequentialDetector):
+class KSWIN(SequentialDetector, step=step):
     """Kolmogorov-Smirnov windowing; for changes that leave the mean where it was.
 
     It sees spread and shape, which ADWIN and Page-Hinkley do not, and costs most. It
@@ -228,11 +213,6 @@ class KSWIN(SequentialDetector):
     ----------
     p_value : float
         Of the last test; NaN before the first.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
 
     Notes
     -----
@@ -261,8 +241,6 @@ class KSWIN(SequentialDetector):
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -299,35 +277,6 @@ class KSWIN(SequentialDetector):
         """P-value of the last test; NaN before the first."""
         gap = int(self._state[_GAP])
         return p_value(gap, int(self._settings[_STAT_SIZE])) if gap >= 0 else math.nan
-
-
-def kswin(
-    values: ArrayLike,
-    alpha: float = 0.005,
-    window_size: int = 100,
-    stat_size: int = 30,
-    seed: int | None = None,
-    window: ArrayLike | None = None,
-) -> Detections:
-    """Find the drifts of a stream by :class:`KSWIN`.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Any numbers.
-    alpha, window_size, stat_size, seed, window
-        Of :class:`KSWIN`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> kswin([i % 7 if i < 150 else 10 + i % 7 for i in range(200)], seed=1).drifts
-    array([163])
-    """
-    return KSWIN(alpha, window_size, stat_size, seed, window).run(values)
 
 
 def _finite(window: ArrayLike) -> list[float]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DOWN_ONLY, DRIFT, NOTHING, UP_ONLY
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray, is_beyond
 from detectors.sequential.chart import Mode, mode_number
-from detectors.sequential.detector import Detections, FloatArray, SequentialDetector, require
+from detectors.sequential.detector import SequentialDetector, require
 
 _MIN_INSTANCES, _DELTA, _THRESHOLD, _ALPHA, _MODE = range(5)
 _HAS_ALARMED, _N, _MEAN, _UP, _DOWN, _LEAST_UP, _MOST_DOWN = range(7)
@@ -41,25 +40,14 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     state[_MOST_DOWN] = max(state[_MOST_DOWN], down)
     if n < settings[_MIN_INSTANCES]:
         return NOTHING
-    rises = up - state[_LEAST_UP] > settings[_THRESHOLD]
-    falls = state[_MOST_DOWN] - down > settings[_THRESHOLD]
-    mode = settings[_MODE]
-    if (rises and mode != DOWN_ONLY) or (falls and mode != UP_ONLY):
+    rise, fall = up - state[_LEAST_UP], state[_MOST_DOWN] - down
+    if is_beyond(rise, fall, settings[_THRESHOLD], settings[_MODE]):
         state[_HAS_ALARMED] = 1.0
         return DRIFT
     return NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class PageHinkley(SequentialDetector):
+class PageHinkley(SequentialDetector, step=step):
     """Page-Hinkley test; for a lasting shift of the mean in a stream of known scale.
 
     Sooner than ADWIN where delta and threshold fit the stream's unit, blind or loud
@@ -78,11 +66,6 @@ class PageHinkley(SequentialDetector):
     mode : {"both", "up", "down"}, default "both"
         Which changes count.
 
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
-
     Notes
     -----
     With the mean m_t of the values since the last alarm (Gama's form of Page's test)::
@@ -100,17 +83,11 @@ class PageHinkley(SequentialDetector):
 
     Examples
     --------
-    >>> detector = PageHinkley(threshold=10)
-    >>> for i in range(200):
-    ...     detector.update(0.0 if i < 100 else 1.0)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    110
+    >>> PageHinkley.detect([0.0] * 100 + [1.0] * 100, threshold=10).drifts
+    array([110])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -138,32 +115,3 @@ class PageHinkley(SequentialDetector):
             [min_instances, delta, threshold, alpha, mode_number(mode, where)],
             state,
         )
-
-
-def page_hinkley(
-    values: ArrayLike,
-    min_instances: int = 30,
-    delta: float = 0.005,
-    threshold: float = 50.0,
-    alpha: float = 1 - 0.0001,
-    mode: Mode = "both",
-) -> Detections:
-    """Find the drifts of a stream by :class:`PageHinkley`.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Any numbers.
-    min_instances, delta, threshold, alpha, mode
-        Of :class:`PageHinkley`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> page_hinkley([0.0] * 100 + [1.0] * 100, threshold=10).drifts
-    array([110])
-    """
-    return PageHinkley(min_instances, delta, threshold, alpha, mode).run(values)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _WARM_START, _WARNING, _DRIFT, _SIZE, _MAX_SIZE, _LIMIT = range(6)
 _HAS_ALARMED, _IS_TOO_LONG, _N, _P, _P_MIN, _S_MIN, _N_SEEN, _N_KEPT, _SINCE, _WINDOW = range(10)
@@ -105,16 +99,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class RDDM(ErrorWarningDetector):
+class RDDM(ErrorWarningDetector, step=step):
     """Reactive drift detection method; DDM for long concepts.
 
     After a hundred thousand quiet values DDM needs thousands of errors to move its rate.
@@ -132,11 +117,6 @@ class RDDM(ErrorWarningDetector):
         Statistics of this many values are counted again from those kept.
     warning_limit : int, default 1400
         A warning this many values old becomes an alarm.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is neither 0 nor 1.
 
     Notes
     -----
@@ -158,17 +138,11 @@ class RDDM(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = RDDM()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 40 + [1] * 20):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    207
+    >>> RDDM.detect([0, 0, 0, 0, 1] * 40 + [1] * 20).drifts
+    array([207])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
     _only_whole = True
 
     def __init__(
@@ -213,41 +187,3 @@ class RDDM(ErrorWarningDetector):
             ],
             state,
         )
-
-
-def rddm(
-    errors: ArrayLike,
-    warm_start: int = 129,
-    warning_threshold: float = 1.773,
-    drift_threshold: float = 2.258,
-    buffer_size: int = 7000,
-    max_concept_size: int = 40000,
-    warning_limit: int = 1400,
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`RDDM`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right.
-    warm_start, warning_threshold, drift_threshold, buffer_size, max_concept_size, warning_limit
-        Of :class:`RDDM`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> rddm([0, 0, 0, 0, 1] * 40 + [1] * 20).drifts
-    array([207])
-    """
-    detector = RDDM(
-        warm_start,
-        warning_threshold,
-        drift_threshold,
-        buffer_size,
-        max_concept_size,
-        warning_limit,
-    )
-    return detector.run(errors)

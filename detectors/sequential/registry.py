@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -27,7 +27,7 @@ class StreamDetector:
     name : str
         Of the class; river's where river has it.
     module : str
-        In ``detectors.sequential``; its function over an array has the same name.
+        In ``detectors.sequential``.
     takes : {"numbers", "errors", "hits"}
         Any number; 1 for wrong; 1 for right.
     peer : str
@@ -42,10 +42,6 @@ class StreamDetector:
     def load(self) -> type[SequentialDetector]:
         """Import the class with ``update(x)``; the first call may take a second."""
         return getattr(import_module(f"detectors.sequential.{self.module}"), self.name)  # type: ignore[no-any-return]
-
-    def load_batch(self) -> Callable[..., Detections]:
-        """Import the function over an array."""
-        return getattr(import_module(f"detectors.sequential.{self.module}"), self.module)  # type: ignore[no-any-return]
 
     def detect(self, values: Any, **parameters: Any) -> Detections:
         """Read a whole array.
@@ -62,14 +58,14 @@ class StreamDetector:
         Raises
         ------
         ShapeError, DomainError
-            As the function.
+            As the class.
 
         Examples
         --------
         >>> SEQUENTIAL["Shewhart"].detect([0.1, -0.1] * 50 + [9.0]).drifts.tolist()
         [100]
         """
-        return self.load_batch()(values, **parameters)
+        return self.load().detect(values, **parameters)
 
 
 _RIVER = "river"

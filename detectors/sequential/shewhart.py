@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from detectors.kernels.jit import uncounted
+from detectors.kernels.phase_one import MEAN, N_GIVEN, SD, begin, is_learning
+from detectors.kernels.signals import DRIFT, NOTHING, FloatArray, is_beyond
+from detectors.sequential.chart import ControlChart, Mode
+from detectors.sequential.detector import require
 
-from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.phase_one import IS_KNOWN, MEAN, N_PLACES, SD, learn, take_given
-from detectors.kernels.signals import DOWN_ONLY, DRIFT, NOTHING, UP_ONLY
-from detectors.sequential.chart import Mode, mode_number, phase_one
-from detectors.sequential.detector import Detections, FloatArray, SequentialDetector, require
-
-_MIN_INSTANCES, _GIVEN_MEAN, _GIVEN_SD, _K, _MODE = range(5)
+_K, _MODE = range(N_GIVEN, N_GIVEN + 2)
 _HAS_ALARMED, _PHASE_ONE = range(2)
-_N_STATE = _PHASE_ONE + N_PLACES
-
-
-@inlined
-def begin(settings: FloatArray, state: FloatArray) -> None:
-    """Forget everything, and learn again what was not given."""
-    state[:] = 0.0
-    take_given(settings[_GIVEN_MEAN], settings[_GIVEN_SD], state, _PHASE_ONE)
 
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     """Take one value."""
     if state[_HAS_ALARMED] != 0.0:
-        begin(settings, state)
-    if state[_PHASE_ONE + IS_KNOWN] == 0.0:
-        learn(x, settings[_MIN_INSTANCES], state, _PHASE_ONE)
+        begin(settings, state, _PHASE_ONE)
+    if is_learning(x, settings, state, _PHASE_ONE):
         return NOTHING
     gap = x - state[_PHASE_ONE + MEAN]
     limit = settings[_K] * state[_PHASE_ONE + SD]
-    rises = gap > limit and settings[_MODE] != DOWN_ONLY
-    falls = -gap > limit and settings[_MODE] != UP_ONLY
-    if rises or falls:
+    if is_beyond(gap, -gap, limit, settings[_MODE]):
         state[_HAS_ALARMED] = 1.0
         return DRIFT
     return NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class Shewhart(SequentialDetector):
+class Shewhart(ControlChart, step=step):
     """Shewhart's individuals chart; for single large deviations, at once.
 
     It remembers nothing, so one outlier is an alarm and a lasting shift of 1 sd takes 44
@@ -60,17 +37,8 @@ class Shewhart(SequentialDetector):
     ----------
     k : float, default 3
         Half the limits' width, in standard deviations.
-    min_instances : int, default 30
-        Values from which mean and standard deviation are learned, where not given.
-    mode : {"both", "up", "down"}, default "both"
-        Which changes count.
-    mean, sd : float, optional
-        Of the stream in control; given together, nothing is learned.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain.
+    min_instances, mode, mean, sd
+        As every :class:`ControlChart` has them.
 
     Notes
     -----
@@ -87,17 +55,11 @@ class Shewhart(SequentialDetector):
 
     Examples
     --------
-    >>> detector = Shewhart(mean=0, sd=1)
-    >>> for i, x in enumerate([0.1, -2.9, 3.1, 0.4]):
-    ...     detector.update(x)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    2
+    >>> Shewhart.detect([0.1, -2.9, 3.1, 0.4], mean=0, sd=1).drifts
+    array([2])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
 
     def __init__(
         self,
@@ -108,41 +70,4 @@ class Shewhart(SequentialDetector):
         sd: float | None = None,
     ) -> None:
         require(k > 0, "Shewhart", "k", k, "use a number above 0")
-        known = phase_one(min_instances, mean, sd, "Shewhart")
-        settings = [*known, k, mode_number(mode, "Shewhart")]
-        state = np.empty(_N_STATE)
-        begin(np.array(settings), state)
-        super().__init__(
-            {"k": k, "min_instances": min_instances, "mode": mode, "mean": mean, "sd": sd},
-            settings,
-            state,
-        )
-
-
-def shewhart(
-    values: ArrayLike,
-    k: float = 3.0,
-    min_instances: int = 30,
-    mode: Mode = "both",
-    mean: float | None = None,
-    sd: float | None = None,
-) -> Detections:
-    """Find the drifts of a stream by :class:`Shewhart`.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        Any numbers.
-    k, min_instances, mode, mean, sd
-        Of :class:`Shewhart`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> shewhart([0.1, -2.9, 3.1, 0.4], mean=0, sd=1).drifts
-    array([2])
-    """
-    return Shewhart(k, min_instances, mode, mean, sd).run(values)
+        super().__init__({"k": k}, min_instances, mode, mean, sd, _PHASE_ONE)

@@ -5,16 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING
-from detectors.sequential.detector import (
-    Detections,
-    ErrorWarningDetector,
-    FloatArray,
-    require,
-)
+from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.sequential.detector import ErrorWarningDetector, require
 
 _SIZE, _ALPHA_DRIFT, _ALPHA_WARNING = range(3)
 _HAS_ALARMED, _N, _N_ERRORS, _N_RECENT_ERRORS, _WINDOW = range(5)
@@ -60,16 +54,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
     return WARNING if p < settings[_ALPHA_WARNING] else NOTHING
 
 
-@uncounted
-def run(
-    values: FloatArray, settings: FloatArray, state: FloatArray, out: NDArray[np.uint8]
-) -> None:
-    """Take many, and write what each signalled."""
-    for i in range(values.size):
-        out[i] = step(values[i], settings, state)
-
-
-class STEPD(ErrorWarningDetector):
+class STEPD(ErrorWarningDetector, step=step):
     """Statistical test of equal proportions; for sudden rises, soon after they begin.
 
     It compares the last 30 errors with all older ones, so its delay does not grow with
@@ -81,11 +66,6 @@ class STEPD(ErrorWarningDetector):
         Newest values; there is no signal before twice as many.
     alpha_drift, alpha_warning : float, default .003 and .05
         Two-sided p-values below which a rise signals.
-
-    Raises
-    ------
-    DomainError
-        If a parameter is out of its domain, or a value is neither 0 nor 1.
 
     Notes
     -----
@@ -106,17 +86,11 @@ class STEPD(ErrorWarningDetector):
 
     Examples
     --------
-    >>> detector = STEPD()
-    >>> for i, wrong in enumerate([0, 0, 0, 0, 1] * 20 + [1] * 20):
-    ...     detector.update(wrong)
-    ...     if detector.drift_detected:
-    ...         print(i)
-    111
+    >>> STEPD.detect([0, 0, 0, 0, 1] * 20 + [1] * 20).drifts
+    array([111])
     """
 
     __slots__ = ()
-    _step = staticmethod(step)
-    _run = staticmethod(run)
     _only_whole = True
 
     def __init__(
@@ -134,30 +108,3 @@ class STEPD(ErrorWarningDetector):
             [window_size, alpha_drift, alpha_warning],
             np.zeros(_WINDOW + window_size),
         )
-
-
-def stepd(
-    errors: ArrayLike,
-    window_size: int = 30,
-    alpha_drift: float = 0.003,
-    alpha_warning: float = 0.05,
-) -> Detections:
-    """Find the drifts of a stream of errors by :class:`STEPD`.
-
-    Parameters
-    ----------
-    errors : array_like, shape (n,)
-        1 wrong, 0 right.
-    window_size, alpha_drift, alpha_warning
-        Of :class:`STEPD`.
-
-    Returns
-    -------
-    Detections
-
-    Examples
-    --------
-    >>> stepd([0, 0, 0, 0, 1] * 20 + [1] * 20).drifts
-    array([111])
-    """
-    return STEPD(window_size, alpha_drift, alpha_warning).run(errors)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectors.sequential.bocd import BOCD, bocd
-from detectors.sequential.cusum import CUSUM, cusum
-from detectors.sequential.ewma import EWMA, ewma
-from detectors.sequential.rddm import rddm
-from detectors.sequential.shewhart import shewhart
-from detectors.sequential.stepd import stepd
+from detectors.sequential.bocd import BOCD
+from detectors.sequential.cusum import CUSUM
+from detectors.sequential.ewma import EWMA
+from detectors.sequential.rddm import RDDM
+from detectors.sequential.shewhart import Shewhart
+from detectors.sequential.stepd import STEPD
 
 pytestmark = pytest.mark.oracle
 
@@ -90,11 +90,11 @@ def test_charts_alarm_where_their_definitions_do(seed: int, known: bool, mode: s
     def shewharts(z: np.ndarray) -> int | None:
         return first(side(z > 3.0, z < -3.0))
 
-    found = cusum(x, threshold=4.0, mode=mode, **given)
+    found = CUSUM.detect(x, threshold=4.0, mode=mode, **given)
     assert found.drifts.tolist() == charted(x, 30, known, page)
-    found = ewma(x, threshold=2.7, mode=mode, **given)
+    found = EWMA.detect(x, threshold=2.7, mode=mode, **given)
     assert found.drifts.tolist() == charted(x, 30, known, roberts)
-    found = shewhart(x, min_instances=40, mode=mode, **given)
+    found = Shewhart.detect(x, min_instances=40, mode=mode, **given)
     assert found.drifts.tolist() == charted(x, 40, known, shewharts)
 
 
@@ -119,9 +119,9 @@ def test_charts_run_as_long_without_drift_as_theory_says() -> None:
     """CUSUM 465 (Montgomery), three sigma 1 / .0027, EWMA by its density."""
     x = np.random.default_rng(1).normal(size=1_500_000)
     three_sigma = 1 / (2 * stats.norm.sf(3))
-    expected_runs = ((cusum, 465.0), (ewma, ewma_run_length(0)), (shewhart, three_sigma))
+    expected_runs = ((CUSUM, 465.0), (EWMA, ewma_run_length(0)), (Shewhart, three_sigma))
     for chart, expected in expected_runs:
-        gaps = np.diff(chart(x, mean=0, sd=1).drifts)
+        gaps = np.diff(chart.detect(x, mean=0, sd=1).drifts)
         assert abs(gaps.mean() - expected) < 4 * gaps.std() / math.sqrt(len(gaps))
 
 
@@ -129,8 +129,8 @@ def test_charts_find_a_shift_of_one_sd_as_soon_as_theory_says() -> None:
     """CUSUM 10.4 (Montgomery); each alarm restarts the chart, so gaps are run lengths."""
     x = np.random.default_rng(2).normal(1, 1, 300_000)
     three_sigma = 1 / (stats.norm.sf(2) + stats.norm.sf(4))
-    for chart, expected in ((cusum, 10.4), (ewma, ewma_run_length(1)), (shewhart, three_sigma)):
-        gaps = np.diff(chart(x, mean=0, sd=1).drifts)
+    for chart, expected in ((CUSUM, 10.4), (EWMA, ewma_run_length(1)), (Shewhart, three_sigma)):
+        gaps = np.diff(chart.detect(x, mean=0, sd=1).drifts)
         error = 4 * gaps.std() / math.sqrt(len(gaps))
         assert abs(gaps.mean() - expected) < error + 0.05  # 10.4 is rounded
 
@@ -154,7 +154,7 @@ def test_stepd_is_the_chi_square_with_yates_correction(seed: int) -> None:
         elif p < 0.05:
             cautions.append(i)
     assert cautions
-    found = stepd(e, window_size=size)
+    found = STEPD.detect(e, window_size=size)
     assert found.drifts.tolist() == drifts
     assert found.warnings.tolist() == cautions
 
@@ -231,7 +231,9 @@ def test_rddm_signals_as_the_authors_algorithm(
     slow = SlowRDDM(least, size, most, limit)
     said = [slow.update(x) for x in e.tolist()]
     assert "drift" in said or "warning" in said
-    found = rddm(e, warm_start=least, buffer_size=size, max_concept_size=most, warning_limit=limit)
+    found = RDDM.detect(
+        e, warm_start=least, buffer_size=size, max_concept_size=most, warning_limit=limit
+    )
     assert found.drifts.tolist() == [i for i, s in enumerate(said) if s == "drift"]
     assert found.warnings.tolist() == [i for i, s in enumerate(said) if s == "warning"]
 
@@ -279,7 +281,7 @@ def test_bocds_probabilities_are_the_dense_posteriors(prior: tuple[float, ...]) 
                 assert detector.change_probability == pytest.approx(change, abs=error)
         assert exact.run_length == posterior[t].argmax()
     assert not exact.drift_detected
-    drifts = bocd(x, 0.02, *prior, threshold=0.9).drifts
+    drifts = BOCD(0.02, *prior, threshold=0.9).run(x).drifts
     assert drifts[0] == (1 - posterior.diagonal() > 0.9).argmax() - 1
 
 

@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from detectors.kernels.mersenne import N_PLACES, draw_below
-from detectors.sequential.adwin import ADWIN, adwin
-from detectors.sequential.ddm import DDM, ddm
+from detectors.sequential.adwin import ADWIN
+from detectors.sequential.ddm import DDM
 from detectors.sequential.eddm import EDDM
 from detectors.sequential.fhddm import FHDDM
-from detectors.sequential.hddm_a import HDDMA, hddm_a
+from detectors.sequential.hddm_a import HDDMA
 from detectors.sequential.hddm_w import HDDMW
-from detectors.sequential.kswin import KSWIN, kswin, p_value
+from detectors.sequential.kswin import KSWIN, p_value
 from detectors.sequential.page_hinkley import PageHinkley
 from tests.support.sequential import one_by_one
 
@@ -79,10 +79,10 @@ def test_the_reference_streams_alarm_where_river_alarmed() -> None:
     rng = np.random.default_rng(7)
     e = np.concatenate([rng.random(2000) < p for p in (0.10, 0.20, 0.45)])
     x = np.concatenate([rng.normal(m, 1, 2000) for m in (0, 0.5, 2)])
-    assert adwin(e).drifts.tolist() == [2303, 4095]
-    assert ddm(e).drifts.tolist() == [2614, 4089]
-    assert hddm_a(e).drifts.tolist() == [2341, 4060]
-    assert adwin(x).drifts.tolist() == [2079, 4031]
+    assert ADWIN.detect(e).drifts.tolist() == [2303, 4095]
+    assert DDM.detect(e).drifts.tolist() == [2614, 4089]
+    assert HDDMA.detect(e).drifts.tolist() == [2341, 4060]
+    assert ADWIN.detect(x).drifts.tolist() == [2079, 4031]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -190,7 +190,7 @@ def test_kswins_p_values_are_rivers_at_every_value(seed: int) -> None:
             assert mine.p_value == theirs.p_value
         else:
             assert np.isnan(mine.p_value)
-    assert kswin(values, seed=seed, window=begun).drifts.size > 0
+    assert KSWIN.detect(values, seed=seed, window=begun).drifts.size > 0
 
 
 def test_kswins_p_value_is_scipys_exact_one_for_every_gap() -> None:

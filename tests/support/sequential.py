@@ -30,7 +30,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "FHDDM": {"sliding_window_size": 40, "short_window_size": 10},
 }
 MEMBERS = {
-    name: Member(d.load(), d.load_batch(), d.takes, _PARAMETERS.get(name, {}))
+    name: Member(d.load(), d.detect, d.takes, _PARAMETERS.get(name, {}))
     for name, d in SEQUENTIAL.items()
 }
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,13 @@ print(jit.compiled_count())
 """
 
 
-def compiled(cache: Path, *arguments: str) -> int:
-    """Run two kernels in a new process; return how many it compiled."""
+def output_of(script: str, cache: Path, *arguments: str, path: Path = ROOT) -> str:
+    """Run a script in a new process, with modules from ``path`` beside ours."""
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_DISABLE_JIT"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT, *arguments],
+        [sys.executable, "-B", "-W", "error", "-c", script, *arguments],
         cwd=ROOT,
-        env=environment | {"DRIFTLINE_CACHE_DIR": str(cache)},
+        env=environment | {"DRIFTLINE_CACHE_DIR": str(cache), "PYTHONPATH": str(path)},
         capture_output=True,
         text=True,
         check=False,
@@ -41,7 +42,35 @@ def compiled(cache: Path, *arguments: str) -> int:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    return int(done.stdout)
+    return done.stdout
+
+
+def compiled(cache: Path, *arguments: str) -> int:
+    """Run two kernels in a new process; return how many it compiled."""
+    return int(output_of(SCRIPT, cache, *arguments))
+
+
+STEPS = """
+from detectors.kernels.jit import uncounted
+
+@uncounted
+def step(x, settings, state):
+    state[0] += x
+    return int(state[0] > %s)
+"""
+LOOP_SCRIPT = """
+import numpy as np
+from detectors.kernels import jit
+from detectors.kernels.over_array import over_array
+import first_steps, second_steps
+
+found = []
+for step in (first_steps.step, second_steps.step):
+    out = np.zeros(4, np.uint8)
+    over_array(step)(np.ones(4), np.zeros(1), np.zeros(1), out)
+    found.append(int(out.sum()))
+print(*found, jit.compiled_count())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +133,18 @@ def test_a_read_only_cache_is_read_and_never_written(filled, tmp_path):
         for path in places:
             path.chmod(0o755 if path.is_dir() else 0o644)
     assert not list((ROOT / "tests" / "support").rglob("*.nbi"))
+
+
+@pytest.mark.slow
+def test_each_steps_loop_is_kept_until_the_steps_source_changes(tmp_path):
+    cache = tmp_path / "cache"
+    for name in ("first_steps.py", "second_steps.py"):
+        (tmp_path / name).write_text(STEPS % (1 if name.startswith("first") else 2))
+    run = partial(output_of, LOOP_SCRIPT, cache, path=tmp_path)
+    n_seen = [run().split() for _ in range(2)]
+    assert n_seen == [["3", "2", "4"], ["3", "2", "0"]]
+    (tmp_path / "second_steps.py").write_text(STEPS % 3)
+    assert run().split() == ["3", "1", "2"]
 
 
 def test_without_any_home_there_is_no_cache(monkeypatch, tmp_path):
