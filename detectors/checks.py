@@ -121,25 +121,12 @@ def missing_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
 
 
 def unseen_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
-    """Rows whose category the baseline never held; parameters as :func:`missing_share`.
+    """Rows whose category the baseline never held.
 
     Prefer it to L-infinity for new categories: together they count even where each
     is rare.
 
-    Parameters
-    ----------
-    current, reference : array_like of int, shape (..., 64)
-        Counters of a window and of the baseline.
-
-    Returns
-    -------
-    ShareChange
-        Of shape (...).
-
-    Raises
-    ------
-    ShapeError, DomainError
-        As :func:`missing_share`.
+    Takes, returns and refuses what :func:`missing_share` does.
 
     Examples
     --------
@@ -158,20 +145,7 @@ def out_of_range_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
     Prefer it to Wasserstein for unit errors that touch few rows. A few rows beyond
     are normal: of n rows about n / n0 exceed either end of n0.
 
-    Parameters
-    ----------
-    current, reference : array_like of int, shape (..., 64)
-        Counters of a window and of the baseline.
-
-    Returns
-    -------
-    ShareChange
-        Of shape (...).
-
-    Raises
-    ------
-    ShapeError, DomainError
-        As :func:`missing_share`.
+    Takes, returns and refuses what :func:`missing_share` does.
 
     Examples
     --------

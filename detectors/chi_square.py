@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.cramers_v import cramers_v
-from detectors.histogram import Numbers, check_pair, counts_of
+from detectors.histogram import Numbers, counts_pair
 
 
 class ChiSquare(NamedTuple):
@@ -44,10 +44,8 @@ def chi_square(reference: ArrayLike, current: ArrayLike, *, correction: bool = T
 
     Raises
     ------
-    ShapeError
-        If the numbers of categories differ, or counts are not integers.
-    DomainError
-        If a count is negative.
+    ShapeError, DomainError
+        As :func:`detectors.histogram.counts_pair`.
 
     Notes
     -----
@@ -104,10 +102,8 @@ def chi_square_exact_reference(reference: ArrayLike, current: ArrayLike) -> ChiS
 
     Raises
     ------
-    ShapeError
-        If the numbers of categories differ, or counts are not integers.
-    DomainError
-        If a count is negative.
+    ShapeError, DomainError
+        As :func:`chi_square`.
 
     References
     ----------
@@ -151,8 +147,7 @@ def _counts(
     reference: ArrayLike, current: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return both counts as floats, and their totals (NaN where empty) with a last axis."""
-    p, q = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p, q)
+    p, q = counts_pair(reference, current)
     totals = [c.sum(axis=-1, keepdims=True).astype(np.float64) for c in (p, q)]
     n0, n = (np.where(total > 0, total, np.nan) for total in totals)
     return p.astype(np.float64), q.astype(np.float64), n0, n

@@ -61,10 +61,9 @@ def cramer_von_mises(
 
     Raises
     ------
-    ShapeError
-        If the numbers of bins differ, or counts are not integers.
-    DomainError
-        If a count is negative, or the convention or method unknown.
+    ShapeError, DomainError
+        As :func:`detectors.histogram.counts_pair`, and if the convention or the method
+        is unknown.
 
     Notes
     -----

@@ -20,7 +20,7 @@ def cramers_v(reference: ArrayLike, current: ArrayLike, *, bias_corrected: bool 
     Parameters
     ----------
     reference, current : array_like of int, shape (..., n_categories)
-        Counts. Categories neither side holds are left out.
+        Counts, as :func:`detectors.chi_square.chi_square` takes them.
     bias_corrected : bool, default False
         Subtract what V is without any difference: about sqrt((K - 1) / N).
 
@@ -28,13 +28,6 @@ def cramers_v(reference: ArrayLike, current: ArrayLike, *, bias_corrected: bool 
     -------
     float64 or ndarray of float64, shape (...)
         In [0, 1]; NaN where a side holds nothing, 0 with a single category.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of categories differ, or counts are not integers.
-    DomainError
-        If a count is negative.
 
     Notes
     -----

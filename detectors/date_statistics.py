@@ -92,17 +92,12 @@ def weekday(times_us: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     times_us : array_like of int or float, shape (n,)
-        Microseconds UTC since 1970; NaN is missing.
+        As :func:`hour_of_day` takes them, and refuses them.
 
     Returns
     -------
     ndarray of float64, shape (n,)
         Whole numbers; NaN where missing.
-
-    Raises
-    ------
-    ShapeError
-        If the array does not hold numbers.
 
     Notes
     -----

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import check_pair, counts_of
+from detectors.histogram import counts_pair
 
 N_GROUPS = 10
 
@@ -23,7 +23,8 @@ def group_by_quantile(
     Parameters
     ----------
     reference, current : array_like of int, shape (..., n_bins)
-        Ordered bins; underflow belongs to the first and overflow to the last.
+        Counts of ordered bins, which :func:`detectors.histogram.counts_pair` checks;
+        underflow belongs to the first and overflow to the last.
     n_groups : int, default 10
         Groups asked for.
 
@@ -32,13 +33,6 @@ def group_by_quantile(
     tuple of two ndarrays of int64, shape (..., n_groups)
         Groups of the reference and of the current. Each histogram of a stack is cut
         by its own reference. Where ties leave fewer groups, the rest hold 0 in both.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or counts are not integers.
-    DomainError
-        If a count is negative.
 
     Notes
     -----
@@ -52,8 +46,7 @@ def group_by_quantile(
     >>> print(before, now)
     [20 20  0 60] [ 5  5  0 90]
     """
-    p, q = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p, q)
+    p, q = counts_pair(reference, current)
     upto, upto_current = np.cumsum(p, axis=-1), np.cumsum(q, axis=-1)
     total = upto[..., -1:]
     # n_groups * mass against k * total, in integers: no share to round.

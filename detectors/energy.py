@@ -18,23 +18,13 @@ def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> Numbe
 
     Parameters
     ----------
-    values : array_like of float, shape (n,) or (..., n)
-        Ascending points.
-    reference, current : array_like, shape (..., n)
-        Counts or proportions at those points; for raw samples those of
-        :func:`detectors.histogram.atoms`.
+    values, reference, current
+        As :func:`detectors.wasserstein.wasserstein` takes and refuses them.
 
     Returns
     -------
     float64 or ndarray of float64, shape (...)
         In the root of the unit of ``values``; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the lengths differ.
-    DomainError
-        If the points are not finite or do not ascend.
 
     Notes
     -----

@@ -21,6 +21,8 @@ def ks_equal_width(reference: ArrayLike, current: ArrayLike, *, n_bins: int = N_
     ----------
     reference, current : array_like of float, shape (n,)
         Raw samples; NaN is dropped.
+    n_bins : int, default 10,000
+        Bins over the reference's range.
 
     Returns
     -------
@@ -57,8 +59,8 @@ def wasserstein_equal_width(
 
     Parameters
     ----------
-    reference, current : array_like of float, shape (n,)
-        Raw samples; NaN is dropped.
+    reference, current, n_bins
+        As :func:`ks_equal_width` takes them.
 
     Returns
     -------

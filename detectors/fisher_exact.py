@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import Numbers, check_pair, counts_of
+from detectors.histogram import Numbers, counts_pair
 from detectors.two_proportion_z import two_proportion_z
 from schemas.errors import DomainError, ShapeError
 
@@ -78,8 +78,7 @@ def fisher_exact(
     if alternative not in ("two-sided", "less", "greater"):
         fix = "use 'two-sided', 'less' or 'greater'"
         raise DomainError(f"alternative is {alternative!r}", where="fisher_exact", fix=fix)
-    p, q = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p, q)
+    p, q = counts_pair(reference, current)
     if p.shape[-1] != 2:
         what = f"{p.shape[-1]} counts a side"
         raise ShapeError(what, where="fisher_exact", fix="pass rows without and rows with")

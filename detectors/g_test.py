@@ -38,9 +38,9 @@ def g_test(
     Parameters
     ----------
     reference, current : array_like of int, shape (..., n_categories)
-        Counts. Categories neither side holds are left out.
+        As :func:`detectors.chi_square.chi_square` takes them.
     correction : bool, default True
-        Yates's, with one degree of freedom only, as scipy has it.
+        Yates's, as there.
     convention : {"scipy", "evidently"}, default "scipy"
         ``"evidently"`` takes the reference's shares as exact and corrects nothing:
         p-values too small by far, and 0 with one row of an unseen category. evidently
@@ -54,10 +54,8 @@ def g_test(
 
     Raises
     ------
-    ShapeError
-        If the numbers of categories differ, or counts are not integers.
-    DomainError
-        If a count is negative, or the convention unknown.
+    ShapeError, DomainError
+        As :func:`detectors.histogram.counts_pair`, and if the convention is unknown.
 
     Notes
     -----

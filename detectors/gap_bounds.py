@@ -19,8 +19,8 @@ def cramer_von_mises_bounds(reference: ArrayLike, current: ArrayLike) -> tuple[N
 
     Returns
     -------
-    tuple of two float64 or ndarrays of float64, shape (...)
-        Low and high; the pooled statistic of the raw rows is between them, whatever
+    low, high : float64 or ndarray of float64, shape (...)
+        The pooled statistic of the raw rows is between them, whatever
         the rows. NaN where a side holds nothing.
 
     Raises
@@ -57,8 +57,8 @@ def anderson_darling_bounds(reference: ArrayLike, current: ArrayLike) -> tuple[N
 
     Returns
     -------
-    tuple of two float64 or ndarrays of float64, shape (...)
-        Low and high; A^2 of the raw rows ("right", which is the continuous form) lies
+    low, high : float64 or ndarray of float64, shape (...)
+        A^2 of the raw rows ("right", which is the continuous form) lies
         between them. NaN where a side holds nothing.
 
     Raises

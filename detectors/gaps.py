@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import check_pair, counts_of
+from detectors.histogram import counts_pair
 
 FloatArray = NDArray[np.float64]
 
@@ -41,18 +41,15 @@ def samples_of(reference: ArrayLike, current: ArrayLike) -> Samples:
 
     Raises
     ------
-    ShapeError
-        If the numbers of bins differ, or counts are not integers.
-    DomainError
-        If a count is negative.
+    ShapeError, DomainError
+        As :func:`detectors.histogram.counts_pair`.
 
     Examples
     --------
     >>> samples_of([1, 3], [2, 0]).pooled
     array([0.5, 0.5])
     """
-    counts = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(*counts)
+    counts = counts_pair(reference, current)
     x, y = (c.astype(np.float64) for c in np.broadcast_arrays(*counts))
     totals = x.sum(axis=-1), y.sum(axis=-1)
     n0, n = (np.where(total > 0, total, np.nan) for total in totals)
@@ -62,6 +59,11 @@ def samples_of(reference: ArrayLike, current: ArrayLike) -> Samples:
 
 def edge_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
     """Return F - G at the upper edge of each bin.
+
+    Parameters
+    ----------
+    p, q : ndarray of float64, shape (..., n_bins)
+        Shares of the reference and of the current.
 
     Returns
     -------
@@ -79,9 +81,7 @@ def edge_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
 def middle_gaps(p: FloatArray, q: FloatArray) -> FloatArray:
     """Return F - G where half of each bin's rows are counted: the gap at midranks.
 
-    Returns
-    -------
-    ndarray of float64, shape (..., n_bins)
+    Takes and returns arrays as :func:`edge_gaps` does.
 
     Examples
     --------

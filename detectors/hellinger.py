@@ -20,19 +20,13 @@ def hellinger(reference: ArrayLike, current: ArrayLike) -> Numbers:
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers), or proportions (floats that sum to 1).
+        Counts or proportions, usually of deciles; :func:`detectors.histogram.paired`
+        checks them.
 
     Returns
     -------
     float64 or ndarray of float64, shape (...)
         1 where they share no bin; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----

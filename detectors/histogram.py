@@ -117,6 +117,39 @@ integer counts)
     return _checked_proportions(array.astype(np.float64, copy=False), name)
 
 
+def counts_pair(
+    reference: ArrayLike, current: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the counts of two histograms over the same bins.
+
+    Parameters
+    ----------
+    reference, current : array_like of int, shape (..., n_bins)
+        Counts: a test needs the numbers of rows.
+
+    Returns
+    -------
+    tuple of two ndarrays of int64, shape (..., n_bins)
+        Broadcast against each other by the caller's arithmetic.
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of bins differ, or counts are not integers.
+    DomainError
+        If a count is negative.
+
+    Examples
+    --------
+    >>> p, q = counts_pair([1, 3], [2, 2])
+    >>> p + q
+    array([3, 5])
+    """
+    p, q = counts_of(reference, "reference"), counts_of(current, "current")
+    check_pair(p, q)
+    return p, q
+
+
 def paired(
     reference: ArrayLike, current: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -130,12 +163,14 @@ def paired(
     Returns
     -------
     tuple of two ndarrays of float64, shape (..., n_bins)
-        Broadcast against each other by the caller's arithmetic.
+        NaN in every bin of a side that holds nothing.
 
     Raises
     ------
     ShapeError
-        If the numbers of bins differ, or the stacks do not broadcast.
+        If the numbers of bins differ, or the input is neither counts nor floats.
+    DomainError
+        If a count is negative, or proportions do not sum to 1.
 
     Examples
     --------
@@ -175,9 +210,9 @@ def ascending(values: ArrayLike, counts: NDArray[Any], where: str) -> NDArray[np
     Raises
     ------
     ShapeError
-        If the lengths differ.
+        If there are not as many points as counts.
     DomainError
-        If the points are not finite or do not ascend.
+        If a point is not finite, or smaller than the one before.
 
     Examples
     --------
@@ -268,7 +303,7 @@ def doane(reference: ArrayLike, current: ArrayLike) -> Histograms:
     Parameters
     ----------
     reference, current : array_like of float, shape (n,)
-        Raw samples; NaN is dropped.
+        As for :func:`atoms`.
 
     Returns
     -------

@@ -19,7 +19,8 @@ def kl(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evid
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers), or proportions (floats that sum to 1).
+        Counts or proportions of at most ten bins, or the filling outweighs the drift;
+        :func:`detectors.histogram.paired` checks them.
     convention : {"evidently", "exact"}, default "evidently"
         What an empty bin holds, see :func:`detectors.psi.fill_zeros`; with
         ``"evidently"`` the filled histograms are scaled to sum to 1 again, as
@@ -29,13 +30,6 @@ def kl(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evid
     -------
     float64 or ndarray of float64, shape (...)
         In nats, >= 0; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----

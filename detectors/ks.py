@@ -33,20 +33,14 @@ def ks(reference: ArrayLike, current: ArrayLike) -> Numbers:
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers) or proportions (floats that sum to 1) of ordered bins or
-        atoms. Leave missing rows out: they have no place in an order.
+        Counts or proportions of ordered bins or atoms, which
+        :func:`detectors.histogram.paired` checks. Leave missing rows out: they have no
+        place in an order.
 
     Returns
     -------
     float64 or ndarray of float64, shape (...)
         In [0, 1]; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----

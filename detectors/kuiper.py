@@ -29,20 +29,14 @@ def kuiper(reference: ArrayLike, current: ArrayLike) -> Kuiper:
     Parameters
     ----------
     reference, current : array_like of int, shape (..., n_bins)
-        Counts of ordered bins or atoms (:func:`detectors.histogram.atoms` of raw
-        samples: then nothing is approximated).
+        Counts of bins in the order of the circle, or of the atoms of raw samples
+        (:func:`detectors.histogram.atoms`): then nothing is approximated.
+        :func:`detectors.histogram.counts_pair` checks them.
 
     Returns
     -------
     Kuiper
         Of shape (...). NaN where a side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or counts are not integers.
-    DomainError
-        If a count is negative.
 
     Notes
     -----

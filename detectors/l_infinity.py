@@ -33,20 +33,14 @@ def l_infinity(reference: ArrayLike, current: ArrayLike) -> LInfinity:
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers), or proportions (floats that sum to 1).
+        Counts or proportions of categories; :func:`detectors.histogram.paired` checks
+        them.
 
     Returns
     -------
     LInfinity
         Statistic (NaN where either side holds nothing), bin and signed change. Which
         of several equal changes is named is left to rounding.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----

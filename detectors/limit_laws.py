@@ -21,6 +21,11 @@ N_TERMS_ANDERSON = 30
 def cramer_von_mises_tail(statistic: ArrayLike) -> FloatArray:
     """P(omega^2 >= x) of the one-sample Cramér-von Mises statistic with many rows.
 
+    Parameters
+    ----------
+    statistic : array_like of float
+        omega^2; any number of them.
+
     Returns
     -------
     ndarray of float64
@@ -57,6 +62,11 @@ def cramer_von_mises_tail(statistic: ArrayLike) -> FloatArray:
 def anderson_darling_tail(statistic: ArrayLike) -> FloatArray:
     """P(A^2 >= x) of the one-sample Anderson-Darling statistic with many rows.
 
+    Parameters
+    ----------
+    statistic : array_like of float
+        A^2; any number of them.
+
     Returns
     -------
     ndarray of float64
@@ -91,12 +101,9 @@ def anderson_darling_tail(statistic: ArrayLike) -> FloatArray:
 
 
 def kuiper_tail(statistic: ArrayLike) -> FloatArray:
-    """P(sqrt(n) V >= x) of Kuiper's statistic with many rows.
+    """P(sqrt(n) V >= x) of Kuiper's statistic with many rows; 1 where x < .4.
 
-    Returns
-    -------
-    ndarray of float64
-        1 where x < .4, where the next digit is beyond double precision.
+    Below .4 the next digit is beyond double precision.
 
     References
     ----------

@@ -64,19 +64,12 @@ def benjamini_yekutieli(p_values: ArrayLike) -> FloatArray:
     Parameters
     ----------
     p_values : array_like of float, shape (n,)
-        Each in [0, 1]; NaN is a test that was not made and is not counted.
+        As :func:`holm` takes them, and refuses them.
 
     Returns
     -------
     ndarray of float64, shape (n,)
-        Adjusted p-values in the order given; NaN where there was none.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one dimension.
-    DomainError
-        If a p-value is outside [0, 1].
+        Adjusted, in the order given.
 
     Notes
     -----

@@ -17,11 +17,8 @@ def normed_wasserstein(values: ArrayLike, reference: ArrayLike, current: ArrayLi
 
     Parameters
     ----------
-    values : array_like of float, shape (n,) or (..., n)
-        Ascending points.
-    reference, current : array_like of int, shape (..., n)
-        Counts at those points; for raw samples those of
-        :func:`detectors.histogram.atoms`.
+    values, reference, current
+        As :func:`detectors.wasserstein.wasserstein` takes them; counts only.
 
     Returns
     -------

@@ -25,7 +25,8 @@ def psi(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evi
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers), or proportions (floats that sum to 1).
+        Counts or proportions of deciles or categories, which
+        :func:`detectors.histogram.paired` checks.
     convention : {"evidently", "exact"}, default "evidently"
         What an empty bin holds, see :func:`fill_zeros`. ``"exact"`` leaves it
         empty: infinite where one side has rows and the other none.
@@ -34,13 +35,6 @@ def psi(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evi
     -------
     float64 or ndarray of float64, shape (...)
         In nats, >= 0; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.gaps import FloatArray
-from detectors.histogram import Numbers, ascending, check_pair, counts_of
+from detectors.histogram import Numbers, ascending, counts_pair
 from detectors.wasserstein import Distance
 from schemas.errors import DomainError, ShapeError
 
@@ -119,8 +119,7 @@ def quantile_shift_binned(
 
 def _counts(reference: ArrayLike, current: ArrayLike) -> list[FloatArray]:
     """Both counts as floats of one shape."""
-    pair = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(*pair)
+    pair = counts_pair(reference, current)
     return [c.astype(np.float64) for c in np.broadcast_arrays(*pair)]
 
 

@@ -74,10 +74,8 @@ def slot_of(time_us: ArrayLike, timezone: str = UTC_NAME) -> Counts:
 
     Raises
     ------
-    ShapeError
-        If the times are not integers.
-    DomainError
-        If there is no such zone.
+    ShapeError, DomainError
+        As :func:`detectors.local_time.local_time_us`.
 
     Examples
     --------
@@ -404,8 +402,7 @@ def learned_seasonal_eps(
     Returns
     -------
     float
-        99 % quantile over windows of the largest excess over any set; 0 below 168
-        windows of 1,000 rows and more, and never negative.
+        As :func:`detectors.design_effect.learned_eps` returns it.
 
     Raises
     ------

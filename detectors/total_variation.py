@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import Numbers, check_pair, counts_of, paired
+from detectors.histogram import Numbers, counts_pair, paired
 from schemas.errors import DomainError
 
 USUAL_THRESHOLD = 0.1
@@ -23,19 +23,13 @@ def total_variation(reference: ArrayLike, current: ArrayLike) -> Numbers:
     Parameters
     ----------
     reference, current : array_like, shape (..., n_bins)
-        Counts (integers), or proportions (floats that sum to 1).
+        Counts or proportions of categories, or of deciles, for the noise below;
+        :func:`detectors.histogram.paired` checks them.
 
     Returns
     -------
     float64 or ndarray of float64, shape (...)
         In [0, 1]; NaN where either side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of bins differ, or the input is neither counts nor floats.
-    DomainError
-        If a count is negative, or proportions do not sum to 1.
 
     Notes
     -----
@@ -105,8 +99,7 @@ def total_variation_p_value(
     if n_permutations < 1:
         what = f"n_permutations is {n_permutations}"
         raise DomainError(what, where="total_variation_p_value", fix="pass 1 or more")
-    p, q = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p, q)
+    p, q = counts_pair(reference, current)
     p, q = np.broadcast_arrays(p, q)
     seen = np.asarray(total_variation(p, q))
     result = np.full(seen.shape, np.nan)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import Numbers, check_pair, counts_of
+from detectors.histogram import Numbers, counts_pair
 
 
 class UnseenShare(NamedTuple):
@@ -31,19 +31,13 @@ def unseen_category_share(reference: ArrayLike, current: ArrayLike) -> UnseenSha
     Parameters
     ----------
     reference, current : array_like of int, shape (..., n_categories)
-        Counts over the categories of both.
+        Counts over the categories of both, which
+        :func:`detectors.histogram.counts_pair` checks.
 
     Returns
     -------
     UnseenShare
         Of shape (...). NaN where a side holds nothing.
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of categories differ, or counts are not integers.
-    DomainError
-        If a count is negative.
 
     Notes
     -----
@@ -62,8 +56,7 @@ def unseen_category_share(reference: ArrayLike, current: ArrayLike) -> UnseenSha
     >>> print(found.statistic, found.expected, found.n_categories)
     0.05 0.01 2
     """
-    p, q = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p, q)
+    p, q = counts_pair(reference, current)
     n0, n = (np.where(c.sum(axis=-1) > 0, c.sum(axis=-1), np.nan) for c in (p, q))
     is_new = (p == 0) & (q > 0)
     share = np.where(is_new, q, 0).sum(axis=-1) / n + 0 * n0

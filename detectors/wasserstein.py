@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import Numbers, ascending, check_pair, counts_of, paired
+from detectors.histogram import Numbers, ascending, counts_pair, paired
 from schemas.errors import DomainError, ShapeError
 
 USUAL_THRESHOLD = 0.1
@@ -64,10 +64,8 @@ def wasserstein(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> 
 
     Raises
     ------
-    ShapeError
-        If the lengths differ.
-    DomainError
-        If the points are not finite or do not ascend.
+    ShapeError, DomainError
+        As :func:`detectors.histogram.ascending`.
 
     Notes
     -----
@@ -159,8 +157,7 @@ def wasserstein_binned(
     23.875 in [22.875, 24.875]
     """
     e = _checked_edges(np.asarray(edges, np.float64))
-    p_counts, q_counts = counts_of(reference, "reference"), counts_of(current, "current")
-    check_pair(p_counts, q_counts)
+    p_counts, q_counts = counts_pair(reference, current)
     if e.shape[-1] != p_counts.shape[-1] + 1:
         what = f"{e.shape[-1]} edges for {p_counts.shape[-1]} bins"
         raise ShapeError(what, where="wasserstein_binned", fix="pass one edge more than bins")

@@ -137,7 +137,7 @@ class Directions:
         Parameters
         ----------
         rows : array_like of float, shape (n, n_features)
-            Those with NaN are left out and counted.
+            Vectors; those with NaN are left out and counted.
 
         Returns
         -------
@@ -146,10 +146,8 @@ class Directions:
 
         Raises
         ------
-        ShapeError
-            If there are not as many columns of numbers as in the reference.
-        DomainError
-            If a value is infinite, or too large to be added up.
+        ShapeError, DomainError
+            As :func:`.rows.rows_of`, and if a value is too large to be added up.
 
         Notes
         -----

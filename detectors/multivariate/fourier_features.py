@@ -178,10 +178,8 @@ class FourierFeatures:
 
         Raises
         ------
-        ShapeError
-            If there are not as many columns of numbers as in the reference.
-        DomainError
-            If a value is infinite, or beyond 1e300 scales.
+        ShapeError, DomainError
+            As :func:`.rows.rows_of`, and if a value is beyond 1e300 scales.
 
         Notes
         -----
