@@ -152,6 +152,29 @@ def count_ranges(
     return out
 
 
+def count_windows(
+    profile: Profile,
+    batch: EventBatch,
+    layout: Layout,
+    order: Int64Array,
+    windows: Sequence[Range],
+) -> tuple[list[Range], NDArray[np.int32]]:
+    """Count the rows of windows; of evenly spaced ones, where all do not fit into memory.
+
+    Returns
+    -------
+    ranges : list of (start, stop)
+        The windows counted.
+    counts : ndarray of int32, shape (W, S, V, 64)
+        As :func:`count_ranges` returns them.
+    """
+    n_most = affordable(profile.phi.size, MAX_WINDOWS, MIN_WINDOWS)
+    chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
+    ranges = [windows[i] for i in chosen]
+    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    return ranges, counts
+
+
 def design_effects(profile: Profile, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
     """Estimate phi of every cell.
 
@@ -198,10 +221,7 @@ def learned_tolerances(
     """
     if len(windows) < MIN_WINDOWS:
         return None
-    n_most = affordable(profile.phi.size, MAX_WINDOWS, MIN_WINDOWS)
-    chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
-    ranges = [windows[i] for i in chosen]
-    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    _, counts = count_windows(profile, batch, layout, order, windows)
     eps = np.zeros(profile.phi.shape)
     for s, v in _cells(profile):
         reference = profile.reference.counts[s, v]

@@ -20,7 +20,7 @@ def add_profile(profile: Profile, folder: str | os.PathLike[str]) -> tuple[Path,
     profile : Profile
         With its id.
     folder : path-like
-        Made if it is not there.
+        Created if it does not exist, as by :func:`save_profile`.
 
     Returns
     -------

@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.design_effect import MIN_WINDOWS
 from detectors.seasonal import (
     MIN_WEEKS,
     N_SLOTS,
@@ -19,7 +18,7 @@ from detectors.seasonal import (
     slots_of_window,
 )
 from detectors.sets import cell_sets
-from monitor.baseline.blocks import MAX_WINDOWS, Range, affordable, count_ranges
+from monitor.baseline.blocks import Range, count_ranges, count_windows
 from monitor.core.accumulators import take
 from monitor.core.layout import Layout
 from schemas.batch import EventBatch, Int64Array
@@ -124,10 +123,7 @@ def seasonal_tolerances(
     eps, seasonal = profile.eps_learned.copy(), profile.seasonal
     if seasonal is None:
         return eps
-    n_most = affordable(eps.size, MAX_WINDOWS, MIN_WINDOWS)
-    chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
-    ranges = [windows[i] for i in chosen]
-    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    ranges, counts = count_windows(profile, batch, layout, order, windows)
     first_us = batch.time_us[order[[start for start, _ in ranges]]] // length_us * length_us
     slots = [slots_of_window(start, length_us, seasonal.timezone) for start in first_us.tolist()]
     known = {own.tobytes(): own for own in slots}
