@@ -59,7 +59,7 @@ def counts_of(values: ArrayLike, name: str) -> NDArray[np.int64]:
     array([3, 0, 1])
     >>> counts_of([3, -1], "current")
     Traceback (most recent call last):
-    schemas.errors.DomainError: current: a count is -1 (pass counts >= 0)
+    driftline.errors.DomainError: current: a count is -1 (pass counts >= 0)
     """
     array = _array(values, name)
     if array.dtype.kind not in "iu":
@@ -102,7 +102,7 @@ def proportions_of(values: ArrayLike, name: str) -> NDArray[np.float64]:
     array([0.75, 0.25])
     >>> proportions_of([0.7, 0.2], "reference")
     Traceback (most recent call last):
-    schemas.errors.DomainError: reference: proportions sum to 0.9 (divide by the sum, or pass \
+    driftline.errors.DomainError: reference: proportions sum to 0.9 (divide by the sum, or pass \
 integer counts)
     """
     array = _array(values, name)

@@ -345,10 +345,10 @@ def detector_named(name: str) -> Detector | RowDetector | StreamDetector:
     'numbers'
     >>> detector_named("kolmogorov")
     Traceback (most recent call last):
-    schemas.errors.DomainError: detector: there is no 'kolmogorov' (see NAMES)
+    driftline.errors.DomainError: detector: there is no 'kolmogorov' (see NAMES)
     >>> detector_named("cramer_v")
     Traceback (most recent call last):
-    schemas.errors.DomainError: detector: there is no 'cramer_v' (did you mean 'cramers_v'?)
+    driftline.errors.DomainError: detector: there is no 'cramer_v' (did you mean 'cramers_v'?)
     """
     for table in (DETECTORS, MULTIVARIATE, SEQUENTIAL):
         if name in table:

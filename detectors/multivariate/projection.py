@@ -35,7 +35,7 @@ def check_projection(one: str, other: str) -> None:
     --------
     >>> check_projection("0c5b", "77a1")
     Traceback (most recent call last):
-    schemas.errors.DomainError: projection: the projections are 0c5b and 77a1 (use one fitted \
+    driftline.errors.DomainError: projection: the projections are 0c5b and 77a1 (use one fitted \
 projection for both)
     """
     if one != other:

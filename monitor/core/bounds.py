@@ -47,7 +47,7 @@ def check_number(name: str, value: int, low: int, high: int) -> int:
     >>> check_number("chunk", 8, 0, 7)
     Traceback (most recent call last):
     ...
-    schemas.errors.DomainError: chunk is 8, not in 0..7
+    driftline.errors.DomainError: chunk is 8, not in 0..7
     """
     if not low <= value <= high:
         raise DomainError(f"{name} is {value}, not in {low}..{high}")
@@ -67,7 +67,7 @@ def check_text(name: str, value: str, max_chars: int = MAX_NAME_CHARS) -> str:
     >>> check_text("owner", "x" * 2_000)
     Traceback (most recent call last):
     ...
-    schemas.errors.DomainError: owner has 2000 characters, more than 1100
+    driftline.errors.DomainError: owner has 2000 characters, more than 1100
     """
     if len(value) > max_chars:
         raise DomainError(f"{name} has {len(value)} characters, more than {max_chars}")
@@ -92,7 +92,7 @@ def check_names(name: str, values: Iterable[str], max_names: int) -> None:
     >>> check_names("segments", ["*", "a=1", "*"], 10)
     Traceback (most recent call last):
     ...
-    schemas.errors.DomainError: segments holds '*' twice
+    driftline.errors.DomainError: segments holds '*' twice
     """
     seen: set[str] = set()
     for value in values:
@@ -124,7 +124,7 @@ def check_time(name: str, value: int, record_time_us: int = -1) -> int:
     >>> check_time("start_us", 200_000_000_000, record_time_us=0)
     Traceback (most recent call last):
     ...
-    schemas.errors.DomainError: start_us lies 200000 s ahead of its record
+    driftline.errors.DomainError: start_us lies 200000 s ahead of its record
     """
     check_number(name, value, -FARTHEST_US, FARTHEST_US)
     if 0 <= record_time_us < value - MAX_AHEAD_US:
@@ -182,7 +182,7 @@ def check_struct(value: object, name: str = "value") -> None:
     >>> check_struct(msgspec.structs.replace(done, detail="x" * 70_000))
     Traceback (most recent call last):
     ...
-    schemas.errors.DomainError: detail has 70000 characters, more than 65536
+    driftline.errors.DomainError: detail has 70000 characters, more than 65536
     """
     if value is None or isinstance(value, bool | bytes):
         return

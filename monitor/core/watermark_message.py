@@ -60,7 +60,7 @@ def parse(value: bytes, record_time_us: int = -1) -> WatermarkMessage:
     >>> parse(WatermarkMessage("topic", 4, 4, "a", 5).encode())
     Traceback (most recent call last):
     ...
-    schemas.errors.TransportError: watermark: partition is 4, not in 0..3
+    driftline.errors.TransportError: watermark: partition is 4, not in 0..3
     """
     try:
         word = msgspec.msgpack.decode(value, type=WatermarkMessage)

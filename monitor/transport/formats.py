@@ -152,7 +152,7 @@ def format_of(head: bytes, name: PurePath, where: str) -> Format:
     'Parquet'
     >>> format_of(b"Obj\\x01", PurePath("a.avro"), "a.avro")
     Traceback (most recent call last):
-    schemas.errors.TransportError: a.avro: is Avro, which is not read (write it as Parquet, or \
+    driftline.errors.TransportError: a.avro: is Avro, which is not read (write it as Parquet, or \
 as JSON, one event a line)
     """
     for magic, format_ in _MAGICS:
