@@ -128,6 +128,13 @@ def chi_square_exact_reference(reference: ArrayLike, current: ArrayLike) -> ChiS
 def chi_square_critical(dof: ArrayLike, *, significance: float = 0.05) -> Numbers:
     """Statistic above which the p-value is below ``significance``; NaN without freedom.
 
+    Parameters
+    ----------
+    dof : array_like of int
+        Degrees of freedom; NaN results where they are below 1.
+    significance : float, default .05
+        In (0, 1).
+
     Returns
     -------
     float64 or ndarray of float64

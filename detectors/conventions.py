@@ -139,6 +139,8 @@ def evidently_default(
     ----------
     reference, current : array_like, shape (n,)
         Raw samples.
+    kind : {"numeric", "categorical"}, default "numeric"
+        Whether the column is taken for numbers or for categories.
 
     Returns
     -------

@@ -109,6 +109,11 @@ def gap_bounds(p: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
     Between two edges F lies between its values there, and so does G: F - G is at
     least (the gap before) - q_b and at most (the gap before) + p_b.
 
+    Parameters
+    ----------
+    p, q : ndarray of float64, shape (..., n_bins)
+        Shares of the reference and of the current.
+
     Returns
     -------
     tuple of two ndarrays of float64, shape (..., n_bins)

@@ -200,6 +200,10 @@ def ascending(values: ArrayLike, counts: NDArray[Any], where: str) -> NDArray[np
 
     Parameters
     ----------
+    values : array_like of float, shape (n,) or (..., n)
+        Points to check.
+    counts : ndarray of shape (..., n)
+        What is counted at the points.
     where : str
         What to call the caller in an error.
 

@@ -23,6 +23,8 @@ def wilson_interval(n_hits: int, n_rows: int, confidence: float = 0.95) -> Inter
     ----------
     n_hits, n_rows : int
         ``n_rows`` must be positive.
+    confidence : float, default .95
+        Coverage of the interval, in (0, 1).
 
     Returns
     -------
@@ -68,6 +70,8 @@ def newcombe_interval(x: int, n: int, y: int, m: int, confidence: float = 0.95) 
         Hits and rows of the first group.
     y, m : int
         Hits and rows of the second.
+    confidence : float, default .95
+        Coverage of the interval, in (0, 1).
 
     Returns
     -------

@@ -184,6 +184,8 @@ def ks_critical(
     ----------
     n_reference, n_current : array_like of int
         Rows on either side; 0 gives NaN.
+    significance : float, default .05
+        In (0, 1).
 
     Returns
     -------

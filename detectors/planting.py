@@ -155,6 +155,8 @@ def plant(counts: NDArray[np.int64], matrix: NDArray[np.float64]) -> NDArray[np.
 
     Parameters
     ----------
+    counts : ndarray of int64, shape (..., 64)
+        Counters of a window.
     matrix : ndarray of float64, shape (64, 64)
         Of :func:`shift_matrix`.
 

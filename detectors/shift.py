@@ -71,6 +71,13 @@ def moments_of_points(values: ArrayLike, counts: ArrayLike) -> Moments:
     Prefer it to :func:`moments_of` where the values themselves are at hand, or for the
     middles of bins when no sums were kept (then off by up to half a bin).
 
+    Parameters
+    ----------
+    values : array_like of float, shape (n,) or (..., n)
+        Ascending points.
+    counts : array_like of int, shape (..., n)
+        Rows at each point.
+
     Returns
     -------
     Moments
@@ -109,6 +116,11 @@ def moments_of_points(values: ArrayLike, counts: ArrayLike) -> Moments:
 
 def moments_of_sample(values: ArrayLike) -> Moments:
     """Return mean and standard deviation of raw rows; NaN is dropped.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        Raw rows; NaN is dropped.
 
     Returns
     -------

@@ -29,10 +29,6 @@ _EXACT = 1 << 53
 def arrow_stream(events: Sequence[PredictionEvent]) -> bytes | None:
     """Encode events as an Arrow IPC stream of one record batch.
 
-    Parameters
-    ----------
-    events : sequence of PredictionEvent
-
     Returns
     -------
     bytes or None

@@ -24,12 +24,8 @@ class Courier:
 
     Parameters
     ----------
-    buffer : Buffer
-    batches : Batches
-    sender : Sender
     counters : Counters
         Updated under ``lock`` only.
-    lock : threading.Lock
     n_batch : int
         Most events of a batch.
     linger_s : float

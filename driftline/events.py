@@ -53,8 +53,6 @@ def prediction_event(
 
     Parameters
     ----------
-    reported : Reported
-    identity : Identity
     values : Values, optional
         Counts the values that have no form and are missing in the event.
 
@@ -103,7 +101,6 @@ def label_event(reported: Reported, identity: Identity) -> LabelEvent:
     ----------
     reported : Reported
         The label is its ``score``.
-    identity : Identity
 
     Raises
     ------

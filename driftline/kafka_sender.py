@@ -44,6 +44,7 @@ class KafkaSender:
     Parameters
     ----------
     bootstrap : str or sequence of str
+        Brokers, as ``host:port``.
     options : mapping
         Further options of ``kafka.KafkaProducer``: TLS, SASL, compression.
 

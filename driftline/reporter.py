@@ -41,12 +41,14 @@ class Reporter:
     model : str
         As in the model's configuration.
     tenant, model_version : str, optional
+        Written into every event.
     feature_names : sequence of str, optional
         Required if features are passed in order, without names.
     host, gpu_uuid : str, optional
         Where the model runs. Defaults: ``DRIFTLINE_HOST`` or the host name, and
         ``DRIFTLINE_GPU_UUID`` or the only GPU in ``CUDA_VISIBLE_DEVICES``, if it is a UUID.
     predictions_topic, labels_topic : str, optional
+        Topics to write to; those of the pipeline by default.
     format : {"json", "arrow"}, optional
         Encoding of predictions; Arrow requires pyarrow.
     n_buffered : int, optional

@@ -53,6 +53,11 @@ def fill_widened(
 def widened(values: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float64]:
     """Return the values of a column of narrow floats as float64.
 
+    Parameters
+    ----------
+    values : ndarray of float32 or float16, shape (n,)
+        A column of narrow floats.
+
     Returns
     -------
     ndarray of float64, shape (n,)

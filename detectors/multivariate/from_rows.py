@@ -30,6 +30,8 @@ def reconstruction_error(reference: ArrayLike, current: ArrayLike, **options: An
 
     Parameters
     ----------
+    reference, current : array_like of float, shape (n, d)
+        Rows of either side.
     **options
         Of :meth:`.principal_components.PrincipalComponents.fit`.
 
@@ -58,6 +60,8 @@ def mmd(reference: ArrayLike, current: ArrayLike, **options: Any) -> float:
 
     Parameters
     ----------
+    reference, current : array_like of float, shape (n, d)
+        Rows of either side.
     **options
         Of :meth:`.fourier_features.FourierFeatures.fit`.
     """
@@ -75,6 +79,8 @@ def binned_energy(reference: ArrayLike, current: ArrayLike, **options: Any) -> D
 
     Parameters
     ----------
+    reference, current : array_like of float, shape (n, d)
+        Vectors of either side.
     **options
         Of :meth:`.directions.Directions.fit`.
     """

@@ -103,6 +103,8 @@ def sliced_energy(
     ----------
     reference, current : array_like of float, shape (n, n_features)
         Those with NaN are left out.
+    n_directions : int, default 128
+        As :meth:`.directions.Directions.fit` has it.
     seed : int, default 0
         The same seed draws the directions of :meth:`Directions.fit`.
 

@@ -60,6 +60,8 @@ class FHDDM(ErrorDetector, step=step):
 
     Parameters
     ----------
+    sliding_window_size : int, default 100
+        Newest values, whose share of hits is compared with the best one so far.
     confidence_level : float, default .000001
         Probability of a false alarm at one comparison.
     short_window_size : int, optional

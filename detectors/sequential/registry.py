@@ -48,6 +48,8 @@ class StreamDetector:
 
         Parameters
         ----------
+        values : array_like of float, shape (n,)
+            The stream, in order.
         **parameters
             Of the class.
 
