@@ -234,7 +234,7 @@ def count_notifications(alerts: Iterable[Alert], window_us: int) -> Notification
             n_incidents += is_opened
             n_pages += is_page and (is_opened or change.kind is ChangeKind.ESCALATED)
             n_tickets += is_opened and not is_page
-        incidents.tick(alert.time_us)
+        incidents.forget_old(alert.time_us)
     return NotificationCounts(n_incidents, n_pages, n_tickets)
 
 

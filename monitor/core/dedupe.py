@@ -13,10 +13,8 @@ import msgspec
 from monitor.core.identity import stable_id
 from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
 from schemas.alerts import Incident, Notification, NotificationKind, Severity
-from schemas.errors import DriftlineError
 
 _MAX_KEY = 255
-_STATE_VERSION = 1
 _NEVER_US = 1 << 62
 
 
@@ -69,13 +67,6 @@ class _Thread(msgspec.Struct):
     """Ids of the alerts that were sent before a restart: they are read once more."""
 
 
-class _State(msgspec.Struct):
-    """All that is remembered."""
-
-    threads: dict[str, _Thread] = {}
-    sent: dict[str, int] = {}
-
-
 def dedup_key(incident: Incident) -> str:
     """Name an incident for receivers that drop repetitions: the same in every message.
 
@@ -125,7 +116,8 @@ class Dedupe:
     def __init__(self, group_wait_us: int, repeat_interval_us: int) -> None:
         self._group_wait_us = group_wait_us
         self._repeat_interval_us = repeat_interval_us
-        self._state = _State()
+        self._threads: dict[str, _Thread] = {}
+        self._sent: dict[str, int] = {}
         # When each thread is due, and those times in order: a thousand incidents may be open,
         # and a tick comes with every alert.
         self._due_us: dict[str, int] = {}
@@ -136,7 +128,7 @@ class Dedupe:
     @property
     def n_waiting(self) -> int:
         """Incidents and receivers whose first message still waits."""
-        return sum(thread.told_us is None for thread in self._state.threads.values())
+        return sum(thread.told_us is None for thread in self._threads.values())
 
     def observe(
         self, change: IncidentChange, receivers: Sequence[str], now_us: int
@@ -178,7 +170,7 @@ class Dedupe:
         """
         decisions = []
         for key in self._pop_due(now_us):
-            thread = self._state.threads[key]
+            thread = self._threads[key]
             if thread.told_us is None:
                 decisions.append(self._send(thread, NotifyReason.OPENED, "opened", now_us))
             else:
@@ -195,42 +187,19 @@ class Dedupe:
         notification : Notification
             One that is done.
         """
-        self._state.sent[notification.notification_id] = notification.time_us
+        self._sent[notification.notification_id] = notification.time_us
         key = _key(notification.incident, notification.receiver)
         if notification.kind is NotificationKind.RESOLVED:
-            self._state.threads.pop(key, None)
+            self._threads.pop(key, None)
             self._due_us.pop(key, None)
         elif notification.kind is NotificationKind.INCIDENT:
-            thread = self._state.threads.setdefault(
+            thread = self._threads.setdefault(
                 key,
                 _Thread(notification.incident, notification.receiver, notification.time_us),
             )
             thread.told_us = max(thread.told_us or 0, notification.time_us)
             thread.told_before = [alert.alert_id for alert in notification.incident.alerts]
             thread.n_repeats += notification.reason == NotifyReason.STILL_OPEN
-            self._watch(thread)
-
-    def export(self) -> bytes:
-        """Return all state as bytes, for ``restore`` after a restart."""
-        return msgspec.msgpack.encode((_STATE_VERSION, self._state))
-
-    def restore(self, data: bytes) -> None:
-        """Take over what ``export`` returned.
-
-        Raises
-        ------
-        DriftlineError
-            If the bytes are not such a state.
-        """
-        try:
-            version, state = msgspec.msgpack.decode(data, type=tuple[int, _State])
-        except msgspec.MsgspecError as error:
-            raise _unreadable(str(error)) from error
-        if version != _STATE_VERSION:
-            raise _unreadable(f"version {version}, not {_STATE_VERSION}")
-        self._state = state
-        self._due_us, self._order = {}, []
-        for thread in state.threads.values():
             self._watch(thread)
 
     def _watch(self, thread: _Thread) -> None:
@@ -261,10 +230,10 @@ class Dedupe:
         """Decide for one receiver and a change that is not the end."""
         incident = change.incident
         key = _key(incident, receiver)
-        thread = self._state.threads.get(key)
+        thread = self._threads.get(key)
         if thread is None:
             thread = _Thread(incident, receiver, now_us + self._group_wait_us)
-            self._state.threads[key] = thread
+            self._threads[key] = thread
             if self._group_wait_us == 0:
                 return self._send(thread, NotifyReason.OPENED, "opened", now_us)
         thread.incident = incident
@@ -293,7 +262,7 @@ class Dedupe:
         decisions = []
         for receiver in self._receivers:
             key = _key(incident, receiver)
-            thread = self._state.threads.pop(key, None)
+            thread = self._threads.pop(key, None)
             if thread is None:
                 continue
             self._due_us.pop(key, None)
@@ -311,9 +280,9 @@ class Dedupe:
         thread.told_us = now_us
         if thread.incident.resolved_at_us is None:
             self._watch(thread)
-        if notification.notification_id in self._state.sent:
+        if notification.notification_id in self._sent:
             return Decision(notification, False, NotifyReason.ALREADY_SENT)
-        self._state.sent[notification.notification_id] = now_us
+        self._sent[notification.notification_id] = now_us
         return Decision(notification, True, reason)
 
     def _suppress(
@@ -342,13 +311,4 @@ def _notify(
         incident=incident,
         time_us=now_us,
         reason=reason.value,
-    )
-
-
-def _unreadable(what: str) -> DriftlineError:
-    """Return the error of a state that cannot be restored."""
-    return DriftlineError(
-        f"the state of the notifications cannot be read: {what}",
-        where="dedupe",
-        fix="start without it; open incidents may be sent once more under the same key",
     )

@@ -23,8 +23,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
-
 from monitor.core.evidence import gpu_evidence, is_gpu_cascade, is_same_replica, window_us_of
 from monitor.core.gpu_table import TELEMETRY_RULES
 from monitor.core.identity import stable_id
@@ -50,12 +48,10 @@ from schemas.alerts import (
     Severity,
     Transition,
 )
-from schemas.errors import DriftlineError
 
 _RANK = {Severity.RECORD: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 _REMEMBERED_US = 7 * 86_400_000_000
-_PRUNE_US = 3_600_000_000
-_STATE_VERSION = 1
+_FORGET_EVERY_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +110,6 @@ class IncidentChange:
     """Id of the incident that took over."""
 
 
-class _State(msgspec.Struct):
-    """All that is remembered."""
-
-    cases: list[Case] = []
-    pruned_us: int = 0
-    gpu_alerts: list[Alert] = []
-    """GPU alerts of the last week: evidence may be over before the scores show it."""
-    seen: dict[str, int] = {}
-
-
 class Incidents:
     """Groups alerts, names the cause, and says what changed.
 
@@ -153,12 +139,17 @@ class Incidents:
 
     def __init__(self, grouping: Grouping | None = None) -> None:
         self._grouping = grouping or Grouping()
-        self._state = _State()
+        self._cases: list[Case] = []
+        self._gpu_alerts: list[Alert] = []
+        """Of the last week: evidence may be over before the scores show it."""
+        self._seen: dict[str, int] = {}
+        """Times of alerts, by id."""
+        self._forgot_us = 0
 
     @property
     def open(self) -> list[Incident]:
         """Incidents not resolved, oldest first."""
-        return [case.incident for case in self._state.cases]
+        return [case.incident for case in self._cases]
 
     def observe(self, alert: Alert, now_us: int) -> list[IncidentChange]:
         """Take one alert.
@@ -175,67 +166,40 @@ class Incidents:
         list of IncidentChange
             Empty for a known alert, or one that resolves an unknown alert.
         """
-        if alert.alert_id in self._state.seen:
+        if alert.alert_id in self._seen:
             return []
-        self._state.seen[alert.alert_id] = alert.time_us
+        self._seen[alert.alert_id] = alert.time_us
         cell = cell_of(alert)
-        case = next((c for c in self._state.cases if cell in c.open_cells), None)
+        case = next((c for c in self._cases if cell in c.open_cells), None)
         if alert.transition is Transition.RESOLVED:
             return [] if case is None else self._resolve(case, cell, alert, now_us)
         if _is_hardware(alert):
-            self._state.gpu_alerts.append(alert)
+            self._gpu_alerts.append(alert)
         found = (case, ChangeReason.SAME_ALERT) if case is not None else self._find(alert)
         if found is None:
             return [self._open(alert, now_us)]
         merged = self._merge(found[0], alert, now_us)
         return [*merged, self._join(found[0], alert, found[1], now_us)]
 
-    def tick(self, now_us: int) -> list[IncidentChange]:
-        """Forget what is too old to matter. Nothing changes by time alone.
+    def forget_old(self, now_us: int) -> None:
+        """Drop evidence and alert ids of more than a week ago, at most once an hour.
 
         Parameters
         ----------
         now_us : int
-            Newer than every alert to come by less than a week.
-
-        Returns
-        -------
-        list of IncidentChange
-            Always empty today; callers treat it as they treat ``observe``.
+            Alerts older than a week before it must not come any more.
         """
-        state, oldest = self._state, now_us - _REMEMBERED_US
-        if now_us - state.pruned_us < _PRUNE_US:
-            return []
-        state.pruned_us = now_us
-        state.seen = {key: t for key, t in state.seen.items() if t >= oldest}
-        state.gpu_alerts = [a for a in state.gpu_alerts if a.time_us >= oldest]
-        return []
-
-    def export(self) -> bytes:
-        """Return all state as bytes, for ``restore`` after a restart."""
-        return msgspec.msgpack.encode((_STATE_VERSION, self._state))
-
-    def restore(self, data: bytes) -> None:
-        """Take over what ``export`` returned.
-
-        Raises
-        ------
-        DriftlineError
-            If the bytes are not such a state.
-        """
-        try:
-            version, state = msgspec.msgpack.decode(data, type=tuple[int, _State])
-        except msgspec.MsgspecError as error:
-            raise _unreadable(str(error)) from error
-        if version != _STATE_VERSION:
-            raise _unreadable(f"version {version}, not {_STATE_VERSION}")
-        self._state = state
+        if now_us - self._forgot_us < _FORGET_EVERY_US:
+            return
+        oldest_us, self._forgot_us = now_us - _REMEMBERED_US, now_us
+        self._seen = {key: t for key, t in self._seen.items() if t >= oldest_us}
+        self._gpu_alerts = [a for a in self._gpu_alerts if a.time_us >= oldest_us]
 
     def _find(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the open incident an alert belongs to, and why."""
         if alert.monitor == "gpu":
             return self._find_for_gpu(alert)
-        own = [c for c in self._state.cases if has_model(c, alert)]
+        own = [c for c in self._cases if has_model(c, alert)]
         if alert.monitor == "pipeline":
             same = (
                 c
@@ -260,12 +224,12 @@ class Incidents:
     def _find_for_gpu(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the incident of the GPU, of its host's fault, or of scores it explains."""
         cascade_us = self._grouping.cascade_us
-        for case in self._state.cases:
+        for case in self._cases:
             if is_gpu_cascade(case.incident.alerts, case.last_gpu_us, alert, cascade_us):
                 return case, ChangeReason.SAME_GPU
         if not _is_hardware(alert):
             return None
-        for case in self._state.cases:
+        for case in self._cases:
             for other in case.incident.alerts:
                 if other.monitor == "replica" and self._evidence(other, [alert], case.open_cells):
                     return case, ChangeReason.GPU_EVIDENCE
@@ -273,15 +237,14 @@ class Incidents:
 
     def _find_for_replica(self, alert: Alert, own: list[Case]) -> tuple[Case, ChangeReason] | None:
         """Find the broken GPU, the same replica seen otherwise, or a score to explain."""
-        for case in self._state.cases:
+        for case in self._cases:
             if self._evidence(alert, case.incident.alerts, case.open_cells):
                 return case, ChangeReason.GPU_EVIDENCE
         span_us = self._span_us(alert)
-        known = self._state.gpu_alerts
         same = (
             c
             for c in own
-            if any(is_same_replica(a, alert, known, span_us) for a in c.incident.alerts)
+            if any(is_same_replica(a, alert, self._gpu_alerts, span_us) for a in c.incident.alerts)
         )
         return _first(same, ChangeReason.SAME_REPLICA) or _first(
             self._unexplained(own, alert), ChangeReason.CAUSE_FOUND
@@ -305,7 +268,7 @@ class Incidents:
 
     def _merge(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
         """Take over incidents that the alert explains: of the score, or of a replica."""
-        others = [c for c in self._state.cases if c is not case]
+        others = [c for c in self._cases if c is not case]
         explained: list[Case] = []
         if alert.monitor == "replica":
             explained = self._unexplained([c for c in others if has_model(c, alert)], alert)
@@ -313,7 +276,7 @@ class Incidents:
             explained = [c for c in others if self._explains(alert, c)]
         changes = []
         for other in explained:
-            self._state.cases.remove(other)
+            self._cases.remove(other)
             case.incident.alerts.extend(other.incident.alerts)
             case.open_cells.extend(other.open_cells)
             other.incident.resolved_at_us = alert.time_us
@@ -340,7 +303,7 @@ class Incidents:
         evidence: list[Alert] = []
         if alert.monitor == "replica":
             span_us = self._span_us(alert)
-            evidence = gpu_evidence(alert, self._state.gpu_alerts, set(), span_us)
+            evidence = gpu_evidence(alert, self._gpu_alerts, set(), span_us)
         incident = Incident(
             incident_id=stable_id("incident", alert.alert_id),
             tenant=alert.tenant,
@@ -353,7 +316,7 @@ class Incidents:
         )
         case = Case(incident, [cell_of(alert)])
         case.last_gpu_us = alert.time_us if alert.monitor == "gpu" else -1
-        self._state.cases.append(case)
+        self._cases.append(case)
         describe_incident(incident)
         return IncidentChange(
             ChangeKind.OPENED, ChangeReason.FIRST_ALERT, copy_incident(incident), now_us
@@ -387,7 +350,7 @@ class Incidents:
         case.incident.alerts.append(alert)
         if case.open_cells:
             return []
-        self._state.cases.remove(case)
+        self._cases.remove(case)
         case.incident.resolved_at_us = alert.time_us
         trim_alerts(case.incident)
         return [
@@ -413,15 +376,6 @@ def _is_hardware(alert: Alert) -> bool:
 def _is_same_fault(rule: str, other: str) -> bool:
     """Whether two pipeline rules of one model are about the same fault."""
     return rule == other or {rule, other} <= _REJECTS
-
-
-def _unreadable(what: str) -> DriftlineError:
-    """Return the error of a state that cannot be restored."""
-    return DriftlineError(
-        f"the state of the incidents cannot be read: {what}",
-        where="incidents",
-        fix="start without it; alerts still open will open their incidents again",
-    )
 
 
 def _first(cases: Iterable[Case], reason: ChangeReason) -> tuple[Case, ChangeReason] | None:

@@ -23,12 +23,10 @@ from schemas.alerts import (
     NotificationKind,
 )
 from schemas.config import RetrainingConfig
-from schemas.errors import DriftlineError
 
 RECEIVER = "retraining"
 """The receiver's name in notifications and deliveries."""
 _REMEMBERED_US = 90 * 86_400_000_000
-_STATE_VERSION = 1
 
 
 class Outcome(StrEnum):
@@ -64,15 +62,6 @@ class _Candidate(msgspec.Struct):
     """The outcome last decided."""
 
 
-class _State(msgspec.Struct):
-    """All that is remembered."""
-
-    candidates: dict[str, _Candidate] = {}
-    contaminating: dict[str, Incident] = {}
-    """Hardware and pipeline incidents of the model, open or not."""
-    requested_us: int | None = None
-
-
 class Retraining:
     """The policy of one model.
 
@@ -99,7 +88,10 @@ class Retraining:
         self._tenant = tenant
         self._model = model
         self._config = config
-        self._state = _State()
+        self._candidates: dict[str, _Candidate] = {}
+        self._contaminating: dict[str, Incident] = {}
+        """Hardware and pipeline incidents of the model, open or not."""
+        self._requested_us: int | None = None
 
     def observe(self, change: IncidentChange, now_us: int) -> list[RetrainingDecision]:
         """Take one change of an incident; others' incidents are ignored.
@@ -119,14 +111,14 @@ class Retraining:
         incident = change.incident
         if not any((a.tenant, a.model) == (self._tenant, self._model) for a in incident.alerts):
             return []
-        key, state = incident.incident_id, self._state
+        key = incident.incident_id
         if incident.cause in (Cause.HARDWARE, Cause.PIPELINE) and not _leaves_rows_alone(incident):
-            state.contaminating[key] = incident
-        candidate = state.candidates.setdefault(key, _Candidate(incident))
+            self._contaminating[key] = incident
+        candidate = self._candidates.setdefault(key, _Candidate(incident))
         candidate.incident = incident
         if incident.resolved_at_us is not None:
             decisions = self._finish(candidate, now_us)
-            del state.candidates[key]
+            del self._candidates[key]
             return decisions
         return self._decide(candidate, now_us)
 
@@ -142,12 +134,12 @@ class Retraining:
         -------
         list of RetrainingDecision
         """
-        self._state.contaminating = {
+        self._contaminating = {
             key: incident
-            for key, incident in self._state.contaminating.items()
+            for key, incident in self._contaminating.items()
             if (incident.resolved_at_us or now_us) >= now_us - _REMEMBERED_US
         }
-        candidates = list(self._state.candidates.values())
+        candidates = list(self._candidates.values())
         return [d for candidate in candidates for d in self._decide(candidate, now_us)]
 
     def remember(self, notification: Notification) -> None:
@@ -162,30 +154,10 @@ class Retraining:
         key = stable_id("retraining", self._tenant, self._model, incident.incident_id)
         if key != notification.notification_id:
             return
-        last_us = self._state.requested_us
-        self._state.requested_us = max(notification.time_us, last_us or notification.time_us)
+        last_us = self._requested_us
+        self._requested_us = max(notification.time_us, last_us or notification.time_us)
         fresh = _Candidate(incident)
-        self._state.candidates.setdefault(incident.incident_id, fresh).told = Outcome.REQUESTED
-
-    def export(self) -> bytes:
-        """Return all state as bytes, for ``restore`` after a restart."""
-        return msgspec.msgpack.encode((_STATE_VERSION, self._state))
-
-    def restore(self, data: bytes) -> None:
-        """Take over what ``export`` returned.
-
-        Raises
-        ------
-        DriftlineError
-            If the bytes are not such a state.
-        """
-        try:
-            version, state = msgspec.msgpack.decode(data, type=tuple[int, _State])
-        except msgspec.MsgspecError as error:
-            raise _unreadable(str(error)) from error
-        if version != _STATE_VERSION:
-            raise _unreadable(f"version {version}, not {_STATE_VERSION}")
-        self._state = state
+        self._candidates.setdefault(incident.incident_id, fresh).told = Outcome.REQUESTED
 
     def _decide(self, candidate: _Candidate, now_us: int) -> list[RetrainingDecision]:
         """Judge an open incident; the same outcome is returned once."""
@@ -196,7 +168,7 @@ class Retraining:
             return []
         candidate.told = outcome
         if outcome is Outcome.REQUESTED:
-            self._state.requested_us = now_us
+            self._requested_us = now_us
         return [self._make(outcome, candidate.incident, now_us)]
 
     def _judge(self, incident: Incident, now_us: int) -> Outcome | None:
@@ -210,7 +182,7 @@ class Retraining:
         features = {alert.feature for alert in incident.alerts}
         if self._config.features and features.isdisjoint(self._config.features):
             return Outcome.FEATURE_NOT_LISTED
-        last_us = self._state.requested_us
+        last_us = self._requested_us
         if last_us is not None and now_us < last_us + self._config.cooldown:
             return Outcome.COOLDOWN
         return Outcome.REQUESTED
@@ -228,7 +200,7 @@ class Retraining:
         key = stable_id("retraining", self._tenant, self._model, incident.incident_id)
         evidence: dict[str, Any] = {}
         if outcome is Outcome.REQUESTED:
-            spoilt = list(self._state.contaminating.values())
+            spoilt = list(self._contaminating.values())
             evidence = bundle_evidence(self._tenant, self._model, incident, spoilt, key, now_us)
         return RetrainingDecision(outcome, incident, now_us, key, evidence)
 
@@ -359,12 +331,3 @@ def _statistics_of(alert: Alert) -> dict[str, Any]:
     """Keep what an alert measured; the counts stay in the store."""
     values = msgspec.to_builtins(alert)
     return {name: value for name, value in values.items() if name not in _NOT_SENT}
-
-
-def _unreadable(what: str) -> DriftlineError:
-    """Return the error of a state that cannot be restored."""
-    return DriftlineError(
-        f"the state of the retraining policy cannot be read: {what}",
-        where="retraining",
-        fix="start without it; the target ignores a repeated idempotency key",
-    )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from monitor.core.alert_checks import check_step
 from schemas.alerts import Alert, Delivery, Notification
-from schemas.errors import DomainError, TransportError
+from schemas.errors import DomainError
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -118,94 +116,3 @@ class NotificationLog(Protocol):
     async def read(self) -> Sequence[LogEntry]:
         """Return all entries, oldest first."""
         ...
-
-
-class MemoryLog:
-    """A log that ends with its process.
-
-    Examples
-    --------
-    >>> MemoryLog().entries
-    []
-    """
-
-    def __init__(self, entries: Sequence[LogEntry] = ()) -> None:
-        self.entries = list(entries)
-
-    async def append(self, entry: LogEntry) -> None:
-        """Keep one entry."""
-        self.entries.append(entry)
-
-    async def read(self) -> Sequence[LogEntry]:
-        """Return all entries, oldest first."""
-        return list(self.entries)
-
-
-class FileLog:
-    """A log in a file of JSON lines, on disk before ``append`` returns.
-
-    Parameters
-    ----------
-    path : Path
-        The file; made when first written.
-
-    Notes
-    -----
-    A last line torn by a crash is cut off before the next entry: what it said was not
-    acknowledged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._is_mended = False
-
-    async def append(self, entry: LogEntry) -> None:
-        """Write one line and wait for the disk.
-
-        Raises
-        ------
-        TransportError
-            If the disk refuses.
-        """
-        line = msgspec.json.encode(entry) + b"\n"
-        try:
-            self._mend()
-            with self._path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise TransportError(
-                f"the notification log cannot be written: {error.strerror}",
-                where=str(self._path),
-                fix="free space or mend its permissions",
-            ) from error
-
-    async def read(self) -> Sequence[LogEntry]:
-        """Return all whole entries, oldest first.
-
-        Raises
-        ------
-        TransportError
-            If a line before the last cannot be read.
-        """
-        if not self._path.exists():
-            return []
-        *lines, _ = self._path.read_bytes().split(b"\n")
-        try:
-            return [msgspec.json.decode(line, type=LogEntry) for line in lines]
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise TransportError(
-                f"the notification log holds a line that is not an entry: {error}",
-                where=str(self._path),
-                fix="move the file away; open incidents may be sent once more",
-            ) from error
-
-    def _mend(self) -> None:
-        """Cut a torn last line off, once."""
-        if not self._is_mended and self._path.exists():
-            data = self._path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                os.truncate(self._path, whole)
-        self._is_mended = True

@@ -268,8 +268,8 @@ class Notifier:
         -------
         Step
         """
-        step = await self._follow(self._incidents.tick(now_us), now_us, is_replayed)
-        step.deliveries += await self._send_all(self._dedupe.tick(now_us), is_replayed)
+        self._incidents.forget_old(now_us)
+        step = Step(deliveries=await self._send_all(self._dedupe.tick(now_us), is_replayed))
         for policy in self._policies.values():
             await self._ask(policy.tick(now_us), step, is_replayed)
         return step

@@ -17,7 +17,6 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from monitor.notify.console import ConsoleReceiver
 from monitor.notify.delivery import RetryPolicy, deliver
-from monitor.notify.log import MemoryLog
 from monitor.notify.notifier import Notifier
 from monitor.notify.post import SignedPost, is_signed
 from monitor.notify.receiver import ErrorAnswer, Receiver
@@ -28,6 +27,7 @@ from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, RetrainingConfig
 from schemas.errors import ConfigError, DeliveryError, RefusedDelivery, RetryableDelivery
 from tests.support.alerts import drift, incident, notification, pictured
+from tests.support.notification_log import ListNotificationLog
 
 pytestmark = pytest.mark.integration
 
@@ -305,7 +305,7 @@ def test_a_repeated_notification_is_sent_once(kind: str) -> None:
     async def run() -> list[str]:
         async with serving(service) as url:
             receiver = HTTP[kind](url)
-            notifier = make_notifier(kind, receiver, MemoryLog())
+            notifier = make_notifier(kind, receiver, ListNotificationLog())
             states = []
             for alert in (drift(14), drift(14)):
                 for step in (
@@ -339,7 +339,7 @@ class Quiet:
         pass
 
 
-def make_notifier(kind: str, receiver: Receiver, log: MemoryLog) -> Notifier:
+def make_notifier(kind: str, receiver: Receiver, log: ListNotificationLog) -> Notifier:
     """A notifier whose only loud receiver is this one."""
     is_retrain = kind == "retrain"
     wish = RetrainingConfig(url_env="X", on=("page", "ticket")) if is_retrain else None
@@ -362,7 +362,7 @@ def test_after_a_crash_between_intent_and_done_it_is_sent_again_under_the_same_k
 
     async def run() -> list[str]:
         async with serving(service) as url:
-            log = MemoryLog()
+            log = ListNotificationLog()
             first = make_notifier(kind, HTTP[kind](url), log)
             alert = drift(14)
             await first.observe(alert, alert.time_us)

@@ -8,7 +8,6 @@ import pytest
 from monitor.core.dedupe import Decision, Dedupe, dedup_key
 from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
 from schemas.alerts import Cause, Severity
-from schemas.errors import DriftlineError
 from tests.support.alerts import change, drift, incident
 
 S = 1_000_000
@@ -140,22 +139,9 @@ def test_what_the_log_remembers_is_not_sent_again(dedupe: Dedupe) -> None:
     assert outcomes(fresh.observe(over(), ["slack"], 110 * S)) == [(True, "resolved")]
 
 
-def test_a_restart_changes_nothing(dedupe: Dedupe) -> None:
-    other = Dedupe(30 * S, 3600 * S)
-    other.restore(dedupe.export())
-    for one in (dedupe, other):
-        assert outcomes(one.observe(worse(), ["slack"], 60 * S)) == [(True, "escalated")]
-    assert dedupe.tick(3660 * S) == other.tick(3660 * S)
-
-
 @pytest.mark.parametrize("length", [1, 200, 10_000])
 def test_keys_are_stable_distinct_and_short(length: int) -> None:
     one = msgspec.structs.replace(ABOUT, tenant="t" * length)
     other = msgspec.structs.replace(ABOUT, tenant="t" * (length - 1) + "u")
     assert len(dedup_key(one)) <= 255
     assert dedup_key(one) == dedup_key(one) != dedup_key(other)
-
-
-def test_state_that_is_not_ours_is_refused(dedupe: Dedupe) -> None:
-    with pytest.raises(DriftlineError, match="notifications"):
-        dedupe.restore(b"\x01")

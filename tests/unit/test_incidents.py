@@ -6,7 +6,6 @@ import pytest
 
 from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange, Incidents
 from schemas.alerts import Alert, Cause, Severity, Transition
-from schemas.errors import DriftlineError
 from tests.support.alerts import START, drift, gpu, replica
 
 
@@ -254,16 +253,6 @@ def test_a_pipeline_fault_is_called_so_and_takes_no_symptoms(incidents: Incident
     assert [i.cause for i in incidents.open] == [Cause.PIPELINE, Cause.DATA]
 
 
-@pytest.mark.parametrize("cut", range(6))
-def test_a_restart_anywhere_changes_nothing(cut: int) -> None:
-    alerts = [drift(10), drift(14, "score"), gpu(14.3), replica(15), drift(25, "score")]
-    whole = feed(Incidents(), *alerts)
-    first, second = Incidents(), Incidents()
-    before = feed(first, *alerts[:cut])
-    second.restore(first.export())
-    assert before + feed(second, *alerts[cut:]) == whole
-
-
 def test_a_storm_keeps_its_owner_and_stays_small(incidents: Incidents) -> None:
     storm = [gpu(1 + i / 100, transition=Transition.ESCALATED) for i in range(1000)]
     feed(incidents, gpu(0.5), *storm)
@@ -279,13 +268,12 @@ def test_a_storm_does_not_bury_the_model_that_suffers(incidents: Incidents) -> N
     assert [c.is_model_added for c in changes].count(True) == 1
 
 
-def test_what_is_a_week_old_is_forgotten(incidents: Incidents) -> None:
-    over = gpu(15.2, transition=Transition.RESOLVED)
-    feed(incidents, gpu(15), over)
-    assert incidents.tick(START + 400 * 3_600_000_000) == []
-    assert len(incidents.export()) < 100
-
-
-def test_state_that_is_not_ours_is_refused(incidents: Incidents) -> None:
-    with pytest.raises(DriftlineError, match="incidents"):
-        incidents.restore(b"nonsense")
+def test_evidence_and_alert_ids_of_a_week_ago_are_forgotten(incidents: Incidents) -> None:
+    started, over = gpu(15), gpu(15.2, transition=Transition.RESOLVED)
+    feed(incidents, started, over)
+    incidents.forget_old(START + 100 * 3_600_000_000)
+    assert feed(incidents, started, over) == []
+    incidents.forget_old(START + 400 * 3_600_000_000)
+    (opened,) = feed(incidents, replica(15))
+    assert (opened.incident.cause, len(opened.incident.alerts)) == (Cause.MODEL, 1)
+    assert feed(incidents, started)

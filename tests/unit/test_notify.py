@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import io
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from monitor.core.incidents import Incidents
 from monitor.notify.console import ConsoleReceiver, render
 from monitor.notify.delivery import RetryPolicy, deliver
-from monitor.notify.log import FileLog, LogEntry, MemoryLog
 from monitor.notify.message import describe
 from monitor.notify.notifier import Notifier, Step
 from monitor.notify.picture import draw_picture, gather_bars
 from monitor.notify.receiver import Receiver
-from schemas.alerts import Alert, Cause, Delivery, Notification, NotificationKind, Transition
+from schemas.alerts import Alert, Cause, Notification, NotificationKind, Transition
 from schemas.config import ModelConfig, MonitorConfig, RetrainingConfig, RouteConfig
-from schemas.errors import ConfigError, TransportError
+from schemas.errors import ConfigError
 from tests.support.alerts import HOUR, drift, gpu, notification, pictured, replica
+from tests.support.notification_log import ListNotificationLog
 
 
 class Recorder:
@@ -70,7 +68,7 @@ def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
         MonitorConfig(),
         [retrainable()],
         {"it": people},
-        MemoryLog(),
+        ListNotificationLog(),
         retrainers={("default", "employment"): training},
     )
     alerts = [
@@ -99,7 +97,7 @@ def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
 
 
 def test_every_silence_has_a_reason_in_the_log() -> None:
-    log = MemoryLog()
+    log = ListNotificationLog()
     notifier = Notifier(MonitorConfig(), [model()], {"it": Recorder()}, log)
     asyncio.run(play(notifier, [drift(14), drift(15, "score")]))
     kept = [(e.delivery.state, e.delivery.detail) for e in log.entries]
@@ -114,14 +112,16 @@ def test_every_silence_has_a_reason_in_the_log() -> None:
 def test_routes_decide_who_is_notified() -> None:
     loud, quiet = Recorder(), Recorder()
     routed = model(routes=(RouteConfig(cause=("data",), receivers=("quiet",)),))
-    notifier = Notifier(MonitorConfig(), [routed], {"loud": loud, "quiet": quiet}, MemoryLog())
+    notifier = Notifier(
+        MonitorConfig(), [routed], {"loud": loud, "quiet": quiet}, ListNotificationLog()
+    )
     asyncio.run(play(notifier, [drift(14)]))
     assert (len(loud.taken), len(quiet.taken)) == (0, 1)
 
 
 def test_one_receivers_defect_is_not_anothers() -> None:
     broken, well = Recorder(RuntimeError("https://secret-url")), Recorder()
-    notifier = Notifier(MonitorConfig(), [model()], {"a": broken, "b": well}, MemoryLog())
+    notifier = Notifier(MonitorConfig(), [model()], {"a": broken, "b": well}, ListNotificationLog())
     steps = asyncio.run(play(notifier, [drift(14)]))
     states = {d.receiver: (d.state, d.detail) for s in steps for d in s.deliveries}
     assert states["a"] == ("failed", "RuntimeError")
@@ -129,7 +129,7 @@ def test_one_receivers_defect_is_not_anothers() -> None:
 
 
 def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> None:
-    log, first, second = MemoryLog(), Recorder(), Recorder()
+    log, first, second = ListNotificationLog(), Recorder(), Recorder()
     asyncio.run(play(Notifier(MonitorConfig(), [model()], {"it": first}, log), [drift(14)]))
     later = Notifier(MonitorConfig(), [model()], {"it": second}, log)
 
@@ -153,7 +153,7 @@ def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> N
 )
 def test_a_config_that_cannot_work_is_refused(models: list[ModelConfig], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
-        Notifier(MonitorConfig(), models, {"it": Recorder()}, MemoryLog())
+        Notifier(MonitorConfig(), models, {"it": Recorder()}, ListNotificationLog())
 
 
 def test_a_delivery_never_sleeps_after_its_last_try() -> None:
@@ -165,50 +165,6 @@ def test_a_delivery_never_sleeps_after_its_last_try() -> None:
     receiver: Receiver = Recorder(TimeoutError())
     delivery = asyncio.run(deliver(receiver, notification(), RetryPolicy(n_attempts=3), sleep))
     assert (delivery.state, delivery.attempts, waits) == ("failed", 3, [1, 2])
-
-
-def entry(number: int) -> LogEntry:
-    note = notification(number=number)
-    done = Delivery(
-        notification_id=note.notification_id, receiver="it", state="done", time_us=number
-    )
-    return LogEntry(note, done)
-
-
-def test_the_file_log_gives_back_what_it_took(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-
-    async def run() -> Any:
-        assert await FileLog(path).read() == []
-        await FileLog(path).append(entry(1))
-        await FileLog(path).append(entry(2))
-        return await FileLog(path).read()
-
-    assert asyncio.run(run()) == [entry(1), entry(2)]
-
-
-@pytest.mark.parametrize("torn", [b"{", b'{"notification":', msgspec.json.encode(entry(9))])
-def test_a_line_torn_by_a_crash_costs_only_itself(tmp_path: Path, torn: bytes) -> None:
-    path = tmp_path / "log.jsonl"
-
-    async def run() -> Any:
-        await FileLog(path).append(entry(1))
-        with path.open("ab") as file:
-            file.write(torn)
-        assert await FileLog(path).read() == [entry(1)]
-        await FileLog(path).append(entry(2))
-        return await FileLog(path).read()
-
-    assert asyncio.run(run()) == [entry(1), entry(2)]
-
-
-def test_a_spoilt_or_unwritable_log_says_so(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_bytes(b"nonsense\n")
-    with pytest.raises(TransportError, match="not an entry"):
-        asyncio.run(FileLog(path).read())
-    with pytest.raises(TransportError, match="cannot be written"):
-        asyncio.run(FileLog(tmp_path / "no" / "where").append(entry(1)))
 
 
 def test_a_message_leads_with_the_owner_and_ends_with_what_to_do() -> None:

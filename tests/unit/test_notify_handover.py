@@ -9,13 +9,14 @@ import pytest
 from monitor.core.topics import NOTIFICATIONS
 from monitor.notify import kafka_log
 from monitor.notify.kafka_log import KafkaNotificationLog
-from monitor.notify.log import LogEntry, MemoryLog, encode_entry, entry_key
+from monitor.notify.log import LogEntry, encode_entry, entry_key
 from monitor.notify.notifier import Notifier
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.memory import Message
 from schemas.alerts import Delivery, Notification
 from schemas.config import MonitorConfig
 from tests.support.alerts import notification
+from tests.support.notification_log import ListNotificationLog
 
 CLUSTER = Cluster("nowhere:9092")
 
@@ -46,7 +47,7 @@ def test_an_intent_that_comes_late_is_not_sent_after_its_outcome(outcome):
     # Its writer hung while another took over, and sent it.
     receiver, entries = Receiver(), steps("intent", outcome, "intent")
     receivers = {entries[0].delivery.receiver: receiver}
-    notifier = Notifier(MonitorConfig(), [], receivers, MemoryLog(entries))
+    notifier = Notifier(MonitorConfig(), [], receivers, ListNotificationLog(entries))
     assert asyncio.run(notifier.start()) == []
     assert receiver.taken == []
 

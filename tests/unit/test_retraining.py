@@ -12,7 +12,6 @@ from monitor.core.incidents import ChangeKind, IncidentChange
 from monitor.core.retraining import Retraining, RetrainingDecision, request_retraining
 from schemas.alerts import Cause, Incident, Severity
 from schemas.config import RetrainingConfig
-from schemas.errors import DriftlineError
 from tests.support.alerts import HOUR, START, change, drift, gpu, incident, replica
 
 WAIT = 600_000_000
@@ -155,20 +154,8 @@ def test_what_the_log_remembers_is_not_asked_for_again() -> None:
     assert outcomes(second.tick(other.opened_at_us + WAIT)) == ["cooldown"]
 
 
-def test_a_restart_changes_nothing() -> None:
-    first, second, about = policy(), policy(), data()
-    first.observe(change(about), about.opened_at_us)
-    second.restore(first.export())
-    assert first.tick(about.opened_at_us + WAIT) == second.tick(about.opened_at_us + WAIT)
-
-
 def test_other_models_are_none_of_its_business() -> None:
     retraining = policy()
     about = incident(drift(14, model="car_loan"), **PAGE)
     assert retraining.observe(change(about), about.opened_at_us) == []
     assert retraining.tick(about.opened_at_us + WAIT) == []
-
-
-def test_state_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(DriftlineError, match="retraining"):
-        policy().restore(b"\x01")
