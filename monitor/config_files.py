@@ -79,11 +79,6 @@ def read_config(path: str | os.PathLike[str]) -> str:
     return _text(Path(path))
 
 
-def load_monitor(path: str | os.PathLike[str]) -> MonitorConfig:
-    """Read and check ``driftline.yaml`` alone; :func:`load_installation` adds its models."""
-    return parse_monitor(_text(Path(path)), str(path))
-
-
 def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installation:
     """Read ``driftline.yaml`` and every model it names, and check how they fit together.
 

@@ -20,8 +20,6 @@ DEAD_LETTERS = "dead_letters"
 """Rule of the alert about more rejected events than are kept one by one."""
 NO_VERDICT = "no_verdict"
 """Rule of the alert about windows with rows that all ended without a verdict."""
-DECIDED_PIPELINE_RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT)
-"""Pipeline alerts that detect decides window by window: a function of the log alone."""
 
 
 class Transition(StrEnum):

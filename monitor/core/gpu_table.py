@@ -231,18 +231,9 @@ PERSISTENT = frozenset(
     {"ecc_sbe_agg_total", "ecc_dbe_agg_total", "uncorrectable_remapped_rows"}
     | {"correctable_remapped_rows", "retired_sbe", "retired_dbe"}
 )
-"""Counters kept in the card's memory: they never fall, whatever is reset."""
-
-VOLATILE = frozenset(
-    {"ecc_sbe_vol_total", "ecc_dbe_vol_total", "total_energy_consumption", "pcie_replay_counter"}
-    | {"thermal_violation", "power_violation", "xid_errors_count"}
-    | {
-        f"nvlink_{error}_error_count_total"
-        for error in ("crc_flit", "crc_data", "replay", "recovery")
-    }
-)
-"""Counters that restart from 0 when the driver is loaded or the GPU is reset. A counter in
-neither set is taken for one of these: a missed restart would hide what came after it."""
+"""Counters kept in the card's memory: they never fall, whatever is reset. All others restart
+from 0 when the driver is loaded or the GPU is reset: a missed restart would hide what came
+after it."""
 
 FLAGS = frozenset(
     {"row_remap_pending", "row_remap_failure", "sram_exceeded", "memory_unrepairable"}

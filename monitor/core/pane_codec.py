@@ -316,11 +316,6 @@ class PaneAssembler:
         self.n_dropped = 0
 
     @property
-    def n_incomplete(self) -> int:
-        """Number of panes of which some chunks are missing."""
-        return len(self._sets)
-
-    @property
     def first_offset(self) -> int | None:
         """Offset of the oldest chunk that waits for others: reading must start again there."""
         return min((found.first_offset for found in self._sets.values()), default=None)

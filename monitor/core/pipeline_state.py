@@ -8,6 +8,7 @@ from monitor.core.alerting import CellState, Closed
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS
 
 RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT)
+"""Pipeline rules that detect decides window by window: a function of the log alone."""
 
 
 class SharePool(msgspec.Struct, array_like=True, frozen=True):

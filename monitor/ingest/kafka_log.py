@@ -82,11 +82,6 @@ class PartitionLog:
         return n_settled
 
     @property
-    def n_flushes(self) -> int:
-        """Flushes that wait for acknowledgements."""
-        return len(self._flushes) - 1
-
-    @property
     def due(self) -> Committed | None:
         """Return what may be committed now; None if that is committed already."""
         return self._due if self._due != self._committed else None

@@ -21,7 +21,7 @@ from monitor.notify.delivery import RetryPolicy, Sleep, deliver
 from monitor.notify.log import LogEntry, NotificationLog, last_steps
 from monitor.notify.outbox import Outbox
 from monitor.notify.receiver import Receiver
-from schemas.alerts import Alert, Delivery, Incident, Notification, NotificationKind
+from schemas.alerts import Alert, Delivery, Notification, NotificationKind
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError
 
@@ -193,11 +193,6 @@ class Notifier:
         self._sender = _Sender(
             receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach, outbox
         )
-
-    @property
-    def open_incidents(self) -> list[Incident]:
-        """Incidents not resolved, oldest first."""
-        return self._incidents.open
 
     @property
     def n_waiting(self) -> int:

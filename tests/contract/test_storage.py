@@ -13,13 +13,7 @@ from monitor.storage.clickhouse import Store
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.migrations import TableOptions, load_migrations, statements
 from monitor.storage.pane_columns import pane_rows
-from monitor.storage.queries import (
-    TABLES,
-    alerts_between,
-    pane_history,
-    results_of_window,
-    row_counts,
-)
+from monitor.storage.queries import TABLES, row_counts
 from monitor.storage.rows import alert_rows, result_rows
 from schemas.batch import ModelSchema, StringColumn
 from schemas.errors import QueryError, RowsRefusedError
@@ -199,8 +193,8 @@ def test_a_revised_result_replaces_the_first(store):
     store.insert("results", result_rows([result_of(7_200_000_000, statistic=0.1)]))
     revised = result_of(7_200_000_000, statistic=0.3, revised=True, result_version=1)
     store.insert("results", result_rows([revised]))
-    rows = results_of_window(store, tenant="acme", model="loans", end_us=7_200_000_000)
-    assert [(row["statistic"], row["revised"]) for row in rows.to_pylist()] == [(0.3, True)]
+    rows = store.query("SELECT statistic, revised FROM results FINAL").to_pylist()
+    assert rows == [{"statistic": 0.3, "revised": True}]
 
 
 def test_a_nan_statistic_is_null(store):
@@ -214,8 +208,9 @@ def test_the_highest_pane_version_counts_and_partitions_add(store):
     other = pane_of(version=1, n_rows=2)
     other.partition = 4
     store.insert("panes", pane_rows([(other, SCHEMA.variables)]))
-    merged = pane_history(
-        store, tenant="acme", model="loans", feature="age", segment="*", last=5
+    merged = store.query(
+        "SELECT sum(n_rows) AS n_rows, sumForEach(counts) AS counts FROM panes FINAL "
+        "WHERE NOT is_slice AND feature = 'age' AND segment = '*'"
     ).to_pylist()
     assert [(row["n_rows"], row["counts"][0], len(row["counts"])) for row in merged] == [(7, 7, 64)]
 
@@ -240,17 +235,15 @@ def test_a_slice_named_like_a_segment_does_not_replace_it(store):
 
 def test_alerts_keep_their_pictures(store):
     store.insert("alerts", alert_rows([alert_of(0), alert_of(1)]))
-    rows = alerts_between(store, start_us=7, end_us=8).to_pylist()
+    rows = store.query("SELECT * FROM alerts FINAL ORDER BY sequence").to_pylist()
     assert [(row["sequence"], row["reference_counts"]) for row in rows] == [
         (0, [1, 2]),
         (1, [1, 2]),
     ]
-    assert alerts_between(store, start_us=8, end_us=9).num_rows == 0
 
 
 def test_parameters_are_values_never_text(store):
     evil = "x' OR 1 = 1 --"
-    assert results_of_window(store, tenant=evil, model="loans", end_us=0).num_rows == 0
     assert store.query("SELECT {v:String} AS v", {"v": evil})["v"][0].as_py() == evil
 
 

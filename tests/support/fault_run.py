@@ -28,12 +28,12 @@ from monitor.baseline.topic import write_profiles
 from monitor.clock import elapsed_s
 from monitor.config_files import load_installation
 from monitor.core import topics as names
+from monitor.core.pipeline_state import RULES
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics import topic_specs
 from monitor.transport.memory import Message
-from schemas.alerts import DECIDED_PIPELINE_RULES
 from schemas.config import GpuConfig
 from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window
 from tests.support.fault_world import (
@@ -70,7 +70,7 @@ INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)
 HOOK = "DRIFTLINE_TEST_HOOK"
 _SIGN = b'"gpu_uuid":"","time_us"'
 """In the signs of life of hosts that ingest writes to the GPU topic; the archive skips them."""
-_RULES = ", ".join(f"'{rule}'" for rule in DECIDED_PIPELINE_RULES)
+_RULES = ", ".join(f"'{rule}'" for rule in RULES)
 DECIDED = f"WHERE monitor != 'pipeline' OR rule IN ({_RULES})"
 """Alerts that are a function of the log, without those about the machine."""
 

@@ -25,6 +25,7 @@ from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.intake_message import read_intake
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import PaneAssembler
+from monitor.core.pipeline_state import RULES
 from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
@@ -33,7 +34,7 @@ from monitor.notify.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog, Message
-from schemas.alerts import DECIDED_PIPELINE_RULES, Alert, Delivery, Notification
+from schemas.alerts import Alert, Delivery, Notification
 from schemas.config import GpuConfig, MonitorConfig, WindowConfig
 from schemas.errors import TransportError
 from schemas.intake import IntakePane
@@ -246,7 +247,7 @@ class Outcome:
     def _take_alert(self, message: Message) -> None:
         """One id, one alert; some of the pipeline are about the machine it ran on."""
         alert = msgspec.msgpack.decode(message.value, type=Alert)
-        if alert.monitor == "pipeline" and alert.rule not in DECIDED_PIPELINE_RULES:
+        if alert.monitor == "pipeline" and alert.rule not in RULES:
             self.pipeline_alerts.append(alert)
             return
         self.repeated[names.ALERTS] += alert.alert_id in self.alerts

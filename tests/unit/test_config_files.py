@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config_files import load_installation, load_model, load_monitor
+from monitor.config_files import load_installation, load_model
 from schemas.errors import ConfigError
 
 MODEL = "model: {}\nfeatures: {{age: {{kind: numeric}}}}\n"
@@ -79,7 +79,7 @@ def test_a_route_to_an_unknown_receiver_is_named_with_the_nearest(tmp_path):
 def test_a_missing_file_names_its_neighbours(tmp_path):
     put(tmp_path, "driftline.yaml", "models: []\n")
     with pytest.raises(ConfigError, match=r"no such file \(did you mean driftline.yaml\?\)"):
-        load_monitor(tmp_path / "drftline.yaml")
+        load_installation(tmp_path / "drftline.yaml")
     with pytest.raises(ConfigError, match="is a folder"):
         load_model(tmp_path)
 

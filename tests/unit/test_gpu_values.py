@@ -10,7 +10,7 @@ import pytest
 
 from monitor.core.counters import is_blank
 from monitor.core.gpu_rules import GpuRules
-from monitor.core.gpu_table import PERSISTENT, RELOAD_COUNTERS, RULES, VOLATILE, Condition
+from monitor.core.gpu_table import PERSISTENT, RELOAD_COUNTERS, RULES, Condition
 from monitor.decode import chunk_of, decode_gpu
 from monitor.storage.rows import gpu_rows
 from schemas.config import GpuConfig
@@ -171,6 +171,17 @@ def test_a_gpu_whose_fields_were_never_available_is_watched() -> None:
 @pytest.mark.parametrize("value", [0, 1, 55.5, 2**31 - 17, 2**31 + 1, 2**47 - 1, 2**62 - 1])
 def test_values_beside_the_blanks_are_values(value: float) -> None:
     assert not is_blank(value)
+
+
+VOLATILE = frozenset(
+    {"ecc_sbe_vol_total", "ecc_dbe_vol_total", "total_energy_consumption", "pcie_replay_counter"}
+    | {"thermal_violation", "power_violation", "xid_errors_count"}
+    | {
+        f"nvlink_{error}_error_count_total"
+        for error in ("crc_flit", "crc_data", "replay", "recovery")
+    }
+)
+"""Counters that restart from 0 when the driver is loaded or the GPU is reset."""
 
 
 def test_every_counter_of_the_table_is_persistent_or_volatile() -> None:

@@ -42,10 +42,10 @@ def test_an_incomplete_set_never_counts():
     assembler = PaneAssembler()
     values = encode(a_pane(), 20_000)
     assert all(assembler.add(v, i) is None for i, v in enumerate(values[1:]))
-    assert (assembler.n_incomplete, assembler.first_offset) == (1, 0)
+    assert assembler.first_offset == 0
     done = assembler.add(values[0], 99)
     assert done is not None
-    assert (done.pane.pane_version, done.first_offset, assembler.n_incomplete) == (7, 0, 0)
+    assert (done.pane.pane_version, done.first_offset, assembler.first_offset) == (7, 0, None)
 
 
 def test_chunks_of_two_versions_or_owners_never_mix():
@@ -54,12 +54,12 @@ def test_chunks_of_two_versions_or_owners_never_mix():
     foreign = encode(a_pane(8, "x"), 20_000)
     mixed = [*old[:-1], *new[1:], *foreign[1:], old[-1]]
     assert all(assembler.add(v, i) is None for i, v in enumerate(mixed))
-    assert assembler.n_incomplete == 2
+    assert assembler.first_offset == len(old) - 1
     done = assembler.add(new[0], 99)
     assert done is not None
     assert (done.pane.pane_version, done.pane.owner) == (8, "o")
     assembler.forget(before_us=20)
-    assert assembler.n_incomplete == 0
+    assert assembler.first_offset is None
 
 
 def test_missing_and_foreign_chunks_are_refused():

@@ -38,11 +38,6 @@ its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
         self._held_bytes = 0
         self._lock = threading.Lock()
 
-    @property
-    def held_bytes(self) -> int:
-        """What is claimed now."""
-        return self._held_bytes
-
     def claim(self) -> Claim:
         """Return a claim that grows, and is given back at the end of its ``with``."""
         return Claim(self)

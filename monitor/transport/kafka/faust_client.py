@@ -126,7 +126,6 @@ class KafkaApp(faust.App):
         self.failure: Exception | None = None
         self.acked: dict[TP, int] = {}
         self.committed: dict[TP, tuple[int, float]] = {}
-        self.n_rebalances = 0
         self.on_partitions_assigned.connect(_on_assigned, weak=False)  # type: ignore[arg-type]
 
     async def tell(self, hooks: Iterable[Hook], partitions: Iterable[TP]) -> None:
@@ -183,7 +182,6 @@ class KafkaApp(faust.App):
 
 async def _on_assigned(app: KafkaApp, assigned: set[TP], **_: Any) -> None:
     """Restart the watch of commits, and call our hooks."""
-    app.n_rebalances += 1
     app.acked.clear()
     app.committed.clear()
     await app.tell(app.on_assigning, assigned)
