@@ -31,11 +31,38 @@ class Transition(StrEnum):
 
 
 class Severity(StrEnum):
-    """Urgency: a page at once, a ticket in working hours, a record without a notification."""
+    """How urgent an alert is, in ascending order.
 
-    PAGE = "page"
-    TICKET = "ticket"
+    Examples
+    --------
+    >>> Severity.RECORD < Severity.TICKET < Severity.PAGE, max(Severity.TICKET, Severity.PAGE)
+    (True, <Severity.PAGE: 'page'>)
+    """
+
     RECORD = "record"
+    """Stored, and sent only where a route names records."""
+    TICKET = "ticket"
+    """Sent; it can wait for working hours."""
+    PAGE = "page"
+    """Sent; it needs attention at once."""
+
+    @property
+    def rank(self) -> int:
+        """Return its position in the order, 0 for ``record``."""
+        return list(Severity).index(self)
+
+    # A StrEnum would compare the texts: "page" < "record" < "ticket".
+    def __lt__(self, other: str) -> bool:
+        return self.rank < Severity(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= Severity(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > Severity(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= Severity(other).rank
 
 
 class Cause(StrEnum):

@@ -18,8 +18,6 @@ from detectors.rule import N_RUNGS
 from schemas.alerts import Severity, Transition
 from schemas.config import Importance
 
-_RANK = {Severity.RECORD: 0, Severity.TICKET: 1, Severity.PAGE: 2}
-
 
 class CellState(msgspec.Struct, array_like=True):
     """One open alert of one cell."""
@@ -122,7 +120,7 @@ def advance_fired(
     if state is None:
         opened = CellState(end_us, start_us, severity, rung, n_windows=n_windows, n_hold=n_hold)
         return opened, Transition.OPENED
-    is_worse = _RANK[severity] > _RANK[state.severity]
+    is_worse = severity > state.severity
     after = msgspec.structs.replace(
         state,
         n_quiet=0,

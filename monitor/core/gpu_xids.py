@@ -13,7 +13,6 @@ from schemas.events import GpuEvent
 
 _KEPT = 64
 """Times remembered per XID; recurrence needs five of a day."""
-_RANK = {Severity.RECORD: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 
 
 def observe_xid(gpu: GpuState, event: GpuEvent, alerts: GpuAlerts) -> None:
@@ -68,7 +67,7 @@ def remap_recovery(gpu: GpuState, time_us: int, alerts: GpuAlerts) -> None:
         if find_xid(code).tier is not Tier.MAPPED and not find_xid(code).is_page_when_repeated:
             continue
         verdict = judge_xid(code, 1, _recovery_action(gpu))
-        if _RANK[verdict.severity] > _RANK[state.severity]:
+        if verdict.severity > state.severity:
             state.action = verdict.action
             _grade(state, verdict.severity, verdict.is_latched)
             alerts.escalate(gpu, name, state, time_us)
@@ -130,7 +129,6 @@ def _first_state(what: str, time_us: int) -> RuleState:
 
 def _grade(state: RuleState, severity: Severity, is_latched: bool) -> None:
     """Raise severity and latch; neither ever falls while the alert is open."""
-    if _RANK[severity] > _RANK[state.severity]:
-        state.severity = severity
+    state.severity = max(state.severity, severity)
     if is_latched:
         state.is_latched, state.phase = True, Phase.FIRING

@@ -45,11 +45,9 @@ from schemas.alerts import (
     Alert,
     Cause,
     Incident,
-    Severity,
     Transition,
 )
 
-_RANK = {Severity.RECORD: 0, Severity.TICKET: 1, Severity.PAGE: 2}
 _REMEMBERED_US = 7 * 86_400_000_000
 _FORGET_EVERY_US = 3_600_000_000
 
@@ -334,7 +332,7 @@ class Incidents:
         if alert.monitor == "gpu":
             case.last_gpu_us = max(case.last_gpu_us, alert.time_us)
         choose_owner(incident, alert, window_us_of(alert, self._grouping.window_us))
-        incident.severity = max(before[0], alert.severity, key=_RANK.__getitem__)
+        incident.severity = max(before[0], alert.severity)
         describe_incident(incident)
         trim_alerts(incident)
         is_graver = incident.severity is not before[0]

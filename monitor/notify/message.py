@@ -146,7 +146,7 @@ def _fact(alert: Alert) -> str:
 def _actions(incident: Incident) -> list[str]:
     """Return the recommended actions."""
     alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
-    graver = sorted(alerts, key=lambda a: ("page", "ticket", "record").index(a.severity))
+    graver = sorted(alerts, key=lambda a: a.severity, reverse=True)
     actions = [a.action[:1].upper() + a.action[1:] for a in graver if a.action]
     if incident.cause is Cause.HARDWARE and any(a.model for a in alerts):
         actions.append("Do not retrain: exclude this replica's scores from the training data.")
