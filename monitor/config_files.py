@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from monitor.core.routing import unknown_receivers
 from schemas.config import ModelConfig, MonitorConfig, WindowConfig
 from schemas.config_file import parse_model, parse_monitor, problem_line
 from schemas.config_words import suggest
@@ -220,12 +221,7 @@ def _duplicate(
 def _unknown_receivers(file: Path, model: ModelConfig, monitor: MonitorConfig) -> list[str]:
     """Name each receiver a route asks for and the installation does not have."""
     known = list(monitor.receivers)
-    missing = [
-        (("routes", i, "receivers", j), name)
-        for i, route in enumerate(model.routes)
-        for j, name in enumerate(route.receivers)
-        if name not in monitor.receivers
-    ]
+    missing = unknown_receivers(model.routes, known)
     if not missing:
         return []
     document = read_yaml(_text(file), str(file))

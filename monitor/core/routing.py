@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.alerts import Incident, Severity
-from schemas.config import RouteConfig
+from schemas.config import Place, RouteConfig
 from schemas.errors import ConfigError
 
 
@@ -87,23 +87,51 @@ def choose_receivers(
     return Routing(tuple(receivers), RoutingReason.NO_ROUTE_MATCHED)
 
 
-def check_routes(model: str, routes: Sequence[RouteConfig], receivers: Sequence[str]) -> None:
-    """Refuse a route to a receiver that does not exist.
+def unknown_receivers(
+    routes: Sequence[RouteConfig], receivers: Collection[str]
+) -> list[tuple[Place, str]]:
+    """Return where routes name receivers that the installation does not have.
+
+    Parameters
+    ----------
+    routes : sequence of RouteConfig
+        Of one model.
+    receivers : collection of str
+        All receivers of the installation.
+
+    Returns
+    -------
+    list of (tuple, str)
+        Path of the setting in the model's config, and the name.
+
+    Examples
+    --------
+    >>> unknown_receivers([RouteConfig(receivers=("console", "slak"))], ["console", "slack"])
+    [(('routes', 0, 'receivers', 1), 'slak')]
+    """
+    return [
+        (("routes", i, "receivers", j), name)
+        for i, route in enumerate(routes)
+        for j, name in enumerate(route.receivers)
+        if name not in receivers
+    ]
+
+
+def check_routes(model: str, routes: Sequence[RouteConfig], receivers: Collection[str]) -> None:
+    """Reject a route to a receiver that does not exist.
 
     Raises
     ------
     ConfigError
-        Naming the route and what could have been meant.
+        Naming the route and the receivers there are.
 
     Examples
     --------
     >>> check_routes("m", [RouteConfig(receivers=("console",))], ["console"])
     """
-    for i, route in enumerate(routes):
-        for name in route.receivers:
-            if name not in receivers:
-                raise ConfigError(
-                    f"{name!r} is not a receiver",
-                    where=f"model {model}: routes[{i}].receivers",
-                    fix=f"one of: {', '.join(sorted(receivers)) or 'none is configured'}",
-                )
+    for path, name in unknown_receivers(routes, receivers):
+        raise ConfigError(
+            f"{name!r} is not a receiver",
+            where=f"model {model}: routes[{path[1]}].receivers",
+            fix=f"one of: {', '.join(sorted(receivers)) or 'none is configured'}",
+        )
