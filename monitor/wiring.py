@@ -29,7 +29,7 @@ from monitor.notify.receivers import build_receivers, build_retrainers
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
-from schemas.alerts import Alert, Incident
+from schemas.alerts import Alert, DeliveryState, Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.events import LabelEvent, Reject
@@ -166,7 +166,7 @@ class Pipeline:
                 self.incidents[change.incident.incident_id] = change.incident
                 if change.merged_into:
                     del self.incidents[change.incident.incident_id]
-            done = {d.notification_id for d in step.deliveries if d.state == "done"}
+            done = {d.notification_id for d in step.deliveries if d.state == DeliveryState.DONE}
             self.retrained += [
                 r.incident.incident_id for r in step.retrainings if r.idempotency_key in done
             ]

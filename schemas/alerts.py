@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+from schemas.monitors import Monitor
+
 CANARY_MISSED = "canary_missed"
 """Rule of the alert about a planted shift that was missed: the model's own rows are unchanged."""
 REJECTED_EVENTS = "rejected_events"
@@ -82,8 +84,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     alert_id: str
     tenant: str
-    monitor: str
-    """``drift``, ``replica``, ``gpu``, ``pipeline``."""
+    monitor: Monitor
+    """``drift``, ``replica``, ``gpu`` or ``pipeline``."""
     transition: Transition
     severity: Severity
     time_us: int
@@ -169,13 +171,24 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """Retraining: the evidence bundle as JSON; else empty."""
 
 
+class DeliveryState(StrEnum):
+    """Steps of a notification's delivery."""
+
+    INTENT = "intent"
+    """Written before it is sent."""
+    DONE = "done"
+    FAILED = "failed"
+    """Rejected by the receiver, or given up after the last attempt."""
+    SUPPRESSED = "suppressed"
+    """Not sent; ``detail`` holds the reason."""
+
+
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a notification."""
 
     notification_id: str
     receiver: str
-    state: str
-    """``intent``, ``done``, ``failed``, ``suppressed``."""
+    state: DeliveryState
     time_us: int
     attempts: int = 0
     detail: str = ""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.derived import Derived
+from schemas.names import SCORE
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -65,7 +66,7 @@ class ModelSchema:
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of all monitored variables, the score last."""
-        return (*self.numeric, *self.categorical, "score")
+        return (*self.numeric, *self.categorical, SCORE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from schemas.config_values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.limits import MessageLimits
-from schemas.names import field_fault, shown_name
+from schemas.names import SCORE, field_fault, shown_name
 from schemas.profiles import Kind
 from schemas.time_zones import UTC_NAME
 
@@ -231,7 +231,7 @@ class ModelConfig(Strict):
     def _feature_problems(self) -> Iterator[Problem]:
         """Names and ranges of features, and what refers to them."""
         for name, feature in self.features.items():
-            if name == "score":
+            if name == SCORE:
                 yield Problem(
                     ("features", name),
                     "a feature cannot be called 'score': the model's score has that name",
@@ -252,7 +252,7 @@ class ModelConfig(Strict):
                     "write [lowest, highest]",
                 )
         for i, name in enumerate(self.retraining.features if self.retraining else ()):
-            if name not in self.features and name != "score":
+            if name not in self.features and name != SCORE:
                 yield Problem(
                     ("retraining", "features", i),
                     f"{name!r} is not a feature of this model",

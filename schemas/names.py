@@ -1,9 +1,12 @@
-"""Which names features, segments, models and tenants can have. Pure."""
+"""The name of the score, and which names features, segments and models can have. Pure."""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
+SCORE: Final = "score"
+"""Among a model's variables, and as a column of events, panes, results and alerts."""
 MAX_SHOWN = 60
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")

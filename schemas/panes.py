@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,16 @@ class Pane:
     """V = 1, the score by host and GPU: ``"host=..."``, ``"gpu_uuid=..."``."""
 
 
+class ClosedBy(StrEnum):
+    """What closed a window."""
+
+    WATERMARK = "watermark"
+    IDLE = "idle"
+    """Time that passed while all source partitions were idle."""
+    END = "end"
+    """The end of the input."""
+
+
 @dataclass(slots=True)
 class Window:
     """Panes of one series id merged over [start_us, end_us)."""
@@ -117,8 +128,7 @@ class Window:
     segments: SeriesStats
     slices: SeriesStats
     n_panes: int
-    closed_by: str
-    """``watermark``, ``idle`` or ``end`` (the input ended)."""
+    closed_by: ClosedBy
     is_revised: bool = False
     """A pane came after the window had closed: the result is rewritten, evidence stays."""
     is_profile_changed: bool = False

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from schemas.monitors import Monitor
+from schemas.panes import ClosedBy
+
 
 class Verdict(StrEnum):
     """What the rule says of one cell in one window."""
@@ -48,8 +51,8 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True):
     """One number about one cell in one window, with all that is needed to believe it."""
 
     tenant: str
-    monitor: str
-    """``drift``, ``replica``, ``quality``, ``fairness``, ``canary``."""
+    monitor: Monitor
+    """``drift``, ``replica``, ``quality``, ``fairness`` or ``canary``."""
     model: str
     model_version: str
     profile_id: str
@@ -81,6 +84,6 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True):
     keep its old name, ``severity``, so that processes of both versions read them."""
     verdict: Verdict
     reason: Reason
-    closed_by: str
+    closed_by: ClosedBy
     revised: bool = False
     result_version: int = 0

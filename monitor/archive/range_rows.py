@@ -19,6 +19,7 @@ from monitor.core.topics import PANES
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import dead_letter_rows
 from schemas.batch import Chunk
+from schemas.names import SCORE
 from schemas.panes import Pane
 from schemas.refused import DeadLetter
 
@@ -45,7 +46,7 @@ class PaneReader:
         names = self._variables.get(whose, ())
         if len(names) == n_variables:
             return pane, names
-        return pane, [*(str(i) for i in range(n_variables - 1)), "score"]
+        return pane, [*(str(i) for i in range(n_variables - 1)), SCORE]
 
 
 class RangeRows:

@@ -13,6 +13,7 @@ from monitor.backtest.judging import Outcome, judge
 from schemas.alerts import Alert
 from schemas.config import ModelConfig
 from schemas.intake import IntakePane
+from schemas.names import SCORE
 from schemas.panes import Pane
 from schemas.profiles import Profile
 
@@ -124,7 +125,7 @@ def _delays(
     """Plant what was asked for; sizes of one feature and time go together."""
     sizes: dict[tuple[str, int | None], list[float]] = {}
     for plant in plants:
-        if plant.feature in (*plantable(config), "score"):
+        if plant.feature in (*plantable(config), SCORE):
             sizes.setdefault((plant.feature, plant.at_us), []).append(plant.shift_sd)
     found: list[Delay] = []
     for (feature, at_us), shifts_sd in sizes.items():

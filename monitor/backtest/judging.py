@@ -12,9 +12,9 @@ from monitor.core.coverage import Coverage
 from monitor.core.decide import SeriesDecider
 from monitor.core.drift_alerts import CellView
 from monitor.core.incidents import ChangeKind, Grouping, Incidents
-from monitor.core.window_results import CANARY
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import HOUR_US, ModelConfig
+from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import Reason, Verdict
@@ -151,7 +151,7 @@ def judge(
         if window.end_us in withheld:
             decided = decider.withhold(window, Reason.PIPELINE)
             coverage.add(n_rows_of(window), decided.results)
-            alerts += [alert for alert in decided.alerts if alert.monitor != CANARY]
+            alerts += [alert for alert in decided.alerts if alert.monitor != Monitor.CANARY]
             if decider.is_retired:
                 del deciders[window.series]
             continue
@@ -187,7 +187,7 @@ def _cover(coverage: Coverage, window: Window, views: Sequence[CellView]) -> boo
     counts: Counter[str] = Counter()
     n_rows = n_rows_of(window)
     for view in views:
-        if view.monitor == "drift":
+        if view.monitor == Monitor.DRIFT:
             is_none = view.decision.verdict_of(view.index) is Verdict.NONE
             reason = view.decision.reason_of(view.index).value if is_none else ""
             counts[reason] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from driftline.canonical import category_of_text
 from schemas.config import ModelConfig
+from schemas.names import SCORE
 from schemas.panes import ALL
 from schemas.profiles import Profile
 from schemas.time_zones import UTC_NAME
@@ -24,7 +25,7 @@ def misfits(config: ModelConfig, profile: Profile) -> list[str]:
     list of str
         Empty where they fit. A feature's importance or range may change freely.
     """
-    built = {v.name: str(v.kind) for v in profile.variables if v.name != "score"}
+    built = {v.name: str(v.kind) for v in profile.variables if v.name != SCORE}
     wanted = {name: str(feature.kind) for name, feature in config.features.items()}
     added = [name for name in wanted if name not in built]
     removed = [name for name in built if name not in wanted]

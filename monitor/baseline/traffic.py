@@ -7,6 +7,7 @@ import pyarrow as pa
 from monitor.storage.clickhouse import Store
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError
+from schemas.names import SCORE
 from schemas.profiles import Kind
 
 
@@ -62,7 +63,7 @@ def read_traffic(
 
 def _columns(config: ModelConfig) -> list[str]:
     """Name the columns of the query, in its order."""
-    fixed = ["time_us", "model_version", "score", "prediction", "host", "gpu_uuid"]
+    fixed = ["time_us", "model_version", SCORE, "prediction", "host", "gpu_uuid"]
     features = [f"features.{name}" for name in config.features]
     return fixed + features + [f"segments.{name}" for name in _own_segments(config)]
 

@@ -12,6 +12,7 @@ from detectors.heavy_hitters import HeavyHitters
 from monitor.baseline.identifiers import is_nearly_distinct
 from schemas.batch import Float64Array, StringColumn
 from schemas.errors import BaselineError
+from schemas.names import SCORE
 from schemas.panes import N_BINS, OTHER
 from schemas.profiles import Kind, VariableProfile
 
@@ -130,8 +131,8 @@ def score_variable(columns: Sequence[Float64Array]) -> VariableProfile:
     VariableProfile
     """
     if not any(np.isfinite(column).any() for column in columns):
-        return VariableProfile("score", Kind.NUMERIC, np.array([0.0, 1.0]))
-    return numeric_variable("score", columns)
+        return VariableProfile(SCORE, Kind.NUMERIC, np.array([0.0, 1.0]))
+    return numeric_variable(SCORE, columns)
 
 
 def without_once_seen(

@@ -41,6 +41,7 @@ from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_pane
 from monitor.transport.files import Source, open_source
 from schemas.config import ModelConfig
 from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
+from schemas.names import SCORE
 from schemas.panes import Pane
 from schemas.yaml_text import read_yaml
 
@@ -121,7 +122,7 @@ def _check(request: Request, catalog: Catalog) -> None:
         fix = "pass the false alarms a month you would put up with, e.g. 0.1"
         raise ConfigError(f"a budget of {request.budget:g}", where="--budget", fix=fix)
     for plant in request.plants:
-        known = {name for c in catalog.configs.values() for name in (*plantable(c), "score")}
+        known = {name for c in catalog.configs.values() for name in (*plantable(c), SCORE)}
         if plant.feature not in known:
             raise ConfigError(
                 f"no model has a numeric feature {plant.feature!r}",

@@ -23,6 +23,7 @@ from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
 from monitor.report.evidence_words import rarity_text
 from schemas.alerts import Alert, Transition
 from schemas.config_values import format_duration
+from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
 
 MAX_FIRED = 30
@@ -463,7 +464,7 @@ def _panel(report: Comparison, cell: Cell) -> EvidencePanel:
     version, monitor, feature, segment = cell
     label = feature if segment == "*" else f"{feature} for {segment}"
     label += f" of version {version}" if version else ""
-    label += " against the other replicas" if monitor == "replica" else ""
+    label += " against the other replicas" if monitor == Monitor.REPLICA else ""
     return EvidencePanel(
         label,
         [

@@ -25,6 +25,7 @@ from monitor.transport.files import STANDARD_INPUT
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
+from schemas.names import SCORE
 from schemas.profiles import Kind
 
 _FEATURE = "features."
@@ -206,7 +207,7 @@ def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str
     there = {name for table in tables for name in table.column_names}
     features = config.features.items()
     kinds = {name: f.kind for name, f in features if not f.of or name in there}
-    more = {"score": Kind.NUMERIC, "prediction": Kind.CATEGORICAL}
+    more = {SCORE: Kind.NUMERIC, "prediction": Kind.CATEGORICAL}
     return kinds | {name: kind for name, kind in more.items() if name in there}
 
 
@@ -346,7 +347,7 @@ def _named(table: pa.Table, config: ModelConfig | None, where: str) -> pa.Table:
     names = table.column_names
     ours: dict[str, str] = {}
     if config is not None:
-        for name in ("score", "prediction"):
+        for name in (SCORE, "prediction"):
             given = getattr(config.columns, name)
             ours |= {given: name} if given is not None and given in names else {}
     renamed = [ours.get(n, n.removeprefix(_FEATURE)) for n in names]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from monitor.core.bounds import check_number, check_struct, check_text
 from schemas.alerts import Alert, Delivery, Notification
@@ -14,7 +13,6 @@ MAX_ALERTS = 1 << 17
 """Of one incident, or of one state: 100 features in 500 segments that all change at once are
 50,000."""
 _MAX_PARTS = 1_000
-_MONITOR = re.compile(r"[a-z][a-z_]{0,31}")
 _NAMES = (
     "alert_id", "tenant", "model", "model_version", "feature", "segment", "importance", "host",
     "gpu_uuid", "rule", "rung", "profile_id",
@@ -33,8 +31,6 @@ def check_alert(alert: Alert) -> None:
     check_struct(alert)
     for name in _NAMES:
         check_text(name, getattr(alert, name))
-    if not _MONITOR.fullmatch(alert.monitor):
-        raise DomainError(f"{alert.monitor[:40]!r} is not a monitor")
     for name in _SHARES:
         value = getattr(alert, name)
         if value is not None and not math.isfinite(value):

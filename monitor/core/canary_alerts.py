@@ -11,12 +11,11 @@ from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import finite
 from monitor.core.identity import alert_id
 from schemas.alerts import CANARY_MISSED, Alert, Severity, Transition
+from schemas.monitors import Monitor
 from schemas.panes import ALL, SeriesId, Window
 
-MONITOR: Final = "pipeline"
-"""It is about the monitor: no retraining, and no incident of the model's own."""
-
-
+MONITOR: Final = Monitor.PIPELINE
+"""The alert is about the monitoring: no retraining, and no incident of the model's own."""
 MAX_FOUNDS: Final = 8
 
 

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.config import Importance, ModelConfig
+from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesStats
 from schemas.profiles import Kind, Profile, VariableProfile
-
-SCORE = "score"
 
 
 def count_cells(config: ModelConfig, profile: Profile) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from monitor.core.window_results import DECISION, no_verdict_reason
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
 from schemas.intake import Intake
+from schemas.monitors import Monitor
 from schemas.results import DetectorResult, Verdict
 
 
@@ -67,7 +68,7 @@ class Coverage:
         if not n_rows:
             return
         for result in found:
-            if result.metric == DECISION and result.monitor == "drift":
+            if result.metric == DECISION and result.monitor == Monitor.DRIFT:
                 is_judged = result.verdict is not Verdict.NONE
                 self.note_cell(result.segment, "" if is_judged else result.reason.value)
 

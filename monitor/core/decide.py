@@ -39,7 +39,7 @@ from monitor.core.alerting import (
 from monitor.core.canary import CanaryState
 from monitor.core.canary_alerts import MONITOR
 from monitor.core.canary_watch import CanaryWatch
-from monitor.core.cells import SCORE, align_counts, count_cells, family, importance_of
+from monitor.core.cells import align_counts, count_cells, family, importance_of
 from monitor.core.drift_alerts import CellView, build_alert
 from monitor.core.drift_places import Place, find_places
 from monitor.core.window_results import (
@@ -50,6 +50,8 @@ from monitor.core.window_results import (
 from monitor.core.windows import MAX_EMPTY
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason, Verdict
@@ -243,7 +245,7 @@ class SeriesDecider:
         names = self.plan.layout.names
         return [
             CellView(
-                "drift",
+                Monitor.DRIFT,
                 variable,
                 segment,
                 importance_of(self.config, variable.name),
@@ -331,7 +333,7 @@ class SeriesDecider:
             empty = np.zeros(64, np.int64)
             views += [
                 CellView(
-                    "replica",
+                    Monitor.REPLICA,
                     self.profile.variables[-1],
                     segment,
                     importance_of(self.config, SCORE),
@@ -374,7 +376,7 @@ class SeriesDecider:
         """Return where a drift is, if it is one: what has fired has a set that moved."""
         if not view.decision.has_fired[view.index]:
             return ()
-        if view.monitor != "drift":
+        if view.monitor != Monitor.DRIFT:
             return ()
         plan, reference = self._plan_at(window)
         by_cell = reference.reshape(self.profile.reference.counts.shape)
@@ -386,7 +388,9 @@ class SeriesDecider:
         if self.is_retired:
             return True
         past = self.replicas.get(view.segment.partition("=")[0])
-        return view.monitor == "replica" and past is not None and view.segment not in past.names
+        return (
+            view.monitor == Monitor.REPLICA and past is not None and view.segment not in past.names
+        )
 
     def _fired(
         self, view: CellView, window: Window, before: CellState | None, closed: Closed | None
@@ -408,6 +412,6 @@ class SeriesDecider:
 
 def _specificity(view: CellView) -> int:
     """Put what explains before what it explains: replicas, then features, then the score."""
-    if view.monitor == "replica":
+    if view.monitor == Monitor.REPLICA:
         return 0 if view.segment.startswith("gpu_uuid=") else 1
     return 2 if view.variable.name != SCORE else 3

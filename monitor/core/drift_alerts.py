@@ -16,6 +16,8 @@ from monitor.core.identity import alert_id
 from monitor.core.incident_text import set_text
 from schemas.alerts import Alert, Transition
 from schemas.config import Importance
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 from schemas.panes import ALL, SeriesId, Window
 from schemas.profiles import VariableProfile
 
@@ -24,7 +26,7 @@ from schemas.profiles import VariableProfile
 class CellView:
     """One cell of one window: its name, its verdict, and the counters behind it."""
 
-    monitor: str
+    monitor: Monitor
     """``drift`` or ``replica``."""
     variable: VariableProfile
     segment: str
@@ -108,7 +110,7 @@ def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
     if transition is Transition.RESOLVED:
         return f"{subject} is back within tolerance"
     i = view.index
-    baseline = "the other replicas" if view.monitor == "replica" else "baseline"
+    baseline = "the other replicas" if view.monitor == Monitor.REPLICA else "baseline"
     changed = f"{series.model}: {set_text(view.variable.name, view.effect_where)}{where}"
     return (
         f"{changed}, {view.decision.p_current[i]:.1%} of rows "
@@ -118,11 +120,11 @@ def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
 
 def _action(view: CellView) -> str:
     """What to do first."""
-    if view.monitor == "replica":
+    if view.monitor == Monitor.REPLICA:
         return (
             "Take the replica out of rotation, compare its answers with another's, look at its GPU."
         )
-    if view.variable.name == "score":
+    if view.variable.name == SCORE:
         return (
             "Look for a feature or a replica that moved first; if none did, compare model versions."
         )

@@ -32,7 +32,6 @@ from monitor.core.topics import PANES
 from monitor.core.unreadable import unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.window_results import (
-    CANARY,
     canary_counter,
     no_verdict_reason,
     no_verdict_result,
@@ -42,6 +41,7 @@ from schemas.alerts import Alert
 from schemas.config import WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
+from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
 from schemas.results import DetectorResult, Reason
 
@@ -236,7 +236,7 @@ class DriftPartition:
             for key, cell in decider.open_alerts.items()
         )
         return drift + Counter(
-            ("pipeline", cell.severity.value)
+            (Monitor.PIPELINE.value, cell.severity.value)
             for watch in self._watches.values()
             for cell in watch.state.open_alerts.values()
         )
@@ -498,11 +498,11 @@ class DriftPartition:
 
     def _count_results(self, results: list[DetectorResult]) -> None:
         """Count results by verdict; of planted shifts what came of them."""
-        real = [result for result in results if result.monitor != CANARY]
+        real = [result for result in results if result.monitor != Monitor.CANARY]
         for verdict, n in Counter(result.verdict.value for result in real).items():
             self.counters[f"results_{verdict}"] += n
         for result in results:
-            if result.monitor == CANARY:
+            if result.monitor == Monitor.CANARY:
                 self.counters[canary_counter(result)] += 1
 
 

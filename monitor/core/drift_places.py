@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from detectors.contributions import contributions, standing_out
 from detectors.sets import CellSets, SetLayout
-from monitor.core.cells import SCORE, align_counts, family
+from monitor.core.cells import align_counts, family
 from monitor.core.drift_alerts import CellView
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 from schemas.panes import ALL, N_COUNTERS, Window
 from schemas.profiles import Profile
 
@@ -66,7 +68,7 @@ def find_places(
     because training data has no hosts; only their scores are counted, so a feature is
     placed by segment.
     """
-    if view.monitor != "drift" or view.segment != ALL or not view.effect_where:
+    if view.monitor != Monitor.DRIFT or view.segment != ALL or not view.effect_where:
         return ()
     named = int(view.decision.set_index[view.index])
     found = [*_by_segment(view, window, profile, reference, layout, phi)]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from monitor.core.xid import NVLINK
 from schemas.alerts import Alert, Severity, Transition
+from schemas.monitors import Monitor
 
 _HARDWARE_RECORDS = frozenset({"xid_63", "xid_92"})
 """Records without a notification that are about the card, not the application."""
@@ -43,7 +44,7 @@ def is_hardware(alert: Alert) -> bool:
     A record does not, unless it is about memory: XID 43 or 45 is an application's end.
     A dead exporter says nothing of the GPUs.
     """
-    if alert.monitor != "gpu" or alert.rule == "exporter_lost":
+    if alert.monitor != Monitor.GPU or alert.rule == "exporter_lost":
         return False
     return alert.severity is not Severity.RECORD or alert.rule in _HARDWARE_RECORDS
 
@@ -95,7 +96,7 @@ def is_same_replica(one: Alert, other: Alert, gpu_alerts: Sequence[Alert], span_
     The same GPU, the same host, or one a GPU and one a host within ``span_us``, unless
     the GPU is known to sit elsewhere.
     """
-    if one.monitor != "replica":
+    if one.monitor != Monitor.REPLICA:
         return False
     (host_a, uuid_a), (host_b, uuid_b) = replica_of(one), replica_of(other)
     if uuid_a and uuid_b:
@@ -129,7 +130,7 @@ def is_gpu_cascade(
     bool
     """
     is_near = abs(alert.time_us - last_gpu_us) <= cascade_us
-    others = [other for other in alerts if other.monitor == "gpu"]
+    others = [other for other in alerts if other.monitor == Monitor.GPU]
     if alert.gpu_uuid and any(other.gpu_uuid == alert.gpu_uuid for other in others):
         return True
     place = (alert.tenant, alert.host)

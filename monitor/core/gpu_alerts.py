@@ -6,6 +6,7 @@ from monitor.core.gpu_state import Change, GpuState, HostState, RuleState
 from monitor.core.gpu_table import Rule
 from monitor.core.identity import alert_id
 from schemas.alerts import Alert, Transition
+from schemas.monitors import Monitor
 
 _ALWAYS_TOLD = 5
 
@@ -105,9 +106,9 @@ class GpuAlerts:
         title = f"{place.where}: {state.what}{times}"
         self.made.append(
             Alert(
-                alert_id=alert_id("gpu", cell, (state.opened_at_us, time_us), transition),
+                alert_id=alert_id(Monitor.GPU, cell, (state.opened_at_us, time_us), transition),
                 tenant=place.tenant,
-                monitor="gpu",
+                monitor=Monitor.GPU,
                 transition=transition,
                 severity=state.severity,
                 time_us=time_us,

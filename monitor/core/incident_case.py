@@ -7,6 +7,8 @@ import msgspec
 from monitor.core.gpu_table import TELEMETRY_RULES
 from monitor.core.incident_text import name_incident
 from schemas.alerts import Alert, Cause, Incident
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 
 KEPT_ALERTS = 256
 """A storm's incident holds no more than these, and the last alert of each further cell."""
@@ -32,22 +34,25 @@ def cell_of(alert: Alert) -> str:
     >>> cell_of(alert).split("|")
     ['t', 'gpu', '', '', '', '', 'g', 'xid_79']
     """
-    if alert.monitor == "gpu":
+    if alert.monitor == Monitor.GPU:
         # Keyed on the UUID: a card may be moved to another host while its alert is open.
         place = alert.gpu_uuid or f"host={alert.host}"
-        return "|".join((alert.tenant, "gpu", "", "", "", "", place, alert.rule))
+        return "|".join((alert.tenant, Monitor.GPU, "", "", "", "", place, alert.rule))
     parts = (alert.tenant, alert.monitor, alert.model, alert.model_version, alert.feature)
     return "|".join((*parts, alert.segment, "", alert.rule))
 
 
 def is_score(alert: Alert) -> bool:
     """Return whether an alert is about the score as a whole or of one segment."""
-    return alert.monitor not in ("gpu", "replica", "pipeline") and alert.feature == "score"
+    return (
+        alert.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
+        and alert.feature == SCORE
+    )
 
 
 def is_same_feature(one: Alert, other: Alert) -> bool:
     """Return whether two alerts are about the same input of the same model."""
-    is_data = one.monitor not in ("gpu", "replica", "pipeline")
+    is_data = one.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
     return is_data and (one.tenant, one.model, one.feature) == (
         other.tenant,
         other.model,
@@ -63,9 +68,9 @@ def has_model(case: Case, alert: Alert) -> bool:
 
 def rank_of(alert: Alert) -> int:
     """Order alerts by how much they explain: the smaller owns."""
-    if alert.monitor == "gpu":
+    if alert.monitor == Monitor.GPU:
         return 0
-    if alert.monitor == "replica":
+    if alert.monitor == Monitor.REPLICA:
         return 1
     return (4 if is_score(alert) else 2) + (alert.segment not in ("*", ""))
 
@@ -90,7 +95,8 @@ def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
     """Make a more specific alert of the same window the owner of the incident."""
     owner = next(a for a in incident.alerts if a.alert_id == incident.owner_alert_id)
     is_same_window = alert.time_us == owner.time_us or (
-        "gpu" in (alert.monitor, owner.monitor) and abs(alert.time_us - owner.time_us) < window_us
+        Monitor.GPU in (alert.monitor, owner.monitor)
+        and abs(alert.time_us - owner.time_us) < window_us
     )
     if rank_of(alert) < rank_of(owner) and (is_same_window or alert.time_us < owner.time_us):
         incident.owner_alert_id = alert.alert_id
@@ -99,13 +105,15 @@ def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
 def describe_incident(incident: Incident) -> None:
     """Name the cause and the incident after all it holds."""
     monitors = {alert.monitor for alert in incident.alerts}
-    is_telemetry = monitors == {"gpu"} and {a.rule for a in incident.alerts} <= TELEMETRY_RULES
-    if "pipeline" in monitors or is_telemetry:
+    is_telemetry = (
+        monitors == {Monitor.GPU} and {a.rule for a in incident.alerts} <= TELEMETRY_RULES
+    )
+    if Monitor.PIPELINE in monitors or is_telemetry:
         incident.cause = Cause.PIPELINE
-    elif "gpu" in monitors:
+    elif Monitor.GPU in monitors:
         incident.cause = Cause.HARDWARE
     else:
-        incident.cause = Cause.MODEL if "replica" in monitors else Cause.DATA
+        incident.cause = Cause.MODEL if Monitor.REPLICA in monitors else Cause.DATA
     incident.title = name_incident(incident, min(incident.alerts, key=lambda a: rank_of(a)))
 
 

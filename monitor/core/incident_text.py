@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from monitor.core.evidence import replica_of
 from schemas.alerts import Alert, Cause, Incident, Transition
+from schemas.monitors import Monitor
 
 _SETS = {
     "above maximum": "above the baseline's range",
@@ -111,7 +112,9 @@ def began_us(incident: Incident) -> int:
     first = min(alerts, key=since_us)
     length_us = first.window_end_us - first.window_start_us
     ended_us = since_us(first) + length_us // max(first.n_windows, 1)
-    exact = [a.opened_at_us for a in alerts if a.monitor == "gpu" and a.opened_at_us < ended_us]
+    exact = [
+        a.opened_at_us for a in alerts if a.monitor == Monitor.GPU and a.opened_at_us < ended_us
+    ]
     return min(exact, default=since_us(first))
 
 
@@ -136,7 +139,7 @@ def name_incident(incident: Incident, alert: Alert) -> str:
         return _name_hardware(incident)
     if incident.cause is Cause.PIPELINE or not alert.model:
         return alert.title
-    if alert.monitor == "replica":
+    if alert.monitor == Monitor.REPLICA:
         host, uuid = replica_of(alert)
         who = f"GPU {uuid}" if uuid else f"host {host}"
         return f"{alert.model}: scores of {who} are wrong, one replica alone; no GPU evidence"
@@ -158,7 +161,7 @@ def _name_hardware(incident: Incident) -> str:
     """Name the place, its faults, and the models whose scores suffer."""
     faults: dict[str, list[str]] = {}
     for alert in incident.alerts:
-        if alert.monitor == "gpu":
+        if alert.monitor == Monitor.GPU:
             place, _, what = alert.title.partition(": ")
             short = what.split(", ")[0].split("; ")[0]
             faults.setdefault(place, [])
@@ -166,8 +169,10 @@ def _name_hardware(incident: Incident) -> str:
                 faults[place].append(short)
     place, whats = next(iter(faults.items()))
     if len(faults) > 1:
-        hosts = sorted({a.host for a in incident.alerts if a.monitor == "gpu"})
-        n_gpus = len({a.gpu_uuid for a in incident.alerts if a.monitor == "gpu" and a.gpu_uuid})
+        hosts = sorted({a.host for a in incident.alerts if a.monitor == Monitor.GPU})
+        n_gpus = len(
+            {a.gpu_uuid for a in incident.alerts if a.monitor == Monitor.GPU and a.gpu_uuid}
+        )
         place = f"{n_gpus} GPU{'s' * (n_gpus != 1)} on {', '.join(hosts)}"
         whats = list(dict.fromkeys(what for named in faults.values() for what in named))
     title = f"{place}: {_list_text(whats)}"

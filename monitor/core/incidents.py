@@ -47,6 +47,8 @@ from schemas.alerts import (
     Incident,
     Transition,
 )
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 
 _REMEMBERED_US = 7 * 86_400_000_000
 _FORGET_EVERY_US = 3_600_000_000
@@ -195,23 +197,23 @@ class Incidents:
 
     def _find(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the open incident an alert belongs to, and why."""
-        if alert.monitor == "gpu":
+        if alert.monitor == Monitor.GPU:
             return self._find_for_gpu(alert)
         own = [c for c in self._cases if has_model(c, alert)]
-        if alert.monitor == "pipeline":
+        if alert.monitor == Monitor.PIPELINE:
             same = (
                 c
                 for c in own
                 if any(
-                    a.monitor == "pipeline" and _is_same_fault(a.rule, alert.rule)
+                    a.monitor == Monitor.PIPELINE and _is_same_fault(a.rule, alert.rule)
                     for a in c.incident.alerts
                 )
             )
             return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
         own = [c for c in own if c.incident.cause is not Cause.PIPELINE]
-        if alert.monitor == "replica":
+        if alert.monitor == Monitor.REPLICA:
             return self._find_for_replica(alert, own)
-        if alert.feature == "score":
+        if alert.feature == SCORE:
             newest = sorted(own, key=lambda c: (explained_us(c, alert), specificity(c)))[-1:]
             return _first(newest, ChangeReason.SYMPTOM)
         same = (c for c in own if any(is_same_feature(a, alert) for a in c.incident.alerts))
@@ -229,7 +231,9 @@ class Incidents:
             return None
         for case in self._cases:
             for other in case.incident.alerts:
-                if other.monitor == "replica" and self._evidence(other, [alert], case.open_cells):
+                if other.monitor == Monitor.REPLICA and self._evidence(
+                    other, [alert], case.open_cells
+                ):
                     return case, ChangeReason.GPU_EVIDENCE
         return None
 
@@ -268,7 +272,7 @@ class Incidents:
         """Take over incidents that the alert explains: of the score, or of a replica."""
         others = [c for c in self._cases if c is not case]
         explained: list[Case] = []
-        if alert.monitor == "replica":
+        if alert.monitor == Monitor.REPLICA:
             explained = self._unexplained([c for c in others if has_model(c, alert)], alert)
         elif _is_hardware(alert):
             explained = [c for c in others if self._explains(alert, c)]
@@ -293,13 +297,13 @@ class Incidents:
         """Return whether a GPU alert explains a replica without evidence so far."""
         if case.incident.cause is not Cause.MODEL:
             return False
-        replicas = (a for a in case.incident.alerts if a.monitor == "replica")
+        replicas = (a for a in case.incident.alerts if a.monitor == Monitor.REPLICA)
         return any(gpu_evidence(a, [alert], {alert.alert_id}, self._span_us(a)) for a in replicas)
 
     def _open(self, alert: Alert, now_us: int) -> IncidentChange:
         """Open an incident; a replica brings the GPU evidence that is over already."""
         evidence: list[Alert] = []
-        if alert.monitor == "replica":
+        if alert.monitor == Monitor.REPLICA:
             span_us = self._span_us(alert)
             evidence = gpu_evidence(alert, self._gpu_alerts, set(), span_us)
         incident = Incident(
@@ -313,7 +317,7 @@ class Incidents:
             alerts=[*evidence, alert],
         )
         case = Case(incident, [cell_of(alert)])
-        case.last_gpu_us = alert.time_us if alert.monitor == "gpu" else -1
+        case.last_gpu_us = alert.time_us if alert.monitor == Monitor.GPU else -1
         self._cases.append(case)
         describe_incident(incident)
         return IncidentChange(
@@ -329,7 +333,7 @@ class Incidents:
         cell = cell_of(alert)
         if cell not in case.open_cells:
             case.open_cells.append(cell)
-        if alert.monitor == "gpu":
+        if alert.monitor == Monitor.GPU:
             case.last_gpu_us = max(case.last_gpu_us, alert.time_us)
         choose_owner(incident, alert, window_us_of(alert, self._grouping.window_us))
         incident.severity = max(before[0], alert.severity)
@@ -368,7 +372,7 @@ _REJECTS = frozenset({REJECTED_EVENTS, DEAD_LETTERS})
 
 def _is_hardware(alert: Alert) -> bool:
     """Whether an alert is about a GPU or a node itself, not about its telemetry."""
-    return alert.monitor == "gpu" and alert.rule not in TELEMETRY_RULES
+    return alert.monitor == Monitor.GPU and alert.rule not in TELEMETRY_RULES
 
 
 def _is_same_fault(rule: str, other: str) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from monitor.core.identity import alert_id
 from schemas.alerts import DEAD_LETTERS, Alert, Severity, Transition
 from schemas.events import DEFAULT_TENANT
+from schemas.monitors import Monitor
 
 MAX_PER_MINUTE = 1_000
 """Dead letters of one model, a minute of record time, a source partition."""
@@ -151,9 +152,9 @@ class LetterCap:
         cell = (found.tenant, found.model, self._topic, place, RULE)
         window_us = (found.opened_minute * MINUTE_US, minute * MINUTE_US)
         return Alert(
-            alert_id=alert_id("pipeline", cell, window_us, transition.value),
+            alert_id=alert_id(Monitor.PIPELINE, cell, window_us, transition.value),
             tenant=found.tenant or DEFAULT_TENANT,
-            monitor="pipeline",
+            monitor=Monitor.PIPELINE,
             transition=transition,
             severity=Severity.TICKET,
             time_us=window_us[1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from monitor.core.alerting import CellState
 from monitor.core.identity import alert_id
@@ -11,10 +11,9 @@ from monitor.core.pipeline_state import SharePool, UnjudgedRun
 from monitor.core.window_length import length_advice
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS, Alert, Transition
 from schemas.config import ModelConfig
+from schemas.monitors import Monitor
 from schemas.panes import ALL
 from schemas.results import Reason
-
-MONITOR: Final = "pipeline"
 
 _CONSEQUENCE = "until then drift verdicts of this model are withheld."
 _WORDS = {
@@ -121,9 +120,9 @@ def _alert(
     cell = (config.tenant, config.model, change.rule)
     window_us = (change.start_us, change.end_us)
     return Alert(
-        alert_id=alert_id(MONITOR, cell, window_us, change.transition.value),
+        alert_id=alert_id(Monitor.PIPELINE, cell, window_us, change.transition.value),
         tenant=config.tenant,
-        monitor=MONITOR,
+        monitor=Monitor.PIPELINE,
         transition=change.transition,
         severity=state.severity,
         time_us=change.end_us,

@@ -23,6 +23,7 @@ from schemas.alerts import (
     NotificationKind,
 )
 from schemas.config import RetrainingConfig
+from schemas.monitors import Monitor
 
 RECEIVER = "retraining"
 """The receiver's name in notifications and deliveries."""
@@ -239,7 +240,7 @@ def contaminated_windows(
     for incident in incidents:
         own = [a for a in incident.alerts if (a.tenant, a.model) == (tenant, model)]
         if own:
-            replicas = {a.segment for a in own if a.monitor == "replica"}
+            replicas = {a.segment for a in own if a.monitor == Monitor.REPLICA}
             spans.append(
                 {
                     "start_us": min(since_us(alert) for alert in own),

@@ -17,6 +17,7 @@ from monitor.core.state_shelf import StateShelf, state_writes
 from monitor.core.watermark import Watermarks
 from schemas.alerts import Alert, Severity, Transition
 from schemas.errors import DomainError
+from schemas.monitors import Monitor
 
 KIND = "silence"
 RULE = "pipeline_stalled"
@@ -153,9 +154,9 @@ def _alert(place: Place, transition: Transition, opened_us: int, time_us: int, t
     is_open = transition is Transition.OPENED
     cell = (place[0], str(place[1]), RULE)
     return Alert(
-        alert_id=alert_id("pipeline", cell, (opened_us, time_us), transition),
+        alert_id=alert_id(Monitor.PIPELINE, cell, (opened_us, time_us), transition),
         tenant="default",
-        monitor="pipeline",
+        monitor=Monitor.PIPELINE,
         transition=transition,
         severity=Severity.TICKET,
         time_us=time_us,

@@ -10,13 +10,13 @@ from detectors.evaluate import evaluate, evaluate_fairness
 from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import CellView, finite
 from schemas.config import ModelConfig
+from schemas.monitors import Monitor
 from schemas.panes import ALL, Window
 from schemas.profiles import Kind, Profile
 from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"
 """The metric under which the rule's own verdict is stored."""
-CANARY = "canary"
 CANARY_DELAY = "canary_delay"
 """Planted windows until the shift was found; NULL where it was not."""
 
@@ -32,9 +32,9 @@ def statistic_results(
     }
     shared = _shared(window)
     rows = evaluate(window.segments, profile, min_rows=config.decision.min_rows, ranges=ranges)
-    results = [_statistic_result("drift", row, shared) for row in rows]
+    results = [_statistic_result(Monitor.DRIFT, row, shared) for row in rows]
     fairness = evaluate_fairness(window.segments, config.protected)
-    return results + [_statistic_result("fairness", row, shared) for row in fairness]
+    return results + [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
 
 
 def decision_result(view: CellView, window: Window) -> DetectorResult:
@@ -65,7 +65,7 @@ def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
     """Return the one row of a window that is not judged at all, and why."""
     return DetectorResult(
         **_shared(window),
-        monitor="drift",
+        monitor=Monitor.DRIFT,
         feature=ALL,
         segment=ALL,
         metric=DECISION,
@@ -90,7 +90,7 @@ def no_verdict_reason(results: list[DetectorResult]) -> str:
         The most frequent reason; empty where at least one cell got a verdict, or there are
         no cells.
     """
-    cells = [r for r in results if r.metric == DECISION and r.monitor == "drift"]
+    cells = [r for r in results if r.metric == DECISION and r.monitor == Monitor.DRIFT]
     if any(r.verdict is not Verdict.NONE for r in cells):
         return ""
     counts = Counter(r.reason.value for r in cells)
@@ -106,7 +106,7 @@ def canary_result(sighting: Sighting, canary: Canary, window: Window) -> Detecto
     quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
     return DetectorResult(
         **_shared(window),
-        monitor=CANARY,
+        monitor=Monitor.CANARY,
         feature=canary.feature,
         segment=ALL,
         metric=CANARY_DELAY,
@@ -145,7 +145,7 @@ def _shared(window: Window) -> dict[str, Any]:
     }
 
 
-def _statistic_result(monitor: str, row: Statistic, shared: dict[str, Any]) -> DetectorResult:
+def _statistic_result(monitor: Monitor, row: Statistic, shared: dict[str, Any]) -> DetectorResult:
     """Return a statistic as a result: the rule does not judge it."""
     return DetectorResult(
         **shared,

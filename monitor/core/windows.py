@@ -13,7 +13,7 @@ import numpy as np
 from monitor.core.merge import merge_all
 from monitor.core.watermark import NO_WATERMARK, Watermarks
 from schemas.intake import Intake, IntakePane
-from schemas.panes import ALL, Pane, SeriesId, SeriesStats, Window
+from schemas.panes import ALL, ClosedBy, Pane, SeriesId, SeriesStats, Window
 
 if TYPE_CHECKING:
     from schemas.config import WindowConfig
@@ -359,14 +359,14 @@ class Windows:
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
         return windows
 
-    def _closed_by(self, due_us: int) -> str:
+    def _closed_by(self, due_us: int) -> ClosedBy:
         """Name what closes a window that was due at this watermark."""
         marks = self.watermarks
         if marks.heard_us is not None and due_us <= marks.heard_us:
-            return "watermark"
+            return ClosedBy.WATERMARK
         if marks.minimum_us is not None and due_us <= marks.minimum_us:
-            return "idle"
-        return "end"
+            return ClosedBy.IDLE
+        return ClosedBy.END
 
     def _empty(
         self, name: tuple[str, str], state: VersionState, start: int, length: int, lateness: int

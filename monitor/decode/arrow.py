@@ -28,6 +28,7 @@ from monitor.decode.text_codes import codes_of_texts, distinct_texts
 from schemas.batch import EventBatch, Int32Array, Int64Array, ModelSchema, Uint8Array
 from schemas.events import Reject, RejectReason
 from schemas.limits import MessageLimits
+from schemas.names import SCORE
 from schemas.refused import REFUSED_COLUMN
 
 __all__ = ["batch_from_arrow", "indices_of", "stream_of"]
@@ -274,7 +275,7 @@ class _ColumnsOnly(Scratch):
     def read_numbers(self, schema: ModelSchema) -> None:
         """Fill ``numbers``: the numeric features, then the score."""
         found = [self._number(name, "features") for name in schema.numeric]
-        self.numbers = [*found, self._number("score", "")]  # type: ignore[assignment]
+        self.numbers = [*found, self._number(SCORE, "")]  # type: ignore[assignment]
 
     def _number(self, name: str, inside: str) -> Float64Array:
         """One column of numbers; null, NaN and infinity are missing."""

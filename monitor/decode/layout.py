@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from monitor.decode.columns import Columns
+from schemas.names import SCORE
 
 MAX_LAYOUTS = 64
 MAX_SLOTS = 4_096
@@ -132,7 +133,7 @@ def _place(path: tuple[str, ...], literal: bytes, columns: Columns) -> Slot:
         return Slot(literal, Kind.TIME)
     if path == ("id",):
         return Slot(literal, Kind.ID)
-    if path == ("score",):
+    if path == (SCORE,):
         return Slot(literal, Kind.NUMBER, columns.score)
     kind, column = Kind.STRING, None
     if len(path) == 1:

@@ -15,6 +15,7 @@ from monitor.decode.ipc_sizes import StreamSizes
 from monitor.decode.strict import Refused
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits
+from schemas.names import SCORE
 from schemas.refused import REFUSED_COLUMN
 
 MAX_COLUMNS = 20_000
@@ -22,7 +23,7 @@ MAX_COLUMNS = 20_000
 MAX_BATCHES = 20_000
 """Messages of a stream: its schema, record batches, dictionaries."""
 
-_TOP = ("model", "tenant", "time_us", "id", "score", *NAMES, REFUSED_COLUMN)
+_TOP = ("model", "tenant", "time_us", "id", SCORE, *NAMES, REFUSED_COLUMN)
 _STRUCTS = ("features", "segments")
 
 

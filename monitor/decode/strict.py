@@ -46,6 +46,7 @@ from driftline.times import time_of_number, time_of_text
 from schemas.batch import ModelSchema
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
+from schemas.names import SCORE
 
 MAX_DETAIL = 500
 _MAX_TIME_US = (1 << 63) - 1
@@ -142,7 +143,7 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
             ("tenant", str, DEFAULT_TENANT),
             ("features", features, features()),
             ("segments", segment, segment()),
-            ("score", number, None),
+            (SCORE, number, None),
             ("model_version", text, None),
             ("prediction", category, None),
             ("host", text, None),
@@ -342,7 +343,7 @@ def _narrowed(event: Any, schema: ModelSchema) -> Any:
     for i, name in enumerate(schema.numeric):
         found[f"n{i}"] = _number(getattr(event.features, f"n{i}"), f"features.{name}")
     event.features = msgspec.structs.replace(event.features, **found)
-    event.score = _number(event.score, "score")
+    event.score = _number(event.score, SCORE)
     if event.time_us is not UNSET:
         event.time_us = time_of_event(event.time_us)
     return event

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.alerts import Cause
 from schemas.batch import Float64Array, Int64Array
+from schemas.names import SCORE
 
 HOUR_US = 3_600_000_000
 N_WINDOWS_BROKEN = 6
@@ -132,7 +133,7 @@ def _bad_replica(rng: np.random.Generator, start_us: int, gpus: tuple[Gpu, ...])
     return Planted(
         name=BAD_REPLICA,
         what=f"scores of {gpu.host} GPU {gpu.index} {how}; double-bit ECC errors, XID {xid}",
-        feature="score",
+        feature=SCORE,
         segment=f"gpu_uuid={gpu.gpu_uuid}",
         cause=Cause.HARDWARE,
         start_us=start_us,

@@ -8,6 +8,8 @@ import msgspec
 
 from monitor.demo.faults import BAD_REPLICA, HOUR_US, Planted
 from schemas.alerts import Alert, Incident, Transition
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 
 N_WINDOWS_AFTER = 4
 """An alert may still come this many windows after its fault was mended."""
@@ -143,15 +145,17 @@ def _is_in_time(alert: Alert, fault: Planted) -> bool:
 def _is_cell(alert: Alert, fault: Planted) -> bool:
     """The cell that was broken: the feature, or the score of the one replica."""
     if fault.name == BAD_REPLICA:
-        return alert.monitor == "replica" and alert.segment == fault.segment
-    return alert.monitor in ("drift", "quality") and alert.feature == fault.feature
+        return alert.monitor == Monitor.REPLICA and alert.segment == fault.segment
+    return alert.monitor in (Monitor.DRIFT, Monitor.QUALITY) and alert.feature == fault.feature
 
 
 def _is_about(alert: Alert | None, fault: Planted) -> bool:
     """The broken cell itself, or the broken GPU."""
     if alert is None or not _is_in_time(alert, fault):
         return False
-    is_gpu = bool(fault.gpu_uuid) and alert.monitor == "gpu" and alert.gpu_uuid == fault.gpu_uuid
+    is_gpu = (
+        bool(fault.gpu_uuid) and alert.monitor == Monitor.GPU and alert.gpu_uuid == fault.gpu_uuid
+    )
     return is_gpu or _is_cell(alert, fault)
 
 
@@ -161,9 +165,9 @@ def _is_explained(alert: Alert, fault: Planted) -> bool:
         return False
     if _is_about(alert, fault):
         return True
-    if alert.monitor == "replica":
+    if alert.monitor == Monitor.REPLICA:
         return fault.name == BAD_REPLICA and alert.segment == f"host={fault.host}"
-    return alert.monitor == "drift" and alert.feature == "score"
+    return alert.monitor == Monitor.DRIFT and alert.feature == SCORE
 
 
 def _find(fault: Planted, incidents: list[Incident], retrained: Sequence[str]) -> Finding:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from monitor.demo.findings import Finding, Score, score_run
 from schemas.alerts import Alert, Cause
+from schemas.monitors import Monitor
 
 __all__ = [
     "Finding",
@@ -138,7 +139,7 @@ def _delay_words(finding: Finding) -> str:
         return "missed"
     words = f"{finding.n_windows:.1f} windows"
     if finding.incident and finding.planted.cause is Cause.HARDWARE:
-        early = [a.opened_at_us for a in finding.incident.alerts if a.monitor == "gpu"]
+        early = [a.opened_at_us for a in finding.incident.alerts if a.monitor == Monitor.GPU]
         if early:
             words += f"; its GPU after {(min(early) - finding.planted.start_us) / 1e6:.0f} s"
     return words

@@ -24,6 +24,7 @@ from monitor.report.fairness import fairness_panels
 from monitor.report.svg import clock
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.events import GpuEvent
+from schemas.monitors import Monitor
 from schemas.results import DetectorResult, Verdict
 
 N_SCORE_BINS = 20
@@ -53,7 +54,7 @@ def compose_report(
     ReportContent
         For ``monitor.report.page.write_report``.
     """
-    kept = [r for r in results if r.metric == "decision" or r.monitor == "fairness"]
+    kept = [r for r in results if r.metric == "decision" or r.monitor == Monitor.FAIRNESS]
     lines, threshold = _evidence(kept, incidents)
     broken = [world.served_table(p.start_us, p.end_us) for p in world.planted]
     return ReportContent(
@@ -86,7 +87,7 @@ def _headline(score: Score) -> str:
 
 def _judged_text(results: Iterable[DetectorResult]) -> str:
     """Return how many cells (variable, segment and window) got a verdict, and of how many."""
-    cells = [r for r in results if r.metric == "decision" and r.monitor == "drift"]
+    cells = [r for r in results if r.metric == "decision" and r.monitor == Monitor.DRIFT]
     n_judged = sum(r.verdict is not Verdict.NONE for r in cells)
     return f"{n_judged:,} of {len(cells):,} cells"
 
@@ -144,7 +145,7 @@ def _evidence(
         if r.metric == "decision" and r.evidence is not None:
             cells[r.monitor, r.feature, r.segment][r.end_us] = r.evidence
             threshold = r.threshold if r.threshold is not None else threshold
-    member = {_cell(a): i.cause for i in incidents for a in i.alerts if a.monitor != "gpu"}
+    member = {_cell(a): i.cause for i in incidents for a in i.alerts if a.monitor != Monitor.GPU}
     drawn = [a for a in map(_pictured, incidents) if a is not None]
     causes = {_cell(a): member[_cell(a)] for a in drawn}
     lines = [
@@ -169,7 +170,7 @@ def _pictured(incident: Incident) -> Alert | None:
     """The owner, or the first alert that carries evidence if the owner is a GPU rule."""
     opened = [a for a in incident.alerts if a.transition is Transition.OPENED and a.feature]
     owned = [a for a in opened if a.alert_id == incident.owner_alert_id]
-    replicas = [a for a in opened if a.monitor == "replica" and a.gpu_uuid]
+    replicas = [a for a in opened if a.monitor == Monitor.REPLICA and a.gpu_uuid]
     return next(iter([*owned, *replicas, *opened]), None)
 
 

@@ -17,6 +17,7 @@ from monitor.demo.survey import Survey, load_survey, shuffle_households
 from monitor.demo.telemetry import INTERVAL_US, write_telemetry
 from schemas.batch import Float64Array, Int64Array
 from schemas.config import ModelConfig, MonitorConfig
+from schemas.names import SCORE
 
 START_US = 1_451_606_400_000_000
 """2016-01-01T00:00:00Z."""
@@ -233,7 +234,7 @@ def _reference(model: EmploymentModel, training: Survey) -> pa.Table:
 
 def _table(columns: dict[str, Float64Array], scores: Float64Array, time_us: Int64Array) -> pa.Table:
     """Columns as ``batch_from_arrow`` names them; categories are the survey's codes as text."""
-    arrays = {"time_us": pa.array(time_us, pa.int64()), "score": pa.array(scores)}
+    arrays = {"time_us": pa.array(time_us, pa.int64()), SCORE: pa.array(scores)}
     arrays["prediction"] = _as_text((scores >= 0.5).astype(np.float64))
     arrays |= {f"features.{name}": pa.array(columns[name]) for name in NUMERIC}
     arrays |= {f"features.{name}": _as_text(columns[name]) for name in CATEGORICAL}

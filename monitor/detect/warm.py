@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.core.catalog import Catalog
 from monitor.core.decide import SeriesDecider
-from schemas.panes import SeriesId, SeriesStats, Window
+from schemas.panes import ClosedBy, SeriesId, SeriesStats, Window
 
 _HOSTS = ("host=a", "host=b", "host=c")
 
@@ -32,7 +32,7 @@ def warm_decision(catalog: Catalog) -> bool:
             length = config.window.length
             for i in range(2):
                 start, end = i * length, (i + 1) * length
-                decider.decide(Window(series, start, end, reference, hosts, 1, "watermark"))
+                decider.decide(Window(series, start, end, reference, hosts, 1, ClosedBy.WATERMARK))
             SeriesDecider(series, config, profile, decider.export())
             return True
     return False

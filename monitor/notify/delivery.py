@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from monitor.notify.receiver import ErrorAnswer, Receiver
-from schemas.alerts import Delivery, Notification
+from schemas.alerts import Delivery, DeliveryState, Notification
 from schemas.errors import DeliveryError, RetryableDelivery
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -73,21 +73,21 @@ async def try_once(
     try:
         async with asyncio.timeout(policy.timeout_s):
             detail = await receiver.send(notification)
-        return _outcome(notification, "done", attempt, detail)
+        return _outcome(notification, DeliveryState.DONE, attempt, detail)
     except TimeoutError:
         return Trouble(f"no answer within {policy.timeout_s:g} s")
     except RetryableDelivery as error:
         return Trouble(str(error), error.retry_after_s, isinstance(error, ErrorAnswer))
     except DeliveryError as error:
-        return _outcome(notification, "failed", attempt, str(error))
+        return _outcome(notification, DeliveryState.FAILED, attempt, str(error))
     except Exception as error:
         # A defect: only its type, because the text of a foreign error may hold a URL.
-        return _outcome(notification, "failed", attempt, type(error).__name__)
+        return _outcome(notification, DeliveryState.FAILED, attempt, type(error).__name__)
 
 
 def give_up(notification: Notification, attempts: int, trouble: Trouble) -> Delivery:
     """Return what came of a notification that was tried as often as it may be."""
-    return _outcome(notification, "failed", attempts, trouble.detail)
+    return _outcome(notification, DeliveryState.FAILED, attempts, trouble.detail)
 
 
 async def deliver(
@@ -125,7 +125,9 @@ async def deliver(
         attempt += 1
 
 
-def _outcome(notification: Notification, state: str, attempts: int, detail: str) -> Delivery:
+def _outcome(
+    notification: Notification, state: DeliveryState, attempts: int, detail: str
+) -> Delivery:
     """Note what came of it."""
     return Delivery(
         notification_id=notification.notification_id,

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.core.alert_checks import check_step
-from schemas.alerts import Alert, Delivery, Notification
+from schemas.alerts import Alert, Delivery, DeliveryState, Notification
 from schemas.errors import DomainError
 
 
@@ -82,7 +82,11 @@ def entry_key(entry: LogEntry) -> bytes:
     ``already_sent``, which under the same key would replace ``done`` and cause a repeat.
     """
     key, delivery = entry.notification.notification_id, entry.delivery
-    return f"{key}|{delivery.detail}".encode() if delivery.state == "suppressed" else key.encode()
+    return (
+        f"{key}|{delivery.detail}".encode()
+        if delivery.state == DeliveryState.SUPPRESSED
+        else key.encode()
+    )
 
 
 def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
@@ -101,7 +105,9 @@ def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
     last: dict[str, LogEntry] = {}
     for entry in entries:
         key, state = entry.notification.notification_id, entry.delivery.state
-        if state != "suppressed" and not (state == "intent" and key in last):
+        if state != DeliveryState.SUPPRESSED and not (
+            state == DeliveryState.INTENT and key in last
+        ):
             last[key] = entry
     return last
 

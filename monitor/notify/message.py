@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from monitor.core.incident_text import began_us, clock_text, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
+from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
 
 _MAX_ALERTS = 4
@@ -129,11 +130,11 @@ def _lines(incident: Incident) -> list[str]:
 
 def _fact(alert: Alert) -> str:
     """Return one alert with its numbers."""
-    is_one_line = alert.monitor in ("gpu", "pipeline")
+    is_one_line = alert.monitor in (Monitor.GPU, Monitor.PIPELINE)
     if is_one_line or alert.p_current is None or alert.p_reference is None:
         return f"{alert.title} ({clock_text(alert.time_us)})"
     place = "" if alert.segment in ("*", "") else f" for {alert.segment}"
-    reference = "the other replicas" if alert.monitor == "replica" else "baseline"
+    reference = "the other replicas" if alert.monitor == Monitor.REPLICA else "baseline"
     text = f"{set_text(alert.feature, alert.effect_where)}{place}: {share_text(alert.p_current)}"
     text += f" of {alert.n:,} rows, {reference} {share_text(alert.p_reference)}"
     if alert.evidence is not None and alert.threshold is not None:

@@ -21,7 +21,7 @@ from monitor.notify.delivery import RetryPolicy, Sleep, deliver
 from monitor.notify.log import LogEntry, NotificationLog, last_steps
 from monitor.notify.outbox import Outbox
 from monitor.notify.receiver import Receiver
-from schemas.alerts import Alert, Delivery, Notification, NotificationKind
+from schemas.alerts import Alert, Delivery, DeliveryState, Notification, NotificationKind
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError
 
@@ -61,12 +61,12 @@ class _Sender:
         self.sent.add(key)
         receiver = self._find(notification)
         if receiver is None:
-            return await self._keep(notification, "failed", "no such receiver")
+            return await self._keep(notification, DeliveryState.FAILED, "no such receiver")
         if not is_logged:
-            await self._keep(notification, "intent", "")
+            await self._keep(notification, DeliveryState.INTENT, "")
         if self.outbox is not None:
             self.outbox.put(receiver, notification, self._came_of)
-            return _outcome(notification, "intent", "")
+            return _outcome(notification, DeliveryState.INTENT, "")
         delivery = await deliver(receiver, notification, self.policy, self.sleep)
         return await self._came_of(notification, delivery)
 
@@ -75,14 +75,14 @@ class _Sender:
     ) -> Delivery:
         """Note that a notification was not sent, and why; once, not after each restart."""
         if is_replayed:
-            return _outcome(notification, "suppressed", reason.value)
-        return await self._keep(notification, "suppressed", reason.value)
+            return _outcome(notification, DeliveryState.SUPPRESSED, reason.value)
+        return await self._keep(notification, DeliveryState.SUPPRESSED, reason.value)
 
     def remember(self, entry: LogEntry) -> None:
         """Take over what was sent before a restart."""
         self.sent.add(entry.notification.notification_id)
         receiver = self._find(entry.notification)
-        if receiver is not None and entry.delivery.state == "done":
+        if receiver is not None and entry.delivery.state == DeliveryState.DONE:
             receiver.remember(entry.notification, entry.delivery.detail)
 
     def _find(self, notification: Notification) -> Receiver | None:
@@ -97,7 +97,9 @@ class _Sender:
         self.reach("notify:sent")
         return await self._note(notification, delivery)
 
-    async def _keep(self, notification: Notification, state: str, detail: str) -> Delivery:
+    async def _keep(
+        self, notification: Notification, state: DeliveryState, detail: str
+    ) -> Delivery:
         """Write one entry."""
         return await self._note(notification, _outcome(notification, state, detail))
 
@@ -108,7 +110,7 @@ class _Sender:
         return delivery
 
 
-def _outcome(notification: Notification, state: str, detail: str) -> Delivery:
+def _outcome(notification: Notification, state: DeliveryState, detail: str) -> Delivery:
     """Describe a step that is not a try."""
     return Delivery(
         notification_id=notification.notification_id,
@@ -224,7 +226,7 @@ class Notifier:
             if entry.notification.kind is NotificationKind.RETRAINING:
                 for policy in self._policies.values():
                     policy.remember(entry.notification)
-            if entry.delivery.state == "intent":
+            if entry.delivery.state == DeliveryState.INTENT:
                 interrupted.append(entry.notification)
             else:
                 self._sender.remember(entry)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from monitor.core.evidence import window_us_of
 from monitor.core.incident_text import clock_text, share_text
 from schemas.alerts import Alert
+from schemas.monitors import Monitor
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
 
 _SPECIAL = ((UNDERFLOW, "below"), (OVERFLOW, "above"), (MISSING, "missing"), (UNSEEN, "unseen"))
@@ -136,7 +137,7 @@ def draw_picture(alert: Alert, title: str) -> bytes:
     places = range(len(bars.names))
     reference = [100 * share for share in bars.reference]
     current = [100 * share for share in bars.current]
-    who = "other replicas" if alert.monitor == "replica" else "baseline"
+    who = "other replicas" if alert.monitor == Monitor.REPLICA else "baseline"
     axes.bar(
         [x - 0.2 for x in places],
         reference,

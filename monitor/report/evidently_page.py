@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from schemas.names import SCORE
 from schemas.spelling import spell_html as escape
 
 MAX_ROWS = 5_000
@@ -77,7 +78,7 @@ def _failure(what: str, error: Exception) -> str:
 
 def _frame(table: pa.Table, seed: int) -> object:
     """Sampled rows as pandas: features and score, categories as text."""
-    names = [n for n in table.column_names if n.startswith("features.") or n == "score"]
+    names = [n for n in table.column_names if n.startswith("features.") or n == SCORE]
     table = table.select(names).rename_columns([n.removeprefix("features.") for n in names])
     if table.num_rows > MAX_ROWS:
         rows = np.random.default_rng(seed).choice(table.num_rows, MAX_ROWS, replace=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.report.markup import cards_table, scroll_region
 from monitor.report.svg import clock, line, path, picture, text, time_ticks
+from schemas.monitors import Monitor
 from schemas.results import DetectorResult
 from schemas.spelling import spell_html as escape
 
@@ -74,7 +75,7 @@ def fairness_panels(results: Iterable[DetectorResult]) -> list[FairnessPanel]:
     """
     collected: dict[tuple[str, str], _Collected] = defaultdict(_Collected)
     for result in results:
-        if result.monitor != "fairness":
+        if result.monitor != Monitor.FAIRNESS:
             continue
         of = collected[result.model, result.feature]
         if result.metric == _DIFFERENCE:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from monitor.storage.joined_tables import distinct
 from monitor.storage.map_columns import not_empty, number_map, string_map
 from schemas.batch import Chunk, EventBatch, StringColumn
+from schemas.names import SCORE
 
 _MAX_OFFSET = 2**31 - 1
 """Of a string in an Arrow array."""
@@ -45,7 +46,7 @@ def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
         "model_version": _strings(batch.model_version, null=""),
         "time_us": pa.array(batch.time_us),
         "id": _ids(batch, chunk),
-        "score": pa.array(batch.score, mask=np.isnan(batch.score)),
+        SCORE: pa.array(batch.score, mask=np.isnan(batch.score)),
         "prediction": _strings(batch.prediction),
         "host": _strings(batch.host),
         "gpu_uuid": _strings(batch.gpu_uuid),

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.names import SCORE
 from schemas.panes import Pane, SeriesStats
-
-SCORE = "score"
 
 
 @dataclass(frozen=True, slots=True)

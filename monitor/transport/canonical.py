@@ -14,6 +14,7 @@ from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
+from schemas.names import SCORE
 from schemas.profiles import Kind
 from schemas.refused import REFUSED_COLUMN
 
@@ -135,7 +136,7 @@ def _wanted(
     yield TIME, _named(columns.time, TIME), needs_time or columns.time is not None
     if columns.record_time is not None:
         yield RECORD_TIME, (columns.record_time,), True
-    for name in ("score", *_TEXT_COLUMNS):
+    for name in (SCORE, *_TEXT_COLUMNS):
         given = getattr(columns, name)
         yield name, _named(given, name), given is not None
 
@@ -158,7 +159,7 @@ def _converted(name: str, column: pa.ChunkedArray, config: ModelConfig) -> pa.Ch
         is_ours = name == TIME and config.columns.time in (None, TIME)
         unit = config.columns.time_unit or ("us" if is_ours else None)
         return times_us(column, unit, is_small_us=name == RECORD_TIME)
-    if name == "score":
+    if name == SCORE:
         return as_number(column)
     feature = config.features.get(name.removeprefix("features."))
     if name.startswith("features.") and feature is not None and feature.kind is Kind.NUMERIC:
