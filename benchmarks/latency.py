@@ -136,8 +136,8 @@ def measure(quick: bool) -> Figures:
             RATE,
             0,
             speed=pace.speed,
-            pane_us=pace.window.pane,
-            close_after_us=pace.window.lateness + pace.window.bound,
+            pane_us=pace.window.pane_us,
+            close_after_us=pace.window.lateness_us + pace.window.bound_us,
             n_watched=N_WATCHED,
             watched_rows=100,
             drift_windows=drift,
@@ -155,12 +155,14 @@ def _drive(
 ) -> Figures:
     """Write everything, and wait until every receiver has been notified."""
     window = pace.window
-    n_windows_us = (1 + pace.n_firing) * window.pane
-    last_us = n_windows_us + window.lateness + window.bound + window.pane // 4
+    n_windows_us = (1 + pace.n_firing) * window.pane_us
+    last_us = n_windows_us + window.lateness_us + window.bound_us + window.pane_us // 4
     real_s = last_us / pace.speed / SECOND_US
     now_us = time.time_ns() // 1_000
     # Never ahead of the clock, also at the end: event time catches up with it.
-    begin_us = (now_us - round(real_s * (pace.speed - 1) * SECOND_US)) // window.pane * window.pane
+    begin_us = (
+        (now_us - round(real_s * (pace.speed - 1) * SECOND_US)) // window.pane_us * window.pane_us
+    )
     faults: dict[str, int] = {}
     gpu = threading.Thread(
         target=lambda: faults.update(write_faults(cluster, N_PARTITIONS, real_s * 0.9))
@@ -181,7 +183,7 @@ def _drive(
     }
     drifted = _first(receiver, "drift", "model")
     windows_s = [
-        (drifted[name] - closing_us[begin_us + (n + 1) * window.pane]) / 1e6
+        (drifted[name] - closing_us[begin_us + (n + 1) * window.pane_us]) / 1e6
         for name, n in ((watched_name(i), n) for i, n in enumerate(drift))
         if name in drifted
     ]

@@ -39,9 +39,9 @@ def messages() -> list[list[bytes]]:
     ]
     found: list[list[bytes]] = []
     decoded = decoder.decode(chunk_of(make_messages(ROWS, 0.0), "s")).batches[0]
-    at = (np.arange(ROWS) * window.pane // ROWS).astype(np.int64)
+    at = (np.arange(ROWS) * window.pane_us // ROWS).astype(np.int64)
     for k in range(N_PANES):
-        batch = replace(decoded, time_us=FIRST_US + k * window.pane + at)
+        batch = replace(decoded, time_us=FIRST_US + k * window.pane_us + at)
         for p, aggregator in enumerate(aggregators):
             log_offset = np.arange(k * ROWS, (k + 1) * ROWS)
             empty = chunk_of([], "s", p)

@@ -147,12 +147,12 @@ def measure(quick: bool) -> Figures:
         create_topics(broker.bootstrap, PREFIX, N_PARTITIONS)
         config = install(Path(folder, "i"), cluster, [model], [profile])
         topic = cluster.topic(PREDICTIONS)
-        orders = Orders(broker.bootstrap, topic, N_PARTITIONS, RATE, 0, pane_us=window.pane)
+        orders = Orders(broker.bootstrap, topic, N_PARTITIONS, RATE, 0, pane_us=window.pane_us)
         traffic = Traffic(orders)
         lag = Lag(cluster)
         try:
             with stage_commands(config, ("ingest",), **{HOOK: "http://127.0.0.1/"}) as running:
-                begin_us = time.time_ns() // 1_000 // window.pane * window.pane
+                begin_us = time.time_ns() // 1_000 // window.pane_us * window.pane_us
                 traffic.begin(begin_us=begin_us, end_us=0)
                 watch(lag, steady_s / 2)
                 usual = watch(lag, steady_s / 2)
@@ -163,7 +163,7 @@ def measure(quick: bool) -> Figures:
                 deadline = time.monotonic() + LONGEST_S
                 while lag() and time.monotonic() < deadline:
                     time.sleep(0.2)
-                lost, double, n = compare(report["written"], standing_rows(cluster, window.pane))
+                lost, double, n = compare(report["written"], standing_rows(cluster, window.pane_us))
         finally:
             traffic.end()
             lag.close()

@@ -133,7 +133,7 @@ def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
     first = configs[0]
     for other in configs[1:]:
         for name in ("pane", "bound", "lateness", "max_skew"):
-            if getattr(other.window, name) != getattr(first.window, name):
+            if getattr(other.window, f"{name}_us") != getattr(first.window, f"{name}_us"):
                 raise ConfigError(
                     f"window.{name} of {other.model!r} differs from that of {first.model!r}",
                     fix="models read from one source share pane, bound, lateness and max_skew",
@@ -143,7 +143,7 @@ def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
 
 def max_skews(configs: Iterable[ModelConfig]) -> dict[tuple[str, str], int]:
     """Return how far events of each (tenant, model) may be ahead of their record time, in us."""
-    return {(c.tenant, c.model): c.window.bound + c.window.max_skew for c in configs}
+    return {(c.tenant, c.model): c.window.bound_us + c.window.max_skew_us for c in configs}
 
 
 def _text(path: Path) -> str:

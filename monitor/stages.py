@@ -116,7 +116,7 @@ def cluster_of(installation: Installation, environment: Mapping[str, str] | None
         bootstrap,
         prefix=config.prefix,
         security=security_from_environment(env),
-        session_timeout_ms=config.session_timeout // 1_000,
+        session_timeout_ms=config.session_timeout_us // 1_000,
     )
     # A secret that is missing shall be named now, not by the first client.
     cluster.client()

@@ -209,7 +209,7 @@ def build_pipeline(
     """
     if receivers is not None:
         # Read in one sitting: what is still open need not be said again every four hours.
-        monitor = monitor.model_copy(update={"repeat_interval": FOREVER_US})
+        monitor = monitor.model_copy(update={"repeat_interval_us": FOREVER_US})
     log, configs = MemoryLog(), list(catalog.configs.values())
     asking = configs if has_retraining else [_without_retraining(c) for c in configs]
     archive = Archive(store) if store is not None else None
@@ -249,7 +249,7 @@ def build_pipeline(
         ),
         keeps_log=keeps_log,
         longest_wait_us=max(
-            monitor.group_wait, *(c.retraining.wait for c in asking if c.retraining), 0
+            monitor.group_wait_us, *(c.retraining.wait_us for c in asking if c.retraining), 0
         ),
     )
 

@@ -16,6 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from driftline.times import TimeUnit
 from schemas.batch import ModelSchema
 from schemas.config_values import (
+    DAY_US,
+    HOUR_US,
+    MINUTE_US,
+    SECOND_US,
     Duration,
     EnvironmentName,
     Misfit,
@@ -34,8 +38,6 @@ from schemas.time_zones import UTC_NAME
 
 Place = tuple[str | int, ...]
 """Path of a setting."""
-PANE_US = 10_000_000
-HOUR_US = 3_600_000_000
 _RENAME = "give it a name, here and in the events"
 
 
@@ -48,9 +50,15 @@ class Importance(StrEnum):
 
 
 class Strict(BaseModel):
-    """No unknown keys, no NaN, immutable."""
+    """No unknown keys, no NaN, immutable.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    Durations are microseconds under a name with their unit; the setting of ``length_us`` is
+    called ``length``, in YAML, as an argument and in JSON.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 Bound = Annotated[float, Field(allow_inf_nan=True)]
@@ -77,13 +85,13 @@ class FeatureConfig(Strict):
 class WindowConfig(Strict):
     """Event-time settings; the defaults are the design's."""
 
-    pane: PositiveDuration = PANE_US
-    length: PositiveDuration = HOUR_US
-    bound: Duration = 5_000_000
+    pane_us: PositiveDuration = Field(10 * SECOND_US, alias="pane")
+    length_us: PositiveDuration = Field(HOUR_US, alias="length")
+    bound_us: Duration = Field(5 * SECOND_US, alias="bound")
     """How far events of one partition may be out of order."""
-    lateness: Duration = 60_000_000
-    idle: PositiveDuration = 30_000_000
-    max_skew: Duration = 300_000_000
+    lateness_us: Duration = Field(MINUTE_US, alias="lateness")
+    idle_us: PositiveDuration = Field(30 * SECOND_US, alias="idle")
+    max_skew_us: Duration = Field(5 * MINUTE_US, alias="max_skew")
     """An event stamped further ahead of its record time is dead-lettered as ``future``."""
 
 
@@ -120,7 +128,7 @@ class CanaryConfig(Strict):
     """Numeric; by default the first one."""
     shift: float = Field(0.5, ge=-10, le=10)
     """In standard deviations of the reference."""
-    every: PositiveDuration = 25 * HOUR_US
+    every_us: PositiveDuration = Field(25 * HOUR_US, alias="every")
     """Not a day: so the planted windows walk through the hours of the day."""
     within: int = Field(12, ge=2, le=1000)
     """Windows that it is planted for, and in which it has to be found."""
@@ -161,9 +169,9 @@ class RetrainingConfig(Strict):
     on: tuple[Literal["page", "ticket"], ...] = ("page",)
     features: tuple[str, ...] = ()
     """Only drift of these features; empty means any."""
-    wait: Duration = 600_000_000
+    wait_us: Duration = Field(10 * MINUTE_US, alias="wait")
     """How long to wait for a hardware cause to show before asking."""
-    cooldown: Duration = 86_400_000_000
+    cooldown_us: Duration = Field(DAY_US, alias="cooldown")
 
 
 class RouteConfig(Strict):
@@ -307,11 +315,12 @@ class ModelConfig(Strict):
 
     def _window_problems(self) -> Iterator[Problem]:
         """Windows are made of whole panes."""
-        length, pane = self.window.length, self.window.pane
-        if length % pane:
+        length_us, pane_us = self.window.length_us, self.window.pane_us
+        if length_us % pane_us:
+            length, pane = format_duration(length_us), format_duration(pane_us)
             yield Problem(
                 ("window", "length"),
-                f"{format_duration(length)} is not a multiple of the pane, {format_duration(pane)}",
+                f"{length} is not a multiple of the pane, {pane}",
                 "change window.length or window.pane",
             )
 
@@ -329,11 +338,11 @@ class ModelConfig(Strict):
             )
         if canary.shift == 0:
             yield Problem(("canary", "shift"), "0 is no shift", "use .5, or leave it out")
-        if canary.every // self.window.length <= canary.within:
+        if canary.every_us // self.window.length_us <= canary.within:
             yield Problem(
                 ("canary", "every"),
-                f"{format_duration(canary.every)} has no more than {canary.within} windows of "
-                f"{format_duration(self.window.length)}: it would be planted all the time",
+                f"{format_duration(canary.every_us)} has no more than {canary.within} windows of "
+                f"{format_duration(self.window.length_us)}: it would be planted all the time",
                 "make every longer, or within smaller",
             )
 
@@ -397,9 +406,9 @@ class ReceiverConfig(Strict):
 class GpuConfig(Strict):
     """GPU rules: what may be overridden by name."""
 
-    interval: PositiveDuration = 30_000_000
+    interval_us: PositiveDuration = Field(30 * SECOND_US, alias="interval")
     """How often each GPU reports."""
-    max_skew: Duration = 300_000_000
+    max_skew_us: Duration = Field(5 * MINUTE_US, alias="max_skew")
     """How far an event may be stamped ahead of its record time; beyond it is a dead letter."""
     disabled: tuple[str, ...] = ()
     thresholds: dict[str, float] = {}
@@ -429,7 +438,7 @@ class KafkaConfig(Strict):
     """``host:port``, several separated by commas."""
     prefix: str = ""
     """Put before every topic and group, so that installations can share a cluster."""
-    session_timeout: PositiveDuration = 10_000_000
+    session_timeout_us: PositiveDuration = Field(10 * SECOND_US, alias="session_timeout")
     """How long a worker may be silent before its partitions move."""
 
 
@@ -447,8 +456,8 @@ class MonitorConfig(Strict):
     receivers: dict[str, ReceiverConfig] = {"console": ReceiverConfig(kind="console")}
     gpu: GpuConfig = GpuConfig()
     messages: MessageConfig = MessageConfig()
-    group_wait: Duration = 30_000_000
-    repeat_interval: Duration = 14_400_000_000
+    group_wait_us: Duration = Field(30 * SECOND_US, alias="group_wait")
+    repeat_interval_us: Duration = Field(4 * HOUR_US, alias="repeat_interval")
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> MonitorConfig:

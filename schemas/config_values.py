@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from schemas.time_zones import find_zone
 
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
 _UNITS_US = {
     "us": 1,
     "ms": 1_000,
-    "s": 1_000_000,
-    "m": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 86_400_000_000,
+    "s": SECOND_US,
+    "m": MINUTE_US,
+    "h": HOUR_US,
+    "d": DAY_US,
 }
-MAX_DURATION_US = 3650 * _UNITS_US["d"]
+MAX_DURATION_US = 3650 * DAY_US
 """Keeps every sum of times within int64."""
 _DURATION = re.compile(r"(\d+)\s*(us|ms|s|m|h|d)")
 

@@ -79,12 +79,23 @@ def annotation_at(config: type[BaseModel], loc: tuple[str | int, ...]) -> Any:
     for step in loc:
         found = _bare(found)
         if isinstance(found, type) and issubclass(found, BaseModel):
-            info = found.model_fields.get(str(step))
-            found = None if info is None else info.annotation
+            found = settings_of(found).get(str(step))
         else:
             arguments = [a for a in get_args(found) if a is not Ellipsis]
             found = arguments[-1] if arguments else None
     return _bare(found)
+
+
+def settings_of(config: type[BaseModel]) -> dict[str, Any]:
+    """Return the types of a group's settings, by the names that a file uses.
+
+    Examples
+    --------
+    >>> from schemas.config import WindowConfig
+    >>> list(settings_of(WindowConfig))
+    ['pane', 'length', 'bound', 'lateness', 'idle', 'max_skew']
+    """
+    return {info.alias or name: info.annotation for name, info in config.model_fields.items()}
 
 
 def _bare(annotation: Any) -> Any:
@@ -108,7 +119,7 @@ def _allowed(annotation: Any) -> list[str]:
 def _unknown_setting(loc: tuple[str | int, ...], config: type[BaseModel]) -> Problem:
     """Name the setting nearest to one that does not exist."""
     parent = annotation_at(config, loc[:-1])
-    known = list(parent.model_fields) if hasattr(parent, "model_fields") else []
+    known = list(settings_of(parent)) if hasattr(parent, "model_fields") else []
     return Problem(loc, "unknown setting", suggest(str(loc[-1]), known))
 
 

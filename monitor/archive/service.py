@@ -150,7 +150,7 @@ class _Loop:
         raw = RawTopics(
             decoder,
             partial(decode_labels, max_skew_us=max_skews(configs), limits=limits),
-            partial(decode_gpu, max_skew_us=gpu.max_skew, limits=limits),
+            partial(decode_gpu, max_skew_us=gpu.max_skew_us, limits=limits),
         )
         self._letters = LetterWriter(cluster, max_skews(configs))
         panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})

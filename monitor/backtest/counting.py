@@ -50,11 +50,11 @@ def slot_of(configs: Iterable[ModelConfig]) -> int:
     Examples
     --------
     >>> hour = ModelConfig(model="m", features={"x": {"kind": "numeric"}})
-    >>> longer = hour.window.model_copy(update={"length": 5_400_000_000})
+    >>> longer = hour.window.model_copy(update={"length_us": 5_400_000_000})
     >>> slot_of([hour, hour.model_copy(update={"window": longer})]) // 60_000_000
     30
     """
-    return gcd(*(config.window.length for config in configs))
+    return gcd(*(config.window.length_us for config in configs))
 
 
 def check_slot(slot_us: int, pane_us: int, model: str) -> None:
@@ -112,7 +112,7 @@ def count_panes(
     millisecond a window. Kept are 512 bytes a cell and slot.
     """
     for _, model in catalog.configs:
-        check_slot(slot_us, window.pane, model)
+        check_slot(slot_us, window.pane_us, model)
     decoder = Decoder(catalog.schemas)
     aggregator = PartitionAggregator(SOURCE, 0, SOURCE, window, catalog.layout)
     slots, intake = _Slots(slot_us), _LastIntake()

@@ -69,7 +69,7 @@ def _withheld(
     by_end = {i.end_us: i.intake for i in intakes}
     watch, withheld, alerts = PipelineWatch(config), set(), list[Alert]()
     for end in sorted({*n_rows, *by_end}):
-        start = end - config.window.length
+        start = end - config.window.length_us
         alerts += watch.observe_intake(start, end, n_rows[end], by_end.get(end, Intake()))
         if watch.is_withholding:
             withheld.add(end)

@@ -13,7 +13,8 @@ from monitor.core.decide import SeriesDecider
 from monitor.core.drift_alerts import CellView
 from monitor.core.incidents import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
 from schemas.profiles import Profile
@@ -163,14 +164,14 @@ def judge(
             _trace(traces, views, window)
         if decider.is_retired:
             del deciders[window.series]
-    counts = count_notifications(alerts, config.window.length)
+    counts = count_notifications(alerts, config.window.length_us)
     return Outcome(
         config=config,
         start_us=min((w.start_us for w in windows), default=0),
         end_us=max((w.end_us for w in windows), default=0),
         n_windows=len(windows),
         n_unjudged=sum(n for reason, n in coverage.windows.items() if reason),
-        judged_us=len(judged) * config.window.length,
+        judged_us=len(judged) * config.window.length_us,
         n_rows=sum(n_rows_of(w) for w in windows),
         threshold=threshold,
         alerts=tuple(alerts),

@@ -124,7 +124,7 @@ def build_profile(
     profile = replace(profile, n_reference_windows=len(windows), seasonal=seasonal)
     if learned is not None and seasonal is not None:
         without = replace(profile, eps_learned=learned)
-        length_us = config.window.length
+        length_us = config.window.length_us
         learned = seasonal_tolerances(without, batch, layout, order, windows, length_us)
     if learned is not None and learned.any():
         profile = replace(profile, eps_learned=learned, eps_source="learned")
@@ -234,4 +234,4 @@ def _windows(
     """Cut the reference into windows; without times there are none."""
     if not has_time:
         return np.arange(len(batch)), []
-    return time_windows(batch.time_us, config.window.length)
+    return time_windows(batch.time_us, config.window.length_us)

@@ -102,7 +102,7 @@ def plan_publication(
     return Publication(
         Outcome.PUBLISHED,
         profile,
-        _round_up(start_us, config.window.pane),
+        _round_up(start_us, config.window.pane_us),
         before[-1] if before else None,
         "" if is_first else _skew_note(config, start_us, now_us),
     )
@@ -186,7 +186,7 @@ def _start_us(
     profile: Profile, config: ModelConfig, now_us: int, active_from: str | None, is_first: bool
 ) -> int:
     """Find the time from which a profile shall hold."""
-    pane_us, ahead_us = config.window.pane, _ahead_us(config)
+    pane_us, ahead_us = config.window.pane_us, _ahead_us(config)
     if active_from is not None:
         soonest_us = now_us + NOTICE_US + ahead_us
         return _round_up(parse_start(active_from, now_us, soonest_us), pane_us)
@@ -219,7 +219,7 @@ def _unchanged(
 ) -> Publication:
     """Return a plan without changes."""
     before = [p for p in eras if p.active_from_us < profile.active_from_us]
-    effective_us = _round_up(profile.active_from_us, config.window.pane)
+    effective_us = _round_up(profile.active_from_us, config.window.pane_us)
     return Publication(
         Outcome.UNCHANGED, profile, effective_us, before[-1] if before else None, note
     )
@@ -227,7 +227,7 @@ def _unchanged(
 
 def _ahead_us(config: ModelConfig) -> int:
     """How far ahead of its arrival an event may be stamped and still be counted."""
-    return config.window.bound + config.window.max_skew
+    return config.window.bound_us + config.window.max_skew_us
 
 
 def _skew_note(config: ModelConfig, start_us: int, now_us: int) -> str:

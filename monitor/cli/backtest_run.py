@@ -230,8 +230,8 @@ def _from_files(
     """Decode and aggregate the files, once."""
     configs = [*today.models, *proposed.values()]
     window = shared_window(today.models)
-    pane = math.gcd(*(config.window.pane for config in configs))
-    window = window.model_copy(update={"pane": pane})
+    pane_us = math.gcd(*(config.window.pane_us for config in configs))
+    window = window.model_copy(update={"pane_us": pane_us})
     model = model_of_tables(today, request.model, request.files)
     request = replace(request, files=ordered_files(request, model))
     with ExitStack() as stack:

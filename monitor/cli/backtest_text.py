@@ -88,7 +88,7 @@ def absent_line(model: str) -> str:
 def headline(report: Comparison) -> str:
     """Return what was judged, in one line."""
     today = report.today.outcome
-    length = format_duration(today.config.window.length)
+    length = format_duration(today.config.window.length_us)
     words = (
         f"{today.n_rows:,} rows in {today.n_windows:,} windows of {length}, "
         f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks judged)."
@@ -161,7 +161,7 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
             "first alert",
             [moment(o.notified[0].time_us) if o.notified else "none" for o in outcomes],
         ),
-        row("window", [format_duration(o.config.window.length) for o in outcomes]),
+        row("window", [format_duration(o.config.window.length_us) for o in outcomes]),
         row("fires at", [_threshold(o.threshold) for o in outcomes]),
         row("false pages a month", [f"{d.max_false_pages_per_month:g}" for d in decisions]),
         row("eps", [f"{d.eps:g}" for d in decisions]),
@@ -218,12 +218,12 @@ def _delay_rows(report: Comparison) -> list[tuple[str, ...]]:
 
 def _has_two_lengths(report: Comparison) -> bool:
     """Return whether the sides' windows differ, so that their numbers cannot be compared."""
-    return len({side.outcome.config.window.length for side in report.sides.values()}) > 1
+    return len({side.outcome.config.window.length_us for side in report.sides.values()}) > 1
 
 
 def _delays(side: Side, key: tuple[str, float], *, has_length: bool) -> str:
     """Write one config's delays of one shift of one feature, one a time of planting."""
-    length_us = side.outcome.config.window.length if has_length else None
+    length_us = side.outcome.config.window.length_us if has_length else None
     return ", ".join(_delay(d, length_us) for d in side.delays if (d.feature, d.shift_sd) == key)
 
 
@@ -352,7 +352,7 @@ def _side_json(side: Side) -> dict[str, Any]:
     outcome = side.outcome
     decision = outcome.config.decision
     return {
-        "window_us": outcome.config.window.length,
+        "window_us": outcome.config.window.length_us,
         "max_false_pages_per_month": decision.max_false_pages_per_month,
         "eps": decision.eps,
         "threshold": outcome.threshold,

@@ -247,9 +247,9 @@ def _print_traffic(profile: Profile, config: ModelConfig) -> None:
             f"a verdict needs {min_rows} rows a window"
         )
         return
-    typer.echo(f"traffic: {traffic_text(rows, window.length, min_rows)}")
+    typer.echo(f"traffic: {traffic_text(rows, window.length_us, min_rows)}")
     if is_thin(rows, min_rows):
-        typer.echo(f"  -> {length_advice(rows, window.length, min_rows, window.pane)}")
+        typer.echo(f"  -> {length_advice(rows, window.length_us, min_rows, window.pane_us)}")
 
 
 def _facts(profile: Profile) -> dict[str, Any]:

@@ -172,17 +172,17 @@ def _traffic(installation: Installation) -> list[Check]:
     from monitor.core.window_length import is_thin, length_advice, traffic_text
     from monitor.storage.stored_traffic import mean_rows_of
 
-    names = {(m.tenant, m.model): m.window.length for m in installation.models}
+    names = {(m.tenant, m.model): m.window.length_us for m in installation.models}
     stored = mean_rows_of(installation.store, names)
     checks = []
     for model in installation.models:
         rows, source = stored.get((model.tenant, model.model)), "in the store"
         if rows is None:
             rows, source = _reference_rows(model, installation.baselines), "in the reference"
-        length, min_rows = model.window.length, model.decision.min_rows
+        length_us, min_rows = model.window.length_us, model.decision.min_rows
         if rows is not None and is_thin(rows, min_rows):
-            detail = f"too few: {traffic_text(rows, length, min_rows)} ({source})"
-            fix = length_advice(rows, length, min_rows, model.window.pane)
+            detail = f"too few: {traffic_text(rows, length_us, min_rows)} ({source})"
+            fix = length_advice(rows, length_us, min_rows, model.window.pane_us)
             checks.append(Check("traffic", model.model, WARNING, detail, fix))
     return checks
 

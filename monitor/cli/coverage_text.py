@@ -137,7 +137,7 @@ def _why(reason: str, rows: float, config: ModelConfig | None) -> str:
     """Return a reason and what to change."""
     if reason == Reason.TOO_FEW_SAMPLES and config is not None:
         window, min_rows = config.window, config.decision.min_rows
-        advice = length_advice(rows, window.length, min_rows, window.pane)
+        advice = length_advice(rows, window.length_us, min_rows, window.pane_us)
         return f"too few rows: {rows:.0f} a window, a verdict needs {min_rows}; {advice}"
     advice = _ADVICE.get(Reason(reason), "")
     return reason.replace("_", " ") + (f"; {advice}" if advice else "")

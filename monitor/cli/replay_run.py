@@ -94,7 +94,7 @@ def run_replay(request: Request) -> None:
             pipeline,
             concatenated(streams.predictions),
             _timed(streams.labels, decode_labels),
-            _timed_gpu(streams.gpu, installation.monitor.gpu.interval // 2),
+            _timed_gpu(streams.gpu, installation.monitor.gpu.interval_us // 2),
             after_chunk=after_chunk,
         )
     print_notes(streams.predictions)

@@ -104,8 +104,8 @@ class PartitionAggregator:
         self.source = source
         self.partition = partition
         self.owner = owner
-        self._pane_us: int = window.pane
-        self._max_future_us: int = window.bound + window.max_skew
+        self._pane_us: int = window.pane_us
+        self._max_future_us: int = window.bound_us + window.max_skew_us
         self._clock = EventClock(window)
         self._layouts = layouts
         self._row_layouts: dict[ModelSchema, Layout] = {}

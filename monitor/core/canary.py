@@ -110,7 +110,7 @@ class Canary:
         # Evidence is of one feature's sets; the config may name another one by now.
         is_same = state is not None and state.feature == self.feature
         self.state = state if state is not None and is_same else CanaryState(self.feature)
-        self._n_cycle = self.settings.every // config.window.length
+        self._n_cycle = self.settings.every_us // config.window.length_us
         self._offset = zlib.crc32(f"{series.tenant}/{series.model}".encode()) % self._n_cycle
         self._profile, self._rule, self._phi = profile, rule, config.decision.phi
         known, counts = profile.variables[self.variable], profile.reference.counts

@@ -124,7 +124,7 @@ class CanaryWatch:
         """Take the alert one planted stretch further."""
         key = cell_key(canary.feature)
         before, closed = open_alerts.pop(key, None), closed_alerts.get(key)
-        if closed is not None and is_forgotten(closed, window.end_us, canary.settings.every):
+        if closed is not None and is_forgotten(closed, window.end_us, canary.settings.every_us):
             closed = None
         after, change = advance(sighting, before, window, choose_founds(closed))
         if after is not None:

@@ -101,7 +101,7 @@ class SeriesDecider:
         self.series, self.config, self.profile = series, config, profile
         rule = config.decision
         self.rule = Rule(
-            alpha=alpha_of(config.window.length, rule.max_false_pages_per_month),
+            alpha=alpha_of(config.window.length_us, rule.max_false_pages_per_month),
             n_cells=count_cells(config, profile),
             m=rule.persistence,
             eps_floor=rule.eps,

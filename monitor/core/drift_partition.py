@@ -360,7 +360,7 @@ class DriftPartition:
         for window in closed.windows:
             if not window.is_revised:
                 by_end.setdefault(window.end_us, []).append(window)
-        length_us = self._settings(*name).length
+        length_us = self._settings(*name).length_us
         for end, windows in sorted(by_end.items()):
             place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
             found = closed.intakes.get(end)
@@ -494,7 +494,7 @@ class DriftPartition:
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
         self.counters["alerts"] += len(alerts)
-        return [alert_write(a, self._settings(a.tenant, a.model).lateness) for a in alerts]
+        return [alert_write(a, self._settings(a.tenant, a.model).lateness_us) for a in alerts]
 
     def _count_results(self, results: list[DetectorResult]) -> None:
         """Count results by verdict; of planted shifts what came of them."""

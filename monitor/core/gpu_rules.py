@@ -72,9 +72,9 @@ class GpuRules:
     def __init__(self, config: GpuConfig, rules: Iterable[Rule] = RULES) -> None:
         self._rules = configure_rules(config, tuple(rules))
         self._disabled = frozenset(config.disabled)
-        self._interval_us = config.interval
+        self._interval_us = config.interval_us
         lost = next((r for r in self._rules if r.name == "gpu_lost"), None)
-        self._lost_us = int(config.interval * (lost.threshold if lost else 3))
+        self._lost_us = int(config.interval_us * (lost.threshold if lost else 3))
         self._by_name = {rule.name: rule for rule in self._rules}
         self._read = {f for r in self._rules for f in r.fields} | RELOAD_COUNTERS | RESET_FIELDS
         self._read.add("gpu_recovery_action")

@@ -87,8 +87,8 @@ class IntakeAggregator:
 
     def __init__(self, source: str, partition: int, owner: str, window: WindowConfig) -> None:
         self._source, self._partition, self._owner = source, partition, owner
-        self._pane_us: int = window.pane
-        self._bound_us: int = window.bound
+        self._pane_us: int = window.pane_us
+        self._bound_us: int = window.bound_us
         self._counts = IntakeCounts()
         self._due: list[IntakePane] = []
 

@@ -71,7 +71,7 @@ def no_verdict_alert(change: Change, config: ModelConfig, run: UnjudgedRun) -> A
         min_rows = config.decision.min_rows
         title += f", {rows:.0f} rows a window where a verdict needs {min_rows}"
         window = config.window
-        action = length_advice(rows, window.length, min_rows, window.pane)
+        action = length_advice(rows, window.length_us, min_rows, window.pane_us)
     else:
         title += f", {_WORDS.get(Reason(run.reason), run.reason.replace('_', ' '))}"
         action = "build a baseline with driftline baseline build, and run driftline check"

@@ -198,7 +198,7 @@ class PipelineWatch:
 
     def _keep(self, rule: str, after: CellState, change: Transition | None, end_us: int) -> None:
         """Remember the alert of a rule."""
-        state, length_us = self.state, self._config.window.length
+        state, length_us = self.state, self._config.window.length_us
         state.closed_alerts = {
             r: c for r, c in state.closed_alerts.items() if not is_past(c, end_us, length_us)
         }

@@ -176,7 +176,7 @@ class Retraining:
         """Name the outcome; None while the wait goes on."""
         if incident.cause is not Cause.DATA:
             return Outcome.NOT_DATA
-        if now_us < incident.opened_at_us + self._config.wait:
+        if now_us < incident.opened_at_us + self._config.wait_us:
             return None
         if incident.severity.value not in self._config.on:
             return Outcome.SEVERITY_NOT_LISTED
@@ -184,7 +184,7 @@ class Retraining:
         if self._config.features and features.isdisjoint(self._config.features):
             return Outcome.FEATURE_NOT_LISTED
         last_us = self._requested_us
-        if last_us is not None and now_us < last_us + self._config.cooldown:
+        if last_us is not None and now_us < last_us + self._config.cooldown_us:
             return Outcome.COOLDOWN
         return Outcome.REQUESTED
 

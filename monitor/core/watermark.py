@@ -110,7 +110,7 @@ class EventClock:
 
     def __init__(self, window: WindowConfig) -> None:
         self._settings = np.array(
-            [window.pane, window.bound, window.lateness, window.max_skew], np.int64
+            [window.pane_us, window.bound_us, window.lateness_us, window.max_skew_us], np.int64
         )
         self._state = np.array([NO_WATERMARK, NO_WATERMARK], np.int64)
 

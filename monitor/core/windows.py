@@ -139,14 +139,14 @@ class _Model:
             and any(place.series.model_version == version for place in kept)
         )
 
-    def starts(self, version: str, end: int, length: int) -> Iterable[int]:
+    def starts(self, version: str, end: int, length_us: int) -> Iterable[int]:
         """Starts of windows to close for a version: with panes, and empty ones in between."""
         state = self.versions.get(version)
         last = state.last_start_us if state is not None else None
         for start in (*self.occupied(version, end), end):
             if last is not None:
-                first = max(last + length, self.closed_until or last)
-                yield from range(first, min(start, last + (MAX_EMPTY + 1) * length), length)
+                first = max(last + length_us, self.closed_until or last)
+                yield from range(first, min(start, last + (MAX_EMPTY + 1) * length_us), length_us)
             if start < end:
                 yield start
             last = start
@@ -202,7 +202,7 @@ class Windows:
         for name, entry in self._models.items():
             if entry.closed_until is None:
                 return NO_WATERMARK
-            horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length)
+            horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length_us)
         return min(horizons, default=NO_WATERMARK)
 
     def width_of(self, pane: Pane) -> int | None:
@@ -215,8 +215,8 @@ class Windows:
         entry = self._models.get((series.tenant, series.model))
         if entry is None or not pane.segments.counts.shape[1]:
             return None
-        length = self._settings(series.tenant, series.model).length
-        return entry.widths.get(pane.start_us // length * length, {}).get(series)
+        length_us = self._settings(series.tenant, series.model).length_us
+        return entry.widths.get(pane.start_us // length_us * length_us, {}).get(series)
 
     def add(self, pane: Pane, offset: int) -> Arrival:
         """Take a pane.
@@ -235,10 +235,10 @@ class Windows:
         """
         series = pane.series
         entry = self._models.setdefault((series.tenant, series.model), _Model())
-        length = self._settings(series.tenant, series.model).length
-        start = pane.start_us // length * length
+        length_us = self._settings(series.tenant, series.model).length_us
+        start = pane.start_us // length_us * length_us
         closed = entry.closed_until
-        if closed is not None and start < closed - KEEP_CLOSED * length:
+        if closed is not None and start < closed - KEEP_CLOSED * length_us:
             return Arrival.TOO_OLD
         kept = entry.panes.setdefault(start, {})
         place = _Place(series, pane.source, pane.partition, pane.start_us)
@@ -270,8 +270,8 @@ class Windows:
             window is not revised for it.
         """
         entry = self._models.setdefault((pane.tenant, pane.model), _Model())
-        length = self._settings(pane.tenant, pane.model).length
-        start = pane.start_us // length * length
+        length_us = self._settings(pane.tenant, pane.model).length_us
+        start = pane.start_us // length_us * length_us
         if entry.closed_until is not None and start < entry.closed_until:
             return Arrival.TOO_OLD
         kept = entry.intake.setdefault(start, {})
@@ -305,25 +305,25 @@ class Windows:
         for tenant, model in self.models:
             entry = self._models[tenant, model]
             config = self._settings(tenant, model)
-            length, lateness = config.length, config.lateness
+            length_us, lateness_us = config.length_us, config.lateness_us
             for start, version in sorted(entry.revised):
-                window = self._window(entry, version, start, length, lateness)
+                window = self._window(entry, version, start, length_us, lateness_us)
                 if window is not None:
                     window.is_revised = True
                     closed.append(window)
             entry.revised.clear()
-            end = self._end(entry, length, lateness, is_end)
+            end = self._end(entry, length_us, lateness_us, is_end)
             if end is not None:
-                closed += self._close_model(entry, (tenant, model), end, length, lateness)
+                closed += self._close_model(entry, (tenant, model), end, length_us, lateness_us)
         return sorted(closed, key=lambda w: (w.end_us, w.series))
 
-    def _end(self, entry: _Model, length: int, lateness: int, is_end: bool) -> int | None:
+    def _end(self, entry: _Model, length_us: int, lateness_us: int, is_end: bool) -> int | None:
         """Return the end of the last window that may close now, None if there is none new."""
         minimum = self.watermarks.minimum_us
-        ends = [] if minimum is None else [(minimum - lateness) // length * length]
+        ends = [] if minimum is None else [(minimum - lateness_us) // length_us * length_us]
         starts = (*entry.panes, *entry.intake)
         if is_end and starts:
-            ends.append(max(starts) + length)
+            ends.append(max(starts) + length_us)
         floor = entry.closed_until
         if floor is None:
             floor = min(starts, default=None)
@@ -332,16 +332,16 @@ class Windows:
         return max(ends)
 
     def _close_model(
-        self, entry: _Model, name: tuple[str, str], end: int, length: int, lateness: int
+        self, entry: _Model, name: tuple[str, str], end: int, length_us: int, lateness_us: int
     ) -> list[Window]:
         """Close the windows of one model that end by ``end``."""
         windows: list[Window] = []
         for version in entry.all_versions():
-            for start in list(entry.starts(version, end, length)):
-                window = self._window(entry, version, start, length, lateness)
+            for start in list(entry.starts(version, end, length_us)):
+                window = self._window(entry, version, start, length_us, lateness_us)
                 if window is None:
                     state = entry.versions[version]
-                    window = self._empty(name, state, start, length, lateness)
+                    window = self._empty(name, state, start, length_us, lateness_us)
                 else:
                     entry.versions[version] = VersionState(
                         version, start, window.series.profile_id, window.segments.counts.shape[1]
@@ -349,13 +349,13 @@ class Windows:
                 windows.append(window)
         for start in sorted(s for s in entry.intake if s < end):
             panes = [kept.pane for _, kept in sorted(entry.intake.pop(start).items())]
-            self._intakes.append(IntakeWindow(*name, start, start + length, Intake.total(panes)))
+            self._intakes.append(IntakeWindow(*name, start, start + length_us, Intake.total(panes)))
         entry.closed_until = end
-        for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length]:
+        for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length_us]:
             del entry.panes[old]
             entry.widths.pop(old, None)
         # a version silent for so long gets no empty windows: it need not be remembered
-        horizon = end - (MAX_EMPTY + 1) * length
+        horizon = end - (MAX_EMPTY + 1) * length_us
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
         return windows
 
@@ -369,18 +369,23 @@ class Windows:
         return ClosedBy.END
 
     def _empty(
-        self, name: tuple[str, str], state: VersionState, start: int, length: int, lateness: int
+        self,
+        name: tuple[str, str],
+        state: VersionState,
+        start: int,
+        length_us: int,
+        lateness_us: int,
     ) -> Window:
         """Return a window without rows."""
         series = SeriesId(*name, state.model_version, state.profile_id)
         segments = SeriesStats.empty((ALL,), state.n_variables)
-        closed_by = self._closed_by(start + length + lateness)
+        closed_by = self._closed_by(start + length_us + lateness_us)
         return Window(
-            series, start, start + length, segments, SeriesStats.empty((), 1), 0, closed_by
+            series, start, start + length_us, segments, SeriesStats.empty((), 1), 0, closed_by
         )
 
     def _window(
-        self, entry: _Model, version: str, start: int, length: int, lateness: int
+        self, entry: _Model, version: str, start: int, length_us: int, lateness_us: int
     ) -> Window | None:
         """Merge the panes of one window; None if there are none."""
         kept = entry.panes.get(start, {})
@@ -398,11 +403,11 @@ class Windows:
         return Window(
             series=latest,
             start_us=start,
-            end_us=start + length,
+            end_us=start + length_us,
             segments=merge_all([merge_all([p.segments for p in s]) for s in sources.values()]),
             slices=merge_all([merge_all([p.slices for p in s]) for s in sources.values()]),
             n_panes=len(panes),
-            closed_by=self._closed_by(start + length + lateness),
+            closed_by=self._closed_by(start + length_us + lateness_us),
             is_profile_changed=len(profiles) > 1,
         )
 

@@ -56,8 +56,8 @@ class GpuPartition:
     """
 
     def __init__(self, config: GpuConfig, partition: int, owner: str, *, log_id: str = "") -> None:
-        self._rules, self._interval_us = GpuRules(config), config.interval
-        self._max_skew_us = config.max_skew
+        self._rules, self._interval_us = GpuRules(config), config.interval_us
+        self._max_skew_us = config.max_skew_us
         self._name, self._owner, self._log_id = (str(partition),), owner, log_id
         self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
         self._signs: list[tuple[int, str, str]] = []

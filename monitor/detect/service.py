@@ -96,7 +96,7 @@ class _Detect:
         member: str | None,
     ) -> None:
         self._cluster, self._catalog, self._feed, self._life = cluster, catalog, feed, life
-        every_us = [c.canary.every for c in catalog.configs.values() if c.canary is not None]
+        every_us = [c.canary.every_us for c in catalog.configs.values() if c.canary is not None]
         metrics.CANARY_EVERY_SECONDS.set(max(every_us, default=0) / 1e6)
         metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
         self._topics = KnownTopics(cluster, (PANES, GPU), followed=(PREDICTIONS,))

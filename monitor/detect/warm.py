@@ -29,9 +29,9 @@ def warm_decision(catalog: Catalog) -> bool:
             hosts.counts[:] = reference.counts[0, -1]
             hosts.n_rows[:] = reference.n_rows[0]
             decider = SeriesDecider(series, config, profile)
-            length = config.window.length
+            length_us = config.window.length_us
             for i in range(2):
-                start, end = i * length, (i + 1) * length
+                start, end = i * length_us, (i + 1) * length_us
                 decider.decide(Window(series, start, end, reference, hosts, 1, ClosedBy.WATERMARK))
             SeriesDecider(series, config, profile, decider.export())
             return True

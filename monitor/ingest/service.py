@@ -78,7 +78,7 @@ def source_window(catalog: Catalog) -> WindowConfig:
     windows = [config.window for config in catalog.configs.values()]
     if not windows:
         raise ConfigError("no model is configured", fix="add one under `models`")
-    return windows[0].model_copy(update={"idle": max(w.idle for w in windows)})
+    return windows[0].model_copy(update={"idle_us": max(w.idle_us for w in windows)})
 
 
 def warm_up(catalog: Catalog, window: WindowConfig) -> None:

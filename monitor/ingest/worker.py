@@ -257,7 +257,7 @@ class IngestWorker:
         owned = self._owned.get(partition)
         if owned is None:
             return
-        is_idle = now_s - owned.read_s >= self._window.idle / 1e6 and self._reader.is_at_end(
+        is_idle = now_s - owned.read_s >= self._window.idle_us / 1e6 and self._reader.is_at_end(
             partition
         )
         unpublished_s = now_s - owned.published_s

@@ -191,7 +191,7 @@ class Notifier:
         self._policies = {key: Retraining(*key, wish) for key, wish in asked.items()}
         self._last_sent_us = 0
         self._incidents = Incidents(grouping)
-        self._dedupe = Dedupe(config.group_wait, config.repeat_interval)
+        self._dedupe = Dedupe(config.group_wait_us, config.repeat_interval_us)
         self._sender = _Sender(
             receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach, outbox
         )

@@ -109,10 +109,10 @@ def open_source(
     [1]
     """
     report = on_progress or (lambda share, n_rows: None)
-    stamp = _Stamp(rows_per_window, config.window.length, start_us)
+    stamp = _Stamp(rows_per_window, config.window.length_us, start_us)
     found = open_any(path)
     notes: list[str] = []
-    slack_us = config.window.bound + config.window.lateness
+    slack_us = config.window.bound_us + config.window.lateness_us
     with closing_on_error(found):
         if found.is_table:
             chunks = _table_chunks(found, config, stamp, chunk_rows, report, notes.append)
@@ -226,7 +226,7 @@ def _table_chunks(
     mapped(table.schema.empty_table())
     pieces: Iterator[pa.Table] = map(mapped, _regrouped(table, chunk_rows))
     if not (stamp.is_wanted or config.columns.record_time or found.is_stream):
-        slack_us = config.window.bound + config.window.lateness
+        slack_us = config.window.bound_us + config.window.lateness_us
         pieces = tables_in_order(pieces, slack_us, chunk_rows, found.where, note)
 
     def chunks() -> Iterator[Chunk]:

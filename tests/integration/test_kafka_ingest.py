@@ -371,7 +371,7 @@ def restore_commits(site: Site, commits: dict[int, Commit]) -> None:
 def test_an_idle_partition_says_so_publishes_what_it_holds_and_ends_with_the_next_event(site):
     models = catalog()
     for key, config in models.configs.items():
-        window = config.window.model_copy(update={"idle": 1_500_000})
+        window = config.window.model_copy(update={"idle_us": 1_500_000})
         models.configs[key] = config.model_copy(update={"window": window})
     start_us = recent_start_us()
     site.write(plain([one_event(i, start_us) for i in range(3)], start_us))

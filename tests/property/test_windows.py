@@ -68,4 +68,4 @@ def test_no_window_closes_twice_and_ends_never_go_back(panes, marks):
         seen += [w.end_us for w in windows.close() if not w.is_revised]
     assert len(set(seen)) == len(seen)
     assert seen == sorted(seen)
-    assert all(end + CONFIG.lateness <= max(marks) for end in seen)
+    assert all(end + CONFIG.lateness_us <= max(marks) for end in seen)

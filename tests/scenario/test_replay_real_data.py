@@ -17,7 +17,8 @@ from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
 from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config import HOUR_US, ModelConfig, MonitorConfig
+from schemas.config import ModelConfig, MonitorConfig
+from schemas.config_values import HOUR_US
 from tests.support.data import (
     CAR_LOAN,
     CENSUS,
@@ -35,7 +36,7 @@ EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples" / "models"
 def model_config(name: str) -> ModelConfig:
     """Return an example's config with panes long enough for these thin streams."""
     config = load_model(EXAMPLES / f"{name}.yaml")
-    window = config.window.model_copy(update={"pane": HOUR_US // 6})
+    window = config.window.model_copy(update={"pane_us": HOUR_US // 6})
     return config.model_copy(update={"window": window})
 
 

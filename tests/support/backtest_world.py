@@ -18,7 +18,7 @@ from schemas.panes import Pane, SeriesId
 from schemas.profiles import Profile
 from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
 
-LENGTH_US = CONFIG.window.length
+LENGTH_US = CONFIG.window.length_us
 Change = Callable[[np.random.Generator, list[dict], int], list[dict]]
 """(generator, rows, window) -> rows."""
 
@@ -79,7 +79,7 @@ def with_decision(**changed: float) -> ModelConfig:
 
 def with_length(n_windows: int) -> ModelConfig:
     """Return the small model's config with windows so many times as long."""
-    window = CONFIG.window.model_copy(update={"length": n_windows * LENGTH_US})
+    window = CONFIG.window.model_copy(update={"length_us": n_windows * LENGTH_US})
     return CONFIG.model_copy(update={"window": window})
 
 

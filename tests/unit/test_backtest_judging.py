@@ -74,7 +74,7 @@ def counted(world, slot_us: int = LENGTH_US) -> Counted:
     return count_panes(chunks(world), world.catalog, CONFIG.window, slot_us)
 
 
-@pytest.mark.parametrize("slot_us", [CONFIG.window.pane, 2 * CONFIG.window.pane, LENGTH_US])
+@pytest.mark.parametrize("slot_us", [CONFIG.window.pane_us, 2 * CONFIG.window.pane_us, LENGTH_US])
 def test_today_gives_the_alerts_that_a_replay_gives(world, pipeline, slot_us):
     found = counted(world, slot_us)
     outcome = judge(windows_of(found.panes[MODEL], CONFIG), CONFIG, profiles())

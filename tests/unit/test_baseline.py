@@ -30,7 +30,8 @@ from monitor.core.accumulators import summarize
 from monitor.core.layout import Layout
 from monitor.decode.arrow import batch_from_arrow
 from monitor.transport.canonical import canonical
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile

@@ -14,7 +14,8 @@ from monitor.baseline.build import build_profile
 from monitor.core.decide import SeriesDecider, SeriesState
 from monitor.core.incidents import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
 from schemas.profiles import Profile

@@ -14,8 +14,8 @@ from tests.support.small_world import CONFIG, build_small_world
 
 S = 1_000_000
 NOW = 1_700_000_003 * S
-PANE = CONFIG.window.pane
-AHEAD = CONFIG.window.bound + CONFIG.window.max_skew
+PANE = CONFIG.window.pane_us
+AHEAD = CONFIG.window.bound_us + CONFIG.window.max_skew_us
 
 
 @pytest.fixture(scope="module")

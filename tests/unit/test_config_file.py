@@ -33,8 +33,12 @@ def test_a_minimal_model_takes_the_designs_defaults():
     config = parse_model(MINIMAL, "m.yaml")
     assert config.schema_.variables == ("age", "land", "score")
     window = config.window
-    assert (window.pane, window.length, window.bound) == (10_000_000, 3_600_000_000, 5_000_000)
-    assert (window.lateness, window.idle) == (60_000_000, 30_000_000)
+    assert (window.pane_us, window.length_us, window.bound_us) == (
+        10_000_000,
+        3_600_000_000,
+        5_000_000,
+    )
+    assert (window.lateness_us, window.idle_us) == (60_000_000, 30_000_000)
 
 
 def test_variables_are_numeric_then_categorical_whatever_the_order_in_the_file():
@@ -53,7 +57,13 @@ def test_text_stays_text_where_yaml_would_guess():
 def test_durations_are_read_in_every_unit():
     text = MINIMAL + "window: {pane: 500ms, length: 1h 30m, lateness: 2d, bound: 0s, idle: 7us}"
     window = parse_model(text, "m.yaml").window
-    assert (window.pane, window.length, window.lateness, window.bound, window.idle) == (
+    assert (
+        window.pane_us,
+        window.length_us,
+        window.lateness_us,
+        window.bound_us,
+        window.idle_us,
+    ) == (
         500_000,
         5_400_000_000,
         172_800_000_000,

@@ -28,7 +28,7 @@ def window_of(decider: SeriesDecider, rows: list[dict], at: int) -> Window:
     values = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]
     (batch,) = Decoder([CONFIG.schema_]).decode(chunk_of(values, "t")).batches
     segments, slices = summarize(batch, Layout(CONFIG.schema_, decider.profile))
-    length_us = CONFIG.window.length
+    length_us = CONFIG.window.length_us
     start_us = START_US + at * length_us
     return Window(decider.series, start_us, start_us + length_us, segments, slices, 1, "watermark")
 
@@ -55,7 +55,7 @@ def test_alerts_of_a_version_that_was_retired_end_with_its_last_window(decider):
     opened = [a for _ in range(4) for a in decider.decide(broken).alerts]
     assert opened
     empty = SeriesStats.empty((ALL,), len(decider.profile.variables))
-    length_us, ended = CONFIG.window.length, []
+    length_us, ended = CONFIG.window.length_us, []
     for at in range(1, MAX_EMPTY + 1):
         start_us = START_US + at * length_us
         none = SeriesStats.empty((), 1)

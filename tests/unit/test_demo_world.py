@@ -132,7 +132,7 @@ def test_messages_arrive_in_order_and_never_before_their_time():
     times = np.array([e.time_us for e in predictions(3)])
     assert np.all(stream.record_time_us >= times)
     late = np.maximum.accumulate(times) - times
-    assert 0 < late.max() < world(3).config.window.bound
+    assert 0 < late.max() < world(3).config.window.bound_us
 
 
 def test_chunks_together_are_the_stream():

@@ -24,7 +24,8 @@ from monitor.decode import dictionaries
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.transport.canonical import canonical
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.errors import ConfigError
 from schemas.panes import SeriesId, Window
 

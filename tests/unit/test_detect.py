@@ -146,7 +146,7 @@ def pane(window: int, partition: int, n_segments: int) -> Pane:
     stats.n_rows[:] = 7
     stats.counts[:] = np.random.default_rng(partition).integers(0, 10**9, stats.counts.shape)
     series, start_us = SeriesId("default", "small", "1", ""), START_US + window * WINDOW_US
-    end_us = start_us + CONFIG.window.pane
+    end_us = start_us + CONFIG.window.pane_us
     return Pane(series, start_us, end_us, PREDICTIONS, partition, "o", 1, stats)
 
 
@@ -160,7 +160,7 @@ def test_a_pane_that_is_half_read_at_a_close_is_read_again_after_a_crash():
         other = pane(window, 0, 0)
         log.produce(PANES, encode(other)[0], key=pane_key(other, 0).encode())
     for partition in (0, 1):
-        wm_us = START_US + 4 * WINDOW_US + CONFIG.window.lateness
+        wm_us = START_US + 4 * WINDOW_US + CONFIG.window.lateness_us
         word = WatermarkMessage(PREDICTIONS, partition, 2, "o", wm_us)
         log.produce(PANES, word.encode(), key=word.key())
     first = DriftDetect(log, catalog)

@@ -88,11 +88,11 @@ def pane_of(
         stats.counts[0, :, 7] = n_rows
     start_us = START_US + window * WINDOW_US
     series = SeriesId("default", model, version, profile)
-    return Pane(series, start_us, start_us + CONFIG.window.pane, "s", 0, "o", 1, stats)
+    return Pane(series, start_us, start_us + CONFIG.window.pane_us, "s", 0, "o", 1, stats)
 
 
 def end_of(window: int) -> int:
-    return START_US + (window + 1) * WINDOW_US + CONFIG.window.lateness
+    return START_US + (window + 1) * WINDOW_US + CONFIG.window.lateness_us
 
 
 def named(name: str) -> ModelConfig:
@@ -113,7 +113,7 @@ def test_of_each_close_results_come_first_then_state_then_its_alerts():
             alerts = [msgspec.msgpack.decode(w.value, type=Alert) for w in driver.phases[i].writes]
             assert {w.topic for w in driver.phases[i].writes} == {ALERTS}
             assert all(
-                w.timestamp_us == a.time_us + CONFIG.window.lateness
+                w.timestamp_us == a.time_us + CONFIG.window.lateness_us
                 for w, a in zip(driver.phases[i].writes, alerts, strict=True)
             )
 
@@ -229,7 +229,7 @@ def test_while_all_are_idle_time_alone_closes_windows_and_says_so():
     driver.word(START_US + 10, partition=0, n=2, is_idle=True)
     driver.note(driver.core.elapse(WINDOW_US))
     assert driver.results == []
-    driver.note(driver.core.elapse(CONFIG.window.lateness))
+    driver.note(driver.core.elapse(CONFIG.window.lateness_us))
     assert [(r.closed_by, r.n) for r in driver.results] == [("idle", 200)]
 
 

@@ -37,9 +37,9 @@ def opened(profile, change) -> dict[tuple[str, str], Alert]:
         rows = [change(row) for row in event_rows(rng, 800, 0)]
         values = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]
         (batch,) = Decoder([CONFIG.schema_]).decode(chunk_of(values, "t")).batches
-        start_us = START_US + at * CONFIG.window.length
+        start_us = START_US + at * CONFIG.window.length_us
         counted = summarize(batch, Layout(CONFIG.schema_, profile))
-        end_us = start_us + CONFIG.window.length
+        end_us = start_us + CONFIG.window.length_us
         window = Window(decider.series, start_us, end_us, *counted, 1, "watermark")
         for alert in decider.decide(window).alerts:
             if alert.transition is Transition.OPENED:

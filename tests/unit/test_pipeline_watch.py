@@ -12,7 +12,8 @@ from detectors.share_limit import tail_probability
 from monitor.core.pipeline_state import PipelineState
 from monitor.core.pipeline_watch import PipelineWatch
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, Alert, Severity
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.intake import Intake
 
 CONFIG = ModelConfig.model_validate({"model": "shop", "features": {"a": {"kind": "numeric"}}})

@@ -32,14 +32,14 @@ def start_of(window: int) -> int:
 
 
 def end_of(window: int) -> int:
-    return start_of(window + 1) + CONFIG.window.lateness
+    return start_of(window + 1) + CONFIG.window.lateness_us
 
 
 def pane_of(window: int) -> Pane:
     stats, start_us = SeriesStats.empty(("*",), 0), start_of(window)
     stats.n_rows[:] = 200
     series = SeriesId("default", "small", "1", "")
-    return Pane(series, start_us, start_us + CONFIG.window.pane, "a", 0, "o", 1, stats)
+    return Pane(series, start_us, start_us + CONFIG.window.pane_us, "a", 0, "o", 1, stats)
 
 
 def alerts_in(found) -> list[tuple[str, str, str]]:

@@ -19,7 +19,8 @@ from monitor.core.decide import SeriesDecider
 from monitor.core.profile_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
-from schemas.config import HOUR_US, ModelConfig
+from schemas.config import ModelConfig
+from schemas.config_values import HOUR_US
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.profiles import Profile
