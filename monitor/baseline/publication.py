@@ -14,6 +14,7 @@ from schemas.config import ModelConfig
 from schemas.config_values import parse_duration_us
 from schemas.errors import BaselineError
 from schemas.profiles import Profile
+from schemas.time_text import second_text
 
 NOTICE_US = 60_000_000
 """Every worker has read a profile within this time after it was published."""
@@ -247,16 +248,14 @@ def _round_up(time_us: int, pane_us: int) -> int:
 
 
 def time_text(time_us: int) -> str:
-    """Write a time for people.
+    """Write the time from which a baseline holds.
 
     Examples
     --------
     >>> time_text(1_451_606_400_000_000), time_text(0)
     ('2016-01-01 00:00:00 UTC', 'always')
     """
-    if time_us <= 0:
-        return "always"
-    return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return second_text(time_us) if time_us > 0 else "always"
 
 
 def _refusal(profile: Profile, what: str, fix: str) -> BaselineError:

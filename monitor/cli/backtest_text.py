@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from schemas.alerts import Alert, Transition
 from schemas.config_values import format_duration
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
+from schemas.time_text import minute_text
 
 MAX_FIRED = 30
 """Rows printed on a terminal; the page and ``--json`` have all."""
@@ -89,9 +89,10 @@ def headline(report: Comparison) -> str:
     """Return what was judged, in one line."""
     today = report.today.outcome
     length = format_duration(today.config.window.length_us)
+    span = f"{minute_text(today.start_us)} to {minute_text(today.end_us)}"
     words = (
         f"{today.n_rows:,} rows in {today.n_windows:,} windows of {length}, "
-        f"{moment(today.start_us)} to {moment(today.end_us)} ({today.weeks:.2g} weeks judged)."
+        f"{span} ({today.weeks:.2g} weeks judged)."
     )
     lines = coverage_lines({("", report.model): today.coverage}, {("", report.model): today.config})
     return "\n".join([words, *lines, *pipeline_lines(report.today.pipeline)])
@@ -104,13 +105,13 @@ def pipeline_lines(alerts: Sequence[Alert]) -> list[str]:
         if alert.transition is not Transition.RESOLVED:
             since.setdefault(alert.rule, alert)
         elif (opened := since.pop(alert.rule, None)) is not None:
-            lines.append(_withheld_line(opened, f"to {moment(alert.time_us)}"))
+            lines.append(_withheld_line(opened, f"to {minute_text(alert.time_us)}"))
     return lines + [_withheld_line(opened, "to the end") for opened in since.values()]
 
 
 def _withheld_line(opened: Alert, until: str) -> str:
     """Name the alert because of which nothing was judged."""
-    return f"  verdicts withheld {moment(opened.time_us)} {until}: {opened.title}"
+    return f"  verdicts withheld {minute_text(opened.time_us)} {until}: {opened.title}"
 
 
 def tables_of(report: Comparison) -> list[TextTable]:
@@ -159,7 +160,7 @@ def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
         row("in both: became a page", [f"{o.n_escalated:,}" for o in outcomes]),
         row(
             "first alert",
-            [moment(o.notified[0].time_us) if o.notified else "none" for o in outcomes],
+            [minute_text(o.notified[0].time_us) if o.notified else "none" for o in outcomes],
         ),
         row("window", [format_duration(o.config.window.length_us) for o in outcomes]),
         row("fires at", [_threshold(o.threshold) for o in outcomes]),
@@ -192,7 +193,7 @@ def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
         said = (_severity(by_side.get(name)) for name in report.sides)
         effect = "" if alert.effect_size is None else f"{alert.effect_size:+.3f}"
         place = (alert.feature, alert.segment, effect, alert.effect_where, f"{alert.n:,}")
-        rows.append((moment(time_us), *place, *said))
+        rows.append((minute_text(time_us), *place, *said))
     return rows
 
 
@@ -237,7 +238,7 @@ def _delay(delay: Delay, length_us: int | None = None) -> str:
     >>> _delay(Delay("x", 0.3, None, 24, 5, (2, 2, 3)), 7_200_000_000)
     '3 = 6h (3 of 5 within 24 = 2d)'
     """
-    since = "" if delay.at_us is None else f" from {moment(delay.at_us)}"
+    since = "" if delay.at_us is None else f" from {minute_text(delay.at_us)}"
     if not delay.n_starts:
         return "no quiet stretch to plant it in"
     if delay.is_firing_anyway:
@@ -252,17 +253,6 @@ def _delay(delay: Delay, length_us: int | None = None) -> str:
 def _windows(n: float, length_us: int | None) -> str:
     """Write a number of windows, and how long they are together."""
     return f"{n:g}" if length_us is None else f"{n:g} = {format_duration(round(n * length_us))}"
-
-
-def moment(time_us: int) -> str:
-    """Write a time to the minute, UTC.
-
-    Examples
-    --------
-    >>> moment(1_451_738_326_000_000)
-    '2016-01-02 12:38'
-    """
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def solution_text(solution: Solution) -> str:

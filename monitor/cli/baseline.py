@@ -270,11 +270,10 @@ def _facts(profile: Profile) -> dict[str, Any]:
 
 def _row(profile: Profile) -> tuple[Any, ...]:
     """One line of the list of baselines."""
-    from datetime import UTC, datetime
+    from schemas.time_text import minute_text
 
     facts = _facts(profile)
-    moment = datetime.fromtimestamp(profile.active_from_us / 1e6, UTC)
-    active = f"{moment:%Y-%m-%d %H:%M}" if profile.active_from_us else "always"
+    active = minute_text(profile.active_from_us) if profile.active_from_us else "always"
     version = profile.model_version or "all"
     n_rows, n_segments = facts["n_rows"], facts["n_segments"]
     source = profile.created_from

@@ -27,6 +27,7 @@ from schemas.config import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.names import SCORE
 from schemas.profiles import Kind
+from schemas.time_text import iso_text
 
 _FEATURE = "features."
 _TIME_NAMES = ("time", "timestamp", "datetime", "date")
@@ -297,24 +298,13 @@ def _is_within(
     within = pc.and_(pc.greater_equal(times, since), pc.less(times, until))
     if not pc.any(within).as_py():
         first, last = (pc.min_max(times)[k].as_py() for k in ("min", "max"))
-        run = "it has no times" if first is None else f"its times run {_iso(first)} to {_iso(last)}"
+        run = (
+            "it has no times"
+            if first is None
+            else f"its times run {iso_text(first)} to {iso_text(last)}"
+        )
         raise TransportError("holds no rows in that range", where=side.text, fix=run)
     return within
-
-
-def _iso(time_us: int) -> str:
-    """Write a time as it may be given back; a number that is none in microseconds as it is.
-
-    Examples
-    --------
-    >>> _iso(1_451_606_400_000_000), _iso(1_451_606_400_000_000_000)
-    ('2016-01-01T00:00:00', '1451606400000000000 us')
-    """
-    try:
-        moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{time_us} us"
-    return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _time_column(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from monitor.cli.progress import Shown
+from schemas.time_text import day_text
 
 _LATEST_US = 253_402_300_799_000_000
 """The end of the year 9999."""
@@ -93,8 +93,7 @@ def _date(time_us: int) -> str:
     """Write a day; nothing for what is none."""
     if not 0 <= time_us <= _LATEST_US:
         return ""
-    moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-    return f"{moment.day} {moment:%B %Y}"
+    return day_text(time_us)
 
 
 def _n_bytes(path: Path) -> int:

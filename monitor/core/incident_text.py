@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from monitor.core.evidence import replica_of
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.monitors import Monitor
+from schemas.time_text import clock_text
 
 _SETS = {
     "above maximum": "above the baseline's range",
@@ -73,17 +72,6 @@ def places_text(alert: Alert) -> str:
     mostly = f"mostly {places}" if places else ""
     moved = f"of the features {features}" if features else ""
     return "; ".join(part for part in (mostly, moved) if part)
-
-
-def clock_text(time_us: int) -> str:
-    """Write a time of day, UTC.
-
-    Examples
-    --------
-    >>> clock_text(14 * 3_600_000_000)
-    '14:00 UTC'
-    """
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H:%M UTC")
 
 
 def since_us(alert: Alert) -> int:

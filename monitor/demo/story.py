@@ -21,11 +21,11 @@ from monitor.report.content import (
     Span,
 )
 from monitor.report.fairness import fairness_panels
-from monitor.report.svg import clock
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.events import GpuEvent
 from schemas.monitors import Monitor
 from schemas.results import DetectorResult, Verdict
+from schemas.time_text import short_text
 
 N_SCORE_BINS = 20
 
@@ -111,7 +111,7 @@ def _facts(world: World, score: Score, seconds: float) -> list[tuple[str, str]]:
 
 def _notes(world: World, score: Score) -> list[str]:
     """False alerts by name, and where the data is from."""
-    notes = [f"Not explained: {clock(a.opened_at_us)} {a.title}" for a in score.false_alerts]
+    notes = [f"Not explained: {short_text(a.opened_at_us)} {a.title}" for a in score.false_alerts]
     return [
         *notes,
         "Data: American Community Survey, Massachusetts, U.S. Census Bureau, public domain. The "
@@ -127,7 +127,7 @@ def _finding_row(finding: Finding) -> FindingRow:
     alert, planted = finding.alert, finding.planted
     return FindingRow(
         what=planted.what,
-        when=f"from {clock(planted.start_us)} to {clock(planted.end_us)}",
+        when=f"from {short_text(planted.start_us)} to {short_text(planted.end_us)}",
         is_found=finding.is_found,
         evidence=alert.evidence if alert else None,
         threshold=alert.threshold if alert else None,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from monitor.core.incident_text import began_us, clock_text, places_text, set_text, share_text
+from monitor.core.incident_text import began_us, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
+from schemas.time_text import clock_text, weekday_text
 
 _MAX_ALERTS = 4
 
@@ -91,7 +91,7 @@ def _written(notification: Notification) -> Message:
     if notification.kind is NotificationKind.RESOLVED:
         ended_us = incident.resolved_at_us or notification.time_us
         lasted = _duration(ended_us - began_us(incident))
-        return Message(headline, (f"Resolved {_stamp(ended_us)}, after {lasted}",), ())
+        return Message(headline, (f"Resolved {weekday_text(ended_us)}, after {lasted}",), ())
     return Message(headline, tuple(_lines(incident)), tuple(_actions(incident)))
 
 
@@ -124,7 +124,7 @@ def _lines(incident: Incident) -> list[str]:
     versions = sorted({a.model_version for a in alerts if a.model_version})
     if versions:
         lines.append(f"Model version: {', '.join(versions)}")
-    lines.append(f"Since {_stamp(began_us(incident))}")
+    lines.append(f"Since {weekday_text(began_us(incident))}")
     return lines
 
 
@@ -170,15 +170,10 @@ def _retraining_lines(notification: Notification) -> list[str]:
     spans = evidence.get("windows_to_exclude", [])
     lines = [f"Idempotency key: {notification.notification_id}"]
     for span in spans:
-        start, end = _stamp(span["start_us"]), _stamp(span["end_us"])
+        start, end = weekday_text(span["start_us"]), weekday_text(span["end_us"])
         who = f" ({', '.join(span['segments'])})" if span["segments"] else ""
         lines.append(f"Exclude {start} to {end}{who}: {span['cause']}")
     return lines
-
-
-def _stamp(time_us: int) -> str:
-    """Format a time, UTC."""
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%a %d %b %Y %H:%M UTC")
 
 
 def _duration(length_us: int) -> str:

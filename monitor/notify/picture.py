@@ -8,10 +8,11 @@ import textwrap
 from dataclasses import dataclass
 
 from monitor.core.evidence import window_us_of
-from monitor.core.incident_text import clock_text, share_text
+from monitor.core.incident_text import share_text
 from schemas.alerts import Alert
 from schemas.monitors import Monitor
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
+from schemas.time_text import clock_text
 
 _SPECIAL = ((UNDERFLOW, "below"), (OVERFLOW, "above"), (MISSING, "missing"), (UNSEEN, "unseen"))
 _RANGE = " to "

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.report.evidence_words import rarity_text, rarity_ticks
-from monitor.report.svg import clock, line, path, picture, rect, text, time_ticks
+from monitor.report.svg import line, path, picture, rect, text, time_ticks
 from schemas.batch import Float64Array, Int64Array
+from schemas.time_text import short_text
 
 LOWEST = -4.0
 """Evidence below is drawn here: how far below zero says nothing."""
@@ -100,7 +101,7 @@ def _track(
     words = f"{track.name} fires: once in {rarity_text(track.threshold)} windows"
     marks.append(text(_LEFT + 4 + 260 * i, _TOP - 6, words, css="tiny"))
     marks += [
-        rect(at_x(t) - 2, _TOP + 7 * i, 4, 6, css=fill, title=f"{track.name} fires {clock(t)}")
+        rect(at_x(t) - 2, _TOP + 7 * i, 4, 6, css=fill, title=f"{track.name} fires {short_text(t)}")
         for t in track.fired_us
     ]
     return marks

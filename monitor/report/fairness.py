@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monitor.report.markup import cards_table, scroll_region
-from monitor.report.svg import clock, line, path, picture, text, time_ticks
+from monitor.report.svg import line, path, picture, text, time_ticks
 from schemas.monitors import Monitor
 from schemas.results import DetectorResult
 from schemas.spelling import spell_html as escape
+from schemas.time_text import short_text
 
 _DIFFERENCE, _RATE = "demographic_parity_difference", "positive_rate"
 _NOTE = (
@@ -155,7 +156,7 @@ def _summary(panel: FairnessPanel) -> str:
     at_us, largest = max(panel.differences, key=lambda pair: pair[1])
     text_ = (
         f"Between the groups with the highest and the lowest rate: {np.median(values):.1%} in the "
-        f"median window, at most {largest:.1%} (window to {clock(at_us)})."
+        f"median window, at most {largest:.1%} (window to {short_text(at_us)})."
     )
     if panel.usual_limit is not None:
         n_beyond = int((values > panel.usual_limit).sum())

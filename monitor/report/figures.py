@@ -9,7 +9,8 @@ import numpy as np
 from monitor.report.bars import shares_of
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
 from monitor.report.evidence_words import rarity_text, rarity_ticks
-from monitor.report.svg import clock, line, path, picture, rect, text, time_ticks
+from monitor.report.svg import line, path, picture, rect, text, time_ticks
+from schemas.time_text import short_text
 
 
 def evidence_figure(
@@ -56,7 +57,7 @@ def evidence_figure(
     marks = []
     for i, span in enumerate(spans):
         x0, x1 = at_x(span.start_us), at_x(span.end_us)
-        tip = f"{span.label}: {clock(span.start_us)} to {clock(span.end_us)}"
+        tip = f"{span.label}: {short_text(span.start_us)} to {short_text(span.end_us)}"
         marks.append(
             rect(x0, top, x1 - x0, height - top - bottom, css=f"span {span.cause}", title=tip)
         )
@@ -153,13 +154,15 @@ def gpu_figure(lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, e
         tip = f"{lane.label}: {lane.n_samples} samples"
         marks.append(rect(left, y + 3, width - left - 8, 6, css="lane", title=tip, round_=3))
         marks += [
-            rect(at_x(t), y, 1.6, 12, css="hardware fill", title=f"double-bit error {clock(t)}")
+            rect(
+                at_x(t), y, 1.6, 12, css="hardware fill", title=f"double-bit error {short_text(t)}"
+            )
             for t in lane.time_us.tolist()
         ]
         for time_us, code in lane.xids:
             x = at_x(time_us)
             marks.append(
-                rect(x - 2, y - 3, 3, 18, css="flag", title=f"XID {code} {clock(time_us)}")
+                rect(x - 2, y - 3, 3, 18, css="flag", title=f"XID {code} {short_text(time_us)}")
             )
             marks.append(text(x - 6, y + 10, f"XID {code}", css="strong halo", anchor="end"))
     marks += [

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from monitor.core.incident_text import began_us, places_text
 from monitor.report.bars import change_figure
 from monitor.report.evidence_words import evidence_html
-from monitor.report.svg import clock
 from schemas.alerts import Alert, Incident, Transition
 from schemas.spelling import spell_html as escape
+from schemas.time_text import short_text
 
 _LEGEND = (
     '<div class="legend"><span><i class="ref"></i>reference</span>'
@@ -46,7 +46,7 @@ def _incident(incident: Incident) -> str:
     others = [a for a in incident.alerts if a.transition is Transition.OPENED and a is not owner]
     more = ""
     if others:
-        items = "".join(f"<li>{clock(a.time_us)} {escape(a.title)}</li>" for a in others)
+        items = "".join(f"<li>{short_text(a.time_us)} {escape(a.title)}</li>" for a in others)
         noun = "alert belongs" if len(others) == 1 else "alerts belong"
         more = (
             f"<details><summary>{len(others)} more {noun} to it</summary><ul>{items}</ul></details>"
@@ -74,9 +74,9 @@ def _incident_facts(
     """Name and value, in HTML, of everything known about it; an empty value is left out."""
     resolved = incident.resolved_at_us
     facts = [
-        ("began", clock(began_us(incident))),
-        ("found", clock(incident.opened_at_us)),
-        ("resolved", clock(resolved) if resolved else "still open at the end"),
+        ("began", short_text(began_us(incident))),
+        ("found", short_text(incident.opened_at_us)),
+        ("resolved", short_text(resolved) if resolved else "still open at the end"),
     ]
     if pictured:
         facts += [

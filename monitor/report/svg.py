@@ -7,9 +7,9 @@ defines; every mark carries a ``<title>``, which browsers show when pointed at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from schemas.spelling import spell_html as escape
+from schemas.time_text import tick_text
 
 HOUR_US = 3_600_000_000
 
@@ -129,21 +129,6 @@ def picture(width: float, height: float, label: str, marks: Sequence[str]) -> st
     )
 
 
-def clock(time_us: int) -> str:
-    """Write a time for people, UTC.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> clock(1_451_738_326_000_000)
-    '02 Jan 12:38'
-    """
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%d %b %H:%M")
-
-
 def time_ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:
     """Choose at most about eight round times between two, and write them.
 
@@ -160,8 +145,5 @@ def time_ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:
     span = max(end_us - start_us, 1)
     steps = [h * HOUR_US for h in (1, 3, 6, 12, 24, 48, 168, 720, 2160)]
     step = next((s for s in steps if span / s <= 8), steps[-1])
-    ticks = []
-    for time_us in range(-(-start_us // step) * step, end_us + 1, step):
-        moment = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-        ticks.append((time_us, moment.strftime("%d %b" if moment.hour == 0 else "%H:%M")))
-    return ticks
+    times_us = range(-(-start_us // step) * step, end_us + 1, step)
+    return [(time_us, tick_text(time_us)) for time_us in times_us]

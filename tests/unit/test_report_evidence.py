@@ -13,8 +13,8 @@ from monitor.core.incident_text import began_us, name_incident
 from monitor.notify.message import describe
 from monitor.report.evidence_words import evidence_html, rarity_text, rarity_ticks
 from monitor.report.incident_cards import incident_cards
-from monitor.report.svg import clock
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Severity
+from schemas.time_text import short_text
 from tests.support.alerts import HOUR, START, drift
 
 SCALES = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
@@ -114,9 +114,9 @@ def test_every_text_about_an_incident_names_the_same_beginning():
     found.title = name_incident(found, found.alerts[0])
     began = began_us(found)
     assert found.title.endswith("since 13:00 UTC")
-    assert clock(began) == "02 Jan 13:00"
+    assert short_text(began) == "02 Jan 13:00"
     page = incident_cards([found])
-    assert f"<dt>began</dt><dd>{clock(began)}</dd>" in page
+    assert f"<dt>began</dt><dd>{short_text(began)}</dd>" in page
     opening = Notification(
         notification_id="n", dedup_key="k", receiver="r", time_us=found.opened_at_us,
         kind=NotificationKind.INCIDENT, incident=found, reason="opened",
