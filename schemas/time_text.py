@@ -1,4 +1,4 @@
-"""Times as people read them, all in UTC. Pure; :mod:`schemas.times` reads times."""
+"""Times as people read them, all in UTC. Pure; :mod:`driftline.times` reads times."""
 
 from __future__ import annotations
 

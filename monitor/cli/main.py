@@ -19,6 +19,7 @@ from typer.main import get_command
 from detectors.version import VERSION
 from monitor.cli.lazy import Entry, LazyGroup
 from monitor.logs.guarded_stream import guarded_output
+from monitor.logs.setup import limit_stderr
 
 HELP = """Monitor ML models in production: drift, data quality, GPUs.
 
@@ -118,6 +119,7 @@ def _run(args: Sequence[str] | None) -> None:
             from monitor.service.parent import die_with_parent
 
             die_with_parent(os.environ)
+        limit_stderr()
         get_command(app).main(args=args, prog_name="driftline")
     except Exception as error:
         if os.environ.get("DRIFTLINE_TRACEBACK") == "1":

@@ -6,6 +6,6 @@ Everything goes to standard error; the libraries' words go the same way as ours.
 
 from monitor.logs.redaction import secrets_of
 from monitor.logs.setup import configure_logs
-from monitor.logs.sparing import SparingHandler
+from monitor.logs.sparing import RateLimitedHandler
 
-__all__ = ["SparingHandler", "configure_logs", "secrets_of"]
+__all__ = ["RateLimitedHandler", "configure_logs", "secrets_of"]

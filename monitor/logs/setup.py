@@ -6,12 +6,11 @@ import logging
 import os
 import sys
 import threading
-from asyncio import CancelledError
 from collections.abc import Iterable, Mapping
 from typing import IO, Final
 
 from monitor.logs.redaction import Redaction, secrets_of
-from monitor.logs.sparing import SparingHandler
+from monitor.logs.sparing import RateLimitedHandler
 from monitor.logs.spelling import JsonFormatter, TextFormatter
 from schemas.errors import ConfigError
 
@@ -30,7 +29,7 @@ def configure_logs(
     secrets: Iterable[str] = (),
     stream: IO[str] | None = None,
     environment: Mapping[str, str] | None = None,
-) -> SparingHandler:
+) -> RateLimitedHandler:
     """Configure every logger of this process.
 
     Parameters
@@ -50,7 +49,7 @@ def configure_logs(
 
     Returns
     -------
-    SparingHandler
+    RateLimitedHandler
         Installed in place of other handlers.
 
     Raises
@@ -65,7 +64,7 @@ def configure_logs(
     form = _choose(style or env.get(STYLE_VARIABLE, ""), ("text", "json"), default, STYLE_VARIABLE)
     redact = Redaction([*secrets_of(env), *secrets])
     formatter = JsonFormatter(stage, redact) if form == "json" else TextFormatter(stage, redact)
-    handler = SparingHandler(out)
+    handler = RateLimitedHandler(out)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -85,8 +84,20 @@ def _choose(text: str, allowed: tuple[str, ...], default: str, variable: str) ->
     return word
 
 
+def limit_stderr() -> None:
+    """Limit repeated warnings of a command that does not call :func:`configure_logs`.
+
+    Without it ``logging`` prints every warning to standard error.
+    """
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(RateLimitedHandler(sys.stderr))
+
+
 def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
     """Log what ended a thread, instead of printing it in pieces."""
+    from asyncio import CancelledError  # slow to import for a command without logs
+
     if ended.exc_type is SystemExit or ended.exc_value is None:
         return
     error = (ended.exc_type, ended.exc_value, ended.exc_traceback)

@@ -13,10 +13,11 @@ _FIRST_N: Final = 5
 _EVERY_S: Final = 10.0
 _MAX_KINDS: Final = 512
 _NUMBERS: Final = re.compile(r"\d+")
+_PLACEHOLDERS: Final = re.compile(r"%[-#0-9. +]*[a-zA-Z]|[\W\d_]")
 
 
-class SparingHandler(logging.StreamHandler[IO[str]]):
-    """Writes the first few records of a kind, then periodically how often it was repeated.
+class RateLimitedHandler(logging.StreamHandler[IO[str]]):
+    """Writes the first few records of a kind, then once an interval how many more there were.
 
     Parameters
     ----------
@@ -27,15 +28,15 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
 
     Notes
     -----
-    Records are of one kind if logger, level and template are equal, numbers apart. While its
-    broker is away aiokafka alone logs thirty records a second. Suppressed records are reported
+    Records are of one kind if logger, level and template are equal, numbers apart; of a
+    template without words, as librdkafka's, the message is compared. While its broker is away aiokafka alone logs thirty records a second. Suppressed records are reported
     with the next record of any logger after the interval, and at the end.
 
     Examples
     --------
     >>> import io
     >>> out, now = io.StringIO(), [0.0]
-    >>> handler = SparingHandler(out, first_n=1, every_s=10, clock_s=lambda: now[0])
+    >>> handler = RateLimitedHandler(out, first_n=1, every_s=10, clock_s=lambda: now[0])
     >>> for now[0] in (0, 1, 2, 11):
     ...     handler.handle(logging.makeLogRecord({"msg": "try %d", "args": (now[0],)})) and None
     >>> print(out.getvalue(), end="")
@@ -59,12 +60,12 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it; the handler's lock is held."""
         now_s = self._clock_s()
-        self._tell_due(now_s)
-        key = (record.name, record.levelno, _NUMBERS.sub("#", str(record.msg)))
+        self._summarize(now_s)
+        key = (record.name, record.levelno, _template(record))
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) >= _MAX_KINDS:
-                self._tell_due(float("inf"))
+                self._summarize(float("inf"))
             kind = self._kinds[key] = _Kind(now_s)
         kind.n_seen += 1
         if kind.n_seen <= self._first_n:
@@ -72,7 +73,7 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
         else:
             kind.last, kind.n_held = record, kind.n_held + 1
 
-    def _tell_due(self, now_s: float) -> None:
+    def _summarize(self, now_s: float) -> None:
         """Write the summaries of intervals that have ended, and drop them."""
         due = [k for k, kind in self._kinds.items() if now_s - kind.since_s >= self._every_s]
         for key in due:
@@ -95,7 +96,7 @@ class SparingHandler(logging.StreamHandler[IO[str]]):
     def close(self) -> None:
         """Write the remaining summaries."""
         with self.lock or threading.RLock():
-            self._tell_due(float("inf"))
+            self._summarize(float("inf"))
         super().close()
 
 
@@ -108,6 +109,20 @@ class _Kind:
         self.since_s = since_s
         self.n_seen = self.n_held = 0
         self.last: logging.LogRecord | None = None
+
+
+def _template(record: logging.LogRecord) -> str:
+    """Return what records of one kind have in common.
+
+    Examples
+    --------
+    >>> _template(logging.makeLogRecord({"msg": "try %d of 3", "args": (1,)}))
+    'try %d of #'
+    >>> _template(logging.makeLogRecord({"msg": "%s [%s] %s", "args": ("FAIL", "c-1", "refused")}))
+    'FAIL [c-#] refused'
+    """
+    text = str(record.msg)
+    return _NUMBERS.sub("#", text if _PLACEHOLDERS.sub("", text) else record.getMessage())
 
 
 def _summary(last: logging.LogRecord, n_held: int, every_s: float) -> logging.LogRecord:

@@ -28,8 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -40,7 +39,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.client_log import LOG, Sparingly
+from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
 from monitor.transport.kafka.faust_login import faust_credentials
@@ -294,12 +293,9 @@ def run_app(
     Notes
     -----
     Drained, the message in hand is finished, offsets are committed, and a member without a
-    static id leaves the group. Neither signal handlers nor loggers are installed; while it
-    runs, loggers of Faust and aiokafka say the same words once in 30 s (with the broker
-    away about 30 errors came a second).
+    static id leaves the group. Neither signal handlers nor loggers are installed.
     """
-    with _quiet_loggers():
-        asyncio.run(_run(app, life, on_tick, is_ready, stuck_s))
+    asyncio.run(_run(app, life, on_tick, is_ready, stuck_s))
 
 
 async def _run(
@@ -434,22 +430,3 @@ async def _or_log(ending: Awaitable[None]) -> None:
         await asyncio.wait_for(ending, _STOP_S)
     except Exception as error:
         LOG.warning("Faust did not stop cleanly: %r", error)
-
-
-@contextlib.contextmanager
-def _quiet_loggers() -> Iterator[None]:
-    """Rate-limit the clients' loggers."""
-    sparingly = Sparingly()
-    names = [
-        name
-        for name in logging.root.manager.loggerDict
-        if name.split(".")[0] in ("aiokafka", "faust", "mode")
-    ]
-    loggers = [logging.getLogger(name) for name in names]
-    for logger in loggers:
-        logger.addFilter(sparingly)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(sparingly)
