@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import io
 import json
 import logging
@@ -18,7 +19,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from monitor.notify.console import ConsoleReceiver
 from monitor.notify.delivery import RetryPolicy, deliver
 from monitor.notify.notifier import Notifier
-from monitor.notify.post import SignedPost, is_signed
+from monitor.notify.post import SignedPost
 from monitor.notify.receiver import ErrorAnswer, Receiver
 from monitor.notify.retrain import RetrainReceiver
 from monitor.notify.slack import SlackReceiver
@@ -393,16 +394,9 @@ def test_the_body_is_signed_and_carries_its_key(kind: str) -> None:
     sent = notice(kind)
     talk(kind, service, lambda r: r.send(sent))
     _, headers, body = service.requests[0]
-    assert is_signed(KEY, body, headers["Driftline-Signature"], NOW_S)
-    assert not is_signed("another", body, headers["Driftline-Signature"], NOW_S)
-    assert not is_signed(KEY, body + b" ", headers["Driftline-Signature"], NOW_S)
-    assert not is_signed(KEY, body, headers["Driftline-Signature"], NOW_S + 301)
+    digest = hmac.digest(KEY.encode(), f"{NOW_S}.".encode() + body, "sha256").hex()
+    assert headers["Driftline-Signature"] == f"t={NOW_S},v1={digest}"
     assert headers["Idempotency-Key"] == sent.notification_id
-
-
-@pytest.mark.parametrize("header", ["", "t=,v1=", "t=x,v1=ab", "v1=ab", "t=²,v1=é"])
-def test_a_signature_that_is_none_is_not_accepted(header: str) -> None:
-    assert not is_signed(KEY, b"{}", header, NOW_S)
 
 
 def test_the_webhook_says_all_about_the_incident() -> None:

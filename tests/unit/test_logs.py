@@ -11,6 +11,7 @@ from asyncio import CancelledError
 import pytest
 
 from monitor.logs import configure_logs, secrets_of
+from monitor.logs.setup import limit_stderr
 from schemas.errors import ConfigError
 
 
@@ -119,6 +120,28 @@ def test_words_that_differ_in_numbers_are_the_same_and_loggers_apart():
 
     names = [json.loads(x)["logger"] for x in lines_of(write)]
     assert names.count("faust.a") == names.count("faust.b") == 6
+
+
+def test_messages_of_a_template_without_words_are_kinds_of_their_own():
+    def write():
+        for i in range(20):
+            for what in ("refused", "timed out"):
+                log = logging.getLogger("driftline.kafka.client")
+                log.error("%s [%s] %s", "FAIL", f"consumer-{i}", what)
+
+    lines = [json.loads(x)["message"] for x in lines_of(write)]
+    assert [sum(what in x for x in lines) for what in ("refused", "timed out")] == [6, 6]
+
+
+def test_a_command_without_logs_of_its_own_limits_its_warnings(capsys):
+    root = logging.getLogger()
+    root.handlers[:] = []
+    limit_stderr()
+    limit_stderr()
+    for _ in range(20):
+        logging.getLogger("driftline.kafka").warning("no broker answers")
+    assert len(root.handlers) == 1
+    assert capsys.readouterr().err.splitlines() == ["no broker answers"] * 5
 
 
 def test_a_flood_of_different_words_keeps_a_bounded_memory():
