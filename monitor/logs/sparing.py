@@ -29,8 +29,9 @@ class RateLimitedHandler(logging.StreamHandler[IO[str]]):
     Notes
     -----
     Records are of one kind if logger, level and template are equal, numbers apart; of a
-    template without words, as librdkafka's, the message is compared. While its broker is away aiokafka alone logs thirty records a second. Suppressed records are reported
-    with the next record of any logger after the interval, and at the end.
+    template without words, as librdkafka's, the message is compared. While its broker is away
+    aiokafka alone logs thirty records a second. Suppressed records are reported with the next
+    record of any logger after the interval, and at the end.
 
     Examples
     --------
