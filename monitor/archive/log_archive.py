@@ -77,7 +77,7 @@ class LogArchive:
     max_messages : int
         Upper end of a range.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ class DriftDetect:
     partition : int
         Of panes and of state, which are partitioned alike.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ def write_phases(log: MemoryLog, found: list[Phase], partition: int, reach: Reac
     partition : int
         Of the input.
     reach : callable
-        Crash points.
+        Called with the name of each failpoint.
     """
     for phase in found:
         for write in phase.writes:

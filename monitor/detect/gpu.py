@@ -25,7 +25,7 @@ class GpuDetect:
     Parameters
     ----------
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
     """
 
     def __init__(self, log: MemoryLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:

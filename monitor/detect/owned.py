@@ -76,7 +76,7 @@ class OwnedPartitions(Generic[RulesT]):
         One of ``monitor.core.topics``; its state lies in the same partition of the state
         topic.
     life : Life
-        Crash points.
+        Called with the name of each failpoint.
     build : callable
         (partition, owner) -> the rules; the owner is new at each assignment.
 

@@ -91,7 +91,7 @@ class Ingest:
     observe : callable, optional
         Called with how long ``decode``, ``aggregate`` and ``flush`` took.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
 
     Attributes
     ----------

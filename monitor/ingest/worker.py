@@ -431,5 +431,5 @@ class IngestWorker:
         self._tally.observe(step, seconds)
 
     def _reach(self, step: str) -> None:
-        """Pass crash points on; what the log is asked to commit is committed later."""
+        """Pass failpoints on; the commit itself follows later."""
         self._life.reach("ingest:flush" if step == "ingest:commit" else step)

@@ -143,7 +143,7 @@ class Notifier:
     sleep : callable, optional
         Waits between tries.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
     outbox : Outbox, optional
         Takes messages when their intent is logged, and sends them by itself: then neither a
         step nor another receiver waits for one that is slow. Without one they are sent within

@@ -44,7 +44,7 @@ class NotifyStage:
     notifier : Notifier
         Whose notification log is a ``TopicNotificationLog`` of the same log.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ class Life:
     stage : str
         ``ingest``, ``detect``, ``notify`` or ``archive``.
     reach : callable, optional
-        Crash points.
+        Called with the name of each failpoint.
     silence_s : float, optional
         Time without a heartbeat after which the process is not live; five times as long
         until it was ready once: a cold kernel cache takes a busy machine a minute.
