@@ -18,7 +18,7 @@ from schemas.time_zones import UTC_NAME
 N_SLOTS: Final = 168
 """Hours of a week, Monday 00:00 first."""
 MIN_WEEKS: Final = 4
-"""Weeks in which a slot must have had rows: fewer cannot tell an hour from an accident."""
+"""Weeks in which a slot must have had rows: fewer cannot separate a season from chance."""
 MIN_DAYS: Final = 14
 """Days, for an hour of the day whatever the weekday."""
 MIN_ROWS: Final = 1_000

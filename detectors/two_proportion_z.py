@@ -51,7 +51,7 @@ def two_proportion_z(reference: ArrayLike, current: ArrayLike) -> TwoProportionZ
     -----
     z = (q - p) / sqrt(h (1 - h) (1/n0 + 1/n)), h the pooled share: z^2 is the
     uncorrected chi-square of the table. evidently has the same form, but takes p from
-    1 - cdf, which is 0 where ours is below 1e-16. O(1); exact from merged panes.
+    1 - cdf, which is 0 where this one is below 1e-16. O(1); exact from merged panes.
 
     References
     ----------

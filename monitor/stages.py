@@ -209,7 +209,7 @@ def _run_detect(site: Site, life: Life, member: str | None) -> None:
 
 
 def _run_notify(site: Site, life: Life, member: str | None) -> None:
-    """Build receivers, then tell people."""
+    """Build the receivers, then run notify."""
     from monitor.notify.receivers import build_receivers, build_retrainers
     from monitor.notify.service import run_notify
 

@@ -144,7 +144,7 @@ class SliceConfig(Strict):
 
 
 class ColumnsConfig(Strict):
-    """Names of the columns in Parquet, CSV and Arrow files, where they are not ours."""
+    """Names of the columns in Parquet, CSV and Arrow files, where they differ from Driftline's."""
 
     time: str | None = None
     """Timestamps, ISO text, or numbers; ``driftline/times.py`` has all forms."""

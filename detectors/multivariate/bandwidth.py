@@ -1,4 +1,4 @@
-"""Median heuristic: the width at which a Gaussian kernel tells rows apart."""
+"""Median heuristic: the width at which a Gaussian kernel separates rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Domain classifier: how well a model tells rows of now from rows of the reference."""
+"""Domain classifier: how well a model separates current rows from reference rows."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class PrincipalComponents:
 
         exactly, because the square of a distance is a quadratic form: no raw row is
         needed, and windows merge. nannyml averages the distance itself, which no moments
-        give; by Jensen's inequality the root of ours is at least that. O(d^3).
+        give; by Jensen's inequality the root of this one is at least that. O(d^3).
 
         References
         ----------

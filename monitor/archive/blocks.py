@@ -30,7 +30,7 @@ class PlacedRows:
     offsets: Int64Array
     """Shape (n,): log offset of each row's message."""
     numbers: Int64Array
-    """Shape (n,): row within its message, or any number that tells it from its neighbours."""
+    """Shape (n,): row within its message, or any number that is unique among its neighbours."""
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)

@@ -1,4 +1,4 @@
-"""Raw events into the store in one process, where they never pass through a log of ours.
+"""Raw events into the store in one process, where they never pass through an internal log.
 
 Rows wait until there are enough for one insert. The token spans the offsets of what
 was gathered, so the same file replayed twice is stored once.

@@ -68,7 +68,7 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
     Raises
     ------
     TransportError
-        If the metadata is none of ours.
+        If the metadata is not the archive's.
 
     Examples
     --------

@@ -95,7 +95,7 @@ class Step(Enum):
 
 @dataclass(slots=True, eq=False)
 class Owned:
-    """One partition, while it is ours."""
+    """One partition, while it is owned."""
 
     gathering: Gathering
     rows: RangeRows | None = None
@@ -251,7 +251,7 @@ class TopicArchive:
     def settle(self) -> None:
         """Commit intents and ends, as far as there are any."""
         if not self.has_work:
-            self.n_refused_commits = 0  # what was refused is not ours to commit any more
+            self.n_refused_commits = 0  # refused partitions are not owned any more
         due = {p: o for p, o in self._owned.items() if o.hand and o.step is not Step.BEGUN}
         if due and elapsed_s() >= self._commit_at_s and self._commit(due):
             for partition, owned in due.items():
@@ -264,7 +264,7 @@ class TopicArchive:
         return not begun or self._commit(begun)
 
     def finish(self, job: Job) -> bool:
-        """Take note that a job is over; False if it is none of ours."""
+        """Note that a job is over; False if it is not this topic's."""
         for owned in self._owned.values():
             if owned.job is job and owned.hand is not None:
                 owned.step = Step.INSERTED
@@ -386,7 +386,7 @@ class TopicArchive:
         PARTITIONS.labels(STAGE, self._topic).set(len(self._owned))
 
     def _forget(self, partition: int) -> None:
-        """Show nothing of a partition that is not ours."""
+        """Remove the metrics of a partition that is not owned."""
         with suppress(KeyError):
             LAG.remove(STAGE, self._topic, str(partition))
 

@@ -47,7 +47,7 @@ class Delay:
     delays: tuple[int, ...]
     """Of each place where it was found: planted windows up to the one that fired."""
     is_firing_anyway: bool = False
-    """The feature fired as soon without the shift: its delay tells nothing."""
+    """The feature fired as soon without the shift: its delay is meaningless."""
 
     @property
     def share_found(self) -> float | None:

@@ -109,7 +109,7 @@ def of_numbers(
 
 
 def _shown(value: float) -> str:
-    """Whole numbers whole, others as short as they still tell."""
+    """Whole numbers whole, others as short as they stay distinct."""
     is_short = value == round(value) and abs(value) < 1e15
     return str(round(value)) if is_short else f"{value:.6g}"
 

@@ -59,7 +59,7 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
     Returns
     -------
     str
-        Empty where nothing tells that they are.
+        Empty where there is no sign of it.
 
     Notes
     -----

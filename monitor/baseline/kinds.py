@@ -47,7 +47,7 @@ def infer_kind(column: pa.ChunkedArray) -> Decision:
     (:mod:`monitor.baseline.words`). One value alone makes a constant: it is kept, and any
     other value counts as outside (numbers) or unseen (categories).
 
-    A reference does not tell everything: a sparse, unsorted customer number looks like an
+    A reference does not show everything: a sparse, unsorted customer number looks like an
     amount. The model's config has the last word.
 
     Examples

@@ -18,7 +18,7 @@ from schemas.profiles import Kind, VariableProfile
 
 MAX_CATEGORIES = 100_000
 """As many are counted exactly, and events of each are counted by name. Of more only the
-commonest are kept, as far as a bounded summary can tell them."""
+commonest are kept, as far as a bounded summary identifies them."""
 MIN_KEPT_SHARE = 0.1
 """Of the rows, that the kept ones of more categories must be proved to hold."""
 MOSTLY_MISSING = 0.5

@@ -68,7 +68,7 @@ class Request:
 
 
 def run_backtest(request: Request) -> None:
-    """Check everything, read the history once, judge it under every config, and tell."""
+    """Check the request, read the history once, judge it under each config, print the result."""
     today = load_installation(request.config)
     catalog = known_catalog(today)
     proposed = _proposed(request, today)

@@ -13,14 +13,14 @@ DRIFTED = 10
 
 
 class FailOn(StrEnum):
-    """What the exit code tells."""
+    """When the exit code is 10."""
 
     DRIFT = "drift"
     NEVER = "never"
 
 
 class Peer(StrEnum):
-    """Whose numbers to show beside ours."""
+    """Library whose values are added."""
 
     EVIDENTLY = "evidently"
     NANNYML = "nannyml"

@@ -247,7 +247,7 @@ def _in_range(table: pa.Table, name: str, side: Side, config: ModelConfig | None
 def _is_only_time(
     table: pa.Table, name: str, config: ModelConfig | None, *, is_named: bool
 ) -> bool:
-    """Return whether a column only tells when its rows were: by a range, our name, or its type.
+    """Return whether a column only holds row times: by a range, its reserved name, or its type.
 
     A column that is merely called a time may hold anything; it is one if there is also a
     feature of that name, or is text that reads as times.
@@ -310,7 +310,7 @@ def _is_within(
 def _time_column(
     table: pa.Table, side: Side, config: ModelConfig | None, time: str | None
 ) -> str | None:
-    """Find the column of times: the one named, else ours, else the only one that can be it."""
+    """Find the column of times: the one named, else ``time_us``, else the only candidate."""
     there: list[str] = table.column_names
     named = time or (config.columns.time if config else None)
     if time is None and named not in there and holds_events(table):

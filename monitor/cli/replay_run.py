@@ -125,7 +125,7 @@ class _HasFiles(Protocol):
 
 
 def ordered_files(request: _HasFiles, model: ModelConfig) -> tuple[str, ...]:
-    """Return the files of a request in the order of their times; a note tells of another."""
+    """Return the files of a request in the order of their times; a note names a changed order."""
     if request.rows_per_window is not None:
         return request.files
     ordered = in_order_of_times(request.files, model)

@@ -1,4 +1,4 @@
-"""What an installation does not monitor, or tells no one of, by its configuration alone."""
+"""What an installation does not monitor or notify, by its configuration alone."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def compare(
         :func:`monitor.baseline.kinds.infer_kind` does not refuse, by the reference, and of
         text, vectors and times what :func:`monitor.compare.derived.derive` makes of them.
     options : Options, optional
-        Level, thresholds, whose numbers to show beside ours.
+        Level, thresholds, library whose values are added.
     omitted : sequence of Omitted, optional
         Columns that were left out before, to be listed with those left out here.
     advance : callable

@@ -24,7 +24,7 @@ class Options:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """In place of the usual ones, by the statistic's name."""
     convention: Convention | None = None
-    """Whose numbers are shown beside ours."""
+    """Library whose values are added."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Together:
     p_value: float
     """Of the largest change, for all pairs."""
     auc: float
-    """How well a classifier tells the sides apart, which marginal changes add to: .5 is not
+    """How well a classifier separates the sides, which marginal changes add to: .5 is not
     at all; NaN where it was not asked."""
     auc_sd: float
     """Standard deviation of that without drift, about."""

@@ -37,7 +37,7 @@ class Outcome(StrEnum):
     FOUND = "found"
     MISSED = "missed"
     SKIPPED = "skipped"
-    """It could not tell: the feature was firing anyway, or had too few rows."""
+    """No verdict: the feature was firing anyway, or had too few rows."""
 
 
 class CanaryState(msgspec.Struct, array_like=True):
@@ -234,7 +234,7 @@ class Canary:
     ) -> Sighting:
         """Return the outcome of a planting in which it was not found.
 
-        Half of the windows are enough to tell, and so are windows that all have too few
+        Half of the windows are enough for a verdict, and so are windows that all have too few
         rows: in these nothing real would be found either. Without rows nothing is.
         """
         n_windows, n_small = self.state.n_windows, self.state.n_small

@@ -103,7 +103,7 @@ class Dedupe:
 
     Notes
     -----
-    A notification's id follows from the incident, the receiver and what it tells, so the
+    A notification's id follows from the incident, the receiver and its content, so the
     same one is never decided twice, also after a restart (``remember``).
 
     Examples

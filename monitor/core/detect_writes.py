@@ -62,7 +62,7 @@ def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:
     Parameters
     ----------
     delay_us : int, optional
-        Between the alert's time and the earliest watermark that could tell of it. The
+        Between the alert's time and the earliest watermark that could report it. The
         record says when it came, in event time: notify's waits count from there.
     """
     value, key = msgspec.msgpack.encode(alert), alert.alert_id.encode()

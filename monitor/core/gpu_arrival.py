@@ -67,7 +67,7 @@ def note_arrival(
 
 
 def _hear(fleet: Fleet, event: GpuEvent, time_us: int, interval_us: int, is_refused: bool) -> None:
-    """Note that a GPU was heard of, if the event is not one that came before."""
+    """Note that a GPU sent an event, if it is not a repeated one."""
     gpu = fleet.gpus.get(event.gpu_uuid)
     if gpu is None:
         return

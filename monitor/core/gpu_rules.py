@@ -166,7 +166,7 @@ class GpuRules:
     def observe_host(self, host: str, time_us: int, tenant: str = "default") -> None:
         """Note a sign of life that is not GPU telemetry: a prediction, a heartbeat.
 
-        It tells a dead exporter from a dead node. It may come before the telemetry of its
+        It distinguishes a dead exporter from a dead node. It may come before the telemetry of its
         time; hosts without GPUs are not watched.
         """
         state = self._fleet.hosts.get(f"{tenant}/{host}")
@@ -315,7 +315,7 @@ class GpuRules:
             self._judge_recurrence(gpu, time_us, alerts)
 
     def _has_reset_flag(self, gpu: GpuState, event: GpuEvent, fields: dict[str, float]) -> bool:
-        """Return whether the sample itself tells of a reset, a reboot or a driver reload."""
+        """Return whether the sample itself reports a reset, a reboot or a driver reload."""
         version, before = event.driver_version, gpu.driver_version
         gpu.driver_version = version or before
         is_other_driver = bool(version and before and version != before)

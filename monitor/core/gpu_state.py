@@ -138,7 +138,7 @@ class GpuState(msgspec.Struct):
     last_us: int = 0
     """Its newest sample."""
     heard_us: int = -1
-    """The stream's time when it was last heard of, whatever its own clock says."""
+    """The stream's time of its last event, independent of its own clock."""
     sent_us: int = -1
     """The time that its last event was stamped with."""
     is_refused: bool = False

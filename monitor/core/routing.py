@@ -1,4 +1,4 @@
-"""Which receivers hear of an incident."""
+"""Which receivers are notified of an incident."""
 
 from __future__ import annotations
 

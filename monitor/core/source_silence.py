@@ -34,14 +34,14 @@ Place = tuple[str, int]
 
 
 class SourceSilence:
-    """Watches when each owner was last heard from, by a monotonic clock.
+    """Tracks the time of each owner's last message, by a monotonic clock.
 
     Parameters
     ----------
     owner : str
         Part of the keys of its state messages.
     start_s : float
-        A partition that was never heard is silent from here on.
+        A partition without any message is silent from here on.
     bound_s : float, optional
         Silence beyond it raises an alert.
 
@@ -72,7 +72,7 @@ class SourceSilence:
         return []
 
     def hear(self, source: str, partition: int, now_s: float) -> None:
-        """Note that an owner spoke, whatever it said."""
+        """Note a message of an owner."""
         if len(self._heard_s) < MAX_HEARD or (source, partition) in self._heard_s:
             self._heard_s[source, partition] = now_s
 
@@ -116,7 +116,7 @@ class SourceSilence:
         )
 
     def _resolved(self, key: str, marks: Watermarks) -> Alert:
-        """Resolve the alert of a partition that is heard from again, or gone."""
+        """Resolve the alert of a partition that sends again, or is gone."""
         source, partition, opened_us = self._open.pop(key)
         time_us = max(marks.newest_us or 0, opened_us + 1)
         is_there = (source, partition) in marks.partitions

@@ -83,7 +83,7 @@ class Commit(msgspec.Struct, frozen=True):
         Raises
         ------
         TransportError
-            If the metadata is not ours.
+            If the metadata is not ingest's.
         """
         try:
             found = msgspec.json.decode(metadata.encode(), type=_Metadata)
@@ -191,7 +191,7 @@ class Watermarks:
         """The part of it that rests on events, not on elapsed time."""
 
     def declare(self, source: str, n_partitions: int) -> None:
-        """Expect a source: its partitions hold the minimum until they are heard from.
+        """Expect a source: its partitions hold the minimum until their first message.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Watermarks:
 
     @property
     def partitions(self) -> list[tuple[str, int]]:
-        """(source, partition) of all that hold windows, heard from or not."""
+        """(source, partition) of all that hold windows, also before their first message."""
         return [(name, p) for name, s in self._sources.items() for p in range(s.n_partitions)]
 
     @property
@@ -253,7 +253,7 @@ class Watermarks:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every partition was heard from and is idle."""
+        """Whether every partition has sent a watermark and is idle."""
         sources = self._sources.values()
         return bool(sources) and all(len(s.idle) >= s.n_partitions for s in sources)
 

@@ -9,7 +9,7 @@ from monitor.core.watermark import NO_WATERMARK
 from schemas.errors import DomainError, TransportError
 
 KEY_PREFIX = b"wm|"
-"""Tells a watermark from a pane by its key."""
+"""Distinguishes a watermark from a pane by its key."""
 
 
 class WatermarkMessage(msgspec.Struct, frozen=True, array_like=True):

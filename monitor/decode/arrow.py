@@ -326,7 +326,7 @@ class _ColumnsOnly(Scratch):
         ]
 
     def _code(self, name: str, inside: str, dictionary: int, known: Dictionaries) -> Int32Array:
-        """One column of strings, its own dictionary translated into ours."""
+        """One column of strings, its own dictionary translated into the decoder's."""
         column = self._fields.find(name, inside)
         if column is None or pa.types.is_null(column.type):
             return np.full(self._n, -1, dtype=np.int32)

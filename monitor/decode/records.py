@@ -37,7 +37,7 @@ _GPU = GpuDecoder()
 
 
 class _Mark(msgspec.Struct):
-    """Tells an envelope from an event."""
+    """Distinguishes an envelope from an event."""
 
     specversion: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 

@@ -167,7 +167,7 @@ def _where_words(finding: Finding) -> str:
     if alert is None:
         return ""
     if fault.gpu_uuid:
-        # The first eight digits tell GPUs apart; alerts and the JSON line carry all of them.
+        # The first eight digits identify a GPU; alerts and the JSON line carry all of them.
         return f"score on {fault.host} {fault.gpu_uuid[:12]}"
     return alert.feature if alert.segment == "*" else f"{alert.feature} ({alert.segment})"
 

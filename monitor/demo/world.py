@@ -25,7 +25,7 @@ REFERENCE_START_US = 1_420_070_400_000_000
 """2015-01-01T00:00:00Z."""
 ROWS_PER_WINDOW = 1_000
 HOSTS = ("node-11", "node-12", "node-13", "node-14")
-"""Four: of two hosts each is the other's only reference, and nothing tells which one is wrong."""
+"""Four: of two hosts each is the other's only reference, and neither is known to be right."""
 GPUS_PER_HOST = 2
 RETRAINING_URL_ENV = "DRIFTLINE_DEMO_RETRAINING_URL"
 RETRAINING_SECRET_ENV = "DRIFTLINE_DEMO_RETRAINING_SECRET"

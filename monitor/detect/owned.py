@@ -1,4 +1,4 @@
-"""Partitions that are ours for a while: restored, fed in order, and dropped when they go."""
+"""Owned partitions: restored on assignment, fed in order, dropped on revocation."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RulesT = TypeVar("RulesT", bound=Rules)
 
 @dataclass(slots=True)
 class _Owned(Generic[RulesT]):
-    """One partition that is ours."""
+    """One owned partition."""
 
     rules: RulesT
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -101,7 +101,7 @@ class OwnedPartitions(Generic[RulesT]):
 
     @property
     def is_ready(self) -> bool:
-        """Whether everything that is ours has been restored."""
+        """Whether every owned partition has been restored."""
         return all(owned.is_ready for owned in self._owned.values())
 
     def ready(self) -> list[tuple[int, RulesT]]:
@@ -109,17 +109,17 @@ class OwnedPartitions(Generic[RulesT]):
         return [(p, o.rules) for p, o in sorted(self._owned.items()) if o.is_ready]
 
     def rules(self, partition: int) -> RulesT | None:
-        """Return the rules of a partition, None if it is not ours."""
+        """Return the rules of a partition, None if it is not owned."""
         owned = self._owned.get(partition)
         return owned.rules if owned is not None else None
 
     @property
     def n_owned(self) -> int:
-        """How many partitions are ours."""
+        """Number of owned partitions."""
         return len(self._owned)
 
     async def on_assigned(self, partitions: frozenset[int]) -> None:
-        """Begin to restore what is ours now."""
+        """Begin to restore the assigned partitions."""
         for partition in sorted(partitions):
             rules = self._build(partition, uuid.uuid4().hex[:12])
             owned = self._owned[partition] = _Owned(rules)
@@ -165,7 +165,7 @@ class OwnedPartitions(Generic[RulesT]):
     async def write(
         self, partition: int, groups: Callable[[RulesT], Iterable[list[Phase]]]
     ) -> None:
-        """Write what time alone brings about; nothing if the partition is not ours.
+        """Write what time alone brings about; nothing if the partition is not owned.
 
         Reads the current rules: a caller that waited for another partition may
         hold those of an assignment that is over.

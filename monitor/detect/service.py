@@ -64,7 +64,7 @@ def run_detect(
     monitor : MonitorConfig
         Its ``gpu`` is used.
     life : Life
-        Ready when every partition that is ours has been restored.
+        Ready when every owned partition has been restored.
     member : str, optional
         Static member id.
 
@@ -139,7 +139,7 @@ class _Detect:
         run_app(self._app, self._life, on_tick=self._tick, is_ready=self._is_ready)
 
     def _is_ready(self) -> bool:
-        """Whether all that is ours has been restored."""
+        """Whether every owned partition has been restored."""
         return self._panes.is_ready and self._gpu.is_ready
 
     async def _take_pane(self, partition: int, message: Message) -> None:
@@ -193,7 +193,7 @@ class _Detect:
         self._show_lag()
 
     async def _refuse_profiles(self) -> None:
-        """Write the dead letters of profiles, where the first partition of the panes is ours."""
+        """Write the dead letters of profiles, by the owner of the first panes partition."""
         if not self._panes.is_ready or self._panes.rules(TELLING) is None:
             return
         letters = self._feed.take_letters()
@@ -222,5 +222,5 @@ def _highwater(app: KafkaApp, tp: TP) -> int | None:
     """Return where a log ends as far as the client knows."""
     try:
         return app.consumer.highwater(tp)
-    except Exception:  # not ours (any more): aiokafka raises what it likes
+    except Exception:  # not owned (any more): aiokafka raises various errors
         return None

@@ -1,4 +1,4 @@
-"""What ingest tells ``/metrics``, once a chunk or a second; and when too much is refused."""
+"""Metrics of ingest, updated per chunk or second; and the warning when too much is rejected."""
 
 from __future__ import annotations
 

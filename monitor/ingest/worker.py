@@ -335,7 +335,7 @@ class IngestWorker:
             reach=self._reach,
         )
         now_s = elapsed_s()
-        # published_s: the new owner is heard at once
+        # published_s: the new owner publishes at once
         self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S, signs=signs)
         self._tally.count_rebalance("gained")
         if ingest.is_fresh:
@@ -404,7 +404,7 @@ class IngestWorker:
             self._life.unready("the brokers are away")
 
     def _note_brokers(self) -> None:
-        """Brokers were heard of."""
+        """The brokers answered."""
         if self._is_away:
             self._is_away = False
             self._life.ready()

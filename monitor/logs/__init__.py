@@ -1,7 +1,7 @@
 """What a process says of itself: one line a record, never a secret, never a flood.
 
 Text on a terminal and JSON elsewhere, unless ``DRIFTLINE_LOG=text`` or ``json`` says which.
-Everything goes to standard error; the libraries' words go the same way as ours.
+Everything goes to standard error; records of libraries are handled alike.
 """
 
 from monitor.logs.redaction import secrets_of

@@ -71,7 +71,7 @@ class KafkaNotificationLog:
         return found
 
     def _read(self, letters: list[DeadLetter]) -> list[LogEntry]:
-        """Read the topic to its end; what was only spared is passed over."""
+        """Read the topic to its end; suppressions are skipped."""
         return list(last_steps(self._entries(letters)).values())
 
     def _entries(self, letters: list[DeadLetter]) -> Iterator[LogEntry]:

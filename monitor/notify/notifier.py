@@ -122,7 +122,7 @@ def _outcome(notification: Notification, state: DeliveryState, detail: str) -> D
 
 
 class Notifier:
-    """Groups alerts, decides data or hardware, tells people once, asks for retraining.
+    """Groups alerts, decides data or hardware, notifies once, requests retraining.
 
     Parameters
     ----------

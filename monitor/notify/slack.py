@@ -194,7 +194,7 @@ class SlackReceiver:
             _log.warning("picture not delivered: %s", error)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        """Call Slack, and turn its errors into ours without their text."""
+        """Call Slack, and translate its errors without their text."""
         where = f"receiver {self._name}"
         try:
             return await getattr(self._client(), method)(**arguments)
@@ -237,7 +237,7 @@ class SlackReceiver:
                 self._base_url,
                 self._timeout_s,
                 session=self._session,
-                # Ours is the only retry loop: it is bounded and heeds Retry-After.
+                # This is the only retry loop: it is bounded and heeds Retry-After.
                 retry_handlers=[],
                 logger=_client_log,
             )

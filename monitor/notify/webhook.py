@@ -75,7 +75,7 @@ class WebhookReceiver:
         return await self._post.post(body, notification.notification_id)
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Nothing to take over: the key tells the other side."""
+        """Nothing to restore: the idempotency key identifies repeats."""
 
     async def close(self) -> None:
         """Close the connections."""

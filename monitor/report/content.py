@@ -1,4 +1,4 @@
-"""What a report tells: plain values, so that any run can fill it."""
+"""Content of a report: plain values that any run can fill in."""
 
 from __future__ import annotations
 

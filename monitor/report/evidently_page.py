@@ -1,4 +1,4 @@
-"""evidently's own report on the same rows, beside ours, where the library is installed."""
+"""evidently's report on the same rows, where the library is installed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
     -------
     str
         A link, or how to get the library, or why it failed: a report that fails
-        never takes ours down with it.
+        never breaks Driftline's report.
 
     Notes
     -----

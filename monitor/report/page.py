@@ -1,4 +1,4 @@
-"""One HTML page, whole in itself, that tells what a run found and shows why."""
+"""One HTML page, whole in itself, that shows what a run found, and why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_report(path: Path, content: ReportContent) -> Path:
     path : Path
         The page; its folder must exist. ``evidently_report.html`` goes beside it.
     content : ReportContent
-        What to tell.
+        Content of the report.
 
     Returns
     -------

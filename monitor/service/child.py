@@ -30,7 +30,7 @@ class Child:
     on_line : callable
         Given its name and each line it prints, from a thread.
     environment : mapping of str to str
-        Added to ours.
+        Added to this process's environment.
 
     Notes
     -----

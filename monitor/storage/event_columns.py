@@ -23,7 +23,7 @@ def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
     batch : EventBatch
         Accepted events of one model.
     chunk : Chunk
-        The chunk they were decoded from; tells the source offset of each.
+        The chunk they were decoded from; has the source offset of each.
 
     Returns
     -------

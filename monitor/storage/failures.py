@@ -1,4 +1,4 @@
-"""The engine's errors, as ours: short, and without a secret."""
+"""The engine's errors translated: short, and without a secret."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def translate(error: BaseException, where: str, *, is_insert: bool = False) -> StorageError:
-    """Return the error of ours that says the same.
+    """Return the corresponding error of ``schemas.errors``.
 
     Parameters
     ----------

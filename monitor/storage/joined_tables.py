@@ -89,5 +89,5 @@ def _merged(pieces: Sequence[pa.Array]) -> list[pa.Array]:
 
 
 def _mapped(piece: pa.MapArray, values: pa.Array) -> pa.MapArray:
-    """Put other values into a map; ours have no nulls and begin at 0."""
+    """Put other values into a map; Driftline's have no nulls and begin at 0."""
     return pa.MapArray.from_arrays(piece.offsets, piece.keys, values)

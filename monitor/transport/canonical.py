@@ -142,7 +142,7 @@ def _wanted(
 
 
 def _named(given: str | None, ours: str) -> tuple[str, ...]:
-    """A name the config gives is the only one; else ours."""
+    """Return only the config's name, or else the default."""
     return (given,) if given is not None else (ours,)
 
 

@@ -74,12 +74,12 @@ def parts_of(folder: Path) -> list[Part]:
 
 
 def _refuse_logged_table(folder: Path) -> None:
-    """Refuse tables of which only a log tells which files still count."""
+    """Refuse tables whose current files are only listed in a log."""
     for name, what in _TABLE_LOGS.items():
         inside = folder / name
         if inside.is_dir() and (name != "metadata" or any(inside.glob("*.metadata.json"))):
             raise TransportError(
-                f"is {what}, whose log tells which files count",
+                f"is {what}, whose log lists the current files",
                 where=str(folder),
                 fix="write its rows as Parquet, and name that",
             )

@@ -44,7 +44,7 @@ _SUFFIXES = {
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd", ".bz2", ".lz4", ".xz", ".zip")
 _TEXT_SUFFIXES = (".txt", ".dat", ".data", ".asc")
-"""Either JSON or columns; the first character tells."""
+"""Either JSON or columns; decided by the first character."""
 _COMPRESSIONS = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),

@@ -52,7 +52,7 @@ class Misfits:
         Parameters
         ----------
         name : str
-            Ours, for the row's detail.
+            The internal name, for the row's detail.
         column : pyarrow.ChunkedArray
             As in the file.
         convert : callable

@@ -166,7 +166,7 @@ def line_times(chunk: Chunk) -> Float64Array:
 def _held(
     pieces: Iterator[T], n_rows: Callable[[T], int], n_bytes: Callable[[T], int]
 ) -> tuple[list[T], bool]:
-    """Take pieces up to the bound; tell whether those were all."""
+    """Take pieces up to the bound; return whether those were all."""
     held: list[T] = []
     rows = size = 0
     while rows <= MAX_SORTED_ROWS and size <= MAX_SORTED_BYTES:

@@ -130,6 +130,6 @@ def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[
 
 
 def _is_same(given: str, expected: str) -> bool:
-    """Compare in a time that tells neither length nor place of the first difference."""
+    """Compare in constant time: it reveals neither length nor place of the first difference."""
     pair = [hashlib.sha256(text.encode(errors="replace")).digest() for text in (given, expected)]
     return hmac.compare_digest(*pair)

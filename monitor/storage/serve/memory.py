@@ -43,7 +43,7 @@ class Retained:
 
 
 def resident_bytes() -> int:
-    """Return the process's resident memory; 0 where the system does not tell.
+    """Return the process's resident memory; 0 where the system does not report it.
 
     Examples
     --------

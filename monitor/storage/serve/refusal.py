@@ -56,7 +56,7 @@ class Refusal(Exception):
     text : str
         One sentence, without code and name.
     name : str, optional
-        ClickHouse's name of the code; found by the code where it is one of ours.
+        ClickHouse's name of the code; looked up by the code if known.
 
     Examples
     --------

@@ -22,7 +22,7 @@ DEFAULT_PORT = 9092
 def open_admin(
     bootstrap: str, security: KafkaSecurity | None = None, *, timeout_s: float = 10.0
 ) -> Iterator[KafkaAdminClient]:
-    """Connect to a cluster, and turn the client's errors into ours.
+    """Connect to a cluster, and translate the client's errors.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class BulkReader(GroupReader):
         self._poll_group()
 
     def _poll_group(self) -> None:
-        """Serve rebalances and errors; a message here slipped in before its queue was ours."""
+        """Serve rebalances and errors; a message here arrived before its queue was opened."""
         while (message := self._consumer.poll(0)) is not None:
             partition, error = message.partition(), message.error()
             partition = -1 if partition is None else partition

@@ -61,7 +61,7 @@ class DevBroker:
         Server properties added or replaced.
     listeners : mapping of str to str, optional
         Further listeners, name to security protocol (``{"SECURE": "SASL_SSL"}``);
-        :meth:`address` tells their ports.
+        :meth:`address` returns their ports.
     format_arguments : sequence of str, optional
         Arguments for formatting the folder, such as ``--add-scram``.
 

@@ -168,7 +168,7 @@ def read_topic(
     take : callable
         Awaited with the partition and the message.
     on_assigned : callable, optional
-        Awaited with the partitions of this topic that are ours now, all of them, before
+        Awaited with the owned partitions of this topic, all of them, before
         messages come. It must be quick (the group waits): start a task for what takes long.
     on_revoked : callable, optional
         Awaited with the partitions that are taken, before the message in hand is waited
@@ -212,7 +212,7 @@ def _of_topic(topic: str, callback: OnPartitions) -> Callable[[frozenset[TP]], A
 
 
 def _message(record: Any) -> Message:
-    """Turn Faust's message into ours."""
+    """Convert Faust's message."""
     time_us = -1 if record.timestamp is None else round(record.timestamp * 1_000) * 1_000
     return Message(record.offset, record.key or b"", record.value or b"", time_us)
 

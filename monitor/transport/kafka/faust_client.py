@@ -107,7 +107,7 @@ class KafkaApp(faust.App):
     Attributes
     ----------
     on_assigning, on_revoking : list of hook
-        Awaited with the partitions: when they are ours, before the first message of them;
+        Awaited with the partitions: on assignment, before their first message;
         and when they are about to be taken, before Faust waits for the message in hand.
     on_ending : list of callable
         Awaited before the app is stopped, while messages may still come and be written.

@@ -460,7 +460,7 @@ class GroupReader(ABC):
         self._give_up((p.partition for p in places), self._callbacks.on_revoke)
 
     def _on_lost(self, _: Consumer, places: list[TopicPartition]) -> None:
-        """Partitions were taken away while we were not heard of."""
+        """Partitions were lost after the session timed out."""
         self.counters["lost"] += 1
         self._give_up((p.partition for p in places), self._callbacks.on_lost)
 
@@ -575,7 +575,7 @@ class GroupReader(ABC):
         )
 
     def _owned(self, partition: int) -> int:
-        """Return the partition if it is ours."""
+        """Return the partition if it is owned."""
         if partition not in self._positions:
             raise TransportError(
                 f"partition {partition} is not owned, of {list(self.partitions)}",

@@ -1,4 +1,4 @@
-"""Ports of loopback that stay ours while their server is down.
+"""Loopback ports that stay reserved while their server is down.
 
 A broker that is stopped and started again on its port must find it free. Between
 the two, the kernel may lend the port to any outgoing connection, and another test

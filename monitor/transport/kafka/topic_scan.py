@@ -24,7 +24,7 @@ LASTING = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._AUTHENTICATION,
 }
-"""Errors no waiting mends. ``KafkaError.retriable()`` does not tell: made from the codes of a
+"""Errors no waiting mends. ``KafkaError.retriable()`` is wrong here: made from the codes of a
 lost connection or a missing leader it is False too (errors a client handed out: not checked)."""
 
 

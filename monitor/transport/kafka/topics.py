@@ -100,7 +100,7 @@ _ALERTS = {
 
 _NOTIFICATIONS = {
     # By size, as alerts are, and far beyond theirs: a restart goes through all the alerts there
-    # are, and tells again what it finds no word of. Of an alert there may be many steps.
+    # are, and sends again what it finds no record of. Of an alert there may be many steps.
     **_kept(-1, "compact,delete"),
     **_COMPACTION,
     "retention.bytes": str(4 << 30),
