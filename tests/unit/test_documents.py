@@ -88,7 +88,8 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     Those of a section are dotted; those of the entries of a list or a map have a table of their
     own, without a prefix.
     """
-    for name, field in model.model_fields.items():
+    for attribute, field in model.model_fields.items():
+        name = field.alias or attribute
         sections = list(models_in(field.annotation))
         is_container = get_origin(field.annotation) in (dict, tuple, list)
         if is_container or not sections:
