@@ -107,8 +107,8 @@ def align(current: SeriesStats, profile: Profile) -> Cells:
     for name, stats in (("window", current), ("baseline", reference)):
         expected = (len(stats.segments), n_variables, N_COUNTERS)
         if stats.counts.shape != expected:
-            what = f"counts have shape {stats.counts.shape}, the profile's layout is {expected}"
-            raise ShapeError(what, where=name, fix="aggregate under this profile")
+            what = f"counts have shape {stats.counts.shape}, the baseline's layout is {expected}"
+            raise ShapeError(what, where=name, fix="aggregate under this baseline")
     at = {segment: i for i, segment in enumerate(current.segments)}
     # Absent segments find index -1: the empty series appended to the window's.
     found = np.array([at.get(segment, -1) for segment in reference.segments], np.int64)

@@ -141,7 +141,7 @@ class Evidence:
             raise ShapeError(
                 f"{len(data)} bytes of evidence, not {4 * n_ratios + 12 * n_cells}",
                 where=f"{n_cells} cells, {layout.n_sets} sets",
-                fix="restore it with the profile it was saved under",
+                fix="restore it with the baseline it was saved under",
             )
         split = 4 * n_ratios + 4 * n_cells
         return Evidence(

@@ -44,7 +44,7 @@ def reference_sd(profile: Profile, variable: int) -> float:
     n = int(counts[: known.n_bins].sum() + counts[UNDERFLOW] + counts[OVERFLOW])
     if known.kind is not Kind.NUMERIC or n == 0:
         raise BaselineError(
-            f"{known.name!r} has no standard deviation in profile {profile.profile_id}",
+            f"{known.name!r} has no standard deviation in baseline {profile.profile_id}",
             where=f"model {profile.model!r}",
             fix="plant shifts into numeric features that the reference holds values of",
         )

@@ -248,7 +248,7 @@ def _feed(site: Site, catalog: Catalog, life: Life) -> ProfileFeed:
     """Bring the catalog up to date; a model without profile runs, without verdict."""
     from monitor.transport.kafka.profile_feed import ProfileFeed
 
-    life.unready("reading profiles")
+    life.unready("reading baselines")
     feed = ProfileFeed(site.cluster, catalog)
     try:
         feed.catch_up()

@@ -262,4 +262,4 @@ def _refusal(profile: Profile, what: str, fix: str) -> BaselineError:
     """Refuse one profile."""
     version = f" version {profile.model_version!r}" if profile.model_version else ""
     where = f"model {profile.model!r}{version}"
-    return BaselineError(f"profile {profile.profile_id} {what}", where=where, fix=fix)
+    return BaselineError(f"baseline {profile.profile_id} {what}", where=where, fix=fix)

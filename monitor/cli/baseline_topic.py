@@ -171,7 +171,7 @@ def _config_of(installation: Installation, profile: Profile) -> ModelConfig:
         if (model.tenant, model.model) == (profile.tenant, profile.model):
             return model
     raise BaselineError(
-        f"profile {profile.profile_id} is of {profile.tenant}/{profile.model}",
+        f"baseline {profile.profile_id} is of {profile.tenant}/{profile.model}",
         where=str(installation.file),
         fix="no model of this installation; name it under models",
     )

@@ -235,7 +235,7 @@ def _variables(check: str, name: str, variables: list[str | None]) -> Check:
 
 
 def _kafka(installation: Installation) -> list[Check]:
-    """Reach the brokers and compare the topics, where the file names a cluster."""
+    """Connect to the brokers and compare the topics, where the file names a cluster."""
     if "kafka" not in installation.monitor.model_fields_set:
         return []
     from monitor.stages import BOOTSTRAP_VARIABLE, cluster_of

@@ -190,13 +190,13 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
     if found != expected:
         names = ", ".join(f"{name} ({kind})" for name, kind in found)
         raise BaselineError(
-            f"profile {profile.profile_id} monitors {names}",
+            f"baseline {profile.profile_id} monitors {names}",
             where=f"model {profile.model!r}",
             fix="build the baseline again: its features are not those of the config",
         )
     if not profile.phi.shape == profile.eps_learned.shape == (n_segments, n_variables):
         raise BaselineError(
-            f"profile {profile.profile_id} has a design effect of shape {profile.phi.shape}, "
+            f"baseline {profile.profile_id} has a design effect of shape {profile.phi.shape}, "
             f"its cells are {(n_segments, n_variables)}",
             where=f"model {profile.model!r}",
             fix="build the baseline again",
@@ -208,7 +208,7 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
         or seasonal.n_weeks.shape != (N_SLOTS,)
     ):
         raise BaselineError(
-            f"profile {profile.profile_id} has seasons of shape {seasonal.counts.shape}, "
+            f"baseline {profile.profile_id} has seasons of shape {seasonal.counts.shape}, "
             f"not {expected_counts}",
             where=f"model {profile.model!r}",
             fix="build the baseline again",

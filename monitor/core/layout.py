@@ -141,7 +141,7 @@ class Layout:
         expected = list(zip(schema.variables, [*kinds, Kind.NUMERIC], strict=True))
         if [(v.name, v.kind) for v in profile.variables] != expected:
             raise BaselineError(
-                f"profile {profile.profile_id!r} has variables {names}, not {schema.variables}",
+                f"baseline {profile.profile_id!r} has variables {names}, not {schema.variables}",
                 where=f"model {schema.tenant}/{schema.model}",
                 fix="build the baseline again from the model's current config",
             )

@@ -80,7 +80,7 @@ def merge_all(parts: Sequence[SeriesStats]) -> SeriesStats:
         raise ShapeError(
             f"statistics over {sorted(widths)} variables",
             where="merge",
-            fix="merge only panes of one profile",
+            fix="merge only panes of one baseline",
         )
     segments = ordered_segments(name for p in named for name in p.segments)
     total = SeriesStats.empty(segments, widths.pop())

@@ -53,7 +53,7 @@ def check_pane(pane: Pane, profile: Profile | None, width: int | None) -> None:
     n_variables = pane.segments.counts.shape[1]
     if profile is not None and n_variables != len(profile.variables):
         raise DomainError(
-            f"a pane of {n_variables} variables, its profile {profile.profile_id} "
+            f"a pane of {n_variables} variables, its baseline {profile.profile_id} "
             f"has {len(profile.variables)}",
             where=f"panes of {pane.series.model}",
         )

@@ -79,7 +79,7 @@ def decode(data: bytes) -> Profile:
     header, _, packed = data.partition(b"\n")
     fields = header.split(b" ")
     if fields[0] != _MAGIC or len(fields) != 4 or not all(map(_is_number, fields[1:3])):
-        raise BaselineError("is not a Driftline profile", fix=_REBUILD)
+        raise BaselineError("is not a Driftline baseline", fix=_REBUILD)
     if int(fields[1]) != FORMAT:
         what = f"has format {int(fields[1])}, this Driftline reads {FORMAT}"
         raise BaselineError(what, fix=_REBUILD)
@@ -138,7 +138,7 @@ def message_parts(
 def _too_large(profile: Profile, n_bytes: int) -> BaselineError:
     """Return the error of a profile that no reader would take."""
     return BaselineError(
-        f"profile {profile.profile_id} takes {n_bytes} bytes",
+        f"baseline {profile.profile_id} takes {n_bytes} bytes",
         where=f"model {profile.model!r}",
         fix="fewer segments or features make it smaller",
     )
@@ -157,7 +157,7 @@ class ProfileParts:
     >>> ProfileParts().add(b"no number|x|2", b"")
     Traceback (most recent call last):
     ...
-    schemas.errors.BaselineError: 'no number|x|2' is not the key of a profile
+    schemas.errors.BaselineError: 'no number|x|2' is not the key of a baseline
     """
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ class ProfileParts:
         self._pop((profile_id, n))
         profile = decode(b"".join(parts[k] for k in range(n)))
         if profile.profile_id != profile_id:
-            what = f"profile {profile.profile_id[:80]} is stored under the key {profile_id[:80]}"
+            what = f"baseline {profile.profile_id[:80]} is stored under the key {profile_id[:80]}"
             raise BaselineError(what, fix="publish it again with `driftline baseline publish`")
         return profile
 
@@ -223,7 +223,7 @@ def parse_key(key: bytes) -> tuple[str, int, int]:
     """
     text = key.decode("utf-8", "replace")
     if len(text) > MAX_NAME_CHARS:
-        raise BaselineError(f"{text[:100]!r}... is not the key of a profile")
+        raise BaselineError(f"{text[:100]!r}... is not the key of a baseline")
     profile_id, *numbers = text.split("|")
     if not numbers and profile_id:
         return profile_id, 0, 1
@@ -231,4 +231,4 @@ def parse_key(key: bytes) -> tuple[str, int, int]:
         i, n = int(numbers[0]), int(numbers[1])
         if i < n <= _MAX_PARTS:
             return profile_id, i, n
-    raise BaselineError(f"{text[:100]!r} is not the key of a profile")
+    raise BaselineError(f"{text[:100]!r} is not the key of a baseline")

@@ -165,7 +165,7 @@ def _check_names(content: _Content) -> None:
     for name in ("positive", "created_from"):
         check_text(name, getattr(content, name), MAX_TEXT_CHARS)
     if not content.profile_id or "|" in content.profile_id:
-        raise DomainError(f"{content.profile_id[:80]!r} is not the id of a profile")
+        raise DomainError(f"{content.profile_id[:80]!r} is not the id of a baseline")
     check_names("segments", content.segments, MAX_SERIES)
     if content.segments[:1] != (ALL,):
         raise DomainError(f"its first segment is not {ALL!r}")

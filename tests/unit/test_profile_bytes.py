@@ -155,7 +155,7 @@ def test_content_that_is_no_map_is_refused(content):
 
 @pytest.mark.parametrize("n", [b"1" * 5_000, b"-1", b"1_0", "\u0661".encode(), b"", b"1e3"])
 def test_a_header_without_a_length_is_refused(n):
-    with pytest.raises(BaselineError, match="is not a Driftline profile"):
+    with pytest.raises(BaselineError, match="is not a Driftline baseline"):
         decode(b"driftline-profile 1 " + n + b" x\n")
 
 
@@ -185,7 +185,7 @@ KEYS += [b"a|0", b"a|0|1|2", b"a|x|2", "a|\u0661|2".encode(), b"x" * 5_000]
 
 @pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
 def test_a_key_that_is_none_is_refused(key):
-    with pytest.raises(BaselineError, match="is not the key of a profile"):
+    with pytest.raises(BaselineError, match="is not the key of a baseline"):
         parse_key(key)
     with pytest.raises(BaselineError):
         ProfileParts().add(key, b"x")
