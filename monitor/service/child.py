@@ -9,9 +9,12 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from monitor.service.parent import VARIABLE
 
+_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds our packages."""
 _ASK_S = 1.0
 _STARTING = "starting"
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -55,7 +58,7 @@ class Child:
         """Start it; returns at once."""
         self.url = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "monitor.cli.main", *self.arguments],
+            [*_program(), *self.arguments],
             env={**os.environ, **self._environment, VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -144,3 +147,10 @@ class Child:
                 if not self.url and words[:1] in (["driftline"], ["serving"]):
                     self.url = words[-1] if words[-1].startswith("http://") else ""
                 self._on_line(self.name, line.rstrip("\n"))
+
+
+def _program() -> list[str]:
+    """Return the command line of ``driftline`` without its arguments."""
+    # -P: modules of the working folder, such as schemas/, must not hide our packages.
+    flags = [] if Path.cwd() == _ROOT else ["-P"]
+    return [sys.executable, *flags, "-m", "monitor.cli.main"]

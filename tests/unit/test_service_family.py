@@ -182,6 +182,19 @@ def test_children_with_signs_are_observed_each_round_and_last_before_they_drain(
     assert all(child.done[-1] in ("terminate", "kill") for child in children)
 
 
+def test_a_child_starts_beside_modules_named_like_our_packages(tmp_path, monkeypatch):
+    for name in ("schemas", "driftline", "detectors"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "monitor.py").touch()
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    child = Child("check", ["--version"], lambda _, line: lines.append(line), {})
+    child.start()
+    assert child.wait(60) == 0, lines
+    assert lines[0].startswith("driftline ")
+
+
 @pytest.mark.integration
 def test_a_child_is_asked_whether_its_loop_goes_round():
     clock = Clock()
