@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from monitor.compare.picture import MISSING
 from monitor.compare.results import Picture
-from monitor.report.bars import category_rows, share_grid, shares_of
-from monitor.report.svg import path, picture, rect, text
+from monitor.drawing.bars import category_rows, share_grid, shares_of
+from monitor.drawing.svg import path, picture, rect, text
 
 WIDTH, BASE, LEFT = 400.0, 170.0, 42.0
 MAX_NAME = 14

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from monitor.drawing.svg import line, path, picture, text, time_ticks
 from monitor.report.markup import cards_table, scroll_region
-from monitor.report.svg import line, path, picture, text, time_ticks
 from schemas.monitors import Monitor
 from schemas.results import DetectorResult
 from schemas.spelling import spell_html as escape

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.report.bars import shares_of
+from monitor.drawing.bars import shares_of
+from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
 from monitor.report.evidence_words import rarity_text, rarity_ticks
-from monitor.report.svg import line, path, picture, rect, text, time_ticks
 from schemas.time_text import short_text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.core.incident_text import began_us, places_text
-from monitor.report.bars import change_figure
+from monitor.drawing.bars import change_figure
 from monitor.report.evidence_words import evidence_html
 from schemas.alerts import Alert, Incident, Transition
 from schemas.spelling import spell_html as escape

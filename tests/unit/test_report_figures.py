@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from monitor.core.cells import bin_labels
-from monitor.report.bars import MAX_COLUMNS, MAX_ROWS, change_figure
+from monitor.drawing.bars import MAX_COLUMNS, MAX_ROWS, change_figure
+from monitor.drawing.svg import path, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
 from monitor.report.figures import evidence_figure, gpu_figure, replica_figure
-from monitor.report.svg import path, text, time_ticks
 from schemas.alerts import Alert, Cause
 from schemas.panes import OVERFLOW, UNSEEN
 from schemas.profiles import Kind, VariableProfile

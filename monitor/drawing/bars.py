@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.report.svg import line, picture, rect, text
+from monitor.drawing.svg import line, picture, rect, text
 from schemas.alerts import Alert
 from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 

@@ -1,0 +1,1 @@
+"""Figures: one set of SVG marks for pages, Slack and reports."""
