@@ -9,7 +9,6 @@ a log line or a message.
 from __future__ import annotations
 
 import re
-from html import escape
 
 _ALWAYS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
@@ -71,17 +70,6 @@ def spell_json(text: str) -> str:
     {"name": "a\u009b\u202e"}
     """
     return _IN_LINES.sub(_escaped, text)
-
-
-def spell_html(text: str) -> str:
-    r"""Return the text as HTML shows it: markup escaped, invisible characters spelt.
-
-    Examples
-    --------
-    >>> print(spell_html("<b>\u202etxt"))
-    &lt;b&gt;\u202etxt
-    """
-    return escape(spell_lines(text))
 
 
 def _spelt(found: re.Match[str]) -> str:

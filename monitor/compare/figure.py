@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from monitor.compare.picture import MISSING
 from monitor.compare.results import Picture
 from monitor.drawing.bars import category_rows, share_grid, shares_of
@@ -12,7 +14,7 @@ MAX_NAME = 14
 """Characters of a category that fit beside its bars."""
 
 
-def histogram_figure(name: str, histograms: Picture) -> str:
+def histogram_figure(name: str, histograms: Picture) -> Markup:
     """Draw the reference as bars and the current rows as a line over them.
 
     Parameters
@@ -24,7 +26,7 @@ def histogram_figure(name: str, histograms: Picture) -> str:
 
     Returns
     -------
-    str
+    Markup
         SVG.
     """
     title = f"{name}: reference against current"
@@ -35,7 +37,7 @@ def histogram_figure(name: str, histograms: Picture) -> str:
     return category_rows([(_short(label), p, q) for label, p, q in bars], title)
 
 
-def _overlaid(bars: list[tuple[str, float, float]], histograms: Picture, title: str) -> str:
+def _overlaid(bars: list[tuple[str, float, float]], histograms: Picture, title: str) -> Markup:
     """Columns side by side; the rows without a value stand apart at the right."""
     highest = max(max(p, q) for _, p, q in bars) or 1.0
     has_missing = bars[-1][0] == MISSING

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from monitor.drawing.svg import line, picture, rect, text
@@ -23,11 +24,11 @@ _SPECIAL = (
     (UNSEEN, "never seen"),
 )
 _NUMBER = r"-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf)"
-_INTERVAL = re.compile(rf"({_NUMBER}) to ({_NUMBER})")
+INTERVAL = re.compile(rf"({_NUMBER}) to ({_NUMBER})")
 """How ``monitor.core.cells.bin_labels`` writes a bin; categories are written as they are."""
 
 
-def change_figure(alert: Alert) -> str:
+def change_figure(alert: Alert) -> Markup:
     """Draw shares of the reference beside those of the window that fired.
 
     Parameters
@@ -37,7 +38,7 @@ def change_figure(alert: Alert) -> str:
 
     Returns
     -------
-    str
+    Markup
         SVG; empty where the alert carries no counts.
 
     Notes
@@ -47,11 +48,11 @@ def change_figure(alert: Alert) -> str:
     when they hold anything.
     """
     if len(alert.reference_counts) != N_COUNTERS or len(alert.current_counts) != N_COUNTERS:
-        return ""
+        return Markup("")
     reference = shares_of(alert.reference_counts)
     current = shares_of(alert.current_counts)
     labels = _used_labels(alert)
-    is_ordered = all(_INTERVAL.fullmatch(label) for label in labels)
+    is_ordered = all(INTERVAL.fullmatch(label) for label in labels)
     groups = _columns(labels) if is_ordered else _rows(labels, reference, current)
     extra = [([i], name) for i, name in _SPECIAL if reference[i] + current[i] > 0]
     bars = [
@@ -114,7 +115,7 @@ def _rows(
     return [*groups, (rest, f"{len(rest)} others")] if rest else groups
 
 
-def _vertical(bars: list[tuple[str, float, float]], n_ordered: int, title: str) -> str:
+def _vertical(bars: list[tuple[str, float, float]], n_ordered: int, title: str) -> Markup:
     """Pairs of columns; the special counters stand apart at the right, named below."""
     width, base, left = 400, 160, 42
     height = base + 24 + 16 * (len(bars) - n_ordered)
@@ -149,33 +150,37 @@ def _short(edge: str) -> str:
     return f"{float(edge):.3g}"
 
 
-def share_grid(highest: float, left: float, width: float, base: float) -> list[str]:
+def share_grid(
+    highest: float, left: float, width: float, base: float, top: float = 14
+) -> list[Markup]:
     """Draw horizontal lines at round shares.
 
     Parameters
     ----------
     highest : float
-        The largest share, drawn at y = 14.
+        The largest share.
     left, width : float
         Where the lines begin, and the picture's width.
     base : float
         y of share 0.
+    top : float, optional
+        y of the largest share.
 
     Returns
     -------
-    list of str
+    list of Markup
         Marks.
     """
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest / s <= 6 or s == 0.5)
     marks = [line(left, base, width - 6, base, css="axis")]
     for share in np.arange(step, highest + 1e-9, step):
-        y = base - share / highest * (base - 14)
+        y = base - share / highest * (base - top)
         marks.append(line(left, y, width - 6, y, css="grid"))
         marks.append(text(left - 6, y + 4, f"{share:.0%}", css="tick", anchor="end"))
     return marks
 
 
-def category_rows(bars: Sequence[tuple[str, float, float]], title: str) -> str:
+def category_rows(bars: Sequence[tuple[str, float, float]], title: str) -> Markup:
     """Draw one row a category: the reference's bar above the current one, shares written out.
 
     Parameters
@@ -187,13 +192,13 @@ def category_rows(bars: Sequence[tuple[str, float, float]], title: str) -> str:
 
     Returns
     -------
-    str
+    Markup
         SVG.
     """
     width, left, tall = 400, 96, 30
     height = 10 + tall * len(bars)
     highest = max(max(r, c) for _, r, c in bars) or 1.0
-    marks = []
+    marks: list[Markup] = []
     for i, (name, reference, current) in enumerate(bars):
         y = 6 + i * tall
         is_new = reference == 0 and current > 0

@@ -1,20 +1,35 @@
-"""Small pictures as inline SVG: no script, colours from the page, so dark and light both work.
+"""SVG marks of every figure: inline on pages, as files by ``monitor.drawing.export``.
 
-Colours are CSS classes (``ref``, ``cur``, ``data``, ``hardware`` ...) that the page
-defines; every mark carries a ``<title>``, which browsers show when pointed at.
+Colours are CSS classes (``ref``, ``cur``, ``data``, ``hardware`` ...) that ``figure.css``
+defines, so light and dark both work; marks may carry a ``<title>``, which browsers show when
+pointed at. Text is escaped when it is formatted into a ``Markup``; only marks made here are
+inserted as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.spelling import spell_html as escape
+from markupsafe import Markup
+
+from schemas.spelling import spell_lines
 from schemas.time_text import tick_text
 
 HOUR_US = 3_600_000_000
+_TEXT = Markup('<text x="{:.1f}" y="{:.1f}" class="{}" text-anchor="{}"{}>{}</text>')
+_ROTATION = Markup(' transform="rotate({:g} {:.1f} {:.1f})"')
+_TITLE = Markup("<title>{}</title>")
+_RECT = Markup(
+    '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="{:g}" class="{}">{}</rect>'
+)
+_LINE = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>')
+_PATH = Markup('<path d="{}" class="{} line">{}</path>')
+_PICTURE = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>')
 
 
-def text(x: float, y: float, words: str, *, css: str = "", anchor: str = "start") -> str:
+def text(
+    x: float, y: float, words: str, *, css: str = "", anchor: str = "start", degrees: float = 0
+) -> Markup:
     """Write words with their baseline at (x, y).
 
     Parameters
@@ -22,24 +37,24 @@ def text(x: float, y: float, words: str, *, css: str = "", anchor: str = "start"
     x, y : float
         In the picture's own units.
     words : str
-        Escaped here.
     css : str, optional
         Classes.
     anchor : str, optional
         ``start``, ``middle``, ``end``.
+    degrees : float, optional
+        Clockwise rotation about (x, y).
 
     Returns
     -------
-    str
+    Markup
     """
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" class="{css}" text-anchor="{anchor}">{escape(words)}</text>'
-    )
+    rotation = _ROTATION.format(degrees, x, y) if degrees else ""
+    return _TEXT.format(x, y, css, anchor, rotation, spell_lines(words))
 
 
 def rect(
     x: float, y: float, width: float, height: float, *, css: str, title: str = "", round_: float = 0
-) -> str:
+) -> Markup:
     """Draw a rectangle.
 
     Parameters
@@ -55,16 +70,12 @@ def rect(
 
     Returns
     -------
-    str
+    Markup
     """
-    inside = f"<title>{escape(title)}</title>" if title else ""
-    return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}" '
-        f'height="{max(height, 0):.1f}" rx="{round_:g}" class="{css}">{inside}</rect>'
-    )
+    return _RECT.format(x, y, max(width, 0), max(height, 0), round_, css, _title(title))
 
 
-def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> Markup:
     """Draw a straight line.
 
     Parameters
@@ -74,12 +85,12 @@ def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
 
     Returns
     -------
-    str
+    Markup
     """
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{css}"/>'
+    return _LINE.format(x1, y1, x2, y2, css)
 
 
-def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") -> str:
+def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") -> Markup:
     """Join points by a line; a point that is NaN breaks it.
 
     Parameters
@@ -91,12 +102,12 @@ def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") ->
 
     Returns
     -------
-    str
+    Markup
 
     Examples
     --------
-    >>> path([(0, 0), (1, 2), (float("nan"), 0), (3, 1), (4, 1)], css="cur")
-    '<path d="M0.0 0.0 L1.0 2.0 M3.0 1.0 L4.0 1.0" class="cur line"></path>'
+    >>> print(path([(0, 0), (1, 2), (float("nan"), 0), (3, 1), (4, 1)], css="cur"))
+    <path d="M0.0 0.0 L1.0 2.0 M3.0 1.0 L4.0 1.0" class="cur line"></path>
     """
     steps, pen = [], "M"
     for x, y in points:
@@ -105,11 +116,15 @@ def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") ->
             continue
         steps.append(f"{pen}{x:.1f} {y:.1f}")
         pen = "L"
-    inside = f"<title>{escape(title)}</title>" if title else ""
-    return f'<path d="{" ".join(steps)}" class="{css} line">{inside}</path>'
+    return _PATH.format(" ".join(steps), css, _title(title))
 
 
-def picture(width: float, height: float, label: str, marks: Sequence[str]) -> str:
+def _title(words: str) -> Markup:
+    """Write what is shown when a mark is pointed at."""
+    return _TITLE.format(spell_lines(words)) if words else Markup("")
+
+
+def picture(width: float, height: float, label: str, marks: Sequence[Markup]) -> Markup:
     """Wrap marks into one picture that scales with its container.
 
     Parameters
@@ -121,12 +136,9 @@ def picture(width: float, height: float, label: str, marks: Sequence[str]) -> st
 
     Returns
     -------
-    str
+    Markup
     """
-    return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">'
-        f"{''.join(marks)}</svg>"
-    )
+    return _PICTURE.format(width, height, spell_lines(label), Markup("").join(marks))
 
 
 def time_ticks(start_us: int, end_us: int) -> list[tuple[int, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
 from monitor.report.evidence_words import rarity_text, rarity_ticks
@@ -41,7 +42,7 @@ class EvidencePanel:
     tracks: Sequence[EvidenceTrack]
 
 
-def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
+def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> Markup:
     """Draw each config's evidence, its threshold, and a mark where it fired.
 
     Parameters
@@ -53,7 +54,7 @@ def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
 
     Returns
     -------
-    str
+    Markup
         SVG.
 
     Notes
@@ -71,7 +72,7 @@ def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
         share = (min(max(value, LOWEST), highest) - LOWEST) / (highest - LOWEST)
         return _HEIGHT - _BOTTOM - share * (_HEIGHT - _BOTTOM - _TOP)
 
-    marks = []
+    marks: list[Markup] = []
     for value, label in rarity_ticks(0.0, highest):
         marks.append(line(_LEFT, at_y(value), _WIDTH - 8, at_y(value), css="grid"))
         marks.append(text(_LEFT - 6, at_y(value) + 4, label, css="tick", anchor="end"))
@@ -86,7 +87,7 @@ def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> str:
 
 def _track(
     track: EvidenceTrack, i: int, at_x: Callable[[float], float], at_y: Callable[[float], float]
-) -> list[str]:
+) -> list[Markup]:
     """Draw one config's line, threshold and marks; the marks of two stand one above the other."""
     css, fill = ("cur", "cur fill") if i else ("others", "flag")
     level = at_y(track.threshold)

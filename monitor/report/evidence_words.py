@@ -1,10 +1,8 @@
-"""Evidence in words: how rarely chance alone gets so far. Its logarithm is behind a detail."""
+"""Evidence in words: how rarely chance alone gets so far."""
 
 from __future__ import annotations
 
 import math
-
-from schemas.spelling import spell_html as escape
 
 _SCALES = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _LARGEST = 990e12
@@ -39,54 +37,6 @@ def rarity_text(log_m: float) -> str:
 def _two_digits(n: float) -> str:
     """Round to two digits that count."""
     return f"{float(f'{n:.2g}'):,.15g}"
-
-
-def evidence_html(log_m: float | None, threshold: float | None) -> str:
-    """Write evidence against its threshold, the nats behind a detail.
-
-    Parameters
-    ----------
-    log_m, threshold : float or None
-        Nats. None: nothing is written.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Notes
-    -----
-    The mean number of windows until an unchanged cell reaches evidence M is M or more
-    (average run length of the Shiryaev-Roberts e-detector, ``detectors.decision``).
-    """
-    if log_m is None or threshold is None:
-        return ""
-    words = (
-        f"by chance at most once in {rarity_text(log_m)} windows; "
-        f"an alert needs {rarity_text(threshold)}"
-    )
-    return f"{escape(words)}{nats_detail(f'log M {log_m:.1f}, fires at {threshold:.1f}')}"
-
-
-def nats_detail(words: str) -> str:
-    """Put exact numbers behind a detail.
-
-    Parameters
-    ----------
-    words : str
-        Plain text.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Examples
-    --------
-    >>> nats_detail("log M 14.3")
-    '<details class="nats"><summary>in nats</summary>log M 14.3</details>'
-    """
-    return f'<details class="nats"><summary>in nats</summary>{escape(words)}</details>'
 
 
 def rarity_ticks(lowest: float, highest: float) -> list[tuple[float, str]]:

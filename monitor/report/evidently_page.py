@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from markupsafe import Markup
 
+from monitor.report.templating import render
 from schemas.names import SCORE
-from schemas.spelling import spell_html as escape
 
 MAX_ROWS = 5_000
 """Sampled from each side: evidently's page holds its data, and grows with it."""
-HOW_TO_GET_IT = (
-    "<p>Not written: evidently is not installed. "
-    "<code>pip install 'driftline[report]'</code> adds it.</p>"
-)
 
 
-def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: int = 0) -> str:
+def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: int = 0) -> Markup:
     """Write evidently's data drift report; return the HTML line that speaks of it.
 
     Parameters
@@ -33,9 +30,9 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
 
     Returns
     -------
-    str
-        A link, or how to get the library, or why it failed: a report that fails
-        never breaks Driftline's report.
+    Markup
+        HTML: a link, or how to get the library, or why it failed. A failure of theirs
+        does not fail the caller.
 
     Notes
     -----
@@ -47,10 +44,10 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
             from evidently import Report
             from evidently.presets import DataDriftPreset
     except ModuleNotFoundError:
-        return HOW_TO_GET_IT
+        return _line()
     except Exception as error:
         # evidently 0.7 breaks in its own imports beside pandas 3.
-        return _failure("cannot be imported", error)
+        return _line(problem=_failure("cannot be imported", error))
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -61,19 +58,19 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
     except Exception as error:
         # A foreign library may raise anything; the page is kept and reports it.
         path.unlink(missing_ok=True)
-        return _failure("failed", error)
-    return (
-        f'<p><a href="{escape(path.name)}">{escape(path.name)}</a>: '
-        f"its DataDriftPreset on a sample of {min(MAX_ROWS, reference.num_rows):,} "
-        f"reference rows against {min(MAX_ROWS, current.num_rows):,} rows of the windows "
-        "that drifted. It compares once, after the fact, and keeps no evidence between windows.</p>"
+        return _line(problem=_failure("failed", error))
+    rows = (min(MAX_ROWS, table.num_rows) for table in (reference, current))
+    return _line(path.name, *rows)
+
+
+def _line(file: str = "", n_reference: int = 0, n_current: int = 0, problem: str = "") -> Markup:
+    return render(
+        "evidently.html", file=file, n_reference=n_reference, n_current=n_current, problem=problem
     )
 
 
 def _failure(what: str, error: Exception) -> str:
-    """Return why there is no report of theirs."""
-    words = escape(f"{type(error).__name__}: {str(error)[:300]}")
-    return f"<p>Not written: evidently {what}: {words}</p>"
+    return f"{what}: {type(error).__name__}: {str(error)[:300]}"
 
 
 def _frame(table: pa.Table, seed: int) -> object:

@@ -7,22 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from markupsafe import Markup
 
 from monitor.drawing.svg import line, path, picture, text, time_ticks
-from monitor.report.markup import cards_table, scroll_region
+from monitor.report.templating import render
 from schemas.monitors import Monitor
 from schemas.results import DetectorResult
-from schemas.spelling import spell_html as escape
 from schemas.time_text import short_text
 
 _DIFFERENCE, _RATE = "demographic_parity_difference", "positive_rate"
-_NOTE = (
-    "Descriptive only: stored with each window, and no alert is made of it. Compared is how "
-    "often each group gets the positive class; no labels are needed. Groups may differ for "
-    "reasons that are legitimate."
-)
-
-_COLUMNS = ("group", "rows", "positive rate", "range over windows", "relative to the highest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +107,7 @@ def _group_rates(name: str, rows: Sequence[DetectorResult]) -> GroupRates | None
     )
 
 
-def fairness_section(panels: Sequence[FairnessPanel], start_us: int, end_us: int) -> str:
+def fairness_section(panels: Sequence[FairnessPanel], start_us: int, end_us: int) -> Markup:
     """Write the section; empty without panels.
 
     Parameters
@@ -124,25 +117,21 @@ def fairness_section(panels: Sequence[FairnessPanel], start_us: int, end_us: int
 
     Returns
     -------
-    str
+    Markup
         HTML.
     """
     if not panels:
-        return ""
-    cards = "".join(_card(panel, start_us, end_us) for panel in panels)
-    return f'<h2>Fairness, as stored</h2><p class="soft">{_NOTE}</p>{cards}'
-
-
-def _card(panel: FairnessPanel, start_us: int, end_us: int) -> str:
-    figure = ""
-    if panel.differences:
-        label = f"Difference between the groups of {panel.attribute}, {panel.model}"
-        figure = scroll_region(label, _figure(panel, start_us, end_us), css="wide")
-    return (
-        f'<section class="card"><h3>{escape(panel.attribute)} <span class="soft">'
-        f"{escape(panel.model)}</span></h3><p>{escape(_summary(panel))}</p>"
-        f"{_table(panel)}{figure}</section>"
-    )
+        return Markup("")
+    cards = [
+        {
+            "panel": panel,
+            "summary": _summary(panel),
+            "rows": _rows(panel),
+            "figure": _figure(panel, start_us, end_us) if panel.differences else "",
+        }
+        for panel in panels
+    ]
+    return render("fairness.html", cards=cards)
 
 
 def _summary(panel: FairnessPanel) -> str:
@@ -167,11 +156,12 @@ def _summary(panel: FairnessPanel) -> str:
     return text_ + more
 
 
-def _table(panel: FairnessPanel) -> str:
+def _rows(panel: FairnessPanel) -> list[tuple[str, ...]]:
+    """Return the cells of each group, in the order of the table's columns."""
     best = panel.groups[0].rate
-    rows = [
+    return [
         (
-            escape(group.name),
+            group.name,
             f"{group.n_rows:,}",
             f"{group.rate:.1%}",
             f"{group.lowest:.1%} to {group.highest:.1%}",
@@ -179,10 +169,9 @@ def _table(panel: FairnessPanel) -> str:
         )
         for group in panel.groups
     ]
-    return cards_table(_COLUMNS, rows)
 
 
-def _figure(panel: FairnessPanel, start_us: int, end_us: int) -> str:
+def _figure(panel: FairnessPanel, start_us: int, end_us: int) -> Markup:
     """Draw the difference by window, and the usual limit."""
     width, height, left, top, bottom = 760.0, 170.0, 44.0, 12.0, 28.0
     limit = panel.usual_limit or 0.0
@@ -211,7 +200,7 @@ def _figure(panel: FairnessPanel, start_us: int, end_us: int) -> str:
 
 def _share_ticks(
     highest: float, left: float, width: float, at_y: Callable[[float], float]
-) -> list[str]:
+) -> list[Markup]:
     """Draw lines at round shares."""
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5) if highest / s <= 5 or s == 0.5)
     marks = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from monitor.drawing.bars import shares_of
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
@@ -19,7 +20,7 @@ def evidence_figure(
     threshold: float | None,
     start_us: int,
     end_us: int,
-) -> str:
+) -> Markup:
     """Draw the evidence by window, the threshold, and when each fault was planted.
 
     Parameters
@@ -35,7 +36,7 @@ def evidence_figure(
 
     Returns
     -------
-    str
+    Markup
         SVG.
 
     Notes
@@ -54,7 +55,7 @@ def evidence_figure(
         share = (max(value, low) - low) / (highest * 1.05 - low)
         return height - bottom - share * (height - bottom - top)
 
-    marks = []
+    marks: list[Markup] = []
     for i, span in enumerate(spans):
         x0, x1 = at_x(span.start_us), at_x(span.end_us)
         tip = f"{span.label}: {short_text(span.start_us)} to {short_text(span.end_us)}"
@@ -90,12 +91,12 @@ def evidence_figure(
     return picture(width, height, "Evidence by window against the threshold", marks)
 
 
-def replica_figure(panel: ReplicaPanel) -> str:
+def replica_figure(panel: ReplicaPanel) -> Markup:
     """Draw one replica's scores as bars, all other replicas' as a line over them.
 
     Returns
     -------
-    str
+    Markup
         SVG.
     """
     width, height, base = 220, 120, 98
@@ -120,7 +121,9 @@ def replica_figure(panel: ReplicaPanel) -> str:
     return picture(width, height, f"Scores of {panel.label} against the other replicas", marks)
 
 
-def gpu_figure(lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, end_us: int) -> str:
+def gpu_figure(
+    lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, end_us: int
+) -> Markup:
     """Draw a lane for each GPU: double-bit errors as ticks, XIDs as flags.
 
     Parameters
@@ -132,7 +135,7 @@ def gpu_figure(lanes: Sequence[GpuLane], spans: Sequence[Span], start_us: int, e
 
     Returns
     -------
-    str
+    Markup
         SVG.
     """
     width, left, tall = 760, 118, 24

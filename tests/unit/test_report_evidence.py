@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from monitor.core.incident_text import began_us, name_incident
 from monitor.notify.message import describe
-from monitor.report.evidence_words import evidence_html, rarity_text, rarity_ticks
+from monitor.report.content import FindingRow, ReportContent
+from monitor.report.evidence_words import rarity_text, rarity_ticks
 from monitor.report.incident_cards import incident_cards
+from monitor.report.page import render_report
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Severity
 from schemas.time_text import short_text
 from tests.support.alerts import HOUR, START, drift
@@ -50,14 +53,25 @@ def test_axis_ticks_are_few_ascending_powers_of_ten(highest):
         assert float(number) * size == pytest.approx(math.exp(position))
 
 
+def finding(evidence: float | None, threshold: float | None) -> str:
+    """Render the table's cell of evidence."""
+    row = FindingRow("", "", "", evidence, threshold, *[""] * 5, is_found=True)
+    page = render_report(ReportContent("", "", (), 0, 1, findings=[row]))
+    [cell] = re.findall('<td data-name="evidence"><div>(.*?)</div></td>', page, re.DOTALL)
+    return cell
+
+
 def test_nats_are_behind_a_detail():
-    html = evidence_html(14.3, 13.1)
-    shown, _, hidden = html.partition("<details")
+    shown, _, hidden = finding(14.3, 13.1).partition("<details")
     assert "1.6 million windows" in shown
     assert "490,000" in shown
     assert "14.3" not in shown
     assert "log M 14.3, fires at 13.1" in hidden
-    assert evidence_html(None, 13.1) == evidence_html(14.3, None) == ""
+
+
+def test_a_finding_without_evidence_has_an_empty_cell():
+    # What is empty is left out on a narrow screen; white space would keep it.
+    assert finding(None, 13.1) == finding(14.3, None) == ""
 
 
 # --- when an incident began

@@ -23,7 +23,7 @@ from monitor.notify.message import describe
 from monitor.notify.slack import build_blocks, escape, fallback
 from monitor.notify.webhook import encode_payload
 from schemas.alerts import Cause, Incident, Notification, NotificationKind, Severity
-from schemas.spelling import spell_controls, spell_html, spell_json, spell_lines
+from schemas.spelling import spell_controls, spell_json, spell_lines
 
 HOSTILE = "gpu\x1b]0;owned\x07\x1b[2J\r\nFORGED <!channel> & <https://e|x>\x9b31m\u202eabc\u2028\u200b\x7f"
 HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
@@ -161,7 +161,3 @@ def test_a_guard_within_a_guard_guards_once_and_gives_its_stream(capsys):
         assert not isinstance(unguarded(sys.stdout), GuardedStream)
         unguarded(sys.stdout).write("\x1b[1mbold\x1b[0m\n")
     assert capsys.readouterr().out == "a\\x1bb\nc\\x9bd\n\x1b[1mbold\x1b[0m\n"
-
-
-def test_a_page_shows_a_name_as_text_without_what_turns_it_round():
-    assert spell_html("<i>\u202egnp.exe\x1b\n") == "&lt;i&gt;\\u202egnp.exe\\x1b\n"
