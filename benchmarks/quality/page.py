@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from math import log10
 from pathlib import Path
+
+from markupsafe import Markup
 
 from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay
 from benchmarks.quality.ours import Nights
 from benchmarks.quality.sides import OURS, Found, Side
+from monitor.drawing.export import svg_file
+from monitor.drawing.svg import line, path, picture, rect, text
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "quality"
-_INK, _OURS, _PEER = "#57606a", "#1a7f37", "#8c959f"
+_STYLE = """
+svg .own.fill { fill:var(--good); } svg .own.line { stroke:var(--good); stroke-width:3; }
+svg .peer.fill { fill:var(--ref); } svg .peer.line { stroke:var(--ref); stroke-width:1.5; }
+"""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -156,22 +162,19 @@ first.
 
 def false_alarms(quiet: Sequence[Side]) -> str:
     """Draw bars on a logarithmic scale, one stream below the other."""
-    marks, y = [], 24.0
+    marks, y = list[Markup](), 24.0
     for stream in dict.fromkeys(s.stream for s in quiet):
-        marks.append(_text(8, y, stream, weight="bold"))
+        marks.append(text(8, y, stream, css="strong"))
         y += 18
         for side in (s for s in quiet if s.stream == stream):
             rate = side.n_alarms / side.model_months
             width = 0.0 if rate <= 0 else max(2.0, 90 * (log10(rate) + 1))
-            colour = _OURS if side.rule == OURS else _PEER
-            marks.append(_text(190, y + 4, side.rule, anchor="end"))
-            marks.append(
-                f'<rect x="198" y="{y - 7:.0f}" width="{width:.0f}" height="13" fill="{colour}"/>'
-            )
-            marks.append(_text(204 + width, y + 4, number(rate)))
+            marks.append(text(190, y + 4, side.rule, css="tick", anchor="end"))
+            marks.append(rect(198, y - 7, width, 13, css=f"{_css(side.rule)} fill"))
+            marks.append(text(204 + width, y + 4, number(rate), css="tick"))
             y += 18
         y += 10
-    return _svg(680, y, marks)
+    return svg_file(picture(680, y, "Alarms a model-month while nothing is wrong", marks), _STYLE)
 
 
 _LINE = 15
@@ -181,11 +184,13 @@ _LINE = 15
 def delay_lines(found: Sequence[Found]) -> str:
     """Draw the median delay by the size of a Gaussian shift, and the alarms before it."""
     shifts = [f.change for f in found if f.rule == OURS and f.change.startswith("shift")]
-    marks = [_text(60 + 130 * i, 272, name, anchor="middle") for i, name in enumerate(shifts)]
+    marks = [
+        text(60 + 130 * i, 272, name, css="tick", anchor="middle") for i, name in enumerate(shifts)
+    ]
     for windows in (1, 2, 5, 10, 24, 48):
         y = _height(windows)
-        marks.append(f'<line x1="40" x2="480" y1="{y:.0f}" y2="{y:.0f}" stroke="#d0d7de"/>')
-        marks.append(_text(34, y + 4, str(windows), anchor="end"))
+        marks.append(line(40, y, 480, y, css="grid"))
+        marks.append(text(34, y + 4, str(windows), css="tick", anchor="end"))
     labels: list[tuple[float, str]] = []
     for rule in dict.fromkeys(f.rule for f in found):
         mine = {f.change: f.delay.median for f in found if f.rule == rule}
@@ -196,33 +201,19 @@ def delay_lines(found: Sequence[Found]) -> str:
             if (median := mine.get(s)) is not None
         ]
         if at:
-            colour, width = (_OURS, 3) if rule == OURS else (_PEER, 1.5)
-            points = " ".join(f"{x:.0f},{y:.0f}" for x, y in at)
-            marks.append(
-                f'<polyline points="{points}" fill="none" stroke="{colour}" '
-                f'stroke-width="{width}"/>'
-            )
+            marks.append(path(at, css=_css(rule)))
             labels.append((at[-1][1] + 4, f"{rule}; {number(before)} alarms before"))
     y = 0.0
     for wanted, words in sorted(labels):
         y = max(wanted, y + _LINE)
-        marks.append(_text(492, y, words))
-    return _svg(800, max(290, y + 20), marks)
+        marks.append(text(492, y, words, css="tick"))
+    label = "Windows until a shift is found"
+    return svg_file(picture(800, max(290, y + 20), label, marks), _STYLE)
 
 
 def _height(windows: float) -> float:
     return 250 - 140 * log10(max(windows, 1.0))
 
 
-def _text(x: float, y: float, words: str, *, anchor: str = "start", weight: str = "normal") -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-weight="{weight}" '
-        f'fill="{_INK}">{escape(words)}</text>'
-    )
-
-
-def _svg(width: float, height: float, marks: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="sans-serif" font-size="12">{"".join(marks)}</svg>\n'
-    )
+def _css(rule: str) -> str:
+    return "own" if rule == OURS else "peer"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from monitor.core.evidence import window_us_of
 from monitor.core.incident_text import share_text
+from monitor.drawing.bars import INTERVAL, share_grid
+from monitor.drawing.export import png
+from monitor.drawing.svg import picture, rect, text
 from schemas.alerts import Alert
 from schemas.monitors import Monitor
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
@@ -18,14 +22,18 @@ _SPECIAL = ((UNDERFLOW, "below"), (OVERFLOW, "above"), (MISSING, "missing"), (UN
 _RANGE = " to "
 """Between the ends of a numeric bin, as ``monitor.core.cells.bin_labels`` writes it."""
 _DASH = " – "
-_NUMBER = r"-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf)"
-_INTERVAL = re.compile(f"{_NUMBER}{_RANGE}{_NUMBER}")
 _MAX_BARS = 12
 _MAX_NAME = 16
-_GREY, _BLUE, _RED = "#b4b9c1", "#3b76c4", "#d1343f"
-# 8 x 4.4 inches at 150 dots: 1200 x 660, twice what Slack shows in a thread, and text
-# of 11 points stays readable at half that size.
-_SIZE_INCHES, _DPI = (8.0, 4.4), 150
+_WIDTH, _HEIGHT, _LEFT, _MIDDLE, _TOP = 800.0, 440.0, 72.0, 400.0, 96.0
+_BASE = 380.0
+"""y of the axis where names lie flat; slanted ones need more room the longer they are."""
+_SLANTED_CHARACTER = 6.1
+_WIDTH_PX = 1200
+"""Twice what Slack shows in a thread: text of 15 units stays readable at half that size."""
+_CSS = """
+svg { font-size:15px; } svg .tick { font-size:14px; }
+svg .title { font-size:17px; font-weight:700; } svg .name { font-size:13.5px; }
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def gather_bars(alert: Alert) -> Bars:
     names = [name for name in alert.bin_labels[:N_BINS] if name]
     names = names or [f"{i}{_RANGE}{i + 1}" for i in range(N_BINS)]
     pairs = list(zip(reference, current, strict=True))
-    is_numeric = all(_INTERVAL.fullmatch(name) for name in names)
+    is_numeric = all(INTERVAL.fullmatch(name) for name in names)
     groups = _join_neighbours(names, pairs) if is_numeric else _join_small(names, pairs)
     groups += [(name, *pairs[i]) for i, name in _SPECIAL if sum(pairs[i])]
     n_reference, n_current = max(sum(reference), 1), max(sum(current), 1)
@@ -113,7 +121,7 @@ def draw_picture(alert: Alert, title: str) -> bytes:
     alert : Alert
         With its counters.
     title : str
-        Over the picture.
+        Over the picture; at most two lines of it.
 
     Returns
     -------
@@ -122,95 +130,85 @@ def draw_picture(alert: Alert, title: str) -> bytes:
 
     Notes
     -----
-    The bar that grew most is red. Matplotlib is imported here, for its half second, and
-    drawn without pyplot: no display, no global state, safe beside other drawings.
+    The bar that grew most is red.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    return png(change_picture(alert, title), _WIDTH_PX, _CSS)
 
+
+def change_picture(alert: Alert, title: str) -> Markup:
+    """As :func:`draw_picture`, before it is rendered.
+
+    Returns
+    -------
+    Markup
+        SVG.
+    """
     bars = gather_bars(alert)
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    gains = [c - r for r, c in zip(bars.reference, bars.current, strict=True)]
-    most = max(range(len(gains)), key=gains.__getitem__)
-    colours = [_RED if i == most else _BLUE for i in range(len(gains))]
-    places = range(len(bars.names))
-    reference = [100 * share for share in bars.reference]
-    current = [100 * share for share in bars.current]
-    who = "other replicas" if alert.monitor == Monitor.REPLICA else "baseline"
-    axes.bar(
-        [x - 0.2 for x in places],
-        reference,
-        0.4,
-        color=_GREY,
-        label=f"{who}, {sum(alert.reference_counts):,} rows",
-    )
-    # The counts are those of the alert's last window, not of the whole run.
-    start_us = alert.window_end_us - window_us_of(alert, 0)
-    window = f"{clock_text(start_us)[:5]} to {clock_text(alert.window_end_us)}"
-    axes.bar(
-        [x + 0.2 for x in places],
-        current,
-        0.4,
-        color=colours,
-        label=f"{window}, {sum(alert.current_counts):,} rows",
-    )
-    axes.annotate(
-        share_text(current[most] / 100),
-        (most + 0.2, current[most]),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="center",
-        color=_RED,
-        fontsize=11,
-        fontweight="bold",
-    )
-    _dress(axes, bars, alert, title, max([*reference, *current]))
-    output = io.BytesIO()
-    figure.savefig(output, format="png")
-    return output.getvalue()
-
-
-def _dress(axes, bars: Bars, alert: Alert, title: str, highest: float) -> None:  # type: ignore[no-untyped-def]
-    """Put names, axes and a legend to the bars."""
     names = [n if len(n) <= _MAX_NAME else n[: _MAX_NAME - 1] + "…" for n in bars.names]
     is_crowded = len(names) > 6 or any(len(name) > 10 for name in names)
-    axes.set_xticks(
-        range(len(names)),
-        names,
-        rotation=35 if is_crowded else 0,
-        ha="right" if is_crowded else "center",
-        rotation_mode="anchor" if is_crowded else "default",
-        fontsize=11,
-    )
-    axes.tick_params(axis="y", labelsize=11)
-    axes.tick_params(axis="both", length=0)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-    axes.set_ylim(0, max(highest * 1.12, 1))
-    axes.set_ylabel("share of rows", fontsize=11)
+    longest = max(map(len, names))
+    base = _BASE + 16 - longest * _SLANTED_CHARACTER if is_crowded else _BASE
     place = "" if alert.segment in ("*", "") else f" ({alert.segment})"
-    axes.set_xlabel(f"{alert.feature}{place}", fontsize=12)
-    # Mathtext would read a dollar sign in a feature's name as a formula; the pad leaves
-    # room for the legend between title and bars, where it covers neither.
-    axes.set_title(
-        _wrap(title), fontsize=12, fontweight="bold", loc="left", pad=28, parse_math=False
-    )
-    axes.grid(axis="y", color="#e6e8eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(-0.01, 1.0),
-        ncols=2,
-        frameon=False,
-        fontsize=10.5,
-        borderaxespad=0.2,
-        handlelength=1.2,
-    )
+    marks = [
+        *_heading(title),
+        *_legend(alert),
+        *_columns(bars, base),
+        *_names(names, base, is_crowded=is_crowded),
+        text(20, (_TOP + base) / 2, "share of rows", anchor="middle", degrees=-90),
+        text((_LEFT + _WIDTH) / 2, _HEIGHT - 8, f"{alert.feature}{place}", anchor="middle"),
+    ]
+    return picture(_WIDTH, _HEIGHT, title, marks)
 
 
-def _wrap(title: str) -> str:
-    """Break a title in at most two lines."""
-    return "\n".join(textwrap.wrap(title, 62, max_lines=2, placeholder=" …"))
+def _heading(title: str) -> list[Markup]:
+    """Break a title in at most two lines; a single one is the lower."""
+    lines = textwrap.wrap(title, 66, max_lines=2, placeholder=" …")
+    return [
+        text(_LEFT, 46 - 22 * (len(lines) - 1 - i), words, css="title")
+        for i, words in enumerate(lines)
+    ]
+
+
+def _legend(alert: Alert) -> list[Markup]:
+    """Name both sides, with their rows; the current ones are those of the last window."""
+    against = "other replicas" if alert.monitor == Monitor.REPLICA else "baseline"
+    start_us = alert.window_end_us - window_us_of(alert, 0)
+    window = f"{clock_text(start_us)[:5]} to {clock_text(alert.window_end_us)}"
+    sides = (
+        (_LEFT, "ref", f"{against}, {sum(alert.reference_counts):,} rows"),
+        (_MIDDLE, "cur", f"{window}, {sum(alert.current_counts):,} rows"),
+    )
+    return [
+        mark
+        for x, css, words in sides
+        for mark in (rect(x, 62, 14, 14, css=f"{css} fill"), text(x + 22, 74, words))
+    ]
+
+
+def _columns(bars: Bars, base: float) -> list[Markup]:
+    """Draw two columns a bar over lines at round shares, and the share that grew most."""
+    # Room for the number over the highest column.
+    highest = max(1.12 * max(*bars.reference, *bars.current), 0.01)
+    step = (_WIDTH - _LEFT - 6) / len(bars.names)
+    gains = [c - r for r, c in zip(bars.reference, bars.current, strict=True)]
+    most = max(range(len(gains)), key=gains.__getitem__)
+    marks = share_grid(highest, _LEFT, _WIDTH, base, _TOP)
+    for i, pair in enumerate(zip(bars.reference, bars.current, strict=True)):
+        for side, share in enumerate(pair):
+            tall = share / highest * (base - _TOP)
+            css = "ref" if side == 0 else "bad" if i == most else "cur"
+            x = _LEFT + (i + 0.1 + 0.4 * side) * step
+            marks.append(rect(x, base - tall, 0.4 * step, tall, css=f"{css} fill"))
+    grown = bars.current[most]
+    x, y = _LEFT + (most + 0.7) * step, base - grown / highest * (base - _TOP) - 6
+    return [*marks, text(x, y, share_text(grown), css="strong bad", anchor="middle")]
+
+
+def _names(names: Sequence[str], base: float, *, is_crowded: bool) -> list[Markup]:
+    """Put names under the columns, slanted where they would collide."""
+    step = (_WIDTH - _LEFT - 6) / len(names)
+    y, anchor, degrees = (base + 14, "end", -45) if is_crowded else (base + 22, "middle", 0)
+    return [
+        text(_LEFT + (i + 0.5) * step, y, name, css="name", anchor=anchor, degrees=degrees)
+        for i, name in enumerate(names)
+    ]
