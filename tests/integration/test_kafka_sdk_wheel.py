@@ -1,6 +1,7 @@
 """The SDK installed from the built wheel, in services that have modules of our packages' names.
 
-An editable install finds our packages before a service's own, so only a wheel shows a clash.
+An editable install finds our submodules even below a service's package of the same name, so only
+a wheel shows a clash.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "driftline", "schemas", "detectors", "monitor")
 NEEDED = ("kafka-python", "msgspec")
-"""What the SDK needs of the distributions that Driftline depends on."""
+"""The dependencies of Driftline that the SDK imports."""
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 SCHEMA = ModelSchema("default", "loans", ("age",), ("job",), ("region",))
 
