@@ -38,9 +38,9 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
 from schemas.config import ModelConfig, WindowConfig
 from schemas.profiles import Profile
+from schemas.time_units import SECOND_US
 
 RATE, N_PARTITIONS, N_WATCHED, N_FAULTS = 100_000, 4, 200, 220
-SECOND_US = 1_000_000
 PREFIX = "latency."
 
 

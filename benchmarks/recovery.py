@@ -37,10 +37,10 @@ from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.topic_scan import scan
 from schemas.config import WindowConfig
 from schemas.panes import Pane
+from schemas.time_units import SECOND_US
 
 RATE, N_PARTITIONS, PREFIX = 200_000, 4, "recovery."
 LONGEST_S = 180.0
-SECOND_US = 1_000_000
 DEFAULT = WindowConfig()
 SHORT = WindowConfig(
     pane=SECOND_US, length=60 * SECOND_US, bound=SECOND_US // 2, lateness=10 * SECOND_US

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from schemas.errors import ShapeError
+from schemas.time_units import DAY_US, HOUR_US
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
 _EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday."""
 

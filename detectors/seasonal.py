@@ -13,6 +13,7 @@ from detectors.local_time import clock_offsets, local_time_us
 from detectors.sets import CellSets
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_COUNTERS
+from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME
 
 N_SLOTS: Final = 168
@@ -32,8 +33,7 @@ N_ERRORS: Final = 3.0
 BY_SLOT, BY_HOUR, BY_ALL, BY_NONE = range(4)
 """What a cell is compared with: the hours of the week, those of the day, everything, nothing."""
 
-_HOUR_US: Final = 3_600_000_000
-_WEEK_US: Final = N_SLOTS * _HOUR_US
+_WEEK_US: Final = N_SLOTS * HOUR_US
 _CHANGING_ZONES: Final = (
     "Europe/Berlin",
     "America/New_York",
@@ -84,7 +84,7 @@ def slot_of(time_us: ArrayLike, timezone: str = UTC_NAME) -> Counts:
     >>> slot_of([0], "Asia/Kolkata").tolist()  # 05:30
     [77]
     """
-    hours = local_time_us(time_us, timezone) // _HOUR_US
+    hours = local_time_us(time_us, timezone) // HOUR_US
     return np.asarray((hours + _MONDAY_HOURS) % N_SLOTS, np.int64)
 
 
@@ -121,7 +121,7 @@ def slots_of_window(start_us: int, length_us: int, timezone: str = UTC_NAME) -> 
     # Clocks differ from UTC by whole quarters of an hour.
     most_us = min(length_us, _WEEK_US)
     moments = np.append(
-        np.arange(start_us, start_us + most_us, _HOUR_US // 4), start_us + most_us - 1
+        np.arange(start_us, start_us + most_us, HOUR_US // 4), start_us + most_us - 1
     )
     slots = slot_of(moments, timezone)
     _, first = np.unique(slots, return_index=True)
@@ -158,7 +158,7 @@ def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
     shifts = set()
     for zone in _CHANGING_ZONES:
         before, now = (clock_offsets(zone, us, us)[1][0] for us in (reference_us, time_us))
-        shifts.add(round(float(now - before) / _HOUR_US))
+        shifts.add(round(float(now - before) / HOUR_US))
     return (0, *sorted(shifts - {0}))
 
 

@@ -16,10 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from driftline.times import TimeUnit
 from schemas.batch import ModelSchema
 from schemas.config_values import (
-    DAY_US,
-    HOUR_US,
-    MINUTE_US,
-    SECOND_US,
     Duration,
     EnvironmentName,
     Misfit,
@@ -34,6 +30,7 @@ from schemas.events import DEFAULT_TENANT
 from schemas.limits import MessageLimits
 from schemas.names import SCORE, field_fault, shown_name
 from schemas.profiles import Kind
+from schemas.time_units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from schemas.time_zones import UTC_NAME
 
 Place = tuple[str | int, ...]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.storage.rows import (
@@ -117,7 +118,7 @@ def struct_rows(
             continue
         try:
             value = topic.decoder.decode(message.value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             refused.append(refuse(message, place, str(error)))
         else:
             accepted.append((message, value if isinstance(value, list) else [value]))

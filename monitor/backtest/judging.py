@@ -14,11 +14,11 @@ from monitor.core.drift_alerts import CellView
 from monitor.core.incidents import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
 from schemas.profiles import Profile
 from schemas.results import Reason, Verdict
+from schemas.time_units import HOUR_US
 
 WEEK_US = 168 * HOUR_US
 MONTH_US = 730 * HOUR_US

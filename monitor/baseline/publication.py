@@ -15,8 +15,9 @@ from schemas.config_values import parse_duration_us
 from schemas.errors import BaselineError
 from schemas.profiles import Profile
 from schemas.time_text import second_text
+from schemas.time_units import MINUTE_US
 
-NOTICE_US = 60_000_000
+NOTICE_US = MINUTE_US
 """Every worker has read a profile within this time after it was published."""
 USUAL_NOTICE_US = 120_000_000
 

@@ -24,11 +24,12 @@ from monitor.core.layout import Layout
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 from schemas.profiles import Profile, SeasonalCounts
+from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME
 
 MAX_CELLS = 1_000
 """43 kB a cell: with more, a profile would take longer to load than a window lasts."""
-_WEEK_US = N_SLOTS * 3_600_000_000
+_WEEK_US = N_SLOTS * HOUR_US
 
 
 def find_seasons(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from driftline.times import FARTHEST_US
 from schemas.errors import DomainError
+from schemas.time_units import DAY_US
 
 MAX_NAME_CHARS = 1_100
 """Of a name that an event brings (version, host, GPU, ``segment=value``); ingest counts longer
@@ -27,7 +28,11 @@ MAX_OFFSET = 1 << 62
 """Of a position in a log."""
 MAX_PARTITIONS = 1 << 14
 """Of one source topic; a cluster has some thousands in all."""
-MAX_AHEAD_US = 86_400_000_000
+MAX_VALUE_BYTES = 900_000
+"""Of one message; a broker's default limit is 1,048,588 bytes with key and framing."""
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on bytes that are not what was asked for."""
+MAX_AHEAD_US = DAY_US
 """How far a time may lie ahead of the record that carries it: a day, beyond any difference of
 clocks. Without it one watermark closes every window there will ever be."""
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from monitor.core.bounds import MAX_VALUE_BYTES
 from monitor.core.topics import ALERTS, DEAD_LETTERS, RESULTS
 from monitor.core.unreadable import letter_key
 from schemas.alerts import Alert
@@ -15,7 +16,6 @@ from schemas.results import DetectorResult
 
 MAX_RESULTS = 500
 """Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
-MAX_VALUE_BYTES = 900_000
 
 
 class TopicWrite(NamedTuple):

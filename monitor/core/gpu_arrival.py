@@ -9,9 +9,9 @@ from monitor.core.gpu_clock import STEADY_US, lag_of, offset_text
 from monitor.core.gpu_state import Change, Fleet, HostState, Phase
 from monitor.core.gpu_table import Rule
 from schemas.events import GpuEvent
+from schemas.time_units import SECOND_US
 
 _CLEAR_SHARE = 0.8
-_SECOND_US = 1_000_000
 
 
 def note_arrival(
@@ -83,7 +83,7 @@ def _hear(fleet: Fleet, event: GpuEvent, time_us: int, interval_us: int, is_refu
 
 def _judge_clock(fleet: Fleet, host: HostState, rule: Rule, alerts: GpuAlerts) -> None:
     """Open or resolve the rule of a host's clock."""
-    clock, now_us, threshold_us = host.clock, fleet.clock.now_us, rule.threshold * _SECOND_US
+    clock, now_us, threshold_us = host.clock, fleet.clock.now_us, rule.threshold * SECOND_US
     state, steady_us = host.rules.get(rule.name), clock.steady_us
     if clock.is_right(_CLEAR_SHARE * threshold_us):
         clock.offset_us = 0

@@ -6,11 +6,12 @@ from statistics import median
 
 import msgspec
 
+from schemas.time_units import DAY_US
+
 KEPT_LAGS, NEEDED_LAGS = 8, 5
 STEADY_US = 15_000_000
 """Lags of a clock that is off differ by no more; those of late telemetry do."""
 _MANY_IN_A_ROW = 16
-_DAY_US = 86_400_000_000
 _OWN_STAMP_US = 5_000_000
 """A record time that is so near to the event's may be of the same clock."""
 
@@ -129,7 +130,7 @@ def lag_of(time_us: int, record_us: int, now_us: int) -> int:
     (90000000, 5, 600000000)
     """
     by_record = record_us - time_us
-    if record_us < 0 or not _OWN_STAMP_US <= abs(by_record) < _DAY_US:
+    if record_us < 0 or not _OWN_STAMP_US <= abs(by_record) < DAY_US:
         return now_us - time_us
     return by_record
 

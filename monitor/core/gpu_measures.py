@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from monitor.core.counters import Recent
 from monitor.core.gpu_state import GpuState
-from monitor.core.gpu_table import MINUTE_US, Condition, Rule
+from monitor.core.gpu_table import Condition, Rule
+from schemas.time_units import MINUTE_US
 
 
 def measure(gpu: GpuState, rule: Rule, fields: dict[str, float], growth: dict[str, float]) -> float:

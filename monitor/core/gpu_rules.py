@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.counters import Counter, is_blank
 from monitor.core.gpu_alerts import GpuAlerts, new_state
 from monitor.core.gpu_arrival import note_arrival
@@ -25,11 +26,12 @@ from monitor.core.gpu_table import (
     field_name,
 )
 from monitor.core.gpu_xids import observe_xid, remap_recovery
-from monitor.core.xid import CATALOGUE, DAY_US
+from monitor.core.xid import CATALOGUE
 from schemas.alerts import Alert
 from schemas.config import GpuConfig
 from schemas.errors import DomainError, DriftlineError
 from schemas.events import GpuEvent
+from schemas.time_units import DAY_US
 
 _CLEAR_SHARE = 0.8
 _COUNTING = (Condition.INCREASE, Condition.INCREASE_WITHIN)
@@ -214,7 +216,7 @@ class GpuRules:
         try:
             version, fleet = msgspec.msgpack.decode(data, type=tuple[int, Fleet])
             check_fleet(fleet)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, DomainError) as error:
+        except (*DECODE_ERRORS, DomainError) as error:
             raise DriftlineError(
                 f"the state of the GPU rules cannot be read: {error}",
                 where="gpu_rules",

@@ -6,7 +6,8 @@ from collections import defaultdict
 
 from monitor.core.gpu_alerts import GpuAlerts, new_state
 from monitor.core.gpu_state import Change, Fleet, GpuState, HostState, Phase
-from monitor.core.gpu_table import MINUTE_US, Rule
+from monitor.core.gpu_table import Rule
+from schemas.time_units import MINUTE_US
 
 _HOST_RULES = ("exporter_lost", "node_lost")
 _MAX_QUIET_US, _MAX_PATIENCE_US = 30 * MINUTE_US, 10 * MINUTE_US

@@ -10,8 +10,9 @@ import msgspec
 from monitor.core.counters import Counter, Recent
 from monitor.core.gpu_clock import HostClock, StreamClock
 from schemas.alerts import Severity
+from schemas.time_units import HOUR_US
 
-MAX_GAP_US = 3_600_000_000
+MAX_GAP_US = HOUR_US
 """A longer time without a prediction is an outage, not how often predictions are made."""
 MAX_SIGNS = 10_000
 """Signs of one host that lie ahead of the telemetry: further ones are dropped."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.alerts import Severity
+from schemas.time_units import DAY_US, MINUTE_US
 
-MINUTE_US = 60_000_000
-DAY_US = 86_400_000_000
 QUIET_US = 10 * MINUTE_US
 """What has no for-duration counts as over after this long without another (our judgement)."""
 

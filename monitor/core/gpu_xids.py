@@ -7,9 +7,10 @@ from bisect import bisect
 from monitor.core.gpu_alerts import GpuAlerts, is_worth_telling
 from monitor.core.gpu_state import Change, GpuState, Phase, RuleState, XidHistory
 from monitor.core.gpu_table import QUIET_US
-from monitor.core.xid import DAY_US, SAME_EVENT_US, SIBLING_US, Tier, find_xid, judge_xid
+from monitor.core.xid import SAME_EVENT_US, SIBLING_US, Tier, find_xid, judge_xid
 from schemas.alerts import Severity
 from schemas.events import GpuEvent
+from schemas.time_units import DAY_US
 
 _KEPT = 64
 """Times remembered per XID; recurrence needs five of a day."""

@@ -49,9 +49,10 @@ from schemas.alerts import (
 )
 from schemas.monitors import Monitor
 from schemas.names import SCORE
+from schemas.time_units import DAY_US, HOUR_US
 
-_REMEMBERED_US = 7 * 86_400_000_000
-_FORGET_EVERY_US = 3_600_000_000
+_REMEMBERED_US = 7 * DAY_US
+_FORGET_EVERY_US = HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Grouping:
     score waits as long for what explains it."""
     cascade_us: int = 300_000_000
     """The same fault on a second GPU of the host."""
-    window_us: int = 3_600_000_000
+    window_us: int = HOUR_US
     """Length of a window for alerts that name none."""
 
 

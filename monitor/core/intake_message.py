@@ -6,6 +6,7 @@ import msgspec
 
 from driftline.times import FARTHEST_US
 from monitor.core.bounds import (
+    DECODE_ERRORS,
     MAX_COUNT,
     MAX_OFFSET,
     MAX_PARTITIONS,
@@ -13,6 +14,7 @@ from monitor.core.bounds import (
     check_text,
     check_time,
 )
+from monitor.core.message_keys import join_key
 from monitor.core.watermark_message import KEY_PREFIX as WATERMARK_PREFIX
 from schemas.errors import DomainError, TransportError
 from schemas.events import RejectReason
@@ -43,9 +45,8 @@ def intake_key(pane: IntakePane) -> bytes:
     ...                       partition=0, owner="o", pane_version=7))
     b'in|t|a%7Cb|10|s|0|o'
     """
-    parts = (pane.tenant, pane.model, str(pane.start_us), pane.source, str(pane.partition))
-    texts = (p.replace("%", "%25").replace("|", "%7C") for p in (*parts, pane.owner))
-    return KEY_PREFIX + "|".join(texts).encode()
+    place = (pane.start_us, pane.source, pane.partition, pane.owner)
+    return KEY_PREFIX + join_key(pane.tenant, pane.model, *place).encode()
 
 
 def encode_intake(pane: IntakePane) -> bytes:
@@ -78,7 +79,7 @@ def read_intake(value: bytes, record_time_us: int = -1) -> IntakePane:
         message = msgspec.msgpack.decode(value, type=_Message)
         check_number("encoding", message.schema, SCHEMA, SCHEMA)
         _check(message.pane, record_time_us)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DomainError) as error:
+    except (*DECODE_ERRORS, DomainError) as error:
         raise TransportError(str(error), where="intake pane") from None
     return message.pane
 

@@ -15,10 +15,10 @@ from monitor.core.identity import alert_id
 from schemas.alerts import DEAD_LETTERS, Alert, Severity, Transition
 from schemas.events import DEFAULT_TENANT
 from schemas.monitors import Monitor
+from schemas.time_units import MINUTE_US
 
 MAX_PER_MINUTE = 1_000
 """Dead letters of one model, a minute of record time, a source partition."""
-MINUTE_US = 60_000_000
 RULE = DEAD_LETTERS
 _MAX_NOTED = 8
 _MAX_NOTE_BYTES = 600

@@ -11,25 +11,27 @@ import msgspec
 import pyarrow as pa
 
 from monitor.core.bounds import (
+    DECODE_ERRORS,
     MAX_OFFSET,
     MAX_PARTITIONS,
+    MAX_VALUE_BYTES,
     check_number,
     check_text,
     check_time,
 )
+from monitor.core.message_keys import join_key
 from monitor.core.stats_codec import PackedStats, pack, unpack
 from schemas.errors import DomainError, ShapeError, TransportError
 from schemas.panes import Pane, SeriesId
+from schemas.time_units import DAY_US
 
 SCHEMA = 1
 """Version of the encoding; a reader refuses one it does not know."""
-MAX_CHUNK_BYTES = 900_000
-"""Of a whole message value; the broker's limit is 1,048,588 with key and framing."""
 MAX_BODY_BYTES = 256 << 20
 """Before compression; a damaged header may name any length, and it would be allocated."""
 MAX_CHUNKS = 1_000
 """A body of ``MAX_BODY_BYTES`` that does not compress takes 300."""
-MAX_PANE_US = 366 * 86_400_000_000
+MAX_PANE_US = 366 * DAY_US
 MAX_WAITING = 1_000
 """Panes of which chunks are missing; beyond it the one that began first is dropped."""
 MAX_WAITING_BYTES = 256 << 20
@@ -79,19 +81,18 @@ def pane_key(pane: Pane, chunk: int) -> str:
     >>> pane_key(Pane(SeriesId("t", "a|b", "1", "p"), 10, 20, "s", 0, "o", 7, stats), 0)
     't|a%7Cb|1|p|10|s|0|o|0'
     """
-    series = pane.series
-    parts = (
-        series.tenant,
-        series.model,
-        series.model_version,
-        series.profile_id,
-        str(pane.start_us),
+    s = pane.series
+    return join_key(
+        s.tenant,
+        s.model,
+        s.model_version,
+        s.profile_id,
+        pane.start_us,
         pane.source,
-        str(pane.partition),
+        pane.partition,
         pane.owner,
-        str(chunk),
+        chunk,
     )
-    return "|".join(p.replace("%", "%25").replace("|", "%7C") for p in parts)
 
 
 def pane_partition(tenant: str, model: str, n_partitions: int) -> int:
@@ -105,7 +106,7 @@ def pane_partition(tenant: str, model: str, n_partitions: int) -> int:
     return crc32(f"{tenant}|{model}".encode()) % n_partitions
 
 
-def encode(pane: Pane, max_bytes: int = MAX_CHUNK_BYTES) -> list[bytes]:
+def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES) -> list[bytes]:
     """Return the message values of a pane, in the order of their chunk numbers.
 
     Parameters
@@ -169,7 +170,7 @@ def _read(value: bytes) -> _Message:
     """Decode one message value, and check its header."""
     try:
         message = msgspec.msgpack.decode(value, type=_Message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise TransportError(f"not a pane: {error}", where="pane message") from error
     head = message.header
     if head.schema != SCHEMA:

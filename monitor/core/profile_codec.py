@@ -12,15 +12,13 @@ from dataclasses import replace
 import msgspec
 import pyarrow as pa
 
-from monitor.core.bounds import MAX_NAME_CHARS
+from monitor.core.bounds import MAX_NAME_CHARS, MAX_VALUE_BYTES
 from monitor.core.profile_content import content_of as _content
 from monitor.core.profile_content import read_content
 from schemas.errors import BaselineError, DomainError
 from schemas.profiles import Profile
 
 FORMAT = 1
-MAX_MESSAGE_BYTES = 900_000
-"""Of one message value; the broker's limit is 1,048,588 with key and framing."""
 _MAX_PARTS = 1_000
 _MAGIC = b"driftline-profile"
 MAX_PROFILE_BYTES = 256 << 20
@@ -102,9 +100,7 @@ def _is_number(digits: bytes) -> bool:
     return digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
-def message_parts(
-    profile: Profile, max_bytes: int = MAX_MESSAGE_BYTES
-) -> list[tuple[bytes, bytes]]:
+def message_parts(profile: Profile, max_bytes: int = MAX_VALUE_BYTES) -> list[tuple[bytes, bytes]]:
     """Return key and value of each message that carries a profile.
 
     Parameters

@@ -24,10 +24,11 @@ from schemas.alerts import (
 )
 from schemas.config import RetrainingConfig
 from schemas.monitors import Monitor
+from schemas.time_units import DAY_US
 
 RECEIVER = "retraining"
 """The receiver's name in notifications and deliveries."""
-_REMEMBERED_US = 90 * 86_400_000_000
+_REMEMBERED_US = 90 * DAY_US
 
 
 class Outcome(StrEnum):

@@ -15,9 +15,10 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import pyarrow as pa
 
-from monitor.core.bounds import check_number, check_text
+from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES, check_number, check_text
 from monitor.core.detect_writes import TopicWrite, letter_write
-from monitor.core.pane_codec import MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS
+from monitor.core.message_keys import join_key, split_key
+from monitor.core.pane_codec import MAX_BODY_BYTES, MAX_CHUNKS
 from monitor.core.topics import STATE
 from monitor.core.unreadable import unreadable_letter
 from schemas.errors import DomainError, TransportError
@@ -63,8 +64,7 @@ class StateKey(NamedTuple):
         >>> StateKey("model", ("default", "a|b"), "o", 1, 0).encode()
         b'model|default|a%7Cb|o|1|0'
         """
-        parts = (self.kind, *self.name, self.owner, str(self.slot), str(self.chunk))
-        return "|".join(p.replace("%", "%25").replace("|", "%7C") for p in parts).encode()
+        return join_key(self.kind, *self.name, self.owner, self.slot, self.chunk).encode()
 
     @staticmethod
     def parse(key: bytes) -> StateKey:
@@ -81,10 +81,7 @@ class StateKey(NamedTuple):
         ('default', 'a|b')
         """
         try:
-            texts = key.decode().split("|")
-            kind, *name, owner, slot, chunk = (
-                t.replace("%7C", "|").replace("%25", "%") for t in texts
-            )
+            kind, *name, owner, slot, chunk = split_key(key.decode())
             check_number("length of the name", len(name), 1, _MAX_NAMES)
             for text in (kind, *name, owner):
                 check_text("name", text)
@@ -106,7 +103,7 @@ def state_writes(
     owner: str,
     sequence: int,
     body: bytes,
-    max_bytes: int = MAX_CHUNK_BYTES,
+    max_bytes: int = MAX_VALUE_BYTES,
 ) -> list[TopicWrite]:
     """Return a state as messages.
 
@@ -286,7 +283,7 @@ def read_body(body: bytes, kind: type[StateT]) -> StateT:
     """
     try:
         return msgspec.msgpack.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise DomainError(f"not a {kind.__name__}: {error}") from None
 
 
@@ -294,7 +291,7 @@ def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
     """Decode one message value, and check what it says of itself."""
     try:
         chunk = msgspec.msgpack.decode(value, type=_Chunk)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise TransportError(f"not a state: {error}", where="state") from None
     if chunk.schema != SCHEMA:
         raise DomainError(f"state of encoding {chunk.schema}, this version reads {SCHEMA}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.core.bounds import MAX_PARTITIONS, check_number, check_text, check_time
+from monitor.core.bounds import DECODE_ERRORS, MAX_PARTITIONS, check_number, check_text, check_time
 from monitor.core.watermark import NO_WATERMARK
 from schemas.errors import DomainError, TransportError
 
@@ -70,6 +70,6 @@ def parse(value: bytes, record_time_us: int = -1) -> WatermarkMessage:
         check_number("partition", word.partition, 0, word.n_partitions - 1)
         if word.watermark_us != NO_WATERMARK:
             check_time("watermark_us", word.watermark_us, record_time_us)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DomainError) as error:
+    except (*DECODE_ERRORS, DomainError) as error:
         raise TransportError(str(error), where="watermark") from None
     return word

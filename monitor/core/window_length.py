@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from schemas.config_values import format_duration
+from schemas.time_units import MINUTE_US
 
-_MINUTE_US = 60_000_000
 _LENGTHS_US = tuple(
-    minutes * _MINUTE_US
+    minutes * MINUTE_US
     for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 2880, 10080)
 )
 
@@ -54,7 +54,7 @@ def propose_length_us(
     if rows_per_window <= 0:
         return None
     wanted = max(length_us * needed_rows(min_rows) / rows_per_window, length_us)
-    day_us = 1440 * _MINUTE_US
+    day_us = 1440 * MINUTE_US
     customary = next((x for x in _LENGTHS_US if x >= wanted), math.ceil(wanted / day_us) * day_us)
     return math.ceil(customary / pane_us) * pane_us
 

@@ -9,7 +9,6 @@ from schemas.alerts import Severity
 
 SAME_EVENT_US = 5_000_000
 """Equal XIDs no further apart than this are one."""
-DAY_US = 86_400_000_000
 SIBLING_US = 300_000_000
 """XID 45 follows an XID of the same GPU this close before it."""
 

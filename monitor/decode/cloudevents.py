@@ -22,6 +22,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from driftline.times import time_of_text
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.strict import Refused, refusal
 from schemas.events import RejectReason
 
@@ -69,7 +70,7 @@ def open_envelope(payload: bytes) -> tuple[bytes, str, int | None]:
         envelope = _ENVELOPE.decode(payload)
     except msgspec.ValidationError as error:
         raise Refused(RejectReason.UNSUPPORTED, f"CloudEvents envelope: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise refusal(error) from None
     if not envelope.specversion.startswith("1."):
         detail = f"CloudEvents specversion is {envelope.specversion!r}, and 1.x is read"

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.counters import is_blank
 from monitor.core.gpu_table import FLAGS, field_name
 from monitor.decode.strict import Refused, refusal
@@ -222,7 +223,7 @@ def _plain(raw: msgspec.Raw, where: str) -> Any:
         if "out of range" in str(error):
             return None
         raise _mistyped("a number", raw, where) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise refusal(error) from None
 
 

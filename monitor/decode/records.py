@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from driftline.times import EARLIEST_US, FARTHEST_US
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.reject_cap import EventRejects, capped
@@ -210,7 +211,7 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
         raise Refused(RejectReason.OVERSIZED, detail)
     try:
         mark = _MARK.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         if has_bare_tokens(payload) and (clean := nulled(payload)) != payload:
             return _decode_one(clean, decoder)
         raise refusal(error) from None
@@ -218,7 +219,7 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
         payload = open_envelope(payload)[0]
     try:
         event = decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise refusal(error) from None
     if not 0 <= event.time_us <= _MAX_TIME_US:
         detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.strict import Refused, has_bare_tokens, nulled, time_of_event
 
@@ -55,7 +56,7 @@ def stamp_of(payload: bytes) -> int | None:
         body, _, sent_us = open_envelope(payload)
         own = _STAMP.decode(body)
         return sent_us if own.time_us is UNSET else _time_of(own)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Refused):
+    except (*DECODE_ERRORS, Refused):
         return None
 
 

@@ -43,6 +43,7 @@ from msgspec import UNSET, UnsetType
 
 from driftline.canonical import number_of
 from driftline.times import time_of_number, time_of_text
+from monitor.core.bounds import DECODE_ERRORS
 from schemas.batch import ModelSchema
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
@@ -252,7 +253,7 @@ class StrictDecoder:
             return None
         try:
             event = self._decoders[key].decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except DECODE_ERRORS:
             return None
         is_ours = event.model == key[1] and event.tenant == key[0] and event.specversion is UNSET
         if is_ours and event.time_us is not UNSET and 0 <= event.time_us <= _MAX_TIME_US:
@@ -269,7 +270,7 @@ class StrictDecoder:
         """
         try:
             return _HEADER.decode(payload), payload
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             is_syntax = not isinstance(error, (msgspec.ValidationError, UnicodeDecodeError))
             if is_syntax and has_bare_tokens(payload) and (clean := nulled(payload)) != payload:
                 return self.header(clean)
@@ -306,7 +307,7 @@ class StrictDecoder:
             event = decoder.decode(payload)
         except msgspec.ValidationError:
             event = self._decode_wide(payload, key)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             raise refusal(error, key) from None
         if event.time_us is UNSET:
             if default_time_us is None:
@@ -325,7 +326,7 @@ class StrictDecoder:
             self._wide[key] = EventDecoder(schema, is_wide=True)
         try:
             return _narrowed(self._wide[key].decode(payload), schema)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             raise refusal(error, key) from None
         except Refused as fault:
             raise Refused(fault.reason, fault.detail, key) from None

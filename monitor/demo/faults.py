@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from schemas.alerts import Cause
 from schemas.batch import Float64Array, Int64Array
 from schemas.names import SCORE
+from schemas.time_units import HOUR_US
 
-HOUR_US = 3_600_000_000
 N_WINDOWS_BROKEN = 6
 """Each fault is mended after this many windows, so that later findings are not its own."""
 SLOT_HOURS = (36, 47, 58)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.demo.faults import BAD_REPLICA, HOUR_US, Planted
+from monitor.demo.faults import BAD_REPLICA, Planted
 from schemas.alerts import Alert, Incident, Transition
 from schemas.monitors import Monitor
 from schemas.names import SCORE
+from schemas.time_units import HOUR_US
 
 N_WINDOWS_AFTER = 4
 """An alert may still come this many windows after its fault was mended."""

@@ -26,6 +26,7 @@ from schemas.events import GpuEvent
 from schemas.monitors import Monitor
 from schemas.results import DetectorResult, Verdict
 from schemas.time_text import short_text
+from schemas.time_units import HOUR_US
 
 N_SCORE_BINS = 20
 
@@ -95,7 +96,7 @@ def _judged_text(results: Iterable[DetectorResult]) -> str:
 def _facts(world: World, score: Score, seconds: float) -> list[tuple[str, str]]:
     """Numbers under the headline."""
     first = min((p.start_us for p in world.planted), default=world.end_us)
-    quiet = (first - world.start_us) // 3_600_000_000
+    quiet = (first - world.start_us) // HOUR_US
     early = sum(a.opened_at_us < first for a in score.false_alerts)
     return [
         ("events", f"{world.n_events:,}"),

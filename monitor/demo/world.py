@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from monitor.demo.extract import CATEGORICAL, NUMERIC
-from monitor.demo.faults import HOUR_US, Gpu, Planted, break_inputs, break_scores, plan_faults
+from monitor.demo.faults import Gpu, Planted, break_inputs, break_scores, plan_faults
 from monitor.demo.model import EmploymentModel, area_under_curve, fit_model
 from monitor.demo.streams import MODEL, Stream, write_labels, write_predictions
 from monitor.demo.survey import Survey, load_survey, shuffle_households
@@ -18,6 +18,7 @@ from monitor.demo.telemetry import INTERVAL_US, write_telemetry
 from schemas.batch import Float64Array, Int64Array
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.names import SCORE
+from schemas.time_units import HOUR_US
 
 START_US = 1_451_606_400_000_000
 """2016-01-01T00:00:00Z."""

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 import msgspec
 
 from driftline.times import FARTHEST_US
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
@@ -22,10 +23,11 @@ from schemas.config import GpuConfig
 from schemas.errors import DriftlineError
 from schemas.events import GpuEvent, Reject, RejectReason
 from schemas.refused import dead_letter
+from schemas.time_units import MINUTE_US
 
 KIND = "gpu"
 MAX_WAITING_SIGNS = 1_000_000
-SIGN_GRACE_US = 60_000_000
+SIGN_GRACE_US = MINUTE_US
 """How far telemetry may be behind predictions before its absence counts."""
 STATE_EVERY = 5_000
 """Messages after which the state is written even if there was no alert: a restart reads
@@ -220,6 +222,6 @@ def _sent_ahead(reject: Reject) -> GpuEvent | None:
     try:
         event = GpuDecoder().decode(reject.payload)
         check_gpu(event)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DriftlineError):
+    except (*DECODE_ERRORS, DriftlineError):
         return None
     return event if event.time_us <= FARTHEST_US else None

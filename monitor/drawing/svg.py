@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from schemas.spelling import spell_lines
 from schemas.time_text import tick_text
+from schemas.time_units import HOUR_US
 
-HOUR_US = 3_600_000_000
 _TEXT = Markup('<text x="{:.1f}" y="{:.1f}" class="{}" text-anchor="{}"{}>{}</text>')
 _ROTATION = Markup(' transform="rotate({:g} {:.1f} {:.1f})"')
 _TITLE = Markup("<title>{}</title>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.core.alert_checks import check_alert
+from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.notify.notifier import Notifier, Step
@@ -12,8 +13,8 @@ from monitor.transport.memory import Message
 from schemas.alerts import Alert
 from schemas.errors import DomainError
 from schemas.refused import DeadLetter
+from schemas.time_units import DAY_US
 
-_DAY_US = 86_400_000_000
 _LATEST_US = 1 << 60
 _DEFECTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What one strange alert may lead to; an error of the log or of the cluster is none of them."""
@@ -36,9 +37,9 @@ def read_alert(message: Message) -> Alert | DeadLetter:
     try:
         alert = _ALERT.decode(message.value)
         check_alert(alert)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DomainError) as error:
+    except (*DECODE_ERRORS, DomainError) as error:
         return letter_of(message, str(error))
-    latest_us = message.timestamp_us + _DAY_US if message.timestamp_us >= 0 else _LATEST_US
+    latest_us = message.timestamp_us + DAY_US if message.timestamp_us >= 0 else _LATEST_US
     if not 0 <= alert.time_us <= latest_us:
         return letter_of(message, f"time_us {alert.time_us} is no time an alert can be from")
     return alert

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.core.alert_checks import check_step
+from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES
 from schemas.alerts import Alert, Delivery, DeliveryState, Notification
 from schemas.errors import DomainError
 
@@ -19,7 +20,6 @@ class LogEntry(msgspec.Struct, frozen=True):
     delivery: Delivery
 
 
-MAX_VALUE_BYTES = 900_000
 _ENTRY = msgspec.msgpack.Decoder(tuple[Delivery, Notification])
 
 
@@ -66,7 +66,7 @@ def decode_entry(value: bytes) -> LogEntry:
     """
     try:
         delivery, notification = _ENTRY.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise DomainError(str(error)) from None
     check_step(delivery, notification)
     return LogEntry(notification, delivery)

@@ -10,6 +10,7 @@ from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKin
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
 from schemas.time_text import clock_text, weekday_text
+from schemas.time_units import MINUTE_US
 
 _MAX_ALERTS = 4
 
@@ -178,7 +179,7 @@ def _retraining_lines(notification: Notification) -> list[str]:
 
 def _duration(length_us: int) -> str:
     """Format a duration in its two largest units."""
-    minutes = max(length_us, 0) // 60_000_000
+    minutes = max(length_us, 0) // MINUTE_US
     days, rest = divmod(minutes, 1440)
     hours, minutes = divmod(rest, 60)
     if days:

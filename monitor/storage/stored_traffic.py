@@ -6,8 +6,9 @@ from pathlib import Path
 
 from monitor.storage.clickhouse import Store
 from schemas.errors import StorageError
+from schemas.time_units import DAY_US
 
-_RECENT_US = 14 * 86_400_000_000
+_RECENT_US = 14 * DAY_US
 _ROWS = (
     "SELECT sum(n_rows) AS n, uniqExact(intDiv(start_us, {length:Int64})) AS windows "
     "FROM panes FINAL WHERE tenant = {tenant:String} AND model = {model:String} "

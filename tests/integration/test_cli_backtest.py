@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.config_file import parse_model
-from schemas.config_values import HOUR_US
+from schemas.time_units import HOUR_US
 from tests.support.data import CAR_LOAN as LOANS
 from tests.support.installation import MODEL, START_US, command, install, rows
 

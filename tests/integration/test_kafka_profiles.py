@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from monitor.baseline.topic import read_published, retire_profile, write_profiles
 from monitor.cli.main import main
-from monitor.core import profile_codec
+from monitor.core.bounds import MAX_VALUE_BYTES
 from monitor.core.catalog import Catalog
 from monitor.core.profile_codec import encode, with_id
 from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
@@ -150,7 +150,7 @@ def test_a_profile_larger_than_a_message_comes_whole_though_written_twice(cluste
         replace(built, reference=stats, phi=np.ones(shape), eps_learned=np.zeros(shape))
     )
     n_messages = write_profiles(cluster, [large])
-    assert n_messages == -(-len(encode(large)) // profile_codec.MAX_MESSAGE_BYTES) > 1
+    assert n_messages == -(-len(encode(large)) // MAX_VALUE_BYTES) > 1
     write_profiles(cluster, [large, built])
     catalog = Catalog.of([CONFIG], [])
     with ProfileFeed(cluster, catalog) as feed:

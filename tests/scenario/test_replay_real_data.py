@@ -18,7 +18,7 @@ from monitor.transport.files import open_source, read_table
 from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import ModelConfig, MonitorConfig
-from schemas.config_values import HOUR_US
+from schemas.time_units import HOUR_US
 from tests.support.data import (
     CAR_LOAN,
     CENSUS,

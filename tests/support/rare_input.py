@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from monitor.core import topics as names
-from monitor.core.letter_cap import MINUTE_US, RULE
+from monitor.core.letter_cap import RULE
 from monitor.storage.clickhouse import Store
 from schemas.refused import DeadLetter
+from schemas.time_units import MINUTE_US
 from tests.support.batch_oracle import LETTERS_A_MINUTE
 from tests.support.fault_run import FaultRun
 from tests.support.fault_world import WINDOW_US, Sent

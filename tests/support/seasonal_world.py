@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.profiles import Profile
+from schemas.time_units import HOUR_US
 
 MONDAY_US = 4 * 24 * HOUR_US
 ROWS = 300

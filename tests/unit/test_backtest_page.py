@@ -10,7 +10,7 @@ import pytest
 
 from monitor.report.backtest_page import BacktestSection, TextTable, render_backtest
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack, evidence_panel
-from schemas.config_values import HOUR_US
+from schemas.time_units import HOUR_US
 
 
 def track(name: str, values: list[float], threshold: float, fired: list[int]) -> EvidenceTrack:

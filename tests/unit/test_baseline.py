@@ -31,10 +31,10 @@ from monitor.core.layout import Layout
 from monitor.decode.arrow import batch_from_arrow
 from monitor.transport.canonical import canonical
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile
+from schemas.time_units import HOUR_US
 from tests.support.data import CENSUS, WHOLE_CENSUS, needs_shared_data
 
 N = 3_000

@@ -15,11 +15,11 @@ from monitor.core.decide import SeriesDecider, SeriesState
 from monitor.core.incidents import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason, Verdict
+from schemas.time_units import HOUR_US
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
 EVERY, WITHIN = 30, 8

@@ -12,12 +12,13 @@ import pytest
 
 from monitor.core.gpu_rules import GpuRules
 from monitor.demo.extract import ATTRIBUTES, CATEGORICAL
-from monitor.demo.faults import BAD_REPLICA, HOUR_US, NEW_CATEGORY, UNKNOWN_CODES, UPSTREAM_BUG
+from monitor.demo.faults import BAD_REPLICA, NEW_CATEGORY, UNKNOWN_CODES, UPSTREAM_BUG
 from monitor.demo.model import EmploymentModel, area_under_curve, fit_model
 from monitor.demo.survey import Survey, load_survey
 from monitor.demo.world import World, build_world, monitor_config
 from schemas.alerts import Cause
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
+from schemas.time_units import HOUR_US
 
 
 @cache

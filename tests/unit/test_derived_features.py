@@ -25,9 +25,9 @@ from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.transport.canonical import canonical
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.errors import ConfigError
 from schemas.panes import SeriesId, Window
+from schemas.time_units import HOUR_US
 
 FEATURES = {
     "amount": {"kind": "numeric"},

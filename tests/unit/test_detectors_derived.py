@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from detectors.date_statistics import DAY_US, age_days, hour_of_day, weekday
+from detectors.date_statistics import age_days, hour_of_day, weekday
 from detectors.text_statistics import TrigramVocabulary, text_statistics
 from detectors.vector_statistics import Centroid, vector_statistics
 from schemas.errors import DomainError, ShapeError
+from schemas.time_units import DAY_US
 
 TEXTS = [
     "Hello, World 42!",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.letter_cap import MINUTE_US, LetterCap
+from monitor.core.letter_cap import LetterCap
 from schemas.alerts import Alert
+from schemas.time_units import MINUTE_US
 
 MODELS = [("t", "m"), ("t", "n")]
 

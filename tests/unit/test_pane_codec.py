@@ -4,14 +4,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.pane_codec import (
-    MAX_CHUNK_BYTES,
-    PaneAssembler,
-    decode,
-    encode,
-    pane_key,
-    read_header,
-)
+from monitor.core.bounds import MAX_VALUE_BYTES
+from monitor.core.pane_codec import PaneAssembler, decode, encode, pane_key, read_header
 from schemas.errors import ShapeError, TransportError
 from schemas.panes import Pane, SeriesId, SeriesStats
 
@@ -34,7 +28,7 @@ def test_the_key_names_everything_and_escapes_its_separator():
 def test_a_large_pane_becomes_chunks_below_the_limit():
     values = encode(a_pane(n_segments=200))
     assert len(values) > 1
-    assert max(map(len, values)) < MAX_CHUNK_BYTES
+    assert max(map(len, values)) < MAX_VALUE_BYTES
     assert [read_header(v).chunk for v in values] == list(range(len(values)))
 
 

@@ -13,8 +13,8 @@ from monitor.core.pipeline_state import PipelineState
 from monitor.core.pipeline_watch import PipelineWatch
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, Alert, Severity
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.intake import Intake
+from schemas.time_units import HOUR_US
 
 CONFIG = ModelConfig.model_validate({"model": "shop", "features": {"a": {"kind": "numeric"}}})
 

@@ -15,11 +15,11 @@ from monitor.core.catalog import check_fit
 from monitor.core.decide import SeriesDecider
 from monitor.core.profile_codec import decode, encode, with_id
 from schemas.alerts import Transition
-from schemas.config_values import HOUR_US
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
 from schemas.profiles import Profile
 from schemas.results import Reason
+from schemas.time_units import HOUR_US
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
 
 

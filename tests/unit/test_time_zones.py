@@ -20,10 +20,10 @@ from monitor.core.profile_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
 from schemas.config import ModelConfig
-from schemas.config_values import HOUR_US
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.profiles import Profile
+from schemas.time_units import HOUR_US
 
 ROWS, HALF_US = 300, HOUR_US // 2
 SHARE = np.interp(np.arange(24), [0, 6, 11, 15, 20, 24], [0.1, 0.1, 0.6, 0.6, 0.1, 0.1])

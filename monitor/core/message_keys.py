@@ -1,0 +1,25 @@
+"""Keys of messages made of names: joined by ``|``, which is escaped within a name."""
+
+from __future__ import annotations
+
+
+def join_key(*names: object) -> str:
+    """Return a key of names and numbers; others give another key.
+
+    Examples
+    --------
+    >>> join_key("t", "a|b", "50%", 7)
+    't|a%7Cb|50%25|7'
+    """
+    return "|".join(str(name).replace("%", "%25").replace("|", "%7C") for name in names)
+
+
+def split_key(key: str) -> list[str]:
+    """Return the names of a key.
+
+    Examples
+    --------
+    >>> split_key("t|a%7Cb|50%25")
+    ['t', 'a|b', '50%']
+    """
+    return [name.replace("%7C", "|").replace("%25", "%") for name in key.split("|")]
