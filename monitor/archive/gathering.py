@@ -144,7 +144,7 @@ def split(piece: Piece, hi: int) -> tuple[Piece, Piece]:
 
     Examples
     --------
-    >>> from monitor.transport.memory import Message
+    >>> from monitor.transport.types import Message
     >>> head, tail = split([Message(7, b"", b"a", 0), Message(9, b"", b"b", 0)], 8)
     >>> [m.offset for m in head], [m.offset for m in tail]
     ([7], [9])

@@ -14,8 +14,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.core.letter_cap import LetterCap, ModelKey
-from monitor.core.topics import DEAD_LETTERS
-from monitor.core.unreadable import letter_key
+from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
 from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED
 from monitor.transport.kafka.cluster import Cluster
@@ -92,8 +91,7 @@ class LetterWriter:
             letter = refusal.letter
             REJECTED.labels(STAGE, topic, letter.reason).inc(refusal.n_events)
             if cap.admits(letter.tenant, letter.model, letter.record_time_us):
-                key, value = letter_key(letter), msgspec.msgpack.encode(letter)
-                self._producer.produce(self._cluster.topic(DEAD_LETTERS), value, key=key)
+                self._producer.append(self._cluster, letter_write(letter))
                 N_DEAD_LETTERS.labels(STAGE).inc()
             else:
                 DEAD_LETTERS_CAPPED.labels(*cap.bucket(letter.tenant, letter.model)).inc()

@@ -10,54 +10,24 @@ used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
-
-import msgspec
 
 from monitor.archive.blocks import Place
-from monitor.archive.messages import STRUCT_TOPICS, Message
+from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.range_rows import PaneReader, RangeRows
 from monitor.archive.raw import RawTopics
-from monitor.archive.stand import Committed, Stand, stand_of
+from monitor.archive.stand import Stand, stand_of
 from monitor.archive.writes import Archive, range_token
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.topics import DEAD_LETTERS, PANES
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import PANES
+from monitor.core.unreadable import letter_write
+from monitor.transport.types import Message, ReadableLog
 
 __all__ = ["GROUP", "LogArchive", "PaneReader"]
 
 GROUP = "driftline-archive"
 MAX_MESSAGES = 5_000
 """Of one range: one insert of one partition."""
-
-
-class Log(Protocol):
-    """What the archive needs of a log; ``monitor.transport.memory.MemoryLog`` has it."""
-
-    def fetch(
-        self, topic: str, partition: int, offset: int, max_messages: int
-    ) -> Sequence[Message]:
-        """Return messages from ``offset`` on; none at the end."""
-        ...
-
-    def partitions(self, topic: str) -> list[int]:
-        """Return the topic's partitions."""
-        ...
-
-    def commit(
-        self, group: str, topic: str, partition: int, offset: int, metadata: str = ""
-    ) -> None:
-        """Remember a position."""
-        ...
-
-    def produce(self, topic: str, value: bytes, *, key: bytes) -> object:
-        """Append one record."""
-        ...
-
-    def committed(self, group: str, topic: str, partition: int) -> Committed | None:
-        """Return the last position, or None."""
-        ...
 
 
 class LogArchive:
@@ -90,7 +60,7 @@ class LogArchive:
     def __init__(
         self,
         archive: Archive,
-        log: Log,
+        log: ReadableLog,
         *,
         topic_id: Callable[[str], str],
         raw: RawTopics | None = None,
@@ -177,8 +147,7 @@ class LogArchive:
         token = range_token(place.source, place.partition, stand.lo, hi)
         blocks = rows.blocks([messages], hi, token)
         for refusal in rows.refusals:
-            letter = refusal.letter
-            self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=letter_key(letter))
+            self._log.append(letter_write(refusal.letter))
         for block in blocks:
             self._archive.write(block.table, block.placed.rows, block.token)
             if block.token != token:

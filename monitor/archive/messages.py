@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,33 +25,10 @@ from monitor.storage.rows import (
     late_rows,
     result_rows,
 )
+from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-
-
-class Message(Protocol):
-    """One record of one partition."""
-
-    @property
-    def offset(self) -> int:
-        """Its position."""
-        ...
-
-    @property
-    def key(self) -> bytes:
-        """Empty where it has none."""
-        ...
-
-    @property
-    def value(self) -> bytes:
-        """Its bytes."""
-        ...
-
-    @property
-    def timestamp_us(self) -> int:
-        """Record time; -1 where unknown."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.archive.messages import Message
 from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import decode, read_header
+from monitor.transport.types import Message
 from schemas.errors import DriftlineError
 from schemas.panes import Pane
 

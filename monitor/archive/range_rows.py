@@ -12,12 +12,13 @@ import numpy as np
 
 from monitor.archive.blocks import Block, Place, PlacedRows
 from monitor.archive.letters import Refusal
-from monitor.archive.messages import STRUCT_TOPICS, Message, refuse, struct_rows
+from monitor.archive.messages import STRUCT_TOPICS, refuse, struct_rows
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
 from monitor.core.topics import PANES
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import dead_letter_rows
+from monitor.transport.types import Message
 from schemas.batch import Chunk
 from schemas.names import SCORE
 from schemas.panes import Pane
@@ -167,7 +168,6 @@ def payload_in(pieces: Sequence[Piece]) -> Callable[[int], bytes]:
 
     Examples
     --------
-    >>> from monitor.transport.memory import Message
     >>> payload_in([[Message(7, b"", b"seven", -1)]])(7)
     b'seven'
     """

@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
 from monitor.archive.letters import Refusal, refusals_of
-from monitor.archive.messages import Message
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from monitor.decode.chunk import slice_of
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
 from monitor.storage.rows import gpu_rows, label_rows
+from monitor.transport.types import Message
 from schemas.batch import Chunk, EventBatch, Int64Array
 from schemas.errors import ConfigError
 from schemas.events import Reject, RejectReason

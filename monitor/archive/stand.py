@@ -8,23 +8,9 @@ empty), and where reading back begins for what lies before ``lo`` and is not yet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from monitor.transport.types import Committed
 from schemas.errors import TransportError
-
-
-class Committed(Protocol):
-    """Where a group starts again."""
-
-    @property
-    def offset(self) -> int:
-        """The next message to read."""
-        ...
-
-    @property
-    def metadata(self) -> str:
-        """What was written beside it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +58,6 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
 
     Examples
     --------
-    >>> from monitor.transport.memory import Committed
     >>> stand_of(Committed(7, "id|12|"), "id")
     Stand(lo=7, hi=12, back=None)
     >>> stand_of(Committed(7, "id|12|"), "another"), stand_of(None, "id")

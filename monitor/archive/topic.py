@@ -55,7 +55,7 @@ from monitor.transport.kafka.reader import open_reader
 from monitor.transport.kafka.records import Records
 from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, Unreadable
 from monitor.transport.kafka.topic_scan import scan
-from monitor.transport.memory import Committed, Message
+from monitor.transport.types import Committed, Message
 from schemas.batch import Chunk
 from schemas.errors import TransportError
 from schemas.events import RejectReason

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from monitor.core.profile_codec import ProfileParts, message_parts, parse_key
 from monitor.core.topics import PROFILES
+from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.topic_scan import scan
@@ -105,6 +106,6 @@ def _write(cluster: Cluster, messages: Sequence[tuple[bytes, bytes | None]]) -> 
     if messages:
         with LogProducer(cluster.client(), message_timeout_s=_ACK_S) as producer:
             for key, value in messages:
-                producer.produce(cluster.topic(PROFILES), value, key=key, partition=0)
+                producer.append(cluster, Write(PROFILES, key, value, 0))
             producer.flush_acks(_ACK_S)
     return len(messages)

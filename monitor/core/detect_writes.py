@@ -8,26 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.core.bounds import MAX_VALUE_BYTES
-from monitor.core.topics import ALERTS, DEAD_LETTERS, RESULTS
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import ALERTS, RESULTS
+from monitor.core.write import Write
 from schemas.alerts import Alert
-from schemas.refused import DeadLetter
 from schemas.results import DetectorResult
 
 MAX_RESULTS = 500
 """Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
-
-
-class TopicWrite(NamedTuple):
-    """One message for one of ``monitor.core.topics``."""
-
-    topic: str
-    key: bytes
-    value: bytes | None
-    """None is a tombstone."""
-    is_keyed: bool = False
-    """Goes to the partition of the same number as its input; else the key decides."""
-    timestamp_us: int = -1
 
 
 class Phase(NamedTuple):
@@ -35,16 +22,17 @@ class Phase(NamedTuple):
 
     step: str
     """Failpoint behind it: ``detect:results``."""
-    writes: list[TopicWrite]
+    writes: list[Write]
 
 
-def result_writes(name: tuple[str, str], results: list[DetectorResult]) -> list[TopicWrite]:
+def result_writes(
+    name: tuple[str, str], results: list[DetectorResult], partition: int
+) -> list[Write]:
     """Return the results of one model as messages of a few hundred that a broker takes."""
     key = "|".join(name).encode()
     chunks = [results[i : i + MAX_RESULTS] for i in range(0, len(results), MAX_RESULTS)]
-    return [
-        TopicWrite(RESULTS, key, value, True) for chunk in chunks for value in _result_values(chunk)
-    ]
+    values = [value for chunk in chunks for value in _result_values(chunk)]
+    return [Write(RESULTS, key, value, partition) for value in values]
 
 
 def _result_values(results: list[DetectorResult]) -> list[bytes]:
@@ -56,7 +44,7 @@ def _result_values(results: list[DetectorResult]) -> list[bytes]:
     return _result_values(results[:middle]) + _result_values(results[middle:])
 
 
-def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:
+def alert_write(alert: Alert, delay_us: int = 0) -> Write:
     """Return an alert as a message; the same id again is harmless.
 
     Parameters
@@ -66,20 +54,15 @@ def alert_write(alert: Alert, delay_us: int = 0) -> TopicWrite:
         record says when it came, in event time: notify's waits count from there.
     """
     value, key = msgspec.msgpack.encode(alert), alert.alert_id.encode()
-    return TopicWrite(ALERTS, key, value, timestamp_us=alert.time_us + delay_us)
+    return Write(ALERTS, key, value, timestamp_us=alert.time_us + delay_us)
 
 
-def letter_write(letter: DeadLetter) -> TopicWrite:
-    """Return a dead letter as a message."""
-    return TopicWrite(DEAD_LETTERS, letter_key(letter), msgspec.msgpack.encode(letter))
-
-
-def phases(*pairs: tuple[str, Iterable[TopicWrite]]) -> list[Phase]:
+def phases(*pairs: tuple[str, Iterable[Write]]) -> list[Phase]:
     """Return phases in order, without those that write nothing.
 
     Examples
     --------
-    >>> phases(("a", []), ("b", [TopicWrite("t", b"k", b"v")]))[0].step
+    >>> phases(("a", []), ("b", [Write("t", b"k", b"v")]))[0].step
     'b'
     """
     made = (Phase(step, list(writes)) for step, writes in pairs)

@@ -13,14 +13,7 @@ from monitor.core.catalog import Catalog
 from monitor.core.coverage import Coverage
 from monitor.core.decide import Decided, SeriesDecider
 from monitor.core.detect_state import ModelState, SeriesEntry, read_model_state
-from monitor.core.detect_writes import (
-    Phase,
-    TopicWrite,
-    alert_write,
-    letter_write,
-    phases,
-    result_writes,
-)
+from monitor.core.detect_writes import Phase, alert_write, phases, result_writes
 from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.intake_message import read_intake
 from monitor.core.pane_checks import check_pane, largest_body
@@ -29,7 +22,7 @@ from monitor.core.pipeline_watch import PipelineWatch
 from monitor.core.state_checks import check_evidence, check_model_state
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
 from monitor.core.topics import PANES
-from monitor.core.unreadable import unreadable_letter
+from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.window_results import (
     canary_counter,
@@ -37,6 +30,7 @@ from monitor.core.window_results import (
     no_verdict_result,
 )
 from monitor.core.windows import IntakeWindow, Windows, WindowState
+from monitor.core.write import Write
 from schemas.alerts import Alert
 from schemas.config import WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
@@ -324,16 +318,16 @@ class DriftPartition:
 
     def _decide(self, by_model: dict[ModelName, _Closed]) -> list[Phase]:
         """Decide the windows of some models: results, their states, the alerts of these."""
-        results: list[TopicWrite] = []
-        states: list[TopicWrite] = []
-        sweep: list[TopicWrite] = []
+        results: list[Write] = []
+        states: list[Write] = []
+        sweep: list[Write] = []
         alerts: list[Alert] = []
         for name, closed in by_model.items():
             decided = self._decide_model(name, closed)
             self._drop_retired(name)
             found = [result for one in decided for result in one.results]
             self._count_results(found)
-            results += result_writes(name, found)
+            results += result_writes(name, found, self.partition)
             own = [alert for one in decided for alert in one.alerts]
             alerts += own
             states += self._state_writes(name, own)
@@ -379,8 +373,8 @@ class DriftPartition:
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[Phase]:
         """Write the states of models that did not close, where a restart would need them."""
-        states: list[TopicWrite] = []
-        sweep: list[TopicWrite] = []
+        states: list[Write] = []
+        sweep: list[Write] = []
         done = set(closed)
         for name in self.windows.models:
             # A model without a state would not be read from its first pane after a restart.
@@ -456,7 +450,7 @@ class DriftPartition:
             return False
         return self._windows_state(name).panes_offset - place > STALE_MESSAGES // 2
 
-    def _state_writes(self, name: ModelName, alerts: list[Alert]) -> list[TopicWrite]:
+    def _state_writes(self, name: ModelName, alerts: list[Alert]) -> list[Write]:
         """Return the messages of one model's state."""
         self._sequences[name] += 1
         windows = self._windows_state(name)
@@ -471,13 +465,15 @@ class DriftPartition:
             self._watches[name].state if name in self._watches else None,
         )
         body = msgspec.msgpack.encode(state)
-        return state_writes(KIND, name, self._owner, state.sequence, body)
+        return state_writes(
+            KIND, name, self._owner, state.sequence, body, partition=self.partition
+        )
 
-    def _sweep(self, name: ModelName) -> list[TopicWrite]:
+    def _sweep(self, name: ModelName) -> list[Write]:
         """Return what takes back the states of the owners before, once."""
         if self._shelf is None:
             return []
-        made = self._shelf.tombstones(KIND, name)
+        made = self._shelf.tombstones(KIND, name, self.partition)
         self._shelf.forget(KIND, name)
         return made
 
@@ -489,7 +485,7 @@ class DriftPartition:
             state.panes_offset = min(state.panes_offset, waiting)
         return state
 
-    def _alert_writes(self, alerts: list[Alert]) -> list[TopicWrite]:
+    def _alert_writes(self, alerts: list[Alert]) -> list[Write]:
         """Return alerts as messages that came when the watermark could close their window."""
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1

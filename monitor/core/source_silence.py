@@ -22,6 +22,8 @@ from schemas.monitors import Monitor
 KIND = "silence"
 RULE = "pipeline_stalled"
 BOUND_S = 60.0
+WATCHING_PARTITION = 0
+"""The partition of the panes topic whose owner writes alerts of silent sources."""
 MAX_HEARD = 1 << 17
 """Partitions that are remembered: those of all sources there can be, several times over."""
 _NAME = ("sources",)
@@ -47,7 +49,8 @@ class SourceSilence:
 
     Notes
     -----
-    Every partition of the panes topic receives every owner's messages; one (0) watches.
+    Every partition of the panes topic receives the messages of every owner; only the owner of
+    ``WATCHING_PARTITION`` writes alerts.
     """
 
     def __init__(self, owner: str, start_s: float, *, bound_s: float = BOUND_S) -> None:
@@ -135,10 +138,12 @@ class SourceSilence:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
         self._sequence += 1
         body = msgspec.msgpack.encode(SilenceState(self._open, alerts))
-        sweep = self._shelf.tombstones(KIND, _NAME)
+        place = WATCHING_PARTITION
+        state = state_writes(KIND, _NAME, self._owner, self._sequence, body, partition=place)
+        sweep = self._shelf.tombstones(KIND, _NAME, place)
         self._shelf.forget(KIND, _NAME)
         return phases(
-            ("detect:state", state_writes(KIND, _NAME, self._owner, self._sequence, body)),
+            ("detect:state", state),
             ("detect:alert", [alert_write(alert) for alert in alerts]),
             ("detect:sweep", sweep),
         )

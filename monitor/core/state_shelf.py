@@ -16,11 +16,11 @@ import msgspec
 import pyarrow as pa
 
 from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES, check_number, check_text
-from monitor.core.detect_writes import TopicWrite, letter_write
 from monitor.core.message_keys import join_key, split_key
 from monitor.core.pane_codec import MAX_BODY_BYTES, MAX_CHUNKS
 from monitor.core.topics import STATE
-from monitor.core.unreadable import unreadable_letter
+from monitor.core.unreadable import letter_write, unreadable_letter
+from monitor.core.write import Write
 from schemas.errors import DomainError, TransportError
 
 SCHEMA = 1
@@ -104,7 +104,9 @@ def state_writes(
     sequence: int,
     body: bytes,
     max_bytes: int = MAX_VALUE_BYTES,
-) -> list[TopicWrite]:
+    *,
+    partition: int,
+) -> list[Write]:
     """Return a state as messages.
 
     Parameters
@@ -115,15 +117,17 @@ def state_writes(
         Number of the state of this kind and name, over owners; the highest is current.
     max_bytes : int, optional
         Of one value.
+    partition : int
+        Of the state topic: that of the input.
     """
     packed = pa.compress(body, codec="zstd", asbytes=True)
     parts = [packed[i : i + max_bytes] for i in range(0, len(packed), max_bytes)]
     return [
-        TopicWrite(
+        Write(
             STATE,
             StateKey(kind, name, owner, sequence % 2, i).encode(),
             msgspec.msgpack.encode(_Chunk(SCHEMA, sequence, i, len(parts), len(body), part)),
-            True,
+            partition,
         )
         for i, part in enumerate(parts)
     ]
@@ -239,10 +243,10 @@ class StateShelf:
         found = (c.sequence for p, c in self._chunks.items() if (p.kind, p.name) == (kind, name))
         return min(max(found, default=0), _HIGHEST)
 
-    def tombstones(self, kind: str, name: tuple[str, ...]) -> list[TopicWrite]:
+    def tombstones(self, kind: str, name: tuple[str, ...], partition: int) -> list[Write]:
         """Return tombstones of all of them, for when a new owner's state is written."""
         return [
-            TopicWrite(STATE, place.encode(), None, True)
+            Write(STATE, place.encode(), None, partition)
             for place in self._chunks
             if (place.kind, place.name) == (kind, name)
         ]
@@ -304,7 +308,7 @@ def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
     return chunk
 
 
-def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[TopicWrite]:
+def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[Write]:
     """Return the dead letters of what a shelf could not use.
 
     Parameters

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from monitor.core.topics import DEAD_LETTERS
+from monitor.core.write import Write
 from schemas.events import Reject, RejectReason
 from schemas.refused import DeadLetter, dead_letter
 
@@ -50,3 +54,15 @@ def letter_key(letter: DeadLetter) -> bytes:
     b'panes|0|7|0'
     """
     return f"{letter.source}|{letter.partition}|{letter.offset}|{letter.row}".encode()
+
+
+def letter_write(letter: DeadLetter, partition: int | None = None) -> Write:
+    """Return a dead letter as a message; without a partition its key decides.
+
+    Examples
+    --------
+    >>> letter = unreadable_letter(b"?", "", source="panes", partition=0, offset=7)
+    >>> letter_write(letter).topic
+    'driftline.deadletter'
+    """
+    return Write(DEAD_LETTERS, letter_key(letter), msgspec.msgpack.encode(letter), partition)

@@ -13,7 +13,7 @@ from monitor.core.drift_partition import DriftPartition
 from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import PANES, STATE
 from monitor.core.windows import Windows
-from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Log, ReadableLog
 
 GROUP = "driftline-detect"
 MAX_MESSAGES = 1_000
@@ -32,7 +32,7 @@ class DriftDetect:
 
     def __init__(
         self,
-        log: MemoryLog,
+        log: ReadableLog,
         catalog: Catalog,
         partition: int = 0,
         *,
@@ -45,12 +45,8 @@ class DriftDetect:
         for message in log.fetch(STATE, partition, 0, n):
             shelf.add(message.key, message.value, message.offset, message.timestamp_us)
         committed = log.committed(GROUP, PANES, partition)
-        write_phases(
-            log,
-            self._core.restore(shelf, committed.offset if committed is not None else 0),
-            partition,
-            reach,
-        )
+        position = committed.offset if committed is not None else 0
+        write_phases(log, self._core.restore(shelf, position), reach)
 
     @property
     def windows(self) -> Windows:
@@ -75,7 +71,7 @@ class DriftDetect:
             for found in self._core.take(
                 message.offset, message.key, message.value, message.timestamp_us
             ):
-                write_phases(self._log, found, self._partition, self._reach)
+                write_phases(self._log, found, self._reach)
                 has_state |= any(phase.step == "detect:state" for phase in found)
             if has_state:
                 offset = self._core.panes_offset
@@ -84,23 +80,9 @@ class DriftDetect:
         return len(messages)
 
 
-def write_phases(log: MemoryLog, found: list[Phase], partition: int, reach: Reach) -> None:
-    """Append every write in order; a crash may come behind each.
-
-    Parameters
-    ----------
-    partition : int
-        Of the input.
-    reach : callable
-        Called with the name of each failpoint.
-    """
+def write_phases(log: Log, found: list[Phase], reach: Reach) -> None:
+    """Append every write in order; a crash may follow each."""
     for phase in found:
         for write in phase.writes:
-            log.produce(
-                write.topic,
-                write.value or b"",
-                key=write.key,
-                partition=partition if write.is_keyed else 0,
-                timestamp_us=write.timestamp_us,
-            )
+            log.append(write)
             reach(phase.step)

@@ -11,7 +11,7 @@ from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import GPU, STATE
 from monitor.detect.drift import write_phases
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.transport.memory import MemoryLog
+from monitor.transport.types import ReadableLog
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
 from schemas.events import GpuEvent
@@ -28,14 +28,14 @@ class GpuDetect:
         Called with the name of each failpoint.
     """
 
-    def __init__(self, log: MemoryLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:
+    def __init__(self, log: ReadableLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:
         self._log, self._reach = log, reach
         n = log.end_offset(STATE, 0)
         self._core = GpuPartition(config, 0, f"memory-{n}")
         shelf = StateShelf()
         for message in log.fetch(STATE, 0, 0, n):
             shelf.add(message.key, message.value, message.offset, message.timestamp_us)
-        write_phases(log, self._core.restore(shelf), 0, reach)
+        write_phases(log, self._core.restore(shelf), reach)
 
     @property
     def position(self) -> int:
@@ -65,7 +65,7 @@ class GpuDetect:
         if not len(chunk):
             return []
         events, found = self._core.take(chunk, is_stored=True)
-        write_phases(self._log, found, 0, self._reach)
+        write_phases(self._log, found, self._reach)
         self._log.commit(GROUP, GPU, 0, self._core.position)
         self._reach("gpu:commit")
         return events

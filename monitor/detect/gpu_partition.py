@@ -10,10 +10,12 @@ import msgspec
 
 from driftline.times import FARTHEST_US
 from monitor.core.bounds import DECODE_ERRORS
-from monitor.core.detect_writes import Phase, TopicWrite, alert_write, letter_write, phases
+from monitor.core.detect_writes import Phase, alert_write, phases
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
+from monitor.core.unreadable import letter_write
+from monitor.core.write import Write
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.records import Placed, check_gpu, decode_gpu
 from monitor.detect.gpu_topic_state import GpuTopicState, read_gpu_state
@@ -60,7 +62,8 @@ class GpuPartition:
     def __init__(self, config: GpuConfig, partition: int, owner: str, *, log_id: str = "") -> None:
         self._rules, self._interval_us = GpuRules(config), config.interval_us
         self._max_skew_us = config.max_skew_us
-        self._name, self._owner, self._log_id = (str(partition),), owner, log_id
+        self._partition, self._owner, self._log_id = partition, owner, log_id
+        self._name = (str(partition),)
         self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
         self._signs: list[tuple[int, str, str]] = []
         self.position, self.watermark_us = 0, 0
@@ -86,7 +89,7 @@ class GpuPartition:
             self._rules.resume(last.watermark_us)
             alerts = last.alerts
             break
-        letters = refused_writes(state, int(self._name[0]), n_refused)
+        letters = refused_writes(state, self._partition, n_refused)
         if letters:
             self.counters["states_unreadable"] += len(letters)
         return phases(("gpu:dead_letter", letters), ("gpu:alert", self._alert_writes(alerts)))
@@ -110,7 +113,7 @@ class GpuPartition:
             To be written, one after the other; only then may the chunk be acked.
         """
         decoded, rejects = decode_gpu(chunk, self._max_skew_us, has_signs=True)
-        letters: list[TopicWrite] = []
+        letters: list[Write] = []
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
             letter = dead_letter(
@@ -196,15 +199,17 @@ class GpuPartition:
             self._log_id,
         )
         body = msgspec.msgpack.encode(state)
-        sweep = self._shelf.tombstones(KIND, self._name)
-        self._shelf.forget(KIND, self._name)
+        named, partition = (KIND, self._name), self._partition
+        sweep = self._shelf.tombstones(*named, partition)
+        self._shelf.forget(*named)
+        written = state_writes(*named, self._owner, self._sequence, body, partition=partition)
         return phases(
-            ("gpu:state", state_writes(KIND, self._name, self._owner, self._sequence, body)),
+            ("gpu:state", written),
             ("gpu:alert", self._alert_writes(alerts)),
             ("gpu:sweep", sweep),
         )
 
-    def _alert_writes(self, alerts: list[Alert]) -> list[TopicWrite]:
+    def _alert_writes(self, alerts: list[Alert]) -> list[Write]:
         """Return alerts as messages of their own time."""
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1

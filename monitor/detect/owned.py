@@ -19,10 +19,10 @@ from monitor.metrics import STAGE_SECONDS
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import Write, send
+from monitor.transport.kafka.faust_app import send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.topic_scan import log_ends, scan
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 _BATCH = 500
@@ -158,7 +158,7 @@ class OwnedPartitions(Generic[RulesT]):
                 if message.offset > owned.rules.position:
                     await self._read(partition, owned, message.offset)
                 if message.offset >= owned.rules.position:
-                    await self._apply(partition, owned, owned.rules.hear(message))
+                    await self._apply(owned, owned.rules.hear(message))
         except _DroppedError:
             return
 
@@ -175,7 +175,7 @@ class OwnedPartitions(Generic[RulesT]):
             return
         try:
             async with owned.lock:
-                await self._apply(partition, owned, groups(owned.rules))
+                await self._apply(owned, groups(owned.rules))
         except _DroppedError:
             return
 
@@ -211,7 +211,7 @@ class OwnedPartitions(Generic[RulesT]):
                         self._topic, partition, high, owned.rules.position, low,
                     )  # fmt: skip
                     owned.rules.position = low
-                await self._apply(partition, owned, [first])
+                await self._apply(owned, [first])
                 await self._read(partition, owned, high)
                 owned.is_ready = True
         except _DroppedError:
@@ -250,15 +250,13 @@ class OwnedPartitions(Generic[RulesT]):
             messages = scan(self._cluster, self._topic, partition, start, end)
             while batch := await asyncio.to_thread(_some, messages):
                 for message in batch:
-                    await self._apply(partition, owned, owned.rules.hear(message))
+                    await self._apply(owned, owned.rules.hear(message))
                 await asyncio.sleep(0)
                 if owned.is_dropped:
                     raise _DroppedError
         owned.rules.position = max(owned.rules.position, end)
 
-    async def _apply(
-        self, partition: int, owned: _Owned[RulesT], groups: Iterable[list[Phase]]
-    ) -> None:
+    async def _apply(self, owned: _Owned[RulesT], groups: Iterable[list[Phase]]) -> None:
         """Write groups side by side while the next ones are being decided."""
         writing: list[asyncio.Task[None]] = []
         begin_s = elapsed_s()
@@ -266,7 +264,7 @@ class OwnedPartitions(Generic[RulesT]):
             for group in groups:
                 if group:
                     STAGE_SECONDS.labels("detect", "decide").observe(elapsed_s() - begin_s)
-                    writing.append(asyncio.create_task(self._write(partition, owned, group)))
+                    writing.append(asyncio.create_task(self._write(owned, group)))
                     await asyncio.sleep(_YIELD_S)
                 begin_s = elapsed_s()
             await asyncio.gather(*writing)
@@ -274,25 +272,13 @@ class OwnedPartitions(Generic[RulesT]):
             for task in writing:
                 task.cancel()
 
-    async def _write(self, partition: int, owned: _Owned[RulesT], group: list[Phase]) -> None:
+    async def _write(self, owned: _Owned[RulesT], group: list[Phase]) -> None:
         """Write phase by phase, each acknowledged before the next."""
         for phase in group:
             if owned.is_dropped:
                 raise _DroppedError
             begin_s = elapsed_s()
-            await send(
-                self._app,
-                [
-                    Write(
-                        self._cluster.topic(write.topic),
-                        write.value,
-                        write.key,
-                        partition if write.is_keyed else None,
-                        write.timestamp_us,
-                    )
-                    for write in phase.writes
-                ],
-            )
+            await send(self._app, self._cluster, phase.writes)
             STAGE_SECONDS.labels("detect", "write").observe(elapsed_s() - begin_s)
             self._life.reach(phase.step)
 

@@ -12,19 +12,15 @@ import numpy as np
 from monitor.core.catalog import Catalog
 from monitor.core.detect_writes import Phase, phases
 from monitor.core.drift_partition import DriftPartition, Groups
-from monitor.core.source_silence import SourceSilence
+from monitor.core.source_silence import WATCHING_PARTITION, SourceSilence
 from monitor.core.state_shelf import StateShelf, refused_writes
 from monitor.core.topics import GPU
 from monitor.core.watermark_message import KEY_PREFIX, parse
 from monitor.decode.chunk import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.config import GpuConfig
 from schemas.errors import TransportError
-
-TELLING = 0
-"""Partition of the panes topic whose owner alerts on silent sources; all receive them."""
-
 
 class PanesRules:
     """Drift, and who of the sources is silent.
@@ -48,7 +44,7 @@ class PanesRules:
         self.drift = DriftPartition(catalog, partition, owner, log_id=log_id)
         self._clock_s = clock_s
         self._ticked_s: float | None = None
-        self._is_telling = partition == TELLING
+        self._is_watching = partition == WATCHING_PARTITION
         # Every partition holds windows for a source that is gone, so every one forgets it.
         self.silence = SourceSilence(owner, clock_s())
 
@@ -101,7 +97,7 @@ class PanesRules:
         # is stored before the alerts of its predecessor are sent would lose them.
         closing = self.drift.elapse(round(elapsed_s * 1e6)) or self._retired(current_source, now_s)
         groups: list[Iterable[list[Phase]]] = [closing]
-        if self._is_telling:
+        if self._is_watching:
             windows = self.drift.windows
             groups.append(
                 [self.silence.check(windows.watermarks, now_s, is_holding=windows.is_holding)]

@@ -10,18 +10,19 @@ from faust.types import TP
 from monitor import metrics
 from monitor.clock import elapsed_s, now_us
 from monitor.core.catalog import Catalog
-from monitor.core.detect_writes import letter_write
+from monitor.core.source_silence import WATCHING_PARTITION
 from monitor.core.topics import GPU, PANES, PREDICTIONS, PROFILES
+from monitor.core.unreadable import letter_write
 from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.owned import OwnedPartitions
-from monitor.detect.rules import TELLING, GpuTopicRules, PanesRules
+from monitor.detect.rules import GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.known_topics import KnownTopics
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.config import MonitorConfig
 from schemas.refused import DeadLetter
 
@@ -194,15 +195,11 @@ class _Detect:
 
     async def _refuse_profiles(self) -> None:
         """Write the dead letters of profiles, by the owner of the first panes partition."""
-        if not self._panes.is_ready or self._panes.rules(TELLING) is None:
+        if not self._panes.is_ready or self._panes.rules(WATCHING_PARTITION) is None:
             return
         letters = self._feed.take_letters()
-        writes = [
-            Write(self._cluster.topic(write.topic), write.value, write.key)
-            for write in map(letter_write, letters)
-        ]
-        if writes:
-            await send(self._app, writes)
+        if letters:
+            await send(self._app, self._cluster, map(letter_write, letters))
             metrics.REJECTED.labels(STAGE, PROFILES, letters[0].reason).inc(len(letters))
             metrics.DEAD_LETTERS.labels(STAGE).inc(len(letters))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -19,20 +18,15 @@ from monitor.core.host_signs import HostSign, signs_of
 from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import encode, pane_key, pane_partition
-from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES
-from monitor.core.unreadable import unreadable_letter
+from monitor.core.topics import ALERTS, PANES
+from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import WatermarkMessage
+from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
-from monitor.ingest.refusals import (
-    late_events,
-    late_message,
-    letter_message,
-    letter_of,
-    new_rejects,
-)
+from monitor.ingest.refusals import late_events, late_write, letter_of, new_rejects
 from monitor.ingest.repeated_ids import RepeatedIds
-from monitor.transport.memory import Committed
+from monitor.transport.types import Log
 from schemas.batch import Chunk, EventBatch
 from schemas.config import WindowConfig
 from schemas.events import Reject
@@ -45,19 +39,6 @@ OnBatch = Callable[[EventBatch, Chunk], None]
 OnSigns = Callable[[Sequence[HostSign]], None]
 Observe = Callable[[str, float], None]
 """Given the name of a step and how many seconds it took."""
-
-
-class IngestLog(Protocol):
-    """The log as one owner of one source partition needs it."""
-
-    def produce(self, topic: str, value: bytes, *, key: bytes, partition: int) -> object:
-        """Append one record; it may be acknowledged later."""
-
-    def commit(self, group: str, topic: str, partition: int, offset: int, metadata: str) -> object:
-        """Commit once everything produced before is acknowledged."""
-
-    def committed(self, group: str, topic: str, partition: int) -> Committed | None:
-        """Return the group's last commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ class Ingest:
 
     Parameters
     ----------
-    log : IngestLog
+    log : Log
         Where panes, dead letters and late events go, and where commits are kept.
     window : WindowConfig
         Pane, bound, lateness and skew of the source.
@@ -103,7 +84,7 @@ class Ingest:
 
     def __init__(
         self,
-        log: IngestLog,
+        log: Log,
         catalog: Catalog,
         window: WindowConfig,
         assignment: Assignment,
@@ -261,8 +242,7 @@ class Ingest:
         self.counters[f"rejected_{letter.reason}"] += 1
         self.counters["refused"] += 1
         self.counters["dead_letters"] += 1
-        key, value = letter_message(letter)
-        self._log.produce(DEAD_LETTERS, value, key=key, partition=a.partition)
+        self._log.append(letter_write(letter, a.partition))
         self._reach("ingest:dead_letter")
 
     def _skip(self, offset: int, record_time_us: int) -> None:
@@ -295,15 +275,14 @@ class Ingest:
         for reject in rejects:
             if self._cap is not None and not self._is_admitted(chunk, reject):
                 continue
-            key, value = letter_message(letter_of(chunk, reject))
-            self._log.produce(DEAD_LETTERS, value, key=key, partition=chunk.partition)
+            self._log.append(letter_write(letter_of(chunk, reject), chunk.partition))
             self.counters["dead_letters"] += 1
             self._reach("ingest:dead_letter")
         if self._cap is not None:
             self._cap.advance(int(chunk.record_time_us[-1]))
             for alert in self._cap.take_alerts():
-                key = alert.alert_id.encode()
-                self._log.produce(ALERTS, msgspec.msgpack.encode(alert), key=key, partition=0)
+                key, value = alert.alert_id.encode(), msgspec.msgpack.encode(alert)
+                self._log.append(Write(ALERTS, key, value, 0))
                 self._reach("ingest:alert")
 
     def _is_admitted(self, chunk: Chunk, reject: Reject) -> bool:
@@ -320,8 +299,7 @@ class Ingest:
         """Record each late event under its source offset."""
         for refused in added.late:
             for event in late_events(refused, chunk):
-                key, value = late_message(event)
-                self._log.produce(LATE, value, key=key, partition=chunk.partition)
+                self._log.append(late_write(event, chunk.partition))
             self._reach("ingest:late")
 
     def _archive(self, chunk: Chunk, batches: Sequence[EventBatch], added: Added) -> None:
@@ -372,7 +350,7 @@ class Ingest:
             partition = pane_partition(series.tenant, series.model, n)
             for i, value in enumerate(encode(pane)):
                 key = pane_key(pane, i).encode()
-                self._log.produce(PANES, value, key=key, partition=partition)
+                self._log.append(Write(PANES, key, value, partition))
                 self._reach("ingest:pane")
         self.counters["panes"] += len(panes)
 
@@ -380,8 +358,7 @@ class Ingest:
         """Write what was rejected or late to the partition of its model's panes."""
         for pane in intake:
             partition = pane_partition(pane.tenant, pane.model, self._n_panes_partitions)
-            key, value = intake_key(pane), encode_intake(pane)
-            self._log.produce(PANES, value, key=key, partition=partition)
+            self._log.append(Write(PANES, intake_key(pane), encode_intake(pane), partition))
             self._reach("ingest:intake")
 
     def _write_watermark(self, *, is_idle: bool, is_end: bool) -> None:
@@ -391,7 +368,7 @@ class Ingest:
             a.source, a.partition, a.n_partitions, a.owner, wm, is_idle=is_idle, is_end=is_end
         )
         for partition in range(self._n_panes_partitions):
-            self._log.produce(PANES, word.encode(), key=word.key(), partition=partition)
+            self._log.append(Write(PANES, word.key(), word.encode(), partition))
         self._reach("ingest:watermark")
 
     def _commit(self, commit: Commit) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.memory import Committed
+from monitor.transport.types import Committed
 
 
 class Writes:
@@ -33,7 +34,7 @@ class _Flush:
 
 
 class PartitionLog:
-    """The log as one owner of one source partition sees it (``IngestLog``).
+    """The log as one owner of one source partition sees it (``Log``).
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ class PartitionLog:
         self._flushes: deque[_Flush] = deque([_Flush()])
         self._due: Committed | None = None
 
-    def produce(self, topic: str, value: bytes, *, key: bytes, partition: int) -> None:
+    def append(self, write: Write) -> None:
         """Hand over one write."""
-        writes, flush, n_bytes = self._writes, self._flushes[-1], len(value)
+        writes, flush, n_bytes = self._writes, self._flushes[-1], len(write.value or b"")
         flush.n_unacked += 1
         writes.n_bytes += n_bytes
 
@@ -61,15 +62,16 @@ class PartitionLog:
             flush.n_unacked -= 1
             writes.n_bytes -= n_bytes
 
-        name = writes.cluster.topic(topic)
-        writes.producer.produce(name, value, key=key, partition=partition, on_ack=on_ack)
+        writes.producer.append(writes.cluster, write, on_ack)
 
-    def commit(self, _group: str, _topic: str, _partition: int, offset: int, metadata: str) -> None:
+    def commit(
+        self, group: str, topic: str, partition: int, offset: int, metadata: str = ""
+    ) -> None:
         """End a flush: this may be committed once its writes, and all before, are acknowledged."""
         self._flushes[-1].commit = Committed(offset, metadata)
         self._flushes.append(_Flush())
 
-    def committed(self, _group: str, _topic: str, _partition: int) -> Committed | None:
+    def committed(self, group: str, topic: str, partition: int) -> Committed | None:
         """Return the last commit known."""
         return self._committed
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from monitor.core.aggregate import Refused
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import LATE
+from monitor.core.write import Write
 from monitor.ingest.future import future_rejects
 from schemas.batch import Chunk
 from schemas.events import Reject
 from schemas.refused import DeadLetter, LateEvent, dead_letter
-
-__all__ = ["late_events", "late_message", "letter_message", "letter_of", "new_rejects"]
 
 
 def new_rejects(
@@ -55,11 +54,6 @@ def letter_of(chunk: Chunk, reject: Reject) -> DeadLetter:
     )
 
 
-def letter_message(letter: DeadLetter) -> tuple[bytes, bytes]:
-    """Return key and value of a dead letter."""
-    return letter_key(letter), msgspec.msgpack.encode(letter)
-
-
 def late_events(refused: Refused, chunk: Chunk) -> Iterator[LateEvent]:
     """Return the record of each late event of a batch."""
     batch, rows = refused.batch, refused.rows
@@ -76,7 +70,7 @@ def late_events(refused: Refused, chunk: Chunk) -> Iterator[LateEvent]:
         )
 
 
-def late_message(event: LateEvent) -> tuple[bytes, bytes]:
-    """Return key and value of a late event in ``driftline.late``."""
+def late_write(event: LateEvent, partition: int) -> Write:
+    """Return a late event as a message."""
     key = f"{event.source}|{event.partition}|{event.offset}|{event.row}".encode()
-    return key, msgspec.msgpack.encode(event)
+    return Write(LATE, key, msgspec.msgpack.encode(event), partition)

@@ -19,6 +19,7 @@ from monitor.core.host_signs import NewestSigns, sign_messages
 from monitor.core.letter_cap import LetterCap
 from monitor.core.topics import GPU, PANES, PREDICTIONS
 from monitor.core.watermark import Commit
+from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.ingest.kafka_log import PartitionLog, Writes
@@ -35,7 +36,7 @@ from monitor.transport.kafka.settings import (
     ReadFault,
     Unreadable,
 )
-from monitor.transport.memory import Committed
+from monitor.transport.types import Committed
 from schemas.batch import Chunk
 from schemas.config import WindowConfig
 from schemas.errors import TransportError
@@ -280,7 +281,7 @@ class IngestWorker:
         """
         for value in sign_messages(owned.signs.take()):
             for partition in range(self._n_panes_partitions):
-                owned.log.produce(GPU, value, key=SIGNS_KEY, partition=partition)
+                owned.log.append(Write(GPU, SIGNS_KEY, value, partition))
 
     # Commits.
 

@@ -9,7 +9,7 @@ from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.notify.notifier import Notifier, Step
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.errors import DomainError
 from schemas.refused import DeadLetter

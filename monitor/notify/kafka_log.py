@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from monitor.core.bounds import check_time
-from monitor.core.topics import DEAD_LETTERS, NOTIFICATIONS
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import NOTIFICATIONS
+from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
 from monitor.metrics import REJECTED
 from monitor.notify.intake import letter_of
-from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key, last_steps
+from monitor.notify.log import LogEntry, decode_entry, entry_write, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import Write, send
+from monitor.transport.kafka.faust_app import send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.topic_scan import scan
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.errors import DomainError
 from schemas.refused import DeadLetter
 
@@ -48,9 +46,7 @@ class KafkaNotificationLog:
         TransportError
             If it could not be written.
         """
-        topic = self._cluster.topic(NOTIFICATIONS)
-        write = Write(topic, encode_entry(entry), key=entry_key(entry), partition=0)
-        await send(self._app, [write])
+        await send(self._app, self._cluster, [entry_write(entry)])
         NOTIFICATIONS_COUNT.labels(entry.delivery.receiver, entry.delivery.state).inc()
 
     async def read(self) -> Sequence[LogEntry]:
@@ -64,9 +60,7 @@ class KafkaNotificationLog:
         letters: list[DeadLetter] = []
         found = await asyncio.to_thread(self._read, letters)
         if letters:
-            topic = self._cluster.topic(DEAD_LETTERS)
-            writes = [Write(topic, msgspec.msgpack.encode(x), key=letter_key(x)) for x in letters]
-            await send(self._app, writes)
+            await send(self._app, self._cluster, map(letter_write, letters))
             DEAD_LETTERS_COUNT.labels("notify").inc(len(letters))
         return found
 

@@ -9,6 +9,8 @@ import msgspec
 
 from monitor.core.alert_checks import check_step
 from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES
+from monitor.core.topics import NOTIFICATIONS
+from monitor.core.write import Write
 from schemas.alerts import Alert, Delivery, DeliveryState, Notification
 from schemas.errors import DomainError
 
@@ -87,6 +89,11 @@ def entry_key(entry: LogEntry) -> bytes:
         if delivery.state == DeliveryState.SUPPRESSED
         else key.encode()
     )
+
+
+def entry_write(entry: LogEntry) -> Write:
+    """Return an entry as a message of its topic, which has one partition."""
+    return Write(NOTIFICATIONS, entry_key(entry), encode_entry(entry), 0)
 
 
 def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:

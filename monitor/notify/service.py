@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from monitor.clock import elapsed_s
-from monitor.core.topics import ALERTS, DEAD_LETTERS
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import ALERTS
+from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import EVENTS, QUEUE, REJECTED, STAGE_SECONDS
 from monitor.notify.intake import AlertIntake
@@ -22,18 +20,12 @@ from monitor.notify.stage import GROUP
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import (
-    Write,
-    build_app,
-    read_topic,
-    run_app,
-    send,
-)
+from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.group_offset import committed_offset
 from monitor.transport.kafka.known_topics import KnownTopics
 from monitor.transport.kafka.topic_scan import scan
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter
 
@@ -252,8 +244,7 @@ class _Owner:
 
     async def _refuse(self, letter: DeadLetter) -> None:
         """Put a message that is no alert aside: the alerts behind it must not wait for it."""
-        topic, value = self._cluster.topic(DEAD_LETTERS), msgspec.msgpack.encode(letter)
-        await send(self._app, [Write(topic, value, key=letter_key(letter))])
+        await send(self._app, self._cluster, [letter_write(letter)])
         DEAD_LETTERS_COUNT.labels(_STAGE).inc()
         REJECTED.labels(_STAGE, ALERTS, letter.reason).inc()
         LOG.warning("unreadable alert at offset %d: %s", letter.offset, letter.detail)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
-from monitor.core.unreadable import letter_key
+from monitor.core.topics import ALERTS, NOTIFICATIONS
+from monitor.core.unreadable import letter_write
 from monitor.notify.intake import AlertIntake
-from monitor.notify.log import LogEntry, decode_entry, encode_entry, entry_key
+from monitor.notify.log import LogEntry, decode_entry, entry_write
 from monitor.notify.notifier import Notifier, Step
-from monitor.transport.memory import MemoryLog
+from monitor.transport.types import ReadableLog
 from schemas.alerts import Delivery
 from schemas.refused import DeadLetter
 
@@ -23,12 +21,12 @@ GROUP = "driftline-notify"
 class TopicNotificationLog:
     """Keeps the steps of notifications in their topic, where the archive finds them too."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: ReadableLog) -> None:
         self._log = log
 
     async def append(self, entry: LogEntry) -> None:
         """Keep one entry."""
-        self._log.produce(NOTIFICATIONS, encode_entry(entry), key=entry_key(entry))
+        self._log.append(entry_write(entry))
 
     async def read(self) -> Sequence[LogEntry]:
         """Return all entries, oldest first."""
@@ -57,7 +55,7 @@ class NotifyStage:
     a function of the alerts: so the whole topic is read again and nothing is sent twice.
     """
 
-    def __init__(self, log: MemoryLog, notifier: Notifier, *, reach: Reach = pass_through) -> None:
+    def __init__(self, log: ReadableLog, notifier: Notifier, *, reach: Reach = pass_through) -> None:
         self._log, self._notifier, self._reach = log, notifier, reach
         self._intake = AlertIntake(notifier)
         committed = log.committed(GROUP, ALERTS, 0)
@@ -103,6 +101,6 @@ class NotifyStage:
 
     def _refuse(self, letter: DeadLetter) -> None:
         """Put a message that is no alert aside: the alerts behind it must not wait for it."""
-        self._log.produce(DEAD_LETTERS, msgspec.msgpack.encode(letter), key=letter_key(letter))
+        self._log.append(letter_write(letter))
         self.counters["alerts_unreadable"] += 1
         self._reach("notify:dead_letter")

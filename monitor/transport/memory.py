@@ -14,30 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from monitor.core.write import Write
+from monitor.transport.types import MAX_METADATA_BYTES, Committed, Message
 from schemas.batch import Chunk
 from schemas.errors import TransportError
-
-MAX_METADATA_BYTES = 1024
-"""Apache Kafka brought 700 bytes of commit metadata back and refused 4,096."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One record of one partition."""
-
-    offset: int
-    key: bytes
-    value: bytes
-    timestamp_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """The position a group asked to start from, and what it wrote beside it."""
-
-    offset: int
-    metadata: str
-
 
 @dataclass(slots=True)
 class MemoryLog:
@@ -75,6 +55,16 @@ class MemoryLog:
         offset = self.end_offset(topic, partition)
         records.append(Message(offset, key, value, timestamp_us))
         return offset
+
+    def append(self, write: Write) -> int:
+        """Append one message and return its offset; without a partition to partition 0."""
+        return self.produce(
+            write.topic,
+            write.value or b"",
+            key=write.key,
+            partition=write.partition or 0,
+            timestamp_us=write.timestamp_us,
+        )
 
     def fetch(
         self, topic: str, partition: int, offset: int, max_messages: int

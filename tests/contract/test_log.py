@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.core.write import Write
 from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 
@@ -22,6 +24,14 @@ def test_offsets_count_each_partition_by_itself(log):
     ] == [0, 1, 0]
     assert log.end_offset("t", 0) == 2
     assert log.partitions("t") == [0, 1]
+
+
+def test_a_write_is_appended_with_its_key_partition_and_time(log):
+    log.append(Write("t", b"k", b"v", 1, 7_000))
+    log.append(Write("t", b"k", None))
+    (whole,), (tombstone,) = log.fetch("t", 1, 0, 10), log.fetch("t", 0, 0, 10)
+    assert whole == Message(0, b"k", b"v", 7_000)
+    assert tombstone == Message(0, b"k", b"", -1)
 
 
 def test_fetch_starts_where_asked_and_ends_at_the_end(log):

@@ -39,7 +39,8 @@ from monitor.ingest.ingest import Assignment, Ingest
 from monitor.notify.log import decode_entry, encode_entry
 from monitor.notify.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
-from monitor.transport.memory import MemoryLog, Message
+from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Message
 from schemas.alerts import Notification
 from schemas.config import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
@@ -190,7 +191,7 @@ def hostile_states(rng: random.Random, bodies: list) -> list[tuple[bytes, bytes]
         return [(key, value)]
     (kind, name), body = rng.choice(bodies)
     raw = twisted(rng, body, rng.choice((1, 1, 2)))
-    return [(w.key, w.value or b"") for w in state_writes(kind, name, "x", 8, raw)]
+    return [(w.key, w.value or b"") for w in state_writes(kind, name, "x", 8, raw, partition=0)]
 
 
 def test_states_of_any_bytes_stop_no_restoration_and_nothing_after_it():

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from monitor.archive.stand import Stand
 from monitor.core import profile_codec
-from monitor.core.detect_writes import alert_write, letter_write, result_writes
+from monitor.core.detect_writes import alert_write, result_writes
 from monitor.core.host_signs import sign_messages
 from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.pane_codec import encode, pane_key
@@ -31,7 +31,8 @@ from monitor.core.topics import (
     RESULTS,
     STATE,
 )
-from monitor.ingest.refusals import late_message
+from monitor.core.unreadable import letter_write
+from monitor.ingest.refusals import late_write
 from monitor.notify.log import encode_entry, entry_key
 from tests.golden import objects
 
@@ -88,7 +89,7 @@ def _states() -> Iterator[Recorded]:
     }
     for name, (place, sequence, body, max_bytes) in bodies.items():
         kind = name.partition("-")[0]
-        writes = state_writes(kind, place, objects.OWNER, sequence, body, max_bytes)
+        writes = state_writes(kind, place, objects.OWNER, sequence, body, max_bytes, partition=0)
         for i, write in enumerate(writes):
             yield Recorded(f"state-{name}-{i}", write.topic, write.key, write.value or b"")
 
@@ -121,13 +122,14 @@ def _others() -> Iterator[Recorded]:
     for name, alert in objects.alerts().items():
         write = alert_write(alert, delay_us=60_000_000)
         yield Recorded(f"alert-{name}", ALERTS, write.key, write.value or b"", write.timestamp_us)
-    for write in result_writes(objects.MODEL, objects.results()):
+    for write in result_writes(objects.MODEL, objects.results(), 0):
         yield Recorded("results", RESULTS, write.key, write.value or b"")
     for name, entry in objects.notifications().items():
         yield Recorded(f"notification-{name}", NOTIFICATIONS, entry_key(entry), encode_entry(entry))
     letter = letter_write(objects.letter())
     yield Recorded("dead-letter", DEAD_LETTERS, letter.key, letter.value or b"")
-    yield Recorded("late-event", LATE, *late_message(objects.late_event()))
+    late = late_write(objects.late_event(), 0)
+    yield Recorded("late-event", LATE, late.key, late.value or b"")
     for value in sign_messages(objects.signs()):
         yield Recorded("host-signs", GPU, b"", value)
     topics = {"prediction": PREDICTIONS, "label": LABELS, "gpu": GPU}

@@ -12,11 +12,12 @@ from aiokafka.errors import NotEnoughReplicasAfterAppendError
 from aiokafka.producer.sender import SendProduceReqHandler
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from monitor.core.write import Write
 from monitor.service.life import Life
 from monitor.transport.kafka import faust_app
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.faust_app import Write, build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.secret import SecretSource
 from monitor.transport.kafka.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.topic_scan import scan
@@ -57,9 +58,10 @@ class Relay:
                 raise ValueError("on order")
             await send(
                 self.app,
+                self.cluster,
                 [
-                    Write(self.cluster.topic("out"), message.value, b"k", 0, 1_700_000_000_123_999),
-                    Write(self.cluster.topic("out"), None, message.value, 0),
+                    Write("out", b"k", message.value, 0, 1_700_000_000_123_999),
+                    Write("out", message.value, None, 0),
                 ],
             )
             self.taken.append((topic, partition, message.value, time.monotonic()))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.core.write import Write
+from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.types import Message
 from schemas.errors import TransportError
 from tests.support.kafka_topics import Topic, open_on, payloads, read_until
 
@@ -43,6 +47,20 @@ def test_keys_tombstones_and_partitions_arrive_as_written(broker):
             records = reader.read_records(2, 10, 5.0)
             rows += [(records.key(i), records.value(i)) for i in range(len(records))]
     assert rows == [(b"k", b"v"), (b"k", None), (None, b"no key")]
+
+
+def test_an_appended_write_keeps_its_time_and_goes_to_the_clusters_topic(broker):
+    topic = Topic(broker.bootstrap, n_partitions=2)
+    prefix, name = topic.name[:3], topic.name[3:]
+    cluster = Cluster(broker.bootstrap, prefix=prefix)
+    with LogProducer(cluster.client()) as producer:
+        producer.append(cluster, Write(name, b"k", b"v", 1, 1_700_000_000_123_999))
+        producer.append(cluster, Write(name, b"k", None, 1))
+        producer.flush_acks(30)
+    dated, tombstone = scan(cluster, name, 1)
+    assert dated == Message(0, b"k", b"v", 1_700_000_000_123_000)
+    assert (tombstone.key, tombstone.value) == (b"k", b"")
+    assert tombstone.timestamp_us > dated.timestamp_us
 
 
 def test_flushing_with_nothing_written_returns_at_once(broker):

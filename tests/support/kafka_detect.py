@@ -23,7 +23,8 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.profile_feed import ProfileFeed
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.kafka.topics import topic_specs
-from monitor.transport.memory import MemoryLog, Message
+from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.config import GpuConfig, MonitorConfig
 from schemas.results import DetectorResult

@@ -33,7 +33,8 @@ from monitor.ingest.ingest import Assignment, Ingest
 from monitor.notify.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
-from monitor.transport.memory import MemoryLog, Message
+from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.config import GpuConfig, MonitorConfig, WindowConfig
 from schemas.errors import TransportError

@@ -19,7 +19,7 @@ from monitor.transport.kafka.reader import ReaderKind, open_reader
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
 from monitor.transport.kafka.topic_admin import apply_changes
 from monitor.transport.kafka.topics import plan_changes, topic_specs
-from monitor.transport.memory import Committed
+from monitor.transport.types import Committed
 from schemas.batch import Chunk
 
 _NUMBERS = itertools.count()

@@ -10,7 +10,7 @@ import msgspec
 from monitor.core.intake_message import NOT_PANES
 from monitor.core.pane_codec import PaneAssembler
 from monitor.core.profile_codec import with_id
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.panes import Pane
 from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason

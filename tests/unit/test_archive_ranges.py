@@ -10,7 +10,7 @@ from monitor.archive.pane_sets import LOOKBACK_MESSAGES, PaneSets
 from monitor.archive.stand import Stand, stand_of
 from monitor.core import pane_codec
 from monitor.decode import chunk_of
-from monitor.transport.memory import Committed, Message
+from monitor.transport.types import Committed, Message
 from schemas.errors import TransportError
 from tests.support.stored import pane_of
 

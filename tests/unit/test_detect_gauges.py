@@ -10,7 +10,7 @@ from monitor.core.state_shelf import StateShelf
 from monitor.detect.gauges import DetectGauges
 from monitor.detect.rules import GpuTopicRules, PanesRules
 from monitor.detect.warm import warm_decision
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.config import GpuConfig
 from schemas.intake import Intake
 from tests.support.kafka_detect import published, small_world

@@ -10,15 +10,16 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from monitor.clock import elapsed_s
-from monitor.core.detect_writes import Phase, TopicWrite
+from monitor.core.detect_writes import Phase
 from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import PANES, RESULTS
+from monitor.core.write import Write
 from monitor.detect import owned as under_test
 from monitor.detect.owned import OwnedPartitions
 from monitor.service.life import Life
 from monitor.transport.kafka import topic_scan
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 
 ALL = frozenset(range(4))
 BOUND_S = 0.2
@@ -37,7 +38,7 @@ class Rules:
         return self.say()
 
     def say(self) -> Iterable[list[Phase]]:
-        return [[Phase("detect:results", [TopicWrite(RESULTS, b"", self.owner.encode())])]]
+        return [[Phase("detect:results", [Write(RESULTS, b"", self.owner.encode())])]]
 
 
 class Site:
@@ -61,7 +62,7 @@ class Site:
         monkeypatch.setattr(under_test, "_REVOKE_S", BOUND_S)
         monkeypatch.setattr(under_test, "_END_S", BOUND_S)
 
-    async def _send(self, _: object, writes: Iterable[Any]) -> None:
+    async def _send(self, _app: object, _cluster: object, writes: Iterable[Write]) -> None:
         await self.door.wait()
         self.written += [write.value for write in writes]
 

@@ -15,7 +15,8 @@ from monitor.core.pane_codec import decode, encode, pane_key
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.transport.memory import MemoryLog, Message
+from monitor.transport.memory import MemoryLog
+from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.support.small_world import CONFIG, SmallWorld, build_small_world

@@ -246,6 +246,6 @@ def test_results_are_written_in_messages_a_broker_takes(n, sizes):
     driver = Driver(Catalog.of([CONFIG], []))
     driver.pane(pane_of(0))
     driver.word(end_of(0))
-    writes = result_writes(("t", "m"), driver.results * n)
+    writes = result_writes(("t", "m"), driver.results * n, 0)
     assert [len(msgspec.msgpack.decode(w.value)) for w in writes] == sizes
     assert all(len(w.value) < 900_000 for w in writes)

@@ -11,16 +11,11 @@ from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types import TP
 from mode import CrashingSupervisor
 
+from monitor.core.write import Write
 from monitor.service.life import Life
 from monitor.transport.kafka import faust_app as under_test
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import (
-    TICK_S,
-    WRITE_S,
-    Write,
-    build_app,
-    send,
-)
+from monitor.transport.kafka.faust_app import TICK_S, WRITE_S, build_app, send
 from monitor.transport.kafka.faust_login import faust_credentials
 from monitor.transport.kafka.secret import SecretSource
 from monitor.transport.kafka.security import KafkaSecurity, Mechanism
@@ -158,7 +153,8 @@ class Stage:
         return self.life._unready
 
     def write(self) -> asyncio.Task[None]:
-        return asyncio.create_task(send(self.app, [Write("t", b"v")] * 2))
+        writes = [Write("t", b"k", b"v")] * 2
+        return asyncio.create_task(send(self.app, Cluster("nowhere:9092"), writes))
 
     async def written(self, n: int) -> None:
         await until(lambda: len(self.app.waiting) == n)

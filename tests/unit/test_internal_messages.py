@@ -22,7 +22,7 @@ from monitor.core.watermark import MAX_SOURCES, NO_WATERMARK
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import GpuConfig
 from schemas.config_file import parse_model
@@ -308,7 +308,7 @@ KEYS = [
 @pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
 def test_a_state_under_a_key_that_is_none_is_a_dead_letter(key):
     shelf = StateShelf()
-    (good,) = state_writes("model", ("default", "m"), "o", 2, b"x")
+    (good,) = state_writes("model", ("default", "m"), "o", 2, b"x", partition=0)
     shelf.add(key, good.value or b"", 7, 5)
     assert [(x.offset, x.record_time_us) for x in shelf.refused] == [(7, 5)]
     part = partition()
@@ -339,7 +339,7 @@ def test_a_state_that_cannot_be_is_refused_and_counting_goes_on(name):
 
 def test_states_are_counted_on_from_the_highest_that_leaves_room():
     shelf = StateShelf()
-    for write in state_writes("model", ("default", "m"), "o", 1 << 53, b"no state"):
+    for write in state_writes("model", ("default", "m"), "o", 1 << 53, b"no state", partition=0):
         shelf.add(write.key, write.value or b"")
     part = partition()
     part.restore(shelf)
@@ -364,7 +364,7 @@ def test_unreadable_states_without_end_take_no_memory():
 @pytest.mark.parametrize(("kind", "name"), [("silence", ("sources",)), ("gpu", ("0",))])
 def test_a_body_that_is_no_state_is_a_dead_letter_of_its_reader(kind, name, body):
     shelf = StateShelf()
-    for write in state_writes(kind, name, "o", 2, body):
+    for write in state_writes(kind, name, "o", 2, body, partition=0):
         shelf.add(write.key, write.value or b"", 3)
     if kind == "gpu":
         phases = GpuPartition(GpuConfig(), 0, "me").restore(shelf)

@@ -45,7 +45,7 @@ def result(where: str) -> DetectorResult:
 
 def test_results_with_long_names_go_in_more_messages_and_none_is_lost():
     results = [result(f"{i}=" + "x" * 5_000) for i in range(1_100)]
-    writes = result_writes(("default", "m"), results)
+    writes = result_writes(("default", "m"), results, 0)
     assert max(len(write.value or b"") for write in writes) < BROKER_TAKES
     back = [
         one

@@ -12,7 +12,7 @@ from monitor.notify.kafka_log import KafkaNotificationLog
 from monitor.notify.log import LogEntry, encode_entry, entry_key
 from monitor.notify.notifier import Notifier
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.alerts import Delivery, Notification
 from schemas.config import MonitorConfig
 from tests.support.alerts import notification

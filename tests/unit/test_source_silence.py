@@ -13,7 +13,7 @@ from monitor.core.topics import ALERTS, STATE
 from monitor.core.watermark import Watermarks
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.rules import PanesRules
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.panes import Pane, SeriesId, SeriesStats
 from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, build_small_world

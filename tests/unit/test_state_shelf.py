@@ -30,7 +30,7 @@ def standing(shelf: StateShelf):
 
 def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
     large = body(1, 3_000_000)
-    writes = state_writes("model", NAME, "o", 1, large)
+    writes = state_writes("model", NAME, "o", 1, large, partition=0)
     assert len(writes) == 4
     assert all(len(w.value or b"") < 905_000 for w in writes)
     assert len({w.key for w in writes}) == 4
@@ -38,7 +38,7 @@ def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
 
 
 def test_a_half_written_state_leaves_the_last_complete_one_standing():
-    one, two, three = (state_writes("model", NAME, "o", i, body(i), 500) for i in (1, 2, 3))
+    one, two, three = (state_writes("model", NAME, "o", i, body(i), 500, partition=0) for i in (1, 2, 3))
     for n in range(len(three)):
         compacted = {w.key: w for w in (*one, *two, *three[:n])}
         assert standing(shelf_of(compacted.values())).sequence == 2
@@ -46,16 +46,16 @@ def test_a_half_written_state_leaves_the_last_complete_one_standing():
 
 
 def test_a_zombies_lower_sequence_does_not_stand_over_the_new_owners():
-    old = state_writes("model", NAME, "old", 5, body(5))
-    new = [w for i in (6, 7) for w in state_writes("model", NAME, "new", i, body(i))]
-    zombie = state_writes("model", NAME, "old", 6, body(60))
+    old = state_writes("model", NAME, "old", 5, body(5), partition=0)
+    new = [w for i in (6, 7) for w in state_writes("model", NAME, "new", i, body(i), partition=0)]
+    zombie = state_writes("model", NAME, "old", 6, body(60), partition=0)
     shelf = shelf_of([*old, *new, *zombie])
     assert standing(shelf)[:2] == (7, "new")
     assert shelf.last_sequence("model", NAME) == 7
 
 
 def test_what_is_damaged_is_passed_over_for_the_one_before():
-    one, two = (state_writes("model", NAME, "o", i, body(i)) for i in (1, 2))
+    one, two = (state_writes("model", NAME, "o", i, body(i), partition=0) for i in (1, 2))
     *head, part = msgspec.msgpack.decode(two[0].value)
     broken = two[0]._replace(value=msgspec.msgpack.encode([*head, part[:-9]]))
     shelf = shelf_of([*one, broken])
@@ -67,10 +67,10 @@ def test_what_is_damaged_is_passed_over_for_the_one_before():
 
 
 def test_tombstones_take_an_owners_states_back_and_nothing_else():
-    mine = state_writes("model", NAME, "o", 1, body(1), 500)
-    other = state_writes("gpu", ("0",), "o", 1, body(2))
+    mine = state_writes("model", NAME, "o", 1, body(1), 500, partition=0)
+    other = state_writes("gpu", ("0",), "o", 1, body(2), partition=0)
     shelf = shelf_of([*mine, *other])
-    shelf = shelf_of([*mine, *other, *shelf.tombstones("model", NAME)])
+    shelf = shelf_of([*mine, *other, *shelf.tombstones("model", NAME, 0)])
     assert standing(shelf) is None
     assert [s.body for s in shelf.stored("gpu", ("0",))] == [body(2)]
 
@@ -86,9 +86,9 @@ def test_after_any_deaths_the_highest_complete_state_is_current(lives, is_compac
     for owner, (n_whole, n_torn) in enumerate(lives):
         sequence = shelf_of(log).last_sequence("model", NAME)
         for i in range(n_whole):
-            log += state_writes("model", NAME, str(owner), sequence + 1 + i, body(i), 500)
+            log += state_writes("model", NAME, str(owner), sequence + 1 + i, body(i), 500, partition=0)
             expected = sequence + 1 + i
-        torn = state_writes("model", NAME, str(owner), sequence + 1 + n_whole, body(99), 500)
+        torn = state_writes("model", NAME, str(owner), sequence + 1 + n_whole, body(99), 500, partition=0)
         log += torn[: min(n_torn, len(torn) - 1)]
     kept = {w.key: w for w in log}.values() if is_compacted else log
     found = standing(shelf_of(kept))

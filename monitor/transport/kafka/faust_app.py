@@ -6,8 +6,7 @@ calling thread until it is drained::
     app = build_app(cluster, "driftline-notify", member=member)
 
     async def take(partition: int, message: Message) -> None:
-        for write in core.take(message):
-            await send(app, [Write(cluster.topic(NOTIFICATIONS), write.value, key=write.key)])
+        await send(app, cluster, core.take(message))
 
     read_topic(app, cluster.topic(ALERTS), take, on_assigned=restore, on_revoked=drop)
     run_app(app, life, on_tick=tick)
@@ -29,7 +28,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -39,11 +37,12 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from monitor.clock import elapsed_s
+from monitor.core.write import Write
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
 from monitor.transport.kafka.faust_login import faust_credentials
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 Take = Callable[[int, Message], Awaitable[None]]
@@ -82,20 +81,6 @@ class Life(Protocol):
 
     def unready(self, reason: str) -> None:
         """Set unready with a reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One message to be written; ``topic`` is the full name."""
-
-    topic: str
-    value: bytes | None
-    """None is a tombstone."""
-    key: bytes | None = None
-    partition: int | None = None
-    """None: the key decides."""
-    timestamp_us: int = -1
-    """-1: when it is sent. Rounded down to milliseconds."""
 
 
 def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> KafkaApp:
@@ -217,13 +202,15 @@ def _message(record: Any) -> Message:
     return Message(record.offset, record.key or b"", record.value or b"", time_us)
 
 
-async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
+async def send(app: KafkaApp, cluster: Cluster, writes: Iterable[Write]) -> None:
     """Write messages side by side; returns when every one is acknowledged.
 
     Parameters
     ----------
     app : KafkaApp
         Running.
+    cluster : Cluster
+        Its prefix is added to the topics' names.
     writes : iterable of Write
         Those of one partition keep their order.
 
@@ -238,7 +225,7 @@ async def send(app: KafkaApp, writes: Iterable[Write]) -> None:
     try:
         waiting = [
             await producer.send(
-                write.topic,
+                cluster.topic(write.topic),
                 write.key,
                 write.value,
                 write.partition,

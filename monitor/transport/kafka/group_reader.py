@@ -22,7 +22,7 @@ from monitor.transport.kafka.records import Records
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
 from monitor.transport.kafka.topic_identity import TopicWatch
 from monitor.transport.kafka.unowned import UnownedWatch
-from monitor.transport.memory import MAX_METADATA_BYTES, Committed
+from monitor.transport.types import MAX_METADATA_BYTES, Committed
 from schemas.batch import Chunk
 from schemas.errors import TransportError
 

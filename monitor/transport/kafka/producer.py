@@ -15,7 +15,9 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from monitor.clock import elapsed_s
+from monitor.core.write import Write
 from monitor.transport.kafka.client_log import CLIENT_LOG
+from monitor.transport.kafka.cluster import Cluster
 from schemas.errors import TransportError
 
 OnAck = Callable[[int, int], None]
@@ -127,6 +129,7 @@ class LogProducer:
         *,
         key: bytes | None = None,
         partition: int = -1,
+        timestamp_us: int = -1,
         on_ack: OnAck | None = None,
     ) -> None:
         """Hand over one write; returns before it is acknowledged.
@@ -137,6 +140,8 @@ class LogProducer:
             None is a tombstone.
         partition : int, optional
             By default the key decides, or the client.
+        timestamp_us : int, optional
+            Record time, rounded down to milliseconds; by default when it is handed over.
         on_ack : callable, optional
             Not called if the write fails; :meth:`flush_acks` raises then.
 
@@ -152,9 +157,21 @@ class LogProducer:
             self._on_delivery(error, message, on_ack)
 
         deadline = elapsed_s() + self._full_timeout_s
-        while not self._handed_over(topic, value, key, partition, delivered):
+        time_ms = max(timestamp_us, 0) // 1_000
+        while not self._handed_over(topic, value, key, partition, time_ms, delivered):
             self._wait_for_room(topic, deadline)
         self._counts["written"] += 1
+
+    def append(self, cluster: Cluster, write: Write, on_ack: OnAck | None = None) -> None:
+        """Hand over one message for a topic of a cluster; raises like :meth:`produce`."""
+        self.produce(
+            cluster.topic(write.topic),
+            write.value,
+            key=write.key,
+            partition=-1 if write.partition is None else write.partition,
+            timestamp_us=write.timestamp_us,
+            on_ack=on_ack,
+        )
 
     def _handed_over(
         self,
@@ -162,11 +179,14 @@ class LogProducer:
         value: bytes | None,
         key: bytes | None,
         partition: int,
+        time_ms: int,
         delivered: Callable[[KafkaError | None, Message], None],
     ) -> bool:
         """Put a write into the queue; False if it is full."""
         try:
-            self._producer.produce(topic, value, key, partition, on_delivery=delivered)
+            self._producer.produce(
+                topic, value, key, partition, on_delivery=delivered, timestamp=time_ms
+            )
         except BufferError:
             return False
         except KafkaException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from monitor.transport.memory import Committed
+from monitor.transport.types import Committed
 
 OnAssign = Callable[[int, Committed | None], int | None]
 """Partition and the group's last commit; returns the offset to start from, None for it."""

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from monitor.clock import elapsed_s
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.memory import Message
+from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 _BATCH = 1_000
