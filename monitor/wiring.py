@@ -19,9 +19,9 @@ from monitor.core.catalog import Catalog
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
-from monitor.detect.drift import GROUP as DETECT_GROUP
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
+from monitor.detect.rules import GROUP as DETECT_GROUP
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.notify.notifier import Notifier, Step
 from monitor.notify.receiver import Receiver

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from monitor.archive.blocks import Block
 from monitor.archive.poison import TableMisfitError, insert_what_fits
-from monitor.archive.writes import Tables
 from monitor.clock import elapsed_s
 from monitor.metrics import INSERT_RETRIES, INSERT_ROWS, INSERT_SECONDS
+from monitor.storage.clickhouse import Store
 from schemas.errors import StorageError
 
 FIRST_PAUSE_S = 0.2
@@ -54,7 +54,7 @@ class Inserter:
 
     Parameters
     ----------
-    store : Tables
+    store : Store
         Used by this thread only.
     may_insert : callable
         Asked before each insert, in this thread: whether the process is known to be a
@@ -65,7 +65,7 @@ class Inserter:
     ``StorageError`` is waited out, for ever; every other error ends the stage.
     """
 
-    def __init__(self, store: Tables, may_insert: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, may_insert: Callable[[], bool]) -> None:
         self._store, self._may_insert = store, may_insert
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopped = threading.Event()

@@ -1,31 +1,19 @@
 """Dead letters of what only the archive reads: labels, and messages that no row can be made of.
 
 Ingest and detect write those of predictions and telemetry. Labels have no other reader, so
-the archive writes theirs, to the same topic under the same key: where the event stood. They
-are acknowledged before their range is inserted; a range that is repeated after a crash
-writes the same letters again, and the table keeps one of each place.
+the archive writes theirs, to the same topic under the same key: where the event stood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable
 
 import msgspec
 
-from monitor.core.letter_cap import LetterCap, ModelKey
-from monitor.core.unreadable import letter_write
-from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
-from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED
-from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.producer import LogProducer
+from monitor.core.unreadable import reject_letter
 from schemas.batch import Chunk
 from schemas.events import Reject
-from schemas.refused import DeadLetter, dead_letter
-
-STAGE = "archive"
-ACK_S = 30.0
-"""How long acknowledgements are waited for; then the process starts again from its commits."""
+from schemas.refused import DeadLetter
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -37,73 +25,4 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def refusals_of(chunk: Chunk, rejects: Iterable[Reject]) -> list[Refusal]:
     """Return the dead letters of a chunk's rejects."""
-    return [
-        Refusal(
-            dead_letter(
-                reject,
-                source=chunk.source,
-                partition=chunk.partition,
-                offset=int(chunk.log_offset[reject.message]),
-                record_time_us=int(chunk.record_time_us[reject.message]),
-            ),
-            reject.n_events,
-        )
-        for reject in rejects
-    ]
-
-
-class Letters(Protocol):
-    """Where dead letters go."""
-
-    def write(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-        """Write them; they lie in the log on return."""
-        ...
-
-
-class LetterWriter:
-    """Writes dead letters to their topic, as many of a model and minute as ingest does.
-
-    Parameters
-    ----------
-    models : iterable of (tenant, model)
-        Those that are configured; all others share one allowance.
-    """
-
-    def __init__(self, cluster: Cluster, models: Iterable[ModelKey]) -> None:
-        self._cluster, self._models = cluster, list(models)
-        self._producer: LogProducer | None = None
-        self._caps: dict[tuple[str, int], LetterCap] = {}
-
-    def write(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
-        """Write the letters of one range.
-
-        Raises
-        ------
-        TransportError
-            If they are not acknowledged in time.
-        """
-        if not refusals:
-            return
-        if self._producer is None:
-            self._producer = LogProducer(self._cluster.client())
-        cap = self._cap(topic, partition)
-        for refusal in refusals:
-            letter = refusal.letter
-            REJECTED.labels(STAGE, topic, letter.reason).inc(refusal.n_events)
-            if cap.admits(letter.tenant, letter.model, letter.record_time_us):
-                self._producer.append(self._cluster, letter_write(letter))
-                N_DEAD_LETTERS.labels(STAGE).inc()
-            else:
-                DEAD_LETTERS_CAPPED.labels(*cap.bucket(letter.tenant, letter.model)).inc()
-        self._producer.flush_acks(ACK_S)
-
-    def _cap(self, topic: str, partition: int) -> LetterCap:
-        """Return the allowance of a partition."""
-        if (topic, partition) not in self._caps:
-            self._caps[topic, partition] = LetterCap(topic, partition, self._models)
-        return self._caps[topic, partition]
-
-    def close(self) -> None:
-        """Close the producer; what was written is acknowledged already."""
-        if self._producer is not None:
-            self._producer.close()
+    return [Refusal(reject_letter(reject, chunk), reject.n_events) for reject in rejects]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from monitor.archive.blocks import Block
 from monitor.archive.range_rows import letter_rows
-from monitor.archive.writes import Tables
 from monitor.metrics import REJECTED
+from monitor.storage.clickhouse import Store
 from schemas.errors import RowsRefusedError, StorageError
 from schemas.refused import DeadLetter
 
@@ -21,7 +21,7 @@ MIN_REFUSED_ROWS = 100
 table that does not fit, and the rows are better left in the log."""
 
 
-def insert_what_fits(store: Tables, block: Block, go_on: Callable[[], None]) -> int:
+def insert_what_fits(store: Store, block: Block, go_on: Callable[[], None]) -> int:
     """Insert a block; what the store refuses for good becomes dead letters in the store.
 
     Parameters
@@ -51,7 +51,7 @@ def insert_what_fits(store: Tables, block: Block, go_on: Callable[[], None]) -> 
 
 
 def _insert_part(
-    store: Tables,
+    store: Store,
     block: Block,
     start: int,
     stop: int,

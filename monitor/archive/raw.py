@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,13 @@ from monitor.archive.blocks import Place, PlacedRows
 from monitor.archive.letters import Refusal, refusals_of
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from monitor.decode.chunk import slice_of
+from monitor.decode.decoder import Decoder
+from monitor.decode.records import Placed
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
 from monitor.storage.rows import gpu_rows, label_rows
 from monitor.transport.types import Message
-from schemas.batch import Chunk, EventBatch, Int64Array
+from schemas.batch import Chunk, Int64Array
 from schemas.errors import ConfigError
 from schemas.events import Reject, RejectReason
 
@@ -34,37 +36,8 @@ _TABLES: dict[str, tuple[str, Callable[[Sequence[Any]], pa.Table]]] = {
 }
 
 
-class Decoded(Protocol):
-    """What a decoder returns."""
-
-    @property
-    def batches(self) -> Sequence[EventBatch]:
-        """One per model."""
-        ...
-
-
-class BatchDecoder(Protocol):
-    """``monitor.decode.Decoder``."""
-
-    def decode(self, chunk: Chunk) -> Decoded:
-        """Decode predictions."""
-        ...
-
-    def parts(self, chunk: Chunk) -> list[Chunk]:
-        """Cut a chunk into what can be decoded together."""
-        ...
-
-    def decoded_bytes(self, chunk: Chunk) -> Int64Array:
-        """Return what each message takes once it is decoded."""
-        ...
-
-
-class EventDecoder(Protocol):
-    """``monitor.decode.decode_labels`` or ``decode_gpu``."""
-
-    def __call__(self, chunk: Chunk) -> tuple[Sequence[tuple[int, int, Any]], Any]:
-        """Return (message, row, event) of each, and the rejects."""
-        ...
+EventDecoder = Callable[[Chunk], tuple[Placed[Any], Sequence[Reject]]]
+"""``decode_labels`` or ``decode_gpu`` of ``monitor.decode``: events in place, and rejects."""
 
 
 class RawTopics:
@@ -72,7 +45,7 @@ class RawTopics:
 
     Parameters
     ----------
-    predictions : BatchDecoder, optional
+    predictions : Decoder, optional
         For ``driftline.predictions``.
     labels, gpu : EventDecoder, optional
         For ``driftline.labels`` and ``driftline.gpu``.
@@ -80,7 +53,7 @@ class RawTopics:
 
     def __init__(
         self,
-        predictions: BatchDecoder | None = None,
+        predictions: Decoder | None = None,
         labels: EventDecoder | None = None,
         gpu: EventDecoder | None = None,
     ) -> None:
@@ -195,7 +168,7 @@ def _events(
     return [PlacedRows(table, rows, offsets, numbers)], rejects if topic == LABELS else ()
 
 
-def _predictions(decoder: BatchDecoder, chunk: Chunk) -> _Read:
+def _predictions(decoder: Decoder, chunk: Chunk) -> _Read:
     """Decode one chunk of predictions: column by column, no object per event."""
     return [
         PlacedRows(

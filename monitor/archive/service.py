@@ -8,7 +8,7 @@ the process says that it is not ready. Nothing depends on the wall clock.
 A backfill older than a table's TTL stays: TTLs count from ``ingest_time`` (see
 ``TableOptions``). An event without an id gets ``topic id:partition:offset:row`` (see
 ``prediction_rows``). Labels are archived here and no more, so their dead letters are written
-here (:mod:`monitor.archive.letters`).
+here (:mod:`monitor.archive.letter_writer`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from functools import partial
 
 from monitor.archive.gathering import Cut
 from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
-from monitor.archive.letters import LetterWriter
+from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.range_rows import PaneReader
 from monitor.archive.raw import RAW_TOPICS, RawTopics
-from monitor.archive.topic import STAGE, TopicArchive
+from monitor.archive.topic import TopicArchive
 from monitor.clock import elapsed_s
 from monitor.config_files import max_skews
 from monitor.core.topics import PANES

@@ -29,7 +29,8 @@ from enum import Enum
 from monitor.archive.blocks import Block, Place
 from monitor.archive.gathering import Cut, Gathering, Range
 from monitor.archive.inserter import Inserter, Job
-from monitor.archive.letters import Letters, Refusal
+from monitor.archive.letter_writer import STAGE, LetterWriter
+from monitor.archive.letters import Refusal
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.range_rows import PaneReader, Piece, RangeRows
 from monitor.archive.raw import RAW_TOPICS, RawTopics
@@ -60,7 +61,6 @@ from schemas.batch import Chunk
 from schemas.errors import TransportError
 from schemas.events import RejectReason
 
-STAGE = "archive"
 READ_MESSAGES = 20_000
 """At once, of one partition."""
 READ_AHEAD_BYTES = {PREDICTIONS: 16 << 20}
@@ -114,7 +114,7 @@ class TopicArchive:
     ----------
     topic : str
         One of ``monitor.core.topics``.
-    letters : Letters
+    letters : LetterWriter
         Where dead letters of raw topics go.
 
     Raises
@@ -132,7 +132,7 @@ class TopicArchive:
         inserter: Inserter,
         life: Life,
         *,
-        letters: Letters,
+        letters: LetterWriter,
         member: str | None = None,
         cut: Cut | None = None,
     ) -> None:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
 
 import pyarrow as pa
 
-
-class Tables(Protocol):
-    """``monitor.storage.clickhouse.Store``."""
-
-    def insert(self, table: str, rows: pa.Table, token: str | None = None) -> int:
-        """Write rows as one block; the same token adds nothing."""
-        ...
+from monitor.storage.clickhouse import Store
 
 
 def range_token(topic_id: str, partition: int, lo: int, hi: int) -> str:
@@ -38,7 +31,7 @@ class Archive:
 
     Parameters
     ----------
-    store : Tables
+    store : Store
         Migrated.
 
     Attributes
@@ -47,7 +40,7 @@ class Archive:
         Rows handed to the store by table, repeated ones included.
     """
 
-    def __init__(self, store: Tables) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self.n_rows: Counter[str] = Counter()
 

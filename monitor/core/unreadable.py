@@ -1,4 +1,4 @@
-"""A message of one of our own topics that cannot be used: a dead letter, never a full stop."""
+"""Dead letters: records of events and messages that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import msgspec
 
 from monitor.core.topics import DEAD_LETTERS
 from monitor.core.write import Write
+from schemas.batch import Chunk
 from schemas.events import Reject, RejectReason
 from schemas.refused import DeadLetter, dead_letter
 
@@ -42,6 +43,17 @@ def unreadable_letter(
     )
     return dead_letter(
         reject, source=source, partition=partition, offset=offset, record_time_us=record_time_us
+    )
+
+
+def reject_letter(reject: Reject, chunk: Chunk) -> DeadLetter:
+    """Return the dead letter of one event of a chunk."""
+    return dead_letter(
+        reject,
+        source=chunk.source,
+        partition=chunk.partition,
+        offset=int(chunk.log_offset[reject.message]),
+        record_time_us=int(chunk.record_time_us[reject.message]),
     )
 
 

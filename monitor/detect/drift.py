@@ -10,12 +10,11 @@ from monitor.core.coverage import Coverage
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.detect_writes import Phase
 from monitor.core.drift_partition import DriftPartition
-from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import PANES, STATE
 from monitor.core.windows import Windows
+from monitor.detect.rules import GROUP, read_states
 from monitor.transport.types import Log, ReadableLog
 
-GROUP = "driftline-detect"
 MAX_MESSAGES = 1_000
 
 
@@ -41,9 +40,7 @@ class DriftDetect:
         self._log, self._partition, self._reach = log, partition, reach
         n = log.end_offset(STATE, partition)
         self._core = DriftPartition(catalog, partition, f"memory-{n}")
-        shelf = StateShelf()
-        for message in log.fetch(STATE, partition, 0, n):
-            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
+        shelf = read_states(log.fetch(STATE, partition, 0, n))
         committed = log.committed(GROUP, PANES, partition)
         position = committed.offset if committed is not None else 0
         write_phases(log, self._core.restore(shelf, position), reach)

@@ -9,7 +9,8 @@ from monitor import metrics
 from monitor.clock import now_us
 from monitor.core.drift_partition import DriftPartition
 from monitor.core.topics import GPU, PANES, STATE
-from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.gpu_partition import GpuPartition
+from monitor.detect.rules import PanesRules
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
 from schemas.events import RejectReason
 
@@ -45,7 +46,7 @@ class DetectGauges:
                 metrics.MODEL_EVENTS.labels(*model, outcome)
 
     def show(
-        self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuTopicRules]]
+        self, panes: list[tuple[int, PanesRules]], gpu: list[tuple[int, GpuPartition]]
     ) -> None:
         """Update the gauges of all owned partitions."""
         open_alerts: Counter[tuple[str, str]] = Counter()

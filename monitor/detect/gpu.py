@@ -7,16 +7,14 @@ from collections.abc import Sequence
 
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.host_signs import HostSign
-from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import GPU, STATE
 from monitor.detect.drift import write_phases
 from monitor.detect.gpu_partition import GpuPartition
+from monitor.detect.rules import GROUP, read_states
 from monitor.transport.types import ReadableLog
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
 from schemas.events import GpuEvent
-
-GROUP = "driftline-detect"
 
 
 class GpuDetect:
@@ -32,10 +30,7 @@ class GpuDetect:
         self._log, self._reach = log, reach
         n = log.end_offset(STATE, 0)
         self._core = GpuPartition(config, 0, f"memory-{n}")
-        shelf = StateShelf()
-        for message in log.fetch(STATE, 0, 0, n):
-            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
-        write_phases(log, self._core.restore(shelf), reach)
+        write_phases(log, self._core.restore(read_states(log.fetch(STATE, 0, 0, n))), reach)
 
     @property
     def position(self) -> int:

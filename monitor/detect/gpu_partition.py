@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 import msgspec
+import numpy as np
 
 from driftline.times import FARTHEST_US
 from monitor.core.bounds import DECODE_ERRORS
@@ -14,17 +15,19 @@ from monitor.core.detect_writes import Phase, alert_write, phases
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.host_signs import HostSign
 from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
-from monitor.core.unreadable import letter_write
+from monitor.core.topics import GPU
+from monitor.core.unreadable import letter_write, reject_letter
 from monitor.core.write import Write
+from monitor.decode.chunk import chunk_of
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.records import Placed, check_gpu, decode_gpu
 from monitor.detect.gpu_topic_state import GpuTopicState, read_gpu_state
+from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.batch import Chunk
 from schemas.config import GpuConfig
 from schemas.errors import DriftlineError
 from schemas.events import GpuEvent, Reject, RejectReason
-from schemas.refused import dead_letter
 from schemas.time_units import MINUTE_US
 
 KIND = "gpu"
@@ -94,6 +97,12 @@ class GpuPartition:
             self.counters["states_unreadable"] += len(letters)
         return phases(("gpu:dead_letter", letters), ("gpu:alert", self._alert_writes(alerts)))
 
+    def hear(self, message: Message) -> list[list[Phase]]:
+        """Take one message of the GPU topic; return what to write."""
+        time_us = np.array([message.timestamp_us], np.int64)
+        chunk = chunk_of([message.value], GPU, self._partition, message.offset, time_us)
+        return [self.take(chunk)[1]]
+
     def take(self, chunk: Chunk, *, is_stored: bool = False) -> tuple[list[GpuEvent], list[Phase]]:
         """Judge the events of a chunk.
 
@@ -113,22 +122,12 @@ class GpuPartition:
             To be written, one after the other; only then may the chunk be acked.
         """
         decoded, rejects = decode_gpu(chunk, self._max_skew_us, has_signs=True)
-        letters: list[Write] = []
         for reject in rejects:
-            offset = int(chunk.log_offset[reject.message])
-            letter = dead_letter(
-                reject,
-                source=chunk.source,
-                partition=chunk.partition,
-                offset=offset,
-                record_time_us=int(chunk.record_time_us[reject.message]),
-            )
-            letters.append(letter_write(letter))
             self.counters[f"rejected_{reject.reason.value}"] += reject.n_events
         events = [event for _, _, event in decoded if not event.is_sign_of_life]
         self.counters["gpu_events"] += len(events)
-        alerts: list[Alert] = []
-        alerts += self._judge(chunk, decoded, rejects)
+        letters = [letter_write(reject_letter(reject, chunk)) for reject in rejects]
+        alerts = self._judge(chunk, decoded, rejects)
         self.position = int(chunk.log_offset[-1]) + 1
         is_due = bool(alerts) or is_stored or self.position - self._stored >= STATE_EVERY
         return events, [

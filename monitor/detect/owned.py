@@ -15,6 +15,7 @@ from monitor.clock import elapsed_s
 from monitor.core.detect_writes import Phase
 from monitor.core.state_shelf import StateShelf
 from monitor.core.topics import STATE
+from monitor.detect.rules import read_states
 from monitor.metrics import STAGE_SECONDS
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
@@ -221,10 +222,7 @@ class OwnedPartitions(Generic[RulesT]):
 
     def _read_state(self, partition: int) -> StateShelf:
         """Read all of the state topic's partition."""
-        shelf = StateShelf()
-        for message in scan(self._cluster, STATE, partition):
-            shelf.add(message.key, message.value, message.offset, message.timestamp_us)
-        return shelf
+        return read_states(scan(self._cluster, STATE, partition))
 
     def _extent(self, partition: int) -> tuple[int, int]:
         """Ask where the log begins and ends."""

@@ -7,20 +7,30 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 
-import numpy as np
-
 from monitor.core.catalog import Catalog
 from monitor.core.detect_writes import Phase, phases
 from monitor.core.drift_partition import DriftPartition, Groups
 from monitor.core.source_silence import WATCHING_PARTITION, SourceSilence
 from monitor.core.state_shelf import StateShelf, refused_writes
-from monitor.core.topics import GPU
 from monitor.core.watermark_message import KEY_PREFIX, parse
-from monitor.decode.chunk import chunk_of
-from monitor.detect.gpu_partition import GpuPartition
 from monitor.transport.types import Message
-from schemas.config import GpuConfig
 from schemas.errors import TransportError
+GROUP = "driftline-detect"
+
+
+def read_states(messages: Iterable[Message]) -> StateShelf:
+    """Return the states in a partition of the state topic.
+
+    Parameters
+    ----------
+    messages : iterable of Message
+        All of the partition, in log order.
+    """
+    shelf = StateShelf()
+    for message in messages:
+        shelf.add(message.key, message.value, message.offset, message.timestamp_us)
+    return shelf
+
 
 class PanesRules:
     """Drift, and who of the sources is silent.
@@ -112,41 +122,3 @@ class PanesRules:
         silent = {source for (source, _), _ in self.silence.silent(marks, now_s)}
         gone = min(silent - {current_source}, default=None)
         return self.drift.retire(gone) if gone is not None else ()
-
-
-class GpuTopicRules:
-    """The GPU rules over one partition of the GPU topic.
-
-    Parameters
-    ----------
-    log_id : str
-        Id of the GPU topic.
-    """
-
-    def __init__(self, config: GpuConfig, partition: int, owner: str, log_id: str) -> None:
-        self._core = GpuPartition(config, partition, owner, log_id=log_id)
-        self._partition = partition
-
-    @property
-    def position(self) -> int:
-        """Offset of the message that is taken next."""
-        return self._core.position
-
-    @position.setter
-    def position(self, offset: int) -> None:
-        self._core.position = offset
-
-    @property
-    def counters(self) -> Counter[str]:
-        """Events and alerts, and what was refused."""
-        return self._core.counters
-
-    def restore(self, state: StateShelf) -> list[Phase]:
-        """Take the last state; say what its writer may not have sent."""
-        return self._core.restore(state)
-
-    def hear(self, message: Message) -> Groups:
-        """Take one message of the GPU topic."""
-        time_us = np.array([message.timestamp_us], np.int64)
-        chunk = chunk_of([message.value], GPU, self._partition, message.offset, time_us)
-        return [self._core.take(chunk)[1]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from faust.types import TP
 
@@ -14,43 +13,29 @@ from monitor.core.source_silence import WATCHING_PARTITION
 from monitor.core.topics import GPU, PANES, PREDICTIONS, PROFILES
 from monitor.core.unreadable import letter_write
 from monitor.detect.gauges import STAGE, DetectGauges
+from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions
-from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.rules import GROUP, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust_client import KafkaApp
 from monitor.transport.kafka.known_topics import KnownTopics
+from monitor.transport.kafka.profile_feed import ProfileFeed
 from monitor.transport.types import Message
 from schemas.config import MonitorConfig
-from schemas.refused import DeadLetter
 
-GROUP = "driftline-detect"
-LOOK_S = 30.0
-"""How often the topics are looked at: is it still the same one under its name?"""
 _LEARN_S = 2.0
 _FORGET_S = 60.0
 _MAX_MISSED = 10_000
 """At most so long is waited for profiles, all of them together, in any minute."""
 
 
-class Feed(Protocol):
-    """New baselines: ``monitor.transport.kafka.profile_feed.ProfileFeed``."""
-
-    def poll(self) -> object:
-        """Put what was published since into the catalog, without waiting."""
-        ...
-
-    def take_letters(self) -> list[DeadLetter]:
-        """Return the dead letters of what could not be read since the last call."""
-        ...
-
-
 def run_detect(
     cluster: Cluster,
     catalog: Catalog,
-    feed: Feed,
+    feed: ProfileFeed,
     monitor: MonitorConfig,
     life: Life,
     *,
@@ -91,7 +76,7 @@ class _Detect:
         self,
         cluster: Cluster,
         catalog: Catalog,
-        feed: Feed,
+        feed: ProfileFeed,
         monitor: MonitorConfig,
         life: Life,
         member: str | None,
@@ -114,7 +99,11 @@ class _Detect:
             lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
         )
         self._gpu = OwnedPartitions(
-            app, cluster, GPU, life, lambda p, owner: GpuTopicRules(monitor.gpu, p, owner, gpu_id)
+            app,
+            cluster,
+            GPU,
+            life,
+            lambda p, owner: GpuPartition(monitor.gpu, p, owner, log_id=gpu_id),
         )
         read_topic(
             app,
@@ -186,7 +175,7 @@ class _Detect:
         self._gpu.raise_failures()
         self._feed.poll()
         await self._refuse_profiles()
-        self._topics.look(LOOK_S)
+        self._topics.look()
         source = self._topics.ids[PREDICTIONS]
         for partition, _ in self._panes.ready():
             await self._panes.write(partition, lambda rules: rules.tick(source))

@@ -19,12 +19,12 @@ from monitor.core.intake_message import encode_intake, intake_key
 from monitor.core.letter_cap import LetterCap
 from monitor.core.pane_codec import encode, pane_key, pane_partition
 from monitor.core.topics import ALERTS, PANES
-from monitor.core.unreadable import letter_write, unreadable_letter
+from monitor.core.unreadable import letter_write, reject_letter, unreadable_letter
 from monitor.core.watermark import Commit
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
-from monitor.ingest.refusals import late_events, late_write, letter_of, new_rejects
+from monitor.ingest.refusals import late_events, late_write, new_rejects
 from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.transport.types import Log
 from schemas.batch import Chunk, EventBatch
@@ -275,7 +275,7 @@ class Ingest:
         for reject in rejects:
             if self._cap is not None and not self._is_admitted(chunk, reject):
                 continue
-            self._log.append(letter_write(letter_of(chunk, reject), chunk.partition))
+            self._log.append(letter_write(reject_letter(reject, chunk), chunk.partition))
             self.counters["dead_letters"] += 1
             self._reach("ingest:dead_letter")
         if self._cap is not None:

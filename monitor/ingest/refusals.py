@@ -12,7 +12,7 @@ from monitor.core.write import Write
 from monitor.ingest.future import future_rejects
 from schemas.batch import Chunk
 from schemas.events import Reject
-from schemas.refused import DeadLetter, LateEvent, dead_letter
+from schemas.refused import LateEvent
 
 
 def new_rejects(
@@ -41,17 +41,6 @@ def new_rejects(
     for refused in future:
         found += future_rejects(refused, chunk)
     return sorted(found, key=lambda r: (r.message, r.row))
-
-
-def letter_of(chunk: Chunk, reject: Reject) -> DeadLetter:
-    """Return the record of one refused event of a chunk."""
-    return dead_letter(
-        reject,
-        source=chunk.source,
-        partition=chunk.partition,
-        offset=int(chunk.log_offset[reject.message]),
-        record_time_us=int(chunk.record_time_us[reject.message]),
-    )
 
 
 def late_events(refused: Refused, chunk: Chunk) -> Iterator[LateEvent]:

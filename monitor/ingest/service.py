@@ -10,9 +10,10 @@ from monitor.core.aggregate import PartitionAggregator
 from monitor.core.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.row_stream import stream_of
-from monitor.ingest.worker import Feed, IngestWorker
+from monitor.ingest.worker import IngestWorker
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
+from monitor.transport.kafka.profile_feed import ProfileFeed
 from schemas.config import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
@@ -21,7 +22,7 @@ from schemas.limits import MessageLimits
 def run_ingest(
     cluster: Cluster,
     catalog: Catalog,
-    feed: Feed,
+    feed: ProfileFeed,
     life: Life,
     *,
     member: str | None = None,

@@ -7,10 +7,9 @@ those of the monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 from uuid import uuid4
 
 from monitor.clock import elapsed_s
@@ -28,6 +27,7 @@ from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.profile_feed import ProfileFeed
 from monitor.transport.kafka.reader import open_reader
 from monitor.transport.kafka.settings import (
     BUSY_FETCH_WAIT_MS,
@@ -41,7 +41,6 @@ from schemas.batch import Chunk
 from schemas.config import WindowConfig
 from schemas.errors import TransportError
 from schemas.limits import MessageLimits
-from schemas.profiles import Profile
 
 TICK_S = 1.0
 """Watermarks are sent, profiles looked for and gauges set as often."""
@@ -74,13 +73,6 @@ MAX_WRITE_BYTES = 32 << 20
 SIGNS_KEY = b"signs"
 
 
-class Feed(Protocol):
-    """Where profiles come from while the stage runs; see ``ProfileFeed``."""
-
-    def poll(self) -> Sequence[Profile]:
-        """Put what was published since into the catalog, without waiting."""
-
-
 @dataclass(slots=True)
 class Owned:
     """One partition this process owns."""
@@ -109,7 +101,7 @@ class IngestWorker:
         cluster: Cluster,
         catalog: Catalog,
         window: WindowConfig,
-        feed: Feed,
+        feed: ProfileFeed,
         life: Life,
         *,
         member: str | None = None,

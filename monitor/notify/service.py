@@ -29,8 +29,6 @@ from monitor.transport.types import Message
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter
 
-LOOK_S = 30.0
-"""How often the id of the alerts topic is checked."""
 _STAGE = "notify"
 _HANDOVER_S = 5.0
 """How long a message may be in flight when the partition is revoked or the stage ends."""
@@ -150,7 +148,7 @@ class _Stage:
         self._pulse.beat()
         if self._owner is not None:
             self._owner.tick()
-        self._topics.look(LOOK_S)
+        self._topics.look()
 
     async def leave(self, *_: Any, **__: Any) -> None:
         """End in good order, while writes are still possible."""

@@ -37,7 +37,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.gpu_topic_state import read_gpu_state
 from monitor.notify.intake import read_alert
 from monitor.notify.log import decode_entry
-from monitor.transport.memory import Committed, Message
+from monitor.transport.types import Committed, Message
 from schemas.config import GpuConfig
 from schemas.config_file import parse_model
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent

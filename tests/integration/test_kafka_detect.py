@@ -14,8 +14,8 @@ from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
 from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect import rules as detect_rules
 from monitor.detect.owned import OwnedPartitions
-from monitor.detect.service import LOOK_S
 from monitor.service.life import Life
+from monitor.transport.kafka import known_topics
 from monitor.transport.kafka.faust_app import build_app
 from monitor.transport.types import Message
 from schemas.errors import TransportError
@@ -145,12 +145,12 @@ def test_a_recreated_topic_ends_the_worker_and_the_next_one_reads_it(site, expec
     site.write_panes(panes[: n // 2])
     last_half = max(key[-1] for key in results)
     wait_until(lambda: bool(site.results()), 60, "the first results")
-    monkeypatch.setattr("monitor.detect.service.LOOK_S", 0.5)
+    monkeypatch.setattr(known_topics, "LOOK_S", 0.5)
     site.admin.delete_topics([site.cluster.topic(PANES)])[site.cluster.topic(PANES)].result(30)
     wait_until(lambda: site.is_gone(PANES), what="the deletion")
     site.create(PANES)
     assert "recreated" in str(worker.wait_death())
-    monkeypatch.setattr("monitor.detect.service.LOOK_S", LOOK_S)
+    monkeypatch.setattr(known_topics, "LOOK_S", 30.0)
     again = site.start(small_world().catalog).wait_ready()
     site.write_panes(panes[n // 2 :])
     wait_until(lambda: any(k[-1] == last_half for k in site.results()), 60, "the last window")

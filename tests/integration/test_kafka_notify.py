@@ -19,7 +19,6 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
-from monitor.notify import service
 from monitor.notify.log import decode_entry
 from monitor.notify.post import SignedPost
 from monitor.notify.service import run_notify
@@ -27,6 +26,7 @@ from monitor.notify.stage import GROUP
 from monitor.notify.webhook import WebhookReceiver
 from monitor.service.crash import crash_points
 from monitor.service.life import Life
+from monitor.transport.kafka import known_topics
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.group_offset import committed_offset
 from monitor.transport.kafka.topic_scan import scan
@@ -285,7 +285,7 @@ def recreate(cluster: Cluster, topic: str) -> None:
 
 def test_recreated_alerts_end_the_stage_and_a_restart_reads_them(cluster, new_ear, monkeypatch):
     ear, alerts = new_ear(), [alert(i) for i in range(8)]
-    monkeypatch.setattr(service, "LOOK_S", 0.5)
+    monkeypatch.setattr(known_topics, "LOOK_S", 0.5)
 
     def live() -> None:
         with Running(cluster, {"hook": ear.url}) as running:

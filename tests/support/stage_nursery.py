@@ -351,10 +351,10 @@ def _become(order: Mapping[str, Any], parent: int) -> None:
 def _shorten_silence(bound_s: float) -> None:
     """Let detect give up a source that is gone sooner than a test could wait."""
     from monitor.core.source_silence import SourceSilence
-    from monitor.detect import service
+    from monitor.transport.kafka import known_topics
 
     SourceSilence.__init__.__kwdefaults__["bound_s"] = bound_s
-    service.LOOK_S = bound_s
+    known_topics.LOOK_S = bound_s
 
 
 def _bend_clock(file: Path) -> None:

@@ -8,7 +8,8 @@ from monitor.core.coverage import Coverage
 from monitor.core.drift_partition import DriftPartition
 from monitor.core.state_shelf import StateShelf
 from monitor.detect.gauges import DetectGauges
-from monitor.detect.rules import GpuTopicRules, PanesRules
+from monitor.detect.gpu_partition import GpuPartition
+from monitor.detect.rules import PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.transport.types import Message
 from schemas.config import GpuConfig
@@ -23,7 +24,7 @@ def value(name: str, **labels: str) -> float:
 def test_counters_are_raised_by_what_was_counted_since_the_last_look():
     rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
     rules.restore(StateShelf())
-    gpu = GpuTopicRules(GpuConfig(), 0, "o", "")
+    gpu = GpuPartition(GpuConfig(), 0, "o")
     gpu.restore(StateShelf())
     names = {
         "windows": ("driftline_windows_total", {"closed_by": "watermark"}),

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.notify import service as under_test
 from monitor.service.life import Life
+from monitor.transport.kafka import known_topics
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.config import MonitorConfig
@@ -41,7 +42,7 @@ async def tick_until(stage: under_test._Stage, is_so) -> None:
 
 def test_recreated_alerts_end_the_stage_and_no_tick_waits_for_the_answer(monkeypatch):
     broker = Broker(monkeypatch)
-    monkeypatch.setattr(under_test, "LOOK_S", 0.0)
+    monkeypatch.setattr(known_topics, "LOOK_S", 0.0)
 
     async def story() -> None:
         cluster, life = Cluster("nowhere:9092"), Life("notify")

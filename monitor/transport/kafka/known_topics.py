@@ -11,6 +11,9 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.errors import TransportError
 
+LOOK_S = 30.0
+"""How often the topics' ids are compared with those at the start."""
+
 
 class KnownTopics:
     """Topics a stage began with; notices one that was deleted and recreated under its name.
@@ -44,8 +47,8 @@ class KnownTopics:
         self._looked_s = elapsed_s()
         self._looking: asyncio.Task[None] | None = None
 
-    def look(self, every_s: float) -> None:
-        """Check from time to time in the background; does not block the calling tick.
+    def look(self) -> None:
+        """Check every ``LOOK_S`` seconds in the background; does not block the calling tick.
 
         Raises
         ------
@@ -55,7 +58,7 @@ class KnownTopics:
         if self._looking is not None and self._looking.done():
             self._looking.result()
             self._looking = None
-        if self._looking is None and elapsed_s() - self._looked_s >= every_s:
+        if self._looking is None and elapsed_s() - self._looked_s >= LOOK_S:
             self._looked_s = elapsed_s()
             self._looking = asyncio.create_task(self._look())
 
