@@ -118,3 +118,9 @@ READY: Final = Gauge("driftline_ready", "1 while the stage is ready.", ["stage"]
 SILENT_SECONDS: Final = Gauge(
     "driftline_silent_seconds", "Time since the last heartbeat of the stage's main loop.", ["stage"]
 )
+
+
+def count_dead_letters(stage: str, topic: str, reason: str, n: int = 1) -> None:
+    """Count messages of a topic that were written as dead letters."""
+    REJECTED.labels(stage, topic, reason).inc(n)
+    DEAD_LETTERS.labels(stage).inc(n)

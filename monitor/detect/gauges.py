@@ -107,16 +107,10 @@ def _count(name: str, n: int) -> None:
     elif what == "panes":
         metrics.PANES.labels(STAGE, rest).inc(n)
         if rest == "unreadable":
-            _count_refused(PANES, n)
+            metrics.count_dead_letters(STAGE, PANES, "malformed", n)
     elif name == "states_unreadable":
-        _count_refused(STATE, n)
+        metrics.count_dead_letters(STAGE, STATE, "malformed", n)
     elif what == "rejected":
-        _count_refused(GPU, n, rest)
+        metrics.count_dead_letters(STAGE, GPU, rest, n)
     elif name == "gpu_events":
         metrics.EVENTS.labels(STAGE, GPU).inc(n)
-
-
-def _count_refused(topic: str, n: int, reason: str = "malformed") -> None:
-    """Count messages that were put among the dead letters."""
-    metrics.REJECTED.labels(STAGE, topic, reason).inc(n)
-    metrics.DEAD_LETTERS.labels(STAGE).inc(n)

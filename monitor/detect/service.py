@@ -189,8 +189,7 @@ class _Detect:
         letters = self._feed.take_letters()
         if letters:
             await send(self._app, self._cluster, map(letter_write, letters))
-            metrics.REJECTED.labels(STAGE, PROFILES, letters[0].reason).inc(len(letters))
-            metrics.DEAD_LETTERS.labels(STAGE).inc(len(letters))
+            metrics.count_dead_letters(STAGE, PROFILES, letters[0].reason, len(letters))
 
     def _show_lag(self) -> None:
         """Show how far behind the logs' ends we are."""

@@ -9,8 +9,7 @@ from typing import Any
 from monitor.clock import elapsed_s
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import letter_write
-from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
-from monitor.metrics import EVENTS, QUEUE, REJECTED, STAGE_SECONDS
+from monitor.metrics import EVENTS, QUEUE, STAGE_SECONDS, count_dead_letters
 from monitor.notify.intake import AlertIntake
 from monitor.notify.kafka_log import KafkaNotificationLog
 from monitor.notify.notifier import Notifier
@@ -243,8 +242,7 @@ class _Owner:
     async def _refuse(self, letter: DeadLetter) -> None:
         """Put a message that is no alert aside: the alerts behind it must not wait for it."""
         await send(self._app, self._cluster, [letter_write(letter)])
-        DEAD_LETTERS_COUNT.labels(_STAGE).inc()
-        REJECTED.labels(_STAGE, ALERTS, letter.reason).inc()
+        count_dead_letters(_STAGE, ALERTS, letter.reason)
         LOG.warning("unreadable alert at offset %d: %s", letter.offset, letter.detail)
         self._life.reach("notify:dead_letter")
 
