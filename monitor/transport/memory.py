@@ -12,11 +12,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from monitor.core.write import Write
 from monitor.transport.types import MAX_METADATA_BYTES, Committed, Message
-from schemas.batch import Chunk
 from schemas.errors import TransportError
 
 @dataclass(slots=True)
@@ -83,19 +80,6 @@ class MemoryLog:
         if n_dropped > 0:
             del self._records[topic, partition][:n_dropped]
             self._first[topic, partition] = first + n_dropped
-
-    def fetch_chunk(self, topic: str, partition: int, offset: int, max_messages: int) -> Chunk:
-        """Return the same records as one buffer, the way the bulk reader hands them on."""
-        records = self.fetch(topic, partition, offset, max_messages)
-        lengths = np.fromiter((len(m.value) for m in records), np.int64, len(records))
-        return Chunk(
-            source=topic,
-            partition=partition,
-            buffer=np.frombuffer(b"".join([m.value for m in records]), np.uint8),
-            offsets=np.concatenate(([0], np.cumsum(lengths))),
-            log_offset=np.fromiter((m.offset for m in records), np.int64, len(records)),
-            record_time_us=np.fromiter((m.timestamp_us for m in records), np.int64, len(records)),
-        )
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset the next record will get."""

@@ -9,6 +9,7 @@ from monitor.core.write import Write
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.errors import TransportError
+from tests.support.log_chunks import fetch_chunk
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_chunk_holds_the_same_bytes_as_the_messages(log):
     values = [b"", b"one", b"", b"three3"]
     for i, value in enumerate(values):
         log.produce("t", value, timestamp_us=100 + i)
-    chunk = log.fetch_chunk("t", 0, 1, 10)
+    chunk = fetch_chunk(log, "t", 0, 1, 10)
     cut = [
         chunk.buffer[a:b].tobytes() for a, b in zip(chunk.offsets, chunk.offsets[1:], strict=False)
     ]
@@ -56,7 +57,7 @@ def test_a_chunk_holds_the_same_bytes_as_the_messages(log):
 
 
 def test_an_empty_chunk_has_one_offset(log):
-    chunk = log.fetch_chunk("t", 0, 0, 10)
+    chunk = fetch_chunk(log, "t", 0, 0, 10)
     assert len(chunk) == 0
     assert chunk.offsets.tolist() == [0]
 
@@ -84,4 +85,4 @@ def test_retention_takes_the_oldest_and_offsets_stay(log):
     assert [m.offset for m in log.fetch("t", 0, 4, 10)] == [4]
     assert log.produce("t", b"next") == 5
     assert log.end_offset("t", 0) == 6
-    assert log.fetch_chunk("t", 0, 3, 10).log_offset.tolist() == [3, 4, 5]
+    assert fetch_chunk(log, "t", 0, 3, 10).log_offset.tolist() == [3, 4, 5]

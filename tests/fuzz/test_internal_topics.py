@@ -46,6 +46,7 @@ from schemas.config import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
 from schemas.profiles import Profile
 from tests.fuzz.mutation import flip, twist
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, build_small_world, event_rows
 
 N_INPUTS = int(os.environ.get("DRIFTLINE_FUZZ_INPUTS", "200"))
@@ -71,12 +72,12 @@ def world() -> tuple[Catalog, MemoryLog]:
     small = build_small_world(has_storm=True)
     log, catalog = small.log(), small.catalog
     ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
-    ingest.take(log.fetch_chunk(PREDICTIONS, 0, 0, 10**6))
+    ingest.take(fetch_chunk(log, PREDICTIONS, 0, 0, 10**6))
     ingest.finish()
     drift = DriftDetect(log, catalog)
     while drift.step():
         pass
-    GpuDetect(log, GpuConfig()).take(log.fetch_chunk(GPU, 0, 0, 10**6))
+    GpuDetect(log, GpuConfig()).take(fetch_chunk(log, GPU, 0, 0, 10**6))
     stage = notify_over(log)
     asyncio.run(stage.step(1 << 52))
     return catalog, log
@@ -197,7 +198,7 @@ def hostile_states(rng: random.Random, bodies: list) -> list[tuple[bytes, bytes]
 def test_states_of_any_bytes_stop_no_restoration_and_nothing_after_it():
     catalog, known, bodies = world()[0], messages(PANES), state_bodies()
     assert {kind for (kind, _), _ in bodies} == {"model", "gpu"}
-    gpu = world()[1].fetch_chunk(GPU, 0, 0, 40)
+    gpu = fetch_chunk(world()[1], GPU, 0, 0, 40)
     for i, rng in inputs("states"):
         shelf = StateShelf()
         for key, value in hostile_states(rng, bodies):

@@ -18,6 +18,7 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.memory import MemoryLog
 from tests.support.kafka_messages import create_topic
+from tests.support.log_chunks import fetch_chunk
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
@@ -64,12 +65,12 @@ def test_everything_it_sends_is_accepted(source_topics):
         for partition in range(2):
             for message in scan(cluster, topic, partition, 0, None):
                 log.produce(topic, message.value, timestamp_us=message.timestamp_us)
-    chunk = log.fetch_chunk(PREDICTIONS, 0, 0, 1_000_000)
+    chunk = fetch_chunk(log, PREDICTIONS, 0, 0, 1_000_000)
     decoded = Decoder([schema]).decode(chunk)
     assert list(decoded.rejects) == []
     n_events = sum(len(batch) for batch in decoded.batches)
     assert said.split() == ["reported", str(n_events), "predictions"]
     assert n_events > 500
-    events, rejects = decode_gpu(log.fetch_chunk(GPU, 0, 0, 1_000))
+    events, rejects = decode_gpu(fetch_chunk(log, GPU, 0, 0, 1_000))
     assert list(rejects) == []
     assert sorted(event.gpu_uuid for _, _, event in events) == [f"GPU-{i}" for i in range(4)]

@@ -28,6 +28,7 @@ from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
 from tests.support.batch_oracle import Batch, Place, Record, Timing, batch_of, rows_by_window
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import (
     CONFIG,
     SECOND_US,
@@ -82,7 +83,7 @@ def stream(chunk_messages: int) -> MemoryLog:
     log = world.log()
     ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     drift = DriftDetect(log, world.catalog)
-    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, chunk_messages)):
+    while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, chunk_messages)):
         ingest.take(chunk)
         drift.step()
     ingest.finish()

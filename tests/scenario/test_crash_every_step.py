@@ -22,6 +22,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SmallWorld, build_small_world
 
 ALL_MESSAGES = 10**9
@@ -56,8 +57,8 @@ def live(world: SmallWorld, log: MemoryLog, reach, owner: str, chunk_messages: i
     gpu = GpuDetect(log, world_gpu_config(), reach=reach)
     while True:
         n = min(chunk_messages, ingest.read_limit or chunk_messages)
-        chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
-        samples = log.fetch_chunk(GPU, 0, gpu.position, chunk_messages)
+        chunk = fetch_chunk(log, PREDICTIONS, 0, ingest.position, n)
+        samples = fetch_chunk(log, GPU, 0, gpu.position, chunk_messages)
         if not len(chunk) and not len(samples):
             break
         ingest.take(chunk)

@@ -28,6 +28,7 @@ from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.config import GpuConfig, MonitorConfig
 from schemas.results import DetectorResult
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SmallWorld, build_small_world
 from tests.support.waiting import wait_until
 
@@ -46,7 +47,7 @@ def published() -> tuple[Message, ...]:
     world = small_world()
     log = world.log()
     ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
-    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, 300)):
+    while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 300)):
         ingest.take(chunk)
     ingest.finish()
     return tuple(log.fetch(PANES, 0, 0, ALL))
@@ -61,7 +62,7 @@ def in_memory(world: SmallWorld, panes: Iterable[Message]) -> MemoryLog:
     while stage.step():
         pass
     gpu = GpuDetect(log, GpuConfig())
-    while len(chunk := log.fetch_chunk(GPU, 0, gpu.position, 100)):
+    while len(chunk := fetch_chunk(log, GPU, 0, gpu.position, 100)):
         gpu.take(chunk)
     return log
 

@@ -43,6 +43,7 @@ from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
 from tests.support.batch_oracle import Place
+from tests.support.log_chunks import fetch_chunk
 
 READ = (
     names.PREDICTIONS,
@@ -355,7 +356,7 @@ def _run_source(
     while not is_over:
         is_over = True
         for partition, ingest in enumerate(ingests):
-            chunk = log.fetch_chunk(source_id, partition, ingest.position, chunk_messages)
+            chunk = fetch_chunk(log, source_id, partition, ingest.position, chunk_messages)
             ingest.take(chunk)
             is_over = is_over and not len(chunk)
         while drift.step():
@@ -372,7 +373,7 @@ def _gpu_alerts(messages: Sequence[Message], gpu: GpuConfig) -> list[Message]:
     log = MemoryLog()
     _copy(log, names.GPU, 0, messages)
     detect = GpuDetect(log, gpu)
-    while len(chunk := log.fetch_chunk(names.GPU, 0, detect.position, 1_000)):
+    while len(chunk := fetch_chunk(log, names.GPU, 0, detect.position, 1_000)):
         detect.take(chunk)
     return list(log.fetch(names.ALERTS, 0, 0, ALL))
 

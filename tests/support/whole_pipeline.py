@@ -21,6 +21,7 @@ from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Notification
 from schemas.config import GpuConfig, ModelConfig, MonitorConfig
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld
 
 Reach = Callable[[str], None]
@@ -124,8 +125,8 @@ async def live(worker: Worker, log: MemoryLog, chunk_messages: int) -> None:
     ingest, gpu = worker.ingest, worker.gpu
     while True:
         n = min(chunk_messages, ingest.read_limit or chunk_messages)
-        chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
-        samples = log.fetch_chunk(GPU, 0, gpu.position, chunk_messages // 8)
+        chunk = fetch_chunk(log, PREDICTIONS, 0, ingest.position, n)
+        samples = fetch_chunk(log, GPU, 0, gpu.position, chunk_messages // 8)
         if not len(chunk) and not len(samples):
             break
         ingest.take(chunk)

@@ -32,6 +32,7 @@ from tests.support.backtest_world import (
     with_length,
     wobbling,
 )
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, START_US, build_small_world
 
 MODEL = ("default", "small")
@@ -53,7 +54,7 @@ def outcome_of(made: list, config: ModelConfig = CONFIG) -> Outcome:
 def chunks(world, n: int = 700):
     log = world.log()
     for offset in range(0, log.end_offset(PREDICTIONS, 0), n):
-        yield log.fetch_chunk(PREDICTIONS, 0, offset, n)
+        yield fetch_chunk(log, PREDICTIONS, 0, offset, n)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.panes import Pane
 from schemas.profiles import Profile
 from schemas.results import DetectorResult
+from tests.support.log_chunks import fetch_chunk
 from tests.support.profile_change import check_change, dated, panes_of, results_of
 from tests.support.small_world import CONFIG, build_small_world
 
@@ -52,7 +53,7 @@ def run(new: Profile, heard_at: tuple[int, int, int], dies_at: int) -> MemoryLog
             workers[0] = ingest(0, 1)
             detect = DriftDetect(log, catalogs[-1])
         chunks = [
-            log.fetch_chunk(PREDICTIONS, p, w.position, w.read_limit or CHUNK)
+            fetch_chunk(log, PREDICTIONS, p, w.position, w.read_limit or CHUNK)
             for p, w in enumerate(workers)
         ]
         if not any(len(c) for c in chunks):

@@ -22,6 +22,7 @@ from schemas.config import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.profiles import Profile
 from schemas.refused import DeadLetter
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows
 
 WINDOW_US = WINDOW_S * SECOND_US
@@ -44,7 +45,7 @@ def test_a_gpu_that_was_silent_for_a_while_is_noticed_however_reads_were_cut(chu
             value = json.dumps(event | {"fields": {"gpu_temp": 60}}).encode()
             log.produce(GPU, value, timestamp_us=time_us)
     detect = GpuDetect(log, GpuConfig())
-    while len(chunk := log.fetch_chunk(GPU, 0, detect.position, chunk_messages)):
+    while len(chunk := fetch_chunk(log, GPU, 0, detect.position, chunk_messages)):
         detect.take(chunk)
     found = [(a.rule, a.gpu_uuid, a.transition.value, a.time_us) for a in alerts_of(log)]
     assert found == [
@@ -69,7 +70,7 @@ def gpu_log(n_ticks: int, strays: dict[int, int]) -> MemoryLog:
 
 def detect_all(log: MemoryLog, chunk_messages: int = 7) -> GpuDetect:
     detect = GpuDetect(log, GpuConfig())
-    while len(chunk := log.fetch_chunk(GPU, 0, detect.position, chunk_messages)):
+    while len(chunk := fetch_chunk(log, GPU, 0, detect.position, chunk_messages)):
         detect.take(chunk)
     return detect
 
@@ -131,7 +132,7 @@ def test_an_alert_that_is_open_when_the_profile_changes_ends_under_the_new_one()
                 PREDICTIONS, json.dumps(row | {"time_us": time_us}).encode(), timestamp_us=time_us
             )
     ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
-    ingest.take(log.fetch_chunk(PREDICTIONS, 0, 0, 10**6))
+    ingest.take(fetch_chunk(log, PREDICTIONS, 0, 0, 10**6))
     ingest.finish()
     drift = DriftDetect(log, catalog)
     while drift.step():

@@ -19,6 +19,7 @@ from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats
 from schemas.refused import DeadLetter
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SmallWorld, build_small_world
 
 ALL = 10**9
@@ -46,7 +47,7 @@ def published() -> list[Message]:
     world = small_world()
     log = world.log()
     ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
-    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, 300)):
+    while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 300)):
         ingest.take(chunk)
     ingest.finish()
     return list(log.fetch(PANES, 0, 0, ALL))

@@ -16,6 +16,7 @@ from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SECOND_US, START_US
 
 FAR_US = START_US + 10**12
@@ -27,7 +28,7 @@ def ingested(values: list[tuple[bytes, int]], chunk_messages: int = 100) -> Memo
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
     catalog = Catalog.of([CONFIG], [])
     ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
-    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, chunk_messages)):
+    while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, chunk_messages)):
         ingest.take(chunk)
     return log
 
@@ -104,7 +105,7 @@ def test_beyond_the_cap_refused_events_are_counted_and_one_alert_is_written():
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
     cap = LetterCap(PREDICTIONS, 0, catalog.configs, limit=2)
     ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"), cap=cap)
-    while len(chunk := log.fetch_chunk(PREDICTIONS, 0, ingest.position, 2)):
+    while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 2)):
         ingest.take(chunk)
     assert [x.offset for x in letters_of(log)] == [0, 1, 5, 6]
     assert ingest.counters["capped|default|small"] == 3
@@ -122,7 +123,7 @@ def test_what_was_recorded_before_a_restart_is_not_recorded_again():
         ingest = Ingest(log, catalog, CONFIG.window, assignment)
         assert ingest.position == 0
         for _ in range(2):
-            chunk = log.fetch_chunk(PREDICTIONS, 0, ingest.position, n)
+            chunk = fetch_chunk(log, PREDICTIONS, 0, ingest.position, n)
             if len(chunk):
                 ingest.take(chunk)
     assert [x.offset for x in letters_of(log)] == [1, 2, 3, 5, 6]
@@ -151,7 +152,7 @@ def test_a_log_that_was_cut_before_the_commit_is_gone_on_with_where_it_ends():
     for i in range(5):
         event = {"model": "small", "time_us": START_US + (1 + i // 4 * 1_000) * SECOND_US}
         log.produce(PREDICTIONS, json.dumps(event).encode(), timestamp_us=event["time_us"])
-    ingest.take(log.fetch_chunk(PREDICTIONS, 0, 3, 10))
+    ingest.take(fetch_chunk(log, PREDICTIONS, 0, 3, 10))
     (gap,) = ingest.gaps
     assert gap.next_offset == 3
     assert gap.before_us > START_US

@@ -7,6 +7,7 @@ from monitor.replay.timeline import Timed, replay
 from monitor.wiring import build_pipeline
 from schemas.alerts import Notification
 from schemas.config import MonitorConfig
+from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld, build_small_world
 
 
@@ -43,7 +44,7 @@ def test_the_same_incidents_are_sent_however_reads_were_cut(world, chunk_message
 
     def chunks(topic: str, n: int):
         for offset in range(0, log.end_offset(topic, 0), n):
-            yield log.fetch_chunk(topic, 0, offset, n)
+            yield fetch_chunk(log, topic, 0, offset, n)
 
     gpu = [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks(GPU, 20)]
     replay(pipeline, chunks(PREDICTIONS, chunk_messages), (), gpu)
