@@ -465,9 +465,7 @@ class DriftPartition:
             self._watches[name].state if name in self._watches else None,
         )
         body = msgspec.msgpack.encode(state)
-        return state_writes(
-            KIND, name, self._owner, state.sequence, body, partition=self.partition
-        )
+        return state_writes(KIND, name, self._owner, state.sequence, body, partition=self.partition)
 
     def _sweep(self, name: ModelName) -> list[Write]:
         """Return what takes back the states of the owners before, once."""

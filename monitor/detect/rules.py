@@ -15,6 +15,7 @@ from monitor.core.state_shelf import StateShelf, refused_writes
 from monitor.core.watermark_message import KEY_PREFIX, parse
 from monitor.transport.types import Message
 from schemas.errors import TransportError
+
 GROUP = "driftline-detect"
 
 

@@ -55,7 +55,9 @@ class NotifyStage:
     a function of the alerts: so the whole topic is read again and nothing is sent twice.
     """
 
-    def __init__(self, log: ReadableLog, notifier: Notifier, *, reach: Reach = pass_through) -> None:
+    def __init__(
+        self, log: ReadableLog, notifier: Notifier, *, reach: Reach = pass_through
+    ) -> None:
         self._log, self._notifier, self._reach = log, notifier, reach
         self._intake = AlertIntake(notifier)
         committed = log.committed(GROUP, ALERTS, 0)

@@ -16,6 +16,7 @@ from monitor.core.write import Write
 from monitor.transport.types import MAX_METADATA_BYTES, Committed, Message
 from schemas.errors import TransportError
 
+
 @dataclass(slots=True)
 class MemoryLog:
     """Topics of append-only partitions, and the groups' committed offsets.

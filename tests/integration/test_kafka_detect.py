@@ -180,7 +180,10 @@ def test_a_silent_source_partition_opens_an_alert_that_resolves(site, monkeypatc
 
 def test_a_half_written_state_on_the_topic_is_passed_over(site):
     large = bytes(range(256)) * 100
-    states = [state_writes("model", ("t", "m"), "o", i, large + bytes([i]), 100, partition=0) for i in (1, 2)]
+    states = [
+        state_writes("model", ("t", "m"), "o", i, large + bytes([i]), 100, partition=0)
+        for i in (1, 2)
+    ]
     written = [*states[0], *states[1][:-1]]
     site.write(STATE, [(0, w.key, w.value) for w in written])
     shelf = StateShelf()

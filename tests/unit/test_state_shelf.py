@@ -38,7 +38,9 @@ def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
 
 
 def test_a_half_written_state_leaves_the_last_complete_one_standing():
-    one, two, three = (state_writes("model", NAME, "o", i, body(i), 500, partition=0) for i in (1, 2, 3))
+    one, two, three = (
+        state_writes("model", NAME, "o", i, body(i), 500, partition=0) for i in (1, 2, 3)
+    )
     for n in range(len(three)):
         compacted = {w.key: w for w in (*one, *two, *three[:n])}
         assert standing(shelf_of(compacted.values())).sequence == 2
@@ -86,9 +88,13 @@ def test_after_any_deaths_the_highest_complete_state_is_current(lives, is_compac
     for owner, (n_whole, n_torn) in enumerate(lives):
         sequence = shelf_of(log).last_sequence("model", NAME)
         for i in range(n_whole):
-            log += state_writes("model", NAME, str(owner), sequence + 1 + i, body(i), 500, partition=0)
+            log += state_writes(
+                "model", NAME, str(owner), sequence + 1 + i, body(i), 500, partition=0
+            )
             expected = sequence + 1 + i
-        torn = state_writes("model", NAME, str(owner), sequence + 1 + n_whole, body(99), 500, partition=0)
+        torn = state_writes(
+            "model", NAME, str(owner), sequence + 1 + n_whole, body(99), 500, partition=0
+        )
         log += torn[: min(n_torn, len(torn) - 1)]
     kept = {w.key: w for w in log}.values() if is_compacted else log
     found = standing(shelf_of(kept))
