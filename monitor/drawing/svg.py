@@ -36,7 +36,6 @@ def text(
     ----------
     x, y : float
         In the picture's own units.
-    words : str
     css : str, optional
         Classes.
     anchor : str, optional
