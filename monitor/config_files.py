@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,11 +139,6 @@ def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
                     fix="models read from one source share pane, bound, lateness and max_skew",
                 )
     return first.window
-
-
-def max_skews(configs: Iterable[ModelConfig]) -> dict[tuple[str, str], int]:
-    """Return how far events of each (tenant, model) may be ahead of their record time, in us."""
-    return {(c.tenant, c.model): c.window.bound_us + c.window.max_skew_us for c in configs}
 
 
 def _text(path: Path) -> str:

@@ -213,3 +213,8 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
             where=f"model {profile.model!r}",
             fix="build the baseline again",
         )
+
+
+def max_skews(configs: Iterable[ModelConfig]) -> dict[tuple[str, str], int]:
+    """Return how far events of each (tenant, model) may be ahead of their record time, in us."""
+    return {(c.tenant, c.model): c.window.bound_us + c.window.max_skew_us for c in configs}
