@@ -41,7 +41,7 @@ class Statistic(msgspec.Struct, frozen=True, gc=False):
     """None where ``reason`` says why there is none."""
     p_value: float | None = None
     effect_size: float | None = None
-    """See :func:`detectors.evaluate.evaluate` for what it is in each metric."""
+    """See :func:`detectors.evaluate.all_statistics.evaluate` for what it is in each metric."""
     threshold: float | None = None
     """Of the statistic, as commonly used; the decision rule does not use it."""
     n: int = 0

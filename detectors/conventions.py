@@ -19,24 +19,24 @@ from detectors.chi_square import chi_square, chi_square_exact_reference
 from detectors.contingency import contingency
 from detectors.cramer_von_mises import cramer_von_mises
 from detectors.cramers_v import cramers_v
-from detectors.energy import energy
-from detectors.equal_width import N_WIDE_BINS, ks_equal_width, wasserstein_equal_width
 from detectors.fisher_exact import fisher_exact
 from detectors.g_test import g_test
 from detectors.hellinger import hellinger
 from detectors.histogram import atoms, doane, sample_of, sturges
 from detectors.jensen_shannon import js_distance
-from detectors.kl import kl
 from detectors.ks import ks_test
 from detectors.l_infinity import l_infinity
 from detectors.mann_whitney import mann_whitney
-from detectors.normed_wasserstein import normed_wasserstein
 from detectors.psi import psi
 from detectors.registry import Kind
 from detectors.shift import moments_of_sample
+from detectors.statistics.energy import energy
+from detectors.statistics.equal_width import N_WIDE_BINS, ks_equal_width, wasserstein_equal_width
+from detectors.statistics.kl import kl
+from detectors.statistics.normed_wasserstein import normed_wasserstein
+from detectors.statistics.welch_t import welch_t
 from detectors.two_proportion_z import two_proportion_z
 from detectors.wasserstein import wasserstein
-from detectors.welch_t import welch_t
 from schemas.errors import DomainError, ShapeError
 
 Convention = Literal["evidently", "nannyml", "scipy"]

@@ -133,7 +133,7 @@ def check_stage(stage: str, site: Site) -> None:
     """
     shared_window(site.installation.models)
     if stage == "notify":
-        from monitor.notify.receivers import build_receivers, build_retrainers
+        from monitor.notify.receivers.registry import build_receivers, build_retrainers
 
         build_receivers(site.installation.monitor)
         build_retrainers(site.installation.models)
@@ -210,7 +210,7 @@ def _run_detect(site: Site, life: Life, member: str | None) -> None:
 
 def _run_notify(site: Site, life: Life, member: str | None) -> None:
     """Build the receivers, then run notify."""
-    from monitor.notify.receivers import build_receivers, build_retrainers
+    from monitor.notify.receivers.registry import build_receivers, build_retrainers
     from monitor.notify.service import run_notify
 
     monitor, models = site.installation.monitor, site.installation.models

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.energy import energy
 from detectors.histogram import atoms
 from detectors.multivariate.directions import (
     Directions,
@@ -17,6 +16,7 @@ from detectors.multivariate.directions import (
 )
 from detectors.multivariate.projection import check_projection
 from detectors.multivariate.rows import FloatArray, rows_of
+from detectors.statistics.energy import energy
 from detectors.wasserstein import Distance
 from schemas.errors import DomainError
 
@@ -38,7 +38,7 @@ def energy_of_counts(
     Returns
     -------
     Distance
-        In the root of the vectors' unit, as :func:`detectors.energy.energy`, and where
+        In the root of the vectors' unit, as :func:`detectors.statistics.energy.energy`, and where
         :func:`sliced_energy` of the raw vectors in the same directions must lie. NaN
         where a side is empty. It is above 0 without drift, the more the fewer rows: judge
         it by :func:`detectors.multivariate.band.band_of_windows`.

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from detectors.conventions import PeerScore
-from detectors.evaluate import MIN_ROWS
+from detectors.evaluate.all_statistics import MIN_ROWS
 from monitor.compare.results import Comparison, Statistic, Variable
 from monitor.compare.together import Together
 

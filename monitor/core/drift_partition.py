@@ -12,8 +12,8 @@ from monitor.core.bounds import check_number, check_time
 from monitor.core.catalog import Catalog
 from monitor.core.coverage import Coverage
 from monitor.core.decide import Decided, SeriesDecider
-from monitor.core.detect_state import ModelState, SeriesEntry, read_model_state
 from monitor.core.detect_writes import Phase, alert_write, phases, result_writes
+from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.intake_message import read_intake
 from monitor.core.pane_checks import check_pane, largest_body

@@ -14,7 +14,7 @@ from monitor.core.bounds import (
     check_text,
 )
 from monitor.core.decide import SeriesDecider, SeriesState
-from monitor.core.detect_state import ModelState
+from monitor.core.drift.state import ModelState
 from monitor.core.pipeline_state import RULES, PipelineState
 from monitor.core.stats_codec import MAX_VARIABLES
 from schemas.errors import DomainError

@@ -12,7 +12,7 @@ from monitor.core.alerting import CellState, Closed
 from monitor.core.canary import CanaryState
 from monitor.core.counters import Counter, Recent
 from monitor.core.decide import SeriesState
-from monitor.core.detect_state import ModelState, SeriesEntry
+from monitor.core.drift.state import ModelState, SeriesEntry
 from monitor.core.gpu_clock import HostClock, StreamClock
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.gpu_state import Fleet, GpuState, HostState, Phase, RuleState, XidHistory

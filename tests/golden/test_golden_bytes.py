@@ -19,7 +19,7 @@ from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.stand import stand_of
 from monitor.core import profile_codec
 from monitor.core.catalog import Catalog
-from monitor.core.detect_state import read_model_state
+from monitor.core.drift.state import read_model_state
 from monitor.core.gpu_rules import GpuRules
 from monitor.core.intake_message import read_intake
 from monitor.core.letter_cap import LetterCap

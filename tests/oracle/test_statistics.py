@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from detectors.chi_square import chi_square, chi_square_exact_reference
-from detectors.energy import energy
 from detectors.hellinger import hellinger
 from detectors.histogram import atoms, doane, reference_quantiles, sturges
 from detectors.jensen_shannon import js_distance
-from detectors.kl import kl
 from detectors.ks import ks, ks_p_value
 from detectors.psi import psi
+from detectors.statistics.energy import energy
+from detectors.statistics.kl import kl
 from detectors.wasserstein import normed, wasserstein
 
 pytestmark = pytest.mark.oracle

@@ -14,9 +14,9 @@ from detectors.cramer_von_mises import cramer_von_mises
 from detectors.gap_bounds import anderson_darling_bounds, cramer_von_mises_bounds
 from detectors.histogram import atoms
 from detectors.ks import ks
-from detectors.kuiper import kuiper
 from detectors.mann_whitney import mann_whitney
 from detectors.quantile_shift import quantile_shift, quantile_shift_binned
+from detectors.statistics.kuiper import kuiper
 from tests.support.binned import quantile_edges
 
 pytestmark = pytest.mark.oracle

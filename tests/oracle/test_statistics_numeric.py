@@ -14,12 +14,12 @@ from detectors.anderson_darling import anderson_darling
 from detectors.conventions import evidently_default, peer_score
 from detectors.cramer_von_mises import cramer_von_mises
 from detectors.histogram import atoms
-from detectors.kuiper import kuiper
 from detectors.limit_laws import anderson_darling_tail, cramer_von_mises_tail, kuiper_tail
 from detectors.mann_whitney import mann_whitney
 from detectors.quantile_shift import quantile_shift
 from detectors.shift import moments_of_sample
-from detectors.welch_t import welch_t
+from detectors.statistics.kuiper import kuiper
+from detectors.statistics.welch_t import welch_t
 
 pytestmark = pytest.mark.oracle
 

@@ -13,16 +13,16 @@ from scipy.spatial import distance
 
 from detectors.checks import share_change
 from detectors.chi_square import chi_square, chi_square_critical, chi_square_exact_reference
-from detectors.energy import energy
 from detectors.fairness import demographic_parity
 from detectors.hellinger import hellinger
 from detectors.histogram import atoms, sturges
 from detectors.intervals import wilson_interval
 from detectors.jensen_shannon import js_distance
-from detectors.kl import kl
 from detectors.ks import ks, ks_critical, ks_p_value
 from detectors.psi import psi
 from detectors.shift import moments_of, shift
+from detectors.statistics.energy import energy
+from detectors.statistics.kl import kl
 from detectors.wasserstein import normed, wasserstein
 
 pytestmark = pytest.mark.oracle

@@ -10,16 +10,16 @@ from hypothesis.extra.numpy import arrays
 
 from detectors.chi_square import chi_square
 from detectors.deciles import group_by_quantile
-from detectors.evaluate import Statistic, evaluate
+from detectors.evaluate.all_statistics import Statistic, evaluate
 from detectors.fairness import demographic_parity
 from detectors.hellinger import hellinger
 from detectors.histogram import atoms, reference_quantiles
 from detectors.intervals import newcombe_interval
 from detectors.jensen_shannon import js_distance, js_divergence
-from detectors.kl import kl
 from detectors.ks import ks, ks_p_value
 from detectors.l_infinity import l_infinity
 from detectors.psi import psi
+from detectors.statistics.kl import kl
 from detectors.total_variation import total_variation
 from detectors.wasserstein import Tails, wasserstein, wasserstein_binned
 from schemas.panes import N_BINS, OVERFLOW, UNDERFLOW, SeriesStats

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from detectors.evaluate import Statistic, evaluate, evaluate_fairness
+from detectors.evaluate.all_statistics import Statistic, evaluate, evaluate_fairness
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import SeriesStats
 from schemas.profiles import Profile

@@ -11,15 +11,15 @@ import pytest
 from detectors.checks import missing_share, range_excess, share_change
 from detectors.chi_square import chi_square, chi_square_critical, chi_square_exact_reference
 from detectors.deciles import group_by_quantile
-from detectors.energy import energy
 from detectors.hellinger import hellinger
 from detectors.histogram import atoms, doane, reference_quantiles, sturges
 from detectors.jensen_shannon import js_distance, js_divergence
-from detectors.kl import kl
 from detectors.ks import ks, ks_critical, ks_p_value
 from detectors.l_infinity import l_infinity
 from detectors.psi import psi, psi_bias
 from detectors.shift import moments_of, shift
+from detectors.statistics.energy import energy
+from detectors.statistics.kl import kl
 from detectors.total_variation import total_variation
 from detectors.wasserstein import Tails, normed, wasserstein, wasserstein_binned
 from schemas.errors import DomainError, DriftlineError, ShapeError

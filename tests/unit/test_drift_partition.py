@@ -13,8 +13,8 @@ import pytest
 from monitor.baseline.build import build_profile
 from monitor.core import drift_partition
 from monitor.core.catalog import Catalog
-from monitor.core.detect_state import ModelState, read_model_state
 from monitor.core.detect_writes import MAX_RESULTS, Phase, result_writes
+from monitor.core.drift.state import ModelState, read_model_state
 from monitor.core.drift_partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.pane_codec import encode, pane_key
 from monitor.core.state_shelf import StateShelf

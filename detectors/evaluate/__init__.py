@@ -1,0 +1,1 @@
+"""All statistics of a window against its baseline, fairness included."""

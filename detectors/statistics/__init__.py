@@ -1,0 +1,1 @@
+"""Two-sample statistics and tests, one file each, and what they share."""

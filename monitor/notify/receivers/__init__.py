@@ -1,0 +1,1 @@
+"""Receivers, one file each, and the messages they send."""
