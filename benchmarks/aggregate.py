@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.output import main
-from detectors.edges import quantile_edges
+from detectors.rule.edges import quantile_edges
 from monitor.core.aggregate import Layout, PartitionAggregator
 from monitor.decode.arrow import batch_from_arrow
 from schemas.batch import Chunk, EventBatch, ModelSchema

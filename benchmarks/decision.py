@@ -3,7 +3,7 @@
 ``cells_per_s``: windows of N = 1,000 rows, numeric cells of 20 bins, so 19 edges
 on both sides and the four special sets, four bets each: 168 components, base
 statistic only. ``cells_per_s_with_rungs``: the same with the three severity rungs,
-as :func:`detectors.decision.decide` runs by default (672 components). Half of the
+as :func:`detectors.rule.decision.decide` runs by default (672 components). Half of the
 cells hold independent rows of their reference, half are shifted by .3 sd. Both
 are whole calls of ``decide``, minimum detectable effects included; each is the
 median of the repetitions. ``ratio_numpy``: the base statistic against the same
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from benchmarks.output import Figures, main
-from detectors.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
-from detectors.tolerance import plan_cells
+from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
+from detectors.rule.tolerance import plan_cells
 from schemas.profiles import Kind, VariableProfile
 
 N_BINS = 20

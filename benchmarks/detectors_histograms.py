@@ -17,13 +17,13 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.output import main
-from detectors.edges import quantile_edges
-from detectors.jensen_shannon import js_distance
 from detectors.kernels.binning import bin_values, make_grid
-from detectors.ks import ks_test
-from detectors.psi import psi
 from detectors.registry import DETECTORS
-from detectors.wasserstein import Tails, normed, wasserstein_binned
+from detectors.rule.edges import quantile_edges
+from detectors.statistics.jensen_shannon import js_distance
+from detectors.statistics.ks import ks_test
+from detectors.statistics.psi import psi
+from detectors.statistics.wasserstein import Tails, normed, wasserstein_binned
 from schemas.panes import N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW
 
 N_ROWS = 1_000_000

@@ -17,7 +17,7 @@ a change is, and ``multiple_tests`` keeps a list of findings honest. ``text_stat
 
 Statistics are taken from their modules, whose names they share::
 
-    from detectors.psi import psi
+    from detectors.statistics.psi import psi
 
 Everything else that is for use from outside is here by name, and imported when it is asked
 for: a command that only prints its help must not pay for numpy.
@@ -36,10 +36,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from detectors.conventions import peer_score
-    from detectors.decision import Decision, Evidence, Rule, decide, plan_profile
-    from detectors.multiple_tests import benjamini_yekutieli, holm
     from detectors.multivariate.registry import MULTIVARIATE
     from detectors.registry import DETECTORS, NAMES, detector_named, detectors_of
+    from detectors.rule.decision import Decision, Evidence, Rule, decide, plan_profile
     from detectors.sequential.adwin import ADWIN
     from detectors.sequential.bocd import BOCD
     from detectors.sequential.cusum import CUSUM
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from detectors.sequential.registry import SEQUENTIAL
     from detectors.sequential.shewhart import Shewhart
     from detectors.sequential.stepd import STEPD
+    from detectors.statistics.multiple_tests import benjamini_yekutieli, holm
 
 _HOMES = {
     "ADWIN": "sequential.adwin",
@@ -62,10 +62,10 @@ _HOMES = {
     "CUSUM": "sequential.cusum",
     "DDM": "sequential.ddm",
     "DETECTORS": "registry",
-    "Decision": "decision",
+    "Decision": "rule.decision",
     "EDDM": "sequential.eddm",
     "EWMA": "sequential.ewma",
-    "Evidence": "decision",
+    "Evidence": "rule.decision",
     "FHDDM": "sequential.fhddm",
     "HDDMA": "sequential.hddm_a",
     "HDDMW": "sequential.hddm_w",
@@ -74,17 +74,17 @@ _HOMES = {
     "NAMES": "registry",
     "PageHinkley": "sequential.page_hinkley",
     "RDDM": "sequential.rddm",
-    "Rule": "decision",
+    "Rule": "rule.decision",
     "SEQUENTIAL": "sequential.registry",
     "STEPD": "sequential.stepd",
     "Shewhart": "sequential.shewhart",
-    "benjamini_yekutieli": "multiple_tests",
-    "decide": "decision",
+    "benjamini_yekutieli": "statistics.multiple_tests",
+    "decide": "rule.decision",
     "detector_named": "registry",
     "detectors_of": "registry",
-    "holm": "multiple_tests",
+    "holm": "statistics.multiple_tests",
     "peer_score": "conventions",
-    "plan_profile": "decision",
+    "plan_profile": "rule.decision",
 }
 
 __all__ = [

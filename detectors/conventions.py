@@ -14,29 +14,29 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.anderson_darling import anderson_darling
-from detectors.chi_square import chi_square, chi_square_exact_reference
-from detectors.contingency import contingency
-from detectors.cramer_von_mises import cramer_von_mises
-from detectors.cramers_v import cramers_v
-from detectors.fisher_exact import fisher_exact
-from detectors.g_test import g_test
-from detectors.hellinger import hellinger
-from detectors.histogram import atoms, doane, sample_of, sturges
-from detectors.jensen_shannon import js_distance
-from detectors.ks import ks_test
-from detectors.l_infinity import l_infinity
-from detectors.mann_whitney import mann_whitney
-from detectors.psi import psi
 from detectors.registry import Kind
-from detectors.shift import moments_of_sample
+from detectors.statistics.anderson_darling import anderson_darling
+from detectors.statistics.chi_square import chi_square, chi_square_exact_reference
+from detectors.statistics.contingency import contingency
+from detectors.statistics.cramer_von_mises import cramer_von_mises
+from detectors.statistics.cramers_v import cramers_v
 from detectors.statistics.energy import energy
 from detectors.statistics.equal_width import N_WIDE_BINS, ks_equal_width, wasserstein_equal_width
+from detectors.statistics.fisher_exact import fisher_exact
+from detectors.statistics.g_test import g_test
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.histogram import atoms, doane, sample_of, sturges
+from detectors.statistics.jensen_shannon import js_distance
 from detectors.statistics.kl import kl
+from detectors.statistics.ks import ks_test
+from detectors.statistics.l_infinity import l_infinity
+from detectors.statistics.mann_whitney import mann_whitney
 from detectors.statistics.normed_wasserstein import normed_wasserstein
+from detectors.statistics.psi import psi
+from detectors.statistics.shift import moments_of_sample
+from detectors.statistics.two_proportion_z import two_proportion_z
+from detectors.statistics.wasserstein import wasserstein
 from detectors.statistics.welch_t import welch_t
-from detectors.two_proportion_z import two_proportion_z
-from detectors.wasserstein import wasserstein
 from schemas.errors import DomainError, ShapeError
 
 Convention = Literal["evidently", "nannyml", "scipy"]
@@ -96,7 +96,7 @@ def peer_score(
     Hellinger; Wasserstein over the reference's standard deviation; p-values else,
     chi-square and G with the reference as exact, Student's t, Mann-Whitney for a rise
     only. Its total variation is a permutation test: see
-    :func:`detectors.total_variation.total_variation_p_value`, which agrees but for the
+    :func:`detectors.statistics.total_variation.total_variation_p_value`, which agrees but for the
     noise of 1,000 draws. nannyml: Doane edges of the reference, base 2, unseen in one more
     bin; KS and Wasserstein exact below 10,000 reference rows, from then on on 10,000
     equal bins. scipy: defaults, but for Welch's t. O(n log n), the sort of the rows.

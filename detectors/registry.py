@@ -26,7 +26,7 @@ from schemas.errors import DomainError, ShapeError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from detectors.histogram import Numbers
+    from detectors.statistics.histogram import Numbers
 
 Kind = Literal["numeric", "categorical"]
 Quantity = Literal["distance", "test", "effect"]
@@ -138,7 +138,7 @@ class Detector:
         if self.takes == "points":
             answer = function(values, reference, current, **options)
         elif self.takes == "moments":
-            moments = import_module("detectors.shift").moments_of_points
+            moments = import_module("detectors.statistics.shift").moments_of_points
             sides = (moments(values, counts) for counts in (reference, current))
             answer = function(*sides, **options)
         else:
@@ -151,12 +151,12 @@ class Detector:
 def _test(name: str, module: str, kinds: frozenset[Kind], **facts: Any) -> Detector:
     """Build a test whose answer has the usual fields."""
     fields = {"statistic": "statistic", "p_value": "p_value", "thresholds": (0.05,), **facts}
-    return Detector(name, f"detectors.{module}", kinds, "test", **fields)
+    return Detector(name, f"detectors.statistics.{module}", kinds, "test", **fields)
 
 
 def _distance(name: str, module: str, kinds: frozenset[Kind], **facts: Any) -> Detector:
     """Build a distance that is a plain number."""
-    return Detector(name, f"detectors.{module}", kinds, "distance", **facts)
+    return Detector(name, f"detectors.statistics.{module}", kinds, "distance", **facts)
 
 
 _BOTH = NUMERIC | CATEGORICAL
@@ -257,7 +257,7 @@ _ALL = (
     ),
     Detector(
         "mean_shift",
-        "detectors.shift:shift",
+        "detectors.statistics.shift:shift",
         NUMERIC,
         "effect",
         takes="moments",
@@ -266,7 +266,7 @@ _ALL = (
     ),
     Detector(
         "sd_shift",
-        "detectors.shift:shift",
+        "detectors.statistics.shift:shift",
         NUMERIC,
         "effect",
         takes="moments",
@@ -274,7 +274,7 @@ _ALL = (
     ),
     Detector(
         "quantile_shift",
-        "detectors.quantile_shift:quantile_shift",
+        "detectors.statistics.quantile_shift:quantile_shift",
         NUMERIC,
         "effect",
         takes="points",

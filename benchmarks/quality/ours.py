@@ -9,7 +9,7 @@ from scipy import stats
 
 from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay, delay_of
 from benchmarks.quality.worlds import HOURS_A_MONTH, NOTHING, Change, Streams, World
-from detectors.decision import Evidence, decide
+from detectors.rule.decision import Evidence, decide
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from detectors.conventions import evidently_default, peer_score
-from detectors.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
-from detectors.design_effect import design_effect, learned_eps
-from detectors.edges import quantile_edges
-from detectors.psi import psi
+from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
+from detectors.rule.design_effect import design_effect, learned_eps
+from detectors.rule.edges import quantile_edges
+from detectors.rule.tolerance import plan_cells
 from detectors.sequential.adwin import ADWIN
 from detectors.sequential.kswin import KSWIN
 from detectors.sequential.page_hinkley import PageHinkley
-from detectors.tolerance import plan_cells
+from detectors.statistics.psi import psi
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 from schemas.profiles import Kind, VariableProfile
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from detectors.cells import Cells, Statistic, align, choose, rows_of
 from detectors.evaluate import families
-from detectors.evaluate_fairness import evaluate_fairness
+from detectors.evaluate.cells import Cells, Statistic, align, choose, rows_of
+from detectors.evaluate.fairness_rows import evaluate_fairness
 from schemas.panes import ALL, SeriesStats
 from schemas.profiles import Kind, Profile
 from schemas.results import Reason

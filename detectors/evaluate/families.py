@@ -7,30 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from detectors.cells import Block, Cells, FloatArray, IntArray
-from detectors.checks import (
+from detectors.evaluate.cells import Block, Cells, FloatArray, IntArray
+from detectors.quality.checks import (
     ShareChange,
     missing_share,
     out_of_range_share,
     range_excess,
     unseen_share,
 )
-from detectors.chi_square import chi_square, chi_square_critical
-from detectors.deciles import group_by_quantile
-from detectors.hellinger import USUAL_THRESHOLD as HELLINGER_THRESHOLD
-from detectors.hellinger import hellinger
-from detectors.jensen_shannon import USUAL_THRESHOLD as JS_THRESHOLD
-from detectors.jensen_shannon import js_distance
-from detectors.ks import ks, ks_critical, ks_p_value
-from detectors.l_infinity import USUAL_THRESHOLD as L_INFINITY_THRESHOLD
-from detectors.l_infinity import l_infinity
-from detectors.psi import USUAL_THRESHOLD as PSI_THRESHOLD
-from detectors.psi import psi, psi_bias
-from detectors.shift import moments_of, shift
-from detectors.total_variation import USUAL_THRESHOLD as TV_THRESHOLD
-from detectors.total_variation import total_variation
-from detectors.wasserstein import USUAL_THRESHOLD as WASSERSTEIN_THRESHOLD
-from detectors.wasserstein import Tails, normed, wasserstein_binned
+from detectors.statistics.chi_square import chi_square, chi_square_critical
+from detectors.statistics.deciles import group_by_quantile
+from detectors.statistics.hellinger import USUAL_THRESHOLD as HELLINGER_THRESHOLD
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.jensen_shannon import USUAL_THRESHOLD as JS_THRESHOLD
+from detectors.statistics.jensen_shannon import js_distance
+from detectors.statistics.ks import ks, ks_critical, ks_p_value
+from detectors.statistics.l_infinity import USUAL_THRESHOLD as L_INFINITY_THRESHOLD
+from detectors.statistics.l_infinity import l_infinity
+from detectors.statistics.psi import USUAL_THRESHOLD as PSI_THRESHOLD
+from detectors.statistics.psi import psi, psi_bias
+from detectors.statistics.shift import moments_of, shift
+from detectors.statistics.total_variation import USUAL_THRESHOLD as TV_THRESHOLD
+from detectors.statistics.total_variation import total_variation
+from detectors.statistics.wasserstein import USUAL_THRESHOLD as WASSERSTEIN_THRESHOLD
+from detectors.statistics.wasserstein import Tails, normed, wasserstein_binned
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW
 
 _ORDER = np.array([UNDERFLOW, *range(N_BINS), OVERFLOW])

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import atoms
-from detectors.mann_whitney import mann_whitney
 from detectors.multivariate.band import Band
 from detectors.multivariate.logistic_regression import logistic_regression
 from detectors.multivariate.rows import FloatArray, rows_of
+from detectors.statistics.histogram import atoms
+from detectors.statistics.mann_whitney import mann_whitney
 from schemas.errors import DomainError
 
 USUAL_BAND = Band(0.45, 0.65)

@@ -22,7 +22,7 @@ from detectors.multivariate.mmd import mmd_squared
 from detectors.multivariate.moments import SecondMoments
 from detectors.multivariate.principal_components import PrincipalComponents
 from detectors.multivariate.sliced_energy import energy_of_counts
-from detectors.wasserstein import Distance
+from detectors.statistics.wasserstein import Distance
 
 
 def reconstruction_error(reference: ArrayLike, current: ArrayLike, **options: Any) -> float:

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import atoms
 from detectors.multivariate.directions import (
     Directions,
     ProjectedCounts,
@@ -17,7 +16,8 @@ from detectors.multivariate.directions import (
 from detectors.multivariate.projection import check_projection
 from detectors.multivariate.rows import FloatArray, rows_of
 from detectors.statistics.energy import energy
-from detectors.wasserstein import Distance
+from detectors.statistics.histogram import atoms
+from detectors.statistics.wasserstein import Distance
 from schemas.errors import DomainError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import Numbers, ascending, paired
+from detectors.statistics.histogram import Numbers, ascending, paired
 
 USUAL_THRESHOLD = 0.1
 
@@ -19,7 +19,7 @@ def energy(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> Numbe
     Parameters
     ----------
     values, reference, current
-        As :func:`detectors.wasserstein.wasserstein` takes and refuses them.
+        As :func:`detectors.statistics.wasserstein.wasserstein` takes and refuses them.
 
     Returns
     -------

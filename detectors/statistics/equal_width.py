@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.histogram import sample_of
+from detectors.statistics.histogram import sample_of
 
 N_WIDE_BINS = 10_000
 """And the number of reference rows from which nannyml uses them."""
@@ -14,7 +14,7 @@ N_WIDE_BINS = 10_000
 def ks_equal_width(reference: ArrayLike, current: ArrayLike, *, n_bins: int = N_WIDE_BINS) -> float:
     """Kolmogorov-Smirnov statistic at the edges of equal bins over the reference's range.
 
-    Only to agree with nannyml; prefer :func:`detectors.ks.ks` of atoms, which is exact,
+    Only to agree with nannyml; prefer :func:`detectors.statistics.ks.ks` of atoms, which is exact,
     or of reference quantiles: one wild reference value widens every bin here.
 
     Parameters
@@ -54,8 +54,8 @@ def wasserstein_equal_width(
 ) -> float:
     """Wasserstein-1 distance by equal bins over the reference's range, as nannyml has it.
 
-    Only to agree with nannyml; prefer :func:`detectors.wasserstein.wasserstein` of
-    atoms, or :func:`detectors.wasserstein.wasserstein_binned`, which has bounds.
+    Only to agree with nannyml; prefer :func:`detectors.statistics.wasserstein.wasserstein` of
+    atoms, or :func:`detectors.statistics.wasserstein.wasserstein_binned`, which has bounds.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.histogram import Numbers, paired
-from detectors.psi import ZeroFill, fill_zeros
+from detectors.statistics.histogram import Numbers, paired
+from detectors.statistics.psi import ZeroFill, fill_zeros
 
 
 def kl(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evidently") -> Numbers:
@@ -20,9 +20,9 @@ def kl(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evid
     ----------
     reference, current : array_like, shape (..., n_bins)
         Counts or proportions of at most ten bins, or the filling outweighs the drift;
-        :func:`detectors.histogram.paired` checks them.
+        :func:`detectors.statistics.histogram.paired` checks them.
     convention : {"evidently", "exact"}, default "evidently"
-        What an empty bin holds, see :func:`detectors.psi.fill_zeros`; with
+        What an empty bin holds, see :func:`detectors.statistics.psi.fill_zeros`; with
         ``"evidently"`` the filled histograms are scaled to sum to 1 again, as
         there. ``"exact"`` is infinite where only the current bin is empty.
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from detectors.gaps import edge_gaps, samples_of
-from detectors.histogram import Numbers
-from detectors.limit_laws import kuiper_tail
+from detectors.statistics.gaps import edge_gaps, samples_of
+from detectors.statistics.histogram import Numbers
+from detectors.statistics.limit_laws import kuiper_tail
 
 
 class Kuiper(NamedTuple):
@@ -30,8 +30,8 @@ def kuiper(reference: ArrayLike, current: ArrayLike) -> Kuiper:
     ----------
     reference, current : array_like of int, shape (..., n_bins)
         Counts of bins in the order of the circle, or of the atoms of raw samples
-        (:func:`detectors.histogram.atoms`): then nothing is approximated.
-        :func:`detectors.histogram.counts_pair` checks them.
+        (:func:`detectors.statistics.histogram.atoms`): then nothing is approximated.
+        :func:`detectors.statistics.histogram.counts_pair` checks them.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def kuiper(reference: ArrayLike, current: ArrayLike) -> Kuiper:
     Notes
     -----
     V = max (F - G) + max (G - F). On bins V_bin <= V <= V_bin + 2 max over b of
-    p_ref(b), each gap being bounded as in :func:`detectors.ks.ks`. The p-value is
+    p_ref(b), each gap being bounded as in :func:`detectors.statistics.ks.ks`. The p-value is
     Kuiper's limit at (sqrt m + .155 + .24 / sqrt m) V, m = n0 n / (n0 + n); with ties
     and bins it is conservative, with fewer than about eight rows rough.
     O(n_bins); exact for those edges from merged panes.

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from detectors.histogram import Numbers
-from detectors.shift import moments_of_points
-from detectors.wasserstein import normed, wasserstein
+from detectors.statistics.histogram import Numbers
+from detectors.statistics.shift import moments_of_points
+from detectors.statistics.wasserstein import normed, wasserstein
 
 
 def normed_wasserstein(values: ArrayLike, reference: ArrayLike, current: ArrayLike) -> Numbers:
     """Wasserstein-1 distance over the reference's standard deviation, at least .001.
 
-    Prefer it to :func:`detectors.wasserstein.wasserstein` to compare features with each
+    Prefer it to :func:`detectors.statistics.wasserstein.wasserstein` to compare features with each
     other, and to agree with evidently, whose default it is above 1,000 reference rows.
 
     Parameters
     ----------
     values, reference, current
-        As :func:`detectors.wasserstein.wasserstein` takes them; counts only.
+        As :func:`detectors.statistics.wasserstein.wasserstein` takes them; counts only.
 
     Returns
     -------
@@ -34,8 +34,8 @@ def normed_wasserstein(values: ArrayLike, reference: ArrayLike, current: ArrayLi
 
     Notes
     -----
-    O(n). From panes: :func:`detectors.wasserstein.wasserstein_binned`, then
-    :func:`detectors.wasserstein.normed` with the standard deviation of the baseline.
+    O(n). From panes: :func:`detectors.statistics.wasserstein.wasserstein_binned`, then
+    :func:`detectors.statistics.wasserstein.normed` with the standard deviation of the baseline.
 
     References
     ----------

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from detectors.histogram import Numbers
-from detectors.shift import Moments
+from detectors.statistics.histogram import Numbers
+from detectors.statistics.shift import Moments
 from schemas.errors import DomainError
 
 Convention = Literal["scipy", "evidently"]
@@ -30,14 +30,14 @@ def welch_t(reference: Moments, current: Moments, *, convention: Convention = "s
     """Welch's t-test; prefer it where the mean itself is the question, as for a score.
 
     It says which way and by how much. One wild value moves it: prefer Mann-Whitney
-    for heavy tails. :func:`detectors.shift.shift` has the normal limit of it.
+    for heavy tails. :func:`detectors.statistics.shift.shift` has the normal limit of it.
 
     Parameters
     ----------
     reference, current : Moments
-        Of :func:`detectors.shift.moments_of` (sums of panes),
-        :func:`detectors.shift.moments_of_points` or
-        :func:`detectors.shift.moments_of_sample`.
+        Of :func:`detectors.statistics.shift.moments_of` (sums of panes),
+        :func:`detectors.statistics.shift.moments_of_points` or
+        :func:`detectors.statistics.shift.moments_of_sample`.
     convention : {"scipy", "evidently"}, default "scipy"
         ``"scipy"`` is Welch's (``equal_var=False``); ``"evidently"`` is Student's, which
         pools both variances: with a smaller sample of larger spread its p-value is far
@@ -67,7 +67,7 @@ def welch_t(reference: Moments, current: Moments, *, convention: Convention = "s
 
     Examples
     --------
-    >>> from detectors.shift import moments_of_sample
+    >>> from detectors.statistics.shift import moments_of_sample
     >>> before, now = moments_of_sample([1.0, 2.0, 3.0, 4.0]), moments_of_sample([3.0, 4.0, 8.0])
     >>> test = welch_t(before, now)
     >>> print(f"{test.statistic:.4f} {test.p_value:.4f} {test.dof:.4f}")

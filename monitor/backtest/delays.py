@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision import Evidence, SetLayout, decide, plan_cells
-from detectors.planting import plant, reference_sd, shift_matrix
-from detectors.sets import cell_sets
-from detectors.tolerance import TolerancePlan
+from detectors.rule.decision import Evidence, SetLayout, decide, plan_cells
+from detectors.rule.planting import plant, reference_sd, shift_matrix
+from detectors.rule.sets import cell_sets
+from detectors.rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
 from monitor.core.cells import align_counts
 from monitor.core.decide import SeriesDecider

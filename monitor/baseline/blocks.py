@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.design_effect import MIN_WINDOWS, design_effect, learned_eps
-from detectors.sets import cell_sets
+from detectors.rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
+from detectors.rule.sets import cell_sets
 from monitor.core.accumulators import summarize, take
 from monitor.core.layout import Layout
 from schemas.batch import EventBatch, Int64Array

@@ -103,7 +103,7 @@ def _of_lists(column: pa.ChunkedArray) -> Decision:
     return refused(
         Shape.VECTOR,
         f"vectors of {size} numbers: send their norm and their cosine to the reference's "
-        "centroid as numbers (detectors.vector_statistics)",
+        "centroid as numbers (detectors.quality.vector_statistics)",
     )
 
 

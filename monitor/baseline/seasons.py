@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.seasonal import (
+from detectors.rule.seasonal import (
     MIN_WEEKS,
     N_SLOTS,
     choose_reference,
@@ -17,7 +17,7 @@ from detectors.seasonal import (
     slot_of,
     slots_of_window,
 )
-from detectors.sets import cell_sets
+from detectors.rule.sets import cell_sets
 from monitor.baseline.blocks import Range, count_ranges, count_windows
 from monitor.core.accumulators import take
 from monitor.core.layout import Layout

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from detectors.edges import between_values, has_own_minimum, is_constant, quantile_edges
-from detectors.heavy_hitters import HeavyHitters
+from detectors.quality.heavy_hitters import HeavyHitters
+from detectors.rule.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from monitor.baseline.identifiers import is_nearly_distinct
 from schemas.batch import Float64Array, StringColumn
 from schemas.errors import BaselineError

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from detectors.multiple_tests import holm
 from detectors.registry import DETECTORS
+from detectors.statistics.multiple_tests import holm
 from monitor.baseline.decisions import Decision, Shape
 from monitor.baseline.kinds import infer_kind
 from monitor.compare.change import change_of

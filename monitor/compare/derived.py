@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.date_statistics import hour_of_day, weekday
-from detectors.text_statistics import TrigramVocabulary, text_statistics
-from detectors.vector_statistics import Centroid, vector_statistics
+from detectors.quality.date_statistics import hour_of_day, weekday
+from detectors.quality.text_statistics import TrigramVocabulary, text_statistics
+from detectors.quality.vector_statistics import Centroid, vector_statistics
 from monitor.baseline.decisions import Shape
 from monitor.compare.values import FloatArray, text_of
 from monitor.transport.canonical import times_us

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detectors.checks import share_change
+from detectors.quality.checks import share_change
 from monitor.compare.effect import Surroundings, shift_of
 from monitor.compare.results import Statistic
 from monitor.compare.samples import CategoryPair, NumberPair

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.deciles import group_by_quantile
-from detectors.edges import quantile_edges
-from detectors.histogram import atoms
+from detectors.rule.edges import quantile_edges
+from detectors.statistics.deciles import group_by_quantile
+from detectors.statistics.histogram import atoms
 from driftline.canonical import boolean_aliases
 from monitor.compare.values import FloatArray, numbers_of, text_of
 from schemas.batch import Int64Array

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from detectors.conventions import Convention, PeerScore, peer_score
-from detectors.psi import psi_bias
 from detectors.registry import Detector, Kind, Score, detectors_of
-from detectors.shift import moments_of_sample
+from detectors.statistics.psi import psi_bias
+from detectors.statistics.shift import moments_of_sample
 from monitor.compare.effect import Surroundings, shift_of
 from monitor.compare.results import Statistic
 from monitor.compare.samples import CategoryPair, NumberPair

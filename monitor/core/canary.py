@@ -19,11 +19,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision import Decision, Evidence, SetLayout, decide, plan_cells
-from detectors.planting import plant, reference_sd, shift_matrix
-from detectors.rule import Rule
-from detectors.sets import cell_sets
-from detectors.tolerance import TolerancePlan
+from detectors.rule.decision import Decision, Evidence, SetLayout, decide, plan_cells
+from detectors.rule.planting import plant, reference_sd, shift_matrix
+from detectors.rule.sets import cell_sets
+from detectors.rule.settings import Rule
+from detectors.rule.tolerance import TolerancePlan
 from schemas.config import CanaryConfig, ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window

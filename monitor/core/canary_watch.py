@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision import Evidence
-from detectors.rule import Rule
-from detectors.sets import SetLayout
+from detectors.rule.decision import Evidence
+from detectors.rule.sets import SetLayout
+from detectors.rule.settings import Rule
 from monitor.core.alerting import CellState, Closed
 from monitor.core.canary import Canary, CanaryState, Sighting
 from monitor.core.canary_alerts import (

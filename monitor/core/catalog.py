@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from detectors.seasonal import N_SLOTS
+from detectors.rule.seasonal import N_SLOTS
 from monitor.core.layout import Layout
 from schemas.batch import ModelSchema
 from schemas.config import ModelConfig

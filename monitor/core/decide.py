@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision import (
+from detectors.rule.decision import (
     Evidence,
     TolerancePlan,
     alpha_of,
@@ -16,16 +16,16 @@ from detectors.decision import (
     plan_cells,
     plan_profile,
 )
-from detectors.replicas import ReplicaEvidence, decide_replicas
-from detectors.rule import Rule
-from detectors.seasonal import (
+from detectors.rule.replicas import ReplicaEvidence, decide_replicas
+from detectors.rule.seasonal import (
     N_SLOTS,
     best_shift,
     choose_reference,
     clock_shifts,
     slots_of_window,
 )
-from detectors.sets import SetLayout, cell_sets
+from detectors.rule.sets import SetLayout, cell_sets
+from detectors.rule.settings import Rule
 from monitor.core.alerting import (
     CellState,
     Closed,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision import Decision
-from detectors.rule import RUNG_NAMES
+from detectors.rule.decision import Decision
+from detectors.rule.settings import RUNG_NAMES
 from monitor.core.alerting import CellState
 from monitor.core.cells import bin_labels, label_of
 from monitor.core.identity import alert_id

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.contributions import contributions, standing_out
-from detectors.sets import CellSets, SetLayout
+from detectors.explain.contributions import contributions, standing_out
+from detectors.rule.sets import CellSets, SetLayout
 from monitor.core.cells import align_counts, family
 from monitor.core.drift_alerts import CellView
 from schemas.monitors import Monitor

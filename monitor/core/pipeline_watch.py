@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detectors.share_limit import tail_probability
+from detectors.statistics.share_limit import tail_probability
 from monitor.core.alerting import (
     CellState,
     Closed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.rule import N_RUNGS
+from detectors.rule.settings import N_RUNGS
 from monitor.core.alert_checks import check_alerts
 from monitor.core.alerting import CellState
 from monitor.core.bounds import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from detectors.cells import Statistic
 from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
+from detectors.evaluate.cells import Statistic
 from monitor.core.canary import Canary, Outcome, Sighting
 from monitor.core.drift_alerts import CellView, finite
 from schemas.config import ModelConfig

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from detectors.decision import CellSets, Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
+from detectors.rule.decision import (
+    CellSets,
+    Evidence,
+    Rule,
+    SetLayout,
+    cell_sets,
+    decide,
+    plan_cells,
+)
 from schemas.profiles import Kind, VariableProfile
 
 pytestmark = pytest.mark.oracle

@@ -8,8 +8,8 @@ from scipy.special import rel_entr
 from scipy.stats import false_discovery_control
 from statsmodels.stats.multitest import multipletests
 
-from detectors.contributions import contributions
-from detectors.multiple_tests import benjamini_yekutieli, holm
+from detectors.explain.contributions import contributions
+from detectors.statistics.multiple_tests import benjamini_yekutieli, holm
 from schemas.errors import DomainError, ShapeError
 
 pytestmark = pytest.mark.oracle

@@ -11,15 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from detectors.chi_square import chi_square, chi_square_exact_reference
-from detectors.hellinger import hellinger
-from detectors.histogram import atoms, doane, reference_quantiles, sturges
-from detectors.jensen_shannon import js_distance
-from detectors.ks import ks, ks_p_value
-from detectors.psi import psi
+from detectors.statistics.chi_square import chi_square, chi_square_exact_reference
 from detectors.statistics.energy import energy
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.histogram import atoms, doane, reference_quantiles, sturges
+from detectors.statistics.jensen_shannon import js_distance
 from detectors.statistics.kl import kl
-from detectors.wasserstein import normed, wasserstein
+from detectors.statistics.ks import ks, ks_p_value
+from detectors.statistics.psi import psi
+from detectors.statistics.wasserstein import normed, wasserstein
 
 pytestmark = pytest.mark.oracle
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectors.anderson_darling import anderson_darling
-from detectors.cramer_von_mises import cramer_von_mises
-from detectors.gap_bounds import anderson_darling_bounds, cramer_von_mises_bounds
-from detectors.histogram import atoms
-from detectors.ks import ks
-from detectors.mann_whitney import mann_whitney
-from detectors.quantile_shift import quantile_shift, quantile_shift_binned
+from detectors.statistics.anderson_darling import anderson_darling
+from detectors.statistics.cramer_von_mises import cramer_von_mises
+from detectors.statistics.gap_bounds import anderson_darling_bounds, cramer_von_mises_bounds
+from detectors.statistics.histogram import atoms
+from detectors.statistics.ks import ks
 from detectors.statistics.kuiper import kuiper
+from detectors.statistics.mann_whitney import mann_whitney
+from detectors.statistics.quantile_shift import quantile_shift, quantile_shift_binned
 from tests.support.binned import quantile_edges
 
 pytestmark = pytest.mark.oracle

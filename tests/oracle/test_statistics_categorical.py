@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectors.chi_square import chi_square
-from detectors.contingency import contingency
 from detectors.conventions import peer_score
-from detectors.cramers_v import cramers_v
-from detectors.fisher_exact import _limit, fisher_exact
-from detectors.g_test import g_test
-from detectors.total_variation import total_variation_p_value
-from detectors.two_proportion_z import two_proportion_z
-from detectors.unseen import unseen_category_share
+from detectors.statistics.chi_square import chi_square
+from detectors.statistics.contingency import contingency
+from detectors.statistics.cramers_v import cramers_v
+from detectors.statistics.fisher_exact import _limit, fisher_exact
+from detectors.statistics.g_test import g_test
+from detectors.statistics.total_variation import total_variation_p_value
+from detectors.statistics.two_proportion_z import two_proportion_z
+from detectors.statistics.unseen import unseen_category_share
 
 pytestmark = pytest.mark.oracle
 

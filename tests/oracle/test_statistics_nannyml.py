@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from detectors.conventions import peer_score
-from detectors.histogram import atoms
-from detectors.ks import ks
 from detectors.registry import Kind
 from detectors.statistics.equal_width import ks_equal_width, wasserstein_equal_width
-from detectors.wasserstein import wasserstein
+from detectors.statistics.histogram import atoms
+from detectors.statistics.ks import ks
+from detectors.statistics.wasserstein import wasserstein
 
 pytestmark = pytest.mark.oracle
 

@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detectors.anderson_darling import anderson_darling
 from detectors.conventions import evidently_default, peer_score
-from detectors.cramer_von_mises import cramer_von_mises
-from detectors.histogram import atoms
-from detectors.limit_laws import anderson_darling_tail, cramer_von_mises_tail, kuiper_tail
-from detectors.mann_whitney import mann_whitney
-from detectors.quantile_shift import quantile_shift
-from detectors.shift import moments_of_sample
+from detectors.statistics.anderson_darling import anderson_darling
+from detectors.statistics.cramer_von_mises import cramer_von_mises
+from detectors.statistics.histogram import atoms
 from detectors.statistics.kuiper import kuiper
+from detectors.statistics.limit_laws import (
+    anderson_darling_tail,
+    cramer_von_mises_tail,
+    kuiper_tail,
+)
+from detectors.statistics.mann_whitney import mann_whitney
+from detectors.statistics.quantile_shift import quantile_shift
+from detectors.statistics.shift import moments_of_sample
 from detectors.statistics.welch_t import welch_t
 
 pytestmark = pytest.mark.oracle

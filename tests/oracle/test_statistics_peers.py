@@ -11,19 +11,23 @@ import pytest
 from scipy import stats
 from scipy.spatial import distance
 
-from detectors.checks import share_change
-from detectors.chi_square import chi_square, chi_square_critical, chi_square_exact_reference
-from detectors.fairness import demographic_parity
-from detectors.hellinger import hellinger
-from detectors.histogram import atoms, sturges
-from detectors.intervals import wilson_interval
-from detectors.jensen_shannon import js_distance
-from detectors.ks import ks, ks_critical, ks_p_value
-from detectors.psi import psi
-from detectors.shift import moments_of, shift
+from detectors.evaluate.fairness import demographic_parity
+from detectors.quality.checks import share_change
+from detectors.statistics.chi_square import (
+    chi_square,
+    chi_square_critical,
+    chi_square_exact_reference,
+)
 from detectors.statistics.energy import energy
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.histogram import atoms, sturges
+from detectors.statistics.intervals import wilson_interval
+from detectors.statistics.jensen_shannon import js_distance
 from detectors.statistics.kl import kl
-from detectors.wasserstein import normed, wasserstein
+from detectors.statistics.ks import ks, ks_critical, ks_p_value
+from detectors.statistics.psi import psi
+from detectors.statistics.shift import moments_of, shift
+from detectors.statistics.wasserstein import normed, wasserstein
 
 pytestmark = pytest.mark.oracle
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.conventions import _TABLES
-from detectors.histogram import atoms
 from detectors.kernels.binning import bin_values, make_grid
 from detectors.registry import DETECTORS, Detector, Score
+from detectors.statistics.histogram import atoms
 from schemas.errors import DomainError, ShapeError
 
 N_BINS = 6

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from detectors.contributions import LEVEL, contributions, standing_out
-from detectors.jensen_shannon import js_divergence
+from detectors.explain.contributions import LEVEL, contributions, standing_out
+from detectors.statistics.jensen_shannon import js_divergence
 from schemas.errors import DomainError, ShapeError
 
 

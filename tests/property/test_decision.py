@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from detectors.kernels import decision as kernels
+from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from schemas.profiles import Kind, VariableProfile
 from tests.support.decision_rule import SlowCell, sets_of
 
@@ -134,9 +134,9 @@ def test_compiled_is_uncompiled(case):
     compiled, interpreted = Evidence.start(plan.layout), Evidence.start(plan.layout)
     with pytest.MonkeyPatch.context() as patch:
         for counts in windows:
-            patch.setattr("detectors.decision.step", kernels.step)
+            patch.setattr("detectors.rule.decision.step", kernels.step)
             a = decide(plan, compiled, counts)
-            patch.setattr("detectors.decision.step", plain)
+            patch.setattr("detectors.rule.decision.step", plain)
             b = decide(plan, interpreted, counts)
             np.testing.assert_array_equal(a.has_fired, b.has_fired)
             np.testing.assert_array_equal(a.reason, b.reason)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
-from detectors.design_effect import learned_eps
+from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
+from detectors.rule.design_effect import learned_eps
 from schemas.profiles import Kind, VariableProfile
 
 ALPHA = 1 / 50

@@ -8,20 +8,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detectors.chi_square import chi_square
-from detectors.deciles import group_by_quantile
 from detectors.evaluate.all_statistics import Statistic, evaluate
-from detectors.fairness import demographic_parity
-from detectors.hellinger import hellinger
-from detectors.histogram import atoms, reference_quantiles
-from detectors.intervals import newcombe_interval
-from detectors.jensen_shannon import js_distance, js_divergence
-from detectors.ks import ks, ks_p_value
-from detectors.l_infinity import l_infinity
-from detectors.psi import psi
+from detectors.evaluate.fairness import demographic_parity
+from detectors.statistics.chi_square import chi_square
+from detectors.statistics.deciles import group_by_quantile
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.histogram import atoms, reference_quantiles
+from detectors.statistics.intervals import newcombe_interval
+from detectors.statistics.jensen_shannon import js_distance, js_divergence
 from detectors.statistics.kl import kl
-from detectors.total_variation import total_variation
-from detectors.wasserstein import Tails, wasserstein, wasserstein_binned
+from detectors.statistics.ks import ks, ks_p_value
+from detectors.statistics.l_infinity import l_infinity
+from detectors.statistics.psi import psi
+from detectors.statistics.total_variation import total_variation
+from detectors.statistics.wasserstein import Tails, wasserstein, wasserstein_binned
 from schemas.panes import N_BINS, OVERFLOW, UNDERFLOW, SeriesStats
 from tests.support.binned import count_numbers, profile_of, quantile_edges, stats_of
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.heavy_hitters import HeavyHitters
+from detectors.quality.heavy_hitters import HeavyHitters
 from schemas.errors import DomainError
 
 laws = settings(max_examples=150, deadline=None)

@@ -18,8 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.histogram import atoms
-from detectors.ks import ks_test
 from detectors.multivariate.band import Band, band_of_windows
 from detectors.multivariate.bandwidth import median_bandwidth
 from detectors.multivariate.correlation import correlation_change, correlations
@@ -35,6 +33,8 @@ from detectors.multivariate.principal_components import PrincipalComponents
 from detectors.multivariate.registry import MULTIVARIATE, RowDetector
 from detectors.multivariate.rows import rows_of
 from detectors.multivariate.sliced_energy import energy_of_counts, sliced_energy
+from detectors.statistics.histogram import atoms
+from detectors.statistics.ks import ks_test
 from schemas.errors import DomainError, DriftlineError, ShapeError
 
 D = 4

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from detectors.intervals import newcombe_interval
-from detectors.slice_search import SURE, SliceSearch, _Rows, slice_search
+from detectors.explain.slice_search import SURE, SliceSearch, _Rows, slice_search
+from detectors.statistics.intervals import newcombe_interval
 from schemas.errors import DomainError, ShapeError
 
 Table = dict[str, np.ndarray]

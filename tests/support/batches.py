@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.edges import quantile_edges
+from detectors.rule.edges import quantile_edges
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
 from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats

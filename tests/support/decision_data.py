@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from detectors.decision import (
+from detectors.rule.decision import (
     Decision,
     Evidence,
     Rule,
@@ -19,7 +19,7 @@ from detectors.decision import (
     decide,
     plan_cells,
 )
-from detectors.design_effect import design_effect
+from detectors.rule.design_effect import design_effect
 from monitor.demo.extract import DATA
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
 from schemas.profiles import Kind, VariableProfile

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.planting import plant, reference_sd, shift_matrix
+from detectors.rule.planting import plant, reference_sd, shift_matrix
 from monitor.backtest.budget import STEP, solve
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors.heavy_hitters import HeavyHitters
+from detectors.quality.heavy_hitters import HeavyHitters
 from monitor.baseline import variables
 from monitor.baseline.build import build_profile
 from monitor.baseline.description import describe_variables

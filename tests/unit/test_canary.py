@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors.planting import plant, reference_sd, shift_matrix
+from detectors.rule.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_profile
 from monitor.core.decide import SeriesDecider, SeriesState
 from monitor.core.incidents import Incidents

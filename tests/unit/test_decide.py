@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from detectors.replicas import FORGET_AFTER
+from detectors.rule.replicas import FORGET_AFTER
 from monitor.core.accumulators import summarize
 from monitor.core.decide import SeriesDecider
 from monitor.core.layout import Layout

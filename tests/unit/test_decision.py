@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.decision import Evidence, Rule, SetLayout, alpha_of, cell_sets, decide, plan_cells
-from detectors.rule import RARE_BETS
+from detectors.rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    alpha_of,
+    cell_sets,
+    decide,
+    plan_cells,
+)
+from detectors.rule.settings import RARE_BETS
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Kind, VariableProfile

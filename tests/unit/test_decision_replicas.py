@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.decision import Rule, cell_sets
-from detectors.replicas import FORGET_AFTER, ReplicaEvidence, decide_replicas
+from detectors.rule.decision import Rule, cell_sets
+from detectors.rule.replicas import FORGET_AFTER, ReplicaEvidence, decide_replicas
 from schemas.errors import ShapeError
 from schemas.profiles import Kind, VariableProfile
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.decision import Rule, SetLayout, cell_sets, plan_profile
-from detectors.design_effect import design_effect, learned_eps
+from detectors.rule.decision import Rule, SetLayout, cell_sets, plan_profile
+from detectors.rule.design_effect import design_effect, learned_eps
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, SeriesStats
 from schemas.profiles import Kind, Profile, VariableProfile

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from detectors.text_statistics import text_statistics
+from detectors.quality.text_statistics import text_statistics
 from monitor.baseline.build import build_profile
 from monitor.baseline.draft import explain_columns
 from monitor.cli.main import app

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from detectors.date_statistics import age_days, hour_of_day, weekday
-from detectors.text_statistics import TrigramVocabulary, text_statistics
-from detectors.vector_statistics import Centroid, vector_statistics
+from detectors.quality.date_statistics import age_days, hour_of_day, weekday
+from detectors.quality.text_statistics import TrigramVocabulary, text_statistics
+from detectors.quality.vector_statistics import Centroid, vector_statistics
 from schemas.errors import DomainError, ShapeError
 from schemas.time_units import DAY_US
 

@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.anderson_darling import anderson_darling
-from detectors.contingency import contingency
 from detectors.conventions import peer_score
-from detectors.cramer_von_mises import cramer_von_mises
-from detectors.cramers_v import cramers_v
-from detectors.fisher_exact import fisher_exact
-from detectors.g_test import g_test
-from detectors.mann_whitney import mann_whitney
-from detectors.quantile_shift import quantile_shift, quantile_shift_binned
 from detectors.registry import DETECTORS, detectors_of
-from detectors.shift import Moments, moments_of, moments_of_points, moments_of_sample
+from detectors.statistics.anderson_darling import anderson_darling
+from detectors.statistics.contingency import contingency
+from detectors.statistics.cramer_von_mises import cramer_von_mises
+from detectors.statistics.cramers_v import cramers_v
+from detectors.statistics.fisher_exact import fisher_exact
+from detectors.statistics.g_test import g_test
 from detectors.statistics.kuiper import kuiper
+from detectors.statistics.mann_whitney import mann_whitney
+from detectors.statistics.quantile_shift import quantile_shift, quantile_shift_binned
+from detectors.statistics.shift import Moments, moments_of, moments_of_points, moments_of_sample
+from detectors.statistics.total_variation import total_variation_p_value
+from detectors.statistics.two_proportion_z import two_proportion_z
+from detectors.statistics.unseen import unseen_category_share
+from detectors.statistics.wasserstein import wasserstein
 from detectors.statistics.welch_t import welch_t
-from detectors.total_variation import total_variation_p_value
-from detectors.two_proportion_z import two_proportion_z
-from detectors.unseen import unseen_category_share
-from detectors.wasserstein import wasserstein
 from schemas.errors import DomainError, DriftlineError, ShapeError
 
 PAIR = [3, 4], [4, 3]

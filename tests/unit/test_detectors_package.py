@@ -21,7 +21,7 @@ def test_it_promises_every_sequential_detector():
 
 
 def test_modules_keep_their_names_and_unknown_ones_are_refused():
-    assert import_module("detectors.psi").psi([1, 1], [1, 1]) == 0
+    assert import_module("detectors.statistics.psi").psi([1, 1], [1, 1]) == 0
     with pytest.raises(AttributeError, match="kolmogorov"):
         detectors.kolmogorov  # noqa: B018
 

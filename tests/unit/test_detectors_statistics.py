@@ -8,20 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.checks import missing_share, range_excess, share_change
-from detectors.chi_square import chi_square, chi_square_critical, chi_square_exact_reference
-from detectors.deciles import group_by_quantile
-from detectors.hellinger import hellinger
-from detectors.histogram import atoms, doane, reference_quantiles, sturges
-from detectors.jensen_shannon import js_distance, js_divergence
-from detectors.ks import ks, ks_critical, ks_p_value
-from detectors.l_infinity import l_infinity
-from detectors.psi import psi, psi_bias
-from detectors.shift import moments_of, shift
+from detectors.quality.checks import missing_share, range_excess, share_change
+from detectors.statistics.chi_square import (
+    chi_square,
+    chi_square_critical,
+    chi_square_exact_reference,
+)
+from detectors.statistics.deciles import group_by_quantile
 from detectors.statistics.energy import energy
+from detectors.statistics.hellinger import hellinger
+from detectors.statistics.histogram import atoms, doane, reference_quantiles, sturges
+from detectors.statistics.jensen_shannon import js_distance, js_divergence
 from detectors.statistics.kl import kl
-from detectors.total_variation import total_variation
-from detectors.wasserstein import Tails, normed, wasserstein, wasserstein_binned
+from detectors.statistics.ks import ks, ks_critical, ks_p_value
+from detectors.statistics.l_infinity import l_infinity
+from detectors.statistics.psi import psi, psi_bias
+from detectors.statistics.shift import moments_of, shift
+from detectors.statistics.total_variation import total_variation
+from detectors.statistics.wasserstein import Tails, normed, wasserstein, wasserstein_binned
 from schemas.errors import DomainError, DriftlineError, ShapeError
 
 Distance = Callable[..., Any]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from detectors.share_limit import tail_probability
+from detectors.statistics.share_limit import tail_probability
 from monitor.core.pipeline_state import PipelineState
 from monitor.core.pipeline_watch import PipelineWatch
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, Alert, Severity

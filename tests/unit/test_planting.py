@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.edges import quantile_edges
 from detectors.kernels.binning import bin_values, make_grid
-from detectors.planting import plant, reference_sd, shift_matrix
+from detectors.rule.edges import quantile_edges
+from detectors.rule.planting import plant, reference_sd, shift_matrix
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN
 from tests.support.backtest_world import small_profile

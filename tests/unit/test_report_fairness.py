@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.evaluate_fairness import evaluate_fairness
+from detectors.evaluate.fairness_rows import evaluate_fairness
 from monitor.report.fairness import fairness_panels, fairness_section
 from schemas.panes import SeriesStats
 from schemas.results import DetectorResult, Verdict

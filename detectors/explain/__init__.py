@@ -1,0 +1,1 @@
+"""Where a change is: contributions of categories and segments, slice search."""

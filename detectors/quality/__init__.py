@@ -1,0 +1,1 @@
+"""Data quality: checks, and statistics of texts, dates, vectors and frequent values."""

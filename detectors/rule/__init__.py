@@ -1,0 +1,1 @@
+"""The decision rule: evidence, tolerance, sets, settings, seasons, planted shifts."""
