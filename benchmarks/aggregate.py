@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from benchmarks.output import main
 from detectors.rule.edges import quantile_edges
-from monitor.core.aggregate import Layout, PartitionAggregator
+from monitor.core.panes.aggregate import Layout, PartitionAggregator
 from monitor.decode.arrow import batch_from_arrow
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.config import WindowConfig

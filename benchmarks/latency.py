@@ -32,7 +32,7 @@ from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, Receiver, Traffic, install, stage_commands
 from benchmarks.traffic import Orders, watched_name
 from monitor.baseline.build import build_profile
-from monitor.core.profile_codec import with_id
+from monitor.core.panes.baseline_codec import with_id
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker

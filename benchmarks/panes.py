@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.events import FIRST_US, make_messages
 from benchmarks.output import Figures, main
 from benchmarks.worlds import fraud
-from monitor.core.aggregate import PartitionAggregator
-from monitor.core.decide import SeriesDecider
-from monitor.core.pane_codec import PaneAssembler, encode
-from monitor.core.windows import Windows
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.drift.windows import Windows
+from monitor.core.panes.aggregate import PartitionAggregator
+from monitor.core.panes.codec import PaneAssembler, encode
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.config import WindowConfig

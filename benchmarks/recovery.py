@@ -27,8 +27,8 @@ from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, StageCommand, Traffic, install, stage_commands
 from benchmarks.traffic import Orders
 from monitor.baseline.build import build_profile
-from monitor.core.intake_message import NOT_PANES
-from monitor.core.pane_codec import PaneAssembler
+from monitor.core.panes.codec import PaneAssembler
+from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import PANES, PREDICTIONS
 from monitor.ingest.ingest import GROUP
 from monitor.service.restarts import FIRST_S

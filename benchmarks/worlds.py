@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.aggregate import reference_profile
 from benchmarks.events import make_messages, model_config, reference_table
 from monitor.baseline.build import build_profile
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from schemas.config import FeatureConfig, ModelConfig
 from schemas.profiles import Kind
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.core.routing import unknown_receivers
+from monitor.core.notification.routing import unknown_receivers
 from schemas.config import ModelConfig, MonitorConfig, WindowConfig
 from schemas.config_file import parse_model, parse_monitor, problem_line
 from schemas.config_words import suggest

@@ -13,7 +13,7 @@ from monitor.core import topics
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from monitor.core.catalog import Catalog
+    from monitor.core.panes.catalog import Catalog
     from monitor.service.life import Life
     from monitor.transport.kafka.cluster import Cluster
     from monitor.transport.kafka.profile_feed import ProfileFeed
@@ -239,7 +239,7 @@ _RUNS: dict[str, Callable[[Site, Life, str | None], None]] = {
 
 def _catalog(site: Site) -> Catalog:
     """Every model's config; profiles come from their topic."""
-    from monitor.core.catalog import Catalog
+    from monitor.core.panes.catalog import Catalog
 
     return Catalog.of(site.installation.models, [])
 

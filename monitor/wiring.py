@@ -15,7 +15,7 @@ from monitor.archive.log_archive import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.config_files import shared_window
 from monitor.core import topics
-from monitor.core.catalog import Catalog, max_skews
+from monitor.core.panes.catalog import Catalog, max_skews
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK

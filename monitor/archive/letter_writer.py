@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from monitor.archive.letters import Refusal
-from monitor.core.letter_cap import LetterCap, ModelKey
+from monitor.core.pipeline.dead_letter_limit import LetterCap, ModelKey
 from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
 from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED

@@ -26,7 +26,7 @@ from monitor.archive.range_rows import PaneReader
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.topic import TopicArchive
 from monitor.clock import elapsed_s
-from monitor.core.catalog import max_skews
+from monitor.core.panes.catalog import max_skews
 from monitor.core.topics import PANES
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES

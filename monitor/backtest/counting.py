@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 
-from monitor.core.aggregate import PartitionAggregator
-from monitor.core.catalog import Catalog
-from monitor.core.merge import merge_all
+from monitor.core.panes.aggregate import PartitionAggregator
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.merge import merge_all
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk
 from schemas.config import ModelConfig, WindowConfig

@@ -13,8 +13,8 @@ from detectors.rule.planting import plant, reference_sd, shift_matrix
 from detectors.rule.sets import cell_sets
 from detectors.rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
-from monitor.core.cells import align_counts
-from monitor.core.decide import SeriesDecider
+from monitor.core.drift.cells import align_counts
+from monitor.core.drift.decide import SeriesDecider
 from schemas.config import ModelConfig
 from schemas.errors import ConfigError
 from schemas.panes import N_COUNTERS, SeriesId, Window

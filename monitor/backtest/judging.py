@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from monitor.core.coverage import Coverage
-from monitor.core.decide import SeriesDecider
-from monitor.core.drift_alerts import CellView
-from monitor.core.incidents import ChangeKind, Grouping, Incidents
+from monitor.core.drift.alerts import CellView
+from monitor.core.drift.coverage import Coverage
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.incidents.grouping import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import ModelConfig
 from schemas.monitors import Monitor

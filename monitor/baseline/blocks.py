@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from detectors.rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
 from detectors.rule.sets import cell_sets
-from monitor.core.accumulators import summarize, take
-from monitor.core.layout import Layout
+from monitor.core.panes.accumulators import summarize, take
+from monitor.core.panes.layout import Layout
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 from schemas.profiles import Profile

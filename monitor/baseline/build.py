@@ -29,8 +29,8 @@ from monitor.baseline.variables import (
     score_variable,
     without_once_seen,
 )
-from monitor.core.accumulators import summarize
-from monitor.core.layout import Layout, segment_names
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout, segment_names
 from monitor.decode.arrow import batch_from_arrow
 from monitor.decode.derive import Deriver
 from schemas.batch import EventBatch, Int64Array

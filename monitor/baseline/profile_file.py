@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from monitor.core.profile_codec import FORMAT, decode, encode, with_id
+from monitor.core.panes.baseline_codec import FORMAT, decode, encode, with_id
 from schemas.errors import BaselineError
 from schemas.profiles import Profile
 

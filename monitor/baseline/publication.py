@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from monitor.baseline.fit import misfits
-from monitor.core.catalog import Catalog
-from monitor.core.profile_codec import with_id
+from monitor.core.panes.baseline_codec import with_id
+from monitor.core.panes.catalog import Catalog
 from schemas.config import ModelConfig
 from schemas.config_values import parse_duration_us
 from schemas.errors import BaselineError

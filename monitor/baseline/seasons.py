@@ -19,8 +19,8 @@ from detectors.rule.seasonal import (
 )
 from detectors.rule.sets import cell_sets
 from monitor.baseline.blocks import Range, count_ranges, count_windows
-from monitor.core.accumulators import take
-from monitor.core.layout import Layout
+from monitor.core.panes.accumulators import take
+from monitor.core.panes.layout import Layout
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 from schemas.profiles import Profile, SeasonalCounts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.profile_codec import ProfileParts, message_parts, parse_key
+from monitor.core.panes.baseline_codec import ProfileParts, message_parts, parse_key
 from monitor.core.topics import PROFILES
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster

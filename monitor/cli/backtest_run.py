@@ -33,7 +33,7 @@ from monitor.cli.replay_run import (
 )
 from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation, load_model, shared_window
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.page import write_whole
 from monitor.storage.clickhouse import Store

@@ -16,7 +16,7 @@ from monitor.backtest.delays import Delay
 from monitor.backtest.judging import Cell, Outcome
 from monitor.cli.coverage_text import ENOUGH, coverage_lines
 from monitor.cli.output import print_table
-from monitor.core.incident_text import share_text
+from monitor.core.incidents.text import share_text
 from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
 from monitor.report.evidence_words import rarity_text

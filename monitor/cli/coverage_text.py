@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monitor.core.coverage import Coverage, joined
-from monitor.core.incident_text import share_text
-from monitor.core.window_length import length_advice
+from monitor.core.drift.coverage import Coverage, joined
+from monitor.core.incidents.text import share_text
+from monitor.core.panes.window_length import length_advice
 from schemas.config import ModelConfig
 from schemas.results import Reason
 

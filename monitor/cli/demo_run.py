@@ -18,8 +18,8 @@ from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import rows_text
 from monitor.clock import elapsed_s
-from monitor.core.catalog import Catalog
-from monitor.core.retraining import Outcome
+from monitor.core.notification.retraining import Outcome
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
 from monitor.demo.findings import Score, score_run
 from monitor.demo.score import findings_table, summarize_run

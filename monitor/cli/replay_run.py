@@ -21,10 +21,10 @@ from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
 from monitor.config_files import Installation, load_installation
-from monitor.core.catalog import Catalog
-from monitor.core.coverage import joined
+from monitor.core.drift.coverage import joined
 from monitor.core.identity import stable_id
-from monitor.core.incident_text import share_text
+from monitor.core.incidents.text import share_text
+from monitor.core.panes.catalog import Catalog
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, cut_by_time, replay

@@ -63,7 +63,7 @@ def silent_routes(installation: Installation) -> list[Gap]:
     -------
     list of Gap
     """
-    from monitor.core.route_checks import route_gaps
+    from monitor.core.notification.route_checks import route_gaps
 
     receivers = installation.monitor.receivers
     found = [] if receivers else [Gap("receiver", "none", _NO_RECEIVER, "add one under receivers")]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.clock import elapsed_s
-from monitor.core.incident_text import share_text
+from monitor.core.incidents.text import share_text
 from monitor.service.child import Child
 
 LOOK_S = 10.0

@@ -11,7 +11,7 @@ number as text, ``0x48``, ``45 W``  its number; units other than :data:`UNITS` a
                                     refused
 ``true``, ``false``, ``Yes``, ...   1 or 0 in a flag (:data:`FLAGS`), else blank
 null, NaN, infinite, out of range   blank
-DCGM's and NVML's "no value"        blank, also as text: ``monitor.core.counters.is_blank``
+DCGM's and NVML's "no value"        blank, also as text: ``monitor.core.gpu.counters.is_blank``
 ``N/A``, ``ERR!``, ``[anything]``   blank: see :func:`is_blank_text`
 other text, array, object           MISTYPED, naming the field; blank beside an XID
 =================================== =================================================
@@ -25,8 +25,8 @@ from typing import Any, Final
 import msgspec
 
 from monitor.core.bounds import DECODE_ERRORS
-from monitor.core.counters import is_blank
-from monitor.core.gpu_table import FLAGS, field_name
+from monitor.core.gpu.counters import is_blank
+from monitor.core.gpu.table import FLAGS, field_name
 from monitor.decode.strict import Refused, refusal
 from schemas.events import DEFAULT_TENANT, GpuEvent, RejectReason
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from monitor.core.catalog import Catalog
-from monitor.core.coverage import Coverage
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.detect_writes import Phase
-from monitor.core.drift_partition import DriftPartition
+from monitor.core.drift.coverage import Coverage
+from monitor.core.drift.partition import DriftPartition
+from monitor.core.drift.windows import Windows
+from monitor.core.panes.catalog import Catalog
+from monitor.core.state.writes import Phase
 from monitor.core.topics import PANES, STATE
-from monitor.core.windows import Windows
 from monitor.detect.rules import GROUP, read_states
 from monitor.transport.types import Log, ReadableLog
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from monitor import metrics
 from monitor.clock import now_us
-from monitor.core.drift_partition import DriftPartition
+from monitor.core.drift.partition import DriftPartition
 from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules

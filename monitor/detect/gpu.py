@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.host_signs import HostSign
+from monitor.core.gpu.host_activity import HostSign
 from monitor.core.topics import GPU, STATE
 from monitor.detect.drift import write_phases
 from monitor.detect.gpu_partition import GpuPartition

@@ -11,10 +11,10 @@ import numpy as np
 
 from driftline.times import FARTHEST_US
 from monitor.core.bounds import DECODE_ERRORS
-from monitor.core.detect_writes import Phase, alert_write, phases
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.host_signs import HostSign
-from monitor.core.state_shelf import StateShelf, refused_writes, state_writes
+from monitor.core.gpu.host_activity import HostSign
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.state.snapshot_store import StateShelf, refused_writes, state_writes
+from monitor.core.state.writes import Phase, alert_write, phases
 from monitor.core.topics import GPU
 from monitor.core.unreadable import letter_write, reject_letter
 from monitor.core.write import Write

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.core.alert_checks import check_alerts
 from monitor.core.bounds import check_struct
-from monitor.core.state_shelf import read_body
+from monitor.core.incidents.alert_checks import check_alerts
+from monitor.core.state.snapshot_store import read_body
 from schemas.alerts import Alert
 
 

@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.clock import elapsed_s
-from monitor.core.detect_writes import Phase
-from monitor.core.state_shelf import StateShelf
+from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.writes import Phase
 from monitor.core.topics import STATE
 from monitor.detect.rules import read_states
 from monitor.metrics import STAGE_SECONDS

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 
-from monitor.core.catalog import Catalog
-from monitor.core.detect_writes import Phase, phases
-from monitor.core.drift_partition import DriftPartition, Groups
-from monitor.core.source_silence import WATCHING_PARTITION, SourceSilence
-from monitor.core.state_shelf import StateShelf, refused_writes
-from monitor.core.watermark_message import KEY_PREFIX, parse
+from monitor.core.drift.partition import DriftPartition, Groups
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.watermark_message import KEY_PREFIX, parse
+from monitor.core.pipeline.source_silence import WATCHING_PARTITION, SourceSilence
+from monitor.core.state.snapshot_store import StateShelf, refused_writes
+from monitor.core.state.writes import Phase, phases
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 

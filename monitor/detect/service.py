@@ -8,8 +8,8 @@ from faust.types import TP
 
 from monitor import metrics
 from monitor.clock import elapsed_s, now_us
-from monitor.core.catalog import Catalog
-from monitor.core.source_silence import WATCHING_PARTITION
+from monitor.core.panes.catalog import Catalog
+from monitor.core.pipeline.source_silence import WATCHING_PARTITION
 from monitor.core.topics import GPU, PANES, PREDICTIONS, PROFILES
 from monitor.core.unreadable import letter_write
 from monitor.detect.gauges import STAGE, DetectGauges

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.core.catalog import Catalog
-from monitor.core.decide import SeriesDecider
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.panes.catalog import Catalog
 from schemas.panes import ClosedBy, SeriesId, SeriesStats, Window
 
 _HOSTS = ("host=a", "host=b", "host=c")

@@ -25,7 +25,7 @@ _SPECIAL = (
 )
 _NUMBER = r"-?(?:\d[\d.]*(?:e[+-]?\d+)?|inf)"
 INTERVAL = re.compile(rf"({_NUMBER}) to ({_NUMBER})")
-"""How ``monitor.core.cells.bin_labels`` writes a bin; categories are written as they are."""
+"""How ``monitor.core.drift.cells.bin_labels`` writes a bin; categories are written as they are."""
 
 
 def change_figure(alert: Alert) -> Markup:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from driftline.times import EARLIEST_US, FARTHEST_US, LIMITS
-from monitor.core.aggregate import Refused
+from monitor.core.panes.aggregate import Refused
 from monitor.decode.reject_cap import summed
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk

@@ -10,18 +10,18 @@ import msgspec
 import numpy as np
 
 from monitor.clock import elapsed_s
-from monitor.core.accumulators import take as take_rows
-from monitor.core.aggregate import Added, Gap, PartitionAggregator
-from monitor.core.catalog import Catalog
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.host_signs import HostSign, signs_of
-from monitor.core.intake_message import encode_intake, intake_key
-from monitor.core.letter_cap import LetterCap
-from monitor.core.pane_codec import encode, pane_key, pane_partition
+from monitor.core.gpu.host_activity import HostSign, signs_of
+from monitor.core.panes.accumulators import take as take_rows
+from monitor.core.panes.aggregate import Added, Gap, PartitionAggregator
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import encode, pane_key, pane_partition
+from monitor.core.panes.intake_message import encode_intake, intake_key
+from monitor.core.panes.watermark import Commit
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import ALERTS, PANES
 from monitor.core.unreadable import letter_write, reject_letter, unreadable_letter
-from monitor.core.watermark import Commit
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.refusals import late_events, late_write, new_rejects

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from monitor.core.aggregate import Refused
+from monitor.core.panes.aggregate import Refused
 from monitor.core.topics import LATE
 from monitor.core.write import Write
 from monitor.ingest.future import future_rejects

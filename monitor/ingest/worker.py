@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from monitor.clock import elapsed_s
-from monitor.core.catalog import Catalog
-from monitor.core.host_signs import NewestSigns, sign_messages
-from monitor.core.letter_cap import LetterCap
+from monitor.core.gpu.host_activity import NewestSigns, sign_messages
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.watermark import Commit
+from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import GPU, PANES, PREDICTIONS
-from monitor.core.watermark import Commit
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.ingest import GROUP, Assignment, Ingest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.core.alert_checks import check_alert
 from monitor.core.bounds import DECODE_ERRORS
+from monitor.core.incidents.alert_checks import check_alert
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.notify.notifier import Notifier, Step

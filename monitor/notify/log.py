@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from monitor.core.alert_checks import check_step
 from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES
+from monitor.core.incidents.alert_checks import check_step
 from monitor.core.topics import NOTIFICATIONS
 from monitor.core.write import Write
 from schemas.alerts import Alert, Delivery, DeliveryState, Notification

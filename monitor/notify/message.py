@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from monitor.core.incident_text import began_us, places_text, set_text, share_text
+from monitor.core.incidents.text import began_us, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.dedupe import Decision, Dedupe, NotifyReason
-from monitor.core.incidents import Grouping, IncidentChange, Incidents
-from monitor.core.retraining import (
+from monitor.core.incidents.grouping import Grouping, IncidentChange, Incidents
+from monitor.core.notification.dedupe import Decision, Dedupe, NotifyReason
+from monitor.core.notification.retraining import (
     RECEIVER,
     Outcome,
     Retraining,
     RetrainingDecision,
     request_retraining,
 )
-from monitor.core.routing import check_routes, choose_receivers
+from monitor.core.notification.routing import check_routes, choose_receivers
 from monitor.notify.delivery import RetryPolicy, Sleep, deliver
 from monitor.notify.log import LogEntry, NotificationLog, last_steps
 from monitor.notify.outbox import Outbox

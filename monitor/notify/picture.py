@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from monitor.core.evidence import window_us_of
-from monitor.core.incident_text import share_text
+from monitor.core.incidents.evidence import window_us_of
+from monitor.core.incidents.text import share_text
 from monitor.drawing.bars import INTERVAL, share_grid
 from monitor.drawing.export import png
 from monitor.drawing.svg import picture, rect, text
@@ -20,7 +20,7 @@ from schemas.time_text import clock_text
 
 _SPECIAL = ((UNDERFLOW, "below"), (OVERFLOW, "above"), (MISSING, "missing"), (UNSEEN, "unseen"))
 _RANGE = " to "
-"""Between the ends of a numeric bin, as ``monitor.core.cells.bin_labels`` writes it."""
+"""Between the ends of a numeric bin, as ``monitor.core.drift.cells.bin_labels`` writes it."""
 _DASH = " – "
 _MAX_BARS = 12
 _MAX_NAME = 16

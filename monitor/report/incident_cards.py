@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from monitor.core.incident_text import began_us, places_text
+from monitor.core.incidents.text import began_us, places_text
 from monitor.drawing.bars import change_figure
 from monitor.report.templating import render
 from schemas.alerts import Alert, Incident, Transition

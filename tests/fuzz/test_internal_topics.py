@@ -21,15 +21,15 @@ import pyarrow as pa
 import pytest
 
 from monitor.archive.pane_sets import PaneSets
-from monitor.core import profile_codec
-from monitor.core.aggregate import PartitionAggregator
-from monitor.core.catalog import Catalog
-from monitor.core.drift_partition import DriftPartition
-from monitor.core.intake_message import NOT_PANES
-from monitor.core.pane_codec import encode, pane_key
-from monitor.core.state_shelf import StateShelf, state_writes
+from monitor.core.drift.partition import DriftPartition
+from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes.aggregate import PartitionAggregator
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import encode, pane_key
+from monitor.core.panes.intake_message import NOT_PANES
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.decode import Decoder, chunk_of
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect

@@ -8,22 +8,22 @@ import msgspec
 import numpy as np
 
 from monitor.archive.stand import Stand
-from monitor.core.alerting import CellState, Closed
-from monitor.core.canary import CanaryState
-from monitor.core.counters import Counter, Recent
-from monitor.core.decide import SeriesState
+from monitor.core.drift.canary import CanaryState
+from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.state import ModelState, SeriesEntry
-from monitor.core.gpu_clock import HostClock, StreamClock
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.gpu_state import Fleet, GpuState, HostState, Phase, RuleState, XidHistory
-from monitor.core.host_signs import HostSign
-from monitor.core.letter_cap import LetterCap
-from monitor.core.pipeline_state import PipelineState, SharePool, UnjudgedRun
-from monitor.core.profile_codec import with_id
-from monitor.core.silence_state import SilenceState
-from monitor.core.watermark import NO_WATERMARK, Commit
-from monitor.core.watermark_message import WatermarkMessage
-from monitor.core.windows import VersionState, WindowState
+from monitor.core.drift.windows import VersionState, WindowState
+from monitor.core.gpu.clock import HostClock, StreamClock
+from monitor.core.gpu.counters import Counter, Recent
+from monitor.core.gpu.host_activity import HostSign
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.gpu.state import Fleet, GpuState, HostState, Phase, RuleState, XidHistory
+from monitor.core.incidents.alerting import CellState, Closed
+from monitor.core.panes.baseline_codec import with_id
+from monitor.core.panes.watermark import NO_WATERMARK, Commit
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.silence_state import SilenceState
+from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
 from monitor.detect.gpu_topic_state import GpuTopicState
 from monitor.notify.log import LogEntry
 from schemas.alerts import (

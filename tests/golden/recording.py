@@ -12,12 +12,12 @@ import msgspec
 import pyarrow as pa
 
 from monitor.archive.stand import Stand
-from monitor.core import profile_codec
-from monitor.core.detect_writes import alert_write, result_writes
-from monitor.core.host_signs import sign_messages
-from monitor.core.intake_message import encode_intake, intake_key
-from monitor.core.pane_codec import encode, pane_key
-from monitor.core.state_shelf import state_writes
+from monitor.core.gpu.host_activity import sign_messages
+from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes.codec import encode, pane_key
+from monitor.core.panes.intake_message import encode_intake, intake_key
+from monitor.core.state.snapshot_store import state_writes
+from monitor.core.state.writes import alert_write, result_writes
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,

@@ -17,20 +17,20 @@ import pytest
 
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.stand import stand_of
-from monitor.core import profile_codec
-from monitor.core.catalog import Catalog
 from monitor.core.drift.state import read_model_state
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.intake_message import read_intake
-from monitor.core.letter_cap import LetterCap
-from monitor.core.pane_codec import PaneAssembler
-from monitor.core.silence_state import read_silence_state
-from monitor.core.source_silence import SourceSilence
-from monitor.core.state_checks import check_model_state
-from monitor.core.state_shelf import StateShelf
+from monitor.core.drift.state_checks import check_model_state
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import PaneAssembler
+from monitor.core.panes.intake_message import read_intake
+from monitor.core.panes.watermark import Commit
+from monitor.core.panes.watermark_message import parse
+from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.silence_state import read_silence_state
+from monitor.core.pipeline.source_silence import SourceSilence
+from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, RESULTS
-from monitor.core.watermark import Commit
-from monitor.core.watermark_message import parse
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.records import decode_gpu
 from monitor.detect.gpu_partition import GpuPartition

@@ -12,7 +12,7 @@ import pytest
 from monitor.archive.log_archive import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
-from monitor.core import pane_codec
+from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,

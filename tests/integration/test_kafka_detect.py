@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from monitor.core.catalog import Catalog
-from monitor.core.state_shelf import StateShelf, state_writes
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect import rules as detect_rules
 from monitor.detect.owned import OwnedPartitions
 from monitor.service.life import Life

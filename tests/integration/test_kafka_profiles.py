@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from monitor.baseline.topic import read_published, retire_profile, write_profiles
 from monitor.cli.main import main
 from monitor.core.bounds import MAX_VALUE_BYTES
-from monitor.core.catalog import Catalog
-from monitor.core.profile_codec import encode, with_id
+from monitor.core.panes.baseline_codec import encode, with_id
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
 from monitor.detect.service import run_detect
 from monitor.ingest.service import run_ingest

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core import accumulators
-from monitor.core.aggregate import Layout, PartitionAggregator
+from monitor.core.panes import accumulators
+from monitor.core.panes.aggregate import Layout, PartitionAggregator
 from schemas.config import WindowConfig
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane

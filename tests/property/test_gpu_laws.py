@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.counters import Counter
-from monitor.core.gpu_rules import GpuRules
+from monitor.core.gpu.counters import Counter
+from monitor.core.gpu.rules import GpuRules
 from schemas.alerts import Alert, Transition
 from schemas.config import GpuConfig
 from schemas.events import GpuEvent

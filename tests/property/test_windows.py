@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.windows import Windows
+from monitor.core.drift.windows import Windows
 from schemas.config import WindowConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from tests.support.batches import as_bits

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.intake_message import NOT_PANES, read_intake
-from monitor.core.pane_codec import PaneAssembler
+from monitor.core.panes.codec import PaneAssembler
+from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.panes.intake_message import NOT_PANES, read_intake
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest

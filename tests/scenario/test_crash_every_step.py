@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.intake_message import read_intake
-from monitor.core.pane_codec import PaneAssembler
+from monitor.core.panes.codec import PaneAssembler
+from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.panes.intake_message import read_intake
+from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest

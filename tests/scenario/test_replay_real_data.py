@@ -12,7 +12,7 @@ import pytest
 
 from monitor.baseline.build import build_profile
 from monitor.config_files import load_model
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
 from monitor.wiring import Pipeline, build_pipeline

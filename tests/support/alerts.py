@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.core.identity import alert_id
-from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
+from monitor.core.incidents.grouping import ChangeKind, ChangeReason, IncidentChange
 from schemas.alerts import (
     Alert,
     Cause,

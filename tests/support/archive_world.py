@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 
 from monitor.archive.gathering import Cut
 from monitor.archive.service import run_archive
-from monitor.core import pane_codec
+from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,

@@ -28,7 +28,7 @@ from monitor.baseline.topic import write_profiles
 from monitor.clock import elapsed_s
 from monitor.config_files import load_installation
 from monitor.core import topics as names
-from monitor.core.pipeline_state import RULES
+from monitor.core.pipeline.state import RULES
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster

@@ -25,7 +25,7 @@ import yaml
 
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from schemas.config import ModelConfig
 from schemas.profiles import Profile

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Self
 
-from monitor.core.catalog import Catalog
 from monitor.core.crash_points import Reach, pass_through
+from monitor.core.panes.catalog import Catalog
 from monitor.ingest.service import run_ingest
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster

@@ -11,9 +11,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
-from monitor.core.watermark_message import KEY_PREFIX
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.detect.service import run_detect

@@ -20,13 +20,13 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
-from monitor.core.catalog import Catalog
-from monitor.core.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.intake_message import read_intake
-from monitor.core.letter_cap import LetterCap
-from monitor.core.pane_codec import PaneAssembler
-from monitor.core.pipeline_state import RULES
-from monitor.core.watermark_message import KEY_PREFIX
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import PaneAssembler
+from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.panes.intake_message import read_intake
+from monitor.core.panes.watermark_message import KEY_PREFIX
+from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.state import RULES
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.baseline.build import build_profile
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.transport.memory import MemoryLog
 from schemas.config import ModelConfig

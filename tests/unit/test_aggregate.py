@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from monitor.core.aggregate import Layout, PartitionAggregator, summarize
-from monitor.core.layout import segment_names
-from monitor.core.slots import Interner
-from monitor.core.watermark import NO_WATERMARK, Commit
+from monitor.core.panes.aggregate import Layout, PartitionAggregator, summarize
+from monitor.core.panes.layout import segment_names
+from monitor.core.panes.slots import Interner
+from monitor.core.panes.watermark import NO_WATERMARK, Commit
 from schemas.batch import StringColumn
 from schemas.config import WindowConfig
 from schemas.errors import BaselineError, TransportError

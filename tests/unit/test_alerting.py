@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.alerting import (
+from monitor.core.incidents.alerting import (
     MAX_HOLD,
     CellState,
     Closed,

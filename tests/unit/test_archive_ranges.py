@@ -8,7 +8,7 @@ import pytest
 from monitor.archive.gathering import Cut, Gathering, split
 from monitor.archive.pane_sets import LOOKBACK_MESSAGES, PaneSets
 from monitor.archive.stand import Stand, stand_of
-from monitor.core import pane_codec
+from monitor.core.panes import codec as pane_codec
 from monitor.decode import chunk_of
 from monitor.transport.types import Committed, Message
 from schemas.errors import TransportError

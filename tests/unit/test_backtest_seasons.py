@@ -10,7 +10,7 @@ import pytest
 from detectors.rule.planting import plant, reference_sd, shift_matrix
 from monitor.backtest.delays import _Field, measure_delays
 from monitor.baseline.build import build_profile
-from monitor.core.decide import SeriesDecider
+from monitor.core.drift.decide import SeriesDecider
 from schemas.alerts import Transition
 from schemas.panes import Window
 from schemas.profiles import Profile

@@ -26,8 +26,8 @@ from monitor.baseline.profile_file import (
     with_id,
 )
 from monitor.baseline.source import read_reference
-from monitor.core.accumulators import summarize
-from monitor.core.layout import Layout
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode.arrow import batch_from_arrow
 from monitor.transport.canonical import canonical
 from schemas.config import ModelConfig

@@ -10,8 +10,8 @@ from detectors.quality.heavy_hitters import HeavyHitters
 from monitor.baseline import variables
 from monitor.baseline.build import build_profile
 from monitor.baseline.description import describe_variables
-from monitor.core.accumulators import summarize
-from monitor.core.layout import Layout
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode.arrow import batch_from_arrow
 from monitor.transport.canonical import canonical
 from schemas.config import ModelConfig

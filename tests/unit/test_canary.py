@@ -11,8 +11,8 @@ import pytest
 
 from detectors.rule.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_profile
-from monitor.core.decide import SeriesDecider, SeriesState
-from monitor.core.incidents import Incidents
+from monitor.core.drift.decide import SeriesDecider, SeriesState
+from monitor.core.incidents.grouping import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
 from schemas.config import ModelConfig
 from schemas.errors import DriftlineError

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.core.catalog import Catalog
-from monitor.core.layout import Layout
-from monitor.core.profile_codec import ProfileParts, message_parts, parse_key, with_id
+from monitor.core.panes.baseline_codec import ProfileParts, message_parts, parse_key, with_id
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.layout import Layout
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
 from schemas.profiles import Kind, Profile

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.baseline.publication import Outcome, plan_all, plan_publication
-from monitor.core.profile_codec import with_id
+from monitor.core.panes.baseline_codec import with_id
 from schemas.errors import BaselineError
 from schemas.profiles import Profile
 from tests.support.small_world import CONFIG, build_small_world

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from detectors.rule.replicas import FORGET_AFTER
-from monitor.core.accumulators import summarize
-from monitor.core.decide import SeriesDecider
-from monitor.core.layout import Layout
-from monitor.core.windows import MAX_EMPTY
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.drift.windows import MAX_EMPTY
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.alerts import Transition

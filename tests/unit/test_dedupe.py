@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from monitor.core.dedupe import Decision, Dedupe, dedup_key
-from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange
+from monitor.core.incidents.grouping import ChangeKind, ChangeReason, IncidentChange
+from monitor.core.notification.dedupe import Decision, Dedupe, dedup_key
 from schemas.alerts import Cause, Severity
 from tests.support.alerts import change, drift, incident
 

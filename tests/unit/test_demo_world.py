@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.gpu_rules import GpuRules
+from monitor.core.gpu.rules import GpuRules
 from monitor.demo.extract import ATTRIBUTES, CATEGORICAL
 from monitor.demo.faults import BAD_REPLICA, NEW_CATEGORY, UNKNOWN_CODES, UPSTREAM_BUG
 from monitor.demo.model import EmploymentModel, area_under_curve, fit_model

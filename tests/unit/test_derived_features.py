@@ -17,9 +17,9 @@ from detectors.quality.text_statistics import text_statistics
 from monitor.baseline.build import build_profile
 from monitor.baseline.draft import explain_columns
 from monitor.cli.main import app
-from monitor.core.accumulators import summarize
-from monitor.core.decide import SeriesDecider
-from monitor.core.layout import Layout
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode import dictionaries
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder

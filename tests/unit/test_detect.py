@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from monitor.baseline.build import build_profile
-from monitor.core.catalog import Catalog
-from monitor.core.pane_codec import encode, pane_key
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import encode, pane_key
+from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, PANES, PREDICTIONS
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest

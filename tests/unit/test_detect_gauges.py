@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY
 
-from monitor.core.coverage import Coverage
-from monitor.core.drift_partition import DriftPartition
-from monitor.core.state_shelf import StateShelf
+from monitor.core.drift.coverage import Coverage
+from monitor.core.drift.partition import DriftPartition
+from monitor.core.state.snapshot_store import StateShelf
 from monitor.detect.gauges import DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules

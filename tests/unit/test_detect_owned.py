@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from monitor.clock import elapsed_s
-from monitor.core.detect_writes import Phase
-from monitor.core.state_shelf import StateShelf
+from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.writes import Phase
 from monitor.core.topics import PANES, RESULTS
 from monitor.core.write import Write
 from monitor.detect import owned as under_test

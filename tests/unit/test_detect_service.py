@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.core.catalog import Catalog
+from monitor.core.panes.catalog import Catalog
 from monitor.detect import service as under_test
 from monitor.detect.service import _Detect
 from monitor.service.life import Life

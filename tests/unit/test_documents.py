@@ -119,7 +119,9 @@ def test_paths_and_links_of_a_page_exist(page):
 
 
 def test_a_path_or_link_that_does_not_exist_is_found():
-    text = "See `monitor/core/no_such.py`, detectors/nowhere/ and `monitor/core/aggregate.py`."
+    text = (
+        "See `monitor/core/no_such.py`, detectors/nowhere/ and `monitor/core/panes/aggregate.py`."
+    )
     assert missing_paths(text) == ["monitor/core/no_such.py", "detectors/nowhere/"]
     assert missing_paths("`tests/unit/test_none_*.py` and `tests/unit/test_cli*.py`") == [
         "tests/unit/test_none_*.py"

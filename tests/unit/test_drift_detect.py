@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.intake_message import NOT_PANES
-from monitor.core.pane_codec import decode, encode, pane_key
+from monitor.core.panes.codec import decode, encode, pane_key
+from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest

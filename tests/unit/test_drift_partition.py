@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 
 from monitor.baseline.build import build_profile
-from monitor.core import drift_partition
-from monitor.core.catalog import Catalog
-from monitor.core.detect_writes import MAX_RESULTS, Phase, result_writes
+from monitor.core.drift import partition as drift_partition
+from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
-from monitor.core.drift_partition import KIND, MAX_JUDGED, DriftPartition
-from monitor.core.pane_codec import encode, pane_key
-from monitor.core.state_shelf import StateShelf
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import encode, pane_key
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.writes import MAX_RESULTS, Phase, result_writes
 from monitor.core.topics import ALERTS, RESULTS, STATE
-from monitor.core.watermark_message import WatermarkMessage
 from schemas.alerts import Alert
 from schemas.config import ModelConfig
 from schemas.panes import Pane, SeriesId, SeriesStats

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.accumulators import summarize
-from monitor.core.decide import SeriesDecider
-from monitor.core.layout import Layout
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.notify.message import describe

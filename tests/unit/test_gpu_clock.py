@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.state_shelf import StateShelf
+from monitor.core.state.snapshot_store import StateShelf
 from monitor.decode import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from schemas.alerts import Alert, Severity

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.gpu_table import RULES, Condition, Rule, field_name
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.gpu.table import RULES, Condition, Rule, field_name
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import GpuConfig
 from schemas.errors import ConfigError, DriftlineError

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.core.counters import is_blank
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.gpu_table import PERSISTENT, RELOAD_COUNTERS, RULES, Condition
+from monitor.core.gpu.counters import is_blank
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.gpu.table import PERSISTENT, RELOAD_COUNTERS, RULES, Condition
 from monitor.decode import chunk_of, decode_gpu
 from monitor.storage.rows import gpu_rows
 from schemas.config import GpuConfig

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from monitor.core.gpu_rules import GpuRules
-from monitor.core.host_signs import SIGN_US, HostSign, NewestSigns, sign_messages, signs_of
-from monitor.core.state_shelf import StateShelf
+from monitor.core.gpu.host_activity import SIGN_US, HostSign, NewestSigns, sign_messages, signs_of
+from monitor.core.gpu.rules import GpuRules
+from monitor.core.state.snapshot_store import StateShelf
 from monitor.decode import Decoder, chunk_of, decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.replay.timeline import cut_by_time

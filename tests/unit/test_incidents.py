@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.incidents import ChangeKind, ChangeReason, IncidentChange, Incidents
+from monitor.core.incidents.grouping import ChangeKind, ChangeReason, IncidentChange, Incidents
 from schemas.alerts import Alert, Cause, Severity, Transition
 from tests.support.alerts import START, drift, gpu, replica
 

@@ -6,11 +6,11 @@ import json
 import msgspec
 import pyarrow as pa
 
-from monitor.core.catalog import Catalog
-from monitor.core.letter_cap import LetterCap
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.watermark import Commit
+from monitor.core.panes.watermark_message import parse
+from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
-from monitor.core.watermark import Commit
-from monitor.core.watermark_message import parse
 from monitor.decode.arrow import stream_of
 from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.transport.memory import MemoryLog

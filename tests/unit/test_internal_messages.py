@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.core.alert_checks import check_alerts
-from monitor.core.catalog import Catalog
-from monitor.core.drift_partition import DriftPartition
-from monitor.core.intake_message import encode_intake, intake_key
-from monitor.core.pane_codec import MAX_WAITING, PaneAssembler, encode
-from monitor.core.source_silence import SourceSilence
-from monitor.core.state_shelf import MAX_REFUSED, StateKey, StateShelf, state_writes
+from monitor.core.drift.partition import DriftPartition
+from monitor.core.incidents.alert_checks import check_alerts
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import MAX_WAITING, PaneAssembler, encode
+from monitor.core.panes.intake_message import encode_intake, intake_key
+from monitor.core.panes.watermark import MAX_SOURCES, NO_WATERMARK
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.pipeline.source_silence import SourceSilence
+from monitor.core.state.snapshot_store import MAX_REFUSED, StateKey, StateShelf, state_writes
 from monitor.core.topics import DEAD_LETTERS
-from monitor.core.watermark import MAX_SOURCES, NO_WATERMARK
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.transport.types import Message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.letter_cap import LetterCap
+from monitor.core.pipeline.dead_letter_limit import LetterCap
 from schemas.alerts import Alert
 from schemas.time_units import MINUTE_US
 

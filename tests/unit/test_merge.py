@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.core.merge import merge, merge_all
+from monitor.core.panes.merge import merge, merge_all
 from schemas.errors import ShapeError
 from schemas.panes import SeriesStats
 

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.cells import bin_labels
-from monitor.core.detect_writes import result_writes
+from monitor.core.drift.cells import bin_labels
+from monitor.core.state.writes import result_writes
 from monitor.core.unreadable import letter_key
 from monitor.decode import Decoder, chunk_of
 from monitor.notify.log import LogEntry, decode_entry, encode_entry

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.incidents import Incidents
+from monitor.core.incidents.grouping import Incidents
 from monitor.notify.console import ConsoleReceiver, render
 from monitor.notify.delivery import RetryPolicy, deliver
 from monitor.notify.message import describe

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from monitor.core.crash_points import Reach, pass_through
-from monitor.core.incidents import Incidents
+from monitor.core.incidents.grouping import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.notifier import Notifier
 from monitor.notify.stage import GROUP, NotifyStage, TopicNotificationLog

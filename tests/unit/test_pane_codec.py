@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from monitor.core.bounds import MAX_VALUE_BYTES
-from monitor.core.pane_codec import PaneAssembler, decode, encode, pane_key, read_header
+from monitor.core.panes.codec import PaneAssembler, decode, encode, pane_key, read_header
 from schemas.errors import ShapeError, TransportError
 from schemas.panes import Pane, SeriesId, SeriesStats
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from detectors.statistics.share_limit import tail_probability
-from monitor.core.pipeline_state import PipelineState
-from monitor.core.pipeline_watch import PipelineWatch
+from monitor.core.pipeline.state import PipelineState
+from monitor.core.pipeline.watch import PipelineWatch
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, Alert, Severity
 from schemas.config import ModelConfig
 from schemas.intake import Intake

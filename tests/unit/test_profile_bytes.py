@@ -12,8 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.core import profile_codec
-from monitor.core.profile_codec import MAX_WAITING, ProfileParts, decode, encode, parse_key, with_id
+from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes.baseline_codec import (
+    MAX_WAITING,
+    ProfileParts,
+    decode,
+    encode,
+    parse_key,
+    with_id,
+)
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
 from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile

@@ -11,8 +11,8 @@ import pytest
 
 from monitor.baseline.fit import misfits
 from monitor.baseline.profile_file import load_profile, save_profile
-from monitor.core.accumulators import summarize
-from monitor.core.layout import Layout
+from monitor.core.panes.accumulators import summarize
+from monitor.core.panes.layout import Layout
 from monitor.decode import Decoder, chunk_of
 from schemas.batch import EventBatch, StringColumn
 from schemas.config import ModelConfig

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.incident_text import began_us, name_incident
+from monitor.core.incidents.text import began_us, name_incident
 from monitor.notify.message import describe
 from monitor.report.content import FindingRow, ReportContent
 from monitor.report.evidence_words import rarity_text, rarity_ticks

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.cells import bin_labels
+from monitor.core.drift.cells import bin_labels
 from monitor.drawing.bars import MAX_COLUMNS, MAX_ROWS, change_figure
 from monitor.drawing.svg import path, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span

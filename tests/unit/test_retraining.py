@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.core.incidents import ChangeKind, IncidentChange
-from monitor.core.retraining import Retraining, RetrainingDecision, request_retraining
+from monitor.core.incidents.grouping import ChangeKind, IncidentChange
+from monitor.core.notification.retraining import Retraining, RetrainingDecision, request_retraining
 from schemas.alerts import Cause, Incident, Severity
 from schemas.config import RetrainingConfig
 from tests.support.alerts import HOUR, START, change, drift, gpu, incident, replica

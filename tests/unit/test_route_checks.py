@@ -7,8 +7,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.core.route_checks import route_gaps
-from monitor.core.routing import match_route
+from monitor.core.notification.route_checks import route_gaps
+from monitor.core.notification.routing import match_route
 from schemas.alerts import Cause, Incident, Severity
 from schemas.config import RouteConfig
 

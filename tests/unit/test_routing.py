@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.routing import check_routes, choose_receivers
+from monitor.core.notification.routing import check_routes, choose_receivers
 from schemas.alerts import Cause, Severity
 from schemas.config import RouteConfig
 from schemas.errors import ConfigError

@@ -11,9 +11,9 @@ import pytest
 
 from monitor.baseline.build import build_profile
 from monitor.baseline.description import describe_variables
-from monitor.core.catalog import check_fit
-from monitor.core.decide import SeriesDecider
-from monitor.core.profile_codec import decode, encode, with_id
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.panes.baseline_codec import decode, encode, with_id
+from monitor.core.panes.catalog import check_fit
 from schemas.alerts import Transition
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.slots import SlotIndex, SlotPool
+from monitor.core.panes.slots import SlotIndex, SlotPool
 
 
 def assign(index: SlotIndex, ordinals: list[int]) -> list[int]:

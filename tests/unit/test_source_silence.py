@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from monitor.core.catalog import Catalog
-from monitor.core.pane_codec import encode, pane_key
-from monitor.core.source_silence import SourceSilence
-from monitor.core.state_shelf import StateShelf
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.codec import encode, pane_key
+from monitor.core.panes.watermark import Watermarks
+from monitor.core.panes.watermark_message import WatermarkMessage
+from monitor.core.pipeline.source_silence import SourceSilence
+from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.topics import ALERTS, STATE
-from monitor.core.watermark import Watermarks
-from monitor.core.watermark_message import WatermarkMessage
 from monitor.detect.rules import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.state_shelf import StateKey, StateShelf, state_writes
+from monitor.core.state.snapshot_store import StateKey, StateShelf, state_writes
 
 NAME = ("default", "small|%")
 

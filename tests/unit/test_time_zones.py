@@ -15,8 +15,8 @@ import pytest
 from monitor.baseline.build import build_profile
 from monitor.baseline.fit import misfits
 from monitor.config_files import load_model
-from monitor.core.decide import SeriesDecider
-from monitor.core.profile_codec import decode, encode, with_id
+from monitor.core.drift.decide import SeriesDecider
+from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
 from schemas.config import ModelConfig

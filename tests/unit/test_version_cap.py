@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core import version_cap
-from monitor.core.aggregate import PartitionAggregator
+from monitor.core.panes import version_cap
+from monitor.core.panes.aggregate import PartitionAggregator
 from schemas.config import WindowConfig
 from schemas.panes import OTHER, Pane
 from tests.support.batches import Dictionary, Message, Row, chunk_of

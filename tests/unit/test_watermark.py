@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE
-from monitor.core.watermark import NO_WATERMARK, Commit, EventClock, Watermarks
+from monitor.core.panes.watermark import NO_WATERMARK, Commit, EventClock, Watermarks
 from schemas.config import WindowConfig
 
 

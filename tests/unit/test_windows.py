@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.core.windows import MAX_EMPTY, Arrival, Windows
+from monitor.core.drift.windows import MAX_EMPTY, Arrival, Windows
 from schemas.config import WindowConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 

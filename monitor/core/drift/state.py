@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.core.decide import SeriesState
-from monitor.core.pipeline_state import PipelineState
-from monitor.core.state_shelf import read_body
-from monitor.core.windows import WindowState
+from monitor.core.drift.decide import SeriesState
+from monitor.core.drift.windows import WindowState
+from monitor.core.pipeline.state import PipelineState
+from monitor.core.state.snapshot_store import read_body
 from schemas.alerts import Alert
 from schemas.panes import SeriesId
 

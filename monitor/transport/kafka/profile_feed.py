@@ -8,8 +8,8 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from monitor.clock import elapsed_s
-from monitor.core.catalog import Catalog
-from monitor.core.profile_codec import ProfileParts, parse_key
+from monitor.core.panes.baseline_codec import ProfileParts, parse_key
+from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PROFILES
 from monitor.core.unreadable import unreadable_letter
 from monitor.metrics import PROFILES as PROFILES_READ

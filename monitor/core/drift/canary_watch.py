@@ -1,0 +1,146 @@
+"""A series' canary beside its cells: its results, and when its alert opens and ends. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.rule.decision import Evidence
+from detectors.rule.sets import SetLayout
+from detectors.rule.settings import Rule
+from monitor.core.drift.canary import Canary, CanaryState, Sighting
+from monitor.core.drift.canary_alerts import (
+    MONITOR,
+    advance,
+    build_canary_alert,
+    cell_key,
+    choose_founds,
+    end_canary_alert,
+    is_forgotten,
+)
+from monitor.core.drift.cells import align_counts
+from monitor.core.drift.window_results import canary_result
+from monitor.core.incidents.alerting import CellState, Closed
+from schemas.alerts import Alert, Transition
+from schemas.config import ModelConfig
+from schemas.panes import ALL, SeriesId, Window
+from schemas.profiles import Profile
+from schemas.results import DetectorResult
+
+OpenAlerts = dict[str, CellState]
+ClosedAlerts = dict[str, Closed]
+
+
+class CanaryWatch:
+    """Takes one series' canary from window to window; does nothing where there is none.
+
+    Parameters
+    ----------
+    rule : Rule
+        Of the series.
+    state : CanaryState, optional
+        Of an earlier life.
+    """
+
+    def __init__(
+        self,
+        series: SeriesId,
+        config: ModelConfig,
+        profile: Profile,
+        rule: Rule,
+        state: CanaryState | None,
+    ) -> None:
+        self._series, self._profile = series, profile
+        has_canary = Canary.fits(config, profile)
+        self.canary = Canary(series, config, profile, rule, state) if has_canary else None
+
+    @property
+    def state(self) -> CanaryState | None:
+        """What the state message has to carry."""
+        return None if self.canary is None else self.canary.state
+
+    def evidence_before(
+        self, window: Window, evidence: Evidence, layout: SetLayout
+    ) -> Evidence | None:
+        """Return what the shadowed cell has before a planted window; None before any other."""
+        if self.canary is None or not self.canary.is_planted(window):
+            return None
+        return evidence.of_cell(layout, self.canary.variable)
+
+    def watch(
+        self,
+        window: Window,
+        before: Evidence | None,
+        reference: NDArray[np.int64] | None,
+        open_alerts: OpenAlerts,
+        closed_alerts: ClosedAlerts,
+        *,
+        is_retired: bool,
+        is_withheld: bool = False,
+    ) -> tuple[list[DetectorResult], list[Alert]]:
+        """Take the planted shift one window further, and say when it is not seen.
+
+        Parameters
+        ----------
+        window : Window
+            That the series has just judged.
+        before : Evidence or None
+            Of :meth:`evidence_before`.
+        reference : ndarray of int64, shape (S * V, 64), or None
+            What the window was compared with; None as ``before`` is.
+        open_alerts, closed_alerts : dict
+            Of the series; **updated in place**.
+        is_retired : bool
+            No more windows will come.
+        is_withheld : bool, optional
+            The window gets no verdict: a shift planted into it is skipped.
+        """
+        canary = self.canary
+        own = None if canary is None or is_retired else cell_key(canary.feature)
+        ended = self._end(own, window, open_alerts, closed_alerts)
+        if canary is None:
+            return [], ended
+        sightings, v = canary.leave(window), canary.variable
+        if before is not None and reference is not None:
+            counts = align_counts(window.segments, self._profile.reference.segments)[v]
+            is_firing = is_withheld or f"drift|{canary.feature}|{ALL}" in open_alerts
+            sightings += canary.take(window, counts, reference[v], before, is_firing=is_firing)
+        results = [canary_result(sighting, canary, window) for sighting in sightings]
+        alerts = [
+            alert
+            for sighting in sightings
+            for alert in self._advance(canary, sighting, window, open_alerts, closed_alerts)
+        ]
+        return results, [*alerts, *ended]
+
+    def _advance(
+        self,
+        canary: Canary,
+        sighting: Sighting,
+        window: Window,
+        open_alerts: OpenAlerts,
+        closed_alerts: ClosedAlerts,
+    ) -> list[Alert]:
+        """Take the alert one planted stretch further."""
+        key = cell_key(canary.feature)
+        before, closed = open_alerts.pop(key, None), closed_alerts.get(key)
+        if closed is not None and is_forgotten(closed, window.end_us, canary.settings.every_us):
+            closed = None
+        after, change = advance(sighting, before, window, choose_founds(closed))
+        if after is not None:
+            open_alerts[key] = after
+        state = after or before
+        if change is None or state is None:
+            return []
+        if change is Transition.RESOLVED:
+            closed_alerts[key] = Closed(window.end_us, state.n_hold)
+        return [build_canary_alert(canary, sighting, self._series, window, state, change)]
+
+    def _end(
+        self, own: str | None, window: Window, open_alerts: OpenAlerts, closed_alerts: ClosedAlerts
+    ) -> list[Alert]:
+        """End the alerts of canaries that nothing will resolve any more: all but our own."""
+        for key in [k for k in closed_alerts if k.startswith(f"{MONITOR}|") and k != own]:
+            del closed_alerts[key]
+        gone = [k for k in open_alerts if k.startswith(f"{MONITOR}|") and k != own]
+        return [end_canary_alert(k, open_alerts.pop(k), self._series, window) for k in gone]

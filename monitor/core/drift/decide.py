@@ -1,0 +1,417 @@
+"""One closed window of one series: results for people, and alerts if something changed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.rule.decision import (
+    Evidence,
+    TolerancePlan,
+    alpha_of,
+    decide,
+    plan_cells,
+    plan_profile,
+)
+from detectors.rule.replicas import ReplicaEvidence, decide_replicas
+from detectors.rule.seasonal import (
+    N_SLOTS,
+    best_shift,
+    choose_reference,
+    clock_shifts,
+    slots_of_window,
+)
+from detectors.rule.sets import SetLayout, cell_sets
+from detectors.rule.settings import Rule
+from monitor.core.drift.alerts import CellView, build_alert
+from monitor.core.drift.canary import CanaryState
+from monitor.core.drift.canary_alerts import MONITOR
+from monitor.core.drift.canary_watch import CanaryWatch
+from monitor.core.drift.cells import align_counts, count_cells, family, importance_of
+from monitor.core.drift.places import Place, find_places
+from monitor.core.drift.window_results import (
+    decision_result,
+    no_verdict_result,
+    statistic_results,
+)
+from monitor.core.drift.windows import MAX_EMPTY
+from monitor.core.incidents.alerting import (
+    CellState,
+    Closed,
+    advance_fired,
+    advance_gone,
+    advance_quiet,
+    choose_hold,
+    is_past,
+    severity_of,
+)
+from schemas.alerts import Alert, Transition
+from schemas.config import ModelConfig
+from schemas.monitors import Monitor
+from schemas.names import SCORE
+from schemas.panes import N_COUNTERS, SeriesId, Window
+from schemas.profiles import Profile
+from schemas.results import DetectorResult, Reason, Verdict
+
+
+@dataclass(slots=True)
+class Decided:
+    """What one window led to."""
+
+    results: list[DetectorResult] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+
+class SeriesState(msgspec.Struct):
+    """All that a series has to remember between windows, as the state message carries it."""
+
+    evidence: bytes = b""
+    replicas: dict[str, tuple[tuple[str, ...], bytes, list[int]]] = {}
+    """By family: names, evidence, windows without rows."""
+    open_alerts: dict[str, CellState] = {}
+    """By ``monitor|feature|segment``."""
+    closed_alerts: dict[str, Closed] = {}
+    """Resolved not long ago; by the same key."""
+    n_empty: int = 0
+    """Windows without rows, in a row."""
+    canary: CanaryState | None = None
+
+
+class SeriesDecider:
+    """The rule applied to one series, window after window.
+
+    Parameters
+    ----------
+    profile : Profile
+        In whose layout the series is counted.
+    state : SeriesState, optional
+        Of an earlier life.
+    """
+
+    def __init__(
+        self,
+        series: SeriesId,
+        config: ModelConfig,
+        profile: Profile,
+        state: SeriesState | None = None,
+    ) -> None:
+        self.series, self.config, self.profile = series, config, profile
+        rule = config.decision
+        self.rule = Rule(
+            alpha=alpha_of(config.window.length_us, rule.max_false_pages_per_month),
+            n_cells=count_cells(config, profile),
+            m=rule.persistence,
+            eps_floor=rule.eps,
+            min_rows=rule.min_rows,
+        )
+        self.plan = plan_profile(self.rule, profile, rule.phi)
+        self.score_sets = cell_sets(profile.variables[-1], profile.reference.counts[0, -1])
+        self.evidence = Evidence.start(self.plan.layout)
+        self.replicas: dict[str, ReplicaEvidence] = {}
+        self.open_alerts: dict[str, CellState] = {}
+        self.closed_alerts: dict[str, Closed] = {}
+        self.n_empty = 0
+        self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
+        self._slots: tuple[tuple[int, int], tuple[int, ...]] | None = None
+        planted = state.canary if state is not None else None
+        self.canary = CanaryWatch(series, config, profile, self.rule, planted)
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether the version had no rows for so long that no more windows will come."""
+        return self.n_empty >= MAX_EMPTY
+
+    def decide(self, window: Window) -> Decided:
+        """Judge one window, add it to the evidence, and say what changed."""
+        results = statistic_results(window, self.profile, self.config)
+        before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
+        views, alerts = self.judge(window)
+        results += [decision_result(view, window) for view in views]
+        planted, more = self.canary.watch(
+            window,
+            before,
+            None if before is None else self.reference_at(window),
+            self.open_alerts,
+            self.closed_alerts,
+            is_retired=self.is_retired,
+        )
+        return Decided(results + planted, alerts + more)
+
+    def withhold(self, window: Window, reason: Reason) -> Decided:
+        """Describe a window whose rows cannot be trusted: no verdict, evidence stays as it was.
+
+        Parameters
+        ----------
+        reason : Reason
+            Reported instead of every cell's verdict.
+
+        Notes
+        -----
+        Open alerts neither escalate nor resolve, as in a window without rows.
+        """
+        if self.n_empty + 1 >= MAX_EMPTY and not window.segments.n_rows.any():
+            return self.decide(window)  # the version ends, and its alerts with it
+        self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
+        evidence = self.evidence
+        before = self.canary.evidence_before(window, evidence, self.plan.layout)
+        replicas, self.evidence = dict(self.replicas), evidence.copy()
+        views = [*self._profile_views(window), *self._replica_views(window)]
+        self.evidence, self.replicas = evidence, replicas
+        planted, alerts = self.canary.watch(
+            window,
+            before,
+            None if before is None else self.reference_at(window),
+            self.open_alerts,
+            self.closed_alerts,
+            is_retired=False,
+            is_withheld=True,
+        )
+        own = [
+            msgspec.structs.replace(
+                decision_result(view, window), verdict=Verdict.NONE, reason=reason, rung=""
+            )
+            for view in views
+        ]
+        results = statistic_results(window, self.profile, self.config)
+        return Decided([*results, *own, *planted], alerts)
+
+    def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
+        """As :meth:`decide`, without the statistics, which no verdict rests on.
+
+        Returns
+        -------
+        views : list of CellView
+            Every cell's verdict.
+        alerts : list of Alert
+            What changed.
+        """
+        self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
+        now_us, length_us = window.end_us, window.end_us - window.start_us
+        self.closed_alerts = {
+            k: c
+            for k, c in self.closed_alerts.items()
+            if k.startswith(f"{MONITOR}|") or not is_past(c, now_us, length_us)
+        }
+        views = [*self._profile_views(window), *self._replica_views(window)]
+        ranked = sorted(views, key=_specificity)
+        return views, [alert for view in ranked for alert in self._advance(view, window)]
+
+    def revise(self, window: Window) -> Decided:
+        """Recompute a closed window's statistics; evidence and alerts stay as they were."""
+        results = statistic_results(window, self.profile, self.config)
+        results.append(no_verdict_result(window, Reason.LATE))
+        return Decided([msgspec.structs.replace(r, revised=True) for r in results])
+
+    def inherit(self, other: SeriesDecider) -> None:
+        """Take over the open alerts of the same model version under its last profile."""
+        self.open_alerts.update(other.open_alerts)
+        self.closed_alerts.update(other.closed_alerts)
+
+    def export(self) -> SeriesState:
+        """Return the state, for the state message."""
+        return SeriesState(
+            evidence=self.evidence.to_bytes(),
+            replicas={
+                name: (past.names, past.evidence.to_bytes(), past.n_idle.tolist())
+                for name, past in self.replicas.items()
+            },
+            open_alerts=dict(self.open_alerts),
+            closed_alerts=dict(self.closed_alerts),
+            n_empty=self.n_empty,
+            canary=self.canary.state,
+        )
+
+    def _restore(self, state: SeriesState) -> None:
+        self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
+        self.open_alerts = dict(state.open_alerts)
+        self.closed_alerts, self.n_empty = dict(state.closed_alerts), state.n_empty
+        for name, (names, evidence, n_idle) in state.replicas.items():
+            layout = SetLayout.of([self.score_sets] * len(names))
+            self.replicas[name] = ReplicaEvidence(
+                tuple(names), Evidence.from_bytes(evidence, layout), np.array(n_idle, np.int64)
+            )
+
+    def _profile_views(self, window: Window) -> list[CellView]:
+        """Every declared cell against the baseline."""
+        segments, variables = self.profile.reference.segments, self.profile.variables
+        counts = align_counts(window.segments, segments)
+        plan, reference = self._plan_at(window)
+        decision = decide(plan, self.evidence, counts)
+        names = self.plan.layout.names
+        return [
+            CellView(
+                Monitor.DRIFT,
+                variable,
+                segment,
+                importance_of(self.config, variable.name),
+                decision,
+                s * len(variables) + v,
+                names,
+                reference[s * len(variables) + v],
+                counts[s * len(variables) + v],
+            )
+            for s, segment in enumerate(segments)
+            for v, variable in enumerate(variables)
+        ]
+
+    def reference_at(self, window: Window) -> NDArray[np.int64]:
+        """Return what a window compares each cell with, shape (S * V, 64)."""
+        return self._plan_at(window)[1]
+
+    def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
+        """Return the plan of a window, and the reference it rests on.
+
+        That of the last window's hours is kept: every cell that fires asks for it again,
+        and 200 cells take 7 ms.
+        """
+        seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
+        if seasonal is None:
+            return self.plan, self.profile.reference.counts.reshape(shape)
+        slots = np.array(self.slots_at(window), np.int64)
+        key = slots.tobytes()
+        if self._season is None or self._season[0] != key:
+            by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
+            is_seasonal = seasonal.is_seasonal.reshape(-1)
+            chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+            learned = self.profile.eps_learned.reshape(-1)
+            plan = plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned)
+            self._season = key, plan, chosen
+        return self._season[1:]
+
+    def slots_at(self, window: Window) -> tuple[int, ...]:
+        """Return the hours of the week a window is compared with; empty without seasons.
+
+        Where the model's time zone is not known and clocks may have changed since the
+        reference, they are those of the hour that fits best, or of the one before or after.
+        """
+        seasonal = self.profile.seasonal
+        if seasonal is None:
+            return ()
+        key = window.start_us, window.end_us
+        if self._slots is None or self._slots[0] != key:
+            length_us = window.end_us - window.start_us
+            slots = slots_of_window(window.start_us, length_us, seasonal.timezone)
+            if seasonal.unzoned_us is not None:
+                slots = (slots + self._clock_shift(window, slots)) % N_SLOTS
+            self._slots = key, tuple(slots.tolist())
+        return self._slots[1]
+
+    def _clock_shift(self, window: Window, slots: NDArray[np.int64]) -> int:
+        """Return by how many hours local clocks have moved since the reference."""
+        seasonal = self.profile.seasonal
+        if seasonal is None or seasonal.unzoned_us is None:
+            return 0
+        shifts = clock_shifts(seasonal.unzoned_us, window.start_us)
+        if len(shifts) == 1:
+            return 0
+        follows = seasonal.is_seasonal.reshape(-1)
+        counts = align_counts(window.segments, self.profile.reference.segments)[follows]
+        by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
+        touched = np.unique((slots[:, None] + np.array(shifts)) % N_SLOTS)
+        own = np.zeros((N_SLOTS, *counts.shape), np.int64)
+        own[touched] = by_slot[touched][:, follows]
+        return best_shift(own, slots, shifts, counts)
+
+    def _replica_views(self, window: Window) -> list[CellView]:
+        """Each host's and each GPU's score against the others of its window."""
+        views: list[CellView] = []
+        for name in ("host", "gpu_uuid"):
+            segments, counts = family(window.slices, name)
+            past = self.replicas.get(name, ReplicaEvidence.start())
+            if not segments and not past.names:
+                continue
+            phi = self.config.decision.phi or float(self.profile.phi[0, -1])
+            seen, self.replicas[name] = decide_replicas(
+                self.rule, self.score_sets, past, segments, counts, phi
+            )
+            own = {segment: counts[i] for i, segment in enumerate(segments)}
+            empty = np.zeros(64, np.int64)
+            views += [
+                CellView(
+                    Monitor.REPLICA,
+                    self.profile.variables[-1],
+                    segment,
+                    importance_of(self.config, SCORE),
+                    seen.decision,
+                    i,
+                    seen.plan.layout.names,
+                    seen.reference_counts[i],
+                    own.get(segment, empty),
+                )
+                for i, segment in enumerate(seen.names)
+            ]
+        return views
+
+    def _advance(self, view: CellView, window: Window) -> list[Alert]:
+        """Take one cell's alert one window further."""
+        key = f"{view.monitor}|{view.variable.name}|{view.segment}"
+        before, i, decision = self.open_alerts.get(key), view.index, view.decision
+        if decision.has_fired[i]:
+            closed = self.closed_alerts.pop(key, None) if before is None else None
+            after, change = self._fired(view, window, before, closed)
+        elif before is not None and self._is_gone(view):
+            after, change = advance_gone(before)
+        elif before is not None:
+            # An hour that nothing is known of is not good news either.
+            n_rows = int(decision.n[i]) if decision.set_index[i] >= 0 else 0
+            is_positive = bool(decision.is_positive[i])
+            after, change = advance_quiet(before, is_positive, n_rows)
+        else:
+            return []
+        if change is Transition.RESOLVED:
+            del self.open_alerts[key]
+            self.closed_alerts[key] = Closed(window.end_us, after.n_hold)
+        else:
+            self.open_alerts[key] = after
+        if change is None:
+            return []
+        return [build_alert(view, self.series, window, after, change, self._places(view, window))]
+
+    def _places(self, view: CellView, window: Window) -> tuple[Place, ...]:
+        """Return where a drift is, if it is one: what has fired has a set that moved."""
+        if not view.decision.has_fired[view.index]:
+            return ()
+        if view.monitor != Monitor.DRIFT:
+            return ()
+        plan, reference = self._plan_at(window)
+        by_cell = reference.reshape(self.profile.reference.counts.shape)
+        phi = float(plan.phi[view.index])
+        return find_places(view, window, self.profile, by_cell, plan.layout, phi)
+
+    def _is_gone(self, view: CellView) -> bool:
+        """Return whether the version is retired, or a replica has just been forgotten."""
+        if self.is_retired:
+            return True
+        past = self.replicas.get(view.segment.partition("=")[0])
+        return (
+            view.monitor == Monitor.REPLICA and past is not None and view.segment not in past.names
+        )
+
+    def _fired(
+        self, view: CellView, window: Window, before: CellState | None, closed: Closed | None
+    ) -> tuple[CellState, Transition | None]:
+        """Rank what fired, and open, escalate or keep its alert."""
+        rung = int(view.decision.rung[view.index])
+        n_windows = int(view.decision.n_windows[view.index])
+        length_us = window.end_us - window.start_us
+        return advance_fired(
+            before,
+            severity_of(rung, view.variable.name, view.importance),
+            rung,
+            window.end_us - n_windows * length_us,
+            window.end_us,
+            n_windows,
+            choose_hold(closed, window.end_us, length_us, self.rule.m),
+        )
+
+
+def _specificity(view: CellView) -> int:
+    """Put what explains before what it explains: replicas, then features, then the score."""
+    if view.monitor == Monitor.REPLICA:
+        return 0 if view.segment.startswith("gpu_uuid=") else 1
+    return 2 if view.variable.name != SCORE else 3

@@ -1,0 +1,516 @@
+"""One partition of the panes topic, message by message: windows, verdicts, what to write. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.core.bounds import check_number, check_time
+from monitor.core.drift.coverage import Coverage
+from monitor.core.drift.decide import Decided, SeriesDecider
+from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
+from monitor.core.drift.state_checks import check_evidence, check_model_state
+from monitor.core.drift.window_results import (
+    canary_counter,
+    no_verdict_reason,
+    no_verdict_result,
+)
+from monitor.core.drift.windows import IntakeWindow, Windows, WindowState
+from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.checks import check_pane, largest_body
+from monitor.core.panes.codec import PaneAssembler, read_header
+from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.panes.intake_message import read_intake
+from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
+from monitor.core.pipeline.watch import PipelineWatch
+from monitor.core.state.snapshot_store import StateShelf, refused_writes, state_writes
+from monitor.core.state.writes import Phase, alert_write, phases, result_writes
+from monitor.core.topics import PANES
+from monitor.core.unreadable import letter_write, unreadable_letter
+from monitor.core.write import Write
+from schemas.alerts import Alert
+from schemas.config import WindowConfig
+from schemas.errors import DomainError, DriftlineError, TransportError
+from schemas.intake import Intake
+from schemas.monitors import Monitor
+from schemas.panes import SeriesId, Window
+from schemas.results import DetectorResult, Reason
+
+KIND = "model"
+MAX_JUDGED = 64
+"""Versions of one model that are judged in one window, and that are remembered."""
+STALE_MESSAGES = 10_000
+"""A model's state is written again when its place in the panes lies so far back: else one
+that fell silent would make every restart read from there."""
+
+MAX_UNKNOWN = 1_000
+"""Unknown profiles that panes name, kept to be looked for."""
+
+GROUP_MODELS = 8
+"""Models that are decided before what came of them is written: of 200 that close at once
+the first alerts are on their way while the last ones are being decided."""
+
+ModelName = tuple[str, str]
+
+
+class _Closed(NamedTuple):
+    """What closed of one model at one time."""
+
+    windows: list[Window]
+    intakes: dict[int, IntakeWindow]
+    """By the end of the window."""
+
+
+Groups = Iterable[list[Phase]]
+"""Groups of phases. Phases of one group go one after the other, groups side by side: they
+are of different models. Deciding goes on as groups are asked for."""
+
+
+class DriftPartition:
+    """What one owner of one partition knows; it writes nothing, it says what to write.
+
+    Parameters
+    ----------
+    partition : int
+        Of panes and of state, which are partitioned alike.
+    owner : str
+        New for every owner: part of the keys of its state messages.
+    log_id : str, optional
+        Id of the panes topic; a state with offsets of another one starts at the beginning.
+
+    Attributes
+    ----------
+    position : int
+        Offset of the message that is taken next; those below change nothing.
+    counters : Counter of str
+        ``panes_*`` by what became of them: ``panes_unreadable`` messages stand among the
+        dead letters, ``panes_unknown_model`` belong to no model of the config. ``windows``,
+        ``windows_<closed_by>``, ``results_<verdict>``, ``alerts_<monitor>_<transition>``,
+        ``canary_found_<windows>``, ``canary_missed``, ``canary_skipped``.
+    coverage : dict of (str, str) to Coverage
+        What was judged of each model since this owner began.
+    unknown_profiles : set of str
+        Named by panes, not in the catalog; emptied by the caller that loads them.
+    """
+
+    def __init__(self, catalog: Catalog, partition: int, owner: str, *, log_id: str = "") -> None:
+        self._catalog, self.partition, self._owner, self._log_id = catalog, partition, owner, log_id
+        self.windows = Windows(self._settings)
+        self._assembler = PaneAssembler()
+        self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
+        self._watches: dict[ModelName, PipelineWatch] = {}
+        self.coverage: dict[ModelName, Coverage] = {}
+        self._sequences: Counter[ModelName] = Counter()
+        self._places: dict[ModelName, int] = {}
+        self._shelf: StateShelf | None = None
+        self._expected: dict[str, int] = {}
+        self._ended: set[tuple[str, int]] = set()
+        self.position = 0
+        self.counters: Counter[str] = Counter()
+        self.unknown_profiles: set[str] = set()
+
+    def _settings(self, tenant: str, model: str) -> WindowConfig:
+        return self._catalog.configs[tenant, model].window
+
+    def restore(self, state: StateShelf, committed: int | None = None) -> list[Phase]:
+        """Go on where the last owner of each model stopped.
+
+        Parameters
+        ----------
+        state : StateShelf
+            Everything in this partition of the state topic.
+        committed : int, optional
+            Where to read the panes from if no state says to begin before it; by default the
+            states alone say, and without any it is the beginning.
+
+        Returns
+        -------
+        list of Phase
+            Each state's alerts once more: its writer may have died before it sent them.
+
+        Notes
+        -----
+        Read the panes from :attr:`position` on, which is set here.
+        """
+        self._shelf = state
+        alerts: list[Alert] = []
+        for name in state.names(KIND):
+            if len(name) == 2 and name in self._catalog.configs:
+                alerts += self._restore_model((name[0], name[1]), state)
+        places = [*self._places.values(), *([] if committed is None else [committed])]
+        self.position = min(places, default=0)
+        letters = refused_writes(state, self.partition)
+        if letters:
+            self.counters["states_unreadable"] += len(letters)
+        return phases(("detect:dead_letter", letters), ("detect:alert", self._alert_writes(alerts)))
+
+    def _restore_model(self, name: ModelName, shelf: StateShelf) -> list[Alert]:
+        """Take the highest state of a model that can be read."""
+        self._sequences[name] = shelf.last_sequence(KIND, name)
+        for stored in shelf.stored(KIND, name):
+            try:
+                state = read_model_state(stored.body)
+                check_model_state(state, name)
+                deciders = self._restored_deciders(state)
+            except (DriftlineError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                shelf.refuse(KIND, stored, name, str(error))
+                continue
+            if state.log_id != self._log_id:
+                state.windows.panes_offset = state.windows.read_until = 0
+            self.windows.restore(state.windows)
+            self._places[name] = state.windows.panes_offset
+            self._deciders[name] = deciders
+            self._watches[name] = PipelineWatch(self._catalog.configs[name], state.pipeline)
+            return state.alerts
+        return []
+
+    def _restored_deciders(self, state: ModelState) -> dict[SeriesId, SeriesDecider]:
+        """Build the deciders of a state, of those whose profile is known."""
+        built = {e.series: self._decider(e.series, e) for e in state.series}
+        known = {series: decider for series, decider in built.items() if decider is not None}
+        for decider in known.values():
+            check_evidence(decider)
+        return known
+
+    def take(self, offset: int, key: bytes, value: bytes, record_time_us: int = -1) -> Groups:
+        """Take one message of the panes topic, and close what it lets close.
+
+        Windows are closed at the very watermark that lets them, not once a batch:
+        otherwise how reads were cut would decide what a window holds.
+
+        Parameters
+        ----------
+        offset : int
+            Below :attr:`position`: was taken already, changes nothing.
+
+        Returns
+        -------
+        iterable of list of Phase
+            To be written, all of them; only then may the message be acked.
+        """
+        if offset < self.position:
+            return []
+        self.position = offset + 1
+        try:
+            if key.startswith(KEY_PREFIX):
+                return self._hear(parse(value, record_time_us)) if value else []
+            if value and key.startswith(INTAKE_PREFIX):
+                self._take_intake(value, offset, record_time_us)
+                return []
+            if value:
+                self._take(value, offset, record_time_us)
+                return []
+            raise TransportError("an empty message", where="panes")
+        except (TransportError, DomainError) as error:
+            return [self._refuse(offset, value, str(error), record_time_us)]
+
+    def elapse(self, elapsed_us: int) -> Groups:
+        """Advance time: while all source partitions are idle, it closes windows."""
+        marks = self.windows.watermarks
+        if not marks.is_idle or self._ended:
+            return []
+        marks.elapse(elapsed_us)
+        return self._close(self.windows.close())
+
+    def retire(self, source: str) -> Groups:
+        """Forget a source topic that is gone: its partitions hold no window any more."""
+        self.windows.watermarks.retire(source)
+        self._expected.pop(source, None)
+        return self._close(self.windows.close())
+
+    def open_alerts(self) -> Counter[tuple[str, str]]:
+        """Count open alerts by monitor and severity."""
+        drift = Counter(
+            (key.partition("|")[0], cell.severity.value)
+            for own in self._deciders.values()
+            for decider in own.values()
+            for key, cell in decider.open_alerts.items()
+        )
+        return drift + Counter(
+            (Monitor.PIPELINE.value, cell.severity.value)
+            for watch in self._watches.values()
+            for cell in watch.state.open_alerts.values()
+        )
+
+    @property
+    def panes_offset(self) -> int:
+        """Offset from which a new owner would have to read."""
+        names = self.windows.models
+        places = [self._windows_state(name).panes_offset for name in names]
+        return min(places, default=self.position)
+
+    def _refuse(self, offset: int, value: bytes, detail: str, record_time_us: int) -> list[Phase]:
+        """Dead-letter an unreadable message: the panes behind it must not wait for it."""
+        letter = unreadable_letter(
+            value,
+            detail,
+            source=PANES,
+            partition=self.partition,
+            offset=offset,
+            record_time_us=record_time_us,
+        )
+        self.counters["panes_unreadable"] += 1
+        return phases(("detect:dead_letter", [letter_write(letter)]))
+
+    def _hear(self, word: WatermarkMessage) -> Groups:
+        """Take a partition's word, and close what it lets close."""
+        marks = self.windows.watermarks
+        marks.observe(
+            word.source, word.partition, word.n_partitions, word.watermark_us, is_idle=word.is_idle
+        )
+        self._expected[word.source] = word.n_partitions
+        if word.is_end:
+            self._ended.add((word.source, word.partition))
+        is_over = len(self._ended) == sum(self._expected.values())
+        return self._close(self.windows.close_all() if is_over else self.windows.close())
+
+    def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
+        """Take one chunk of a pane."""
+        head = read_header(value)
+        config = self._catalog.configs.get((head.tenant, head.model))
+        if config is None:
+            self.counters["panes_unknown_model"] += 1
+            return
+        profile = self._catalog.profile_of(head.series)
+        check_time("start_us", head.start_us, record_time_us)
+        check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, profile))
+        whole = self._assembler.add(value, offset)
+        if whole is None:
+            return
+        if profile is None and head.profile_id and len(self.unknown_profiles) < MAX_UNKNOWN:
+            self.unknown_profiles.add(head.profile_id)
+        check_pane(whole.pane, profile, self.windows.width_of(whole.pane))
+        arrival = self.windows.add(whole.pane, whole.first_offset)
+        self.counters[f"panes_{arrival.value}"] += 1
+
+    def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
+        """Take what was rejected or late of one model."""
+        pane = read_intake(value, record_time_us)
+        if (pane.tenant, pane.model) not in self._catalog.configs:
+            self.counters["intake_unknown_model"] += 1
+            return
+        self.counters[f"intake_{self.windows.add_intake(pane, offset).value}"] += 1
+
+    def _close(self, windows: list[Window]) -> Groups:
+        """Decide closed windows and say what to write: results, state, alerts, in this order."""
+        intakes = self.windows.take_intakes()
+        return self._closing(windows, intakes) if windows or intakes else ()
+
+    def _closing(self, windows: list[Window], intakes: list[IntakeWindow]) -> Iterator[list[Phase]]:
+        """Decide some models, hand on what came of them, and so on."""
+        by_model: dict[ModelName, _Closed] = {}
+        for intake in intakes:
+            closed = by_model.setdefault((intake.tenant, intake.model), _Closed([], {}))
+            closed.intakes[intake.end_us] = intake
+        for window in windows:
+            name = (window.series.tenant, window.series.model)
+            by_model.setdefault(name, _Closed([], {})).windows.append(window)
+            self.counters[f"windows_{window.closed_by}"] += not window.is_revised
+        self.counters["windows"] += sum(not w.is_revised for w in windows)
+        self._assembler.forget(self.windows.horizon_us)
+        names = list(by_model)
+        for i in range(0, len(names), GROUP_MODELS):
+            yield self._decide({name: by_model[name] for name in names[i : i + GROUP_MODELS]})
+        yield self._refresh(by_model)
+
+    def _decide(self, by_model: dict[ModelName, _Closed]) -> list[Phase]:
+        """Decide the windows of some models: results, their states, the alerts of these."""
+        results: list[Write] = []
+        states: list[Write] = []
+        sweep: list[Write] = []
+        alerts: list[Alert] = []
+        for name, closed in by_model.items():
+            decided = self._decide_model(name, closed)
+            self._drop_retired(name)
+            found = [result for one in decided for result in one.results]
+            self._count_results(found)
+            results += result_writes(name, found, self.partition)
+            own = [alert for one in decided for alert in one.alerts]
+            alerts += own
+            states += self._state_writes(name, own)
+            sweep += self._sweep(name)
+        return phases(
+            ("detect:results", results),
+            ("detect:state", states),
+            ("detect:alert", self._alert_writes(alerts)),
+            ("detect:sweep", sweep),
+        )
+
+    def _decide_model(self, name: ModelName, closed: _Closed) -> list[Decided]:
+        """Decide the windows of one model in order of their end.
+
+        Of one end the pipeline rules come first: whether the rows of a window can be trusted
+        is known before they are judged.
+        """
+        judged = self._most_rows(closed.windows)
+        watch = self._watches.get(name)
+        if watch is None:
+            watch = self._watches[name] = PipelineWatch(self._catalog.configs[name])
+        decided = [self._judge(w, id(w) in judged) for w in closed.windows if w.is_revised]
+        by_end: dict[int, list[Window]] = {end: [] for end in closed.intakes}
+        for window in closed.windows:
+            if not window.is_revised:
+                by_end.setdefault(window.end_us, []).append(window)
+        length_us = self._settings(*name).length_us
+        for end, windows in sorted(by_end.items()):
+            place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
+            found = closed.intakes.get(end)
+            intake = found.intake if found is not None else Intake()
+            covered = self.coverage.setdefault(name, Coverage())
+            covered.note_intake(intake)
+            decided.append(Decided(alerts=watch.observe_intake(*place, n_rows, intake)))
+            is_withheld = watch.is_withholding
+            own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
+            decided += own
+            for window, one in zip(windows, own, strict=True):
+                covered.add(_n_rows(window), one.results)
+            reason = no_verdict_reason([r for one in own for r in one.results])
+            decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
+        return decided
+
+    def _refresh(self, closed: Iterable[ModelName]) -> list[Phase]:
+        """Write the states of models that did not close, where a restart would need them."""
+        states: list[Write] = []
+        sweep: list[Write] = []
+        done = set(closed)
+        for name in self.windows.models:
+            # A model without a state would not be read from its first pane after a restart.
+            if name not in done and (name not in self._places or self._is_stale(name)):
+                states += self._state_writes(name, [])
+                sweep += self._sweep(name)
+        return phases(("detect:state", states), ("detect:sweep", sweep))
+
+    def _most_rows(self, windows: list[Window]) -> set[int]:
+        """Return which windows of a model are judged: of each end, those with the most rows."""
+        groups: dict[tuple[int, bool], list[Window]] = {}
+        for window in windows:
+            groups.setdefault((window.end_us, window.is_revised), []).append(window)
+        judged: set[int] = set()
+        for group in groups.values():
+            ranked = sorted(group, key=lambda w: (-_n_rows(w), w.series))
+            judged |= {id(window) for window in ranked[:MAX_JUDGED]}
+        return judged
+
+    def _judge(self, window: Window, is_judged: bool, *, is_withheld: bool = False) -> Decided:
+        """Judge one window, or say why it is not judged."""
+        if not is_judged:
+            return Decided([no_verdict_result(window, Reason.TOO_MANY_VERSIONS)])
+        if window.is_profile_changed:
+            return Decided([no_verdict_result(window, Reason.PROFILE_CHANGED)])
+        name = (window.series.tenant, window.series.model)
+        known = self._deciders.setdefault(name, {}).get(window.series)
+        decider = known or self._decider(window.series)
+        n_variables = window.segments.counts.shape[1]
+        if decider is None or n_variables != len(decider.profile.variables):
+            return Decided([no_verdict_result(window, Reason.NO_BASELINE)])
+        if window.is_revised:
+            return decider.revise(window)
+        if known is None:
+            self._succeed(decider)
+        return decider.withhold(window, Reason.PIPELINE) if is_withheld else decider.decide(window)
+
+    def _drop_retired(self, name: ModelName) -> None:
+        """Forget versions that get no more windows, and of too many those that are idle."""
+        own = self._deciders.get(name, {})
+        for series in [s for s, decider in own.items() if decider.is_retired]:
+            del own[series]
+        idle = [s for s in own if not own[s].open_alerts]
+        idle.sort(key=lambda s: (-own[s].n_empty, s))
+        for series in idle[: max(0, len(own) - MAX_JUDGED)]:
+            del own[series]
+            self.windows.forget(*name, series.model_version)
+
+    def _succeed(self, decider: SeriesDecider) -> None:
+        """Put a decider in the place of that of the version's last profile.
+
+        Evidence is against one profile; an open alert is about the model, and its
+        receivers must get the resolution.
+        """
+        series = decider.series
+        own = self._deciders[series.tenant, series.model]
+        for other in [s for s in own if s.model_version == series.model_version]:
+            decider.inherit(own.pop(other))
+        own[series] = decider
+
+    def _decider(self, series: SeriesId, entry: SeriesEntry | None = None) -> SeriesDecider | None:
+        """Build the decider of a series; None where there is no baseline."""
+        profile = self._catalog.profile_of(series)
+        if profile is None:
+            return None
+        state = entry.state if entry is not None else None
+        return SeriesDecider(series, self._catalog.config_of(series), profile, state)
+
+    def _is_stale(self, name: ModelName) -> bool:
+        """Return whether a model's last state points far back, and a new one would not."""
+        place = self._places[name]
+        if self.position - place <= STALE_MESSAGES:
+            return False
+        return self._windows_state(name).panes_offset - place > STALE_MESSAGES // 2
+
+    def _state_writes(self, name: ModelName, alerts: list[Alert]) -> list[Write]:
+        """Return the messages of one model's state."""
+        self._sequences[name] += 1
+        windows = self._windows_state(name)
+        self._places[name] = windows.panes_offset
+        own = self._deciders.get(name, {})
+        state = ModelState(
+            self._sequences[name],
+            windows,
+            [_entry(s, own[s]) for s in sorted(own)],
+            alerts,
+            self._log_id,
+            self._watches[name].state if name in self._watches else None,
+        )
+        body = msgspec.msgpack.encode(state)
+        return state_writes(KIND, name, self._owner, state.sequence, body, partition=self.partition)
+
+    def _sweep(self, name: ModelName) -> list[Write]:
+        """Return what takes back the states of the owners before, once."""
+        if self._shelf is None:
+            return []
+        made = self._shelf.tombstones(KIND, name, self.partition)
+        self._shelf.forget(KIND, name)
+        return made
+
+    def _windows_state(self, name: ModelName) -> WindowState:
+        """Return the windows of one model; a pane that is not whole yet is to be read again."""
+        state = self.windows.export(*name, self.position)
+        waiting = self._assembler.first_offset
+        if waiting is not None:
+            state.panes_offset = min(state.panes_offset, waiting)
+        return state
+
+    def _alert_writes(self, alerts: list[Alert]) -> list[Write]:
+        """Return alerts as messages that came when the watermark could close their window."""
+        for alert in alerts:
+            self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
+        self.counters["alerts"] += len(alerts)
+        return [alert_write(a, self._settings(a.tenant, a.model).lateness_us) for a in alerts]
+
+    def _count_results(self, results: list[DetectorResult]) -> None:
+        """Count results by verdict; of planted shifts what came of them."""
+        real = [result for result in results if result.monitor != Monitor.CANARY]
+        for verdict, n in Counter(result.verdict.value for result in real).items():
+            self.counters[f"results_{verdict}"] += n
+        for result in results:
+            if result.monitor == Monitor.CANARY:
+                self.counters[canary_counter(result)] += 1
+
+
+def _n_rows(window: Window) -> int:
+    """Return how many rows a window has."""
+    return int(window.segments.n_rows[0]) if len(window.segments.segments) else 0
+
+
+def _entry(series: SeriesId, decider: SeriesDecider) -> SeriesEntry:
+    """Return the state of one series."""
+    return SeriesEntry(
+        series.tenant,
+        series.model,
+        series.model_version,
+        series.profile_id,
+        decider.export(),
+    )

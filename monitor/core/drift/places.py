@@ -1,0 +1,178 @@
+"""Where a drift is: the segments, hosts and features that carry more of it than their rows. Pure.
+
+Asked only when an alert opens or escalates: a handful of sums over one window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.explain.contributions import contributions, standing_out
+from detectors.rule.sets import CellSets, SetLayout
+from monitor.core.drift.alerts import CellView
+from monitor.core.drift.cells import align_counts, family
+from schemas.monitors import Monitor
+from schemas.names import SCORE
+from schemas.panes import ALL, N_COUNTERS, Window
+from schemas.profiles import Profile
+
+MAX_PLACES = 4
+"""More would make the alert too long to read."""
+
+Place = tuple[str, float]
+"""``name=value`` of a segment, host or GPU, or a feature's name; its part of the change."""
+Counts = NDArray[np.int64]
+
+
+def find_places(
+    view: CellView,
+    window: Window,
+    profile: Profile,
+    reference: Counts,
+    layout: SetLayout,
+    phi: float,
+) -> tuple[Place, ...]:
+    """Return who carries most of what a cell's alert is about.
+
+    Parameters
+    ----------
+    view : CellView
+        The cell; only that of all rows has parts.
+    window : Window
+        The window that changed the alert.
+    profile : Profile
+        Whose segments and variables these are.
+    reference : ndarray of int64, shape (S, V, 64)
+        What each cell was compared with in this window.
+    layout : SetLayout
+        The sets that ``view.decision`` names.
+    phi : float
+        Design effect of the cell.
+
+    Returns
+    -------
+    tuple of (str, float)
+        By falling part of the change inside its family: the values of one segment, the
+        hosts, the GPUs; of the score also the features, by what moved most in each.
+        Empty where the change is the same everywhere.
+
+    Notes
+    -----
+    Parts are of the set the alert names and of the last window: earlier ones may have
+    been carried by others. A segment with values that are compared with other hours than
+    the whole is (too few rows for its slot, or no season of their own) is left out: it
+    would be measured against a mix of hours. Hosts are compared with the whole baseline,
+    because training data has no hosts; only their scores are counted, so a feature is
+    placed by segment.
+    """
+    if view.monitor != Monitor.DRIFT or view.segment != ALL or not view.effect_where:
+        return ()
+    named = int(view.decision.set_index[view.index])
+    found = [*_by_segment(view, window, profile, reference, layout, phi)]
+    if view.variable.name == SCORE:
+        for name in ("host", "gpu_uuid"):
+            found += _by_replica(view, window, layout, named, phi, name)
+        found += _by_feature(view, window, profile, reference, layout)
+    return tuple(sorted(found, key=lambda place: -place[1])[:MAX_PLACES])
+
+
+OTHER_HOURS = 8
+"""A part's share of the rows in one hour of the week differs from that over all by less; one
+hour is a 24th or a 168th of all."""
+
+
+def _by_segment(
+    view: CellView,
+    window: Window,
+    profile: Profile,
+    reference: Counts,
+    layout: SetLayout,
+    phi: float,
+) -> Iterator[Place]:
+    """Values of each segment; rows without a value, or with an unknown one, are the rest."""
+    named = int(view.decision.set_index[view.index])
+    segments, v = profile.reference.segments, view.index % len(profile.variables)
+    shape = (len(segments), -1, N_COUNTERS)
+    current = align_counts(window.segments, segments).reshape(shape)[:, v]
+    names = [segment.partition("=")[0] for segment in segments]
+    for name in dict.fromkeys(n for n in names if n != ALL):
+        rows = [s for s, other in enumerate(names) if other == name]
+        of_hours = reference[rows, v], view.reference_counts
+        if not _is_of_same_hours(*of_hours, profile.reference.counts[:, v], rows):
+            continue
+        before = _with_rest(reference[rows, v], view.reference_counts)
+        now = _with_rest(current[rows], view.current_counts)
+        sides = _moved(before, layout, named), _moved(now, layout, named)
+        yield from _places([segments[s] for s in rows], *sides, phi)
+
+
+def _is_of_same_hours(parts: Counts, whole: Counts, all_hours: Counts, rows: list[int]) -> bool:
+    """Whether parts and whole are of the same hours: their sizes are those of all hours, about."""
+    if (parts.sum(axis=0) > whole).any():
+        return False
+    here = parts.sum(axis=1) / max(int(whole.sum()), 1)
+    there = all_hours[rows].sum(axis=1) / max(int(all_hours[0].sum()), 1)
+    return bool(((here <= OTHER_HOURS * there) & (there <= OTHER_HOURS * here)).all())
+
+
+def _by_replica(
+    view: CellView, window: Window, layout: SetLayout, named: int, phi: float, name: str
+) -> Iterator[Place]:
+    """Hosts or GPUs, each against the whole baseline."""
+    replicas, counts = family(window.slices, name)
+    if len(replicas) > 1:
+        before = _moved(view.reference_counts[None], layout, named)[0]
+        now = _moved(_with_rest(counts, view.current_counts), layout, named)
+        yield from _places(replicas, before, now, phi)
+
+
+def _by_feature(
+    view: CellView, window: Window, profile: Profile, reference: Counts, layout: SetLayout
+) -> Iterator[Place]:
+    """Features beyond their own tolerance in this window, each by the set that says most."""
+    decision, n_variables = view.decision, len(profile.variables)
+    first = view.index - view.index % n_variables
+    cells = [c for c in range(first, first + n_variables - 1) if decision.is_positive[c]]
+    if not cells:
+        return
+    counts = align_counts(window.segments, (ALL,))
+    sides = [
+        np.concatenate([_moved(of[[c - first]], layout, int(decision.set_index[c])) for c in cells])
+        for of in (reference[first // n_variables], counts)
+    ]
+    before, now = sides
+    # References may be of different hours, and so of very different sizes.
+    totals = now.sum(axis=1, keepdims=True) / np.maximum(before.sum(axis=1, keepdims=True), 1)
+    before = np.rint(before * totals).astype(np.int64)
+    for c, part in zip(cells, contributions(before, now).inside.tolist(), strict=True):
+        yield profile.variables[c - first].name, round(part, 4)
+
+
+def _places(names: list[str], before: Counts, now: Counts, phi: float) -> Iterator[Place]:
+    """Name the cells that stand out; the rest, which is the last, has no name."""
+    inside = contributions(before, now).inside
+    for c in standing_out(before, now, phi=phi).tolist():
+        if c < len(names):
+            yield names[c], round(float(inside[c]), 4)
+
+
+def _with_rest(parts: Counts, whole: Counts) -> Counts:
+    """Add the rows that are in none of the parts."""
+    return np.concatenate([parts, np.maximum(whole - parts.sum(axis=0), 0)[None]])
+
+
+def _moved(counts: Counts, layout: SetLayout, named: int) -> Counts:
+    """Count rows outside and in one set, shape (P, 2)."""
+    own = slice(named, named + 1)
+    one = CellSets(
+        layout.names[own],
+        layout.first[own],
+        layout.stop[own],
+        layout.extra[own],
+        layout.is_complement[own],
+    )
+    inside = one.tally(counts)
+    return np.concatenate([counts.sum(axis=1, keepdims=True) - inside, inside], axis=1)

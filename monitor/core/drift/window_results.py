@@ -1,0 +1,164 @@
+"""Rows of ``results``: what a window showed of every cell, whether or not anything fired. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
+from detectors.evaluate.cells import Statistic
+from monitor.core.drift.alerts import CellView, finite
+from monitor.core.drift.canary import Canary, Outcome, Sighting
+from schemas.config import ModelConfig
+from schemas.monitors import Monitor
+from schemas.panes import ALL, Window
+from schemas.profiles import Kind, Profile
+from schemas.results import DetectorResult, Reason, Verdict
+
+DECISION = "decision"
+"""The metric under which the rule's own verdict is stored."""
+CANARY_DELAY = "canary_delay"
+"""Planted windows until the shift was found; NULL where it was not."""
+
+
+def statistic_results(
+    window: Window, profile: Profile, config: ModelConfig
+) -> list[DetectorResult]:
+    """Return every descriptive statistic of the window, drift and fairness."""
+    ranges = {
+        name: feature.range
+        for name, feature in config.features.items()
+        if feature.range is not None and feature.kind is Kind.NUMERIC
+    }
+    shared = _shared(window)
+    rows = evaluate(window.segments, profile, min_rows=config.decision.min_rows, ranges=ranges)
+    results = [_statistic_result(Monitor.DRIFT, row, shared) for row in rows]
+    fairness = evaluate_fairness(window.segments, config.protected)
+    return results + [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
+
+
+def decision_result(view: CellView, window: Window) -> DetectorResult:
+    """Return the rule's verdict on one cell."""
+    decision, i = view.decision, view.index
+    return DetectorResult(
+        **_shared(window),
+        monitor=view.monitor,
+        feature=view.variable.name,
+        segment=view.segment,
+        metric=DECISION,
+        statistic=finite(decision.p_current[i]),
+        evidence=finite(decision.log_m[i]),
+        effect_size=finite(decision.effect[i]),
+        effect_where=view.effect_where,
+        threshold=decision.threshold,
+        n=int(decision.n[i]),
+        n_reference=int(view.reference_counts.sum()),
+        minimum_detectable_effect=finite(decision.mde[i]),
+        eps=finite(decision.eps[i]),
+        rung=decision.rung_of(i),
+        verdict=decision.verdict_of(i),
+        reason=decision.reason_of(i),
+    )
+
+
+def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
+    """Return the one row of a window that is not judged at all, and why."""
+    return DetectorResult(
+        **_shared(window),
+        monitor=Monitor.DRIFT,
+        feature=ALL,
+        segment=ALL,
+        metric=DECISION,
+        statistic=None,
+        n=int(window.segments.n_rows[0]) if len(window.segments.segments) else 0,
+        verdict=Verdict.NONE,
+        reason=reason,
+    )
+
+
+def no_verdict_reason(results: list[DetectorResult]) -> str:
+    """Return why no cell of a window was judged.
+
+    Parameters
+    ----------
+    results : list of DetectorResult
+        Of all versions.
+
+    Returns
+    -------
+    str
+        The most frequent reason; empty where at least one cell got a verdict, or there are
+        no cells.
+    """
+    cells = [r for r in results if r.metric == DECISION and r.monitor == Monitor.DRIFT]
+    if any(r.verdict is not Verdict.NONE for r in cells):
+        return ""
+    counts = Counter(r.reason.value for r in cells)
+    if len(counts) > 1:
+        counts.pop(Reason.NO_DATA, None)  # empty segments say nothing of the others
+    return max(sorted(counts), key=lambda reason: counts[reason], default="")
+
+
+def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:
+    """Return what came of one planted shift: after how many windows it was found."""
+    decision, is_found = sighting.decision, sighting.outcome is Outcome.FOUND
+    has_verdict = sighting.outcome is not Outcome.SKIPPED
+    quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
+    return DetectorResult(
+        **_shared(window),
+        monitor=Monitor.CANARY,
+        feature=canary.feature,
+        segment=ALL,
+        metric=CANARY_DELAY,
+        statistic=float(sighting.n_windows) if is_found else None,
+        evidence=finite(decision.log_m[0]) if decision else None,
+        effect_size=finite(decision.effect[0]) if decision else None,
+        threshold=decision.threshold if decision else None,
+        n=int(decision.n[0]) if decision else 0,
+        n_reference=sighting.n_reference,
+        minimum_detectable_effect=finite(decision.mde[0]) if decision else None,
+        verdict=Verdict.DRIFT if is_found else quiet,
+        reason=decision.reason_of(0) if decision else sighting.reason,
+    )
+
+
+def canary_counter(result: DetectorResult) -> str:
+    """Return the counter that one planted shift's outcome raises."""
+    if result.statistic is not None:
+        return f"canary_found_{int(result.statistic)}"
+    outcome = Outcome.SKIPPED if result.verdict is Verdict.NONE else Outcome.MISSED
+    return f"canary_{outcome.value}"
+
+
+def _shared(window: Window) -> dict[str, Any]:
+    """Return what all results of a window have in common."""
+    series = window.series
+    return {
+        "tenant": series.tenant,
+        "model": series.model,
+        "model_version": series.model_version,
+        "profile_id": series.profile_id,
+        "window_us": window.end_us - window.start_us,
+        "start_us": window.start_us,
+        "end_us": window.end_us,
+        "closed_by": window.closed_by,
+    }
+
+
+def _statistic_result(monitor: Monitor, row: Statistic, shared: dict[str, Any]) -> DetectorResult:
+    """Return a statistic as a result: the rule does not judge it."""
+    return DetectorResult(
+        **shared,
+        monitor=monitor,
+        feature=row.feature,
+        segment=row.segment,
+        metric=row.metric,
+        statistic=row.statistic,
+        p_value=row.p_value,
+        effect_size=row.effect_size,
+        threshold=row.threshold,
+        n=row.n,
+        n_reference=row.n_reference,
+        verdict=Verdict.NONE,
+        reason=row.reason,
+    )

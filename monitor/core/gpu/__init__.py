@@ -1,0 +1,1 @@
+"""GPU health: counters, clocks, the rule table, XIDs, silence, state."""

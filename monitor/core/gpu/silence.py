@@ -1,0 +1,154 @@
+"""Silence: is it the GPU, the exporter, or the node?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from monitor.core.gpu.alerts import GpuAlerts, new_state
+from monitor.core.gpu.state import Change, Fleet, GpuState, HostState, Phase
+from monitor.core.gpu.table import Rule
+from schemas.time_units import MINUTE_US
+
+_HOST_RULES = ("exporter_lost", "node_lost")
+_MAX_QUIET_US, _MAX_PATIENCE_US = 30 * MINUTE_US, 10 * MINUTE_US
+"""However seldom a host serves predictions, it is gone after the first without one, and is
+waited for no longer than the second."""
+
+
+def note_sample(fleet: Fleet, gpu: GpuState, time_us: int, lost_us: int) -> None:
+    """Count a sample towards the end of silence; a sample after a gap restarts the count.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        All state; changed.
+    gpu : GpuState
+        Who reports; its ``last_us`` is still the sample before.
+    time_us : int
+        The new sample.
+    lost_us : int
+        How long without a sample counts as lost.
+    """
+    _begin_clearing(gpu, "gpu_lost", time_us, time_us - gpu.last_us >= lost_us)
+    host = fleet.host(gpu.tenant, gpu.host)
+    if host.rules:
+        newest = max((g.last_us for g in fleet.siblings(gpu.tenant, gpu.host)), default=0)
+        for name in _HOST_RULES:
+            _begin_clearing(host, name, time_us, time_us - newest >= lost_us)
+
+
+def watch_silence(
+    fleet: Fleet,
+    rules: dict[str, Rule],
+    now_us: int,
+    interval_us: int,
+    lost_us: int,
+    alerts: GpuAlerts,
+) -> None:
+    """Find who fell silent, and name the smallest thing that explains it.
+
+    Parameters
+    ----------
+    fleet : Fleet
+        All state; changed.
+    rules : dict of str to Rule
+        ``gpu_lost``, ``exporter_lost``, ``node_lost``; one that is missing is not judged.
+    now_us : int
+        The GPU stream's watermark.
+    interval_us, lost_us : int
+        How often a GPU reports, and how long without a sample counts as lost.
+    alerts : GpuAlerts
+        Takes what is found.
+
+    Notes
+    -----
+    A GPU is lost alone when a sibling still reported two intervals after its own last
+    sample: GPUs of a node that dies stop within one interval of each other.
+    Until that is known none is named, so all are named within 120 s at 30 s intervals.
+    """
+    members: dict[tuple[str, str], list[GpuState]] = defaultdict(list)
+    for gpu in fleet.gpus.values():
+        if gpu.has_sampled:
+            members[gpu.tenant, gpu.host].append(gpu)
+    for host in fleet.hosts.values():
+        host.let_pass(now_us)
+    fleet.signs_us = max((host.alive_us for host in fleet.hosts.values()), default=-1)
+    for (tenant, name), gpus in members.items():
+        newest_us = max(gpu.known_us for gpu in gpus)
+        host = fleet.host(tenant, name)
+        if now_us - newest_us >= lost_us:
+            found = _name_host(fleet, host, newest_us, interval_us, lost_us, now_us)
+            if found:
+                _open_host(host, found, rules, newest_us + lost_us, lost_us, alerts, len(gpus))
+        for gpu in gpus:
+            is_silent = now_us - gpu.known_us >= lost_us
+            if is_silent and newest_us >= gpu.known_us + 2 * interval_us:
+                _open(gpu, "gpu_lost", rules, gpu.known_us + lost_us, alerts)
+        for rule in _HOST_RULES:
+            state = host.rules.get(rule)
+            if state is not None:
+                alerts.note(host, rule, state, state.settle(now_us), now_us)
+
+
+def _name_host(
+    fleet: Fleet, host: HostState, newest_us: int, interval_us: int, lost_us: int, now_us: int
+) -> str:
+    """Name the rule of a host whose GPUs are all silent; empty while it is not yet known.
+
+    The exporter is lost if the host still serves predictions, as often as it usually does;
+    else the node. Predictions come by another way and may be behind: a host that serves
+    some is given another interval, or twice its usual gap.
+    """
+    known_us = now_us if fleet.signs_end_us is None else min(now_us, fleet.signs_end_us)
+    quiet_us = min(max(lost_us, 3 * host.gap_us), _MAX_QUIET_US)
+    if host.alive_us > newest_us + interval_us and known_us - host.alive_us < quiet_us:
+        return "exporter_lost"
+    is_behind = fleet.signs_us <= newest_us + interval_us
+    patience_us = max(lost_us + interval_us * is_behind, 2 * host.gap_us)
+    if host.gap_us and now_us - newest_us < min(patience_us, _MAX_PATIENCE_US):
+        return ""
+    return "node_lost"
+
+
+def _open_host(
+    host: HostState,
+    found: str,
+    rules: dict[str, Rule],
+    time_us: int,
+    lost_us: int,
+    alerts: GpuAlerts,
+    n_gpus: int,
+) -> None:
+    """Fire a rule of a host; the other one of the two is over then."""
+    other = next(rule for rule in _HOST_RULES if rule != found)
+    if other in host.rules:
+        is_alive = found == "exporter_lost"
+        time_us = max(time_us, host.alive_us + (0 if is_alive else lost_us))
+        alerts.resolve(host, other, time_us, f"it is {found.replace('_', ' ')}")
+    _open(host, found, rules, time_us, alerts, f"{n_gpus} GPUs")
+
+
+def _open(
+    place: GpuState | HostState,
+    name: str,
+    rules: dict[str, Rule],
+    time_us: int,
+    alerts: GpuAlerts,
+    who: str = "",
+) -> None:
+    """Fire a silence rule, or let one that was clearing fire on."""
+    state = place.rules.get(name)
+    if state is not None:
+        state.phase = Phase.FIRING
+    elif name in rules:
+        state = place.rules[name] = new_state(rules[name])
+        state.what = f"{who} {state.what}".strip() if name == "node_lost" else state.what
+        state.phase, state.opened_at_us, state.n_events = Phase.FIRING, time_us, 1
+        alerts.note(place, name, state, Change.OPENED, time_us)
+
+
+def _begin_clearing(place: GpuState | HostState, name: str, time_us: int, is_gap: bool) -> None:
+    """Start, or after a gap restart, the wait for the end of a silence."""
+    state = place.rules.get(name)
+    if state is not None and (state.phase is Phase.FIRING or is_gap):
+        state.phase, state.since_us = Phase.CLEARING, time_us

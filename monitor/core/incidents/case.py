@@ -1,0 +1,135 @@
+"""One incident as it is worked on: what its alerts say about whom it concerns."""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.core.gpu.table import TELEMETRY_RULES
+from monitor.core.incidents.text import name_incident
+from schemas.alerts import Alert, Cause, Incident
+from schemas.monitors import Monitor
+from schemas.names import SCORE
+
+KEPT_ALERTS = 256
+"""A storm's incident holds no more than these, and the last alert of each further cell."""
+
+
+class Case(msgspec.Struct):
+    """An incident with what is needed to go on with it."""
+
+    incident: Incident
+    open_cells: list[str]
+    last_gpu_us: int = -1
+
+
+def cell_of(alert: Alert) -> str:
+    """Name what an alert watches; all changes of one alert share it.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity, Transition
+    >>> alert = Alert(alert_id="1", tenant="t", monitor="gpu", severity=Severity.PAGE, sequence=0,
+    ...               transition=Transition.OPENED, time_us=0, opened_at_us=0, title="", host="h",
+    ...               gpu_uuid="g", rule="xid_79")
+    >>> cell_of(alert).split("|")
+    ['t', 'gpu', '', '', '', '', 'g', 'xid_79']
+    """
+    if alert.monitor == Monitor.GPU:
+        # Keyed on the UUID: a card may be moved to another host while its alert is open.
+        place = alert.gpu_uuid or f"host={alert.host}"
+        return "|".join((alert.tenant, Monitor.GPU, "", "", "", "", place, alert.rule))
+    parts = (alert.tenant, alert.monitor, alert.model, alert.model_version, alert.feature)
+    return "|".join((*parts, alert.segment, "", alert.rule))
+
+
+def is_score(alert: Alert) -> bool:
+    """Return whether an alert is about the score as a whole or of one segment."""
+    return (
+        alert.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
+        and alert.feature == SCORE
+    )
+
+
+def is_same_feature(one: Alert, other: Alert) -> bool:
+    """Return whether two alerts are about the same input of the same model."""
+    is_data = one.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
+    return is_data and (one.tenant, one.model, one.feature) == (
+        other.tenant,
+        other.model,
+        other.feature,
+    )
+
+
+def has_model(case: Case, alert: Alert) -> bool:
+    """Return whether the incident has an alert of the same model."""
+    key = (alert.tenant, alert.model)
+    return any(a.model and (a.tenant, a.model) == key for a in case.incident.alerts)
+
+
+def rank_of(alert: Alert) -> int:
+    """Order alerts by how much they explain: the smaller owns."""
+    if alert.monitor == Monitor.GPU:
+        return 0
+    if alert.monitor == Monitor.REPLICA:
+        return 1
+    return (4 if is_score(alert) else 2) + (alert.segment not in ("*", ""))
+
+
+def explained_us(case: Case, alert: Alert) -> int:
+    """Return when the incident last touched the model by more than its score."""
+    key = (alert.tenant, alert.model)
+    times = [
+        a.opened_at_us
+        for a in case.incident.alerts
+        if (a.tenant, a.model) == key and not is_score(a)
+    ]
+    return max(times, default=case.incident.opened_at_us)
+
+
+def specificity(case: Case) -> int:
+    """Order cases that opened together: a replica's before a feature's."""
+    return -min(rank_of(a) for a in case.incident.alerts)
+
+
+def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
+    """Make a more specific alert of the same window the owner of the incident."""
+    owner = next(a for a in incident.alerts if a.alert_id == incident.owner_alert_id)
+    is_same_window = alert.time_us == owner.time_us or (
+        Monitor.GPU in (alert.monitor, owner.monitor)
+        and abs(alert.time_us - owner.time_us) < window_us
+    )
+    if rank_of(alert) < rank_of(owner) and (is_same_window or alert.time_us < owner.time_us):
+        incident.owner_alert_id = alert.alert_id
+
+
+def describe_incident(incident: Incident) -> None:
+    """Name the cause and the incident after all it holds."""
+    monitors = {alert.monitor for alert in incident.alerts}
+    is_telemetry = (
+        monitors == {Monitor.GPU} and {a.rule for a in incident.alerts} <= TELEMETRY_RULES
+    )
+    if Monitor.PIPELINE in monitors or is_telemetry:
+        incident.cause = Cause.PIPELINE
+    elif Monitor.GPU in monitors:
+        incident.cause = Cause.HARDWARE
+    else:
+        incident.cause = Cause.MODEL if Monitor.REPLICA in monitors else Cause.DATA
+    incident.title = name_incident(incident, min(incident.alerts, key=lambda a: rank_of(a)))
+
+
+def trim_alerts(incident: Incident) -> None:
+    """Of a very long incident keep the newest alerts, the owner, and the last of each cell."""
+    n_old = len(incident.alerts) - KEPT_ALERTS
+    if n_old <= 0:
+        return
+    old, new = incident.alerts[:n_old], incident.alerts[n_old:]
+    last = {cell_of(alert): alert.alert_id for alert in old}
+    for alert in new:
+        last.pop(cell_of(alert), None)
+    wanted = {incident.owner_alert_id, *last.values()}
+    incident.alerts[:] = [*(a for a in old if a.alert_id in wanted), *new]
+
+
+def copy_incident(incident: Incident) -> Incident:
+    """Return a copy of an incident."""
+    return msgspec.structs.replace(incident, alerts=list(incident.alerts))

@@ -1,0 +1,391 @@
+"""Alerts with one cause become one incident, and its cause gets a name.
+
+Who belongs together, tried in this order:
+
+1. a change of an alert goes where the alert is;
+2. GPU alerts: the same GPU while its incident is open; the same fault (rule, or the
+   NVLink family) on another GPU of the host within ``cascade_us``; a host that went
+   silent and its GPUs;
+3. a replica's alert: GPU evidence on that GPU or host, firing or not longer ago than
+   ``n_windows``; else the same model's other view (host, GPU) of the same replica;
+4. the score: the newest open incident of its model, as a symptom of it; one that came
+   first is taken over by what explains it within ``n_windows``;
+5. a feature: the open incident of the same model and feature, whatever the segment.
+   Of cells that fired in one window the global one owns, because a fault that all
+   segments share shows in both; a segment that fired earlier keeps owning.
+
+Different features are different incidents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from monitor.core.gpu.table import TELEMETRY_RULES
+from monitor.core.identity import stable_id
+from monitor.core.incidents.case import (
+    Case,
+    cell_of,
+    choose_owner,
+    copy_incident,
+    describe_incident,
+    explained_us,
+    has_model,
+    is_same_feature,
+    is_score,
+    specificity,
+    trim_alerts,
+)
+from monitor.core.incidents.evidence import (
+    gpu_evidence,
+    is_gpu_cascade,
+    is_same_replica,
+    window_us_of,
+)
+from schemas.alerts import (
+    DEAD_LETTERS,
+    REJECTED_EVENTS,
+    Alert,
+    Cause,
+    Incident,
+    Transition,
+)
+from schemas.monitors import Monitor
+from schemas.names import SCORE
+from schemas.time_units import DAY_US, HOUR_US
+
+_REMEMBERED_US = 7 * DAY_US
+_FORGET_EVERY_US = HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How near alerts must be to share an incident."""
+
+    n_windows: int = 2
+    """GPU evidence counts this many windows before and after a replica's alert, and a
+    score waits as long for what explains it."""
+    cascade_us: int = 300_000_000
+    """The same fault on a second GPU of the host."""
+    window_us: int = HOUR_US
+    """Length of a window for alerts that name none."""
+
+
+class ChangeKind(StrEnum):
+    """What became of an incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+class ChangeReason(StrEnum):
+    """Why an incident changed."""
+
+    FIRST_ALERT = "first_alert"
+    SAME_ALERT = "same_alert"
+    SAME_GPU = "same_gpu"
+    SAME_FEATURE = "same_feature"
+    GPU_EVIDENCE = "gpu_evidence"
+    SAME_REPLICA = "same_replica"
+    SYMPTOM = "symptom"
+    """A score that moved because of what the incident is about."""
+    CAUSE_FOUND = "cause_found"
+    """What explains a score that had moved before."""
+    SAME_PIPELINE_FAULT = "same_pipeline_fault"
+    ALL_RESOLVED = "all_resolved"
+    MERGED = "merged"
+    """Its alerts went to the incident that explains them."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChange:
+    """One change of an incident. ``incident`` is a copy taken at the change."""
+
+    kind: ChangeKind
+    reason: ChangeReason
+    incident: Incident
+    time_us: int
+    is_cause_changed: bool = False
+    is_model_added: bool = False
+    """A model was found to suffer that the incident did not name before."""
+    merged_into: str = ""
+    """Id of the incident that took over."""
+
+
+class Incidents:
+    """Groups alerts, names the cause, and says what changed.
+
+    Parameters
+    ----------
+    grouping : Grouping, optional
+        How near is near.
+
+    Notes
+    -----
+    Order of the alerts is the order of the log; an alert sent twice (same id) changes
+    nothing. The id of an incident is that of its first alert and never changes;
+    ``owner_alert_id`` may still move to a more specific alert of the same window.
+    Severity and the number of alerts never fall while it is open.
+
+    Examples
+    --------
+    >>> from monitor.core.gpu.rules import GpuRules
+    >>> from schemas.config import GpuConfig
+    >>> from schemas.events import GpuEvent
+    >>> event = GpuEvent(host="node-2", gpu_uuid="GPU-7", gpu=7, time_us=0, xid=79)
+    >>> incidents = Incidents()
+    >>> changes = [c for a in GpuRules(GpuConfig()).observe(event) for c in incidents.observe(a, 0)]
+    >>> [(c.kind.value, c.incident.cause.value, c.incident.title) for c in changes]
+    [('opened', 'hardware', 'GPU 7 on node-2: XID 79')]
+    """
+
+    def __init__(self, grouping: Grouping | None = None) -> None:
+        self._grouping = grouping or Grouping()
+        self._cases: list[Case] = []
+        self._gpu_alerts: list[Alert] = []
+        """Of the last week: evidence may be over before the scores show it."""
+        self._seen: dict[str, int] = {}
+        """Times of alerts, by id."""
+        self._forgot_us = 0
+
+    @property
+    def open(self) -> list[Incident]:
+        """Incidents not resolved, oldest first."""
+        return [case.incident for case in self._cases]
+
+    def observe(self, alert: Alert, now_us: int) -> list[IncidentChange]:
+        """Take one alert.
+
+        Parameters
+        ----------
+        alert : Alert
+            A change of a cell or a GPU rule.
+        now_us : int
+            Stamps the change.
+
+        Returns
+        -------
+        list of IncidentChange
+            Empty for a known alert, or one that resolves an unknown alert.
+        """
+        if alert.alert_id in self._seen:
+            return []
+        self._seen[alert.alert_id] = alert.time_us
+        cell = cell_of(alert)
+        case = next((c for c in self._cases if cell in c.open_cells), None)
+        if alert.transition is Transition.RESOLVED:
+            return [] if case is None else self._resolve(case, cell, alert, now_us)
+        if _is_hardware(alert):
+            self._gpu_alerts.append(alert)
+        found = (case, ChangeReason.SAME_ALERT) if case is not None else self._find(alert)
+        if found is None:
+            return [self._open(alert, now_us)]
+        merged = self._merge(found[0], alert, now_us)
+        return [*merged, self._join(found[0], alert, found[1], now_us)]
+
+    def forget_old(self, now_us: int) -> None:
+        """Drop evidence and alert ids of more than a week ago, at most once an hour.
+
+        Parameters
+        ----------
+        now_us : int
+            Alerts older than a week before it must not come any more.
+        """
+        if now_us - self._forgot_us < _FORGET_EVERY_US:
+            return
+        oldest_us, self._forgot_us = now_us - _REMEMBERED_US, now_us
+        self._seen = {key: t for key, t in self._seen.items() if t >= oldest_us}
+        self._gpu_alerts = [a for a in self._gpu_alerts if a.time_us >= oldest_us]
+
+    def _find(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Find the open incident an alert belongs to, and why."""
+        if alert.monitor == Monitor.GPU:
+            return self._find_for_gpu(alert)
+        own = [c for c in self._cases if has_model(c, alert)]
+        if alert.monitor == Monitor.PIPELINE:
+            same = (
+                c
+                for c in own
+                if any(
+                    a.monitor == Monitor.PIPELINE and _is_same_fault(a.rule, alert.rule)
+                    for a in c.incident.alerts
+                )
+            )
+            return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
+        own = [c for c in own if c.incident.cause is not Cause.PIPELINE]
+        if alert.monitor == Monitor.REPLICA:
+            return self._find_for_replica(alert, own)
+        if alert.feature == SCORE:
+            newest = sorted(own, key=lambda c: (explained_us(c, alert), specificity(c)))[-1:]
+            return _first(newest, ChangeReason.SYMPTOM)
+        same = (c for c in own if any(is_same_feature(a, alert) for a in c.incident.alerts))
+        return _first(same, ChangeReason.SAME_FEATURE) or _first(
+            self._unexplained(own, alert), ChangeReason.CAUSE_FOUND
+        )
+
+    def _find_for_gpu(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Find the incident of the GPU, of its host's fault, or of scores it explains."""
+        cascade_us = self._grouping.cascade_us
+        for case in self._cases:
+            if is_gpu_cascade(case.incident.alerts, case.last_gpu_us, alert, cascade_us):
+                return case, ChangeReason.SAME_GPU
+        if not _is_hardware(alert):
+            return None
+        for case in self._cases:
+            for other in case.incident.alerts:
+                if other.monitor == Monitor.REPLICA and self._evidence(
+                    other, [alert], case.open_cells
+                ):
+                    return case, ChangeReason.GPU_EVIDENCE
+        return None
+
+    def _find_for_replica(self, alert: Alert, own: list[Case]) -> tuple[Case, ChangeReason] | None:
+        """Find the broken GPU, the same replica seen otherwise, or a score to explain."""
+        for case in self._cases:
+            if self._evidence(alert, case.incident.alerts, case.open_cells):
+                return case, ChangeReason.GPU_EVIDENCE
+        span_us = self._span_us(alert)
+        same = (
+            c
+            for c in own
+            if any(is_same_replica(a, alert, self._gpu_alerts, span_us) for a in c.incident.alerts)
+        )
+        return _first(same, ChangeReason.SAME_REPLICA) or _first(
+            self._unexplained(own, alert), ChangeReason.CAUSE_FOUND
+        )
+
+    def _evidence(self, replica: Alert, gpu_alerts: list[Alert], open_cells: list[str]) -> bool:
+        """Return whether one of the GPU alerts explains a replica's wrong scores."""
+        firing = {a.alert_id for a in gpu_alerts if cell_of(a) in open_cells}
+        found = gpu_evidence(replica, gpu_alerts, firing, self._span_us(replica))
+        return bool(found)
+
+    def _unexplained(self, own: list[Case], alert: Alert) -> list[Case]:
+        """List incidents of the model's score alone, near enough to be the alert's symptom."""
+        span_us = self._span_us(alert)
+        return [
+            c
+            for c in own
+            if all(is_score(a) for a in c.incident.alerts)
+            and alert.time_us - c.incident.opened_at_us <= span_us
+        ]
+
+    def _merge(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
+        """Take over incidents that the alert explains: of the score, or of a replica."""
+        others = [c for c in self._cases if c is not case]
+        explained: list[Case] = []
+        if alert.monitor == Monitor.REPLICA:
+            explained = self._unexplained([c for c in others if has_model(c, alert)], alert)
+        elif _is_hardware(alert):
+            explained = [c for c in others if self._explains(alert, c)]
+        changes = []
+        for other in explained:
+            self._cases.remove(other)
+            case.incident.alerts.extend(other.incident.alerts)
+            case.open_cells.extend(other.open_cells)
+            other.incident.resolved_at_us = alert.time_us
+            changes.append(
+                IncidentChange(
+                    ChangeKind.RESOLVED,
+                    ChangeReason.MERGED,
+                    copy_incident(other.incident),
+                    now_us,
+                    merged_into=case.incident.incident_id,
+                )
+            )
+        return changes
+
+    def _explains(self, alert: Alert, case: Case) -> bool:
+        """Return whether a GPU alert explains a replica without evidence so far."""
+        if case.incident.cause is not Cause.MODEL:
+            return False
+        replicas = (a for a in case.incident.alerts if a.monitor == Monitor.REPLICA)
+        return any(gpu_evidence(a, [alert], {alert.alert_id}, self._span_us(a)) for a in replicas)
+
+    def _open(self, alert: Alert, now_us: int) -> IncidentChange:
+        """Open an incident; a replica brings the GPU evidence that is over already."""
+        evidence: list[Alert] = []
+        if alert.monitor == Monitor.REPLICA:
+            span_us = self._span_us(alert)
+            evidence = gpu_evidence(alert, self._gpu_alerts, set(), span_us)
+        incident = Incident(
+            incident_id=stable_id("incident", alert.alert_id),
+            tenant=alert.tenant,
+            cause=Cause.DATA,
+            severity=alert.severity,
+            opened_at_us=alert.time_us,
+            title="",
+            owner_alert_id=alert.alert_id,
+            alerts=[*evidence, alert],
+        )
+        case = Case(incident, [cell_of(alert)])
+        case.last_gpu_us = alert.time_us if alert.monitor == Monitor.GPU else -1
+        self._cases.append(case)
+        describe_incident(incident)
+        return IncidentChange(
+            ChangeKind.OPENED, ChangeReason.FIRST_ALERT, copy_incident(incident), now_us
+        )
+
+    def _join(self, case: Case, alert: Alert, reason: ChangeReason, now_us: int) -> IncidentChange:
+        """Add an alert to an incident."""
+        incident = case.incident
+        before = (incident.severity, incident.cause)
+        is_model_added = bool(alert.model) and not has_model(case, alert)
+        incident.alerts.append(alert)
+        cell = cell_of(alert)
+        if cell not in case.open_cells:
+            case.open_cells.append(cell)
+        if alert.monitor == Monitor.GPU:
+            case.last_gpu_us = max(case.last_gpu_us, alert.time_us)
+        choose_owner(incident, alert, window_us_of(alert, self._grouping.window_us))
+        incident.severity = max(before[0], alert.severity)
+        describe_incident(incident)
+        trim_alerts(incident)
+        is_graver = incident.severity is not before[0]
+        kind = ChangeKind.ESCALATED if is_graver else ChangeKind.UPDATED
+        is_other_cause = incident.cause is not before[1]
+        return IncidentChange(
+            kind, reason, copy_incident(incident), now_us, is_other_cause, is_model_added
+        )
+
+    def _resolve(self, case: Case, cell: str, alert: Alert, now_us: int) -> list[IncidentChange]:
+        """End one alert; the last one ends the incident."""
+        case.open_cells.remove(cell)
+        case.incident.alerts.append(alert)
+        if case.open_cells:
+            return []
+        self._cases.remove(case)
+        case.incident.resolved_at_us = alert.time_us
+        trim_alerts(case.incident)
+        return [
+            IncidentChange(
+                ChangeKind.RESOLVED, ChangeReason.ALL_RESOLVED, copy_incident(case.incident), now_us
+            )
+        ]
+
+    def _span_us(self, alert: Alert) -> int:
+        """Length of ``n_windows`` windows of the alert's model."""
+        return self._grouping.n_windows * window_us_of(alert, self._grouping.window_us)
+
+
+_REJECTS = frozenset({REJECTED_EVENTS, DEAD_LETTERS})
+"""A share of rejected events, and more of them than are kept: one fault, seen twice."""
+
+
+def _is_hardware(alert: Alert) -> bool:
+    """Whether an alert is about a GPU or a node itself, not about its telemetry."""
+    return alert.monitor == Monitor.GPU and alert.rule not in TELEMETRY_RULES
+
+
+def _is_same_fault(rule: str, other: str) -> bool:
+    """Whether two pipeline rules of one model are about the same fault."""
+    return rule == other or {rule, other} <= _REJECTS
+
+
+def _first(cases: Iterable[Case], reason: ChangeReason) -> tuple[Case, ChangeReason] | None:
+    """Pair the first case with its reason."""
+    return next(((case, reason) for case in cases), None)

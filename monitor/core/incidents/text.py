@@ -1,0 +1,175 @@
+"""Names of incidents, short enough to be read aloud at night."""
+
+from __future__ import annotations
+
+from monitor.core.incidents.evidence import replica_of
+from schemas.alerts import Alert, Cause, Incident, Transition
+from schemas.monitors import Monitor
+from schemas.time_text import clock_text
+
+_SETS = {
+    "above maximum": "above the baseline's range",
+    "below minimum": "below the baseline's range",
+    "missing": "missing",
+    "unseen": "has a category the baseline never saw",
+}
+_NAMED_FAULTS = 3
+
+
+def share_text(share: float) -> str:
+    """Write a share as a percentage people can say: two digits that count.
+
+    Examples
+    --------
+    >>> share_text(0.1134), share_text(0.0), share_text(0.0123), share_text(1.0)
+    ('11 %', '0 %', '1.2 %', '100 %')
+    """
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.2g} %"
+
+
+def set_text(feature: str, where: str) -> str:
+    """Return which values of a feature moved.
+
+    Parameters
+    ----------
+    feature : str
+        The feature's name, or ``score``.
+    where : str
+        An alert's ``effect_where``.
+
+    Examples
+    --------
+    >>> set_text("AGEP", "above maximum"), set_text("AGEP", "> 94"), set_text("ANC", "ANC=4")
+    ("AGEP above the baseline's range", 'AGEP > 94', 'ANC=4')
+    >>> set_text("ANC", "not ANC=4")
+    'ANC other than 4'
+    """
+    if not where:
+        return f"{feature} changed"
+    if where.startswith(f"not {feature}="):
+        return f"{feature} other than {where.partition('=')[2]}"
+    if where.startswith(f"{feature}="):
+        return where
+    return f"{feature} {_SETS.get(where, where)}"
+
+
+def places_text(alert: Alert) -> str:
+    """Return who carries most of a change; empty where all carry their part.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity, Transition
+    >>> alert = Alert(alert_id="1", tenant="t", monitor="drift", severity=Severity.PAGE, sequence=0,
+    ...               transition=Transition.OPENED, time_us=0, opened_at_us=0, title="",
+    ...               contributions=(("AGEP", 0.9), ("region=eu", 0.71), ("host=node-3", 0.64)))
+    >>> places_text(alert)
+    'mostly region=eu (71 %), host=node-3 (64 %); of the features AGEP (90 %)'
+    """
+    named = [(f"{name} ({share_text(part)})", "=" in name) for name, part in alert.contributions]
+    places = ", ".join(text for text, is_place in named if is_place)
+    features = ", ".join(text for text, is_place in named if not is_place)
+    mostly = f"mostly {places}" if places else ""
+    moved = f"of the features {features}" if features else ""
+    return "; ".join(part for part in (mostly, moved) if part)
+
+
+def since_us(alert: Alert) -> int:
+    """Return the start of the first window that showed what the alert is about."""
+    return alert.window_start_us or alert.opened_at_us
+
+
+def began_us(incident: Incident) -> int:
+    """Return when an incident began: the one moment that every text about it names.
+
+    Returns
+    -------
+    int
+        The start of the first window that showed any of it; where a GPU event lies inside
+        that window, the event's own time.
+
+    Examples
+    --------
+    >>> began_us(Incident(incident_id="1", tenant="t", cause=Cause.DATA, title="", alerts=[],
+    ...                   severity="page", opened_at_us=7, owner_alert_id="1"))
+    7
+    """
+    alerts = [a for a in incident.alerts if a.transition is not Transition.RESOLVED]
+    if not alerts:
+        return incident.opened_at_us
+    first = min(alerts, key=since_us)
+    length_us = first.window_end_us - first.window_start_us
+    ended_us = since_us(first) + length_us // max(first.n_windows, 1)
+    exact = [
+        a.opened_at_us for a in alerts if a.monitor == Monitor.GPU and a.opened_at_us < ended_us
+    ]
+    return min(exact, default=since_us(first))
+
+
+def name_incident(incident: Incident, alert: Alert) -> str:
+    """Name an incident after the alert that explains most.
+
+    Parameters
+    ----------
+    incident : Incident
+        Its cause and alerts.
+    alert : Alert
+        The most specific one.
+
+    Returns
+    -------
+    str
+        ``employment: AGEP above the baseline's range, 11 % of rows (baseline 0 %), since
+        14:00 UTC``; ``GPU 7 on node-2: double-bit ECC errors and XID 79; its scores are
+        wrong (employment)``.
+    """
+    if incident.cause is Cause.HARDWARE:
+        return _name_hardware(incident)
+    if incident.cause is Cause.PIPELINE or not alert.model:
+        return alert.title
+    if alert.monitor == Monitor.REPLICA:
+        host, uuid = replica_of(alert)
+        who = f"GPU {uuid}" if uuid else f"host {host}"
+        return f"{alert.model}: scores of {who} are wrong, one replica alone; no GPU evidence"
+    return _name_data(alert, began_us(incident))
+
+
+def _name_data(alert: Alert, start_us: int) -> str:
+    """Name what an input or the score did."""
+    if alert.p_current is None or alert.p_reference is None:
+        return alert.title
+    text = f"{alert.model}: {set_text(alert.feature, alert.effect_where)}"
+    if alert.segment not in ("*", ""):
+        text += f" for {alert.segment}"
+    now, before = share_text(alert.p_current), share_text(alert.p_reference)
+    return f"{text}, {now} of rows (baseline {before}), since {clock_text(start_us)}"
+
+
+def _name_hardware(incident: Incident) -> str:
+    """Name the place, its faults, and the models whose scores suffer."""
+    faults: dict[str, list[str]] = {}
+    for alert in incident.alerts:
+        if alert.monitor == Monitor.GPU:
+            place, _, what = alert.title.partition(": ")
+            short = what.split(", ")[0].split("; ")[0]
+            faults.setdefault(place, [])
+            if short not in faults[place]:
+                faults[place].append(short)
+    place, whats = next(iter(faults.items()))
+    if len(faults) > 1:
+        hosts = sorted({a.host for a in incident.alerts if a.monitor == Monitor.GPU})
+        n_gpus = len(
+            {a.gpu_uuid for a in incident.alerts if a.monitor == Monitor.GPU and a.gpu_uuid}
+        )
+        place = f"{n_gpus} GPU{'s' * (n_gpus != 1)} on {', '.join(hosts)}"
+        whats = list(dict.fromkeys(what for named in faults.values() for what in named))
+    title = f"{place}: {_list_text(whats)}"
+    models = sorted({a.model for a in incident.alerts if a.model})
+    return f"{title}; its scores are wrong ({', '.join(models)})" if models else title
+
+
+def _list_text(parts: list[str]) -> str:
+    """Join names as a person would, and count what would be too long to read out."""
+    if len(parts) > _NAMED_FAULTS:
+        parts = [*parts[: _NAMED_FAULTS - 1], f"{len(parts) - _NAMED_FAULTS + 1} more"]
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

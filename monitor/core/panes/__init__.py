@@ -1,0 +1,1 @@
+"""Counting events into panes: accumulators, layout, watermarks, pane and profile messages."""

@@ -1,0 +1,1 @@
+"""Health of the pipeline: rejected, late and missing data, dead-letter limits."""

@@ -1,0 +1,1 @@
+"""State messages of the stages: snapshots and ordered writes."""
