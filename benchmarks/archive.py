@@ -34,14 +34,14 @@ from monitor.archive.service import run_archive
 from monitor.archive.topic import READ_MESSAGES
 from monitor.core.topics import PREDICTIONS
 from monitor.decode import Decoder, chunk_of
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.service.life import Life
 from monitor.storage.clickhouse import Store
-from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.topic_admin import apply_changes
-from monitor.transport.kafka.topics import plan_changes, topic_specs
+from monitor.transport.kafka.topics.changes import apply_changes
+from monitor.transport.kafka.topics.connection import open_admin
+from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
 
 N_PARTITIONS, N_DISTINCT, BLOCK_ROWS = 4, 20_000, 100_000
 BOUND_S = 600.0

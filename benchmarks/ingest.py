@@ -33,7 +33,7 @@ from benchmarks.ingest_run import ROOT, create_topics, fill, rate, topic
 from benchmarks.output import Figures, main
 from driftline.arrow import arrow_stream
 from monitor.decode.arrow import stream_of
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from schemas.events import PredictionEvent
 
 N_PARTITIONS, N_DISTINCT, ROWS_A_BATCH = 4, 50_000, 1_000

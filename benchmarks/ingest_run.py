@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from monitor.core.topics import PREDICTIONS
 from monitor.ingest.ingest import GROUP
-from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.kafka.topics.specs import topic_specs
 
 ROOT = Path(__file__).resolve().parents[1]
 N_PANES_PARTITIONS = 4

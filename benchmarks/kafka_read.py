@@ -25,10 +25,10 @@ from benchmarks.decode import CHUNK, MSGSPEC_CHUNKS, SCHEMA, best_rate, msgspec_
 from benchmarks.events import make_messages
 from benchmarks.output import Figures, main
 from monitor.decode import Decoder
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.group_reader import GroupReader
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.reader import ReaderKind, open_reader
+from monitor.transport.kafka.readers.reader import ReaderKind, open_reader
 from monitor.transport.kafka.settings import ReaderSettings
 from schemas.batch import Chunk
 

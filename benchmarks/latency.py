@@ -34,8 +34,8 @@ from benchmarks.traffic import Orders, watched_name
 from monitor.baseline.build import build_profile
 from monitor.core.panes.baseline_codec import with_id
 from monitor.core.topics import GPU, PREDICTIONS
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
 from schemas.config import ModelConfig, WindowConfig
 from schemas.profiles import Profile
 from schemas.time_units import SECOND_US

@@ -27,7 +27,7 @@ from benchmarks.ingest_run import (
 )
 from benchmarks.output import Figures, main
 from benchmarks.worlds import N_FEATURES, N_MODELS
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 
 PREFIX, N_PARTITIONS = "m.", 8
 PANE_US = 10_000_000

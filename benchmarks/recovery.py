@@ -30,11 +30,11 @@ from monitor.baseline.build import build_profile
 from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import PANES, PREDICTIONS
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.ingest.ingest import GROUP
 from monitor.service.restarts import FIRST_S
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.config import WindowConfig
 from schemas.panes import Pane
 from schemas.time_units import SECOND_US

@@ -15,7 +15,7 @@ from benchmarks.events import make_messages
 from benchmarks.ingest import N_DISTINCT, events
 from benchmarks.ingest_run import create_topics, fill, forget, processes, topic, wait_committed
 from benchmarks.output import Figures, main
-from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
+from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 
 PREFIX, N_PARTITIONS = "s.", 8
 NUMBERS = (1, 2, 4)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from monitor.core.panes.catalog import Catalog
     from monitor.service.life import Life
     from monitor.transport.kafka.cluster import Cluster
-    from monitor.transport.kafka.profile_feed import ProfileFeed
+    from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 
 BOOTSTRAP_VARIABLE = "DRIFTLINE_KAFKA"
 STAGES = ("ingest", "detect", "notify", "archive")
@@ -104,9 +104,9 @@ def cluster_of(installation: Installation, environment: Mapping[str, str] | None
     ConfigError
         If the address cannot be read, or a secret is missing.
     """
-    from monitor.transport.kafka.admin import parse_bootstrap
+    from monitor.transport.kafka.auth.security_environment import security_from_environment
     from monitor.transport.kafka.cluster import Cluster
-    from monitor.transport.kafka.security_environment import security_from_environment
+    from monitor.transport.kafka.topics.connection import parse_bootstrap
 
     env = os.environ if environment is None else environment
     config = installation.monitor.kafka
@@ -174,7 +174,7 @@ def run_stage(
     DriftlineError
         What ends the stage; it may be started again and goes on from the log.
     """
-    from monitor.transport.kafka.presence import await_topics
+    from monitor.transport.kafka.topics.wait_for_topics import await_topics
 
     def tell(reason: str) -> None:
         """Report why the stage is not ready yet."""
@@ -246,7 +246,7 @@ def _catalog(site: Site) -> Catalog:
 
 def _feed(site: Site, catalog: Catalog, life: Life) -> ProfileFeed:
     """Bring the catalog up to date; a model without profile runs, without verdict."""
-    from monitor.transport.kafka.profile_feed import ProfileFeed
+    from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 
     life.unready("reading baselines")
     feed = ProfileFeed(site.cluster, catalog)

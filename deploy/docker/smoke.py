@@ -76,7 +76,7 @@ def event_of(row: dict[str, float | str], i: int) -> dict[str, object]:
 
 def compile_reader_kernels() -> None:
     """Call what reads Kafka in bulk with no message at all: there is no broker here."""
-    from monitor.transport.kafka import gather
+    from monitor.transport.kafka.readers import gather
 
     none, flags = np.zeros(1, np.int64), np.zeros(1, np.uint8)
     gather.weigh(none, 0, 0)

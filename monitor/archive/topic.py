@@ -52,10 +52,10 @@ from monitor.metrics import (
 )
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.reader import open_reader
-from monitor.transport.kafka.records import Records
+from monitor.transport.kafka.readers.reader import open_reader
+from monitor.transport.kafka.readers.records import Records
+from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, Unreadable
-from monitor.transport.kafka.topic_scan import scan
 from monitor.transport.types import Committed, Message
 from schemas.batch import Chunk
 from schemas.errors import TransportError
@@ -406,7 +406,7 @@ def messages_of(records: Records) -> list[Message]:
 
     Examples
     --------
-    >>> from monitor.transport.kafka.records import join_records
+    >>> from monitor.transport.kafka.readers.records import join_records
     >>> messages_of(join_records([(7, 1_000, b"k", None)], "source", 0))
     [Message(offset=7, key=b'k', value=b'', timestamp_us=1000)]
     """

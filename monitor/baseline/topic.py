@@ -10,7 +10,7 @@ from monitor.core.topics import PROFILES
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.errors import BaselineError
 from schemas.profiles import Profile
 

@@ -251,9 +251,9 @@ def _kafka(installation: Installation) -> list[Check]:
 def _topics(cluster: Cluster) -> list[Check]:
     """Return the differences of topics from their specification, given their partitions."""
     from monitor.core.topics import PANES, PREDICTIONS
-    from monitor.transport.kafka.admin import open_admin
-    from monitor.transport.kafka.topic_admin import read_topics
-    from monitor.transport.kafka.topics import plan_changes, topic_specs
+    from monitor.transport.kafka.topics.changes import read_topics
+    from monitor.transport.kafka.topics.connection import open_admin
+    from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
 
     names = [spec.name for spec in topic_specs(prefix=cluster.prefix)]
     with open_admin(cluster.bootstrap, cluster.security) as admin:

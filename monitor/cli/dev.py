@@ -48,9 +48,9 @@ def kafka(
       driftline dev kafka
       driftline dev kafka --port 0 --folder ~/driftline-kafka
     """
-    from monitor.transport.kafka.dev_broker import STEADY_LOAD, DevBroker
-    from monitor.transport.kafka.distribution import KAFKA_VERSION, has_libraries
-    from monitor.transport.kafka.startup_log import explain_end
+    from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
+    from monitor.devkit.distribution import KAFKA_VERSION, has_libraries
+    from monitor.devkit.startup_log import explain_end
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)

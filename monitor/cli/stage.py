@@ -197,7 +197,7 @@ def _run_held(
     )
     from monitor.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.storage.passwords import take_passwords
-    from monitor.transport.kafka.presence import Presence
+    from monitor.transport.kafka.topics.wait_for_topics import Presence
     from schemas.errors import DriftlineError
 
     address = parse_address(http, stage)

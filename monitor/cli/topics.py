@@ -10,7 +10,7 @@ import typer
 from monitor.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from monitor.transport.kafka.topics import Change, TopicSpec, TopicState
+    from monitor.transport.kafka.topics.specs import Change, TopicSpec, TopicState
 
 app = typer.Typer(
     add_completion=False,
@@ -63,8 +63,8 @@ def create(
       driftline topics create
       driftline topics create --bootstrap kafka-1:9092,kafka-2:9092 --replication 3 --yes
     """
-    from monitor.transport.kafka.topic_admin import apply_changes
-    from monitor.transport.kafka.topics import Action
+    from monitor.transport.kafka.topics.changes import apply_changes
+    from monitor.transport.kafka.topics.specs import Action
 
     specs = _specs(partitions, input_partitions, replication, prefix)
     with _admin(bootstrap) as admin:
@@ -129,8 +129,8 @@ def describe(
       driftline topics describe
       driftline topics describe --json
     """
-    from monitor.transport.kafka.topic_admin import read_topics
-    from monitor.transport.kafka.topics import topic_specs
+    from monitor.transport.kafka.topics.changes import read_topics
+    from monitor.transport.kafka.topics.specs import topic_specs
 
     wanted = [spec.name for spec in topic_specs(prefix=prefix)]
     with _admin(bootstrap) as admin:
@@ -147,7 +147,7 @@ def _specs(
     partitions: int, input_partitions: int, replication: int | None, prefix: str
 ) -> list[TopicSpec]:
     """Compose the table from the options."""
-    from monitor.transport.kafka.topics import BROKER_DEFAULT, topic_specs
+    from monitor.transport.kafka.topics.specs import BROKER_DEFAULT, topic_specs
 
     return topic_specs(
         n_input=input_partitions,
@@ -159,16 +159,16 @@ def _specs(
 
 def _admin(bootstrap: str) -> Any:
     """Connect with the security that the environment names."""
-    from monitor.transport.kafka.admin import open_admin
-    from monitor.transport.kafka.security_environment import security_from_environment
+    from monitor.transport.kafka.auth.security_environment import security_from_environment
+    from monitor.transport.kafka.topics.connection import open_admin
 
     return open_admin(bootstrap, security_from_environment())
 
 
 def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[Change]:
     """Compare the table with the cluster."""
-    from monitor.transport.kafka.topic_admin import read_topics
-    from monitor.transport.kafka.topics import plan_changes
+    from monitor.transport.kafka.topics.changes import read_topics
+    from monitor.transport.kafka.topics.specs import plan_changes
 
     return plan_changes(specs, read_topics(admin, [spec.name for spec in specs]))
 

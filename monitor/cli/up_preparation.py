@@ -45,7 +45,7 @@ class Preparation:
 
     def _await(self, site: Site, life: Life, wanted: list[str]) -> dict[str, int] | None:
         """Wait for Kafka, and for these topics."""
-        from monitor.transport.kafka.presence import await_topics
+        from monitor.transport.kafka.topics.wait_for_topics import await_topics
 
         return await_topics(
             site.cluster, wanted, wait_s=self._wait_s, pause=life.wait, tell=LOG.warning
@@ -53,9 +53,9 @@ class Preparation:
 
     def _create(self, site: Site) -> None:
         """Create topics that are missing; those that are there stay as they are."""
-        from monitor.transport.kafka.admin import open_admin
-        from monitor.transport.kafka.topic_admin import apply_changes, read_topics
-        from monitor.transport.kafka.topics import Action, plan_changes, topic_specs
+        from monitor.transport.kafka.topics.changes import apply_changes, read_topics
+        from monitor.transport.kafka.topics.connection import open_admin
+        from monitor.transport.kafka.topics.specs import Action, plan_changes, topic_specs
 
         cluster = site.cluster
         specs = topic_specs(n_input=self._n_input, n_keyed=self._n_keyed, prefix=cluster.prefix)

@@ -20,9 +20,9 @@ from monitor.metrics import STAGE_SECONDS
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import send
-from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.topic_scan import log_ends, scan
+from monitor.transport.kafka.faust.app import send
+from monitor.transport.kafka.faust.client import KafkaApp
+from monitor.transport.kafka.readers.topic_scan import log_ends, scan
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 

@@ -19,10 +19,10 @@ from monitor.detect.rules import GROUP, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
-from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.known_topics import KnownTopics
-from monitor.transport.kafka.profile_feed import ProfileFeed
+from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust.client import KafkaApp
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
 from schemas.config import MonitorConfig
 

@@ -13,7 +13,7 @@ from monitor.decode.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.profile_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from schemas.config import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits

@@ -27,8 +27,8 @@ from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.profile_feed import ProfileFeed
-from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import (
     BUSY_FETCH_WAIT_MS,
     Callbacks,

@@ -15,9 +15,9 @@ from monitor.notify.intake import letter_of
 from monitor.notify.log import LogEntry, decode_entry, entry_write, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import send
-from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.faust.app import send
+from monitor.transport.kafka.faust.client import KafkaApp
+from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.types import Message
 from schemas.errors import DomainError
 from schemas.refused import DeadLetter

@@ -19,11 +19,11 @@ from monitor.notify.stage import GROUP
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
-from monitor.transport.kafka.faust_client import KafkaApp
-from monitor.transport.kafka.group_offset import committed_offset
-from monitor.transport.kafka.known_topics import KnownTopics
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
+from monitor.transport.kafka.faust.client import KafkaApp
+from monitor.transport.kafka.readers.group_offset import committed_offset
+from monitor.transport.kafka.readers.topic_scan import scan
+from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.refused import DeadLetter

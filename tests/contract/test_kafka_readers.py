@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError, Producer, TopicPartition
 
 from monitor.decode.cloudevents import structured
 from monitor.decode.memory import PAD_BYTES
-from monitor.transport.kafka import gather, librdkafka
-from monitor.transport.kafka import reader as reader_module
-from monitor.transport.kafka.consume import ConsumeReader
-from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.readers import gather, librdkafka
+from monitor.transport.kafka.readers import reader as reader_module
+from monitor.transport.kafka.readers.consume import ConsumeReader
+from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks
 from schemas.errors import TransportError
 from tests.support.kafka_topics import (
@@ -321,7 +321,7 @@ def test_a_partition_that_is_lost_while_it_is_paused_is_read_when_it_comes_back(
 def test_a_partition_that_is_lost_while_too_much_lies_ready_is_read_when_it_comes_back(
     broker, monkeypatch
 ):
-    monkeypatch.setattr("monitor.transport.kafka.consume._N_AHEAD", 50)
+    monkeypatch.setattr("monitor.transport.kafka.readers.consume._N_AHEAD", 50)
     topic = Topic(broker.bootstrap)
     topic.write(numbered(500))
     with open_on(topic, "consume") as reader:

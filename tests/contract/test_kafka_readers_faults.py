@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from monitor.clock import elapsed_s
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks
 from tests.support.kafka_topics import (
     Topic,

@@ -18,11 +18,11 @@ from confluent_kafka.admin import (
 )
 
 from monitor.core import topics
+from monitor.devkit.dev_broker import DevBroker
 from monitor.stages import STAGES, TOPICS
 from monitor.storage.clickhouse import Store
-from monitor.transport.kafka.acls import Resource, Role, rights_of
-from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.security_environment import PREFIX
+from monitor.transport.kafka.auth.acls import Resource, Role, rights_of
+from monitor.transport.kafka.auth.security_environment import PREFIX
 from tests.support.broker import require_kafka
 from tests.support.installation import command, event, install
 from tests.support.stage_processes import Stages

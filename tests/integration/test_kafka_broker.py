@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from monitor.transport.kafka.admin import open_admin
-from monitor.transport.kafka.distribution import (
+from monitor.devkit.distribution import (
     KAFKA_VERSION,
     has_libraries,
     install_libraries,
     libraries_folder,
 )
+from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
 from tests.support.broker import require_kafka
 from tests.support.kafka_messages import consume_all, create_topic, produce_all
@@ -226,7 +226,7 @@ def test_jars_are_fetched_once_by_the_first_process(tmp_path, monkeypatch):
         [
             sys.executable,
             "-c",
-            "from monitor.transport.kafka.distribution import install_libraries as i; print(i())",
+            "from monitor.devkit.distribution import install_libraries as i; print(i())",
         ],
         stdout=subprocess.PIPE,
         text=True,

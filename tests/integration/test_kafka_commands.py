@@ -14,8 +14,8 @@ import pytest
 
 from monitor.clock import now_us
 from monitor.storage.clickhouse import Store
-from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.producer import LogProducer
+from monitor.transport.kafka.topics.connection import open_admin
 from tests.support.clickhouse_http import running
 from tests.support.installation import command, event, install
 from tests.support.kafka_topics import create_stage_topics

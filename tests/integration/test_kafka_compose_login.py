@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.transport.kafka.admin import open_admin
-from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.security_environment import security_from_environment
+from monitor.devkit.dev_broker import DevBroker
+from monitor.transport.kafka.auth.security_environment import security_from_environment
+from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
 from tests.support.broker import require_kafka
 

@@ -15,8 +15,8 @@ from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
 from monitor.detect import rules as detect_rules
 from monitor.detect.owned import OwnedPartitions
 from monitor.service.life import Life
-from monitor.transport.kafka import known_topics
-from monitor.transport.kafka.faust_app import build_app
+from monitor.transport.kafka.faust.app import build_app
+from monitor.transport.kafka.topics import known as known_topics
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 from tests.support.kafka_detect import (

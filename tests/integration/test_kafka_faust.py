@@ -13,14 +13,14 @@ from aiokafka.producer.sender import SendProduceReqHandler
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.core.write import Write
+from monitor.devkit.dev_broker import DevBroker
 from monitor.service.life import Life
-from monitor.transport.kafka import faust_app
+from monitor.transport.kafka.auth.secret import SecretSource
+from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.faust_app import build_app, read_topic, run_app, send
-from monitor.transport.kafka.secret import SecretSource
-from monitor.transport.kafka.security import KafkaSecurity, Mechanism
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.faust import app as faust_app
+from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
+from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.errors import TransportError
 from tests.support.broker import require_kafka
 from tests.support.certificates import make_certificates

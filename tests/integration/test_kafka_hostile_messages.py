@@ -17,7 +17,7 @@ from monitor.core.state.snapshot_store import StateKey
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.fuzz.mutation import flip, twist

@@ -26,10 +26,10 @@ from monitor.notify.stage import GROUP
 from monitor.notify.webhook import WebhookReceiver
 from monitor.service.crash import crash_points
 from monitor.service.life import Life
-from monitor.transport.kafka import known_topics
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.group_offset import committed_offset
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.readers.group_offset import committed_offset
+from monitor.transport.kafka.readers.topic_scan import scan
+from monitor.transport.kafka.topics import known as known_topics
 from schemas.alerts import Alert, Transition
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError, TransportError

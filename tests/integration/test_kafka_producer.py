@@ -7,7 +7,7 @@ import pytest
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.topic_scan import scan
+from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 from tests.support.kafka_topics import Topic, open_on, payloads, read_until

@@ -22,9 +22,9 @@ from monitor.ingest.service import run_ingest
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.profile_feed import ProfileFeed
-from monitor.transport.kafka.topic_scan import scan
-from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.topic_scan import scan
+from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.config import MonitorConfig
 from schemas.errors import TransportError
 from schemas.panes import ALL, Pane

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from monitor.transport.kafka import patience
+from monitor.transport.kafka import retry as patience
 from schemas.errors import TransportError
 from tests.support.kafka_topics import Topic, numbered, open_on, payloads, read_until
 

@@ -17,12 +17,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from monitor.transport.kafka.admin import open_admin
-from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.oauth import TokenEndpoint, TokenProvider
-from monitor.transport.kafka.secret import SecretSource
-from monitor.transport.kafka.security import KafkaSecurity, confluent_settings
-from monitor.transport.kafka.security_environment import PREFIX, security_from_environment
+from monitor.devkit.dev_broker import DevBroker
+from monitor.transport.kafka.auth.oauth import TokenEndpoint, TokenProvider
+from monitor.transport.kafka.auth.secret import SecretSource
+from monitor.transport.kafka.auth.security import KafkaSecurity, confluent_settings
+from monitor.transport.kafka.auth.security_environment import PREFIX, security_from_environment
+from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
 from tests.support.broker import require_kafka
 from tests.support.certificates import Certificates, make_certificates

@@ -8,9 +8,9 @@ import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from monitor.cli.main import main
-from monitor.transport.kafka.admin import open_admin
-from monitor.transport.kafka.topic_admin import apply_changes, read_topics
-from monitor.transport.kafka.topics import TopicSpec, plan_changes, topic_specs
+from monitor.transport.kafka.topics.changes import apply_changes, read_topics
+from monitor.transport.kafka.topics.connection import open_admin
+from monitor.transport.kafka.topics.specs import TopicSpec, plan_changes, topic_specs
 from schemas.errors import TransportError
 from tests.support.kafka_messages import consume_all, create_topic, produce_all
 from tests.support.waiting import wait_until

@@ -34,10 +34,10 @@ from monitor.core.topics import (
 from monitor.service.crash import VARIABLE, crash_points
 from monitor.service.life import Life
 from monitor.storage.clickhouse import Store
-from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.topic_admin import apply_changes
-from monitor.transport.kafka.topics import plan_changes, topic_specs
+from monitor.transport.kafka.topics.changes import apply_changes
+from monitor.transport.kafka.topics.connection import open_admin
+from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
 from schemas.alerts import Delivery
 from schemas.config import ModelConfig
 from schemas.events import Reject, RejectReason

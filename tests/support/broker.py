@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from monitor.transport.kafka.dev_broker import DevBroker
-from monitor.transport.kafka.distribution import INSTALL_LINE, missing_tools
+from monitor.devkit.dev_broker import DevBroker
+from monitor.devkit.distribution import INSTALL_LINE, missing_tools
 
 SKIP_REASON = f"needs Apache Kafka: {INSTALL_LINE}"
 

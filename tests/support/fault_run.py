@@ -32,7 +32,7 @@ from monitor.core.pipeline.state import RULES
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.types import Message
 from schemas.config import GpuConfig
 from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window

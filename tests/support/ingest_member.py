@@ -10,7 +10,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.ingest.service import run_ingest
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.profile_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from tests.support.waiting import wait_until
 
 

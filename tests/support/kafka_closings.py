@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from monitor.transport.kafka.group_reader import GroupReader
-from monitor.transport.kafka.reader import open_reader
+from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 
 N_THREADS, N_ROUNDS = 3, 15

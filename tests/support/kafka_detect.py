@@ -20,9 +20,9 @@ from monitor.detect.service import run_detect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.profile_feed import ProfileFeed
-from monitor.transport.kafka.topic_scan import scan
-from monitor.transport.kafka.topics import topic_specs
+from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.topic_scan import scan
+from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Alert

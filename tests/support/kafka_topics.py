@@ -13,12 +13,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.admin import open_admin
 from monitor.transport.kafka.group_reader import GroupReader
-from monitor.transport.kafka.reader import ReaderKind, open_reader
+from monitor.transport.kafka.readers.reader import ReaderKind, open_reader
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
-from monitor.transport.kafka.topic_admin import apply_changes
-from monitor.transport.kafka.topics import plan_changes, topic_specs
+from monitor.transport.kafka.topics.changes import apply_changes
+from monitor.transport.kafka.topics.connection import open_admin
+from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
 from monitor.transport.types import Committed
 from schemas.batch import Chunk
 

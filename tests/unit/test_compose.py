@@ -21,9 +21,9 @@ from detectors.version import VERSION
 from monitor.cli.main import app
 from monitor.config_files import load_installation
 from monitor.core import topics
+from monitor.devkit.distribution import KAFKA_VERSION
 from monitor.service.address import PORTS
 from monitor.service.signals import DRAIN_S
-from monitor.transport.kafka.distribution import KAFKA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from confluent_kafka import KafkaError
 
-from monitor.transport.kafka.consume import ConsumeReader
+from monitor.transport.kafka.readers.consume import ConsumeReader
 from monitor.transport.kafka.settings import Callbacks
 
 

@@ -13,12 +13,12 @@ from mode import CrashingSupervisor
 
 from monitor.core.write import Write
 from monitor.service.life import Life
-from monitor.transport.kafka import faust_app as under_test
+from monitor.transport.kafka.auth.secret import SecretSource
+from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_app import TICK_S, WRITE_S, build_app, send
-from monitor.transport.kafka.faust_login import faust_credentials
-from monitor.transport.kafka.secret import SecretSource
-from monitor.transport.kafka.security import KafkaSecurity, Mechanism
+from monitor.transport.kafka.faust import app as under_test
+from monitor.transport.kafka.faust.app import TICK_S, WRITE_S, build_app, send
+from monitor.transport.kafka.faust.login import faust_credentials
 from schemas.errors import ConfigError, TransportError
 from tests.support.certificates import make_certificates
 
@@ -47,7 +47,7 @@ def test_the_producer_is_idempotent_and_the_transport_our_own():
     app = build_app(Cluster("127.0.0.1:1"), "g")
     assert app.producer._settings_extra() == {"acks": "all", "enable_idempotence": True}
     assert type(app.transport).__module__ == type(app.producer_transport).__module__
-    assert type(app.transport).__module__ == "monitor.transport.kafka.faust_client"
+    assert type(app.transport).__module__ == "monitor.transport.kafka.faust.client"
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])

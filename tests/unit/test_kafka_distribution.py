@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from monitor.cli.main import main
-from monitor.transport.kafka import distribution
-from monitor.transport.kafka.distribution import (
+from monitor.devkit import distribution
+from monitor.devkit.distribution import (
     INSTALL_LINE,
     KAFKA_VERSION,
     POM,

@@ -8,15 +8,15 @@ import traceback
 import pytest
 from confluent_kafka import Producer
 
-from monitor.transport.kafka.oauth import TokenEndpoint, TokenProvider
-from monitor.transport.kafka.secret import SecretSource, SecretText, secret_from
-from monitor.transport.kafka.security import (
+from monitor.transport.kafka.auth.oauth import TokenEndpoint, TokenProvider
+from monitor.transport.kafka.auth.secret import SecretSource, SecretText, secret_from
+from monitor.transport.kafka.auth.security import (
     KafkaSecurity,
     Mechanism,
     confluent_settings,
     kafka_python_settings,
 )
-from monitor.transport.kafka.security_environment import PREFIX, security_from_environment
+from monitor.transport.kafka.auth.security_environment import PREFIX, security_from_environment
 from schemas.errors import ConfigError
 
 SECRET = "correct-horse-battery"

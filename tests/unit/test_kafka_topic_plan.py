@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.core import topics as names
-from monitor.transport.kafka.topics import (
+from monitor.transport.kafka.topics.specs import (
     Action,
     Change,
     TopicSpec,
@@ -15,7 +15,7 @@ from monitor.transport.kafka.topics import (
     is_made,
     plan_changes,
 )
-from monitor.transport.kafka.topics import topic_specs as specs
+from monitor.transport.kafka.topics.specs import topic_specs as specs
 from schemas.errors import DomainError
 
 SPEC = TopicSpec("t", 4, {"cleanup.policy": "compact,delete", "retention.ms": "1000"})

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from monitor.transport.kafka import known_topics as under_test
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.known_topics import KnownTopics
 from monitor.transport.kafka.topic_identity import TopicIdentity
+from monitor.transport.kafka.topics import known as under_test
+from monitor.transport.kafka.topics.known import KnownTopics
 from schemas.errors import TransportError
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from monitor.notify import service as under_test
 from monitor.service.life import Life
-from monitor.transport.kafka import known_topics
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
+from monitor.transport.kafka.topics import known as known_topics
 from schemas.config import MonitorConfig
 from schemas.errors import TransportError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.transport.kafka.security import KafkaSecurity, confluent_settings
+from monitor.transport.kafka.auth.security import KafkaSecurity, confluent_settings
 from monitor.transport.kafka.settings import ReaderSettings
 from monitor.transport.kafka.topic_identity import TopicIdentity, TopicWatch
 

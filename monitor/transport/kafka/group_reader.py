@@ -1,7 +1,7 @@
 """A member of a consumer group: everything about reading but how messages get out.
 
-Two kinds take the messages out: :class:`~monitor.transport.kafka.bulk.BulkReader` and
-:class:`~monitor.transport.kafka.consume.ConsumeReader`. What they share is here: joining,
+Two kinds take the messages out: :class:`~monitor.transport.kafka.readers.bulk.BulkReader` and
+:class:`~monitor.transport.kafka.readers.consume.ConsumeReader`. What they share is here: joining,
 rebalancing, commits with metadata, positions, the end of the log, errors. The file is
 long because it is one contract.
 """
@@ -17,11 +17,11 @@ from typing import ClassVar, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
-from monitor.transport.kafka.patience import ask
-from monitor.transport.kafka.records import Records
+from monitor.transport.kafka.readers.orphaned_partitions import UnownedWatch
+from monitor.transport.kafka.readers.records import Records
+from monitor.transport.kafka.retry import ask
 from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
 from monitor.transport.kafka.topic_identity import TopicWatch
-from monitor.transport.kafka.unowned import UnownedWatch
 from monitor.transport.types import MAX_METADATA_BYTES, Committed
 from schemas.batch import Chunk
 from schemas.errors import TransportError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.topics import Action, Change, TopicState, is_made
+from monitor.transport.kafka.topics.specs import Action, Change, TopicState, is_made
 from schemas.errors import TransportError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def read_topics(admin: KafkaAdminClient, wanted: Sequence[str]) -> dict[str, Top
     Parameters
     ----------
     admin : KafkaAdminClient
-        From :func:`~monitor.transport.kafka.admin.open_admin`.
+        From :func:`~monitor.transport.kafka.topics.connection.open_admin`.
     wanted : sequence of str
         Names.
 
@@ -72,9 +72,9 @@ def apply_changes(
     Parameters
     ----------
     admin : KafkaAdminClient
-        From :func:`~monitor.transport.kafka.admin.open_admin`.
+        From :func:`~monitor.transport.kafka.topics.connection.open_admin`.
     changes : sequence of Change
-        From :func:`~monitor.transport.kafka.topics.plan_changes`; those with
+        From :func:`~monitor.transport.kafka.topics.specs.plan_changes`; those with
         ``Action.NONE`` are passed over.
     timeout_s : float, optional
         Bound for new topics to have leaders, and again for all changes to be seen.

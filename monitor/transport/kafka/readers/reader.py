@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from monitor.transport.kafka.bulk import BulkReader
 from monitor.transport.kafka.client_log import LOG
-from monitor.transport.kafka.consume import ConsumeReader, Unwrap
 from monitor.transport.kafka.group_reader import GroupReader
-from monitor.transport.kafka.librdkafka import SELF_CHECK
+from monitor.transport.kafka.readers.bulk import BulkReader
+from monitor.transport.kafka.readers.consume import ConsumeReader, Unwrap
+from monitor.transport.kafka.readers.librdkafka import SELF_CHECK
 from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 from schemas.errors import TransportError
 

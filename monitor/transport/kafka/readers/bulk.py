@@ -23,10 +23,15 @@ from typing import ClassVar
 import numpy as np
 from confluent_kafka import KafkaError
 
-from monitor.transport.kafka import gather
 from monitor.transport.kafka.group_reader import GroupReader
-from monitor.transport.kafka.librdkafka import check_layout, check_member, handle_of, load_library
-from monitor.transport.kafka.records import Records, join_records
+from monitor.transport.kafka.readers import gather
+from monitor.transport.kafka.readers.librdkafka import (
+    check_layout,
+    check_member,
+    handle_of,
+    load_library,
+)
+from monitor.transport.kafka.readers.records import Records, join_records
 from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 from schemas.batch import Chunk
 

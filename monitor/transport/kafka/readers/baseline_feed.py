@@ -15,7 +15,7 @@ from monitor.core.unreadable import unreadable_letter
 from monitor.metrics import PROFILES as PROFILES_READ
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.topic_scan import LASTING, log_ends
+from monitor.transport.kafka.readers.topic_scan import LASTING, log_ends
 from schemas.errors import BaselineError, TransportError
 from schemas.profiles import Profile
 from schemas.refused import DeadLetter

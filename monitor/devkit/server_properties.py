@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from monitor.transport.kafka.ports import LOOPBACK
+from monitor.devkit.ports import LOOPBACK
 
 PLAINTEXT = "PLAINTEXT"
 CONTROLLER = "CONTROLLER"

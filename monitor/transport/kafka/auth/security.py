@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from monitor.transport.kafka.oauth import TokenEndpoint, TokenProvider
-from monitor.transport.kafka.secret import SecretSource
+from monitor.transport.kafka.auth.oauth import TokenEndpoint, TokenProvider
+from monitor.transport.kafka.auth.secret import SecretSource
 from schemas.errors import ConfigError
 
 _WIRE_LOGGERS = ("kafka.net.connection", "kafka.net.transport", "kafka.protocol.parser")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from monitor.transport.kafka.oauth import TokenEndpoint
-from monitor.transport.kafka.secret import SecretSource, secret_from
-from monitor.transport.kafka.security import KafkaSecurity, Mechanism
+from monitor.transport.kafka.auth.oauth import TokenEndpoint
+from monitor.transport.kafka.auth.secret import SecretSource, secret_from
+from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from schemas.errors import ConfigError
 
 PREFIX = "DRIFTLINE_KAFKA_"

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.transport.kafka.gather import PAD_BYTES
+from monitor.transport.kafka.readers.gather import PAD_BYTES
 from schemas.batch import Chunk, Int64Array, Uint8Array
 
 

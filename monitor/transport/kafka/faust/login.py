@@ -12,8 +12,8 @@ from aiokafka.helpers import create_ssl_context
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.auth import CredentialsT
 
-from monitor.transport.kafka.oauth import TokenProvider
-from monitor.transport.kafka.security import KafkaSecurity
+from monitor.transport.kafka.auth.oauth import TokenProvider
+from monitor.transport.kafka.auth.security import KafkaSecurity
 from schemas.errors import ConfigError
 
 

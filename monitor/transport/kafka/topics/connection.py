@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from monitor.transport.kafka.security import KafkaSecurity, kafka_python_settings
+from monitor.transport.kafka.auth.security import KafkaSecurity, kafka_python_settings
 from schemas.errors import ConfigError, TransportError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Driftline's topics as data, and what would have to change for a cluster to have them.
 
-Pure: :mod:`monitor.transport.kafka.topic_admin` asks the cluster and changes it.
+Pure: :mod:`monitor.transport.kafka.topics.changes` asks the cluster and changes it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.patience import ask
+from monitor.transport.kafka.retry import ask
 from schemas.errors import TransportError
 
 

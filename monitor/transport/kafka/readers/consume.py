@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from monitor.clock import elapsed_s
 from monitor.transport.kafka.group_reader import UNREADABLE, GroupReader
-from monitor.transport.kafka.records import Records, Row, join_records, row_of
+from monitor.transport.kafka.readers.records import Records, Row, join_records, row_of
 from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 from schemas.batch import Chunk
 

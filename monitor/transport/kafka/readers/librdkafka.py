@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from confluent_kafka import Consumer
 
-from monitor.transport.kafka import gather
+from monitor.transport.kafka.readers import gather
 from schemas.errors import TransportError
 
 _P, _I, _I64, _S, _N = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.clock import now_us
-from monitor.transport.kafka.secret import SecretSource, SecretText
+from monitor.transport.kafka.auth.secret import SecretSource, SecretText
 from schemas.errors import TransportError
 
 _DEFAULT_LIFETIME_US = 300_000_000

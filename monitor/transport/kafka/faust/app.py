@@ -20,7 +20,7 @@ is what may be committed, so every write must be acknowledged before it returns:
 A message comes again after a crash or a rebalance; one acked is very rarely skipped (a
 message of an older generation of the group that was still in a queue). A stage that keeps
 state of its own notices by the offset: below its position it was taken already, beyond it
-something is missing that :func:`monitor.transport.kafka.topic_scan.scan` can read.
+something is missing that :func:`monitor.transport.kafka.readers.topic_scan.scan` can read.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from monitor.clock import elapsed_s
 from monitor.core.write import Write
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.faust_client import KafkaApp, broker_urls
-from monitor.transport.kafka.faust_login import faust_credentials
+from monitor.transport.kafka.faust.client import KafkaApp, broker_urls
+from monitor.transport.kafka.faust.login import faust_credentials
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 

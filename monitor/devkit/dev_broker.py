@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import IO, Self
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.distribution import find_java, install_libraries
-from monitor.transport.kafka.guarded_process import GuardedProcess
-from monitor.transport.kafka.ports import LOOPBACK, ReservedPort
-from monitor.transport.kafka.server_properties import (
+from monitor.devkit.distribution import find_java, install_libraries
+from monitor.devkit.guarded_process import GuardedProcess
+from monitor.devkit.ports import LOOPBACK, ReservedPort
+from monitor.devkit.server_properties import (
     CONTROLLER,
     PLAINTEXT,
     read_ports,
     server_properties,
     write_properties,
 )
-from monitor.transport.kafka.startup_log import READ_THE_FILE, READY, explain_failure
+from monitor.devkit.startup_log import READ_THE_FILE, READY, explain_failure
 from schemas.errors import TransportError
 
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -79,7 +79,7 @@ class DevBroker:
 
     Examples
     --------
-    >>> from monitor.transport.kafka.dev_broker import DevBroker
+    >>> from monitor.devkit.dev_broker import DevBroker
     >>> with DevBroker() as broker:  # doctest: +SKIP
     ...     print(broker.bootstrap)
     127.0.0.1:40123

@@ -1,0 +1,1 @@
+"""Faust: the application, its clients and its login."""

@@ -1,0 +1,1 @@
+"""Readers of topics: consumer-group batches, whole-topic scans, profiles."""

@@ -1,0 +1,1 @@
+"""Topics: their specifications, changes, and whether they exist."""
