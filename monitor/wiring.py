@@ -23,8 +23,8 @@ from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.detect.rules import GROUP as DETECT_GROUP
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.notify.notifier import Notifier, Step
-from monitor.notify.receiver import Receiver
+from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.receivers.registry import build_receivers, build_retrainers
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store

@@ -33,7 +33,7 @@ from monitor.demo.world import (
     build_world,
     monitor_config,
 )
-from monitor.notify.notifier import Step
+from monitor.notify.delivery.notifier import Step
 from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store

@@ -26,7 +26,7 @@ from monitor.core.identity import stable_id
 from monitor.core.incidents.text import share_text
 from monitor.core.panes.catalog import Catalog
 from monitor.decode.records import decode_gpu, decode_labels
-from monitor.notify.console import ConsoleReceiver
+from monitor.notify.receivers.console import ConsoleReceiver
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.transport.files import STANDARD_INPUT, Source, open_source

@@ -8,7 +8,7 @@ from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.incidents.alert_checks import check_alert
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
-from monitor.notify.notifier import Notifier, Step
+from monitor.notify.delivery.notifier import Notifier, Step
 from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.errors import DomainError

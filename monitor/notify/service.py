@@ -10,11 +10,11 @@ from monitor.clock import elapsed_s
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import letter_write
 from monitor.metrics import EVENTS, QUEUE, STAGE_SECONDS, count_dead_letters
+from monitor.notify.delivery.kafka_log import KafkaNotificationLog
+from monitor.notify.delivery.notifier import Notifier
+from monitor.notify.delivery.outbox import Outbox
 from monitor.notify.intake import AlertIntake
-from monitor.notify.kafka_log import KafkaNotificationLog
-from monitor.notify.notifier import Notifier
-from monitor.notify.outbox import Outbox
-from monitor.notify.receiver import Receiver
+from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.stage import GROUP
 from monitor.service.life import Life
 from monitor.transport.kafka.client_log import LOG

@@ -16,14 +16,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from monitor.notify.console import ConsoleReceiver
-from monitor.notify.delivery import RetryPolicy, deliver
-from monitor.notify.notifier import Notifier
-from monitor.notify.post import SignedPost
-from monitor.notify.receiver import ErrorAnswer, Receiver
-from monitor.notify.retrain import RetrainReceiver
-from monitor.notify.slack import SlackReceiver
-from monitor.notify.webhook import WebhookReceiver
+from monitor.notify.delivery.attempts import RetryPolicy, deliver
+from monitor.notify.delivery.notifier import Notifier
+from monitor.notify.receivers.console import ConsoleReceiver
+from monitor.notify.receivers.protocol import ErrorAnswer, Receiver
+from monitor.notify.receivers.signed_post import SignedPost
+from monitor.notify.receivers.slack import SlackReceiver
+from monitor.notify.receivers.webhook import WebhookReceiver
+from monitor.notify.retraining.webhook import RetrainReceiver
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, RetrainingConfig
 from schemas.errors import ConfigError, DeliveryError, RefusedDelivery, RetryableDelivery

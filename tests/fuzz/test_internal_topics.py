@@ -36,8 +36,8 @@ from monitor.detect.gpu import GpuDetect
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.notify.log import decode_entry, encode_entry
-from monitor.notify.notifier import Notifier
+from monitor.notify.delivery.log import decode_entry, encode_entry
+from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message

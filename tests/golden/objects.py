@@ -25,7 +25,7 @@ from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.pipeline.silence_state import SilenceState
 from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
 from monitor.detect.gpu_topic_state import GpuTopicState
-from monitor.notify.log import LogEntry
+from monitor.notify.delivery.log import LogEntry
 from schemas.alerts import (
     Alert,
     Cause,

@@ -33,7 +33,7 @@ from monitor.core.topics import (
 )
 from monitor.core.unreadable import letter_write
 from monitor.ingest.refusals import late_write
-from monitor.notify.log import encode_entry, entry_key
+from monitor.notify.delivery.log import encode_entry, entry_key
 from tests.golden import objects
 
 FOLDER = Path(__file__).parent / "files"

@@ -35,8 +35,8 @@ from monitor.decode import Decoder, chunk_of
 from monitor.decode.records import decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.gpu_topic_state import read_gpu_state
+from monitor.notify.delivery.log import decode_entry
 from monitor.notify.intake import read_alert
-from monitor.notify.log import decode_entry
 from monitor.transport.types import Committed, Message
 from schemas.config import GpuConfig
 from schemas.config_file import parse_model

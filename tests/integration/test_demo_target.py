@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from monitor.demo.target import MAX_BODY_BYTES, RetrainingTarget
-from monitor.notify.post import SignedPost
+from monitor.notify.receivers.signed_post import SignedPost
 from schemas.errors import RefusedDelivery
 
 pytestmark = pytest.mark.integration

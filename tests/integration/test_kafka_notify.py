@@ -19,11 +19,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
-from monitor.notify.log import decode_entry
-from monitor.notify.post import SignedPost
+from monitor.notify.delivery.log import decode_entry
+from monitor.notify.receivers.signed_post import SignedPost
+from monitor.notify.receivers.webhook import WebhookReceiver
 from monitor.notify.service import run_notify
 from monitor.notify.stage import GROUP
-from monitor.notify.webhook import WebhookReceiver
 from monitor.service.crash import crash_points
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.notify.delivery import RetryPolicy, Trouble
-from monitor.notify.lane import N_ERRORS_HELD, Lane, Waiting
+from monitor.notify.delivery.attempts import RetryPolicy, Trouble
+from monitor.notify.delivery.lane import N_ERRORS_HELD, Lane, Waiting
 from schemas.alerts import Delivery, Notification
 from tests.support.alerts import notification
 

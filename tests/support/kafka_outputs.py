@@ -30,7 +30,7 @@ from monitor.core.pipeline.state import RULES
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.notify.notifier import Notifier
+from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog

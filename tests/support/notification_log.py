@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.notify.log import LogEntry
+from monitor.notify.delivery.log import LogEntry
 
 
 class ListNotificationLog:

@@ -15,7 +15,7 @@ from monitor.decode.records import decode_gpu, decode_labels
 from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.notify.notifier import Notifier
+from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.clock import now_us
 from monitor.demo.target import RetrainingInbox
-from monitor.notify.post import sign
+from monitor.notify.receivers.signed_post import sign
 
 BODY = b'{"incident": {"incident_id": "i-1"}}'
 

@@ -15,7 +15,7 @@ import monitor
 from monitor.drawing.export import png, svg_file
 from monitor.drawing.palette import DARK, LIGHT, figure_css, resolved
 from monitor.drawing.svg import picture, rect, text
-from monitor.notify.picture import change_picture, draw_picture
+from monitor.notify.receivers.picture import change_picture, draw_picture
 from tests.support.alerts import pictured
 
 STYLE_SHEETS = sorted(Path(monitor.__file__).parent.glob("**/*.css"))

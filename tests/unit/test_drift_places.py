@@ -14,7 +14,7 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
-from monitor.notify.message import describe
+from monitor.notify.receivers.message import describe
 from monitor.storage.rows import alert_rows
 from schemas.alerts import Alert, Transition
 from schemas.panes import SeriesId, Window

@@ -10,7 +10,7 @@ from monitor.core.drift.cells import bin_labels
 from monitor.core.state.writes import result_writes
 from monitor.core.unreadable import letter_key
 from monitor.decode import Decoder, chunk_of
-from monitor.notify.log import LogEntry, decode_entry, encode_entry
+from monitor.notify.delivery.log import LogEntry, decode_entry, encode_entry
 from schemas.alerts import Cause, Delivery, Incident, Notification, NotificationKind, Severity
 from schemas.batch import ModelSchema
 from schemas.profiles import Kind, VariableProfile

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from monitor.core.incidents.grouping import Incidents
-from monitor.notify.console import ConsoleReceiver, render
-from monitor.notify.delivery import RetryPolicy, deliver
-from monitor.notify.message import describe
-from monitor.notify.notifier import Notifier, Step
-from monitor.notify.picture import draw_picture, gather_bars
-from monitor.notify.receiver import Receiver
+from monitor.notify.delivery.attempts import RetryPolicy, deliver
+from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.receivers.console import ConsoleReceiver, render
+from monitor.notify.receivers.message import describe
+from monitor.notify.receivers.picture import draw_picture, gather_bars
+from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Alert, Cause, Notification, NotificationKind, Transition
 from schemas.config import ModelConfig, MonitorConfig, RetrainingConfig, RouteConfig
 from schemas.errors import ConfigError

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from monitor.core.topics import NOTIFICATIONS
-from monitor.notify import kafka_log
-from monitor.notify.kafka_log import KafkaNotificationLog
-from monitor.notify.log import LogEntry, encode_entry, entry_key
-from monitor.notify.notifier import Notifier
+from monitor.notify.delivery import kafka_log
+from monitor.notify.delivery.kafka_log import KafkaNotificationLog
+from monitor.notify.delivery.log import LogEntry, encode_entry, entry_key
+from monitor.notify.delivery.notifier import Notifier
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.types import Message
 from schemas.alerts import Delivery, Notification

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from prometheus_client import REGISTRY
 
-from monitor.notify.delivery import RetryPolicy
-from monitor.notify.outbox import DAY_LONG, Outbox
-from monitor.notify.receiver import ErrorAnswer
+from monitor.notify.delivery.attempts import RetryPolicy
+from monitor.notify.delivery.outbox import DAY_LONG, Outbox
+from monitor.notify.receivers.protocol import ErrorAnswer
 from monitor.notify.service import _Pulse
 from schemas.alerts import Delivery, Notification
 from schemas.errors import RefusedDelivery, RetryableDelivery, TransportError

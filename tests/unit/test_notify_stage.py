@@ -12,7 +12,7 @@ import msgspec
 from monitor.core.crash_points import Reach, pass_through
 from monitor.core.incidents.grouping import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
-from monitor.notify.notifier import Notifier
+from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.stage import GROUP, NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification

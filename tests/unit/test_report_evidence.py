@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.incidents.text import began_us, name_incident
-from monitor.notify.message import describe
+from monitor.notify.receivers.message import describe
 from monitor.report.content import FindingRow, ReportContent
 from monitor.report.evidence_words import rarity_text, rarity_ticks
 from monitor.report.incident_cards import incident_cards

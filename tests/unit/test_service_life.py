@@ -98,7 +98,7 @@ def test_pauses_double_up_to_a_bound_and_are_forgotten_after_a_minute_of_health(
         ("monitor.ingest.service", ("faust", "aiohttp", "jinja2", "resvg_py")),
         ("monitor.detect.service", ("jinja2", "resvg_py")),
         ("monitor.notify.service", ("numba", "jinja2", "resvg_py", "slack_sdk")),
-        ("monitor.notify.slack", ("jinja2", "resvg_py")),
+        ("monitor.notify.receivers.slack", ("jinja2", "resvg_py")),
         ("monitor.cli.main", ("jinja2", "resvg_py", "markupsafe")),
         ("monitor.cli.backtest_run", ("jinja2", "resvg_py")),
         ("monitor.cli.compare_run", ("jinja2", "resvg_py")),

@@ -18,10 +18,10 @@ from monitor.cli.main import main
 from monitor.cli.output import json_text, print_table
 from monitor.logs.guarded_stream import GuardedStream, guarded_output, unguarded
 from monitor.logs.setup import configure_logs
-from monitor.notify.console import ConsoleReceiver
-from monitor.notify.message import describe
-from monitor.notify.slack import build_blocks, escape, fallback
-from monitor.notify.webhook import encode_payload
+from monitor.notify.receivers.console import ConsoleReceiver
+from monitor.notify.receivers.message import describe
+from monitor.notify.receivers.slack import build_blocks, escape, fallback
+from monitor.notify.receivers.webhook import encode_payload
 from schemas.alerts import Cause, Incident, Notification, NotificationKind, Severity
 from schemas.spelling import spell_controls, spell_json, spell_lines
 

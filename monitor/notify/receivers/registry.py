@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.notify.console import ConsoleReceiver
-from monitor.notify.receiver import Receiver
-from monitor.notify.retrain import RetrainReceiver
-from monitor.notify.webhook import WebhookReceiver
+from monitor.notify.receivers.console import ConsoleReceiver
+from monitor.notify.receivers.protocol import Receiver
+from monitor.notify.receivers.webhook import WebhookReceiver
+from monitor.notify.retraining.webhook import RetrainReceiver
 from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig
 
 
@@ -25,7 +25,7 @@ def build_receivers(monitor: MonitorConfig) -> dict[str, Receiver]:
 def _build_receiver(name: str, config: ReceiverConfig) -> Receiver:
     """Build one receiver by its kind."""
     if config.kind == "slack":
-        from monitor.notify.slack import SlackReceiver  # its client is slow to import
+        from monitor.notify.receivers.slack import SlackReceiver  # its client is slow to import
 
         return SlackReceiver.from_config(name, config)
     if config.kind == "webhook":

@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import msgspec
 
-from monitor.notify.message import describe
-from monitor.notify.post import SignedPost
-from monitor.notify.receiver import secret_from
+from monitor.notify.receivers.message import describe
+from monitor.notify.receivers.protocol import secret_from
+from monitor.notify.receivers.signed_post import SignedPost
 from schemas.alerts import Notification
 from schemas.config import ReceiverConfig
 

@@ -17,10 +17,10 @@ from monitor.core.notification.retraining import (
     request_retraining,
 )
 from monitor.core.notification.routing import check_routes, choose_receivers
-from monitor.notify.delivery import RetryPolicy, Sleep, deliver
-from monitor.notify.log import LogEntry, NotificationLog, last_steps
-from monitor.notify.outbox import Outbox
-from monitor.notify.receiver import Receiver
+from monitor.notify.delivery.attempts import RetryPolicy, Sleep, deliver
+from monitor.notify.delivery.log import LogEntry, NotificationLog, last_steps
+from monitor.notify.delivery.outbox import Outbox
+from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Alert, Delivery, DeliveryState, Notification, NotificationKind
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.notify.post import SignedPost
-from monitor.notify.receiver import secret_from
+from monitor.notify.receivers.protocol import secret_from
+from monitor.notify.receivers.signed_post import SignedPost
 from schemas.alerts import Notification, NotificationKind
 from schemas.config import RetrainingConfig
 from schemas.errors import RefusedDelivery

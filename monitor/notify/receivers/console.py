@@ -6,7 +6,7 @@ import sys
 from typing import TextIO
 
 from monitor.logs.guarded_stream import unguarded
-from monitor.notify.message import describe
+from monitor.notify.receivers.message import describe
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.errors import RefusedDelivery
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from monitor.clock import elapsed_s
 from monitor.metrics import NOTIFICATION_AGE_SECONDS, QUEUE, RETRIES, STAGE_SECONDS
-from monitor.notify.delivery import RetryPolicy, Trouble, give_up, try_once
-from monitor.notify.lane import CameOf, Lane, Waiting
-from monitor.notify.receiver import Receiver
+from monitor.notify.delivery.attempts import RetryPolicy, Trouble, give_up, try_once
+from monitor.notify.delivery.lane import CameOf, Lane, Waiting
+from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Notification
 
 DAY_LONG = RetryPolicy(n_attempts=1_500)

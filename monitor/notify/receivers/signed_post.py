@@ -10,7 +10,7 @@ from types import TracebackType
 
 import aiohttp
 
-from monitor.notify.receiver import ErrorAnswer
+from monitor.notify.receivers.protocol import ErrorAnswer
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
 
 SIGNATURE_HEADER = "Driftline-Signature"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from monitor.notify.delivery import RetryPolicy, Trouble
+from monitor.notify.delivery.attempts import RetryPolicy, Trouble
 from schemas.alerts import Delivery, Notification
 
 CameOf = Callable[[Notification, Delivery], Awaitable[object]]

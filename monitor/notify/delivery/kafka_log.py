@@ -11,8 +11,8 @@ from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
 from monitor.metrics import REJECTED
+from monitor.notify.delivery.log import LogEntry, decode_entry, entry_write, last_steps
 from monitor.notify.intake import letter_of
-from monitor.notify.log import LogEntry, decode_entry, entry_write, last_steps
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import send

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from monitor.notify.receiver import ErrorAnswer, Receiver
+from monitor.notify.receivers.protocol import ErrorAnswer, Receiver
 from schemas.alerts import Delivery, DeliveryState, Notification
 from schemas.errors import DeliveryError, RetryableDelivery
 

@@ -12,10 +12,10 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from monitor.notify.message import Message, chief_alert, describe
-from monitor.notify.picture import draw_picture
-from monitor.notify.post import judge_status
-from monitor.notify.receiver import ErrorAnswer, secret_from
+from monitor.notify.receivers.message import Message, chief_alert, describe
+from monitor.notify.receivers.picture import draw_picture
+from monitor.notify.receivers.protocol import ErrorAnswer, secret_from
+from monitor.notify.receivers.signed_post import judge_status
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.config import ReceiverConfig
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery

@@ -1,0 +1,1 @@
+"""Delivery of notifications: the log, the outbox, attempts."""

@@ -1,0 +1,1 @@
+"""Targets of retraining requests, one file each."""
