@@ -1,6 +1,6 @@
 """A model's config and the monitor's config, as written in YAML.
 
-``monitor.cli`` and ``monitor.wiring`` read these; ``schemas.config_file`` turns
+``monitor.cli`` and ``monitor.app.in_process`` read these; ``schemas.config_file`` turns
 text into them and names file, line and field of everything wrong.
 """
 

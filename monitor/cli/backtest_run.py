@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from monitor.app.installation import Installation, load_installation, load_model, shared_window
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
 from monitor.backtest.delays import plantable
@@ -32,7 +33,6 @@ from monitor.cli.replay_run import (
     print_notes,
 )
 from monitor.cli.row_progress import RowProgress
-from monitor.config_files import Installation, load_installation, load_model, shared_window
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.page import write_whole

@@ -39,8 +39,8 @@ class DraftModel:
     @staticmethod
     def read(file: Path) -> DraftModel:
         """Read a model's file; errors in a complete one are reported at once."""
+        from monitor.app.installation import read_config
         from monitor.baseline.draft import ModelDraft
-        from monitor.config_files import read_config
 
         draft = ModelDraft(read_config(file), str(file))
         return DraftModel(file, draft, draft.config() if draft.is_complete else None)

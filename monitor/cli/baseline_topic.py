@@ -11,8 +11,8 @@ import typer
 from monitor.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from monitor.app.installation import Installation
     from monitor.baseline.publication import Publication
-    from monitor.config_files import Installation
     from schemas.config import ModelConfig
     from schemas.profiles import Profile
 
@@ -52,10 +52,10 @@ def publish(
       driftline baseline publish loans --active-from +30m
       driftline baseline publish baselines/loans-0f3a....profile --active-from 2026-02-01
     """
+    from monitor.app.stages import load_site
     from monitor.baseline.publication import Outcome, plan_all
     from monitor.baseline.topic import read_published, write_profiles
     from monitor.clock import now_us
-    from monitor.stages import load_site
 
     site = load_site(config)
     chosen = _choose(site.installation, what or [])
@@ -78,9 +78,9 @@ def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> No
       driftline baseline list
       driftline baseline list --json
     """
+    from monitor.app.stages import load_site
     from monitor.baseline.publication import time_text
     from monitor.baseline.topic import read_published
-    from monitor.stages import load_site
 
     published = read_published(load_site(config).cluster)
     profiles = sorted(
@@ -113,8 +113,8 @@ def retire(
     Examples:
       driftline baseline retire 0f3a5c0e9b1d4a7788c2e1f0
     """
+    from monitor.app.stages import load_site
     from monitor.baseline.topic import read_published, retire_profile
-    from monitor.stages import load_site
     from schemas.errors import BaselineError
 
     cluster = load_site(config).cluster

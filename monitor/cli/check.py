@@ -13,7 +13,7 @@ import typer
 from monitor.cli.output import FAILED, OK, WARNING, print_json, print_table, shortest
 
 if TYPE_CHECKING:
-    from monitor.config_files import Installation
+    from monitor.app.installation import Installation
     from monitor.transport.kafka.cluster import Cluster
     from schemas.config import ModelConfig
     from schemas.profiles import Profile
@@ -101,8 +101,8 @@ def check_all(file: Path) -> list[Check]:
     list of Check
         A broken config is all there is in the list: nothing else can be judged then.
     """
-    from monitor.config_files import load_installation
-    from monitor.wiring import check_pipeline
+    from monitor.app.in_process import check_pipeline
+    from monitor.app.installation import load_installation
     from schemas.errors import ConfigError
 
     try:
@@ -238,7 +238,7 @@ def _kafka(installation: Installation) -> list[Check]:
     """Connect to the brokers and compare the topics, where the file names a cluster."""
     if "kafka" not in installation.monitor.model_fields_set:
         return []
-    from monitor.stages import BOOTSTRAP_VARIABLE, cluster_of
+    from monitor.app.stages import BOOTSTRAP_VARIABLE, cluster_of
     from schemas.errors import ConfigError, TransportError
 
     name = os.environ.get(BOOTSTRAP_VARIABLE) or installation.monitor.kafka.bootstrap

@@ -9,6 +9,7 @@ import pyarrow as pa
 import typer
 
 from detectors.conventions import Convention
+from monitor.app.installation import load_model
 from monitor.cli.compare_source import kinds_of, read_sides, sides_of
 from monitor.cli.compare_text import statistic_rows, summary_lines, variable_row
 from monitor.cli.output import print_json, print_table, shortest
@@ -17,7 +18,6 @@ from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
 from monitor.compare.results import Comparison, Omitted, Options
 from monitor.compare.words import LEGEND, document, rule, together_text
-from monitor.config_files import load_model
 from monitor.report.page import write_whole
 from monitor.transport.decimal_comma import HOW_TO_FIX, decimal_comma_in
 from schemas.config import ModelConfig

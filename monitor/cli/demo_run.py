@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
 from monitor.cli.output import print_json
@@ -37,7 +38,6 @@ from monitor.notify.delivery.notifier import Step
 from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store
-from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Notification
 from schemas.results import DetectorResult
 

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple, Protocol
 import typer
 
 from driftline.times import EARLIEST_US, LIMITS
+from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
+from monitor.app.installation import Installation, load_installation
 from monitor.baseline.profile_file import load_profiles
 from monitor.cli.coverage_text import ENOUGH, UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, print_note, shortest
 from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
-from monitor.config_files import Installation, load_installation
 from monitor.core.drift.coverage import joined
 from monitor.core.identity import stable_id
 from monitor.core.incidents.text import share_text
@@ -32,7 +33,6 @@ from monitor.storage.clickhouse import Store
 from monitor.transport.files import STANDARD_INPUT, Source, open_source
 from monitor.transport.first_times import in_order_of_times
 from monitor.transport.formats import is_named_json
-from monitor.wiring import Pipeline, build_pipeline, check_pipeline
 from schemas.alerts import Incident
 from schemas.batch import Chunk
 from schemas.config import ModelConfig

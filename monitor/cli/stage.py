@@ -184,6 +184,7 @@ def _run_held(
     """Run the stage; signals are blocked until its handlers are installed."""
     from contextlib import nullcontext
 
+    from monitor.app.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.logs import configure_logs
     from monitor.service.address import parse_address
     from monitor.service.crash import crash_points
@@ -195,7 +196,6 @@ def _run_held(
         bound_the_end,
         watch_signals,
     )
-    from monitor.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.storage.passwords import take_passwords
     from monitor.transport.kafka.topics.wait_for_topics import Presence
     from schemas.errors import DriftlineError

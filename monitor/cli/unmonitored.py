@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monitor.config_files import Installation
+    from monitor.app.installation import Installation
 
 _NO_RECEIVER = "no receivers are configured: alerts are stored, and no one is notified"
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from monitor.app.prepare import Preparation
+    from monitor.app.stages import Site
     from monitor.cli.up_lines import Lines
-    from monitor.cli.up_preparation import Preparation
     from monitor.service.family import Family
-    from monitor.stages import Site
 
 STORE = "store"
 _STORE_START_S = 60.0
@@ -85,10 +85,10 @@ def run(
 
     hold_signals()
     try:
+        from monitor.app.prepare import Preparation
+        from monitor.app.stages import STAGES, check_stage, load_site, secrets_of_receivers
         from monitor.cli.up_lines import Lines
-        from monitor.cli.up_preparation import Preparation
         from monitor.logs import configure_logs
-        from monitor.stages import STAGES, check_stage, load_site, secrets_of_receivers
 
         site = load_site(config)
         configure_logs(

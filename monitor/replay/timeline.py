@@ -17,7 +17,7 @@ class Timed(NamedTuple):
 
 
 class Pipeline(Protocol):
-    """What the order is kept for; ``monitor.wiring.Pipeline`` has it."""
+    """What the order is kept for; ``monitor.app.in_process.Pipeline`` has it."""
 
     @property
     def watermark_us(self) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.app.installation import load_model
 from monitor.cli.main import main
-from monitor.config_files import load_model
 from tests.support.data import CAR_LOAN, CENSUS
 
 pytestmark = pytest.mark.integration

@@ -17,9 +17,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from monitor.app.stages import STAGES, TOPICS
 from monitor.core import topics
 from monitor.devkit.dev_broker import DevBroker
-from monitor.stages import STAGES, TOPICS
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.auth.acls import Resource, Role, rights_of
 from monitor.transport.kafka.auth.security_environment import PREFIX

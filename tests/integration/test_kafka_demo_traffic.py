@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.app.installation import load_model
 from monitor.cli.main import main
-from monitor.config_files import load_model
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import decode_gpu

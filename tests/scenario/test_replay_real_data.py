@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.app.in_process import Pipeline, build_pipeline
+from monitor.app.installation import load_model
 from monitor.baseline.build import build_profile
-from monitor.config_files import load_model
 from monitor.core.panes.catalog import Catalog
 from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
-from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.time_units import HOUR_US

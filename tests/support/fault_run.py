@@ -24,9 +24,9 @@ import pyarrow as pa
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from monitor.app.installation import load_installation
 from monitor.baseline.topic import write_profiles
 from monitor.clock import elapsed_s
-from monitor.config_files import load_installation
 from monitor.core import topics as names
 from monitor.core.pipeline.state import RULES
 from monitor.storage.clickhouse import Store

@@ -238,13 +238,13 @@ def _load() -> None:
 
     for name in (
         "monitor.cli.main",
-        "monitor.stages",
+        "monitor.app.stages",
         "monitor.ingest.service",
         "monitor.detect.service",
         "monitor.notify.service",
         "monitor.archive.service",
         "monitor.service.http",
-        "monitor.wiring",
+        "monitor.app.in_process",
         "clickhouse_connect",
         "faust",
         "kafka",

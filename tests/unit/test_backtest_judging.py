@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detectors.rule.planting import plant, reference_sd, shift_matrix
+from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.backtest.budget import STEP, solve
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes
@@ -17,7 +18,6 @@ from monitor.backtest.history import history_of
 from monitor.backtest.judging import Outcome, count_notifications, judge
 from monitor.core.topics import PREDICTIONS
 from monitor.replay.timeline import replay
-from monitor.wiring import Pipeline, build_pipeline
 from schemas.alerts import Severity, Transition
 from schemas.config import ModelConfig, MonitorConfig
 from schemas.errors import ConfigError, DomainError

@@ -430,7 +430,7 @@ def test_a_config_that_changed_no_longer_fits(profile):
 )
 def test_the_census_has_the_design_effects_of_households(of, n_rows, low, high):
     example = Path(__file__).resolve().parents[2] / "deploy/examples/models/employment.yaml"
-    from monitor.config_files import load_model
+    from monitor.app.installation import load_model
 
     model = load_model(example)
     reference = read_reference([of.reference])

@@ -11,10 +11,10 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from monitor.app.installation import load_model
 from monitor.baseline.draft import ModelDraft, complete_draft
 from monitor.baseline.kind_lines import with_kinds
 from monitor.cli.main import main
-from monitor.config_files import load_model
 from schemas.config import Importance
 from schemas.config_file import parse_model
 from schemas.errors import BaselineError, ConfigError

@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from detectors.version import VERSION
+from monitor.app.installation import load_installation
 from monitor.cli.main import app
-from monitor.config_files import load_installation
 from monitor.core import topics
 from monitor.devkit.distribution import KAFKA_VERSION
 from monitor.service.address import PORTS

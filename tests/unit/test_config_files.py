@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.config_files import load_installation, load_model
+from monitor.app.installation import load_installation, load_model
 from schemas.errors import ConfigError
 
 MODEL = "model: {}\nfeatures: {{age: {{kind: numeric}}}}\n"

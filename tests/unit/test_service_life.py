@@ -93,7 +93,7 @@ def test_pauses_double_up_to_a_bound_and_are_forgotten_after_a_minute_of_health(
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("monitor.stages", ("numba", "faust", "pyarrow", "confluent_kafka", "aiohttp")),
+        ("monitor.app.stages", ("numba", "faust", "pyarrow", "confluent_kafka", "aiohttp")),
         ("monitor.archive.service", ("faust", "aiohttp", "jinja2", "resvg_py")),
         ("monitor.ingest.service", ("faust", "aiohttp", "jinja2", "resvg_py")),
         ("monitor.detect.service", ("jinja2", "resvg_py")),

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from monitor.app.installation import load_model
 from monitor.baseline.build import build_profile
 from monitor.baseline.fit import misfits
-from monitor.config_files import load_model
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of

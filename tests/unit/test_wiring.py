@@ -2,9 +2,9 @@
 
 import pytest
 
+from monitor.app.in_process import build_pipeline
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.replay.timeline import Timed, replay
-from monitor.wiring import build_pipeline
 from schemas.alerts import Notification
 from schemas.config import MonitorConfig
 from tests.support.log_chunks import fetch_chunk

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.config_files import Installation, load_installation, shared_window
+from monitor.app.installation import Installation, load_installation, shared_window
 from monitor.core import topics
 from schemas.errors import ConfigError
 

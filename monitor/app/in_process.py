@@ -9,11 +9,11 @@ from functools import partial
 
 import msgspec
 
+from monitor.app.installation import shared_window
 from monitor.archive.direct import DirectArchive
 from monitor.archive.log_archive import GROUP as ARCHIVE_GROUP
 from monitor.archive.log_archive import LogArchive, PaneReader
 from monitor.archive.writes import Archive
-from monitor.config_files import shared_window
 from monitor.core import topics
 from monitor.core.panes.catalog import Catalog, max_skews
 from monitor.decode.decoder import Decoder

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from monitor.app.stages import Site
     from monitor.service.life import Life
-    from monitor.stages import Site
 
 LOG = logging.getLogger("driftline.up")
 
@@ -69,7 +69,7 @@ class Preparation:
 
 def _topics() -> dict[str, tuple[str, ...]]:
     """What each stage needs."""
-    from monitor.stages import TOPICS
+    from monitor.app.stages import TOPICS
 
     return TOPICS
 
