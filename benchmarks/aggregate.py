@@ -19,9 +19,9 @@ import pyarrow as pa
 from benchmarks.output import main
 from detectors.rule.edges import quantile_edges
 from monitor.core.panes.aggregate import Layout, PartitionAggregator
-from monitor.decode.arrow import batch_from_arrow
+from monitor.decode.arrow.record_batches import batch_from_arrow
 from schemas.batch import Chunk, EventBatch, ModelSchema
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.panes import SeriesStats
 from schemas.profiles import Kind, Profile, VariableProfile
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import FeatureConfig, ModelConfig
+from schemas.config.model import FeatureConfig, ModelConfig
 from schemas.profiles import Kind
 
 FEATURES = (

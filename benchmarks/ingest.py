@@ -32,7 +32,7 @@ from benchmarks.events import FIRST_US, STEP_US, make_messages
 from benchmarks.ingest_run import ROOT, create_topics, fill, rate, topic
 from benchmarks.output import Figures, main
 from driftline.arrow import arrow_stream
-from monitor.decode.arrow import stream_of
+from monitor.decode.arrow.record_batches import stream_of
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from schemas.events import PredictionEvent
 

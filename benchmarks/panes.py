@@ -24,7 +24,7 @@ from monitor.core.panes.aggregate import PartitionAggregator
 from monitor.core.panes.codec import PaneAssembler, encode
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 
 N_PARTITIONS, N_PANES, ROWS = 4, 360, 2_500
 

@@ -35,7 +35,7 @@ from monitor.ingest.ingest import GROUP
 from monitor.service.restarts import FIRST_S
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.topic_scan import scan
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.panes import Pane
 from schemas.time_units import SECOND_US
 

@@ -23,7 +23,7 @@ from benchmarks.traffic import Orders
 from monitor.baseline.topic import write_profiles
 from monitor.service.parent import VARIABLE as PARENT
 from monitor.transport.kafka.cluster import Cluster
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.profiles import Profile
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from schemas.config import ModelConfig, MonitorConfig
-from schemas.config_values import format_duration
+from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.values import format_duration
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 
 FOLDER = Path(__file__).parent / "json"

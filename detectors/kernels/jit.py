@@ -28,7 +28,7 @@ from detectors.version import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PACKAGES = ("detectors/kernels", "monitor/decode")
+_PACKAGES = ("detectors/kernels", "monitor/decode", "monitor/decode/arrow")
 """Folders whose sources decide which cache is used."""
 
 

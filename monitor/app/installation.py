@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.core.notification.routing import unknown_receivers
-from schemas.config import ModelConfig, MonitorConfig, WindowConfig
-from schemas.config_file import parse_model, parse_monitor, problem_line
-from schemas.config_words import suggest
+from schemas.config.messages import suggest
+from schemas.config.model import ModelConfig, MonitorConfig, WindowConfig
+from schemas.config.parse import parse_model, parse_monitor, problem_line
+from schemas.config.yaml import read_yaml
 from schemas.errors import ConfigError
-from schemas.yaml_text import read_yaml
 
 MAX_CONFIG_BYTES = 4 << 20
 DEFAULT_FILE = "driftline.yaml"

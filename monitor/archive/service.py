@@ -33,7 +33,7 @@ from monitor.metrics import QUEUE, RETRIES
 from monitor.service.life import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
-from schemas.config import GpuConfig, ModelConfig
+from schemas.config.model import GpuConfig, ModelConfig
 from schemas.errors import StorageError, StoreLockedError
 from schemas.limits import MessageLimits
 

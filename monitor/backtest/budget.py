@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.backtest.judging import Outcome, judge
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import Window
 from schemas.profiles import Profile

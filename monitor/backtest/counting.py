@@ -11,7 +11,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.merge import merge_all
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk
-from schemas.config import ModelConfig, WindowConfig
+from schemas.config.model import ModelConfig, WindowConfig
 from schemas.errors import ConfigError
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId

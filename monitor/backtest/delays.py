@@ -15,7 +15,7 @@ from detectors.rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.cells import align_counts
 from monitor.core.drift.decide import SeriesDecider
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.profiles import Kind, Profile

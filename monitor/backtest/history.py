@@ -10,7 +10,7 @@ from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.windows import IntakeWindow, Windows
 from monitor.core.pipeline.watch import PipelineWatch
 from schemas.alerts import Alert
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.intake import Intake, IntakePane
 from schemas.panes import Pane, Window
 

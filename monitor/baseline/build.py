@@ -31,10 +31,10 @@ from monitor.baseline.variables import (
 )
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout, segment_names
-from monitor.decode.arrow import batch_from_arrow
+from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.decode.derive import Deriver
 from schemas.batch import EventBatch, Int64Array
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
 from schemas.profiles import Profile, VariableProfile

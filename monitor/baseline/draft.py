@@ -12,8 +12,8 @@ import pyarrow as pa
 from monitor.baseline.decisions import Decision, Shape, refused
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.plain_columns import flat
-from schemas.config import ColumnsConfig, ModelConfig
-from schemas.config_file import is_open, parse_model, raw_sections
+from schemas.config.model import ColumnsConfig, ModelConfig
+from schemas.config.parse import is_open, parse_model, raw_sections
 from schemas.errors import BaselineError
 from schemas.names import field_fault
 from schemas.profiles import Kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline.canonical import category_of_text
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.names import SCORE
 from schemas.panes import ALL
 from schemas.profiles import Profile

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from driftline.canonical import category_of_text
 from monitor.core.column_values import as_text
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.profiles import Kind
 
 MAX_DISTINCT = 100_000

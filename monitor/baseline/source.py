@@ -15,7 +15,7 @@ from monitor.transport.files import read_table
 from monitor.transport.inputs import Progress
 from monitor.transport.restamp import TIME
 from schemas.batch import Chunk
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError, TransportError
 from schemas.events import DEFAULT_TENANT
 from schemas.refused import REFUSED_COLUMN

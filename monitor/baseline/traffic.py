@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from monitor.storage.clickhouse import Store
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.names import SCORE
 from schemas.profiles import Kind

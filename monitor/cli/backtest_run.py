@@ -39,11 +39,11 @@ from monitor.report.page import write_whole
 from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
 from monitor.transport.files import Source, open_source
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
+from schemas.config.yaml import read_yaml
 from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
 from schemas.names import SCORE
 from schemas.panes import Pane
-from schemas.yaml_text import read_yaml
 
 ModelName = tuple[str, str]
 

@@ -21,7 +21,7 @@ from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
 from monitor.report.evidence_words import rarity_text
 from schemas.alerts import Alert, Transition
-from schemas.config_values import format_duration
+from schemas.config.values import format_duration
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
 from schemas.time_text import minute_text

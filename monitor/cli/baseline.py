@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from monitor.cli.baseline_kinds import DraftModel
     from monitor.cli.progress import Shown
-    from schemas.config import ModelConfig
+    from schemas.config.model import ModelConfig
     from schemas.profiles import Profile
 
 app = typer.Typer(

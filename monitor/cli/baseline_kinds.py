@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from monitor.baseline.draft import ColumnDecision, ModelDraft
-    from schemas.config import ModelConfig
+    from schemas.config.model import ModelConfig
     from schemas.profiles import Kind
 
 

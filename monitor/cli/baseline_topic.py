@@ -13,7 +13,7 @@ from monitor.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
     from monitor.baseline.publication import Publication
-    from schemas.config import ModelConfig
+    from schemas.config.model import ModelConfig
     from schemas.profiles import Profile
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]

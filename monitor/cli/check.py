@@ -15,7 +15,7 @@ from monitor.cli.output import FAILED, OK, WARNING, print_json, print_table, sho
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
     from monitor.transport.kafka.cluster import Cluster
-    from schemas.config import ModelConfig
+    from schemas.config.model import ModelConfig
     from schemas.profiles import Profile
 
 _EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "kafka": 4, "store": 5}

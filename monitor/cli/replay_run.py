@@ -35,7 +35,7 @@ from monitor.transport.first_times import in_order_of_times
 from monitor.transport.formats import is_named_json
 from schemas.alerts import Incident
 from schemas.batch import Chunk
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.spelling import spell_controls
 

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from monitor.decode.arrow.ipc_sizes import stream_sizes
 from monitor.decode.batches import REJECTED, Scratch, batch_of, merge_batches
 from monitor.decode.chunk import slice_of
 from monitor.decode.columns import Columns, assign_columns
 from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
 from monitor.decode.fast import FastPath
-from monitor.decode.ipc_sizes import stream_sizes
 from monitor.decode.layout import MAX_LAYOUTS
 from monitor.decode.program import Program
 from monitor.decode.reject_cap import capped
@@ -42,7 +42,7 @@ from schemas.events import Reject
 from schemas.limits import MessageLimits
 
 if TYPE_CHECKING:
-    from monitor.decode.stream import StreamDecoder
+    from monitor.decode.arrow.stream import StreamDecoder
 
 LOG = logging.getLogger("driftline.decode")
 MAX_GROWTH = 8
@@ -292,7 +292,7 @@ class Decoder:
     @cached_property
     def _streams(self) -> StreamDecoder:
         """What decodes Arrow streams; pyarrow is slow to import."""
-        from monitor.decode.stream import StreamDecoder
+        from monitor.decode.arrow.stream import StreamDecoder
 
         return StreamDecoder(self._models, self._columns, self._limits, self._max_rows)
 

@@ -120,7 +120,7 @@ def _arrow_rows(payload: bytes) -> _Rows:
     """Cut rows out of an Arrow stream, each a stream of its own."""
     import pyarrow as pa  # slow to import, and not always needed
 
-    from monitor.decode.row_stream import row_stream
+    from monitor.decode.arrow.row_stream import row_stream
 
     with pa.ipc.open_stream(payload) as reader:
         batches = list(reader)

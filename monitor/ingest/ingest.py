@@ -28,7 +28,7 @@ from monitor.ingest.refusals import late_events, late_write, new_rejects
 from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.transport.types import Log
 from schemas.batch import Chunk, EventBatch
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.events import Reject
 from schemas.intake import IntakePane
 from schemas.panes import Pane

@@ -35,7 +35,7 @@ class RepeatedIds:
     Examples
     --------
     >>> import pyarrow as pa
-    >>> from monitor.decode.arrow import batch_from_arrow
+    >>> from monitor.decode.arrow.record_batches import batch_from_arrow
     >>> from schemas.batch import ModelSchema
     >>> rows = pa.record_batch({"time_us": [1, 2, 3, 4], "id": ["a", "b", "a", None]})
     >>> batch, _ = batch_from_arrow(rows, ModelSchema("default", "m", ()), 0)

@@ -9,12 +9,12 @@ import pyarrow as pa
 from monitor.core.panes.aggregate import PartitionAggregator
 from monitor.core.panes.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
-from monitor.decode.row_stream import stream_of
+from monitor.decode.arrow.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker
 from monitor.service.life import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
 

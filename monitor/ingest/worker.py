@@ -38,7 +38,7 @@ from monitor.transport.kafka.settings import (
 )
 from monitor.transport.types import Committed
 from schemas.batch import Chunk
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.errors import TransportError
 from schemas.limits import MessageLimits
 

@@ -12,7 +12,7 @@ from monitor.core.column_values import as_number, as_text, times_us
 from monitor.transport.misfits import Misfits
 from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.names import SCORE
 from schemas.profiles import Kind

@@ -23,7 +23,7 @@ from monitor.transport.order import lines_in_order, tables_in_order
 from monitor.transport.restamp import TIME, stamp_evenly
 from monitor.transport.tables import TableSource
 from schemas.batch import Chunk
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, TransportError
 
 

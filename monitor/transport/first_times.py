@@ -13,7 +13,7 @@ from monitor.transport.canonical import canonical
 from monitor.transport.inputs import STANDARD_INPUT, Input, open_any
 from monitor.transport.order import line_times
 from monitor.transport.restamp import TIME
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError
 
 _N_ROWS = 500

@@ -25,7 +25,7 @@ from monitor.notify.receivers.slack import SlackReceiver
 from monitor.notify.receivers.webhook import WebhookReceiver
 from monitor.notify.retraining.webhook import RetrainReceiver
 from schemas.alerts import Notification, NotificationKind, Severity
-from schemas.config import ModelConfig, MonitorConfig, ReceiverConfig, RetrainingConfig
+from schemas.config.model import ModelConfig, MonitorConfig, ReceiverConfig, RetrainingConfig
 from schemas.errors import ConfigError, DeliveryError, RefusedDelivery, RetryableDelivery
 from tests.support.alerts import drift, incident, notification, pictured
 from tests.support.notification_log import ListNotificationLog

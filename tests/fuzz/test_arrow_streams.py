@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.decode import Decoded, Decoder
-from monitor.decode.ipc_sizes import StreamSizes, stream_sizes
+from monitor.decode.arrow.ipc_sizes import StreamSizes, stream_sizes
 from schemas.events import RejectReason
 from tests.support import decoding
 from tests.support.arrow_poison import POISON, growing_dictionary, record_batch, runs, stream

@@ -16,7 +16,7 @@ import pytest
 from monitor.baseline.source import read_rows
 from monitor.decode import Decoder
 from monitor.transport.files import open_source
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError
 from tests.fuzz.file_samples import N_ROWS, START_US, broken, odd_table, samples, write_odd
 from tests.fuzz.mutation import flip

@@ -42,7 +42,7 @@ from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Notification
-from schemas.config import GpuConfig, MonitorConfig
+from schemas.config.model import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
 from schemas.profiles import Profile
 from tests.fuzz.mutation import flip, twist

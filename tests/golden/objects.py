@@ -36,8 +36,8 @@ from schemas.alerts import (
     Severity,
     Transition,
 )
-from schemas.config import GpuConfig, ModelConfig, MonitorConfig
-from schemas.config_file import parse_model, parse_monitor
+from schemas.config.model import GpuConfig, ModelConfig, MonitorConfig
+from schemas.config.parse import parse_model, parse_monitor
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent, Reject, RejectReason
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats

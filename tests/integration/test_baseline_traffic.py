@@ -12,7 +12,7 @@ from monitor.baseline.build import build_profile
 from monitor.baseline.traffic import read_traffic
 from monitor.cli.main import main
 from monitor.storage.clickhouse import Store
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import MISSING
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.config_file import parse_model
+from schemas.config.parse import parse_model
 from schemas.time_units import HOUR_US
 from tests.support.data import CAR_LOAN as LOANS
 from tests.support.installation import MODEL, START_US, command, install, rows

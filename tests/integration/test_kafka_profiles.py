@@ -25,7 +25,7 @@ from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
-from schemas.config import MonitorConfig
+from schemas.config.model import MonitorConfig
 from schemas.errors import TransportError
 from schemas.panes import ALL, Pane
 from schemas.profiles import Profile

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from monitor.core.panes import accumulators
 from monitor.core.panes.aggregate import Layout, PartitionAggregator
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
 from tests.support.batches import (

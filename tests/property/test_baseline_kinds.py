@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.canonical import canonical
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.profiles import Kind
 from schemas.refused import REFUSED_COLUMN
 

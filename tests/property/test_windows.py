@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.drift.windows import Windows
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from tests.support.batches import as_bits
 

@@ -18,7 +18,7 @@ from monitor.core.topics import ALERTS, LABELS
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
-from schemas.config import RetrainingConfig
+from schemas.config.model import RetrainingConfig
 from tests.support.small_world import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
 from tests.support.whole_pipeline import Outside, Reaper, run_whole
 

@@ -39,7 +39,7 @@ from monitor.transport.kafka.topics.changes import apply_changes
 from monitor.transport.kafka.topics.connection import open_admin
 from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
 from schemas.alerts import Delivery
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.events import Reject, RejectReason
 from schemas.refused import LateEvent, dead_letter
 from tests.support.stored import alert_of, pane_of, result_of

@@ -18,10 +18,10 @@ import pyarrow.parquet
 from driftline.batches import Batches
 from driftline.events import Identity, Reported
 from monitor.decode import Decoder, chunk_of
-from monitor.decode.arrow import stream_of
+from monitor.decode.arrow.record_batches import stream_of
 from monitor.transport.files import open_source
 from schemas.batch import Chunk, EventBatch
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 
 TIME_US = 1_709_510_400_000_000
 CONFIG = ModelConfig.model_validate(

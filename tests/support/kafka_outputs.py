@@ -36,7 +36,7 @@ from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
-from schemas.config import GpuConfig, MonitorConfig, WindowConfig
+from schemas.config.model import GpuConfig, MonitorConfig, WindowConfig
 from schemas.errors import TransportError
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats

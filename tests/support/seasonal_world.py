@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.profiles import Profile
 from schemas.time_units import HOUR_US

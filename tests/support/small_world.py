@@ -12,7 +12,7 @@ from monitor.baseline.build import build_profile
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.transport.memory import MemoryLog
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 
 SECOND_US = 1_000_000
 START_US = 1_700_000_000 * SECOND_US // (100 * SECOND_US) * (100 * SECOND_US)

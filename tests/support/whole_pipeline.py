@@ -20,7 +20,7 @@ from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Notification
-from schemas.config import GpuConfig, ModelConfig, MonitorConfig
+from schemas.config.model import GpuConfig, ModelConfig, MonitorConfig
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld
 

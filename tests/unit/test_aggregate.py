@@ -11,7 +11,7 @@ from monitor.core.panes.layout import segment_names
 from monitor.core.panes.slots import Interner
 from monitor.core.panes.watermark import NO_WATERMARK, Commit
 from schemas.batch import StringColumn
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.events import Reject, RejectReason
 from schemas.panes import MISSING, UNSEEN, Pane

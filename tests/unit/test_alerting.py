@@ -14,7 +14,7 @@ from monitor.core.incidents.alerting import (
     severity_of,
 )
 from schemas.alerts import Severity, Transition
-from schemas.config import Importance
+from schemas.config.model import Importance
 
 
 def opened(severity=Severity.TICKET, rung=0) -> CellState:

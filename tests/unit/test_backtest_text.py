@@ -22,7 +22,7 @@ from monitor.cli.backtest_text import (
     tables_of,
     worst_cells,
 )
-from schemas.config_file import parse_model
+from schemas.config.parse import parse_model
 from tests.support.backtest_world import (
     LENGTH_US,
     panes,

@@ -28,9 +28,9 @@ from monitor.baseline.profile_file import (
 from monitor.baseline.source import read_reference
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
-from monitor.decode.arrow import batch_from_arrow
+from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile

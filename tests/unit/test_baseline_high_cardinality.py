@@ -12,9 +12,9 @@ from monitor.baseline.build import build_profile
 from monitor.baseline.description import describe_variables
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
-from monitor.decode.arrow import batch_from_arrow
+from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, UNSEEN
 from schemas.profiles import Profile

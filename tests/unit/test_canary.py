@@ -14,7 +14,7 @@ from monitor.baseline.build import build_profile
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.incidents.grouping import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
 from schemas.profiles import Profile

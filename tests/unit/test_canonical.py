@@ -23,7 +23,7 @@ from driftline.canonical import (
 )
 from driftline.scalars import narrowest, plain
 from monitor.transport.canonical import as_number, as_text, canonical
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 
 TEXTS = {

@@ -13,7 +13,7 @@ from monitor.cli.output import print_json, print_table
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress, rows_text
 from monitor.transport.files import open_source
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 
 
 class Clock:

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from monitor.decode.decoder import Decoder
 from schemas.batch import ModelSchema
-from schemas.config import ModelConfig, MonitorConfig
-from schemas.config_file import parse_model, parse_monitor
+from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
 from schemas.profiles import Kind
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.decode import Decoded, Decoder, chunk_of
-from monitor.decode.arrow import batch_from_arrow, stream_of
+from monitor.decode.arrow.record_batches import batch_from_arrow, stream_of
 from schemas.batch import ModelSchema
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits

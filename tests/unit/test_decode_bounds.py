@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.decode import Decoded, Decoder, chunk_of, decode_gpu, decode_labels
-from monitor.decode.arrow import stream_of
+from monitor.decode.arrow.record_batches import stream_of
+from monitor.decode.arrow.text_codes import codes_of_texts, distinct_texts
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.slow import MAX_REMEMBERED
 from monitor.decode.strict import StrictDecoder
-from monitor.decode.text_codes import codes_of_texts, distinct_texts
 from schemas.batch import ModelSchema
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits

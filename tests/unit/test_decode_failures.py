@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from driftline.canonical import category_of_text
-from monitor.decode import Decoder, chunk_of, decode_labels, records, stream
-from monitor.decode.arrow import stream_of
+from monitor.decode import Decoder, chunk_of, decode_labels, records
+from monitor.decode.arrow import stream
+from monitor.decode.arrow.record_batches import stream_of
 from schemas.batch import ModelSchema
 from schemas.events import RejectReason
 from tests.support import decoding

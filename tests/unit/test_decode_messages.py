@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.decode import Decoder, chunk_of, decode_gpu, decode_labels
-from monitor.decode.arrow import stream_of
+from monitor.decode.arrow.record_batches import stream_of
 from monitor.decode.cloudevents import structured
 from schemas.events import MAX_EVENT_BYTES, RejectReason
 from tests.support import decoding

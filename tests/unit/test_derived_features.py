@@ -24,7 +24,7 @@ from monitor.decode import dictionaries
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.transport.canonical import canonical
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.panes import SeriesId, Window
 from schemas.time_units import HOUR_US

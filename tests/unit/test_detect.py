@@ -18,7 +18,7 @@ from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
-from schemas.config import GpuConfig
+from schemas.config.model import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.profiles import Profile
 from schemas.refused import DeadLetter

@@ -21,7 +21,7 @@ from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.state.writes import MAX_RESULTS, Phase, result_writes
 from monitor.core.topics import ALERTS, RESULTS, STATE
 from schemas.alerts import Alert
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.results import DetectorResult, Reason
 from tests.support.kafka_detect import published, small_world

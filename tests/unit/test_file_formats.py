@@ -30,7 +30,7 @@ from monitor.transport.decimal_comma import decimal_comma_in
 from monitor.transport.files import open_source, read_table
 from monitor.transport.json_layout import as_lines
 from monitor.transport.plain_columns import index_columns, plain, plain_column
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError, TransportError
 
 CONFIG = ModelConfig(model="m", features={"x": {"kind": "numeric"}, "c": {"kind": "categorical"}})

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from monitor.transport.first_times import in_order_of_times
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 
 MODEL = {"model": "m", "features": {"a": {"kind": "numeric"}}}
 CONFIG = ModelConfig(**MODEL, columns={"time": "ts"})

@@ -19,7 +19,7 @@ from monitor.transport.canonical import canonical, times_us
 from monitor.transport.files import open_source, read_table
 from monitor.transport.lines import read_lines
 from monitor.transport.restamp import stamp_evenly
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, DomainError, TransportError
 from schemas.refused import REFUSED_COLUMN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from monitor.baseline.folded import folded_texts
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 
 
 def config(**more: object) -> ModelConfig:

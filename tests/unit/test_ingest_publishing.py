@@ -10,7 +10,7 @@ import pytest
 from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestWorker, Owned
 from monitor.service.life import Life
 from monitor.transport.kafka.settings import ReadFault
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.errors import TransportError
 from tests.unit.test_ingest_chunks import chunk
 

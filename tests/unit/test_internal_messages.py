@@ -24,8 +24,8 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config import GpuConfig
-from schemas.config_file import parse_model
+from schemas.config.model import GpuConfig
+from schemas.config.parse import parse_model
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter

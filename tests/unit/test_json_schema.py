@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from schemas.config_file import parse_model
+from schemas.config.parse import parse_model
 from schemas.errors import ConfigError
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 from schemas.json_schema import FOLDER, generate, render

@@ -12,7 +12,7 @@ from detectors.statistics.share_limit import tail_probability
 from monitor.core.pipeline.state import PipelineState
 from monitor.core.pipeline.watch import PipelineWatch
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, Alert, Severity
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.intake import Intake
 from schemas.time_units import HOUR_US
 

@@ -15,7 +15,7 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode import Decoder, chunk_of
 from schemas.batch import EventBatch, StringColumn
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.panes import MISSING, UNSEEN
 from schemas.profiles import Profile
 

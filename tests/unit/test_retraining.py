@@ -11,7 +11,7 @@ import pytest
 from monitor.core.incidents.grouping import ChangeKind, IncidentChange
 from monitor.core.notification.retraining import Retraining, RetrainingDecision, request_retraining
 from schemas.alerts import Cause, Incident, Severity
-from schemas.config import RetrainingConfig
+from schemas.config.model import RetrainingConfig
 from tests.support.alerts import HOUR, START, change, drift, gpu, incident, replica
 
 WAIT = 600_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.core.notification.route_checks import route_gaps
 from monitor.core.notification.routing import match_route
 from schemas.alerts import Cause, Incident, Severity
-from schemas.config import RouteConfig
+from schemas.config.model import RouteConfig
 
 CAUSES = [cause.value for cause in Cause]
 routes = st.lists(

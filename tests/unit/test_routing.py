@@ -6,7 +6,7 @@ import pytest
 
 from monitor.core.notification.routing import check_routes, choose_receivers
 from schemas.alerts import Cause, Severity
-from schemas.config import RouteConfig
+from schemas.config.model import RouteConfig
 from schemas.errors import ConfigError
 from tests.support.alerts import drift, gpu, incident
 

@@ -19,7 +19,7 @@ from monitor.core.drift.decide import SeriesDecider
 from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.profiles import Profile

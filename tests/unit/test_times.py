@@ -18,7 +18,7 @@ from driftline.times import (
     time_of_text,
 )
 from monitor.transport.canonical import canonical, times_us
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.refused import REFUSED_COLUMN
 
 US = 1_709_510_400_000_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.core.panes import version_cap
 from monitor.core.panes.aggregate import PartitionAggregator
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.panes import OTHER, Pane
 from tests.support.batches import Dictionary, Message, Row, chunk_of
 

@@ -5,7 +5,7 @@ import pytest
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE
 from monitor.core.panes.watermark import NO_WATERMARK, Commit, EventClock, Watermarks
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 
 
 def clock() -> EventClock:

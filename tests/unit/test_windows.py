@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monitor.core.drift.windows import MAX_EMPTY, Arrival, Windows
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 
 CONFIG = WindowConfig(pane=10, length=100, bound=5, lateness=20)

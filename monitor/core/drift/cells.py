@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.config import Importance, ModelConfig
+from schemas.config.model import Importance, ModelConfig
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesStats
 from schemas.profiles import Kind, Profile, VariableProfile

@@ -49,7 +49,7 @@ from monitor.core.incidents.alerting import (
     severity_of,
 )
 from schemas.alerts import Alert, Transition
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window

@@ -32,7 +32,7 @@ from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.write import Write
 from schemas.alerts import Alert
-from schemas.config import WindowConfig
+from schemas.config.model import WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor

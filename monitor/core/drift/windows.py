@@ -16,7 +16,7 @@ from schemas.intake import Intake, IntakePane
 from schemas.panes import ALL, ClosedBy, Pane, SeriesId, SeriesStats, Window
 
 if TYPE_CHECKING:
-    from schemas.config import WindowConfig
+    from schemas.config.model import WindowConfig
 
 MAX_EMPTY = 24
 """Windows without rows that are closed after the last one with rows; then silence."""

@@ -16,7 +16,7 @@ import msgspec
 
 from detectors.rule.settings import N_RUNGS
 from schemas.alerts import Severity, Transition
-from schemas.config import Importance
+from schemas.config.model import Importance
 
 
 class CellState(msgspec.Struct, array_like=True):

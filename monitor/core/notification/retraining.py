@@ -22,7 +22,7 @@ from schemas.alerts import (
     Notification,
     NotificationKind,
 )
-from schemas.config import RetrainingConfig
+from schemas.config.model import RetrainingConfig
 from schemas.monitors import Monitor
 from schemas.time_units import DAY_US
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from schemas.alerts import Cause, Severity
-from schemas.config import RouteConfig
+from schemas.config.model import RouteConfig
 
 _NOTIFIED = (Severity.PAGE.value, Severity.TICKET.value)
 """A record is kept without a notification unless a route asks for one."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.alerts import Incident, Severity
-from schemas.config import Place, RouteConfig
+from schemas.config.model import Place, RouteConfig
 from schemas.errors import ConfigError
 
 

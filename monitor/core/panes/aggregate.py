@@ -22,7 +22,7 @@ from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId
 
 if TYPE_CHECKING:
-    from schemas.config import WindowConfig
+    from schemas.config.model import WindowConfig
 
 __all__ = ["Added", "Layout", "PartitionAggregator", "Refused", "summarize"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from detectors.rule.seasonal import N_SLOTS
 from monitor.core.panes.layout import Layout
 from schemas.batch import ModelSchema
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import N_COUNTERS, SeriesId
 from schemas.profiles import Kind, Profile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.core.panes.stats_codec import body_limit, check_addable
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, Pane
 from schemas.profiles import Profile
@@ -22,7 +22,7 @@ def largest_body(config: ModelConfig, profile: Profile | None) -> int:
 
     Examples
     --------
-    >>> from schemas.config_file import parse_model
+    >>> from schemas.config.parse import parse_model
     >>> config = parse_model("model: m\\nfeatures: {a: {kind: numeric}}", "m.yaml")
     >>> largest_body(config, None) > 202 * 1_000
     True

@@ -24,7 +24,7 @@ from schemas.events import Reject, RejectReason
 from schemas.intake import IntakePane
 
 if TYPE_CHECKING:
-    from schemas.config import WindowConfig
+    from schemas.config.model import WindowConfig
 
 RETIRED = 3
 """Verdict of an event that is read again and whose pane was retired before the restart."""

@@ -13,7 +13,7 @@ from detectors.kernels.event_time import judge
 from schemas.errors import DomainError, TransportError
 
 if TYPE_CHECKING:
-    from schemas.config import WindowConfig
+    from schemas.config.model import WindowConfig
 
 NO_WATERMARK = -(1 << 62)
 """The watermark before any event."""

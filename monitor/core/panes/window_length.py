@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from schemas.config_values import format_duration
+from schemas.config.values import format_duration
 from schemas.time_units import MINUTE_US
 
 _LENGTHS_US = tuple(

@@ -10,7 +10,7 @@ from monitor.core.incidents.text import share_text
 from monitor.core.panes.window_length import length_advice
 from monitor.core.pipeline.state import SharePool, UnjudgedRun
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS, Alert, Transition
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL
 from schemas.results import Reason

@@ -28,7 +28,7 @@ from schemas.alerts import (
     Severity,
     Transition,
 )
-from schemas.config import ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.intake import Intake
 
 ALPHA = 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from monitor.notify.receivers.protocol import secret_from
 from monitor.notify.receivers.signed_post import SignedPost
 from schemas.alerts import Notification, NotificationKind
-from schemas.config import RetrainingConfig
+from schemas.config.model import RetrainingConfig
 from schemas.errors import RefusedDelivery
 
 

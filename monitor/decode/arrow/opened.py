@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.decode.arrow.expand import Room, expanded, is_to_expand
+from monitor.decode.arrow.ipc_sizes import StreamSizes
 from monitor.decode.columns import NAMES, Columns
-from monitor.decode.expand import Room, expanded, is_to_expand
-from monitor.decode.ipc_sizes import StreamSizes
 from monitor.decode.strict import Refused
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits

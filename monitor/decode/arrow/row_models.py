@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
+from monitor.decode.arrow.text_codes import distinct_texts
 from monitor.decode.reject_cap import RowRejects, Why
 from monitor.decode.strict import Key
-from monitor.decode.text_codes import distinct_texts
 from schemas.batch import Int64Array
 from schemas.events import DEFAULT_TENANT, RejectReason
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from schemas.config_values import Misfit, Problem
+from schemas.config.values import Misfit, Problem
 
 MAX_SHOWN = 60
 """Characters of a value that a message repeats."""
@@ -91,7 +91,7 @@ def settings_of(config: type[BaseModel]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from schemas.config import WindowConfig
+    >>> from schemas.config.model import WindowConfig
     >>> list(settings_of(WindowConfig))
     ['pane', 'length', 'bound', 'lateness', 'idle', 'max_skew']
     """

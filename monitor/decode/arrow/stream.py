@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from monitor.decode.arrow import batch_from_arrow, stream_of
+from monitor.decode.arrow.expand import Room
+from monitor.decode.arrow.ipc_sizes import StreamSizes
+from monitor.decode.arrow.opened import Form, Piece, check_sizes, known_names, open_stream
+from monitor.decode.arrow.record_batches import batch_from_arrow, stream_of
+from monitor.decode.arrow.row_models import rows_by_model
+from monitor.decode.arrow.row_stream import Originals
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
-from monitor.decode.expand import Room
-from monitor.decode.ipc_sizes import StreamSizes
-from monitor.decode.opened import Form, Piece, check_sizes, known_names, open_stream
 from monitor.decode.reject_cap import RowRejects
-from monitor.decode.row_models import rows_by_model
-from monitor.decode.row_stream import Originals
 from monitor.decode.strict import MAX_DETAIL, Key, Refused
 from schemas.batch import EventBatch, Int64Array
 from schemas.events import Reject, RejectReason
@@ -67,7 +67,7 @@ class StreamDecoder:
             Message number and bytes of each stream, in order; never written to again, since
             batches may refer to them.
         sizes : ndarray of int64, shape (n, 6)
-            What each declares, of :func:`monitor.decode.ipc_sizes.stream_sizes`.
+            What each declares, of :func:`monitor.decode.arrow.ipc_sizes.stream_sizes`.
 
         Returns
         -------

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.config import ModelConfig, MonitorConfig
-from schemas.config_words import words_for
+from schemas.config.messages import words_for
+from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.yaml import Document, Path, read_yaml
 from schemas.errors import ConfigError
 from schemas.spelling import spell_controls
-from schemas.yaml_text import Document, Path, read_yaml
 
 C = TypeVar("C", bound=BaseModel)
 

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 
 from driftline.canonical import number_of_text
 from monitor.core.column_values import as_number, as_text
+from monitor.decode.arrow.row_stream import row_stream, stream_of
+from monitor.decode.arrow.text_codes import codes_of_texts, distinct_texts
 from monitor.decode.batches import Scratch, batch_of
 from monitor.decode.columns import NAMES, Columns, assign_columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.reject_cap import RowRejects, Why
-from monitor.decode.row_stream import row_stream, stream_of
 from monitor.decode.strict import MAX_DETAIL
-from monitor.decode.text_codes import codes_of_texts, distinct_texts
 from schemas.batch import EventBatch, Int32Array, Int64Array, ModelSchema, Uint8Array
 from schemas.events import Reject, RejectReason
 from schemas.limits import MessageLimits

@@ -1,6 +1,6 @@
 """A model's config and the monitor's config, as written in YAML.
 
-``monitor.cli`` and ``monitor.app.in_process`` read these; ``schemas.config_file`` turns
+``monitor.cli`` and ``monitor.app.in_process`` read these; ``schemas.config.parse`` turns
 text into them and names file, line and field of everything wrong.
 """
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from driftline.times import TimeUnit
 from schemas.batch import ModelSchema
-from schemas.config_values import (
+from schemas.config.values import (
     Duration,
     EnvironmentName,
     Misfit,
@@ -24,7 +24,7 @@ from schemas.config_values import (
     TimeZone,
     format_duration,
 )
-from schemas.config_values import parse_duration_us as parse_duration_us
+from schemas.config.values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.limits import MessageLimits

@@ -1,0 +1,1 @@
+"""Arrow IPC streams: bounded, validated, as columns."""

@@ -1,0 +1,1 @@
+"""Configuration files: models, parsing, values and error messages."""
