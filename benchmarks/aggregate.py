@@ -20,10 +20,10 @@ from benchmarks.output import main
 from detectors.rule.edges import quantile_edges
 from monitor.core.panes.aggregate import Layout, PartitionAggregator
 from monitor.decode.arrow.record_batches import batch_from_arrow
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.config.model import WindowConfig
 from schemas.panes import SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
 
 N_FEATURES = 10
 N_REFERENCE = 50_000

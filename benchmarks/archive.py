@@ -35,7 +35,7 @@ from monitor.archive.topic import READ_MESSAGES
 from monitor.core.topics import PREDICTIONS
 from monitor.decode import Decoder, chunk_of
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer

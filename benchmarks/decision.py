@@ -23,7 +23,7 @@ from scipy.special import logsumexp
 from benchmarks.output import Figures, main
 from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
 from detectors.rule.tolerance import plan_cells
-from schemas.profiles import Kind, VariableProfile
+from schemas.baselines import Kind, VariableProfile
 
 N_BINS = 20
 N_ROWS = 1_000

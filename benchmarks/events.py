@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from schemas.baselines import Kind
 from schemas.config.model import FeatureConfig, ModelConfig
-from schemas.profiles import Kind
 
 FEATURES = (
     "age", "income", "tenure", "balance", "usage",

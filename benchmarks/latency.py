@@ -36,8 +36,8 @@ from monitor.core.panes.baseline_codec import with_id
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.cluster import Cluster
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig, WindowConfig
-from schemas.profiles import Profile
 from schemas.time_units import SECOND_US
 
 RATE, N_PARTITIONS, N_WATCHED, N_FAULTS = 100_000, 4, 200, 220

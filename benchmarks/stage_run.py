@@ -23,8 +23,8 @@ from benchmarks.traffic import Orders
 from monitor.baseline.topic import write_profiles
 from monitor.service.parent import VARIABLE as PARENT
 from monitor.transport.kafka.cluster import Cluster
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
-from schemas.profiles import Profile
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOK = "DRIFTLINE_BENCHMARK_HOOK"

@@ -11,8 +11,8 @@ from benchmarks.aggregate import reference_profile
 from benchmarks.events import make_messages, model_config, reference_table
 from monitor.baseline.build import build_profile
 from monitor.core.panes.catalog import Catalog
+from schemas.baselines import Kind
 from schemas.config.model import FeatureConfig, ModelConfig
-from schemas.profiles import Kind
 
 N_MODELS, N_FEATURES = 1_000, 20
 

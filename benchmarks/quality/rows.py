@@ -21,8 +21,8 @@ from detectors.sequential.adwin import ADWIN
 from detectors.sequential.kswin import KSWIN
 from detectors.sequential.page_hinkley import PageHinkley
 from detectors.statistics.psi import psi
+from schemas.baselines import Kind, VariableProfile
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
-from schemas.profiles import Kind, VariableProfile
 
 PEER_ROWS = 10_000
 """Rows of the reference that peers are given: they read all of it for every window."""

@@ -16,8 +16,8 @@ from scipy import stats
 
 from detectors.rule.decision import Rule, SetLayout, TolerancePlan, cell_sets, plan_cells
 from detectors.rule.design_effect import design_effect, learned_eps
+from schemas.baselines import Kind, VariableProfile
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW
-from schemas.profiles import Kind, VariableProfile
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -9,8 +9,8 @@ import numpy as np
 from detectors.evaluate import families
 from detectors.evaluate.cells import Cells, Statistic, align, choose, rows_of
 from detectors.evaluate.fairness_rows import evaluate_fairness
+from schemas.baselines import Kind, Profile
 from schemas.panes import ALL, SeriesStats
-from schemas.profiles import Kind, Profile
 from schemas.results import Reason
 
 __all__ = ["MIN_ROWS", "Statistic", "evaluate", "evaluate_fairness"]
@@ -82,7 +82,7 @@ def evaluate(
     --------
     >>> import numpy as np
     >>> from schemas.panes import SeriesStats
-    >>> from schemas.profiles import Kind, Profile, VariableProfile
+    >>> from schemas.baselines import Kind, Profile, VariableProfile
     >>> before, now = (SeriesStats.empty(("*",), 1) for _ in range(2))
     >>> before.counts[0, 0, :2], now.counts[0, 0, [0, 1, 63]] = (600, 400), (50, 40, 10)
     >>> colour = VariableProfile("colour", Kind.CATEGORICAL, np.empty(0), ("red", "blue"))

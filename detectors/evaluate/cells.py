@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import Profile
 from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS, SeriesStats
-from schemas.profiles import Profile
 from schemas.results import Reason
 
 FloatArray = NDArray[np.float64]

@@ -244,7 +244,7 @@ def decide(
 
     Examples
     --------
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> reference, window = np.zeros((1, 64), np.int64), np.zeros((1, 64), np.int64)
     >>> reference[0, :2] = 9000, 1000
     >>> window[0, :2] = 700, 300

@@ -62,7 +62,7 @@ def design_effect(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> rng, panes = np.random.default_rng(0), np.zeros((4000, 64), np.int64)
     >>> panes[:, 0] = 10 * rng.binomial(100, 0.5, 4000)  # rows in identical tens
     >>> panes[:, 1] = 1000 - panes[:, 0]
@@ -128,7 +128,7 @@ def learned_eps(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> windows = np.zeros((200, 64), np.int64)
     >>> windows[:, 0] = 5000 + 1000 * np.sin(np.arange(200.0))  # a wobble of .1
     >>> windows[:, 1] = 10_000 - windows[:, 0]

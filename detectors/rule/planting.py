@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.rule.edges import has_own_minimum, is_constant
+from schemas.baselines import Kind, Profile
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW
-from schemas.profiles import Kind, Profile
 
 RELIABLE = 1e-6
 """Share of the mean square that a variance from sums has to be: 1e-10 of it may be rounding."""

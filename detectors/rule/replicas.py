@@ -104,7 +104,7 @@ def decide_replicas(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> counts = np.zeros((4, 64), np.int64)
     >>> counts[:, :4] = 50
     >>> counts[2, :4] = 0, 0, 0, 200  # a constant score

@@ -253,7 +253,7 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> halves = np.zeros((2, 168, 64), np.int64)
     >>> halves[:, :, 0] = 500 + 200 * np.sin(np.arange(168) * np.pi / 12)
     >>> halves[:, :, 1] = 1_000 - halves[:, :, 0]
@@ -421,7 +421,7 @@ def learned_seasonal_eps(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.profiles import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableProfile
     >>> windows = np.zeros((336, 64), np.int64)
     >>> windows[:, 0] = 5_000 + 2_000 * np.sin(np.arange(336) * np.pi / 12)  # by day
     >>> windows[:, 1] = 10_000 - windows[:, 0]

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import Kind, VariableProfile
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
-from schemas.profiles import Kind, VariableProfile
 
 NO_COUNTER: Final = -1
 _SPECIAL: Final = (

@@ -25,8 +25,8 @@ from detectors.rule.settings import (
     RUNGS,
     Rule,
 )
+from schemas.baselines import Profile
 from schemas.panes import N_COUNTERS
-from schemas.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.app.stages import Site
-    from monitor.service.life import Life
+    from monitor.service.lifecycle import Life
 
 LOG = logging.getLogger("driftline.up")
 
@@ -76,7 +76,7 @@ def _topics() -> dict[str, tuple[str, ...]]:
 
 def _publish(site: Site) -> list[tuple[str, str]]:
     """Publish baselines of the folder that are not on the topic yet; returns who has none."""
-    from monitor.baseline.profile_file import load_profiles
+    from monitor.baseline.baseline_file import load_profiles
     from monitor.baseline.publication import Outcome, plan_all, time_text
     from monitor.baseline.topic import read_published, write_profiles
     from monitor.clock import now_us

@@ -14,7 +14,7 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.core.panes.catalog import Catalog
-    from monitor.service.life import Life
+    from monitor.service.lifecycle import Life
     from monitor.transport.kafka.cluster import Cluster
     from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 

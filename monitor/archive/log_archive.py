@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from monitor.archive.blocks import Place
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pane_sets import PaneSets
+from monitor.archive.position import Stand, stand_of
 from monitor.archive.range_rows import PaneReader, RangeRows
 from monitor.archive.raw import RawTopics
-from monitor.archive.stand import Stand, stand_of
 from monitor.archive.writes import Archive, range_token
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write
 from monitor.transport.types import Message, ReadableLog

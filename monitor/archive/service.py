@@ -18,10 +18,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from monitor.archive.gathering import Cut
 from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
 from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.messages import STRUCT_TOPICS
+from monitor.archive.pending_range import Cut
 from monitor.archive.range_rows import PaneReader
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.topic import TopicArchive
@@ -30,7 +30,7 @@ from monitor.core.panes.catalog import max_skews
 from monitor.core.topics import PANES
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from schemas.config.model import GpuConfig, ModelConfig

@@ -27,14 +27,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from monitor.archive.blocks import Block, Place
-from monitor.archive.gathering import Cut, Gathering, Range
 from monitor.archive.inserter import Inserter, Job
 from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.letters import Refusal
 from monitor.archive.pane_sets import PaneSets
+from monitor.archive.pending_range import Cut, Gathering, Range
+from monitor.archive.position import Stand, stand_of
 from monitor.archive.range_rows import PaneReader, Piece, RangeRows
 from monitor.archive.raw import RAW_TOPICS, RawTopics
-from monitor.archive.stand import Stand, stand_of
 from monitor.archive.writes import range_token
 from monitor.clock import elapsed_s
 from monitor.core.topics import LABELS, PREDICTIONS
@@ -50,7 +50,7 @@ from monitor.metrics import (
     REBALANCES,
     REJECTED,
 )
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.readers.records import Records

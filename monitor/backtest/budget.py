@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.backtest.judging import Outcome, judge
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import Window
-from schemas.profiles import Profile
 
 STEP = 0.001
 MAX_EPS = 0.499

@@ -11,11 +11,11 @@ from monitor.backtest.delays import SHIFTS_SD, Delay, measure_delays, plantable
 from monitor.backtest.history import History, history_of
 from monitor.backtest.judging import Outcome, judge
 from schemas.alerts import Alert
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.intake import IntakePane
 from schemas.names import SCORE
 from schemas.panes import Pane
-from schemas.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from detectors.rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.cells import align_counts
 from monitor.core.drift.decide import SeriesDecider
+from schemas.baselines import Kind, Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.panes import N_COUNTERS, SeriesId, Window
-from schemas.profiles import Kind, Profile
 
 SHIFTS_SD = (0.1, 0.2, 0.3, 0.5)
 """Planted where nothing else is asked for, in reference standard deviations."""

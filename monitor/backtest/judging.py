@@ -13,10 +13,10 @@ from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.incidents.grouping import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
-from schemas.profiles import Profile
 from schemas.results import Reason, Verdict
 from schemas.time_units import HOUR_US
 

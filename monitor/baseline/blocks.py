@@ -11,9 +11,9 @@ from detectors.rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
 from detectors.rule.sets import cell_sets
 from monitor.core.panes.accumulators import summarize, take
 from monitor.core.panes.layout import Layout
+from schemas.baselines import Profile
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
-from schemas.profiles import Profile
 
 BLOCK_ROWS = 500
 MIN_BLOCK_ROWS = 50

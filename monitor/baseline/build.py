@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from monitor.baseline.baseline_file import with_id
 from monitor.baseline.blocks import (
     MAX_BLOCKS,
     MIN_BLOCKS,
@@ -20,7 +21,6 @@ from monitor.baseline.blocks import (
     row_blocks,
     time_windows,
 )
-from monitor.baseline.profile_file import with_id
 from monitor.baseline.seasons import find_seasons, seasonal_tolerances
 from monitor.baseline.source import event_columns
 from monitor.baseline.variables import (
@@ -33,11 +33,11 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout, segment_names
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.decode.derive import Deriver
+from schemas.baselines import Profile, VariableProfile
 from schemas.batch import EventBatch, Int64Array
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
-from schemas.profiles import Profile, VariableProfile
 
 MIN_ROWS = 200
 """Fewer rows cannot fill 60 bins, and the tolerance they allow would hide everything."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.baseline.identifiers import EXACT, are_written_floats, key_reason
+from schemas.baselines import Kind
 from schemas.panes import N_BINS
-from schemas.profiles import Kind
 
 MAX_SHOWN = 40
 """Characters of a value that a reason repeats."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.baseline.variables import notes_on
+from schemas.baselines import Profile
 from schemas.panes import MISSING, UNSEEN
-from schemas.profiles import Profile
 
 FEW_ROWS = 1_000
 """A segment with fewer rows widens its own tolerance: eps >= sqrt(ln(200 K) / (2 n0))."""

@@ -12,11 +12,11 @@ import pyarrow as pa
 from monitor.baseline.decisions import Decision, Shape, refused
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.plain_columns import flat
+from schemas.baselines import Kind
 from schemas.config.model import ColumnsConfig, ModelConfig
 from schemas.config.parse import is_open, parse_model, raw_sections
 from schemas.errors import BaselineError
 from schemas.names import field_fault
-from schemas.profiles import Kind
 
 _FEATURES = "features."
 _OURS = frozenset(

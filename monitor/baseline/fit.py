@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from driftline.canonical import category_of_text
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.names import SCORE
 from schemas.panes import ALL
-from schemas.profiles import Profile
 from schemas.time_zones import UTC_NAME
 
 

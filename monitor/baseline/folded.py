@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from driftline.canonical import category_of_text
 from monitor.core.column_values import as_text
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
-from schemas.profiles import Kind
 
 MAX_DISTINCT = 100_000
 """Columns of more texts are not looked at: they are no categories."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.baseline.profile_file import load_profile, profile_files, save_profile
+from monitor.baseline.baseline_file import load_profile, profile_files, save_profile
+from schemas.baselines import Profile
 from schemas.errors import BaselineError
-from schemas.profiles import Profile
 
 REPLACED = "replaced"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import yaml
 
 from monitor.baseline.draft import ModelDraft
+from schemas.baselines import Kind
 from schemas.errors import ConfigError
-from schemas.profiles import Kind
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 

@@ -19,8 +19,8 @@ from monitor.baseline.decisions import (
     of_times,
     refused,
 )
-from monitor.baseline.words import of_words
-from schemas.profiles import Kind
+from monitor.baseline.text_kinds import of_words
+from schemas.baselines import Kind
 
 
 def infer_kind(column: pa.ChunkedArray) -> Decision:
@@ -44,7 +44,7 @@ def infer_kind(column: pa.ChunkedArray) -> Decision:
     are keys are refused (:func:`monitor.baseline.identifiers.key_reason`), those of at most
     20 values are categories; fractions are always numbers, for JSON events would spell
     such categories in many ways. Text is judged value by value
-    (:mod:`monitor.baseline.words`). One value alone makes a constant: it is kept, and any
+    (:mod:`monitor.baseline.text_kinds`). One value alone makes a constant: it is kept, and any
     other value counts as outside (numbers) or unseen (categories).
 
     A reference does not show everything: a sparse, unsorted customer number looks like an

@@ -10,10 +10,10 @@ from enum import StrEnum
 from monitor.baseline.fit import misfits
 from monitor.core.panes.baseline_codec import with_id
 from monitor.core.panes.catalog import Catalog
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.config.values import parse_duration_us
 from schemas.errors import BaselineError
-from schemas.profiles import Profile
 from schemas.time_text import second_text
 from schemas.time_units import MINUTE_US
 

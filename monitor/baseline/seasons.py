@@ -21,9 +21,9 @@ from detectors.rule.sets import cell_sets
 from monitor.baseline.blocks import Range, count_ranges, count_windows
 from monitor.core.panes.accumulators import take
 from monitor.core.panes.layout import Layout
+from schemas.baselines import Profile, SeasonalCounts
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
-from schemas.profiles import Profile, SeasonalCounts
 from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME
 

@@ -11,8 +11,8 @@ from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.topic_scan import scan
+from schemas.baselines import Profile
 from schemas.errors import BaselineError
-from schemas.profiles import Profile
 
 _ACK_S = 60.0
 

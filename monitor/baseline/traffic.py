@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from monitor.storage.clickhouse import Store
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.names import SCORE
-from schemas.profiles import Kind
 
 
 def read_traffic(

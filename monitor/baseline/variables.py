@@ -10,11 +10,11 @@ import numpy as np
 from detectors.quality.heavy_hitters import HeavyHitters
 from detectors.rule.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from monitor.baseline.identifiers import is_nearly_distinct
+from schemas.baselines import Kind, VariableProfile
 from schemas.batch import Float64Array, StringColumn
 from schemas.errors import BaselineError
 from schemas.names import SCORE
 from schemas.panes import N_BINS, OTHER
-from schemas.profiles import Kind, VariableProfile
 
 MAX_CATEGORIES = 100_000
 """As many are counted exactly, and events of each are counted by name. Of more only the

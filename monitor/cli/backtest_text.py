@@ -19,7 +19,7 @@ from monitor.cli.output import print_table
 from monitor.core.incidents.text import share_text
 from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
-from monitor.report.evidence_words import rarity_text
+from monitor.report.evidence_text import rarity_text
 from schemas.alerts import Alert, Transition
 from schemas.config.values import format_duration
 from schemas.monitors import Monitor

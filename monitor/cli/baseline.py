@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from monitor.cli.baseline_kinds import DraftModel
     from monitor.cli.progress import Shown
+    from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
-    from schemas.profiles import Profile
 
 app = typer.Typer(
     add_completion=False,
@@ -138,7 +138,7 @@ def show(
       driftline baseline show baselines/employment-0f3a....profile
       driftline baseline show baselines --json
     """
-    from monitor.baseline.profile_file import load_profile, profile_files
+    from monitor.baseline.baseline_file import load_profile, profile_files
     from schemas.errors import BaselineError
 
     if path.is_file():

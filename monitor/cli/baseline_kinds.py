@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from monitor.baseline.draft import ColumnDecision, ModelDraft
+    from schemas.baselines import Kind
     from schemas.config.model import ModelConfig
-    from schemas.profiles import Kind
 
 
 class DraftModel:

@@ -13,8 +13,8 @@ from monitor.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
     from monitor.baseline.publication import Publication
+    from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
-    from schemas.profiles import Profile
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
@@ -129,7 +129,7 @@ def retire(
 
 def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Profile, ModelConfig]]:
     """Read the profiles that were named, each with the config of its model."""
-    from monitor.baseline.profile_file import load_profile, load_profiles
+    from monitor.baseline.baseline_file import load_profile, load_profiles
     from schemas.errors import BaselineError
 
     built = load_profiles(installation.baselines) if not what or not _are_files(what) else []

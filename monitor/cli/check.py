@@ -15,8 +15,8 @@ from monitor.cli.output import FAILED, OK, WARNING, print_json, print_table, sho
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
     from monitor.transport.kafka.cluster import Cluster
+    from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
-    from schemas.profiles import Profile
 
 _EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "kafka": 4, "store": 5}
 
@@ -66,7 +66,7 @@ def run(
 
 def _print_checks(checks: list[Check], failed: list[Check]) -> None:
     """Print a table, then what to do; a broken config is only its problems."""
-    from monitor.cli.own_command import as_started
+    from monitor.cli.command_hints import as_started
 
     if all(c.check == "config" for c in checks):
         for c in checks:
@@ -131,7 +131,7 @@ def check_all(file: Path) -> list[Check]:
 
 def _baselines(installation: Installation) -> list[Check]:
     """Every model needs a profile that can be read and fits it."""
-    from monitor.baseline.profile_file import load_profile, profile_files
+    from monitor.baseline.baseline_file import load_profile, profile_files
     from schemas.errors import BaselineError
 
     checks, profiles = [], []
@@ -189,8 +189,8 @@ def _traffic(installation: Installation) -> list[Check]:
 
 def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
     """Return the rows a window of the newest baseline's reference has; None without times."""
+    from monitor.baseline.baseline_file import load_profile, profile_files
     from monitor.baseline.description import rows_per_window
-    from monitor.baseline.profile_file import load_profile, profile_files
     from schemas.errors import BaselineError
 
     found = None

@@ -20,9 +20,9 @@ from monitor.compare.results import Comparison, Omitted, Options
 from monitor.compare.words import LEGEND, document, rule, together_text
 from monitor.report.page import write_whole
 from monitor.transport.decimal_comma import HOW_TO_FIX, decimal_comma_in
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import TransportError
-from schemas.profiles import Kind
 from schemas.spelling import spell_controls
 
 _TIMES = "says when its rows were"

@@ -23,10 +23,10 @@ from monitor.storage.lock import is_store_folder
 from monitor.transport.canonical import as_text, times_us
 from monitor.transport.files import STANDARD_INPUT
 from monitor.transport.restamp import TIME
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.names import SCORE
-from schemas.profiles import Kind
 from schemas.time_text import iso_text
 
 _FEATURE = "features."

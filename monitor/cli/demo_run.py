@@ -14,8 +14,8 @@ from rich.table import Table
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
+from monitor.cli.command_hints import as_started
 from monitor.cli.output import print_json
-from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import rows_text
 from monitor.clock import elapsed_s

@@ -124,7 +124,7 @@ def _run(args: Sequence[str] | None) -> None:
     except Exception as error:
         if os.environ.get("DRIFTLINE_TRACEBACK") == "1":
             raise
-        from monitor.cli.own_command import as_started
+        from monitor.cli.command_hints import as_started
 
         code, lines = _failure(error)
         for line in lines:

@@ -16,10 +16,10 @@ import typer
 from driftline.times import EARLIEST_US, LIMITS
 from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
 from monitor.app.installation import Installation, load_installation
-from monitor.baseline.profile_file import load_profiles
+from monitor.baseline.baseline_file import load_profiles
+from monitor.cli.command_hints import as_started
 from monitor.cli.coverage_text import ENOUGH, UNJUDGED, conclusion, coverage_lines
 from monitor.cli.output import print_json, print_note, shortest
-from monitor.cli.own_command import as_started
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
 from monitor.core.drift.coverage import joined

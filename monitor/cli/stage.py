@@ -187,9 +187,9 @@ def _run_held(
     from monitor.app.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.logs import configure_logs
     from monitor.service.address import parse_address
-    from monitor.service.crash import crash_points
-    from monitor.service.http import SignsOfLife
-    from monitor.service.life import Life
+    from monitor.service.armed_failpoints import crash_points
+    from monitor.service.health_server import SignsOfLife
+    from monitor.service.lifecycle import Life
     from monitor.service.signals import (
         bound_freezes,
         bound_the_drain,

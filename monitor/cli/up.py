@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from monitor.app.prepare import Preparation
     from monitor.app.stages import Site
     from monitor.cli.up_lines import Lines
-    from monitor.service.family import Family
+    from monitor.service.supervisor import Family
 
 STORE = "store"
 _STORE_START_S = 60.0
@@ -138,9 +138,9 @@ def _run(
     """Prepare, start, watch, drain."""
     from monitor.cli.unmonitored import unmonitored
     from monitor.cli.up_coverage import UpCoverage
-    from monitor.service.family import DRAIN_S, Family
-    from monitor.service.life import Life
+    from monitor.service.lifecycle import Life
     from monitor.service.signals import watch_signals
+    from monitor.service.supervisor import DRAIN_S, Family
 
     life = Life("up")
     coverage = UpCoverage(lines.tell)

@@ -22,8 +22,8 @@ from monitor.compare.results import Comparison, Omitted, Options, Statistic, Var
 from monitor.compare.samples import category_pair, number_pair
 from monitor.compare.statistics import statistics_of
 from monitor.compare.together import Together, look_together
+from schemas.baselines import Kind
 from schemas.errors import DomainError, ShapeError
-from schemas.profiles import Kind
 
 UNCOUNTED = ("energy",)
 """Has the root of the variable's unit, so that its usual threshold is passed by any variable

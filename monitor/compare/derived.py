@@ -19,7 +19,7 @@ from detectors.quality.vector_statistics import Centroid, vector_statistics
 from monitor.baseline.decisions import Shape
 from monitor.compare.values import FloatArray, text_of
 from monitor.transport.canonical import times_us
-from schemas.profiles import Kind
+from schemas.baselines import Kind
 
 MAX_TEXTS: Final = 50_000
 """Rows of a side whose texts or vectors are looked at, evenly spread over it."""

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 from detectors.conventions import Convention, PeerScore
 from monitor.compare.together import Together
 from monitor.compare.values import FloatArray
+from schemas.baselines import Kind
 from schemas.batch import Int64Array
-from schemas.profiles import Kind
 
 Quantity = Literal["distance", "test", "effect", "share"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from monitor.core.crash_points import Reach, pass_through
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.partition import DriftPartition
 from monitor.core.drift.windows import Windows
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.panes.catalog import Catalog
 from monitor.core.state.writes import Phase
 from monitor.core.topics import PANES, STATE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.topics import GPU, STATE
 from monitor.detect.drift import write_phases

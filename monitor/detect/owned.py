@@ -17,7 +17,7 @@ from monitor.core.state.writes import Phase
 from monitor.core.topics import STATE
 from monitor.detect.rules import read_states
 from monitor.metrics import STAGE_SECONDS
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import send

@@ -17,7 +17,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions
 from monitor.detect.rules import GROUP, PanesRules
 from monitor.detect.warm import warm_decision
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust.client import KafkaApp

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from monitor.clock import elapsed_s
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.gpu.host_activity import HostSign, signs_of
 from monitor.core.panes.accumulators import take as take_rows
 from monitor.core.panes.aggregate import Added, Gap, PartitionAggregator

@@ -9,7 +9,7 @@ import msgspec
 from monitor.core.panes.aggregate import Refused
 from monitor.core.topics import LATE
 from monitor.core.write import Write
-from monitor.ingest.future import future_rejects
+from monitor.ingest.future_events import future_rejects
 from schemas.batch import Chunk
 from schemas.events import Reject
 from schemas.refused import LateEvent

@@ -11,7 +11,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.arrow.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from schemas.config.model import WindowConfig

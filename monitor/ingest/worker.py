@@ -23,7 +23,7 @@ from monitor.decode.decoder import Decoder
 from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.ingest.kafka_log import PartitionLog, Writes
 from monitor.ingest.tally import Tally
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer

@@ -4,8 +4,8 @@ Text on a terminal and JSON elsewhere, unless ``DRIFTLINE_LOG=text`` or ``json``
 Everything goes to standard error; records of libraries are handled alike.
 """
 
+from monitor.logs.rate_limit import RateLimitedHandler
 from monitor.logs.redaction import secrets_of
 from monitor.logs.setup import configure_logs
-from monitor.logs.sparing import RateLimitedHandler
 
 __all__ = ["RateLimitedHandler", "configure_logs", "secrets_of"]

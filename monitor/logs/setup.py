@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import IO, Final
 
+from monitor.logs.formatters import JsonFormatter, TextFormatter
+from monitor.logs.rate_limit import RateLimitedHandler
 from monitor.logs.redaction import Redaction, secrets_of
-from monitor.logs.sparing import RateLimitedHandler
-from monitor.logs.spelling import JsonFormatter, TextFormatter
 from schemas.errors import ConfigError
 
 STYLE_VARIABLE: Final = "DRIFTLINE_LOG"

@@ -16,7 +16,7 @@ from monitor.notify.delivery.outbox import Outbox
 from monitor.notify.intake import AlertIntake
 from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.stage import GROUP
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send

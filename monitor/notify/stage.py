@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.topics import ALERTS, NOTIFICATIONS
 from monitor.core.unreadable import letter_write
 from monitor.notify.delivery.log import LogEntry, decode_entry, entry_write

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
-from monitor.report.evidence_words import rarity_text, rarity_ticks
+from monitor.report.evidence_text import rarity_text, rarity_ticks
 from schemas.batch import Float64Array, Int64Array
 from schemas.time_text import short_text
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from monitor.drawing.bars import shares_of
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
-from monitor.report.evidence_words import rarity_text, rarity_ticks
+from monitor.report.evidence_text import rarity_text, rarity_ticks
 from schemas.time_text import short_text
 
 

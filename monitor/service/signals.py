@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from monitor.clock import elapsed_s
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S = 30.0

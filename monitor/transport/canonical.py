@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from driftline.canonical import WORDS_FOR_MISSING
 from monitor.core.column_values import as_number, as_text, times_us
-from monitor.transport.misfits import Misfits
 from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
+from monitor.transport.type_mismatches import Misfits
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.names import SCORE
-from schemas.profiles import Kind
 from schemas.refused import REFUSED_COLUMN
 
 __all__ = [

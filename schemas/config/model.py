@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from driftline.times import TimeUnit
+from schemas.baselines import Kind
 from schemas.batch import ModelSchema
 from schemas.config.values import (
     Duration,
@@ -29,7 +30,6 @@ from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
 from schemas.limits import MessageLimits
 from schemas.names import SCORE, field_fault, shown_name
-from schemas.profiles import Kind
 from schemas.time_units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from schemas.time_zones import UTC_NAME
 

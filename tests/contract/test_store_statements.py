@@ -21,7 +21,7 @@ import pytest
 from monitor.storage.passwords import PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE
 from tests.support import store_statements as statements
 from tests.support.clickhouse_http import SERVER_VARIABLE, running
-from tests.support.listening import listening
+from tests.support.connection_probe import listening
 from tests.support.store_client import PASSWORDS, Reply, send
 
 pytestmark = pytest.mark.integration

@@ -42,9 +42,9 @@ from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Notification
+from schemas.baselines import Profile
 from schemas.config.model import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
-from schemas.profiles import Profile
 from tests.fuzz.mutation import flip, twist
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, build_small_world, event_rows

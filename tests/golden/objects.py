@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from monitor.archive.stand import Stand
+from monitor.archive.position import Stand
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.state import ModelState, SeriesEntry
@@ -36,12 +36,12 @@ from schemas.alerts import (
     Severity,
     Transition,
 )
+from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.config.model import GpuConfig, ModelConfig, MonitorConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent, Reject, RejectReason
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
-from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.refused import DeadLetter, LateEvent, dead_letter
 from schemas.results import DetectorResult, Reason, Verdict
 

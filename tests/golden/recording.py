@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from monitor.archive.stand import Stand
+from monitor.archive.position import Stand
 from monitor.core.gpu.host_activity import sign_messages
 from monitor.core.panes import baseline_codec as profile_codec
 from monitor.core.panes.codec import encode, pane_key

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.archive.messages import STRUCT_TOPICS
-from monitor.archive.stand import stand_of
+from monitor.archive.position import stand_of
 from monitor.core.drift.state import read_model_state
 from monitor.core.drift.state_checks import check_model_state
 from monitor.core.gpu.rules import GpuRules
@@ -52,8 +52,8 @@ from tests.golden.recording import (
     recorded_with,
     written,
 )
-from tests.support.reapers import ELSEWHERE, MOVING, RARE, names_of, steps_in_the_code
-from tests.support.reapers import STEPS as REAPED
+from tests.support.kill_sequence import ELSEWHERE, MOVING, RARE, names_of, steps_in_the_code
+from tests.support.kill_sequence import STEPS as REAPED
 
 FILES, WRITTEN = recorded(), written()
 IS_SAME_ZSTD = recorded_with() == pa.__version__

@@ -14,7 +14,7 @@ from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
 from monitor.detect import rules as detect_rules
 from monitor.detect.owned import OwnedPartitions
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.faust.app import build_app
 from monitor.transport.kafka.topics import known as known_topics
 from monitor.transport.types import Message

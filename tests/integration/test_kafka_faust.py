@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.core.write import Write
 from monitor.devkit.dev_broker import DevBroker
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.auth.secret import SecretSource
 from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster

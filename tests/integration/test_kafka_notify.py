@@ -24,8 +24,8 @@ from monitor.notify.receivers.signed_post import SignedPost
 from monitor.notify.receivers.webhook import WebhookReceiver
 from monitor.notify.service import run_notify
 from monitor.notify.stage import GROUP
-from monitor.service.crash import crash_points
-from monitor.service.life import Life
+from monitor.service.armed_failpoints import crash_points
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.group_offset import committed_offset
 from monitor.transport.kafka.readers.topic_scan import scan

@@ -15,7 +15,7 @@ from detectors.rule.decision import (
     decide,
     plan_cells,
 )
-from schemas.profiles import Kind, VariableProfile
+from schemas.baselines import Kind, VariableProfile
 
 pytestmark = pytest.mark.oracle
 

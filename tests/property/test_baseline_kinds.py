@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.canonical import canonical
+from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
-from schemas.profiles import Kind
 from schemas.refused import REFUSED_COLUMN
 
 laws = settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.kernels import decision as kernels
 from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
-from schemas.profiles import Kind, VariableProfile
+from schemas.baselines import Kind, VariableProfile
 from tests.support.decision_rule import SlowCell, sets_of
 
 SLACK = 2e-6

@@ -11,7 +11,7 @@ import pytest
 
 from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from detectors.rule.design_effect import learned_eps
-from schemas.profiles import Kind, VariableProfile
+from schemas.baselines import Kind, VariableProfile
 
 ALPHA = 1 / 50
 

@@ -26,8 +26,8 @@ from detectors.rule.seasonal import (
     slot_of,
     slots_of_window,
 )
+from schemas.baselines import Kind, VariableProfile
 from schemas.errors import DomainError, ShapeError
-from schemas.profiles import Kind, VariableProfile
 from schemas.results import Reason, Verdict
 
 HOUR_US = 3_600_000_000

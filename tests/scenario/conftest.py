@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.clickhouse_http import fresh_database
-from tests.support.stage_nursery import Nursery
+from tests.support.forked_stages import Nursery
 
 
 @pytest.fixture(scope="session")

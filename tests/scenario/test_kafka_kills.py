@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fault_run import FaultRun
-from tests.support.reapers import (
+from tests.support.kill_sequence import (
     ELSEWHERE,
     MOVING,
     RARE,

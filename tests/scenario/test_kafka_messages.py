@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from monitor.core import topics as names
 from tests.support.fault_run import FaultRun
 from tests.support.fault_world import POISON_EVERY
+from tests.support.forked_stages import SILENCE_VARIABLE
 from tests.support.rare_input import GARBAGE, await_internal_letters, check_internal_letters
-from tests.support.stage_nursery import SILENCE_VARIABLE
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]

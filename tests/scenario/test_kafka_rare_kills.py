@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fault_run import FaultRun
+from tests.support.kill_sequence import MOVING, RARE, Reaper, names_of, reap
 from tests.support.rare_input import (
     GARBAGE,
     PUT_ASIDE,
@@ -13,9 +14,8 @@ from tests.support.rare_input import (
     flood_alerts,
     write_flood,
 )
-from tests.support.reapers import MOVING, RARE, Reaper, names_of, reap
 from tests.support.waiting import wait_until
-from tests.support.webhook_ear import DEAF
+from tests.support.webhook_recorder import DEAF
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Producer
 
-from monitor.archive.gathering import Cut
+from monitor.archive.pending_range import Cut
 from monitor.archive.service import run_archive
 from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
@@ -31,8 +31,8 @@ from monitor.core.topics import (
     PREDICTIONS,
     RESULTS,
 )
-from monitor.service.crash import VARIABLE, crash_points
-from monitor.service.life import Life
+from monitor.service.armed_failpoints import VARIABLE, crash_points
+from monitor.service.lifecycle import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.changes import apply_changes

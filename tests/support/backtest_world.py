@@ -13,9 +13,9 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId
-from schemas.profiles import Profile
 from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
 
 LENGTH_US = CONFIG.window.length_us

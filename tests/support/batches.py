@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.rule.edges import quantile_edges
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
 from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN, SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
 
 Columns = Mapping[str, np.ndarray]
 """Float columns are numbers (NaN missing); string columns categories (``""`` missing)."""

@@ -21,8 +21,8 @@ from detectors.rule.decision import (
 )
 from detectors.rule.design_effect import design_effect
 from monitor.demo.extract import DATA
+from schemas.baselines import Kind, VariableProfile
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
-from schemas.profiles import Kind, VariableProfile
 from tests.support.data import Source
 from tests.support.extracts import household_numbers
 

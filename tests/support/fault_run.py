@@ -50,6 +50,7 @@ from tests.support.fault_world import (
     profiles,
     recent_start_us,
 )
+from tests.support.forked_stages import Child, Nursery, clean_environment
 from tests.support.kafka_outputs import (
     Outcome,
     Source,
@@ -61,9 +62,8 @@ from tests.support.kafka_outputs import (
     rows_of,
     undisturbed,
 )
-from tests.support.stage_nursery import Child, Nursery, clean_environment
 from tests.support.waiting import wait_until
-from tests.support.webhook_ear import WebhookEar
+from tests.support.webhook_recorder import WebhookEar
 
 GPU_CONFIG = GpuConfig(interval=SECOND_US)
 INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)

@@ -27,8 +27,8 @@ from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
-from schemas.profiles import Profile
 from tests.support.batch_oracle import Timing
 
 SECOND_US = 1_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Self
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.panes.catalog import Catalog
 from monitor.ingest.service import run_ingest
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from tests.support.waiting import wait_until

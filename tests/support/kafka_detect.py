@@ -18,7 +18,7 @@ from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.detect.service import run_detect
 from monitor.ingest.ingest import Assignment, Ingest
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.readers.topic_scan import scan

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.panes import SeriesId, SeriesStats, Window
-from schemas.profiles import Profile
 from schemas.time_units import HOUR_US
 
 MONDAY_US = 4 * 24 * HOUR_US

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.archive.gathering import Cut, Gathering, Range
+from monitor.archive.pending_range import Cut, Gathering, Range
+from monitor.archive.position import Stand
 from monitor.archive.raw import RawTopics
-from monitor.archive.stand import Stand
 from monitor.archive.topic import Owned, TopicArchive
 from monitor.core.topics import PREDICTIONS
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from schemas.batch import Chunk
 
 EVENT_BYTES, N_BEGUN = 400, 1_000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.archive.gathering import Cut, Gathering, split
 from monitor.archive.pane_sets import LOOKBACK_MESSAGES, PaneSets
-from monitor.archive.stand import Stand, stand_of
+from monitor.archive.pending_range import Cut, Gathering, split
+from monitor.archive.position import Stand, stand_of
 from monitor.core.panes import codec as pane_codec
 from monitor.decode import chunk_of
 from monitor.transport.types import Committed, Message

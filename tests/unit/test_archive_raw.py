@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from monitor.archive import raw
-from monitor.archive.gathering import Cut, Gathering
+from monitor.archive.pending_range import Cut, Gathering
+from monitor.archive.position import Stand
 from monitor.archive.raw import RawTopics
-from monitor.archive.stand import Stand
 from monitor.core.topics import LABELS, PREDICTIONS
 from monitor.decode import Decoder, chunk_of, decode_labels
 from monitor.storage.joined_tables import MAX_BY_ARROW, joined

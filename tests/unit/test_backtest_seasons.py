@@ -12,8 +12,8 @@ from monitor.backtest.delays import _Field, measure_delays
 from monitor.baseline.build import build_profile
 from monitor.core.drift.decide import SeriesDecider
 from schemas.alerts import Transition
+from schemas.baselines import Profile
 from schemas.panes import Window
-from schemas.profiles import Profile
 from tests.support.seasonal_world import CONFIG, table, window_of
 
 N_QUIET, N_PLANTED, SHIFT_SD = 200, 24, 0.6

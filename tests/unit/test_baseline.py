@@ -12,12 +12,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from monitor.baseline.blocks import row_blocks, time_windows
-from monitor.baseline.build import build_profile
-from monitor.baseline.description import describe_segments, describe_variables
-from monitor.baseline.fit import misfits
-from monitor.baseline.folder import add_profile
-from monitor.baseline.profile_file import (
+from monitor.baseline.baseline_file import (
     decode,
     encode,
     load_profile,
@@ -25,15 +20,20 @@ from monitor.baseline.profile_file import (
     save_profile,
     with_id,
 )
+from monitor.baseline.blocks import row_blocks, time_windows
+from monitor.baseline.build import build_profile
+from monitor.baseline.description import describe_segments, describe_variables
+from monitor.baseline.fit import misfits
+from monitor.baseline.folder import add_profile
 from monitor.baseline.source import read_reference
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
-from schemas.profiles import Profile
 from schemas.time_units import HOUR_US
 from tests.support.data import CENSUS, WHOLE_CENSUS, needs_shared_data
 

@@ -14,10 +14,10 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, UNSEEN
-from schemas.profiles import Profile
 
 CONFIG = ModelConfig.model_validate(
     {

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.baseline.decisions import Decision, Shape
 from monitor.baseline.kinds import infer_kind
-from schemas.profiles import Kind
+from schemas.baselines import Kind
 
 N = 1_000
 RNG = np.random.default_rng(0)

@@ -15,10 +15,10 @@ from monitor.app.installation import load_model
 from monitor.baseline.draft import ModelDraft, complete_draft
 from monitor.baseline.kind_lines import with_kinds
 from monitor.cli.main import main
+from schemas.baselines import Kind
 from schemas.config.model import Importance
 from schemas.config.parse import parse_model
 from schemas.errors import BaselineError, ConfigError
-from schemas.profiles import Kind
 
 N = 2_000
 OPEN = """# who pays back?

@@ -14,10 +14,10 @@ from monitor.baseline.build import build_profile
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.incidents.grouping import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
-from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason, Verdict
 from schemas.time_units import HOUR_US
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of

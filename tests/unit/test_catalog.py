@@ -10,9 +10,9 @@ import pytest
 from monitor.core.panes.baseline_codec import ProfileParts, message_parts, parse_key, with_id
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.layout import Layout
+from schemas.baselines import Kind, Profile
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
-from schemas.profiles import Kind, Profile
 from tests.support.small_world import CONFIG, build_small_world
 
 NAME = ("default", "small")

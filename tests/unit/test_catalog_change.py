@@ -9,11 +9,11 @@ from monitor.core.topics import PANES, PREDICTIONS, RESULTS
 from monitor.detect.drift import DriftDetect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
+from schemas.baselines import Profile
 from schemas.panes import Pane
-from schemas.profiles import Profile
 from schemas.results import DetectorResult
+from tests.support.baseline_change import check_change, dated, panes_of, results_of
 from tests.support.log_chunks import fetch_chunk
-from tests.support.profile_change import check_change, dated, panes_of, results_of
 from tests.support.small_world import CONFIG, build_small_world
 
 WORLD = build_small_world()

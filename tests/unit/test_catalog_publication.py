@@ -8,8 +8,8 @@ import pytest
 
 from monitor.baseline.publication import Outcome, plan_all, plan_publication
 from monitor.core.panes.baseline_codec import with_id
+from schemas.baselines import Profile
 from schemas.errors import BaselineError
-from schemas.profiles import Profile
 from tests.support.small_world import CONFIG, build_small_world
 
 S = 1_000_000

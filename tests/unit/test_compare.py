@@ -15,8 +15,8 @@ from monitor.compare.comparison import compare
 from monitor.compare.effect import ANDERSON_DARLING_SLOPE, CRAMER_VON_MISES_SLOPE
 from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
 from monitor.compare.words import headline
+from schemas.baselines import Kind
 from schemas.errors import DomainError, ShapeError
-from schemas.profiles import Kind
 
 
 def variable(comparison: Comparison, name: str) -> Variable:

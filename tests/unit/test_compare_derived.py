@@ -11,7 +11,7 @@ import pytest
 from monitor.baseline.decisions import Shape
 from monitor.compare.comparison import compare
 from monitor.compare.derived import MAX_TEXTS, derive, sampled
-from schemas.profiles import Kind
+from schemas.baselines import Kind
 
 ENGLISH = ["the", "parcel", "came", "late", "and", "its", "box", "was", "torn", "please", "send"]
 GERMAN = ["das", "Paket", "kam", "zu", "spät", "und", "der", "Karton", "war", "zerrissen", "neu"]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from monitor.decode.decoder import Decoder
+from schemas.baselines import Kind
 from schemas.batch import ModelSchema
 from schemas.config.model import ModelConfig, MonitorConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
-from schemas.profiles import Kind
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 MINIMAL = "model: m\nfeatures:\n  age: {kind: numeric}\n  land: {kind: categorical}\n"

@@ -15,9 +15,9 @@ from detectors.rule.decision import (
     plan_cells,
 )
 from detectors.rule.settings import RARE_BETS
+from schemas.baselines import Kind, VariableProfile
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import MISSING, UNSEEN
-from schemas.profiles import Kind, VariableProfile
 from schemas.results import Reason, Verdict
 
 HOURLY = 1 / 7300

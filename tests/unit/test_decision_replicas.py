@@ -7,8 +7,8 @@ import pytest
 
 from detectors.rule.decision import Rule, cell_sets
 from detectors.rule.replicas import FORGET_AFTER, ReplicaEvidence, decide_replicas
+from schemas.baselines import Kind, VariableProfile
 from schemas.errors import ShapeError
-from schemas.profiles import Kind, VariableProfile
 
 RULE = Rule(alpha=1 / 7300, n_cells=52)
 EDGES = np.linspace(0.0, 1.0, 61)

@@ -7,9 +7,9 @@ import pytest
 
 from detectors.rule.decision import Rule, SetLayout, cell_sets, plan_profile
 from detectors.rule.design_effect import design_effect, learned_eps
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
 
 SPECIAL = ("missing", "unseen", "below minimum", "above maximum")
 

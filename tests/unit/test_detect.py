@@ -18,9 +18,9 @@ from monitor.detect.gpu import GpuDetect
 from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
+from schemas.baselines import Profile
 from schemas.config.model import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
-from schemas.profiles import Profile
 from schemas.refused import DeadLetter
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows

@@ -16,7 +16,7 @@ from monitor.core.topics import PANES, RESULTS
 from monitor.core.write import Write
 from monitor.detect import owned as under_test
 from monitor.detect.owned import OwnedPartitions
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers import topic_scan
 from monitor.transport.types import Message

@@ -10,7 +10,7 @@ import pytest
 from monitor.core.panes.catalog import Catalog
 from monitor.detect import service as under_test
 from monitor.detect.service import _Detect
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.config.model import MonitorConfig

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detectors.evaluate.all_statistics import Statistic, evaluate, evaluate_fairness
+from schemas.baselines import Profile
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import SeriesStats
-from schemas.profiles import Profile
 from schemas.results import Reason
 from tests.support.binned import Columns, profile_of, stats_of
 

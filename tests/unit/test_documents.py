@@ -16,7 +16,7 @@ from monitor.cli.main import COMMANDS
 from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.config.model import ModelConfig, MonitorConfig
 from schemas.events import RejectReason
-from tests.support.reapers import ELSEWHERE, steps_in_the_code
+from tests.support.kill_sequence import ELSEWHERE, steps_in_the_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(

@@ -17,8 +17,8 @@ from monitor.decode.decoder import Decoder
 from monitor.notify.receivers.message import describe
 from monitor.storage.rows import alert_rows
 from schemas.alerts import Alert, Transition
+from schemas.baselines import SeasonalCounts
 from schemas.panes import SeriesId, Window
-from schemas.profiles import SeasonalCounts
 from tests.support.alerts import drift, incident, notification
 from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
 

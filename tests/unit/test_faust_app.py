@@ -12,7 +12,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from monitor.core.write import Write
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.auth.secret import SecretSource
 from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestWorker, Owned
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.settings import ReadFault
 from schemas.config.model import WindowConfig
 from schemas.errors import TransportError

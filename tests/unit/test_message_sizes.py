@@ -12,8 +12,8 @@ from monitor.core.unreadable import letter_key
 from monitor.decode import Decoder, chunk_of
 from monitor.notify.delivery.log import LogEntry, decode_entry, encode_entry
 from schemas.alerts import Cause, Delivery, Incident, Notification, NotificationKind, Severity
+from schemas.baselines import Kind, VariableProfile
 from schemas.batch import ModelSchema
-from schemas.profiles import Kind, VariableProfile
 from schemas.refused import dead_letter
 from schemas.results import DetectorResult, Reason, Verdict
 from tests.support.alerts import drift

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from monitor.notify import service as under_test
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.kafka.topics import known as known_topics

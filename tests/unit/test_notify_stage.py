@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.incidents.grouping import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.delivery.notifier import Notifier

@@ -15,8 +15,8 @@ from monitor.drawing.svg import path, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
 from monitor.report.figures import evidence_figure, gpu_figure, replica_figure
 from schemas.alerts import Alert, Cause
+from schemas.baselines import Kind, VariableProfile
 from schemas.panes import OVERFLOW, UNSEEN
-from schemas.profiles import Kind, VariableProfile
 from tests.support.alerts import HOUR, START, drift
 
 AGE = VariableProfile("AGEP", Kind.NUMERIC, np.linspace(0, 94, 61))

@@ -15,9 +15,9 @@ from monitor.core.drift.decide import SeriesDecider
 from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.core.panes.catalog import check_fit
 from schemas.alerts import Transition
+from schemas.baselines import Profile
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
-from schemas.profiles import Profile
 from schemas.results import Reason
 from schemas.time_units import HOUR_US
 from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of

@@ -20,7 +20,7 @@ from monitor.service.signals import bound_freezes, bound_the_drain, bound_the_en
 from monitor.service.signals import hold_signals, watch_signals
 hold_signals()
 import numpy  # starts threads of its own
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 life = Life("ingest")
 watch_signals(life, drain_s={drain_s})
 

@@ -19,10 +19,10 @@ from monitor.core.drift.decide import SeriesDecider
 from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId, SeriesStats, Window
-from schemas.profiles import Profile
 from schemas.time_units import HOUR_US
 
 ROWS, HALF_US = 300, HOUR_US // 2

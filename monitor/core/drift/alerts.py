@@ -15,11 +15,11 @@ from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.text import set_text
 from schemas.alerts import Alert, Transition
+from schemas.baselines import VariableProfile
 from schemas.config.model import Importance
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import ALL, SeriesId, Window
-from schemas.profiles import VariableProfile
 
 
 @dataclass(frozen=True, slots=True)

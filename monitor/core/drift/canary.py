@@ -24,10 +24,10 @@ from detectors.rule.planting import plant, reference_sd, shift_matrix
 from detectors.rule.sets import cell_sets
 from detectors.rule.settings import Rule
 from detectors.rule.tolerance import TolerancePlan
+from schemas.baselines import Kind, Profile
 from schemas.config.model import CanaryConfig, ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window
-from schemas.profiles import Kind, Profile
 from schemas.results import Reason
 
 

@@ -22,9 +22,9 @@ from monitor.core.drift.cells import align_counts
 from monitor.core.drift.window_results import canary_result
 from monitor.core.incidents.alerting import CellState, Closed
 from schemas.alerts import Alert, Transition
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.panes import ALL, SeriesId, Window
-from schemas.profiles import Profile
 from schemas.results import DetectorResult
 
 OpenAlerts = dict[str, CellState]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.config.model import Importance, ModelConfig
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesStats
-from schemas.profiles import Kind, Profile, VariableProfile
 
 
 def count_cells(config: ModelConfig, profile: Profile) -> int:
@@ -65,7 +65,7 @@ def bin_labels(variable: VariableProfile) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> from schemas.profiles import VariableProfile, Kind
+    >>> from schemas.baselines import VariableProfile, Kind
     >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> bin_labels(land)[:2], bin_labels(land)[60:]
     (('a', 'b'), ('below minimum', 'above maximum', 'missing', 'unseen'))

@@ -49,11 +49,11 @@ from monitor.core.incidents.alerting import (
     severity_of,
 )
 from schemas.alerts import Alert, Transition
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
-from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason, Verdict
 
 

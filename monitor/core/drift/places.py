@@ -14,10 +14,10 @@ from detectors.explain.contributions import contributions, standing_out
 from detectors.rule.sets import CellSets, SetLayout
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.cells import align_counts, family
+from schemas.baselines import Profile
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import ALL, N_COUNTERS, Window
-from schemas.profiles import Profile
 
 MAX_PLACES = 4
 """More would make the alert too long to read."""

@@ -9,10 +9,10 @@ from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, Outcome, Sighting
+from schemas.baselines import Kind, Profile
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL, Window
-from schemas.profiles import Kind, Profile
 from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"

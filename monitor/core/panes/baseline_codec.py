@@ -15,8 +15,8 @@ import pyarrow as pa
 from monitor.core.bounds import MAX_NAME_CHARS, MAX_VALUE_BYTES
 from monitor.core.panes.baseline_content import content_of as _content
 from monitor.core.panes.baseline_content import read_content
+from schemas.baselines import Profile
 from schemas.errors import BaselineError, DomainError
-from schemas.profiles import Profile
 
 FORMAT = 1
 _MAX_PARTS = 1_000

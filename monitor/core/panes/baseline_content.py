@@ -28,9 +28,9 @@ from monitor.core.panes.stats_codec import (
     finite_sums,
     shape_of,
 )
+from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.errors import DomainError
 from schemas.panes import ALL, N_BINS, N_COUNTERS, SeriesStats
-from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.time_zones import UTC_NAME, find_zone
 
 MAX_KNOWN = 1 << 21

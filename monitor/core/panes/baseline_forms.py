@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.canonical import category_of_text
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.panes import MISSING, N_COUNTERS, OTHER
-from schemas.profiles import Kind, Profile, VariableProfile
 
 
 def with_forms(profile: Profile) -> Profile:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from detectors.rule.seasonal import N_SLOTS
 from monitor.core.panes.layout import Layout
+from schemas.baselines import Kind, Profile
 from schemas.batch import ModelSchema
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import N_COUNTERS, SeriesId
-from schemas.profiles import Kind, Profile
 
 
 @dataclass(slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from monitor.core.panes.stats_codec import body_limit, check_addable
+from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, Pane
-from schemas.profiles import Profile
 
 _N_VALUES = MAX_SEGMENT_VALUES + 1
 """Of one segment, host or GPU: those that keep their names, and ``other``."""

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid
 from driftline.canonical import boolean_aliases, category_of_text
+from schemas.baselines import Kind, Profile, VariableProfile
 from schemas.batch import EventBatch, ModelSchema, StringColumn
 from schemas.errors import BaselineError
 from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, MISSING, OTHER, UNSEEN
-from schemas.profiles import Kind, Profile, VariableProfile
 
 MAX_JOINT = 1 << 40
 """More combinations of segment values than this are never counted jointly."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from monitor.core.incidents.grouping import Grouping, IncidentChange, Incidents
 from monitor.core.notification.dedupe import Decision, Dedupe, NotifyReason
 from monitor.core.notification.retraining import (

@@ -66,7 +66,7 @@ _writing: WeakKeyDictionary[KafkaApp, dict[object, float]] = WeakKeyDictionary()
 
 
 class Life(Protocol):
-    """Lifecycle of a run: ``monitor.service.life.Life``."""
+    """Lifecycle of a run: ``monitor.service.lifecycle.Life``."""
 
     @property
     def is_draining(self) -> bool:

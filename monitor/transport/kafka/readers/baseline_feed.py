@@ -16,8 +16,8 @@ from monitor.metrics import PROFILES as PROFILES_READ
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.topic_scan import LASTING, log_ends
+from schemas.baselines import Profile
 from schemas.errors import BaselineError, TransportError
-from schemas.profiles import Profile
 from schemas.refused import DeadLetter
 
 _BATCH = 200

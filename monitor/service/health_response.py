@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from schemas.spelling import spell_controls
 
 _PLAIN = "text/plain; charset=utf-8"

@@ -11,8 +11,8 @@ from typing import Self
 
 from monitor import metrics
 from monitor.service.address import Address
-from monitor.service.answer import answer_to
-from monitor.service.life import Life
+from monitor.service.health_response import answer_to
+from monitor.service.lifecycle import Life
 from schemas.errors import ConfigError
 
 REQUEST_S = 5.0

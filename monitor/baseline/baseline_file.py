@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from monitor.core.panes.baseline_codec import FORMAT, decode, encode, with_id
+from schemas.baselines import Profile
 from schemas.errors import BaselineError
-from schemas.profiles import Profile
 
 SUFFIX = ".profile"
 __all__ = [

@@ -10,10 +10,10 @@ from contextlib import ExitStack, suppress
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.service import http as http_server
+from monitor.service import health_server as http_server
 from monitor.service.address import Address
-from monitor.service.http import MAX_CONNECTIONS, SignsOfLife
-from monitor.service.life import Life
+from monitor.service.health_server import MAX_CONNECTIONS, SignsOfLife
+from monitor.service.lifecycle import Life
 from schemas.errors import ConfigError
 from tests.support.waiting import wait_until
 

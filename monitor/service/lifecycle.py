@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from monitor.clock import elapsed_s
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 
 _START_PATIENCE = 5.0
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from monitor.service.address import Address, parse_address
-from monitor.service.crash import crash_points
-from monitor.service.life import Life
+from monitor.service.armed_failpoints import crash_points
+from monitor.service.lifecycle import Life
 from monitor.service.restarts import Restarts
 from schemas.errors import ConfigError
 

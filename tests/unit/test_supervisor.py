@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from monitor.service import family as under_test
+from monitor.service import supervisor as under_test
 from monitor.service.address import Address
 from monitor.service.child import Child
-from monitor.service.family import DRAIN_S, N_SILENT, Family
-from monitor.service.http import SignsOfLife
-from monitor.service.life import Life
+from monitor.service.health_server import SignsOfLife
+from monitor.service.lifecycle import Life
+from monitor.service.supervisor import DRAIN_S, N_SILENT, Family
 
 
 class Clock:

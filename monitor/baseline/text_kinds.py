@@ -23,8 +23,8 @@ from monitor.baseline.decisions import (
 from monitor.baseline.identifiers import EXACT, is_nearly_distinct, shape_reason
 from monitor.transport.canonical import WORDS_FOR_MISSING, as_number
 from monitor.transport.decimal_comma import decimal_comma_in
+from schemas.baselines import Kind
 from schemas.panes import N_BINS
-from schemas.profiles import Kind
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+$"

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.baseline.baseline_file import load_profile, save_profile
 from monitor.baseline.fit import misfits
-from monitor.baseline.profile_file import load_profile, save_profile
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode import Decoder, chunk_of
+from schemas.baselines import Profile
 from schemas.batch import EventBatch, StringColumn
 from schemas.config.model import ModelConfig
 from schemas.panes import MISSING, UNSEEN
-from schemas.profiles import Profile
 
 FILE = Path(__file__).parents[1] / "data" / "old_spellings.profile"
 """2,000 rows: discount i % 5 of 0, .1, .2, .3, .7; flag True of 30 %; code i % 5 of 7.0, 7, 007,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from monitor.clock import elapsed_s
 from monitor.service.child import Child
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.service.restarts import FOR_GOOD, Restarts
 
 Tell = Callable[..., None]

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from monitor.core.crash_points import Reach, pass_through
+from monitor.core.failpoints import Reach, pass_through
 from schemas.errors import ConfigError
 
 VARIABLE = "DRIFTLINE_CRASH_AT"

@@ -11,8 +11,8 @@ from monitor.core.panes.baseline_codec import with_id
 from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.transport.types import Message
+from schemas.baselines import Profile
 from schemas.panes import Pane
-from schemas.profiles import Profile
 from schemas.results import DetectorResult, Reason
 from tests.support.small_world import SECOND_US, START_US, WINDOW_S
 

@@ -145,7 +145,7 @@ class Nursery:
     def __enter__(self) -> Self:
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.stage_nursery"],
+            [sys.executable, "-m", "tests.support.forked_stages"],
             cwd=ROOT,
             env={**clean_environment(), **threads},
             stdin=subprocess.PIPE,
@@ -243,7 +243,7 @@ def _load() -> None:
         "monitor.detect.service",
         "monitor.notify.service",
         "monitor.archive.service",
-        "monitor.service.http",
+        "monitor.service.health_server",
         "monitor.app.in_process",
         "clickhouse_connect",
         "faust",

@@ -21,9 +21,9 @@ from monitor.core.panes.baseline_codec import (
     parse_key,
     with_id,
 )
+from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
-from schemas.profiles import Kind, Profile, SeasonalCounts, VariableProfile
 
 VARIABLES = (
     VariableProfile("a", Kind.NUMERIC, np.array([0.0, 1.0, 2.0])),

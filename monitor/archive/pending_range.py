@@ -7,8 +7,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from monitor.archive.position import Stand
 from monitor.archive.range_rows import Piece
-from monitor.archive.stand import Stand
 from monitor.decode.chunk import slice_of
 from schemas.batch import Chunk
 

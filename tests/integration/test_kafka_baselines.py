@@ -19,18 +19,18 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
 from monitor.detect.service import run_detect
 from monitor.ingest.service import run_ingest
-from monitor.service.life import Life
+from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
+from schemas.baselines import Profile
 from schemas.config.model import MonitorConfig
 from schemas.errors import TransportError
 from schemas.panes import ALL, Pane
-from schemas.profiles import Profile
 from schemas.results import DetectorResult
-from tests.support import profile_change as change
+from tests.support import baseline_change as change
 from tests.support.installation import install
 from tests.support.kafka_topics import Topic
 from tests.support.small_world import CONFIG, SECOND_US, START_US, build_small_world
