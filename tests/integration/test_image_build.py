@@ -81,7 +81,8 @@ def test_every_module_of_the_stages_is_there_with_what_it_imports(image):
         "-W",
         "ignore",
         "-c",
-        "import monitor.app.stages, monitor.app.in_process, driftline, faust, confluent_kafka, kafka\n"
+        "import monitor.app.stages, monitor.app.in_process, driftline\n"
+        "import faust, confluent_kafka, kafka\n"
         "from schemas.errors import DriftlineError\n"
         "from monitor.storage.migrations import load_migrations\n"
         "assert load_migrations()\n",
