@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.config.values import format_duration
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 

@@ -31,7 +31,8 @@ from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, DeliveryState, Incident
 from schemas.batch import Chunk
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.events import LabelEvent, Reject
 from schemas.refused import DeadLetter, dead_letter
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from monitor.core.notification.routing import unknown_receivers
 from schemas.config.messages import suggest
-from schemas.config.model import ModelConfig, MonitorConfig, WindowConfig
+from schemas.config.model import ModelConfig, WindowConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.config.parse import parse_model, parse_monitor, problem_line
 from schemas.config.yaml import read_yaml
 from schemas.errors import ConfigError

@@ -33,7 +33,8 @@ from monitor.metrics import QUEUE, RETRIES
 from monitor.service.lifecycle import Life
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
-from schemas.config.model import GpuConfig, ModelConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import GpuConfig
 from schemas.errors import StorageError, StoreLockedError
 from schemas.limits import MessageLimits
 

@@ -16,7 +16,8 @@ from monitor.demo.streams import MODEL, Stream, write_labels, write_predictions
 from monitor.demo.survey import Survey, load_survey, shuffle_households
 from monitor.demo.telemetry import INTERVAL_US, write_telemetry
 from schemas.batch import Float64Array, Int64Array
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.names import SCORE
 from schemas.time_units import HOUR_US
 

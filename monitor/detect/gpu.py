@@ -13,7 +13,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import GROUP, read_states
 from monitor.transport.types import ReadableLog
 from schemas.batch import Chunk
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.events import GpuEvent
 
 

@@ -25,7 +25,7 @@ from monitor.detect.gpu_topic_state import GpuTopicState, read_gpu_state
 from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.batch import Chunk
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.errors import DriftlineError
 from schemas.events import GpuEvent, Reject, RejectReason
 from schemas.time_units import MINUTE_US

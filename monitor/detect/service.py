@@ -24,7 +24,7 @@ from monitor.transport.kafka.faust.client import KafkaApp
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 
 _LEARN_S = 2.0
 _FORGET_S = 60.0

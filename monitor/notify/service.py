@@ -25,7 +25,8 @@ from monitor.transport.kafka.readers.group_offset import committed_offset
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.refused import DeadLetter
 
 _STAGE = "notify"

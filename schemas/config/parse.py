@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from schemas.config.messages import words_for
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.config.yaml import Document, Path, read_yaml
 from schemas.errors import ConfigError
 from schemas.spelling import spell_controls

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from schemas.time_units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from schemas.time_zones import find_zone
@@ -63,6 +63,18 @@ _AS_WRITTEN = WithJsonSchema(
 Duration = Annotated[int, BeforeValidator(parse_duration_us), _AS_WRITTEN]
 """Microseconds; written as ``10s``, ``1h`` in YAML."""
 PositiveDuration = Annotated[int, BeforeValidator(parse_duration_us), Field(gt=0), _AS_WRITTEN]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no NaN, immutable.
+
+    Durations are microseconds under a name with their unit; the setting of ``length_us`` is
+    called ``length``, in YAML, as an argument and in JSON.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 class Problem(NamedTuple):

@@ -25,7 +25,8 @@ from monitor.notify.receivers.slack import SlackReceiver
 from monitor.notify.receivers.webhook import WebhookReceiver
 from monitor.notify.retraining.webhook import RetrainReceiver
 from schemas.alerts import Notification, NotificationKind, Severity
-from schemas.config.model import ModelConfig, MonitorConfig, ReceiverConfig, RetrainingConfig
+from schemas.config.model import ModelConfig, RetrainingConfig
+from schemas.config.monitor import MonitorConfig, ReceiverConfig
 from schemas.errors import ConfigError, DeliveryError, RefusedDelivery, RetryableDelivery
 from tests.support.alerts import drift, incident, notification, pictured
 from tests.support.notification_log import ListNotificationLog

@@ -43,7 +43,7 @@ from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Notification
 from schemas.baselines import Profile
-from schemas.config.model import GpuConfig, MonitorConfig
+from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
 from tests.fuzz.mutation import flip, twist
 from tests.support.log_chunks import fetch_chunk

@@ -37,7 +37,8 @@ from schemas.alerts import (
     Transition,
 )
 from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
-from schemas.config.model import GpuConfig, ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent, Reject, RejectReason
 from schemas.intake import IntakePane

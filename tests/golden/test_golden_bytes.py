@@ -38,7 +38,7 @@ from monitor.detect.gpu_topic_state import read_gpu_state
 from monitor.notify.delivery.log import decode_entry
 from monitor.notify.intake import read_alert
 from monitor.transport.types import Committed, Message
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 from tests.golden import objects

@@ -26,7 +26,7 @@ from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.baselines import Profile
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import TransportError
 from schemas.panes import ALL, Pane
 from schemas.results import DetectorResult

@@ -31,7 +31,8 @@ from monitor.transport.kafka.readers.group_offset import committed_offset
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics import known as known_topics
 from schemas.alerts import Alert, Transition
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monitor.core.gpu.counters import Counter
 from monitor.core.gpu.rules import GpuRules
 from schemas.alerts import Alert, Transition
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.events import GpuEvent
 
 S = 1_000_000

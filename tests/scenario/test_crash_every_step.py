@@ -70,7 +70,7 @@ def live(world: SmallWorld, log: MemoryLog, reach, owner: str, chunk_messages: i
 
 
 def world_gpu_config():
-    from schemas.config.model import GpuConfig
+    from schemas.config.monitor import GpuConfig
 
     return GpuConfig()
 

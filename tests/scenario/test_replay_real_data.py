@@ -17,7 +17,8 @@ from monitor.core.panes.catalog import Catalog
 from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.time_units import HOUR_US
 from tests.support.data import (
     CAR_LOAN,

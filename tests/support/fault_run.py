@@ -34,7 +34,7 @@ from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.types import Message
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window
 from tests.support.fault_world import (
     ENDING_US,

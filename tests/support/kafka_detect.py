@@ -26,7 +26,7 @@ from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Alert
-from schemas.config.model import GpuConfig, MonitorConfig
+from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, SmallWorld, build_small_world

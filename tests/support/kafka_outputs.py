@@ -36,7 +36,8 @@ from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
-from schemas.config.model import GpuConfig, MonitorConfig, WindowConfig
+from schemas.config.model import WindowConfig
+from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.errors import TransportError
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats

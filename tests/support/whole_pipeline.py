@@ -20,7 +20,8 @@ from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Notification
-from schemas.config.model import GpuConfig, ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import GpuConfig, MonitorConfig
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld
 

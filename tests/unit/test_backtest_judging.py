@@ -19,7 +19,8 @@ from monitor.backtest.judging import Outcome, count_notifications, judge
 from monitor.core.topics import PREDICTIONS
 from monitor.replay.timeline import replay
 from schemas.alerts import Severity, Transition
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError, DomainError
 from schemas.panes import Pane, Window
 from tests.support.backtest_world import (

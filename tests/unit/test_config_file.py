@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from monitor.decode.decoder import Decoder
 from schemas.baselines import Kind
 from schemas.batch import ModelSchema
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
 

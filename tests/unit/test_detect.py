@@ -19,7 +19,7 @@ from monitor.ingest.ingest import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.baselines import Profile
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.support.log_chunks import fetch_chunk

@@ -12,7 +12,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.transport.types import Message
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.intake import Intake
 from tests.support.kafka_detect import published, small_world
 

@@ -13,7 +13,7 @@ from monitor.detect.service import _Detect
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 
 BUDGET_S, WINDOW_S = under_test._LEARN_S, under_test._FORGET_S
 STEP_S = 0.05

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from monitor.cli.main import COMMANDS
 from monitor.transport.kafka.topics.specs import topic_specs
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.events import RejectReason
 from tests.support.kill_sequence import ELSEWHERE, steps_in_the_code
 

@@ -12,7 +12,7 @@ from monitor.core.state.snapshot_store import StateShelf
 from monitor.decode import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from schemas.alerts import Alert, Severity
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 
 S, MINUTE = 1_000_000, 60
 BASE_S = 1_700_000_000

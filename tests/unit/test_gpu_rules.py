@@ -9,7 +9,7 @@ import pytest
 from monitor.core.gpu.rules import GpuRules
 from monitor.core.gpu.table import RULES, Condition, Rule, field_name
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.errors import ConfigError, DriftlineError
 from schemas.events import GpuEvent
 

@@ -13,7 +13,7 @@ from monitor.core.gpu.rules import GpuRules
 from monitor.core.gpu.table import PERSISTENT, RELOAD_COUNTERS, RULES, Condition
 from monitor.decode import chunk_of, decode_gpu
 from monitor.storage.rows import gpu_rows
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.events import GpuEvent, Reject
 
 BLANKS = [

@@ -19,7 +19,8 @@ from monitor.decode import Decoder, chunk_of, decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.replay.timeline import cut_by_time
 from schemas.alerts import Alert
-from schemas.config.model import GpuConfig, ModelConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import GpuConfig
 from schemas.events import GpuEvent
 from tests.support.installation import command
 

@@ -24,7 +24,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.rules import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Severity, Transition
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats

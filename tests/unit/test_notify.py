@@ -16,7 +16,8 @@ from monitor.notify.receivers.message import describe
 from monitor.notify.receivers.picture import draw_picture, gather_bars
 from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Alert, Cause, Notification, NotificationKind, Transition
-from schemas.config.model import ModelConfig, MonitorConfig, RetrainingConfig, RouteConfig
+from schemas.config.model import ModelConfig, RetrainingConfig, RouteConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError
 from tests.support.alerts import HOUR, drift, gpu, notification, pictured, replica
 from tests.support.notification_log import ListNotificationLog

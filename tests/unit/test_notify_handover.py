@@ -14,7 +14,7 @@ from monitor.notify.delivery.notifier import Notifier
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.types import Message
 from schemas.alerts import Delivery, Notification
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 from tests.support.alerts import notification
 from tests.support.notification_log import ListNotificationLog
 

@@ -12,7 +12,7 @@ from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.kafka.topics import known as known_topics
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import TransportError
 
 BOUND_S = 10.0

@@ -16,7 +16,8 @@ from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.stage import GROUP, NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
 from tests.support.whole_pipeline import KilledError, Reaper

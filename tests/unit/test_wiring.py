@@ -6,7 +6,7 @@ from monitor.app.in_process import build_pipeline
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.replay.timeline import Timed, replay
 from schemas.alerts import Notification
-from schemas.config.model import MonitorConfig
+from schemas.config.monitor import MonitorConfig
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld, build_small_world
 

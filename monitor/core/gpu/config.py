@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from monitor.core.gpu.table import Rule
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.errors import ConfigError
 
 

@@ -28,7 +28,7 @@ from monitor.core.gpu.table import (
 from monitor.core.gpu.xid import CATALOGUE
 from monitor.core.gpu.xid_events import observe_xid, remap_recovery
 from schemas.alerts import Alert
-from schemas.config.model import GpuConfig
+from schemas.config.monitor import GpuConfig
 from schemas.errors import DomainError, DriftlineError
 from schemas.events import GpuEvent
 from schemas.time_units import DAY_US

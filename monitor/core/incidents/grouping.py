@@ -134,7 +134,7 @@ class Incidents:
     Examples
     --------
     >>> from monitor.core.gpu.rules import GpuRules
-    >>> from schemas.config.model import GpuConfig
+    >>> from schemas.config.monitor import GpuConfig
     >>> from schemas.events import GpuEvent
     >>> event = GpuEvent(host="node-2", gpu_uuid="GPU-7", gpu=7, time_us=0, xid=79)
     >>> incidents = Incidents()

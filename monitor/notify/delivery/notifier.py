@@ -22,7 +22,8 @@ from monitor.notify.delivery.log import LogEntry, NotificationLog, last_steps
 from monitor.notify.delivery.outbox import Outbox
 from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Alert, Delivery, DeliveryState, Notification, NotificationKind
-from schemas.config.model import ModelConfig, MonitorConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError
 
 

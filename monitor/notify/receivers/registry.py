@@ -8,7 +8,8 @@ from monitor.notify.receivers.console import ConsoleReceiver
 from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.receivers.webhook import WebhookReceiver
 from monitor.notify.retraining.webhook import RetrainReceiver
-from schemas.config.model import ModelConfig, MonitorConfig, ReceiverConfig
+from schemas.config.model import ModelConfig
+from schemas.config.monitor import MonitorConfig, ReceiverConfig
 
 
 def build_receivers(monitor: MonitorConfig) -> dict[str, Receiver]:

@@ -17,7 +17,7 @@ from monitor.notify.receivers.picture import draw_picture
 from monitor.notify.receivers.protocol import ErrorAnswer, secret_from
 from monitor.notify.receivers.signed_post import judge_status
 from schemas.alerts import Notification, NotificationKind, Severity
-from schemas.config.model import ReceiverConfig
+from schemas.config.monitor import ReceiverConfig
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
 from schemas.spelling import spell_controls
 

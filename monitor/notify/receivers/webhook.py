@@ -10,7 +10,7 @@ from monitor.notify.receivers.message import describe
 from monitor.notify.receivers.protocol import secret_from
 from monitor.notify.receivers.signed_post import SignedPost
 from schemas.alerts import Notification
-from schemas.config.model import ReceiverConfig
+from schemas.config.monitor import ReceiverConfig
 
 PAYLOAD_VERSION = 1
 
