@@ -158,6 +158,14 @@ def test_the_diagrams_name_every_failpoint_of_the_stages_on_kafka():
     assert named - steps_in_the_code() == set()
 
 
+def test_every_package_folder_is_in_the_table_of_folders():
+    section = (ROOT / "ARCHITECTURE.md").read_text().partition("## Folders")[2].partition("## ")[0]
+    packages = ("driftline", "schemas", "detectors", "monitor")
+    modules = [file for name in packages for file in (ROOT / name).rglob("__init__.py")]
+    folders = {file.parent.relative_to(ROOT).as_posix() for file in modules} - {"monitor"}
+    assert folders - set(re.findall(r"`([\w/]+)`", section)) == set()
+
+
 def test_every_line_of_a_diagram_is_an_arrow_or_a_note_between_its_participants():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     diagrams = re.findall(r"```mermaid\n(.*?)```", text, re.DOTALL)
