@@ -1,8 +1,13 @@
-"""Times as people read them, all in UTC. Pure; :mod:`driftline.times` reads times."""
+"""Times as people read and write them, all in UTC. Pure.
+
+Other forms of times, as in files and events, are read by :mod:`driftline.times`.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+
+from driftline.times import time_of_moment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -21,6 +26,22 @@ def moment_of(time_us: int) -> datetime:
     '2016-01-02T12:38:46.500000+00:00'
     """
     return _EPOCH + timedelta(microseconds=time_us)
+
+
+def time_of_iso(text: str) -> int:
+    """Read an ISO 8601 time; without a zone it is UTC.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a time.
+
+    Examples
+    --------
+    >>> time_of_iso("1970-01-02"), time_of_iso("1970-01-01T01:00:00.5+01:00")
+    (86400000000, 500000)
+    """
+    return time_of_moment(datetime.fromisoformat(text))
 
 
 def clock_text(time_us: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from monitor.baseline.fit import misfits
@@ -14,7 +13,7 @@ from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 from schemas.config.values import parse_duration_us
 from schemas.errors import BaselineError
-from schemas.time_text import second_text
+from schemas.time_text import second_text, time_of_iso
 from schemas.time_units import MINUTE_US
 
 NOTICE_US = MINUTE_US
@@ -159,14 +158,12 @@ def parse_start(text: str, now_us: int, soonest_us: int) -> int:
     try:
         if text.startswith("+"):
             return now_us + int(parse_duration_us(text[1:]))
-        moment = datetime.fromisoformat(text)
+        return time_of_iso(text)
     except ValueError:
         raise BaselineError(
             f"{text!r} is no time from which a baseline could hold",
             fix="write now, +5m, or a time like 2026-01-31T12:00:00",
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp()) * 1_000_000
 
 
 _REBUILD = "build it again with `driftline baseline build`"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.cli.time_option import time_option_us
+
 if TYPE_CHECKING:
     from monitor.backtest.comparison import Plant
 
@@ -98,8 +100,8 @@ def run(
             proposed=proposed,
             model=model,
             store=store,
-            since_us=_time_us(since, "--since") if since else None,
-            until_us=_time_us(until, "--until") if until else None,
+            since_us=time_option_us(since, "--since") if since else None,
+            until_us=time_option_us(until, "--until") if until else None,
             rows_per_window=rows_per_window,
             plants=tuple(map(_plant, plant or ())),
             has_delays=has_delays,
@@ -117,19 +119,5 @@ def _plant(text: str) -> Plant:
     found = _PLANT.fullmatch(text.strip())
     if found is None or float(found["size"]) == 0:
         raise typer.BadParameter(f'--plant "{text}": write income=0.3sd or income=-0.3sd@TIME')
-    at_us = _time_us(found["time"], "--plant") if found["time"] else None
+    at_us = time_option_us(found["time"], "--plant") if found["time"] else None
     return Plant(found["feature"], float(found["size"]), at_us)
-
-
-def _time_us(text: str, option: str) -> int:
-    """Read an ISO time; without a zone it is UTC."""
-    from datetime import UTC, datetime
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f'{option} "{text}" is not a time; write 2026-01-31 or 2026-01-31T12:00:00'
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp()) * 1_000_000

@@ -10,6 +10,7 @@ import typer
 
 from monitor.cli.baseline_topic import list_published, publish, retire
 from monitor.cli.output import print_json, print_note, print_table
+from monitor.cli.time_option import time_option_us
 from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def build(
             table,
             config,
             model_version=model_version,
-            active_from_us=_time_us(active_from, "--active-from") if active_from else 0,
+            active_from_us=time_option_us(active_from, "--active-from") if active_from else 0,
             created_from=source,
             advance=advance,
         )
@@ -184,23 +185,9 @@ def _reference(
 
     if not since or not until:
         raise typer.BadParameter("--store needs --since and --until")
-    bounds = (_time_us(since, "--since"), _time_us(until, "--until"))
+    bounds = (time_option_us(since, "--since"), time_option_us(until, "--until"))
     table = read_traffic(str(store), draft.named(), *bounds, model_version)
     return table, f"traffic {since} to {until}"
-
-
-def _time_us(text: str, option: str) -> int:
-    """Read an ISO time; without a zone it is UTC."""
-    from datetime import UTC, datetime
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f'{option} "{text}" is not a time; write 2026-01-31 or 2026-01-31T12:00:00'
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp()) * 1_000_000
 
 
 def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:

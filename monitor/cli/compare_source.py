@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.names import SCORE
-from schemas.time_text import iso_text
+from schemas.time_text import iso_text, time_of_iso
 
 _FEATURE = "features."
 _TIME_NAMES = ("time", "timestamp", "datetime", "date")
@@ -115,13 +114,11 @@ def _time_us(text: str, whole: str) -> int | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return time_of_iso(text)
     except ValueError:
         raise typer.BadParameter(
             f'"{whole}": "{text}" is not a time; write FILE@2016-01-31..2016-02-01T12:00'
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1e6)
 
 
 def read_sides(
