@@ -1,6 +1,6 @@
 """Statistics from histograms against evidently's from 1 M raw rows on each side.
 
-Ours start where a monitor does: sixty counts of the reference and of the window, merged
+Driftline's start where a monitor does: sixty counts of the reference and of the window, merged
 from panes. evidently's tests start from the rows, which is all that they take. For a
 comparison that begins with the rows on both sides, ``ratio_*_with_binning`` adds the
 time in which our kernel bins the window's 1 M rows (the reference is binned once).

@@ -1,7 +1,7 @@
 """How long after the event that lets its window close an alert is in the receiver's hands.
 
 A real broker, and ingest, detect and notify as commands, on the same cores, under 100,000
-events a second. Two hundred small models stand beside the large one that makes the load;
+events a second. Two hundred small models run beside the large one that makes the load;
 each of them drifts once, a few in each window, and all two hundred close with every window.
 ``window_p99_s``: from the record time (the broker's) of the last partition's event that
 lets the window close to the webhook's receipt, ``group_wait`` 0. ``gpu_p99_s``: from the

@@ -8,7 +8,7 @@ of a second and a lateness of ten.
 
 ``caught_up_s``: from the kill until no more lies uncommitted behind the log's end than at
 most did before it. ``lost`` and ``double``: what the producer counted by partition and pane
-against the rows of the panes that stand, pane by pane.
+against the rows of the latest version of each pane.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An installation on a broker, its stage commands as processes, and who they tell."""
+"""An installation on a broker, its stage commands as processes, and the webhook they notify."""
 
 from __future__ import annotations
 

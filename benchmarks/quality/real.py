@@ -94,7 +94,7 @@ def columns(name: str, n_rows: int, n_windows: int, seed: int) -> list[Column]:
     -----
     No row is in both the baseline and a window, nor is a member of its household: windows
     drawn from the baseline's own rows would differ from it by less than new data does.
-    Households of the baseline stand in random order, as the stream's do.
+    Households of the baseline are in random order, as those of the stream are.
     """
     table = pq.read_table(DATA / f"{name}_reference.parquet")
     wanted, number = (

@@ -18,7 +18,7 @@ from driftline import Reporter
 
 
 def score_of(features: dict[str, float]) -> float:
-    """Stand for the model."""
+    """Return a score, in place of a model."""
     return 1 / (1 + 2.718281828 ** -(features.get("age", 0.0) / 40 - 1))
 
 
