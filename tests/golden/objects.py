@@ -384,7 +384,7 @@ def commits() -> dict[str, Commit]:
     return {"ingest": at, "ingest-before": before, "ingest-full": full}
 
 
-def stands() -> dict[str, Stand]:
+def archive_positions() -> dict[str, Stand]:
     """Commits of the archive: between ranges, in one, and with chunks that wait."""
     return {
         "archive": Stand(900),

@@ -109,7 +109,7 @@ def _commits() -> Iterator[Recorded]:
     for name, commit in objects.commits().items():
         key = str(commit.offset).encode()
         yield Recorded(f"commit-{name}", "commit", key, commit.metadata().encode())
-    for name, stand in objects.stands().items():
+    for name, stand in objects.archive_positions().items():
         metadata = _metadata(stand)
         yield Recorded(f"commit-{name}", "commit", str(stand.lo).encode(), metadata)
 

@@ -200,11 +200,11 @@ def test_a_recorded_note_opens_the_alerts_it_was_made_of():
     assert cap.note() == note
 
 
-@pytest.mark.parametrize("name", objects.stands())
+@pytest.mark.parametrize("name", objects.archive_positions())
 def test_a_recorded_commit_of_the_archive_is_read_as_it_was_made(name):
     one = FILES[f"commit-{name}"]
     committed = Committed(int(one.key), one.value.decode())
-    assert stand_of(committed, objects.SOURCE) == objects.stands()[name]
+    assert stand_of(committed, objects.SOURCE) == objects.archive_positions()[name]
 
 
 @pytest.mark.parametrize("name", objects.alerts())
