@@ -20,7 +20,6 @@ from monitor.cli.backtest_text import (
     report_json,
     report_sections,
 )
-from monitor.cli.coverage_text import UNJUDGED
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import (
@@ -33,6 +32,7 @@ from monitor.cli.replay_run import (
     print_notes,
 )
 from monitor.cli.row_progress import RowProgress
+from monitor.core.drift.coverage_text import UNJUDGED
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.page import write_whole

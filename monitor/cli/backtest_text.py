@@ -14,12 +14,12 @@ from monitor.backtest.comparison import Comparison, Side
 from monitor.backtest.counting import Counted
 from monitor.backtest.delays import Delay
 from monitor.backtest.judging import Cell, Outcome
-from monitor.cli.coverage_text import ENOUGH, coverage_lines
 from monitor.cli.output import print_table
+from monitor.core.drift.coverage_text import ENOUGH, coverage_lines
+from monitor.core.incidents.evidence_text import rarity_text
 from monitor.core.incidents.text import share_text
 from monitor.report.backtest_page import BacktestSection, TextTable
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack
-from monitor.report.evidence_text import rarity_text
 from schemas.alerts import Alert, Transition
 from schemas.config.values import format_duration
 from schemas.monitors import Monitor

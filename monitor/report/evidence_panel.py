@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from monitor.core.incidents.evidence_text import rarity_text, rarity_ticks
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
-from monitor.report.evidence_text import rarity_text, rarity_ticks
 from schemas.batch import Float64Array, Int64Array
 from schemas.time_text import short_text
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
+from monitor.core.incidents.evidence_text import rarity_text, rarity_ticks
 from monitor.drawing.bars import shares_of
 from monitor.drawing.svg import line, path, picture, rect, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
-from monitor.report.evidence_text import rarity_text, rarity_ticks
 from schemas.time_text import short_text
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from monitor.core.incidents.evidence_text import rarity_text
 from monitor.drawing.palette import DARK, LIGHT, declarations, figure_css
-from monitor.report.evidence_text import rarity_text
 from schemas.spelling import spell_lines
 from schemas.time_text import short_text
 

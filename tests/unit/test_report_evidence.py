@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.incidents.evidence_text import rarity_text, rarity_ticks
 from monitor.core.incidents.text import began_us, name_incident
 from monitor.notify.receivers.message import describe
 from monitor.report.content import FindingRow, ReportContent
-from monitor.report.evidence_text import rarity_text, rarity_ticks
 from monitor.report.incident_cards import incident_cards
 from monitor.report.page import render_report
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Severity
