@@ -29,8 +29,8 @@ from pathlib import Path
 from benchmarks.events import make_messages, model_config
 from benchmarks.output import Figures, main
 from monitor.archive.blocks import PlacedRows
+from monitor.archive.on_kafka import run_archive
 from monitor.archive.raw import RawTopics
-from monitor.archive.service import run_archive
 from monitor.archive.topic import READ_MESSAGES
 from monitor.core.topics import PREDICTIONS
 from monitor.decode import Decoder, chunk_of

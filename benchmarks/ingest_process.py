@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.worlds import WORLDS
 from monitor.core.panes.watermark import Commit
-from monitor.ingest.service import source_window, warm_up
+from monitor.ingest.on_kafka import source_window, warm_up
 from monitor.ingest.worker import IngestWorker
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster

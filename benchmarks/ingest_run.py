@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from monitor.core.topics import PREDICTIONS
-from monitor.ingest.ingest import GROUP
+from monitor.ingest.stage import GROUP
 from monitor.transport.kafka.topics.specs import topic_specs
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,7 +31,7 @@ from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import PANES, PREDICTIONS
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
-from monitor.ingest.ingest import GROUP
+from monitor.ingest.stage import GROUP
 from monitor.service.restarts import FIRST_S
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.topic_scan import scan

@@ -11,22 +11,22 @@ import msgspec
 
 from monitor.app.installation import shared_window
 from monitor.archive.direct import DirectArchive
-from monitor.archive.log_archive import GROUP as ARCHIVE_GROUP
-from monitor.archive.log_archive import LogArchive, PaneReader
+from monitor.archive.in_memory import GROUP as ARCHIVE_GROUP
+from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
 from monitor.core.panes.catalog import Catalog, max_skews
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.detect.rules import GROUP as DETECT_GROUP
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.detect.stage import GROUP as DETECT_GROUP
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.receivers.registry import build_receivers, build_retrainers
-from monitor.notify.stage import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, DeliveryState, Incident

@@ -191,7 +191,7 @@ def run_stage(
 
 def _run_ingest(site: Site, life: Life, member: str | None) -> None:
     """Read profiles, warm the kernels, then take predictions."""
-    from monitor.ingest.service import run_ingest
+    from monitor.ingest.on_kafka import run_ingest
 
     catalog = _catalog(site)
     with _feed(site, catalog, life) as feed:
@@ -201,7 +201,7 @@ def _run_ingest(site: Site, life: Life, member: str | None) -> None:
 
 def _run_detect(site: Site, life: Life, member: str | None) -> None:
     """Read profiles, then judge windows and GPU events."""
-    from monitor.detect.service import run_detect
+    from monitor.detect.on_kafka import run_detect
 
     catalog, monitor = _catalog(site), site.installation.monitor
     with _feed(site, catalog, life) as feed:
@@ -210,8 +210,8 @@ def _run_detect(site: Site, life: Life, member: str | None) -> None:
 
 def _run_notify(site: Site, life: Life, member: str | None) -> None:
     """Build the receivers, then run notify."""
+    from monitor.notify.on_kafka import run_notify
     from monitor.notify.receivers.registry import build_receivers, build_retrainers
-    from monitor.notify.service import run_notify
 
     monitor, models = site.installation.monitor, site.installation.models
     receivers, retrainers = build_receivers(monitor), build_retrainers(models)
@@ -220,7 +220,7 @@ def _run_notify(site: Site, life: Life, member: str | None) -> None:
 
 def _run_archive(site: Site, life: Life, member: str | None) -> None:
     """Bring every topic into the store."""
-    from monitor.archive.service import run_archive
+    from monitor.archive.on_kafka import run_archive
 
     models, monitor = site.installation.models, site.installation.monitor
     limits = monitor.messages.limits

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 
 from monitor.archive.position import Stand
-from monitor.archive.range_rows import Piece
+from monitor.archive.stage import Piece
 from monitor.decode.chunk import slice_of
 from schemas.batch import Chunk
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monitor.archive.blocks import Block
-from monitor.archive.range_rows import letter_rows
+from monitor.archive.stage import letter_rows
 from monitor.metrics import REJECTED
 from monitor.storage.clickhouse import Store
 from schemas.errors import RowsRefusedError, StorageError

@@ -33,8 +33,8 @@ from monitor.archive.letters import Refusal
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.pending_range import Cut, Gathering, Range
 from monitor.archive.position import Stand, stand_of
-from monitor.archive.range_rows import PaneReader, Piece, RangeRows
 from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.stage import PaneReader, Piece, RangeRows
 from monitor.archive.writes import range_token
 from monitor.clock import elapsed_s
 from monitor.core.topics import LABELS, PREDICTIONS

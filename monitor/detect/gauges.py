@@ -10,7 +10,7 @@ from monitor.clock import now_us
 from monitor.core.drift.partition import DriftPartition
 from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.rules import PanesRules
+from monitor.detect.stage import PanesRules
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
 from schemas.events import RejectReason
 

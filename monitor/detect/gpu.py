@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from monitor.core.failpoints import Reach, pass_through
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.topics import GPU, STATE
-from monitor.detect.drift import write_phases
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.rules import GROUP, read_states
+from monitor.detect.in_memory import write_phases
+from monitor.detect.stage import GROUP, read_states
 from monitor.transport.types import ReadableLog
 from schemas.batch import Chunk
 from schemas.config.monitor import GpuConfig

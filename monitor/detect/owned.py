@@ -15,7 +15,7 @@ from monitor.clock import elapsed_s
 from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.state.writes import Phase
 from monitor.core.topics import STATE
-from monitor.detect.rules import read_states
+from monitor.detect.stage import read_states
 from monitor.metrics import STAGE_SECONDS
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG

@@ -20,8 +20,8 @@ from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import GPU, PANES, PREDICTIONS
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
-from monitor.ingest.ingest import GROUP, Assignment, Ingest
 from monitor.ingest.kafka_log import PartitionLog, Writes
+from monitor.ingest.stage import GROUP, Assignment, Ingest
 from monitor.ingest.tally import Tally
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import LOG
@@ -94,7 +94,7 @@ class Owned:
 
 
 class IngestWorker:
-    """Reads predictions, writes panes; see :func:`monitor.ingest.service.run_ingest`."""
+    """Reads predictions, writes panes; see :func:`monitor.ingest.on_kafka.run_ingest`."""
 
     def __init__(
         self,

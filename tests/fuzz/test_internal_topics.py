@@ -31,14 +31,14 @@ from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
 from monitor.decode import Decoder, chunk_of
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.rules import PanesRules
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.detect.stage import PanesRules
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.notify.delivery.log import decode_entry, encode_entry
 from monitor.notify.delivery.notifier import Notifier
-from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Notification

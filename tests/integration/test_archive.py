@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.archive.log_archive import GROUP, LogArchive, PaneReader
+from monitor.archive.in_memory import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
 from monitor.core.panes import codec as pane_codec

@@ -17,8 +17,8 @@ from monitor.core.bounds import MAX_VALUE_BYTES
 from monitor.core.panes.baseline_codec import encode, with_id
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
-from monitor.detect.service import run_detect
-from monitor.ingest.service import run_ingest
+from monitor.detect.on_kafka import run_detect
+from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer

@@ -12,7 +12,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
-from monitor.detect import rules as detect_rules
+from monitor.detect import stage as detect_rules
 from monitor.detect.owned import OwnedPartitions
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.faust.app import build_app

@@ -16,7 +16,7 @@ from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.panes.watermark import Commit
 from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.decode import chunk_of, decode_gpu
-from monitor.ingest.ingest import GROUP
+from monitor.ingest.stage import GROUP
 from monitor.transport.kafka.cluster import Cluster
 from schemas.alerts import Alert
 from tests.support.arrow_poison import POISON

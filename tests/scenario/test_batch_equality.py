@@ -20,8 +20,8 @@ from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import NOT_PANES, read_intake
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
-from monitor.detect.drift import DriftDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats

@@ -15,9 +15,9 @@ from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from confluent_kafka import Producer
 
+from monitor.archive.on_kafka import run_archive
 from monitor.archive.pending_range import Cut
-from monitor.archive.service import run_archive
 from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
     ALERTS,

@@ -7,7 +7,7 @@ from typing import Self
 
 from monitor.core.failpoints import Reach, pass_through
 from monitor.core.panes.catalog import Catalog
-from monitor.ingest.service import run_ingest
+from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed

@@ -14,10 +14,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.detect.service import run_detect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.detect.on_kafka import run_detect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed

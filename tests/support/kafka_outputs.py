@@ -27,11 +27,11 @@ from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.pipeline.state import RULES
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.notify.delivery.notifier import Notifier
-from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message

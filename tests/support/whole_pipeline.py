@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from monitor.archive.log_archive import LogArchive, PaneReader
+from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import decode_gpu, decode_labels
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.notify.delivery.notifier import Notifier
-from monitor.notify.stage import NotifyStage, TopicNotificationLog
+from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Notification

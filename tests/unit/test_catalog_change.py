@@ -6,8 +6,8 @@ import pytest
 
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS
-from monitor.detect.drift import DriftDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.baselines import Profile
 from schemas.panes import Pane

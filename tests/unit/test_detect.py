@@ -13,9 +13,9 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, PANES, PREDICTIONS
-from monitor.detect.drift import DriftDetect
 from monitor.detect.gpu import GpuDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.baselines import Profile

@@ -9,7 +9,7 @@ from monitor.core.drift.partition import DriftPartition
 from monitor.core.state.snapshot_store import StateShelf
 from monitor.detect.gauges import DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.rules import PanesRules
+from monitor.detect.stage import PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.transport.types import Message
 from schemas.config.monitor import GpuConfig

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from monitor.core.panes.catalog import Catalog
-from monitor.detect import service as under_test
-from monitor.detect.service import _Detect
+from monitor.detect import on_kafka as under_test
+from monitor.detect.on_kafka import _Detect
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity

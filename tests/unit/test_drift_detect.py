@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from monitor.core.panes.codec import decode, encode, pane_key
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
-from monitor.detect.drift import DriftDetect
-from monitor.ingest.ingest import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect
+from monitor.ingest.stage import Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats

@@ -12,7 +12,7 @@ from monitor.core.panes.watermark_message import parse
 from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
 from monitor.decode.arrow.record_batches import stream_of
-from monitor.ingest.ingest import GROUP, Assignment, Ingest
+from monitor.ingest.stage import GROUP, Assignment, Ingest
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent

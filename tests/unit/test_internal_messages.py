@@ -21,7 +21,7 @@ from monitor.core.pipeline.source_silence import SourceSilence
 from monitor.core.state.snapshot_store import MAX_REFUSED, StateKey, StateShelf, state_writes
 from monitor.core.topics import DEAD_LETTERS
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.rules import PanesRules
+from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.monitor import GpuConfig

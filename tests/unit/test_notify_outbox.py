@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY
 
 from monitor.notify.delivery.attempts import RetryPolicy
 from monitor.notify.delivery.outbox import DAY_LONG, Outbox
+from monitor.notify.on_kafka import _Pulse
 from monitor.notify.receivers.protocol import ErrorAnswer
-from monitor.notify.service import _Pulse
 from schemas.alerts import Delivery, Notification
 from schemas.errors import RefusedDelivery, RetryableDelivery, TransportError
 from tests.support.alerts import notification
@@ -279,7 +279,7 @@ def test_a_day_of_tries_is_a_day():
 
 def test_a_process_that_hung_longer_than_the_session_waits_for_the_group(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("monitor.notify.service.elapsed_s", lambda: now[0])
+    monkeypatch.setattr("monitor.notify.on_kafka.elapsed_s", lambda: now[0])
     pulse = _Pulse(session_s=6.0)
     for _ in range(20):
         now[0] += 1

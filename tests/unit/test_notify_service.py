@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from monitor.notify import service as under_test
+from monitor.notify import on_kafka as under_test
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity

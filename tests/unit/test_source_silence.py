@@ -12,7 +12,7 @@ from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.pipeline.source_silence import SourceSilence
 from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.topics import ALERTS, STATE
-from monitor.detect.rules import PanesRules
+from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.panes import Pane, SeriesId, SeriesStats

@@ -15,8 +15,8 @@ from monitor.archive.blocks import Place
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.position import Stand, stand_of
-from monitor.archive.range_rows import PaneReader, RangeRows
 from monitor.archive.raw import RawTopics
+from monitor.archive.stage import PaneReader, RangeRows
 from monitor.archive.writes import Archive, range_token
 from monitor.core.failpoints import Reach, pass_through
 from monitor.core.topics import PANES

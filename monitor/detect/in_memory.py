@@ -12,7 +12,7 @@ from monitor.core.failpoints import Reach, pass_through
 from monitor.core.panes.catalog import Catalog
 from monitor.core.state.writes import Phase
 from monitor.core.topics import PANES, STATE
-from monitor.detect.rules import GROUP, read_states
+from monitor.detect.stage import GROUP, read_states
 from monitor.transport.types import Log, ReadableLog
 
 MAX_MESSAGES = 1_000

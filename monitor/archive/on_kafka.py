@@ -22,8 +22,8 @@ from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
 from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pending_range import Cut
-from monitor.archive.range_rows import PaneReader
 from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.stage import PaneReader
 from monitor.archive.topic import TopicArchive
 from monitor.clock import elapsed_s
 from monitor.core.panes.catalog import max_skews

@@ -15,7 +15,7 @@ from monitor.core.unreadable import letter_write
 from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions
-from monitor.detect.rules import GROUP, PanesRules
+from monitor.detect.stage import GROUP, PanesRules
 from monitor.detect.warm import warm_decision
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
