@@ -36,7 +36,7 @@ from monitor.decode.records import decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.gpu_topic_state import read_gpu_state
 from monitor.notify.delivery.log import decode_entry
-from monitor.notify.intake import read_alert
+from monitor.notify.stage import read_alert
 from monitor.transport.types import Committed, Message
 from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model

@@ -12,7 +12,7 @@ from monitor.metrics import DEAD_LETTERS as DEAD_LETTERS_COUNT
 from monitor.metrics import NOTIFICATIONS as NOTIFICATIONS_COUNT
 from monitor.metrics import REJECTED
 from monitor.notify.delivery.log import LogEntry, decode_entry, entry_write, last_steps
-from monitor.notify.intake import letter_of
+from monitor.notify.stage import letter_of
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import send
