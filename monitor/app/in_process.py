@@ -19,10 +19,10 @@ from monitor.core.panes.catalog import Catalog, max_skews
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
+from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.stage import GROUP as DETECT_GROUP
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.notify.delivery.notifier import Notifier, Step
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.notify.receivers.protocol import Receiver
@@ -47,7 +47,7 @@ class Pipeline:
     """Every stage in one process, round one log. Built by :func:`build_pipeline`."""
 
     log: MemoryLog
-    ingest: Ingest
+    ingest: InMemoryIngest
     drift: DriftDetect
     gpu: GpuDetect
     notify: NotifyStage
@@ -229,7 +229,7 @@ def build_pipeline(
     gpu = GpuDetect(log, monitor.gpu)
     return Pipeline(
         log=log,
-        ingest=Ingest(
+        ingest=InMemoryIngest(
             log,
             catalog,
             shared_window(configs),

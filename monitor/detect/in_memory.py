@@ -1,19 +1,23 @@
-"""Windows of panes, decided, over a log in memory: every write in its order, then the commit."""
+"""Detect over a log in memory: panes and GPU events; writes in their order, then the commit."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from monitor.core.drift.coverage import Coverage
-from monitor.core.drift.partition import DriftPartition
 from monitor.core.drift.windows import Windows
 from monitor.core.failpoints import Reach, pass_through
+from monitor.core.gpu.host_activity import HostSign
 from monitor.core.panes.catalog import Catalog
 from monitor.core.state.writes import Phase
-from monitor.core.topics import PANES, STATE
-from monitor.detect.stage import GROUP, read_states
+from monitor.core.topics import GPU, PANES, STATE
+from monitor.detect.gpu_partition import GpuPartition
+from monitor.detect.stage import GROUP, PanesRules, read_states
 from monitor.transport.types import Log, ReadableLog
+from schemas.batch import Chunk
+from schemas.config.monitor import GpuConfig
+from schemas.events import GpuEvent
 
 MAX_MESSAGES = 1_000
 
@@ -39,42 +43,91 @@ class DriftDetect:
     ) -> None:
         self._log, self._partition, self._reach = log, partition, reach
         n = log.end_offset(STATE, partition)
-        self._core = DriftPartition(catalog, partition, f"memory-{n}")
+        # Nothing here is silent: event time alone passes, and it ends with the input.
+        self._rules = PanesRules(catalog, partition, f"memory-{n}", "", lambda: 0.0)
+        self._drift = self._rules.drift
         shelf = read_states(log.fetch(STATE, partition, 0, n))
         committed = log.committed(GROUP, PANES, partition)
         position = committed.offset if committed is not None else 0
-        write_phases(log, self._core.restore(shelf, position), reach)
+        write_phases(log, self._rules.restore(shelf, position), reach)
 
     @property
     def windows(self) -> Windows:
         """Panes and windows that are open."""
-        return self._core.windows
+        return self._drift.windows
 
     @property
     def counters(self) -> Counter[str]:
         """What became of panes, windows, results and alerts."""
-        return self._core.counters
+        return self._drift.counters
 
     @property
     def coverage(self) -> Mapping[tuple[str, str], Coverage]:
         """What was judged of each model, and why the rest was not."""
-        return self._core.coverage
+        return self._drift.coverage
 
     def step(self) -> int:
         """Read panes, close what is due; return how many messages were read."""
-        messages = self._log.fetch(PANES, self._partition, self._core.position, MAX_MESSAGES)
+        messages = self._log.fetch(PANES, self._partition, self._rules.position, MAX_MESSAGES)
         for message in messages:
             has_state = False
-            for found in self._core.take(
-                message.offset, message.key, message.value, message.timestamp_us
-            ):
+            for found in self._rules.hear(message):
                 write_phases(self._log, found, self._reach)
                 has_state |= any(phase.step == "detect:state" for phase in found)
             if has_state:
-                offset = self._core.panes_offset
+                offset = self._drift.panes_offset
                 self._log.commit(GROUP, PANES, self._partition, offset)
                 self._reach("detect:commit")
         return len(messages)
+
+
+class GpuDetect:
+    """The GPU rules over one partition of the GPU topic.
+
+    Parameters
+    ----------
+    reach : callable, optional
+        Called with the name of each failpoint.
+    """
+
+    def __init__(self, log: ReadableLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:
+        self._log, self._reach = log, reach
+        n = log.end_offset(STATE, 0)
+        self._core = GpuPartition(config, 0, f"memory-{n}")
+        write_phases(log, self._core.restore(read_states(log.fetch(STATE, 0, 0, n))), reach)
+
+    @property
+    def position(self) -> int:
+        """Offset to read from."""
+        return self._core.position
+
+    @property
+    def watermark_us(self) -> int:
+        """The newest event's time."""
+        return self._core.watermark_us
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Events and alerts, and what was refused."""
+        return self._core.counters
+
+    def observe_hosts(self, signs: Sequence[HostSign]) -> None:
+        """Take signs of life of hosts: predictions they served."""
+        self._core.observe_hosts(signs)
+
+    def end_signs(self, time_us: int) -> None:
+        """Set the end of the predictions: silence after it means nothing."""
+        self._core.end_signs(time_us)
+
+    def take(self, chunk: Chunk) -> list[GpuEvent]:
+        """Judge the events of one chunk; return them for the archive."""
+        if not len(chunk):
+            return []
+        events, found = self._core.take(chunk, is_stored=True)
+        write_phases(self._log, found, self._reach)
+        self._log.commit(GROUP, GPU, 0, self._core.position)
+        self._reach("gpu:commit")
+        return events
 
 
 def write_phases(log: Log, found: list[Phase], reach: Reach) -> None:

@@ -73,9 +73,9 @@ class PanesRules:
         """What became of everything, by name."""
         return self.drift.counters + self.silence.counters
 
-    def restore(self, state: StateShelf) -> list[Phase]:
+    def restore(self, state: StateShelf, committed: int | None = None) -> list[Phase]:
         """Take the last states; say what their writers may not have sent."""
-        found = self.drift.restore(state)
+        found = self.drift.restore(state, committed)
         n_refused = len(state.refused)
         found += self.silence.restore(state)
         letters = refused_writes(state, self.drift.partition, n_refused)

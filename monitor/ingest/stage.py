@@ -181,16 +181,6 @@ class Ingest:
         """
         return self._aggregator.messages_to_catch_up
 
-    def take(self, chunk: Chunk) -> None:
-        """Decode and aggregate one chunk, publish what is due, and commit."""
-        if len(chunk):
-            self.add(chunk)
-            self.publish()
-
-    def finish(self) -> None:
-        """Publish every pane: the input has ended."""
-        self.publish(is_complete=True, is_end=True)
-
     def add(self, chunk: Chunk) -> None:
         """Decode and aggregate one chunk, and record what was refused.
 

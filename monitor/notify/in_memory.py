@@ -10,12 +10,10 @@ from monitor.core.topics import ALERTS, NOTIFICATIONS
 from monitor.core.unreadable import letter_write
 from monitor.notify.delivery.log import LogEntry, decode_entry, entry_write
 from monitor.notify.delivery.notifier import Notifier, Step
-from monitor.notify.stage import AlertIntake
+from monitor.notify.stage import GROUP, AlertIntake
 from monitor.transport.types import ReadableLog
 from schemas.alerts import Delivery
 from schemas.refused import DeadLetter
-
-GROUP = "driftline-notify"
 
 
 class TopicNotificationLog:

@@ -13,9 +13,8 @@ from monitor.metrics import EVENTS, QUEUE, STAGE_SECONDS, count_dead_letters
 from monitor.notify.delivery.kafka_log import KafkaNotificationLog
 from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.delivery.outbox import Outbox
-from monitor.notify.in_memory import GROUP
 from monitor.notify.receivers.protocol import Receiver
-from monitor.notify.stage import AlertIntake
+from monitor.notify.stage import GROUP, AlertIntake
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster

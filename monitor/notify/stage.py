@@ -16,6 +16,7 @@ from schemas.refused import DeadLetter
 from schemas.time_units import DAY_US
 
 _LATEST_US = 1 << 60
+GROUP = "driftline-notify"
 _DEFECTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What one strange alert may lead to; an error of the log or of the cluster is none of them."""
 _ALERT = msgspec.msgpack.Decoder(Alert)

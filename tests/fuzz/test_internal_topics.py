@@ -31,11 +31,11 @@ from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import StateShelf, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
 from monitor.decode import Decoder, chunk_of
-from monitor.detect.gpu import GpuDetect
 from monitor.detect.gpu_partition import GpuPartition
-from monitor.detect.in_memory import DriftDetect
+from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.stage import PanesRules
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.notify.delivery.log import decode_entry, encode_entry
 from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
@@ -71,7 +71,7 @@ def world() -> tuple[Catalog, MemoryLog]:
     """A small model's whole log: panes, watermarks, states, alerts, notifications."""
     small = build_small_world(has_storm=True)
     log, catalog = small.log(), small.catalog
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     ingest.take(fetch_chunk(log, PREDICTIONS, 0, 0, 10**6))
     ingest.finish()
     drift = DriftDetect(log, catalog)

@@ -20,10 +20,10 @@ from confluent_kafka.admin import AdminClient
 
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.delivery.log import decode_entry
-from monitor.notify.in_memory import GROUP
 from monitor.notify.on_kafka import run_notify
 from monitor.notify.receivers.signed_post import SignedPost
 from monitor.notify.receivers.webhook import WebhookReceiver
+from monitor.notify.stage import GROUP
 from monitor.service.armed_failpoints import crash_points
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster

@@ -21,7 +21,8 @@ from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import NOT_PANES, read_intake
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
 from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
@@ -81,7 +82,7 @@ def stream(chunk_messages: int) -> MemoryLog:
     """Run the real stages over the same bytes."""
     world = gappy_world()
     log = world.log()
-    ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     drift = DriftDetect(log, world.catalog)
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, chunk_messages)):
         ingest.take(chunk)

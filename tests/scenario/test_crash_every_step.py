@@ -15,9 +15,9 @@ from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect, GpuDetect
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
@@ -46,7 +46,7 @@ class Reaper:
 
 def live(world: SmallWorld, log: MemoryLog, reach, owner: str, chunk_messages: int) -> None:
     """One life of a worker that runs every stage, from wherever the log says, to the end."""
-    ingest = Ingest(
+    ingest = InMemoryIngest(
         log,
         world.catalog,
         CONFIG.window,

@@ -14,10 +14,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
+from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.on_kafka import run_detect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.service.lifecycle import Life
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
@@ -46,7 +46,7 @@ def published() -> tuple[Message, ...]:
     """What ingest publishes of the whole small world."""
     world = small_world()
     log = world.log()
-    ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 300)):
         ingest.take(chunk)
     ingest.finish()

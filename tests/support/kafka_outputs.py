@@ -27,9 +27,9 @@ from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.pipeline.state import RULES
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect, GpuDetect
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.transport.kafka.client_log import CLIENT_LOG
@@ -344,7 +344,7 @@ def _run_source(
 ) -> None:
     """Take one source to its end, a chunk of each partition in turn."""
     ingests = [
-        Ingest(
+        InMemoryIngest(
             log,
             catalog,
             window,

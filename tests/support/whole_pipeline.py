@@ -12,9 +12,9 @@ from monitor.archive.writes import Archive
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import decode_gpu, decode_labels
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect, GpuDetect
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.storage.clickhouse import Store
@@ -79,7 +79,7 @@ class Outside:
 class Worker:
     """One life: built from nothing but what is outside."""
 
-    ingest: Ingest
+    ingest: InMemoryIngest
     drift: DriftDetect
     gpu: GpuDetect
     notify: NotifyStage
@@ -112,7 +112,7 @@ def build_worker(world: SmallWorld, model: ModelConfig, outside: Outside, reach:
     )
     assignment = Assignment(PREDICTIONS, 0, 1, owner)
     return Worker(
-        Ingest(log, world.catalog, model.window, assignment, reach=reach),
+        InMemoryIngest(log, world.catalog, model.window, assignment, reach=reach),
         DriftDetect(log, world.catalog, reach=reach),
         GpuDetect(log, GpuConfig(), reach=reach),
         NotifyStage(log, notifier, reach=reach),

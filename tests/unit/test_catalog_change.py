@@ -7,7 +7,8 @@ import pytest
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS
 from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.baselines import Profile
 from schemas.panes import Pane
@@ -37,10 +38,10 @@ def run(new: Profile, heard_at: tuple[int, int, int], dies_at: int) -> MemoryLog
         log.produce(PREDICTIONS, value, partition=i % N_PARTITIONS, timestamp_us=time_us)
     catalogs = [Catalog.of([CONFIG], [OLD]) for _ in range(N_PARTITIONS + 1)]
 
-    def ingest(partition: int, life: int) -> Ingest:
+    def ingest(partition: int, life: int) -> InMemoryIngest:
         owner = f"owner-{partition}-{life}"
         assignment = Assignment(PREDICTIONS, partition, N_PARTITIONS, owner)
-        return Ingest(log, catalogs[partition], CONFIG.window, assignment)
+        return InMemoryIngest(log, catalogs[partition], CONFIG.window, assignment)
 
     workers = [ingest(p, 0) for p in range(N_PARTITIONS)]
     detect = DriftDetect(log, catalogs[-1])

@@ -13,9 +13,9 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, PANES, PREDICTIONS
-from monitor.detect.gpu import GpuDetect
-from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.detect.in_memory import DriftDetect, GpuDetect
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.baselines import Profile
@@ -131,7 +131,7 @@ def test_an_alert_that_is_open_when_the_profile_changes_ends_under_the_new_one()
             log.produce(
                 PREDICTIONS, json.dumps(row | {"time_us": time_us}).encode(), timestamp_us=time_us
             )
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     ingest.take(fetch_chunk(log, PREDICTIONS, 0, 0, 10**6))
     ingest.finish()
     drift = DriftDetect(log, catalog)

@@ -14,7 +14,8 @@ from monitor.core.panes.codec import decode, encode, pane_key
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
 from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats
@@ -46,7 +47,7 @@ def published() -> list[Message]:
     """What ingest publishes of the whole world."""
     world = small_world()
     log = world.log()
-    ingest = Ingest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 300)):
         ingest.take(chunk)
     ingest.finish()

@@ -12,7 +12,8 @@ from monitor.core.panes.watermark_message import parse
 from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
 from monitor.decode.arrow.record_batches import stream_of
-from monitor.ingest.stage import GROUP, Assignment, Ingest
+from monitor.ingest.in_memory import InMemoryIngest
+from monitor.ingest.stage import GROUP, Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
@@ -27,7 +28,7 @@ def ingested(values: list[tuple[bytes, int]], chunk_messages: int = 100) -> Memo
     for value, time_us in values:
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
     catalog = Catalog.of([CONFIG], [])
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, chunk_messages)):
         ingest.take(chunk)
     return log
@@ -104,7 +105,9 @@ def test_beyond_the_cap_refused_events_are_counted_and_one_alert_is_written():
     ]:
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
     cap = LetterCap(PREDICTIONS, 0, catalog.configs, limit=2)
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"), cap=cap)
+    ingest = InMemoryIngest(
+        log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"), cap=cap
+    )
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 2)):
         ingest.take(chunk)
     assert [x.offset for x in letters_of(log)] == [0, 1, 5, 6]
@@ -120,7 +123,7 @@ def test_what_was_recorded_before_a_restart_is_not_recorded_again():
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
     assignment = Assignment(PREDICTIONS, 0, 1, "o")
     for n in (2, 2, 100):  # each worker reads again from the first event of the open pane
-        ingest = Ingest(log, catalog, CONFIG.window, assignment)
+        ingest = InMemoryIngest(log, catalog, CONFIG.window, assignment)
         assert ingest.position == 0
         for _ in range(2):
             chunk = fetch_chunk(log, PREDICTIONS, 0, ingest.position, n)
@@ -132,10 +135,10 @@ def test_what_was_recorded_before_a_restart_is_not_recorded_again():
 def test_a_commit_for_a_recreated_topic_is_no_start():
     log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
     log.commit(GROUP, "new", 0, 7, Commit(7, START_US, START_US, 9, "old").metadata())
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
     assert (ingest.is_fresh, ingest.position) == (True, 0)
     log.commit(GROUP, "new", 0, 7, Commit(7, START_US, START_US, 9, "new").metadata())
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment("new", 0, 1, "o"))
     assert (ingest.is_fresh, ingest.position, ingest.watermark_us) == (False, 7, START_US)
 
 
@@ -143,7 +146,7 @@ def test_a_log_that_was_cut_before_the_commit_is_gone_on_with_where_it_ends():
     log, catalog = MemoryLog(), Catalog.of([CONFIG], [])
     commit = Commit(70, START_US, START_US, 90, PREDICTIONS)
     log.commit(GROUP, PREDICTIONS, 0, 70, commit.metadata())
-    ingest = Ingest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
+    ingest = InMemoryIngest(log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
     ingest.lose(3)
     ingest.publish()
     (word,) = log.fetch(PANES, 0, 0, 10)

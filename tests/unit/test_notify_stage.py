@@ -13,7 +13,8 @@ from monitor.core.failpoints import Reach, pass_through
 from monitor.core.incidents.grouping import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.delivery.notifier import Notifier
-from monitor.notify.in_memory import GROUP, NotifyStage, TopicNotificationLog
+from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
+from monitor.notify.stage import GROUP
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
 from schemas.config.model import ModelConfig
