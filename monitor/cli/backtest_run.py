@@ -14,12 +14,10 @@ from monitor.app.installation import Installation, load_installation, load_model
 from monitor.backtest.comparison import Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
 from monitor.backtest.delays import plantable
-from monitor.cli.backtest_text import (
-    absent_line,
-    print_report,
-    report_json,
-    report_sections,
-)
+from monitor.backtest.document import backtest_document
+from monitor.backtest.text import absent_line
+from monitor.cli.backtest_text import print_report
+from monitor.cli.exit_codes import UNJUDGED
 from monitor.cli.output import print_json, shortest
 from monitor.cli.progress import progress
 from monitor.cli.replay_run import (
@@ -32,9 +30,9 @@ from monitor.cli.replay_run import (
     print_notes,
 )
 from monitor.cli.row_progress import RowProgress
-from monitor.core.drift.coverage_text import UNJUDGED
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
+from monitor.report.backtest_sections import report_sections
 from monitor.report.page import write_whole
 from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
@@ -98,7 +96,7 @@ def run_backtest(request: Request) -> None:
         page = render_backtest("Driftline backtest", lead, report_sections(reports))
         write_whole(request.html, page)
     if request.is_json:
-        print_json(report_json(reports, counted, absent))
+        print_json(backtest_document(reports, counted, absent))
     else:
         print_report(reports, counted, absent, has_events=bool(request.files))
         if request.html is not None:

@@ -18,11 +18,12 @@ from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
 from monitor.app.installation import Installation, load_installation
 from monitor.baseline.baseline_file import load_profiles
 from monitor.cli.command_hints import as_started
+from monitor.cli.exit_codes import UNJUDGED
 from monitor.cli.output import print_json, print_note, shortest
 from monitor.cli.progress import progress
 from monitor.cli.row_progress import RowProgress
 from monitor.core.drift.coverage import joined
-from monitor.core.drift.coverage_text import ENOUGH, UNJUDGED, conclusion, coverage_lines
+from monitor.core.drift.coverage_text import ENOUGH, conclusion, coverage_lines
 from monitor.core.identity import stable_id
 from monitor.core.incidents.text import share_text
 from monitor.core.panes.catalog import Catalog

@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from monitor.backtest.tables import TextTable
 from monitor.report.evidence_panel import EvidencePanel, evidence_panel
 from monitor.report.templating import render
-
-
-@dataclass(frozen=True, slots=True)
-class TextTable:
-    """A table of words and numbers, written already."""
-
-    title: str
-    note: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    """An empty table is said to be empty in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from monitor.report.backtest_page import BacktestSection, TextTable, render_backtest
+from monitor.backtest.tables import TextTable
+from monitor.report.backtest_page import BacktestSection, render_backtest
 from monitor.report.evidence_panel import EvidencePanel, EvidenceTrack, evidence_panel
 from schemas.time_units import HOUR_US
 

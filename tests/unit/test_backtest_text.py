@@ -11,17 +11,11 @@ import pytest
 
 from monitor.backtest.comparison import Comparison, Plant, compare
 from monitor.backtest.counting import Counted
-from monitor.cli.backtest_text import (
-    MAX_FIRED,
-    config_lines,
-    headline,
-    print_report,
-    report_json,
-    report_sections,
-    solution_text,
-    tables_of,
-    worst_cells,
-)
+from monitor.backtest.document import backtest_document
+from monitor.backtest.tables import tables_of
+from monitor.backtest.text import config_lines, headline, solution_text
+from monitor.cli.backtest_text import MAX_FIRED, print_report
+from monitor.report.backtest_sections import report_sections, worst_cells
 from schemas.config.parse import parse_model
 from tests.support.backtest_world import (
     LENGTH_US,
@@ -133,7 +127,7 @@ def test_a_history_that_is_not_quiet_has_nothing_to_paste():
     found = compare(panes(16, 400, shifted(30.0)), CONFIG, None, PROFILES, budget=0.1)
     assert "no eps was found that keeps to it" in solution_text(found.solution)
     assert config_lines(found.solution) == ""
-    document = report_json([found], Counted({}))
+    document = backtest_document([found], Counted({}))
     assert document["models"][0]["budget"]["eps"] is None
 
 
@@ -151,7 +145,7 @@ def test_a_budget_for_what_was_never_judged_recommends_nothing():
     found = compare(panes(5, 50), CONFIG, None, {}, budget=0.1)
     assert solution_text(found.solution).startswith("No window got a verdict")
     assert config_lines(found.solution) == ""
-    (model,) = report_json([found], Counted({}))["models"]
+    (model,) = backtest_document([found], Counted({}))["models"]
     assert (model["budget"]["eps"], model["budget"]["months"]) == (None, 0.0)
     assert (model["today"]["weeks"], model["today"]["pages_per_week"]) == (0.0, None)
 
@@ -163,7 +157,7 @@ def test_an_incident_that_is_in_both_rows_is_said_to_be(drifting):
     assert table["in both: became a page"] == ("1",)
     (note,) = (t.note for t in tables_of(found) if t.title == "How often")
     assert "a budget counts it once" in note
-    assert report_json([found], Counted({}))["models"][0]["today"]["incidents"] == 3
+    assert backtest_document([found], Counted({}))["models"][0]["today"]["incidents"] == 3
 
 
 def test_delays_in_windows_of_two_lengths_are_said_in_time_too(drifting):
@@ -183,13 +177,13 @@ def test_a_model_without_history_is_named(capsys):
     out = capsys.readouterr().out
     assert "loans: no rows in this history, nothing to judge." in out
     assert "fraud: no rows in this history, nothing to judge." in out
-    assert report_json([], Counted({}), ["loans"])["without_history"] == ["loans"]
+    assert backtest_document([], Counted({}), ["loans"])["without_history"] == ["loans"]
 
 
 def test_a_document_is_json_and_what_was_not_asked_for_is_null(drifting):
-    (model,) = report_json([drifting], Counted({}, 5, 2, 1))["models"]
+    (model,) = backtest_document([drifting], Counted({}, 5, 2, 1))["models"]
     assert json.loads(json.dumps(model)) == model
     assert model["budget"] is None
     assert model["proposed"]["eps"] == 0.45
     alone = compare(panes(3, 50), CONFIG, None, PROFILES)
-    assert report_json([alone], Counted({}))["models"][0]["proposed"] is None
+    assert backtest_document([alone], Counted({}))["models"][0]["proposed"] is None

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 import monitor
+from monitor.backtest.tables import TextTable
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
 from monitor.compare.results import Omitted
-from monitor.report.backtest_page import BacktestSection, TextTable, render_backtest
+from monitor.report.backtest_page import BacktestSection, render_backtest
 from monitor.report.content import (
     EvidenceLine,
     FindingRow,

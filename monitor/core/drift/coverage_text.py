@@ -12,8 +12,6 @@ from schemas.results import Reason
 
 ENOUGH = 0.95
 """Share of the events that must have been judged before a run may be called quiet."""
-UNJUDGED = 6
-"""Exit code: events were read, and none of them was judged."""
 
 MAX_NAMED = 4
 """Segments that are named in a line."""

@@ -1,0 +1,134 @@
+"""A backtest as one document, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from monitor.backtest.budget import Solution
+from monitor.backtest.comparison import Comparison, Side
+from monitor.backtest.counting import Counted
+from monitor.backtest.delays import Delay
+from monitor.backtest.text import config_lines
+from schemas.alerts import Alert
+
+
+def backtest_document(
+    reports: Sequence[Comparison], counted: Counted, absent: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return everything for ``--json``.
+
+    Parameters
+    ----------
+    absent : sequence of str, optional
+        Models that have no history.
+
+    Returns
+    -------
+    dict
+        ``models`` has one entry a model with ``today``, ``proposed`` and ``budget``, the
+        latter two None where they were not asked for; ``without_history`` names the other
+        models. Times are microseconds.
+    """
+    return {
+        "accepted": counted.n_accepted,
+        "late": counted.n_late,
+        "rejected": counted.n_rejected,
+        "models": [
+            {
+                "model": report.model,
+                "start_us": report.today.outcome.start_us,
+                "end_us": report.today.outcome.end_us,
+                "today": _side_json(report.today),
+                "proposed": _side_json(report.proposed) if report.proposed else None,
+                "budget": _solution_json(report.solution) if report.solution else None,
+            }
+            for report in reports
+        ],
+        "without_history": list(absent),
+    }
+
+
+def _side_json(side: Side) -> dict[str, Any]:
+    """Return one config's part."""
+    outcome = side.outcome
+    decision = outcome.config.decision
+    return {
+        "window_us": outcome.config.window.length_us,
+        "max_false_pages_per_month": decision.max_false_pages_per_month,
+        "eps": decision.eps,
+        "threshold": outcome.threshold,
+        "windows": outcome.n_windows,
+        "windows_unjudged": outcome.n_unjudged,
+        "coverage": outcome.coverage.as_document(),
+        "rows": outcome.n_rows,
+        "weeks": outcome.weeks,
+        "incidents": outcome.n_incidents,
+        "pages": outcome.n_pages,
+        "tickets": outcome.n_tickets,
+        "pages_per_week": outcome.pages_per_week,
+        "tickets_per_week": outcome.tickets_per_week,
+        "fired": [_alert_json(alert) for alert in outcome.notified],
+        "pipeline": [_pipeline_json(alert) for alert in side.pipeline],
+        "delays": [_delay_json(delay) for delay in side.delays],
+    }
+
+
+def _alert_json(alert: Alert) -> dict[str, Any]:
+    """Return what would have been said of one cell."""
+    return {
+        "time_us": alert.time_us,
+        "since_us": alert.window_start_us,
+        "monitor": alert.monitor,
+        "feature": alert.feature,
+        "segment": alert.segment,
+        "model_version": alert.model_version,
+        "severity": alert.severity.value,
+        "transition": alert.transition.value,
+        "effect": alert.effect_size,
+        "where": alert.effect_where,
+        "n": alert.n,
+        "evidence": alert.evidence,
+    }
+
+
+def _pipeline_json(alert: Alert) -> dict[str, Any]:
+    """Return one change of an alert about rejected or late events."""
+    return {
+        "time_us": alert.time_us,
+        "rule": alert.rule,
+        "severity": alert.severity.value,
+        "transition": alert.transition.value,
+        "title": alert.title,
+        "share": alert.p_current,
+        "n": alert.n,
+    }
+
+
+def _delay_json(delay: Delay) -> dict[str, Any]:
+    """Return one planted shift."""
+    return {
+        "feature": delay.feature,
+        "shift_sd": delay.shift_sd,
+        "at_us": delay.at_us,
+        "horizon_windows": delay.horizon,
+        "starts": delay.n_starts,
+        "found": len(delay.delays),
+        "share_found": delay.share_found,
+        "delay_windows": list(delay.delays),
+        "median_windows": delay.median,
+        "fires_anyway": delay.is_firing_anyway,
+    }
+
+
+def _solution_json(solution: Solution) -> dict[str, Any]:
+    """Return what was solved for."""
+    return {
+        "false_pages_per_month": solution.budget,
+        "months": solution.months,
+        "allowed": solution.n_allowed,
+        "alarms": solution.n_alarms,
+        "upper_95_per_month": solution.upper_95,
+        "eps": solution.eps,
+        "config": config_lines(solution),
+    }
