@@ -29,7 +29,7 @@ from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.receivers.registry import build_receivers, build_retrainers
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
-from schemas.alerts import Alert, DeliveryState, Incident
+from schemas.alerts import Alert, Incident
 from schemas.batch import Chunk
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
@@ -58,8 +58,6 @@ class Pipeline:
     read_labels: ReadLabels
     incidents: dict[str, Incident] = field(default_factory=dict)
     """Every incident of the run as it last stood."""
-    retrained: list[str] = field(default_factory=list)
-    """``incident_id`` of each retraining that was asked for, and taken."""
     n_labels: int = 0
     longest_wait_us: int = 0
     """How long after the last alert a notification or retraining request may follow."""
@@ -167,10 +165,6 @@ class Pipeline:
                 self.incidents[change.incident.incident_id] = change.incident
                 if change.merged_into:
                     del self.incidents[change.incident.incident_id]
-            done = {d.notification_id for d in step.deliveries if d.state == DeliveryState.DONE}
-            self.retrained += [
-                r.incident.incident_id for r in step.retrainings if r.idempotency_key in done
-            ]
             self.on_step(step)
 
 

@@ -41,7 +41,6 @@ class Job:
     is_over: threading.Event = field(default_factory=threading.Event)
     is_whole: bool = False
     """Whether every block is in the store."""
-    n_refused: int = 0
     failure: BaseException | None = None
 
     def abandon(self) -> None:
@@ -149,14 +148,13 @@ class Inserter:
         try:
             begin = elapsed_s()
             self._go_on(job)
-            n_refused = insert_what_fits(self._store, block, lambda: self._go_on(job))
+            insert_what_fits(self._store, block, lambda: self._go_on(job))
         except TableMisfitError:
             raise
         except StorageError as error:
             self.trouble = str(error)
             return False
         self.trouble = ""
-        job.n_refused += n_refused
         INSERT_SECONDS.labels(block.table).observe(elapsed_s() - begin)
         INSERT_ROWS.labels(block.table).observe(len(block))
         return True
