@@ -15,7 +15,9 @@ from monitor.drawing.export import svg_file
 from monitor.drawing.svg import line, path, picture, rect, text
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "quality"
+# Grey is readable on the light and the dark ground of a page that shows the files.
 _STYLE = """
+svg text { fill:var(--soft); }
 svg .own.fill { fill:var(--good); } svg .own.line { stroke:var(--good); stroke-width:3; }
 svg .peer.fill { fill:var(--ref); } svg .peer.line { stroke:var(--ref); stroke-width:1.5; }
 """
@@ -41,8 +43,8 @@ def write(
 ) -> None:
     """Write ``README.md``, ``false-alarms.svg`` and ``delays.svg``."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "false-alarms.svg").write_text(false_alarms(quiet))
-    (FOLDER / "delays.svg").write_text(delay_lines(found))
+    (FOLDER / "false-alarms.svg").write_text(false_alarms(quiet) + "\n")
+    (FOLDER / "delays.svg").write_text(delay_lines(found) + "\n")
     text = _PAGE.format(
         rates=rates(nights),
         ours=own_delays(delays),
