@@ -1,21 +1,22 @@
-"""JSON Schemas generated from the types: ``python -m schemas.json_schema`` writes them.
+"""JSON Schemas generated from the types.
 
 Producers check their events against ``*_event.schema.json``; editors complete
 and check the YAML against ``model.schema.json`` and ``driftline.schema.json``.
+``python -m schemas.json_schema`` writes those of events, ``python -m monitor.app.json_schema``
+all of them: only a layer above knows every kind of receiver and retraining target.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from pydantic import BaseModel
 
-from schemas.config.model import ModelConfig
-from schemas.config.monitor import MonitorConfig
 from schemas.config.values import format_duration
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 
@@ -27,11 +28,15 @@ _EVENTS: dict[str, type[msgspec.Struct]] = {
     "label_event": LabelEvent,
     "gpu_event": GpuEvent,
 }
-_CONFIGS: dict[str, type[BaseModel]] = {"model": ModelConfig, "driftline": MonitorConfig}
 
 
-def generate() -> dict[str, dict[str, Any]]:
+def generate(configs: Mapping[str, type[BaseModel]] | None = None) -> dict[str, dict[str, Any]]:
     """Derive every schema from its type.
+
+    Parameters
+    ----------
+    configs : mapping of str to type, optional
+        Config models by the name of their schema, in addition to the events.
 
     Returns
     -------
@@ -41,10 +46,11 @@ def generate() -> dict[str, dict[str, Any]]:
     Examples
     --------
     >>> sorted(generate())
-    ['driftline', 'gpu_event', 'label_event', 'model', 'prediction_event']
+    ['gpu_event', 'label_event', 'prediction_event']
     """
     events = {name: _event_schema(name, event) for name, event in _EVENTS.items()}
-    return events | {name: _config_schema(name, config) for name, config in _CONFIGS.items()}
+    named = (configs or {}).items()
+    return events | {name: _config_schema(name, config) for name, config in named}
 
 
 def render(schema: dict[str, Any]) -> str:
@@ -52,11 +58,11 @@ def render(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def write(folder: Path = FOLDER) -> list[Path]:
-    """Write every schema; returns the files."""
+def write(schemas: Mapping[str, dict[str, Any]], folder: Path = FOLDER) -> list[Path]:
+    """Write schemas by name; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, schema in generate().items():
+    for name, schema in schemas.items():
         file = folder / f"{name}.schema.json"
         file.write_text(render(schema), encoding="utf-8")
         files.append(file)
@@ -95,5 +101,5 @@ def _write_defaults(node: Any) -> None:
 
 
 if __name__ == "__main__":
-    for written in write():
+    for written in write(generate()):
         print(written)

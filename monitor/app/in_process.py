@@ -26,7 +26,8 @@ from monitor.ingest.stage import Assignment
 from monitor.notify.delivery.notifier import Notifier, Step
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.notify.receivers.protocol import Receiver
-from monitor.notify.receivers.registry import build_receivers, build_retrainers
+from monitor.notify.receivers.registry import build_receivers
+from monitor.notify.retraining.registry import build_retrainers
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Incident

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.core.notification.routing import unknown_receivers
+from monitor.notify.config_types import model_type, monitor_type
 from schemas.config.messages import suggest
 from schemas.config.model import ModelConfig, WindowConfig
 from schemas.config.monitor import MonitorConfig
@@ -67,7 +68,7 @@ def load_model(path: str | os.PathLike[str]) -> ModelConfig:
     ConfigError
         Naming every problem by file, line and field.
     """
-    return parse_model(_text(Path(path)), str(path))
+    return parse_model(_text(Path(path)), str(path), config=model_type())
 
 
 def read_config(path: str | os.PathLike[str]) -> str:
@@ -100,7 +101,7 @@ def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installati
     """
     file = Path(path)
     text = _text(file)
-    monitor = parse_monitor(text, str(file))
+    monitor = parse_monitor(text, str(file), monitor_type())
     problems: list[str] = []
     files = _model_files(file, text, monitor, problems)
     models = [_load_into(model_file, problems) for model_file in files]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from monitor.service.lifecycle import Life
     from monitor.transport.kafka.cluster import Cluster
     from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+    from schemas.config.kinds import KindConfig
 
 BOOTSTRAP_VARIABLE = "DRIFTLINE_KAFKA"
 STAGES = ("ingest", "detect", "notify", "archive")
@@ -133,7 +134,8 @@ def check_stage(stage: str, site: Site) -> None:
     """
     shared_window(site.installation.models)
     if stage == "notify":
-        from monitor.notify.receivers.registry import build_receivers, build_retrainers
+        from monitor.notify.receivers.registry import build_receivers
+        from monitor.notify.retraining.registry import build_retrainers
 
         build_receivers(site.installation.monitor)
         build_retrainers(site.installation.models)
@@ -141,13 +143,10 @@ def check_stage(stage: str, site: Site) -> None:
 
 def secrets_of_receivers(site: Site, environment: Mapping[str, str]) -> list[str]:
     """Return values that receivers are given by variables of any name; logs must hide them."""
-    named: list[str | None] = []
-    for receiver in site.installation.monitor.receivers.values():
-        named += [receiver.url_env, receiver.secret_env, receiver.token_env]
-    for model in site.installation.models:
-        if model.retraining is not None:
-            named += [model.retraining.url_env, model.retraining.secret_env]
-    return [environment[name] for name in named if name and name in environment]
+    configs: list[KindConfig] = [*site.installation.monitor.receivers.values()]
+    configs += [model.retraining for model in site.installation.models if model.retraining]
+    named = [name for config in configs for name in config.environment_names]
+    return [environment[name] for name in named if name in environment]
 
 
 def run_stage(
@@ -211,7 +210,8 @@ def _run_detect(site: Site, life: Life, member: str | None) -> None:
 def _run_notify(site: Site, life: Life, member: str | None) -> None:
     """Build the receivers, then run notify."""
     from monitor.notify.on_kafka import run_notify
-    from monitor.notify.receivers.registry import build_receivers, build_retrainers
+    from monitor.notify.receivers.registry import build_receivers
+    from monitor.notify.retraining.registry import build_retrainers
 
     monitor, models = site.installation.monitor, site.installation.models
     receivers, retrainers = build_receivers(monitor), build_retrainers(models)

@@ -49,10 +49,13 @@ class ModelDraft:
         YAML.
     name : str
         The file's name, for messages.
+    config_type : type, optional
+        What the file is checked with; as the parameter of :func:`parse_model`.
     """
 
     text: str
     name: str
+    config_type: type[ModelConfig] = ModelConfig
 
     @cached_property
     def sections(self) -> dict[str, Any]:
@@ -82,7 +85,7 @@ class ModelDraft:
             Naming every problem by file, line and field.
         """
         named = {name: str(kind) for name, kind in (kinds or {}).items()}
-        return parse_model(self.text, self.name, named)
+        return parse_model(self.text, self.name, named, self.config_type)
 
 
 def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, list[ColumnDecision]]:

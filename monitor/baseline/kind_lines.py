@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import yaml
 
@@ -68,7 +69,7 @@ def with_kinds(draft: ModelDraft, kinds: Mapping[str, Kind]) -> str:
         # From the back, so that the places before stay where they are.
         for name in reversed(draft.open_features):
             written = _with_kind(written, _child(features, name), kinds[name])
-    _check(ModelDraft(written, draft.name), draft, kinds)
+    _check(replace(draft, text=written), draft, kinds)
     return written
 
 

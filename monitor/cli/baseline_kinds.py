@@ -41,8 +41,9 @@ class DraftModel:
         """Read a model's file; errors in a complete one are reported at once."""
         from monitor.app.installation import read_config
         from monitor.baseline.draft import ModelDraft
+        from monitor.notify.config_types import model_type
 
-        draft = ModelDraft(read_config(file), str(file))
+        draft = ModelDraft(read_config(file), str(file), model_type())
         return DraftModel(file, draft, draft.config() if draft.is_complete else None)
 
     @property

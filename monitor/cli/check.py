@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -208,7 +209,7 @@ def _receivers(installation: Installation) -> list[Check]:
 
     return [
         *(
-            _variables("receiver", name, [found.url_env, found.secret_env, found.token_env])
+            _variables("receiver", name, found.environment_names)
             for name, found in installation.monitor.receivers.items()
         ),
         *(Check(g.check, g.name, WARNING, g.detail, g.fix) for g in silent_routes(installation)),
@@ -218,15 +219,14 @@ def _receivers(installation: Installation) -> list[Check]:
 def _retraining(installation: Installation) -> list[Check]:
     """Environment variables that retraining webhooks read."""
     return [
-        _variables("retraining", m.model, [m.retraining.url_env, m.retraining.secret_env])
+        _variables("retraining", m.model, m.retraining.environment_names)
         for m in installation.models
         if m.retraining is not None
     ]
 
 
-def _variables(check: str, name: str, variables: list[str | None]) -> Check:
+def _variables(check: str, name: str, needed: Sequence[str]) -> Check:
     """Check that the environment variables are set."""
-    needed = [v for v in variables if v]
     unset = [v for v in needed if not os.environ.get(v)]
     if unset:
         fix = f"export {unset[0]}=..."

@@ -15,6 +15,7 @@ from monitor.demo.model import EmploymentModel, area_under_curve, fit_model
 from monitor.demo.streams import MODEL, Stream, write_labels, write_predictions
 from monitor.demo.survey import Survey, load_survey, shuffle_households
 from monitor.demo.telemetry import INTERVAL_US, write_telemetry
+from monitor.notify.config_types import model_type, monitor_type
 from schemas.batch import Float64Array, Int64Array
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
@@ -150,7 +151,7 @@ def model_config() -> ModelConfig:
     age = {"kind": "numeric", "importance": "high", "range": [0, 120]}
     features: dict[str, object] = dict.fromkeys(NUMERIC, age)
     features |= {name: {"kind": "categorical"} for name in CATEGORICAL}
-    return ModelConfig.model_validate(
+    return model_type().model_validate(
         {
             "model": MODEL,
             "features": features,
@@ -183,7 +184,7 @@ def monitor_config(store: str, baselines: str) -> MonitorConfig:
     -------
     MonitorConfig
     """
-    return MonitorConfig.model_validate(
+    return monitor_type().model_validate(
         {
             "store": store,
             "baselines": baselines,

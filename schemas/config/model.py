@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from driftline.times import TimeUnit
 from schemas.baselines import Kind
 from schemas.batch import ModelSchema
+from schemas.config.kinds import KindConfig
 from schemas.config.values import (
     Duration,
-    EnvironmentName,
     Misfit,
     PositiveDuration,
     Problem,
@@ -30,6 +36,8 @@ from schemas.time_zones import UTC_NAME
 
 Place = tuple[str | int, ...]
 """Path of a setting."""
+DEFAULT_TARGET = "webhook"
+"""Kind of a retraining target that names none."""
 _RENAME = "give it a name, here and in the events"
 
 
@@ -139,19 +147,27 @@ class ColumnsConfig(Strict):
     model_version: str | None = None
 
 
-class RetrainingConfig(Strict):
-    """When a retraining is asked for, and of whom."""
+class RetrainingConfig(KindConfig):
+    """When a retraining is requested; ``kind`` chooses the target, a webhook by default.
 
-    url_env: EnvironmentName
-    """Environment variable that holds the webhook's URL."""
-    secret_env: EnvironmentName | None = None
-    """Environment variable that holds the HMAC key."""
+    ``monitor.notify.retraining`` has one subclass per kind of target, with its own settings.
+    """
+
+    kind: str = DEFAULT_TARGET
     on: tuple[Literal["page", "ticket"], ...] = ("page",)
     features: tuple[str, ...] = ()
     """Only drift of these features; empty means any."""
     wait_us: Duration = Field(10 * MINUTE_US, alias="wait")
     """How long to wait for a hardware cause to show before asking."""
     cooldown_us: Duration = Field(DAY_US, alias="cooldown")
+
+    @model_serializer(mode="wrap")
+    def _without_default_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the default kind: replays are named after their configs, as before kinds."""
+        written: dict[str, Any] = write(self)
+        if self.kind == DEFAULT_TARGET:
+            written.pop("kind", None)
+        return written
 
 
 class RouteConfig(Strict):
@@ -190,7 +206,7 @@ class ModelConfig(Strict):
     are those of this clock, with daylight saving. Without it they are UTC's, and hours of
     the week may be off by one where clocks changed since the reference."""
     routes: tuple[RouteConfig, ...] = ()
-    retraining: RetrainingConfig | None = None
+    retraining: SerializeAsAny[RetrainingConfig] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:

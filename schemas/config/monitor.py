@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
+from schemas.config.kinds import KindConfig
 from schemas.config.values import (
     Duration,
-    EnvironmentName,
     Misfit,
     PositiveDuration,
     Problem,
@@ -19,31 +20,13 @@ from schemas.limits import MessageLimits
 from schemas.time_units import HOUR_US, MINUTE_US, SECOND_US
 
 
-class ReceiverConfig(Strict):
-    """Where notifications go. Secrets only from environment variables, by name."""
+class ReceiverConfig(KindConfig):
+    """Where notifications go. Secrets only from environment variables, by name.
 
-    kind: Literal["console", "slack", "webhook"]
-    url_env: EnvironmentName | None = None
-    """webhook: environment variable with the URL."""
-    secret_env: EnvironmentName | None = None
-    """webhook: environment variable with the HMAC key."""
-    token_env: EnvironmentName | None = None
-    """slack: environment variable with the bot token."""
-    channel: str | None = None
-    """slack: channel id."""
+    ``monitor.notify.receivers`` has one subclass per kind, with its own settings.
+    """
 
-    @model_validator(mode="after")
-    def _has_what_its_kind_needs(self) -> ReceiverConfig:
-        """Name the settings that are missing."""
-        needs = {"webhook": ("url_env",), "slack": ("token_env", "channel"), "console": ()}
-        problems = [
-            Problem((name,), "is missing", f"a {self.kind} receiver needs it")
-            for name in needs[self.kind]
-            if getattr(self, name) is None
-        ]
-        if problems:
-            raise Misfit(problems)
-        return self
+    noun: ClassVar[str] = "receiver"
 
 
 class GpuConfig(Strict):
@@ -96,9 +79,9 @@ class MonitorConfig(Strict):
     """Folder of built baselines."""
     models: tuple[str, ...] = ()
     """Model files, relative to this file; globs are allowed."""
-    receivers: dict[str, ReceiverConfig] = Field(
-        default_factory=lambda: {"console": ReceiverConfig(kind="console")}
-    )
+    receivers: Mapping[str, SerializeAsAny[ReceiverConfig]] = {
+        "console": ReceiverConfig(kind="console")
+    }
     gpu: GpuConfig = GpuConfig()
     messages: MessageConfig = MessageConfig()
     group_wait_us: Duration = Field(30 * SECOND_US, alias="group_wait")

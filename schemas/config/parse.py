@@ -17,7 +17,12 @@ from schemas.spelling import spell_controls
 C = TypeVar("C", bound=BaseModel)
 
 
-def parse_model(text: str, name: str, kinds: Mapping[str, str] | None = None) -> ModelConfig:
+def parse_model(
+    text: str,
+    name: str,
+    kinds: Mapping[str, str] | None = None,
+    config: type[ModelConfig] = ModelConfig,
+) -> ModelConfig:
     """Turn the text of ``models/<model>.yaml`` into a checked config.
 
     Parameters
@@ -29,6 +34,9 @@ def parse_model(text: str, name: str, kinds: Mapping[str, str] | None = None) ->
     kinds : mapping of str to str, optional
         For features whose kind the text leaves open; where it lists no features, these are
         the features.
+    config : type, optional
+        ``monitor.notify.config_types.model_type()`` knows every kind of retraining target.
+        ``ModelConfig`` keeps the settings of a target unchecked.
 
     Returns
     -------
@@ -48,10 +56,12 @@ def parse_model(text: str, name: str, kinds: Mapping[str, str] | None = None) ->
     schemas.errors.ConfigError: m.yaml:2: features.age.kind: "numerical" is not allowed \
 (did you mean numeric? One of numeric, categorical)
     """
-    return _parse(text, name, ModelConfig, kinds)
+    return _parse(text, name, config, kinds)
 
 
-def parse_monitor(text: str, name: str) -> MonitorConfig:
+def parse_monitor(
+    text: str, name: str, config: type[MonitorConfig] = MonitorConfig
+) -> MonitorConfig:
     """Turn the text of ``driftline.yaml`` into a checked config.
 
     Parameters
@@ -60,6 +70,9 @@ def parse_monitor(text: str, name: str) -> MonitorConfig:
         YAML.
     name : str
         The file's name, for messages.
+    config : type, optional
+        ``monitor.notify.config_types.monitor_type()`` knows every kind of receiver.
+        ``MonitorConfig`` keeps the settings of a receiver unchecked.
 
     Returns
     -------
@@ -75,7 +88,7 @@ def parse_monitor(text: str, name: str) -> MonitorConfig:
     >>> parse_monitor("store: here", "driftline.yaml").store
     'here'
     """
-    return _parse(text, name, MonitorConfig)
+    return _parse(text, name, config)
 
 
 def field_name(path: Path) -> str:

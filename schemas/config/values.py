@@ -103,9 +103,8 @@ def _environment_name(value: str) -> str:
     return value
 
 
-EnvironmentName = Annotated[
-    str, AfterValidator(_environment_name), Field(json_schema_extra={"format": "env-name"})
-]
+NAMES_A_VARIABLE = AfterValidator(_environment_name)
+EnvironmentName = Annotated[str, NAMES_A_VARIABLE, Field(json_schema_extra={"format": "env-name"})]
 """Name of an environment variable that holds a secret or an address."""
 
 

@@ -25,6 +25,7 @@ from monitor.core.pipeline.dead_letter_limit import LetterCap
 from monitor.core.pipeline.silence_state import SilenceState
 from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
 from monitor.detect.gpu_topic_state import GpuTopicState
+from monitor.notify.config_types import model_type, monitor_type
 from monitor.notify.delivery.log import LogEntry
 from schemas.alerts import (
     Alert,
@@ -38,7 +39,7 @@ from schemas.alerts import (
 )
 from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
 from schemas.config.model import ModelConfig
-from schemas.config.monitor import GpuConfig, MonitorConfig
+from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent, Reject, RejectReason
 from schemas.intake import IntakePane
@@ -411,13 +412,14 @@ def events() -> dict[str, PredictionEvent | LabelEvent | GpuEvent]:
     }  # fmt: skip
 
 
-def configs() -> dict[str, ModelConfig | MonitorConfig | GpuConfig]:
-    """Configs with every setting: their JSON names a replay, so that it adds nothing twice."""
-    monitor = parse_monitor(MONITOR_YAML, "driftline.yaml")
-    default = parse_model("model: m\nfeatures: {a: {kind: numeric}}", "m.yaml")
+def configs() -> dict[str, ModelConfig | GpuConfig]:
+    """Configs with every setting: their JSON names a replay, so that it adds nothing twice.
+
+    The rest of ``driftline.yaml`` is in no name, and is written nowhere.
+    """
+    minimal = "model: m\nfeatures: {a: {kind: numeric}}"
     return {
-        "model": parse_model(MODEL_YAML, "fraud.yaml"),
-        "model-default": default,
-        "monitor": monitor,
-        "gpu": monitor.gpu,
+        "model": parse_model(MODEL_YAML, "fraud.yaml", config=model_type()),
+        "model-default": parse_model(minimal, "m.yaml", config=model_type()),
+        "gpu": parse_monitor(MONITOR_YAML, "driftline.yaml", monitor_type()).gpu,
     }

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from monitor.core.topics import ALERTS, LABELS
+from monitor.notify.retraining.webhook import WebhookTarget
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
-from schemas.config.model import RetrainingConfig
 from tests.support.small_world import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
 from tests.support.whole_pipeline import Outside, Reaper, run_whole
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 MODEL = CONFIG.model_copy(
     update={
-        "retraining": RetrainingConfig(
+        "retraining": WebhookTarget(
             url_env="RETRAINING_URL", on=("page", "ticket"), wait=100 * SECOND_US
         )
     }

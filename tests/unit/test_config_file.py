@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,19 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from monitor.decode.decoder import Decoder
+from monitor.notify.config_types import model_type, monitor_type
+from monitor.notify.receivers.registry import RECEIVERS
+from monitor.notify.retraining.registry import TARGETS
 from schemas.baselines import Kind
 from schemas.batch import ModelSchema
+from schemas.config import parse
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
-from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+parse_model = partial(parse.parse_model, config=model_type())
+parse_monitor = partial(parse.parse_monitor, config=monitor_type())
 MINIMAL = "model: m\nfeatures:\n  age: {kind: numeric}\n  land: {kind: categorical}\n"
 
 
@@ -106,6 +112,9 @@ def test_an_open_range_is_written_with_infinity():
         ("routes: [{receivers: [a], severity: [pages]}]", "(did you mean page? One of page, t"),
         ("routes: [{}]", "m.yaml:5: routes[0].receivers: is missing (add it)"),
         ("retraining: {}", "m.yaml:5: retraining.url_env: is missing (add it)"),
+        ("retraining: {url_env: A, chanel: C}", "m.yaml:5: retraining.chanel: unknown setting"),
+        ("retraining: {url_env: A, kind: x}", 'retraining.kind: "x" is not allowed (write one of'),
+        ("retraining: {url_env: A, on: [pag]}", 'retraining.on[0]: "pag" is not allowed (did you'),
         (
             "retraining: {url_env: A, features: [aeg]}",
             "m.yaml:5: retraining.features[0]: 'aeg' is not a feature of this model",
@@ -238,11 +247,32 @@ def test_the_config_accepts_exactly_the_names_that_the_decoder_takes(name):
 
 def test_a_receiver_says_what_its_kind_needs():
     found = problems("receivers:\n  s: {kind: slack}\n  w: {kind: webhook}\n", parse_monitor)
-    assert [p.split(" (")[0] for p in found] == [
-        "m.yaml:2: receivers.s.token_env: is missing",
-        "m.yaml:2: receivers.s.channel: is missing",
-        "m.yaml:3: receivers.w.url_env: is missing",
+    assert found == [
+        "m.yaml:2: receivers.s.token_env: is missing (a slack receiver needs it)",
+        "m.yaml:2: receivers.s.channel: is missing (a slack receiver needs it)",
+        "m.yaml:3: receivers.w.url_env: is missing (a webhook receiver needs it)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{}", ".kind: is missing (add it: console or slack or webhook)"),
+        ("{kind: }", ".kind: is empty (give it a value, or remove the line)"),
+        ("{kind: slak}", '.kind: "slak" is not allowed (did you mean slack? One of console, '),
+        ("{kind: []}", ".kind: a list is not allowed (write one of console, slack, webhook)"),
+        ("3", ': "3" is not a group of settings (write one `name: value` a line, indented)'),
+        ("", ": is empty (give it a value, or remove the line)"),
+        ("{kind: console, channel: C1}", ".channel: unknown setting (known here: kind)"),
+        ("{kind: webhook, url_env: U, token_env: T}", ".token_env: unknown setting"),
+        ("{kind: slack, token_env: T, channel: C, url_env: U}", ".url_env: unknown setting"),
+        ("{kind: slack, token_env: T, channel: [C]}", ".channel: a list is not text"),
+    ],
+)
+def test_a_mistake_in_a_receiver_is_named(settings: str, message: str):
+    found = problems(f"receivers:\n  r: {settings}\n", parse_monitor)
+    assert len(found) == 1, found
+    assert found[0].startswith("m.yaml:2: receivers.r" + message)
 
 
 def test_messages_speak_no_validator_jargon():
@@ -264,6 +294,6 @@ def test_the_shipped_examples_are_valid():
     assert sum(f.kind is Kind.CATEGORICAL for f in employment.features.values()) == 15
 
 
-@pytest.mark.parametrize("config", [ModelConfig, MonitorConfig])
+@pytest.mark.parametrize("config", [ModelConfig, MonitorConfig, *RECEIVERS, *TARGETS])
 def test_every_setting_rejects_an_unknown_neighbour(config: type[BaseModel]):
     assert config.model_config["extra"] == "forbid"

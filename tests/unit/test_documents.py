@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 from urllib.parse import unquote
@@ -13,9 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from monitor.cli.main import COMMANDS
+from monitor.notify.config_types import model_type, monitor_type
 from monitor.transport.kafka.topics.specs import topic_specs
-from schemas.config.model import ModelConfig
-from schemas.config.monitor import MonitorConfig
 from schemas.events import RejectReason
 from tests.support.kill_sequence import ELSEWHERE, steps_in_the_code
 
@@ -31,7 +30,7 @@ _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _PARTICIPANT = re.compile(r" +participant (\w+) as [^:;#]+$")
 _ARROW = re.compile(r" +(?:(\w+)--?>>(\w+)|Note over (\w+)): [^;#]+$")
-_MODULE = re.compile(r"-m ((?:schemas|benchmarks)\.[a-z_.]+[a-z_])")
+_MODULE = re.compile(r"-m ((?:schemas|benchmarks|monitor)\.[a-z_.]+[a-z_])")
 
 
 def path_pattern() -> re.Pattern[str]:
@@ -92,7 +91,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for attribute, field in model.model_fields.items():
         name = field.alias or attribute
         sections = list(models_in(field.annotation))
-        is_container = get_origin(field.annotation) in (dict, tuple, list)
+        is_container = get_origin(field.annotation) in (dict, Mapping, tuple, list)
         if is_container or not sections:
             yield prefix + name
         for section in sections:
@@ -142,7 +141,7 @@ def test_every_command_has_a_row_in_the_page_of_commands():
 def test_every_key_of_the_config_is_in_its_page():
     text = page("configuration")
     named = set(re.findall(r"`([a-z_.]+)`", text))
-    assert {*keys_of(ModelConfig), *keys_of(MonitorConfig)} - named == set()
+    assert {*keys_of(model_type()), *keys_of(monitor_type())} - named == set()
 
 
 def test_every_topic_and_reason_is_in_its_page():

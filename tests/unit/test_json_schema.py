@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import msgspec
 import pytest
 import yaml
 
-from schemas.config.parse import parse_model
+from monitor.app.json_schema import generate_all
+from monitor.notify.config_types import monitor_type
+from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
-from schemas.json_schema import FOLDER, generate, render
+from schemas.json_schema import FOLDER, render
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 EVENTS = {
@@ -66,12 +69,12 @@ def committed(name: str) -> dict:
 
 
 def test_the_committed_files_are_the_generated_ones():
-    generated = {f"{name}.schema.json": render(schema) for name, schema in generate().items()}
+    generated = {f"{name}.schema.json": render(schema) for name, schema in generate_all().items()}
     files = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
-    assert files == generated, "run: python -m schemas.json_schema"
+    assert files == generated, "run: python -m monitor.app.json_schema"
 
 
-@pytest.mark.parametrize("name", sorted(generate()))
+@pytest.mark.parametrize("name", sorted(generate_all()))
 def test_each_schema_is_a_valid_schema(name: str):
     jsonschema.Draft202012Validator.check_schema(committed(name))
 
@@ -99,6 +102,31 @@ def test_the_example_models_pass_the_model_schema(file: str):
 def test_the_example_installation_passes_its_schema():
     value = yaml.safe_load((EXAMPLES / "driftline.yaml").read_text())
     jsonschema.validate(value, committed("driftline"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_valid"),
+    [
+        ("{kind: console}", True),
+        ("{kind: webhook, url_env: U}", True),
+        ("{kind: webhook, url_env: U, secret_env: }", True),
+        ("{kind: slack, token_env: T, channel: C}", True),
+        ("{}", False),
+        ("{kind: console, channel: C}", False),
+        ("{kind: webhook}", False),
+        ("{kind: webhook, url_env: U, token_env: T}", False),
+        ("{kind: slack, token_env: T}", False),
+        ("{kind: pager}", False),
+    ],
+)
+def test_the_schema_of_an_installation_accepts_the_receivers_that_the_loader_does(
+    settings: str, is_valid: bool
+):
+    text = f"receivers:\n  r: {settings}\n"
+    schema = jsonschema.Draft202012Validator(committed("driftline"))
+    assert schema.is_valid(yaml.safe_load(text)) == is_valid
+    with contextlib.nullcontext() if is_valid else pytest.raises(ConfigError):
+        parse_monitor(text, "driftline.yaml", monitor_type())
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def model(**more: Any) -> ModelConfig:
 
 
 def retrainable() -> ModelConfig:
-    return model(retraining=RetrainingConfig(url_env="URL", on=("page", "ticket")))
+    return model(retraining=RetrainingConfig(on=("page", "ticket")))
 
 
 async def play(notifier: Notifier, alerts: list[Alert]) -> list[Step]:

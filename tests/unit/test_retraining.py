@@ -19,7 +19,7 @@ PAGE = {"severity": Severity.PAGE}
 
 
 def policy(**settings: Any) -> Retraining:
-    return Retraining("default", "employment", RetrainingConfig(url_env="URL", **settings))
+    return Retraining("default", "employment", RetrainingConfig(**settings))
 
 
 def outcomes(decisions: list[RetrainingDecision]) -> list[str]:

@@ -81,7 +81,7 @@ class Retraining:
 
     Examples
     --------
-    >>> policy = Retraining("default", "employment", RetrainingConfig(url_env="RETRAIN_URL"))
+    >>> policy = Retraining("default", "employment", RetrainingConfig())
     >>> policy.tick(0)
     []
     """

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from typing import Literal, TextIO
 
 from monitor.logs.guarded_stream import unguarded
 from monitor.notify.receivers.message import describe
+from monitor.notify.receivers.protocol import ReceiverSettings
 from schemas.alerts import Notification, NotificationKind, Severity
 from schemas.errors import RefusedDelivery
 
 _COLOURS = {Severity.PAGE: "31", Severity.TICKET: "33", Severity.RECORD: "36"}
 _GREEN = "32"
+
+
+class ConsoleConfig(ReceiverSettings):
+    """Notifications on standard output."""
+
+    kind: Literal["console"]
+
+    def build(self, name: str) -> ConsoleReceiver:
+        """Build the receiver of this name."""
+        return ConsoleReceiver(name)
 
 
 class ConsoleReceiver:

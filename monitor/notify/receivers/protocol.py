@@ -1,11 +1,15 @@
-"""What a receiver is, whatever it speaks."""
+"""What every kind of receiver implements: its settings, and the delivery of notifications."""
 
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from typing import Protocol
 
+from pydantic import ConfigDict
+
 from schemas.alerts import Notification
+from schemas.config.monitor import ReceiverConfig
 from schemas.errors import ConfigError, RetryableDelivery
 
 
@@ -43,6 +47,26 @@ class Receiver(Protocol):
     async def close(self) -> None:
         """Close connections."""
         ...
+
+
+class ReceiverSettings(ReceiverConfig):
+    """Settings of one kind of receiver. A subclass sets ``kind: Literal[...]`` and adds fields.
+
+    Unknown keys are refused. Fields of type ``EnvironmentName`` are checked by
+    ``driftline check``, and the values of their variables are redacted in logs.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    @abstractmethod
+    def build(self, name: str) -> Receiver:
+        """Build the receiver of this name; secrets come from the environment.
+
+        Raises
+        ------
+        ConfigError
+            If an environment variable that the settings name is not set.
+        """
 
 
 def secret_from(variable: str | None, where: str) -> str:

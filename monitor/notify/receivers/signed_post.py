@@ -7,11 +7,14 @@ import hmac
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-import aiohttp
-
-from monitor.notify.receivers.protocol import ErrorAnswer
+from monitor.notify.receivers.protocol import ErrorAnswer, secret_from
+from schemas.config.values import EnvironmentName, Strict
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
+
+if TYPE_CHECKING:
+    import aiohttp
 
 SIGNATURE_HEADER = "Driftline-Signature"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -89,6 +92,33 @@ def judge_status(status: int, name: str, retry_after: str | None = None) -> Deli
     return RefusedDelivery(f"answered {status}", where=where, fix=fix)
 
 
+class SignedPostConfig(Strict):
+    """The address and the key of a signed POST."""
+
+    url_env: EnvironmentName
+    """Environment variable that holds the URL."""
+    secret_env: EnvironmentName | None = None
+    """Environment variable that holds the HMAC key."""
+
+    def build_post(self, name: str, where: str) -> SignedPost:
+        """Build the client.
+
+        Parameters
+        ----------
+        name : str
+            The receiver, for errors of deliveries.
+        where : str
+            The settings, for errors of the config.
+
+        Raises
+        ------
+        ConfigError
+            If a variable that the settings name is not set.
+        """
+        url = secret_from(self.url_env, f"{where}.url_env")
+        return SignedPost(name, url, secret_from(self.secret_env, f"{where}.secret_env"))
+
+
 class SignedPost:
     """Posts JSON bodies to one URL.
 
@@ -117,6 +147,9 @@ class SignedPost:
         self._name = name
         self._url = url
         self._secret = secret
+        # Not with the module, which every command imports that reads a config file.
+        import aiohttp
+
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._now_s = now_s
         self._session: aiohttp.ClientSession | None = None
@@ -134,6 +167,8 @@ class SignedPost:
         RetryableDelivery, RefusedDelivery
             By status; no answer and no connection are retryable.
         """
+        import aiohttp
+
         headers = {"Content-Type": "application/json", IDEMPOTENCY_HEADER: idempotency_key}
         if self._secret:
             headers[SIGNATURE_HEADER] = sign(self._secret, body, int(self._now_s()))

@@ -6,20 +6,21 @@ import asyncio
 import logging
 import os
 import re
-from typing import Any
-
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.web.async_client import AsyncWebClient
+from typing import TYPE_CHECKING, Any, Literal
 
 from monitor.notify.receivers.message import Message, chief_alert, describe
 from monitor.notify.receivers.picture import draw_picture
-from monitor.notify.receivers.protocol import ErrorAnswer, secret_from
+from monitor.notify.receivers.protocol import ErrorAnswer, ReceiverSettings, secret_from
 from monitor.notify.receivers.signed_post import judge_status
 from schemas.alerts import Notification, NotificationKind, Severity
-from schemas.config.monitor import ReceiverConfig
+from schemas.config.values import EnvironmentName
 from schemas.errors import DeliveryError, RefusedDelivery, RetryableDelivery
 from schemas.spelling import spell_controls
+
+if TYPE_CHECKING:
+    import aiohttp
+    from slack_sdk.errors import SlackApiError
+    from slack_sdk.web.async_client import AsyncWebClient
 
 BASE_URL = "https://slack.com/api/"
 URL_ENV = "DRIFTLINE_SLACK_URL"
@@ -42,6 +43,24 @@ _log = logging.getLogger(__name__)
 _client_log = logging.getLogger(f"{__name__}.client")
 # At debug level the client logs whole answers, and an answer may echo what was sent.
 _client_log.setLevel(logging.INFO)
+
+
+class SlackConfig(ReceiverSettings):
+    """Notifications in one channel of Slack.
+
+    ``DRIFTLINE_SLACK_URL`` names another server that speaks Slack's API.
+    """
+
+    kind: Literal["slack"]
+    token_env: EnvironmentName
+    """Environment variable that holds the bot token."""
+    channel: str
+    """Channel id."""
+
+    def build(self, name: str) -> SlackReceiver:
+        """Build the receiver of this name; the token comes from the environment."""
+        token = secret_from(self.token_env, f"receivers.{name}.token_env")
+        return SlackReceiver(name, token, self.channel, os.environ.get(URL_ENV) or BASE_URL)
 
 
 class SlackReceiver:
@@ -76,6 +95,10 @@ class SlackReceiver:
         base_url: str = BASE_URL,
         timeout_s: int = 10,
     ) -> None:
+        # With the receiver, before any message waits for it; not with the module, which every
+        # command imports that reads a config file.
+        import slack_sdk.web.async_client  # noqa: F401
+
         self._name = name
         self._channel = channel
         self._token = token
@@ -85,20 +108,6 @@ class SlackReceiver:
         self._web: AsyncWebClient | None = None
         self._threads: dict[str, str] = {}
         self._posted: dict[str, str] = {}
-
-    @classmethod
-    def from_config(cls, name: str, config: ReceiverConfig) -> SlackReceiver:
-        """Build from the config; the token comes from the environment.
-
-        ``DRIFTLINE_SLACK_URL`` names another server that speaks Slack's API.
-
-        Raises
-        ------
-        ConfigError
-            If the variable the config names is not set.
-        """
-        token = secret_from(config.token_env, f"receivers.{name}.token_env")
-        return cls(name, token, config.channel or "", os.environ.get(URL_ENV) or BASE_URL)
 
     async def send(self, notification: Notification) -> str:
         """Post one notification.
@@ -195,6 +204,9 @@ class SlackReceiver:
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         """Call Slack, and translate its errors without their text."""
+        import aiohttp
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
         where = f"receiver {self._name}"
         try:
             return await getattr(self._client(), method)(**arguments)
@@ -229,6 +241,9 @@ class SlackReceiver:
 
     def _client(self) -> AsyncWebClient:
         """Return the client, with one session for all its calls."""
+        import aiohttp
+        from slack_sdk.web.async_client import AsyncWebClient
+
         if self._web is None:
             timeout = aiohttp.ClientTimeout(total=self._timeout_s)
             self._session = aiohttp.ClientSession(timeout=timeout, trace_configs=[_no_redirects()])
@@ -249,6 +264,8 @@ def _no_redirects() -> aiohttp.TraceConfig:
 
     The client follows redirects, with the message and, on the same host, the token.
     """
+
+    import aiohttp
 
     async def refuse(*_: object) -> None:
         raise RefusedRedirect

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Literal
 
 import msgspec
 
 from monitor.notify.receivers.message import describe
-from monitor.notify.receivers.protocol import secret_from
-from monitor.notify.receivers.signed_post import SignedPost
+from monitor.notify.receivers.protocol import ReceiverSettings
+from monitor.notify.receivers.signed_post import SignedPost, SignedPostConfig
 from schemas.alerts import Notification
-from schemas.config.monitor import ReceiverConfig
 
 PAYLOAD_VERSION = 1
 
@@ -38,6 +38,16 @@ def encode_payload(notification: Notification) -> bytes:
     )
 
 
+class WebhookConfig(SignedPostConfig, ReceiverSettings):
+    """Notifications as JSON, posted to any HTTP endpoint."""
+
+    kind: Literal["webhook"]
+
+    def build(self, name: str) -> WebhookReceiver:
+        """Build the receiver of this name; URL and key come from the environment."""
+        return WebhookReceiver(self.build_post(name, f"receivers.{name}"))
+
+
 class WebhookReceiver:
     """Posts each notification under its id as idempotency key.
 
@@ -49,19 +59,6 @@ class WebhookReceiver:
 
     def __init__(self, post: SignedPost) -> None:
         self._post = post
-
-    @classmethod
-    def from_config(cls, name: str, config: ReceiverConfig) -> WebhookReceiver:
-        """Build from the config; URL and key come from the environment.
-
-        Raises
-        ------
-        ConfigError
-            If a variable the config names is not set.
-        """
-        url = secret_from(config.url_env, f"receivers.{name}.url_env")
-        secret = secret_from(config.secret_env, f"receivers.{name}.secret_env")
-        return cls(SignedPost(name, url, secret))
 
     async def send(self, notification: Notification) -> str:
         """Post one notification.

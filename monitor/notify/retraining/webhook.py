@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from monitor.notify.receivers.protocol import secret_from
-from monitor.notify.receivers.signed_post import SignedPost
+from typing import Literal
+
+from monitor.notify.receivers.signed_post import SignedPost, SignedPostConfig
+from monitor.notify.retraining.target import RetrainingTarget
 from schemas.alerts import Notification, NotificationKind
-from schemas.config.model import RetrainingConfig
 from schemas.errors import RefusedDelivery
+
+
+class WebhookTarget(RetrainingTarget, SignedPostConfig):
+    """When a retraining is requested of a training system, by a signed POST."""
+
+    kind: Literal["webhook"] = "webhook"
+
+    def build(self, model: str) -> RetrainReceiver:
+        """Build the target of this model; URL and key come from the environment."""
+        post = self.build_post(f"retraining of {model}", f"model {model}: retraining")
+        return RetrainReceiver(post)
 
 
 class RetrainReceiver:
@@ -20,19 +32,6 @@ class RetrainReceiver:
 
     def __init__(self, post: SignedPost) -> None:
         self._post = post
-
-    @classmethod
-    def from_config(cls, model: str, config: RetrainingConfig) -> RetrainReceiver:
-        """Build from a model's config; URL and key come from the environment.
-
-        Raises
-        ------
-        ConfigError
-            If a variable the config names is not set.
-        """
-        url = secret_from(config.url_env, f"model {model}: retraining.url_env")
-        secret = secret_from(config.secret_env, f"model {model}: retraining.secret_env")
-        return cls(SignedPost(f"retraining of {model}", url, secret))
 
     async def send(self, notification: Notification) -> str:
         """Ask for a retraining.
