@@ -12,25 +12,13 @@ import msgspec
 import pyarrow as pa
 
 from monitor.archive.position import Stand
+from monitor.core import topics
 from monitor.core.gpu.host_activity import sign_messages
 from monitor.core.panes import baseline_codec as profile_codec
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.intake_message import encode_intake, intake_key
 from monitor.core.state.snapshot_store import state_writes
 from monitor.core.state.writes import alert_write, result_writes
-from monitor.core.topics import (
-    ALERTS,
-    DEAD_LETTERS,
-    GPU,
-    LABELS,
-    LATE,
-    NOTIFICATIONS,
-    PANES,
-    PREDICTIONS,
-    PROFILES,
-    RESULTS,
-    STATE,
-)
 from monitor.core.unreadable import letter_write
 from monitor.ingest.refusals import late_write
 from monitor.notify.delivery.log import encode_entry, entry_key
@@ -69,14 +57,14 @@ class Recorded(NamedTuple):
 def _panes() -> Iterator[Recorded]:
     for name, pane in (("pane", objects.pane()), ("pane-rows", objects.row_pane())):
         (value,) = encode(pane)
-        yield Recorded(name, PANES, pane_key(pane, 0).encode(), value)
+        yield Recorded(name, topics.PANES, pane_key(pane, 0).encode(), value)
     wide = objects.wide_pane()
     for i, value in enumerate(encode(wide, WIDE_BYTES)):
-        yield Recorded(f"pane-wide-{i}", PANES, pane_key(wide, i).encode(), value)
+        yield Recorded(f"pane-wide-{i}", topics.PANES, pane_key(wide, i).encode(), value)
     intake = objects.intake()
-    yield Recorded("intake", PANES, intake_key(intake), encode_intake(intake))
+    yield Recorded("intake", topics.PANES, intake_key(intake), encode_intake(intake))
     for i, mark in enumerate(objects.watermarks()):
-        yield Recorded(f"watermark-{i}", PANES, mark.key(), mark.encode())
+        yield Recorded(f"watermark-{i}", topics.PANES, mark.key(), mark.encode())
 
 
 def _states() -> Iterator[Recorded]:
@@ -100,9 +88,9 @@ def _profiles() -> Iterator[Recorded]:
         ("profile-seasonal", objects.seasonal_profile()),
     ):
         ((key, value),) = profile_codec.message_parts(profile)
-        yield Recorded(name, PROFILES, key, value)
+        yield Recorded(name, topics.PROFILES, key, value)
     for i, (key, value) in enumerate(profile_codec.message_parts(objects.profile(), 1_000)):
-        yield Recorded(f"profile-part-{i}", PROFILES, key, value)
+        yield Recorded(f"profile-part-{i}", topics.PROFILES, key, value)
 
 
 def _commits() -> Iterator[Recorded]:
@@ -121,20 +109,24 @@ def _metadata(stand: Stand) -> bytes:
 def _others() -> Iterator[Recorded]:
     for name, alert in objects.alerts().items():
         write = alert_write(alert, delay_us=60_000_000)
-        yield Recorded(f"alert-{name}", ALERTS, write.key, write.value or b"", write.timestamp_us)
+        yield Recorded(
+            f"alert-{name}", topics.ALERTS, write.key, write.value or b"", write.timestamp_us
+        )
     for write in result_writes(objects.MODEL, objects.results(), 0):
-        yield Recorded("results", RESULTS, write.key, write.value or b"")
+        yield Recorded("results", topics.RESULTS, write.key, write.value or b"")
     for name, entry in objects.notifications().items():
-        yield Recorded(f"notification-{name}", NOTIFICATIONS, entry_key(entry), encode_entry(entry))
+        yield Recorded(
+            f"notification-{name}", topics.NOTIFICATIONS, entry_key(entry), encode_entry(entry)
+        )
     letter = letter_write(objects.letter())
-    yield Recorded("dead-letter", DEAD_LETTERS, letter.key, letter.value or b"")
+    yield Recorded("dead-letter", topics.DEAD_LETTERS, letter.key, letter.value or b"")
     late = late_write(objects.late_event(), 0)
-    yield Recorded("late-event", LATE, late.key, late.value or b"")
+    yield Recorded("late-event", topics.LATE, late.key, late.value or b"")
     for value in sign_messages(objects.signs()):
-        yield Recorded("host-signs", GPU, b"", value)
-    topics = {"prediction": PREDICTIONS, "label": LABELS, "gpu": GPU}
+        yield Recorded("host-signs", topics.GPU, b"", value)
+    own = {"prediction": topics.PREDICTIONS, "label": topics.LABELS, "gpu": topics.GPU}
     for name, event in objects.events().items():
-        yield Recorded(f"event-{name}", topics[name], b"", msgspec.json.encode(event))
+        yield Recorded(f"event-{name}", own[name], b"", msgspec.json.encode(event))
 
 
 def _configs() -> Iterator[Recorded]:
@@ -187,9 +179,9 @@ def opened(found: dict[str, Recorded]) -> dict[str, Any]:
     """
     plain: dict[str, Any] = {}
     for name, one in found.items():
-        if one.topic == PANES and name.startswith("pane"):
+        if one.topic == topics.PANES and name.startswith("pane"):
             head, part = msgspec.msgpack.decode(one.value)
-        elif one.topic == STATE:
+        elif one.topic == topics.STATE:
             *head, part = msgspec.msgpack.decode(one.value)
         else:
             plain[name] = one
