@@ -30,7 +30,7 @@ _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _PARTICIPANT = re.compile(r" +participant (\w+) as [^:;#]+$")
 _ARROW = re.compile(r" +(?:(\w+)--?>>(\w+)|Note over (\w+)): [^;#]+$")
-_MODULE = re.compile(r"-m ((?:schemas|benchmarks|monitor)\.[a-z_.]+[a-z_])")
+_MODULE = re.compile(r"-m ((?:schemas|benchmarks|monitor|tests)\.[a-z_.]+[a-z_])")
 
 
 def path_pattern() -> re.Pattern[str]:
