@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from monitor.clock import elapsed_s
 from monitor.core.state.snapshot_store import StateShelf
 from monitor.core.state.writes import Phase
@@ -18,13 +16,12 @@ from monitor.core.topics import STATE
 from monitor.detect.stage import read_states
 from monitor.metrics import STAGE_SECONDS
 from monitor.service.lifecycle import Life
-from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
+from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import send
 from monitor.transport.kafka.faust.client import KafkaApp
-from monitor.transport.kafka.readers.topic_scan import log_ends, scan
+from monitor.transport.kafka.readers.topic_scan import log_extent, scan
 from monitor.transport.types import Message
-from schemas.errors import TransportError
 
 _BATCH = 500
 _REVOKE_S = 20.0
@@ -32,7 +29,6 @@ _END_S = 10.0
 _YIELD_S = 0.002
 """Between groups, for the client to send and hear: one turn of the loop is not enough, and
 then the first alert of 200 models left when the last model had been decided."""
-_EXTENT_S = 60.0
 
 
 class Rules(Protocol):
@@ -203,9 +199,12 @@ class OwnedPartitions(Generic[RulesT]):
         begin_s = elapsed_s()
         try:
             async with owned.lock:
-                shelf = await asyncio.to_thread(self._read_state, partition)
+                states = scan(self._cluster, STATE, partition)
+                shelf = await asyncio.to_thread(read_states, states)
                 first = owned.rules.restore(shelf)
-                low, high = await asyncio.to_thread(self._extent, partition)
+                low, high = await asyncio.to_thread(
+                    log_extent, self._cluster, self._topic, partition
+                )
                 if owned.rules.position > high:
                     LOG.warning(
                         "%s:%d ends at %d, the state at %d: reading starts at %d",
@@ -219,27 +218,6 @@ class OwnedPartitions(Generic[RulesT]):
             return
         STAGE_SECONDS.labels("detect", "restore").observe(elapsed_s() - begin_s)
         self._life.reach("detect:restored")
-
-    def _read_state(self, partition: int) -> StateShelf:
-        """Read all of the state topic's partition."""
-        return read_states(scan(self._cluster, STATE, partition))
-
-    def _extent(self, partition: int) -> tuple[int, int]:
-        """Ask where the log begins and ends."""
-        name = self._cluster.topic(self._topic)
-        settings = {**self._cluster.client(), "group.id": self._cluster.group("driftline-scan")}
-        consumer = Consumer(settings, logger=CLIENT_LOG)
-        try:
-            where = TopicPartition(name, partition)
-            return log_ends(consumer, where, _EXTENT_S)
-        except KafkaException as error:
-            raise TransportError(
-                f"cannot be read: {error.args[0].str()}",
-                where=f"{name}:{partition}",
-                fix="is the broker there? `driftline topics check`",
-            ) from None
-        finally:
-            consumer.close()
 
     async def _read(self, partition: int, owned: _Owned[RulesT], end: int) -> None:
         """Take messages up to ``end`` with a plain consumer; then the position is there."""

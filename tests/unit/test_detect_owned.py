@@ -58,7 +58,7 @@ class Site:
         )
         monkeypatch.setattr(under_test, "send", self._send)
         monkeypatch.setattr(under_test, "scan", lambda *_, **__: iter(()))
-        monkeypatch.setattr(self.owned, "_extent", lambda _: (0, 0))
+        monkeypatch.setattr(under_test, "log_extent", lambda *_: (0, 0))
         monkeypatch.setattr(under_test, "_REVOKE_S", BOUND_S)
         monkeypatch.setattr(under_test, "_END_S", BOUND_S)
 
@@ -146,13 +146,5 @@ def test_a_partition_without_a_leader_is_asked_again(monkeypatch):
         def close(self) -> None:
             pass
 
-    for module in (under_test, topic_scan):
-        monkeypatch.setattr(module, "Consumer", Client, raising=False)
-    owned: OwnedPartitions[Rules] = OwnedPartitions(
-        None,  # type: ignore[arg-type]
-        Cluster("nowhere:9092"),
-        PANES,
-        Life("detect"),
-        lambda _, owner: Rules(owner),
-    )
-    assert owned._extent(0) == (3, 9)
+    monkeypatch.setattr(topic_scan, "Consumer", Client)
+    assert topic_scan.log_extent(Cluster("nowhere:9092"), PANES, 0) == (3, 9)

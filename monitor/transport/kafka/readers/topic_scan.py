@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -61,7 +62,29 @@ def scan(
     TransportError
         If the broker does not answer in time, or refuses.
     """
-    place = f"{cluster.topic(topic)}:{partition}"
+    with _opened(cluster, topic, partition) as (consumer, where):
+        low, high = log_ends(consumer, where, timeout_s)
+        start, stop = max(start, low), high if end is None else min(end, high)
+        if start < stop:
+            where.offset = start
+            consumer.assign([where])
+            yield from _read(consumer, start, stop, f"{where.topic}:{partition}", timeout_s)
+
+
+def log_extent(
+    cluster: Cluster, topic: str, partition: int, timeout_s: float = 60.0
+) -> tuple[int, int]:
+    """Return a partition's first offset and the one after its last; raises like :func:`scan`."""
+    with _opened(cluster, topic, partition) as (consumer, where):
+        return log_ends(consumer, where, timeout_s)
+
+
+@contextmanager
+def _opened(
+    cluster: Cluster, topic: str, partition: int
+) -> Iterator[tuple[Consumer, TopicPartition]]:
+    """Open a consumer without a group for one partition; its errors name the place."""
+    where = TopicPartition(cluster.topic(topic), partition)
     consumer = Consumer(
         {
             **cluster.client(),
@@ -74,18 +97,11 @@ def scan(
         logger=CLIENT_LOG,
     )
     try:
-        where = TopicPartition(cluster.topic(topic), partition)
-        low, high = log_ends(consumer, where, timeout_s)
-        start, stop = max(start, low), high if end is None else min(end, high)
-        if start >= stop:
-            return
-        where.offset = start
-        consumer.assign([where])
-        yield from _read(consumer, start, stop, place, timeout_s)
+        yield consumer, where
     except KafkaException as error:
         raise TransportError(
             f"cannot be read: {error.args[0].str()}",
-            where=place,
+            where=f"{where.topic}:{partition}",
             fix="is the broker there? `driftline topics check`",
         ) from None
     finally:
