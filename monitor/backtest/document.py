@@ -75,7 +75,7 @@ def _side_json(side: Side) -> dict[str, Any]:
 
 
 def _alert_json(alert: Alert) -> dict[str, Any]:
-    """Return what would have been said of one cell."""
+    """Return what would have been reported of one cell."""
     return {
         "time_us": alert.time_us,
         "since_us": alert.window_start_us,

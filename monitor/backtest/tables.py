@@ -103,10 +103,10 @@ def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
     rows = []
     for (time_us, *_), by_side in sorted(found.items(), key=lambda item: item[0]):
         alert = next(iter(by_side.values()))
-        said = (_severity(by_side.get(name)) for name in report.sides)
+        severities = (_severity(by_side.get(name)) for name in report.sides)
         effect = "" if alert.effect_size is None else f"{alert.effect_size:+.3f}"
         place = (alert.feature, alert.segment, effect, alert.effect_where, f"{alert.n:,}")
-        rows.append((minute_text(time_us), *place, *said))
+        rows.append((minute_text(time_us), *place, *severities))
     return rows
 
 

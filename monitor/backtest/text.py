@@ -17,12 +17,12 @@ def headline(report: Comparison) -> str:
     today = report.today.outcome
     length = format_duration(today.config.window.length_us)
     span = f"{minute_text(today.start_us)} to {minute_text(today.end_us)}"
-    words = (
+    judged = (
         f"{today.n_rows:,} rows in {today.n_windows:,} windows of {length}, "
         f"{span} ({today.weeks:.2g} weeks judged)."
     )
     lines = coverage_lines({("", report.model): today.coverage}, {("", report.model): today.config})
-    return "\n".join([words, *lines, *pipeline_lines(report.today.pipeline)])
+    return "\n".join([judged, *lines, *pipeline_lines(report.today.pipeline)])
 
 
 def absent_line(model: str) -> str:
@@ -62,12 +62,12 @@ def solution_text(solution: Solution) -> str:
             f"{allowed}, and no eps was found that keeps to it: at {MAX_EPS} there are more. "
             "The history is not quiet; leave out what was real."
         )
-    words = f"{allowed}. An eps that keeps to it is {solution.eps:g}"
+    found = f"{allowed}. An eps that keeps to it is {solution.eps:g}"
     if solution.upper_95 is None or solution.upper_95 <= solution.budget:
-        return f"{words}."
+        return f"{found}."
     upper = format(solution.upper_95, ".2g" if solution.upper_95 < 10 else ",.0f")
     return (
-        f"{words}. The history is short for that: with {solution.n_alarms:,} alarms in it, up to "
+        f"{found}. The history is short for that: with {solution.n_alarms:,} alarms in it, up to "
         f"{upper} a month are possible (95 %); {upper_rate(0, solution.budget):.2g} quiet months "
         "would show that the budget is kept. Until then prefer the larger of this eps and today's."
     )

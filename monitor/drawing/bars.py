@@ -43,7 +43,7 @@ def change_figure(alert: Alert) -> Markup:
 
     Notes
     -----
-    Ordered bins stand in at most 20 columns, neighbours merged; categories lie in
+    Ordered bins are drawn as at most 20 columns, neighbours merged; categories as
     rows, the largest first. Underflow, overflow, missing and never seen are shown
     when they hold anything.
     """
@@ -116,7 +116,7 @@ def _rows(
 
 
 def _vertical(bars: list[tuple[str, float, float]], n_ordered: int, title: str) -> Markup:
-    """Pairs of columns; the special counters stand apart at the right, named below."""
+    """Draw pairs of columns; the special counters are set apart at the right, named below."""
     width, base, left = 400, 160, 42
     height = base + 24 + 16 * (len(bars) - n_ordered)
     highest = max(max(r, c) for _, r, c in bars) or 1.0

@@ -28,9 +28,9 @@ _PICTURE = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</s
 
 
 def text(
-    x: float, y: float, words: str, *, css: str = "", anchor: str = "start", degrees: float = 0
+    x: float, y: float, content: str, *, css: str = "", anchor: str = "start", degrees: float = 0
 ) -> Markup:
-    """Write words with their baseline at (x, y).
+    """Write text with its baseline at (x, y).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def text(
     Markup
     """
     rotation = _ROTATION.format(degrees, x, y) if degrees else ""
-    return _TEXT.format(x, y, css, anchor, rotation, spell_lines(words))
+    return _TEXT.format(x, y, css, anchor, rotation, spell_lines(content))
 
 
 def rect(
@@ -118,9 +118,9 @@ def path(points: Iterable[tuple[float, float]], *, css: str, title: str = "") ->
     return _PATH.format(" ".join(steps), css, _title(title))
 
 
-def _title(words: str) -> Markup:
+def _title(content: str) -> Markup:
     """Write what is shown when a mark is pointed at."""
-    return _TITLE.format(spell_lines(words)) if words else Markup("")
+    return _TITLE.format(spell_lines(content)) if content else Markup("")
 
 
 def picture(width: float, height: float, label: str, marks: Sequence[Markup]) -> Markup:

@@ -1,4 +1,4 @@
-"""One HTML page about a backtest: what each config would have said, and on what evidence."""
+"""One HTML page about a backtest: what each config would have reported, on what evidence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def render_backtest(title: str, headline: str, sections: Sequence[BacktestSectio
     Returns
     -------
     str
-        HTML, whole in itself: no script, no outside resource.
+        Self-contained HTML: no script, no outside resource.
     """
     return render(
         "backtest.html", title=title, headline=headline, sections=sections, figure=evidence_panel

@@ -14,7 +14,7 @@ from schemas.batch import Float64Array, Int64Array
 
 @dataclass(frozen=True, slots=True)
 class FindingRow:
-    """One line of the table: what happened and what was said about it."""
+    """One line of the table: what happened and what was reported."""
 
     what: str
     when: str

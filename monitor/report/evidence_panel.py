@@ -88,7 +88,7 @@ def evidence_panel(panel: EvidencePanel, start_us: int, end_us: int) -> Markup:
 def _track(
     track: EvidenceTrack, i: int, at_x: Callable[[float], float], at_y: Callable[[float], float]
 ) -> list[Markup]:
-    """Draw one config's line, threshold and marks; the marks of two stand one above the other."""
+    """Draw one config's line, threshold and marks; the marks of two are stacked."""
     css, fill = ("cur", "cur fill") if i else ("others", "flag")
     level = at_y(track.threshold)
     points = [
@@ -99,8 +99,8 @@ def _track(
         path(points, css=css, title=f"evidence, {track.name}"),
         line(_LEFT, level, _WIDTH - 8, level, css=f"threshold {css if i else ''}".rstrip()),
     ]
-    words = f"{track.name} fires: once in {rarity_text(track.threshold)} windows"
-    marks.append(text(_LEFT + 4 + 260 * i, _TOP - 6, words, css="tiny"))
+    label = f"{track.name} fires: once in {rarity_text(track.threshold)} windows"
+    marks.append(text(_LEFT + 4 + 260 * i, _TOP - 6, label, css="tiny"))
     marks += [
         rect(at_x(t) - 2, _TOP + 7 * i, 4, 6, css=fill, title=f"{track.name} fires {short_text(t)}")
         for t in track.fired_us

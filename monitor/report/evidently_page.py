@@ -31,8 +31,8 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
     Returns
     -------
     Markup
-        HTML: a link, or how to get the library, or why it failed. A failure of theirs
-        does not fail the caller.
+        HTML: a link, or how to get the library, or why it failed. An error of the
+        library does not propagate.
 
     Notes
     -----

@@ -115,8 +115,8 @@ def replica_figure(panel: ReplicaPanel) -> Markup:
         outline += [(6 + i * step, y), (6 + (i + 1) * step, y)]
     marks.append(path(outline, css="others", title="all other replicas"))
     marks += [
-        text(x, height - 6, word, css="tick", anchor=anchor)
-        for x, word, anchor in ((6, "0", "start"), (110, "score", "middle"), (214, "1", "end"))
+        text(x, height - 6, label, css="tick", anchor=anchor)
+        for x, label, anchor in ((6, "0", "start"), (110, "score", "middle"), (214, "1", "end"))
     ]
     return picture(width, height, f"Scores of {panel.label} against the other replicas", marks)
 

@@ -86,7 +86,7 @@ def render_report(content: ReportContent, beside: Markup = _NOTHING) -> str:
 
 
 def write_whole(path: Path, page: str) -> None:
-    """Write beside and rename, so that a full disk leaves the old page standing.
+    """Write beside and rename, so that a full disk keeps the old page.
 
     Raises
     ------

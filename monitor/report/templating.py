@@ -29,7 +29,7 @@ def render(template: str, *, package: str = OWN_PACKAGE, **values: Any) -> Marku
         Package that holds it. Its templates may extend and import those of this package.
     **values
         Names the template uses. A ``str`` is shown as text: markup in it is escaped,
-        invisible characters are spelt, and template syntax in it has no meaning. A
+        invisible characters are written as escapes, and template syntax in it has no meaning. A
         ``Markup`` (a figure, another rendered template) is inserted as it is.
 
     Returns
@@ -75,6 +75,6 @@ def _environment(package: str) -> Environment:
 
 
 def _spelt(value: Any) -> Any:
-    """Spell the invisible characters of plain text; Jinja2 escapes the result."""
+    """Write invisible characters of plain text as escapes; Jinja2 escapes the result."""
     is_plain = isinstance(value, str) and not hasattr(value, "__html__")
     return spell_lines(value) if is_plain else value

@@ -38,8 +38,8 @@ def test_a_colour_that_the_palette_lacks_is_an_error():
 
 
 def test_a_picture_holds_text_without_fonts_of_the_machine():
-    def drawn(words: str) -> bytes:
-        return png(picture(80, 20, "", [text(4, 14, words)]), 160)
+    def drawn(content: str) -> bytes:
+        return png(picture(80, 20, "", [text(4, 14, content)]), 160)
 
     # Without a font every text is left out, and all pictures are equal.
     assert len({drawn(""), drawn("ja"), drawn("nein"), drawn("да")}) == 4

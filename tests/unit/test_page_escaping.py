@@ -149,7 +149,7 @@ def test_a_hostile_name_adds_no_element_attribute_or_link(page, name):
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_name_is_shown_as_it_was_sent_with_controls_spelt(page, name):
+def test_a_hostile_name_is_shown_as_sent_with_controls_as_escapes(page, name):
     # As long, since figures cut what has no room beside its bar.
     harmless, shown = "q" * len(name), spell_lines(name)
     plain, hostile = (Page(page(n)).values for n in (harmless, name))
@@ -163,8 +163,8 @@ def test_a_hostile_name_is_shown_as_it_was_sent_with_controls_spelt(page, name):
 @settings(max_examples=50, deadline=None)
 def test_any_text_of_a_note_reads_back_as_it_was_sent(text):
     html = render("evidently.html", file="", problem=f"[{text}]")
-    [said] = [value for value in Page(html).values if value.startswith("Not written")]
-    assert said == f"Not written: evidently [{spell_lines(text)}]"
+    [line] = [value for value in Page(html).values if value.startswith("Not written")]
+    assert line == f"Not written: evidently [{spell_lines(text)}]"
 
 
 def test_a_template_that_uses_an_unknown_name_is_an_error():

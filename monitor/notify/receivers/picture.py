@@ -164,8 +164,8 @@ def _heading(title: str) -> list[Markup]:
     """Break a title in at most two lines; a single one is the lower."""
     lines = textwrap.wrap(title, 66, max_lines=2, placeholder=" …")
     return [
-        text(_LEFT, 46 - 22 * (len(lines) - 1 - i), words, css="title")
-        for i, words in enumerate(lines)
+        text(_LEFT, 46 - 22 * (len(lines) - 1 - i), content, css="title")
+        for i, content in enumerate(lines)
     ]
 
 
@@ -180,8 +180,8 @@ def _legend(alert: Alert) -> list[Markup]:
     )
     return [
         mark
-        for x, css, words in sides
-        for mark in (rect(x, 62, 14, 14, css=f"{css} fill"), text(x + 22, 74, words))
+        for x, css, label in sides
+        for mark in (rect(x, 62, 14, 14, css=f"{css} fill"), text(x + 22, 74, label))
     ]
 
 
