@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from tests.support.fault_run import FaultRun
-from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
@@ -33,17 +32,12 @@ def test_a_broker_that_goes_away_three_times(new_broker, topic_prefix, nursery, 
                     (broker.stop, SESSION_S + 3),
                     (broker.kill, 1),
                 ):
-                    _pass_windows(run, 5)
+                    run.await_windows(5)
                     end()
                     pause.wait(away_s)
                     broker.start()
-                _pass_windows(run, 5)
+                run.await_windows(5)
             expected = run.settle(timeout_s=240)
         run.stop_all()
         run.look()
         run.check(expected)
-
-
-def _pass_windows(run: FaultRun, n: int) -> None:
-    target = run.world.n_windows + n
-    wait_until(lambda: run.world.n_windows >= target, 90, f"{n} windows")

@@ -51,7 +51,7 @@ def test_workers_join_and_leave_under_load(broker, topic_prefix, nursery, databa
             run.await_members(ARCHIVE, 1)
             run.await_members(NOTIFY, 1)
             run.await_ready_of("i1", "d2", "a2", "n2")
-            _pass_windows(run, 4)
+            run.await_windows(4)
         run.check(run.finish())
 
 
@@ -69,26 +69,20 @@ def test_zombies_that_wake_after_their_partitions_moved(
             run.await_members(group, 2)
         run.await_ready()
         with run.feeding(pause_s=0.5):
-            _pass_windows(run, 4)
+            run.await_windows(4)
             zombies = ("i1", "d1", "a1")
             for name in zombies:
                 run.children[name].signal(signal.SIGSTOP)
             for group in (INGEST, DETECT, ARCHIVE):
                 run.await_members(group, 1)
             run.await_ready_of("i2", "d2", "a2")
-            _pass_windows(run, 6)
+            run.await_windows(6)
             for name in zombies:
                 run.children[name].signal(signal.SIGCONT)
-            _pass_windows(run, 4)
+            run.await_windows(4)
             for name in zombies:
                 # Fenced by its static name it ends, and is started again, as `up` would do.
                 if not run.children[name].is_running:
                     stage = run.children[name].arguments[0]
                     run.start(stage, name)
         run.check(run.finish())
-
-
-def _pass_windows(run: FaultRun, n: int) -> None:
-    """Wait until so many more windows have been written."""
-    target = run.world.n_windows + n
-    wait_until(lambda: run.world.n_windows >= target, 60, f"{n} windows")

@@ -14,7 +14,6 @@ from tests.support.rare_input import (
     flood_alerts,
     write_flood,
 )
-from tests.support.waiting import wait_until
 from tests.support.webhook_recorder import DEAF
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
@@ -84,7 +83,7 @@ def test_deaths_while_handing_partitions_over_leave_no_trace(
         run.start("notify", "notify-1")
         run.await_ready()
         with run.feeding(pause_s=0.5):
-            wait_until(lambda: run.world.n_windows >= 4, 60, "four windows")
+            run.await_windows(4)
             for kind in MOVING:
                 # A second member: the first is to give up a part of what is its own.
                 run.start(kind, f"{kind}-2", is_static=False)

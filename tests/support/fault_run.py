@@ -173,6 +173,8 @@ class FaultRun:
         self.n_written: Counter[str] = Counter()
         self._past: list[Source] = []
         self._garbage: set[bytes] = set()
+        self.failures: list[BaseException] = []
+        """What ended the writing of input; a test that waits for more of it fails at once."""
 
     def __enter__(self) -> Self:
         create_topics(self.bootstrap, self.prefix, self.world.n_partitions, self.n_keyed)
@@ -188,7 +190,13 @@ class FaultRun:
             HOOK: self.ear.url,
         }
         self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True},
+            {
+                "bootstrap.servers": self.bootstrap,
+                "linger.ms": 5,
+                "enable.idempotence": True,
+                # A broker that restarts slowly answers for a while that it has no such topic.
+                "topic.metadata.propagation.max.ms": 300_000,
+            },
             logger=CLIENT_LOG,
         )
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap}, logger=CLIENT_LOG)
@@ -275,7 +283,7 @@ class FaultRun:
     @contextlib.contextmanager
     def feeding(self, pause_s: float = 0.3, max_windows: int = 300) -> Iterator[None]:
         """Write window after window while the block runs."""
-        is_over, failed = threading.Event(), []
+        is_over, failed = threading.Event(), self.failures
 
         def feed() -> None:
             try:
@@ -293,6 +301,14 @@ class FaultRun:
             is_over.set()
             thread.join()
         assert not failed, failed
+
+    def await_windows(self, n: int, timeout_s: float = 180.0) -> None:
+        """Wait until so many more windows have been written, or the writing has failed."""
+        target = self.world.n_windows + n
+        wait_until(
+            lambda: self.world.n_windows >= target or bool(self.failures), timeout_s, f"{n} windows"
+        )
+        assert not self.failures
 
     # -- what groups say ---------------------------------------------------------------
 
