@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.time_option import time_option_us
+from monitor.cli.terminal.time_option import time_option_us
 
 if TYPE_CHECKING:
     from monitor.backtest.comparison import Plant

@@ -17,9 +17,6 @@ from monitor.backtest.delays import plantable
 from monitor.backtest.document import backtest_document
 from monitor.backtest.text import absent_line
 from monitor.cli.backtest_text import print_report
-from monitor.cli.exit_codes import UNJUDGED
-from monitor.cli.output import print_json, shortest
-from monitor.cli.progress import progress
 from monitor.cli.replay_run import (
     check_times,
     concatenated,
@@ -29,7 +26,10 @@ from monitor.cli.replay_run import (
     ordered_files,
     print_notes,
 )
-from monitor.cli.row_progress import RowProgress
+from monitor.cli.terminal.exit_codes import UNJUDGED
+from monitor.cli.terminal.output import print_json, shortest
+from monitor.cli.terminal.progress import progress
+from monitor.cli.terminal.row_progress import RowProgress
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.backtest_sections import report_sections

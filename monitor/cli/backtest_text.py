@@ -10,7 +10,7 @@ from monitor.backtest.comparison import Comparison
 from monitor.backtest.counting import Counted
 from monitor.backtest.tables import tables_of
 from monitor.backtest.text import absent_line, config_lines, headline, solution_text
-from monitor.cli.output import print_table
+from monitor.cli.terminal.output import print_table
 from monitor.core.drift.coverage_text import ENOUGH
 from monitor.core.incidents.text import share_text
 from schemas.spelling import spell_controls

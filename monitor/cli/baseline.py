@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from monitor.cli.baseline_topic import list_published, publish, retire
-from monitor.cli.output import print_json, print_note, print_table
-from monitor.cli.time_option import time_option_us
+from monitor.cli.terminal.output import print_json, print_note, print_table
+from monitor.cli.terminal.time_option import time_option_us
 from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from monitor.cli.baseline_kinds import DraftModel
-    from monitor.cli.progress import Shown
+    from monitor.cli.terminal.progress import Shown
     from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
 
@@ -95,7 +95,7 @@ def build(
     from monitor.baseline.folded import folded_texts
     from monitor.baseline.folder import add_profile
     from monitor.cli.baseline_kinds import DraftModel
-    from monitor.cli.progress import progress
+    from monitor.cli.terminal.progress import progress
 
     draft = DraftModel.read(model)
     with progress("reading", None, is_quiet=as_json) as shown:
@@ -176,7 +176,7 @@ def _reference(
         raise typer.BadParameter("give either --reference FILE or --store with --since and --until")
     if files:
         from monitor.baseline.source import read_reference
-        from monitor.cli.row_progress import RowProgress
+        from monitor.cli.terminal.row_progress import RowProgress
 
         rows = RowProgress(shown, files)
         table = read_reference(files, draft.key, rows.of, print_note)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from monitor.cli.output import print_table
+from monitor.cli.terminal.output import print_table
 from schemas.events import DEFAULT_TENANT
 
 if TYPE_CHECKING:

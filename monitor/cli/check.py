@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from monitor.cli.output import FAILED, OK, WARNING, print_json, print_table, shortest
+from monitor.cli.terminal.output import FAILED, OK, WARNING, print_json, print_table, shortest
 
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
@@ -67,7 +67,7 @@ def run(
 
 def _print_checks(checks: list[Check], failed: list[Check]) -> None:
     """Print a table, then what to do; a broken config is only its problems."""
-    from monitor.cli.command_hints import as_started
+    from monitor.cli.terminal.command_hints import as_started
 
     if all(c.check == "config" for c in checks):
         for c in checks:
@@ -205,7 +205,7 @@ def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
 
 def _receivers(installation: Installation) -> list[Check]:
     """Environment variables that receivers read, by name, and what reaches no receiver."""
-    from monitor.cli.unmonitored import silent_routes
+    from monitor.app.unmonitored import silent_routes
 
     return [
         *(

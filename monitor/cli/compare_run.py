@@ -12,8 +12,8 @@ from detectors.conventions import Convention
 from monitor.app.installation import load_model
 from monitor.cli.compare_source import kinds_of, read_sides, sides_of
 from monitor.cli.compare_text import statistic_rows, summary_lines, variable_row
-from monitor.cli.output import print_json, print_table, shortest
-from monitor.cli.progress import progress
+from monitor.cli.terminal.output import print_json, print_table, shortest
+from monitor.cli.terminal.progress import progress
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
 from monitor.compare.results import Comparison, Omitted, Options

@@ -13,9 +13,9 @@ import typer
 from driftline.times import TimeUnit
 from monitor.baseline.source import ModelKey, holds_events, read_rows
 from monitor.baseline.traffic import read_traffic
-from monitor.cli.output import print_note
-from monitor.cli.progress import Shown
-from monitor.cli.row_progress import RowProgress
+from monitor.cli.terminal.output import print_note
+from monitor.cli.terminal.progress import Shown
+from monitor.cli.terminal.row_progress import RowProgress
 from monitor.compare.values import is_text
 from monitor.decode.derive import quantity_of
 from monitor.storage.lock import is_store_folder

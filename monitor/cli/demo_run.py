@@ -14,10 +14,10 @@ from rich.table import Table
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
-from monitor.cli.command_hints import as_started
-from monitor.cli.output import print_json
-from monitor.cli.progress import progress
-from monitor.cli.row_progress import rows_text
+from monitor.cli.terminal.command_hints import as_started
+from monitor.cli.terminal.output import print_json
+from monitor.cli.terminal.progress import progress
+from monitor.cli.terminal.row_progress import rows_text
 from monitor.clock import elapsed_s
 from monitor.core.notification.retraining import Outcome
 from monitor.core.panes.catalog import Catalog

@@ -73,7 +73,7 @@ def kafka(
 
 def _announce(broker: Any, version: str, *, is_kept: bool) -> None:
     """Print where it is and how to stop it, in lines that a program can read too."""
-    from monitor.cli.command_hints import as_started
+    from monitor.cli.terminal.command_hints import as_started
 
     typer.echo(f"Apache Kafka {version} is ready on {broker.bootstrap}")
     typer.echo(f"folder: {broker.folder}{'' if is_kept else ' (removed at the end)'}")

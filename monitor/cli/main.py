@@ -17,7 +17,7 @@ import typer
 from typer.main import get_command
 
 from detectors.version import VERSION
-from monitor.cli.lazy import Entry, LazyGroup
+from monitor.cli.terminal.lazy import Entry, LazyGroup
 from monitor.logs.guarded_stream import guarded_output
 from monitor.logs.setup import limit_stderr
 
@@ -124,7 +124,7 @@ def _run(args: Sequence[str] | None) -> None:
     except Exception as error:
         if os.environ.get("DRIFTLINE_TRACEBACK") == "1":
             raise
-        from monitor.cli.command_hints import as_started
+        from monitor.cli.terminal.command_hints import as_started
 
         code, lines = _failure(error)
         for line in lines:

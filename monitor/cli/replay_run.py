@@ -17,11 +17,11 @@ from driftline.times import EARLIEST_US, LIMITS
 from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
 from monitor.app.installation import Installation, load_installation
 from monitor.baseline.baseline_file import load_profiles
-from monitor.cli.command_hints import as_started
-from monitor.cli.exit_codes import UNJUDGED
-from monitor.cli.output import print_json, print_note, shortest
-from monitor.cli.progress import progress
-from monitor.cli.row_progress import RowProgress
+from monitor.cli.terminal.command_hints import as_started
+from monitor.cli.terminal.exit_codes import UNJUDGED
+from monitor.cli.terminal.output import print_json, print_note, shortest
+from monitor.cli.terminal.progress import progress
+from monitor.cli.terminal.row_progress import RowProgress
 from monitor.core.drift.coverage import joined
 from monitor.core.drift.coverage_text import ENOUGH, conclusion, coverage_lines
 from monitor.core.identity import stable_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.output import json_text
+from monitor.cli.terminal.output import json_text
 from monitor.logs.guarded_stream import unguarded
 from schemas.errors import QueryError, StorageError
 from schemas.spelling import spell_controls

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.output import print_json, print_table
+from monitor.cli.terminal.output import print_json, print_table
 
 if TYPE_CHECKING:
     from monitor.transport.kafka.topics.specs import Change, TopicSpec, TopicState

@@ -136,7 +136,7 @@ def _run(
     log_level: str,
 ) -> int:
     """Prepare, start, watch, drain."""
-    from monitor.cli.unmonitored import unmonitored
+    from monitor.app.unmonitored import unmonitored
     from monitor.cli.up_coverage import UpCoverage
     from monitor.service.lifecycle import Life
     from monitor.service.signals import watch_signals

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any
 
-from monitor.cli.output import json_text, print_json
+from monitor.cli.terminal.output import json_text, print_json
 from monitor.cli.up_coverage import coverage_sentence
 from monitor.clock import now_us
 

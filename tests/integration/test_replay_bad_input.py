@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from monitor.cli.exit_codes import UNJUDGED
+from monitor.cli.terminal.exit_codes import UNJUDGED
 from monitor.storage.clickhouse import Store
 from schemas.refused import MAX_PAYLOAD_BYTES
 from tests.support.installation import START_US, command, event, install, rows, write_lines

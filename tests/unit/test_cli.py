@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from monitor.cli import main as cli
-from monitor.cli.lazy import Entry
 from monitor.cli.main import main
+from monitor.cli.terminal.lazy import Entry
 from schemas.errors import BaselineError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.command_hints import as_started, own_command
+from monitor.cli.terminal.command_hints import as_started, own_command
 
 PROGRAM = Path(sys.executable).with_name("driftline")
 

@@ -100,7 +100,7 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def command_names() -> Iterator[str]:
     """Yield every command as it is typed, with those of groups."""
-    from monitor.cli.lazy import load_command
+    from monitor.cli.terminal.lazy import load_command
 
     for name, entry in COMMANDS.items():
         command = load_command(name, entry)

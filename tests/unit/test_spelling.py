@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.cli.main import main
-from monitor.cli.output import json_text, print_table
+from monitor.cli.terminal.output import json_text, print_table
 from monitor.logs.guarded_stream import GuardedStream, guarded_output, unguarded
 from monitor.logs.setup import configure_logs
 from monitor.notify.receivers.console import ConsoleReceiver

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monitor.cli.progress import Shown
+from monitor.cli.terminal.progress import Shown
 from schemas.time_text import day_text
 
 _LATEST_US = 253_402_300_799_000_000
@@ -18,7 +18,7 @@ class RowProgress:
     Parameters
     ----------
     shown : Shown
-        What :func:`monitor.cli.progress.progress` yields.
+        What :func:`monitor.cli.terminal.progress.progress` yields.
     paths : sequence of path-like
         Files and folders in the order in which they are read; ``-`` is standard input.
 

@@ -1,0 +1,1 @@
+"""What every command shares: printing, progress, options, exit codes."""
