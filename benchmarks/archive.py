@@ -35,7 +35,7 @@ from monitor.archive.topic import READ_MESSAGES
 from monitor.core.topics import PREDICTIONS
 from monitor.decode import Decoder, chunk_of
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
@@ -89,11 +89,11 @@ def n_stored(store: Store) -> int:
 
 def archive_all(cluster: Cluster, url: str, store_pid: int, n: int) -> dict[str, float | int]:
     """Run the stage until the store holds everything."""
-    life, ended = Life("archive"), queue.SimpleQueue[BaseException | None]()
+    lifecycle, ended = Lifecycle("archive"), queue.SimpleQueue[BaseException | None]()
 
     def live() -> None:
         try:
-            run_archive(cluster, [model_config()], url, life)
+            run_archive(cluster, [model_config()], url, lifecycle)
             ended.put(None)
         except BaseException as error:
             ended.put(error)
@@ -106,13 +106,13 @@ def archive_all(cluster: Cluster, url: str, store_pid: int, n: int) -> dict[str,
         cpu, store_cpu = cpu_of(os.getpid()), cpu_of(store_pid)
         while (stored := n_stored(store)) < n and ended.empty():
             now_s = time.perf_counter() - begin
-            joined_s = joined_s or (now_s if life.is_ready else 0.0)
+            joined_s = joined_s or (now_s if lifecycle.is_ready else 0.0)
             first_s = first_s or (now_s if stored else 0.0)
             assert now_s < BOUND_S, f"{stored} of {n} rows after {now_s:.0f} s"
             time.sleep(POLL_S)
         last_s = time.perf_counter() - begin
         cpu, store_cpu = cpu_of(os.getpid()) - cpu, cpu_of(store_pid) - store_cpu
-        life.drain()
+        lifecycle.drain()
         thread.join()
         if (error := ended.get()) is not None:
             raise error

@@ -20,7 +20,7 @@ from benchmarks.worlds import WORLDS
 from monitor.core.panes.watermark import Commit
 from monitor.ingest.on_kafka import source_window, warm_up
 from monitor.ingest.worker import IngestWorker
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 
 
@@ -42,7 +42,7 @@ def rss_gib() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**30
 
 
-class Watched(IngestWorker):
+class WatchedIngest(IngestWorker):
     """Notes when the first event was read, and when commits covered how much."""
 
     begin_s = begin_cpu_s = last_s = last_cpu_s = 0.0
@@ -61,7 +61,7 @@ class Watched(IngestWorker):
             self.n_committed, self.last_s, self.last_cpu_s = n_committed, time.time(), cpu_s()
 
 
-def positions(worker: Watched) -> dict[int, int]:
+def positions(worker: WatchedIngest) -> dict[int, int]:
     """F of the commits that were taken: all before it is read, published, acknowledged."""
     found = {}
     for partition, owned in list(worker._owned.items()):
@@ -71,7 +71,7 @@ def positions(worker: Watched) -> dict[int, int]:
     return found
 
 
-def report(worker: Watched) -> dict[str, Any]:
+def report(worker: WatchedIngest) -> dict[str, Any]:
     return {
         "n_committed": worker.n_committed,
         "begin_s": worker.begin_s,
@@ -85,20 +85,20 @@ def report(worker: Watched) -> dict[str, Any]:
 
 def main(bootstrap: str, prefix: str, world: str, every_s: str = "0.1") -> None:
     catalog = WORLDS[world]()
-    life = Life("ingest")
+    lifecycle = Lifecycle("ingest")
     window = source_window(catalog)
     warm_up(catalog, window)
     print(json.dumps({"ready": True, "rss_gib": rss_gib()}), flush=True)
     sys.stdin.readline()
     cluster = Cluster(bootstrap, prefix=prefix)
-    worker = Watched(cluster, catalog, window, NoFeed(), life)
+    worker = WatchedIngest(cluster, catalog, window, NoFeed(), lifecycle)
     thread = threading.Thread(target=worker.run)
     thread.start()
     is_over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), is_over.set()), daemon=True).start()
     while thread.is_alive() and not is_over.wait(float(every_s)):
         print(json.dumps(report(worker)), flush=True)
-    life.drain()
+    lifecycle.drain()
     thread.join()
 
 

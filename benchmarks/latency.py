@@ -29,7 +29,7 @@ from confluent_kafka import Producer
 from benchmarks.events import make_messages, model_config, reference_table
 from benchmarks.ingest_run import create_topics
 from benchmarks.output import Figures, main
-from benchmarks.stage_run import HOOK, Receiver, Traffic, install, stage_commands
+from benchmarks.stage_run import HOOK, CountingReceiver, Traffic, install, stage_commands
 from benchmarks.traffic import Orders, watched_name
 from monitor.baseline.build import build_profile
 from monitor.core.panes.baseline_codec import with_id
@@ -124,7 +124,7 @@ def measure(quick: bool) -> Figures:
     with (
         tempfile.TemporaryDirectory() as folder,
         DevBroker(jvm_options=STEADY_LOAD) as broker,
-        Receiver() as receiver,
+        CountingReceiver() as receiver,
     ):
         cluster = Cluster(broker.bootstrap, prefix=PREFIX)
         create_topics(broker.bootstrap, PREFIX, N_PARTITIONS)
@@ -151,7 +151,7 @@ def measure(quick: bool) -> Figures:
 
 
 def _drive(
-    cluster: Cluster, pace: Pace, drift: list[int], traffic: Traffic, receiver: Receiver
+    cluster: Cluster, pace: Pace, drift: list[int], traffic: Traffic, receiver: CountingReceiver
 ) -> Figures:
     """Write everything, and wait until every receiver has been notified."""
     window = pace.window
@@ -204,7 +204,7 @@ def _drive(
     }
 
 
-def _first(receiver: Receiver, monitor: str, key: str) -> dict[str, int]:
+def _first(receiver: CountingReceiver, monitor: str, key: str) -> dict[str, int]:
     """Return the time of the first notification of each model or GPU."""
     found: dict[str, int] = {}
     for alert_id, alert in list(receiver.alerts.items()):

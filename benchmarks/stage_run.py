@@ -157,10 +157,10 @@ class Traffic:
                 stream.close()
 
 
-class Receiver:
+class CountingReceiver:
     """Notes when each alert was first handed over; a context manager."""
 
-    def __enter__(self) -> Receiver:
+    def __enter__(self) -> CountingReceiver:
         self.came_us: dict[str, int] = {}
         self.alerts: dict[str, dict[str, Any]] = {}
         receiver = self

@@ -19,7 +19,7 @@ MAX_MESSAGE_BYTES = 900_000
 """Brokers accept 1,048,588 by default, headers included."""
 
 
-class Message(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """One message for Kafka."""
 
     topic: str
@@ -30,7 +30,7 @@ class Message(NamedTuple):
 class Made(NamedTuple):
     """The messages of one batch, and counts of what was refused."""
 
-    messages: list[Message]
+    messages: list[OutgoingMessage]
     n_invalid: int
     error: str
     """About the last invalid event, or the last value without a form."""
@@ -87,25 +87,25 @@ class Batches:
 
     def _predictions(
         self, events: list[PredictionEvent], encoded: list[bytes]
-    ) -> Iterator[Message]:
+    ) -> Iterator[OutgoingMessage]:
         """Yield the messages of predictions, as Arrow if requested and possible."""
         if self._is_arrow and events:
             from driftline.arrow import arrow_stream
 
             payload = arrow_stream(events)
             if payload is not None and len(payload) <= MAX_MESSAGE_BYTES:
-                yield Message(self._predictions_topic, payload, len(events))
+                yield OutgoingMessage(self._predictions_topic, payload, len(events))
                 return
         yield from _json(encoded, self._predictions_topic)
 
 
-def _json(encoded: list[bytes], topic: str) -> Iterator[Message]:
+def _json(encoded: list[bytes], topic: str) -> Iterator[OutgoingMessage]:
     """Yield JSON arrays of at most ``MAX_MESSAGE_BYTES`` each."""
     begin = n_bytes = 0
     for end, text in enumerate(encoded):
         if end > begin and n_bytes + len(text) + 1 > MAX_MESSAGE_BYTES:
-            yield Message(topic, b"[" + b",".join(encoded[begin:end]) + b"]", end - begin)
+            yield OutgoingMessage(topic, b"[" + b",".join(encoded[begin:end]) + b"]", end - begin)
             begin, n_bytes = end, 0
         n_bytes += len(text) + 1
     if encoded[begin:]:
-        yield Message(topic, b"[" + b",".join(encoded[begin:]) + b"]", len(encoded) - begin)
+        yield OutgoingMessage(topic, b"[" + b",".join(encoded[begin:]) + b"]", len(encoded) - begin)

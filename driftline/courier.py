@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from driftline.batches import Batches, Message
+from driftline.batches import Batches, OutgoingMessage
 from driftline.buffer import Buffer
 from driftline.counters import Counters
 from driftline.kafka_sender import Sender
@@ -99,7 +99,7 @@ class Courier:
         for message in made.messages:
             self._send(message)
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: OutgoingMessage) -> None:
         """Send one message, with retries."""
         pause_s = FIRST_PAUSE_S
         while not self._in_flight.acquire(timeout=min(1.0, max(0.0, self._left_s()))):
@@ -124,7 +124,7 @@ class Courier:
                 # wait() returns at once now: spread the last tries over the time left.
                 time.sleep(min(FIRST_PAUSE_S, max(0.0, self._left_s())))
 
-    def _done(self, message: Message, error: BaseException | None) -> None:
+    def _done(self, message: OutgoingMessage, error: BaseException | None) -> None:
         """Count the outcome of a message."""
         with self._lock:
             self._counters.n_waiting -= message.n_events

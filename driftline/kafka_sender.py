@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from driftline.batches import Message
+from driftline.batches import OutgoingMessage
 from driftline.errors import TransportError
 
 REPLACE_PAUSE_S = 1.0
@@ -25,7 +25,7 @@ logging.getLogger("kafka").addHandler(logging.NullHandler())
 class Sender(Protocol):
     """The interface between the reporter and Kafka."""
 
-    def send(self, message: Message, done: Done) -> None:
+    def send(self, message: OutgoingMessage, done: Done) -> None:
         """Accept a message, or raise and keep nothing of it."""
 
     def flush(self, timeout_s: float) -> None:
@@ -82,7 +82,7 @@ class KafkaSender:
         self._next_s = float("-inf")
         self._why_none = ""
 
-    def send(self, message: Message, done: Done) -> None:
+    def send(self, message: OutgoingMessage, done: Done) -> None:
         """Pass a message to the producer; block at most 5 s for metadata and memory."""
         self._drop_if_useless()
         if self._producer is None:

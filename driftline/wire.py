@@ -50,7 +50,7 @@ class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 class GpuEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One sample, or one XID, of one GPU. Keyed on ``gpu_uuid``.
 
-    With an empty ``gpu_uuid``, no fields and no XID it is a sign of life of the host.
+    With an empty ``gpu_uuid``, no fields and no XID it is host activity.
 
     ``fields`` uses DCGM's names, in lower case and without the ``DCGM_FI_DEV_`` prefix.
     An XID is an event with a sequence number, never a gauge: the same code twice is two
@@ -69,6 +69,6 @@ class GpuEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     xid_sequence: int | None = None
 
     @property
-    def is_sign_of_life(self) -> bool:
+    def is_host_activity(self) -> bool:
         """Whether the event only reports that its host is alive."""
         return not (self.gpu_uuid or self.fields or self.xid is not None)

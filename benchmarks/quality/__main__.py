@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from benchmarks.output import Figures, main
-from benchmarks.quality.delays import Delay
+from benchmarks.quality.delays import RuleDelay
 from benchmarks.quality.ours import Nights, delay, nights
 from benchmarks.quality.worlds import changes, null_worlds
 
@@ -42,7 +42,7 @@ def all_nights(n_models: int, n_features: int) -> list[Nights]:
     ]
 
 
-def all_delays(n_features: int) -> dict[str, Delay]:
+def all_delays(n_features: int) -> dict[str, RuleDelay]:
     """Every change, planted in fifty variables."""
     return {
         name: delay(world(PLANTED_ROWS), change, N_PLANTED, n_features, seed=7)
@@ -73,7 +73,7 @@ def quiet_figures(quiet: Sequence[Nights]) -> Found:
     }
 
 
-def delay_figures(delays: dict[str, Delay]) -> Found:
+def delay_figures(delays: dict[str, RuleDelay]) -> Found:
     """Delays by shift, each with what it has to be read beside."""
     found: Found = {}
     for name, seen in delays.items():
@@ -100,7 +100,7 @@ def finite(value: float | int | str | bool | None) -> float | int | str | bool |
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def beside(quiet: list[Nights], delays: dict[str, Delay]) -> Found:
+def beside(quiet: list[Nights], delays: dict[str, RuleDelay]) -> Found:
     """Have the peers watch the same rows; with ``--write``, write the pages."""
     from benchmarks.quality.page import write
     from benchmarks.quality.real import is_there

@@ -14,7 +14,7 @@ HORIZON = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Delay:
+class RuleDelay:
     """How soon one rule found one change, planted in several variables."""
 
     windows: tuple[int, ...]
@@ -36,9 +36,9 @@ class Delay:
         return middle if np.isfinite(middle) else None
 
 
-def delay_of(alarms: Sequence[Sequence[int]]) -> Delay:
+def delay_of(alarms: Sequence[Sequence[int]]) -> RuleDelay:
     """Measure the windows in which a rule alarmed, of each variable, counted from the first."""
     late = [[w for w in own if w >= QUIET_WINDOWS] for own in alarms]
     n_before = sum(len(own) for own in alarms) - sum(len(own) for own in late)
     found = tuple(min(own) - QUIET_WINDOWS + 1 for own in late if own)
-    return Delay(found, len(alarms), n_before / len(alarms))
+    return RuleDelay(found, len(alarms), n_before / len(alarms))

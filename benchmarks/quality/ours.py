@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay, delay_of
-from benchmarks.quality.worlds import HOURS_A_MONTH, NOTHING, Change, Streams, World
+from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay, delay_of
+from benchmarks.quality.worlds import HOURS_A_MONTH, NOTHING, PlantedChange, QualityWorld, Streams
 from detectors.rule.decision import Evidence, decide
 
 
@@ -47,7 +47,7 @@ class Nights:
         return float(stats.beta.ppf(0.975, self.n_models_fired + 1, n_silent)) if n_silent else 1.0
 
 
-def nights(world: World, n_models: int, n_features: int, seed: int) -> Nights:
+def nights(world: QualityWorld, n_models: int, n_features: int, seed: int) -> Nights:
     """Watch models for a month each, every variable with a baseline of its own."""
     streams = Streams(world, n_models * n_features, n_features, np.random.default_rng(seed))
     evidence, n = Evidence.start(streams.plan.layout), 0
@@ -59,7 +59,9 @@ def nights(world: World, n_models: int, n_features: int, seed: int) -> Nights:
     return Nights(world.name, n, n_models, int(is_loud.sum()))
 
 
-def delay(world: World, change: Change, n_repeats: int, n_features: int, seed: int) -> Delay:
+def delay(
+    world: QualityWorld, change: PlantedChange, n_repeats: int, n_features: int, seed: int
+) -> RuleDelay:
     """Plant a change in each of many variables and count windows until it fires."""
     streams = Streams(world, n_repeats, n_features, np.random.default_rng(seed))
     evidence = Evidence.start(streams.plan.layout)

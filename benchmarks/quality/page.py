@@ -8,9 +8,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay
+from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay
 from benchmarks.quality.ours import Nights
-from benchmarks.quality.sides import OURS, Found, Side
+from benchmarks.quality.sides import OURS, Found, RuleSide
 from monitor.drawing.export import svg_file
 from monitor.drawing.svg import line, path, picture, rect, text
 
@@ -36,8 +36,8 @@ def number(value: float | None) -> str:
 
 def write(
     nights: Sequence[Nights],
-    delays: dict[str, Delay],
-    quiet: Sequence[Side],
+    delays: dict[str, RuleDelay],
+    quiet: Sequence[RuleSide],
     found: Sequence[Found],
     n_features: int,
 ) -> None:
@@ -73,7 +73,7 @@ def rates(nights: Sequence[Nights]) -> str:
     )
 
 
-def own_delays(delays: dict[str, Delay]) -> str:
+def own_delays(delays: dict[str, RuleDelay]) -> str:
     """Tabulate the delay of our rule for each change."""
     return table(
         ("change, 1,000 rows per window", *_DELAY_HEAD),
@@ -81,7 +81,7 @@ def own_delays(delays: dict[str, Delay]) -> str:
     )
 
 
-def alarms(quiet: Sequence[Side]) -> str:
+def alarms(quiet: Sequence[RuleSide]) -> str:
     """Tabulate the alarms of every rule without change."""
     return table(
         ("stream without change", "rule", "alarms per model and month"),
@@ -104,7 +104,7 @@ _DELAY_HEAD = (
 )
 
 
-def _cells(delay: Delay) -> tuple[str, str, str]:
+def _cells(delay: RuleDelay) -> tuple[str, str, str]:
     return number(delay.median), f"{delay.power:.0%}", number(delay.alarms_before)
 
 
@@ -162,7 +162,7 @@ first.
 {late}"""
 
 
-def false_alarms(quiet: Sequence[Side]) -> str:
+def false_alarms(quiet: Sequence[RuleSide]) -> str:
     """Draw bars on a logarithmic scale, one stream below the other."""
     marks, y = list[Markup](), 24.0
     for stream in dict.fromkeys(s.stream for s in quiet):

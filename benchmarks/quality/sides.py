@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, Delay, delay_of
+from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay, delay_of
 from benchmarks.quality.real import columns
 from benchmarks.quality.rows import Column, Firing, our_firings, peer_firings
 from benchmarks.quality.worlds import DAILY_SD, HOURS_A_MONTH, REFERENCE_WINDOWS, WINDOW_SD
@@ -21,7 +21,7 @@ SHIFTS = (0.1, 0.2, 0.3, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RuleSide:
     """One rule on one stream."""
 
     rule: str
@@ -37,7 +37,7 @@ class Found:
 
     rule: str
     change: str
-    delay: Delay
+    delay: RuleDelay
 
 
 def gaussian(
@@ -64,10 +64,10 @@ def all_rules(model: Sequence[Column]) -> dict[str, list[Firing]]:
     return {OURS: our_firings(model), **peer_firings(model)}
 
 
-def quiet_month(stream: str, model: Sequence[Column]) -> list[Side]:
+def quiet_month(stream: str, model: Sequence[Column]) -> list[RuleSide]:
     """Count alarms while nothing is wrong."""
     months = len(model[0].windows) / HOURS_A_MONTH
-    return [Side(rule, stream, len(f), months) for rule, f in all_rules(model).items()]
+    return [RuleSide(rule, stream, len(f), months) for rule, f in all_rules(model).items()]
 
 
 def planted(change: str, model: Sequence[Column], changed: Sequence[int]) -> list[Found]:
@@ -78,9 +78,9 @@ def planted(change: str, model: Sequence[Column], changed: Sequence[int]) -> lis
     ]
 
 
-def gaussian_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
+def gaussian_sides(n_windows: int) -> tuple[list[RuleSide], list[Found]]:
     """Quiet months, and shifts, of Gaussian columns."""
-    quiet: list[Side] = []
+    quiet: list[RuleSide] = []
     for has_wobble in (False, True):
         name = "Gaussian, wobble" if has_wobble else "Gaussian, iid"
         quiet += quiet_month(name, gaussian(N_COLUMNS, n_windows, 5, has_wobble=has_wobble))
@@ -91,9 +91,9 @@ def gaussian_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
     return quiet, late
 
 
-def real_sides(n_windows: int) -> tuple[list[Side], list[Found]]:
+def real_sides(n_windows: int) -> tuple[list[RuleSide], list[Found]]:
     """The same on car_loan and employment, the baseline and the windows from different halves."""
-    quiet: list[Side] = []
+    quiet: list[RuleSide] = []
     late: list[Found] = []
     for data, column in (("car_loan", "car_value"), ("employment_MA", "AGEP")):
         names = columns(data, N_ROWS, n_windows, 11)

@@ -32,7 +32,7 @@ CLUSTER_ROWS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PlantedChange:
     """What becomes different, of one variable."""
 
     shift: float = 0.0
@@ -47,11 +47,11 @@ class Change:
     """Share of rows that become the first category."""
 
 
-NOTHING = Change()
+NOTHING = PlantedChange()
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class QualityWorld:
     """One kind of stream.
 
     ``law`` is the law of a value; None makes categories of Zipf's law.
@@ -64,17 +64,17 @@ class World:
     has_wobble: bool = False
 
 
-def null_worlds(sizes: Sequence[int] = (200, 5_000, 100_000)) -> list[World]:
+def null_worlds(sizes: Sequence[int] = (200, 5_000, 100_000)) -> list[QualityWorld]:
     """Every setting in which nothing is wrong."""
     normal = stats.norm()
     found = []
     for n in sizes:
         found += [
-            World(f"iid, N={n}", normal, n),
-            World(f"wobble, N={n}", normal, n, has_wobble=True),
-            World(f"clusters, N={n}", normal, n, cluster_rows=CLUSTER_ROWS),
-            World(f"heavy tails, N={n}", stats.t(2), n),
-            World(f"Zipf, N={n}", None, n),
+            QualityWorld(f"iid, N={n}", normal, n),
+            QualityWorld(f"wobble, N={n}", normal, n, has_wobble=True),
+            QualityWorld(f"clusters, N={n}", normal, n, cluster_rows=CLUSTER_ROWS),
+            QualityWorld(f"heavy tails, N={n}", stats.t(2), n),
+            QualityWorld(f"Zipf, N={n}", None, n),
         ]
     return found
 
@@ -91,7 +91,7 @@ class Streams:
     """
 
     def __init__(
-        self, world: World, n_cells: int, n_cells_a_model: int, rng: np.random.Generator
+        self, world: QualityWorld, n_cells: int, n_cells_a_model: int, rng: np.random.Generator
     ) -> None:
         self.world, self.n_cells, self._rng = world, n_cells, rng
         self._edges = self._draw_edges()
@@ -100,7 +100,7 @@ class Streams:
         self.reference = panes.sum(axis=0)
         self.plan = self._plan(panes, Rule(alpha=1 / 7300, n_cells=n_cells_a_model))
 
-    def window(self, hour: int, change: Change = NOTHING) -> Counts:
+    def window(self, hour: int, change: PlantedChange = NOTHING) -> Counts:
         """Counters of one window of every variable, shape (C, 64)."""
         return self._counts(self.world.n_rows, self._wobble(hour), change)
 
@@ -111,7 +111,7 @@ class Streams:
         own = self._rng.normal(0, WINDOW_SD, self.n_cells)
         return DAILY_SD * np.sin(2 * np.pi * hour / 24) + own
 
-    def _counts(self, n_rows: int, moved: Floats, change: Change = NOTHING) -> Counts:
+    def _counts(self, n_rows: int, moved: Floats, change: PlantedChange = NOTHING) -> Counts:
         """Draw counters; rows come in identical clusters."""
         is_still = change == NOTHING and not moved.any()
         shares = self._shares if is_still else self.shares(moved, change)
@@ -129,7 +129,7 @@ class Streams:
         low, high = 1 - extreme[0][:, None], extreme[1][:, None]
         return law.ppf(np.concatenate([low, inner, high], axis=1))  # type: ignore[no-any-return]
 
-    def shares(self, moved: Floats, change: Change = NOTHING) -> Floats:
+    def shares(self, moved: Floats, change: PlantedChange = NOTHING) -> Floats:
         """Share of every counter, shape (C, 64)."""
         shares = np.zeros((self.n_cells, N_COUNTERS))
         if self.world.law is None:
@@ -142,7 +142,7 @@ class Streams:
         shares[:, MISSING] += change.missing
         return shares
 
-    def _fill_numeric(self, shares: Floats, moved: Floats, change: Change) -> None:
+    def _fill_numeric(self, shares: Floats, moved: Floats, change: PlantedChange) -> None:
         """Share of every bin when the law has moved."""
         below = self._below(moved, change.scale)
         if change.tail:
@@ -193,21 +193,21 @@ def zipf_shares(n_categories: int = 2_000, exponent: float = 1.1) -> Floats:
     return np.append(weight[: N_BINS - 1], weight[N_BINS - 1 :].sum())
 
 
-def changes() -> dict[str, tuple[Callable[[int], World], Change]]:
+def changes() -> dict[str, tuple[Callable[[int], QualityWorld], PlantedChange]]:
     """What is planted, by name, and in which world of so many rows a window."""
 
-    def normal(n: int) -> World:
-        return World("iid", stats.norm(), n)
+    def normal(n: int) -> QualityWorld:
+        return QualityWorld("iid", stats.norm(), n)
 
-    def categories(n: int) -> World:
-        return World("Zipf", None, n)
+    def categories(n: int) -> QualityWorld:
+        return QualityWorld("Zipf", None, n)
 
-    shifts = {f"shift {d} sd": (normal, Change(shift=d)) for d in (0.1, 0.2, 0.3, 0.5)}
+    shifts = {f"shift {d} sd": (normal, PlantedChange(shift=d)) for d in (0.1, 0.2, 0.3, 0.5)}
     return {
         **shifts,
-        "sd x 1.25": (normal, Change(scale=1.25)),
-        "2 % at +6 sd": (normal, Change(tail=0.02)),
-        "5 % missing": (normal, Change(missing=0.05)),
-        "a category +5 %": (categories, Change(category=0.05)),
+        "sd x 1.25": (normal, PlantedChange(scale=1.25)),
+        "2 % at +6 sd": (normal, PlantedChange(tail=0.02)),
+        "5 % missing": (normal, PlantedChange(missing=0.05)),
+        "a category +5 %": (categories, PlantedChange(category=0.05)),
         "correlation only": (normal, replace(NOTHING)),
     }

@@ -145,7 +145,7 @@ def slice_search(
     ([('land=b', 0.14)], 9)
     """
     _check_settings(max_attributes, min_rows, level, control, phi)
-    rows = _Rows.of(reference, current, hits_reference, hits_current)
+    rows = _CodedTables.of(reference, current, hits_reference, hits_current)
     candidates = [c for c in rows.slices(max_attributes) if c.n.min() >= min_rows]
     p_values = np.array([_p_value(c.hits, c.n, phi) for c in candidates])
     adjust = holm if control == "holm" else benjamini_yekutieli
@@ -159,7 +159,7 @@ def slice_search(
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _SliceCandidate:
     """A slice as codes, with its rows and hits on both sides (reference, current)."""
 
     codes: tuple[tuple[int, int], ...]
@@ -169,7 +169,7 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _CodedTables:
     """Both tables as codes of values, common to the two sides."""
 
     names: list[str]
@@ -180,13 +180,13 @@ class _Rows:
     @staticmethod
     def of(
         reference: Table, current: Table, hits_reference: ArrayLike, hits_current: ArrayLike
-    ) -> _Rows:
+    ) -> _CodedTables:
         """Check both tables and number the values of every attribute."""
         if set(reference) != set(current):
             odd = sorted(set(reference) ^ set(current))[0]
             raise DomainError(f"only one table has {odd!r}", where="slice_search")
         hits = _hits_of(hits_reference, "reference"), _hits_of(hits_current, "current")
-        rows = _Rows(sorted(reference), [], ([], []), hits)
+        rows = _CodedTables(sorted(reference), [], ([], []), hits)
         for name in rows.names:
             columns = np.asarray(reference[name]), np.asarray(current[name])
             known = contingency(*columns).categories
@@ -199,7 +199,7 @@ class _Rows:
                 rows.codes[side].append(_coded(column, number))
         return rows
 
-    def slices(self, max_attributes: int) -> Iterator[_Candidate]:
+    def slices(self, max_attributes: int) -> Iterator[_SliceCandidate]:
         """All rows, every value, and every pair of values of two attributes."""
         yield self.count(())
         sizes = [len(values) for values in self.values]
@@ -215,7 +215,7 @@ class _Rows:
             n, hits = self._tables(attributes, shape)
             for at in np.ndindex(shape):
                 codes = tuple(zip(attributes, at, strict=True))
-                yield _Candidate(codes, n[(slice(None), *at)], hits[(slice(None), *at)])
+                yield _SliceCandidate(codes, n[(slice(None), *at)], hits[(slice(None), *at)])
 
     def _tables(self, attributes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Counts, Counts]:
         """Rows and hits of every combination of values, shape (2, *shape)."""
@@ -239,16 +239,16 @@ class _Rows:
 
     def count(
         self, codes: Sequence[tuple[int, int]], but: list[NDArray[np.bool_]] | None = None
-    ) -> _Candidate:
+    ) -> _SliceCandidate:
         """Count a slice, without the rows marked."""
         masks = self.mask(codes)
         if but is not None:
             masks = [inside & ~out for inside, out in zip(masks, but, strict=True)]
         n = [int(inside.sum()) for inside in masks]
         hits = [int((inside & own).sum()) for inside, own in zip(masks, self.hits, strict=True)]
-        return _Candidate(tuple(codes), np.array(n, np.int64), np.array(hits, np.int64))
+        return _SliceCandidate(tuple(codes), np.array(n, np.int64), np.array(hits, np.int64))
 
-    def describe(self, one: _Candidate, p_value: float, phi: float) -> Slice:
+    def describe(self, one: _SliceCandidate, p_value: float, phi: float) -> Slice:
         """Name a slice, and say by how much it changed; it was found, so n / phi is 1 or more."""
         where = tuple((self.names[a], self.values[a][value]) for a, value in one.codes)
         (n0, n), (x0, x) = one.n.tolist(), one.hits.tolist()
@@ -258,8 +258,8 @@ class _Rows:
         return Slice(where, x / n - x0 / n0, interval.low, interval.high, n, n0, p_value)
 
 
-_Found = list[tuple[_Candidate, float]]
-_Counted = Mapping[tuple[tuple[int, int], ...], _Candidate]
+_Found = list[tuple[_SliceCandidate, float]]
+_Counted = Mapping[tuple[tuple[int, int], ...], _SliceCandidate]
 
 
 def _specific(
@@ -283,7 +283,7 @@ def _specific(
     return [pair for pair, keep in zip(changed, is_specific, strict=True) if keep]
 
 
-def _distinct(kept: _Found, rows: _Rows, level: float, min_rows: int, phi: float) -> _Found:
+def _distinct(kept: _Found, rows: _CodedTables, level: float, min_rows: int, phi: float) -> _Found:
     """Drop slices that show nothing but what those before them have in common with them."""
     found: _Found = []
     taken = [np.zeros(len(hits), np.bool_) for hits in rows.hits]
@@ -311,7 +311,9 @@ def _evidence(hits: Counts, n: Counts) -> float:
     return float(change / np.sqrt(share * (1.0 - share) * (1.0 / n).sum()))
 
 
-def _excess_p_value(one: _Candidate, parent: _Candidate, min_rows: int, phi: float) -> float:
+def _excess_p_value(
+    one: _SliceCandidate, parent: _SliceCandidate, min_rows: int, phi: float
+) -> float:
     """One-sided test that a slice changed by more, in its direction, than the parent's rest."""
     from scipy.special import ndtr
 

@@ -23,7 +23,7 @@ from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.stage import GROUP as DETECT_GROUP
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
-from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.delivery.notifier import Notifier, NotifyStep
 from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.receivers.registry import build_receivers
@@ -39,7 +39,7 @@ from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
 
-OnStep = Callable[[Step], None]
+OnStep = Callable[[NotifyStep], None]
 ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
 
 

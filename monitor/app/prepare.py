@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monitor.app.stages import Site
-    from monitor.service.lifecycle import Life
+    from monitor.service.lifecycle import Lifecycle
 
 LOG = logging.getLogger("driftline.up")
 
@@ -31,24 +31,24 @@ class Preparation:
         self.without_baseline: list[tuple[str, str]] = []
         """Tenant and model of those with a baseline neither in the folder nor on its topic."""
 
-    def run(self, site: Site, life: Life) -> bool:
+    def run(self, site: Site, lifecycle: Lifecycle) -> bool:
         """Create topics and publish baselines; False if interrupted."""
         wanted = sorted({name for names in _topics().values() for name in names})
         if self._creates:
-            if self._await(site, life, []) is None:
+            if self._await(site, lifecycle, []) is None:
                 return False
             self._create(site)
-        if self._await(site, life, wanted) is None:
+        if self._await(site, lifecycle, wanted) is None:
             return False
         self.without_baseline = _publish(site)
-        return not life.is_draining
+        return not lifecycle.is_draining
 
-    def _await(self, site: Site, life: Life, wanted: list[str]) -> dict[str, int] | None:
+    def _await(self, site: Site, lifecycle: Lifecycle, wanted: list[str]) -> dict[str, int] | None:
         """Wait for Kafka, and for these topics."""
-        from monitor.transport.kafka.topics.wait_for_topics import await_topics
+        from monitor.transport.kafka.topics.wait_for_topics import wait_for_topics
 
-        return await_topics(
-            site.cluster, wanted, wait_s=self._wait_s, pause=life.wait, tell=LOG.warning
+        return wait_for_topics(
+            site.cluster, wanted, wait_s=self._wait_s, pause=lifecycle.wait, tell=LOG.warning
         )
 
     def _create(self, site: Site) -> None:
@@ -77,7 +77,7 @@ def _topics() -> dict[str, tuple[str, ...]]:
 def _publish(site: Site) -> list[tuple[str, str]]:
     """Publish baselines of the folder that are not on the topic yet; returns who has none."""
     from monitor.baseline.baseline_file import load_profiles
-    from monitor.baseline.publication import Outcome, plan_all, time_text
+    from monitor.baseline.publication import PublicationOutcome, plan_all, time_text
     from monitor.baseline.topic import read_published, write_profiles
     from monitor.clock import now_us
 
@@ -89,7 +89,7 @@ def _publish(site: Site) -> list[tuple[str, str]]:
     ]
     published = list(read_published(site.cluster).profiles.values())
     plans = plan_all(found, published, now_us())
-    new = [plan for plan in plans if plan.outcome is Outcome.PUBLISHED]
+    new = [plan for plan in plans if plan.outcome is PublicationOutcome.PUBLISHED]
     write_profiles(site.cluster, [plan.profile for plan in new])
     for plan in new:
         model, start = plan.profile.model, time_text(plan.effective_us)

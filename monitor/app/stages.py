@@ -14,7 +14,7 @@ from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from monitor.core.panes.catalog import Catalog
-    from monitor.service.lifecycle import Life
+    from monitor.service.lifecycle import Lifecycle
     from monitor.transport.kafka.cluster import Cluster
     from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
     from schemas.config.kinds import KindConfig
@@ -150,7 +150,7 @@ def secrets_of_receivers(site: Site, environment: Mapping[str, str]) -> list[str
 
 
 def run_stage(
-    stage: str, site: Site, life: Life, *, member: str | None = None, wait_s: float = 60.0
+    stage: str, site: Site, lifecycle: Lifecycle, *, member: str | None = None, wait_s: float = 60.0
 ) -> None:
     """Run a stage until it is drained.
 
@@ -173,41 +173,43 @@ def run_stage(
     DriftlineError
         What ends the stage; it may be started again and goes on from the log.
     """
-    from monitor.transport.kafka.topics.wait_for_topics import await_topics
+    from monitor.transport.kafka.topics.wait_for_topics import wait_for_topics
 
     def tell(reason: str) -> None:
         """Report why the stage is not ready yet."""
-        life.beat()
-        life.unready(reason)
+        lifecycle.beat()
+        lifecycle.unready(reason)
 
     tell("looking for Kafka")
-    counts = await_topics(site.cluster, TOPICS[stage], wait_s=wait_s, pause=life.wait, tell=tell)
-    life.beat()
-    life.unready("starting")
-    if counts is not None and not life.is_draining:
-        _RUNS[stage](site, life, member)
+    counts = wait_for_topics(
+        site.cluster, TOPICS[stage], wait_s=wait_s, pause=lifecycle.wait, tell=tell
+    )
+    lifecycle.beat()
+    lifecycle.unready("starting")
+    if counts is not None and not lifecycle.is_draining:
+        _RUNS[stage](site, lifecycle, member)
 
 
-def _run_ingest(site: Site, life: Life, member: str | None) -> None:
+def _run_ingest(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
     """Read profiles, warm the kernels, then take predictions."""
     from monitor.ingest.on_kafka import run_ingest
 
     catalog = _catalog(site)
-    with _feed(site, catalog, life) as feed:
+    with _feed(site, catalog, lifecycle) as feed:
         limits = site.installation.monitor.messages.limits
-        run_ingest(site.cluster, catalog, feed, life, member=member, limits=limits)
+        run_ingest(site.cluster, catalog, feed, lifecycle, member=member, limits=limits)
 
 
-def _run_detect(site: Site, life: Life, member: str | None) -> None:
+def _run_detect(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
     """Read profiles, then judge windows and GPU events."""
     from monitor.detect.on_kafka import run_detect
 
     catalog, monitor = _catalog(site), site.installation.monitor
-    with _feed(site, catalog, life) as feed:
-        run_detect(site.cluster, catalog, feed, monitor, life, member=member)
+    with _feed(site, catalog, lifecycle) as feed:
+        run_detect(site.cluster, catalog, feed, monitor, lifecycle, member=member)
 
 
-def _run_notify(site: Site, life: Life, member: str | None) -> None:
+def _run_notify(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
     """Build the receivers, then run notify."""
     from monitor.notify.on_kafka import run_notify
     from monitor.notify.receivers.registry import build_receivers
@@ -215,21 +217,21 @@ def _run_notify(site: Site, life: Life, member: str | None) -> None:
 
     monitor, models = site.installation.monitor, site.installation.models
     receivers, retrainers = build_receivers(monitor), build_retrainers(models)
-    run_notify(site.cluster, monitor, models, receivers, retrainers, life, member=member)
+    run_notify(site.cluster, monitor, models, receivers, retrainers, lifecycle, member=member)
 
 
-def _run_archive(site: Site, life: Life, member: str | None) -> None:
+def _run_archive(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
     """Bring every topic into the store."""
     from monitor.archive.on_kafka import run_archive
 
     models, monitor = site.installation.models, site.installation.monitor
     limits = monitor.messages.limits
     run_archive(
-        site.cluster, models, site.store, life, member=member, gpu=monitor.gpu, limits=limits
+        site.cluster, models, site.store, lifecycle, member=member, gpu=monitor.gpu, limits=limits
     )
 
 
-_RUNS: dict[str, Callable[[Site, Life, str | None], None]] = {
+_RUNS: dict[str, Callable[[Site, Lifecycle, str | None], None]] = {
     "ingest": _run_ingest,
     "detect": _run_detect,
     "notify": _run_notify,
@@ -244,17 +246,17 @@ def _catalog(site: Site) -> Catalog:
     return Catalog.of(site.installation.models, [])
 
 
-def _feed(site: Site, catalog: Catalog, life: Life) -> ProfileFeed:
+def _feed(site: Site, catalog: Catalog, lifecycle: Lifecycle) -> ProfileFeed:
     """Bring the catalog up to date; a model without profile runs, without verdict."""
     from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 
-    life.unready("reading baselines")
+    lifecycle.unready("reading baselines")
     feed = ProfileFeed(site.cluster, catalog)
     try:
         feed.catch_up()
     except BaseException:
         feed.close()
         raise
-    life.beat()
-    life.unready("starting")
+    lifecycle.beat()
+    lifecycle.unready("starting")
     return feed

@@ -13,7 +13,7 @@ _NO_RECEIVER = "no receivers are configured: alerts are stored, and no one is no
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class CoverageGap:
     """One thing that stays silent whatever happens."""
 
     check: str
@@ -26,7 +26,7 @@ class Gap:
 
 def unmonitored(
     installation: Installation, without_baseline: Iterable[tuple[str, str]]
-) -> list[Gap]:
+) -> list[CoverageGap]:
     """Return the gaps of an installation that may start nevertheless.
 
     Parameters
@@ -36,7 +36,7 @@ def unmonitored(
 
     Returns
     -------
-    list of Gap
+    list of CoverageGap
         Models whose windows will have no verdict, then receivers and routes.
     """
     files = {
@@ -44,7 +44,7 @@ def unmonitored(
         for model, file in zip(installation.models, installation.model_files, strict=True)
     }
     missing = [
-        Gap(
+        CoverageGap(
             "baseline",
             model,
             f"{model} (tenant {tenant}) has no baseline: its events are counted, "
@@ -56,21 +56,25 @@ def unmonitored(
     return [*missing, *silent_routes(installation)]
 
 
-def silent_routes(installation: Installation) -> list[Gap]:
+def silent_routes(installation: Installation) -> list[CoverageGap]:
     """Name what no receiver is notified of: no receivers, and routes that cannot match.
 
     Returns
     -------
-    list of Gap
+    list of CoverageGap
     """
     from monitor.core.notification.route_checks import route_gaps
 
     receivers = installation.monitor.receivers
-    found = [] if receivers else [Gap("receiver", "none", _NO_RECEIVER, "add one under receivers")]
+    found = (
+        []
+        if receivers
+        else [CoverageGap("receiver", "none", _NO_RECEIVER, "add one under receivers")]
+    )
     for model in installation.models:
         for detail in route_gaps(model.routes):
             fix = "put the narrower route first, or remove it"
             if "no receivers" in detail:
                 fix = "name its receivers"
-            found.append(Gap("route", model.model, f"model {model.model}: {detail}", fix))
+            found.append(CoverageGap("route", model.model, f"model {model.model}: {detail}", fix))
     return found

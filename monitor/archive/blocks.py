@@ -37,7 +37,7 @@ class PlacedRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class InsertBlock:
     """One insert: the same rows under the same token, however often it is tried."""
 
     placed: PlacedRows

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from monitor.archive.blocks import Place
 from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pane_sets import PaneSets
-from monitor.archive.position import Stand, stand_of
+from monitor.archive.position import ArchivePosition, position_of
 from monitor.archive.raw import RawTopics
 from monitor.archive.stage import PaneReader, RangeRows
 from monitor.archive.writes import Archive, range_token
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write
 from monitor.transport.types import Message, ReadableLog
@@ -46,7 +46,7 @@ class LogArchive:
         Without it the panes topic is not archived here.
     max_messages : int
         Upper end of a range.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
 
     Attributes
@@ -66,7 +66,7 @@ class LogArchive:
         raw: RawTopics | None = None,
         panes: PaneReader | None = None,
         max_messages: int = MAX_MESSAGES,
-        reach: Reach = pass_through,
+        hit: Hit = pass_through,
     ) -> None:
         self._archive = archive
         self._log = log
@@ -74,7 +74,7 @@ class LogArchive:
         self._raw = raw or RawTopics()
         self._panes = panes
         self._max_messages = max_messages
-        self._reach = reach
+        self._hit = hit
         self._rows: dict[tuple[str, int], tuple[int, RangeRows]] = {}
         self.n_missing = 0
         self.n_unreadable = 0
@@ -102,23 +102,23 @@ class LogArchive:
             The range is then pending: the next step repeats it.
         """
         topic_id = self._topic_id(topic)
-        stand = stand_of(self._log.committed(GROUP, topic, partition), topic_id)
-        lo, hi = stand.lo, stand.hi
+        archived = position_of(self._log.committed(GROUP, topic, partition), topic_id)
+        lo, hi = archived.lo, archived.hi
         if hi is None:
             messages = self._log.fetch(topic, partition, lo, self._max_messages)
             if not messages:
                 return 0
             hi = messages[-1].offset + 1
-            begun = Stand(lo, hi, stand.back)
+            begun = ArchivePosition(lo, hi, archived.back)
             self._log.commit(GROUP, topic, partition, lo, begun.metadata(topic_id))
-            self._reach("archive:intent")
+            self._hit("archive:intent")
         else:
             messages = self._fetch_range(topic, partition, lo, hi)
-        back = self._write(topic, Place(topic_id, partition), messages, stand, hi)
-        self._reach("archive:rows")
-        done = Stand(hi, back=back)
+        back = self._write(topic, Place(topic_id, partition), messages, archived, hi)
+        self._hit("archive:rows")
+        done = ArchivePosition(hi, back=back)
         self._log.commit(GROUP, topic, partition, hi, done.metadata(topic_id))
-        self._reach("archive:commit")
+        self._hit("archive:commit")
         return max(len(messages), 1)
 
     def _fetch_range(self, topic: str, partition: int, lo: int, hi: int) -> list[Message]:
@@ -136,15 +136,20 @@ class LogArchive:
         return messages
 
     def _write(
-        self, topic: str, place: Place, messages: Sequence[Message], stand: Stand, hi: int
+        self,
+        topic: str,
+        place: Place,
+        messages: Sequence[Message],
+        archived: ArchivePosition,
+        hi: int,
     ) -> int | None:
         """Write a range under its token; return where reading back begins after it."""
         # Taken out: after a failure, what waited at ``lo`` must be read back again.
         known_lo, rows = self._rows.pop((topic, place.partition), (-1, None))
-        if rows is None or known_lo != stand.lo:
-            sets = self._sets_at(topic, place.partition, stand)
+        if rows is None or known_lo != archived.lo:
+            sets = self._sets_at(topic, place.partition, archived)
             rows = RangeRows(topic, place, self._raw, self._panes, sets)
-        token = range_token(place.source, place.partition, stand.lo, hi)
+        token = range_token(place.source, place.partition, archived.lo, hi)
         blocks = rows.blocks([messages], hi, token)
         for refusal in rows.refusals:
             self._log.append(letter_write(refusal.letter))
@@ -152,15 +157,15 @@ class LogArchive:
             self._archive.write(block.table, block.placed.rows, block.token)
             if block.token != token:
                 self.n_unreadable += len(block)
-                self._reach("archive:refused")
+                self._hit("archive:refused")
         self._rows[topic, place.partition] = hi, rows
         return rows.back
 
-    def _sets_at(self, topic: str, partition: int, stand: Stand) -> PaneSets:
+    def _sets_at(self, topic: str, partition: int, archived: ArchivePosition) -> PaneSets:
         """Read back what waited where a range begins."""
         sets = PaneSets()
-        if stand.back is not None:
-            sets.begin(self._fetch_before(topic, partition, stand.back, stand.lo))
+        if archived.back is not None:
+            sets.begin(self._fetch_before(topic, partition, archived.back, archived.lo))
         return sets
 
     def _fetch_before(self, topic: str, partition: int, back: int, lo: int) -> list[Message]:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from monitor.archive.blocks import Block
+from monitor.archive.blocks import InsertBlock
 from monitor.archive.poison import TableMisfitError, insert_what_fits
 from monitor.clock import elapsed_s
 from monitor.metrics import INSERT_RETRIES, INSERT_ROWS, INSERT_SECONDS
@@ -24,7 +24,7 @@ LONGEST_PAUSE_S = 10.0
 """Between two tries; each pause is shortened by up to a half, so that not all come at once."""
 
 
-IMPATIENCE_S = 30.0
+NO_WAIT_S = 30.0
 """After a wait that timed out, no further wait for so long."""
 
 
@@ -36,7 +36,7 @@ class AbandonedError(Exception):
 class Job:
     """The inserts of one range, in order."""
 
-    blocks: list[Block]
+    blocks: list[InsertBlock]
     is_abandoned: threading.Event = field(default_factory=threading.Event)
     is_over: threading.Event = field(default_factory=threading.Event)
     is_whole: bool = False
@@ -72,7 +72,7 @@ class Inserter:
         self.trouble = ""
         """Why the job in hand cannot go on; empty where the store takes it, or there is none."""
         self.n_waiting = 0
-        self._patient_at_s = 0.0
+        self._may_wait_at_s = 0.0
         self._thread = threading.Thread(target=self._run, name="archive-inserts", daemon=True)
         self._thread.start()
 
@@ -109,9 +109,9 @@ class Inserter:
         many partitions that are taken away at once, only the first waits for a store that
         hangs.
         """
-        is_patient = not self.trouble and elapsed_s() >= self._patient_at_s
-        if is_patient and not job.is_over.wait(timeout_s):
-            self._patient_at_s = elapsed_s() + IMPATIENCE_S
+        may_wait = not self.trouble and elapsed_s() >= self._may_wait_at_s
+        if may_wait and not job.is_over.wait(timeout_s):
+            self._may_wait_at_s = elapsed_s() + NO_WAIT_S
         return job.is_whole
 
     def stop(self, timeout_s: float) -> None:
@@ -143,7 +143,7 @@ class Inserter:
                 n_tries += 1
         job.is_whole = True
 
-    def _is_taken(self, job: Job, block: Block) -> bool:
+    def _is_taken(self, job: Job, block: InsertBlock) -> bool:
         """Try once."""
         try:
             begin = elapsed_s()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from monitor.archive.letters import Refusal
-from monitor.core.pipeline.dead_letter_limit import LetterCap, ModelKey
+from monitor.archive.letters import LabelRefusal
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit, ModelKey
 from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
 from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED
@@ -33,9 +33,9 @@ class LetterWriter:
     def __init__(self, cluster: Cluster, models: Iterable[ModelKey]) -> None:
         self._cluster, self._models = cluster, list(models)
         self._producer: LogProducer | None = None
-        self._caps: dict[tuple[str, int], LetterCap] = {}
+        self._caps: dict[tuple[str, int], DeadLetterLimit] = {}
 
-    def write(self, topic: str, partition: int, refusals: Sequence[Refusal]) -> None:
+    def write(self, topic: str, partition: int, refusals: Sequence[LabelRefusal]) -> None:
         """Write the letters of one range.
 
         Raises
@@ -58,10 +58,10 @@ class LetterWriter:
                 DEAD_LETTERS_CAPPED.labels(*cap.bucket(letter.tenant, letter.model)).inc()
         self._producer.flush_acks(ACK_S)
 
-    def _cap(self, topic: str, partition: int) -> LetterCap:
+    def _cap(self, topic: str, partition: int) -> DeadLetterLimit:
         """Return the allowance of a partition."""
         if (topic, partition) not in self._caps:
-            self._caps[topic, partition] = LetterCap(topic, partition, self._models)
+            self._caps[topic, partition] = DeadLetterLimit(topic, partition, self._models)
         return self._caps[topic, partition]
 
     def close(self) -> None:

@@ -16,13 +16,13 @@ from schemas.events import Reject
 from schemas.refused import DeadLetter
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class LabelRefusal(msgspec.Struct, frozen=True):
     """A dead letter, and how many events it represents."""
 
     letter: DeadLetter
     n_events: int = 1
 
 
-def refusals_of(chunk: Chunk, rejects: Iterable[Reject]) -> list[Refusal]:
+def refusals_of(chunk: Chunk, rejects: Iterable[Reject]) -> list[LabelRefusal]:
     """Return the dead letters of a chunk's rejects."""
-    return [Refusal(reject_letter(reject, chunk), reject.n_events) for reject in rejects]
+    return [LabelRefusal(reject_letter(reject, chunk), reject.n_events) for reject in rejects]

@@ -30,7 +30,7 @@ from monitor.core.panes.catalog import max_skews
 from monitor.core.topics import PANES
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from schemas.config.model import ModelConfig
@@ -53,7 +53,7 @@ def run_archive(
     cluster: Cluster,
     configs: Iterable[ModelConfig],
     store_target: str,
-    life: Life,
+    lifecycle: Lifecycle,
     *,
     member: str | None = None,
     topics: Sequence[str] = TOPICS,
@@ -91,21 +91,21 @@ def run_archive(
     """
     known = list(configs)
     with ExitStack() as stack:
-        store = _open_store(store_target, life)
+        store = _open_store(store_target, lifecycle)
         if store is None:
             return
         stack.callback(store.close)
         settings = (topics, cut, gpu or GpuConfig(), limits)
-        archive = _Loop(cluster, known, store, life, member, *settings)
+        archive = _Loop(cluster, known, store, lifecycle, member, *settings)
         stack.callback(archive.close)
         archive.run()
 
 
-def _open_store(target: str, life: Life) -> Store | None:
+def _open_store(target: str, lifecycle: Lifecycle) -> Store | None:
     """Open the store and make its tables, as soon as it answers; None if drained before."""
     pause_s = FIRST_PAUSE_S
-    while not life.is_draining:
-        life.beat()
+    while not lifecycle.is_draining:
+        lifecycle.beat()
         store = None
         try:
             store = Store.open(target)
@@ -117,9 +117,9 @@ def _open_store(target: str, life: Life) -> Store | None:
             if store is not None:
                 store.close()
             _LOG.warning("waiting for the store: %s", error)
-            life.unready(f"the store cannot be opened: {error}")
+            lifecycle.unready(f"the store cannot be opened: {error}")
             RETRIES.labels(STAGE, "open_store").inc()
-        life.wait(pause_s)
+        lifecycle.wait(pause_s)
         pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
     return None
 
@@ -132,14 +132,14 @@ class _Loop:
         cluster: Cluster,
         configs: Sequence[ModelConfig],
         store: Store,
-        life: Life,
+        lifecycle: Lifecycle,
         member: str | None,
         topics: Sequence[str],
         cut: Cut | None,
         gpu: GpuConfig,
         limits: MessageLimits | None,
     ) -> None:
-        self._life = life
+        self._lifecycle = lifecycle
         self._session_s = cluster.session_timeout_ms / 1_000
         self._round_s = elapsed_s()
         self._is_suspect = False
@@ -157,8 +157,8 @@ class _Loop:
         panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
         try:
             for topic in topics:
-                life.beat()
-                args = (cluster, topic, raw, panes, self._inserter, life)
+                lifecycle.beat()
+                args = (cluster, topic, raw, panes, self._inserter, lifecycle)
                 archive = TopicArchive(*args, letters=self._letters, member=member, cut=cut)
                 self._topics.append(archive)
         except BaseException:
@@ -167,7 +167,7 @@ class _Loop:
 
     def run(self) -> None:
         """Go round until drained, then bring what is in hand to its end."""
-        while not self._life.is_draining:
+        while not self._lifecycle.is_draining:
             n_read = self._go_round(is_draining=False)
             self._take_finished(0.0 if n_read else _IDLE_S)
             self._tell()
@@ -182,7 +182,7 @@ class _Loop:
 
     def _go_round(self, *, is_draining: bool) -> int:
         """Serve every group, read, cut, commit; return how many messages were read."""
-        self._life.beat()
+        self._lifecycle.beat()
         self._confirm(elapsed_s())
         n_read = 0
         for topic in self._topics:
@@ -224,11 +224,11 @@ class _Loop:
             _LOG.info("the store has recovered: no insert is waiting")
         self._trouble = trouble
         if trouble:
-            self._life.unready(f"the store takes nothing: {trouble}")
+            self._lifecycle.unready(f"the store takes nothing: {trouble}")
         elif any(topic.n_refused_commits > 50 for topic in self._topics):
-            self._life.unready("the groups take no commits: is the broker there?")
+            self._lifecycle.unready("the groups take no commits: is the broker there?")
         elif all(topic.has_joined for topic in self._topics):
-            self._life.ready()
+            self._lifecycle.ready()
         if elapsed_s() - self._measured_s >= _MEASURE_S:
             self._measured_s = elapsed_s()
             QUEUE.labels(STAGE, "ranges_to_insert").set(self._inserter.n_waiting)

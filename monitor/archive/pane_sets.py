@@ -23,7 +23,7 @@ else one crash of ingest would have every restart read back to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class UnreadableMessage:
     """A message that is no part of a pane, or completes a damaged one."""
 
     message: Message
@@ -31,7 +31,7 @@ class Refused:
 
 
 @dataclass(slots=True)
-class _Set:
+class _ChunkSet:
     """The first chunks of one pane, in order."""
 
     version: int
@@ -57,14 +57,16 @@ class PaneSets:
     """
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[object, ...], _Set] = {}
+        self._sets: dict[tuple[object, ...], _ChunkSet] = {}
 
     @property
     def first_offset(self) -> int | None:
         """Where the oldest set that waits begins; None when none waits."""
         return min((found.first_offset for found in self._sets.values()), default=None)
 
-    def take(self, messages: Iterable[Message]) -> tuple[list[tuple[Pane, Message]], list[Refused]]:
+    def take(
+        self, messages: Iterable[Message]
+    ) -> tuple[list[tuple[Pane, Message]], list[UnreadableMessage]]:
         """Return the panes that these messages complete, and unreadable messages.
 
         Parameters
@@ -76,7 +78,7 @@ class PaneSets:
         -------
         panes : list of (Pane, Message)
             Each with the message that made it whole.
-        refused : list of Refused
+        refused : list of UnreadableMessage
         """
         panes, refused = [], []
         for message in messages:
@@ -85,7 +87,7 @@ class PaneSets:
             try:
                 pane = self._add(message)
             except DriftlineError as error:
-                refused.append(Refused(message, str(error)))
+                refused.append(UnreadableMessage(message, str(error)))
             else:
                 panes += [(pane, message)] if pane is not None else []
         return panes, refused
@@ -95,7 +97,7 @@ class PaneSets:
         head = read_header(message.value)
         key = (head.series, head.start_us, head.end_us, head.source, head.partition, head.owner)
         if head.chunk == 0:
-            self._sets[key] = _Set(head.pane_version, message.offset, [])
+            self._sets[key] = _ChunkSet(head.pane_version, message.offset, [])
         found = self._sets.get(key)
         if found is None or (head.pane_version, head.chunk) != (found.version, len(found.values)):
             return None

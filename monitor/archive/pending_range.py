@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from monitor.archive.position import Stand
+from monitor.archive.position import ArchivePosition
 from monitor.archive.stage import Piece
 from monitor.decode.chunk import slice_of
 from schemas.batch import Chunk
@@ -43,12 +43,12 @@ class Gathering:
 
     Parameters
     ----------
-    stand : Stand
+    archived : ArchivePosition
         The archive's position in its commit. A range that was begun is gathered first,
         exactly as it was.
     """
 
-    stand: Stand
+    archived: ArchivePosition
     cut: Cut
     n_messages: int = 0
     n_bytes: int = 0
@@ -60,7 +60,7 @@ class Gathering:
     @property
     def lo(self) -> int:
         """Where the next range begins."""
-        return self.stand.lo
+        return self.archived.lo
 
     def add(self, piece: Piece, now_s: float, weight: int | None = None) -> None:
         """Take the next messages of the log; without a weight their length counts."""
@@ -86,8 +86,10 @@ class Gathering:
         is_full : bool, optional
             Nothing more is read before something was taken: a longer wait makes no longer range.
         """
-        if self.stand.hi is not None:
-            return self._take_begun(self.stand.hi, is_over=position >= self.stand.hi or is_at_end)
+        if self.archived.hi is not None:
+            return self._take_begun(
+                self.archived.hi, is_over=position >= self.archived.hi or is_at_end
+            )
         if not self._pieces or not (
             is_full
             or self.n_messages >= self.cut.max_messages
@@ -108,8 +110,8 @@ class Gathering:
         """
         if self._pieces and offset < _end(self._pieces[-1]):
             self._pieces, self._weights, self.n_messages, self.n_bytes = [], [], 0, 0
-        if not self._pieces and self.stand.hi is None:
-            self.stand = replace(self.stand, lo=offset)
+        if not self._pieces and self.archived.hi is None:
+            self.archived = replace(self.archived, lo=offset)
 
     def _take_begun(self, hi: int, *, is_over: bool) -> Range | None:
         """Return exactly [lo, hi), once it is all there."""
@@ -129,7 +131,7 @@ class Gathering:
         self._pieces, self._weights = [tail for tail, _ in left], [weight for _, weight in left]
         self.n_messages = sum(map(len, self._pieces))
         self.n_bytes = sum(self._weights)
-        self.stand = Stand(hi)
+        self.archived = ArchivePosition(hi)
         return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.archive.blocks import Block
+from monitor.archive.blocks import InsertBlock
 from monitor.archive.stage import letter_rows
 from monitor.metrics import REJECTED
 from monitor.storage.clickhouse import Store
@@ -21,7 +21,7 @@ MIN_REFUSED_ROWS = 100
 table that does not fit, and the rows are better left in the log."""
 
 
-def insert_what_fits(store: Store, block: Block, go_on: Callable[[], None]) -> int:
+def insert_what_fits(store: Store, block: InsertBlock, go_on: Callable[[], None]) -> int:
     """Insert a block; what the store refuses for good becomes dead letters in the store.
 
     Parameters
@@ -52,7 +52,7 @@ def insert_what_fits(store: Store, block: Block, go_on: Callable[[], None]) -> i
 
 def _insert_part(
     store: Store,
-    block: Block,
+    block: InsertBlock,
     start: int,
     stop: int,
     refused: list[DeadLetter],

@@ -14,12 +14,12 @@ from schemas.errors import TransportError
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class ArchivePosition:
     """Position of the archive in one partition.
 
     Examples
     --------
-    >>> Stand(7, hi=12, back=5).metadata("id")
+    >>> ArchivePosition(7, hi=12, back=5).metadata("id")
     'id|12|5'
     """
 
@@ -36,7 +36,7 @@ class Stand:
         return f"{topic_id}|{hi}|{back}"
 
 
-def stand_of(committed: Committed | None, topic_id: str) -> Stand:
+def position_of(committed: Committed | None, topic_id: str) -> ArchivePosition:
     """Read a commit.
 
     Parameters
@@ -46,7 +46,7 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
 
     Returns
     -------
-    Stand
+    ArchivePosition
         At 0 where nothing was committed, or the commit was another topic's of the same
         name: a recreated topic repeats offsets. Offsets that were set by hand, without
         metadata, are accepted.
@@ -58,15 +58,15 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
 
     Examples
     --------
-    >>> stand_of(Committed(7, "id|12|"), "id")
-    Stand(lo=7, hi=12, back=None)
-    >>> stand_of(Committed(7, "id|12|"), "another"), stand_of(None, "id")
-    (Stand(lo=0, hi=None, back=None), Stand(lo=0, hi=None, back=None))
+    >>> position_of(Committed(7, "id|12|"), "id")
+    ArchivePosition(lo=7, hi=12, back=None)
+    >>> position_of(Committed(7, "id|12|"), "another"), position_of(None, "id")
+    (ArchivePosition(lo=0, hi=None, back=None), ArchivePosition(lo=0, hi=None, back=None))
     """
     if committed is None:
-        return Stand(0)
+        return ArchivePosition(0)
     if not committed.metadata:
-        return Stand(committed.offset)
+        return ArchivePosition(committed.offset)
     whose, *numbers = committed.metadata.rsplit("|", 2)
     try:
         hi, back = (int(n) if n else None for n in numbers)
@@ -76,4 +76,4 @@ def stand_of(committed: Committed | None, topic_id: str) -> Stand:
             where="archive",
             fix="does another program commit under the archive's group?",
         ) from None
-    return Stand(committed.offset, hi, back) if whose == topic_id else Stand(0)
+    return ArchivePosition(committed.offset, hi, back) if whose == topic_id else ArchivePosition(0)

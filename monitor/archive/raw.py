@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
-from monitor.archive.letters import Refusal, refusals_of
+from monitor.archive.letters import LabelRefusal, refusals_of
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from monitor.decode.chunk import slice_of
 from monitor.decode.decoder import Decoder
@@ -65,13 +65,13 @@ class RawTopics:
         events = tuple(topic for topic, decoder in self._events.items() if decoder is not None)
         return ((PREDICTIONS,) if self._predictions is not None else ()) + events
 
-    def rows(self, topic: str, chunks: Sequence[Chunk]) -> tuple[PlacedRows, list[Refusal]]:
+    def rows(self, topic: str, chunks: Sequence[Chunk]) -> tuple[PlacedRows, list[LabelRefusal]]:
         """Decode a range of one topic: all models of it in one table, in one insert.
 
         Returns
         -------
         rows : PlacedRows
-        refusals : list of Refusal
+        refusals : list of LabelRefusal
             Of labels, and of messages of which no row can be made.
 
         Raises
@@ -86,7 +86,7 @@ class RawTopics:
         """
         to_rows = self._reader(topic)
         found: list[PlacedRows] = []
-        refusals: list[Refusal] = []
+        refusals: list[LabelRefusal] = []
         try:
             self._read(to_rows, chunks, found, refusals)
             return _in_one(found), refusals
@@ -122,7 +122,7 @@ class RawTopics:
         to_rows: _ToRows,
         chunks: Sequence[Chunk],
         found: list[PlacedRows],
-        refusals: list[Refusal],
+        refusals: list[LabelRefusal],
     ) -> None:
         """Make rows of chunks."""
         made = [to_rows(chunk) for chunk in chunks]
@@ -135,7 +135,7 @@ class RawTopics:
         to_rows: _ToRows,
         chunk: Chunk,
         found: list[PlacedRows],
-        refusals: list[Refusal],
+        refusals: list[LabelRefusal],
     ) -> None:
         """Make rows of a chunk, halving it down to the message at fault."""
         try:

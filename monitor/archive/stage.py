@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from monitor.archive.blocks import Block, Place, PlacedRows
-from monitor.archive.letters import Refusal
+from monitor.archive.blocks import InsertBlock, Place, PlacedRows
+from monitor.archive.letters import LabelRefusal
 from monitor.archive.messages import STRUCT_TOPICS, refuse, struct_rows
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
@@ -64,7 +64,7 @@ class RangeRows:
 
     Attributes
     ----------
-    refusals : list of Refusal
+    refusals : list of LabelRefusal
         Of the last range of a raw topic: to be written to the dead-letter topic before its
         rows are inserted.
     """
@@ -80,14 +80,14 @@ class RangeRows:
         self._topic, self._place = topic, place
         self._raw, self._panes = raw, panes
         self._sets = sets or PaneSets()
-        self.refusals: list[Refusal] = []
+        self.refusals: list[LabelRefusal] = []
 
     @property
     def back(self) -> int | None:
         """Where reading back begins for what is not whole yet."""
         return self._sets.first_offset
 
-    def blocks(self, pieces: Sequence[Piece], hi: int, token: str) -> list[Block]:
+    def blocks(self, pieces: Sequence[Piece], hi: int, token: str) -> list[InsertBlock]:
         """Make the inserts of the next range.
 
         Parameters
@@ -101,7 +101,7 @@ class RangeRows:
 
         Returns
         -------
-        list of Block
+        list of InsertBlock
             None without a row. Unreadable messages come first, as dead letters, under
             ``token:refused``: the dead-letter topic's own rows share that table.
         """
@@ -115,8 +115,8 @@ class RangeRows:
             placed, letters = self._read(messages, hi)
         payload = payload_in(pieces)
         made = [
-            Block(letter_rows(letters), f"{token}:refused", self._place, payload),
-            Block(placed, token, self._place, payload),
+            InsertBlock(letter_rows(letters), f"{token}:refused", self._place, payload),
+            InsertBlock(placed, token, self._place, payload),
         ]
         return [block for block in made if len(block)]
 

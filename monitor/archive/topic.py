@@ -26,13 +26,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from monitor.archive.blocks import Block, Place
+from monitor.archive.blocks import InsertBlock, Place
 from monitor.archive.inserter import Inserter, Job
 from monitor.archive.letter_writer import STAGE, LetterWriter
-from monitor.archive.letters import Refusal
+from monitor.archive.letters import LabelRefusal
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.pending_range import Cut, Gathering, Range
-from monitor.archive.position import Stand, stand_of
+from monitor.archive.position import ArchivePosition, position_of
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.stage import PaneReader, Piece, RangeRows
 from monitor.archive.writes import range_token
@@ -50,12 +50,12 @@ from monitor.metrics import (
     REBALANCES,
     REJECTED,
 )
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.readers.records import Records
 from monitor.transport.kafka.readers.topic_scan import scan
-from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, Gap, Unreadable
+from monitor.transport.kafka.settings import BUSY_FETCH_WAIT_MS, Callbacks, LogGap, Unreadable
 from monitor.transport.types import Committed, Message
 from schemas.batch import Chunk
 from schemas.errors import TransportError
@@ -85,7 +85,7 @@ def group_of(topic: str) -> str:
     return f"driftline-archive-{topic.rpartition('.')[2]}"
 
 
-class Step(Enum):
+class RangeStep(Enum):
     """Where the range in hand is."""
 
     CUT = "cut"
@@ -94,7 +94,7 @@ class Step(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Owned:
+class ArchivedPartition:
     """One partition, while it is owned."""
 
     gathering: Gathering
@@ -103,7 +103,7 @@ class Owned:
     back: int | None = None
     """As in the commit."""
     hand: Range | None = None
-    step: Step = Step.CUT
+    step: RangeStep = RangeStep.CUT
     job: Job | None = None
 
 
@@ -130,7 +130,7 @@ class TopicArchive:
         raw: RawTopics,
         panes: PaneReader,
         inserter: Inserter,
-        life: Life,
+        lifecycle: Lifecycle,
         *,
         letters: LetterWriter,
         member: str | None = None,
@@ -138,8 +138,8 @@ class TopicArchive:
     ) -> None:
         self._letters = letters
         self._cluster, self._topic, self._raw, self._panes = cluster, topic, raw, panes
-        self._inserter, self._life, self._cut = inserter, life, cut or Cut()
-        self._owned: dict[int, Owned] = {}
+        self._inserter, self._lifecycle, self._cut = inserter, lifecycle, cut or Cut()
+        self._owned: dict[int, ArchivedPartition] = {}
         self._budget = BUDGET_BYTES.get(topic, BUDGET_OTHERS_BYTES)
         self._commit_at_s = 0.0
         self.n_refused_commits = 0
@@ -195,7 +195,7 @@ class TopicArchive:
         room = self._room()
         for partition in list(self._owned):
             owned = self._owned.get(partition)
-            if owned is None or (room <= 0 and owned.gathering.stand.hi is None):
+            if owned is None or (room <= 0 and owned.gathering.archived.hi is None):
                 continue
             piece, n_bytes = self._read(partition)
             if not len(piece):
@@ -206,7 +206,7 @@ class TopicArchive:
             room -= n_bytes
         return n_read
 
-    def _add(self, owned: Owned, piece: Piece) -> None:
+    def _add(self, owned: ArchivedPartition, piece: Piece) -> None:
         """Gather what was read, by what it weighs."""
         if isinstance(piece, Chunk):
             for part, weight in self._raw.weighed(self._topic, piece):
@@ -237,10 +237,10 @@ class TopicArchive:
                     is_at_end=self._reader.is_at_end(partition),
                     is_full=is_crowded and self._has_its_share(owned),
                 )
-                owned.step = Step.CUT
+                owned.step = RangeStep.CUT
         self.settle()
 
-    def _has_its_share(self, owned: Owned) -> bool:
+    def _has_its_share(self, owned: ArchivedPartition) -> bool:
         """Return whether a partition holds so much of the budget that it makes a good insert.
 
         Where the budget is spent at least one does. Until its messages were a second old
@@ -252,7 +252,7 @@ class TopicArchive:
         """Commit intents and ends, as far as there are any."""
         if not self.has_work:
             self.n_refused_commits = 0  # refused partitions are not owned any more
-        due = {p: o for p, o in self._owned.items() if o.hand and o.step is not Step.BEGUN}
+        due = {p: o for p, o in self._owned.items() if o.hand and o.step is not RangeStep.BEGUN}
         if due and elapsed_s() >= self._commit_at_s and self._commit(due):
             for partition, owned in due.items():
                 if self._owned.get(partition) is owned:
@@ -260,16 +260,16 @@ class TopicArchive:
 
     def confirm(self) -> bool:
         """Ask the group whether we still own what is being inserted: commit it again."""
-        begun = {p: o for p, o in self._owned.items() if o.step is Step.BEGUN and o.hand}
+        begun = {p: o for p, o in self._owned.items() if o.step is RangeStep.BEGUN and o.hand}
         return not begun or self._commit(begun)
 
     def finish(self, job: Job) -> bool:
         """Note that a job is over; False if it is not this topic's."""
         for owned in self._owned.values():
             if owned.job is job and owned.hand is not None:
-                owned.step = Step.INSERTED
+                owned.step = RangeStep.INSERTED
                 EVENTS.labels(STAGE, self._topic).inc(owned.hand.n_messages)
-                self._life.reach("archive:rows")
+                self._lifecycle.hit("archive:rows")
                 return True
         return False
 
@@ -287,14 +287,14 @@ class TopicArchive:
 
     # Commits.
 
-    def _commit(self, due: dict[int, Owned]) -> bool:
+    def _commit(self, due: dict[int, ArchivedPartition]) -> bool:
         """Commit the position of each; True if the group accepted all of it."""
-        self._life.beat()
+        self._lifecycle.beat()
         topic_id = self._reader.source
         commits = {}
         for partition, owned in due.items():
-            stand = _stand(owned)
-            commits[partition] = Committed(stand.lo, stand.metadata(topic_id))
+            archived = _archived(owned)
+            commits[partition] = Committed(archived.lo, archived.metadata(topic_id))
         is_taken = self._reader.commit_all(commits)
         COMMITS.labels(STAGE, "taken" if is_taken else "not_now").inc()
         self.n_refused_commits = 0 if is_taken else self.n_refused_commits + 1
@@ -302,19 +302,19 @@ class TopicArchive:
             self._commit_at_s = elapsed_s() + _COMMIT_PAUSE_S
         return is_taken
 
-    def _go_on(self, partition: int, owned: Owned) -> None:
+    def _go_on(self, partition: int, owned: ArchivedPartition) -> None:
         """Continue after an accepted commit."""
-        if owned.step is Step.CUT and owned.hand is not None:
-            self._life.reach("archive:intent")
-            owned.step = Step.BEGUN
+        if owned.step is RangeStep.CUT and owned.hand is not None:
+            self._lifecycle.hit("archive:intent")
+            owned.step = RangeStep.BEGUN
             owned.job = Job(self._blocks(partition, owned, owned.hand))
             self._inserter.submit(owned.job)
-        elif owned.step is Step.INSERTED:
+        elif owned.step is RangeStep.INSERTED:
             owned.back = owned.rows.back if owned.rows is not None else None
             owned.hand = owned.job = None
-            self._life.reach("archive:commit")
+            self._lifecycle.hit("archive:commit")
 
-    def _blocks(self, partition: int, owned: Owned, hand: Range) -> list[Block]:
+    def _blocks(self, partition: int, owned: ArchivedPartition, hand: Range) -> list[InsertBlock]:
         """Make the inserts of a range."""
         place = Place(self._reader.source, partition)
         if owned.rows is None:
@@ -331,11 +331,13 @@ class TopicArchive:
 
     def _on_assign(self, partition: int, committed: Committed | None) -> int | None:
         """Take a partition over where its commit says."""
-        stand = stand_of(committed, self._reader.source)
-        self._owned[partition] = Owned(Gathering(stand, self._cut), back=stand.back)
+        archived = position_of(committed, self._reader.source)
+        self._owned[partition] = ArchivedPartition(
+            Gathering(archived, self._cut), back=archived.back
+        )
         self._count("assigned")
         # Without a commit the log's first offset is meant, which need not be 0.
-        return stand.lo if committed is not None else None
+        return archived.lo if committed is not None else None
 
     def _on_revoke(self, partition: int) -> None:
         """Finish the range in hand if the store is quick; else its next owner repeats it."""
@@ -343,14 +345,14 @@ class TopicArchive:
         self._count("revoked")
         if owned is None:
             return
-        if owned.job is not None and owned.step is Step.BEGUN:
+        if owned.job is not None and owned.step is RangeStep.BEGUN:
             is_whole = self._inserter.wait(owned.job, REVOKE_WAIT_S)
             owned.job.abandon()
-            owned.step = Step.INSERTED if is_whole else Step.BEGUN
-        if owned.step is Step.INSERTED and owned.hand is not None:
+            owned.step = RangeStep.INSERTED if is_whole else RangeStep.BEGUN
+        if owned.step is RangeStep.INSERTED and owned.hand is not None:
             self._commit({partition: owned})
         self._forget(partition)
-        self._life.reach("archive:revoke")
+        self._lifecycle.hit("archive:revoke")
 
     def _on_lost(self, partition: int) -> None:
         """Drop everything: another member may own it already."""
@@ -360,7 +362,7 @@ class TopicArchive:
         self._count("lost")
         self._forget(partition)
 
-    def _on_gap(self, gap: Gap) -> None:
+    def _on_gap(self, gap: LogGap) -> None:
         """Go on where the log goes on."""
         GAPS.labels(STAGE, self._topic).inc()
         if (owned := self._owned.get(gap.partition)) is not None:
@@ -378,7 +380,7 @@ class TopicArchive:
             partition=message.partition,
             offset=message.offset,
         )
-        self._letters.write(self._topic, message.partition, [Refusal(letter)])
+        self._letters.write(self._topic, message.partition, [LabelRefusal(letter)])
 
     def _count(self, what: str) -> None:
         """Show a change of what is owned."""
@@ -391,14 +393,14 @@ class TopicArchive:
             LAG.remove(STAGE, self._topic, str(partition))
 
 
-def _stand(owned: Owned) -> Stand:
+def _archived(owned: ArchivedPartition) -> ArchivePosition:
     """Return what to commit for the range in hand."""
     hand = owned.hand
     if hand is None:
-        return owned.gathering.stand
-    if owned.step is Step.INSERTED:
-        return Stand(hand.hi, back=owned.rows.back if owned.rows is not None else None)
-    return Stand(hand.lo, hand.hi, owned.back)
+        return owned.gathering.archived
+    if owned.step is RangeStep.INSERTED:
+        return ArchivePosition(hand.hi, back=owned.rows.back if owned.rows is not None else None)
+    return ArchivePosition(hand.lo, hand.hi, owned.back)
 
 
 def messages_of(records: Records) -> list[Message]:

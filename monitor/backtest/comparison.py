@@ -29,7 +29,7 @@ class Plant:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ConfigSide:
     """One config's part of the answer."""
 
     outcome: Outcome
@@ -39,17 +39,17 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ConfigComparison:
     """The answer for one model."""
 
     model: str
-    today: Side
-    proposed: Side | None
+    today: ConfigSide
+    proposed: ConfigSide | None
     solution: Solution | None
     """Of a budget; its outcome is that of ``proposed``."""
 
     @property
-    def sides(self) -> dict[str, Side]:
+    def sides(self) -> dict[str, ConfigSide]:
         """Both sides by name, or the only one."""
         return {"today": self.today} | ({"proposed": self.proposed} if self.proposed else {})
 
@@ -69,7 +69,7 @@ def compare(
     budget: float | None = None,
     intake: Sequence[IntakePane] = (),
     advance: Callable[[str], None] = lambda note: None,
-) -> Comparison:
+) -> ConfigComparison:
     """Judge one model's panes under today's config and under another.
 
     Parameters
@@ -93,15 +93,15 @@ def compare(
 
     Returns
     -------
-    Comparison
+    ConfigComparison
     """
     history = history_of(panes, config, intake)
     advance("today's config")
     outcome = judge(history.windows, config, profiles, withheld=history.withheld)
     delays = _delays(history, config, profiles, plants, advance)
-    today = Side(outcome, delays, history.alerts)
+    today = ConfigSide(outcome, delays, history.alerts)
     if budget is None and proposed is None:
-        return Comparison(config.model, today, None, None)
+        return ConfigComparison(config.model, today, None, None)
     other = proposed or config
     history = history_of(panes, other, intake)
     solution = None
@@ -112,7 +112,9 @@ def compare(
     else:
         outcome = judge(history.windows, other, profiles, withheld=history.withheld)
     delays = _delays(history, outcome.config, profiles, plants, advance)
-    return Comparison(config.model, today, Side(outcome, delays, history.alerts), solution)
+    return ConfigComparison(
+        config.model, today, ConfigSide(outcome, delays, history.alerts), solution
+    )
 
 
 def _delays(

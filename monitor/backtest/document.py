@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.backtest.budget import Solution
-from monitor.backtest.comparison import Comparison, Side
+from monitor.backtest.comparison import ConfigComparison, ConfigSide
 from monitor.backtest.counting import Counted
 from monitor.backtest.delays import Delay
 from monitor.backtest.text import config_lines
@@ -14,7 +14,7 @@ from schemas.alerts import Alert
 
 
 def backtest_document(
-    reports: Sequence[Comparison], counted: Counted, absent: Sequence[str] = ()
+    reports: Sequence[ConfigComparison], counted: Counted, absent: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return everything for ``--json``.
 
@@ -49,7 +49,7 @@ def backtest_document(
     }
 
 
-def _side_json(side: Side) -> dict[str, Any]:
+def _side_json(side: ConfigSide) -> dict[str, Any]:
     """Return one config's part."""
     outcome = side.outcome
     decision = outcome.config.decision

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.backtest.comparison import Comparison, Side
+from monitor.backtest.comparison import ConfigComparison, ConfigSide
 from monitor.backtest.delays import Delay
 from monitor.core.incidents.evidence_text import rarity_text
 from schemas.alerts import Alert, Transition
@@ -27,7 +27,7 @@ class TextTable:
     rows: Sequence[Sequence[str]]
 
 
-def tables_of(report: Comparison) -> list[TextTable]:
+def tables_of(report: ConfigComparison) -> list[TextTable]:
     """Return rates, what would have fired, and delays."""
     names = tuple(report.sides)
     tables = [
@@ -58,7 +58,7 @@ def tables_of(report: Comparison) -> list[TextTable]:
     return tables
 
 
-def _rate_rows(report: Comparison) -> list[tuple[str, ...]]:
+def _rate_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
     """Compare what each config costs its readers, and the settings behind it."""
     sides = report.sides.values()
 
@@ -93,7 +93,7 @@ def _threshold(log_m: float) -> str:
     return _NO_VERDICT if math.isnan(log_m) else f"once in {rarity_text(log_m)} windows"
 
 
-def _fired_rows(report: Comparison) -> list[tuple[str, ...]]:
+def _fired_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
     """Return a line for each cell and window in which a config notifies a receiver."""
     found: dict[tuple[Any, ...], dict[str, Alert]] = {}
     for name, side in report.sides.items():
@@ -118,7 +118,7 @@ def _severity(alert: Alert | None) -> str:
     return f"{alert.severity.value} (was less)" if is_worse else alert.severity.value
 
 
-def _delay_rows(report: Comparison) -> list[tuple[str, ...]]:
+def _delay_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
     """Return one line a planted shift."""
     sides = report.sides.values()
     has_lengths = _has_two_lengths(report)
@@ -130,12 +130,12 @@ def _delay_rows(report: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def _has_two_lengths(report: Comparison) -> bool:
+def _has_two_lengths(report: ConfigComparison) -> bool:
     """Return whether the sides' windows differ, so that their numbers cannot be compared."""
     return len({side.outcome.config.window.length_us for side in report.sides.values()}) > 1
 
 
-def _delays(side: Side, key: tuple[str, float], *, has_length: bool) -> str:
+def _delays(side: ConfigSide, key: tuple[str, float], *, has_length: bool) -> str:
     """Write one config's delays of one shift of one feature, one a time of planting."""
     length_us = side.outcome.config.window.length_us if has_length else None
     return ", ".join(_delay(d, length_us) for d in side.delays if (d.feature, d.shift_sd) == key)

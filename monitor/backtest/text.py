@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.backtest.budget import MAX_EPS, Solution, upper_rate
-from monitor.backtest.comparison import Comparison
+from monitor.backtest.comparison import ConfigComparison
 from monitor.core.drift.coverage_text import coverage_lines
 from schemas.alerts import Alert, Transition
 from schemas.config.values import format_duration
 from schemas.time_text import minute_text
 
 
-def headline(report: Comparison) -> str:
+def headline(report: ConfigComparison) -> str:
     """Return what was judged, in one line."""
     today = report.today.outcome
     length = format_duration(today.config.window.length_us)

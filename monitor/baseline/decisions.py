@@ -38,7 +38,7 @@ class Shape(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class KindDecision:
     """What was decided about one column."""
 
     shape: Shape
@@ -47,34 +47,36 @@ class Decision:
     reason: str
 
 
-def refused(shape: Shape, reason: str) -> Decision:
+def refused(shape: Shape, reason: str) -> KindDecision:
     """Decide against a column."""
-    return Decision(shape, None, reason)
+    return KindDecision(shape, None, reason)
 
 
-def empty() -> Decision:
+def empty() -> KindDecision:
     """A column without a value."""
     return refused(Shape.EMPTY, "it has no value at all")
 
 
-def of_booleans(n_distinct: int, first: str) -> Decision:
+def of_booleans(n_distinct: int, first: str) -> KindDecision:
     """Truth values are two categories."""
     if n_distinct == 1:
         return of_constant(Kind.CATEGORICAL, first)
-    return Decision(Shape.BOOLEAN, Kind.CATEGORICAL, "truth values: the categories true and false")
+    return KindDecision(
+        Shape.BOOLEAN, Kind.CATEGORICAL, "truth values: the categories true and false"
+    )
 
 
-def of_constant(kind: Kind, value: str) -> Decision:
+def of_constant(kind: Kind, value: str) -> KindDecision:
     """One value alone: nothing is binned, and whatever else comes shows."""
     if len(value) > MAX_SHOWN:
         value = value[:MAX_SHOWN] + "..."
     outside = "is outside" if kind is Kind.NUMERIC else "is unseen"
-    return Decision(Shape.CONSTANT, kind, f"always {value}: any other value {outside}")
+    return KindDecision(Shape.CONSTANT, kind, f"always {value}: any other value {outside}")
 
 
 def of_numbers(
     values: NDArray[Any], *, is_whole: bool, exact: Sequence[int] | None = None
-) -> Decision:
+) -> KindDecision:
     """Decide about numbers.
 
     Parameters
@@ -100,12 +102,12 @@ def of_numbers(
     if key:
         return refused(Shape.IDENTIFIER, key)
     if is_whole and len(distinct) == 2:
-        return Decision(Shape.BOOLEAN, Kind.CATEGORICAL, f"two whole numbers, {low} and {high}")
+        return KindDecision(Shape.BOOLEAN, Kind.CATEGORICAL, f"two whole numbers, {low} and {high}")
     if is_whole and len(distinct) <= MAX_CODES:
         reason = f"{len(distinct)} whole numbers from {low} to {high}: codes, or few enough to be"
-        return Decision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
+        return KindDecision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
     reason = f"{len(distinct):,} different numbers from {low} to {high}"
-    return Decision(Shape.NUMBER, Kind.NUMERIC, reason)
+    return KindDecision(Shape.NUMBER, Kind.NUMERIC, reason)
 
 
 def _shown(value: float) -> str:
@@ -114,13 +116,13 @@ def _shown(value: float) -> str:
     return str(round(value)) if is_short else f"{value:.6g}"
 
 
-def of_times(n_distinct: int, example: str) -> Decision:
+def of_times(n_distinct: int, example: str) -> KindDecision:
     """Decide about dates and times."""
     if n_distinct == 1:
         return of_constant(Kind.CATEGORICAL, example)
     if n_distinct <= N_BINS:
         reason = f"{n_distinct} dates, as categories spelt like '{example}'; a new one is unseen"
-        return Decision(Shape.TIME, Kind.CATEGORICAL, reason)
+        return KindDecision(Shape.TIME, Kind.CATEGORICAL, reason)
     return refused(
         Shape.TIME,
         f"{n_distinct:,} times like '{example}': a time grows for ever; monitor how many days ago "

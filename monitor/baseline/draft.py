@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.baseline.decisions import Decision, Shape, refused
+from monitor.baseline.decisions import KindDecision, Shape, refused
 from monitor.baseline.kinds import infer_kind
 from monitor.transport.plain_columns import flat
 from schemas.baselines import Kind
@@ -170,7 +170,7 @@ def _candidates(columns: dict[str, pa.ChunkedArray], draft: ModelDraft) -> list[
     ]
 
 
-def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> Decision:
+def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> KindDecision:
     """Decide about one column; what else the file says of it goes first."""
     if fault := field_fault(name):
         return refused(Shape.UNSUPPORTED, f"its name {fault}, which no event can bring; rename it")
@@ -187,12 +187,12 @@ def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> Decision:
     return found
 
 
-def _asked(found: Decision, kind: Kind, why: str) -> Decision:
+def _asked(found: KindDecision, kind: Kind, why: str) -> KindDecision:
     """Follow the file."""
-    return Decision(found.shape, kind, f"{why} in the config; {_looks(found)}")
+    return KindDecision(found.shape, kind, f"{why} in the config; {_looks(found)}")
 
 
-def _check_refused(found: dict[str, Decision]) -> None:
+def _check_refused(found: dict[str, KindDecision]) -> None:
     """Refuse what the file wants monitored and cannot be, all at once."""
     refused = [f"feature {name}: {d.reason}" for name, d in found.items() if d.kind is None]
     if refused:
@@ -203,13 +203,13 @@ def _check_refused(found: dict[str, Decision]) -> None:
         )
 
 
-def _reasons(found: dict[str, Decision]) -> str:
+def _reasons(found: dict[str, KindDecision]) -> str:
     """Join the reasons of several columns."""
     return "; ".join(f"{name}: {d.reason}" for name, d in found.items()) or "it has no columns"
 
 
 def _feature_decisions(
-    config: ModelConfig, columns: dict[str, pa.ChunkedArray], found: dict[str, Decision]
+    config: ModelConfig, columns: dict[str, pa.ChunkedArray], found: dict[str, KindDecision]
 ) -> Iterator[ColumnDecision]:
     """Decisions about features, in the order of the config."""
     for name, feature in config.features.items():
@@ -222,13 +222,13 @@ def _feature_decisions(
             yield ColumnDecision(name, d.shape, feature.kind, False, reason)
 
 
-def _looks(found: Decision) -> str:
+def _looks(found: KindDecision) -> str:
     """Return what a column looks like whose kind was named."""
     return f"it looks like {found.shape.value}: {found.reason}"
 
 
 def _others(
-    table: pa.Table, config: ModelConfig, found: dict[str, Decision]
+    table: pa.Table, config: ModelConfig, found: dict[str, KindDecision]
 ) -> Iterator[ColumnDecision]:
     """Columns that are no features: refused, used otherwise, or not asked for."""
     named = config.columns.model_dump(exclude_none=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
-from monitor.decode.strict import Refused, has_bare_tokens, nulled
+from monitor.decode.strict import RefusedEvent, has_bare_tokens, nulled
 from monitor.decode.units import messages_of, rows_of
 from monitor.transport.canonical import as_text
 from schemas.batch import Chunk
@@ -160,7 +160,7 @@ def _event(text: bytes, chunk: Chunk, message: int) -> dict[str, Any]:
             fields = _fields(inner)
             if isinstance(fields, dict):
                 fields = {"id": event_id, "time_us": time_us} | fields
-    except (*DECODE_ERRORS, Refused) as error:
+    except (*DECODE_ERRORS, RefusedEvent) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _refused(chunk, message, detail) from None
     if not isinstance(fields, dict):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitor.baseline.decisions import (
-    Decision,
+    KindDecision,
     Shape,
     empty,
     of_booleans,
@@ -23,7 +23,7 @@ from monitor.baseline.text_kinds import of_words
 from schemas.baselines import Kind
 
 
-def infer_kind(column: pa.ChunkedArray) -> Decision:
+def infer_kind(column: pa.ChunkedArray) -> KindDecision:
     """Decide how a column is to be monitored, by its type and its values.
 
     Parameters
@@ -33,7 +33,7 @@ def infer_kind(column: pa.ChunkedArray) -> Decision:
 
     Returns
     -------
-    Decision
+    KindDecision
         With the reason, in words that name what was found.
 
     Notes
@@ -53,7 +53,7 @@ def infer_kind(column: pa.ChunkedArray) -> Decision:
     Examples
     --------
     >>> infer_kind(pa.chunked_array([[0.5, 1.5, None]]))
-    Decision(shape=<Shape.NUMBER: 'number'>, kind=<Kind.NUMERIC: 'numeric'>, \
+    KindDecision(shape=<Shape.NUMBER: 'number'>, kind=<Kind.NUMERIC: 'numeric'>, \
 reason='2 different numbers from 0.5 to 1.5')
     >>> infer_kind(pa.chunked_array([[True, False]])).kind
     <Kind.CATEGORICAL: 'categorical'>
@@ -77,7 +77,7 @@ reason='2 different numbers from 0.5 to 1.5')
     return refused(Shape.UNSUPPORTED, f"a column of type {kind} is neither numbers nor categories")
 
 
-def _of_dictionary(column: pa.ChunkedArray) -> Decision:
+def _of_dictionary(column: pa.ChunkedArray) -> KindDecision:
     """Decide about what its writer called categories."""
     plain = column.cast(column.type.value_type)
     if plain.null_count == len(plain):
@@ -89,10 +89,10 @@ def _of_dictionary(column: pa.ChunkedArray) -> Decision:
         return of_constant(Kind.CATEGORICAL, str(plain.drop_null()[0]))
     n_distinct = pc.count_distinct(plain).as_py()
     reason = f"{n_distinct:,} categories, as the column's type says"
-    return Decision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
+    return KindDecision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
 
 
-def _of_lists(column: pa.ChunkedArray) -> Decision:
+def _of_lists(column: pa.ChunkedArray) -> KindDecision:
     """Vectors can be monitored by what is derived from them."""
     inner = column.type.value_type
     if not (pa.types.is_integer(inner) or pa.types.is_floating(inner)):

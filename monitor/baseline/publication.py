@@ -21,7 +21,7 @@ NOTICE_US = MINUTE_US
 USUAL_NOTICE_US = 120_000_000
 
 
-class Outcome(StrEnum):
+class PublicationOutcome(StrEnum):
     """What becomes of a profile that was handed in."""
 
     PUBLISHED = "published"
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 class Publication:
     """One decision."""
 
-    outcome: Outcome
+    outcome: PublicationOutcome
     profile: Profile
     """As on the topic: a new date gives a new id."""
     effective_us: int
@@ -101,7 +101,7 @@ def plan_publication(
     _check_start(profile, eras, now_us, is_first)
     before = [p for p in eras if p.active_from_us < start_us]
     return Publication(
-        Outcome.PUBLISHED,
+        PublicationOutcome.PUBLISHED,
         profile,
         _round_up(start_us, config.window.pane_us),
         before[-1] if before else None,
@@ -128,7 +128,7 @@ def plan_all(
         is_first = not _eras(profile, config, published)
         plan = plan_publication(profile, config, known, now_us, active_from, is_first=is_first)
         plans.append(plan)
-        if plan.outcome is Outcome.PUBLISHED:
+        if plan.outcome is PublicationOutcome.PUBLISHED:
             known.append(plan.profile)
     return plans
 
@@ -220,7 +220,7 @@ def _unchanged(
     before = [p for p in eras if p.active_from_us < profile.active_from_us]
     effective_us = _round_up(profile.active_from_us, config.window.pane_us)
     return Publication(
-        Outcome.UNCHANGED, profile, effective_us, before[-1] if before else None, note
+        PublicationOutcome.UNCHANGED, profile, effective_us, before[-1] if before else None, note
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.baseline.decisions import (
     MAX_SHOWN,
-    Decision,
+    KindDecision,
     Shape,
     empty,
     of_booleans,
@@ -57,7 +57,7 @@ class _Values:
         return np.asarray(matched.to_numpy(zero_copy_only=False), bool)
 
 
-def of_words(column: pa.ChunkedArray) -> Decision:
+def of_words(column: pa.ChunkedArray) -> KindDecision:
     """Decide about a column of text.
 
     Parameters
@@ -67,7 +67,7 @@ def of_words(column: pa.ChunkedArray) -> Decision:
 
     Returns
     -------
-    Decision
+    KindDecision
         As :func:`monitor.baseline.kinds.infer_kind`.
 
     Notes
@@ -125,7 +125,7 @@ def _values(text: pa.ChunkedArray) -> _Values:
     return _Values(bare.filter(is_there), counts.astype(np.int64))
 
 
-def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> Decision | None:
+def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision | None:
     """Numbers and text in one column."""
     share = values.counts[is_number].sum() / values.n
     if not is_number.any() or is_number.all():
@@ -134,13 +134,13 @@ def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> Decision | None:
     found = f"{100 * share:.3g} % of the rows are numbers, others are text like '{odd}'"
     if len(values.texts) <= N_BINS:
         reason = f"{found}: {len(values.texts)} categories"
-        return Decision(Shape.MIXED, Kind.CATEGORICAL, reason)
+        return KindDecision(Shape.MIXED, Kind.CATEGORICAL, reason)
     if share < _MOSTLY_NUMBERS:
         return None
     return refused(Shape.MIXED, f"{found}: mend the column, or name its kind in the config")
 
 
-def _identifier(values: _Values) -> Decision | None:
+def _identifier(values: _Values) -> KindDecision | None:
     """Keys, and prose."""
     shape = shape_reason(values.texts, values.n)
     if shape:
@@ -161,7 +161,7 @@ def _identifier(values: _Values) -> Decision | None:
     return None
 
 
-def _categories(values: _Values, is_number: NDArray[np.bool_]) -> Decision:
+def _categories(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision:
     """What comes again."""
     n_distinct = len(values.texts)
     reason = f"{n_distinct:,} categories"
@@ -171,4 +171,4 @@ def _categories(values: _Values, is_number: NDArray[np.bool_]) -> Decision:
     if n_distinct > N_BINS:
         commonest = np.sort(values.counts)[1 - N_BINS :].sum() / values.n
         reason += f": the {N_BINS - 1} commonest hold {100 * commonest:.3g} %, other the rest"
-    return Decision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
+    return KindDecision(Shape.CATEGORY, Kind.CATEGORICAL, reason)

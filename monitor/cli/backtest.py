@@ -91,10 +91,10 @@ def run(
       driftline backtest quiet.parquet --budget 0.5
       driftline backtest events.jsonl --plant "income=0.3sd@2026-01-05T12:00" --json
     """
-    from monitor.cli.backtest_run import Request, run_backtest
+    from monitor.cli.backtest_run import BacktestRequest, run_backtest
 
     run_backtest(
-        Request(
+        BacktestRequest(
             files=tuple(files or ()),
             config=config,
             proposed=proposed,

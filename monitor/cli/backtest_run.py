@@ -47,7 +47,7 @@ ModelName = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BacktestRequest:
     """The options of one backtest."""
 
     files: tuple[str, ...]
@@ -65,7 +65,7 @@ class Request:
     is_json: bool
 
 
-def run_backtest(request: Request) -> None:
+def run_backtest(request: BacktestRequest) -> None:
     """Check the request, read the history once, judge it under each config, print the result."""
     today = load_installation(request.config)
     catalog = known_catalog(today)
@@ -106,7 +106,7 @@ def run_backtest(request: Request) -> None:
         raise typer.Exit(UNJUDGED)
 
 
-def _check(request: Request, catalog: Catalog) -> None:
+def _check(request: BacktestRequest, catalog: Catalog) -> None:
     """Find out what would be refused before a long reading begins."""
     chosen = {"--store": request.store, "--since": request.since_us, "--until": request.until_us}
     for option, value in chosen.items():
@@ -132,14 +132,14 @@ def _check(request: Request, catalog: Catalog) -> None:
         raise TransportError("the folder does not exist", where=str(request.html.parent), fix=fix)
 
 
-def _plants(request: Request, config: ModelConfig) -> tuple[Plant, ...]:
+def _plants(request: BacktestRequest, config: ModelConfig) -> tuple[Plant, ...]:
     """Choose what to plant: what was asked for, or every feature, or nothing."""
     if not request.has_delays:
         return ()
     return request.plants or default_plants(config)
 
 
-def _proposed(request: Request, today: Installation) -> Mapping[ModelName, ModelConfig]:
+def _proposed(request: BacktestRequest, today: Installation) -> Mapping[ModelName, ModelConfig]:
     """Read the proposal: the same models, other settings."""
     if request.proposed is None:
         return {}
@@ -193,7 +193,7 @@ def _listed(names: set[ModelName]) -> str:
 
 
 def _absent(
-    request: Request,
+    request: BacktestRequest,
     today: Installation,
     proposed: Mapping[ModelName, ModelConfig],
     counted: Counted,
@@ -220,7 +220,7 @@ def _absent(
 
 
 def _from_files(
-    request: Request,
+    request: BacktestRequest,
     today: Installation,
     proposed: Mapping[ModelName, ModelConfig],
     catalog: Catalog,
@@ -249,7 +249,7 @@ def _from_files(
         def advance(watermark_us: int) -> None:
             if has_plain_times:
                 check_times(watermark_us, request.files)
-            rows.reach(watermark_us)
+            rows.update(watermark_us)
 
         return count_panes(
             concatenated(sources), catalog, window, slot_of(configs), advance=advance
@@ -257,7 +257,7 @@ def _from_files(
 
 
 def _from_store(
-    request: Request,
+    request: BacktestRequest,
     today: Installation,
     proposed: Mapping[ModelName, ModelConfig],
     catalog: Catalog,

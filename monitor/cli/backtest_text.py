@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from monitor.backtest.comparison import Comparison
+from monitor.backtest.comparison import ConfigComparison
 from monitor.backtest.counting import Counted
 from monitor.backtest.tables import tables_of
 from monitor.backtest.text import absent_line, config_lines, headline, solution_text
@@ -20,7 +20,7 @@ MAX_FIRED = 30
 
 
 def print_report(
-    reports: Sequence[Comparison],
+    reports: Sequence[ConfigComparison],
     counted: Counted,
     absent: Sequence[str] = (),
     *,

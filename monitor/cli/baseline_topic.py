@@ -53,7 +53,7 @@ def publish(
       driftline baseline publish baselines/loans-0f3a....profile --active-from 2026-02-01
     """
     from monitor.app.stages import load_site
-    from monitor.baseline.publication import Outcome, plan_all
+    from monitor.baseline.publication import PublicationOutcome, plan_all
     from monitor.baseline.topic import read_published, write_profiles
     from monitor.clock import now_us
 
@@ -62,7 +62,9 @@ def publish(
     published = read_published(site.cluster)
     plans = plan_all(chosen, list(published.profiles.values()), now_us(), active_from)
     if not dry_run:
-        write_profiles(site.cluster, [p.profile for p in plans if p.outcome is Outcome.PUBLISHED])
+        write_profiles(
+            site.cluster, [p.profile for p in plans if p.outcome is PublicationOutcome.PUBLISHED]
+        )
     if as_json:
         print_json({"profiles": [_document(p) for p in plans], "dry_run": dry_run})
         return
@@ -179,16 +181,16 @@ def _config_of(installation: Installation, profile: Profile) -> ModelConfig:
 
 def _say(plan: Publication, *, is_planned: bool) -> None:
     """Print what became of one baseline."""
-    from monitor.baseline.publication import Outcome, time_text
+    from monitor.baseline.publication import PublicationOutcome, time_text
 
     profile = plan.profile
     name = f"{profile.model} {profile.model_version}".strip()
     verb = plan.outcome.value
-    if plan.outcome is Outcome.PUBLISHED and is_planned:
+    if plan.outcome is PublicationOutcome.PUBLISHED and is_planned:
         verb = "would be published"
     holds = f"holds from {time_text(plan.effective_us)}" if plan.effective_us else "holds always"
     typer.echo(f"{name}: {profile.profile_id} {verb}, {holds}")
-    if plan.until is not None and plan.outcome is Outcome.PUBLISHED:
+    if plan.until is not None and plan.outcome is PublicationOutcome.PUBLISHED:
         typer.echo(
             f"  {plan.until.profile_id} holds until then; the window between gets no verdict"
         )

@@ -99,9 +99,9 @@ def run(
       driftline compare train.parquet may/ --all
       driftline compare a.jsonl b.jsonl --json | jq .drifted
     """
-    from monitor.cli.compare_run import Request, run_compare
+    from monitor.cli.compare_run import CompareRequest, run_compare
 
-    request = Request(
+    request = CompareRequest(
         reference, current, model, time, tuple(ignore or ()), alpha,
         _thresholds(threshold or []), convention.value if convention else None, html, show_all,
         as_json,

@@ -29,7 +29,7 @@ _TIMES = "says when its rows were"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CompareRequest:
     """The options of one comparison."""
 
     reference: str
@@ -45,7 +45,7 @@ class Request:
     is_json: bool
 
 
-def run_compare(request: Request) -> bool:
+def run_compare(request: CompareRequest) -> bool:
     """Read both sides, compare them, say what was found.
 
     Returns

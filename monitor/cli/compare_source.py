@@ -35,7 +35,7 @@ _END_OF_TIME_US = 253_402_300_800_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class TableSide:
     """One side of a comparison, as it was written."""
 
     text: str
@@ -62,7 +62,7 @@ class ReadSides(NamedTuple):
     """Columns that were left out because they only say when a row was."""
 
 
-def sides_of(reference: str, current: str) -> tuple[Side, Side]:
+def sides_of(reference: str, current: str) -> tuple[TableSide, TableSide]:
     """Read both arguments.
 
     Parameters
@@ -73,7 +73,7 @@ def sides_of(reference: str, current: str) -> tuple[Side, Side]:
 
     Returns
     -------
-    tuple of two Side
+    tuple of two TableSide
 
     Raises
     ------
@@ -91,22 +91,22 @@ def sides_of(reference: str, current: str) -> tuple[Side, Side]:
     if not first.target:
         raise typer.BadParameter(f'"{reference}" names no file')
     if not second.target:
-        second = Side(second.text, first.target, second.since_us, second.until_us)
+        second = TableSide(second.text, first.target, second.since_us, second.until_us)
     if first.target == second.target == STANDARD_INPUT:
         raise typer.BadParameter("standard input can be read once; name a file")
     return first, second
 
 
-def _side(text: str) -> Side:
+def _side(text: str) -> TableSide:
     """Split one argument; a file that is there under the whole name is that file."""
     target, at, span = text.rpartition("@")
     if not at or ".." not in span or Path(text).exists():
-        return Side(text, text)
+        return TableSide(text, text)
     since, _, until = span.partition("..")
     since_us, until_us = _time_us(since, text), _time_us(until, text)
     if since_us is not None and until_us is not None and since_us >= until_us:
         raise typer.BadParameter(f'"{text}" is an empty range')
-    return Side(text, target, since_us, until_us)
+    return TableSide(text, target, since_us, until_us)
 
 
 def _time_us(text: str, whole: str) -> int | None:
@@ -122,7 +122,7 @@ def _time_us(text: str, whole: str) -> int | None:
 
 
 def read_sides(
-    sides: tuple[Side, Side],
+    sides: tuple[TableSide, TableSide],
     config: ModelConfig | None,
     time: str | None,
     shown: Shown | None = None,
@@ -222,7 +222,7 @@ def _with_derived(table: pa.Table, config: ModelConfig | None) -> pa.Table:
     return table
 
 
-def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
+def _stored(side: TableSide, config: ModelConfig | None) -> pa.Table:
     """Read a model's predictions of a range from a store."""
     if config is None:
         raise ConfigError("a store holds many models", where=side.text, fix="name one: --model")
@@ -231,7 +231,7 @@ def _stored(side: Side, config: ModelConfig | None) -> pa.Table:
     return read_traffic(side.target, config, since, until)
 
 
-def _in_range(table: pa.Table, name: str, side: Side, config: ModelConfig | None) -> pa.Table:
+def _in_range(table: pa.Table, name: str, side: TableSide, config: ModelConfig | None) -> pa.Table:
     """Keep the rows of a range; the unit of numbers is the one that a replay reads."""
     if not side.is_range or not table.num_rows:
         return table
@@ -281,7 +281,7 @@ def _without(table: pa.Table, names: list[str], config: ModelConfig | None) -> p
 
 
 def _is_within(
-    column: pa.ChunkedArray, name: str, side: Side, unit: TimeUnit | None
+    column: pa.ChunkedArray, name: str, side: TableSide, unit: TimeUnit | None
 ) -> pa.ChunkedArray:
     """Return whether the time of each row lies in the range; a missing time does not."""
     try:
@@ -305,7 +305,7 @@ def _is_within(
 
 
 def _time_column(
-    table: pa.Table, side: Side, config: ModelConfig | None, time: str | None
+    table: pa.Table, side: TableSide, config: ModelConfig | None, time: str | None
 ) -> str | None:
     """Find the column of times: the one named, else ``time_us``, else the only candidate."""
     there: list[str] = table.column_names

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from monitor.compare.change import percent
-from monitor.compare.results import Comparison, Omitted, Statistic, Variable
+from monitor.compare.results import Comparison, Omitted, Variable, VariableStatistic
 from monitor.compare.words import beyond_mark, headline, number, peer_cell, verdict
 
 WIDTH = 80
@@ -101,7 +101,7 @@ def reason_of(variable: Variable) -> str:
     return f"{variable.change}; {size}" if variable.change else size
 
 
-def _share_words(share: Statistic) -> str:
+def _share_words(share: VariableStatistic) -> str:
     """Write a share of rows, and what it was."""
     before = min(max(share.value - share.effect, 0.0), 1.0)
     return f"{percent(share.value)} {_SHARE_WORDS[share.name]}, was {percent(before)}"
@@ -157,7 +157,7 @@ def statistic_rows(comparison: Comparison) -> tuple[list[str], list[tuple[Any, .
     return columns, rows
 
 
-def _row(statistic: Statistic, *, has_peer: bool) -> tuple[Any, ...]:
+def _row(statistic: VariableStatistic, *, has_peer: bool) -> tuple[Any, ...]:
     """One statistic; nothing where there is no number."""
     shift = round(statistic.shift, 4) if math.isfinite(statistic.shift) else statistic.shift
     cells = (statistic.value, shift, statistic.p_value, statistic.p_adjusted)

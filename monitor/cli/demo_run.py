@@ -19,10 +19,10 @@ from monitor.cli.terminal.output import print_json
 from monitor.cli.terminal.progress import progress
 from monitor.cli.terminal.row_progress import rows_text
 from monitor.clock import elapsed_s
-from monitor.core.notification.retraining import Outcome
+from monitor.core.notification.retraining import RetrainingOutcome
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
-from monitor.demo.findings import Score, score_run
+from monitor.demo.findings import DemoScore, score_run
 from monitor.demo.score import findings_table, summarize_run
 from monitor.demo.story import compose_report
 from monitor.demo.streams import Stream
@@ -34,7 +34,7 @@ from monitor.demo.world import (
     build_world,
     monitor_config,
 )
-from monitor.notify.delivery.notifier import Step
+from monitor.notify.delivery.notifier import NotifyStep
 from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store
@@ -44,12 +44,12 @@ from schemas.results import DetectorResult
 CHUNK_MESSAGES = 500
 """Half a window: findings are printed as they are found."""
 _OUTCOMES = {
-    Outcome.REQUESTED: "retraining asked for",
-    Outcome.NOT_DATA: "no retraining, new data would not help",
-    Outcome.SEVERITY_NOT_LISTED: "no retraining, its policy does not list the severity",
-    Outcome.FEATURE_NOT_LISTED: "no retraining, its policy does not list the feature",
-    Outcome.COOLDOWN: "retraining waits, the last one was too recent",
-    Outcome.RESOLVED_IN_TIME: "no retraining, it was over in time",
+    RetrainingOutcome.REQUESTED: "retraining asked for",
+    RetrainingOutcome.NOT_DATA: "no retraining, new data would not help",
+    RetrainingOutcome.SEVERITY_NOT_LISTED: "no retraining, its policy does not list the severity",
+    RetrainingOutcome.FEATURE_NOT_LISTED: "no retraining, its policy does not list the feature",
+    RetrainingOutcome.COOLDOWN: "retraining waits, the last one was too recent",
+    RetrainingOutcome.RESOLVED_IN_TIME: "no retraining, it was over in time",
 }
 _MARKS = {
     "opened": "[bold red]found[/]",
@@ -58,7 +58,7 @@ _MARKS = {
 }
 
 
-class _Lines:
+class _LineReceiver:
     """A receiver that writes one line a notification, stamped with event time."""
 
     def __init__(self, world: World, console: Console) -> None:
@@ -119,7 +119,7 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
             catalog,
             source=PREDICTIONS,
             store=store,
-            receivers={"console": _Lines(world, console)},
+            receivers={"console": _LineReceiver(world, console)},
             keeps_log=True,  # the report draws every result of the run
             on_step=lambda step: _tell(step, console),
         )
@@ -152,7 +152,7 @@ def _run(pipeline: Pipeline, world: World, *, is_quiet: bool) -> None:
             world.predictions.chunks(PREDICTIONS, CHUNK_MESSAGES),
             _timed(world.labels, LABELS),
             _timed(world.gpu, GPU),
-            after_chunk=lambda chunk: shown.reach(*_reached(pipeline, n_rows)),
+            after_chunk=lambda chunk: shown.update(*_reached(pipeline, n_rows)),
         )
     pipeline.close()
 
@@ -169,7 +169,7 @@ def _timed(stream: Stream, source: str) -> list[Timed]:
     return [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks]
 
 
-def _tell(step: Step, console: Console) -> None:
+def _tell(step: NotifyStep, console: Console) -> None:
     """Print what was decided about retraining; the receiver prints the rest."""
     for retraining in step.retrainings:
         title = escape(retraining.incident.title)
@@ -191,14 +191,19 @@ def _clock(time_us: int, world: World) -> str:
     return f"[dim]day {int(hours // 24) + 1} {int(hours % 24):02d}:{int(hours * 60 % 60):02d}[/]"
 
 
-def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> Score:
+def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> DemoScore:
     """Compare what was found with what was planted; only requests that arrived count."""
     incidents = list(pipeline.incidents.values())
     return score_run(world.planted, incidents, arrived, pipeline.alerts())
 
 
 def _write_report(
-    pipeline: Pipeline, world: World, score: Score, seconds: float, folder: Path, console: Console
+    pipeline: Pipeline,
+    world: World,
+    score: DemoScore,
+    seconds: float,
+    folder: Path,
+    console: Console,
 ) -> Path:
     """Write the HTML report beside the store."""
     console.print("\n[dim]writing the report ...[/]")
@@ -211,7 +216,7 @@ def _write_report(
 
 
 def _conclude(
-    console: Console, score: Score, folder: Path, report: Path, seconds: float, world: World
+    console: Console, score: DemoScore, folder: Path, report: Path, seconds: float, world: World
 ) -> None:
     """Print the table, and where to look next."""
     console.print(findings_table(score))

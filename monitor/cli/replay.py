@@ -51,8 +51,10 @@ def run(
       zcat events.jsonl.gz | driftline replay - --json | jq .incidents
       driftline replay day1.jsonl day2.jsonl --gpu gpu.jsonl
     """
-    from monitor.cli.replay_run import Request, run_replay
+    from monitor.cli.replay_run import ReplayRequest, run_replay
 
     run_replay(
-        Request(tuple(files), config, model, labels, gpu, store, rows_per_window, notify, as_json)
+        ReplayRequest(
+            tuple(files), config, model, labels, gpu, store, rows_per_window, notify, as_json
+        )
     )

@@ -45,7 +45,7 @@ SOONEST_US = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReplayRequest:
     """The options of one replay."""
 
     files: tuple[str, ...]
@@ -59,7 +59,7 @@ class Request:
     is_json: bool
 
 
-def run_replay(request: Request) -> None:
+def run_replay(request: ReplayRequest) -> None:
     """Check everything, then run the files through the pipeline and say what was found."""
     installation = load_installation(request.config)
     catalog = known_catalog(installation)
@@ -89,7 +89,7 @@ def run_replay(request: Request) -> None:
         def after_chunk(chunk: Chunk) -> None:
             if has_plain_times:
                 check_times(pipeline.watermark_us, request.files)
-            rows.reach(pipeline.watermark_us)
+            rows.update(pipeline.watermark_us)
 
         replay(
             pipeline,
@@ -220,7 +220,9 @@ def check_times(watermark_us: int, files: Sequence[str]) -> None:
     )
 
 
-def _open_store(installation: Installation, request: Request, stack: ExitStack) -> Store | None:
+def _open_store(
+    installation: Installation, request: ReplayRequest, stack: ExitStack
+) -> Store | None:
     """Open the store that was asked for, with its tables up to date."""
     target = request.store or installation.store
     if target == "none":
@@ -230,13 +232,13 @@ def _open_store(installation: Installation, request: Request, stack: ExitStack) 
     return store
 
 
-def _terminal(request: Request) -> dict[str, Any]:
+def _terminal(request: ReplayRequest) -> dict[str, Any]:
     """Print notifications here; none where a program reads."""
     return {} if request.is_json else {"console": ConsoleReceiver()}
 
 
 def _run_id(
-    request: Request, installation: Installation, streams: _Streams, catalog: Catalog
+    request: ReplayRequest, installation: Installation, streams: _Streams, catalog: Catalog
 ) -> str:
     """Name the run after all that its outcome depends on: running it again adds nothing.
 
@@ -259,7 +261,7 @@ class _Streams(NamedTuple):
 
 
 def _open_streams(
-    request: Request, model: ModelConfig, stack: ExitStack, rows: RowProgress
+    request: ReplayRequest, model: ModelConfig, stack: ExitStack, rows: RowProgress
 ) -> _Streams:
     """Open every file before the first is read."""
 

@@ -187,9 +187,9 @@ def _run_held(
     from monitor.app.stages import check_stage, load_site, run_stage, secrets_of_receivers
     from monitor.logs import configure_logs
     from monitor.service.address import parse_address
-    from monitor.service.armed_failpoints import crash_points
-    from monitor.service.health_server import SignsOfLife
-    from monitor.service.lifecycle import Life
+    from monitor.service.armed_failpoints import failpoints
+    from monitor.service.health_server import HealthServer
+    from monitor.service.lifecycle import Lifecycle
     from monitor.service.signals import (
         bound_freezes,
         bound_the_drain,
@@ -197,28 +197,28 @@ def _run_held(
         watch_signals,
     )
     from monitor.storage.passwords import take_passwords
-    from monitor.transport.kafka.topics.wait_for_topics import Presence
+    from monitor.transport.kafka.topics.wait_for_topics import BrokerProbe
     from schemas.errors import DriftlineError
 
     address = parse_address(http, stage)
-    life = Life(stage, reach=crash_points(os.environ))
-    watch_signals(life)
+    lifecycle = Lifecycle(stage, hit=failpoints(os.environ))
+    watch_signals(lifecycle)
     site = load_site(config, store=store)
     secrets = secrets_of_receivers(site, os.environ)
     style = "json" if is_json else ""
     configure_logs(stage, level=level, style=style, secrets=secrets)
     take_passwords()  # only now: logs must know the secrets to redact
     check_stage(stage, site)
-    bound_the_drain(life, Presence(site.cluster))
+    bound_the_drain(lifecycle, BrokerProbe(site.cluster))
     bound_freezes()
-    with nullcontext() if address is None else SignsOfLife(life, address) as signs:
-        where = "without http" if signs is None else f"on {signs.url}"
+    with nullcontext() if address is None else HealthServer(lifecycle, address) as server:
+        where = "without http" if server is None else f"on {server.url}"
         print(f"driftline {stage} {where}", flush=True)
         try:
-            run_stage(stage, site, life, member=member, wait_s=wait_s)
+            run_stage(stage, site, lifecycle, member=member, wait_s=wait_s)
         except Exception as error:
             # A library's thread that does not end must not keep the process from its restart.
-            bound_the_end(life)
+            bound_the_end(lifecycle)
             if not isinstance(error, DriftlineError):
                 LOG.exception("%s fails", stage)
             raise

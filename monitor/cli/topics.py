@@ -10,7 +10,7 @@ import typer
 from monitor.cli.terminal.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from monitor.transport.kafka.topics.specs import Change, TopicSpec, TopicState
+    from monitor.transport.kafka.topics.specs import TopicChange, TopicSpec, TopicState
 
 app = typer.Typer(
     add_completion=False,
@@ -165,7 +165,7 @@ def _admin(bootstrap: str) -> Any:
     return open_admin(bootstrap, security_from_environment())
 
 
-def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[Change]:
+def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicChange]:
     """Compare the table with the cluster."""
     from monitor.transport.kafka.topics.changes import read_topics
     from monitor.transport.kafka.topics.specs import plan_changes
@@ -173,7 +173,7 @@ def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[Change]:
     return plan_changes(specs, read_topics(admin, [spec.name for spec in specs]))
 
 
-def _print_changes(changes: Sequence[Change], n_topics: int) -> None:
+def _print_changes(changes: Sequence[TopicChange], n_topics: int) -> None:
     """Print what differs, one line a difference."""
     if not changes:
         typer.echo(f"all {n_topics} topics are as they should be")
@@ -183,7 +183,7 @@ def _print_changes(changes: Sequence[Change], n_topics: int) -> None:
     print_table(columns, rows)
 
 
-def _documents(changes: Sequence[Change]) -> list[dict[str, str]]:
+def _documents(changes: Sequence[TopicChange]) -> list[dict[str, str]]:
     """Spell changes for programs."""
     return [
         {

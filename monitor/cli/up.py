@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from monitor.app.prepare import Preparation
     from monitor.app.stages import Site
     from monitor.cli.up_lines import Lines
-    from monitor.service.supervisor import Family
+    from monitor.service.supervisor import Supervisor
 
 STORE = "store"
 _STORE_START_S = 60.0
@@ -138,40 +138,40 @@ def _run(
     """Prepare, start, watch, drain."""
     from monitor.app.unmonitored import unmonitored
     from monitor.cli.up_coverage import UpCoverage
-    from monitor.service.lifecycle import Life
+    from monitor.service.lifecycle import Lifecycle
     from monitor.service.signals import watch_signals
-    from monitor.service.supervisor import DRAIN_S, Family
+    from monitor.service.supervisor import DRAIN_S, Supervisor
 
-    life = Life("up")
+    lifecycle = Lifecycle("up")
     coverage = UpCoverage(lines.tell)
-    family = Family(life, lines.tell, coverage.observe)
+    supervisor = Supervisor(lifecycle, lines.tell, coverage.observe)
     names = [*ports.stages, STORE]
 
     def leave(code: int) -> None:
         """Leave at once, and take everyone along."""
-        family.kill()
+        supervisor.kill()
         os._exit(code)
 
-    watch_signals(life, drain_s=DRAIN_S * (len(names) + 1), leave=leave)
+    watch_signals(lifecycle, drain_s=DRAIN_S * (len(names) + 1), leave=leave)
     lines.tell("starting", children=names, kafka=site.cluster.bootstrap)
-    if not preparation.run(site, life):
+    if not preparation.run(site, lifecycle):
         return 0
     for gap in unmonitored(site.installation, preparation.without_baseline):
         lines.tell("unmonitored", **asdict(gap))
     try:
-        _start(family, site, config, ports, lines, log_level)
-        family.run()
+        _start(supervisor, site, config, ports, lines, log_level)
+        supervisor.run()
     except BaseException:
-        family.kill()
+        supervisor.kill()
         raise
-    code = family.drain(names)
+    code = supervisor.drain(names)
     coverage.finish()
     lines.tell("left", code=code)
     return code
 
 
 def _start(
-    family: Family, site: Site, config: Path, ports: _Ports, lines: Lines, log_level: str
+    supervisor: Supervisor, site: Site, config: Path, ports: _Ports, lines: Lines, log_level: str
 ) -> None:
     """Start the store, then the stages that use it."""
     from monitor.service.child import Child
@@ -198,8 +198,8 @@ def _start(
     store = site.store
     if "://" not in store:
         served = make(STORE, "store", "serve", "--store", store, "--port", str(ports.store))
-        family.add(served, has_signs=False)
-        url = family.await_address(served, _STORE_START_S)
+        supervisor.add(served, has_probes=False)
+        url = supervisor.await_address(served, _STORE_START_S)
         if not url:
             return
         # A store that is started again must be where the others look for it.
@@ -209,4 +209,4 @@ def _start(
         arguments = [name.partition("-")[0], "--config", str(config)]
         arguments += ["--http", ports.http(name), "--member", f"up-{name}"]
         arguments += ["--store", store] if name == "archive" else []
-        family.add(make(name, *arguments))
+        supervisor.add(make(name, *arguments))

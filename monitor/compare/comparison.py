@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from detectors.registry import DETECTORS
 from detectors.statistics.multiple_tests import holm
-from monitor.baseline.decisions import Decision, Shape
+from monitor.baseline.decisions import KindDecision, Shape
 from monitor.baseline.kinds import infer_kind
 from monitor.compare.change import change_of
 from monitor.compare.derived import derive
 from monitor.compare.picture import picture_of
 from monitor.compare.quality import SHARES, notes_on, shares_of
 from monitor.compare.quality import USUAL_THRESHOLD as SHARE_THRESHOLD
-from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
+from monitor.compare.results import Comparison, Omitted, Options, Variable, VariableStatistic
 from monitor.compare.samples import category_pair, number_pair
 from monitor.compare.statistics import statistics_of
 from monitor.compare.together import Together, look_together
@@ -230,7 +230,7 @@ def _compare_values(
         )
 
 
-def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Decision:
+def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> KindDecision:
     """Take a column for what the reference holds, or for what came where it held nothing."""
     found = infer_kind(reference)
     return infer_kind(current) if found.shape is Shape.EMPTY else found
@@ -258,12 +258,12 @@ def _judged(
     return judged, together, int((~np.isnan(adjusted)).sum())
 
 
-def _sorted(statistics: list[Statistic]) -> tuple[Statistic, ...]:
+def _sorted(statistics: list[VariableStatistic]) -> tuple[VariableStatistic, ...]:
     """Widest shift first; those without one last."""
     return tuple(sorted(statistics, key=lambda s: math.inf if math.isnan(s.shift) else -s.shift))
 
 
-def _judge(statistic: Statistic, p_adjusted: float, options: Options) -> Statistic:
+def _judge(statistic: VariableStatistic, p_adjusted: float, options: Options) -> VariableStatistic:
     """Hold one statistic against its threshold; NaN is beyond nothing."""
     threshold = options.thresholds.get(statistic.name, _usual(statistic, options))
     is_beyond = (
@@ -284,7 +284,7 @@ def _judge(statistic: Statistic, p_adjusted: float, options: Options) -> Statist
     )
 
 
-def _usual(statistic: Statistic, options: Options) -> float | None:
+def _usual(statistic: VariableStatistic, options: Options) -> float | None:
     """The usual threshold; for tests it is the common level."""
     if statistic.quantity == "test":
         return options.alpha
@@ -293,7 +293,7 @@ def _usual(statistic: Statistic, options: Options) -> float | None:
     return next(iter(DETECTORS[statistic.name].thresholds), None)
 
 
-def _size(statistic: Statistic) -> float:
+def _size(statistic: VariableStatistic) -> float:
     """An effect without its direction; a ratio's is the larger way round."""
     if statistic.name == "sd_shift":
         ratio = statistic.value

@@ -27,7 +27,7 @@ MAX_NUMBERS: Final = 20_000_000
 """Numbers of a side's vectors that are held at once: 160 MB."""
 
 
-class Derived(NamedTuple):
+class DerivedSample(NamedTuple):
     """One variable, of both sides."""
 
     name: str
@@ -38,7 +38,7 @@ class Derived(NamedTuple):
 
 def derive(
     name: str, shape: Shape, reference: pa.ChunkedArray, current: pa.ChunkedArray
-) -> list[Derived]:
+) -> list[DerivedSample]:
     """Make variables of a column, by what it looks like.
 
     Parameters
@@ -50,7 +50,7 @@ def derive(
 
     Returns
     -------
-    list of Derived
+    list of DerivedSample
         Empty where nothing can be made of it: an identifier is what it is.
 
     Examples
@@ -81,7 +81,9 @@ def sampled(column: pa.ChunkedArray, n_most: int) -> pa.ChunkedArray:
     return column.take(pa.array(np.linspace(0, len(column) - 1, n_most).round().astype(np.int64)))
 
 
-def _of_texts(name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Iterator[Derived]:
+def _of_texts(
+    name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
+) -> Iterator[DerivedSample]:
     """Lengths, classes of characters, and trigrams the reference lacks."""
     before, now = (text_of(sampled(c, MAX_TEXTS))[0].to_pylist() for c in (reference, current))
     vocabulary = TrigramVocabulary.of(before)
@@ -92,7 +94,7 @@ def _of_texts(name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray) -
 
 def _of_vectors(
     name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
-) -> Iterator[Derived]:
+) -> Iterator[DerivedSample]:
     """Lengths of vectors, and their angles to where the reference's lie."""
     n_dimensions = _commonest_length(reference)
     if not n_dimensions:
@@ -105,7 +107,9 @@ def _of_vectors(
         yield _numbers(f"{name}.{field}", x, y)
 
 
-def _of_times(name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray) -> Iterator[Derived]:
+def _of_times(
+    name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
+) -> Iterator[DerivedSample]:
     """Hours and weekdays; how long ago they were is not known here."""
     try:
         sides = [times_us(column) for column in (reference, current)]
@@ -116,12 +120,12 @@ def _of_times(name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray) -
     if pa.types.is_date(reference.type):
         del made["hour"]
     for field, of in made.items():
-        yield Derived(f"{name}.{field}", Kind.CATEGORICAL, *(_column(of(s)) for s in (x, y)))
+        yield DerivedSample(f"{name}.{field}", Kind.CATEGORICAL, *(_column(of(s)) for s in (x, y)))
 
 
-def _numbers(name: str, reference: FloatArray, current: FloatArray) -> Derived:
+def _numbers(name: str, reference: FloatArray, current: FloatArray) -> DerivedSample:
     """Name a numeric variable."""
-    return Derived(name, Kind.NUMERIC, _column(reference), _column(current))
+    return DerivedSample(name, Kind.NUMERIC, _column(reference), _column(current))
 
 
 def _column(values: FloatArray) -> pa.ChunkedArray:

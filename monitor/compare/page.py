@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from monitor.compare.figure import histogram_figure
-from monitor.compare.results import Comparison, Statistic, Variable
+from monitor.compare.results import Comparison, Variable, VariableStatistic
 from monitor.compare.words import (
     LEGEND,
     beyond_mark,
@@ -34,7 +34,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Card:
+class _VariableCard:
     """One variable: its line in the summary, its picture and its statistics."""
 
     anchor: str
@@ -94,9 +94,9 @@ def _facts(
     )
 
 
-def _card(i: int, variable: Variable, comparison: Comparison) -> _Card:
+def _card(i: int, variable: Variable, comparison: Comparison) -> _VariableCard:
     has_peer = bool(comparison.options.convention)
-    return _Card(
+    return _VariableCard(
         anchor=f"v{i}",
         name=variable.name,
         kind=str(variable.kind),
@@ -112,7 +112,7 @@ def _card(i: int, variable: Variable, comparison: Comparison) -> _Card:
     )
 
 
-def _row(statistic: Statistic, *, has_peer: bool) -> _Row:
+def _row(statistic: VariableStatistic, *, has_peer: bool) -> _Row:
     numbers = [
         _written(statistic.value),
         _written(round(statistic.shift, 4)),

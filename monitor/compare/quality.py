@@ -10,7 +10,7 @@ import numpy as np
 
 from detectors.quality.checks import share_change
 from monitor.compare.effect import Surroundings, shift_of
-from monitor.compare.results import Statistic
+from monitor.compare.results import VariableStatistic
 from monitor.compare.samples import CategoryPair, NumberPair
 
 USUAL_THRESHOLD = 0.02
@@ -19,12 +19,12 @@ _MAX_SHOWN = 40
 SHARES = ("missing", "mistyped", "unseen", "out_of_range")
 
 
-def shares_of(pair: NumberPair | CategoryPair) -> list[Statistic]:
+def shares_of(pair: NumberPair | CategoryPair) -> list[VariableStatistic]:
     """Return the shares of rows that are missing, mistyped, unseen or out of range.
 
     Returns
     -------
-    list of Statistic
+    list of VariableStatistic
         Value: the share of the current rows; effect: how much larger it is than in the
         reference. Unseen and out of range are shares of the rows that hold a value.
 
@@ -113,19 +113,19 @@ def _unseen(pair: CategoryPair) -> tuple[int, int]:
     return int((before == 1).sum()), int(now[before == 0].sum())
 
 
-def _share(name: str, hits: tuple[int, int], rows: tuple[int, int]) -> Statistic:
+def _share(name: str, hits: tuple[int, int], rows: tuple[int, int]) -> VariableStatistic:
     """Compare one share."""
     change = share_change(hits[1], rows[1], hits[0], rows[0])
     value, effect = float(change.share), float(change.effect)
     shift = shift_of(name, value, effect, Surroundings(math.nan, *rows, 0.0))
     # Without a hit on either side no test could find anything: it is none (Tarone 1990).
     p_value = float(change.p_value) if any(hits) else math.nan
-    return Statistic(name, "share", value, effect, shift, p_value, *rows)
+    return VariableStatistic(name, "share", value, effect, shift, p_value, *rows)
 
 
 def _rise(
     name: str, hits: tuple[int, int], rows: tuple[int, int], more_variance: float = 0.0
-) -> Statistic:
+) -> VariableStatistic:
     """Compare a share of which only a rise is news; fewer new values than expected are none."""
     from scipy.special import ndtr
 

@@ -28,7 +28,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Statistic:
+class VariableStatistic:
     """One number about one variable."""
 
     name: str
@@ -79,7 +79,7 @@ class Variable:
     n_reference: int
     """Rows that hold a value."""
     n_current: int
-    statistics: tuple[Statistic, ...]
+    statistics: tuple[VariableStatistic, ...]
     """Widest shift first, those without one last; shares among them."""
     picture: Picture
     notes: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from detectors.registry import Detector, Kind, Score, detectors_of
 from detectors.statistics.psi import psi_bias
 from detectors.statistics.shift import moments_of_sample
 from monitor.compare.effect import Surroundings, shift_of
-from monitor.compare.results import Statistic
+from monitor.compare.results import VariableStatistic
 from monitor.compare.samples import CategoryPair, NumberPair
 from schemas.errors import DomainError, ShapeError
 
@@ -31,7 +31,7 @@ _EXACT: Mapping[str, Mapping[str, Any]] = {
 """Exact p-values where rows are few: two files are compared once, not every minute."""
 
 
-def statistics_of(pair: Pair, convention: Convention | None = None) -> list[Statistic]:
+def statistics_of(pair: Pair, convention: Convention | None = None) -> list[VariableStatistic]:
     """Return every statistic that the registry has for a variable.
 
     Parameters
@@ -43,7 +43,7 @@ def statistics_of(pair: Pair, convention: Convention | None = None) -> list[Stat
 
     Returns
     -------
-    list of Statistic
+    list of VariableStatistic
         In the registry's order; none where a side holds no value. Thresholds and adjusted
         p-values are not filled in yet.
 
@@ -126,7 +126,7 @@ def _statistic(
     rows: tuple[int, int],
     around: Surroundings,
     peer: PeerScore | None,
-) -> Statistic:
+) -> VariableStatistic:
     """Write a score down; too few rows have no value."""
     value, effect = float(score.statistic), float(score.effect)
     p_value = math.nan
@@ -135,7 +135,7 @@ def _statistic(
     if min(rows) < detector.min_rows:
         value = effect = p_value = math.nan
     shift = shift_of(detector.name, value, effect, around)
-    return Statistic(
+    return VariableStatistic(
         detector.name, detector.quantity, value, effect, shift, p_value, *rows, peer=peer
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from detectors.conventions import PeerScore
 from detectors.evaluate.all_statistics import MIN_ROWS
-from monitor.compare.results import Comparison, Statistic, Variable
+from monitor.compare.results import Comparison, Variable, VariableStatistic
 from monitor.compare.together import Together
 
 LEGEND = (
@@ -85,7 +85,7 @@ def rule(comparison: Comparison) -> str:
     )
 
 
-def beyond_mark(statistic: Statistic) -> str | None:
+def beyond_mark(statistic: VariableStatistic) -> str | None:
     """Mark a statistic that is beyond its threshold, in brackets where it does not count."""
     if not statistic.is_beyond:
         return None
@@ -193,7 +193,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
     }
 
 
-def _statistic(statistic: Statistic) -> dict[str, Any]:
+def _statistic(statistic: VariableStatistic) -> dict[str, Any]:
     """One statistic as plain values."""
     peer = statistic.peer
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-Reach = Callable[[str], None]
+Hit = Callable[[str], None]
 """Called with the name of each step once its write has been acknowledged."""
 
 

@@ -23,7 +23,7 @@ from msgspec import UNSET, UnsetType
 
 from driftline.times import time_of_text
 from monitor.core.bounds import DECODE_ERRORS
-from monitor.decode.strict import Refused, refusal
+from monitor.decode.strict import RefusedEvent, refusal
 from schemas.events import RejectReason
 
 
@@ -57,7 +57,7 @@ def open_envelope(payload: bytes) -> tuple[bytes, str, int | None]:
 
     Raises
     ------
-    Refused
+    RefusedEvent
         UNSUPPORTED, naming the attribute at fault.
 
     Examples
@@ -69,12 +69,12 @@ def open_envelope(payload: bytes) -> tuple[bytes, str, int | None]:
     try:
         envelope = _ENVELOPE.decode(payload)
     except msgspec.ValidationError as error:
-        raise Refused(RejectReason.UNSUPPORTED, f"CloudEvents envelope: {error}") from None
+        raise RefusedEvent(RejectReason.UNSUPPORTED, f"CloudEvents envelope: {error}") from None
     except DECODE_ERRORS as error:
         raise refusal(error) from None
     if not envelope.specversion.startswith("1."):
         detail = f"CloudEvents specversion is {envelope.specversion!r}, and 1.x is read"
-        raise Refused(RejectReason.UNSUPPORTED, detail)
+        raise RefusedEvent(RejectReason.UNSUPPORTED, detail)
     return _data(envelope), envelope.id, _time_us(envelope.time)
 
 
@@ -83,11 +83,13 @@ def _data(envelope: Envelope) -> bytes:
     if envelope.data is not UNSET:
         return bytes(envelope.data)
     if envelope.data_base64 is UNSET:
-        raise Refused(RejectReason.UNSUPPORTED, "CloudEvents envelope without `data`")
+        raise RefusedEvent(RejectReason.UNSUPPORTED, "CloudEvents envelope without `data`")
     try:
         return base64.b64decode(envelope.data_base64, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Refused(RejectReason.UNSUPPORTED, f"CloudEvents `data_base64`: {error}") from None
+        raise RefusedEvent(
+            RejectReason.UNSUPPORTED, f"CloudEvents `data_base64`: {error}"
+        ) from None
 
 
 def _time_us(text: str | None) -> int | None:
@@ -98,7 +100,7 @@ def _time_us(text: str | None) -> int | None:
         return time_of_text(text)
     except ValueError:
         detail = f"CloudEvents `time` is {text[:80]!r}, and RFC 3339 is needed"
-        raise Refused(RejectReason.UNSUPPORTED, detail) from None
+        raise RefusedEvent(RejectReason.UNSUPPORTED, detail) from None
 
 
 def structured(headers: Mapping[str, bytes | str], body: bytes) -> bytes:

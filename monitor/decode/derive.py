@@ -22,7 +22,7 @@ from schemas.time_zones import UTC_NAME, find_zone
 Values = Sequence[str]
 
 
-class _Source:
+class _DerivedColumn:
     """What is known of one column's texts: an array a quantity, by code."""
 
     def __init__(self, is_text: bool, timezone: str) -> None:
@@ -56,7 +56,7 @@ class Deriver:
 
     def __init__(self, schema: ModelSchema) -> None:
         self._schema = schema
-        self._sources: dict[tuple[str, bool], _Source] = {}
+        self._sources: dict[tuple[str, bool], _DerivedColumn] = {}
 
     def whole(self, batch: EventBatch) -> EventBatch:
         """Fill derived columns, and leave out what they were made of.
@@ -90,7 +90,7 @@ class Deriver:
         """Make one column."""
         is_text = derived.quantity not in TIME_QUANTITIES
         source = self._sources.setdefault(
-            (derived.source, is_text), _Source(is_text, derived.timezone)
+            (derived.source, is_text), _DerivedColumn(is_text, derived.timezone)
         )
         known = source.columns(column.values)
         if is_text:

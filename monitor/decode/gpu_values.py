@@ -27,7 +27,7 @@ import msgspec
 from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.gpu.counters import is_blank
 from monitor.core.gpu.table import FLAGS, field_name
-from monitor.decode.strict import Refused, refusal
+from monitor.decode.strict import RefusedEvent, refusal
 from schemas.events import DEFAULT_TENANT, GpuEvent, RejectReason
 
 UNITS: Final = ("W", "C", "%", "MHz", "MiB", "mJ")
@@ -88,7 +88,7 @@ class GpuDecoder:
 
         Raises
         ------
-        Refused
+        RefusedEvent
             MISTYPED, naming the member or the field at fault.
         msgspec.DecodeError
             If the JSON is broken.
@@ -167,8 +167,8 @@ def _read_loosely(payload: bytes) -> GpuEvent:
             xid=xid,
             xid_sequence=_integer("xid_sequence", loose.xid_sequence, _INT64_MAX),
         )
-    except Refused as fault:
-        raise Refused(fault.reason, fault.detail, (tenant, "")) from None
+    except RefusedEvent as fault:
+        raise RefusedEvent(fault.reason, fault.detail, (tenant, "")) from None
 
 
 def _fields(raw: msgspec.Raw, *, has_xid: bool) -> dict[str, float | int | None]:
@@ -185,7 +185,7 @@ def _fields(raw: msgspec.Raw, *, has_xid: bool) -> dict[str, float | int | None]
     for name, value in given.items():
         try:
             fields[name] = _number(value, f"$.fields[{name!r}]", field_name(name) in FLAGS)
-        except Refused:
+        except RefusedEvent:
             if not has_xid:
                 raise
             fields[name] = None
@@ -197,7 +197,7 @@ def _number(raw: msgspec.Raw, where: str, is_flag: bool = False) -> float | int 
 
     Raises
     ------
-    Refused
+    RefusedEvent
         If it is neither.
     """
     value = _plain(raw, where)
@@ -248,7 +248,7 @@ def _text(name: str, raw: msgspec.Raw) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _mistyped(expected: str, raw: msgspec.Raw, where: str) -> Refused:
+def _mistyped(expected: str, raw: msgspec.Raw, where: str) -> RefusedEvent:
     """Name what was expected, what was found, and where."""
     found = bytes(raw)[:60].decode(errors="replace")
-    return Refused(RejectReason.MISTYPED, f"Expected {expected}, got {found} - at `{where}`")
+    return RefusedEvent(RejectReason.MISTYPED, f"Expected {expected}, got {found} - at `{where}`")

@@ -18,7 +18,7 @@ import numpy as np
 
 from detectors.kernels.jit import inlined, kernel
 from monitor.decode.interning import NEW, NO_ROOM, NUMBER, add_text, find_code, tail_mask
-from monitor.decode.layout import Kind
+from monitor.decode.layout import SlotKind
 from monitor.decode.memory import (
     Address,
     load_byte,
@@ -59,12 +59,12 @@ _MODEL_KEY = np.uint64(int.from_bytes(b'"model":', "little"))
 _FAR = 1_024
 _LONGEST_NAME = 256
 
-_NUMBER, _TIME, _ID = int(Kind.NUMBER), int(Kind.TIME), int(Kind.ID)
+_NUMBER, _TIME, _ID = int(SlotKind.NUMBER), int(SlotKind.TIME), int(SlotKind.ID)
 _STRING, _CATEGORY, _IGNORED, _END = (
-    int(Kind.STRING),
-    int(Kind.CATEGORY),
-    int(Kind.IGNORED),
-    int(Kind.END),
+    int(SlotKind.STRING),
+    int(SlotKind.CATEGORY),
+    int(SlotKind.IGNORED),
+    int(SlotKind.END),
 )
 
 _NULL, _TRUE, _FALS = np.uint64(0x6C6C756E), np.uint64(0x65757274), np.uint64(0x736C6166)

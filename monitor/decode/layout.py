@@ -1,7 +1,7 @@
 """What one producer's events look like: fixed text between value slots.
 
 A producer writes the same keys in the same order. From one accepted event a
-:class:`Layout` is learnt: the literal segments (keys, punctuation, spacing, and
+:class:`EventLayout` is learnt: the literal segments (keys, punctuation, spacing, and
 the values of ``model`` and ``tenant``, so that a layout belongs to one model) and
 between them the slots, each with the kind of its value and its column. The kernel
 compares the literals and parses the slots in place.
@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 )
 
 
-class Kind(IntEnum):
+class SlotKind(IntEnum):
     """What the kernel does with a slot."""
 
     NUMBER = 0
@@ -54,13 +54,13 @@ class Slot:
     """A value's place: the literal before it, its kind, its column and dictionary."""
 
     literal: bytes
-    kind: Kind
+    kind: SlotKind
     column: int = 0
     dictionary: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class EventLayout:
     """One producer's way of writing one model's events."""
 
     columns: Columns
@@ -130,27 +130,27 @@ def _place(path: tuple[str, ...], literal: bytes, columns: Columns) -> Slot:
     """The slot of a scalar at ``path``."""
     top = path[0]
     if path == ("time_us",):
-        return Slot(literal, Kind.TIME)
+        return Slot(literal, SlotKind.TIME)
     if path == ("id",):
-        return Slot(literal, Kind.ID)
+        return Slot(literal, SlotKind.ID)
     if path == (SCORE,):
-        return Slot(literal, Kind.NUMBER, columns.score)
-    kind, column = Kind.STRING, None
+        return Slot(literal, SlotKind.NUMBER, columns.score)
+    kind, column = SlotKind.STRING, None
     if len(path) == 1:
         column = columns.names.get(top)
-        kind = Kind.CATEGORY if top == "prediction" else Kind.STRING
+        kind = SlotKind.CATEGORY if top == "prediction" else SlotKind.STRING
     elif len(path) == 2 and top == "features":
         if path[1] in columns.numeric:
-            return Slot(literal, Kind.NUMBER, columns.numeric[path[1]])
-        kind, column = Kind.CATEGORY, columns.categorical.get(path[1])
+            return Slot(literal, SlotKind.NUMBER, columns.numeric[path[1]])
+        kind, column = SlotKind.CATEGORY, columns.categorical.get(path[1])
     elif len(path) == 2 and top == "segments":
-        kind, column = Kind.CATEGORY, columns.segments.get(path[1])
+        kind, column = SlotKind.CATEGORY, columns.segments.get(path[1])
     if column is None:
-        return Slot(literal, Kind.IGNORED)
+        return Slot(literal, SlotKind.IGNORED)
     return Slot(literal, kind, column, columns.dictionaries[column])
 
 
-def learn_layout(payload: bytes, columns: Columns) -> Layout | None:
+def learn_layout(payload: bytes, columns: Columns) -> EventLayout | None:
     """Learn a layout from one event.
 
     Parameters
@@ -162,7 +162,7 @@ def learn_layout(payload: bytes, columns: Columns) -> Layout | None:
 
     Returns
     -------
-    Layout or None
+    EventLayout or None
         None where no layout can be made of the event.
 
     Notes
@@ -183,17 +183,17 @@ def learn_layout(payload: bytes, columns: Columns) -> Layout | None:
         scan.value((), next(scan.tokens))
     except (_Unlearnable, StopIteration, ValueError):
         return None
-    slots = (*scan.slots, Slot(payload[scan.copied :], Kind.END))
-    if not any(s.kind is Kind.TIME for s in slots):
+    slots = (*scan.slots, Slot(payload[scan.copied :], SlotKind.END))
+    if not any(s.kind is SlotKind.TIME for s in slots):
         return None
-    numbers = {s.column for s in slots if s.kind is Kind.NUMBER}
-    codes = {s.column for s in slots if s.kind in (Kind.STRING, Kind.CATEGORY)}
-    return Layout(
+    numbers = {s.column for s in slots if s.kind is SlotKind.NUMBER}
+    codes = {s.column for s in slots if s.kind in (SlotKind.STRING, SlotKind.CATEGORY)}
+    return EventLayout(
         columns=columns,
         slots=slots,
         absent_numbers=tuple(sorted(set(range(columns.n_numeric)) - numbers)),
         absent_codes=tuple(sorted(set(range(len(columns.dictionaries))) - codes)),
-        has_id=any(s.kind is Kind.ID for s in slots),
+        has_id=any(s.kind is SlotKind.ID for s in slots),
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import HAS_KERNELS
 from monitor.decode.kernel import N_EXHAUSTIVE, hash_model, link_heads
-from monitor.decode.layout import MAX_LAYOUTS, Kind, Layout, Ration, learn_layout
+from monitor.decode.layout import MAX_LAYOUTS, EventLayout, Ration, SlotKind, learn_layout
 from monitor.decode.memory import PAD_BYTES
 from schemas.batch import Int64Array
 
@@ -25,7 +25,7 @@ class _Piece:
     """One layout as the kernel reads it, its literals counted from 0."""
 
     number: int
-    layout: Layout
+    layout: EventLayout
     hash: int
     """Of the model's name as the kernel finds it in the event it was learnt from."""
     steps: Int64Array
@@ -33,12 +33,12 @@ class _Piece:
     n_absent: int
 
 
-def _compile(number: int, layout: Layout, payload: bytes) -> _Piece:
+def _compile(number: int, layout: EventLayout, payload: bytes) -> _Piece:
     """Lay one layout out in a flat array."""
     absent = [
-        *(Kind.NUMBER | column << 8 for column in layout.absent_numbers),
-        *(Kind.STRING | column << 8 for column in layout.absent_codes),
-        *(() if layout.has_id else (int(Kind.ID),)),
+        *(SlotKind.NUMBER | column << 8 for column in layout.absent_numbers),
+        *(SlotKind.STRING | column << 8 for column in layout.absent_codes),
+        *(() if layout.has_id else (int(SlotKind.ID),)),
     ]
     steps: list[tuple[int, int, int, int]] = []
     literals = bytearray()

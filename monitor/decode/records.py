@@ -12,7 +12,7 @@ from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.reject_cap import EventRejects, capped
-from monitor.decode.strict import Key, Refused, failure, has_bare_tokens, nulled, refusal
+from monitor.decode.strict import Key, RefusedEvent, failure, has_bare_tokens, nulled, refusal
 from monitor.decode.units import messages_of, rows_of
 from schemas.batch import Chunk
 from schemas.events import (
@@ -78,9 +78,11 @@ def decode_labels(
         key = (event.tenant, event.model)
         if max_skew_us is not None and key not in max_skew_us:
             detail = f"no model {event.model!r} of tenant {event.tenant!r} is configured"
-            raise Refused(RejectReason.UNKNOWN_MODEL, detail, key)
+            raise RefusedEvent(RejectReason.UNKNOWN_MODEL, detail, key)
         if not event.id:
-            raise Refused(RejectReason.MISTYPED, "Expected a text - at `$.id`, which is empty", key)
+            raise RefusedEvent(
+                RejectReason.MISTYPED, "Expected a text - at `$.id`, which is empty", key
+            )
         _check_unit(event, record_us)
         skew_us = None if max_skew_us is None else max_skew_us[key]
         _check_skew(event.time_us, record_us, skew_us, key)
@@ -102,8 +104,8 @@ def decode_gpu(
     max_skew_us : int, optional
         How far an event may be stamped ahead of its record time; without it, or where a
         message has no record time, any time up to the year 2255 is taken.
-    has_signs : bool
-        Whether signs of life of hosts are among the events; they measure nothing.
+    has_probes : bool
+        Whether host activity is among the events; it measures nothing.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def decode_gpu(
 
     events, rejects = _decode(chunk, _GPU, check, limits or MessageLimits())
     if not has_signs:
-        events = [placed for placed in events if not placed[2].is_sign_of_life]
+        events = [placed for placed in events if not placed[2].is_host_activity]
     return events, rejects
 
 
@@ -136,19 +138,19 @@ def check_gpu(event: GpuEvent) -> None:
 
     Raises
     ------
-    Refused
+    RefusedEvent
         MISTYPED, with the name of the field.
     """
     for name, limit in (("gpu", MAX_GPU), ("xid", MAX_GPU), ("xid_sequence", _MAX_TIME_US)):
         value = getattr(event, name)
         if value is not None and abs(value) > limit:
             detail = f"Expected at most {limit}, got {str(value)[:40]} - at `$.{name}`"
-            raise Refused(RejectReason.MISTYPED, detail, (event.tenant, ""))
+            raise RefusedEvent(RejectReason.MISTYPED, detail, (event.tenant, ""))
     for name in ("tenant", "host", "gpu_uuid", "gpu_model", "driver_version"):
         n_chars = len(getattr(event, name))
         if n_chars > MAX_VALUE_CHARS:
             detail = f"{n_chars} characters, and {MAX_VALUE_CHARS} are taken - at `$.{name}`"
-            raise Refused(RejectReason.MISTYPED, detail)
+            raise RefusedEvent(RejectReason.MISTYPED, detail)
     for name, value in event.fields.items():
         if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
             event.fields[name] = None
@@ -159,7 +161,7 @@ def _check_unit(event: GpuEvent | LabelEvent, record_us: int) -> None:
     if 0 <= event.time_us < EARLIEST_US <= record_us:
         what = f"time_us {event.time_us} lies in 1970 to 1973; microseconds are expected"
         model = getattr(event, "model", "")
-        raise Refused(RejectReason.MISTYPED, f"{what} - at `$.time_us`", (event.tenant, model))
+        raise RefusedEvent(RejectReason.MISTYPED, f"{what} - at `$.time_us`", (event.tenant, model))
 
 
 def _check_skew(time_us: int, record_us: int, max_skew_us: int | None, key: Key) -> None:
@@ -170,7 +172,7 @@ def _check_skew(time_us: int, record_us: int, max_skew_us: int | None, key: Key)
         return
     else:
         what = f"time_us is {(time_us - record_us) / 1e6:.0f} s ahead of the record time"
-    raise Refused(RejectReason.FUTURE, what, key)
+    raise RefusedEvent(RejectReason.FUTURE, what, key)
 
 
 def _decode(
@@ -199,7 +201,7 @@ def _decode(
             check(event, int(chunk.record_time_us[message]))
             accepted.append((message, row, event))
         except Exception as error:  # whatever it is: one message must not end the stage
-            fault = error if isinstance(error, Refused) else failure(error)
+            fault = error if isinstance(error, RefusedEvent) else failure(error)
             rejects.add(message, row, payload, fault)
     return accepted, tuple(capped(rejects.found(), limits.max_letters))
 
@@ -208,7 +210,7 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
     """One event, out of its envelope if it has one."""
     if len(payload) > MAX_EVENT_BYTES:
         detail = f"{len(payload)} bytes, and {MAX_EVENT_BYTES} are taken"
-        raise Refused(RejectReason.OVERSIZED, detail)
+        raise RefusedEvent(RejectReason.OVERSIZED, detail)
     try:
         mark = _MARK.decode(payload)
     except DECODE_ERRORS as error:
@@ -223,5 +225,7 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
         raise refusal(error) from None
     if not 0 <= event.time_us <= _MAX_TIME_US:
         detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"
-        raise Refused(RejectReason.MISTYPED, detail, (event.tenant, getattr(event, "model", "")))
+        raise RefusedEvent(
+            RejectReason.MISTYPED, detail, (event.tenant, getattr(event, "model", ""))
+        )
     return event

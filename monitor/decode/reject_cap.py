@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from monitor.decode.stamps import stamp_of
-from monitor.decode.strict import MAX_DETAIL, Refused
+from monitor.decode.strict import MAX_DETAIL, RefusedEvent
 from schemas.batch import Int64Array
 from schemas.events import Reject, RejectReason
 
@@ -98,7 +98,7 @@ class EventRejects:
         self._more: dict[tuple[int, RejectReason, str, str], Reject] = {}
         self._n_more: Counter[tuple[int, RejectReason, str, str]] = Counter()
 
-    def add(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
+    def add(self, message: int, row: int, payload: bytes, fault: RefusedEvent) -> None:
         """Refuse one event."""
         self._n_of_message[message] += 1
         if self._n_of_message[message] <= self._max_letters:
@@ -119,7 +119,7 @@ class EventRejects:
         return [*self._alone, *more]
 
 
-def _reject(message: int, row: int, payload: bytes, fault: Refused) -> Reject:
+def _reject(message: int, row: int, payload: bytes, fault: RefusedEvent) -> Reject:
     """Make the reject of one event."""
     time_us = stamp_of(payload) if fault.key[1] else None
     reason, detail = fault.reason, fault.detail

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import kernel
-from monitor.decode.strict import Refused
+from monitor.decode.strict import RefusedEvent
 from schemas.batch import Int64Array, Uint8Array
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits
@@ -97,7 +97,7 @@ def split_array(
 
     Raises
     ------
-    Refused
+    RefusedEvent
         OVERSIZED, if there are more elements than that.
 
     Notes
@@ -116,7 +116,7 @@ def split_array(
     n = _split(buffer, start, end, spans)
     if n > max_rows:
         detail = f"an array of {n:,} elements, and {max_rows:,} are read of a message"
-        raise Refused(RejectReason.OVERSIZED, detail)
+        raise RefusedEvent(RejectReason.OVERSIZED, detail)
     if n > len(spans):
         spans = np.empty((n, 2), dtype=np.int64)
         _split(buffer, start, end, spans)

@@ -14,7 +14,7 @@ from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.fast import FastPath
 from monitor.decode.program import Program
-from monitor.decode.strict import Key, Refused, StrictDecoder
+from monitor.decode.strict import Key, RefusedEvent, StrictDecoder
 from monitor.decode.units import Units
 from monitor.decode.work import Work
 from schemas.batch import Int64Array
@@ -75,7 +75,7 @@ class SlowPath:
     ) -> None:
         self._strict, self._models, self._columns = strict, models, columns
         self._program, self._dictionaries = program, dictionaries
-        self._refused: dict[bytes, Refused] = {}
+        self._refused: dict[bytes, RefusedEvent] = {}
         """Why short events were refused: a function of their bytes alone. Equal ones cost
         next to nothing to send, compressed: a million ``null`` in an array took 17 s."""
 
@@ -160,14 +160,14 @@ class SlowPath:
                     return None
             if len(payload) > limit:
                 detail = f"{len(payload)} bytes, and {limit} are taken"
-                raise Refused(RejectReason.OVERSIZED, detail)
+                raise RefusedEvent(RejectReason.OVERSIZED, detail)
             return self._decode_canonically(payload)
-        except Refused as fault:
+        except RefusedEvent as fault:
             work.reject(message, row, payload, fault)
             self._remember(payload, fault)
             return None
 
-    def _remember(self, payload: bytes, fault: Refused) -> None:
+    def _remember(self, payload: bytes, fault: RefusedEvent) -> None:
         """Keep why a short event was refused."""
         if len(payload) > MAX_REMEMBERED_BYTES:
             return

@@ -7,19 +7,19 @@ from msgspec import UNSET, UnsetType
 
 from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
-from monitor.decode.strict import Refused, has_bare_tokens, nulled, time_of_event
+from monitor.decode.strict import RefusedEvent, has_bare_tokens, nulled, time_of_event
 
 _MAX_TIME_US = (1 << 63) - 1
 
 
-class _Stamp(msgspec.Struct, gc=False):
+class _TimeOnly(msgspec.Struct, gc=False):
     """The event time alone, and whether the rest is an envelope."""
 
     time_us: int | float | str | UnsetType = UNSET
     specversion: msgspec.Raw | UnsetType = UNSET
 
 
-_STAMP = msgspec.json.Decoder(_Stamp)
+_STAMP = msgspec.json.Decoder(_TimeOnly)
 
 
 def stamp_of(payload: bytes) -> int | None:
@@ -56,17 +56,17 @@ def stamp_of(payload: bytes) -> int | None:
         body, _, sent_us = open_envelope(payload)
         own = _STAMP.decode(body)
         return sent_us if own.time_us is UNSET else _time_of(own)
-    except (*DECODE_ERRORS, Refused):
+    except (*DECODE_ERRORS, RefusedEvent):
         return None
 
 
-def _time_of(stamp: _Stamp) -> int | None:
+def _time_of(stamp: _TimeOnly) -> int | None:
     """Return the time in microseconds; None where it is none, or out of range."""
     found = stamp.time_us
     if found is UNSET:
         return None
     try:
         time_us = time_of_event(found)
-    except Refused:
+    except RefusedEvent:
         return None
     return time_us if 0 <= time_us <= _MAX_TIME_US else None

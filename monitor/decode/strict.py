@@ -59,7 +59,7 @@ Key = tuple[str, str]
 """Tenant and model."""
 
 
-class Refused(EventError):
+class RefusedEvent(EventError):
     """An event the strict path does not accept.
 
     Parameters
@@ -265,7 +265,7 @@ class StrictDecoder:
 
         Raises
         ------
-        Refused
+        RefusedEvent
             If it is not a JSON object, or model or tenant is no string.
         """
         try:
@@ -294,15 +294,15 @@ class StrictDecoder:
 
         Raises
         ------
-        Refused
+        RefusedEvent
         """
         if header.model is UNSET:
-            raise Refused(RejectReason.MISTYPED, "Object missing required field `model`")
+            raise RefusedEvent(RejectReason.MISTYPED, "Object missing required field `model`")
         key = (header.tenant, header.model)
         decoder = self._decoders.get(key)
         if decoder is None:
             detail = f"no model {header.model!r} of tenant {header.tenant!r} is configured"
-            raise Refused(RejectReason.UNKNOWN_MODEL, detail, key)
+            raise RefusedEvent(RejectReason.UNKNOWN_MODEL, detail, key)
         try:
             event = decoder.decode(payload)
         except msgspec.ValidationError:
@@ -311,11 +311,13 @@ class StrictDecoder:
             raise refusal(error, key) from None
         if event.time_us is UNSET:
             if default_time_us is None:
-                raise Refused(RejectReason.MISTYPED, "Object missing required field `time_us`", key)
+                raise RefusedEvent(
+                    RejectReason.MISTYPED, "Object missing required field `time_us`", key
+                )
             event.time_us = default_time_us
         if not 0 <= event.time_us <= _MAX_TIME_US:
             detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"
-            raise Refused(RejectReason.MISTYPED, detail, key)
+            raise RefusedEvent(RejectReason.MISTYPED, detail, key)
         self._last = key
         return key, event
 
@@ -328,8 +330,8 @@ class StrictDecoder:
             return _narrowed(self._wide[key].decode(payload), schema)
         except DECODE_ERRORS as error:
             raise refusal(error, key) from None
-        except Refused as fault:
-            raise Refused(fault.reason, fault.detail, key) from None
+        except RefusedEvent as fault:
+            raise RefusedEvent(fault.reason, fault.detail, key) from None
 
 
 def _narrowed(event: Any, schema: ModelSchema) -> Any:
@@ -337,7 +339,7 @@ def _narrowed(event: Any, schema: ModelSchema) -> Any:
 
     Raises
     ------
-    Refused
+    RefusedEvent
         MISTYPED, naming the first field whose text spells no number.
     """
     found = {}
@@ -358,7 +360,7 @@ def time_of_event(value: float | str) -> int:
         return time_of_text(value, "us") if isinstance(value, str) else time_of_number(value, "us")
     except ValueError as error:
         detail = f"Expected a time: {error} - at `$.time_us`"
-        raise Refused(RejectReason.MISTYPED, detail) from None
+        raise RefusedEvent(RejectReason.MISTYPED, detail) from None
 
 
 def _number(value: float | bool | str | None, path: str) -> float | None:
@@ -366,12 +368,12 @@ def _number(value: float | bool | str | None, path: str) -> float | None:
     try:
         return number_of(value)
     except ValueError as error:
-        raise Refused(
+        raise RefusedEvent(
             RejectReason.MISTYPED, f"Expected a number: {error} - at `$.{path}`"
         ) from None
 
 
-def refusal(error: Exception, key: Key = ("", "")) -> Refused:
+def refusal(error: Exception, key: Key = ("", "")) -> RefusedEvent:
     """Translate msgspec's error into a reject reason and detail.
 
     Examples
@@ -383,16 +385,16 @@ def refusal(error: Exception, key: Key = ("", "")) -> Refused:
     """
     detail = str(error)
     if isinstance(error, UnicodeDecodeError):
-        return Refused(RejectReason.INVALID_UTF8, detail, key)
+        return RefusedEvent(RejectReason.INVALID_UTF8, detail, key)
     if isinstance(error, RecursionError):
-        return Refused(RejectReason.MALFORMED, "nested too deeply", key)
+        return RefusedEvent(RejectReason.MALFORMED, "nested too deeply", key)
     is_object = not (detail.startswith("Expected `object`") and " - at " not in detail)
     if isinstance(error, msgspec.ValidationError) and is_object:
-        return Refused(RejectReason.MISTYPED, detail, key)
-    return Refused(RejectReason.MALFORMED, detail, key)
+        return RefusedEvent(RejectReason.MISTYPED, detail, key)
+    return RefusedEvent(RejectReason.MALFORMED, detail, key)
 
 
-def failure(error: Exception) -> Refused:
+def failure(error: Exception) -> RefusedEvent:
     """Return the refusal of a message on which the decoder itself fails.
 
     Examples
@@ -401,4 +403,4 @@ def failure(error: Exception) -> Refused:
     "the decoder fails on it, please report this: KeyError: 'model'"
     """
     detail = f"the decoder fails on it, please report this: {type(error).__name__}: {error}"
-    return Refused(RejectReason.DECODER_FAILED, detail)
+    return RefusedEvent(RejectReason.DECODER_FAILED, detail)

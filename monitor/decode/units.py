@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.decode.rows import MAX_ROWS, split_array
-from monitor.decode.strict import Refused
+from monitor.decode.strict import RefusedEvent
 from schemas.batch import Chunk, Int64Array
 from schemas.events import RejectReason
 
@@ -35,21 +35,21 @@ def messages_of(chunk: Chunk) -> Units:
 
 def rows_of(
     chunk: Chunk, arrays: list[int], max_rows: int = MAX_ROWS
-) -> tuple[Units, list[tuple[int, Refused]]]:
+) -> tuple[Units, list[tuple[int, RefusedEvent]]]:
     """Elements of the messages that are JSON arrays, and the messages that are refused whole."""
-    refused: list[tuple[int, Refused]] = []
+    refused: list[tuple[int, RefusedEvent]] = []
     found: list[Int64Array] = []
     messages: list[Int64Array] = []
     for message in arrays:
         start, end = int(chunk.offsets[message]), int(chunk.offsets[message + 1])
         try:
             spans = split_array(chunk.buffer, start, end, max_rows)
-        except Refused as fault:
+        except RefusedEvent as fault:
             refused.append((message, fault))
             continue
         if spans is None:
             detail = "the array's brackets do not match"
-            refused.append((message, Refused(RejectReason.MALFORMED, detail)))
+            refused.append((message, RefusedEvent(RejectReason.MALFORMED, detail)))
         else:
             found.append(spans)
             messages.append(np.full(len(spans), message, dtype=np.int64))

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from monitor.decode.reject_cap import EventRejects
-from monitor.decode.strict import Refused
+from monitor.decode.strict import RefusedEvent
 from schemas.batch import Chunk, EventBatch, Uint8Array
 from schemas.events import Reject
 from schemas.limits import MessageLimits
@@ -68,7 +68,7 @@ class Work:
         offsets = self.chunk.offsets
         return self.view[offsets[message] : offsets[message + 1]]
 
-    def reject(self, message: int, row: int, payload: bytes, fault: Refused) -> None:
+    def reject(self, message: int, row: int, payload: bytes, fault: RefusedEvent) -> None:
         """Note a reject."""
         self._event_rejects.add(message, row, payload, fault)
 

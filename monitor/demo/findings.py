@@ -51,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return (self.alert.opened_at_us - self.planted.start_us) / HOUR_US
 
 
-class Score(msgspec.Struct, frozen=True, kw_only=True):
+class DemoScore(msgspec.Struct, frozen=True, kw_only=True):
     """The run judged."""
 
     findings: tuple[Finding, ...]
@@ -81,7 +81,7 @@ def score_run(
     incidents: Sequence[Incident],
     retrained: Sequence[str] = (),
     alerts: Sequence[Alert] = (),
-) -> Score:
+) -> DemoScore:
     """Match incidents with what was planted.
 
     Parameters
@@ -95,7 +95,7 @@ def score_run(
 
     Returns
     -------
-    Score
+    DemoScore
 
     Notes
     -----
@@ -124,7 +124,7 @@ def score_run(
         if a.transition is Transition.OPENED and a.alert_id not in explained
     ]  # fmt: skip
     known = {i.incident_id for found in matched.values() for i in found}
-    return Score(
+    return DemoScore(
         findings=findings,
         false_alerts=tuple(sorted(false, key=lambda a: a.opened_at_us)),
         n_retrainings=len(retrained),

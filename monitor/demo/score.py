@@ -9,13 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from monitor.demo.findings import Finding, Score, score_run
+from monitor.demo.findings import DemoScore, Finding, score_run
 from schemas.alerts import Alert, Cause
 from schemas.monitors import Monitor
 
 __all__ = [
+    "DemoScore",
     "Finding",
-    "Score",
     "describe_finding",
     "findings_table",
     "score_run",
@@ -27,7 +27,9 @@ _COLUMNS = {"planted": 21, "found after": 12, "evidence": 27, "cause, retraining
 """Column and its width: 80 with what lies between them, and no word is longer."""
 
 
-def summarize_run(score: Score, n_events: int, seconds: float, n_windows: int) -> dict[str, object]:
+def summarize_run(
+    score: DemoScore, n_events: int, seconds: float, n_windows: int
+) -> dict[str, object]:
     """Return the last line of ``driftline demo --json``.
 
     Parameters
@@ -63,7 +65,7 @@ def summarize_run(score: Score, n_events: int, seconds: float, n_windows: int) -
     }
 
 
-def findings_table(score: Score) -> Table:
+def findings_table(score: DemoScore) -> Table:
     """Return the demo's last table.
 
     Returns

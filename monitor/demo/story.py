@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.demo.faults import BAD_REPLICA
-from monitor.demo.score import Finding, Score, describe_finding
+from monitor.demo.score import DemoScore, Finding, describe_finding
 from monitor.demo.world import World
 from monitor.report.content import (
     EvidenceLine,
@@ -33,7 +33,7 @@ N_SCORE_BINS = 20
 
 def compose_report(
     world: World,
-    score: Score,
+    score: DemoScore,
     incidents: Sequence[Incident],
     results: Iterable[DetectorResult],
     seconds: float,
@@ -42,7 +42,7 @@ def compose_report(
 
     Parameters
     ----------
-    score : Score
+    score : DemoScore
         The run judged.
     results : iterable of DetectorResult
         Those with metric ``decision`` are drawn as evidence, those of fairness summed up; others
@@ -78,7 +78,7 @@ def compose_report(
     )
 
 
-def _headline(score: Score) -> str:
+def _headline(score: DemoScore) -> str:
     """One sentence."""
     n, found, false = len(score.findings), score.n_found, len(score.false_alerts)
     first = f"{found} of {n} planted faults found" if found < n else f"All {n} planted faults found"
@@ -93,7 +93,7 @@ def _judged_text(results: Iterable[DetectorResult]) -> str:
     return f"{n_judged:,} of {len(cells):,} cells"
 
 
-def _facts(world: World, score: Score, seconds: float) -> list[tuple[str, str]]:
+def _facts(world: World, score: DemoScore, seconds: float) -> list[tuple[str, str]]:
     """Numbers under the headline."""
     first = min((p.start_us for p in world.planted), default=world.end_us)
     quiet = (first - world.start_us) // HOUR_US
@@ -110,7 +110,7 @@ def _facts(world: World, score: Score, seconds: float) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(world: World, score: Score) -> list[str]:
+def _notes(world: World, score: DemoScore) -> list[str]:
     """False alerts by name, and where the data is from."""
     notes = [f"Not explained: {short_text(a.opened_at_us)} {a.title}" for a in score.false_alerts]
     return [

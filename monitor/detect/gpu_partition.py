@@ -13,8 +13,8 @@ from driftline.times import FARTHEST_US
 from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.state.snapshot_store import StateShelf, refused_writes, state_writes
-from monitor.core.state.writes import Phase, alert_write, phases
+from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
+from monitor.core.state.writes import WritePhase, alert_write, phases
 from monitor.core.topics import GPU
 from monitor.core.unreadable import letter_write, reject_letter
 from monitor.core.write import Write
@@ -67,17 +67,17 @@ class GpuPartition:
         self._max_skew_us = config.max_skew_us
         self._partition, self._owner, self._log_id = partition, owner, log_id
         self._name = (str(partition),)
-        self._sequence, self._stored, self._shelf = 0, 0, StateShelf()
+        self._sequence, self._stored, self._snapshots = 0, 0, SnapshotStore()
         self._signs: list[tuple[int, str, str]] = []
         self.position, self.watermark_us = 0, 0
         self.counters: Counter[str] = Counter()
 
-    def restore(self, state: StateShelf) -> list[Phase]:
+    def restore(self, state: SnapshotStore) -> list[WritePhase]:
         """Go on where the last owner stopped; returns that state's alerts once more.
 
         Read the events from :attr:`position` on, which is set here.
         """
-        self._shelf, n_refused = state, len(state.refused)
+        self._snapshots, n_refused = state, len(state.refused)
         self._sequence = state.last_sequence(KIND, self._name)
         alerts: list[Alert] = []
         for stored in state.stored(KIND, self._name):
@@ -97,13 +97,15 @@ class GpuPartition:
             self.counters["states_unreadable"] += len(letters)
         return phases(("gpu:dead_letter", letters), ("gpu:alert", self._alert_writes(alerts)))
 
-    def hear(self, message: Message) -> list[list[Phase]]:
+    def hear(self, message: Message) -> list[list[WritePhase]]:
         """Take one message of the GPU topic; return what to write."""
         time_us = np.array([message.timestamp_us], np.int64)
         chunk = chunk_of([message.value], GPU, self._partition, message.offset, time_us)
         return [self.take(chunk)[1]]
 
-    def take(self, chunk: Chunk, *, is_stored: bool = False) -> tuple[list[GpuEvent], list[Phase]]:
+    def take(
+        self, chunk: Chunk, *, is_stored: bool = False
+    ) -> tuple[list[GpuEvent], list[WritePhase]]:
         """Judge the events of a chunk.
 
         Parameters
@@ -118,13 +120,13 @@ class GpuPartition:
         events : list of GpuEvent
             With the time they were sent with; judged at their record time where that is
             earlier, so that a clock that is ahead makes no other GPU look silent.
-        phases : list of Phase
+        phases : list of WritePhase
             To be written, one after the other; only then may the chunk be acked.
         """
         decoded, rejects = decode_gpu(chunk, self._max_skew_us, has_signs=True)
         for reject in rejects:
             self.counters[f"rejected_{reject.reason.value}"] += reject.n_events
-        events = [event for _, _, event in decoded if not event.is_sign_of_life]
+        events = [event for _, _, event in decoded if not event.is_host_activity]
         self.counters["gpu_events"] += len(events)
         letters = [letter_write(reject_letter(reject, chunk)) for reject in rejects]
         alerts = self._judge(chunk, decoded, rejects)
@@ -144,7 +146,7 @@ class GpuPartition:
         placed += [(r.message, r.row, e, True) for r in rejects if (e := _sent_ahead(r))]
         for message, _, event, is_refused in sorted(placed, key=lambda each: each[:2]):
             record_us = int(chunk.record_time_us[message])
-            if event.is_sign_of_life:
+            if event.is_host_activity:
                 alerts += self._take_sign(event, record_us) if not is_refused else []
                 continue
             judged, found = self._rules.arrive(event, record_us, is_refused=is_refused)
@@ -158,7 +160,7 @@ class GpuPartition:
         return alerts
 
     def _take_sign(self, event: GpuEvent, record_us: int) -> list[Alert]:
-        """Take a sign of life; where no telemetry comes at all, live ones let time pass."""
+        """Take host activity; without any telemetry, live activity advances time."""
         sign_us = min(event.time_us, record_us) if record_us >= 0 else event.time_us
         is_live = 0 <= record_us <= sign_us + self._max_skew_us
         alerts = self._pass_time(sign_us - SIGN_GRACE_US) if is_live and self.watermark_us else []
@@ -166,7 +168,7 @@ class GpuPartition:
         return alerts
 
     def observe_hosts(self, signs: Iterable[HostSign]) -> None:
-        """Take signs of life that do not come by the log; they wait for their time."""
+        """Take host activity that does not come by the log; it waits for its time."""
         for tenant, host, time_us in signs:
             if len(self._signs) < MAX_WAITING_SIGNS:
                 heappush(self._signs, (time_us, tenant, host))
@@ -186,7 +188,7 @@ class GpuPartition:
         self.watermark_us = max(self.watermark_us, time_us)
         return self._rules.tick(due_us) if is_due else []
 
-    def _write(self, alerts: list[Alert]) -> list[Phase]:
+    def _write(self, alerts: list[Alert]) -> list[WritePhase]:
         """State first, then the alerts it holds."""
         self._sequence, self._stored = self._sequence + 1, self.position
         state = GpuTopicState(
@@ -199,8 +201,8 @@ class GpuPartition:
         )
         body = msgspec.msgpack.encode(state)
         named, partition = (KIND, self._name), self._partition
-        sweep = self._shelf.tombstones(*named, partition)
-        self._shelf.forget(*named)
+        sweep = self._snapshots.tombstones(*named, partition)
+        self._snapshots.forget(*named)
         written = state_writes(*named, self._owner, self._sequence, body, partition=partition)
         return phases(
             ("gpu:state", written),

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.windows import Windows
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.panes.catalog import Catalog
-from monitor.core.state.writes import Phase
+from monitor.core.state.writes import WritePhase
 from monitor.core.topics import GPU, PANES, STATE
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import GROUP, PanesRules, read_states
@@ -29,7 +29,7 @@ class DriftDetect:
     ----------
     partition : int
         Of panes and of state, which are partitioned alike.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
     """
 
@@ -39,17 +39,17 @@ class DriftDetect:
         catalog: Catalog,
         partition: int = 0,
         *,
-        reach: Reach = pass_through,
+        hit: Hit = pass_through,
     ) -> None:
-        self._log, self._partition, self._reach = log, partition, reach
+        self._log, self._partition, self._hit = log, partition, hit
         n = log.end_offset(STATE, partition)
         # Nothing here is silent: event time alone passes, and it ends with the input.
         self._rules = PanesRules(catalog, partition, f"memory-{n}", "", lambda: 0.0)
         self._drift = self._rules.drift
-        shelf = read_states(log.fetch(STATE, partition, 0, n))
+        snapshots = read_states(log.fetch(STATE, partition, 0, n))
         committed = log.committed(GROUP, PANES, partition)
         position = committed.offset if committed is not None else 0
-        write_phases(log, self._rules.restore(shelf, position), reach)
+        write_phases(log, self._rules.restore(snapshots, position), hit)
 
     @property
     def windows(self) -> Windows:
@@ -72,12 +72,12 @@ class DriftDetect:
         for message in messages:
             has_state = False
             for found in self._rules.hear(message):
-                write_phases(self._log, found, self._reach)
+                write_phases(self._log, found, self._hit)
                 has_state |= any(phase.step == "detect:state" for phase in found)
             if has_state:
                 offset = self._drift.panes_offset
                 self._log.commit(GROUP, PANES, self._partition, offset)
-                self._reach("detect:commit")
+                self._hit("detect:commit")
         return len(messages)
 
 
@@ -86,15 +86,15 @@ class GpuDetect:
 
     Parameters
     ----------
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
     """
 
-    def __init__(self, log: ReadableLog, config: GpuConfig, *, reach: Reach = pass_through) -> None:
-        self._log, self._reach = log, reach
+    def __init__(self, log: ReadableLog, config: GpuConfig, *, hit: Hit = pass_through) -> None:
+        self._log, self._hit = log, hit
         n = log.end_offset(STATE, 0)
         self._core = GpuPartition(config, 0, f"memory-{n}")
-        write_phases(log, self._core.restore(read_states(log.fetch(STATE, 0, 0, n))), reach)
+        write_phases(log, self._core.restore(read_states(log.fetch(STATE, 0, 0, n))), hit)
 
     @property
     def position(self) -> int:
@@ -112,7 +112,7 @@ class GpuDetect:
         return self._core.counters
 
     def observe_hosts(self, signs: Sequence[HostSign]) -> None:
-        """Take signs of life of hosts: predictions they served."""
+        """Take host activity: predictions that hosts served."""
         self._core.observe_hosts(signs)
 
     def end_signs(self, time_us: int) -> None:
@@ -124,15 +124,15 @@ class GpuDetect:
         if not len(chunk):
             return []
         events, found = self._core.take(chunk, is_stored=True)
-        write_phases(self._log, found, self._reach)
+        write_phases(self._log, found, self._hit)
         self._log.commit(GROUP, GPU, 0, self._core.position)
-        self._reach("gpu:commit")
+        self._hit("gpu:commit")
         return events
 
 
-def write_phases(log: Log, found: list[Phase], reach: Reach) -> None:
+def write_phases(log: Log, found: list[WritePhase], hit: Hit) -> None:
     """Append every write in order; a crash may follow each."""
     for phase in found:
         for write in phase.writes:
             log.append(write)
-            reach(phase.step)
+            hit(phase.step)

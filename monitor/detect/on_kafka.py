@@ -17,7 +17,7 @@ from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions
 from monitor.detect.stage import GROUP, PanesRules
 from monitor.detect.warm import warm_decision
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust.client import KafkaApp
@@ -37,7 +37,7 @@ def run_detect(
     catalog: Catalog,
     feed: ProfileFeed,
     monitor: MonitorConfig,
-    life: Life,
+    lifecycle: Lifecycle,
     *,
     member: str | None = None,
 ) -> None:
@@ -49,7 +49,7 @@ def run_detect(
         Kept up to date by ``feed``, which has been read to its end.
     monitor : MonitorConfig
         Its ``gpu`` is used.
-    life : Life
+    lifecycle : Lifecycle
         Ready when every owned partition has been restored.
     member : str, optional
         Static member id.
@@ -66,7 +66,7 @@ def run_detect(
     is passed over by its offset, and what it leaves out is read by a plain consumer.
     """
     warm_decision(catalog)
-    _Detect(cluster, catalog, feed, monitor, life, member).run()
+    _Detect(cluster, catalog, feed, monitor, lifecycle, member).run()
 
 
 class _Detect:
@@ -78,16 +78,21 @@ class _Detect:
         catalog: Catalog,
         feed: ProfileFeed,
         monitor: MonitorConfig,
-        life: Life,
+        lifecycle: Lifecycle,
         member: str | None,
     ) -> None:
-        self._cluster, self._catalog, self._feed, self._life = cluster, catalog, feed, life
+        self._cluster, self._catalog, self._feed, self._lifecycle = (
+            cluster,
+            catalog,
+            feed,
+            lifecycle,
+        )
         every_us = [c.canary.every_us for c in catalog.configs.values() if c.canary is not None]
         metrics.CANARY_EVERY_SECONDS.set(max(every_us, default=0) / 1e6)
         metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
         self._topics = KnownTopics(cluster, (PANES, GPU), followed=(PREDICTIONS,))
         self._missed: dict[str, float] = {}
-        self._patience_s, self._learned_s = _LEARN_S, elapsed_s()
+        self._wait_budget_s, self._learned_s = _LEARN_S, elapsed_s()
         self._gauges = DetectGauges(catalog.configs)
         self._app = app = build_app(cluster, GROUP, member=member)
         panes_id, gpu_id = self._topics.ids[PANES], self._topics.ids[GPU]
@@ -95,14 +100,14 @@ class _Detect:
             app,
             cluster,
             PANES,
-            life,
+            lifecycle,
             lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
         )
         self._gpu = OwnedPartitions(
             app,
             cluster,
             GPU,
-            life,
+            lifecycle,
             lambda p, owner: GpuPartition(monitor.gpu, p, owner, log_id=gpu_id),
         )
         read_topic(
@@ -111,7 +116,7 @@ class _Detect:
             self._take_pane,
             on_assigned=self._panes.on_assigned,
             on_revoked=self._panes.on_revoked,
-            on_acked=lambda: life.reach("detect:ack"),
+            on_acked=lambda: lifecycle.hit("detect:ack"),
         )
         read_topic(
             app,
@@ -119,14 +124,14 @@ class _Detect:
             self._gpu.take,
             on_assigned=self._gpu.on_assigned,
             on_revoked=self._gpu.on_revoked,
-            on_acked=lambda: life.reach("gpu:ack"),
+            on_acked=lambda: lifecycle.hit("gpu:ack"),
         )
 
         app.on_ending += [self._panes.end, self._gpu.end]
 
     def run(self) -> None:
         """Run until drained."""
-        run_app(self._app, self._life, on_tick=self._tick, is_ready=self._is_ready)
+        run_app(self._app, self._lifecycle, on_tick=self._tick, is_ready=self._is_ready)
 
     def _is_ready(self) -> bool:
         """Whether every owned partition has been restored."""
@@ -156,8 +161,8 @@ class _Detect:
         if not asked:
             return
         if now_s - self._learned_s >= _FORGET_S:
-            self._patience_s = _LEARN_S
-        deadline_s = now_s + self._patience_s
+            self._wait_budget_s = _LEARN_S
+        deadline_s = now_s + self._wait_budget_s
         while True:
             self._feed.poll()
             known = (p.profile_id for found in self._catalog.profiles.values() for p in found)
@@ -165,9 +170,9 @@ class _Detect:
             if not asked or elapsed_s() >= deadline_s:
                 break
             await asyncio.sleep(0.05)
-        if self._patience_s > 0:
+        if self._wait_budget_s > 0:
             self._learned_s = elapsed_s()
-            self._patience_s -= self._learned_s - now_s
+            self._wait_budget_s -= self._learned_s - now_s
 
     async def _tick(self) -> None:
         """Run the work of one second."""

@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from monitor.clock import elapsed_s
-from monitor.core.state.snapshot_store import StateShelf
-from monitor.core.state.writes import Phase
+from monitor.core.state.snapshot_store import SnapshotStore
+from monitor.core.state.writes import WritePhase
 from monitor.core.topics import STATE
 from monitor.detect.stage import read_states
 from monitor.metrics import STAGE_SECONDS
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import send
@@ -37,11 +37,11 @@ class Rules(Protocol):
     position: int
     """Offset of the message that is taken next."""
 
-    def restore(self, state: StateShelf) -> list[Phase]:
+    def restore(self, state: SnapshotStore) -> list[WritePhase]:
         """Take the last state; say what its writer may not have sent."""
         ...
 
-    def hear(self, message: Message) -> Iterable[list[Phase]]:
+    def hear(self, message: Message) -> Iterable[list[WritePhase]]:
         """Take one message; say what to write, see ``drift_partition.Groups``."""
         ...
 
@@ -72,7 +72,7 @@ class OwnedPartitions(Generic[RulesT]):
     topic : str
         One of ``monitor.core.topics``; its state lies in the same partition of the state
         topic.
-    life : Life
+    lifecycle : Lifecycle
         Called with the name of each failpoint.
     build : callable
         (partition, owner) -> the rules; the owner is new at each assignment.
@@ -89,10 +89,10 @@ class OwnedPartitions(Generic[RulesT]):
         app: KafkaApp,
         cluster: Cluster,
         topic: str,
-        life: Life,
+        lifecycle: Lifecycle,
         build: Callable[[int, str], RulesT],
     ) -> None:
-        self._app, self._cluster, self._topic, self._life = app, cluster, topic, life
+        self._app, self._cluster, self._topic, self._lifecycle = app, cluster, topic, lifecycle
         self._build = build
         self._owned: dict[int, _Owned[RulesT]] = {}
 
@@ -160,7 +160,7 @@ class OwnedPartitions(Generic[RulesT]):
             return
 
     async def write(
-        self, partition: int, groups: Callable[[RulesT], Iterable[list[Phase]]]
+        self, partition: int, groups: Callable[[RulesT], Iterable[list[WritePhase]]]
     ) -> None:
         """Write what time alone brings about; nothing if the partition is not owned.
 
@@ -200,8 +200,8 @@ class OwnedPartitions(Generic[RulesT]):
         try:
             async with owned.lock:
                 states = scan(self._cluster, STATE, partition)
-                shelf = await asyncio.to_thread(read_states, states)
-                first = owned.rules.restore(shelf)
+                snapshots = await asyncio.to_thread(read_states, states)
+                first = owned.rules.restore(snapshots)
                 low, high = await asyncio.to_thread(
                     log_extent, self._cluster, self._topic, partition
                 )
@@ -217,7 +217,7 @@ class OwnedPartitions(Generic[RulesT]):
         except _DroppedError:
             return
         STAGE_SECONDS.labels("detect", "restore").observe(elapsed_s() - begin_s)
-        self._life.reach("detect:restored")
+        self._lifecycle.hit("detect:restored")
 
     async def _read(self, partition: int, owned: _Owned[RulesT], end: int) -> None:
         """Take messages up to ``end`` with a plain consumer; then the position is there."""
@@ -232,7 +232,7 @@ class OwnedPartitions(Generic[RulesT]):
                     raise _DroppedError
         owned.rules.position = max(owned.rules.position, end)
 
-    async def _apply(self, owned: _Owned[RulesT], groups: Iterable[list[Phase]]) -> None:
+    async def _apply(self, owned: _Owned[RulesT], groups: Iterable[list[WritePhase]]) -> None:
         """Write groups side by side while the next ones are being decided."""
         writing: list[asyncio.Task[None]] = []
         begin_s = elapsed_s()
@@ -248,7 +248,7 @@ class OwnedPartitions(Generic[RulesT]):
             for task in writing:
                 task.cancel()
 
-    async def _write(self, owned: _Owned[RulesT], group: list[Phase]) -> None:
+    async def _write(self, owned: _Owned[RulesT], group: list[WritePhase]) -> None:
         """Write phase by phase, each acknowledged before the next."""
         for phase in group:
             if owned.is_dropped:
@@ -256,7 +256,7 @@ class OwnedPartitions(Generic[RulesT]):
             begin_s = elapsed_s()
             await send(self._app, self._cluster, phase.writes)
             STAGE_SECONDS.labels("detect", "write").observe(elapsed_s() - begin_s)
-            self._life.reach(phase.step)
+            self._lifecycle.hit(phase.step)
 
 
 def _some(messages: Iterator[Message]) -> list[Message]:

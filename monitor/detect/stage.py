@@ -11,15 +11,15 @@ from monitor.core.drift.partition import DriftPartition, Groups
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark_message import KEY_PREFIX, parse
 from monitor.core.pipeline.source_silence import WATCHING_PARTITION, SourceSilence
-from monitor.core.state.snapshot_store import StateShelf, refused_writes
-from monitor.core.state.writes import Phase, phases
+from monitor.core.state.snapshot_store import SnapshotStore, refused_writes
+from monitor.core.state.writes import WritePhase, phases
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 GROUP = "driftline-detect"
 
 
-def read_states(messages: Iterable[Message]) -> StateShelf:
+def read_states(messages: Iterable[Message]) -> SnapshotStore:
     """Return the states in a partition of the state topic.
 
     Parameters
@@ -27,10 +27,10 @@ def read_states(messages: Iterable[Message]) -> StateShelf:
     messages : iterable of Message
         All of the partition, in log order.
     """
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for message in messages:
-        shelf.add(message.key, message.value, message.offset, message.timestamp_us)
-    return shelf
+        snapshots.add(message.key, message.value, message.offset, message.timestamp_us)
+    return snapshots
 
 
 class PanesRules:
@@ -73,7 +73,7 @@ class PanesRules:
         """What became of everything, by name."""
         return self.drift.counters + self.silence.counters
 
-    def restore(self, state: StateShelf, committed: int | None = None) -> list[Phase]:
+    def restore(self, state: SnapshotStore, committed: int | None = None) -> list[WritePhase]:
         """Take the last states; say what their writers may not have sent."""
         found = self.drift.restore(state, committed)
         n_refused = len(state.refused)
@@ -92,7 +92,7 @@ class PanesRules:
                 self.silence.hear(word.source, word.partition, self._clock_s())
         return self.drift.take(message.offset, message.key, message.value, message.timestamp_us)
 
-    def tick(self, current_source: str) -> Iterable[list[Phase]]:
+    def tick(self, current_source: str) -> Iterable[list[WritePhase]]:
         """Advance time.
 
         Parameters
@@ -107,7 +107,7 @@ class PanesRules:
         # One closing at most: these are written concurrently, and a state that
         # is stored before the alerts of its predecessor are sent would lose them.
         closing = self.drift.elapse(round(elapsed_s * 1e6)) or self._retired(current_source, now_s)
-        groups: list[Iterable[list[Phase]]] = [closing]
+        groups: list[Iterable[list[WritePhase]]] = [closing]
         if self._is_watching:
             windows = self.drift.windows
             groups.append(
@@ -115,7 +115,7 @@ class PanesRules:
             )
         return chain.from_iterable(groups)
 
-    def _retired(self, current_source: str, now_s: float) -> Iterable[list[Phase]]:
+    def _retired(self, current_source: str, now_s: float) -> Iterable[list[WritePhase]]:
         """Forget a silent source that is not the current one, if that one speaks."""
         marks = self.drift.windows.watermarks
         if all(s != current_source for s, _ in marks.partitions):

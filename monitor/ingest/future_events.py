@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from driftline.times import EARLIEST_US, FARTHEST_US, LIMITS
-from monitor.core.panes.aggregate import Refused
+from monitor.core.panes.aggregate import RefusedRows
 from monitor.decode.reject_cap import summed
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk
@@ -23,13 +23,13 @@ _Group = tuple[int, RejectReason]
 
 
 def future_rejects(
-    refused: Refused, chunk: Chunk, max_letters: int = MessageLimits().max_letters
+    refused: RefusedRows, chunk: Chunk, max_letters: int = MessageLimits().max_letters
 ) -> list[Reject]:
     """Return a reject for each event stamped too far ahead of its record time.
 
     Parameters
     ----------
-    refused : Refused
+    refused : RefusedRows
         Rows of one batch.
     chunk : Chunk
         Where they came from.

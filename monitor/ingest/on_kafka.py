@@ -11,7 +11,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.arrow.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from schemas.config.model import WindowConfig
@@ -23,7 +23,7 @@ def run_ingest(
     cluster: Cluster,
     catalog: Catalog,
     feed: ProfileFeed,
-    life: Life,
+    lifecycle: Lifecycle,
     *,
     member: str | None = None,
     limits: MessageLimits | None = None,
@@ -37,7 +37,7 @@ def run_ingest(
     feed : ProfileFeed
         Has caught up; adds new profiles to the catalog while the stage runs. A profile
         holds for panes that start at or after its ``active_from_us``.
-    life : Life
+    lifecycle : Lifecycle
         Gets a heartbeat each round; draining it publishes what is due, commits and leaves.
     member : str, optional
         Static member id: a restart within the session time-out moves no partition.
@@ -63,8 +63,8 @@ def run_ingest(
     """
     window = source_window(catalog)
     warm_up(catalog, window)
-    life.beat()
-    IngestWorker(cluster, catalog, window, feed, life, member=member, limits=limits).run()
+    lifecycle.beat()
+    IngestWorker(cluster, catalog, window, feed, lifecycle, member=member, limits=limits).run()
 
 
 def source_window(catalog: Catalog) -> WindowConfig:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from monitor.core.panes.aggregate import Refused
+from monitor.core.panes.aggregate import RefusedRows
 from monitor.core.topics import LATE
 from monitor.core.write import Write
 from monitor.ingest.future_events import future_rejects
@@ -16,7 +16,7 @@ from schemas.refused import LateEvent
 
 
 def new_rejects(
-    chunk: Chunk, rejects: Sequence[Reject], future: Sequence[Refused], report_from: int
+    chunk: Chunk, rejects: Sequence[Reject], future: Sequence[RefusedRows], report_from: int
 ) -> list[Reject]:
     """Return what was refused of a chunk, without what was recorded before a restart.
 
@@ -24,7 +24,7 @@ def new_rejects(
     ----------
     rejects : sequence of Reject
         What the decoder refused.
-    future : sequence of Refused
+    future : sequence of RefusedRows
         What the aggregator refused, without what was reported separately.
     report_from : int
         Log offset from which on events are new.
@@ -43,7 +43,7 @@ def new_rejects(
     return sorted(found, key=lambda r: (r.message, r.row))
 
 
-def late_events(refused: Refused, chunk: Chunk) -> Iterator[LateEvent]:
+def late_events(refused: RefusedRows, chunk: Chunk) -> Iterator[LateEvent]:
     """Return the record of each late event of a batch."""
     batch, rows = refused.batch, refused.rows
     for i, wm in zip(rows.tolist(), refused.watermark_us.tolist(), strict=True):

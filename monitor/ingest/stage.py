@@ -10,16 +10,16 @@ import msgspec
 import numpy as np
 
 from monitor.clock import elapsed_s
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign, signs_of
 from monitor.core.panes.accumulators import take as take_rows
-from monitor.core.panes.aggregate import Added, Gap, PartitionAggregator
+from monitor.core.panes.aggregate import Added, PartitionAggregator, RetentionGap
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key, pane_partition
 from monitor.core.panes.intake_message import encode_intake, intake_key
 from monitor.core.panes.watermark import Commit
 from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import ALERTS, PANES
 from monitor.core.unreadable import letter_write, reject_letter, unreadable_letter
 from monitor.core.write import Write
@@ -63,7 +63,7 @@ class Ingest:
     decoder : Decoder, optional
         One for all partitions of a process: its dictionaries and layouts are the models',
         and what it accepts does not depend on what it has read before.
-    cap : LetterCap, optional
+    cap : DeadLetterLimit, optional
         Without one, every refused event becomes a dead letter.
     n_panes_partitions : int, optional
         Of the panes topic; the watermark is written to every one of them.
@@ -71,14 +71,14 @@ class Ingest:
         Given every accepted batch with its chunk: the archive, in one process.
     observe : callable, optional
         Called with how long ``decode``, ``aggregate`` and ``flush`` took.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
 
     Attributes
     ----------
     counters : Counter of str
         Events, and every way one can be dropped, by name.
-    gaps : list of Gap
+    gaps : list of RetentionGap
         What retention took before it was read.
     """
 
@@ -90,12 +90,12 @@ class Ingest:
         assignment: Assignment,
         *,
         decoder: Decoder | None = None,
-        cap: LetterCap | None = None,
+        cap: DeadLetterLimit | None = None,
         n_panes_partitions: int = 1,
         on_batch: OnBatch | None = None,
         on_signs: OnSigns | None = None,
         observe: Observe | None = None,
-        reach: Reach = pass_through,
+        hit: Hit = pass_through,
     ) -> None:
         self._log, self._assignment = log, assignment
         self._decoder = decoder or Decoder(catalog.schemas)
@@ -103,11 +103,11 @@ class Ingest:
             assignment.source, assignment.partition, assignment.owner, window, catalog.layout
         )
         self._cap, self._n_panes_partitions = cap, n_panes_partitions
-        self._on_batch, self._observe, self._reach = on_batch, observe, reach
+        self._on_batch, self._observe, self._hit = on_batch, observe, hit
         self._on_signs = on_signs
         self.counters: Counter[str] = Counter()
         self._repeated_ids = RepeatedIds()
-        self.gaps: list[Gap] = []
+        self.gaps: list[RetentionGap] = []
         self.is_fresh = True
         """Whether there was no commit to go on from."""
         self._is_gap_expected = False
@@ -233,7 +233,7 @@ class Ingest:
         self.counters["refused"] += 1
         self.counters["dead_letters"] += 1
         self._log.append(letter_write(letter, a.partition))
-        self._reach("ingest:dead_letter")
+        self._hit("ingest:dead_letter")
 
     def _skip(self, offset: int, record_time_us: int) -> None:
         """Go on behind what is missing."""
@@ -267,13 +267,13 @@ class Ingest:
                 continue
             self._log.append(letter_write(reject_letter(reject, chunk), chunk.partition))
             self.counters["dead_letters"] += 1
-            self._reach("ingest:dead_letter")
+            self._hit("ingest:dead_letter")
         if self._cap is not None:
             self._cap.advance(int(chunk.record_time_us[-1]))
             for alert in self._cap.take_alerts():
                 key, value = alert.alert_id.encode(), msgspec.msgpack.encode(alert)
                 self._log.append(Write(ALERTS, key, value, 0))
-                self._reach("ingest:alert")
+                self._hit("ingest:alert")
 
     def _is_admitted(self, chunk: Chunk, reject: Reject) -> bool:
         """Whether there is room for another dead letter of this model."""
@@ -290,7 +290,7 @@ class Ingest:
         for refused in added.late:
             for event in late_events(refused, chunk):
                 self._log.append(late_write(event, chunk.partition))
-            self._reach("ingest:late")
+            self._hit("ingest:late")
 
     def _archive(self, chunk: Chunk, batches: Sequence[EventBatch], added: Added) -> None:
         """Hand on the rows that were accepted or late: both happened."""
@@ -304,7 +304,7 @@ class Ingest:
             else:
                 keep = np.setdiff1d(np.arange(len(batch)), rows)
                 self._on_batch(take_rows(batch, keep), chunk)
-        self._reach("ingest:archive")
+        self._hit("ingest:archive")
 
     def publish(
         self, *, is_complete: bool = False, is_idle: bool = False, is_end: bool = False
@@ -341,7 +341,7 @@ class Ingest:
             for i, value in enumerate(encode(pane)):
                 key = pane_key(pane, i).encode()
                 self._log.append(Write(PANES, key, value, partition))
-                self._reach("ingest:pane")
+                self._hit("ingest:pane")
         self.counters["panes"] += len(panes)
 
     def _write_intake(self, intake: Sequence[IntakePane]) -> None:
@@ -349,7 +349,7 @@ class Ingest:
         for pane in intake:
             partition = pane_partition(pane.tenant, pane.model, self._n_panes_partitions)
             self._log.append(Write(PANES, intake_key(pane), encode_intake(pane), partition))
-            self._reach("ingest:intake")
+            self._hit("ingest:intake")
 
     def _write_watermark(self, *, is_idle: bool, is_end: bool) -> None:
         """Write the watermark to every partition of the panes topic."""
@@ -359,7 +359,7 @@ class Ingest:
         )
         for partition in range(self._n_panes_partitions):
             self._log.append(Write(PANES, word.key(), word.encode(), partition))
-        self._reach("ingest:watermark")
+        self._hit("ingest:watermark")
 
     def _commit(self, commit: Commit) -> None:
         """Have the log remember where reading starts again."""
@@ -367,4 +367,4 @@ class Ingest:
         if self._cap is not None and not self._aggregator.is_catching_up:
             commit = msgspec.structs.replace(commit, note=self._cap.note())
         self._log.commit(GROUP, a.source, a.partition, commit.offset, commit.metadata())
-        self._reach("ingest:commit")
+        self._hit("ingest:commit")

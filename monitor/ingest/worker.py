@@ -16,14 +16,14 @@ from monitor.clock import elapsed_s
 from monitor.core.gpu.host_activity import NewestSigns, sign_messages
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark import Commit
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import GPU, PANES, PREDICTIONS
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.kafka_log import PartitionLog, Writes
 from monitor.ingest.stage import GROUP, Assignment, Ingest
 from monitor.ingest.tally import Tally
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
@@ -32,7 +32,7 @@ from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import (
     BUSY_FETCH_WAIT_MS,
     Callbacks,
-    Gap,
+    LogGap,
     ReadFault,
     Unreadable,
 )
@@ -74,7 +74,7 @@ SIGNS_KEY = b"signs"
 
 
 @dataclass(slots=True)
-class Owned:
+class IngestPartition:
     """One partition this process owns."""
 
     ingest: Ingest
@@ -102,16 +102,16 @@ class IngestWorker:
         catalog: Catalog,
         window: WindowConfig,
         feed: ProfileFeed,
-        life: Life,
+        lifecycle: Lifecycle,
         *,
         member: str | None = None,
         limits: MessageLimits | None = None,
     ) -> None:
-        self._catalog, self._window, self._feed, self._life = catalog, window, feed, life
+        self._catalog, self._window, self._feed, self._lifecycle = catalog, window, feed, lifecycle
         self._topic = cluster.topic(PREDICTIONS)
         self._decoder = Decoder(catalog.schemas, limits=limits)
         self._n_panes_partitions = cluster.identity(PANES).n_partitions
-        self._owned: dict[int, Owned] = {}
+        self._owned: dict[int, IngestPartition] = {}
         n = MESSAGES_A_MODEL * len(catalog.configs)
         linger_s = LINGER_S + LINGER_A_MODEL_S * len(catalog.configs)
         self._linger_s = min(LONGEST_LINGER_S, linger_s)
@@ -140,7 +140,7 @@ class IngestWorker:
         """Work until drained; then leave in good order."""
         with self._writes.producer:
             try:
-                while not self._life.is_draining:
+                while not self._lifecycle.is_draining:
                     self._go_round()
                 self._finish()
             except BaseException:
@@ -152,16 +152,16 @@ class IngestWorker:
 
     def _go_round(self) -> None:
         """Serve the group, read each partition once, publish and commit what is due."""
-        self._life.beat()
+        self._lifecycle.beat()
         self._writes.producer.poll()
         if self._is_full:
-            self._life.wait(0.01)
+            self._lifecycle.wait(0.01)
         self._linger()
         is_waiting = not (self._is_read or self._is_full)
         self._reader.poll(POLL_S if is_waiting else 0.0)
         if not self._is_ready and self._reader.counters["assignments"]:
             self._is_ready = True
-            self._life.ready()
+            self._lifecycle.ready()
         self._round_s = now_s = elapsed_s()
         if now_s - self._ticked_s >= TICK_S:
             self._tick(now_s)
@@ -178,7 +178,7 @@ class IngestWorker:
         """Wait for more messages before the next round, when the last one read all there were."""
         left_s = self._round_s + self._linger_s - elapsed_s()
         if self._is_read and not self._is_behind and left_s > 0:
-            self._life.wait(left_s)
+            self._lifecycle.wait(left_s)
 
     @property
     def _is_full(self) -> bool:
@@ -200,7 +200,7 @@ class IngestWorker:
             )
         self._tally.show_process(len(self._owned), self._writes.n_outstanding)
 
-    def _lag(self, partition: int, owned: Owned) -> int | None:
+    def _lag(self, partition: int, owned: IngestPartition) -> int | None:
         """Return how far the log's end is from F; None without an answer."""
         try:
             return max(0, self._reader.lag(partition) - (owned.ingest.read_limit or 0))
@@ -225,7 +225,7 @@ class IngestWorker:
         self._tally.count(owned.ingest.counters)
         self._tell_gaps(partition, owned)
 
-    def _adapt(self, owned: Owned, chunk: Chunk, n_opened: int) -> None:
+    def _adapt(self, owned: IngestPartition, chunk: Chunk, n_opened: int) -> None:
         """Choose how many messages the next chunk may have."""
         if n_opened > PANES_A_CHUNK:
             owned.most_messages = max(1, len(chunk) // 2)
@@ -234,7 +234,7 @@ class IngestWorker:
         mean_bytes = len(chunk.buffer) // len(chunk) + 1
         owned.chunk_messages = max(1, min(owned.most_messages, CHUNK_BYTES // mean_bytes))
 
-    def _tell_gaps(self, partition: int, owned: Owned) -> None:
+    def _tell_gaps(self, partition: int, owned: IngestPartition) -> None:
         """Report what retention took before it was read."""
         for gap in owned.ingest.gaps[owned.n_gaps_logged :]:
             owned.n_gaps_logged += 1
@@ -265,7 +265,7 @@ class IngestWorker:
             owned.published_s, owned.is_idle = now_s, is_idle
             self._tally.count(owned.ingest.counters)
 
-    def _write_signs(self, owned: Owned) -> None:
+    def _write_signs(self, owned: IngestPartition) -> None:
         """Write the hosts that serve predictions to every partition of the GPU topic.
 
         It is partitioned as panes are; by which of them a host's telemetry comes is up to
@@ -281,7 +281,7 @@ class IngestWorker:
         """Take note of acknowledgements."""
         for owned in self._owned.values():
             for _ in range(owned.log.settle()):
-                self._life.reach("ingest:acked")
+                self._lifecycle.hit("ingest:acked")
                 self._note_brokers()
 
     def _commit(self, now_s: float) -> None:
@@ -299,7 +299,7 @@ class IngestWorker:
             for partition, commit in commits.items():
                 if partition in self._owned:
                     self._owned[partition].log.note_commit(commit)
-            self._life.reach("ingest:commit")
+            self._lifecycle.hit("ingest:commit")
 
     # Rebalances.
 
@@ -321,15 +321,15 @@ class IngestWorker:
             self._window,
             assignment,
             decoder=self._decoder,
-            cap=LetterCap(self._topic, partition, self._catalog.configs),
+            cap=DeadLetterLimit(self._topic, partition, self._catalog.configs),
             n_panes_partitions=self._n_panes_partitions,
             on_signs=signs.add,
             observe=self._observe,
-            reach=self._reach,
+            hit=self._hit,
         )
         now_s = elapsed_s()
         # published_s: the new owner publishes at once
-        self._owned[partition] = Owned(ingest, log, now_s, now_s - TICK_S, signs=signs)
+        self._owned[partition] = IngestPartition(ingest, log, now_s, now_s - TICK_S, signs=signs)
         self._tally.count_rebalance("gained")
         if ingest.is_fresh:
             return self._begin(partition, low, committed)
@@ -370,7 +370,7 @@ class IngestWorker:
         commit = owned.log.due
         if commit is not None:
             self._tally.count_commit(self._reader.commit(partition, commit.offset, commit.metadata))
-        self._life.reach("ingest:revoke")
+        self._lifecycle.hit("ingest:revoke")
 
     def _on_lost(self, partition: int) -> None:
         """Forget a partition that another member may own already; write nothing more."""
@@ -378,7 +378,7 @@ class IngestWorker:
             self._tally.forget_partition(partition)
             self._tally.count_rebalance("lost")
 
-    def _on_gap(self, gap: Gap) -> None:
+    def _on_gap(self, gap: LogGap) -> None:
         """Events are gone: S moves beyond them with the next event."""
         owned = self._owned.get(gap.partition)
         if owned is not None:
@@ -394,13 +394,13 @@ class IngestWorker:
         """Report that the brokers are unavailable; the client reconnects by itself."""
         if fault.name == "_ALL_BROKERS_DOWN":
             self._is_away = True
-            self._life.unready("the brokers are away")
+            self._lifecycle.unready("the brokers are away")
 
     def _note_brokers(self) -> None:
         """The brokers answered."""
         if self._is_away:
             self._is_away = False
-            self._life.ready()
+            self._lifecycle.ready()
 
     def _await_acks(self, timeout_s: float) -> bool:
         """Wait for every acknowledgement; whether all came. A failed write raises later."""
@@ -423,6 +423,6 @@ class IngestWorker:
         """Note how long a step took."""
         self._tally.observe(step, seconds)
 
-    def _reach(self, step: str) -> None:
+    def _hit(self, step: str) -> None:
         """Pass failpoints on; the commit itself follows later."""
-        self._life.reach("ingest:flush" if step == "ingest:commit" else step)
+        self._lifecycle.hit("ingest:flush" if step == "ingest:commit" else step)

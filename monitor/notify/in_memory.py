@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.topics import ALERTS, NOTIFICATIONS
 from monitor.core.unreadable import letter_write
 from monitor.notify.delivery.log import LogEntry, decode_entry, entry_write
-from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.delivery.notifier import Notifier, NotifyStep
 from monitor.notify.stage import GROUP, AlertIntake
 from monitor.transport.types import ReadableLog
 from schemas.alerts import Delivery
@@ -39,7 +39,7 @@ class NotifyStage:
     ----------
     notifier : Notifier
         Whose notification log is a ``TopicNotificationLog`` of the same log.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
 
     Attributes
@@ -53,10 +53,8 @@ class NotifyStage:
     a function of the alerts: so the whole topic is read again and nothing is sent twice.
     """
 
-    def __init__(
-        self, log: ReadableLog, notifier: Notifier, *, reach: Reach = pass_through
-    ) -> None:
-        self._log, self._notifier, self._reach = log, notifier, reach
+    def __init__(self, log: ReadableLog, notifier: Notifier, *, hit: Hit = pass_through) -> None:
+        self._log, self._notifier, self._hit = log, notifier, hit
         self._intake = AlertIntake(notifier)
         committed = log.committed(GROUP, ALERTS, 0)
         self._handled = committed.offset if committed is not None else 0
@@ -67,7 +65,7 @@ class NotifyStage:
         """Finish what a crash interrupted."""
         return await self._notifier.start()
 
-    async def step(self, now_us: int) -> list[Step]:
+    async def step(self, now_us: int) -> list[NotifyStep]:
         """Take the alerts that came, then let waits come to their end.
 
         Parameters
@@ -97,10 +95,10 @@ class NotifyStage:
         if self._position > self._handled:
             self._handled = self._position
             self._log.commit(GROUP, ALERTS, 0, self._position)
-            self._reach("notify:commit")
+            self._hit("notify:commit")
 
     def _refuse(self, letter: DeadLetter) -> None:
         """Put a message that is no alert aside: the alerts behind it must not wait for it."""
         self._log.append(letter_write(letter))
         self.counters["alerts_unreadable"] += 1
-        self._reach("notify:dead_letter")
+        self._hit("notify:dead_letter")

@@ -15,7 +15,7 @@ from monitor.notify.delivery.notifier import Notifier
 from monitor.notify.delivery.outbox import Outbox
 from monitor.notify.receivers.protocol import Receiver
 from monitor.notify.stage import GROUP, AlertIntake
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
@@ -40,7 +40,7 @@ def run_notify(
     configs: Sequence[ModelConfig],
     receivers: Mapping[str, Receiver],
     retrainers: Mapping[tuple[str, str], Receiver],
-    life: Life,
+    lifecycle: Lifecycle,
     *,
     member: str | None = None,
 ) -> None:
@@ -72,17 +72,17 @@ def run_notify(
     The alerts topic has one partition: of several processes one works, the others stand by.
     """
     app = build_app(cluster, GROUP, member=member)
-    stage = _Stage(cluster, app, life, monitor, configs, receivers, retrainers)
+    stage = _Stage(cluster, app, lifecycle, monitor, configs, receivers, retrainers)
     read_topic(
         app,
         cluster.topic(ALERTS),
         stage.take,
         on_assigned=stage.gain,
         on_revoked=stage.lose,
-        on_acked=lambda: life.reach("notify:commit"),
+        on_acked=lambda: lifecycle.hit("notify:commit"),
     )
     app.on_before_shutdown.connect(stage.leave, weak=False)
-    run_app(app, life, on_tick=stage.tick, is_ready=lambda: stage.is_ready)
+    run_app(app, lifecycle, on_tick=stage.tick, is_ready=lambda: stage.is_ready)
 
 
 class _Stage:
@@ -92,15 +92,15 @@ class _Stage:
         self,
         cluster: Cluster,
         app: KafkaApp,
-        life: Life,
+        lifecycle: Lifecycle,
         monitor: MonitorConfig,
         configs: Sequence[ModelConfig],
         receivers: Mapping[str, Receiver],
         retrainers: Mapping[tuple[str, str], Receiver],
     ) -> None:
-        self._cluster, self._app, self._life = cluster, app, life
+        self._cluster, self._app, self._lifecycle = cluster, app, lifecycle
         self._everyone = [*receivers.values(), *retrainers.values()]
-        self._pulse = _Pulse(cluster.session_timeout_ms / 1_000)
+        self._stall_detector = StallDetector(cluster.session_timeout_ms / 1_000)
         self._owner: _Owner | None = None
 
         def notifier(outbox: Outbox) -> Notifier:
@@ -111,7 +111,7 @@ class _Stage:
                 receivers,
                 log,
                 retrainers=retrainers,
-                reach=life.reach,
+                hit=lifecycle.hit,
                 outbox=outbox,
             )
 
@@ -128,9 +128,11 @@ class _Stage:
     async def gain(self, partitions: frozenset[int]) -> None:
         """Restart from the log; another process may have owned it meanwhile."""
         if 0 in partitions:
-            self._pulse.begin()
-            outbox = Outbox(may_send=self._pulse.wait_s)
-            self._owner = _Owner(self._cluster, self._app, self._life, self._build(outbox), outbox)
+            self._stall_detector.begin()
+            outbox = Outbox(may_send=self._stall_detector.wait_s)
+            self._owner = _Owner(
+                self._cluster, self._app, self._lifecycle, self._build(outbox), outbox
+            )
 
     async def lose(self, partitions: frozenset[int]) -> None:
         """Finish what is in flight: the next owner reads the log after this."""
@@ -144,7 +146,7 @@ class _Stage:
 
     async def tick(self) -> None:
         """Send what is due; raise errors of background tasks."""
-        self._pulse.beat()
+        self._stall_detector.beat()
         if self._owner is not None:
             self._owner.tick()
         self._topics.look()
@@ -160,9 +162,14 @@ class _Owner:
     """What a process knows while the alerts are its own: all of it read from the log."""
 
     def __init__(
-        self, cluster: Cluster, app: KafkaApp, life: Life, notifier: Notifier, outbox: Outbox
+        self,
+        cluster: Cluster,
+        app: KafkaApp,
+        lifecycle: Lifecycle,
+        notifier: Notifier,
+        outbox: Outbox,
     ) -> None:
-        self._cluster, self._app, self._life = cluster, app, life
+        self._cluster, self._app, self._lifecycle = cluster, app, lifecycle
         self._notifier, self._outbox = notifier, outbox
         self._intake = AlertIntake(notifier)
         self._came_s = elapsed_s()
@@ -219,7 +226,7 @@ class _Owner:
         # Deliveries after the last alert were made by a clock that had advanced.
         self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_sent_us)
         LOG.info("%d alerts read back in %.1f s", n, elapsed_s() - begin_s)
-        self._life.reach("notify:restored")
+        self._lifecycle.hit("notify:restored")
 
     async def _take_skipped(self, end: int) -> None:
         """Take alerts between the last one and this, should Faust have passed over some."""
@@ -244,7 +251,7 @@ class _Owner:
         await send(self._app, self._cluster, [letter_write(letter)])
         count_dead_letters(_STAGE, ALERTS, letter.reason)
         LOG.warning("unreadable alert at offset %d: %s", letter.offset, letter.detail)
-        self._life.reach("notify:dead_letter")
+        self._lifecycle.hit("notify:dead_letter")
 
     async def _tick(self) -> None:
         """Send what is due."""
@@ -262,7 +269,7 @@ class _Owner:
         self._came_s = now_s
 
 
-class _Pulse:
+class StallDetector:
     """Notices that the process hung for so long that others may have taken over.
 
     A zombie that wakes learns within a heartbeat that it lost its partition; until then it

@@ -8,7 +8,7 @@ from monitor.core.bounds import DECODE_ERRORS
 from monitor.core.incidents.alert_checks import check_alert
 from monitor.core.topics import ALERTS
 from monitor.core.unreadable import unreadable_letter
-from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.delivery.notifier import Notifier, NotifyStep
 from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.errors import DomainError
@@ -78,7 +78,7 @@ class AlertIntake:
         self._notifier = notifier
         self.clock_us = 0
 
-    async def take(self, message: Message, *, is_replayed: bool) -> list[Step] | DeadLetter:
+    async def take(self, message: Message, *, is_replayed: bool) -> list[NotifyStep] | DeadLetter:
         """Take one message.
 
         Parameters
@@ -90,7 +90,7 @@ class AlertIntake:
 
         Returns
         -------
-        list of Step, or DeadLetter
+        list of NotifyStep, or DeadLetter
             A dead letter for what is no alert, or an alert that nothing can be made of: those
             behind it must not wait for it.
         """
@@ -105,7 +105,7 @@ class AlertIntake:
             return letter_of(message, f"{type(error).__name__}: {error}")
         return steps
 
-    async def tick(self, now_us: int, *, is_replayed: bool = False) -> Step:
+    async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
         """Send what is due."""
         self.clock_us = max(self.clock_us, now_us)
         return await self._notifier.tick(self.clock_us, is_replayed=is_replayed)

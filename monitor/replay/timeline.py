@@ -16,8 +16,8 @@ class Timed(NamedTuple):
     chunk: Chunk
 
 
-class Pipeline(Protocol):
-    """What the order is kept for; ``monitor.app.in_process.Pipeline`` has it."""
+class ReplayPipeline(Protocol):
+    """What the order is kept for; ``monitor.app.in_process.ReplayPipeline`` has it."""
 
     @property
     def watermark_us(self) -> int:
@@ -50,7 +50,7 @@ class Pipeline(Protocol):
 
 
 def replay(
-    pipeline: Pipeline,
+    pipeline: ReplayPipeline,
     predictions: Iterable[Chunk],
     labels: Iterable[Timed] = (),
     gpu: Iterable[Timed] = (),

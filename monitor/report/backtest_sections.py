@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.backtest.comparison import Comparison
+from monitor.backtest.comparison import ConfigComparison
 from monitor.backtest.judging import Cell, Outcome
 from monitor.backtest.tables import tables_of
 from monitor.backtest.text import config_lines, headline, solution_text
@@ -19,7 +19,7 @@ MAX_PANELS = 6
 """Cells whose evidence is drawn."""
 
 
-def report_sections(reports: Sequence[Comparison]) -> list[BacktestSection]:
+def report_sections(reports: Sequence[ConfigComparison]) -> list[BacktestSection]:
     """Return the page's sections."""
     return [
         BacktestSection(
@@ -36,7 +36,7 @@ def report_sections(reports: Sequence[Comparison]) -> list[BacktestSection]:
     ]
 
 
-def worst_cells(report: Comparison) -> list[Cell]:
+def worst_cells(report: ConfigComparison) -> list[Cell]:
     """Return what fired under either config, the earliest first, then what came nearest to it."""
     ranks: dict[Cell, tuple[float, float]] = {}
     for side in report.sides.values():
@@ -46,7 +46,7 @@ def worst_cells(report: Comparison) -> list[Cell]:
     return sorted(ranks, key=lambda cell: (ranks[cell], cell))[:MAX_PANELS]
 
 
-def _panel(report: Comparison, cell: Cell) -> EvidencePanel:
+def _panel(report: ConfigComparison, cell: Cell) -> EvidencePanel:
     """Bring one cell's evidence under each config together."""
     version, monitor, feature, segment = cell
     label = feature if segment == "*" else f"{feature} for {segment}"

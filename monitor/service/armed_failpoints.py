@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from schemas.errors import ConfigError
 
 VARIABLE = "DRIFTLINE_CRASH_AT"
@@ -20,7 +20,7 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def crash_points(environment: Mapping[str, str], kill: Callable[[], None] = _kill) -> Reach:
+def failpoints(environment: Mapping[str, str], kill: Callable[[], None] = _kill) -> Hit:
     """Return what a stage calls at each step.
 
     Parameters
@@ -36,9 +36,9 @@ def crash_points(environment: Mapping[str, str], kill: Callable[[], None] = _kil
     Examples
     --------
     >>> deaths = []
-    >>> reach = crash_points({"DRIFTLINE_CRASH_AT": "ingest:pane:2"}, lambda: deaths.append(1))
+    >>> hit = failpoints({"DRIFTLINE_CRASH_AT": "ingest:pane:2"}, lambda: deaths.append(1))
     >>> for step in ("ingest:pane", "ingest:commit", "ingest:pane"):
-    ...     reach(step)
+    ...     hit(step)
     >>> deaths
     [1]
     """
@@ -48,14 +48,14 @@ def crash_points(environment: Mapping[str, str], kill: Callable[[], None] = _kil
     due = {_parse(part) for part in text.split(",")}
     seen: Counter[str] = Counter()
 
-    def reach(step: str) -> None:
+    def hit(step: str) -> None:
         """Count the step, and die if it is the one."""
         for name in (step, "*"):
             seen[name] += 1
             if (name, seen[name]) in due:
                 kill()
 
-    return reach
+    return hit
 
 
 def _parse(text: str) -> tuple[str, int]:

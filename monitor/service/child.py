@@ -1,4 +1,4 @@
-"""One child process: its lines, its address, its signs of life."""
+"""One child process: its lines, its address, its health."""
 
 from __future__ import annotations
 

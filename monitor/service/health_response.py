@@ -8,31 +8,31 @@ from http.server import BaseHTTPRequestHandler
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from schemas.spelling import spell_controls
 
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def answer_to(head: bytes, life: Life) -> bytes:
+def answer_to(head: bytes, lifecycle: Lifecycle) -> bytes:
     """Return the answer to a request, headers and body.
 
     Parameters
     ----------
     head : bytes
         Request line and headers up to the blank line; empty for one that was too long.
-    life : Life
+    lifecycle : Lifecycle
         Lifecycle to report.
 
     Examples
     --------
-    >>> answer = answer_to(b"GET /healthz HTTP/1.1\\r\\n\\r\\n", Life("ingest"))
+    >>> answer = answer_to(b"GET /healthz HTTP/1.1\\r\\n\\r\\n", Lifecycle("ingest"))
     >>> answer.split(b"\\r\\n")[0], answer.split(b"\\r\\n")[-1]
     (b'HTTP/1.0 200 OK', b'live\\n')
-    >>> answer_to(b"", Life("ingest")).split(b"\\r\\n")[0]
+    >>> answer_to(b"", Lifecycle("ingest")).split(b"\\r\\n")[0]
     b'HTTP/1.0 431 Request Header Fields Too Large'
     """
-    return _Handler(head, life).answer
+    return _Handler(head, lifecycle).answer
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,8 +40,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     server_version, sys_version = "driftline", ""
 
-    def __init__(self, head: bytes, life: Life) -> None:
-        self._life = life
+    def __init__(self, head: bytes, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
         self.rfile, self.wfile = io.BufferedReader(io.BytesIO(head)), io.BytesIO()
         self.client_address, self.requestline = ("", 0), ""
         self.request_version, self.command = self.protocol_version, ""
@@ -53,12 +53,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one of the three, or name them."""
-        life, path = self._life, self.path.partition("?")[0]
+        lifecycle, path = self._lifecycle, self.path.partition("?")[0]
         if path == "/healthz":
-            why = f"no beat for {life.silent_s:.0f} s"
-            self._answer_state(life.is_live, "live", why)
+            why = f"no beat for {lifecycle.silent_s:.0f} s"
+            self._answer_state(lifecycle.is_live, "live", why)
         elif path == "/readyz":
-            self._answer_state(life.is_ready, "ready", life.why_unready)
+            self._answer_state(lifecycle.is_ready, "ready", lifecycle.why_unready)
         elif path == "/metrics":
             encode, kind = choose_encoder(self.headers.get("Accept", ""))
             self._answer(200, kind, encode(REGISTRY))

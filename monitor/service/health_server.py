@@ -12,7 +12,7 @@ from typing import Self
 from monitor import metrics
 from monitor.service.address import Address
 from monitor.service.health_response import answer_to
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from schemas.errors import ConfigError
 
 REQUEST_S = 5.0
@@ -23,12 +23,12 @@ MAX_HEAD_BYTES = 8_192
 """Of a request line and its headers."""
 
 
-class SignsOfLife:
+class HealthServer:
     """A small HTTP server in a thread of its own, for the lifetime of a stage.
 
     Parameters
     ----------
-    life : Life
+    lifecycle : Lifecycle
         Lifecycle to report.
     address : Address
         Loopback unless other hosts must reach it; there is no login, and it is
@@ -48,18 +48,18 @@ class SignsOfLife:
 
     Examples
     --------
-    >>> with SignsOfLife(Life("ingest"), Address("127.0.0.1", 0)) as signs:
-    ...     signs.url.startswith("http://127.0.0.1:")
+    >>> with HealthServer(Lifecycle("ingest"), Address("127.0.0.1", 0)) as server:
+    ...     server.url.startswith("http://127.0.0.1:")
     True
     """
 
-    def __init__(self, life: Life, address: Address) -> None:
+    def __init__(self, lifecycle: Lifecycle, address: Address) -> None:
         listener = _listen(address)
         bound = Address(address.host, listener.getsockname()[1])
         self.url = f"http://{bound}"
-        _show_life(life)
-        self._server = _Server(life, listener)
-        self._thread = threading.Thread(target=self._server.run, name="signs-of-life", daemon=True)
+        _export_lifecycle(lifecycle)
+        self._server = _Server(lifecycle, listener)
+        self._thread = threading.Thread(target=self._server.run, name="health-server", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -74,10 +74,10 @@ class SignsOfLife:
         self.close()
 
 
-def _show_life(life: Life) -> None:
+def _export_lifecycle(lifecycle: Lifecycle) -> None:
     """Export readiness and liveness as metrics."""
-    metrics.READY.labels(life.stage).set_function(lambda: float(life.is_ready))
-    metrics.SILENT_SECONDS.labels(life.stage).set_function(lambda: life.silent_s)
+    metrics.READY.labels(lifecycle.stage).set_function(lambda: float(lifecycle.is_ready))
+    metrics.SILENT_SECONDS.labels(lifecycle.stage).set_function(lambda: lifecycle.silent_s)
 
 
 def _listen(address: Address) -> socket.socket:
@@ -99,8 +99,8 @@ def _listen(address: Address) -> socket.socket:
 class _Server:
     """The event loop of one listener."""
 
-    def __init__(self, life: Life, listener: socket.socket) -> None:
-        self._life, self._listener = life, listener
+    def __init__(self, lifecycle: Lifecycle, listener: socket.socket) -> None:
+        self._lifecycle, self._listener = lifecycle, listener
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._open: dict[asyncio.StreamWriter, None] = {}
@@ -142,7 +142,7 @@ class _Server:
         self._open[writer] = None
         try:
             async with asyncio.timeout(REQUEST_S):
-                writer.write(answer_to(await _head(reader), self._life))
+                writer.write(answer_to(await _head(reader), self._lifecycle))
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()

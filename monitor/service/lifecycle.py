@@ -6,19 +6,19 @@ import threading
 from collections.abc import Callable
 
 from monitor.clock import elapsed_s
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 
-_START_PATIENCE = 5.0
+_START_FACTOR = 5.0
 
 
-class Life:
+class Lifecycle:
     """Readiness, liveness and draining of a stage's main loop.
 
     Parameters
     ----------
     stage : str
         ``ingest``, ``detect``, ``notify`` or ``archive``.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
     silence_s : float, optional
         Time without a heartbeat after which the process is not live; five times as long
@@ -30,12 +30,12 @@ class Life:
 
     Examples
     --------
-    >>> life = Life("ingest")
-    >>> life.is_ready, life.is_draining
+    >>> lifecycle = Lifecycle("ingest")
+    >>> lifecycle.is_ready, lifecycle.is_draining
     (False, False)
-    >>> life.ready()
-    >>> life.drain()
-    >>> life.is_ready, life.is_draining
+    >>> lifecycle.ready()
+    >>> lifecycle.drain()
+    >>> lifecycle.is_ready, lifecycle.is_draining
     (False, True)
     """
 
@@ -43,15 +43,15 @@ class Life:
         self,
         stage: str,
         *,
-        reach: Reach = pass_through,
+        hit: Hit = pass_through,
         silence_s: float = 60.0,
         clock_s: Callable[[], float] = elapsed_s,
     ) -> None:
-        self.stage, self.reach = stage, reach
+        self.stage, self.hit = stage, hit
         self._silence_s, self._clock_s = silence_s, clock_s
         self._draining = threading.Event()
         self._unready = "starting"
-        self._patience = _START_PATIENCE
+        self._factor = _START_FACTOR
         self._beat_s = clock_s()
 
     @property
@@ -70,7 +70,7 @@ class Life:
     def ready(self) -> None:
         """Set ready: joined the group, state restored."""
         self._unready = ""
-        self._patience = 1.0
+        self._factor = 1.0
 
     def unready(self, reason: str) -> None:
         """Set unready with a reason: the broker is unavailable, the store is down."""
@@ -96,7 +96,7 @@ class Life:
     @property
     def is_live(self) -> bool:
         """For ``/healthz``."""
-        return self.silent_s < self._silence_s * self._patience
+        return self.silent_s < self._silence_s * self._factor
 
     def wait(self, seconds: float) -> bool:
         """Sleep, and wake when drained; returns whether it was."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from monitor.clock import elapsed_s
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S = 30.0
@@ -55,7 +55,7 @@ def release_signals() -> None:
 
 
 def watch_signals(
-    life: Life,
+    lifecycle: Lifecycle,
     *,
     drain_s: float = DRAIN_S,
     leave: Callable[[int], object] = os._exit,
@@ -64,7 +64,7 @@ def watch_signals(
 
     Parameters
     ----------
-    life : Life
+    lifecycle : Lifecycle
         Drained by the first SIGTERM or SIGINT.
     drain_s : float, optional
         A drain that takes longer ends the process with exit code 1, and says where the
@@ -77,24 +77,25 @@ def watch_signals(
     Thread
         The one that watches, already running. Call :func:`hold_signals` first.
     """
-    thread = threading.Thread(target=_watch, args=(life, drain_s, leave), daemon=True)
+    thread = threading.Thread(target=_watch, args=(lifecycle, drain_s, leave), daemon=True)
     thread.name = "signals"
     thread.start()
     return thread
 
 
-def _watch(life: Life, drain_s: float, leave: Callable[[int], object]) -> None:
+def _watch(lifecycle: Lifecycle, drain_s: float, leave: Callable[[int], object]) -> None:
     """Take the first signal, then wait for the second one or for the bound."""
     signal.sigwait(STOPPING)
     # First: from its next line on the stage may stand in code that keeps the interpreter.
     _arm_backstop(drain_s + _GRACE_S)
-    life.drain()
+    lifecycle.drain()
     second = signal.sigtimedwait(STOPPING, drain_s)
     if second is not None:
         leave(128 + second.si_signo)
         return
     print(
-        f"error: {life.stage} did not drain within {drain_s:g} s: {_what_it_waits_for(life)}",
+        f"error: {lifecycle.stage} did not drain within {drain_s:g} s: "
+        f"{_what_it_waits_for(lifecycle)}",
         file=sys.stderr,
         flush=True,
     )
@@ -102,7 +103,7 @@ def _watch(life: Life, drain_s: float, leave: Callable[[int], object]) -> None:
 
 
 def bound_the_drain(
-    life: Life,
+    lifecycle: Lifecycle,
     is_there: Callable[[], bool],
     *,
     cut_off_s: float = CUT_OFF_S,
@@ -124,21 +125,21 @@ def bound_the_drain(
     Thread
         The one that watches, already running.
     """
-    args = (life, is_there, cut_off_s, ask_after_s, leave)
+    args = (lifecycle, is_there, cut_off_s, ask_after_s, leave)
     thread = threading.Thread(target=_watch_drain, args=args, daemon=True, name="drain")
     thread.start()
     return thread
 
 
 def _watch_drain(
-    life: Life,
+    lifecycle: Lifecycle,
     is_there: Callable[[], bool],
     cut_off_s: float,
     ask_after_s: float,
     leave: Callable[[int], object],
 ) -> None:
     """Wait for the drain, then ask again and again."""
-    while not life.wait(3_600.0):
+    while not lifecycle.wait(3_600.0):
         pass
     pause, heard_s = threading.Event(), elapsed_s()
     pause.wait(ask_after_s)
@@ -147,7 +148,7 @@ def _watch_drain(
             heard_s = elapsed_s()
         pause.wait(_ASK_EVERY_S)
     print(
-        f"error: {life.stage} did not drain: Kafka has not answered for "
+        f"error: {lifecycle.stage} did not drain: Kafka has not answered for "
         f"{elapsed_s() - heard_s:.0f} s (nothing is lost: what is not committed is done again)",
         file=sys.stderr,
         flush=True,
@@ -155,17 +156,17 @@ def _watch_drain(
     leave(1)
 
 
-def bound_the_end(life: Life, seconds: float = 2 * _GRACE_S) -> None:
+def bound_the_end(lifecycle: Lifecycle, seconds: float = 2 * _GRACE_S) -> None:
     """Bound the time until the process ends after the stage's loop.
 
     Parameters
     ----------
-    life : Life
+    lifecycle : Lifecycle
         Not ready any more.
     seconds : float, optional
         After it the process ends with exit code 1, and shows where its threads stand.
     """
-    life.unready("ended by a fault")
+    lifecycle.unready("ended by a fault")
     _arm_backstop(seconds)
 
 
@@ -225,10 +226,10 @@ def _end_after(seconds: float) -> None:
         return
 
 
-def _what_it_waits_for(life: Life) -> str:
+def _what_it_waits_for(lifecycle: Lifecycle) -> str:
     """Return what the stage waits for: its unready reason, and its innermost frames."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    return f"{life.why_unready}; {_place(frame) if frame is not None else 'it has ended'}"
+    return f"{lifecycle.why_unready}; {_place(frame) if frame is not None else 'it has ended'}"
 
 
 def _place(frame: FrameType) -> str:

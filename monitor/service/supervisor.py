@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from monitor.clock import elapsed_s
 from monitor.service.child import Child
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.service.restarts import FOR_GOOD, Restarts
 
 Tell = Callable[..., None]
@@ -41,7 +41,7 @@ class _Member:
     """A child and what has become of it."""
 
     child: Child
-    has_signs: bool
+    has_probes: bool
     """Whether it serves ``/readyz`` and ``/healthz``; else an address is all it tells."""
     restarts: Restarts = field(default_factory=Restarts)
     started_s: float = 0.0
@@ -57,7 +57,7 @@ class _Member:
     why: str = "starting"
 
 
-class Family:
+class Supervisor:
     """Keeps children running until it is drained.
 
     Parameters
@@ -65,7 +65,7 @@ class Family:
     tell : callable
         Given the name of each event and its facts.
     observe : callable, optional
-        Given each child that has signs of life about once a second, and with ``is_last``
+        Called with each child that has health probes about once a second, and with ``is_last``
         before it is drained.
 
     Notes
@@ -78,22 +78,22 @@ class Family:
     while, a config is half saved.
     """
 
-    def __init__(self, life: Life, tell: Tell, observe: Observe = _ignore) -> None:
-        self._life, self._tell, self._observe = life, tell, observe
+    def __init__(self, lifecycle: Lifecycle, tell: Tell, observe: Observe = _ignore) -> None:
+        self._lifecycle, self._tell, self._observe = lifecycle, tell, observe
         self._members: list[_Member] = []
         self._asked_s = self._printed_s = -STATUS_S
         self._state = ""
 
-    def add(self, child: Child, *, has_signs: bool = True) -> None:
+    def add(self, child: Child, *, has_probes: bool = True) -> None:
         """Start a child and keep it running.
 
         Parameters
         ----------
-        has_signs : bool, optional
+        has_probes : bool, optional
             Whether it serves ``/readyz`` and ``/healthz``; otherwise it is ready once it has
             printed its address.
         """
-        member = _Member(child, has_signs)
+        member = _Member(child, has_probes)
         self._members.append(member)
         self._start(member)
 
@@ -110,17 +110,17 @@ class Family:
     def await_address(self, child: Child, timeout_s: float) -> str:
         """Wait until a child has printed its address; return an empty string on a time-out."""
         deadline = elapsed_s() + timeout_s
-        while not child.url and elapsed_s() < deadline and not self._life.wait(LOOK_S):
+        while not child.url and elapsed_s() < deadline and not self._lifecycle.wait(LOOK_S):
             self._look()
         return child.url
 
     def run(self) -> None:
         """Watch and restart until drained."""
-        while not self._life.is_draining:
+        while not self._lifecycle.is_draining:
             self._look()
             self._ask()
-            self._life.beat()
-            self._life.wait(LOOK_S)
+            self._lifecycle.beat()
+            self._lifecycle.wait(LOOK_S)
 
     def drain(self, order: Sequence[str]) -> int:
         """Ask children to leave, one after the other.
@@ -139,7 +139,7 @@ class Family:
         place = {name: i for i, name in enumerate(order)}
         for member in sorted(self._members, key=lambda m: place[m.child.name]):
             if member.child.ended() is None and member.child.pid:
-                if member.has_signs:
+                if member.has_probes:
                     self._observe(member.child, is_last=True)
                 code = max(code, self._drain(member.child))
         return code
@@ -191,7 +191,7 @@ class Family:
         if code in FOR_GOOD and not member.was_ready:
             member.failed = code
             self._tell("failed", child=name, code=code, detail="it is not started again")
-            self._life.drain()
+            self._lifecycle.drain()
             return
         pause = member.restarts.pause_s(started_s=member.started_s, ended_s=now_s)
         member.due_s = now_s + pause
@@ -208,7 +208,7 @@ class Family:
                 member.why = self._why_unready(member)
                 member.was_ready = member.was_ready or not member.why
                 self._see_silence(member, now_s)
-                if member.has_signs:
+                if member.has_probes:
                     self._observe(member.child)
         states = {m.child.name: m.why or "ready" for m in self._members}
         state = ", ".join(f"{name} {why}" for name, why in states.items())
@@ -217,14 +217,14 @@ class Family:
         self._state, self._printed_s = state, now_s
         unready = [f"{name}: {why}" for name, why in states.items() if why != "ready"]
         if unready:
-            self._life.unready("; ".join(unready))
+            self._lifecycle.unready("; ".join(unready))
         else:
-            self._life.ready()
+            self._lifecycle.ready()
         self._tell("status", ready=not unready, children=states)
 
     def _see_silence(self, member: _Member, now_s: float) -> None:
         """Ask one for its other sign, and end it when it is silent: it is started again."""
-        if not member.has_signs or member.ending_s is not None:
+        if not member.has_probes or member.ending_s is not None:
             return
         why = member.child.why_silent()
         if why is None:  # no news: it starts, or the machine is busy
@@ -237,6 +237,6 @@ class Family:
 
     def _why_unready(self, member: _Member) -> str:
         """Ask one."""
-        if member.has_signs:
+        if member.has_probes:
             return member.child.why_unready()
         return "" if member.child.url else "starting"

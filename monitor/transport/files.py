@@ -109,7 +109,7 @@ def open_source(
     [1]
     """
     report = on_progress or (lambda share, n_rows: None)
-    stamp = _Stamp(rows_per_window, config.window.length_us, start_us)
+    stamp = _Timing(rows_per_window, config.window.length_us, start_us)
     found = open_any(path)
     notes: list[str] = []
     slack_us = config.window.bound_us + config.window.lateness_us
@@ -174,7 +174,7 @@ def read_table(
         return pa.concat_tables(pieces)
 
 
-class _Stamp:
+class _Timing:
     """How a table gets its times: its own, or even ones."""
 
     def __init__(self, rows_per_window: int | None, window_us: int, start_us: int | None) -> None:
@@ -210,7 +210,7 @@ class _Stamp:
 def _table_chunks(
     found: Input,
     config: ModelConfig,
-    stamp: _Stamp,
+    stamp: _Timing,
     chunk_rows: int,
     report: Progress,
     note: Callable[[str], None],

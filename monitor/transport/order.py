@@ -142,7 +142,7 @@ def lines_in_order(
         If the lines need sorting and are more than ``MAX_SORTED_ROWS``.
     """
     held, is_whole = _held(chunks, len, lambda chunk: chunk.buffer.nbytes)
-    lines = _Lines(held)
+    lines = _NumberedLines(held)
     step = max(1, len(lines) // _N_SAMPLED)
     times = lines.times(range(0, len(lines), step))
     share = late_share(times, slack_us)
@@ -160,7 +160,7 @@ def lines_in_order(
 
 def line_times(chunk: Chunk) -> Float64Array:
     """Return the first time written in each line, in microseconds; NaN where none is."""
-    return _Lines([chunk]).times(range(len(chunk)))
+    return _NumberedLines([chunk]).times(range(len(chunk)))
 
 
 def _held(
@@ -222,7 +222,7 @@ def _carried(times: Float64Array) -> Float64Array:
     return carried
 
 
-class _Lines:
+class _NumberedLines:
     """The messages of several chunks by one number."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:

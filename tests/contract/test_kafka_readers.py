@@ -50,7 +50,7 @@ class _Instead:
         return getattr(self._client, name)
 
 
-class _Message:
+class _ReadMessage:
     """A message, or an event in place of one, as the client hands them out."""
 
     def __init__(self, topic, offset, error=None):
@@ -83,8 +83,8 @@ class _Message:
 
 def _message(topic, what):
     if isinstance(what, int):
-        return _Message(topic, what)
-    return _Message(topic, int(what.split()[1]), KafkaError(KafkaError._PARTITION_EOF))
+        return _ReadMessage(topic, what)
+    return _ReadMessage(topic, int(what.split()[1]), KafkaError(KafkaError._PARTITION_EOF))
 
 
 @pytest.fixture(params=["bulk", "consume"])
@@ -163,7 +163,7 @@ def test_what_came_too_early_is_dropped_with_its_batch_and_comes_again(broker, f
     topic.write(numbered(2_000))
     with open_on(topic, "consume", watcher=Watcher(starts={0: 10})) as reader:
         real = reader._consumer
-        batches = [[_Message(topic.name, 5), *(_message(topic.name, x) for x in first)]]
+        batches = [[_ReadMessage(topic.name, 5), *(_message(topic.name, x) for x in first)]]
 
         def consume(n, timeout_s):
             found = real.consume(n, timeout_s)

@@ -28,7 +28,7 @@ def kind(request):
     return request.param
 
 
-class Member:
+class GroupMember:
     """Reads, commits now and then, and remembers what each ownership brought."""
 
     def __init__(self, topic: Topic, kind: str, sessions: list):
@@ -80,7 +80,7 @@ def check_exactly_once(sessions: list, ends: dict[int, int]) -> None:
         assert kept == list(range(end))
 
 
-class Stream:
+class FaultStream:
     """Messages that keep coming, round robin, and how many each partition has got."""
 
     def __init__(self, topic: Topic, producer: LogProducer):
@@ -99,10 +99,10 @@ def test_members_come_and_go_while_messages_flow_and_nothing_is_lost_or_double(b
     topic = Topic(broker.bootstrap, n_partitions=4)
     sessions: list = []
     with LogProducer(topic.client) as producer:
-        stream = Stream(topic, producer)
-        members = [Member(topic, kind, sessions)]
+        stream = FaultStream(topic, producer)
+        members = [GroupMember(topic, kind, sessions)]
         for round_ in range(6):
-            members.append(Member(topic, kind, sessions))
+            members.append(GroupMember(topic, kind, sessions))
 
             def flow(bound=members[0].n_steps + 30 + 7 * round_):
                 stream.write(240)
@@ -130,8 +130,8 @@ def test_a_broker_that_is_away_costs_nothing_but_time(new_broker, kind, away):
     with new_broker() as broker:
         topic = Topic(broker.bootstrap, n_partitions=2)
         with LogProducer(topic.client) as producer:
-            stream = Stream(topic, producer)
-            member = Member(topic, kind, sessions)
+            stream = FaultStream(topic, producer)
+            member = GroupMember(topic, kind, sessions)
             stream.write(20_000)
             producer.flush_acks(60)
             wait_until(lambda: sum(len(s[2]) for s in sessions) > 4_000, member.step)

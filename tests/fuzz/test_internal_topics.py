@@ -28,7 +28,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.state.snapshot_store import StateShelf, state_writes
+from monitor.core.state.snapshot_store import SnapshotStore, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
 from monitor.decode import Decoder, chunk_of
 from monitor.detect.gpu_partition import GpuPartition
@@ -55,7 +55,7 @@ ROUND = 25
 """Inputs that one reader takes before a new one begins: what they left in it must not hurt."""
 
 
-class Recorder:
+class WriteRecorder:
     async def send(self, notification: Notification) -> str:
         return "sent"
 
@@ -85,7 +85,7 @@ def world() -> tuple[Catalog, MemoryLog]:
 
 def notify_over(log: MemoryLog) -> NotifyStage:
     keeper = TopicNotificationLog(log)
-    return NotifyStage(log, Notifier(MonitorConfig(), [CONFIG], {"it": Recorder()}, keeper))
+    return NotifyStage(log, Notifier(MonitorConfig(), [CONFIG], {"it": WriteRecorder()}, keeper))
 
 
 def messages(topic: str) -> list[Message]:
@@ -149,7 +149,7 @@ def test_panes_and_watermarks_of_any_bytes_stop_no_partition():
     for i, rng in inputs("panes"):
         if i % ROUND == 0:
             part, offset = DriftPartition(catalog, 0, "me"), 0
-            part.restore(StateShelf())
+            part.restore(SnapshotStore())
         for good in known[i % ROUND * 4 : i % ROUND * 4 + 4]:
             drain(part.take(offset, good.key, good.value))
             offset += 1
@@ -173,13 +173,15 @@ def test_panes_of_any_bytes_stop_no_archive():
 
 
 def state_bodies() -> list[tuple[tuple[str, tuple[str, ...]], bytes]]:
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     bodies = []
     for message in messages(STATE):
-        shelf.add(message.key, message.value)
+        snapshots.add(message.key, message.value)
         for kind in ("model", "gpu", "silence"):
-            for name in shelf.names(kind):
-                bodies += [((kind, name), stored.body) for stored in shelf.stored(kind, name)][:1]
+            for name in snapshots.names(kind):
+                bodies += [((kind, name), stored.body) for stored in snapshots.stored(kind, name)][
+                    :1
+                ]
     return bodies
 
 
@@ -200,18 +202,18 @@ def test_states_of_any_bytes_stop_no_restoration_and_nothing_after_it():
     assert {kind for (kind, _), _ in bodies} == {"model", "gpu"}
     gpu = fetch_chunk(world()[1], GPU, 0, 0, 40)
     for i, rng in inputs("states"):
-        shelf = StateShelf()
+        snapshots = SnapshotStore()
         for key, value in hostile_states(rng, bodies):
-            shelf.add(key, value, i)
+            snapshots.add(key, value, i)
         rules = PanesRules(catalog, 0, "me", "", lambda: 0.0)
-        drain([rules.restore(shelf)])
+        drain([rules.restore(snapshots)])
         rules.position = 0
         for message in known[:: max(1, len(known) // 40)]:
             taken = replace(message, offset=rules.position)
             drain(rules.hear(taken))
         drain(rules.tick(PREDICTIONS))
         partition = GpuPartition(GpuConfig(), 0, "me")
-        drain([partition.restore(shelf)])
+        drain([partition.restore(snapshots)])
         partition.take(gpu, is_stored=True)
 
 
@@ -258,7 +260,7 @@ def use(catalog: Catalog, profile: Profile, events: list[bytes]) -> None:
     chunk = chunk_of(events, "s")
     aggregator.add(chunk, Decoder([CONFIG.schema_]).decode(chunk).batches)
     part = DriftPartition(catalog, 0, "me")
-    part.restore(StateShelf())
+    part.restore(SnapshotStore())
     for pane in aggregator.flush(is_end=True):
         for value in encode(pane):
             drain(part.take(part.position, pane_key(pane, 0).encode(), value))
@@ -286,14 +288,14 @@ def test_gpu_events_of_any_bytes_stop_no_rules_and_their_state_can_be_read_back(
         values = [chosen.value, hostile_event(rng, chosen.value)]
         times = np.full(2, chosen.timestamp_us, np.int64)
         _, phases = partition.take(chunk_of(values, GPU, 0, 2 * i, times), is_stored=True)
-        shelf = StateShelf()
+        snapshots = SnapshotStore()
         for write in drain([phases]):
             if write.topic == STATE:
-                shelf.add(write.key, write.value or b"")
+                snapshots.add(write.key, write.value or b"")
         after = GpuPartition(GpuConfig(), 0, "other")
-        after.restore(shelf)
+        after.restore(snapshots)
         assert after.position == 2 * i + 2
-        assert not shelf.refused
+        assert not snapshots.refused
 
 
 def fed(topic: str, values: list[tuple[bytes, int]]) -> MemoryLog:

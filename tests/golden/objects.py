@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from monitor.archive.position import Stand
+from monitor.archive.position import ArchivePosition
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.state import ModelState, SeriesEntry
@@ -16,12 +16,12 @@ from monitor.core.gpu.clock import HostClock, StreamClock
 from monitor.core.gpu.counters import Counter, Recent
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.gpu.state import Fleet, GpuState, HostState, Phase, RuleState, XidHistory
+from monitor.core.gpu.state import Fleet, GpuState, HostState, RulePhase, RuleState, XidHistory
 from monitor.core.incidents.alerting import CellState, Closed
 from monitor.core.panes.baseline_codec import with_id
 from monitor.core.panes.watermark import NO_WATERMARK, Commit
 from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline.silence_state import SilenceState
 from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
 from monitor.detect.gpu_topic_state import GpuTopicState
@@ -298,7 +298,7 @@ def late_event() -> LateEvent:
 
 
 def signs() -> list[HostSign]:
-    """Signs of life of two hosts."""
+    """Activity of two hosts."""
     return [HostSign("default", "node-2", NOON_US), HostSign("acme", "nœud", NOON_US + 20_000_000)]
 
 
@@ -340,7 +340,7 @@ def old_model_state() -> bytes:
 def fleet() -> Fleet:
     """GPUs and a host with something in every field."""
     rule = RuleState(
-        Severity.PAGE, "fallen off the bus", "drain", 0, 60_000_000, True, False, Phase.FIRING,
+        Severity.PAGE, "fallen off the bus", "drain", 0, 60_000_000, True, False, RulePhase.FIRING,
         NOON_US, NOON_US, 1, 2,
     )  # fmt: skip
     gpu = GpuState(
@@ -376,7 +376,7 @@ def silence_state() -> SilenceState:
 def commits() -> dict[str, Commit]:
     """Commits of ingest: at the position, before it, and with all that may go with one."""
     at = Commit(900, NOON_US, NOON_US - HOUR_US, 900, SOURCE)
-    noted = LetterCap("driftline.predictions", 3, [MODEL], limit=1)
+    noted = DeadLetterLimit("driftline.predictions", 3, [MODEL], limit=1)
     for _ in range(2):
         noted.admits(*MODEL, NOON_US)
         noted.admits("default", "unknown", NOON_US)
@@ -385,12 +385,12 @@ def commits() -> dict[str, Commit]:
     return {"ingest": at, "ingest-before": before, "ingest-full": full}
 
 
-def archive_positions() -> dict[str, Stand]:
+def archive_positions() -> dict[str, ArchivePosition]:
     """Commits of the archive: between ranges, in one, and with chunks that wait."""
     return {
-        "archive": Stand(900),
-        "archive-begun": Stand(812, 900),
-        "archive-waiting": Stand(812, 900, 700),
+        "archive": ArchivePosition(900),
+        "archive-begun": ArchivePosition(812, 900),
+        "archive-waiting": ArchivePosition(812, 900, 700),
     }
 
 

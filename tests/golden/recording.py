@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from monitor.archive.position import Stand
+from monitor.archive.position import ArchivePosition
 from monitor.core import topics
 from monitor.core.gpu.host_activity import sign_messages
 from monitor.core.panes import baseline_codec as profile_codec
@@ -102,7 +102,7 @@ def _commits() -> Iterator[Recorded]:
         yield Recorded(f"commit-{name}", "commit", str(stand.lo).encode(), metadata)
 
 
-def _metadata(stand: Stand) -> bytes:
+def _metadata(stand: ArchivePosition) -> bytes:
     return stand.metadata(objects.SOURCE).encode()
 
 

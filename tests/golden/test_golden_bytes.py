@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.archive.messages import STRUCT_TOPICS
-from monitor.archive.position import stand_of
+from monitor.archive.position import position_of
 from monitor.core.drift.state import read_model_state
 from monitor.core.drift.state_checks import check_model_state
 from monitor.core.gpu.rules import GpuRules
@@ -26,10 +26,10 @@ from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark import Commit
 from monitor.core.panes.watermark_message import parse
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline.silence_state import read_silence_state
 from monitor.core.pipeline.source_silence import SourceSilence
-from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, RESULTS
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.records import decode_gpu
@@ -117,17 +117,17 @@ def test_recorded_intake_and_watermarks_are_read_as_they_were_made():
     assert [parse(value) for value in values("watermark")] == objects.watermarks()
 
 
-def shelf_of(*prefixes: str) -> StateShelf:
-    shelf = StateShelf()
+def snapshots_of(*prefixes: str) -> SnapshotStore:
+    snapshots = SnapshotStore()
     for name, one in FILES.items():
         if name.rpartition("-")[0] in prefixes:
-            shelf.add(one.key, one.value)
-    return shelf
+            snapshots.add(one.key, one.value)
+    return snapshots
 
 
 @pytest.mark.parametrize("prefix", ["state-model", "state-model-parts"])
 def test_a_recorded_model_state_is_read_as_it_was_made(prefix):
-    (stored,) = shelf_of(prefix).stored("model", objects.MODEL)
+    (stored,) = snapshots_of(prefix).stored("model", objects.MODEL)
     state = read_model_state(stored.body)
     check_model_state(state, objects.MODEL)
     assert (stored.owner, state) == (objects.OWNER, objects.model_state())
@@ -135,36 +135,36 @@ def test_a_recorded_model_state_is_read_as_it_was_made(prefix):
 
 
 def test_a_recorded_state_of_before_the_pipeline_rules_is_still_read():
-    (stored,) = shelf_of("state-model-old").stored("model", objects.MODEL)
+    (stored,) = snapshots_of("state-model-old").stored("model", objects.MODEL)
     state, made = read_model_state(stored.body), objects.model_state()
     made.log_id, made.pipeline = "", None
     assert state == made
 
 
 def test_the_state_with_the_highest_sequence_is_taken():
-    shelf = shelf_of("state-model", "state-model-old", "state-model-parts")
-    found = [stored.sequence for stored in shelf.stored("model", objects.MODEL)]
-    assert found[0] == shelf.last_sequence("model", objects.MODEL) == 42
+    snapshots = snapshots_of("state-model", "state-model-old", "state-model-parts")
+    found = [stored.sequence for stored in snapshots.stored("model", objects.MODEL)]
+    assert found[0] == snapshots.last_sequence("model", objects.MODEL) == 42
 
 
 def test_a_recorded_gpu_state_is_restored_with_everything_in_it():
-    (stored,) = shelf_of("state-gpu").stored("gpu", ("0",))
+    (stored,) = snapshots_of("state-gpu").stored("gpu", ("0",))
     state = read_gpu_state(stored.body)
     assert state == objects.gpu_state()
     rules = GpuRules(GpuConfig())
     rules.restore(state.rules)
     assert rules.export() == state.rules
     partition = GpuPartition(GpuConfig(), 0, "next", log_id="gpu-id")
-    (phase,) = partition.restore(shelf_of("state-gpu"))
+    (phase,) = partition.restore(snapshots_of("state-gpu"))
     assert (phase.step, len(phase.writes)) == ("gpu:alert", 1)
     assert (partition.position, partition.watermark_us) == (5_000, objects.NOON_US)
 
 
 def test_a_recorded_silence_state_is_restored_with_its_alert():
-    (stored,) = shelf_of("state-silence").stored("silence", ("sources",))
+    (stored,) = snapshots_of("state-silence").stored("silence", ("sources",))
     state = read_silence_state(stored.body)
     assert state == objects.silence_state()
-    (phase,) = SourceSilence("next", 0.0).restore(shelf_of("state-silence"))
+    (phase,) = SourceSilence("next", 0.0).restore(snapshots_of("state-silence"))
     assert [write.key for write in phase.writes] == [FILES["alert-pipeline"].key]
 
 
@@ -194,7 +194,7 @@ def test_a_recorded_commit_of_ingest_is_read_as_it_was_made(name):
 
 def test_a_recorded_note_opens_the_alerts_it_was_made_of():
     note = Commit.parse(0, FILES["commit-ingest-full"].value.decode()).note
-    cap = LetterCap("driftline.predictions", 3, [objects.MODEL])
+    cap = DeadLetterLimit("driftline.predictions", 3, [objects.MODEL])
     cap.restore(note)
     assert note
     assert cap.note() == note
@@ -204,7 +204,7 @@ def test_a_recorded_note_opens_the_alerts_it_was_made_of():
 def test_a_recorded_commit_of_the_archive_is_read_as_it_was_made(name):
     one = FILES[f"commit-{name}"]
     committed = Committed(int(one.key), one.value.decode())
-    assert stand_of(committed, objects.SOURCE) == objects.archive_positions()[name]
+    assert position_of(committed, objects.SOURCE) == objects.archive_positions()[name]
 
 
 @pytest.mark.parametrize("name", objects.alerts())
@@ -237,7 +237,7 @@ def test_recorded_records_are_read_by_the_archive_as_they_were_made(name, topic,
 def test_recorded_signs_of_life_are_read_as_events_without_a_gpu():
     chunk = chunk_of([FILES["host-signs"].value], "gpu")
     decoded, rejects = decode_gpu(chunk, 300_000_000, has_signs=True)
-    found = [(e.tenant, e.host, e.time_us) for _, _, e in decoded if e.is_sign_of_life]
+    found = [(e.tenant, e.host, e.time_us) for _, _, e in decoded if e.is_host_activity]
     assert (found, list(rejects)) == ([tuple(sign) for sign in objects.signs()], [])
 
 

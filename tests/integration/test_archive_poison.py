@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.archive.blocks import Block, Place, PlacedRows
+from monitor.archive.blocks import InsertBlock, Place, PlacedRows
 from monitor.archive.poison import TableMisfitError, insert_what_fits
 from monitor.storage.clickhouse import Store
 from schemas.errors import QueryError, RowsRefusedError
@@ -27,13 +27,15 @@ def store(tmp_path) -> Iterator[Store]:
         yield store
 
 
-def block_of(n: int, bad: set[int]) -> Block:
+def block_of(n: int, bad: set[int]) -> InsertBlock:
     ids = [f"bad{i}" if i in bad else f"e{i}" for i in range(n)]
     numbers = np.arange(n)
     placed = PlacedRows(
         "predictions", pa.table({"id": ids, "time_us": numbers}), numbers + 7, numbers * 0
     )
-    return Block(placed, f"t:0:7:{n + 7}", Place("t", 0), lambda offset: b"message %d" % offset)
+    return InsertBlock(
+        placed, f"t:0:7:{n + 7}", Place("t", 0), lambda offset: b"message %d" % offset
+    )
 
 
 def n_rows(store: Store, table: str) -> int:

@@ -20,8 +20,8 @@ from monitor.transport.kafka.cluster import Cluster
 from schemas.errors import TransportError
 from tests.support.archive_world import (
     TABLES,
+    ArchiveWorld,
     Archiving,
-    World,
     counts,
     encode,
     late,
@@ -43,8 +43,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 
 
 @pytest.fixture
-def world(broker, topic_prefix) -> World:
-    return World(Cluster(broker.bootstrap, topic_prefix, session_timeout_ms=6_000)).create()
+def world(broker, topic_prefix) -> ArchiveWorld:
+    return ArchiveWorld(Cluster(broker.bootstrap, topic_prefix, session_timeout_ms=6_000)).create()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_every_topic_reaches_its_table_once(world, proxy, store):
     world.fill()
     with Archiving(world.cluster, proxy.url) as archiving:
         wait_for(store, world.sent)
-        wait_until(lambda: archiving.life.is_ready)
+        wait_until(lambda: archiving.lifecycle.is_ready)
         world.fill()
         wait_for(store, world.sent)
     row = store.query("SELECT * FROM predictions WHERE id = 'e3'").to_pylist()[0]
@@ -89,23 +89,23 @@ def test_a_store_that_is_away_is_waited_for_and_nothing_is_missing_or_double(wor
         wait_for(store, world.sent)
         proxy.go_down()
         world.fill()
-        wait_until(lambda: "the store" in archiving.life.why_unready)
+        wait_until(lambda: "the store" in archiving.lifecycle.why_unready)
         world.fill()
         # Longer than the session time-out: the groups must be kept alive meanwhile.
-        wait_until(lambda: archiving.life.silent_s < 1.0)
+        wait_until(lambda: archiving.lifecycle.silent_s < 1.0)
         n_before = counts(store)
-        assert archiving.life.is_live
+        assert archiving.lifecycle.is_live
         proxy.come_back()
         assert n_before != dict(world.sent)
         wait_for(store, world.sent)
-        wait_until(lambda: archiving.life.is_ready)
+        wait_until(lambda: archiving.lifecycle.is_ready)
 
 
 def test_a_store_that_is_away_at_the_start_is_waited_for(world, proxy, store):
     world.fill()
     proxy.go_down()
     with Archiving(world.cluster, proxy.url) as archiving:
-        wait_until(lambda: "cannot be opened" in archiving.life.why_unready)
+        wait_until(lambda: "cannot be opened" in archiving.lifecycle.why_unready)
         proxy.come_back()
         wait_for(store, world.sent)
 
@@ -118,7 +118,7 @@ def test_a_store_that_is_away_at_the_start_is_waited_for(world, proxy, store):
 )
 def test_a_flapping_store_takes_every_range_once(world, proxy, store, fault):
     with Archiving(world.cluster, proxy.url) as archiving:
-        wait_until(lambda: archiving.life.is_ready)
+        wait_until(lambda: archiving.lifecycle.is_ready)
         n = 2 if fault is Fault.SILENCE else 12
         proxy.faults.extend([fault, Fault.NONE, fault, fault, Fault.NONE] * n)
         if fault is Fault.SILENCE:
@@ -197,7 +197,7 @@ def test_members_that_come_and_go_share_the_work(world, proxy, store):
         for _ in range(2):
             with Archiving(world.cluster, proxy.url) as second:
                 world.fill()
-                wait_until(lambda life=second.life: life.is_ready)
+                wait_until(lambda lifecycle=second.lifecycle: lifecycle.is_ready)
                 world.fill()
                 wait_for(store, world.sent)
             world.fill()
@@ -319,16 +319,16 @@ def test_one_process_may_archive_one_topic_only(world, proxy, store):
 def test_an_embedded_store_is_archived_into_by_its_one_process(world, tmp_path):
     world.fill()
     with Archiving(world.cluster, str(tmp_path / "store")) as archiving:
-        wait_until(lambda: archiving.life.is_ready, 60)
+        wait_until(lambda: archiving.lifecycle.is_ready, 60)
         world.fill()
     with Archiving(world.cluster, str(tmp_path / "store")) as archiving:
-        wait_until(lambda: archiving.life.is_ready, 60)
+        wait_until(lambda: archiving.lifecycle.is_ready, 60)
         lag_is_none(world)
     with Store.open(tmp_path / "store") as store:
         assert counts(store) == dict(world.sent)
 
 
-def lag_is_none(world: World) -> None:
+def lag_is_none(world: ArchiveWorld) -> None:
     """Wait until every group has committed the end of its topic."""
     from confluent_kafka import Consumer, TopicPartition
 
@@ -357,7 +357,7 @@ def test_a_full_disk_under_the_store_is_waited_for(world, tmp_path):
         _fill_and_free(world, small_disk)
 
 
-def _fill_and_free(world: World, small_disk: Path) -> None:
+def _fill_and_free(world: ArchiveWorld, small_disk: Path) -> None:
     with running(small_disk / "store") as server, Store.open(f"{server.url}/default") as store:
         stop_merges(store)
         with Archiving(world.cluster, f"{server.url}/default") as archiving:
@@ -366,8 +366,8 @@ def _fill_and_free(world: World, small_disk: Path) -> None:
             ballast = small_disk / "ballast"
             fill(ballast)
             world.fill(n_predictions=5_000)
-            wait_until(lambda: "no space" in archiving.life.why_unready, 60)
-            assert archiving.life.is_live
+            wait_until(lambda: "no space" in archiving.lifecycle.why_unready, 60)
+            assert archiving.lifecycle.is_live
             ballast.unlink()
             wait_for(store, world.sent)
-            wait_until(lambda: archiving.life.is_ready)
+            wait_until(lambda: archiving.lifecycle.is_ready)

@@ -19,7 +19,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
 from monitor.detect.on_kafka import run_detect
 from monitor.ingest.on_kafka import run_ingest
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
@@ -266,7 +266,8 @@ def test_a_baseline_published_under_way_changes_all_workers_at_one_pane(
     write_profiles(cluster, [built])
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(Worker(cluster, stage)) for stage in ("ingest", "ingest", "detect")
+            stack.enter_context(BaselineWorker(cluster, stage))
+            for stage in ("ingest", "ingest", "detect")
         ]
         write_events(cluster, events[:n_before])
         wait_until(lambda: bool(panes(cluster)), 90, "panes")
@@ -277,11 +278,11 @@ def test_a_baseline_published_under_way_changes_all_workers_at_one_pane(
     change.check_change(panes(cluster), results(cluster), built, new, 450)
 
 
-class Worker:
+class BaselineWorker:
     """One stage in a thread, with a catalog of its own."""
 
     def __init__(self, cluster: Cluster, stage: str) -> None:
-        self.catalog, self.life = Catalog.of([CONFIG], []), Life(stage)
+        self.catalog, self.lifecycle = Catalog.of([CONFIG], []), Lifecycle(stage)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(cluster, stage))
 
@@ -290,19 +291,19 @@ class Worker:
             with ProfileFeed(cluster, self.catalog) as feed:
                 feed.catch_up()
                 if stage == "ingest":
-                    run_ingest(cluster, self.catalog, feed, self.life)
+                    run_ingest(cluster, self.catalog, feed, self.lifecycle)
                 else:
-                    run_detect(cluster, self.catalog, feed, MonitorConfig(), self.life)
+                    run_detect(cluster, self.catalog, feed, MonitorConfig(), self.lifecycle)
         except BaseException as error:
             self._error = error
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> BaselineWorker:
         self._thread.start()
-        wait_until(lambda: self.life.is_ready or self._error is not None, 90, "ready")
+        wait_until(lambda: self.lifecycle.is_ready or self._error is not None, 90, "ready")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.life.drain()
+        self.lifecycle.drain()
         self._thread.join(90)
         assert not self._thread.is_alive()
         if self._error is not None:

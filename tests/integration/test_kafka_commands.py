@@ -1,4 +1,4 @@
-"""The stages as commands on a real broker: their start, their signs of life, their end."""
+"""The stages as commands on a real broker: their start, their health server, their end."""
 
 from __future__ import annotations
 

@@ -10,17 +10,17 @@ import pytest
 
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.state.snapshot_store import StateShelf, state_writes
+from monitor.core.state.snapshot_store import SnapshotStore, state_writes
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
 from monitor.detect import stage as detect_rules
 from monitor.detect.owned import OwnedPartitions
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.faust.app import build_app
 from monitor.transport.kafka.topics import known as known_topics
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 from tests.support.kafka_detect import (
-    Site,
+    DetectSite,
     alerts_of,
     in_memory,
     published,
@@ -52,17 +52,17 @@ def dies_at(step: str, n: int = 1):
     """Return a reach that raises at the n-th time a step is reached."""
     seen: Counter[str] = Counter()
 
-    def reach(name: str) -> None:
+    def hit(name: str) -> None:
         seen[name] += 1
         if name == step and seen[name] == n:
             raise Death(step)
 
-    return reach
+    return hit
 
 
 @pytest.fixture
 def site(broker, topic_prefix):
-    made = Site(broker.bootstrap, topic_prefix)
+    made = DetectSite(broker.bootstrap, topic_prefix)
     yield made
     made.close()
 
@@ -73,11 +73,11 @@ def _expected():
     return alerts_of(log.fetch(ALERTS, 0, 0, ALL)), results_of(log.fetch(RESULTS, 0, 0, ALL))
 
 
-def wait_alerts(site: Site, expected: dict) -> None:
+def wait_alerts(site: DetectSite, expected: dict) -> None:
     wait_until(lambda: site.alerts().keys() >= expected.keys(), 60, "every alert")
 
 
-def wait_results(site: Site, expected: dict) -> None:
+def wait_results(site: DetectSite, expected: dict) -> None:
     wait_until(lambda: site.results().keys() >= expected.keys(), 60, "every result")
 
 
@@ -103,11 +103,11 @@ def test_it_dies_behind_each_step_and_finds_the_same(site, expected):
     alerts, results = expected
     site.write_gpu(small_world())
     for step in GPU_STEPS:
-        dead = site.start(small_world().catalog, reach=dies_at(step))
+        dead = site.start(small_world().catalog, hit=dies_at(step))
         assert str(dead.wait_death()) == step
     site.write_panes(published())
     for step in DRIFT_STEPS:
-        dead = site.start(small_world().catalog, reach=dies_at(step))
+        dead = site.start(small_world().catalog, hit=dies_at(step))
         assert str(dead.wait_death()) == step
     worker = site.start(small_world().catalog).wait_ready()
     wait_alerts(site, alerts)
@@ -186,11 +186,11 @@ def test_a_half_written_state_on_the_topic_is_passed_over(site):
     ]
     written = [*states[0], *states[1][:-1]]
     site.write(STATE, [(0, w.key, w.value) for w in written])
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for message in site.read(STATE):
-        shelf.add(message.key, message.value)
-    assert [s.sequence for s in shelf.stored("model", ("t", "m"))] == [1]
-    assert shelf.last_sequence("model", ("t", "m")) == 2
+        snapshots.add(message.key, message.value)
+    assert [s.sequence for s in snapshots.stored("model", ("t", "m"))] == [1]
+    assert snapshots.last_sequence("model", ("t", "m")) == 2
 
 
 def test_without_a_topic_it_says_which(site, broker):
@@ -203,14 +203,14 @@ def test_without_a_topic_it_says_which(site, broker):
     assert name in str(error)
 
 
-class Recorder:
+class RulesRecorder:
     """Rules that only note what they hear."""
 
     def __init__(self, position: int) -> None:
         self.position = position
         self.heard: list[int] = []
 
-    def restore(self, _: StateShelf) -> list:
+    def restore(self, _: SnapshotStore) -> list:
         return []
 
     def hear(self, message: Message) -> tuple:
@@ -221,9 +221,9 @@ class Recorder:
 
 @pytest.mark.parametrize(("position", "first"), [(0, 0), (4, 4), (1_000, 0)])
 def test_what_faust_leaves_out_is_read_and_what_it_repeats_is_passed_over(site, position, first):
-    rules = Recorder(position)
+    rules = RulesRecorder(position)
     app = build_app(site.cluster, "no-group")
-    owned = OwnedPartitions(app, site.cluster, PANES, Life("detect"), lambda p, owner: rules)
+    owned = OwnedPartitions(app, site.cluster, PANES, Lifecycle("detect"), lambda p, owner: rules)
 
     def write(n: int) -> None:
         site.write(PANES, [(0, b"k", b"v")] * n)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.core.write import Write
 from monitor.devkit.dev_broker import DevBroker
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.auth.secret import SecretSource
 from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster
@@ -35,7 +35,7 @@ class Relay:
 
     def __init__(self, cluster: Cluster, *topics: str, dies_at: int = -1, **options) -> None:
         self.cluster, self.dies_at = cluster, dies_at
-        self.life = Life("relay")
+        self.lifecycle = Lifecycle("relay")
         self.taken: list[tuple[str, int, bytes, float]] = []
         self.gained: list[frozenset[int]] = []
         self.lost: list[frozenset[int]] = []
@@ -76,7 +76,7 @@ class Relay:
 
     def _run(self, **options) -> None:
         try:
-            run_app(self.app, self.life, **options)
+            run_app(self.app, self.lifecycle, **options)
         except BaseException as error:
             self.error = error
 
@@ -88,11 +88,11 @@ class Relay:
         assert self.error is None
 
     def wait_ready(self) -> None:
-        wait_until(lambda: self.life.is_ready or not self.thread.is_alive(), 60, "readiness")
+        wait_until(lambda: self.lifecycle.is_ready or not self.thread.is_alive(), 60, "readiness")
         assert self.error is None, self.error
 
     def drain(self) -> None:
-        self.life.drain()
+        self.lifecycle.drain()
         self.thread.join(60)
         assert not self.thread.is_alive()
         assert self.error is None
@@ -249,8 +249,8 @@ def test_a_write_without_enough_replicas_is_reported_until_it_succeeds(cluster, 
         relay.wait_ready()
         are_too_few.set()
         write(cluster, "in", numbers(0, 3))
-        wait_until(lambda: not relay.life.is_ready, 60, "the word")
-        assert relay.life.why_unready == "a write waits for the broker"
+        wait_until(lambda: not relay.lifecycle.is_ready, 60, "the word")
+        assert relay.lifecycle.why_unready == "a write waits for the broker"
         assert relay.taken == []
         are_too_few.clear()
         relay.wait(3)

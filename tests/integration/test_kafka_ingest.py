@@ -26,13 +26,13 @@ from tests.support.fault_world import (
     MODELS,
     TIMING,
     WINDOW_US,
+    FaultEvent,
     FaultWorld,
-    Sent,
     catalog,
     recent_start_us,
 )
-from tests.support.ingest_member import KilledError, Member
-from tests.support.kafka_outputs import Outcome, Topics
+from tests.support.ingest_member import IngestMember, MemberKilledError
+from tests.support.kafka_outputs import StageOutcome, Topics
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
@@ -43,7 +43,7 @@ MAX_MESSAGE_BYTES = 1_000_000
 READ = (names.PREDICTIONS, names.PANES, names.DEAD_LETTERS, names.LATE, names.ALERTS)
 
 
-class Site:
+class IngestSite:
     """Topics of a test, and what is written to them."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
@@ -53,9 +53,9 @@ class Site:
             wait_until(lambda: is_led(every), 60, "leaders")
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
         self.topics = Topics(bootstrap, prefix, READ)
-        self.outcome = Outcome()
+        self.outcome = StageOutcome()
 
-    def write(self, sent: list[Sent]) -> None:
+    def write(self, sent: list[FaultEvent]) -> None:
         """Write predictions, with their record times; all lie in the log on return."""
         for one in sent:
             if one.topic == names.PREDICTIONS:
@@ -68,7 +68,7 @@ class Site:
                 self._producer.poll(0)
         assert self._producer.flush(60) == 0
 
-    def update(self) -> Outcome:
+    def update(self) -> StageOutcome:
         """Read what there is now."""
         self.topics.update()
         return self.outcome.catch_up(self.topics)
@@ -140,7 +140,7 @@ def is_led(topics: Topics) -> bool:
     return True
 
 
-def check_panes(outcome: Outcome, source: str, partition: int, batch: Batch) -> None:
+def check_panes(outcome: StageOutcome, source: str, partition: int, batch: Batch) -> None:
     """Every pane the watermark has passed is there, with the rows of every segment and slice."""
     found = {}
     for name, pane in outcome.panes.items():
@@ -162,11 +162,11 @@ def check_panes(outcome: Outcome, source: str, partition: int, batch: Batch) -> 
 
 
 @pytest.fixture
-def site(broker, topic_prefix) -> Site:
-    return Site(broker.bootstrap, topic_prefix)
+def site(broker, topic_prefix) -> IngestSite:
+    return IngestSite(broker.bootstrap, topic_prefix)
 
 
-def windows(world: FaultWorld, n: int) -> list[Sent]:
+def windows(world: FaultWorld, n: int) -> list[FaultEvent]:
     return [one for _ in range(n) for one in world.next_window()]
 
 
@@ -176,7 +176,7 @@ def world() -> FaultWorld:
 
 def test_every_partition_of_the_gpu_topic_gets_the_serving_hosts(site):
     site.write(windows(world(), 2))
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     with Topics(site.cluster.bootstrap, site.cluster.prefix, (names.GPU,)) as topics:
         topics.update()
@@ -190,14 +190,14 @@ def test_every_partition_of_the_gpu_topic_gets_the_serving_hosts(site):
     for messages in found.values():
         events, rejects = decode_gpu(chunk_of([m.value for m in messages], "t"), has_signs=True)
         assert {event.host for _, _, event in events} == served
-        assert all(event.is_sign_of_life for _, _, event in events)
+        assert all(event.is_host_activity for _, _, event in events)
         assert rejects == ()
 
 
 def test_panes_late_events_and_dead_letters_are_those_of_a_batch_job(site):
     stream = world()
     site.write([*windows(stream, 8), *stream.ending()])
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     site.check()
     assert not site.outcome.repeated[names.DEAD_LETTERS]
@@ -208,7 +208,7 @@ def test_panes_late_events_and_dead_letters_are_those_of_a_batch_job(site):
 def test_panes_go_to_their_models_partition_and_watermarks_to_all(site):
     stream = world()
     site.write([*windows(stream, 3), *stream.ending()])
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     heard: dict[int, dict[int, int]] = {}
     where: dict[str, set[int]] = {}
@@ -230,10 +230,10 @@ def test_a_restarted_member_goes_on_from_the_commit_and_repeats_nothing(site):
     stream = world()
     for _ in range(3):
         site.write(windows(stream, 2))
-        with Member(site.cluster, catalog()):
+        with IngestMember(site.cluster, catalog()):
             site.wait_read()
     site.write(stream.ending())
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     site.check()
     assert not site.outcome.repeated[names.DEAD_LETTERS]
@@ -255,12 +255,12 @@ STEPS = (
 def dying(step: str, nth: int) -> Callable[[str], None]:
     seen = []
 
-    def reach(name: str) -> None:
+    def hit(name: str) -> None:
         seen.append(name)
         if seen.count(step) == nth and name == step:
-            raise KilledError(step)
+            raise MemberKilledError(step)
 
-    return reach
+    return hit
 
 
 def test_dying_at_each_step_changes_nothing(site):
@@ -268,10 +268,10 @@ def test_dying_at_each_step_changes_nothing(site):
     for nth in (1, 2):
         for step in STEPS:
             site.write(windows(stream, 2))
-            died = Member(site.cluster, catalog(), dying(step, nth)).wait_end()
-            assert isinstance(died, KilledError), died
+            died = IngestMember(site.cluster, catalog(), dying(step, nth)).wait_end()
+            assert isinstance(died, MemberKilledError), died
     site.write(stream.ending())
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     site.check()
     assert len({w.owner for w in site.words()}) > N_PARTITIONS
@@ -280,18 +280,18 @@ def test_dying_at_each_step_changes_nothing(site):
 @pytest.mark.slow
 def test_members_that_join_and_leave_under_load_lose_nothing(site):
     stream = world()
-    first = Member(site.cluster, catalog()).wait_ready()
+    first = IngestMember(site.cluster, catalog()).wait_ready()
     site.write(windows(stream, 3))
-    with Member(site.cluster, catalog()) as second:
+    with IngestMember(site.cluster, catalog()) as second:
         second.wait_ready()
         site.write(windows(stream, 3))
         wait_until(lambda: len({w.owner for w in site.words()}) > N_PARTITIONS, 60, "a rebalance")
         first.stop()
         site.write(windows(stream, 3))
-        with Member(site.cluster, catalog(), dying("ingest:watermark", 5)) as third:
+        with IngestMember(site.cluster, catalog(), dying("ingest:watermark", 5)) as third:
             third.error = None
             site.write(windows(stream, 3))
-            assert isinstance(third.wait_end(), KilledError)
+            assert isinstance(third.wait_end(), MemberKilledError)
             third.error = None
         site.write([*windows(stream, 1), *stream.ending()])
         site.wait_read()
@@ -303,14 +303,14 @@ def one_event(i: int, time_us: int, **changes: object) -> bytes:
     return msgspec.json.encode({**event, **changes})
 
 
-def plain(values: list[bytes], record_us: int, partition: int = 0) -> list[Sent]:
-    return [Sent(names.PREDICTIONS, partition, b"", v, record_us) for v in values]
+def plain(values: list[bytes], record_us: int, partition: int = 0) -> list[FaultEvent]:
+    return [FaultEvent(names.PREDICTIONS, partition, b"", v, record_us) for v in values]
 
 
 def test_a_recreated_topic_is_read_from_its_beginning(site, caplog):
     stream = world()
     site.write([*windows(stream, 2), *stream.ending()])
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     old = site.cluster.identity(names.PREDICTIONS).topic_id
     commits = site.commits()
@@ -322,10 +322,10 @@ def test_a_recreated_topic_is_read_from_its_beginning(site, caplog):
     make_again(admin, name)
     restore_commits(site, commits)
     site.topics = Topics(site.cluster.bootstrap, site.cluster.prefix, READ)
-    site.outcome = Outcome()
+    site.outcome = StageOutcome()
     again = FaultWorld(stream.start_us, seed=5, n_partitions=N_PARTITIONS)
     site.write([*windows(again, 2), *again.ending()])
-    with caplog.at_level("WARNING", "driftline.kafka"), Member(site.cluster, catalog()):
+    with caplog.at_level("WARNING", "driftline.kafka"), IngestMember(site.cluster, catalog()):
         source = site.cluster.identity(names.PREDICTIONS).topic_id
         ends = site.ends()
         wait_until(
@@ -355,7 +355,7 @@ def make_again(admin: AdminClient, name: str) -> None:
     wait_until(is_made, 30, "the recreated topic")
 
 
-def restore_commits(site: Site, commits: dict[int, Commit]) -> None:
+def restore_commits(site: IngestSite, commits: dict[int, Commit]) -> None:
     """Commit for the group as it had: a broker may forget a deleted topic's commits or not."""
     topic = site.cluster.topic(names.PREDICTIONS)
     consumer = Consumer({**site.cluster.client(), "group.id": site.cluster.group(GROUP)})
@@ -379,7 +379,7 @@ def test_an_idle_partition_says_so_publishes_what_it_holds_and_ends_with_the_nex
     def said(partition: int) -> list[bool]:
         return [w.is_idle for w in site.words() if w.partition == partition]
 
-    with Member(site.cluster, models):
+    with IngestMember(site.cluster, models):
         wait_until(lambda: said(0)[-1:] == [True] and said(1)[-1:] == [True], 60, "idle")
         assert said(0)[0] is False
         (pane,) = site.update().panes.values()
@@ -399,7 +399,7 @@ def test_dead_letters_beyond_the_cap_are_counted_and_alerted_once(site):
     site.write(plain(bad[:1_200], start_us + minute))
     site.write(plain([b"?"] * 10, start_us + minute))
     site.write(plain([one_event(1, start_us + 4 * minute)], start_us + 4 * minute))
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     outcome = site.update()
     assert len(outcome.dead) == 2_010
@@ -423,7 +423,7 @@ def test_poison_between_good_events_is_one_dead_letter_each_and_stops_nothing(si
     site.write(plain(messages, start_us))
     site.write(plain([one_event(1, start_us + 240_000_000)], start_us + 240_000_000))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with Member(site.cluster, catalog()) as member:
+    with IngestMember(site.cluster, catalog()) as member:
         site.wait_read()
         assert member.is_running
     outcome = site.update()
@@ -440,7 +440,7 @@ def test_poison_between_good_events_is_one_dead_letter_each_and_stops_nothing(si
 def test_events_that_retention_took_are_a_gap_and_no_pane_of_theirs_changes(site, caplog):
     stream = world()
     site.write(windows(stream, 3))
-    with Member(site.cluster, catalog()):
+    with IngestMember(site.cluster, catalog()):
         site.wait_read()
     before = {k: p.pane_version for k, p in site.update().panes.items()}
     site.write(windows(stream, 3))
@@ -451,7 +451,7 @@ def test_events_that_retention_took_are_a_gap_and_no_pane_of_theirs_changes(site
     deleted = admin.delete_records([TopicPartition(topic, p, end) for p, end in low.items()])
     for future in deleted.values():
         future.result(30)
-    with caplog.at_level("WARNING", "driftline.kafka"), Member(site.cluster, catalog()):
+    with caplog.at_level("WARNING", "driftline.kafka"), IngestMember(site.cluster, catalog()):
         site.wait_read()
     assert "are lost to retention" in caplog.text
     after = site.update().panes

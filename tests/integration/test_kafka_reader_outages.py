@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from monitor.transport.kafka import retry as patience
+from monitor.transport.kafka import retry
 from schemas.errors import TransportError
 from tests.support.kafka_topics import Topic, numbered, open_on, payloads, read_until
 
@@ -49,7 +49,7 @@ def test_a_partition_is_taken_over_though_the_broker_does_not_know_it_yet(broker
 
 
 def test_a_broker_that_never_knows_ends_the_reader(broker, monkeypatch):
-    monkeypatch.setattr(patience.ask, "__defaults__", (0.3,))
+    monkeypatch.setattr(retry.retry_transient, "__defaults__", (0.3,))
     topic = Topic(broker.bootstrap)
     with open_on(topic, "bulk") as reader:
         reader._consumer = Waking(reader._consumer, KafkaError.NOT_COORDINATOR, 10_000)

@@ -66,7 +66,7 @@ def alertmanager_files(folder: Path) -> Path:
     return start
 
 
-class Watched(NamedTuple):
+class WatchedPrometheus(NamedTuple):
     """A running stage and those who watch it."""
 
     stage: StageProcess
@@ -82,7 +82,7 @@ class Watched(NamedTuple):
 
 
 @pytest.fixture
-def watched(broker, topic_prefix, tmp_path) -> Iterator[Watched]:
+def watched(broker, topic_prefix, tmp_path) -> Iterator[WatchedPrometheus]:
     """Start notify, Alertmanager and Prometheus."""
     prometheus = require_program("prometheus")
     alertmanager = require_program("prometheus-alertmanager")
@@ -125,7 +125,7 @@ def watched(broker, topic_prefix, tmp_path) -> Iterator[Watched]:
                 env={k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")},
             )
         )
-        yield Watched(stage, webhook, f"http://127.0.0.1:{ports['prometheus']}")
+        yield WatchedPrometheus(stage, webhook, f"http://127.0.0.1:{ports['prometheus']}")
 
 
 @pytest.mark.timeout(600)

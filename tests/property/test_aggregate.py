@@ -14,8 +14,8 @@ from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
 from tests.support.batches import (
     Dictionary,
-    Message,
     Row,
+    RowMessage,
     as_bits,
     chunk_of,
     profile_of,
@@ -51,14 +51,14 @@ def rows(draw: st.DrawFn, now: int) -> Row:
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> list[Message]:
+def logs(draw: st.DrawFn) -> list[RowMessage]:
     messages, now, offset = [], draw(st.sampled_from([0, 1000, -95])), 0
     has_record_time = draw(st.booleans())
     for _ in range(draw(st.integers(1, 30))):
         now += draw(st.sampled_from([0, 0, 1, 3, 11, 60]))
         offset += draw(st.sampled_from([1, 1, 1, 3]))
         content = tuple(draw(rows(now)) for _ in range(draw(st.sampled_from([0, 1, 1, 2]))))
-        messages.append(Message(offset, now if has_record_time and now >= 0 else -1, content))
+        messages.append(RowMessage(offset, now if has_record_time and now >= 0 else -1, content))
     return messages
 
 
@@ -73,7 +73,7 @@ def layouts(tenant: str, model: str, version: str):
 
 
 @dataclass
-class World:
+class AggregateWorld:
     """What survives a crash: published panes, recorded events, the last commit."""
 
     panes: dict = field(default_factory=dict)
@@ -113,10 +113,10 @@ class World:
         }
 
 
-def run(log: list[Message], sizes, crashes) -> World:
+def run(log: list[RowMessage], sizes, crashes) -> AggregateWorld:
     """Read the log in chunks of these sizes; crash as scheduled: 1 after add, 2 within the
     publishing, 3 after it and before the commit."""
-    world, commit, owner = World(), None, 0
+    world, commit, owner = AggregateWorld(), None, 0
     sizes, crashes = iter(sizes), iter(crashes)
     end = log[-1].offset + 1
     while True:
@@ -188,7 +188,7 @@ def test_the_law_holds_when_combinations_overflow(log, sizes, crashes):
         np.testing.assert_allclose(narrow.sums, pane.segments.sums, rtol=1e-12, atol=1e-12)
 
 
-def judged(log: list[Message]):
+def judged(log: list[RowMessage]):
     """The design's rules, one event after the other, without a line of the code under test.
 
     Yields offset, row number, event, verdict, and the pane of the newest event time so far.

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.decode import Decoder, chunk_of
-from monitor.decode.strict import Refused, StrictDecoder
+from monitor.decode.strict import RefusedEvent, StrictDecoder
 from tests.support import decoding
 
 SCHEMAS = [decoding.SCHEMA, decoding.OTHER]
@@ -43,7 +43,7 @@ def assert_lawful(messages: list[bytes], fast: Decoder, strict: Decoder) -> None
             try:
                 header, clean = oracle.header(payload)
                 oracle.decode(clean, header)
-            except Refused:
+            except RefusedEvent:
                 assert (message, 0) not in rows
             else:
                 assert (message, 0) in rows, payload

@@ -23,7 +23,7 @@ HELD_S = 1.0 + 2.0 + N_ERRORS_HELD * TRY_S
 """How long one that is broken may hold the others."""
 
 
-class Sent(NamedTuple):
+class SentMessage(NamedTuple):
     """One message to be sent, and how its receiver takes it."""
 
     key: str
@@ -33,17 +33,17 @@ class Sent(NamedTuple):
 
 
 @dataclass
-class World:
+class LaneWorld:
     """A receiver, and what became of everything that was sent to it."""
 
-    story: list[Sent]
+    story: list[SentMessage]
     outages: list[tuple[float, float]] = field(default_factory=list)
     taken_s: dict[int, float] = field(default_factory=dict)
     tries: list[tuple[float, int]] = field(default_factory=list)
     n_answered: Counter[int] = field(default_factory=Counter)
     """Messages that were answered with errors, and how often."""
 
-    def run(self, until_s: float = DAY_S) -> World:
+    def run(self, until_s: float = DAY_S) -> LaneWorld:
         lane, now_s, n_put = Lane(POLICY), 0.0, 0
         while now_s < until_s:
             while n_put < len(self.story) and self.story[n_put].put_s <= now_s:
@@ -84,7 +84,7 @@ async def nothing(_: Notification, __: Delivery) -> None:
 
 STORIES = st.lists(
     st.builds(
-        Sent,
+        SentMessage,
         st.sampled_from("abcdef"),
         st.integers(0, 600).map(float),
         st.sampled_from([0, 0, 0, 1, 2, 5, math.inf]),
@@ -99,7 +99,7 @@ OUTAGES = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(STORIES, OUTAGES)
 def test_order_is_kept_within_an_incident_and_nothing_is_lost(story, outages):
-    world = World(story, outages).run()
+    world = LaneWorld(story, outages).run()
     for key in "abcdef":
         mine = [i for i, sent in enumerate(story) if sent.key == key]
         broken = next((n for n, i in enumerate(mine) if story[i].n_errors == math.inf), len(mine))
@@ -110,7 +110,7 @@ def test_order_is_kept_within_an_incident_and_nothing_is_lost(story, outages):
 @settings(max_examples=300, deadline=None)
 @given(STORIES)
 def test_one_that_is_well_waits_for_each_broken_one_once_and_only_seconds(story):
-    world = World(story).run()
+    world = LaneWorld(story).run()
     keys = {sent.key for sent in story if sent.n_errors}
     n_broken = sum(sent.n_errors > 0 for sent in story)
     for i, sent in enumerate(story):
@@ -122,7 +122,7 @@ def test_one_that_is_well_waits_for_each_broken_one_once_and_only_seconds(story)
 @settings(max_examples=300, deadline=None)
 @given(STORIES)
 def test_one_tried_often_enough_waits_for_new_messages(story):
-    world = World(story).run()
+    world = LaneWorld(story).run()
     n_tries = dict.fromkeys(range(len(story)), 0)
     for now_s, i in world.tries:
         if n_tries[i] >= N_ERRORS_HELD:
@@ -137,14 +137,14 @@ def test_one_tried_often_enough_waits_for_new_messages(story):
         n_tries[i] += 1
 
 
-def earlier(story: list[Sent], j: int) -> list[int]:
+def earlier(story: list[SentMessage], j: int) -> list[int]:
     return [k for k in range(j) if story[k].key == story[j].key]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 80), st.integers(60, 3_600))
 def test_a_receiver_that_answers_everything_with_errors_is_not_stormed(n, until_s):
-    world = World([Sent(str(i), 0.0, math.inf) for i in range(n)]).run(float(until_s))
+    world = LaneWorld([SentMessage(str(i), 0.0, math.inf) for i in range(n)]).run(float(until_s))
     assert {i for _, i in world.tries} == set(range(n))
     # Each incident's message once, then at most a try a second and 60 s between two of one.
     assert len(world.tries) <= n + until_s
@@ -153,15 +153,27 @@ def test_a_receiver_that_answers_everything_with_errors_is_not_stormed(n, until_
 
 
 def test_one_that_is_broken_holds_the_others_for_three_tries():
-    world = World([Sent("a", 0, math.inf), Sent("a", 0, 0), Sent("b", 0, 0), Sent("c", 9, 0)])
+    world = LaneWorld(
+        [
+            SentMessage("a", 0, math.inf),
+            SentMessage("a", 0, 0),
+            SentMessage("b", 0, 0),
+            SentMessage("c", 9, 0),
+        ]
+    )
     world.run(200)
     assert [i for _, i in world.tries[:4]] == [0, 0, 0, 2]
     assert world.taken_s == {2: HELD_S + TRY_S, 3: 9 + TRY_S}
 
 
 def test_after_one_that_was_taken_the_next_may_stumble_again_and_keep_its_place():
-    story = [Sent("a", 0, 2), Sent("b", 0, 0), Sent("c", 0, 2), Sent("d", 0, 0)]
-    assert list(World(story).run().taken_s) == [0, 1, 2, 3]
+    story = [
+        SentMessage("a", 0, 2),
+        SentMessage("b", 0, 0),
+        SentMessage("c", 0, 2),
+        SentMessage("d", 0, 0),
+    ]
+    assert list(LaneWorld(story).run().taken_s) == [0, 1, 2, 3]
 
 
 def test_any_answer_ends_a_silence():
@@ -176,7 +188,7 @@ def test_any_answer_ends_a_silence():
 
 
 def test_an_outage_is_waited_for_by_all_in_order():
-    world = World([Sent(key, 0, 0) for key in "abc"], outages=[(0, 1_000)]).run()
+    world = LaneWorld([SentMessage(key, 0, 0) for key in "abc"], outages=[(0, 1_000)]).run()
     assert [i for _, i in world.tries if i] == [1, 2]
     assert list(world.taken_s) == [0, 1, 2]
     assert 10 < len(world.tries) < 30

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from detectors.explain.slice_search import SURE, SliceSearch, _Rows, slice_search
+from detectors.explain.slice_search import SURE, SliceSearch, _CodedTables, slice_search
 from detectors.statistics.intervals import newcombe_interval
 from schemas.errors import DomainError, ShapeError
 
@@ -167,14 +167,14 @@ def test_a_rest_of_less_than_one_row_shows_nothing():
 
 
 def test_rows_are_passed_over_once_for_all_and_once_for_each_slice_left(monkeypatch):
-    n_passes, count = 0, _Rows.count
+    n_passes, count = 0, _CodedTables.count
 
     def counted(*args: Any, **settings: Any) -> Any:
         nonlocal n_passes
         n_passes += 1
         return count(*args, **settings)
 
-    monkeypatch.setattr(_Rows, "count", counted)
+    monkeypatch.setattr(_CodedTables, "count", counted)
     found = search(0, lambda t: np.full(len(t["sex"]), 0.3))
     assert names(found) == ["*"]  # every slice changed, and none by more than the rest
     assert n_passes == 2

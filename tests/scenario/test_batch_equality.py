@@ -28,7 +28,7 @@ from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-from tests.support.batch_oracle import Batch, Place, Record, Timing, batch_of, rows_by_window
+from tests.support.batch_oracle import Batch, OraclePlace, Record, Timing, batch_of, rows_by_window
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import (
     CONFIG,
@@ -126,12 +126,12 @@ def final_panes(log: MemoryLog) -> dict[int, Pane]:
     return panes
 
 
-def named(panes: dict[int, Pane], part: str) -> Iterator[tuple[Place, SeriesStats, int]]:
+def named(panes: dict[int, Pane], part: str) -> Iterator[tuple[OraclePlace, SeriesStats, int]]:
     """Yield every segment or slice: its key, the arrays and its place in them."""
     for start_us, pane in panes.items():
         stats = getattr(pane, part)
         for i, name in enumerate(stats.segments):
-            yield Place("small", "1", start_us, name), stats, i
+            yield OraclePlace("small", "1", start_us, name), stats, i
 
 
 def test_the_batch_has_everything_in_it():

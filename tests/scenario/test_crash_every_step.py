@@ -44,17 +44,17 @@ class Reaper:
             raise KilledError(step)
 
 
-def live(world: SmallWorld, log: MemoryLog, reach, owner: str, chunk_messages: int) -> None:
+def live(world: SmallWorld, log: MemoryLog, hit, owner: str, chunk_messages: int) -> None:
     """One life of a worker that runs every stage, from wherever the log says, to the end."""
     ingest = InMemoryIngest(
         log,
         world.catalog,
         CONFIG.window,
         Assignment(PREDICTIONS, 0, 1, owner),
-        reach=reach,
+        hit=hit,
     )
-    drift = DriftDetect(log, world.catalog, reach=reach)
-    gpu = GpuDetect(log, world_gpu_config(), reach=reach)
+    drift = DriftDetect(log, world.catalog, hit=hit)
+    gpu = GpuDetect(log, world_gpu_config(), hit=hit)
     while True:
         n = min(chunk_messages, ingest.read_limit or chunk_messages)
         chunk = fetch_chunk(log, PREDICTIONS, 0, ingest.position, n)
@@ -75,12 +75,12 @@ def world_gpu_config():
     return GpuConfig()
 
 
-def run(world: SmallWorld, reach=lambda step: None, chunk_messages: int = 97) -> MemoryLog:
+def run(world: SmallWorld, hit=lambda step: None, chunk_messages: int = 97) -> MemoryLog:
     """Run to the end, starting again whenever the worker is killed."""
     log = world.log()
     for life in count():
         try:
-            live(world, log, reach, f"owner-{life}", chunk_messages)
+            live(world, log, hit, f"owner-{life}", chunk_messages)
             return log
         except KilledError:
             continue

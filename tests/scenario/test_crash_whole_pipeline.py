@@ -20,7 +20,7 @@ from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
 from tests.support.small_world import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
-from tests.support.whole_pipeline import Outside, Reaper, run_whole
+from tests.support.whole_pipeline import Outside, PipelineReaper, run_whole
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +73,7 @@ def select(store: Store, table: str, columns: str) -> pa.Table:
     return store.query(f"SELECT {columns} FROM {table} FINAL {WHERE.get(table, '')}")
 
 
-def crash(world: SmallWorld, folder: Path, reaper: Reaper) -> tuple[Outside, dict]:
+def crash(world: SmallWorld, folder: Path, reaper: PipelineReaper) -> tuple[Outside, dict]:
     """Run the whole, killed where the reaper says; return what is left outside."""
     with Store.open(folder) as store:
         store.migrate()
@@ -94,7 +94,7 @@ def world() -> SmallWorld:
 
 @pytest.fixture(scope="module")
 def undisturbed(world, tmp_path_factory) -> tuple[Outside, dict, list[str]]:
-    reaper = Reaper()
+    reaper = PipelineReaper()
     outside, rows = crash(world, tmp_path_factory.mktemp("undisturbed") / "store", reaper)
     return outside, rows, reaper.names
 
@@ -168,13 +168,13 @@ def test_the_undisturbed_run_has_everything_in_it(undisturbed):
 def test_killed_once_after_a_step_of_each_kind(world, undisturbed, tmp_path, kind):
     names = undisturbed[2]
     places = [i + 1 for i, name in enumerate(names) if name == kind]
-    found = crash(world, tmp_path / "store", Reaper(places[len(places) // 2]))
+    found = crash(world, tmp_path / "store", PipelineReaper(places[len(places) // 2]))
     assert found[0].n_lives == 1
     assert_same(found, undisturbed)
 
 
 def test_killed_again_and_again(world, undisturbed, tmp_path):
-    found = crash(world, tmp_path / "store", Reaper(*range(60, 10_000, 60)))
+    found = crash(world, tmp_path / "store", PipelineReaper(*range(60, 10_000, 60)))
     assert found[0].n_lives > 4
     assert_same(found, undisturbed)
 
@@ -182,7 +182,7 @@ def test_killed_again_and_again(world, undisturbed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("stride", [29, 41, 83])
 def test_killed_after_every_so_many_steps(world, undisturbed, tmp_path, stride):
-    found = crash(world, tmp_path / "store", Reaper(*range(stride, 10_000, stride)))
+    found = crash(world, tmp_path / "store", PipelineReaper(*range(stride, 10_000, stride)))
     assert found[0].n_lives > 2
     assert_same(found, undisturbed)
 
@@ -192,6 +192,6 @@ def test_killed_once_after_up_to_four_steps_of_every_kind(world, undisturbed, tm
     steps = sample(undisturbed[2], 4)
     assert len(steps) > 60
     for step in steps:
-        found = crash(world, tmp_path / f"store-{step}", Reaper(step))
+        found = crash(world, tmp_path / f"store-{step}", PipelineReaper(step))
         assert found[0].n_lives == 1, step
         assert_same(found, undisturbed)

@@ -16,7 +16,7 @@ from tests.support.data import (
     CENSUS,
     WHOLE_CAR_LOAN,
     WHOLE_CENSUS,
-    Source,
+    DataSource,
     needs_shared_data,
 )
 from tests.support.decision_data import (
@@ -37,11 +37,11 @@ TOP_RUNG = 3
 
 
 @cache
-def found_in_employment(of: Source, n: int, seed: int):
+def found_in_employment(of: DataSource, n: int, seed: int):
     return firings(employment(of, n, seed))
 
 
-def whole(of: Source, *values: object):
+def whole(of: DataSource, *values: object):
     return pytest.param(of, *values, marks=needs_shared_data, id=f"whole-{values[0]}")
 
 

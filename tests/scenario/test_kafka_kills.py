@@ -10,7 +10,7 @@ from tests.support.kill_sequence import (
     MOVING,
     RARE,
     STEPS,
-    Reaper,
+    KillSequence,
     names_of,
     reap,
     schedule_of,
@@ -31,10 +31,10 @@ def test_every_step_that_the_code_names_is_died_at():
 def test_a_hundred_kills_leave_no_trace(broker, topic_prefix, nursery, database, tmp_path):
     with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
         reapers = [
-            Reaper(run, "ingest", "i1", schedule_of(["ingest"], N_LIVES)),
-            Reaper(run, "detect", "d1", schedule_of(["detect", "gpu"], N_LIVES)),
-            Reaper(run, "notify", "n1", schedule_of(["notify"], N_LIVES)),
-            Reaper(run, "archive", "a1", schedule_of(["archive"], N_LIVES)),
+            KillSequence(run, "ingest", "i1", schedule_of(["ingest"], N_LIVES)),
+            KillSequence(run, "detect", "d1", schedule_of(["detect", "gpu"], N_LIVES)),
+            KillSequence(run, "notify", "n1", schedule_of(["notify"], N_LIVES)),
+            KillSequence(run, "archive", "a1", schedule_of(["archive"], N_LIVES)),
         ]
         reap(run, reapers)
         run.check(run.finish(timeout_s=240))

@@ -41,7 +41,7 @@ def test_drained_while_the_broker_is_away_they_give_up_and_nothing_is_lost(
         run.await_ready()
         # Written in full, and by no means worked off when the broker dies.
         run.feed(10)
-        wait_until(lambda: bool(run.ear.received), 90, "a first message")
+        wait_until(lambda: bool(run.webhook.received), 90, "a first message")
         run.feed(6)
         broker.kill()
         begin_s = elapsed_s()

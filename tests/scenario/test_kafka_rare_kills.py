@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.fault_run import FaultRun
-from tests.support.kill_sequence import MOVING, RARE, Reaper, names_of, reap
+from tests.support.kill_sequence import MOVING, RARE, KillSequence, names_of, reap
 from tests.support.rare_input import (
     GARBAGE,
     PUT_ASIDE,
@@ -14,7 +14,7 @@ from tests.support.rare_input import (
     flood_alerts,
     write_flood,
 )
-from tests.support.webhook_recorder import DEAF
+from tests.support.webhook_recorder import REFUSING
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
@@ -24,7 +24,7 @@ RECEIVERS = {
 }
 
 
-def schedules(run: FaultRun) -> list[Reaper]:
+def schedules(run: FaultRun) -> list[KillSequence]:
     """Return kills at each rare step, and of the archive while it holds unreadable messages."""
     of = {
         "ingest": ["ingest:alert:1", "ingest:alert:2"],
@@ -32,7 +32,7 @@ def schedules(run: FaultRun) -> list[Reaper]:
         "notify": [f"notify:{step}:{n}" for n in (1, 2) for step in RARE["notify"]],
         "archive": [f"archive:{step}:{n}" for n in (1, 5) for step in ("intent", "rows", "commit")],
     }
-    return [Reaper(run, stage, f"{stage}-1", due, 40.0) for stage, due in of.items()]
+    return [KillSequence(run, stage, f"{stage}-1", due, 40.0) for stage, due in of.items()]
 
 
 @pytest.mark.timeout(600)
@@ -47,7 +47,7 @@ def test_deaths_at_floods_garbage_and_refusals_leave_no_trace(
         store=database,
         monitor={"receivers": RECEIVERS},
     ) as run:
-        run.environment["DRIFTLINE_TEST_DEAF"] = run.ear.url + DEAF
+        run.environment["DRIFTLINE_TEST_DEAF"] = run.webhook.url + REFUSING
 
         def feed() -> None:
             run.feed(1)

@@ -41,10 +41,10 @@ def test_a_store_that_is_down_then_slow_then_flapping(
         with run.feeding(pause_s=0.3):
             _await_received(run, 1)
             proxy.go_down()
-            _await_received(run, len(run.ear.received) + 8)
+            _await_received(run, len(run.webhook.received) + 8)
             proxy.come_back()
             proxy.standing, proxy.slow_s = Fault.SLOW, 0.5
-            _await_received(run, len(run.ear.received) + 4)
+            _await_received(run, len(run.webhook.received) + 4)
             proxy.standing = Fault.NONE
             proxy.faults.extend(itertools.islice(itertools.cycle(FLAPS), 45))
             wait_until(lambda: not proxy.faults, 120, "every flap met")
@@ -75,13 +75,13 @@ def test_a_full_disk_under_the_store(broker, topic_prefix, nursery, small_disk, 
         with run.feeding(pause_s=0.5):
             _await_received(run, 1)
             fill(ballast)
-            _await_received(run, len(run.ear.received) + 8)
+            _await_received(run, len(run.webhook.received) + 8)
             wait_until(lambda: not run.children["archive-1"].is_ready(), 60, "archive unready")
             ballast.unlink()
-            _await_received(run, len(run.ear.received) + 2)
+            _await_received(run, len(run.webhook.received) + 2)
         run.check(run.finish(timeout_s=180))
 
 
 def _await_received(run: FaultRun, n: int) -> None:
     """Wait until the receiver has had so many messages: pages keep flowing."""
-    wait_until(lambda: len(run.ear.received) >= n, 120, f"{n} messages")
+    wait_until(lambda: len(run.webhook.received) >= n, 120, f"{n} messages")

@@ -25,7 +25,7 @@ from tests.support.data import (
     CENSUS,
     WHOLE_CAR_LOAN,
     WHOLE_CENSUS,
-    Source,
+    DataSource,
     needs_shared_data,
 )
 
@@ -61,7 +61,7 @@ def window_of(alert: Alert) -> int:
     return alert.window_end_us // HOUR_US - 1
 
 
-def whole(of: Source, n: int):
+def whole(of: DataSource, n: int):
     return pytest.param(of, n, marks=needs_shared_data, id=f"whole-{n}")
 
 

@@ -86,7 +86,7 @@ def gpu(
         "double_bit_ecc": "double-bit ECC",
         "xid_31": "XID 31, memory page fault",
         "xid_74": "XID 74, NVLink error",
-        "node_lost": "8 GPUs silent, and no sign of life from the host",
+        "node_lost": "8 GPUs silent, and no activity of the host",
     }.get(rule, rule)
     values: dict[str, Any] = {
         "alert_id": alert_id("gpu", ("default", uuid or host, rule), (0, time_us), transition),

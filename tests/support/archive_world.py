@@ -31,8 +31,8 @@ from monitor.core.topics import (
     PREDICTIONS,
     RESULTS,
 )
-from monitor.service.armed_failpoints import VARIABLE, crash_points
-from monitor.service.lifecycle import Life
+from monitor.service.armed_failpoints import VARIABLE, failpoints
+from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.changes import apply_changes
@@ -77,7 +77,7 @@ encode = msgspec.msgpack.encode
 
 
 @dataclass
-class World:
+class ArchiveWorld:
     """Topics of one test, what was written into them, and where."""
 
     cluster: Cluster
@@ -86,7 +86,7 @@ class World:
     """Rows that must be in each table."""
     _next: int = 0
 
-    def create(self) -> World:
+    def create(self) -> ArchiveWorld:
         """Make the topics."""
         specs = topic_specs(
             n_input=self.n_partitions, n_keyed=self.n_partitions, prefix=self.cluster.prefix
@@ -225,14 +225,14 @@ class Archiving:
     """The archive stage in a thread; drained, and its error raised, at the end of a block."""
 
     def __init__(self, cluster: Cluster, url: str, **options) -> None:
-        self.life = Life("archive", reach=options.pop("reach", lambda step: None))
+        self.lifecycle = Lifecycle("archive", hit=options.pop("hit", lambda step: None))
         self._ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         options.setdefault("cut", Cut(max_messages=150, max_age_s=0.2))
         self._thread = threading.Thread(target=self._live, args=(cluster, url), kwargs=options)
 
     def _live(self, cluster: Cluster, url: str, **options) -> None:
         try:
-            run_archive(cluster, CONFIGS, url, self.life, **options)
+            run_archive(cluster, CONFIGS, url, self.lifecycle, **options)
             self._ended.put(None)
         except BaseException as error:
             self._ended.put(error)
@@ -248,7 +248,7 @@ class Archiving:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.life.drain()
+        self.lifecycle.drain()
         if self._thread.is_alive() or not self._ended.empty():
             error = self.end()
             if error is not None and kind is None:
@@ -269,9 +269,11 @@ def start_process(
 def _main(bootstrap: str, prefix: str, url: str, member: str) -> None:
     """Archive until killed."""
     cluster = Cluster(bootstrap, prefix, session_timeout_ms=6_000)
-    reach: Callable[[str], None] = crash_points(os.environ)
+    hit: Callable[[str], None] = failpoints(os.environ)
     cut = Cut(max_messages=150, max_age_s=0.2)
-    run_archive(cluster, CONFIGS, url, Life("archive", reach=reach), member=member or None, cut=cut)
+    run_archive(
+        cluster, CONFIGS, url, Lifecycle("archive", hit=hit), member=member or None, cut=cut
+    )
 
 
 if __name__ == "__main__":

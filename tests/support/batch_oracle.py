@@ -35,7 +35,7 @@ class Timing(NamedTuple):
     skew_us: int
 
 
-class Place(NamedTuple):
+class OraclePlace(NamedTuple):
     """One segment or slice of one pane of one model version."""
 
     model: str
@@ -79,8 +79,8 @@ class Cell:
 class Batch:
     """What the batch job found in one partition."""
 
-    panes: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
-    slices: dict[Place, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    panes: dict[OraclePlace, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    slices: dict[OraclePlace, Cell] = field(default_factory=lambda: defaultdict(Cell))
     intake: dict[tuple[str, int], Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
@@ -96,9 +96,9 @@ class Batch:
     watermark_us: float = -math.inf
     """Watermark after the last event."""
 
-    def passed(self, part: str, pane_us: int) -> dict[Place, Cell]:
+    def passed(self, part: str, pane_us: int) -> dict[OraclePlace, Cell]:
         """Return the ``panes`` or ``slices`` whose pane the watermark has passed."""
-        cells: dict[Place, Cell] = getattr(self, part)
+        cells: dict[OraclePlace, Cell] = getattr(self, part)
         last_us = self.watermark_us - pane_us
         return {place: cell for place, cell in cells.items() if place.start_us <= last_us}
 
@@ -172,10 +172,10 @@ def _count(found: Batch, event: dict[str, Any], pane_us: int) -> None:
     """Add an event to every cell it belongs to."""
     of = (event["model"], event.get("model_version", ""), pane_us)
     for name in _segments(event):
-        found.panes[Place(*of, name)].add(event)
+        found.panes[OraclePlace(*of, name)].add(event)
     for name in ("host", "gpu_uuid"):
         if event.get(name) is not None:
-            found.slices[Place(*of, f"{name}={event[name]}")].add(event)
+            found.slices[OraclePlace(*of, f"{name}={event[name]}")].add(event)
 
 
 def read(value: bytes, models: frozenset[str]) -> tuple[dict[str, Any] | None, str]:

@@ -32,7 +32,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Message:
+class RowMessage:
     """One message of a log."""
 
     offset: int
@@ -102,7 +102,7 @@ def batch_of(
 
 
 def chunk_of(
-    messages: Sequence[Message], dictionary: Dictionary | None = None
+    messages: Sequence[RowMessage], dictionary: Dictionary | None = None
 ) -> tuple[Chunk, list[EventBatch]]:
     """A chunk and its decoded batches, one a model."""
     by_model: dict[str, list[tuple[int, int, Row]]] = {}
@@ -122,7 +122,7 @@ def chunk_of(
     return chunk, [batch_of(rows, dictionary) for rows in by_model.values()]
 
 
-def rejects_of(messages: Sequence[Message]) -> list[Reject]:
+def rejects_of(messages: Sequence[RowMessage]) -> list[Reject]:
     """What a decoder rejects of the messages."""
     return [
         Reject(

@@ -41,7 +41,7 @@ VIEWS = (
 )
 
 
-class Seen(NamedTuple):
+class PageState(NamedTuple):
     """What one view of a page is like."""
 
     violations: list[str]
@@ -52,7 +52,7 @@ class Seen(NamedTuple):
     """What the browser complained of while loading."""
 
 
-def look(page: Path, view: View, folder: Path, screenshot: Path | None = None) -> Seen:
+def look(page: Path, view: View, folder: Path, screenshot: Path | None = None) -> PageState:
     """Open a page with every detail unfolded, and judge it.
 
     Parameters
@@ -66,12 +66,12 @@ def look(page: Path, view: View, folder: Path, screenshot: Path | None = None) -
 
     Returns
     -------
-    Seen
+    PageState
     """
     return asyncio.run(_look(page, view, folder, screenshot))
 
 
-async def _look(page: Path, view: View, folder: Path, screenshot: Path | None) -> Seen:
+async def _look(page: Path, view: View, folder: Path, screenshot: Path | None) -> PageState:
     browser = await asyncio.create_subprocess_exec(
         require_program("chromium"), *FLAGS, f"--user-data-dir={folder}", "about:blank",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
@@ -134,7 +134,7 @@ class _Tab:
         return dict(await self._socket.receive_json(timeout=START_S))
 
 
-async def _judge(tab: _Tab, page: Path, view: View, screenshot: Path | None) -> Seen:
+async def _judge(tab: _Tab, page: Path, view: View, screenshot: Path | None) -> PageState:
     for domain in ("Page", "Log", "Runtime"):
         await tab.call(f"{domain}.enable")
     await tab.call(
@@ -154,7 +154,7 @@ async def _judge(tab: _Tab, page: Path, view: View, screenshot: Path | None) -> 
     )
     if screenshot is not None:
         await _photograph(tab, screenshot)
-    return Seen(
+    return PageState(
         [
             f"{rule['id']} ({rule['impact']}): {node['html'][:120]} {node['failureSummary']}"
             for rule in found

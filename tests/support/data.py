@@ -24,7 +24,7 @@ needs_shared_data = pytest.mark.shared
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Two tables of one model: a reference, and what came after it."""
 
     reference: Path
@@ -35,8 +35,8 @@ class Source:
     """Leading rows of the analysis in which nothing has drifted."""
 
 
-def _source(folder: Path, model: str, n_rows: int, n_quiet: int) -> Source:
-    return Source(
+def _source(folder: Path, model: str, n_rows: int, n_quiet: int) -> DataSource:
+    return DataSource(
         folder / f"{model}_reference.parquet", folder / f"{model}_analysis.parquet", n_rows, n_quiet
     )
 

@@ -23,7 +23,7 @@ from detectors.rule.design_effect import design_effect
 from monitor.demo.extract import DATA
 from schemas.baselines import Kind, VariableProfile
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
-from tests.support.data import Source
+from tests.support.data import DataSource
 from tests.support.extracts import household_numbers
 
 HOURLY = 1 / 7300
@@ -32,7 +32,7 @@ PANE_ROWS = 250
 
 
 @dataclass(frozen=True)
-class Stream:
+class DecisionStream:
     """A table as counters: (W, C, 64), and what they are judged by."""
 
     names: tuple[str, ...]
@@ -62,7 +62,9 @@ def codes_of(variable: VariableProfile, column: pa.ChunkedArray) -> NDArray[np.i
     return codes
 
 
-def stream(reference: pa.Table, current: pa.Table, names: tuple[str, ...], n: int) -> Stream:
+def stream(
+    reference: pa.Table, current: pa.Table, names: tuple[str, ...], n: int
+) -> DecisionStream:
     variables = [variable_of(name, reference[name]) for name in names]
     pairs = list(zip(variables, names, strict=True))
     counts = np.stack([np.bincount(codes_of(v, reference[x]), minlength=64) for v, x in pairs])
@@ -72,7 +74,7 @@ def stream(reference: pa.Table, current: pa.Table, names: tuple[str, ...], n: in
     rule, k = Rule(alpha=HOURLY, n_cells=len(names)), len(names)
     plan = plan_cells(rule, SetLayout.of(cells), counts, phi, np.zeros(k))
     windows = np.stack([panes_of(codes_of(v, current[x]), n) for v, x in pairs], axis=1)
-    return Stream(names, plan, windows)
+    return DecisionStream(names, plan, windows)
 
 
 def panes_of(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -82,7 +84,7 @@ def panes_of(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return np.bincount(flat, minlength=n_panes * 64).reshape(n_panes, 64)
 
 
-def firings(of: Stream) -> list[tuple[int, str, str, int, Decision]]:
+def firings(of: DecisionStream) -> list[tuple[int, str, str, int, Decision]]:
     """(window, variable, set, rung, decision) of all that fired."""
     evidence, found = Evidence.start(of.plan.layout), []
     for w, counts in enumerate(of.windows):
@@ -93,7 +95,7 @@ def firings(of: Stream) -> list[tuple[int, str, str, int, Decision]]:
     return found
 
 
-def car_loan(of: Source, n: int) -> Stream:
+def car_loan(of: DataSource, n: int) -> DecisionStream:
     reference, current = pq.read_table(of.reference), pq.read_table(of.analysis)
     names = (
         "car_value",
@@ -115,13 +117,13 @@ EMPLOYMENT = (
 SURVEY = EMPLOYMENT[:-1]
 
 
-def employment_tables(of: Source, seed: int) -> tuple[pa.Table, pa.Table]:
+def employment_tables(of: DataSource, seed: int) -> tuple[pa.Table, pa.Table]:
     """2015 as it is, and 2016 to 2018 with households shuffled within the year."""
     reference, current = pq.read_table(of.reference), pq.read_table(of.analysis)
     return reference, current.take(shuffled_households(current, np.random.default_rng(seed)))
 
 
-def employment(of: Source, n: int, seed: int = 0) -> Stream:
+def employment(of: DataSource, n: int, seed: int = 0) -> DecisionStream:
     return stream(*employment_tables(of, seed), EMPLOYMENT, n)
 
 

@@ -35,7 +35,7 @@ REFUSED = "refused"
 """What a reject has instead of values."""
 
 
-class Seen(NamedTuple):
+class EntranceResult(NamedTuple):
     """What arrived of one value: as a feature, a segment, the prediction, and as a number."""
 
     category: str | None
@@ -44,9 +44,9 @@ class Seen(NamedTuple):
     number: float | str | None
 
 
-def wanted(category: str | None, number: float | str | None) -> Seen:
+def wanted(category: str | None, number: float | str | None) -> EntranceResult:
     """What has to arrive."""
-    return Seen(category, category, category, number)
+    return EntranceResult(category, category, category, number)
 
 
 def json_text(value: Any) -> str:
@@ -201,17 +201,17 @@ ENTRANCES: tuple[Entrance, ...] = (
 
 def arrivals(
     entrance: Entrance, values: Sequence[Any], folder: Path, *, is_number: bool, fast: bool
-) -> list[Seen]:
+) -> list[EntranceResult]:
     """Send values through an entrance, twice through one decoder; return what arrived."""
     decoder = Decoder([CONFIG.schema_], fast=fast)
     chunks = entrance(values, folder, is_number=is_number)
-    found: list[list[Seen]] = []
+    found: list[list[EntranceResult]] = []
     for _ in range(2):  # the second time the kernel knows layouts and texts
         seen = {}
         for chunk in chunks:
             decoded = decoder.decode(chunk)
             for reject in decoded.rejects:
-                seen[_place(chunk, reject.message, reject.row)] = Seen(*[REFUSED] * 4)
+                seen[_place(chunk, reject.message, reject.row)] = EntranceResult(*[REFUSED] * 4)
             for batch in decoded.batches:
                 for i in range(len(batch)):
                     place = _place(chunk, int(batch.message[i]), int(batch.row[i]))
@@ -225,10 +225,10 @@ def _place(chunk: Chunk, message: int, row: int) -> tuple[int, int]:
     return int(chunk.log_offset[message]), row
 
 
-def _seen(batch: EventBatch, i: int) -> Seen:
+def _seen(batch: EventBatch, i: int) -> EntranceResult:
     number = float(batch.numeric[0][i])
     texts = [
         None if column.codes[i] < 0 else column.values[column.codes[i]]
         for column in (batch.categorical[0], batch.segments[0], batch.prediction)
     ]
-    return Seen(*texts, None if math.isnan(number) else number)
+    return EntranceResult(*texts, None if math.isnan(number) else number)

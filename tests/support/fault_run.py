@@ -35,25 +35,25 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.types import Message
 from schemas.config.monitor import GpuConfig
-from tests.support.batch_oracle import Batch, Place, Record, batch_of, rows_by_window
+from tests.support.batch_oracle import Batch, OraclePlace, Record, batch_of, rows_by_window
 from tests.support.fault_world import (
     ENDING_US,
     MODELS,
     SECOND_US,
     TIMING,
     WINDOW_US,
+    FaultEvent,
     FaultWorld,
-    Sent,
     catalog,
     configs,
     install,
     profiles,
     recent_start_us,
 )
-from tests.support.forked_stages import Child, Nursery, clean_environment
+from tests.support.forked_stages import ForkedStage, Nursery, clean_environment
 from tests.support.kafka_outputs import (
-    Outcome,
     Source,
+    StageOutcome,
     Topics,
     bits_of,
     deliveries,
@@ -63,13 +63,13 @@ from tests.support.kafka_outputs import (
     undisturbed,
 )
 from tests.support.waiting import wait_until
-from tests.support.webhook_recorder import WebhookEar
+from tests.support.webhook_recorder import WebhookRecorder
 
 GPU_CONFIG = GpuConfig(interval=SECOND_US)
 INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)
 HOOK = "DRIFTLINE_TEST_HOOK"
 _SIGN = b'"gpu_uuid":"","time_us"'
-"""In the signs of life of hosts that ingest writes to the GPU topic; the archive skips them."""
+"""In the host activity that ingest writes to the GPU topic; the archive skips them."""
 _RULES = ", ".join(f"'{rule}'" for rule in RULES)
 DECIDED = f"WHERE monitor != 'pipeline' OR rule IN ({_RULES})"
 """Alerts that are a function of the log, without those about the machine."""
@@ -100,7 +100,7 @@ def create_topics(
 class Expected:
     """Expected outputs for the log's contents."""
 
-    outcome: Outcome
+    outcome: StageOutcome
     """Of the run without faults."""
     batches: dict[tuple[str, int], Batch]
     """Of the batch job, by source and partition."""
@@ -158,7 +158,7 @@ class FaultRun:
         self.nursery, self.store, self.n_keyed = nursery, store, n_keyed
         self.world = world or FaultWorld(recent_start_us(), n_gpu_partitions=n_keyed)
         self.cluster = Cluster(bootstrap, prefix=prefix)
-        self.children: dict[str, Child] = {}
+        self.children: dict[str, ForkedStage] = {}
         self.n_kills: Counter[str] = Counter()
         """Kills by stage."""
         self.config = install(
@@ -169,7 +169,7 @@ class FaultRun:
             monitor=monitor,
             session_timeout=session_timeout,
         )
-        self.found = Outcome()
+        self.found = StageOutcome()
         self.n_written: Counter[str] = Counter()
         self._past: list[Source] = []
         self._garbage: set[bytes] = set()
@@ -183,11 +183,11 @@ class FaultRun:
         if self.store is not None:
             with Store.open(self.store) as store:
                 store.migrate()
-        self.ear = WebhookEar().__enter__()
+        self.webhook = WebhookRecorder().__enter__()
         self.environment = {
             **clean_environment(),
             "DRIFTLINE_KAFKA": self.bootstrap,
-            HOOK: self.ear.url,
+            HOOK: self.webhook.url,
         }
         self._producer = Producer(
             {
@@ -208,13 +208,13 @@ class FaultRun:
             child.kill()
         del self._producer
         self.topics.close()
-        self.ear.__exit__()
+        self.webhook.__exit__()
 
     # -- stages -------------------------------------------------------------------
 
     def start(
         self, stage: str, name: str, *, crash_at: str = "", is_static: bool = True, **more: str
-    ) -> Child:
+    ) -> ForkedStage:
         """Start a stage under a name, or its next life."""
         environment = {**self.environment, **more}
         if crash_at:
@@ -245,7 +245,7 @@ class FaultRun:
 
     # -- input --------------------------------------------------------------------
 
-    def write(self, sent: Iterable[Sent]) -> None:
+    def write(self, sent: Iterable[FaultEvent]) -> None:
         """Write messages with their record times; returns when all lie in the log."""
         failed: list[Any] = []
         for one in sent:
@@ -268,7 +268,7 @@ class FaultRun:
         now_us = self.world.end_us
         n_partitions = len(self.topics.partitions(topic))
         self.write(
-            Sent(topic, p, b"garbage-%d" % i, value, now_us)
+            FaultEvent(topic, p, b"garbage-%d" % i, value, now_us)
             for p in range(n_partitions)
             for i, value in enumerate(values)
         )
@@ -401,7 +401,7 @@ class FaultRun:
             if not child.is_running:
                 self.start(child.arguments[0], name)
 
-    def look(self) -> Outcome:
+    def look(self) -> StageOutcome:
         """Read on."""
         self.topics.update()
         return self.found.catch_up(self.topics)
@@ -432,7 +432,9 @@ class FaultRun:
             missing["alerts"] = len(wanted.alerts.keys() - found.alerts.keys())
         if self._runs("notify") and not any(missing.values()):
             wanted_ids = self._notifications().keys()
-            missing["received"] = len(wanted_ids - {t.notification_id for t in self.ear.received})
+            missing["received"] = len(
+                wanted_ids - {t.notification_id for t in self.webhook.received}
+            )
             missing["logged"] = len(wanted_ids - self._noted())
         if self._runs("archive") and not any(missing.values()):
             missing |= self._missing_rows(expected)
@@ -447,7 +449,7 @@ class FaultRun:
 
     def _noted(self) -> set[str]:
         """Return the ids of which the log says what came: they were taken, or refused."""
-        refused = self.ear.refused
+        refused = self.webhook.refused
         return {
             i
             for i, state in deliveries(self.topics)
@@ -494,7 +496,7 @@ class FaultRun:
         """Every receiver got every message; a kill of notify repeats at most one each."""
         wanted = self._notifications()
         n_receivers = len(load_installation(self.config).monitor.receivers)
-        received = self.ear.received
+        received = self.webhook.received
         times = Counter(t.notification_id for t in received)
         assert set(times) == set(wanted)
         assert {(t.notification_id, t.dedup_key) for t in received} == set(wanted.items())
@@ -579,9 +581,9 @@ class FaultRun:
             "SELECT model, model_version, start_us, source, partition, segment, is_slice, n_rows"
             " FROM panes FINAL WHERE feature = 'score'"
         )
-        stored: dict[tuple[str, int, bool], dict[Place, int]] = {}
+        stored: dict[tuple[str, int, bool], dict[OraclePlace, int]] = {}
         for r in self._select(sql).to_pylist():
-            place = Place(r["model"], r["model_version"], r["start_us"], r["segment"])
+            place = OraclePlace(r["model"], r["model_version"], r["start_us"], r["segment"])
             lane = stored.setdefault((r["source"], r["partition"], bool(r["is_slice"])), {})
             lane[place] = r["n_rows"]
         for (source, partition), batch in expected.batches.items():
@@ -594,12 +596,12 @@ def _record(message: Message) -> Record:
     return Record(message.offset, message.value, message.timestamp_us)
 
 
-def dead_of(outcome: Outcome, place: tuple[str, int]) -> dict[int, str]:
+def dead_of(outcome: StageOutcome, place: tuple[str, int]) -> dict[int, str]:
     """Return offset and reason of the dead letters of one source partition."""
     return {key[2]: value[0] for key, value in outcome.dead.items() if key[:2] == place}
 
 
-def late_of(outcome: Outcome, place: tuple[str, int]) -> dict[int, int]:
+def late_of(outcome: StageOutcome, place: tuple[str, int]) -> dict[int, int]:
     """Return offset and watermark of the late events of one source partition."""
     return {late[2]: late[4] for late in outcome.late if late[:2] == place}
 
@@ -620,7 +622,7 @@ def run_in_memory(n_windows: int, seed: int = 0, chunk_messages: int = 2_000) ->
     return Expected.of([source], topics[names.GPU], chunk_messages)
 
 
-def judged_rows(outcome: Outcome) -> dict[tuple[str, str, int, str], int]:
+def judged_rows(outcome: StageOutcome) -> dict[tuple[str, str, int, str], int]:
     """Return how many rows each window was judged by, empty windows left out."""
     return {
         (r.model, r.model_version, r.start_us, r.segment): r.n

@@ -59,7 +59,7 @@ MODEL: dict[str, Any] = {
 }
 
 
-class Sent(NamedTuple):
+class FaultEvent(NamedTuple):
     """One message as a producer writes it."""
 
     topic: str
@@ -177,7 +177,7 @@ class FaultWorld:
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
-        self._delayed: list[Sent] = []
+        self._delayed: list[FaultEvent] = []
         self._n_sent = 0
 
     @property
@@ -185,7 +185,7 @@ class FaultWorld:
         """Where the windows taken so far end."""
         return self.start_us + self.n_windows * WINDOW_US
 
-    def next_window(self) -> list[Sent]:
+    def next_window(self) -> list[FaultEvent]:
         """Return what is written during the next window, in the order of the writing."""
         w, begin_us = self.n_windows, self.end_us
         self.n_windows += 1
@@ -197,7 +197,7 @@ class FaultWorld:
         due = [one for one in sent if one.record_us < self.end_us]
         return list(self._with_poison(sorted(due, key=lambda one: one.record_us)))
 
-    def ending(self) -> list[Sent]:
+    def ending(self) -> list[FaultEvent]:
         """Return what is still on its way, and one event a partition from long after it."""
         time_us = self.end_us + ENDING_US
         last = [
@@ -206,13 +206,13 @@ class FaultWorld:
         ]
         return [*sorted(self._delayed, key=lambda one: one.record_us), *last]
 
-    def _predictions(self, w: int, begin_us: int, number: int, model: str) -> list[Sent]:
+    def _predictions(self, w: int, begin_us: int, number: int, model: str) -> list[FaultEvent]:
         """Return one model's events of one window; some have a label."""
         rng, n = self._rng, self.rows_per_window
         is_drifting = (w + 4 * number) % 12 in (3, 4, 5, 6)
         bad_gpu = 2 if model == "alpha" and w % 14 in (8, 9, 10, 11) else -1
         is_storm = (w + 4 * number) % 12 == 0
-        sent: list[Sent] = []
+        sent: list[FaultEvent] = []
         rows = _rows(rng, model, n, is_drifting=is_drifting, bad_gpu=bad_gpu)
         for i, row in enumerate(rows):
             time_us = begin_us + int((i + rng.random()) / n * WINDOW_US)
@@ -231,7 +231,7 @@ class FaultWorld:
                 sent.append(event._replace(topic=LABELS, value=json.dumps(label).encode()))
         return sent
 
-    def _gpu(self, w: int, begin_us: int) -> list[Sent]:
+    def _gpu(self, w: int, begin_us: int) -> list[FaultEvent]:
         """Sample two GPUs of each host every second; now and then one of them is faulty."""
         sent = []
         bad = w // 6 % (2 * N_HOSTS) if w % 6 == 3 else -1
@@ -250,10 +250,12 @@ class FaultWorld:
                 if gpu == bad and second == 1:
                     events.append({**event, "fields": {}, "xid": 48, "xid_sequence": w})
                 partition, key = host % self.n_gpu_partitions, event["host"].encode()
-                sent += [Sent(GPU, partition, key, json.dumps(e).encode(), time_us) for e in events]
+                sent += [
+                    FaultEvent(GPU, partition, key, json.dumps(e).encode(), time_us) for e in events
+                ]
         return sent
 
-    def _with_poison(self, sent: Sequence[Sent]) -> Iterator[Sent]:
+    def _with_poison(self, sent: Sequence[FaultEvent]) -> Iterator[FaultEvent]:
         """Put unusable messages between predictions, again and again."""
         for one in sent:
             yield one
@@ -282,7 +284,7 @@ _POISON = (
 """Broken off, of no configured model, a text for a number, nothing at all, not UTF-8, no time."""
 
 
-def _prediction(row: dict[str, Any], name: str, time_us: int, record_us: int, p: int) -> Sent:
+def _prediction(row: dict[str, Any], name: str, time_us: int, record_us: int, p: int) -> FaultEvent:
     """Stamp an event; the log keeps milliseconds."""
     value = json.dumps({**row, "id": name, "time_us": time_us}).encode()
-    return Sent(PREDICTIONS, p, row["model"].encode(), value, -(-record_us // 1_000) * 1_000)
+    return FaultEvent(PREDICTIONS, p, row["model"].encode(), value, -(-record_us // 1_000) * 1_000)

@@ -40,7 +40,7 @@ CLOCK_VARIABLE = "DRIFTLINE_TEST_CLOCK"
 """A file with the seconds by which the wall clock of a child is wrong."""
 
 
-class Child:
+class ForkedStage:
     """One stage; it may die and be started again under the same name."""
 
     def __init__(
@@ -170,12 +170,12 @@ class Nursery:
         environment: Mapping[str, str],
         folder: Path,
         name: str,
-    ) -> Child:
+    ) -> ForkedStage:
         """Start ``driftline`` with these arguments."""
         log = folder / f"{name}.log"
-        return Child(self, arguments, folder, name, log).start(environment)
+        return ForkedStage(self, arguments, folder, name, log).start(environment)
 
-    def fork(self, child: Child, environment: Mapping[str, str]) -> tuple[int, int]:
+    def fork(self, child: ForkedStage, environment: Mapping[str, str]) -> tuple[int, int]:
         """Start a life; return its number here, and its process id."""
         with self._changed:
             number, self._n_forked = self._n_forked, self._n_forked + 1

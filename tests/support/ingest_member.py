@@ -5,32 +5,32 @@ from __future__ import annotations
 import threading
 from typing import Self
 
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.panes.catalog import Catalog
 from monitor.ingest.on_kafka import run_ingest
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from tests.support.waiting import wait_until
 
 
-class KilledError(Exception):
+class MemberKilledError(Exception):
     """Simulates kill -9 in a thread: nothing is committed after it."""
 
 
-class Member:
+class IngestMember:
     """One member of the ingest group; a context manager that drains it.
 
     Parameters
     ----------
     catalog : Catalog
         Of this member alone.
-    reach : callable, optional
-        Failpoints; may raise ``KilledError``.
+    hit : callable, optional
+        Failpoints; may raise ``MemberKilledError``.
     """
 
-    def __init__(self, cluster: Cluster, catalog: Catalog, reach: Reach = pass_through) -> None:
-        self.life, self.catalog = Life("ingest", reach=reach), catalog
+    def __init__(self, cluster: Cluster, catalog: Catalog, hit: Hit = pass_through) -> None:
+        self.lifecycle, self.catalog = Lifecycle("ingest", hit=hit), catalog
         self.error: BaseException | None = None
         self._cluster = cluster
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -40,7 +40,7 @@ class Member:
         try:
             with ProfileFeed(self._cluster, self.catalog) as feed:
                 feed.catch_up()
-                run_ingest(self._cluster, self.catalog, feed, self.life)
+                run_ingest(self._cluster, self.catalog, feed, self.lifecycle)
         except BaseException as error:
             self.error = error
 
@@ -51,7 +51,7 @@ class Member:
 
     def wait_ready(self) -> Self:
         """Return when it has joined the group."""
-        wait_until(lambda: self.life.is_ready or not self.is_running, 60, "ready")
+        wait_until(lambda: self.lifecycle.is_ready or not self.is_running, 60, "ready")
         assert self.error is None, self.error
         return self
 
@@ -63,7 +63,7 @@ class Member:
 
     def stop(self) -> None:
         """Drain it; it must end in good order."""
-        self.life.drain()
+        self.lifecycle.drain()
         error = self.wait_end()
         assert error is None, error
 
@@ -71,7 +71,7 @@ class Member:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.life.drain()
+        self.lifecycle.drain()
         self._thread.join(90)
         if self.error is not None:
             raise self.error

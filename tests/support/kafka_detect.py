@@ -18,7 +18,7 @@ from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.on_kafka import run_detect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
 from monitor.transport.kafka.readers.topic_scan import scan
@@ -83,7 +83,7 @@ def results_of(messages: Iterable[Message]) -> dict[ResultKey, DetectorResult]:
     return found
 
 
-class Worker:
+class DetectWorker:
     """One life of the stage, in a thread."""
 
     def __init__(
@@ -92,9 +92,9 @@ class Worker:
         catalog: Catalog,
         *,
         member: str | None = None,
-        reach: Callable[[str], None] = lambda step: None,
+        hit: Callable[[str], None] = lambda step: None,
     ) -> None:
-        self.life = Life("detect", reach=reach)
+        self.lifecycle = Lifecycle("detect", hit=hit)
         self.error: BaseException | None = None
         self._arguments = (cluster, catalog, member)
         self._thread = threading.Thread(target=self._run)
@@ -105,7 +105,7 @@ class Worker:
         try:
             with ProfileFeed(cluster, catalog) as feed:
                 feed.catch_up()
-                run_detect(cluster, catalog, feed, MonitorConfig(), self.life, member=member)
+                run_detect(cluster, catalog, feed, MonitorConfig(), self.lifecycle, member=member)
         except BaseException as error:
             self.error = error
 
@@ -113,13 +113,13 @@ class Worker:
     def is_over(self) -> bool:
         return not self._thread.is_alive()
 
-    def wait_ready(self) -> Worker:
-        wait_until(lambda: self.life.is_ready or self.is_over, 60, "readiness")
+    def wait_ready(self) -> DetectWorker:
+        wait_until(lambda: self.lifecycle.is_ready or self.is_over, 60, "readiness")
         assert self.error is None, self.error
         return self
 
     def drain(self) -> None:
-        self.life.drain()
+        self.lifecycle.drain()
         self._thread.join(60)
         assert self.is_over
         if self.error is not None:
@@ -132,14 +132,14 @@ class Worker:
         return self.error
 
 
-class Site:
+class DetectSite:
     """The topics of one test."""
 
     def __init__(self, bootstrap: str, prefix: str, n_keyed: int = 2) -> None:
         self.cluster = Cluster(bootstrap, prefix=prefix, session_timeout_ms=6_000)
         self.n_keyed = n_keyed
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
-        self.workers: list[Worker] = []
+        self.workers: list[DetectWorker] = []
         specs = topic_specs(n_input=1, n_keyed=n_keyed, replication=1, prefix=prefix)
         self.specs = {s.name.removeprefix(prefix): s for s in specs}
         self.create(*self.specs)
@@ -219,14 +219,14 @@ class Site:
     def results(self) -> dict[ResultKey, DetectorResult]:
         return results_of(self.read(RESULTS))
 
-    def start(self, catalog: Catalog, **options: object) -> Worker:
+    def start(self, catalog: Catalog, **options: object) -> DetectWorker:
         """Start a worker; it is drained with the site."""
-        worker = Worker(self.cluster, catalog, **options)  # type: ignore[arg-type]
+        worker = DetectWorker(self.cluster, catalog, **options)  # type: ignore[arg-type]
         self.workers.append(worker)
         return worker
 
     def close(self) -> None:
         for worker in self.workers:
-            worker.life.drain()
+            worker.lifecycle.drain()
         for worker in self.workers:
             worker._thread.join(60)

@@ -1,6 +1,6 @@
 """What the stages left on Kafka, and what a run without faults makes of the same log.
 
-:class:`Topics` reads every topic. :class:`Outcome` takes away what may differ
+:class:`Topics` reads every topic. :class:`StageOutcome` takes away what may differ
 after a crash (duplicates, order, owners, positions). :func:`undisturbed` drives the
 in-memory stages over the bytes and record times of the source topics; the batch job in
 ``tests/support/batch_oracle`` shares nothing with either.
@@ -25,7 +25,7 @@ from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline.state import RULES
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.ingest.in_memory import InMemoryIngest
@@ -43,7 +43,7 @@ from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-from tests.support.batch_oracle import Place
+from tests.support.batch_oracle import OraclePlace
 from tests.support.log_chunks import fetch_chunk
 
 READ = (
@@ -192,7 +192,7 @@ ResultId = tuple[str, str, str, str, str, str, int]
 
 
 @dataclass
-class Outcome:
+class StageOutcome:
     """What a reader of the topics ends up with; :meth:`take` adds a message."""
 
     panes: dict[PaneId, Pane] = field(default_factory=dict)
@@ -213,7 +213,7 @@ class Outcome:
     _assemblers: dict[int, PaneAssembler] = field(default_factory=dict)
     _n_read: Counter[tuple[str, int]] = field(default_factory=Counter)
 
-    def catch_up(self, topics: Topics) -> Outcome:
+    def catch_up(self, topics: Topics) -> StageOutcome:
         """Take what a reader has got since the last time."""
         for place, messages in topics.messages.items():
             for message in messages[self._n_read[place] :]:
@@ -309,7 +309,7 @@ def undisturbed(
     window: WindowConfig,
     gpu: GpuConfig,
     chunk_messages: int = 2_000,
-) -> Outcome:
+) -> StageOutcome:
     """Run the in-memory stages over the source topics as Kafka holds them.
 
     Of several sources each replaced the one before it: a recreated topic.
@@ -322,7 +322,7 @@ def undisturbed(
         for partition, messages in partitions.items():
             _copy(log, source_id, partition, messages)
         _run_source(log, drift, source_id, len(partitions), catalog, window, chunk_messages)
-    found = Outcome()
+    found = StageOutcome()
     for topic in (names.PANES, names.RESULTS, names.ALERTS, names.DEAD_LETTERS, names.LATE):
         for partition in log.partitions(topic):
             for message in log.fetch(topic, partition, 0, ALL):
@@ -349,7 +349,7 @@ def _run_source(
             catalog,
             window,
             Assignment(source_id, p, n_partitions, "undisturbed"),
-            cap=LetterCap(source_id, p, catalog.configs),
+            cap=DeadLetterLimit(source_id, p, catalog.configs),
         )
         for p in range(n_partitions)
     ]
@@ -457,10 +457,10 @@ def intake_of(
 
 def rows_of(
     panes: Mapping[PaneId, Pane], source: str, partition: int, part: str
-) -> dict[Place, tuple[int, int, int]]:
+) -> dict[OraclePlace, tuple[int, int, int]]:
     """Return the counts of every segment or slice of one source partition's panes."""
     return {
-        Place(name.series.model, name.series.model_version, name.start_us, segment): (
+        OraclePlace(name.series.model, name.series.model_version, name.start_us, segment): (
             int(stats.n_rows[i]),
             int(stats.n_predicted[i]),
             int(stats.n_positive[i]),

@@ -15,7 +15,13 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from monitor.clock import elapsed_s
 from monitor.transport.kafka.group_reader import GroupReader
 from monitor.transport.kafka.readers.reader import ReaderKind, open_reader
-from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
+from monitor.transport.kafka.settings import (
+    Callbacks,
+    LogGap,
+    ReaderSettings,
+    ReadFault,
+    Unreadable,
+)
 from monitor.transport.kafka.topics.changes import apply_changes
 from monitor.transport.kafka.topics.connection import open_admin
 from monitor.transport.kafka.topics.specs import plan_changes, topic_specs
@@ -97,7 +103,7 @@ class Watcher:
     assigned: dict[int, Committed | None] = field(default_factory=dict)
     revoked: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[LogGap] = field(default_factory=list)
     faults: list[ReadFault] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     starts: dict[int, int] = field(default_factory=dict)

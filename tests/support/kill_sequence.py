@@ -48,14 +48,14 @@ def steps_in_the_code() -> set[str]:
     return found
 
 
-class Reaper(threading.Thread):
+class KillSequence(threading.Thread):
     """Keeps one stage alive from death to death, along a schedule of failpoints.
 
     Parameters
     ----------
     schedule : sequence of str
         ``step:n`` of each life; the life after the last one is left alone.
-    patience_s : float, optional
+    retry_s : float, optional
         A life that does not reach its step is killed then: a death all the same.
     """
 
@@ -65,11 +65,11 @@ class Reaper(threading.Thread):
         stage: str,
         name: str,
         schedule: Sequence[str],
-        patience_s: float = 20.0,
+        timeout_s: float = 20.0,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._run, self._stage, self._name = run, stage, name
-        self._schedule, self._patience_s = schedule, patience_s
+        self._schedule, self._timeout_s = schedule, timeout_s
         self.died_at: list[str] = []
         self.unreached: list[str] = []
         self.lives_s: list[float] = []
@@ -87,7 +87,7 @@ class Reaper(threading.Thread):
     def _live(self, crash_at: str) -> None:
         began_s = elapsed_s()
         child = self._run.start(self._stage, self._name, crash_at=crash_at)
-        deadline, pause = elapsed_s() + self._patience_s, threading.Event()
+        deadline, pause = elapsed_s() + self._timeout_s, threading.Event()
         while child.is_running and elapsed_s() < deadline:
             pause.wait(0.01)
         step = crash_at.rpartition(":")[0]
@@ -116,7 +116,7 @@ def schedule_of(kinds: Sequence[str], n_lives: int) -> list[str]:
 
 def reap(
     run: FaultRun,
-    reapers: Sequence[Reaper],
+    reapers: Sequence[KillSequence],
     *,
     trickle_s: float = 1.5,
     feed: Callable[[], None] | None = None,

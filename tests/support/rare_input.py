@@ -11,7 +11,7 @@ from schemas.refused import DeadLetter
 from schemas.time_units import MINUTE_US
 from tests.support.batch_oracle import LETTERS_A_MINUTE
 from tests.support.fault_run import FaultRun
-from tests.support.fault_world import WINDOW_US, Sent
+from tests.support.fault_world import WINDOW_US, FaultEvent
 from tests.support.waiting import wait_until
 
 GARBAGE = (b"", b"\xff\xfe not ours", b"\x93\x01\x02\x03", b"{}")
@@ -36,7 +36,7 @@ def write_flood(run: FaultRun, partition: int = 0) -> int:
     minute = run.world.end_us // MINUTE_US - 2
     times_us = [minute * MINUTE_US] * (LETTERS_A_MINUTE + _BEYOND) + [(minute + 2) * MINUTE_US]
     run.write(
-        Sent(names.PREDICTIONS, partition, b"flood", b"flood %d" % i, time_us)
+        FaultEvent(names.PREDICTIONS, partition, b"flood", b"flood %d" % i, time_us)
         for i, time_us in enumerate(times_us)
     )
     return minute

@@ -35,7 +35,7 @@ START_S = 120.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What a stage's HTTP server said."""
 
     status: int
@@ -114,7 +114,7 @@ class StageProcess:
         self.kill()
         return self.start(crash_at=crash_at, **environment)
 
-    # -- signs of life ------------------------------------------------------------
+    # -- health -------------------------------------------------------------------
 
     @property
     def pid(self) -> int:
@@ -134,16 +134,16 @@ class StageProcess:
         assert " on http://" in self._first_line, self._story(f"first line {self._first_line!r}")
         return self._first_line.split()[-1]
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> HttpAnswer:
         """Ask its HTTP server; status 0 without an answer."""
         try:
             with DIRECT.open(self.url + path, timeout=10) as answer:
-                return Answer(answer.status, answer.read().decode())
+                return HttpAnswer(answer.status, answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.read().decode())
+                return HttpAnswer(error.code, error.read().decode())
         except OSError as error:
-            return Answer(0, str(error))
+            return HttpAnswer(0, str(error))
 
     @property
     def is_ready(self) -> bool:

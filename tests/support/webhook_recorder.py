@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from monitor.clock import now_us
 
-DEAF = "deaf"
+REFUSING = "deaf"
 """What is posted to this path is refused for good."""
 
 
@@ -24,21 +24,21 @@ class ReceivedPost(NamedTuple):
     """By the wall clock."""
 
 
-class _Server(ThreadingHTTPServer):
+class _WebhookServer(ThreadingHTTPServer):
     """A client may be killed in the middle of a request."""
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing."""
 
 
-class WebhookEar:
+class WebhookRecorder:
     """Records every POST on a free port of loopback; a context manager."""
 
     def __enter__(self) -> Self:
         self.received: list[ReceivedPost] = []
         self.refused: set[str] = set()
         """Ids of the notifications that were not taken."""
-        ear = self
+        webhook = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -47,10 +47,10 @@ class WebhookEar:
                 came = now_us()
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 received = _received(body, self.headers.get("Idempotency-Key", ""), came)
-                is_refused = self.path.endswith(DEAF)
+                is_refused = self.path.endswith(REFUSING)
                 if is_refused:
-                    ear.refused.add(received.notification_id)
-                ear.received.append(received)
+                    webhook.refused.add(received.notification_id)
+                webhook.received.append(received)
                 self.send_response(410 if is_refused else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -59,7 +59,7 @@ class WebhookEar:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _WebhookServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

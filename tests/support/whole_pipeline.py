@@ -25,17 +25,17 @@ from schemas.config.monitor import GpuConfig, MonitorConfig
 from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld
 
-Reach = Callable[[str], None]
+Hit = Callable[[str], None]
 MONITOR = MonitorConfig.model_validate({"receivers": {"recorder": {"kind": "console"}}})
 
 LONGEST_WAIT_US = 100_000_000
 
 
-class KilledError(Exception):
+class PipelineKilledError(Exception):
     """Simulates kill -9: nothing of the worker's memory survives it."""
 
 
-class Reaper:
+class PipelineReaper:
     """Kills at the n-th steps given, counted over all lives."""
 
     def __init__(self, *steps: int) -> None:
@@ -44,11 +44,11 @@ class Reaper:
     def __call__(self, step: str) -> None:
         self.names.append(step)
         if len(self.names) in self.steps:
-            raise KilledError(step)
+            raise PipelineKilledError(step)
 
 
 @dataclass
-class Recorder:
+class OutsideReceiver:
     """A receiver on the other side of the network: it outlives the worker."""
 
     received: list[Notification] = field(default_factory=list)
@@ -70,13 +70,13 @@ class Outside:
 
     log: MemoryLog
     store: Store
-    recorder: Recorder = field(default_factory=Recorder)
-    retrainer: Recorder = field(default_factory=Recorder)
+    recorder: OutsideReceiver = field(default_factory=OutsideReceiver)
+    retrainer: OutsideReceiver = field(default_factory=OutsideReceiver)
     n_lives: int = 0
 
 
 @dataclass
-class Worker:
+class PipelineWorker:
     """One life: built from nothing but what is outside."""
 
     ingest: InMemoryIngest
@@ -90,7 +90,9 @@ class Worker:
         return max(self.ingest.watermark_us, self.gpu.watermark_us, 0)
 
 
-def build_worker(world: SmallWorld, model: ModelConfig, outside: Outside, reach: Reach) -> Worker:
+def build_worker(
+    world: SmallWorld, model: ModelConfig, outside: Outside, hit: Hit
+) -> PipelineWorker:
     """Build every stage, as a process does that has just been started."""
     log, owner = outside.log, f"owner-{outside.n_lives}"
     notifier = Notifier(
@@ -99,7 +101,7 @@ def build_worker(world: SmallWorld, model: ModelConfig, outside: Outside, reach:
         {"recorder": outside.recorder},
         TopicNotificationLog(log),
         retrainers={(model.tenant, model.model): outside.retrainer},
-        reach=reach,
+        hit=hit,
     )
     archive = LogArchive(
         Archive(outside.store),
@@ -108,19 +110,19 @@ def build_worker(world: SmallWorld, model: ModelConfig, outside: Outside, reach:
         raw=RawTopics(Decoder(world.catalog.schemas), decode_labels, decode_gpu),
         panes=PaneReader({(model.tenant, model.model): model.schema_.variables}),
         max_messages=700,
-        reach=reach,
+        hit=hit,
     )
     assignment = Assignment(PREDICTIONS, 0, 1, owner)
-    return Worker(
-        InMemoryIngest(log, world.catalog, model.window, assignment, reach=reach),
-        DriftDetect(log, world.catalog, reach=reach),
-        GpuDetect(log, GpuConfig(), reach=reach),
-        NotifyStage(log, notifier, reach=reach),
+    return PipelineWorker(
+        InMemoryIngest(log, world.catalog, model.window, assignment, hit=hit),
+        DriftDetect(log, world.catalog, hit=hit),
+        GpuDetect(log, GpuConfig(), hit=hit),
+        NotifyStage(log, notifier, hit=hit),
         archive,
     )
 
 
-async def live(worker: Worker, log: MemoryLog, chunk_messages: int) -> None:
+async def live(worker: PipelineWorker, log: MemoryLog, chunk_messages: int) -> None:
     """Run every stage, from wherever the log says, to the end."""
     await worker.notify.start()
     ingest, gpu = worker.ingest, worker.gpu
@@ -147,15 +149,15 @@ def run_whole(
     world: SmallWorld,
     model: ModelConfig,
     outside: Outside,
-    reach: Reach = lambda step: None,
+    hit: Hit = lambda step: None,
     chunk_messages: int = 600,
 ) -> Outside:
     """Run to the end, starting again whenever the worker is killed."""
     while True:
         try:
-            worker = build_worker(world, model, outside, reach)
+            worker = build_worker(world, model, outside, hit)
             asyncio.run(live(worker, outside.log, chunk_messages))
-        except KilledError:
+        except PipelineKilledError:
             outside.n_lives += 1
         else:
             return outside

@@ -15,7 +15,15 @@ from schemas.config.model import WindowConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.events import Reject, RejectReason
 from schemas.panes import MISSING, UNSEEN, Pane
-from tests.support.batches import Message, Row, as_bits, batch_of, chunk_of, profile_of, schema_of
+from tests.support.batches import (
+    Row,
+    RowMessage,
+    as_bits,
+    batch_of,
+    chunk_of,
+    profile_of,
+    schema_of,
+)
 
 WINDOW = WindowConfig(pane=10, length=10, bound=5, lateness=20, max_skew=30)
 REFERENCE = np.linspace(0, 1, 200)
@@ -38,7 +46,7 @@ def summary(*rows: Row, **changes):
 
 def panes_of(*rows: Row, layouts=None) -> list[Pane]:
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, layouts or (lambda *_: layout()))
-    aggregator.add(*chunk_of([Message(i, -1, (r,)) for i, r in enumerate(rows)]))
+    aggregator.add(*chunk_of([RowMessage(i, -1, (r,)) for i, r in enumerate(rows)]))
     return aggregator.flush_all()
 
 
@@ -117,7 +125,7 @@ def test_a_pane_is_published_when_the_watermark_passes_and_again_when_it_changed
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
 
     def feed(offset: int, t: int) -> list[tuple[int, int, int]]:
-        aggregator.add(*chunk_of([Message(offset, -1, (row(t),))]))
+        aggregator.add(*chunk_of([RowMessage(offset, -1, (row(t),))]))
         panes = aggregator.flush()
         return [(p.start_us, p.pane_version, int(p.segments.n_rows[0])) for p in panes]
 
@@ -131,7 +139,7 @@ def test_a_pane_is_published_when_the_watermark_passes_and_again_when_it_changed
 
 
 def test_reading_again_tells_and_publishes_nothing_twice():
-    log = [Message(i, -1, (row(t),)) for i, t in enumerate((8, 60, 8, 95))]
+    log = [RowMessage(i, -1, (row(t),)) for i, t in enumerate((8, 60, 8, 95))]
     first = PartitionAggregator("s", 0, "o1", WINDOW, lambda *_: layout())
     assert [len(p.rows) for p in first.add(*chunk_of(log[:3])).late] == [1]
     first.flush()
@@ -149,7 +157,7 @@ def test_reading_again_tells_and_publishes_nothing_twice():
 
 
 def test_events_read_again_under_an_old_commit_are_not_counted_as_late():
-    log = [Message(i, -1, (row(t),)) for i, t in enumerate((8, 60, 95))]
+    log = [RowMessage(i, -1, (row(t),)) for i, t in enumerate((8, 60, 95))]
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
     aggregator.restore(Commit(0, 55, 30, 2, "s"))
     for message in log:
@@ -158,7 +166,7 @@ def test_events_read_again_under_an_old_commit_are_not_counted_as_late():
     assert aggregator.take_intake() == []
 
 
-def intake_of(*messages: Message, rejects: dict[int, Reject]) -> list[tuple[int, int, dict]]:
+def intake_of(*messages: RowMessage, rejects: dict[int, Reject]) -> list[tuple[int, int, dict]]:
     """Return (start, late, rejected) of what is counted; ``rejects`` by message."""
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
     kept = [replace(m, rows=()) if i in rejects else m for i, m in enumerate(messages)]
@@ -173,30 +181,30 @@ REJECT = Reject(0, 0, RejectReason.MISTYPED, "", b"", "default", "m")
 
 
 def test_a_rejected_event_counts_at_its_own_time_and_moves_the_watermark():
-    first, second = Message(0, -1, (row(8),)), Message(1, -1, (row(95),))
+    first, second = RowMessage(0, -1, (row(8),)), RowMessage(1, -1, (row(95),))
     rejects = {1: structs.replace(REJECT, time_us=95)}
     assert intake_of(first, second, rejects=rejects) == [(90, 0, {"mistyped": 1})]
-    late = Message(2, -1, (row(12),))
+    late = RowMessage(2, -1, (row(12),))
     found = intake_of(first, second, late, rejects=rejects)
     assert found == [(90, 1, {"mistyped": 1})]
 
 
 def test_a_rejected_event_without_a_time_counts_where_its_partition_has_come_to():
     rejects = {0: REJECT, 2: REJECT}
-    messages = [Message(i, -1, (row(t),)) for i, t in enumerate((0, 47, 0, 52))]
+    messages = [RowMessage(i, -1, (row(t),)) for i, t in enumerate((0, 47, 0, 52))]
     # the first one came before any time was known
     assert intake_of(*messages, rejects=rejects) == [(40, 0, {"mistyped": 1})]
 
 
 def test_a_future_event_counts_as_rejected_where_its_partition_has_come_to():
-    messages = [Message(0, 47, (row(47),)), Message(1, 48, (row(500),))]
+    messages = [RowMessage(0, 47, (row(47),)), RowMessage(1, 48, (row(500),))]
     assert intake_of(*messages, rejects={}) == [(40, 0, {"future": 1})]
 
 
 def test_rejected_events_of_no_known_model_count_for_no_model():
     unknown = structs.replace(REJECT, reason=RejectReason.UNKNOWN_MODEL, time_us=10)
     unreadable = structs.replace(REJECT, model="", tenant="")
-    messages = [Message(i, -1, (row(8),)) for i in range(3)]
+    messages = [RowMessage(i, -1, (row(8),)) for i in range(3)]
     assert intake_of(*messages, rejects={1: unknown, 2: unreadable}) == []
 
 
@@ -206,15 +214,15 @@ def test_events_lost_to_retention_close_every_pane_they_may_have_been_in():
     gap = aggregator.restore(commit, first_offset=50, first_record_time_us=200)
     assert gap is not None
     assert (gap.first_offset, gap.next_offset, gap.before_us) == (10, 50, 240)
-    added = aggregator.add(*chunk_of([Message(50, 215, (row(239), row(240)))]))
+    added = aggregator.add(*chunk_of([RowMessage(50, 215, (row(239), row(240)))]))
     assert (added.n_accepted, len(added.late[0].rows)) == (1, 1)
 
 
 def test_late_events_behind_a_gap_are_counted_once_however_often_it_is_flushed():
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
-    aggregator.add(*chunk_of([Message(0, 8, (row(8),)), Message(1, 14, (row(14),))]))
+    aggregator.add(*chunk_of([RowMessage(0, 8, (row(8),)), RowMessage(1, 14, (row(14),))]))
     assert aggregator.skip(50, 100).before_us == 140
-    late = [Message(50 + i, 100 + i, (row(100 + i),)) for i in range(3)]
+    late = [RowMessage(50 + i, 100 + i, (row(100 + i),)) for i in range(3)]
     for message in late:
         aggregator.add(*chunk_of([message]))
         aggregator.flush()
@@ -222,7 +230,7 @@ def test_late_events_behind_a_gap_are_counted_once_however_often_it_is_flushed()
     again = PartitionAggregator("s", 0, "o2", WINDOW, lambda *_: layout())
     again.restore(commit)
     again.add(*chunk_of(late[commit.offset - 50 :]))
-    last = Message(53, 103, (row(103),))
+    last = RowMessage(53, 103, (row(103),))
     for one in (aggregator, again):
         one.add(*chunk_of([last]))
         one.flush_all()
@@ -242,7 +250,7 @@ def test_slots_are_cleared_before_they_are_used_again():
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
     published = []
     for i in range(60):
-        aggregator.add(*chunk_of([Message(i, -1, (row(10 * i, host=f"h{i}"),))]))
+        aggregator.add(*chunk_of([RowMessage(i, -1, (row(10 * i, host=f"h{i}"),))]))
         published += aggregator.flush()
     published += aggregator.flush_all()
     alone = [panes_of(row(10 * i, host=f"h{i}"))[0] for i in range(60)]
@@ -270,10 +278,10 @@ def test_a_reference_keeps_its_commonest_segment_values():
 
 def test_a_gap_while_reading_publishes_what_may_lack_events_and_goes_on_behind_it():
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
-    aggregator.add(*chunk_of([Message(0, 8, (row(8),)), Message(1, 14, (row(14),))]))
+    aggregator.add(*chunk_of([RowMessage(0, 8, (row(8),)), RowMessage(1, 14, (row(14),))]))
     gap = aggregator.skip(50, 100)
     assert (gap.first_offset, gap.next_offset, gap.before_us) == (2, 50, 140)
-    added = aggregator.add(*chunk_of([Message(50, 120, (row(139), row(140)))]))
+    added = aggregator.add(*chunk_of([RowMessage(50, 120, (row(139), row(140)))]))
     assert (added.n_accepted, len(added.late[0].rows)) == (1, 1)
     panes = aggregator.flush()
     assert [(p.start_us, p.pane_version) for p in panes] == [(0, 51), (10, 51)]
@@ -285,7 +293,7 @@ def test_a_flush_is_due_when_the_watermark_has_passed_a_panes_end_and_not_before
     aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: layout())
     found = []
     for offset, t in enumerate((12, 14, 15, 16, 24, 25, 60)):
-        aggregator.add(*chunk_of([Message(offset, -1, (row(t),))]))
+        aggregator.add(*chunk_of([RowMessage(offset, -1, (row(t),))]))
         found.append(aggregator.is_due)
         if aggregator.is_due:
             aggregator.flush()

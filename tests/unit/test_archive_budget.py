@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.archive.pending_range import Cut, Gathering, Range
-from monitor.archive.position import Stand
+from monitor.archive.position import ArchivePosition
 from monitor.archive.raw import RawTopics
-from monitor.archive.topic import Owned, TopicArchive
+from monitor.archive.topic import ArchivedPartition, TopicArchive
 from monitor.core.topics import PREDICTIONS
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from schemas.batch import Chunk
 
 EVENT_BYTES, N_BEGUN = 400, 1_000
@@ -41,7 +41,9 @@ def archive(budget_bytes: int, hi: int | None) -> TopicArchive:
     made = TopicArchive.__new__(TopicArchive)
     made._topic, made._budget, made._reader = PREDICTIONS, budget_bytes, EndlessReader()
     made._raw = RawTopics()
-    made._owned = {p: Owned(Gathering(Stand(0, hi=hi), Cut())) for p in range(3)}
+    made._owned = {
+        p: ArchivedPartition(Gathering(ArchivePosition(0, hi=hi), Cut())) for p in range(3)
+    }
     made._commit_at_s = 1e18
     return made
 
@@ -76,9 +78,9 @@ class RefusingGroup(EndlessReader):
 def test_commits_that_were_refused_are_forgotten_with_the_partition(monkeypatch):
     monkeypatch.setattr("monitor.archive.topic._COMMIT_PAUSE_S", 0.0)
     made = archive(1, None)
-    made._reader, made._life, made._commit_at_s = RefusingGroup(), Life("archive"), 0.0
+    made._reader, made._lifecycle, made._commit_at_s = RefusingGroup(), Lifecycle("archive"), 0.0
     made.n_refused_commits = 0
-    made._owned = {0: Owned(Gathering(Stand(0), Cut()), hand=Range(0, 1, []))}
+    made._owned = {0: ArchivedPartition(Gathering(ArchivePosition(0), Cut()), hand=Range(0, 1, []))}
     for _ in range(60):
         made.settle()
     assert made.n_refused_commits == 60

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.archive.blocks import Block, Place, PlacedRows
+from monitor.archive.blocks import InsertBlock, Place, PlacedRows
 from monitor.archive.inserter import Inserter, Job
 from schemas.errors import StorageError
 from tests.support.waiting import wait_until
 
 
-class Store:
+class FakeStore:
     """One that is away until it comes back."""
 
     is_away = True
@@ -26,12 +26,12 @@ class Store:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> FakeStore:
+    return FakeStore()
 
 
 @pytest.fixture
-def inserter(store: Store) -> Iterator[Inserter]:
+def inserter(store: FakeStore) -> Iterator[Inserter]:
     made = Inserter(store, lambda: True)
     yield made
     made.stop(10)
@@ -39,10 +39,10 @@ def inserter(store: Store) -> Iterator[Inserter]:
 
 def job() -> Job:
     rows = PlacedRows("labels", pa.table({"a": [1]}), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    return Job([Block(rows, "token", Place("topic", 0), lambda offset: b"")])
+    return Job([InsertBlock(rows, "token", Place("topic", 0), lambda offset: b"")])
 
 
-def test_trouble_ends_when_the_store_takes_the_job(inserter: Inserter, store: Store) -> None:
+def test_trouble_ends_when_the_store_takes_the_job(inserter: Inserter, store: FakeStore) -> None:
     given = job()
     inserter.submit(given)
     wait_until(lambda: inserter.trouble)

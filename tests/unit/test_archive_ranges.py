@@ -7,7 +7,7 @@ import pytest
 
 from monitor.archive.pane_sets import LOOKBACK_MESSAGES, PaneSets
 from monitor.archive.pending_range import Cut, Gathering, split
-from monitor.archive.position import Stand, stand_of
+from monitor.archive.position import ArchivePosition, position_of
 from monitor.core.panes import codec as pane_codec
 from monitor.decode import chunk_of
 from monitor.transport.types import Committed, Message
@@ -26,7 +26,7 @@ def offsets_of(found) -> list[int]:
 
 
 def test_nothing_is_cut_before_it_is_long_or_old_enough():
-    gathering = Gathering(Stand(0), CUT)
+    gathering = Gathering(ArchivePosition(0), CUT)
     assert gathering.take(99.0, 0) is None
     gathering.add(messages(0, 1), now_s=5.0)
     assert gathering.take(5.9, 2) is None
@@ -39,7 +39,7 @@ def test_nothing_is_cut_before_it_is_long_or_old_enough():
 
 
 def test_the_age_is_that_of_the_first_message_and_starts_again_with_the_next_range():
-    gathering = Gathering(Stand(0), CUT)
+    gathering = Gathering(ArchivePosition(0), CUT)
     gathering.add(messages(0), now_s=1.0)
     gathering.add(messages(1), now_s=1.9)
     assert gathering.take(2.0, 2).hi == 2
@@ -48,18 +48,18 @@ def test_the_age_is_that_of_the_first_message_and_starts_again_with_the_next_ran
 
 
 def test_what_is_not_read_further_is_cut_at_once_but_a_range_that_was_begun_stays_as_it_was():
-    gathering = Gathering(Stand(0), CUT)
+    gathering = Gathering(ArchivePosition(0), CUT)
     assert gathering.take(0.0, 0, is_full=True) is None
     gathering.add(messages(0), now_s=0.0)
     assert gathering.take(0.0, 1, is_full=True).hi == 1
-    begun = Gathering(Stand(0, hi=2), CUT)
+    begun = Gathering(ArchivePosition(0, hi=2), CUT)
     begun.add(messages(0), now_s=0.0)
     assert begun.take(0.0, 1, is_full=True) is None
 
 
 @pytest.mark.parametrize("n_read", [1, 2, 3, 7])
 def test_a_range_that_was_begun_is_read_again_exactly_and_the_rest_begins_the_next(n_read):
-    gathering = Gathering(Stand(3, hi=6), CUT)
+    gathering = Gathering(ArchivePosition(3, hi=6), CUT)
     left = messages(3, 4, 5, 6, 7, 8, 9)
     found, position = None, 3
     while found is None:
@@ -74,16 +74,16 @@ def test_a_range_that_was_begun_is_read_again_exactly_and_the_rest_begins_the_ne
 
 
 def test_a_begun_range_ends_though_its_last_messages_were_compacted_away():
-    gathering = Gathering(Stand(3, hi=6), CUT)
+    gathering = Gathering(ArchivePosition(3, hi=6), CUT)
     gathering.add(messages(3), 0.0)
     assert gathering.take(0.0, 4) is None
     assert offsets_of(gathering.take(0.0, 8)) == [3]
-    at_the_end = Gathering(Stand(3, hi=6), CUT)
+    at_the_end = Gathering(ArchivePosition(3, hi=6), CUT)
     assert at_the_end.take(0.0, 3, is_at_end=True).n_messages == 0
 
 
 def test_a_begun_range_that_retention_has_eaten_is_over_and_the_log_goes_on():
-    gathering = Gathering(Stand(3, hi=6), CUT)
+    gathering = Gathering(ArchivePosition(3, hi=6), CUT)
     gathering.begins_at(20)
     assert gathering.take(0.0, 20).n_messages == 0
     gathering.add(messages(20), 0.0)
@@ -91,7 +91,7 @@ def test_a_begun_range_that_retention_has_eaten_is_over_and_the_log_goes_on():
 
 
 def test_after_a_hole_nothing_that_was_read_is_dropped():
-    gathering = Gathering(Stand(0), CUT)
+    gathering = Gathering(ArchivePosition(0), CUT)
     gathering.add(messages(0, 1), 0.0)
     gathering.begins_at(50)
     gathering.add(messages(50), 0.0)
@@ -100,7 +100,7 @@ def test_after_a_hole_nothing_that_was_read_is_dropped():
 
 
 def test_where_the_log_lost_its_end_it_is_read_again():
-    gathering = Gathering(Stand(7), CUT)
+    gathering = Gathering(ArchivePosition(7), CUT)
     gathering.add(messages(7, 8), 0.0)
     gathering.begins_at(2)
     gathering.add(messages(2, 3), 0.0)
@@ -123,18 +123,26 @@ def test_a_chunk_is_split_into_the_same_messages():
         assert int(tail.offsets[0]) == 0
 
 
-@pytest.mark.parametrize("stand", [Stand(7), Stand(7, 12), Stand(7, 12, 3), Stand(7, None, 3)])
+@pytest.mark.parametrize(
+    "archived",
+    [
+        ArchivePosition(7),
+        ArchivePosition(7, 12),
+        ArchivePosition(7, 12, 3),
+        ArchivePosition(7, None, 3),
+    ],
+)
 @pytest.mark.parametrize("topic_id", ["Ab-_9", "driftline.panes@file|name 1.parquet"])
-def test_a_commit_says_what_was_meant(stand, topic_id):
-    committed = Committed(stand.lo, stand.metadata(topic_id))
-    assert stand_of(committed, topic_id) == stand
-    assert stand_of(committed, topic_id + "x") == Stand(0)
+def test_a_commit_says_what_was_meant(archived, topic_id):
+    committed = Committed(archived.lo, archived.metadata(topic_id))
+    assert position_of(committed, topic_id) == archived
+    assert position_of(committed, topic_id + "x") == ArchivePosition(0)
 
 
 def test_metadata_of_another_program_is_refused_and_an_empty_one_believed():
-    assert stand_of(Committed(7, ""), "id") == Stand(7)
+    assert position_of(Committed(7, ""), "id") == ArchivePosition(7)
     with pytest.raises(TransportError, match="not topic_id"):
-        stand_of(Committed(7, "something else"), "id")
+        position_of(Committed(7, "something else"), "id")
 
 
 def pane_log(rng: np.random.Generator) -> list[Message]:

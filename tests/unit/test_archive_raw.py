@@ -11,7 +11,7 @@ import pytest
 
 from monitor.archive import raw
 from monitor.archive.pending_range import Cut, Gathering
-from monitor.archive.position import Stand
+from monitor.archive.position import ArchivePosition
 from monitor.archive.raw import RawTopics
 from monitor.core.topics import LABELS, PREDICTIONS
 from monitor.decode import Decoder, chunk_of, decode_labels
@@ -82,7 +82,7 @@ def test_refused_labels_are_returned_with_how_many_events_they_stand_for() -> No
 def test_a_range_is_cut_by_what_its_messages_become() -> None:
     topics = RawTopics(Decoder([decoding.SCHEMA]))
     messages = [arrow_poison.one_run(1_000_000)] * 12
-    gathering = Gathering(Stand(0), Cut())
+    gathering = Gathering(ArchivePosition(0), Cut())
     for part, weight in topics.weighed(PREDICTIONS, chunk_of(messages, "f")):
         gathering.add(part, 0.0, weight)
     ends = []

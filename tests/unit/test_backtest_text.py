@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from monitor.backtest.comparison import Comparison, Plant, compare
+from monitor.backtest.comparison import ConfigComparison, Plant, compare
 from monitor.backtest.counting import Counted
 from monitor.backtest.document import backtest_document
 from monitor.backtest.tables import tables_of
@@ -32,7 +32,7 @@ MODEL = "model: small\nfeatures: {a: {kind: numeric}, c: {kind: categorical}}\n"
 
 
 @pytest.fixture(scope="module")
-def drifting() -> Comparison:
+def drifting() -> ConfigComparison:
     """A shift from the sixth window on, today's config beside a blunt one."""
     made = panes(16, 400, shifted(1.0, from_window=6))
     plants = [
@@ -44,12 +44,12 @@ def drifting() -> Comparison:
 
 
 @pytest.fixture(scope="module")
-def solved() -> Comparison:
+def solved() -> ConfigComparison:
     """A quiet history, solved for two false alarms a month, with a setting of its own."""
     return compare(panes(10, 200), with_decision(persistence=3), None, PROFILES, budget=2.0)
 
 
-def rows(found: Comparison, title: str) -> list[tuple[str, ...]]:
+def rows(found: ConfigComparison, title: str) -> list[tuple[str, ...]]:
     (table,) = (t for t in tables_of(found) if t.title == title)
     return [tuple(row) for row in table.rows]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.baseline.decisions import Decision, Shape
+from monitor.baseline.decisions import KindDecision, Shape
 from monitor.baseline.kinds import infer_kind
 from schemas.baselines import Kind
 
@@ -21,7 +21,7 @@ HASHES = [f"{int(i):040x}" for i in RNG.integers(1 << 62, size=N)]
 PROSE = [" ".join(RNG.choice(["the", "car", "is", "red", "my", "old", "it"], 8)) for _ in range(N)]
 
 
-def decide(values: object, kind: pa.DataType | None = None) -> Decision:
+def decide(values: object, kind: pa.DataType | None = None) -> KindDecision:
     return infer_kind(pa.chunked_array([pa.array(values, kind)]))
 
 

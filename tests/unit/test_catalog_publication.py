@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.baseline.publication import Outcome, plan_all, plan_publication
+from monitor.baseline.publication import PublicationOutcome, plan_all, plan_publication
 from monitor.core.panes.baseline_codec import with_id
 from schemas.baselines import Profile
 from schemas.errors import BaselineError
@@ -35,7 +35,7 @@ def plan(profile: Profile, published: list[Profile], active_from: str | None = N
 
 def test_a_models_first_baseline_holds_always(built):
     decided = plan(built, [])
-    assert (decided.outcome, decided.effective_us) == (Outcome.PUBLISHED, 0)
+    assert (decided.outcome, decided.effective_us) == (PublicationOutcome.PUBLISHED, 0)
     assert decided.profile == built
 
 
@@ -79,23 +79,27 @@ def test_what_is_no_time_is_refused(built, asked):
 
 
 def test_the_same_content_is_not_published_twice(built):
-    assert plan(built, [built]).outcome is Outcome.UNCHANGED
+    assert plan(built, [built]).outcome is PublicationOutcome.UNCHANGED
     new = other(built)
     dated = plan(new, [built]).profile
     again = plan(new, [built, dated])
-    assert (again.outcome, again.profile, again.until) == (Outcome.UNCHANGED, dated, built)
-    assert plan(new, [built, dated], "+1h").outcome is Outcome.UNCHANGED
+    assert (again.outcome, again.profile, again.until) == (
+        PublicationOutcome.UNCHANGED,
+        dated,
+        built,
+    )
+    assert plan(new, [built, dated], "+1h").outcome is PublicationOutcome.UNCHANGED
 
 
 def test_what_was_superseded_comes_back_only_when_a_time_is_asked_for(built):
     new = plan(other(built), [built]).profile
     decided = plan(built, [built, new])
     assert (decided.outcome, decided.note) == (
-        Outcome.UNCHANGED,
+        PublicationOutcome.UNCHANGED,
         f"superseded by {new.profile_id}",
     )
     back = plan(built, [built, new], "+1h")
-    assert (back.outcome, back.until) == (Outcome.PUBLISHED, new)
+    assert (back.outcome, back.until) == (PublicationOutcome.PUBLISHED, new)
 
 
 def test_two_baselines_cannot_hold_from_the_same_time(built):
@@ -121,4 +125,4 @@ def test_a_whole_history_may_be_published_at_once_and_again_without_change(built
     assert [p.effective_us for p in plans] == [0, 50 * PANE]
     published = [p.profile for p in plans]
     again = plan_all([(p, CONFIG) for p in history], published, NOW)
-    assert {p.outcome for p in again} == {Outcome.UNCHANGED}
+    assert {p.outcome for p in again} == {PublicationOutcome.UNCHANGED}

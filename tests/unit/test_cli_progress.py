@@ -16,7 +16,7 @@ from monitor.transport.files import open_source
 from schemas.config.model import ModelConfig
 
 
-class Clock:
+class ProgressClock:
     """Seconds that a test moves on."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Clock:
         return self.now_s
 
 
-class Terminal(io.StringIO):
+class FakeTerminal(io.StringIO):
     """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 
 
 def shown(stream: io.StringIO, seconds: float, *, is_quiet: bool = False) -> str:
-    clock = Clock()
+    clock = ProgressClock()
     with progress("reading", 10, is_quiet=is_quiet, stream=stream, clock=clock) as advance:
         for _ in range(10):
             clock.now_s += seconds / 10
@@ -44,7 +44,7 @@ def shown(stream: io.StringIO, seconds: float, *, is_quiet: bool = False) -> str
 
 def test_short_work_shows_nothing():
     assert shown(io.StringIO(), 1.9) == ""
-    assert shown(Terminal(), 1.9) == ""
+    assert shown(FakeTerminal(), 1.9) == ""
 
 
 def test_long_work_prints_a_line_every_two_seconds_at_most():
@@ -55,16 +55,16 @@ def test_long_work_prints_a_line_every_two_seconds_at_most():
 
 
 def test_long_work_draws_a_bar_on_a_terminal():
-    assert "reading" in shown(Terminal(), 10.0)
+    assert "reading" in shown(FakeTerminal(), 10.0)
 
 
 def test_a_program_sees_nothing():
     assert shown(io.StringIO(), 10.0, is_quiet=True) == ""
-    assert shown(Terminal(), 10.0, is_quiet=True) == ""
+    assert shown(FakeTerminal(), 10.0, is_quiet=True) == ""
 
 
 def test_the_bar_goes_away_when_the_work_fails():
-    stream, clock = Terminal(), Clock()
+    stream, clock = FakeTerminal(), ProgressClock()
     try:
         with progress("reading", None, stream=stream, clock=clock) as advance:
             clock.now_s += 3
@@ -101,7 +101,7 @@ def test_progress_is_shown_in_rows_and_event_time(n_rows, total, time_us, text):
     assert rows_text(n_rows, total, time_us) == text
 
 
-class Kept:
+class RecordedProgress:
     """Progress that keeps what it would show."""
 
     def __init__(self) -> None:
@@ -110,25 +110,25 @@ class Kept:
     def __call__(self, n: float = 1, note: str = "") -> None:
         raise AssertionError("rows are not counted one by one")
 
-    def reach(self, done: float, total: float | None, text: str) -> None:
+    def update(self, done: float, total: float | None, text: str) -> None:
         self.reached.append((done, total, text))
 
 
 def test_rows_of_several_files_add_up_and_the_rest_is_estimated_by_size(tmp_path):
     for name, n in (("a.jsonl", 1_000), ("b.jsonl", 3_000)):
         (tmp_path / name).write_bytes(b"x" * n)
-    shown = Kept()
+    shown = RecordedProgress()
     rows = RowProgress(shown, [tmp_path / "a.jsonl", tmp_path / "b.jsonl"])
     rows.of(0)(0.5, 10)
     assert shown.reached[-1] == (10, 80, "10 of 80 rows")
     rows.of(0)(1.0, 20)
     rows.of(1)(0.25, 15)
-    rows.reach(0)
+    rows.update(0)
     assert shown.reached[-1] == (35, 80, "35 of 80 rows, up to 1 January 1970")
 
 
 def test_rows_of_standard_input_have_no_total():
-    shown = Kept()
+    shown = RecordedProgress()
     RowProgress(shown, ["-"]).of(0)(None, 7)
     assert shown.reached == [(7, None, "7 rows")]
 
@@ -141,7 +141,7 @@ def test_every_row_of_a_file_is_reported_while_it_is_read(tmp_path, suffix):
     else:
         path.write_text("".join(f'{{"time_us":{t},"features":{{"x":1}}}}\n' for t in times))
     config = ModelConfig.model_validate({"model": "m", "features": {"x": {"kind": "numeric"}}})
-    shown = Kept()
+    shown = RecordedProgress()
     rows = RowProgress(shown, [path])
     for _ in open_source(path, config, on_progress=rows.of(0)):
         pass

@@ -13,7 +13,7 @@ from scipy import integrate, stats
 from detectors.registry import DETECTORS
 from monitor.compare.comparison import compare
 from monitor.compare.effect import ANDERSON_DARLING_SLOPE, CRAMER_VON_MISES_SLOPE
-from monitor.compare.results import Comparison, Omitted, Options, Statistic, Variable
+from monitor.compare.results import Comparison, Omitted, Options, Variable, VariableStatistic
 from monitor.compare.words import headline
 from schemas.baselines import Kind
 from schemas.errors import DomainError, ShapeError
@@ -23,7 +23,7 @@ def variable(comparison: Comparison, name: str) -> Variable:
     return next(v for v in comparison.variables if v.name == name)
 
 
-def of(comparison: Comparison, name: str, statistic: str) -> Statistic:
+def of(comparison: Comparison, name: str, statistic: str) -> VariableStatistic:
     return next(s for s in variable(comparison, name).statistics if s.name == statistic)
 
 

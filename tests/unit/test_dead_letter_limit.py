@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from schemas.alerts import Alert
 from schemas.time_units import MINUTE_US
 
 MODELS = [("t", "m"), ("t", "n")]
 
 
-def cap(limit: int = 3) -> LetterCap:
-    return LetterCap("predictions", 2, MODELS, limit=limit)
+def cap(limit: int = 3) -> DeadLetterLimit:
+    return DeadLetterLimit("predictions", 2, MODELS, limit=limit)
 
 
 def changes(alerts: list[Alert]) -> list[tuple[str, str, int]]:
@@ -92,7 +92,7 @@ def test_an_open_alert_travels_in_the_note_and_is_resolved_by_the_next_owner():
 
 def test_the_note_stays_short_whatever_the_models_are_called():
     models = [("t" * 200, f"{i}" * 60) for i in range(10)]
-    counted = LetterCap("predictions", 0, models, limit=0)
+    counted = DeadLetterLimit("predictions", 0, models, limit=0)
     for tenant, model in models:
         counted.admits(tenant, model, 0)
     assert 0 < len(counted.note().encode()) <= 600

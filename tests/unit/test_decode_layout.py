@@ -10,7 +10,7 @@ import pytest
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.columns import assign_columns
 from monitor.decode.dictionaries import HAS_KERNELS
-from monitor.decode.layout import Kind, Layout, Ration, learn_layout
+from monitor.decode.layout import EventLayout, Ration, SlotKind, learn_layout
 from monitor.decode.program import Program
 from monitor.decode.strict import StrictDecoder
 from schemas.batch import ModelSchema
@@ -23,7 +23,7 @@ EVENT = (
 )
 
 
-def learn(payload: bytes) -> Layout | None:
+def learn(payload: bytes) -> EventLayout | None:
     return learn_layout(payload, COLUMNS)
 
 
@@ -32,15 +32,15 @@ def test_a_layout_is_the_event_cut_at_its_values() -> None:
     assert layout is not None
     kinds = [slot.kind for slot in layout.slots]
     assert kinds == [
-        Kind.ID,
-        Kind.TIME,
-        Kind.STRING,
-        Kind.CATEGORY,
-        Kind.NUMBER,
-        Kind.IGNORED,
-        Kind.IGNORED,
-        Kind.CATEGORY,
-        Kind.END,
+        SlotKind.ID,
+        SlotKind.TIME,
+        SlotKind.STRING,
+        SlotKind.CATEGORY,
+        SlotKind.NUMBER,
+        SlotKind.IGNORED,
+        SlotKind.IGNORED,
+        SlotKind.CATEGORY,
+        SlotKind.END,
     ]
     values = [b'"1"', b"1", b"null", b'"red"', b"NaN", b"1", b'"x"', b'"f"', b""]
     pieces = zip((slot.literal for slot in layout.slots), values, strict=True)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from monitor.core.incidents.grouping import ChangeKind, ChangeReason, IncidentChange
-from monitor.core.notification.dedupe import Decision, Dedupe, dedup_key
+from monitor.core.notification.dedupe import Dedupe, SendDecision, dedup_key
 from schemas.alerts import Cause, Severity
 from tests.support.alerts import change, drift, incident
 
@@ -14,7 +14,7 @@ S = 1_000_000
 ABOUT = incident(drift(14))
 
 
-def outcomes(decisions: list[Decision]) -> list[tuple[bool, str]]:
+def outcomes(decisions: list[SendDecision]) -> list[tuple[bool, str]]:
     return [(d.is_sent, d.reason.value) for d in decisions]
 
 

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.partition import DriftPartition
-from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.detect.gauges import DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import PanesRules
@@ -23,9 +23,9 @@ def value(name: str, **labels: str) -> float:
 
 def test_counters_are_raised_by_what_was_counted_since_the_last_look():
     rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
-    rules.restore(StateShelf())
+    rules.restore(SnapshotStore())
     gpu = GpuPartition(GpuConfig(), 0, "o")
-    gpu.restore(StateShelf())
+    gpu.restore(SnapshotStore())
     names = {
         "windows": ("driftline_windows_total", {"closed_by": "watermark"}),
         "drift": ("driftline_results_total", {"verdict": "drift"}),
@@ -65,7 +65,7 @@ def test_kernels_are_warmed_where_there_is_a_baseline():
 
 def test_planted_shifts_are_counted_by_outcome_and_their_delays_kept():
     rules = PanesRules(small_world().catalog, 0, "o", "", lambda: 0.0)
-    rules.restore(StateShelf())
+    rules.restore(SnapshotStore())
     found, missed = {"outcome": "found"}, {"outcome": "missed"}
     total, name = "driftline_canary_delay_windows_sum", "driftline_canaries_total"
     before = value(name, **found), value(name, **missed), value(total)

@@ -10,13 +10,13 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from monitor.clock import elapsed_s
-from monitor.core.state.snapshot_store import StateShelf
-from monitor.core.state.writes import Phase
+from monitor.core.state.snapshot_store import SnapshotStore
+from monitor.core.state.writes import WritePhase
 from monitor.core.topics import PANES, RESULTS
 from monitor.core.write import Write
 from monitor.detect import owned as under_test
 from monitor.detect.owned import OwnedPartitions
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers import topic_scan
 from monitor.transport.types import Message
@@ -25,23 +25,23 @@ ALL = frozenset(range(4))
 BOUND_S = 0.2
 
 
-class Rules:
+class FakeRules:
     """Says its owner's name whenever it is asked."""
 
     def __init__(self, owner: str) -> None:
         self.position, self.owner = 0, owner
 
-    def restore(self, state: StateShelf) -> list[Phase]:
+    def restore(self, state: SnapshotStore) -> list[WritePhase]:
         return []
 
-    def hear(self, message: Message) -> Iterable[list[Phase]]:
+    def hear(self, message: Message) -> Iterable[list[WritePhase]]:
         return self.say()
 
-    def say(self) -> Iterable[list[Phase]]:
-        return [[Phase("detect:results", [Write(RESULTS, b"", self.owner.encode())])]]
+    def say(self) -> Iterable[list[WritePhase]]:
+        return [[WritePhase("detect:results", [Write(RESULTS, b"", self.owner.encode())])]]
 
 
-class Site:
+class OwnedSite:
     """Partitions over an empty log; what is written is kept."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,12 +49,12 @@ class Site:
         self.door = asyncio.Event()
         self.door.set()
         cluster: Any = Cluster("nowhere:9092")
-        self.owned: OwnedPartitions[Rules] = OwnedPartitions(
+        self.owned: OwnedPartitions[FakeRules] = OwnedPartitions(
             None,  # type: ignore[arg-type]
             cluster,
             PANES,
-            Life("detect"),
-            lambda _, owner: Rules(owner),
+            Lifecycle("detect"),
+            lambda _, owner: FakeRules(owner),
         )
         monkeypatch.setattr(under_test, "send", self._send)
         monkeypatch.setattr(under_test, "scan", lambda *_, **__: iter(()))
@@ -80,18 +80,18 @@ async def timed(ending: Awaitable[None]) -> float:
 
 
 @pytest.fixture(name="play")
-def _play(monkeypatch) -> Callable[[Callable[[Site], Awaitable[None]]], None]:
-    async def run(story: Callable[[Site], Awaitable[None]]) -> None:
-        await story(Site(monkeypatch))
+def _play(monkeypatch) -> Callable[[Callable[[OwnedSite], Awaitable[None]]], None]:
+    async def run(story: Callable[[OwnedSite], Awaitable[None]]) -> None:
+        await story(OwnedSite(monkeypatch))
 
     return lambda story: asyncio.run(run(story))
 
 
 def test_messages_in_hand_are_given_up_by_one_bound_however_many_partitions_go(play):
-    async def story(site: Site) -> None:
+    async def story(site: OwnedSite) -> None:
         await site.begin()
         site.door.clear()
-        taking = [asyncio.create_task(site.owned.write(p, Rules.say)) for p in ALL]
+        taking = [asyncio.create_task(site.owned.write(p, FakeRules.say)) for p in ALL]
         await asyncio.sleep(0.02)
         assert await timed(site.owned.on_revoked(ALL)) < 2 * BOUND_S
         for task in taking:
@@ -101,7 +101,7 @@ def test_messages_in_hand_are_given_up_by_one_bound_however_many_partitions_go(p
 
 
 def test_restorations_are_given_up_by_one_bound_however_many_there_are(play, monkeypatch):
-    async def story(site: Site) -> None:
+    async def story(site: OwnedSite) -> None:
         async def forever(*_: object) -> None:
             await asyncio.Event().wait()
 
@@ -114,12 +114,12 @@ def test_restorations_are_given_up_by_one_bound_however_many_there_are(play, mon
 
 
 def test_what_time_brings_about_is_said_by_the_rules_of_the_present_owner(play):
-    async def story(site: Site) -> None:
+    async def story(site: OwnedSite) -> None:
         await site.begin()
         ((_, past), *_) = site.owned.ready()
         await site.owned.on_revoked(ALL)
         await site.begin()
-        await site.owned.write(0, Rules.say)
+        await site.owned.write(0, FakeRules.say)
         ((_, present), *_) = site.owned.ready()
         assert present.owner != past.owner
         assert site.written == [present.owner.encode()]

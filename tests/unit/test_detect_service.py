@@ -10,7 +10,7 @@ import pytest
 from monitor.core.panes.catalog import Catalog
 from monitor.detect import on_kafka as under_test
 from monitor.detect.on_kafka import _Detect
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.config.monitor import MonitorConfig
@@ -19,7 +19,7 @@ BUDGET_S, WINDOW_S = under_test._LEARN_S, under_test._FORGET_S
 STEP_S = 0.05
 
 
-class Site:
+class ServiceSite:
     """A stage that is not started, its clock, and profiles that come when they come."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,9 @@ class Site:
         monkeypatch.setattr(Cluster, "identity", lambda *_, **__: TopicIdentity("one", 1))
         self.catalog = Catalog.of([], [])
         cluster = Cluster("nowhere:9092")
-        self.stage = _Detect(cluster, self.catalog, self, MonitorConfig(), Life("detect"), None)
+        self.stage = _Detect(
+            cluster, self.catalog, self, MonitorConfig(), Lifecycle("detect"), None
+        )
 
     async def _sleep(self, seconds: float) -> None:
         self.now_s += seconds
@@ -49,8 +51,8 @@ class Site:
 
 
 @pytest.fixture
-def site(monkeypatch) -> Site:
-    return Site(monkeypatch)
+def site(monkeypatch) -> ServiceSite:
+    return ServiceSite(monkeypatch)
 
 
 def test_many_unknown_names_take_no_more_than_one_does(site):

@@ -17,8 +17,8 @@ from monitor.core.drift.state import ModelState, read_model_state
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.state.snapshot_store import StateShelf
-from monitor.core.state.writes import MAX_RESULTS, Phase, result_writes
+from monitor.core.state.snapshot_store import SnapshotStore
+from monitor.core.state.writes import MAX_RESULTS, WritePhase, result_writes
 from monitor.core.topics import ALERTS, RESULTS, STATE
 from schemas.alerts import Alert
 from schemas.config.model import ModelConfig
@@ -36,17 +36,17 @@ class Driver:
     def __init__(self, catalog: Catalog, log_id: str = "") -> None:
         self.catalog, self.log_id = catalog, log_id
         self.core = DriftPartition(catalog, 0, "o", log_id=log_id)
-        self.core.restore(StateShelf())
+        self.core.restore(SnapshotStore())
         self.offset = 0
         self.state: dict[bytes, bytes | None] = {}
-        self.phases: list[Phase] = []
+        self.phases: list[WritePhase] = []
         self.results: list[DetectorResult] = []
 
     def take(self, key: bytes, value: bytes) -> None:
         self.note(self.core.take(self.offset, key, value))
         self.offset += 1
 
-    def note(self, groups: Iterable[list[Phase]]) -> None:
+    def note(self, groups: Iterable[list[WritePhase]]) -> None:
         for group in groups:
             self.phases += group
             for write in (w for phase in group for w in phase.writes):
@@ -63,18 +63,18 @@ class Driver:
         word = WatermarkMessage("s", partition, n, "o", watermark_us, **more)
         self.take(word.key(), word.encode())
 
-    def shelf(self) -> StateShelf:
-        shelf = StateShelf()
+    def snapshots(self) -> SnapshotStore:
+        snapshots = SnapshotStore()
         for key, value in self.state.items():
-            shelf.add(key, value or b"")
-        return shelf
+            snapshots.add(key, value or b"")
+        return snapshots
 
     def stored(self, model: str) -> ModelState:
-        return read_model_state(next(self.shelf().stored(KIND, ("default", model))).body)
+        return read_model_state(next(self.snapshots().stored(KIND, ("default", model))).body)
 
     def restart(self, log_id: str = "") -> DriftPartition:
         again = DriftPartition(self.catalog, 0, "next", log_id=log_id or self.log_id)
-        again.restore(self.shelf())
+        again.restore(self.snapshots())
         return again
 
 
@@ -166,7 +166,7 @@ def test_a_state_of_more_than_390_cells_is_written_in_chunks_and_restored():
         series = SeriesId("default", "wide", "1", profile.profile_id)
         driver.pane(Pane(series, start_us, start_us + 10 * SECOND_US, "s", 0, "o", 1, stats))
         driver.word(end_of(window))
-    body = next(driver.shelf().stored(KIND, ("default", "wide"))).body
+    body = next(driver.snapshots().stored(KIND, ("default", "wide"))).body
     assert len(body) > 1_048_588
     assert max(len(value or b"") for value in driver.state.values()) < 905_000
     again = driver.restart()

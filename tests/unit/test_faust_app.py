@@ -12,7 +12,7 @@ from faust.types import TP
 from mode import CrashingSupervisor
 
 from monitor.core.write import Write
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.auth.secret import SecretSource
 from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from monitor.transport.kafka.cluster import Cluster
@@ -118,15 +118,15 @@ class FakeApp:
         return self.waiting[-1]
 
 
-class Stage:
+class FaustStage:
     """A run that is watched on a clock that is set by hand."""
 
     def __init__(self, monkeypatch) -> None:
         self.now_s, self.n_beats, self.is_restored = 100.0, 0, True
         monkeypatch.setattr(under_test, "elapsed_s", lambda: self.now_s)
         monkeypatch.setattr(under_test, "_STEP_S", 0.0)
-        self.app, self.life = FakeApp(), Life("detect")
-        self.life.beat = self._beat  # type: ignore[method-assign]
+        self.app, self.lifecycle = FakeApp(), Lifecycle("detect")
+        self.lifecycle.beat = self._beat  # type: ignore[method-assign]
 
     def _beat(self) -> None:
         self.n_beats += 1
@@ -135,12 +135,12 @@ class Stage:
         starting = asyncio.create_task(asyncio.sleep(0))
         await starting
         ready = lambda: self.is_restored  # noqa: E731
-        watch = under_test._watch(self.app, self.life, starting, None, ready, 60.0)
+        watch = under_test._watch(self.app, self.lifecycle, starting, None, ready, 60.0)
         watching = asyncio.create_task(watch)
         try:
             await story(self)
         finally:
-            self.life.drain()
+            self.lifecycle.drain()
             await watching
 
     async def pass_s(self, seconds: float) -> str:
@@ -150,7 +150,7 @@ class Stage:
             n_beats = self.n_beats
             self.now_s += TICK_S
             await until(lambda before=n_beats: self.n_beats > before)
-        return self.life._unready
+        return self.lifecycle._unready
 
     def write(self) -> asyncio.Task[None]:
         writes = [Write("t", b"k", b"v")] * 2
@@ -168,11 +168,11 @@ async def until(is_so) -> None:
 
 @pytest.fixture
 def play(monkeypatch):
-    return lambda story: asyncio.run(Stage(monkeypatch).live(story))
+    return lambda story: asyncio.run(FaustStage(monkeypatch).live(story))
 
 
 def test_a_write_that_waits_is_reported_and_its_end_too(play):
-    async def story(stage: Stage) -> None:
+    async def story(stage: FaustStage) -> None:
         assert await stage.pass_s(3_600.0) == ""  # there was nothing to do
         stuck = stage.write()
         await stage.written(2)
@@ -184,19 +184,19 @@ def test_a_write_that_waits_is_reported_and_its_end_too(play):
             acknowledged.set_result(None)
         await other
         assert await stage.pass_s(5.0) == "a write waits for the broker"
-        assert not stage.life.is_ready
+        assert not stage.lifecycle.is_ready
         stage.app.waiting[0].set_result(None)
         assert await stage.pass_s(0.0) == "a write waits for the broker"
         stage.app.waiting[1].set_result(None)
         await stuck
         assert await stage.pass_s(0.0) == ""
-        assert stage.life.is_ready
+        assert stage.lifecycle.is_ready
 
     play(story)
 
 
 def test_many_writes_that_are_each_acknowledged_are_no_write_that_waits(play):
-    async def story(stage: Stage) -> None:
+    async def story(stage: FaustStage) -> None:
         for n in range(1, 10):
             writing = stage.write()
             await stage.written(2 * n)
@@ -209,7 +209,7 @@ def test_many_writes_that_are_each_acknowledged_are_no_write_that_waits(play):
 
 
 def test_a_long_restore_is_no_write_that_waits_but_one_in_it_is(play):
-    async def story(stage: Stage) -> None:
+    async def story(stage: FaustStage) -> None:
         stage.is_restored = False
         assert await stage.pass_s(3_600.0) == "restoring"
         stuck = stage.write()
@@ -223,7 +223,7 @@ def test_a_long_restore_is_no_write_that_waits_but_one_in_it_is(play):
 
 
 def test_a_write_that_fails_waits_no_longer(play):
-    async def story(stage: Stage) -> None:
+    async def story(stage: FaustStage) -> None:
         failing = stage.write()
         await stage.written(2)
         stage.app.waiting[0].set_exception(KafkaTimeoutError())

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.decode import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from schemas.alerts import Alert, Severity
@@ -18,12 +18,12 @@ S, MINUTE = 1_000_000, 60
 BASE_S = 1_700_000_000
 
 
-class Stream:
+class ClockStream:
     """Three hosts with two GPUs each, every 30 s, over one partition."""
 
     def __init__(self, *, has_record_time: bool) -> None:
         self.partition = GpuPartition(GpuConfig(), 0, "owner")
-        self.partition.restore(StateShelf())
+        self.partition.restore(SnapshotStore())
         self.has_record_time = has_record_time
         self.alerts: list[Alert] = []
 
@@ -68,7 +68,7 @@ OFFSETS = [-2 * MINUTE, -10 * MINUTE, -3600, 2 * MINUTE, 4 * MINUTE, 10 * MINUTE
 @pytest.mark.parametrize("has_record_time", [True, False])
 @pytest.mark.parametrize("off_s", OFFSETS)
 def test_a_clock_that_is_minutes_off_is_a_ticket_and_no_page(has_record_time, off_s):
-    alerts = Stream(has_record_time=has_record_time).run(lambda second: off_s)
+    alerts = ClockStream(has_record_time=has_record_time).run(lambda second: off_s)
     assert changes(alerts) == [("clock_offset", "n2", "opened")]
     assert alerts[0].severity is Severity.TICKET
     direction = "ahead" if off_s > 0 else "behind"
@@ -78,7 +78,7 @@ def test_a_clock_that_is_minutes_off_is_a_ticket_and_no_page(has_record_time, of
 @pytest.mark.parametrize("has_record_time", [True, False])
 @pytest.mark.parametrize("off_s", OFFSETS)
 def test_a_clock_that_steps_and_is_set_right_again_raises_no_page(has_record_time, off_s):
-    stream = Stream(has_record_time=has_record_time)
+    stream = ClockStream(has_record_time=has_record_time)
     alerts = stream.run(lambda second: off_s if 600 <= second < 2400 else 0, end=3600)
     assert changes(alerts) == [
         ("clock_offset", "n2", "opened"),
@@ -90,7 +90,7 @@ def test_a_clock_that_steps_and_is_set_right_again_raises_no_page(has_record_tim
 @pytest.mark.parametrize("off_s", OFFSETS)
 @pytest.mark.parametrize("lost", ["n1", "n2"])
 def test_a_clock_that_is_off_hides_no_loss(has_record_time, off_s, lost):
-    stream = Stream(has_record_time=has_record_time)
+    stream = ClockStream(has_record_time=has_record_time)
     alerts = stream.run(lambda second: off_s, end=2400, dies={lost: 1200})
     assert ("node_lost", lost, "opened") in changes(alerts)
     assert {a.host for a in alerts if a.rule == "node_lost"} == {lost}
@@ -100,7 +100,7 @@ def test_a_clock_that_is_off_hides_no_loss(has_record_time, off_s, lost):
 
 @pytest.mark.parametrize("off_s", [-10 * MINUTE, 4 * MINUTE])
 def test_faults_of_a_gpu_whose_clock_is_off_are_found(off_s):
-    stream = Stream(has_record_time=True)
+    stream = ClockStream(has_record_time=True)
     stream.run(lambda second: off_s)
     for second in range(1800, 2400, 30):
         stream.send(second, "n2", 0, off_s, fields={"row_remap_failure": 1})
@@ -109,7 +109,7 @@ def test_faults_of_a_gpu_whose_clock_is_off_are_found(off_s):
 
 
 def test_telemetry_that_comes_late_in_bursts_is_no_clock():
-    stream = Stream(has_record_time=True)
+    stream = ClockStream(has_record_time=True)
     for minute in range(0, 60, 5):
         for host in ("n1", "n3"):
             for step in range(10):
@@ -120,7 +120,7 @@ def test_telemetry_that_comes_late_in_bursts_is_no_clock():
 
 
 def test_a_way_that_is_slow_for_all_hosts_is_no_clock():
-    stream = Stream(has_record_time=True)
+    stream = ClockStream(has_record_time=True)
     for second in range(0, 1800, 30):
         for host in ("n1", "n2", "n3", "n4"):
             stream.send(second, host, 0, -120)
@@ -129,7 +129,7 @@ def test_a_way_that_is_slow_for_all_hosts_is_no_clock():
 
 @pytest.mark.parametrize("at", [0, 5, 20])
 def test_one_event_stamped_a_day_ahead_changes_nothing(at):
-    stream = Stream(has_record_time=False)
+    stream = ClockStream(has_record_time=False)
     stray = {"second": at * 30}
     alerts = stream.run(lambda second: 86_400 if second == stray["second"] else 0, dies={"n3": 900})
     assert changes(alerts) == [("node_lost", "n3", "opened")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.gpu.table import RULES, Condition, Rule, field_name
+from monitor.core.gpu.table import RULES, Condition, GpuRule, field_name
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.monitor import GpuConfig
 from schemas.errors import ConfigError, DriftlineError
@@ -308,7 +308,7 @@ def test_a_relapse_while_clearing_is_no_new_alert(rules: GpuRules) -> None:
 
 
 def test_hysteresis_needs_a_fall_below_eighty_percent() -> None:
-    hot = Rule(
+    hot = GpuRule(
         "hot",
         Condition.LEVEL,
         100,

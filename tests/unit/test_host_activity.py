@@ -1,4 +1,4 @@
-"""Predictions are signs of life: a dead exporter on a live host is not a dead node."""
+"""Predictions are host activity: a dead exporter on a live host is not a dead node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from monitor.core.gpu.host_activity import SIGN_US, HostSign, NewestSigns, sign_messages, signs_of
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.decode import Decoder, chunk_of, decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.replay.timeline import cut_by_time
@@ -188,7 +188,7 @@ def take(partition: GpuPartition, value: bytes, record_s: int) -> list[str]:
 @pytest.mark.parametrize(("delay_s", "found"), [(1, ["exporter_lost"]), (86_400, [])])
 def test_where_no_telemetry_comes_at_all_live_predictions_let_time_pass(delay_s, found):
     partition = GpuPartition(GpuConfig(), 0, "owner")
-    partition.restore(StateShelf())
+    partition.restore(SnapshotStore())
     rules = [r for s in range(0, 300, 30) for r in take(partition, message(s, "n1"), s + 1)]
     for second in range(0, 900, 20):
         sign = HostSign("default", "n1", BASE_US + second * S)

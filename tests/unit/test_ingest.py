@@ -9,7 +9,7 @@ import pyarrow as pa
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.watermark import Commit
 from monitor.core.panes.watermark_message import parse
-from monitor.core.pipeline.dead_letter_limit import LetterCap
+from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
 from monitor.decode.arrow.record_batches import stream_of
 from monitor.ingest.in_memory import InMemoryIngest
@@ -104,7 +104,7 @@ def test_beyond_the_cap_refused_events_are_counted_and_one_alert_is_written():
         *broken(1, start + 9 * minute),
     ]:
         log.produce(PREDICTIONS, value, timestamp_us=time_us)
-    cap = LetterCap(PREDICTIONS, 0, catalog.configs, limit=2)
+    cap = DeadLetterLimit(PREDICTIONS, 0, catalog.configs, limit=2)
     ingest = InMemoryIngest(
         log, catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"), cap=cap
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.ingest.worker import CHUNK_MESSAGES, IngestWorker, Owned
+from monitor.ingest.worker import CHUNK_MESSAGES, IngestPartition, IngestWorker
 from schemas.batch import Chunk
 
 
@@ -21,7 +21,7 @@ def worker(most: int) -> IngestWorker:
 
 
 def test_chunks_shrink_while_each_opens_many_panes_and_grow_again_afterwards():
-    made, owned = worker(50_000), Owned(None, None, 0.0, 0.0, most_messages=50_000)
+    made, owned = worker(50_000), IngestPartition(None, None, 0.0, 0.0, most_messages=50_000)
     lengths = []
     for n_opened in (50, 25, 12, 6, 3, 2, 2):
         made._adapt(owned, chunk(owned.most_messages), n_opened)
@@ -33,13 +33,13 @@ def test_chunks_shrink_while_each_opens_many_panes_and_grow_again_afterwards():
 
 
 def test_batches_of_many_rows_are_taken_one_by_one_where_each_opens_many_panes():
-    made, owned = worker(CHUNK_MESSAGES), Owned(None, None, 0.0, 0.0)
+    made, owned = worker(CHUNK_MESSAGES), IngestPartition(None, None, 0.0, 0.0)
     for _ in range(8):
         made._adapt(owned, chunk(min(owned.chunk_messages, 80), event_bytes=200_000), 10)
     assert owned.chunk_messages == 1
 
 
 def test_a_chunk_is_never_longer_than_the_buffer():
-    made, owned = worker(CHUNK_MESSAGES), Owned(None, None, 0.0, 0.0)
+    made, owned = worker(CHUNK_MESSAGES), IngestPartition(None, None, 0.0, 0.0)
     made._adapt(owned, chunk(10, event_bytes=200_000), 0)
     assert owned.chunk_messages == (16 << 20) // 200_001

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestWorker, Owned
-from monitor.service.lifecycle import Life
+from monitor.ingest.worker import CAUGHT_UP_S, CHUNK_MESSAGES, TICK_S, IngestPartition, IngestWorker
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.settings import ReadFault
 from schemas.config.model import WindowConfig
 from schemas.errors import TransportError
@@ -42,11 +42,11 @@ def world():
         is_due=False,
         gaps=[],
     )
-    made._owned = {0: Owned(ingest, None, read_s=0.0, published_s=0.0)}
+    made._owned = {0: IngestPartition(ingest, None, read_s=0.0, published_s=0.0)}
     made._reader, made._window = Reader(), WindowConfig()
     made._most_messages = CHUNK_MESSAGES
     made._tally = SimpleNamespace(count=lambda counters: None)
-    made._life = Life("ingest")
+    made._lifecycle = Lifecycle("ingest")
     made._is_read = made._is_behind = made._is_away = False
     return made, published
 
@@ -97,17 +97,17 @@ def stand_by(world):
     made._feed = SimpleNamespace(poll=lambda: None)
     made._tally.show_process = lambda *_: None
     made._writes = SimpleNamespace(n_outstanding=0)
-    made._life.ready()
+    made._lifecycle.ready()
     made._is_ready = True
     made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
-    assert not made._life.is_ready
+    assert not made._lifecycle.is_ready
     return made
 
 
 def test_a_stand_by_is_ready_again_when_a_broker_answers(stand_by):
     stand_by._look_for_brokers = lambda: None
     stand_by._tick(1.0)
-    assert stand_by._life.is_ready
+    assert stand_by._lifecycle.is_ready
 
 
 def test_a_stand_by_is_unready_while_no_broker_answers(stand_by):
@@ -116,20 +116,20 @@ def test_a_stand_by_is_unready_while_no_broker_answers(stand_by):
 
     stand_by._look_for_brokers = no_broker
     stand_by._tick(1.0)
-    assert not stand_by._life.is_ready
+    assert not stand_by._lifecycle.is_ready
 
 
 def test_a_worker_that_never_joined_is_not_ready_because_a_broker_answers(stand_by):
     stand_by._is_ready = False
     stand_by._look_for_brokers = lambda: None
     stand_by._tick(1.0)
-    assert not stand_by._life.is_ready
+    assert not stand_by._lifecycle.is_ready
 
 
 def test_what_was_read_ahead_is_no_sign_of_a_broker(world):
     made, _ = world
-    made._life.ready()
+    made._lifecycle.ready()
     made._on_fault(ReadFault(-1, "_ALL_BROKERS_DOWN", "1/1 down"))
     made._reader.lengths = [1]
     go_round(made, 0.5)
-    assert not made._life.is_ready
+    assert not made._lifecycle.is_ready

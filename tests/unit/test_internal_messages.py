@@ -18,7 +18,7 @@ from monitor.core.panes.intake_message import encode_intake, intake_key
 from monitor.core.panes.watermark import MAX_SOURCES, NO_WATERMARK
 from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.pipeline.source_silence import SourceSilence
-from monitor.core.state.snapshot_store import MAX_REFUSED, StateKey, StateShelf, state_writes
+from monitor.core.state.snapshot_store import MAX_REFUSED, SnapshotStore, StateKey, state_writes
 from monitor.core.topics import DEAD_LETTERS
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import PanesRules
@@ -41,7 +41,7 @@ FAR_US = (1 << 63) - 1
 
 def partition() -> DriftPartition:
     part = DriftPartition(Catalog.of([CONFIG], []), 0, "me", log_id="L")
-    part.restore(StateShelf())
+    part.restore(SnapshotStore())
     return part
 
 
@@ -307,12 +307,12 @@ KEYS = [
 
 @pytest.mark.parametrize("key", KEYS, ids=range(len(KEYS)))
 def test_a_state_under_a_key_that_is_none_is_a_dead_letter(key):
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     (good,) = state_writes("model", ("default", "m"), "o", 2, b"x", partition=0)
-    shelf.add(key, good.value or b"", 7, 5)
-    assert [(x.offset, x.record_time_us) for x in shelf.refused] == [(7, 5)]
+    snapshots.add(key, good.value or b"", 7, 5)
+    assert [(x.offset, x.record_time_us) for x in snapshots.refused] == [(7, 5)]
     part = partition()
-    (letter,) = letters_of(part.restore(shelf))
+    (letter,) = letters_of(part.restore(snapshots))
     assert (letter.source, letter.offset) == ("driftline.state", 7)
     assert part.counters["states_unreadable"] == 1
 
@@ -331,21 +331,21 @@ CHUNKS = {
 
 @pytest.mark.parametrize("name", CHUNKS)
 def test_a_state_that_cannot_be_is_refused_and_counting_goes_on(name):
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     key = StateKey("model", ("default", "m"), "o", 0, 0).encode()
-    shelf.add(key, msgspec.msgpack.encode([*CHUNKS[name], b"x"]))
-    assert (shelf.n_unreadable, shelf.last_sequence("model", ("default", "m"))) == (1, 0)
+    snapshots.add(key, msgspec.msgpack.encode([*CHUNKS[name], b"x"]))
+    assert (snapshots.n_unreadable, snapshots.last_sequence("model", ("default", "m"))) == (1, 0)
 
 
 def test_states_are_counted_on_from_the_highest_that_leaves_room():
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for write in state_writes("model", ("default", "m"), "o", 1 << 53, b"no state", partition=0):
-        shelf.add(write.key, write.value or b"")
+        snapshots.add(write.key, write.value or b"")
     part = partition()
-    part.restore(shelf)
+    part.restore(snapshots)
     give(part, value_of(pane()))
     writes = [w for g in part.take(part.position, *_end()) for phase in g for w in phase.writes]
-    after = StateShelf()
+    after = SnapshotStore()
     for write in writes:
         if write.topic.endswith("state"):
             after.add(write.key, write.value or b"")
@@ -354,22 +354,22 @@ def test_states_are_counted_on_from_the_highest_that_leaves_room():
 
 
 def test_unreadable_states_without_end_take_no_memory():
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for i in range(10_000):
-        shelf.add(b"%d" % i, b"x" * 1_000, i)
-    assert (shelf.n_unreadable, len(shelf.refused)) == (10_000, MAX_REFUSED)
+        snapshots.add(b"%d" % i, b"x" * 1_000, i)
+    assert (snapshots.n_unreadable, len(snapshots.refused)) == (10_000, MAX_REFUSED)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91" * 5_000, msgspec.msgpack.encode({"a": 1})])
 @pytest.mark.parametrize(("kind", "name"), [("silence", ("sources",)), ("gpu", ("0",))])
 def test_a_body_that_is_no_state_is_a_dead_letter_of_its_reader(kind, name, body):
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for write in state_writes(kind, name, "o", 2, body, partition=0):
-        shelf.add(write.key, write.value or b"", 3)
+        snapshots.add(write.key, write.value or b"", 3)
     if kind == "gpu":
-        phases = GpuPartition(GpuConfig(), 0, "me").restore(shelf)
+        phases = GpuPartition(GpuConfig(), 0, "me").restore(snapshots)
     else:
-        phases = PanesRules(Catalog.of([CONFIG], []), 0, "me", "L", lambda: 0.0).restore(shelf)
+        phases = PanesRules(Catalog.of([CONFIG], []), 0, "me", "L", lambda: 0.0).restore(snapshots)
     (letter,) = letters_of(phases)
     assert (letter.source, letter.offset) == ("driftline.state", 3)
 
@@ -377,7 +377,7 @@ def test_a_body_that_is_no_state_is_a_dead_letter_of_its_reader(kind, name, body
 def test_a_source_without_ingest_is_not_kept_for_ever():
     silence = SourceSilence("me", 0.0)
     rules = PanesRules(Catalog.of([CONFIG], []), 0, "me", "L", lambda: 0.0)
-    rules.restore(StateShelf())
+    rules.restore(SnapshotStore())
     rules.silence = silence
     for i in range(5_000):
         word = WatermarkMessage(f"t{i}", 0, 1, "o", 5)

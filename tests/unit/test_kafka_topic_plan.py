@@ -9,7 +9,7 @@ import pytest
 from monitor.core import topics as names
 from monitor.transport.kafka.topics.specs import (
     Action,
-    Change,
+    TopicChange,
     TopicSpec,
     TopicState,
     is_made,
@@ -22,7 +22,7 @@ SPEC = TopicSpec("t", 4, {"cleanup.policy": "compact,delete", "retention.ms": "1
 STATE = TopicState("t", 4, 1, {**SPEC.settings, "segment.ms": "5"})
 
 
-def _plan(spec: TopicSpec = SPEC, **state: object) -> list[Change]:
+def _plan(spec: TopicSpec = SPEC, **state: object) -> list[TopicChange]:
     return plan_changes([spec], {"t": replace(STATE, **state)})
 
 
@@ -112,8 +112,8 @@ def test_order_in_a_list_is_no_difference():
 def test_settings_that_differ_are_set_each_by_name():
     changes = _plan(settings={"cleanup.policy": "delete"})
     assert changes == [
-        Change("t", Action.SET, "cleanup.policy", "delete", "compact,delete"),
-        Change("t", Action.SET, "retention.ms", "unset", "1000"),
+        TopicChange("t", Action.SET, "cleanup.policy", "delete", "compact,delete"),
+        TopicChange("t", Action.SET, "retention.ms", "unset", "1000"),
     ]
 
 

@@ -13,7 +13,7 @@ from monitor.transport.kafka.topics.known import KnownTopics
 from schemas.errors import TransportError
 
 
-class Broker:
+class FakeTopics:
     """Topics whose ids are set by hand."""
 
     def __init__(self, monkeypatch, *names: str) -> None:
@@ -40,7 +40,7 @@ class Broker:
 
 def test_a_recreated_topic_is_noticed_and_a_missing_one_is_not(monkeypatch):
     async def story() -> None:
-        broker = Broker(monkeypatch, "read", "named")
+        broker = FakeTopics(monkeypatch, "read", "named")
         topics = KnownTopics(Cluster("nowhere:9092", prefix="eu."), ["read"], followed=["named"])
         assert topics.ids == {"read": "first", "named": "first"}
         topics.look(30.0)
@@ -59,7 +59,7 @@ def test_a_recreated_topic_is_noticed_and_a_missing_one_is_not(monkeypatch):
 
 
 def test_a_topic_that_is_missing_at_the_start_is_an_error(monkeypatch):
-    broker = Broker(monkeypatch, "read")
+    broker = FakeTopics(monkeypatch, "read")
     broker.ids["read"] = None
     with pytest.raises(TransportError, match="no such topic"):
         KnownTopics(Cluster("nowhere:9092"), ["read"])

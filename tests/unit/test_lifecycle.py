@@ -8,54 +8,54 @@ import sys
 import pytest
 
 from monitor.service.address import Address, parse_address
-from monitor.service.armed_failpoints import crash_points
-from monitor.service.lifecycle import Life
+from monitor.service.armed_failpoints import failpoints
+from monitor.service.lifecycle import Lifecycle
 from monitor.service.restarts import Restarts
 from schemas.errors import ConfigError
 
 
 def test_a_stage_is_live_while_it_beats():
     now = [0.0]
-    life = Life("ingest", silence_s=10, clock_s=lambda: now[0])
+    lifecycle = Lifecycle("ingest", silence_s=10, clock_s=lambda: now[0])
     now[0] = 49.0
-    assert life.is_live  # it may still compile its kernels
-    life.beat()
-    life.ready()
+    assert lifecycle.is_live  # it may still compile its kernels
+    lifecycle.beat()
+    lifecycle.ready()
     now[0] = 58.9
-    assert life.is_live
+    assert lifecycle.is_live
     now[0] = 59.0
-    assert not life.is_live
-    life.beat()
-    assert life.is_live
-    assert life.silent_s == 0
+    assert not lifecycle.is_live
+    lifecycle.beat()
+    assert lifecycle.is_live
+    assert lifecycle.silent_s == 0
 
 
 def test_a_draining_stage_is_not_ready_and_says_why():
-    life = Life("archive")
-    assert (life.is_ready, life.why_unready) == (False, "starting")
-    life.ready()
-    assert (life.is_ready, life.why_unready) == (True, "")
-    life.unready("the store is down")
-    life.drain()
-    assert (life.is_ready, life.why_unready) == (False, "draining; the store is down")
-    assert life.wait(60)
+    lifecycle = Lifecycle("archive")
+    assert (lifecycle.is_ready, lifecycle.why_unready) == (False, "starting")
+    lifecycle.ready()
+    assert (lifecycle.is_ready, lifecycle.why_unready) == (True, "")
+    lifecycle.unready("the store is down")
+    lifecycle.drain()
+    assert (lifecycle.is_ready, lifecycle.why_unready) == (False, "draining; the store is down")
+    assert lifecycle.wait(60)
 
 
 def test_a_failpoint_kills_at_the_count_given_and_at_no_other():
     reached, deaths = [], []
-    reach = crash_points(
+    hit = failpoints(
         {"DRIFTLINE_CRASH_AT": "ingest:pane:2, *:6"}, lambda: deaths.append(len(reached))
     )
     for step in ["ingest:pane", "ingest:commit"] * 4:
         reached.append(step)
-        reach(step)
+        hit(step)
     assert deaths == [3, 6]
 
 
 @pytest.mark.parametrize("text", ["ingest", "ingest:pane:x", ":3", "ingest:pane:-1"])
 def test_a_failpoint_that_cannot_be_read_is_refused(text):
     with pytest.raises(ConfigError) as refused:
-        crash_points({"DRIFTLINE_CRASH_AT": text})
+        failpoints({"DRIFTLINE_CRASH_AT": text})
     assert "DRIFTLINE_CRASH_AT" in str(refused.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.core.incidents.grouping import Incidents
 from monitor.notify.delivery.attempts import RetryPolicy, deliver
-from monitor.notify.delivery.notifier import Notifier, Step
+from monitor.notify.delivery.notifier import Notifier, NotifyStep
 from monitor.notify.receivers.console import ConsoleReceiver, render
 from monitor.notify.receivers.message import describe
 from monitor.notify.receivers.picture import draw_picture, gather_bars
@@ -23,7 +23,7 @@ from tests.support.alerts import HOUR, drift, gpu, notification, pictured, repli
 from tests.support.notification_log import ListNotificationLog
 
 
-class Recorder:
+class RecordingReceiver:
     """A receiver that records what it is sent, and may be set to fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -53,7 +53,7 @@ def retrainable() -> ModelConfig:
     return model(retraining=RetrainingConfig(on=("page", "ticket")))
 
 
-async def play(notifier: Notifier, alerts: list[Alert]) -> list[Step]:
+async def play(notifier: Notifier, alerts: list[Alert]) -> list[NotifyStep]:
     """Feed alerts with an hourly tick between and after them."""
     steps = []
     for alert in sorted(alerts, key=lambda a: a.time_us):
@@ -64,7 +64,7 @@ async def play(notifier: Notifier, alerts: list[Alert]) -> list[Step]:
 
 
 def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
-    people, training = Recorder(), Recorder()
+    people, training = RecordingReceiver(), RecordingReceiver()
     notifier = Notifier(
         MonitorConfig(),
         [retrainable()],
@@ -99,7 +99,7 @@ def test_the_demo_story_is_three_incidents_and_one_retraining() -> None:
 
 def test_every_silence_has_a_reason_in_the_log() -> None:
     log = ListNotificationLog()
-    notifier = Notifier(MonitorConfig(), [model()], {"it": Recorder()}, log)
+    notifier = Notifier(MonitorConfig(), [model()], {"it": RecordingReceiver()}, log)
     asyncio.run(play(notifier, [drift(14), drift(15, "score")]))
     kept = [(e.delivery.state, e.delivery.detail) for e in log.entries]
     assert kept == [
@@ -111,7 +111,7 @@ def test_every_silence_has_a_reason_in_the_log() -> None:
 
 
 def test_routes_decide_who_is_notified() -> None:
-    loud, quiet = Recorder(), Recorder()
+    loud, quiet = RecordingReceiver(), RecordingReceiver()
     routed = model(routes=(RouteConfig(cause=("data",), receivers=("quiet",)),))
     notifier = Notifier(
         MonitorConfig(), [routed], {"loud": loud, "quiet": quiet}, ListNotificationLog()
@@ -121,7 +121,7 @@ def test_routes_decide_who_is_notified() -> None:
 
 
 def test_one_receivers_defect_is_not_anothers() -> None:
-    broken, well = Recorder(RuntimeError("https://secret-url")), Recorder()
+    broken, well = RecordingReceiver(RuntimeError("https://secret-url")), RecordingReceiver()
     notifier = Notifier(MonitorConfig(), [model()], {"a": broken, "b": well}, ListNotificationLog())
     steps = asyncio.run(play(notifier, [drift(14)]))
     states = {d.receiver: (d.state, d.detail) for s in steps for d in s.deliveries}
@@ -130,7 +130,7 @@ def test_one_receivers_defect_is_not_anothers() -> None:
 
 
 def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> None:
-    log, first, second = ListNotificationLog(), Recorder(), Recorder()
+    log, first, second = ListNotificationLog(), RecordingReceiver(), RecordingReceiver()
     asyncio.run(play(Notifier(MonitorConfig(), [model()], {"it": first}, log), [drift(14)]))
     later = Notifier(MonitorConfig(), [model()], {"it": second}, log)
 
@@ -154,7 +154,7 @@ def test_after_a_restart_threads_are_remembered_and_nothing_is_sent_twice() -> N
 )
 def test_a_config_that_cannot_work_is_refused(models: list[ModelConfig], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
-        Notifier(MonitorConfig(), models, {"it": Recorder()}, ListNotificationLog())
+        Notifier(MonitorConfig(), models, {"it": RecordingReceiver()}, ListNotificationLog())
 
 
 def test_a_delivery_never_sleeps_after_its_last_try() -> None:
@@ -163,7 +163,7 @@ def test_a_delivery_never_sleeps_after_its_last_try() -> None:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    receiver: Receiver = Recorder(TimeoutError())
+    receiver: Receiver = RecordingReceiver(TimeoutError())
     delivery = asyncio.run(deliver(receiver, notification(), RetryPolicy(n_attempts=3), sleep))
     assert (delivery.state, delivery.attempts, waits) == ("failed", 3, [1, 2])
 

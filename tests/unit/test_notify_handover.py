@@ -27,7 +27,7 @@ def steps(*states: str) -> list[LogEntry]:
     return [LogEntry(sent, Delivery(state=state, **of)) for state in states]
 
 
-class Receiver:
+class HandoverReceiver:
     def __init__(self) -> None:
         self.taken: list[Notification] = []
 
@@ -45,7 +45,7 @@ class Receiver:
 @pytest.mark.parametrize("outcome", ["done", "failed"])
 def test_an_intent_that_comes_late_is_not_sent_after_its_outcome(outcome):
     # Its writer hung while another took over, and sent it.
-    receiver, entries = Receiver(), steps("intent", outcome, "intent")
+    receiver, entries = HandoverReceiver(), steps("intent", outcome, "intent")
     receivers = {entries[0].delivery.receiver: receiver}
     notifier = Notifier(MonitorConfig(), [], receivers, ListNotificationLog(entries))
     assert asyncio.run(notifier.start()) == []

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from monitor.notify.delivery.attempts import RetryPolicy
 from monitor.notify.delivery.outbox import DAY_LONG, Outbox
-from monitor.notify.on_kafka import _Pulse
+from monitor.notify.on_kafka import StallDetector
 from monitor.notify.receivers.protocol import ErrorAnswer
 from schemas.alerts import Delivery, Notification
 from schemas.errors import RefusedDelivery, RetryableDelivery, TransportError
@@ -19,7 +19,7 @@ from tests.support.alerts import notification
 SOON = RetryPolicy(n_attempts=50, first_wait_s=0.001, longest_wait_s=0.001)
 
 
-class Receiver:
+class GatedReceiver:
     """Accepts messages when its door is open; refuses or fails as often as set."""
 
     def __init__(self, *troubles: Exception) -> None:
@@ -73,7 +73,7 @@ def play(story: Callable[[Outbox, Outcomes], Awaitable[None]], **more: object) -
 
 def test_one_that_is_stuck_holds_up_no_other():
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
-        stuck, well = Receiver(), Receiver()
+        stuck, well = GatedReceiver(), GatedReceiver()
         stuck.door.clear()
         for note in notes(3):
             outbox.put(stuck, note, outcomes)
@@ -92,7 +92,7 @@ def test_one_that_is_stuck_holds_up_no_other():
 )
 def test_while_one_message_is_tried_those_behind_it_wait(trouble, keys):
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
-        receiver = Receiver(*(trouble("down", where="it") for _ in range(9)))
+        receiver = GatedReceiver(*(trouble("down", where="it") for _ in range(9)))
         for number, key in enumerate(keys, 1):
             outbox.put(receiver, of_incident(number, key), outcomes)
         await until(lambda: outbox.n_left == 0)
@@ -101,7 +101,7 @@ def test_while_one_message_is_tried_those_behind_it_wait(trouble, keys):
     play(story)
 
 
-class Choosy(Receiver):
+class Choosy(GatedReceiver):
     """Answers some messages with an error, as long as it is not mended."""
 
     def __init__(self, *broken: str) -> None:
@@ -170,7 +170,7 @@ def test_the_age_of_the_oldest_message_is_shown_by_receiver():
         return REGISTRY.get_sample_value("driftline_notification_age_seconds", {"receiver": name})
 
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
-        stuck, second, well = Receiver(), Receiver(), Receiver()
+        stuck, second, well = GatedReceiver(), GatedReceiver(), GatedReceiver()
         stuck.door.clear()
         outbox.put(stuck, notification(receiver="aged"), outcomes)
         now[0] = 130.0
@@ -194,7 +194,7 @@ def test_the_age_of_the_oldest_message_is_shown_by_receiver():
 
 def test_what_is_refused_for_good_is_failed_and_the_next_one_goes():
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
-        receiver = Receiver(RefusedDelivery("no", where="it"))
+        receiver = GatedReceiver(RefusedDelivery("no", where="it"))
         for note in notes(2):
             outbox.put(receiver, note, outcomes)
         await until(lambda: outbox.n_left == 0)
@@ -205,7 +205,7 @@ def test_what_is_refused_for_good_is_failed_and_the_next_one_goes():
 
 def test_closing_sends_what_is_taken_at_once_and_leaves_the_rest():
     async def run() -> None:
-        outcomes, well, ill = Outcomes(), Receiver(), Receiver()
+        outcomes, well, ill = Outcomes(), GatedReceiver(), GatedReceiver()
         ill.troubles = [RetryableDelivery("down", where="it", retry_after_s=60.0)]
         outbox = Outbox(DAY_LONG)
         for note in notes(3):
@@ -226,7 +226,7 @@ def test_an_outcome_that_cannot_be_written_is_raised_not_swallowed():
 
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
         outbox.raise_failure()
-        outbox.put(Receiver(), notification(), broken)
+        outbox.put(GatedReceiver(), notification(), broken)
         await until(lambda: outbox.n_left == 0)
         await asyncio.sleep(0)
         with pytest.raises(TransportError, match="a write failed"):
@@ -243,7 +243,7 @@ def test_nothing_is_sent_while_another_may_have_taken_over():
 
     async def story(outbox: Outbox, outcomes: Outcomes) -> None:
         nonlocal is_held
-        receiver = Receiver()
+        receiver = GatedReceiver()
         outbox.put(receiver, notification(), outcomes)
         await asyncio.sleep(0.02)
         assert receiver.taken == []
@@ -280,18 +280,18 @@ def test_a_day_of_tries_is_a_day():
 def test_a_process_that_hung_longer_than_the_session_waits_for_the_group(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("monitor.notify.on_kafka.elapsed_s", lambda: now[0])
-    pulse = _Pulse(session_s=6.0)
+    stall_detector = StallDetector(session_s=6.0)
     for _ in range(20):
         now[0] += 1
-        pulse.beat()
-        assert pulse.wait_s() == 0
+        stall_detector.beat()
+        assert stall_detector.wait_s() == 0
     now[0] += 30
-    assert pulse.wait_s() > 0
-    pulse.beat()
-    assert pulse.wait_s() == 6
+    assert stall_detector.wait_s() > 0
+    stall_detector.beat()
+    assert stall_detector.wait_s() == 6
     now[0] += 6
-    pulse.beat()
-    assert pulse.wait_s() == 0
+    stall_detector.beat()
+    assert stall_detector.wait_s() == 0
     now[0] += 30
-    pulse.begin()
-    assert pulse.wait_s() == 0
+    stall_detector.begin()
+    assert stall_detector.wait_s() == 0

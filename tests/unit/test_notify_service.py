@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from monitor.notify import on_kafka as under_test
-from monitor.service.lifecycle import Life
+from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topic_identity import TopicIdentity
 from monitor.transport.kafka.topics import known as known_topics
@@ -18,7 +18,7 @@ from schemas.errors import TransportError
 BOUND_S = 10.0
 
 
-class Broker:
+class FakeBroker:
     """Answers what the alerts topic is, when its door is open."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,21 +41,21 @@ async def tick_until(stage: under_test._Stage, is_so) -> None:
 
 
 def test_recreated_alerts_end_the_stage_and_no_tick_waits_for_the_answer(monkeypatch):
-    broker = Broker(monkeypatch)
+    broker = FakeBroker(monkeypatch)
     monkeypatch.setattr(known_topics, "LOOK_S", 0.0)
 
     async def story() -> None:
-        cluster, life = Cluster("nowhere:9092"), Life("notify")
-        stage = under_test._Stage(cluster, None, life, MonitorConfig(), [], {}, {})  # type: ignore[arg-type]
+        cluster, lifecycle = Cluster("nowhere:9092"), Lifecycle("notify")
+        stage = under_test._Stage(cluster, None, lifecycle, MonitorConfig(), [], {}, {})  # type: ignore[arg-type]
         await tick_until(stage, lambda: broker.n_asked > 3)
         broker.door.clear()
         n_asked = broker.n_asked
         await tick_until(stage, lambda: broker.n_asked > n_asked)
-        # Its pulse beats on while the broker keeps silent: else nothing might be sent.
+        # Its heartbeat continues while the broker keeps silent: else nothing might be sent.
         for _ in range(5):
-            before_s = stage._pulse._beat_s
+            before_s = stage._stall_detector._beat_s
             await stage.tick()
-            assert stage._pulse._beat_s > before_s
+            assert stage._stall_detector._beat_s > before_s
         assert broker.n_asked == n_asked + 1
         broker.topic_id = "second"
         broker.door.set()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.incidents.grouping import Incidents
 from monitor.core.topics import ALERTS, DEAD_LETTERS, NOTIFICATIONS
 from monitor.notify.delivery.notifier import Notifier
@@ -21,7 +21,7 @@ from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
-from tests.support.whole_pipeline import KilledError, Reaper
+from tests.support.whole_pipeline import PipelineKilledError, PipelineReaper
 
 S = 1_000_000
 MODEL = ModelConfig.model_validate(
@@ -32,7 +32,7 @@ MODEL = ModelConfig.model_validate(
 )
 
 
-class Recorder:
+class StageReceiver:
     def __init__(self) -> None:
         self.taken: list[Notification] = []
 
@@ -47,7 +47,7 @@ class Recorder:
         pass
 
 
-def start(log: MemoryLog, people: Recorder) -> NotifyStage:
+def start(log: MemoryLog, people: StageReceiver) -> NotifyStage:
     """A new life over what an earlier one left."""
     stage = NotifyStage(
         log, Notifier(MonitorConfig(), [MODEL], {"it": people}, TopicNotificationLog(log))
@@ -66,7 +66,7 @@ def produce(log: MemoryLog, alert: Alert, came_us: int) -> None:
 
 
 def test_restarts_do_not_restart_the_group_wait():
-    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log, people, alert = MemoryLog(), StageReceiver(), drift(3)
     came_us = alert.time_us + 60 * S
     produce(log, alert, came_us)
     for seconds in (1, 11, 21):  # killed every ten seconds, a wait of thirty
@@ -77,7 +77,7 @@ def test_restarts_do_not_restart_the_group_wait():
 
 
 def test_a_restart_notes_no_silence_twice():
-    log, people = MemoryLog(), Recorder()
+    log, people = MemoryLog(), StageReceiver()
     for segment in ("*", "sex=1", "sex=2"):
         produce(log, alert := drift(3, segment=segment), alert.time_us)
     run(start(log, people).step(alert.time_us + 40 * S))
@@ -90,7 +90,7 @@ def test_a_restart_notes_no_silence_twice():
 
 
 def test_after_a_restart_only_what_was_not_sent_is_sent():
-    log, people = MemoryLog(), Recorder()
+    log, people = MemoryLog(), StageReceiver()
     first, second = gpu(3.1, "double_bit_ecc"), drift(5, "AGEP")
     produce(log, first, first.time_us)
     run(start(log, people).step(first.time_us + 40 * S))
@@ -101,7 +101,7 @@ def test_after_a_restart_only_what_was_not_sent_is_sent():
 
 
 def test_what_waits_is_sent_before_an_alert_that_came_after_the_wait():
-    log, people = MemoryLog(), Recorder()
+    log, people = MemoryLog(), StageReceiver()
     first, second = drift(3), drift(4, segment="sex=1")
     produce(log, first, first.time_us)
     produce(log, second, second.time_us)
@@ -112,7 +112,7 @@ def test_what_waits_is_sent_before_an_alert_that_came_after_the_wait():
 
 
 def test_a_message_that_is_no_alert_is_counted_and_dead_lettered_and_stops_nothing():
-    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log, people, alert = MemoryLog(), StageReceiver(), drift(3)
     log.produce(ALERTS, b"\xc1 no alert", timestamp_us=7)
     log.produce(ALERTS, msgspec.msgpack.encode({"alert_id": "\u00e9"}).replace(b"\xa9", b"\xff"))
     produce(log, alert, alert.time_us)
@@ -144,12 +144,12 @@ def compact(log: MemoryLog) -> MemoryLog:
     return left
 
 
-def live(log: MemoryLog, people: Recorder, now_us: int, reach: Reach = pass_through) -> None:
+def live(log: MemoryLog, people: StageReceiver, now_us: int, hit: Hit = pass_through) -> None:
     """One life of the stage, to the end or to where it is killed."""
     notifier = Notifier(
-        MonitorConfig(), [MODEL], {"it": people}, TopicNotificationLog(log), reach=reach
+        MonitorConfig(), [MODEL], {"it": people}, TopicNotificationLog(log), hit=hit
     )
-    stage = NotifyStage(log, notifier, reach=reach)
+    stage = NotifyStage(log, notifier, hit=hit)
     run(stage.start())
     run(stage.step(now_us))
 
@@ -158,12 +158,12 @@ def test_killed_at_any_step_and_compacted_only_what_was_in_flight_repeats():
     alerts = [drift(3), drift(3, segment="sex=1"), gpu(3.1), drift(5, "SCHL")]
     now_us = alerts[-1].time_us + 40 * S
     for n in itertools.count(1):
-        log, people, reaper = MemoryLog(), Recorder(), Reaper(n)
+        log, people, reaper = MemoryLog(), StageReceiver(), PipelineReaper(n)
         for each in alerts:
             produce(log, each, each.time_us)
         try:
             live(log, people, now_us, reaper)
-        except KilledError:
+        except PipelineKilledError:
             pass
         else:
             break
@@ -178,7 +178,7 @@ def test_killed_at_any_step_and_compacted_only_what_was_in_flight_repeats():
 
 
 def test_a_second_look_at_what_was_sent_does_not_replace_its_outcome():
-    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log, people, alert = MemoryLog(), StageReceiver(), drift(3)
     produce(log, alert, alert.time_us)
     run(start(log, people).step(alert.time_us + 40 * S))
     # The commit was lost with the process: the alert is new to the next one.
@@ -192,7 +192,7 @@ def test_a_second_look_at_what_was_sent_does_not_replace_its_outcome():
 
 
 def test_an_alert_that_would_put_the_clock_wrong_is_no_alert():
-    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log, people, alert = MemoryLog(), StageReceiver(), drift(3)
     for time_us in (-1, 1 << 62, alert.time_us + 90_000 * S):
         produce(log, msgspec.structs.replace(alert, time_us=time_us), alert.time_us)
     produce(log, alert, alert.time_us)
@@ -203,7 +203,7 @@ def test_an_alert_that_would_put_the_clock_wrong_is_no_alert():
 
 
 def test_an_alert_that_breaks_the_grouping_is_put_aside(monkeypatch):
-    log, people, alert = MemoryLog(), Recorder(), drift(3)
+    log, people, alert = MemoryLog(), StageReceiver(), drift(3)
     odd = msgspec.structs.replace(alert, alert_id="odd")
     produce(log, odd, alert.time_us)
     produce(log, alert, alert.time_us)

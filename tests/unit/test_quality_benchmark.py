@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.__main__ import finite, quiet_figures, worst_of
-from benchmarks.quality.delays import QUIET_WINDOWS, Delay, delay_of
+from benchmarks.quality.delays import QUIET_WINDOWS, RuleDelay, delay_of
 from benchmarks.quality.ours import Nights
 from benchmarks.quality.page import _PAGE, FOLDER, all_delays, number, rates
 from benchmarks.quality.real import Groups, halves, windows_of
@@ -34,7 +34,7 @@ def test_the_first_planted_window_is_a_delay_of_one():
     ],
 )
 def test_misses_count_as_infinite(windows, n_planted, median):
-    assert Delay(windows, n_planted, 0.0).median == median
+    assert RuleDelay(windows, n_planted, 0.0).median == median
 
 
 def test_intervals_of_firings_and_of_models():
@@ -70,7 +70,7 @@ def test_json_has_null_where_there_is_no_number(value):
 
 def test_the_page_has_a_dash_where_there_is_no_delay():
     assert number(None) == "-"
-    row = all_delays([Found("rule", "shift", Delay((), 4, 0.5))]).splitlines()[-1]
+    row = all_delays([Found("rule", "shift", RuleDelay((), 4, 0.5))]).splitlines()[-1]
     assert row == "| shift | rule | - | 0% | 0.5 |"
     assert "| 9 | 0.225 |" in rates([Nights("a", 9, 40, 1)])
 

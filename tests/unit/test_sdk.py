@@ -25,7 +25,7 @@ import pydantic
 import pytest
 
 from driftline import Counters, Reporter
-from driftline.batches import MAX_MESSAGE_BYTES, Message
+from driftline.batches import MAX_MESSAGE_BYTES, OutgoingMessage
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.batch import ModelSchema
@@ -40,7 +40,7 @@ class FakeSender:
     """Replaces Kafka: acknowledges, refuses, or does not answer, as set."""
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[OutgoingMessage] = []
         self.is_down = False
         self.failure: Exception | None = None
         self.is_silent = False
@@ -49,7 +49,7 @@ class FakeSender:
         self.gate.set()
         self.entered = threading.Event()
 
-    def send(self, message: Message, done: Callable[[BaseException | None], None]) -> None:
+    def send(self, message: OutgoingMessage, done: Callable[[BaseException | None], None]) -> None:
         self.entered.set()
         self.gate.wait(BOUND_S)
         if self.is_down:

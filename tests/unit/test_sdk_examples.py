@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "sdk"
 BOUND_S = 20
 
 
-class Kept:
+class RecordingSender:
     """Replaces Kafka, and records what it gets."""
 
     def __init__(self) -> None:
@@ -37,8 +37,8 @@ class Kept:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept() -> RecordingSender:
+    return RecordingSender()
 
 
 def load(name: str) -> ModuleType:

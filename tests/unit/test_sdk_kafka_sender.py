@@ -18,7 +18,7 @@ from kafka.producer.transaction_manager import (
 )
 
 from driftline import Counters, Reporter
-from driftline.batches import Message
+from driftline.batches import OutgoingMessage
 from driftline.kafka_sender import REPLACE_PAUSE_S, KafkaSender
 from schemas.errors import TransportError
 
@@ -66,7 +66,7 @@ class FakeProducer:
         self.is_forced = True
 
 
-class World:
+class SenderWorld:
     """A manual clock, the producers that were made, and one sender."""
 
     def __init__(self) -> None:
@@ -84,13 +84,13 @@ class World:
     def send(self, payload: bytes = b"x") -> list[BaseException | None]:
         """Send one message; what it returns holds its answers as they come."""
         answers: list[BaseException | None] = []
-        self.sender.send(Message("t", payload, 1), answers.append)
+        self.sender.send(OutgoingMessage("t", payload, 1), answers.append)
         return answers
 
 
 @pytest.fixture
-def world(monkeypatch) -> World:
-    world = World()
+def world(monkeypatch) -> SenderWorld:
+    world = SenderWorld()
     monkeypatch.setattr(kafka, "KafkaProducer", world.new_producer)
     return world
 
@@ -219,7 +219,7 @@ def test_a_message_refused_at_once_is_not_taken_and_its_error_counts(world, monk
     monkeypatch.setattr(FakeProducer, "send", lambda self, topic, value: refused)
     answers: list[BaseException | None] = []
     with pytest.raises(errors.TopicAuthorizationFailedError):
-        world.sender.send(Message("t", b"x", 1), answers.append)
+        world.sender.send(OutgoingMessage("t", b"x", 1), answers.append)
     assert answers == []
     monkeypatch.undo()
     with pytest.raises(TransportError, match="TopicAuthorizationFailed"):

@@ -20,13 +20,13 @@ from monitor.service.signals import bound_freezes, bound_the_drain, bound_the_en
 from monitor.service.signals import hold_signals, watch_signals
 hold_signals()
 import numpy  # starts threads of its own
-from monitor.service.lifecycle import Life
-life = Life("ingest")
-watch_signals(life, drain_s={drain_s})
+from monitor.service.lifecycle import Lifecycle
+lifecycle = Lifecycle("ingest")
+watch_signals(lifecycle, drain_s={drain_s})
 
 def in_order():
-    while not life.wait(0.1):
-        life.beat()
+    while not lifecycle.wait(0.1):
+        lifecycle.beat()
 
 def in_c_code():
     '''Blocks for good outside of Python, as poll() with a long bound does.'''
@@ -40,7 +40,7 @@ def with_the_interpreter():
 def in_a_loop():
     import asyncio
     async def run():
-        while not life.is_draining:
+        while not lifecycle.is_draining:
             await asyncio.sleep(0.05)
     asyncio.run(run())
 
@@ -49,7 +49,7 @@ def in_a_stuck_loop():
     asyncio.run(asyncio.sleep(600))
 
 def forever():
-    life.unready("the store is down")
+    lifecycle.unready("the store is down")
     threading.Event().wait()
 
 def with_a_thread_left():
@@ -67,7 +67,7 @@ def not_frozen():
     threading.Event().wait(3.0)
 
 def without_kafka():
-    bound_the_drain(life, lambda: False, cut_off_s=0.3, ask_after_s=0.1)
+    bound_the_drain(lifecycle, lambda: False, cut_off_s=0.3, ask_after_s=0.1)
     threading.Event().wait()
 
 def with_kafka_back_in_time():
@@ -75,14 +75,14 @@ def with_kafka_back_in_time():
     def is_there():
         asked.append(1)
         return len(asked) > 1
-    bound_the_drain(life, is_there, cut_off_s=1.5, ask_after_s=0.1)
+    bound_the_drain(lifecycle, is_there, cut_off_s=1.5, ask_after_s=0.1)
     in_order()
     while len(asked) < 8:  # 3.5 s
         time.sleep(0.05)
 
 def by_a_fault():
     threading.Thread(target=threading.Event().wait).start()
-    bound_the_end(life, 1)
+    bound_the_end(lifecycle, 1)
     raise SystemExit(4)
 
 print("started", flush=True)
@@ -91,7 +91,7 @@ print("left in order", flush=True)
 """
 
 
-class Stage:
+class SignalledStage:
     """A trivial stage in a process of its own."""
 
     def __init__(self, how: str, drain_s: float = 60.0) -> None:
@@ -117,8 +117,8 @@ def start():
     """Start stages; none outlives the test."""
     stages = []
 
-    def run(how: str, **options) -> Stage:
-        stages.append(Stage(how, **options))
+    def run(how: str, **options) -> SignalledStage:
+        stages.append(SignalledStage(how, **options))
         return stages[-1]
 
     yield run
@@ -147,7 +147,7 @@ def test_the_second_signal_exits_at_once_in_every_phase(start, how, number, code
     assert stage.end() == (code, "", "")
 
 
-def is_pending(stage: Stage, number: int) -> bool:
+def is_pending(stage: SignalledStage, number: int) -> bool:
     """Whether a signal still waits to be taken, as the kernel says."""
     status = Path(f"/proc/{stage.process.pid}/status").read_text()
     (pending,) = re.findall(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)

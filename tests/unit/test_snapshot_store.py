@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.state.snapshot_store import StateKey, StateShelf, state_writes
+from monitor.core.state.snapshot_store import SnapshotStore, StateKey, state_writes
 
 NAME = ("default", "small|%")
 
@@ -17,15 +17,15 @@ def body(sequence: int, n_bytes: int = 2_000) -> bytes:
     return np.random.default_rng(sequence).bytes(n_bytes)
 
 
-def shelf_of(writes) -> StateShelf:
-    shelf = StateShelf()
+def snapshots_of(writes) -> SnapshotStore:
+    snapshots = SnapshotStore()
     for write in writes:
-        shelf.add(write.key, write.value or b"")
-    return shelf
+        snapshots.add(write.key, write.value or b"")
+    return snapshots
 
 
-def standing(shelf: StateShelf):
-    return next(iter(shelf.stored("model", NAME)), None)
+def standing(snapshots: SnapshotStore):
+    return next(iter(snapshots.stored("model", NAME)), None)
 
 
 def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
@@ -34,7 +34,7 @@ def test_a_state_beyond_what_a_broker_takes_goes_in_chunks_and_comes_back():
     assert len(writes) == 4
     assert all(len(w.value or b"") < 905_000 for w in writes)
     assert len({w.key for w in writes}) == 4
-    assert standing(shelf_of(writes[::-1])).body == large
+    assert standing(snapshots_of(writes[::-1])).body == large
 
 
 def test_a_half_written_state_leaves_the_last_complete_one_standing():
@@ -43,38 +43,38 @@ def test_a_half_written_state_leaves_the_last_complete_one_standing():
     )
     for n in range(len(three)):
         compacted = {w.key: w for w in (*one, *two, *three[:n])}
-        assert standing(shelf_of(compacted.values())).sequence == 2
-    assert standing(shelf_of([*one, *two, *three])).body == body(3)
+        assert standing(snapshots_of(compacted.values())).sequence == 2
+    assert standing(snapshots_of([*one, *two, *three])).body == body(3)
 
 
 def test_a_zombies_lower_sequence_does_not_stand_over_the_new_owners():
     old = state_writes("model", NAME, "old", 5, body(5), partition=0)
     new = [w for i in (6, 7) for w in state_writes("model", NAME, "new", i, body(i), partition=0)]
     zombie = state_writes("model", NAME, "old", 6, body(60), partition=0)
-    shelf = shelf_of([*old, *new, *zombie])
-    assert standing(shelf)[:2] == (7, "new")
-    assert shelf.last_sequence("model", NAME) == 7
+    snapshots = snapshots_of([*old, *new, *zombie])
+    assert standing(snapshots)[:2] == (7, "new")
+    assert snapshots.last_sequence("model", NAME) == 7
 
 
 def test_what_is_damaged_is_passed_over_for_the_one_before():
     one, two = (state_writes("model", NAME, "o", i, body(i), partition=0) for i in (1, 2))
     *head, part = msgspec.msgpack.decode(two[0].value)
     broken = two[0]._replace(value=msgspec.msgpack.encode([*head, part[:-9]]))
-    shelf = shelf_of([*one, broken])
-    assert standing(shelf).body == body(1)
-    assert shelf.n_unreadable == 1
-    shelf.add(b"\xff", b"junk")
-    shelf.add(StateKey("model", NAME, "o", 0, 0).encode(), b"junk")
-    assert shelf.n_unreadable == 3
+    snapshots = snapshots_of([*one, broken])
+    assert standing(snapshots).body == body(1)
+    assert snapshots.n_unreadable == 1
+    snapshots.add(b"\xff", b"junk")
+    snapshots.add(StateKey("model", NAME, "o", 0, 0).encode(), b"junk")
+    assert snapshots.n_unreadable == 3
 
 
 def test_tombstones_take_an_owners_states_back_and_nothing_else():
     mine = state_writes("model", NAME, "o", 1, body(1), 500, partition=0)
     other = state_writes("gpu", ("0",), "o", 1, body(2), partition=0)
-    shelf = shelf_of([*mine, *other])
-    shelf = shelf_of([*mine, *other, *shelf.tombstones("model", NAME, 0)])
-    assert standing(shelf) is None
-    assert [s.body for s in shelf.stored("gpu", ("0",))] == [body(2)]
+    snapshots = snapshots_of([*mine, *other])
+    snapshots = snapshots_of([*mine, *other, *snapshots.tombstones("model", NAME, 0)])
+    assert standing(snapshots) is None
+    assert [s.body for s in snapshots.stored("gpu", ("0",))] == [body(2)]
 
 
 @settings(max_examples=200, deadline=None)
@@ -86,7 +86,7 @@ def test_after_any_deaths_the_highest_complete_state_is_current(lives, is_compac
     log: list = []
     expected = 0
     for owner, (n_whole, n_torn) in enumerate(lives):
-        sequence = shelf_of(log).last_sequence("model", NAME)
+        sequence = snapshots_of(log).last_sequence("model", NAME)
         for i in range(n_whole):
             log += state_writes(
                 "model", NAME, str(owner), sequence + 1 + i, body(i), 500, partition=0
@@ -97,5 +97,5 @@ def test_after_any_deaths_the_highest_complete_state_is_current(lives, is_compac
         )
         log += torn[: min(n_torn, len(torn) - 1)]
     kept = {w.key: w for w in log}.values() if is_compacted else log
-    found = standing(shelf_of(kept))
+    found = standing(snapshots_of(kept))
     assert (found.sequence if found else 0) == expected

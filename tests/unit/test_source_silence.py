@@ -10,7 +10,7 @@ from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.watermark import Watermarks
 from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.pipeline.source_silence import SourceSilence
-from monitor.core.state.snapshot_store import StateShelf
+from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.topics import ALERTS, STATE
 from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message
@@ -82,12 +82,12 @@ def test_after_a_restart_the_open_alert_is_sent_again_and_resolved_by_the_next_o
     words(marks, silence, 70.0, 0, 1)
     found = silence.check(marks, 70.0, is_holding=True)
     assert [phase.step for phase in found] == ["detect:state", "detect:alert"]
-    shelf = StateShelf()
+    snapshots = SnapshotStore()
     for write in found[0].writes:
         assert write.topic == STATE
-        shelf.add(write.key, write.value)
+        snapshots.add(write.key, write.value)
     again, marks = SourceSilence("p", 0.0), Watermarks()
-    assert alerts_in(again.restore(shelf)) == alerts_in(found)
+    assert alerts_in(again.restore(snapshots)) == alerts_in(found)
     words(marks, again, 5.0, 0, 1, 2)
     done = again.check(marks, 5.0, is_holding=True)
     assert [a[2] for a in alerts_in(done)] == ["resolved"]
@@ -97,7 +97,7 @@ def test_after_a_restart_the_open_alert_is_sent_again_and_resolved_by_the_next_o
 def test_silence_holds_windows_and_a_recreated_topic_holds_none():
     now = [0.0]
     rules = PanesRules(build_small_world().catalog, 0, "o", "", lambda: now[0])
-    rules.restore(StateShelf())
+    rules.restore(SnapshotStore())
     offset = 0
 
     def hear(source: str, partition: int, watermark_us: int) -> None:
@@ -121,7 +121,7 @@ def test_of_two_topics_that_are_gone_one_is_forgotten_at_a_time():
     # Groups go side by side: two of one model could lose the alerts of the first.
     now = [0.0]
     rules = PanesRules(Catalog.of([CONFIG], []), 0, "o", "", lambda: now[0])
-    rules.restore(StateShelf())
+    rules.restore(SnapshotStore())
     offset = 0
 
     def hear(key: bytes, value: bytes) -> None:

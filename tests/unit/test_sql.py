@@ -17,7 +17,7 @@ from schemas.refused import DeadLetter
 from tests.support.stored import result_of
 
 
-class Answer(NamedTuple):
+class SqlAnswer(NamedTuple):
     exit_code: int
     stdout: str
     stderr: str
@@ -48,11 +48,11 @@ def folder(tmp_path_factory) -> str:
 
 @pytest.fixture
 def ask(folder, capsys):
-    def asked(*arguments: str, store: str = folder) -> Answer:
+    def asked(*arguments: str, store: str = folder) -> SqlAnswer:
         with pytest.raises(SystemExit) as left:
             main(["sql", "--store", store, *arguments])
         out = capsys.readouterr()
-        return Answer(left.value.code or 0, out.out, out.err)
+        return SqlAnswer(left.value.code or 0, out.out, out.err)
 
     return asked
 

@@ -9,12 +9,12 @@ import pytest
 from monitor.service import supervisor as under_test
 from monitor.service.address import Address
 from monitor.service.child import Child
-from monitor.service.health_server import SignsOfLife
-from monitor.service.lifecycle import Life
-from monitor.service.supervisor import DRAIN_S, N_SILENT, Family
+from monitor.service.health_server import HealthServer
+from monitor.service.lifecycle import Lifecycle
+from monitor.service.supervisor import DRAIN_S, N_SILENT, Supervisor
 
 
-class Clock:
+class SupervisorClock:
     """A clock that is set by hand."""
 
     now_s = 0.0
@@ -62,26 +62,28 @@ class FakeChild:
 class Home:
     """A family whose rounds are gone by hand, a second each."""
 
-    def __init__(self, clock: Clock, child: FakeChild, **options: bool) -> None:
-        self.clock, self.child, self.life = clock, child, Life("up", clock_s=clock)
+    def __init__(self, clock: SupervisorClock, child: FakeChild, **options: bool) -> None:
+        self.clock, self.child, self.lifecycle = clock, child, Lifecycle("up", clock_s=clock)
         self.printed: list[tuple[str, dict[str, Any]]] = []
-        self.family = Family(self.life, lambda event, **facts: self.printed.append((event, facts)))
-        self.family.add(child, **options)  # type: ignore[arg-type]
+        self.supervisor = Supervisor(
+            self.lifecycle, lambda event, **facts: self.printed.append((event, facts))
+        )
+        self.supervisor.add(child, **options)  # type: ignore[arg-type]
 
     def rounds(self, n: int = 1, silent: str | None = "") -> None:
         self.child.silent = silent
         for _ in range(n):
             self.clock.now_s += 1.0
-            self.family._look()
-            self.family._ask()
+            self.supervisor._look()
+            self.supervisor._ask()
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [facts for name, facts in self.printed if name == event]
 
 
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    made = Clock()
+def clock(monkeypatch) -> SupervisorClock:
+    made = SupervisorClock()
     monkeypatch.setattr(under_test, "elapsed_s", made)
     return made
 
@@ -104,7 +106,7 @@ def test_a_child_whose_loop_hangs_is_ended_and_started_again(home):
     home.child.code = 1
     home.rounds(3)
     assert home.child.done == ["start", "terminate", "start"]
-    assert (len(home.of("ended")), home.of("killed"), home.life.is_draining) == (1, [], False)
+    assert (len(home.of("ended")), home.of("killed"), home.lifecycle.is_draining) == (1, [], False)
     # The new one has its own three.
     home.rounds(N_SILENT - 1, silent="no beat for 61 s")
     assert home.child.done[3:] == []
@@ -135,7 +137,7 @@ def test_only_three_in_a_row_count_and_no_answer_is_no_news(home):
 
 
 def test_one_without_signs_is_not_asked_for_them(clock):
-    home = Home(clock, FakeChild("store"), has_signs=False)
+    home = Home(clock, FakeChild("store"), has_probes=False)
     home.rounds(9, silent="no such path")
     assert (home.child.n_asked, home.child.done) == (0, ["start"])
 
@@ -145,8 +147,8 @@ def test_a_wrong_config_at_the_first_start_ends_all(home):
     home.child.code = 2
     home.rounds(60)
     assert home.child.done == ["start"]
-    assert (len(home.of("failed")), home.family.exit_code) == (1, 2)
-    assert home.life.is_draining
+    assert (len(home.of("failed")), home.supervisor.exit_code) == (1, 2)
+    assert home.lifecycle.is_draining
 
 
 def test_a_wrong_config_later_on_may_pass_and_is_tried_again_with_pauses(home):
@@ -160,24 +162,28 @@ def test_a_wrong_config_later_on_may_pass_and_is_tried_again_with_pauses(home):
     assert [facts["detail"] for facts in home.of("ended")] == [
         f"starts again in {s} s" for s in (1, 2, 4)
     ]
-    assert (home.of("failed"), home.family.exit_code, home.life.is_draining) == ([], 0, False)
+    assert (home.of("failed"), home.supervisor.exit_code, home.lifecycle.is_draining) == (
+        [],
+        0,
+        False,
+    )
 
 
 def test_children_with_signs_are_observed_each_round_and_last_before_they_drain(clock):
     seen: list[tuple[str, bool]] = []
-    family = Family(
-        Life("up", clock_s=clock),
+    supervisor = Supervisor(
+        Lifecycle("up", clock_s=clock),
         lambda *_, **__: None,
         lambda child, *, is_last=False: seen.append((child.name, is_last)),
     )
     children = [FakeChild("ingest"), FakeChild("store")]
     for child in children:
-        family.add(child, has_signs=child.name != "store")  # type: ignore[arg-type]
+        supervisor.add(child, has_probes=child.name != "store")  # type: ignore[arg-type]
     for _ in range(2):
         clock.now_s += 1.0
-        family._ask()
+        supervisor._ask()
     assert seen == [("ingest", False)] * 2
-    family.drain(["ingest", "store"])
+    supervisor.drain(["ingest", "store"])
     assert seen[2:] == [("ingest", True)]
     assert all(child.done[-1] in ("terminate", "kill") for child in children)
 
@@ -197,13 +203,13 @@ def test_a_child_starts_beside_modules_named_like_our_packages(tmp_path, monkeyp
 
 @pytest.mark.integration
 def test_a_child_is_asked_whether_its_loop_goes_round():
-    clock = Clock()
-    life = Life("detect", silence_s=30, clock_s=clock)
+    clock = SupervisorClock()
+    lifecycle = Lifecycle("detect", silence_s=30, clock_s=clock)
     child = Child("detect", [], lambda *_: None, {})
     assert child.why_silent() is None
-    with SignsOfLife(life, Address("127.0.0.1", 0)) as signs:
+    with HealthServer(lifecycle, Address("127.0.0.1", 0)) as signs:
         child.url = signs.url
-        life.ready()
+        lifecycle.ready()
         assert (child.why_unready(), child.why_silent()) == ("", "")
         clock.now_s = 31
         assert (child.why_unready(), child.why_silent()) == ("", "no beat for 31 s")

@@ -11,7 +11,7 @@ from monitor.cli.up_coverage import TELL_S, UpCoverage, coverage_sentence
 from monitor.cli.up_lines import _sentence
 
 
-class Shown:
+class CountingChild:
     """A child with counters of its own; a restart begins them at 0."""
 
     def __init__(self, name: str) -> None:
@@ -44,7 +44,7 @@ class House:
     """Ingest and detect, observed at times set by hand."""
 
     def __init__(self) -> None:
-        self.ingest, self.detect = Shown("ingest"), Shown("detect")
+        self.ingest, self.detect = CountingChild("ingest"), CountingChild("detect")
         self.now_s = 0.0
         self.printed: list[dict[str, Any]] = []
         self.coverage = UpCoverage(

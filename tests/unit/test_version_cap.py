@@ -12,7 +12,7 @@ from monitor.core.panes import version_cap
 from monitor.core.panes.aggregate import PartitionAggregator
 from schemas.config.model import WindowConfig
 from schemas.panes import OTHER, Pane
-from tests.support.batches import Dictionary, Message, Row, chunk_of
+from tests.support.batches import Dictionary, Row, RowMessage, chunk_of
 
 PANE, CAP = 10, 3
 WINDOW = WindowConfig(pane=PANE, length=10, bound=5, lateness=20, max_skew=10_000)
@@ -30,15 +30,15 @@ events = st.lists(
 )
 
 
-def log_of(drawn) -> list[Message]:
+def log_of(drawn) -> list[RowMessage]:
     now, log = 100, []
     for i, (step, version) in enumerate(drawn):
         now += max(step, 0)
-        log.append(Message(i, -1, (Row(now + min(step, 0), (0.5, 0.5), version=version),)))
+        log.append(RowMessage(i, -1, (Row(now + min(step, 0), (0.5, 0.5), version=version),)))
     return log
 
 
-def expected(log: list[Message]) -> Counter:
+def expected(log: list[RowMessage]) -> Counter:
     """Event by event: the first three versions of a pane keep their name."""
     counts, names, wm, s = Counter(), {}, -(10**9), -(10**9)
     for message in log:
@@ -58,7 +58,7 @@ def expected(log: list[Message]) -> Counter:
     return counts
 
 
-def counted(log: list[Message], sizes, crashes) -> dict[tuple[int, str], int]:
+def counted(log: list[RowMessage], sizes, crashes) -> dict[tuple[int, str], int]:
     """Read in chunks of these sizes, dying after some of them, and keep the last versions."""
     panes: dict[tuple[int, str], Pane] = {}
     sizes, crashes, commit, owner = iter(sizes), iter(crashes), None, 0

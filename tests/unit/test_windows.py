@@ -24,7 +24,9 @@ def windows(n_partitions: int = 1) -> Windows:
     return w
 
 
-def reach(w: Windows, wm: int, partition: int = 0, n_partitions: int = 1, is_idle: bool = False):
+def advance_to(
+    w: Windows, wm: int, partition: int = 0, n_partitions: int = 1, is_idle: bool = False
+):
     w.watermarks.observe("src", partition, n_partitions, wm, is_idle=is_idle)
     return [(x.start_us, int(x.segments.n_rows[0])) for x in w.close()]
 
@@ -32,16 +34,16 @@ def reach(w: Windows, wm: int, partition: int = 0, n_partitions: int = 1, is_idl
 def test_a_window_closes_when_the_watermark_reaches_its_end_and_lateness():
     w = windows()
     w.add(pane(10), 0)
-    assert reach(w, 119) == []
-    assert reach(w, 120) == [(0, 1)]
-    assert reach(w, 120) == []
+    assert advance_to(w, 119) == []
+    assert advance_to(w, 120) == [(0, 1)]
+    assert advance_to(w, 120) == []
 
 
 def test_a_partition_not_heard_from_holds_windows():
     w = windows(2)
     w.add(pane(10), 0)
-    assert reach(w, 500, 0, 2) == []
-    assert reach(w, 130, 1, 2) == [(0, 1)]
+    assert advance_to(w, 500, 0, 2) == []
+    assert advance_to(w, 130, 1, 2) == [(0, 1)]
 
 
 def test_the_highest_version_counts_and_partitions_add():
@@ -51,7 +53,7 @@ def test_the_highest_version_counts_and_partitions_add():
     assert w.add(pane(10, 5, 2), 2) is Arrival.STALE
     assert w.add(pane(10, 6, 3), 3) is Arrival.KEPT
     assert w.add(pane(10, 1, 1, partition=1), 4) is Arrival.KEPT
-    assert reach(w, 120) == [(0, 7)]
+    assert advance_to(w, 120) == [(0, 7)]
 
 
 def test_windows_come_in_order_of_their_end():
@@ -67,23 +69,23 @@ def test_empty_windows_in_between_are_closed_too():
     w = windows()
     w.add(pane(0), 0)
     w.add(pane(300), 1)
-    assert reach(w, 420) == [(0, 1), (100, 0), (200, 0), (300, 1)]
+    assert advance_to(w, 420) == [(0, 1), (100, 0), (200, 0), (300, 1)]
 
 
 def test_empty_windows_end_after_a_day_of_them_until_panes_come_again():
     w = windows()
     w.add(pane(0), 0)
-    starts = [s for s, n in reach(w, 100_000_000) if n == 0]
+    starts = [s for s, n in advance_to(w, 100_000_000) if n == 0]
     assert starts == [100 * i for i in range(1, MAX_EMPTY + 1)]
     w.add(pane(100_000_000), 1)
-    assert reach(w, 100_000_120) == [(100_000_000, 1)]
+    assert advance_to(w, 100_000_120) == [(100_000_000, 1)]
 
 
 def test_a_late_pane_revises_its_window_and_only_that():
     w = windows()
     w.add(pane(10, 5), 0)
     w.add(pane(110, 7), 1)
-    reach(w, 230)
+    advance_to(w, 230)
     assert w.add(pane(20, 2), 2) is Arrival.LATE
     closed = w.close()
     assert [(x.start_us, int(x.segments.n_rows[0]), x.is_revised) for x in closed] == [(0, 7, True)]
@@ -93,7 +95,7 @@ def test_a_late_pane_revises_its_window_and_only_that():
 def test_a_pane_published_again_after_its_window_closed_revises_nothing():
     w = windows()
     w.add(pane(20, 3, version=7), 1)
-    assert reach(w, 120) == [(0, 3)]
+    assert advance_to(w, 120) == [(0, 3)]
     # Ingest died after the watermark and before its commit: the same, at a later position.
     assert w.add(pane(20, 3, version=9, owner="next"), 2) is Arrival.REPEATED
     assert w.close() == []
@@ -105,7 +107,7 @@ def test_a_pane_published_again_after_its_window_closed_revises_nothing():
 def test_a_pane_of_a_window_long_closed_is_too_old():
     w = windows()
     w.add(pane(10), 0)
-    reach(w, 1000)
+    advance_to(w, 1000)
     assert w.add(pane(20), 1) is Arrival.TOO_OLD
     assert w.close() == []
 
@@ -124,7 +126,7 @@ def test_model_versions_have_their_own_windows():
     w = windows()
     w.add(pane(10, 1, model_version="1"), 0)
     w.add(pane(10, 2, model_version="2"), 1)
-    assert reach(w, 120) == [(0, 1), (0, 2)]
+    assert advance_to(w, 120) == [(0, 1), (0, 2)]
 
 
 @pytest.mark.parametrize("first", ["watermark", "idle", "end"])
@@ -166,20 +168,20 @@ def test_a_restart_closes_each_window_once_with_the_same_rows():
     expected = []
     for offset, p in enumerate(log):
         calm.add(p, offset)
-        expected += reach(calm, p.start_us)
+        expected += advance_to(calm, p.start_us)
     expected += [(x.start_us, int(x.segments.n_rows[0])) for x in calm.close_all()]
     for crash_at in range(1, len(log), 7):
         w, found = windows(), []
         for offset, p in enumerate(log[:crash_at]):
             w.add(p, offset)
-            found += reach(w, p.start_us)
+            found += advance_to(w, p.start_us)
         state = w.export("t", "m", crash_at)
         w = windows()
         w.restore(state)
         for offset in range(state.panes_offset, len(log)):
             w.add(log[offset], offset)
             if offset >= crash_at:
-                found += reach(w, log[offset].start_us)
+                found += advance_to(w, log[offset].start_us)
         found += [(x.start_us, int(x.segments.n_rows[0])) for x in w.close_all()]
         assert found == expected
 
@@ -187,7 +189,7 @@ def test_a_restart_closes_each_window_once_with_the_same_rows():
 def test_state_is_kept_for_models_without_panes():
     w = windows()
     w.add(pane(10), 0)
-    reach(w, 100 * 30)
+    advance_to(w, 100 * 30)
     state = w.export("t", "m", 5)
     assert (state.closed_until_us, state.panes_offset, state.read_until) == (2900, 5, 5)
 
@@ -197,7 +199,7 @@ def test_panes_hold_until_their_window_closes():
     assert not w.is_holding
     w.add(pane(10), 0)
     assert w.is_holding
-    reach(w, 120)
+    advance_to(w, 120)
     assert not w.is_holding
     w.add(pane(210), 1)
     assert w.is_holding
@@ -207,7 +209,7 @@ def test_a_forgotten_version_gets_no_empty_windows():
     w = windows()
     w.add(pane(10, model_version="1"), 0)
     w.add(pane(10, model_version="2"), 0)
-    reach(w, 120)
+    advance_to(w, 120)
     w.forget("t", "m", "2")
     w.watermarks.observe("src", 0, 1, 220, is_idle=False)
     assert [x.series.model_version for x in w.close()] == ["1"]

@@ -11,7 +11,7 @@ from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import SmallWorld, build_small_world
 
 
-class Recorder:
+class ListReceiver:
     """A receiver that records what it is sent."""
 
     name = "recorder"
@@ -37,7 +37,7 @@ def world() -> SmallWorld:
 
 @pytest.mark.parametrize("chunk_messages", [50, 1_000, 10_000])
 def test_the_same_incidents_are_sent_however_reads_were_cut(world, chunk_messages):
-    log, receiver = world.log(), Recorder()
+    log, receiver = world.log(), ListReceiver()
     pipeline = build_pipeline(
         MonitorConfig(), world.catalog, source="s", store=None, receivers={"recorder": receiver}
     )

@@ -15,7 +15,7 @@ from monitor.clock import elapsed_s
 from monitor.logs.guarded_stream import unguarded
 from schemas.spelling import spell_controls
 
-PATIENCE_S = 2.0
+SHOW_AFTER_S = 2.0
 """Work shorter than this needs no bar, and lines come no faster than this."""
 
 Advance = Callable[..., None]
@@ -29,7 +29,7 @@ class Shown(Protocol):
         """Count n more units; the note says what is being done now."""
         ...
 
-    def reach(self, done: float, total: float | None, text: str) -> None:
+    def update(self, done: float, total: float | None, text: str) -> None:
         """Show the progress: ``done`` units of ``total``, described by ``text``."""
         ...
 
@@ -70,7 +70,7 @@ def progress(
     shown = (
         _Bar(description, total, out, clock)
         if out.isatty()
-        else _Lines(description, total, out, clock)
+        else _LineProgress(description, total, out, clock)
     )
     try:
         yield shown
@@ -84,11 +84,11 @@ class _Nothing:
     def __call__(self, n: float = 1, note: str = "") -> None:
         """Show nothing."""
 
-    def reach(self, done: float, total: float | None, text: str) -> None:
+    def update(self, done: float, total: float | None, text: str) -> None:
         """Show nothing."""
 
 
-class _Lines:
+class _LineProgress:
     """A line every two seconds at most."""
 
     def __init__(
@@ -103,12 +103,12 @@ class _Lines:
         """Count, and print where two seconds have passed."""
         share = (self.done + n) / self.total if self.total else None
         count = f"{self.done + n:,.0f}" if share is None else f"{100 * share:.0f} %"
-        self.reach(self.done + n, self.total, f"{count} {note}".rstrip())
+        self.update(self.done + n, self.total, f"{count} {note}".rstrip())
 
-    def reach(self, done: float, total: float | None, text: str) -> None:
+    def update(self, done: float, total: float | None, text: str) -> None:
         """Print where two seconds have passed."""
         self.done, self.total = done, total
-        if self.clock() - self.last_s < PATIENCE_S:
+        if self.clock() - self.last_s < SHOW_AFTER_S:
             return
         self.last_s = self.clock()
         self.is_shown = True
@@ -135,12 +135,12 @@ class _Bar:
 
     def __call__(self, n: float = 1, note: str = "") -> None:
         """Count, and draw once two seconds have passed."""
-        self.reach(self.done + n, self.total, note)
+        self.update(self.done + n, self.total, note)
 
-    def reach(self, done: float, total: float | None, text: str) -> None:
+    def update(self, done: float, total: float | None, text: str) -> None:
         """Draw once two seconds have passed."""
         self.done, self.total = done, total
-        if self.bar is None and self.clock() - self.started_s >= PATIENCE_S:
+        if self.bar is None and self.clock() - self.started_s >= SHOW_AFTER_S:
             self._open()
         if self.bar is not None:
             description = f"{self.description}: {text}" if text else self.description

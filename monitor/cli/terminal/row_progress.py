@@ -44,7 +44,7 @@ class RowProgress:
 
         return report
 
-    def reach(self, time_us: int) -> None:
+    def update(self, time_us: int) -> None:
         """Note the newest event time, microseconds."""
         self._time_us = max(self._time_us, time_us)
         self._show()
@@ -52,7 +52,7 @@ class RowProgress:
     def _show(self) -> None:
         """Show the progress of the reading."""
         n_rows, total = sum(self._n_rows), self._total()
-        self._shown.reach(n_rows, total, rows_text(n_rows, total, self._time_us))
+        self._shown.update(n_rows, total, rows_text(n_rows, total, self._time_us))
 
     def _total(self) -> float | None:
         """Return the number of all rows, as far as it is known."""

@@ -31,7 +31,7 @@ from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window
 from schemas.results import Reason
 
 
-class Outcome(StrEnum):
+class CanaryOutcome(StrEnum):
     """What came of one planted shift."""
 
     FOUND = "found"
@@ -58,7 +58,7 @@ class CanaryState(msgspec.Struct, array_like=True):
 class Sighting:
     """The end of one planted stretch."""
 
-    outcome: Outcome
+    outcome: CanaryOutcome
     n_windows: int
     """Planted windows up to the one that fired, or to the end."""
     reason: Reason = Reason.TOO_FEW_SAMPLES
@@ -222,7 +222,7 @@ class Canary:
         """Return a sighting without a verdict, with its reason."""
         none = Reason.NO_BASELINE if self._matrix is None else Reason.TOO_FEW_SAMPLES
         reason = Reason.STILL_FIRING if is_firing else none
-        return Sighting(Outcome.SKIPPED, self.state.n_windows, reason)
+        return Sighting(CanaryOutcome.SKIPPED, self.state.n_windows, reason)
 
     def _end(self, sighting: Sighting) -> Sighting:
         """Wait for the next cycle."""
@@ -245,10 +245,10 @@ class Canary:
         if not (is_enough or is_blind):
             return self._skipped(is_firing=False)
         if reference is None:
-            return Sighting(Outcome.MISSED, n_windows or n_small, Reason.NO_DATA)
+            return Sighting(CanaryOutcome.MISSED, n_windows or n_small, Reason.NO_DATA)
         effect, n_reference = self.effect(reference), int(reference.sum())
         return Sighting(
-            Outcome.MISSED,
+            CanaryOutcome.MISSED,
             n_windows or n_small,
             decision=decision,
             n_reference=n_reference,
@@ -276,7 +276,10 @@ class Canary:
         )
         if decision.has_fired[0]:
             sighting = Sighting(
-                Outcome.FOUND, self.state.n_windows, decision=decision, n_reference=n_reference
+                CanaryOutcome.FOUND,
+                self.state.n_windows,
+                decision=decision,
+                n_reference=n_reference,
             )
             return [self._end(sighting)]
         return [self._end(self._ended(decision, reference))] if is_last else []

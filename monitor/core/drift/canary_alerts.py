@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from monitor.core.drift.alerts import finite
-from monitor.core.drift.canary import Canary, Outcome, Sighting
+from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import REMEMBERED_HOLDS, CellState, Closed
 from schemas.alerts import CANARY_MISSED, Alert, Severity, Transition
@@ -44,9 +44,9 @@ def advance(
         None where no alert is open any more.
     change : Transition or None
     """
-    if sighting.outcome is Outcome.SKIPPED:
+    if sighting.outcome is CanaryOutcome.SKIPPED:
         return before, None
-    if sighting.outcome is Outcome.MISSED:
+    if sighting.outcome is CanaryOutcome.MISSED:
         if before is not None:
             return msgspec.structs.replace(before, n_quiet=0), None
         return _opened(sighting, window, n_hold), Transition.OPENED
@@ -151,7 +151,7 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
     """One line: what was planted where, and what came of it."""
     shift, feature = f"{canary.settings.shift:g} sd", canary.feature
     n = f"{sighting.n_windows} window{'s' * (sighting.n_windows != 1)}"
-    if sighting.outcome is Outcome.FOUND:
+    if sighting.outcome is CanaryOutcome.FOUND:
         return f"{series.model}: shifts of {shift} planted into {feature} are found again, in {n}"
     return (
         f"{series.model}: the monitor did not see a shift of {shift} that was planted into "

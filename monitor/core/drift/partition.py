@@ -26,8 +26,8 @@ from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import read_intake
 from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.pipeline.watch import PipelineWatch
-from monitor.core.state.snapshot_store import StateShelf, refused_writes, state_writes
-from monitor.core.state.writes import Phase, alert_write, phases, result_writes
+from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
+from monitor.core.state.writes import WritePhase, alert_write, phases, result_writes
 from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.write import Write
@@ -64,7 +64,7 @@ class _Closed(NamedTuple):
     """By the end of the window."""
 
 
-Groups = Iterable[list[Phase]]
+Groups = Iterable[list[WritePhase]]
 """Groups of phases. Phases of one group go one after the other, groups side by side: they
 are of different models. Deciding goes on as groups are asked for."""
 
@@ -105,7 +105,7 @@ class DriftPartition:
         self.coverage: dict[ModelName, Coverage] = {}
         self._sequences: Counter[ModelName] = Counter()
         self._places: dict[ModelName, int] = {}
-        self._shelf: StateShelf | None = None
+        self._snapshots: SnapshotStore | None = None
         self._expected: dict[str, int] = {}
         self._ended: set[tuple[str, int]] = set()
         self.position = 0
@@ -115,12 +115,12 @@ class DriftPartition:
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
 
-    def restore(self, state: StateShelf, committed: int | None = None) -> list[Phase]:
+    def restore(self, state: SnapshotStore, committed: int | None = None) -> list[WritePhase]:
         """Go on where the last owner of each model stopped.
 
         Parameters
         ----------
-        state : StateShelf
+        snapshots : SnapshotStore
             Everything in this partition of the state topic.
         committed : int, optional
             Where to read the panes from if no state says to begin before it; by default the
@@ -128,14 +128,14 @@ class DriftPartition:
 
         Returns
         -------
-        list of Phase
+        list of WritePhase
             Each state's alerts once more: its writer may have died before it sent them.
 
         Notes
         -----
         Read the panes from :attr:`position` on, which is set here.
         """
-        self._shelf = state
+        self._snapshots = state
         alerts: list[Alert] = []
         for name in state.names(KIND):
             if len(name) == 2 and name in self._catalog.configs:
@@ -147,16 +147,16 @@ class DriftPartition:
             self.counters["states_unreadable"] += len(letters)
         return phases(("detect:dead_letter", letters), ("detect:alert", self._alert_writes(alerts)))
 
-    def _restore_model(self, name: ModelName, shelf: StateShelf) -> list[Alert]:
+    def _restore_model(self, name: ModelName, snapshots: SnapshotStore) -> list[Alert]:
         """Take the highest state of a model that can be read."""
-        self._sequences[name] = shelf.last_sequence(KIND, name)
-        for stored in shelf.stored(KIND, name):
+        self._sequences[name] = snapshots.last_sequence(KIND, name)
+        for stored in snapshots.stored(KIND, name):
             try:
                 state = read_model_state(stored.body)
                 check_model_state(state, name)
                 deciders = self._restored_deciders(state)
             except (DriftlineError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-                shelf.refuse(KIND, stored, name, str(error))
+                snapshots.refuse(KIND, stored, name, str(error))
                 continue
             if state.log_id != self._log_id:
                 state.windows.panes_offset = state.windows.read_until = 0
@@ -188,7 +188,7 @@ class DriftPartition:
 
         Returns
         -------
-        iterable of list of Phase
+        iterable of list of WritePhase
             To be written, all of them; only then may the message be acked.
         """
         if offset < self.position:
@@ -242,7 +242,9 @@ class DriftPartition:
         places = [self._windows_state(name).panes_offset for name in names]
         return min(places, default=self.position)
 
-    def _refuse(self, offset: int, value: bytes, detail: str, record_time_us: int) -> list[Phase]:
+    def _refuse(
+        self, offset: int, value: bytes, detail: str, record_time_us: int
+    ) -> list[WritePhase]:
         """Dead-letter an unreadable message: the panes behind it must not wait for it."""
         letter = unreadable_letter(
             value,
@@ -299,7 +301,9 @@ class DriftPartition:
         intakes = self.windows.take_intakes()
         return self._closing(windows, intakes) if windows or intakes else ()
 
-    def _closing(self, windows: list[Window], intakes: list[IntakeWindow]) -> Iterator[list[Phase]]:
+    def _closing(
+        self, windows: list[Window], intakes: list[IntakeWindow]
+    ) -> Iterator[list[WritePhase]]:
         """Decide some models, hand on what came of them, and so on."""
         by_model: dict[ModelName, _Closed] = {}
         for intake in intakes:
@@ -316,7 +320,7 @@ class DriftPartition:
             yield self._decide({name: by_model[name] for name in names[i : i + GROUP_MODELS]})
         yield self._refresh(by_model)
 
-    def _decide(self, by_model: dict[ModelName, _Closed]) -> list[Phase]:
+    def _decide(self, by_model: dict[ModelName, _Closed]) -> list[WritePhase]:
         """Decide the windows of some models: results, their states, the alerts of these."""
         results: list[Write] = []
         states: list[Write] = []
@@ -371,7 +375,7 @@ class DriftPartition:
             decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
         return decided
 
-    def _refresh(self, closed: Iterable[ModelName]) -> list[Phase]:
+    def _refresh(self, closed: Iterable[ModelName]) -> list[WritePhase]:
         """Write the states of models that did not close, where a restart would need them."""
         states: list[Write] = []
         sweep: list[Write] = []
@@ -469,10 +473,10 @@ class DriftPartition:
 
     def _sweep(self, name: ModelName) -> list[Write]:
         """Return what takes back the states of the owners before, once."""
-        if self._shelf is None:
+        if self._snapshots is None:
             return []
-        made = self._shelf.tombstones(KIND, name, self.partition)
-        self._shelf.forget(KIND, name)
+        made = self._snapshots.tombstones(KIND, name, self.partition)
+        self._snapshots.forget(KIND, name)
         return made
 
     def _windows_state(self, name: ModelName) -> WindowState:

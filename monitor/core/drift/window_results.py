@@ -8,7 +8,7 @@ from typing import Any
 from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
 from monitor.core.drift.alerts import CellView, finite
-from monitor.core.drift.canary import Canary, Outcome, Sighting
+from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
 from schemas.baselines import Kind, Profile
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
@@ -101,8 +101,8 @@ def no_verdict_reason(results: list[DetectorResult]) -> str:
 
 def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:
     """Return what came of one planted shift: after how many windows it was found."""
-    decision, is_found = sighting.decision, sighting.outcome is Outcome.FOUND
-    has_verdict = sighting.outcome is not Outcome.SKIPPED
+    decision, is_found = sighting.decision, sighting.outcome is CanaryOutcome.FOUND
+    has_verdict = sighting.outcome is not CanaryOutcome.SKIPPED
     quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
     return DetectorResult(
         **_shared(window),
@@ -126,7 +126,7 @@ def canary_counter(result: DetectorResult) -> str:
     """Return the counter that one planted shift's outcome raises."""
     if result.statistic is not None:
         return f"canary_found_{int(result.statistic)}"
-    outcome = Outcome.SKIPPED if result.verdict is Verdict.NONE else Outcome.MISSED
+    outcome = CanaryOutcome.SKIPPED if result.verdict is Verdict.NONE else CanaryOutcome.MISSED
     return f"canary_{outcome.value}"
 
 

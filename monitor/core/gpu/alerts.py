@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from monitor.core.gpu.state import Change, GpuState, HostState, RuleState
-from monitor.core.gpu.table import Rule
+from monitor.core.gpu.state import GpuState, HostState, RuleChange, RuleState
+from monitor.core.gpu.table import GpuRule
 from monitor.core.identity import alert_id
 from schemas.alerts import Alert, Transition
 from schemas.monitors import Monitor
 
-_ALWAYS_TOLD = 5
+_ALWAYS_REPORTED = 5
 
 
-def new_state(rule: Rule) -> RuleState:
+def new_state(rule: GpuRule) -> RuleState:
     """Start the state machine of one rule.
 
     Examples
@@ -41,9 +41,9 @@ def is_worth_telling(n_events: int) -> bool:
     >>> [n for n in range(1, 50) if is_worth_telling(n)]
     [1, 2, 3, 4, 5, 10, 20, 40]
     """
-    if n_events <= _ALWAYS_TOLD:
+    if n_events <= _ALWAYS_REPORTED:
         return True
-    ratio, rest = divmod(n_events, _ALWAYS_TOLD)
+    ratio, rest = divmod(n_events, _ALWAYS_REPORTED)
     return rest == 0 and ratio & (ratio - 1) == 0
 
 
@@ -61,15 +61,20 @@ class GpuAlerts:
         self.made: list[Alert] = []
 
     def note(
-        self, place: GpuState | HostState, rule: str, state: RuleState, change: Change, time_us: int
+        self,
+        place: GpuState | HostState,
+        rule: str,
+        state: RuleState,
+        change: RuleChange,
+        time_us: int,
     ) -> None:
         """Make the alert a change calls for, and drop the state of a rule that is over."""
-        if change is Change.OPENED:
+        if change is RuleChange.OPENED:
             self._make(place, rule, state, Transition.OPENED, state.opened_at_us)
-        elif change is Change.AGAIN and is_worth_telling(state.n_events):
+        elif change is RuleChange.AGAIN and is_worth_telling(state.n_events):
             state.sequence += 1
             self._make(place, rule, state, Transition.ESCALATED, time_us)
-        elif change is Change.RESOLVED:
+        elif change is RuleChange.RESOLVED:
             self.resolve(place, rule, state.since_us + state.clear_us, "quiet again")
         if not state.n_events and state.phase == "ok":
             place.rules.pop(rule, None)

@@ -6,8 +6,8 @@ import msgspec
 
 from monitor.core.gpu.alerts import GpuAlerts, new_state
 from monitor.core.gpu.clock import STEADY_US, lag_of, offset_text
-from monitor.core.gpu.state import Change, Fleet, HostState, Phase
-from monitor.core.gpu.table import Rule
+from monitor.core.gpu.state import Fleet, HostState, RuleChange, RulePhase
+from monitor.core.gpu.table import GpuRule
 from schemas.events import GpuEvent
 from schemas.time_units import SECOND_US
 
@@ -20,7 +20,7 @@ def note_arrival(
     record_us: int,
     interval_us: int,
     lost_us: int,
-    rule: Rule | None,
+    rule: GpuRule | None,
     alerts: GpuAlerts,
     *,
     is_refused: bool = False,
@@ -37,7 +37,7 @@ def note_arrival(
         Its record time; -1 without one.
     interval_us, lost_us : int
         How often a GPU reports, and how long without a sample counts as lost.
-    rule : Rule or None
+    rule : GpuRule or None
         ``clock_offset``; None where it is switched off.
     alerts : GpuAlerts
         Takes what is found.
@@ -81,7 +81,7 @@ def _hear(fleet: Fleet, event: GpuEvent, time_us: int, interval_us: int, is_refu
     gpu.sent_us = event.time_us
 
 
-def _judge_clock(fleet: Fleet, host: HostState, rule: Rule, alerts: GpuAlerts) -> None:
+def _judge_clock(fleet: Fleet, host: HostState, rule: GpuRule, alerts: GpuAlerts) -> None:
     """Open or resolve the rule of a host's clock."""
     clock, now_us, threshold_us = host.clock, fleet.clock.now_us, rule.threshold * SECOND_US
     state, steady_us = host.rules.get(rule.name), clock.steady_us
@@ -96,8 +96,8 @@ def _judge_clock(fleet: Fleet, host: HostState, rule: Rule, alerts: GpuAlerts) -
         state = host.rules[rule.name] = new_state(rule)
         late = ", or its telemetry is late by as much" if steady_us > 0 else ""
         state.what = offset_text(steady_us) + late
-        state.phase, state.opened_at_us, state.n_events = Phase.FIRING, now_us, 1
-        alerts.note(host, rule.name, state, Change.OPENED, now_us)
+        state.phase, state.opened_at_us, state.n_events = RulePhase.FIRING, now_us, 1
+        alerts.note(host, rule.name, state, RuleChange.OPENED, now_us)
 
 
 def _is_common(fleet: Fleet, host: HostState, lag_us: int) -> bool:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from monitor.core.gpu.table import Rule
+from monitor.core.gpu.table import GpuRule
 from schemas.config.monitor import GpuConfig
 from schemas.errors import ConfigError
 
 
-def configure_rules(config: GpuConfig, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def configure_rules(config: GpuConfig, rules: tuple[GpuRule, ...]) -> tuple[GpuRule, ...]:
     """Apply a config's thresholds and leave out what it switches off.
 
     Parameters
     ----------
     config : GpuConfig
         The installation's settings.
-    rules : tuple of Rule
+    rules : tuple of GpuRule
         The table.
 
     Returns
     -------
-    tuple of Rule
+    tuple of GpuRule
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Predictions as signs of life: which hosts served some, and when."""
+"""Host activity: which hosts served predictions, and when."""
 
 from __future__ import annotations
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from monitor.core.gpu.counters import Recent
 from monitor.core.gpu.state import GpuState
-from monitor.core.gpu.table import Condition, Rule
+from monitor.core.gpu.table import Condition, GpuRule
 from schemas.time_units import MINUTE_US
 
 
-def measure(gpu: GpuState, rule: Rule, fields: dict[str, float], growth: dict[str, float]) -> float:
+def measure(
+    gpu: GpuState, rule: GpuRule, fields: dict[str, float], growth: dict[str, float]
+) -> float:
     """Turn the sample's fields into the number that meets the rule's threshold.
 
     Parameters
     ----------
     gpu : GpuState
         Its memory of the last while; changed.
-    rule : Rule
+    rule : GpuRule
         At least one of its fields is in the sample.
     fields, growth : dict of str to float
         The sample's values, those of counters as two readings agree on them, and how
@@ -40,7 +42,7 @@ def measure(gpu: GpuState, rule: Rule, fields: dict[str, float], growth: dict[st
     return recent.total(gpu.last_us, rule.within_us)
 
 
-def _count_minutes(gpu: GpuState, rule: Rule, bits: int) -> int:
+def _count_minutes(gpu: GpuState, rule: GpuRule, bits: int) -> int:
     """Count the minutes, this one included, in which one of the rule's bits was set."""
     minute = gpu.last_us // MINUTE_US
     first = minute - rule.within_us // MINUTE_US + 1

@@ -15,14 +15,14 @@ from monitor.core.gpu.config import configure_rules
 from monitor.core.gpu.counters import Counter, is_blank
 from monitor.core.gpu.measures import measure
 from monitor.core.gpu.silence import note_sample, watch_silence
-from monitor.core.gpu.state import MAX_SIGNS, Change, Fleet, GpuState, Phase
+from monitor.core.gpu.state import MAX_SIGNS, Fleet, GpuState, RuleChange, RulePhase
 from monitor.core.gpu.table import (
     PERSISTENT,
     RELOAD_COUNTERS,
     RESET_FIELDS,
     RULES,
     Condition,
-    Rule,
+    GpuRule,
     field_name,
 )
 from monitor.core.gpu.xid import CATALOGUE
@@ -47,7 +47,7 @@ class GpuRules:
     ----------
     config : GpuConfig
         Reporting interval, rules switched off, thresholds by rule name.
-    rules : sequence of Rule, optional
+    rules : sequence of GpuRule, optional
         The table; a further failure is a further row.
 
     Raises
@@ -71,7 +71,7 @@ class GpuRules:
     [('xid_79', 'page', 'GPU 7 on node-2: XID 79, fallen off the bus')]
     """
 
-    def __init__(self, config: GpuConfig, rules: Iterable[Rule] = RULES) -> None:
+    def __init__(self, config: GpuConfig, rules: Iterable[GpuRule] = RULES) -> None:
         self._rules = configure_rules(config, tuple(rules))
         self._disabled = frozenset(config.disabled)
         self._interval_us = config.interval_us
@@ -100,7 +100,7 @@ class GpuRules:
             What it changed; empty most of the time.
         """
         alerts = GpuAlerts(self._disabled)
-        if event.is_sign_of_life:
+        if event.is_host_activity:
             self.observe_host(event.host, event.time_us, event.tenant)
             return []
         gpu = self._find(event, alerts)
@@ -166,7 +166,7 @@ class GpuRules:
         return self._fleet.clock.now_us
 
     def observe_host(self, host: str, time_us: int, tenant: str = "default") -> None:
-        """Note a sign of life that is not GPU telemetry: a prediction, a heartbeat.
+        """Note host activity that is not GPU telemetry: a prediction, a heartbeat.
 
         It distinguishes a dead exporter from a dead node. It may come before the telemetry of its
         time; hosts without GPUs are not watched.
@@ -350,7 +350,7 @@ class GpuRules:
         return gpu.fell_us if gpu.fell_us >= 0 else time_us
 
     def _judge(
-        self, gpu: GpuState, rule: Rule, time_us: int, value: float, alerts: GpuAlerts
+        self, gpu: GpuState, rule: GpuRule, time_us: int, value: float, alerts: GpuAlerts
     ) -> None:
         """Take one rule one step on."""
         state = gpu.rules.get(rule.name)
@@ -388,7 +388,7 @@ class GpuRules:
         """End the waits of one GPU that are over."""
         for name, state in list(gpu.rules.items()):
             change = state.ripen(now_us, gpu.last_us + self._lost_us)
-            if change is Change.NONE:
+            if change is RuleChange.NONE:
                 change = state.settle(now_us)
             alerts.note(gpu, name, state, change, now_us)
 
@@ -407,5 +407,5 @@ def _reset(gpu: GpuState, reset_us: int, time_us: int, alerts: GpuAlerts) -> Non
 def _forget_pending(gpu: GpuState) -> None:
     """Restart waits after a gap: what was not seen is not counted as bad."""
     for name, state in list(gpu.rules.items()):
-        if state.phase is Phase.PENDING:
+        if state.phase is RulePhase.PENDING:
             del gpu.rules[name]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 from monitor.core.gpu.alerts import GpuAlerts, new_state
-from monitor.core.gpu.state import Change, Fleet, GpuState, HostState, Phase
-from monitor.core.gpu.table import Rule
+from monitor.core.gpu.state import Fleet, GpuState, HostState, RuleChange, RulePhase
+from monitor.core.gpu.table import GpuRule
 from schemas.time_units import MINUTE_US
 
 _HOST_RULES = ("exporter_lost", "node_lost")
-_MAX_QUIET_US, _MAX_PATIENCE_US = 30 * MINUTE_US, 10 * MINUTE_US
+_MAX_QUIET_US, _MAX_GRACE_US = 30 * MINUTE_US, 10 * MINUTE_US
 """However seldom a host serves predictions, it is gone after the first without one, and is
 waited for no longer than the second."""
 
@@ -39,7 +39,7 @@ def note_sample(fleet: Fleet, gpu: GpuState, time_us: int, lost_us: int) -> None
 
 def watch_silence(
     fleet: Fleet,
-    rules: dict[str, Rule],
+    rules: dict[str, GpuRule],
     now_us: int,
     interval_us: int,
     lost_us: int,
@@ -51,7 +51,7 @@ def watch_silence(
     ----------
     fleet : Fleet
         All state; changed.
-    rules : dict of str to Rule
+    rules : dict of str to GpuRule
         ``gpu_lost``, ``exporter_lost``, ``node_lost``; one that is missing is not judged.
     now_us : int
         The GPU stream's watermark.
@@ -104,8 +104,8 @@ def _name_host(
     if host.alive_us > newest_us + interval_us and known_us - host.alive_us < quiet_us:
         return "exporter_lost"
     is_behind = fleet.signs_us <= newest_us + interval_us
-    patience_us = max(lost_us + interval_us * is_behind, 2 * host.gap_us)
-    if host.gap_us and now_us - newest_us < min(patience_us, _MAX_PATIENCE_US):
+    grace_us = max(lost_us + interval_us * is_behind, 2 * host.gap_us)
+    if host.gap_us and now_us - newest_us < min(grace_us, _MAX_GRACE_US):
         return ""
     return "node_lost"
 
@@ -113,7 +113,7 @@ def _name_host(
 def _open_host(
     host: HostState,
     found: str,
-    rules: dict[str, Rule],
+    rules: dict[str, GpuRule],
     time_us: int,
     lost_us: int,
     alerts: GpuAlerts,
@@ -131,7 +131,7 @@ def _open_host(
 def _open(
     place: GpuState | HostState,
     name: str,
-    rules: dict[str, Rule],
+    rules: dict[str, GpuRule],
     time_us: int,
     alerts: GpuAlerts,
     who: str = "",
@@ -139,16 +139,16 @@ def _open(
     """Fire a silence rule, or let one that was clearing fire on."""
     state = place.rules.get(name)
     if state is not None:
-        state.phase = Phase.FIRING
+        state.phase = RulePhase.FIRING
     elif name in rules:
         state = place.rules[name] = new_state(rules[name])
         state.what = f"{who} {state.what}".strip() if name == "node_lost" else state.what
-        state.phase, state.opened_at_us, state.n_events = Phase.FIRING, time_us, 1
-        alerts.note(place, name, state, Change.OPENED, time_us)
+        state.phase, state.opened_at_us, state.n_events = RulePhase.FIRING, time_us, 1
+        alerts.note(place, name, state, RuleChange.OPENED, time_us)
 
 
 def _begin_clearing(place: GpuState | HostState, name: str, time_us: int, is_gap: bool) -> None:
     """Start, or after a gap restart, the wait for the end of a silence."""
     state = place.rules.get(name)
-    if state is not None and (state.phase is Phase.FIRING or is_gap):
-        state.phase, state.since_us = Phase.CLEARING, time_us
+    if state is not None and (state.phase is RulePhase.FIRING or is_gap):
+        state.phase, state.since_us = RulePhase.CLEARING, time_us

@@ -18,7 +18,7 @@ MAX_SIGNS = 10_000
 """Signs of one host that lie ahead of the telemetry: further ones are dropped."""
 
 
-class Phase(StrEnum):
+class RulePhase(StrEnum):
     """Phase of a rule on one GPU. A rule that is OK has no state."""
 
     OK = "ok"
@@ -29,7 +29,7 @@ class Phase(StrEnum):
     """Below 80 % of the threshold, not yet for long enough."""
 
 
-class Change(StrEnum):
+class RuleChange(StrEnum):
     """What one step did to a rule."""
 
     NONE = "none"
@@ -49,14 +49,14 @@ class RuleState(msgspec.Struct):
     clear_us: int
     is_latched: bool
     is_ended_by_reset: bool
-    phase: Phase = Phase.OK
+    phase: RulePhase = RulePhase.OK
     since_us: int = 0
     """Start of PENDING or CLEARING."""
     opened_at_us: int = 0
     sequence: int = 0
     n_events: int = 0
 
-    def step(self, time_us: int, *, is_over: bool, is_below: bool, is_event: bool) -> Change:
+    def step(self, time_us: int, *, is_over: bool, is_below: bool, is_event: bool) -> RuleChange:
         """Judge one sample.
 
         Parameters
@@ -72,52 +72,52 @@ class RuleState(msgspec.Struct):
 
         Returns
         -------
-        Change
+        RuleChange
         """
-        if self.phase in (Phase.OK, Phase.PENDING):
+        if self.phase in (RulePhase.OK, RulePhase.PENDING):
             return self._rise(time_us) if is_over else self._fall_back()
         if is_over:
-            self.phase = Phase.FIRING
+            self.phase = RulePhase.FIRING
             self.n_events += is_event
-            return Change.AGAIN if is_event else Change.NONE
-        if self.phase is Phase.CLEARING:
+            return RuleChange.AGAIN if is_event else RuleChange.NONE
+        if self.phase is RulePhase.CLEARING:
             if not is_below:
-                self.phase = Phase.FIRING
+                self.phase = RulePhase.FIRING
             return self.settle(time_us)
         if is_below and not self.is_latched:
-            self.phase, self.since_us = Phase.CLEARING, time_us
-        return Change.NONE
+            self.phase, self.since_us = RulePhase.CLEARING, time_us
+        return RuleChange.NONE
 
-    def settle(self, now_us: int) -> Change:
+    def settle(self, now_us: int) -> RuleChange:
         """Advance time: resolve after CLEARING for long enough."""
-        if self.phase is Phase.CLEARING and now_us >= self.since_us + self.clear_us:
-            self.phase = Phase.OK
-            return Change.RESOLVED
-        return Change.NONE
+        if self.phase is RulePhase.CLEARING and now_us >= self.since_us + self.clear_us:
+            self.phase = RulePhase.OK
+            return RuleChange.RESOLVED
+        return RuleChange.NONE
 
-    def ripen(self, now_us: int, fresh_until_us: int) -> Change:
+    def ripen(self, now_us: int, fresh_until_us: int) -> RuleChange:
         """Advance time: fire after PENDING for long enough, if the GPU reported until then."""
         due_us = self.since_us + self.for_us
-        if self.phase is Phase.PENDING and due_us < now_us and due_us <= fresh_until_us:
+        if self.phase is RulePhase.PENDING and due_us < now_us and due_us <= fresh_until_us:
             return self._fire(due_us)
-        return Change.NONE
+        return RuleChange.NONE
 
-    def _rise(self, time_us: int) -> Change:
+    def _rise(self, time_us: int) -> RuleChange:
         """The threshold is reached: start waiting, or fire."""
-        if self.phase is Phase.OK:
-            self.phase, self.since_us = Phase.PENDING, time_us
+        if self.phase is RulePhase.OK:
+            self.phase, self.since_us = RulePhase.PENDING, time_us
         due_us = self.since_us + self.for_us
-        return self._fire(due_us) if due_us <= time_us else Change.NONE
+        return self._fire(due_us) if due_us <= time_us else RuleChange.NONE
 
-    def _fire(self, time_us: int) -> Change:
+    def _fire(self, time_us: int) -> RuleChange:
         """Fire at the moment the wait was over, whenever that was noticed."""
-        self.phase, self.opened_at_us, self.n_events = Phase.FIRING, time_us, 1
-        return Change.OPENED
+        self.phase, self.opened_at_us, self.n_events = RulePhase.FIRING, time_us, 1
+        return RuleChange.OPENED
 
-    def _fall_back(self) -> Change:
+    def _fall_back(self) -> RuleChange:
         """The threshold is not reached before the wait was over."""
-        self.phase = Phase.OK
-        return Change.NONE
+        self.phase = RulePhase.OK
+        return RuleChange.NONE
 
 
 class XidHistory(msgspec.Struct):
@@ -172,13 +172,13 @@ class GpuState(msgspec.Struct):
 
 
 class HostState(msgspec.Struct):
-    """One host: when it last gave a sign of life other than GPU telemetry."""
+    """One host: when it was last active, other than by GPU telemetry."""
 
     tenant: str
     host: str
     alive_us: int = -1
     signs_us: list[int] = []
-    """Signs of life that lie ahead of the telemetry, in order."""
+    """Host activity ahead of the telemetry, in order."""
     clock: HostClock = msgspec.field(default_factory=HostClock)
     gap_us: int = 0
     """How long the host usually is without a prediction; 0 where it serves none."""
@@ -190,7 +190,7 @@ class HostState(msgspec.Struct):
         return self.host
 
     def let_pass(self, now_us: int) -> None:
-        """Take the signs of life up to a time."""
+        """Take the host activity up to a time."""
         n = bisect_right(self.signs_us, now_us)
         for time_us in self.signs_us[:n]:
             gap_us = time_us - self.alive_us
@@ -208,7 +208,7 @@ class Fleet(msgspec.Struct):
     replaced_us: dict[str, int] = {}
     clock: StreamClock = msgspec.field(default_factory=StreamClock)
     signs_us: int = -1
-    """The newest sign of life of any host that telemetry has come to."""
+    """The newest activity of any host that telemetry has come to."""
     signs_end_us: int | None = None
     """Where the predictions end, if they do: no sign after it says nothing."""
     """UUIDs that left their slot, and when: their late samples change nothing."""

@@ -32,7 +32,7 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GpuRule:
     """One failure and how it is seen."""
 
     name: str
@@ -67,10 +67,10 @@ TELEMETRY_RULES = frozenset({"exporter_lost", "clock_offset"})
 _P1, _P2 = Severity.PAGE, Severity.TICKET
 _RMA = "drain, run field diagnosis, start an RMA"
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[GpuRule, ...] = (
     # Latched although the published rule does not say so: its action is a reset, and
     # an uncorrectable error does not become correct by ten quiet minutes.
-    Rule(
+    GpuRule(
         "double_bit_ecc",
         Condition.INCREASE,
         1,
@@ -81,7 +81,7 @@ RULES: tuple[Rule, ...] = (
         fields=("ecc_dbe_vol_total", "ecc_dbe_agg_total"),
         is_latched=True,
     ),
-    Rule(
+    GpuRule(
         "row_remap_pending",
         Condition.LEVEL,
         1,
@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         for_us=5 * MINUTE_US,
         is_ended_by_reset=True,
     ),
-    Rule(
+    GpuRule(
         "row_remap_failure",
         Condition.LEVEL,
         1,
@@ -104,7 +104,7 @@ RULES: tuple[Rule, ...] = (
         fields=("row_remap_failure",),
         is_latched=True,
     ),
-    Rule(
+    GpuRule(
         "sram_exceeded",
         Condition.LEVEL,
         1,
@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         fields=("sram_exceeded",),
         is_latched=True,
     ),
-    Rule(
+    GpuRule(
         "memory_unrepairable",
         Condition.LEVEL,
         1,
@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = (
         fields=("memory_unrepairable",),
         is_latched=True,
     ),
-    Rule(
+    GpuRule(
         "uncorrectable_remaps",
         Condition.INCREASE,
         1,
@@ -137,7 +137,7 @@ RULES: tuple[Rule, ...] = (
         fields=("uncorrectable_remapped_rows",),
         clear_us=QUIET_US,
     ),
-    Rule(
+    GpuRule(
         "uncorrectable_remaps_total",
         Condition.LEVEL,
         512,
@@ -148,7 +148,7 @@ RULES: tuple[Rule, ...] = (
         fields=("uncorrectable_remapped_rows",),
         clear_us=QUIET_US,
     ),
-    Rule(
+    GpuRule(
         "correctable_remaps",
         Condition.INCREASE_WITHIN,
         9,
@@ -160,7 +160,7 @@ RULES: tuple[Rule, ...] = (
         within_us=DAY_US,
         clear_us=QUIET_US,
     ),
-    Rule(
+    GpuRule(
         "thermal_slowdown",
         Condition.BIT_MINUTES,
         6,
@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
         clear_us=20 * MINUTE_US,
         mask=0x40 | 0x8,
     ),
-    Rule(
+    GpuRule(
         "fatal_xid_recurrence",
         Condition.FATAL_XIDS,
         5,
@@ -184,7 +184,7 @@ RULES: tuple[Rule, ...] = (
         within_us=DAY_US,
         clear_us=QUIET_US,
     ),
-    Rule(
+    GpuRule(
         "gpu_lost",
         Condition.SILENCE,
         3,
@@ -195,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         clear_us=180_000_000,
     ),
     # The GPUs themselves may be well: blind, not broken, so a ticket (our judgement).
-    Rule(
+    GpuRule(
         "exporter_lost",
         Condition.SILENCE,
         3,
@@ -205,7 +205,7 @@ RULES: tuple[Rule, ...] = (
         "GWDG study",
         clear_us=180_000_000,
     ),
-    Rule(
+    GpuRule(
         "clock_offset",
         Condition.CLOCK,
         60,
@@ -214,12 +214,12 @@ RULES: tuple[Rule, ...] = (
         "check the host's time service (chrony, NTP)",
         "our judgement",
     ),
-    Rule(
+    GpuRule(
         "node_lost",
         Condition.SILENCE,
         3,
         _P1,
-        "silent, and no sign of life from the host",
+        "silent, and no activity of the host",
         "look at the host's console, reboot it",
         "GWDG study",
         clear_us=180_000_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 
 from monitor.core.gpu.alerts import GpuAlerts, is_worth_telling
-from monitor.core.gpu.state import Change, GpuState, Phase, RuleState, XidHistory
+from monitor.core.gpu.state import GpuState, RuleChange, RulePhase, RuleState, XidHistory
 from monitor.core.gpu.table import QUIET_US
 from monitor.core.gpu.xid import SAME_EVENT_US, SIBLING_US, Tier, find_xid, judge_xid
 from schemas.alerts import Severity
@@ -52,9 +52,9 @@ def observe_xid(gpu: GpuState, event: GpuEvent, alerts: GpuAlerts) -> None:
     state.n_events += 1
     state.action = verdict.action
     _grade(state, severity, verdict.is_latched and not is_stale)
-    if state.phase is Phase.CLEARING:
+    if state.phase is RulePhase.CLEARING:
         state.since_us = max(state.since_us, time_us)
-    change = Change.OPENED if is_first else Change.AGAIN
+    change = RuleChange.OPENED if is_first else RuleChange.AGAIN
     if is_first or is_worth_telling(state.n_events):
         alerts.note(gpu, name, state, change, time_us)
 
@@ -122,7 +122,7 @@ def _first_state(what: str, time_us: int) -> RuleState:
         clear_us=QUIET_US,
         is_latched=False,
         is_ended_by_reset=False,
-        phase=Phase.CLEARING,
+        phase=RulePhase.CLEARING,
         since_us=time_us,
         opened_at_us=time_us,
     )
@@ -132,4 +132,4 @@ def _grade(state: RuleState, severity: Severity, is_latched: bool) -> None:
     """Raise severity and latch; neither ever falls while the alert is open."""
     state.severity = max(state.severity, severity)
     if is_latched:
-        state.is_latched, state.phase = True, Phase.FIRING
+        state.is_latched, state.phase = True, RulePhase.FIRING

@@ -46,7 +46,7 @@ class NotifyReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class SendDecision:
     """One notification, and whether it goes out."""
 
     notification: Notification
@@ -61,9 +61,9 @@ class _Thread(msgspec.Struct):
     receiver: str
     due_us: int
     """When the first message goes out."""
-    told_us: int | None = None
+    notified_us: int | None = None
     n_repeats: int = 0
-    told_before: list[str] = []
+    notified_before: list[str] = []
     """Ids of the alerts that were sent before a restart: they are read once more."""
 
 
@@ -128,11 +128,11 @@ class Dedupe:
     @property
     def n_waiting(self) -> int:
         """Incidents and receivers whose first message still waits."""
-        return sum(thread.told_us is None for thread in self._threads.values())
+        return sum(thread.notified_us is None for thread in self._threads.values())
 
     def observe(
         self, change: IncidentChange, receivers: Sequence[str], now_us: int
-    ) -> list[Decision]:
+    ) -> list[SendDecision]:
         """Decide which notification of a change each receiver gets.
 
         Parameters
@@ -146,7 +146,7 @@ class Dedupe:
 
         Returns
         -------
-        list of Decision
+        list of SendDecision
             Those that go out now, and those suppressed, each with its reason.
         """
         incident = change.incident
@@ -156,7 +156,7 @@ class Dedupe:
             return [self._suppress(incident, "", NotifyReason.NOT_ROUTED, now_us)]
         return [self._tell(change, name, now_us) for name in receivers]
 
-    def tick(self, now_us: int) -> list[Decision]:
+    def tick(self, now_us: int) -> list[SendDecision]:
         """Return the first notifications and repeats that are due.
 
         Parameters
@@ -166,12 +166,12 @@ class Dedupe:
 
         Returns
         -------
-        list of Decision
+        list of SendDecision
         """
         decisions = []
         for key in self._pop_due(now_us):
             thread = self._threads[key]
-            if thread.told_us is None:
+            if thread.notified_us is None:
                 decisions.append(self._send(thread, NotifyReason.OPENED, "opened", now_us))
             else:
                 thread.n_repeats += 1
@@ -197,8 +197,8 @@ class Dedupe:
                 key,
                 _Thread(notification.incident, notification.receiver, notification.time_us),
             )
-            thread.told_us = max(thread.told_us or 0, notification.time_us)
-            thread.told_before = [alert.alert_id for alert in notification.incident.alerts]
+            thread.notified_us = max(thread.notified_us or 0, notification.time_us)
+            thread.notified_before = [alert.alert_id for alert in notification.incident.alerts]
             thread.n_repeats += notification.reason == NotifyReason.STILL_OPEN
             self._watch(thread)
 
@@ -207,9 +207,9 @@ class Dedupe:
         key = _key(thread.incident, thread.receiver)
         self._receivers[thread.receiver] = None
         due_us = thread.due_us
-        if thread.told_us is not None:
+        if thread.notified_us is not None:
             is_repeated = thread.incident.severity is not Severity.RECORD
-            due_us = thread.told_us + self._repeat_interval_us if is_repeated else _NEVER_US
+            due_us = thread.notified_us + self._repeat_interval_us if is_repeated else _NEVER_US
         if due_us != self._due_us.get(key):
             self._due_us[key] = due_us
             if due_us < _NEVER_US:
@@ -226,7 +226,7 @@ class Dedupe:
                 keys.append(key)
         return keys
 
-    def _tell(self, change: IncidentChange, receiver: str, now_us: int) -> Decision:
+    def _tell(self, change: IncidentChange, receiver: str, now_us: int) -> SendDecision:
         """Decide for one receiver and a change that is not the end."""
         incident = change.incident
         key = _key(incident, receiver)
@@ -238,9 +238,9 @@ class Dedupe:
                 return self._send(thread, NotifyReason.OPENED, "opened", now_us)
         thread.incident = incident
         self._watch(thread)
-        if thread.told_us is None:
+        if thread.notified_us is None:
             return self._suppress(incident, receiver, NotifyReason.GROUP_WAIT, now_us)
-        if {alert.alert_id for alert in incident.alerts} <= set(thread.told_before):
+        if {alert.alert_id for alert in incident.alerts} <= set(thread.notified_before):
             return self._suppress(incident, receiver, NotifyReason.ALREADY_SENT, now_us)
         if change.kind is ChangeKind.ESCALATED:
             what = f"escalated {incident.severity}"
@@ -254,7 +254,7 @@ class Dedupe:
             return self._send(thread, NotifyReason.MODEL_AFFECTED, what, now_us)
         return self._suppress(incident, receiver, NotifyReason.REPEAT_INTERVAL, now_us)
 
-    def _end(self, change: IncidentChange, now_us: int) -> list[Decision]:
+    def _end(self, change: IncidentChange, now_us: int) -> list[SendDecision]:
         """Notify the resolution to the receivers that were notified of the incident."""
         incident = change.incident
         is_merged = change.reason is ChangeReason.MERGED
@@ -267,30 +267,30 @@ class Dedupe:
                 continue
             self._due_us.pop(key, None)
             thread.incident = incident
-            if thread.told_us is None:
+            if thread.notified_us is None:
                 never = NotifyReason.NEVER_NOTIFIED
                 decisions.append(self._suppress(incident, thread.receiver, never, now_us))
             else:
                 decisions.append(self._send(thread, reason, "resolved", now_us))
         return decisions
 
-    def _send(self, thread: _Thread, reason: NotifyReason, what: str, now_us: int) -> Decision:
+    def _send(self, thread: _Thread, reason: NotifyReason, what: str, now_us: int) -> SendDecision:
         """Send, unless this very notification went out before."""
         notification = _notify(thread.incident, thread.receiver, reason, what, now_us)
-        thread.told_us = now_us
+        thread.notified_us = now_us
         if thread.incident.resolved_at_us is None:
             self._watch(thread)
         if notification.notification_id in self._sent:
-            return Decision(notification, False, NotifyReason.ALREADY_SENT)
+            return SendDecision(notification, False, NotifyReason.ALREADY_SENT)
         self._sent[notification.notification_id] = now_us
-        return Decision(notification, True, reason)
+        return SendDecision(notification, True, reason)
 
     def _suppress(
         self, incident: Incident, receiver: str, reason: NotifyReason, now_us: int
-    ) -> Decision:
+    ) -> SendDecision:
         """Spare the receiver, and say why."""
         what = f"suppressed {reason} {len(incident.alerts)}"
-        return Decision(_notify(incident, receiver, reason, what, now_us), False, reason)
+        return SendDecision(_notify(incident, receiver, reason, what, now_us), False, reason)
 
 
 def _key(incident: Incident, receiver: str) -> str:

@@ -31,7 +31,7 @@ RECEIVER = "retraining"
 _REMEMBERED_US = 90 * DAY_US
 
 
-class Outcome(StrEnum):
+class RetrainingOutcome(StrEnum):
     """What came of one incident. Every silence has a reason."""
 
     REQUESTED = "requested"
@@ -49,18 +49,18 @@ class Outcome(StrEnum):
 class RetrainingDecision:
     """One outcome for one incident; ``evidence`` is filled when requested."""
 
-    outcome: Outcome
+    outcome: RetrainingOutcome
     incident: Incident
     time_us: int
     idempotency_key: str
     evidence: dict[str, Any]
 
 
-class _Candidate(msgspec.Struct):
+class _OpenCandidate(msgspec.Struct):
     """An incident of the model that is open, or was contaminating its windows."""
 
     incident: Incident
-    told: str = ""
+    decided: str = ""
     """The outcome last decided."""
 
 
@@ -90,7 +90,7 @@ class Retraining:
         self._tenant = tenant
         self._model = model
         self._config = config
-        self._candidates: dict[str, _Candidate] = {}
+        self._candidates: dict[str, _OpenCandidate] = {}
         self._contaminating: dict[str, Incident] = {}
         """Hardware and pipeline incidents of the model, open or not."""
         self._requested_us: int | None = None
@@ -116,7 +116,7 @@ class Retraining:
         key = incident.incident_id
         if incident.cause in (Cause.HARDWARE, Cause.PIPELINE) and not _leaves_rows_alone(incident):
             self._contaminating[key] = incident
-        candidate = self._candidates.setdefault(key, _Candidate(incident))
+        candidate = self._candidates.setdefault(key, _OpenCandidate(incident))
         candidate.incident = incident
         if incident.resolved_at_us is not None:
             decisions = self._finish(candidate, now_us)
@@ -158,50 +158,54 @@ class Retraining:
             return
         last_us = self._requested_us
         self._requested_us = max(notification.time_us, last_us or notification.time_us)
-        fresh = _Candidate(incident)
-        self._candidates.setdefault(incident.incident_id, fresh).told = Outcome.REQUESTED
+        fresh = _OpenCandidate(incident)
+        self._candidates.setdefault(
+            incident.incident_id, fresh
+        ).decided = RetrainingOutcome.REQUESTED
 
-    def _decide(self, candidate: _Candidate, now_us: int) -> list[RetrainingDecision]:
+    def _decide(self, candidate: _OpenCandidate, now_us: int) -> list[RetrainingDecision]:
         """Judge an open incident; the same outcome is returned once."""
-        if candidate.told == Outcome.REQUESTED:
+        if candidate.decided == RetrainingOutcome.REQUESTED:
             return []
         outcome = self._judge(candidate.incident, now_us)
-        if outcome is None or outcome == candidate.told:
+        if outcome is None or outcome == candidate.decided:
             return []
-        candidate.told = outcome
-        if outcome is Outcome.REQUESTED:
+        candidate.decided = outcome
+        if outcome is RetrainingOutcome.REQUESTED:
             self._requested_us = now_us
         return [self._make(outcome, candidate.incident, now_us)]
 
-    def _judge(self, incident: Incident, now_us: int) -> Outcome | None:
+    def _judge(self, incident: Incident, now_us: int) -> RetrainingOutcome | None:
         """Name the outcome; None while the wait goes on."""
         if incident.cause is not Cause.DATA:
-            return Outcome.NOT_DATA
+            return RetrainingOutcome.NOT_DATA
         if now_us < incident.opened_at_us + self._config.wait_us:
             return None
         if incident.severity.value not in self._config.on:
-            return Outcome.SEVERITY_NOT_LISTED
+            return RetrainingOutcome.SEVERITY_NOT_LISTED
         features = {alert.feature for alert in incident.alerts}
         if self._config.features and features.isdisjoint(self._config.features):
-            return Outcome.FEATURE_NOT_LISTED
+            return RetrainingOutcome.FEATURE_NOT_LISTED
         last_us = self._requested_us
         if last_us is not None and now_us < last_us + self._config.cooldown_us:
-            return Outcome.COOLDOWN
-        return Outcome.REQUESTED
+            return RetrainingOutcome.COOLDOWN
+        return RetrainingOutcome.REQUESTED
 
-    def _finish(self, candidate: _Candidate, now_us: int) -> list[RetrainingDecision]:
+    def _finish(self, candidate: _OpenCandidate, now_us: int) -> list[RetrainingDecision]:
         """Return the decisions on an incident that ended before it had an outcome."""
-        if candidate.told:
+        if candidate.decided:
             return []
         is_data = candidate.incident.cause is Cause.DATA
-        outcome = Outcome.RESOLVED_IN_TIME if is_data else Outcome.NOT_DATA
+        outcome = RetrainingOutcome.RESOLVED_IN_TIME if is_data else RetrainingOutcome.NOT_DATA
         return [self._make(outcome, candidate.incident, now_us)]
 
-    def _make(self, outcome: Outcome, incident: Incident, now_us: int) -> RetrainingDecision:
+    def _make(
+        self, outcome: RetrainingOutcome, incident: Incident, now_us: int
+    ) -> RetrainingDecision:
         """Build the decision, with the evidence where it is asked for."""
         key = stable_id("retraining", self._tenant, self._model, incident.incident_id)
         evidence: dict[str, Any] = {}
-        if outcome is Outcome.REQUESTED:
+        if outcome is RetrainingOutcome.REQUESTED:
             spoilt = list(self._contaminating.values())
             evidence = bundle_evidence(self._tenant, self._model, incident, spoilt, key, now_us)
         return RetrainingDecision(outcome, incident, now_us, key, evidence)

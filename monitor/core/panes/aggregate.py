@@ -24,7 +24,7 @@ from schemas.panes import Pane, SeriesId
 if TYPE_CHECKING:
     from schemas.config.model import WindowConfig
 
-__all__ = ["Added", "Layout", "PartitionAggregator", "Refused", "summarize"]
+__all__ = ["Added", "Layout", "PartitionAggregator", "RefusedRows", "summarize"]
 
 Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
 """(tenant, model, model_version) -> its layout; of several the one
@@ -35,7 +35,7 @@ _MAX_SPAN = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRows:
     """Rows of one batch that were not aggregated, to be recorded one by one."""
 
     batch: EventBatch
@@ -50,14 +50,14 @@ class Added:
     """Outcomes of the events of one chunk; on a re-read none is reported again."""
 
     n_accepted: int
-    late: tuple[Refused, ...]
+    late: tuple[RefusedRows, ...]
     """Older than S: their pane is retired."""
-    future: tuple[Refused, ...]
+    future: tuple[RefusedRows, ...]
     """Further ahead of their record time than the allowed skew; a dead letter each."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class RetentionGap:
     """Events that retention took before they were read again."""
 
     first_offset: int
@@ -159,7 +159,7 @@ class PartitionAggregator:
 
     def restore(
         self, commit: Commit, first_offset: int = 0, first_record_time_us: int = 0
-    ) -> Gap | None:
+    ) -> RetentionGap | None:
         """Continue from a commit; reading starts at ``commit.offset``.
 
         Parameters
@@ -172,7 +172,7 @@ class PartitionAggregator:
 
         Returns
         -------
-        Gap or None
+        RetentionGap or None
             What was lost.
         """
         clock = commit.clock or (commit.watermark_us, commit.retired_before_us)
@@ -183,7 +183,7 @@ class PartitionAggregator:
         self._resumed = self._commit = commit
         return self.skip(first_offset, first_record_time_us) if first_offset else None
 
-    def skip(self, first_offset: int, first_record_time_us: int) -> Gap | None:
+    def skip(self, first_offset: int, first_record_time_us: int) -> RetentionGap | None:
         """Go on behind messages that the log does not hold any more.
 
         Parameters
@@ -193,7 +193,7 @@ class PartitionAggregator:
 
         Returns
         -------
-        Gap or None
+        RetentionGap or None
             What was lost; None where nothing is missing. Panes that may have lost events
             are published as they stand by the next flush.
         """
@@ -203,7 +203,7 @@ class PartitionAggregator:
         newest = max(self.watermark_us, first_record_time_us) + self._max_future_us
         s = (newest // self._pane_us + 1) * self._pane_us
         s = max(self._clock.retired_before_us, s)
-        gap = Gap(self._position, first_offset, s)
+        gap = RetentionGap(self._position, first_offset, s)
         self._clock.restore(self.watermark_us, s)
         self._has_exact_clock = False
         self._position = first_offset
@@ -231,8 +231,8 @@ class PartitionAggregator:
             Late and future events, to be recorded before the next commit.
         """
         n_accepted = 0
-        late: list[Refused] = []
-        future: list[Refused] = []
+        late: list[RefusedRows] = []
+        future: list[RefusedRows] = []
         report_from, clock = self.report_from, self._clock
         origin = Origin(
             int(chunk.log_offset[0]) if len(chunk) else self._position,
@@ -262,7 +262,7 @@ class PartitionAggregator:
                 for kind, refused in ((LATE, late), (FUTURE, future)):
                     rows = np.flatnonzero((verdicts == kind) & is_new)
                     if rows.size:
-                        refused.append(Refused(batch, rows, pane[rows]))
+                        refused.append(RefusedRows(batch, rows, pane[rows]))
             if n_refused < len(batch):
                 self._aggregate(chunk, batch, verdicts, pane, origin)
         if len(chunk):

@@ -64,7 +64,7 @@ class PaneHeader(msgspec.Struct, frozen=True, array_like=True):
         return SeriesId(self.tenant, self.model, self.model_version, self.profile_id)
 
 
-class _Message(msgspec.Struct, array_like=True):
+class _PaneMessage(msgspec.Struct, array_like=True):
     """A message value: header, and a part of the compressed body."""
 
     header: PaneHeader
@@ -142,7 +142,7 @@ def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES) -> list[bytes]:
     s = pane.series
     return [
         msgspec.msgpack.encode(
-            _Message(
+            _PaneMessage(
                 PaneHeader(
                     SCHEMA,
                     s.tenant,
@@ -166,10 +166,10 @@ def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES) -> list[bytes]:
     ]
 
 
-def _read(value: bytes) -> _Message:
+def _read(value: bytes) -> _PaneMessage:
     """Decode one message value, and check its header."""
     try:
-        message = msgspec.msgpack.decode(value, type=_Message)
+        message = msgspec.msgpack.decode(value, type=_PaneMessage)
     except DECODE_ERRORS as error:
         raise TransportError(f"not a pane: {error}", where="pane message") from error
     head = message.header
@@ -279,7 +279,7 @@ class _SetKey(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Set:
+class _PaneParts:
     """What is there of one pane."""
 
     version: int
@@ -312,7 +312,7 @@ class PaneAssembler:
     """
 
     def __init__(self) -> None:
-        self._sets: dict[_SetKey, _Set] = {}
+        self._sets: dict[_SetKey, _PaneParts] = {}
         self._n_bytes = 0
         self.n_dropped = 0
 
@@ -333,7 +333,7 @@ class PaneAssembler:
         if head.chunks == 1:
             return Assembled(decode([value]), offset)
         key = _key(head)
-        found = self._sets.setdefault(key, _Set(head.pane_version))
+        found = self._sets.setdefault(key, _PaneParts(head.pane_version))
         if head.pane_version < found.version:
             return None
         if head.pane_version > found.version:

@@ -13,7 +13,7 @@ LATE = "late"
 ModelKey = tuple[str, str]
 
 
-class Counted(NamedTuple):
+class IntakeCount(NamedTuple):
     """One model in one pane."""
 
     key: ModelKey
@@ -66,7 +66,7 @@ class IntakeCounts:
         """Return the origin of the oldest counter that may still change."""
         return min(self._origins.values(), default=None)
 
-    def take_dirty(self, before: int | None) -> list[Counted]:
+    def take_dirty(self, before: int | None) -> list[IntakeCount]:
         """Return the counters to publish, by pane and model, and mark them as published.
 
         Parameters
@@ -76,7 +76,7 @@ class IntakeCounts:
         """
         due = sorted(d for d in self._dirty if before is None or d[0] < before)
         self._dirty.difference_update(due)
-        return [Counted(key, index, Counter(self._counts[index][key])) for index, key in due]
+        return [IntakeCount(key, index, Counter(self._counts[index][key])) for index, key in due]
 
     def retire(self, before: int) -> None:
         """Forget panes below an index."""

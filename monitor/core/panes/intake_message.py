@@ -29,7 +29,7 @@ SCHEMA = 1
 _REASONS = frozenset(reason.value for reason in RejectReason)
 
 
-class _Message(msgspec.Struct, array_like=True):
+class _IntakeMessage(msgspec.Struct, array_like=True):
     """A message value."""
 
     schema: int
@@ -51,7 +51,7 @@ def intake_key(pane: IntakePane) -> bytes:
 
 def encode_intake(pane: IntakePane) -> bytes:
     """Return the message value."""
-    return msgspec.msgpack.encode(_Message(SCHEMA, pane))
+    return msgspec.msgpack.encode(_IntakeMessage(SCHEMA, pane))
 
 
 def read_intake(value: bytes, record_time_us: int = -1) -> IntakePane:
@@ -76,7 +76,7 @@ def read_intake(value: bytes, record_time_us: int = -1) -> IntakePane:
     True
     """
     try:
-        message = msgspec.msgpack.decode(value, type=_Message)
+        message = msgspec.msgpack.decode(value, type=_IntakeMessage)
         check_number("encoding", message.schema, SCHEMA, SCHEMA)
         _check(message.pane, record_time_us)
     except (*DECODE_ERRORS, DomainError) as error:

@@ -158,7 +158,7 @@ class EventClock:
 
 
 @dataclass(slots=True)
-class _Source:
+class _SourceState:
     """Partitions of one source topic: how many there are, and what each said last."""
 
     n_partitions: int = 0
@@ -184,7 +184,7 @@ class Watermarks:
     """
 
     def __init__(self) -> None:
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, _SourceState] = {}
         self.minimum_us: int | None = None
         """Nothing before this is expected any more; None while a partition is unheard of."""
         self.heard_us: int | None = None
@@ -201,7 +201,7 @@ class Watermarks:
         if source not in self._sources and len(self._sources) >= MAX_SOURCES:
             what = f"{source[:80]!r} would be one of more than {MAX_SOURCES} sources"
             raise DomainError(what, where="watermark")
-        entry = self._sources.setdefault(source, _Source())
+        entry = self._sources.setdefault(source, _SourceState())
         entry.n_partitions = max(entry.n_partitions, n_partitions)
 
     def observe(

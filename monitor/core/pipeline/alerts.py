@@ -24,7 +24,7 @@ _WORDS = {
 }
 
 
-class Change(NamedTuple):
+class AlertChange(NamedTuple):
     """What happened to the alert of one rule, and in which window."""
 
     rule: str
@@ -35,7 +35,7 @@ class Change(NamedTuple):
 
 
 def share_alert(
-    change: Change, config: ModelConfig, pool: SharePool, limit: float, reason: str
+    change: AlertChange, config: ModelConfig, pool: SharePool, limit: float, reason: str
 ) -> Alert:
     """Return the alert about a share of rejected or late events.
 
@@ -61,7 +61,7 @@ def share_alert(
     )
 
 
-def no_verdict_alert(change: Change, config: ModelConfig, run: UnjudgedRun) -> Alert:
+def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun) -> Alert:
     """Return the alert about windows of which none got a verdict."""
     if change.transition is Transition.RESOLVED:
         return _alert(change, config, title=f"{config.model}: windows have verdicts again")
@@ -78,7 +78,9 @@ def no_verdict_alert(change: Change, config: ModelConfig, run: UnjudgedRun) -> A
     return _alert(change, config, title=title, action=action[:1].upper() + action[1:] + ".")
 
 
-def _share_title(change: Change, model: str, pool: SharePool, share: float, reason: str) -> str:
+def _share_title(
+    change: AlertChange, model: str, pool: SharePool, share: float, reason: str
+) -> str:
     """Return which share of the events is missing, and of how many."""
     is_late = change.rule == LATE_EVENTS
     if change.transition is Transition.RESOLVED:
@@ -105,7 +107,7 @@ def _share_action(rule: str, model: str, reason: str) -> str:
 
 
 def _alert(
-    change: Change,
+    change: AlertChange,
     config: ModelConfig,
     *,
     title: str,

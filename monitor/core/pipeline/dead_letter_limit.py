@@ -39,7 +39,7 @@ class _Open(msgspec.Struct, array_like=True):
     """The last one in which the cap was reached."""
 
 
-class LetterCap:
+class DeadLetterLimit:
     """Admits dead letters, counts the others, and says when a model begins and ends to flood.
 
     Parameters
@@ -53,7 +53,7 @@ class LetterCap:
 
     Examples
     --------
-    >>> cap = LetterCap("predictions", 0, [("t", "m")], limit=1)
+    >>> cap = DeadLetterLimit("predictions", 0, [("t", "m")], limit=1)
     >>> cap.admits("t", "m", 0), cap.admits("t", "m", 1), cap.admits("t", "m", 60_000_000)
     (True, False, True)
     >>> cap.advance(180_000_000)

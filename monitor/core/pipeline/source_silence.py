@@ -13,8 +13,8 @@ import msgspec
 from monitor.core.identity import alert_id
 from monitor.core.panes.watermark import Watermarks
 from monitor.core.pipeline.silence_state import SilenceState, read_silence_state
-from monitor.core.state.snapshot_store import StateShelf, state_writes
-from monitor.core.state.writes import Phase, alert_write, phases
+from monitor.core.state.snapshot_store import SnapshotStore, state_writes
+from monitor.core.state.writes import WritePhase, alert_write, phases
 from schemas.alerts import Alert, Severity, Transition
 from schemas.errors import DomainError
 from schemas.monitors import Monitor
@@ -57,12 +57,12 @@ class SourceSilence:
         self._owner, self._start_s, self._bound_s = owner, start_s, bound_s
         self._heard_s: dict[Place, float] = {}
         self._open: dict[str, tuple[str, int, int]] = {}
-        self._sequence, self._shelf = 0, StateShelf()
+        self._sequence, self._snapshots = 0, SnapshotStore()
         self.counters: Counter[str] = Counter()
 
-    def restore(self, state: StateShelf) -> list[Phase]:
+    def restore(self, state: SnapshotStore) -> list[WritePhase]:
         """Restore the owners with an open alert; return the last alerts once more."""
-        self._shelf = state
+        self._snapshots = state
         self._sequence = state.last_sequence(KIND, _NAME)
         for stored in state.stored(KIND, _NAME):
             try:
@@ -84,7 +84,7 @@ class SourceSilence:
         since = [(p, now_s - self._heard_s.get(p, self._start_s)) for p in marks.partitions]
         return [(place, silent_s) for place, silent_s in since if silent_s > self._bound_s]
 
-    def check(self, marks: Watermarks, now_s: float, *, is_holding: bool) -> list[Phase]:
+    def check(self, marks: Watermarks, now_s: float, *, is_holding: bool) -> list[WritePhase]:
         """Return the alerts of partitions that fell silent, spoke again or are gone.
 
         Parameters
@@ -132,7 +132,7 @@ class SourceSilence:
             f"source {source} partition {partition} {what}",
         )
 
-    def _write(self, alerts: list[Alert]) -> list[Phase]:
+    def _write(self, alerts: list[Alert]) -> list[WritePhase]:
         """State first, then its alerts."""
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
@@ -140,8 +140,8 @@ class SourceSilence:
         body = msgspec.msgpack.encode(SilenceState(self._open, alerts))
         place = WATCHING_PARTITION
         state = state_writes(KIND, _NAME, self._owner, self._sequence, body, partition=place)
-        sweep = self._shelf.tombstones(KIND, _NAME, place)
-        self._shelf.forget(KIND, _NAME)
+        sweep = self._snapshots.tombstones(KIND, _NAME, place)
+        self._snapshots.forget(KIND, _NAME)
         return phases(
             ("detect:state", state),
             ("detect:alert", [alert_write(alert) for alert in alerts]),

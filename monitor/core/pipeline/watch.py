@@ -18,7 +18,7 @@ from monitor.core.incidents.alerting import (
     choose_hold,
     is_past,
 )
-from monitor.core.pipeline.alerts import Change, no_verdict_alert, share_alert
+from monitor.core.pipeline.alerts import AlertChange, no_verdict_alert, share_alert
 from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
 from schemas.alerts import (
     LATE_EVENTS,
@@ -129,7 +129,7 @@ class PipelineWatch:
             return []
         if change is Transition.RESOLVED:
             state.pools.pop(rule, None)
-        made = Change(rule, after, change, *window_us)
+        made = AlertChange(rule, after, change, *window_us)
         return [share_alert(made, self._config, pool, limit, reason)]
 
     def _pooled(self, rule: str, start_us: int, n_hits: int, n: int, limit: float) -> SharePool:
@@ -193,7 +193,7 @@ class PipelineWatch:
         self._keep(NO_VERDICT, after, change, end_us)
         if change is None:
             return []
-        made = Change(NO_VERDICT, after, change, start_us, end_us)
+        made = AlertChange(NO_VERDICT, after, change, start_us, end_us)
         return [no_verdict_alert(made, self._config, self.state.run)]
 
     def _keep(self, rule: str, after: CellState, change: Transition | None, end_us: int) -> None:

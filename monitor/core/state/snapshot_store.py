@@ -29,7 +29,7 @@ _HIGHEST = 1 << 52
 """Counting goes on from here at most, so that a damaged sequence leaves room above it."""
 MAX_REFUSED = 100
 """Messages kept as they are for the dead letters; further ones are only counted."""
-MAX_SHELF_BYTES = 2 << 30
+MAX_SNAPSHOT_BYTES = 2 << 30
 """Of all states of one partition, compressed; what comes beyond it is refused."""
 _MAX_NAMES = 4
 
@@ -150,7 +150,7 @@ class RefusedState(NamedTuple):
     record_time_us: int
 
 
-class StateShelf:
+class SnapshotStore:
     """Every state message of one partition, read in log order; compacted or not is the same.
 
     Attributes
@@ -194,9 +194,9 @@ class StateShelf:
             self._where.pop(place, None)
         else:
             n_bytes += len(chunk.part)
-            if n_bytes > MAX_SHELF_BYTES:
+            if n_bytes > MAX_SNAPSHOT_BYTES:
                 raise DomainError(
-                    f"the states of this partition take more than {MAX_SHELF_BYTES} bytes"
+                    f"the states of this partition take more than {MAX_SNAPSHOT_BYTES} bytes"
                 )
             self._chunks[place] = chunk
         self._n_bytes = n_bytes
@@ -308,8 +308,8 @@ def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
     return chunk
 
 
-def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[Write]:
-    """Return the dead letters of what a shelf could not use.
+def refused_writes(snapshots: SnapshotStore, partition: int, first: int = 0) -> list[Write]:
+    """Return the dead letters of what the store could not use.
 
     Parameters
     ----------
@@ -329,5 +329,5 @@ def refused_writes(shelf: StateShelf, partition: int, first: int = 0) -> list[Wr
                 record_time_us=refused.record_time_us,
             )
         )
-        for refused in shelf.refused[first:]
+        for refused in snapshots.refused[first:]
     ]

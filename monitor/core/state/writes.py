@@ -17,7 +17,7 @@ MAX_RESULTS = 500
 """Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
 
 
-class Phase(NamedTuple):
+class WritePhase(NamedTuple):
     """Writes that may go side by side; all must be acknowledged before the next phase."""
 
     step: str
@@ -57,7 +57,7 @@ def alert_write(alert: Alert, delay_us: int = 0) -> Write:
     return Write(ALERTS, key, value, timestamp_us=alert.time_us + delay_us)
 
 
-def phases(*pairs: tuple[str, Iterable[Write]]) -> list[Phase]:
+def phases(*pairs: tuple[str, Iterable[Write]]) -> list[WritePhase]:
     """Return phases in order, without those that write nothing.
 
     Examples
@@ -65,5 +65,5 @@ def phases(*pairs: tuple[str, Iterable[Write]]) -> list[Phase]:
     >>> phases(("a", []), ("b", [Write("t", b"k", b"v")]))[0].step
     'b'
     """
-    made = (Phase(step, list(writes)) for step, writes in pairs)
+    made = (WritePhase(step, list(writes)) for step, writes in pairs)
     return [phase for phase in made if phase.writes]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.decode.strict import Refused
+from monitor.decode.strict import RefusedEvent
 from schemas.events import RejectReason
 
 
@@ -25,13 +25,13 @@ class Room:
 
         Raises
         ------
-        Refused
+        RefusedEvent
             OVERSIZED.
         """
         self._left -= n_bytes
         if self._left < 0:
             detail = f"Arrow stream: more than {self._max_bytes:,} bytes once its columns are plain"
-            raise Refused(RejectReason.OVERSIZED, detail)
+            raise RefusedEvent(RejectReason.OVERSIZED, detail)
 
 
 def is_to_expand(name: str, kind: pa.DataType) -> bool:
@@ -57,7 +57,7 @@ def expanded(name: str, column: pa.Array, room: Room) -> pa.Array:
 
     Raises
     ------
-    Refused
+    RefusedEvent
         OVERSIZED.
 
     Notes
@@ -117,7 +117,7 @@ def _values(name: str, values: pa.Array, room: Room) -> pa.Array:
     values = expanded(name, values, room)
     if pa.types.is_nested(values.type):
         detail = f"Arrow stream: column `{name}` repeats values of type `{values.type}`"
-        raise Refused(RejectReason.UNSUPPORTED, detail)
+        raise RefusedEvent(RejectReason.UNSUPPORTED, detail)
     return values
 
 

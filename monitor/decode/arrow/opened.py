@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from monitor.decode.arrow.expand import Room, expanded, is_to_expand
 from monitor.decode.arrow.ipc_sizes import StreamSizes
 from monitor.decode.columns import NAMES, Columns
-from monitor.decode.strict import Refused
+from monitor.decode.strict import RefusedEvent
 from schemas.events import RejectReason
 from schemas.limits import MessageLimits
 from schemas.names import SCORE
@@ -119,11 +119,11 @@ def check_sizes(sizes: StreamSizes, limits: MessageLimits, max_rows: int) -> Non
 
     Raises
     ------
-    Refused
+    RefusedEvent
         OVERSIZED, naming the bound; UNSUPPORTED if the metadata is damaged.
     """
     if not sizes.is_whole:
-        raise Refused(RejectReason.UNSUPPORTED, "Arrow stream: it is cut off or damaged")
+        raise RefusedEvent(RejectReason.UNSUPPORTED, "Arrow stream: it is cut off or damaged")
     for n, most, what in (
         (sizes.n_rows, max_rows, "rows"),
         (sizes.n_bytes, limits.max_bytes, "bytes once decompressed"),
@@ -133,7 +133,7 @@ def check_sizes(sizes: StreamSizes, limits: MessageLimits, max_rows: int) -> Non
     ):
         if n > most:
             detail = f"Arrow stream: it declares {n:,} {what}, and {most:,} are read of a message"
-            raise Refused(RejectReason.OVERSIZED, detail)
+            raise RefusedEvent(RejectReason.OVERSIZED, detail)
 
 
 def open_stream(
@@ -165,7 +165,7 @@ def open_stream(
         if form is None or not reader.schema.equals(form.schema):
             form = Form.of(reader.schema, known)
         if form.fault:
-            raise Refused(RejectReason.UNSUPPORTED, f"Arrow stream: {form.fault}")
+            raise RefusedEvent(RejectReason.UNSUPPORTED, f"Arrow stream: {form.fault}")
         batches = list(reader)
     pieces, first = [], 0
     for batch in batches:

@@ -216,13 +216,13 @@ def batch_from_arrow(
     place = (messages, rows)
     accepted = np.flatnonzero(~faults.is_faulty) if faults.is_faulty.any() else None
     batch = batch_of(scratch, accepted, place, columns, dictionaries, id_bytes)
-    own = RowRejects(_Rows(record_batch, rows), MessageLimits().max_letters)
+    own = RowRejects(_BatchRows(record_batch, rows), MessageLimits().max_letters)
     to = own if rejects is None else rejects
     faults.refuse(place, scratch.time_us, schema, to)
     return batch, tuple(own.found)
 
 
-class _Rows:
+class _BatchRows:
     """The rows of one record batch, by their numbers."""
 
     def __init__(self, batch: pa.RecordBatch, rows: Int64Array) -> None:

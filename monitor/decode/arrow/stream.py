@@ -16,7 +16,7 @@ from monitor.decode.arrow.row_stream import Originals
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.reject_cap import RowRejects
-from monitor.decode.strict import MAX_DETAIL, Key, Refused
+from monitor.decode.strict import MAX_DETAIL, Key, RefusedEvent
 from schemas.batch import EventBatch, Int64Array
 from schemas.events import Reject, RejectReason
 from schemas.limits import MessageLimits
@@ -91,7 +91,7 @@ class StreamDecoder:
                 room = Room(self._limits.max_bytes)
                 opened, form = open_stream(message, payload, form, self._known, room)
                 pieces += opened
-            except Refused as fault:
+            except RefusedEvent as fault:
                 rejects.append(_refused(message, 0, bytes(payload), fault))
             except (pa.ArrowException, OSError, ValueError) as error:
                 rejects.append(_refused(message, 0, bytes(payload), _unreadable(error)))
@@ -143,16 +143,16 @@ def _extend(found: Found, more: Found) -> None:
     found[1].extend(more[1])
 
 
-def _refused(message: int, row: int, payload: bytes, fault: Refused) -> Reject:
+def _refused(message: int, row: int, payload: bytes, fault: RefusedEvent) -> Reject:
     return Reject(message, row, fault.reason, fault.detail, payload, *fault.key)
 
 
-def _unreadable(error: Exception) -> Refused:
+def _unreadable(error: Exception) -> RefusedEvent:
     """Return why Arrow cannot read a stream, or a record batch of one."""
     text = str(error)
     is_utf8 = isinstance(error, UnicodeDecodeError) or "UTF8" in text or "UTF-8" in text
     reason = RejectReason.INVALID_UTF8 if is_utf8 else RejectReason.UNSUPPORTED
-    return Refused(reason, f"Arrow stream: {text}"[:MAX_DETAIL])
+    return RefusedEvent(reason, f"Arrow stream: {text}"[:MAX_DETAIL])
 
 
 def _neighbours(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:

@@ -84,7 +84,7 @@ class Lane:
 
     Notes
     -----
-    No answer, or one that asks for patience (429), is about the receiver: everything waits, and
+    No answer, or one that asks to wait (429), is about the receiver: everything waits, and
     the same message is tried again. An error answer is about its message: that one is tried
     ``N_ERRORS_HELD`` times, then passed, and tried again after waits of its own. A receiver that
     answers everything with errors gets every incident's message once more, and from then on at

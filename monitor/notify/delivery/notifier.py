@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.failpoints import Reach, pass_through
+from monitor.core.failpoints import Hit, pass_through
 from monitor.core.incidents.grouping import Grouping, IncidentChange, Incidents
-from monitor.core.notification.dedupe import Decision, Dedupe, NotifyReason
+from monitor.core.notification.dedupe import Dedupe, NotifyReason, SendDecision
 from monitor.core.notification.retraining import (
     RECEIVER,
-    Outcome,
     Retraining,
     RetrainingDecision,
+    RetrainingOutcome,
     request_retraining,
 )
 from monitor.core.notification.routing import check_routes, choose_receivers
@@ -28,7 +28,7 @@ from schemas.errors import ConfigError
 
 
 @dataclass(slots=True)
-class Step:
+class NotifyStep:
     """What one alert or tick led to."""
 
     changes: list[IncidentChange] = field(default_factory=list)
@@ -46,7 +46,7 @@ class _Sender:
     log: NotificationLog
     policy: RetryPolicy
     sleep: Sleep
-    reach: Reach
+    hit: Hit
     outbox: Outbox | None
     sent: set[str] = field(default_factory=set)
 
@@ -95,7 +95,7 @@ class _Sender:
 
     async def _came_of(self, notification: Notification, delivery: Delivery) -> Delivery:
         """Write what came of a message that was sent, or could not be."""
-        self.reach("notify:sent")
+        self.hit("notify:sent")
         return await self._note(notification, delivery)
 
     async def _keep(
@@ -107,7 +107,7 @@ class _Sender:
     async def _note(self, notification: Notification, delivery: Delivery) -> Delivery:
         """Write one entry and reach the step it is named after."""
         await self.log.append(LogEntry(notification, delivery))
-        self.reach(f"notify:{delivery.state}")
+        self.hit(f"notify:{delivery.state}")
         return delivery
 
 
@@ -143,7 +143,7 @@ class Notifier:
         Bounds of one delivery.
     sleep : callable, optional
         Waits between tries.
-    reach : callable, optional
+    hit : callable, optional
         Called with the name of each failpoint.
     outbox : Outbox, optional
         Takes messages when their intent is logged, and sends them by itself: then neither a
@@ -174,7 +174,7 @@ class Notifier:
         grouping: Grouping | None = None,
         policy: RetryPolicy | None = None,
         sleep: Sleep = asyncio.sleep,
-        reach: Reach = pass_through,
+        hit: Hit = pass_through,
         outbox: Outbox | None = None,
     ) -> None:
         asked = {(m.tenant, m.model): m.retraining for m in models if m.retraining is not None}
@@ -194,7 +194,7 @@ class Notifier:
         self._incidents = Incidents(grouping)
         self._dedupe = Dedupe(config.group_wait_us, config.repeat_interval_us)
         self._sender = _Sender(
-            receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, reach, outbox
+            receivers, retrainers or {}, log, policy or RetryPolicy(), sleep, hit, outbox
         )
 
     @property
@@ -233,7 +233,7 @@ class Notifier:
                 self._sender.remember(entry)
         return [await self._sender.send(n, is_logged=True) for n in interrupted]
 
-    async def observe(self, alert: Alert, now_us: int, *, is_replayed: bool = False) -> Step:
+    async def observe(self, alert: Alert, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
         """Take one alert.
 
         Parameters
@@ -248,11 +248,11 @@ class Notifier:
 
         Returns
         -------
-        Step
+        NotifyStep
         """
         return await self._follow(self._incidents.observe(alert, now_us), now_us, is_replayed)
 
-    async def tick(self, now_us: int, *, is_replayed: bool = False) -> Step:
+    async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
         """Send what is due.
 
         Parameters
@@ -264,10 +264,10 @@ class Notifier:
 
         Returns
         -------
-        Step
+        NotifyStep
         """
         self._incidents.forget_old(now_us)
-        step = Step(deliveries=await self._send_all(self._dedupe.tick(now_us), is_replayed))
+        step = NotifyStep(deliveries=await self._send_all(self._dedupe.tick(now_us), is_replayed))
         for policy in self._policies.values():
             await self._ask(policy.tick(now_us), step, is_replayed)
         return step
@@ -277,9 +277,11 @@ class Notifier:
         everyone = [*self._sender.receivers.values(), *self._sender.retrainers.values()]
         await asyncio.gather(*(receiver.close() for receiver in everyone))
 
-    async def _follow(self, changes: list[IncidentChange], now_us: int, is_replayed: bool) -> Step:
+    async def _follow(
+        self, changes: list[IncidentChange], now_us: int, is_replayed: bool
+    ) -> NotifyStep:
         """Send the notifications and retraining requests of incident changes."""
-        step = Step(changes=changes)
+        step = NotifyStep(changes=changes)
         for change in changes:
             routing = choose_receivers(change.incident, self._routes, self._names)
             decisions = self._dedupe.observe(change, routing.receivers, now_us)
@@ -288,9 +290,9 @@ class Notifier:
                 await self._ask(policy.observe(change, now_us), step, is_replayed)
         return step
 
-    async def _send_all(self, decisions: list[Decision], is_replayed: bool) -> list[Delivery]:
+    async def _send_all(self, decisions: list[SendDecision], is_replayed: bool) -> list[Delivery]:
         """Send to different receivers at once, to one receiver in order."""
-        by_receiver: dict[str, list[Decision]] = {}
+        by_receiver: dict[str, list[SendDecision]] = {}
         for decision in decisions:
             by_receiver.setdefault(decision.notification.receiver, []).append(decision)
         parts = await asyncio.gather(
@@ -298,7 +300,7 @@ class Notifier:
         )
         return [delivery for part in parts for delivery in part]
 
-    async def _send_each(self, decisions: list[Decision], is_replayed: bool) -> list[Delivery]:
+    async def _send_each(self, decisions: list[SendDecision], is_replayed: bool) -> list[Delivery]:
         """Send one receiver's notifications in order."""
         return [
             await self._sender.send(d.notification, is_replayed=is_replayed)
@@ -308,14 +310,14 @@ class Notifier:
         ]
 
     async def _ask(
-        self, decisions: list[RetrainingDecision], step: Step, is_replayed: bool
+        self, decisions: list[RetrainingDecision], step: NotifyStep, is_replayed: bool
     ) -> None:
         """Ask for the retrainings that were decided."""
         for decision in decisions:
             step.retrainings.append(decision)
-            if decision.outcome is Outcome.REQUESTED:
+            if decision.outcome is RetrainingOutcome.REQUESTED:
                 request = request_retraining(decision)
                 step.deliveries.append(await self._sender.send(request, is_replayed=is_replayed))
 
 
-__all__ = ["RECEIVER", "Notifier", "Step"]
+__all__ = ["RECEIVER", "Notifier", "NotifyStep"]

@@ -39,7 +39,7 @@ _OPENINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class NotificationText:
     """The parts of a notification that every receiver can show."""
 
     headline: str
@@ -50,7 +50,7 @@ class Message:
     """Actions, most urgent first; empty for a resolved incident."""
 
 
-def describe(notification: Notification) -> Message:
+def describe(notification: Notification) -> NotificationText:
     """Return the text of a notification.
 
     Parameters
@@ -60,7 +60,7 @@ def describe(notification: Notification) -> Message:
 
     Returns
     -------
-    Message
+    NotificationText
         Control characters in names are escaped: every part is one line of plain text.
 
     Examples
@@ -74,26 +74,28 @@ def describe(notification: Notification) -> Message:
     'PAGE  m: x > 9'
     """
     message = _written(notification)
-    return Message(
+    return NotificationText(
         spell_controls(message.headline),
         tuple(map(spell_controls, message.lines)),
         tuple(map(spell_controls, message.actions)),
     )
 
 
-def _written(notification: Notification) -> Message:
+def _written(notification: Notification) -> NotificationText:
     """Return the text with unescaped names."""
     incident = notification.incident
     is_retraining = notification.kind is NotificationKind.RETRAINING
     opening = _OPENINGS["retraining" if is_retraining else notification.reason]
     headline = f"{incident.severity.value.upper()}  {opening}{incident.title}"
     if is_retraining:
-        return Message(headline, tuple(_retraining_lines(notification)), ())
+        return NotificationText(headline, tuple(_retraining_lines(notification)), ())
     if notification.kind is NotificationKind.RESOLVED:
         ended_us = incident.resolved_at_us or notification.time_us
         lasted = _duration(ended_us - began_us(incident))
-        return Message(headline, (f"Resolved {weekday_text(ended_us)}, after {lasted}",), ())
-    return Message(headline, tuple(_lines(incident)), tuple(_actions(incident)))
+        return NotificationText(
+            headline, (f"Resolved {weekday_text(ended_us)}, after {lasted}",), ()
+        )
+    return NotificationText(headline, tuple(_lines(incident)), tuple(_actions(incident)))
 
 
 def chief_alert(incident: Incident) -> Alert | None:

@@ -8,7 +8,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from monitor.notify.receivers.message import Message, chief_alert, describe
+from monitor.notify.receivers.message import NotificationText, chief_alert, describe
 from monitor.notify.receivers.picture import draw_picture
 from monitor.notify.receivers.protocol import ErrorAnswer, ReceiverSettings, secret_from
 from monitor.notify.receivers.signed_post import judge_status
@@ -158,7 +158,9 @@ class SlackReceiver:
             await self._session.close()
             self._session = self._web = None
 
-    async def _reply(self, notification: Notification, message: Message, thread: str) -> None:
+    async def _reply(
+        self, notification: Notification, message: NotificationText, thread: str
+    ) -> None:
         """Add to a thread; the end also rewrites its first message."""
         blocks = build_blocks(notification, message)
         is_over = notification.kind is NotificationKind.RESOLVED
@@ -279,14 +281,14 @@ class RefusedRedirect(Exception):
     """Slack, or a server in its place, redirects to another address."""
 
 
-def build_blocks(notification: Notification, message: Message) -> list[dict[str, Any]]:
+def build_blocks(notification: Notification, message: NotificationText) -> list[dict[str, Any]]:
     """Lay a message out in Block Kit.
 
     Parameters
     ----------
     notification : Notification
         For the mark and the ids.
-    message : Message
+    message : NotificationText
         What it says.
 
     Returns
@@ -313,7 +315,7 @@ def build_blocks(notification: Notification, message: Message) -> list[dict[str,
     return [*blocks, context]
 
 
-def fallback(message: Message) -> str:
+def fallback(message: NotificationText) -> str:
     """Return the fallback text of the blocks in notifications; it is marked up, too."""
     return escape(_cut(message.headline, _MAX_SECTION))
 

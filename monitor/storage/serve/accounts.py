@@ -16,7 +16,7 @@ from monitor.storage.passwords import (
     password_of,
 )
 from monitor.storage.serve.origins import is_loopback
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 from schemas.errors import ConfigError
 
 READER = "reader"
@@ -69,14 +69,14 @@ class Accounts:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             516: the same words for a wrong name and a wrong password, in the same time.
         """
         name, password = _credentials(headers, query)
         account = self._accounts.get(name or self._default)
         expected = account.password if account else "\0no such account"
         if not _is_same(password, expected) or account is None:
-            raise Refusal(
+            raise RefusedRequest(
                 516,
                 f"{(name or self._default)[:64]}: Authentication failed: password is incorrect, "
                 "or there is no user with such name.",
@@ -124,7 +124,7 @@ def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[
         try:
             name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            raise Refusal(516, "The Authorization header cannot be read.") from None
+            raise RefusedRequest(516, "The Authorization header cannot be read.") from None
         return name, password
     return query.get("user", ""), query.get("password", "")
 

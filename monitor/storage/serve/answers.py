@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import IO
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 from monitor.storage.serve.spool import Spool
 
 PIECE_BYTES = 1 << 18
@@ -57,7 +57,7 @@ class Outlet:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             396 if it was longer than its bound, 202 if the spool is full.
         """
         self._end()
@@ -95,7 +95,7 @@ class Outlet:
     def _keep(self, piece: bytes) -> None:
         """Count a piece, then write it."""
         if self._claim.n_bytes + len(piece) > self._limit_bytes:
-            raise Refusal(
+            raise RefusedRequest(
                 396,
                 f"Limit for result exceeded, max bytes: {self._limit_bytes}.",
                 "TOO_MANY_ROWS_OR_BYTES",

@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web
 
 from monitor.storage.serve.accounts import Account, Accounts
-from monitor.storage.serve.body import Received, Receiver
+from monitor.storage.serve.body import BodyReader, Received
 from monitor.storage.serve.codecs import choose_encoding
 from monitor.storage.serve.engine import Answer, Engine, Query
 from monitor.storage.serve.limits import Limits
 from monitor.storage.serve.origins import WRITE_HINT, is_from_program, refuse_pages
-from monitor.storage.serve.refusal import Refusal, refusal_of
+from monitor.storage.serve.refusal import RefusedRequest, refusal_of
 from monitor.storage.serve.screening import READ_VERBS
-from monitor.storage.serve.sending import Sender
+from monitor.storage.serve.sending import ResponseSender
 from monitor.storage.serve.settings import TRANSPORT
 from monitor.storage.serve.statement import Statement
 from monitor.storage.serve.turns import Turns
@@ -53,8 +53,8 @@ class Front:
         self._killers = ThreadPoolExecutor(1, "kill")
         self._receivers = ThreadPoolExecutor(4, "body")
         self._packers = ThreadPoolExecutor(4, "answer")
-        self._receiver = Receiver(limits, engine.spool, self._receivers)
-        self._sender = Sender(limits, self._packers)
+        self._receiver = BodyReader(limits, engine.spool, self._receivers)
+        self._sender = ResponseSender(limits, self._packers)
         self._running: set[Query] = set()
         self._n_reading = 0
 
@@ -66,9 +66,9 @@ class Front:
             if request.path in ("/ping", "/replicas_status") and request.method == "GET":
                 return web.Response(text="Ok.\n")
             if request.path != "/":
-                raise Refusal(404, "There is no such path; use / or /ping.", "NOT_FOUND")
+                raise RefusedRequest(404, "There is no such path; use / or /ping.", "NOT_FOUND")
             if request.method not in ("GET", "HEAD", "POST"):
-                raise Refusal(36, f"{request.method[:16]} is not allowed; use GET or POST.")
+                raise RefusedRequest(36, f"{request.method[:16]} is not allowed; use GET or POST.")
             account = self._accounts.identify(request.headers, request.query)
             if request.method != "POST" and "query" not in request.query:
                 return web.Response(text="Ok.\n")
@@ -93,19 +93,23 @@ class Front:
     ) -> web.StreamResponse:
         """Read the request, run it, and write its answer."""
         if request.content_type == "multipart/form-data":
-            raise Refusal(48, "External data and form fields are not supported; use param_*.")
+            raise RefusedRequest(
+                48, "External data and form fields are not supported; use param_*."
+            )
         for name in ("compress", "decompress"):
             if request.query.get(name, "0") not in ("0", ""):
-                raise Refusal(48, f"{name}=1 is not supported; use Accept- and Content-Encoding.")
+                raise RefusedRequest(
+                    48, f"{name}=1 is not supported; use Accept- and Content-Encoding."
+                )
         may_write = request.method == "POST" and (
             not self._accounts.is_open or is_from_program(request.headers)
         )
         with self._place(is_reading=account.is_reader or not may_write):
             try:
                 answer = await self._execute(request, account, query_id, may_write=may_write)
-            except Refusal as refusal:
+            except RefusedRequest as refusal:
                 if refusal.code == 164 and not may_write and not account.is_reader:
-                    raise Refusal(164, f"{refusal.text} {WRITE_HINT}") from None
+                    raise RefusedRequest(164, f"{refusal.text} {WRITE_HINT}") from None
                 raise
             return await self._response(request, answer, query_id)
 
@@ -113,7 +117,7 @@ class Front:
     def _place(self, *, is_reading: bool) -> Iterator[None]:
         """Count a request of a reader; refuse it while there are too many."""
         if is_reading and self._n_reading >= self._limits.n_reading:
-            raise Refusal(202, f"Too many requests of readers. Maximum: {self._n_reading}.")
+            raise RefusedRequest(202, f"Too many requests of readers. Maximum: {self._n_reading}.")
         self._n_reading += is_reading
         try:
             yield
@@ -167,7 +171,7 @@ class Front:
         done, _ = await asyncio.wait({job}, timeout=GRACE_S if is_question else None)
         if not done:
             job.add_done_callback(_close_unsent)
-            raise Refusal(159, "Timeout exceeded, and the query has not stopped yet.")
+            raise RefusedRequest(159, "Timeout exceeded, and the query has not stopped yet.")
 
     async def _kill(self, query: Query) -> None:
         """Ask the engine to stop a query."""
@@ -196,7 +200,9 @@ class Front:
             return web.Response(headers=headers)
         return await self._sender.send(request, body, headers, _encoding(request))
 
-    def _refused(self, request: web.BaseRequest, refusal: Refusal, query_id: str) -> web.Response:
+    def _refused(
+        self, request: web.BaseRequest, refusal: RefusedRequest, query_id: str
+    ) -> web.Response:
         """Write an error as ClickHouse does."""
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(refusal.code)}
         if refusal.status == 401:
@@ -239,7 +245,7 @@ def _query_of(
         if name in TRANSPORT or name.startswith("param_"):
             continue
         if not _SETTING.fullmatch(name):
-            raise Refusal(115, f"Unknown setting {name[:64]!r}.", "UNKNOWN_SETTING")
+            raise RefusedRequest(115, f"Unknown setting {name[:64]!r}.", "UNKNOWN_SETTING")
         settings[name] = value
     revision = asked.get("client_protocol_version", "0")
     return Query(

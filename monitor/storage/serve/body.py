@@ -16,7 +16,7 @@ from aiohttp import HttpVersion11, web
 from monitor.storage.serve.codecs import Inflater
 from monitor.storage.serve.inserts import Insert, split_insert
 from monitor.storage.serve.limits import MAX_QUERY_BYTES, Limits
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 from monitor.storage.serve.spool import Claim, Spool
 
 SPOOL_BYTES = 1 << 20
@@ -43,7 +43,7 @@ class Received:
             self.claim.release()
 
 
-class Receiver:
+class BodyReader:
     """Reads bodies; decompression and writing happen in threads."""
 
     def __init__(self, limits: Limits, spool: Spool, threads: Executor) -> None:
@@ -69,7 +69,7 @@ class Receiver:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             164 for a reader's INSERT, 307 for a body beyond the bound, 271 and 89 for its
             encoding, 62 for a statement beyond ClickHouse's own bound, 209 for one that
             stops coming, 202 if the spool is full.
@@ -83,7 +83,7 @@ class Receiver:
             async with asyncio.timeout(self._limits.receive_s):
                 return await self._receive(request, sql, is_reader=True)
         except TimeoutError:
-            raise Refusal(
+            raise RefusedRequest(
                 209, f"No more of the body came for {self._limits.receive_s:g} s."
             ) from None
 
@@ -103,10 +103,10 @@ class Receiver:
             insert, n_own = split_insert(text[:MAX_QUERY_BYTES]), len(text)
         if insert is None:
             if len(text) > MAX_QUERY_BYTES:
-                raise Refusal(62, f"Max query size exceeded: {MAX_QUERY_BYTES} bytes.")
+                raise RefusedRequest(62, f"Max query size exceeded: {MAX_QUERY_BYTES} bytes.")
             return Received(_decoded(text))
         if is_reader:
-            raise Refusal(164, "Cannot execute query in readonly mode: INSERT.")
+            raise RefusedRequest(164, "Cannot execute query in readonly mode: INSERT.")
         claim = self._spool.claim()
         data = await self._write(text[insert.data_at : n_own], pieces, claim)
         return Received(insert.head, insert, data, claim)
@@ -151,7 +151,9 @@ class Receiver:
             ):
                 n_bytes += sum(map(len, some))
                 if n_bytes > self._limits.body_bytes:
-                    raise Refusal(307, f"The body is longer than {self._limits.body_bytes} bytes.")
+                    raise RefusedRequest(
+                        307, f"The body is longer than {self._limits.body_bytes} bytes."
+                    )
                 for piece in some:
                     yield piece
         inflater.finish()
@@ -162,7 +164,7 @@ class Receiver:
         try:
             return await asyncio.wait_for(request.content.readany(), wait_s)
         except TimeoutError:
-            raise Refusal(209, f"No more of the body came for {wait_s:g} s.") from None
+            raise RefusedRequest(209, f"No more of the body came for {wait_s:g} s.") from None
 
 
 def _ask_for_body(request: web.BaseRequest) -> None:
@@ -177,7 +179,7 @@ def _decoded(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError:
-        raise Refusal(36, "The statement is not UTF-8.") from None
+        raise RefusedRequest(36, "The statement is not UTF-8.") from None
 
 
 def _take(pieces: Iterator[bytes]) -> list[bytes]:

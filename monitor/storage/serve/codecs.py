@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 PIECE_BYTES = 1 << 20
 """Most that one step of decompression returns: a bomb is noticed before it is big."""
@@ -25,7 +25,7 @@ class Inflater:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         If the encoding is not known here.
 
     Examples
@@ -48,7 +48,7 @@ class Inflater:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             If it is not what the encoding says.
         """
         if self._new is None:
@@ -56,15 +56,15 @@ class Inflater:
             return
         try:
             yield from self._inflate(piece)
-        except Refusal:
+        except RefusedRequest:
             raise
         except Exception as error:  # each library raises its own
-            raise Refusal(271, f"The body is not {self._name}: {error}") from None
+            raise RefusedRequest(271, f"The body is not {self._name}: {error}") from None
 
     def finish(self) -> None:
         """Refuse a body that ended inside a frame."""
         if self._frame is not None:
-            raise Refusal(271, f"The body's {self._name} ends too early.")
+            raise RefusedRequest(271, f"The body's {self._name} ends too early.")
 
     def _inflate(self, piece: bytes) -> Iterator[bytes]:
         """Run frames until the piece is used up."""
@@ -183,7 +183,7 @@ def _decompressor(encoding: str) -> Callable[[], Any] | None:
         import lz4.frame
 
         return lambda: lz4.frame.LZ4FrameDecompressor()
-    raise Refusal(89, f"Unknown compression method {encoding[:32]}; use gzip, lz4 or zstd.")
+    raise RefusedRequest(89, f"Unknown compression method {encoding[:32]}; use gzip, lz4 or zstd.")
 
 
 def _is_here(name: str) -> bool:

@@ -23,7 +23,7 @@ from monitor.storage.serve.inserts import split_insert
 from monitor.storage.serve.limits import Limits
 from monitor.storage.serve.memory import Retained
 from monitor.storage.serve.native import framed
-from monitor.storage.serve.refusal import Refusal, refusal_of
+from monitor.storage.serve.refusal import RefusedRequest, refusal_of
 from monitor.storage.serve.screening import READ_VERBS, Facts, screen
 from monitor.storage.serve.settings import refuse_settings
 from monitor.storage.serve.spool import Spool
@@ -139,7 +139,7 @@ class Engine:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             Whatever went wrong, as ClickHouse says it, without paths of this machine.
         """
         connection = None
@@ -221,7 +221,7 @@ class Engine:
         """Run a question; its answer goes through a pipe."""
         format_ = statement.format or query.format
         if not re.fullmatch(r"\w{1,64}", format_):
-            raise Refusal(73, f"Unknown format {format_[:64]!r}.", "UNKNOWN_FORMAT")
+            raise RefusedRequest(73, f"Unknown format {format_[:64]!r}.", "UNKNOWN_FORMAT")
         outlet = Outlet(self._answers, int(self._limits.within(query.settings)["max_result_bytes"]))
         text = (
             f"{statement.body} INTO OUTFILE '{outlet.path}' APPEND "
@@ -242,7 +242,7 @@ class Engine:
         if data is not None:
             insert = split_insert(text.encode())
             if insert is None:
-                raise Refusal(62, "Syntax error: the head of this INSERT cannot be read.")
+                raise RefusedRequest(62, "Syntax error: the head of this INSERT cannot be read.")
             text = insert.from_file(str(data))
         text += f"\n/* {query.marker} */"
         result = connection.query(text, "TabSeparated", params=query.parameters)
@@ -271,7 +271,7 @@ def _connect(folder: Path) -> Any:
 def _canonical(connection: Any, sql: str) -> str:
     """Return a statement in the engine's own spelling."""
     if not sql.strip():
-        raise Refusal(62, "Syntax error: Empty query.")
+        raise RefusedRequest(62, "Syntax error: Empty query.")
     text = connection.query(
         "SELECT formatQuerySingleLine({q:String})",
         "TSVRaw",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 # The first of these outside quotes and comments decides what an INSERT's rest is.
 _INSERT = re.compile(rb"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*INSERT\b", re.IGNORECASE | re.DOTALL)
@@ -61,7 +61,7 @@ def split_insert(text: bytes) -> Insert | None:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         If the head is not UTF-8.
 
     Examples
@@ -95,7 +95,7 @@ def _insert(text: bytes, token: re.Match[bytes], settings_at: int | None) -> Ins
         head = text[: token.start()].decode()
         table = text[: settings_at or token.start()].decode()
     except UnicodeDecodeError:
-        raise Refusal(36, "The statement is not UTF-8.") from None
+        raise RefusedRequest(36, "The statement is not UTF-8.") from None
     data_at = token.end()
     if token["format"]:
         # As ClickHouse: blanks up to the end of the line belong to the head.

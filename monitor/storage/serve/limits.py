@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 MAX_QUERY_BYTES = 262_144
 """ClickHouse's own ``max_query_size``: a longer statement is refused by its parser too."""
@@ -83,7 +83,7 @@ class Limits:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             If a bounded setting is no number.
 
         Examples
@@ -104,13 +104,13 @@ class Limits:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             With ClickHouse's code for a violated constraint.
         """
         bound = self.settings()[name]
         asked = _number(name, value)
         if not 0 < asked <= bound:
-            raise Refusal(452, f"Setting {name} shouldn't be greater than {bound}, nor 0.")
+            raise RefusedRequest(452, f"Setting {name} shouldn't be greater than {bound}, nor 0.")
 
 
 def _number(name: str, value: str) -> float:
@@ -118,7 +118,7 @@ def _number(name: str, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
-        raise Refusal(27, f"Cannot parse {name}: a number is expected.") from None
+        raise RefusedRequest(27, f"Cannot parse {name}: a number is expected.") from None
     if not 0 <= number < float("inf"):
-        raise Refusal(27, f"Cannot parse {name}: a number from 0 is expected.")
+        raise RefusedRequest(27, f"Cannot parse {name}: a number from 0 is expected.")
     return number

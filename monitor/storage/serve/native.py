@@ -14,7 +14,7 @@ import re
 import struct
 
 from monitor.storage.serve.answers import Body
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 BLOCK_INFO = b"\x01\x00\x02" + struct.pack("<i", -1) + b"\x00"
 """Field 1, overflow rows: no. Field 2, bucket: -1. End."""
@@ -40,12 +40,12 @@ def framed(body: Body) -> Body:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         396 if it is too long to be walked, 48 as :func:`with_revision`.
     """
     try:
         if body.n_bytes > MAX_FRAMED_BYTES:
-            raise Refusal(
+            raise RefusedRequest(
                 396,
                 f"Native for this client is limited to {MAX_FRAMED_BYTES} bytes; "
                 "use another FORMAT.",
@@ -71,7 +71,7 @@ def with_revision(data: bytes) -> bytes:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         On a type whose data cannot be walked (AggregateFunction, Dynamic, JSON).
 
     Notes
@@ -149,14 +149,16 @@ def _width(name: str, inner: list[str], kind: str) -> int:
     if name == "Decimal":
         precision = int(inner[0])
         return next(width for most, width in _DECIMAL_WIDTHS if precision <= most)
-    raise Refusal(48, f"Native for this client cannot hold {kind[:80]}; use FORMAT JSON.")
+    raise RefusedRequest(48, f"Native for this client cannot hold {kind[:80]}; use FORMAT JSON.")
 
 
 def _parts(kind: str) -> tuple[str, list[str]]:
     """Split a type into its name and the types, or numbers, within."""
     found = _NESTED.match(kind)
     if found is None:
-        raise Refusal(48, f"Native for this client cannot hold {kind[:80]}; use FORMAT JSON.")
+        raise RefusedRequest(
+            48, f"Native for this client cannot hold {kind[:80]}; use FORMAT JSON."
+        )
     name, inner = found[1], found[2] or ""
     if name in ("Enum8", "Enum16", "DateTime", "DateTime64", "Time64"):
         return name, []

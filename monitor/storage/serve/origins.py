@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 _CLIENT = re.compile(r"(?:^|\s)clickhouse-\w+/")
 WRITE_HINT = (
@@ -35,7 +35,7 @@ def refuse_pages(headers: Mapping[str, str], *, is_open: bool) -> None:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         497.
 
     Examples
@@ -43,17 +43,17 @@ def refuse_pages(headers: Mapping[str, str], *, is_open: bool) -> None:
     >>> refuse_pages({"Host": "127.0.0.1:8123"}, is_open=True)
     >>> refuse_pages({"Host": "evil.example"}, is_open=True)
     Traceback (most recent call last):
-    monitor.storage.serve.refusal.Refusal: Code: 497. DB::Exception: Without a password only \
-programs of this machine are served. (ACCESS_DENIED)
+    monitor.storage.serve.refusal.RefusedRequest: Code: 497. DB::Exception: Without a password \
+only programs of this machine are served. (ACCESS_DENIED)
     """
     if headers.get("Sec-Fetch-Site", "none").strip().lower() not in ("none", "same-origin"):
-        raise Refusal(497, "Requests of pages of other sites are refused.")
+        raise RefusedRequest(497, "Requests of pages of other sites are refused.")
     origin = headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower():
-        raise Refusal(497, "Requests of pages of other sites are refused.")
+        raise RefusedRequest(497, "Requests of pages of other sites are refused.")
     host = _host(headers)
     if is_open and (origin is not None or not is_loopback(host)):
-        raise Refusal(497, "Without a password only programs of this machine are served.")
+        raise RefusedRequest(497, "Without a password only programs of this machine are served.")
 
 
 def is_from_program(headers: Mapping[str, str]) -> bool:

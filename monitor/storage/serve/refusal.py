@@ -46,7 +46,7 @@ _OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@<>-]+/)+[\w.+@-]*")
 _MARKER = re.compile(r"\s*/\* driftline [0-9a-f]{32} \*/")
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """A request that gets an error for an answer.
 
     Parameters
@@ -60,7 +60,7 @@ class Refusal(Exception):
 
     Examples
     --------
-    >>> print(Refusal(164, "Only queries that read."))
+    >>> print(RefusedRequest(164, "Only queries that read."))
     Code: 164. DB::Exception: Only queries that read. (READONLY)
     """
 
@@ -76,7 +76,7 @@ class Refusal(Exception):
         return _STATUS.get(self.code, 500)
 
 
-def refusal_of(error: BaseException, store: Path | None = None) -> Refusal:
+def refusal_of(error: BaseException, store: Path | None = None) -> RefusedRequest:
     """Return what the engine, or the file system, said, as one refusal.
 
     Parameters
@@ -88,7 +88,7 @@ def refusal_of(error: BaseException, store: Path | None = None) -> Refusal:
 
     Returns
     -------
-    Refusal
+    RefusedRequest
         Without the engine's repetitions of its own prefix, without a stack trace.
 
     Examples
@@ -97,21 +97,21 @@ def refusal_of(error: BaseException, store: Path | None = None) -> Refusal:
     >>> print(refusal_of(RuntimeError(twice)))
     Code: 115. DB::Exception: Unknown. (X)
     """
-    if isinstance(error, Refusal):
+    if isinstance(error, RefusedRequest):
         return error
     text = _without_paths(_SPELLING.sub(".", _MARKER.sub("", str(error))), store)
     if is_disk_full(error) and not _CODES.match(text):
-        return Refusal(243, "No space left on device.")
+        return RefusedRequest(243, "No space left on device.")
     found = _CODES.match(text)
     if found is None:
-        return Refusal(1002, text or type(error).__name__)
+        return RefusedRequest(1002, text or type(error).__name__)
     text = _REPEATED_NAME.sub(r"\1", _VERSION.sub("", text[found.end() :]).strip())
     if _NO_SUCH_TABLE.search(text):
-        return Refusal(60, "There is no table of this name.", "UNKNOWN_TABLE")
+        return RefusedRequest(60, "There is no table of this name.", "UNKNOWN_TABLE")
     body, _, name = text.rpartition(" (")
     if not body or not name.endswith(")"):
-        return Refusal(int(found[1]), text)
-    return Refusal(int(found[1]), body, name.rstrip(")"))
+        return RefusedRequest(int(found[1]), text)
+    return RefusedRequest(int(found[1]), body, name.rstrip(")"))
 
 
 def _without_paths(text: str, store: Path | None) -> str:

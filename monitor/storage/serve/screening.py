@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.storage.serve.limits import Limits
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 from monitor.storage.serve.settings import ALLOWED, OF_EXPLAIN, OF_TABLES, refuse_settings
-from monitor.storage.serve.statement import Statement, Token
+from monitor.storage.serve.statement import SqlToken, Statement
 
 READ_VERBS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
 WRITE_VERBS = frozenset(
@@ -94,22 +94,22 @@ def screen(
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         497 for what no account may do, 164 for what a reader may not, 452 for settings.
     """
     verb = statement.verb
     if is_reader and verb not in READ_VERBS:
-        raise Refusal(164, f"Cannot execute query in readonly mode: {verb[:32]}.")
+        raise RefusedRequest(164, f"Cannot execute query in readonly mode: {verb[:32]}.")
     if verb not in READ_VERBS | WRITE_VERBS:
-        raise Refusal(497, f"{verb[:32]} statements are not allowed here.")
+        raise RefusedRequest(497, f"{verb[:32]} statements are not allowed here.")
     if verb == "SHOW" and not _SHOW.match(statement.skeleton):
-        raise Refusal(497, "SHOW is allowed for tables, columns, databases and functions.")
+        raise RefusedRequest(497, "SHOW is allowed for tables, columns, databases and functions.")
     _refuse_names(statement, parameters)
     _refuse_calls(statement, facts.table_functions)
     _refuse_engines(statement)
     phrase = _READ_PHRASE if verb in READ_VERBS else _WRITE_PHRASE
     if found := phrase.search(statement.skeleton):
-        raise Refusal(497, f"{found[0].strip('( =')} is not allowed here.")
+        raise RefusedRequest(497, f"{found[0].strip('( =')} is not allowed here.")
     _screen_settings(statement, facts, limits)
 
 
@@ -119,7 +119,7 @@ def _refuse_names(statement: Statement, parameters: Mapping[str, str]) -> None:
     for name in (*statement.names, *given):
         has_path = name.lstrip().startswith("/") or re.search(r"\.\.|[{}*?\\:]", name)
         if "/" in name and has_path:
-            raise Refusal(497, "Names that are paths are not allowed here.")
+            raise RefusedRequest(497, "Names that are paths are not allowed here.")
 
 
 def _refuse_calls(statement: Statement, table_functions: frozenset[str]) -> None:
@@ -129,12 +129,14 @@ def _refuse_calls(statement: Statement, table_functions: frozenset[str]) -> None
         if name == "format" and _is_pattern(argument):
             continue
         if name in refused or REFUSED_FUNCTIONS.fullmatch(name):
-            raise Refusal(497, f"{name}() reaches beyond the store; it is not allowed here.")
+            raise RefusedRequest(497, f"{name}() reaches beyond the store; it is not allowed here.")
         if ENDLESS_FUNCTIONS.fullmatch(name):
-            raise Refusal(497, f"{name}() can take hours, unstopped; it is not allowed here.")
+            raise RefusedRequest(
+                497, f"{name}() can take hours, unstopped; it is not allowed here."
+            )
 
 
-def _is_pattern(argument: Token) -> bool:
+def _is_pattern(argument: SqlToken) -> bool:
     """Return whether this is the pattern of the function ``format``, and no format's name."""
     return argument.kind == "literal" and "{" in argument.text
 
@@ -149,7 +151,9 @@ def _refuse_engines(statement: Statement) -> None:
             continue
         name = tokens[min(i + 1 + (tokens[i + 1].text == "="), len(tokens) - 1)].name
         if name and not _SAFE_ENGINE.fullmatch(name):
-            raise Refusal(497, f"ENGINE = {name[:64]} reaches beyond the store; not allowed here.")
+            raise RefusedRequest(
+                497, f"ENGINE = {name[:64]} reaches beyond the store; not allowed here."
+            )
 
 
 def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None:
@@ -161,7 +165,7 @@ def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None
         if not value and name not in facts.settings:
             continue  # a word after a column of the name "settings"; the engine has no such one
         if name == "readonly":
-            raise Refusal(164, "Cannot modify 'readonly' setting in a statement.")
+            raise RefusedRequest(164, "Cannot modify 'readonly' setting in a statement.")
         if is_definition and name in OF_TABLES:
             continue
         refuse_settings([name], facts.settings)
@@ -172,9 +176,11 @@ def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None
 def _screen_explain(statement: Statement) -> None:
     """Refuse settings of EXPLAIN, which stand without the word, that are not on the list."""
     if not _EXPLAIN.match(statement.skeleton):
-        raise Refusal(497, "This kind of EXPLAIN is not allowed here.")
+        raise RefusedRequest(497, "This kind of EXPLAIN is not allowed here.")
     for i, token in enumerate(statement.tokens):
         if token.is_word("SELECT", "WITH"):
             return
         if token.text == "=" and statement.tokens[i - 1].name not in OF_EXPLAIN:
-            raise Refusal(452, f"Setting {statement.tokens[i - 1].name} is not allowed here.")
+            raise RefusedRequest(
+                452, f"Setting {statement.tokens[i - 1].name} is not allowed here."
+            )

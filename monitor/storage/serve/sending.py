@@ -16,7 +16,7 @@ MIN_BYTES_PER_S = 100_000
 """A client that reads more slowly is disconnected: its answer takes room in the spool."""
 
 
-class Sender:
+class ResponseSender:
     """Sends whole answers.
 
     Parameters

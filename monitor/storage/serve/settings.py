@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 TRANSPORT = frozenset(
     {
@@ -109,7 +109,7 @@ def refuse_settings(names: Iterable[str], known: frozenset[str] = frozenset()) -
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         452, or 115 for one that the engine does not have either.
 
     Examples
@@ -117,12 +117,12 @@ def refuse_settings(names: Iterable[str], known: frozenset[str] = frozenset()) -
     >>> refuse_settings(["max_threads"])
     >>> refuse_settings(["dialect"], frozenset({"dialect"}))
     Traceback (most recent call last):
-    monitor.storage.serve.refusal.Refusal: Code: 452. DB::Exception: Setting dialect is not \
+    monitor.storage.serve.refusal.RefusedRequest: Code: 452. DB::Exception: Setting dialect is not \
 allowed here. (SETTING_CONSTRAINT_VIOLATION)
     """
     for name in names:
         if name in ALLOWED:
             continue
         if name in known:
-            raise Refusal(452, f"Setting {name[:64]} is not allowed here.")
-        raise Refusal(115, f"Unknown setting {name[:64]!r}.", "UNKNOWN_SETTING")
+            raise RefusedRequest(452, f"Setting {name[:64]} is not allowed here.")
+        raise RefusedRequest(115, f"Unknown setting {name[:64]!r}.", "UNKNOWN_SETTING")

@@ -6,7 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 
 class Spool:
@@ -26,8 +26,8 @@ class Spool:
     ...         first.add(8)
     ...         second.add(8)
     Traceback (most recent call last):
-    monitor.storage.serve.refusal.Refusal: Code: 202. DB::Exception: The server holds 10 bytes, \
-its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
+    monitor.storage.serve.refusal.RefusedRequest: Code: 202. DB::Exception: The server holds 10 \
+bytes, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -46,7 +46,7 @@ its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
         """Count bytes, or refuse them; negative to give back."""
         with self._lock:
             if n_bytes > 0 and self._held_bytes + n_bytes > self._limit_bytes:
-                raise Refusal(
+                raise RefusedRequest(
                     202,
                     f"The server holds {self._limit_bytes} bytes, its bound; try again.",
                 )
@@ -65,7 +65,7 @@ class Claim:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             202 if the spool's bound would be exceeded.
         """
         self._spool.take(n_bytes)

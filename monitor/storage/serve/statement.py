@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 _TOKEN = re.compile(
     r"(?P<literal>'(?:\\.|''|[^'\\])*')|(?P<name>[`\"](?:\\.|``|[^`\"\\])*[`\"])"
@@ -24,7 +24,7 @@ _OPEN, _CLOSED = frozenset("([{"), frozenset(")]}")
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class SqlToken:
     """One token: its kind, its text, where it begins."""
 
     kind: str
@@ -59,14 +59,16 @@ class Statement:
     text: str
 
     @cached_property
-    def tokens(self) -> tuple[Token, ...]:
+    def tokens(self) -> tuple[SqlToken, ...]:
         """All tokens; a comment, which the printer never writes, is refused."""
         found = tuple(
-            Token(str(match.lastgroup), match[0], match.start())
+            SqlToken(str(match.lastgroup), match[0], match.start())
             for match in _TOKEN.finditer(self.text)
         )
         if any(token.kind == "comment" for token in found):
-            raise Refusal(62, "Syntax error: this expression cannot be written unambiguously.")
+            raise RefusedRequest(
+                62, "Syntax error: this expression cannot be written unambiguously."
+            )
         return found
 
     @cached_property
@@ -84,7 +86,7 @@ class Statement:
         return " ".join(blank.get(token.kind, token.text.upper()) for token in self.tokens)
 
     @cached_property
-    def calls(self) -> tuple[tuple[str, Token], ...]:
+    def calls(self) -> tuple[tuple[str, SqlToken], ...]:
         """Names, in lower case, before an opening bracket, each with what follows it."""
         tokens = self.tokens
         return tuple(

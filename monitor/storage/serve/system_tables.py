@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 from monitor.storage.serve.statement import Statement
 
 TABLES = frozenset(
@@ -54,7 +54,7 @@ def tree_query(statement: Statement) -> str:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
         If it is of a kind that cannot be resolved and more than a plain name.
     """
     if statement.verb in ("SELECT", "WITH"):
@@ -74,13 +74,13 @@ def screen_tree(tree: str) -> None:
 
     Raises
     ------
-    Refusal
+    RefusedRequest
 
     Examples
     --------
     >>> screen_tree("QUERY id: 0\\n  TABLE id: 3, table_name: system.processes")
     Traceback (most recent call last):
-    monitor.storage.serve.refusal.Refusal: Code: 497. DB::Exception: Not enough privileges: \
+    monitor.storage.serve.refusal.RefusedRequest: Code: 497. DB::Exception: Not enough privileges: \
 system.processes is not shown to readers. (ACCESS_DENIED)
     """
     if not _ROOT.match(tree):
@@ -92,6 +92,6 @@ system.processes is not shown to readers. (ACCESS_DENIED)
         raise _refusal(f"column {min(hidden)}, so name the columns you need;")
 
 
-def _refusal(what: str) -> Refusal:
+def _refusal(what: str) -> RefusedRequest:
     """Return the refusal."""
-    return Refusal(497, f"Not enough privileges: {what} is not shown to readers.")
+    return RefusedRequest(497, f"Not enough privileges: {what} is not shown to readers.")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from monitor.storage.serve.limits import Limits
-from monitor.storage.serve.refusal import Refusal
+from monitor.storage.serve.refusal import RefusedRequest
 
 T = TypeVar("T")
 
@@ -37,14 +37,14 @@ class Turns:
 
         Raises
         ------
-        Refusal
+        RefusedRequest
             202 if none is free within ``limits.queue_s``.
         """
         try:
             await asyncio.wait_for(self._free.acquire(), self._limits.queue_s)
         except TimeoutError:
             n = self._limits.n_concurrent
-            raise Refusal(202, f"Too many simultaneous queries. Maximum: {n}.") from None
+            raise RefusedRequest(202, f"Too many simultaneous queries. Maximum: {n}.") from None
         loop = asyncio.get_running_loop()
         job = asyncio.ensure_future(loop.run_in_executor(self._threads, work))
         job.add_done_callback(self._ended)

@@ -17,10 +17,16 @@ from typing import ClassVar, Self, TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
-from monitor.transport.kafka.readers.orphaned_partitions import UnownedWatch
+from monitor.transport.kafka.readers.orphaned_partitions import OrphanWatch
 from monitor.transport.kafka.readers.records import Records
-from monitor.transport.kafka.retry import ask
-from monitor.transport.kafka.settings import Callbacks, Gap, ReaderSettings, ReadFault, Unreadable
+from monitor.transport.kafka.retry import retry_transient
+from monitor.transport.kafka.settings import (
+    Callbacks,
+    LogGap,
+    ReaderSettings,
+    ReadFault,
+    Unreadable,
+)
 from monitor.transport.kafka.topic_identity import TopicWatch
 from monitor.transport.types import MAX_METADATA_BYTES, Committed
 from schemas.batch import Chunk
@@ -111,13 +117,13 @@ class GroupReader(ABC):
         config = {**settings.consumer_config(), "error_cb": self._on_client_error}
         self._consumer = Consumer(config, logger=CLIENT_LOG)
         self._is_closed = False
-        self._unowned: UnownedWatch | None = None
+        self._orphan_watch: OrphanWatch | None = None
 
     def _subscribe(self) -> None:
         """Join the group at the next poll; a static member also looks after its group."""
         if self._settings.member is not None:
             admin = self._watch.admin()
-            self._unowned = UnownedWatch(admin, self._settings, lambda: self.n_partitions)
+            self._orphan_watch = OrphanWatch(admin, self._settings, lambda: self.n_partitions)
         self._consumer.subscribe(
             [self._settings.topic],
             on_assign=self._on_assign,
@@ -234,7 +240,7 @@ class GroupReader(ABC):
         """
         place = TopicPartition(self._settings.topic, partition)
         try:
-            low, high = ask(
+            low, high = retry_transient(
                 lambda: self._consumer.get_watermark_offsets(
                     place, timeout=self._settings.timeout_s
                 )
@@ -419,7 +425,7 @@ class GroupReader(ABC):
         """Return the offset to start from, of each partition."""
         places = [TopicPartition(self._settings.topic, p) for p in numbers]
         try:
-            answers = ask(lambda: self._committed(places))
+            answers = retry_transient(lambda: self._committed(places))
         except KafkaException as error:
             raise self._refused("the group's commits are unknown", -1, error) from None
         return {answer.partition: self._start(answer) for answer in answers}
@@ -452,7 +458,7 @@ class GroupReader(ABC):
             "%s:%d: offset %d is not in the log, which begins at %d and ends at %d",
             *(self._settings.topic, partition, wanted, low, high),
         )
-        self._callbacks.on_gap(Gap(partition, wanted, low))
+        self._callbacks.on_gap(LogGap(partition, wanted, low))
         return low
 
     def _on_revoke(self, _: Consumer, places: list[TopicPartition]) -> None:
@@ -618,8 +624,8 @@ class GroupReader(ABC):
             self._give_up(self.partitions, tell)
         finally:
             self._is_closed = True
-            if self._unowned is not None:
-                self._unowned.close()
+            if self._orphan_watch is not None:
+                self._orphan_watch.close()
             self._release()
             self._watch.close()
             self._consumer.close()

@@ -28,18 +28,18 @@ SOON = frozenset(
 )
 """Errors that pass and are returned at once instead of after the time-out:
 measured after restarts, "Not coordinator" and "Unknown partition"."""
-PATIENCE_S = 10.0
+RETRY_S = 10.0
 _PAUSE_S = 0.1
 
 
-def ask(question: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+def retry_transient(request: Callable[[], T], retry_s: float = RETRY_S) -> T:
     """Send a request, and retry while its error is one of :data:`SOON`.
 
     Parameters
     ----------
-    question : callable
+    request : callable
         The request; has its own time-out.
-    patience_s : float, optional
+    retry_s : float, optional
         No attempt is started after so long.
 
     Returns
@@ -55,18 +55,18 @@ def ask(question: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
     Examples
     --------
     >>> answers = [KafkaException(KafkaError(KafkaError.NOT_COORDINATOR)), 7]
-    >>> def question():
+    >>> def request():
     ...     answer = answers.pop(0)
     ...     if isinstance(answer, Exception):
     ...         raise answer
     ...     return answer
-    >>> ask(question)
+    >>> retry_transient(request)
     7
     """
-    deadline, pause = elapsed_s() + patience_s, threading.Event()
+    deadline, pause = elapsed_s() + retry_s, threading.Event()
     while True:
         try:
-            return question()
+            return request()
         except KafkaException as error:
             if error.args[0].code() not in SOON or elapsed_s() > deadline:
                 raise

@@ -12,7 +12,7 @@ OnAssign = Callable[[int, Committed | None], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class LogGap:
     """Messages a reader wanted that the log does not hold (any more)."""
 
     partition: int
@@ -63,7 +63,7 @@ class Callbacks:
     on_assign: OnAssign = lambda partition, committed: None
     on_revoke: Callable[[int], None] = _pass
     on_lost: Callable[[int], None] = _pass
-    on_gap: Callable[[Gap], None] = _pass
+    on_gap: Callable[[LogGap], None] = _pass
     on_fault: Callable[[ReadFault], None] = _pass
     on_unreadable: Callable[[Unreadable], None] = _pass
 

@@ -23,7 +23,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class OAuthToken:
     """A token and when it runs out, microseconds UTC."""
 
     text: SecretText
@@ -51,7 +51,7 @@ class TokenEndpoint:
     client_secret: SecretSource
     scope: str = ""
 
-    def fetch(self, environment: Mapping[str, str], asked_at_us: int) -> Token:
+    def fetch(self, environment: Mapping[str, str], asked_at_us: int) -> OAuthToken:
         """Ask for a new token.
 
         Raises
@@ -66,8 +66,8 @@ class TokenEndpoint:
             raise TransportError("the answer holds no access_token", where=self.url)
         seconds = answer.get("expires_in")
         if isinstance(seconds, int | float) and seconds > 0:
-            return Token(SecretText(text), asked_at_us + round(seconds * 1e6))
-        return Token(SecretText(text), expiry_us(text, asked_at_us))
+            return OAuthToken(SecretText(text), asked_at_us + round(seconds * 1e6))
+        return OAuthToken(SecretText(text), expiry_us(text, asked_at_us))
 
     def _form(self) -> bytes:
         """Write what is asked for."""
@@ -105,10 +105,10 @@ class TokenProvider:
         self._environment = environment
         self._clock = clock
         self._lock = threading.Lock()
-        self._token: Token | None = None
+        self._token: OAuthToken | None = None
         self._renew_us = 0
 
-    def token(self) -> Token:
+    def token(self) -> OAuthToken:
         """Return a token that is good now.
 
         Raises
@@ -121,7 +121,7 @@ class TokenProvider:
         now = self._clock()
         if isinstance(self._source, SecretSource):
             text = self._source.read(self._environment)
-            return Token(text, expiry_us(text, now))
+            return OAuthToken(text, expiry_us(text, now))
         with self._lock:
             if self._token is None or now >= self._renew_us:
                 self._token = self._source.fetch(self._environment, now)

@@ -9,7 +9,7 @@ calling thread until it is drained::
         await send(app, cluster, core.take(message))
 
     read_topic(app, cluster.topic(ALERTS), take, on_assigned=restore, on_revoked=drop)
-    run_app(app, life, on_tick=tick)
+    run_app(app, lifecycle, on_tick=tick)
 
 ``take`` is awaited message by message, in the order of each partition, one at a time over
 all partitions of the topic; the message is acked when it returns. What it raises ends the
@@ -65,8 +65,8 @@ _writing: WeakKeyDictionary[KafkaApp, dict[object, float]] = WeakKeyDictionary()
 """Of each app, since when each call of :func:`send` waits; the oldest first."""
 
 
-class Life(Protocol):
-    """Lifecycle of a run: ``monitor.service.lifecycle.Life``."""
+class AppLifecycle(Protocol):
+    """Lifecycle of a run: ``monitor.service.lifecycle.Lifecycle``."""
 
     @property
     def is_draining(self) -> bool:
@@ -249,7 +249,7 @@ async def send(app: KafkaApp, cluster: Cluster, writes: Iterable[Write]) -> None
 
 def run_app(
     app: KafkaApp,
-    life: Life,
+    lifecycle: AppLifecycle,
     *,
     on_tick: OnTick | None = None,
     is_ready: Callable[[], bool] = lambda: True,
@@ -261,7 +261,7 @@ def run_app(
     ----------
     app : KafkaApp
         Not run before.
-    life : Life
+    lifecycle : Lifecycle
         Beats each second. Ready once the group has been joined and ``is_ready`` says so,
         and while no write has waited for half a minute.
     on_tick : callable, optional
@@ -282,12 +282,12 @@ def run_app(
     Drained, the message in hand is finished, offsets are committed, and a member without a
     static id leaves the group. Neither signal handlers nor loggers are installed.
     """
-    asyncio.run(_run(app, life, on_tick, is_ready, stuck_s))
+    asyncio.run(_run(app, lifecycle, on_tick, is_ready, stuck_s))
 
 
 async def _run(
     app: KafkaApp,
-    life: Life,
+    lifecycle: AppLifecycle,
     on_tick: OnTick | None,
     is_ready: Callable[[], bool],
     stuck_s: float,
@@ -296,14 +296,14 @@ async def _run(
     app.loop = asyncio.get_running_loop()
     starting = asyncio.create_task(app.start())
     try:
-        await _watch(app, life, starting, on_tick, is_ready, stuck_s)
+        await _watch(app, lifecycle, starting, on_tick, is_ready, stuck_s)
     finally:
         await _stop(app, starting)
 
 
 async def _watch(
     app: KafkaApp,
-    life: Life,
+    lifecycle: AppLifecycle,
     starting: asyncio.Task[None],
     on_tick: OnTick | None,
     is_ready: Callable[[], bool],
@@ -313,14 +313,14 @@ async def _watch(
     due_s, away_s = elapsed_s(), 0.0
     ticking: asyncio.Task[None] | None = None
     try:
-        while not life.is_draining:
+        while not lifecycle.is_draining:
             _raise_crash(app, starting)
             if ticking is not None and ticking.done():
                 ticking.result()
                 ticking = None
             if elapsed_s() >= due_s:
                 due_s = elapsed_s() + TICK_S
-                life.beat()
+                lifecycle.beat()
                 _check_commits(app, stuck_s)
                 # A tick that waits for the broker must not block draining.
                 if on_tick is not None and ticking is None and starting.done():
@@ -328,9 +328,9 @@ async def _watch(
                 away_s = away_s + TICK_S if app.is_committing else 0.0
                 reason = _why_unready(app, starting, is_ready, away_s)
                 if reason:
-                    life.unready(reason)
+                    lifecycle.unready(reason)
                 else:
-                    life.ready()
+                    lifecycle.ready()
             await asyncio.sleep(_STEP_S)
     finally:
         if ticking is not None:

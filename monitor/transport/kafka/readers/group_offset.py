@@ -6,7 +6,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.retry import ask
+from monitor.transport.kafka.retry import retry_transient
 from schemas.errors import TransportError
 
 
@@ -37,8 +37,8 @@ def committed_offset(
         logger=CLIENT_LOG,
     )
     try:
-        found = ask(lambda: consumer.committed([where], timeout=timeout_s))[0].offset
-        _, end = ask(lambda: consumer.get_watermark_offsets(where, timeout=timeout_s))
+        found = retry_transient(lambda: consumer.committed([where], timeout=timeout_s))[0].offset
+        _, end = retry_transient(lambda: consumer.get_watermark_offsets(where, timeout=timeout_s))
     except KafkaException as error:
         raise TransportError(
             f"cannot ask for the committed offset: {error.args[0].str()}",

@@ -25,7 +25,9 @@ _ASK_S = 10.0
 _JOIN_S = 30.0
 
 
-def unowned(admin: AdminClient, group: str, topic: str, n_partitions: int) -> frozenset[int]:
+def orphaned_partitions(
+    admin: AdminClient, group: str, topic: str, n_partitions: int
+) -> frozenset[int]:
     """Return the partitions of a topic that no member of a stable group owns.
 
     Returns
@@ -51,7 +53,7 @@ def unowned(admin: AdminClient, group: str, topic: str, n_partitions: int) -> fr
     return frozenset(range(n_partitions)) - owned
 
 
-def divide_again(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
+def force_rebalance(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
     """Join the group temporarily as one more member, which forces a rebalance.
 
     It reads nothing and commits nothing. Its partitions are reassigned when it leaves:
@@ -75,7 +77,7 @@ def divide_again(settings: ReaderSettings, is_over: Callable[[], bool]) -> None:
         consumer.close()
 
 
-class UnownedWatch:
+class OrphanWatch:
     """Checks every ten seconds in a thread of its own; for readers that are static members.
 
     Parameters
@@ -89,7 +91,7 @@ class UnownedWatch:
     ) -> None:
         self._admin, self._settings, self._n_partitions = admin, settings, n_partitions
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="unowned", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="orphaned-partitions", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -110,7 +112,9 @@ class UnownedWatch:
 
     def _look(self) -> frozenset[int]:
         settings = self._settings
-        return unowned(self._admin, settings.group, settings.topic, self._n_partitions())
+        return orphaned_partitions(
+            self._admin, settings.group, settings.topic, self._n_partitions()
+        )
 
     def _mend(self, partitions: frozenset[int]) -> None:
         LOG.warning(
@@ -118,4 +122,4 @@ class UnownedWatch:
             *(self._settings.topic, self._settings.group, sorted(partitions)),
         )
         with suppress(KafkaException):
-            divide_again(self._settings, self._is_over.is_set)
+            force_rebalance(self._settings, self._is_over.is_set)

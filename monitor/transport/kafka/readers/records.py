@@ -50,7 +50,7 @@ Row = tuple[int, int, bytes | None, bytes | None]
 """Log offset, record time in microseconds (-1: none), key, value."""
 
 
-class Message(Protocol):
+class ClientMessage(Protocol):
     """What ``consume()`` hands on of one message."""
 
     def offset(self) -> int | None:
@@ -66,7 +66,7 @@ class Message(Protocol):
         """Return the payload."""
 
 
-def row_of(message: Message) -> Row:
+def row_of(message: ClientMessage) -> Row:
     """Take what we need of one message."""
     kind, time_ms = message.timestamp()
     time_us = time_ms * 1000 if kind and time_ms >= 0 else -1

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from monitor.clock import elapsed_s
-from monitor.transport.kafka.topics.specs import Action, Change, TopicState, is_made
+from monitor.transport.kafka.topics.specs import Action, TopicChange, TopicState, is_made
 from schemas.errors import TransportError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _state(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicState:
 
 
 def apply_changes(
-    admin: KafkaAdminClient, changes: Sequence[Change], *, timeout_s: float = 30.0
+    admin: KafkaAdminClient, changes: Sequence[TopicChange], *, timeout_s: float = 30.0
 ) -> None:
     """Apply a plan; return when the cluster shows it.
 
@@ -73,7 +73,7 @@ def apply_changes(
     ----------
     admin : KafkaAdminClient
         From :func:`~monitor.transport.kafka.topics.connection.open_admin`.
-    changes : sequence of Change
+    changes : sequence of TopicChange
         From :func:`~monitor.transport.kafka.topics.specs.plan_changes`; those with
         ``Action.NONE`` are passed over.
     timeout_s : float, optional
@@ -98,7 +98,7 @@ def apply_changes(
     _await_seen(admin, changes, timeout_s)
 
 
-def _await_seen(admin: KafkaAdminClient, changes: Sequence[Change], timeout_s: float) -> None:
+def _await_seen(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout_s: float) -> None:
     """Read the topics until they show every change."""
     deadline = elapsed_s() + timeout_s
     wanted = sorted({change.topic for change in changes})
@@ -118,7 +118,7 @@ def _await_seen(admin: KafkaAdminClient, changes: Sequence[Change], timeout_s: f
         time.sleep(_TICK_S)
 
 
-def _create(admin: KafkaAdminClient, changes: Sequence[Change], timeout_s: float) -> None:
+def _create(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout_s: float) -> None:
     """Create topics with all settings; one that was just created elsewhere is no error."""
     specs = [change.spec for change in changes if change.spec is not None]
     if not specs:
@@ -149,7 +149,7 @@ def _raise_first(topics: Sequence[Mapping[str, Any]], allowed: Sequence[str] = (
             raise TransportError(f"the cluster refused: {words}", where=f"topic {topic['name']}")
 
 
-def _set(admin: KafkaAdminClient, changes: Sequence[Change]) -> None:
+def _set(admin: KafkaAdminClient, changes: Sequence[TopicChange]) -> None:
     """Set settings one by one; settings that are not named stay as they are."""
     from kafka.admin import ConfigResource, ConfigResourceType
 

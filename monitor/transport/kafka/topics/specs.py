@@ -63,7 +63,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TopicChange:
     """One difference between a cluster and the table, and what is done about it."""
 
     topic: str
@@ -184,7 +184,7 @@ def _check_numbers(**numbers: int) -> None:
             raise DomainError(f"{name} is {value}", where="topics", fix="give a number from 1 on")
 
 
-def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -> list[Change]:
+def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -> list[TopicChange]:
     """Compare the table with a cluster.
 
     Parameters
@@ -196,23 +196,23 @@ def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -
 
     Returns
     -------
-    list of Change
+    list of TopicChange
         Empty if nothing differs. Nothing is ever deleted or shrunk: such differences carry
         :attr:`Action.NONE` and the reason.
     """
-    changes: list[Change] = []
+    changes: list[TopicChange] = []
     for spec in specs:
         state = states.get(spec.name)
         changes += [_creation(spec)] if state is None else _differences(spec, state)
     return changes
 
 
-def is_made(change: Change, state: TopicState | None) -> bool:
+def is_made(change: TopicChange, state: TopicState | None) -> bool:
     """Return whether a topic shows the effect of a change.
 
     Parameters
     ----------
-    change : Change
+    change : TopicChange
         From :func:`plan_changes`; one with ``Action.NONE`` is never waited for.
     state : TopicState or None
         The topic as it is now; None if it is not there.
@@ -230,37 +230,37 @@ def is_made(change: Change, state: TopicState | None) -> bool:
     return state.n_partitions >= int(change.wanted)
 
 
-def _creation(spec: TopicSpec) -> Change:
+def _creation(spec: TopicSpec) -> TopicChange:
     """Create a whole topic."""
     settings = " ".join(f"{k}={v}" for k, v in sorted(spec.settings.items()))
     wanted = str(spec.n_partitions)
-    return Change(spec.name, Action.CREATE, "partitions", "no topic", wanted, settings, spec)
+    return TopicChange(spec.name, Action.CREATE, "partitions", "no topic", wanted, settings, spec)
 
 
-def _differences(spec: TopicSpec, state: TopicState) -> list[Change]:
+def _differences(spec: TopicSpec, state: TopicState) -> list[TopicChange]:
     """Compare one topic that exists."""
     changes = _partition_change(spec, state)
     if spec.replication not in (BROKER_DEFAULT, state.replication):
         found, wanted = str(state.replication), str(spec.replication)
         note = "replicas are moved with kafka-reassign-partitions.sh"
-        changes.append(Change(spec.name, Action.NONE, "replication", found, wanted, note))
+        changes.append(TopicChange(spec.name, Action.NONE, "replication", found, wanted, note))
     for setting, wanted in sorted(spec.settings.items()):
         found = state.settings.get(setting, "unset")
         if _ordered(found) != _ordered(wanted):
-            changes.append(Change(spec.name, Action.SET, setting, found, wanted))
+            changes.append(TopicChange(spec.name, Action.SET, setting, found, wanted))
     return changes
 
 
-def _partition_change(spec: TopicSpec, state: TopicState) -> list[Change]:
+def _partition_change(spec: TopicSpec, state: TopicState) -> list[TopicChange]:
     """Grow only: Kafka cannot shrink a topic, and a new one would lose what is in it."""
     found, wanted = str(state.n_partitions), str(spec.n_partitions)
     if state.n_partitions == spec.n_partitions:
         return []
     if state.n_partitions > spec.n_partitions:
         note = "a topic is never shrunk; ask for as many as it has"
-        return [Change(spec.name, Action.NONE, "partitions", found, wanted, note)]
+        return [TopicChange(spec.name, Action.NONE, "partitions", found, wanted, note)]
     note = "keys move to other partitions: stop the stages first"
-    return [Change(spec.name, Action.ADD_PARTITIONS, "partitions", found, wanted, note)]
+    return [TopicChange(spec.name, Action.ADD_PARTITIONS, "partitions", found, wanted, note)]
 
 
 def _ordered(value: str) -> list[str]:

@@ -25,7 +25,7 @@ SINGLE = (names.ALERTS, names.NOTIFICATIONS)
 """Read in one order."""
 
 
-def await_topics(
+def wait_for_topics(
     cluster: Cluster,
     wanted: Sequence[str],
     *,
@@ -42,7 +42,7 @@ def await_topics(
     wait_s : float
         How long the cluster may be unavailable: compose starts services in any order.
     pause : callable
-        Sleeps so many seconds; True to end the wait (``Life.wait``).
+        Sleeps so many seconds; True to end the wait (``Lifecycle.wait``).
     tell : callable
         Called with the reason after each failed attempt.
 
@@ -80,7 +80,7 @@ def await_topics(
             return None
 
 
-class Presence:
+class BrokerProbe:
     """Checks whether the cluster answers, over its own connection, opened by the first call."""
 
     def __init__(self, cluster: Cluster) -> None:
