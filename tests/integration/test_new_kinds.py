@@ -169,9 +169,9 @@ def test_a_replay_notifies_a_new_kind_and_asks_it_for_a_retraining(
     pq.write_table(pa.table({"time_us": times, "amount": amounts}), "day.parquet")
     ended = command("replay", "day.parquet", "--store", "none", "--notify", "--json")
     assert ended.code == 0, ended.err
-    told = read(here / "diary.jsonl")
-    assert told[0]["kind"] == "incident"
-    assert told[0]["title"].startswith("!shop: amount")
+    sent = read(here / "diary.jsonl")
+    assert sent[0]["kind"] == "incident"
+    assert sent[0]["title"].startswith("!shop: amount")
     requests = read(here / "requests.jsonl")
     assert [r["kind"] for r in requests] == ["retraining"]
     assert json.loads(requests[0]["evidence"])["model"] == "shop"

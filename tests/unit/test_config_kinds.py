@@ -122,6 +122,6 @@ def test_checked_settings_are_used_as_they_are():
     assert config.receivers["h"] == WebhookConfig(kind="webhook", url_env="U")
 
 
-def test_every_kind_stands_once_in_its_registry():
+def test_every_kind_is_in_its_registry_once():
     kinds = [kind_of(config) for config in RECEIVERS]
     assert sorted(set(kinds)) == sorted(kinds)
