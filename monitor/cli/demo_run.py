@@ -26,7 +26,7 @@ from monitor.demo.findings import DemoScore, score_run
 from monitor.demo.score import findings_table, summarize_run
 from monitor.demo.story import compose_report
 from monitor.demo.streams import Stream
-from monitor.demo.target import RetrainingTarget
+from monitor.demo.target import DemoRetrainingTarget
 from monitor.demo.world import (
     RETRAINING_SECRET_ENV,
     RETRAINING_URL_ENV,
@@ -108,7 +108,7 @@ def run_demo(seed: int, folder: Path, *, is_json: bool) -> None:
     )
     add_profile(profile, folder / "baselines")
     catalog = Catalog.of([world.config], [profile])
-    with RetrainingTarget() as target, Store.open(folder / "store") as store:
+    with DemoRetrainingTarget() as target, Store.open(folder / "store") as store:
         os.environ[RETRAINING_URL_ENV], os.environ[RETRAINING_SECRET_ENV] = (
             target.url,
             target.secret,

@@ -113,7 +113,7 @@ def _read_object(body: bytes) -> dict[str, object] | None:
         return None
 
 
-class RetrainingTarget:
+class DemoRetrainingTarget:
     """A training service's endpoint on loopback, serving on a thread of its own.
 
     Parameters

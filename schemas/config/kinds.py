@@ -139,11 +139,6 @@ def checked(config: KindConfig, configs: Sequence[type[K]], where: str) -> K:
 def with_fields(config: type[C], **fields: Any) -> type[C]:
     """Return a config model with other types in the place of some of its fields.
 
-    Parameters
-    ----------
-    config : type
-    **fields : tuple of (annotation, default)
-
     Returns
     -------
     type

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from monitor.demo.target import MAX_BODY_BYTES, RetrainingTarget
+from monitor.demo.target import MAX_BODY_BYTES, DemoRetrainingTarget
 from monitor.notify.receivers.signed_post import SignedPost
 from schemas.errors import RefusedDelivery
 
@@ -22,7 +22,7 @@ async def _post(url: str, secret: str, *keys: str) -> list[str]:
 
 
 def test_signed_posts_arrive_once_per_key():
-    with RetrainingTarget() as target:
+    with DemoRetrainingTarget() as target:
         answers = asyncio.run(_post(target.url, target.secret, "a", "a", "b"))
     assert answers == ["answered 202", "answered 200", "answered 202"]
     assert [r.idempotency_key for r in target.requests] == ["a", "b"]
@@ -30,14 +30,14 @@ def test_signed_posts_arrive_once_per_key():
 
 
 def test_wrong_secret_is_refused():
-    with RetrainingTarget() as target, pytest.raises(RefusedDelivery, match="401"):
+    with DemoRetrainingTarget() as target, pytest.raises(RefusedDelivery, match="401"):
         asyncio.run(_post(target.url, "wrong", "a"))
     assert target.requests == ()
 
 
 @pytest.mark.parametrize(("length", "status"), [("x", 411), (str(MAX_BODY_BYTES + 1), 413)])
 def test_length_is_checked_before_reading(length, status):
-    with RetrainingTarget() as target:
+    with DemoRetrainingTarget() as target:
         request = urllib.request.Request(
             target.url, data=b"{}", headers={"Content-Length": length}, method="POST"
         )
@@ -48,7 +48,7 @@ def test_length_is_checked_before_reading(length, status):
 
 
 def test_each_target_draws_its_own_secret_and_port():
-    with RetrainingTarget() as one, RetrainingTarget() as other:
+    with DemoRetrainingTarget() as one, DemoRetrainingTarget() as other:
         assert one.secret != other.secret
         assert one.url != other.url
         assert len(one.secret) >= 32
