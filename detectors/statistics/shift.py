@@ -157,6 +157,11 @@ def shift(reference: Moments, current: Moments) -> Shift:
     It says which way, which no distance does; it is blind to changes of shape that
     leave both alone.
 
+    Parameters
+    ----------
+    reference, current : Moments
+        Count, mean and variance of each side, of any shape that broadcasts.
+
     Returns
     -------
     Shift

@@ -32,10 +32,10 @@ class FakeTopics:
     async def look(self, topics: KnownTopics) -> None:
         """Look once, half a minute later, and hear what came of it."""
         self.now_s += 30.0
-        topics.look(30.0)
+        topics.look()
         async with asyncio.timeout(10):
             await asyncio.wait([topics._looking])
-        topics.look(30.0)
+        topics.look()
 
 
 def test_a_recreated_topic_is_noticed_and_a_missing_one_is_not(monkeypatch):
@@ -43,7 +43,7 @@ def test_a_recreated_topic_is_noticed_and_a_missing_one_is_not(monkeypatch):
         broker = FakeTopics(monkeypatch, "read", "named")
         topics = KnownTopics(Cluster("nowhere:9092", prefix="eu."), ["read"], followed=["named"])
         assert topics.ids == {"read": "first", "named": "first"}
-        topics.look(30.0)
+        topics.look()
         assert topics._looking is None  # too soon
         await broker.look(topics)
         broker.ids = {"read": None, "named": "second"}
