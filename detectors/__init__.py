@@ -34,6 +34,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from schemas.moved import redirect_moved_modules
+
 if TYPE_CHECKING:
     from detectors.conventions import peer_score
     from detectors.multivariate.registry import MULTIVARIATE
@@ -55,6 +57,8 @@ if TYPE_CHECKING:
     from detectors.sequential.shewhart import Shewhart
     from detectors.sequential.stepd import STEPD
     from detectors.statistics.multiple_tests import benjamini_yekutieli, holm
+
+redirect_moved_modules()
 
 _HOMES = {
     "ADWIN": "sequential.adwin",
