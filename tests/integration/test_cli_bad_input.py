@@ -136,7 +136,7 @@ def with_broken_files(here: Path) -> None:
         (with_foreign_events, (*BUILD, "foreign.jsonl"), 4, "holds no event of model 'loans'"),
         (with_broken_files, (*BUILD, "cut.parquet"), 4, "cut.parquet: cannot be read as Parquet"),
         (with_broken_files, (*BUILD, "other.parquet"), 3, "no column 'job'"),
-        (nothing, ("baseline", "show", "train.parquet"), 3, "is not a Driftline profile"),
+        (nothing, ("baseline", "show", "train.parquet"), 3, "is not a Driftline baseline"),
         (nothing, ("baseline", "show", "nowhere"), 3, "nowhere: no baselines here"),
         (with_broken_files, ("demo", "--output", "foreign"), 1, "foreign: the folder is not empty"),
         (nothing, ("demo", "--output", "train.parquet"), 4, "train.parquet: Not a directory"),

@@ -114,7 +114,7 @@ def test_unusable_messages_are_counted_and_stop_nothing(cluster, built, caplog):
             "added": 1,
             "known": 1,
         }
-    assert "not a Driftline profile" in caplog.text
+    assert "not a Driftline baseline" in caplog.text
     assert "at 3" in caplog.text
 
 

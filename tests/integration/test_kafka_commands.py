@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ from monitor.transport.kafka.topics.connection import open_admin
 from tests.support.clickhouse_http import running
 from tests.support.installation import command, event, install
 from tests.support.kafka_topics import create_stage_topics
-from tests.support.stage_processes import Stages
+from tests.support.stage_processes import DIRECT, Stages
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.timeout(600)]
@@ -233,6 +234,19 @@ def store_url(process) -> str:
     return f"{line.split()[-1]}/default"
 
 
+def n_ingested(process) -> int:
+    """Return how many events its ingest processes have taken, from their metrics."""
+    urls = re.findall(r"^ingest\S*\b.*(http://127\.0\.0\.1:\d+)", process.log, re.M)
+    total = 0.0
+    for url in urls:
+        with DIRECT.open(f"{url}/metrics", timeout=10) as answer:
+            found = re.findall(
+                r'^driftline_events_total\{.*"ingest".*\} (\S+)$', answer.read().decode(), re.M
+            )
+        total += sum(map(float, found))
+    return int(total)
+
+
 @pytest.mark.slow
 def test_up_runs_everything_and_an_event_arrives_in_the_store(stages, broker, topic_prefix):
     process = up(stages, "--ingest", "2")
@@ -252,6 +266,8 @@ def test_up_runs_everything_and_an_event_arrives_in_the_store(stages, broker, to
             return store.query("SELECT count() AS n FROM predictions FINAL")["n"][0].as_py()
 
         wait_until(lambda: n_rows() == 50, 120, "the events in the store")
+    # The archive reads the same topic by itself, and may be ahead of ingest.
+    wait_until(lambda: n_ingested(process) == 50, 120, "the events in ingest")
 
     code = process.stop(240)
     order = [e["child"] for e in events(process, "drained")]
