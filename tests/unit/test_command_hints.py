@@ -58,7 +58,7 @@ def test_a_module_is_started_as_one():
     [
         ("run `driftline demo` first", "run `bin/driftline demo` first"),
         ("build: driftline baseline build m.yaml", "build: bin/driftline baseline build m.yaml"),
-        ("is not a Driftline baseline", "is not a Driftline profile"),
+        ("is not a Driftline baseline", "is not a Driftline baseline"),
         ("in driftline.yaml", "in driftline.yaml"),
         ("topic driftline.gpu", "topic driftline.gpu"),
         ("/opt/driftline demo", "/opt/driftline demo"),

@@ -27,7 +27,7 @@ def test_an_old_path_names_a_module_that_exists(old):
         ("detectors.psi", "psi"),
         ("schemas.config_file", "parse_model"),
         ("monitor.core.pane_codec", "encode"),
-        ("monitor.core.state_shelf", "StateShelf"),
+        ("monitor.core.profile_codec", "decode"),
     ],
 )
 def test_an_old_path_imports_the_module_itself_and_warns(old, name):
@@ -38,6 +38,16 @@ def test_an_old_path_imports_the_module_itself_and_warns(old, name):
     assert module is import_module(new)
     assert module.__spec__.name == new
     assert getattr(module, name) is getattr(import_module(new), names.get(name, name))
+
+
+@pytest.mark.parametrize("old", sorted(o for o, (_, names) in moved_modules().items() if names))
+def test_a_renamed_class_has_its_old_name_at_the_old_path(old):
+    new, names = moved_modules()[old]
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning):
+        module = import_module(old)
+    for before, now in names.items():
+        assert getattr(module, before) is getattr(import_module(new), now)
 
 
 def test_an_import_from_the_old_folder_finds_the_module():
