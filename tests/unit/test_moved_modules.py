@@ -44,7 +44,7 @@ def test_an_old_path_imports_the_module_itself_and_warns(old, name):
 def test_a_renamed_class_has_its_old_name_at_the_old_path(old):
     new, names = moved_modules()[old]
     sys.modules.pop(old, None)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {new}"):
         module = import_module(old)
     for before, now in names.items():
         assert getattr(module, before) is getattr(import_module(new), now)
