@@ -180,7 +180,7 @@ def _unknown_kind(entry: ErrorDetails, known: list[str]) -> Problem:
 
 
 def _explained(problem: Problem, config: type[KindConfig], kind: str) -> Problem:
-    """Say that the kind needs a setting that is missing."""
+    """Return a problem; a missing setting that this kind requires is fixed by naming the kind."""
     if config.noun and problem.what == "is missing":
         return problem._replace(fix=f"a {kind} {config.noun} needs it")
     return problem
