@@ -30,6 +30,7 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.group_offset import committed_offset
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics import known as known_topics
+from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.alerts import Alert, Transition
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
@@ -105,9 +106,10 @@ def new_webhook() -> Iterator[Callable[[], WebhookServer]]:
 @pytest.fixture
 def cluster(broker, topic_prefix) -> Cluster:
     cluster = Cluster(broker.bootstrap, topic_prefix, session_timeout_ms=6_000)
-    Topic(broker.bootstrap, name=cluster.topic(ALERTS))
-    Topic(broker.bootstrap, name=cluster.topic(NOTIFICATIONS), config={"cleanup.policy": "compact"})
-    Topic(broker.bootstrap, n_partitions=2, name=cluster.topic(DEAD_LETTERS))
+    topics = {ALERTS, NOTIFICATIONS, DEAD_LETTERS}
+    for spec in topic_specs(n_input=2, prefix=cluster.prefix):
+        if spec.name.removeprefix(cluster.prefix) in topics:
+            Topic(broker.bootstrap, spec.n_partitions, dict(spec.settings), spec.name)
     return cluster
 
 
@@ -173,6 +175,12 @@ class Process:
             env=environment,
             cwd=ROOT,
         )
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def died(self) -> bool:
         return self.process.poll() is not None
@@ -333,14 +341,14 @@ def test_killed_at_every_step_it_repeats_at_most_what_was_under_way(cluster, new
     points = ["intent:2", "sent:2", "done:3", "commit:2", "restored:1"]
     write(cluster, *alerts)
     for point in points:
-        lifecycle = Process(cluster, webhook.url, f"notify:{point}", member="n1")
-        wait_until(lifecycle.died, BOUND_S, f"death at {point}")
+        with Process(cluster, webhook.url, f"notify:{point}", member="n1") as lifecycle:
+            wait_until(lifecycle.died, BOUND_S, f"death at {point}")
         assert lifecycle.process.returncode == -signal.SIGKILL
-    last = Process(cluster, webhook.url, member="n1")
     ids = {a.alert_id for a in alerts}
-    wait_until(lambda: set(webhook.owners) == ids, BOUND_S, "all")
-    wait_until(lambda: committed(cluster) == 12, BOUND_S, "the commit")
-    assert last.end(signal.SIGTERM) == 0
+    with Process(cluster, webhook.url, member="n1") as last:
+        wait_until(lambda: set(webhook.owners) == ids, BOUND_S, "all")
+        wait_until(lambda: committed(cluster) == 12, BOUND_S, "the commit")
+        assert last.end(signal.SIGTERM) == 0
     n_received = Counter(body["notification_id"] for body in webhook.received)
     # One may be under way at each death, whatever step it is: sent, the outcome not written.
     n_repeats = sum(n - 1 for n in n_received.values())

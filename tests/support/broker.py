@@ -12,6 +12,9 @@ import pytest
 from monitor.devkit.dev_broker import DevBroker
 from monitor.devkit.distribution import INSTALL_LINE, missing_tools
 
+KEPT = {"log.retention.ms": "-1"}
+"""Tests write records stamped with event time, months ago: a broker that looked for expired
+segments (30 s after its start, and every 5 minutes) deleted them before they were read."""
 SKIP_REASON = f"needs Apache Kafka: {INSTALL_LINE}"
 
 
@@ -26,7 +29,7 @@ def require_kafka() -> None:
 def broker() -> Iterator[DevBroker]:
     """One broker for the session (one a worker under xdist): use unique topic names."""
     require_kafka()
-    with DevBroker() as running:
+    with DevBroker(properties=KEPT) as running:
         yield running
 
 
@@ -37,7 +40,8 @@ def new_broker() -> Iterator[Callable[..., DevBroker]]:
     made: list[DevBroker] = []
 
     def make(*arguments: Any, **options: Any) -> DevBroker:
-        made.append(DevBroker(*arguments, **options))
+        properties = KEPT | dict(options.pop("properties", {}))
+        made.append(DevBroker(*arguments, properties=properties, **options))
         return made[-1]
 
     yield make
