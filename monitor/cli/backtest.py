@@ -1,4 +1,4 @@
-"""``driftline backtest``: what would a proposed config have said, beside today's?"""
+"""``driftline backtest``: evaluate a recorded history under the current and a proposed config."""
 
 from __future__ import annotations
 
@@ -20,68 +20,90 @@ def run(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            help="JSONL, Parquet, CSV or Arrow files; - is standard input; none: stored panes."
+            help="JSONL, Parquet, CSV or Arrow files, or folders; - is standard input. "
+            "Without files: the panes in the store."
         ),
     ] = None,
-    config: Annotated[Path, typer.Option(help="Current configuration file.")] = Path(
-        "driftline.yaml"
-    ),
+    config: Annotated[
+        Path, typer.Option(metavar="FILE", help="Current configuration file.")
+    ] = Path("driftline.yaml"),
     proposed: Annotated[
         Path | None,
-        typer.Option(help="Proposed configuration file, or one model's file."),
+        typer.Option(metavar="FILE", help="Proposed configuration file, or one model file."),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Model of a table's columns; of stored panes only this model."),
+        typer.Option(
+            metavar="MODEL",
+            help="Model that a table's rows belong to; without files: evaluate only this model.",
+        ),
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Without files: overrides the config's store.")
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Without files: folder or HTTP URL; overrides the config's store.",
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(help="Stored panes from this time on, ISO, UTC.")
+        str | None,
+        typer.Option(metavar="TIME", help="Without files: start of the range, ISO 8601, UTC."),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(help="Stored panes before this time, ISO, UTC.")
+        str | None,
+        typer.Option(metavar="TIME", help="Without files: end of the range, not included."),
     ] = None,
     rows_per_window: Annotated[
         int | None,
-        typer.Option(min=1, help="Assign evenly spaced timestamps, N rows per current window."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Assign evenly spaced timestamps, N rows per window of the current config.",
+        ),
     ] = None,
     plant: Annotated[
         list[str] | None,
         typer.Option(
-            help="FEATURE=SIZEsd or FEATURE=SIZEsd@TIME; may be repeated. By default .1, .2, "
-            ".3 and .5 sd of every numeric feature."
+            metavar="FEATURE=SIZEsd[@TIME]",
+            help="Shift to plant, in standard deviations (sd) of the baseline; may be repeated. "
+            "By default 0.1, 0.2, 0.3 and 0.5 sd in every numeric feature, at up to 5 start times.",
         ),
     ] = None,
     has_delays: Annotated[
-        bool, typer.Option("--delays/--no-delays", help="Whether to plant shifts.")
+        bool,
+        typer.Option("--delays/--no-delays", help="Measure detection delays of planted shifts."),
     ] = True,
     budget: Annotated[
         float | None,
-        typer.Option(help="False alarms per month; solves for settings within it."),
+        typer.Option(
+            metavar="RATE",
+            help="Search for a tolerance (eps) with at most RATE false alarms per month (730 h).",
+        ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")
+    ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line, for programs.")
+        bool, typer.Option("--json", help="Print the result as one line of JSON.")
     ] = False,
 ) -> None:
-    """Evaluate a recorded history under two configs: what fires, how often, how soon.
+    """Evaluate recorded events under the current and a proposed config.
 
-    A proposal may change everything but features, segments and baselines: budgets,
-    tolerances, persistence, importance, window lengths. Events are read once.
+    It prints pages and tickets per week, the alerts that would have opened, and the
+    detection delay of planted shifts; with --proposed for both configs side by side.
     Nothing is stored and no notification is sent.
 
-    With --budget the history is taken to be free of drift: everything that fires is false.
-    An eps within the budget is searched, and the lines to paste are shown. Only windows
-    with a verdict count.
+    The proposed config may change budgets, tolerances, persistence, importance and window
+    lengths, but not features, segments and baselines. A proposed model needs events in the
+    history; other models without events are listed.
 
-    A model without rows in the history is named; if it is the proposed one, that is an
-    error.
+    With --budget, all drift alerts on this history count as false alarms: use a period
+    without drift. It searches for a tolerance (eps) within the budget and prints the
+    config lines. Only windows with a verdict count as observed time.
 
     \b
-    Exit code: 0 done, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
-    6 done, and no event was in a window with a verdict.
+    Exit code: 0 done, whatever was found; 2 config, 3 a baseline, 4 files, 5 the store;
+    6 done, but no event was in a window with a verdict.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``driftline baseline``: build what normal looks like, show it, publish it."""
+"""``driftline baseline``: build, show and publish the reference statistics of a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""Build, show or publish a baseline: what normal looks like for one model.
+    help="""Build, show or publish baselines.
+
+A baseline holds the reference statistics of one model version (bins, categories and counts).
+Windows of live traffic are compared with it.
 
 \b
 Examples:
@@ -35,52 +38,80 @@ Examples:
 """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 
 
-@app.command(short_help="Build one, from training data or from traffic.")
+@app.command(short_help="Build a baseline from training data or stored traffic.")
 def build(
-    model: Annotated[Path, typer.Argument(help="The model's file, models/<model>.yaml.")],
+    model: Annotated[Path, typer.Argument(help="Model file, models/<model>.yaml.")],
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            "--reference", "-r", help="Table or JSON events, or a folder of parts; may be repeated."
+            "--reference",
+            "-r",
+            metavar="PATH",
+            help="Training data: a table or JSON events, a file or a folder; may be repeated.",
         ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option("--store", help="Instead of files: the store with the traffic."),
+        typer.Option(
+            "--store",
+            metavar="STORE",
+            help="Instead of --reference: store with the traffic, a folder or an HTTP URL.",
+        ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", help="With --store: first time, ISO, UTC.")
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="With --store: start of the range, ISO 8601, UTC."
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option("--until", help="With --store: end, ISO, UTC, excluded.")
+        str | None,
+        typer.Option(
+            "--until", metavar="TIME", help="With --store: end of the range, not included."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("baselines"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Output folder.")
+    ] = Path("baselines"),
     model_version: Annotated[
-        str, typer.Option("--model-version", help="Only for this model version; by default all.")
+        str,
+        typer.Option(
+            "--model-version",
+            metavar="VERSION",
+            help="Model version that the baseline is for; by default all versions.",
+        ),
     ] = "",
     active_from: Annotated[
         str | None,
-        typer.Option("--active-from", help="Event time from which it is active, ISO, UTC."),
+        typer.Option(
+            "--active-from",
+            metavar="TIME",
+            help="Event time from which it is used, ISO 8601, UTC; by default always.",
+        ),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Describe every column, and explain each decision.")
+        bool, typer.Option("--explain", help="Describe every column and why it has its kind.")
     ] = False,
     write_kinds: Annotated[
-        bool, typer.Option("--write-kinds", help="Write inferred kinds into MODEL.")
+        bool, typer.Option("--write-kinds", help="Write inferred kinds into the model file.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Build a baseline from training data, or from the traffic of a time range.
+    """Build a baseline from training data, or from stored traffic of a time range.
 
-    Keep the rows in the order in which they were collected: dependent rows (of a
-    household, a session) are then adjacent.
+    Keep the rows in the order in which they were collected. Dependent rows (of one
+    household or session) are then adjacent, and their dependence is estimated.
 
-    The kind of a feature without one in the model's file is inferred from its column; if
-    the file lists no features, every suitable column becomes one. Other commands need the
-    kinds in the file: --write-kinds writes them.
+    Kinds (numeric, categorical) that the model file omits are inferred from the columns. If
+    the file lists no features, every suitable column becomes a feature. Other commands need
+    the kinds in the file; --write-kinds writes them.
+
+    \b
+    Exit code: 0 built, 2 the model file, 3 the reference data cannot be used, 4 files,
+    5 the store.
 
     \b
     Examples:
@@ -124,14 +155,17 @@ def build(
             typer.echo(hint)
 
 
-@app.command(short_help="Show one, or list those of a folder.")
+@app.command(short_help="Show a baseline, or list the baselines of a folder.")
 def show(
-    path: Annotated[Path, typer.Argument(help="A .profile file, or a folder of them.")] = Path(
-        "baselines"
-    ),
+    path: Annotated[
+        Path, typer.Argument(help="Baseline (.profile file), or a folder of baselines.")
+    ] = Path("baselines"),
     as_json: Json = False,
 ) -> None:
-    """Show the contents of a baseline; of a folder, list its baselines.
+    """Show a baseline, or list the baselines of a folder.
+
+    \b
+    Exit code: 0 shown, 3 there is no baseline or it cannot be read.
 
     \b
     Examples:
@@ -157,9 +191,9 @@ def show(
     print_table(columns, [_row(p) for _, p in profiles])
 
 
-app.command(short_help="Publish to the topic the workers read.")(publish)
-app.command("list", short_help="List those on the topic.")(list_published)
-app.command(short_help="Take one on the topic back.")(retire)
+app.command(short_help="Publish baselines to Kafka, for all stages.")(publish)
+app.command("list", short_help="List the published baselines.")(list_published)
+app.command(short_help="Withdraw a published baseline.")(retire)
 
 
 def _reference(

@@ -16,35 +16,43 @@ if TYPE_CHECKING:
     from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+Config = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 DEFAULT_CONFIG = Path("driftline.yaml")
 
 
 def publish(
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="Baseline files or model names; by default the config's folder."),
+        typer.Argument(
+            help="Baseline files or model names; by default all in the config's baseline folder."
+        ),
     ] = None,
     config: Config = DEFAULT_CONFIG,
     active_from: Annotated[
         str | None,
-        typer.Option("--active-from", help="ISO time in UTC, now (as soon as is safe), or +10m."),
+        typer.Option(
+            "--active-from",
+            metavar="TIME",
+            help="Event time from which it is used: ISO 8601 in UTC, a delay such as +10m, or "
+            "now (the earliest safe time).",
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what would be done.")
+        bool, typer.Option("--dry-run", help="Print what would be published; publish nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Publish baselines: every worker uses them from the same pane on.
+    """Publish baselines to Kafka, for all stages.
 
-    A model's first baseline is always active. A later one is activated far enough ahead
-    for every worker to have read it; until then its predecessor is active, and the window
-    of the change gets no verdict.
+    The first baseline of a model is used for all events. A later one replaces its
+    predecessor at its activation time, in all ingest processes at the same pane. By
+    default that is at least two minutes from now, so that every process has read it. The
+    window that contains the change gets no verdict.
 
     \b
-    Exit code: 0 published or nothing to do, 3 a baseline was refused (then none is
-    published), 4 no cluster.
+    Exit code: 0 published or nothing to do, 2 config, 3 a baseline was rejected (then none
+    is published), 4 Kafka.
 
     \b
     Examples:
@@ -73,7 +81,10 @@ def publish(
 
 
 def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """List the baselines on the topic.
+    """List the published baselines.
+
+    \b
+    Exit code: 0 listed, 2 config, 4 Kafka.
 
     \b
     Examples:
@@ -103,13 +114,16 @@ def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> No
 
 
 def retire(
-    profile_id: Annotated[str, typer.Argument(help="Its id, from `driftline baseline list`.")],
+    profile_id: Annotated[str, typer.Argument(help="ID, from `driftline baseline list`.")],
     config: Config = DEFAULT_CONFIG,
 ) -> None:
-    """Retire a published baseline: no new pane is counted in it.
+    """Withdraw a published baseline; new events are no longer compared with it.
 
-    Do it before its activation time. Later, its predecessor becomes active again, and
-    the windows in which the workers receive this get no verdict.
+    Retire a baseline before its activation time. After it, the predecessor is used again,
+    and the windows during the change get no verdict.
+
+    \b
+    Exit code: 0 retired, 2 config, 3 no baseline with this ID is published, 4 Kafka.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``driftline check``: is everything in place before anything starts?"""
+"""``driftline check``: check an installation before it starts."""
 
 from __future__ import annotations
 
@@ -38,16 +38,17 @@ def run(
         "driftline.yaml"
     ),
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document, for programs.")
+        bool, typer.Option("--json", help="Print the result as one line of JSON.")
     ] = False,
 ) -> None:
     """Check config, baselines, receivers, Kafka and store; change nothing.
 
-    Kafka is checked if the file has a section of that name.
+    Every check prints ok, warning or failed, and how to fix it. Kafka is checked if the
+    config has a section `kafka`. Too little traffic for the windows is a warning.
 
     \b
-    Exit code: 0 all is well, or nothing but warnings (traffic too thin for the windows),
-    2 config or a missing environment variable, 3 a baseline, 4 Kafka or its topics, 5 the store.
+    Exit code: 0 no check failed, 2 config or a missing environment variable,
+    3 a baseline, 4 Kafka or its topics, 5 the store; the lowest code of all failed checks.
 
     \b
     Examples:

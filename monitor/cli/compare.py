@@ -1,4 +1,4 @@
-"""``driftline compare``: what differs between two files, or two ranges of one?"""
+"""``driftline compare``: which columns drifted between two files, or two ranges of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 DRIFTED = 10
-"""Exit code where something drifted; 0 to 5 say how a command ended."""
+"""Exit code if at least one column drifted; 0 to 5 have the same meaning in all commands."""
 
 
 class FailOn(StrEnum):
@@ -29,64 +29,86 @@ class Peer(StrEnum):
 
 def run(
     reference: Annotated[
-        str, typer.Argument(help="Reference: FILE, or FILE@FROM..TO for a range of its times.")
+        str,
+        typer.Argument(
+            help="Reference data: FILE, or FILE@FROM..TO for a time range. FROM and TO are ISO "
+            "8601, UTC; TO is not included; either may be omitted."
+        ),
     ],
     current: Annotated[
-        str, typer.Argument(help="Current: likewise, or @FROM..TO of the first file.")
+        str,
+        typer.Argument(
+            help="Current data: likewise, or @FROM..TO for a range of the reference file."
+        ),
     ],
     model: Annotated[
         Path | None,
-        typer.Option(help="Take columns and kinds from this model file, models/<model>.yaml."),
+        typer.Option(
+            metavar="FILE", help="Model file (models/<model>.yaml) with the columns and kinds."
+        ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option(help="With a range: the time column, if it is not obvious.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Time column of a range, if there are several candidates."
+        ),
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(help="A column to leave out, such as the label; may be repeated."),
+        typer.Option(
+            metavar="COLUMN", help="Column to leave out, such as the label; may be repeated."
+        ),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(min=1e-12, max=0.5, help="Familywise level of all tests.")
+        float,
+        typer.Option(
+            metavar="ALPHA", min=1e-12, max=0.5, help="Familywise significance level of all tests."
+        ),
     ] = 0.05,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE overrides a default threshold; may be repeated."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Override a default threshold, e.g. psi=0.25; may be repeated.",
+        ),
     ] = None,
     convention: Annotated[
         Peer | None,
-        typer.Option(help="Add the values of this library's implementation; implies --all."),
+        typer.Option(help="Add the values as this library computes them; implies --all."),
     ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Print every statistic of every column.")
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
-    fail_on: Annotated[
-        FailOn, typer.Option(help="Whether drift sets the exit code.")
-    ] = FailOn.DRIFT,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")
+    ] = None,
+    fail_on: Annotated[FailOn, typer.Option(help="When to exit with code 10.")] = FailOn.DRIFT,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line, for programs.")
+        bool, typer.Option("--json", help="Print the result as one line of JSON.")
     ] = False,
 ) -> None:
-    """Compare two files column by column: what has drifted, and why.
+    """Compare two files column by column: which columns drifted, and why.
 
-    Files are tables (Parquet, CSV, Arrow, ORC), JSON events, or folders of such parts, also
-    compressed; with --model also a store.
-    Kinds of columns are inferred from the reference, unless --model says them. A column
-    that only holds row times is not compared: the one of a range, time_us, the only
-    timestamp column; --model may declare it as a feature.
+    Files are tables (Parquet, CSV, Arrow, ORC), JSON events, or folders of them, also
+    compressed. With --model, a store (folder or HTTP URL) can be compared too. Without
+    --model, the kinds of columns are inferred from the reference.
+
+    A time column is not compared: the one used for the range, time_us, or the only
+    timestamp column. List it as a feature in the model file to compare it.
 
     \b
-    A variable has drifted if its change is both large and significant:
-      - a distance (PSI, Jensen-Shannon, Wasserstein ...) is beyond its threshold, and
-      - a test (KS, chi-square ...) is below --alpha, adjusted by Holm for all tests.
-    A share of data quality (missing, mistyped, unseen, out_of_range) has, if it changed
-    by more than .02 and its own test is significant; a column has, if it is missing. Tests
-    assume independent rows: with clustered rows they reject too often.
+    A column has drifted if its change is both large and significant:
+      - a distance (PSI, Jensen-Shannon, Wasserstein ...) exceeds its threshold, and
+      - the p-value of a test (KS, chi-square ...), Holm-adjusted for all tests, is below
+        --alpha.
+    A quality share (missing, mistyped, unseen, out_of_range) has drifted if it changed by
+    more than 0.02 and its test is significant. A column that is missing in the current data
+    has drifted. Tests assume independent rows; with clustered rows they reject too often.
 
     \b
     Exit code: 0 nothing drifted (or --fail-on never), 10 something did, 1 failed or
     nothing to compare, 2 wrong command line or config, 3 no rows in a store's range,
-    4 files, 5 store.
+    4 files, 5 the store.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``driftline demo``: real predictions through the real core, three faults planted and found."""
+"""``driftline demo``: run the pipeline on packaged data and detect three injected faults."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ from typing import Annotated
 import typer
 
 MARK = ".driftline-demo"
-"""Says that a folder is the demo's own, and may be emptied by the next one."""
+"""Marks a folder that the demo wrote; only such a folder is emptied by the next run."""
 
 
 def run(
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the random numbers.")] = 1,
     output: Annotated[
-        Path, typer.Option(help="Folder for the store, the baseline and the report.")
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Output folder: store, baseline, report. An earlier demo's is replaced.",
+        ),
     ] = Path("demo-output"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line only.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print only the result, as one line of JSON.")
+    ] = False,
 ) -> None:
-    """Detect three planted faults, on census data and a fitted model.
+    """Detect three injected faults in the predictions of a real model.
 
-    A model fitted on 2015 serves 2016 from eight replicas on eight GPUs, an hour of
-    event time in about half a second. Midway an upstream bug, an unseen category
-    and a failing GPU are planted. Before that no alert may open.
+    A model is fitted on census data of 2015 and serves the data of 2016 from eight
+    simulated replicas, each on a GPU of its own. In the second half three faults are
+    injected: an upstream bug, an unseen category, and a GPU that corrupts scores. The demo
+    prints each notification and writes an HTML report. It takes about half a minute.
+
+    \b
+    Exit code: 0 done, whatever was detected; 1 the output folder holds other files,
+    5 the store.
 
     \b
     Examples:

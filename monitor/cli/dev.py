@@ -1,4 +1,4 @@
-"""``driftline dev``: what a developer needs beside the monitor."""
+"""``driftline dev``: tools for development."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Tools for development.",
+    help="""Run Apache Kafka on this machine, for development.
+
+\b
+Examples:
+  driftline dev kafka
+""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -28,20 +33,29 @@ def _root() -> None:
 def kafka(
     folder: Annotated[
         Path | None,
-        typer.Option(help="Keep the data here; by default it is deleted when the broker stops."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Data folder; without it the data is deleted when the broker stops.",
+        ),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port for clients; 0 takes a free one.")
+        int,
+        typer.Option(
+            metavar="PORT", min=0, max=65535, help="Port for clients; 0 takes a free one."
+        ),
     ] = 9092,
-    heap_mib: Annotated[int, typer.Option("--heap", min=128, help="Java heap, MiB.")] = 384,
+    heap_mib: Annotated[
+        int, typer.Option("--heap", metavar="MIB", min=128, help="Java heap in MiB.")
+    ] = 384,
 ) -> None:
-    """Run a real Apache Kafka node on this machine until Ctrl-C, without Docker.
+    """Run an Apache Kafka broker on this machine until Ctrl-C, without Docker.
 
-    Needs Java 17; the first time also Maven, which fetches 43 MB. Only this machine can
-    reach it. For production use a cluster.
+    Needs Java 17. The first run also needs Maven and downloads 43 MB. The broker listens
+    on the loopback address only. It is not for production.
 
     \b
-    Exit code: 0 stopped, 4 it cannot start (Java or Maven missing, port taken) or it exited.
+    Exit code: 0 stopped; 4 the broker cannot start (Java or Maven missing, port in use) or
+    exited by itself.
 
     \b
     Examples:
@@ -72,7 +86,7 @@ def kafka(
 
 
 def _announce(broker: Any, version: str, *, is_kept: bool) -> None:
-    """Print where it is and how to stop it, in lines that a program can read too."""
+    """Print the address and how to stop the broker, in lines that programs can parse."""
     from monitor.cli.terminal.command_hints import as_started
 
     typer.echo(f"Apache Kafka {version} is ready on {broker.bootstrap}")
@@ -84,5 +98,5 @@ def _announce(broker: Any, version: str, *, is_kept: bool) -> None:
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    """Treat being asked to leave like Ctrl-C."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C."""
     raise KeyboardInterrupt

@@ -25,16 +25,18 @@ HELP = """Monitor ML models in production: drift, data quality, GPUs.
 
 \b
 Examples:
-  driftline demo                               see it work, on packaged data
-  driftline check driftline.yaml               is everything in place?
+  driftline demo                               run the demo on packaged data
+  driftline check driftline.yaml               check config, baselines and store
   driftline baseline build models/m.yaml --reference train.parquet
-  driftline replay events.jsonl                what would have been alerted?
-  driftline compare train.parquet may.parquet  what has drifted?
-  driftline sql "SELECT count() FROM alerts"   ask the store
-  driftline up --create-topics                 run every stage, on Kafka
+  driftline replay events.jsonl                show which alerts these events open
+  driftline compare train.parquet may.parquet  show which columns drifted
+  driftline sql "SELECT count() FROM alerts"   query the store
+  driftline up --create-topics                 run all stages on Kafka
 
 \b
-`driftline COMMAND --help` shows examples of each command.
+Exit code: 0 done, 1 failed, 2 wrong command line or config, 3 a baseline, 4 files or Kafka,
+5 the store, 130 interrupted (Ctrl-C), 143 terminated.
+`driftline COMMAND --help` shows the options, exit codes and examples of a command.
 """
 
 INTERRUPTED = 130
@@ -42,21 +44,21 @@ PARENT = "DRIFTLINE_PARENT"
 """Set by ``driftline up`` for its children, see :mod:`monitor.service.parent`."""
 
 COMMANDS = {
-    "demo": Entry("monitor.cli.demo:run", "Detect three planted faults in packaged data."),
-    "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers and store."),
-    "baseline": Entry("monitor.cli.baseline:app", "Build or show a baseline."),
-    "replay": Entry("monitor.cli.replay:run", "Run events from files through the monitor."),
-    "backtest": Entry("monitor.cli.backtest:run", "Evaluate a recorded history under two configs."),
-    "compare": Entry("monitor.cli.compare:run", "Compare two files: every statistic, a verdict."),
-    "sql": Entry("monitor.cli.sql:sql", "Query the store, print a table."),
-    "up": Entry("monitor.cli.up:run", "Run every stage on this machine."),
-    "ingest": Entry("monitor.cli.stage:ingest", "Aggregate predictions into panes."),
-    "detect": Entry("monitor.cli.stage:detect", "Evaluate windows and GPU events."),
-    "notify": Entry("monitor.cli.stage:notify", "Deliver notifications."),
-    "archive": Entry("monitor.cli.stage:archive", "Write every topic into ClickHouse."),
-    "topics": Entry("monitor.cli.topics:app", "Create, describe or check the Kafka topics."),
+    "demo": Entry("monitor.cli.demo:run", "Detect three injected faults in packaged data."),
+    "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers, Kafka and store."),
+    "baseline": Entry("monitor.cli.baseline:app", "Build, show or publish baselines."),
+    "replay": Entry("monitor.cli.replay:run", "Run recorded events through the pipeline."),
+    "backtest": Entry("monitor.cli.backtest:run", "Evaluate recorded events under two configs."),
+    "compare": Entry("monitor.cli.compare:run", "Compare two files: which columns drifted."),
+    "sql": Entry("monitor.cli.sql:sql", "Query the store with SQL, read-only."),
+    "up": Entry("monitor.cli.up:run", "Run all stages and the store on this machine."),
+    "ingest": Entry("monitor.cli.stage:ingest", "Stage: aggregate predictions into panes."),
+    "detect": Entry("monitor.cli.stage:detect", "Stage: evaluate windows and GPU events."),
+    "notify": Entry("monitor.cli.stage:notify", "Stage: deliver notifications to receivers."),
+    "archive": Entry("monitor.cli.stage:archive", "Stage: write all topics to ClickHouse."),
+    "topics": Entry("monitor.cli.topics:app", "Create, check or describe the Kafka topics."),
     "dev": Entry("monitor.cli.dev:app", "Run Apache Kafka on this machine, for development."),
-    "store": Entry("monitor.cli.store:app", "Serve the embedded store over HTTP."),
+    "store": Entry("monitor.cli.store:app", "Serve an embedded store over HTTP."),
 }
 
 
@@ -131,7 +133,7 @@ def _run(args: Sequence[str] | None) -> None:
             print(as_started(line), file=sys.stderr)
         sys.exit(code)
     except (KeyboardInterrupt, SystemExit) as ended:
-        # The command-line library turns the one into the other, without a word.
+        # The command-line library converts KeyboardInterrupt to SystemExit and prints nothing.
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         print("interrupted", file=sys.stderr)
@@ -139,7 +141,7 @@ def _run(args: Sequence[str] | None) -> None:
 
 
 def _failure(error: Exception) -> tuple[int, list[str]]:
-    """Choose the exit code and the words for what went wrong."""
+    """Return the exit code and the lines to print for an error."""
     from schemas.errors import ConfigError, DriftlineError
 
     if isinstance(error, ConfigError) and len(error.problems) > 1:
@@ -152,10 +154,10 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
     if isinstance(error, OSError) and error.filename:
         return 4, [f"error: {error.filename}: {error.strerror}"]
     if isinstance(error, ModuleNotFoundError):
-        return 1, [f"error: the module {error.name} is not installed (see the README's extras)"]
+        return 1, [f"error: the module {error.name} is not installed (see Extras in the README)"]
     return 1, [
         f"error: {type(error).__name__}: {error}",
-        "This is a fault of Driftline. Set DRIFTLINE_TRACEBACK=1 and run it again for the details.",
+        "This is a bug in Driftline. Set DRIFTLINE_TRACEBACK=1 and run it again for the traceback.",
     ]
 
 

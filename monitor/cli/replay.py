@@ -1,4 +1,4 @@
-"""``driftline replay``: what would have been alerted, had Driftline watched these events?"""
+"""``driftline replay``: run recorded events through the pipeline."""
 
 from __future__ import annotations
 
@@ -10,39 +10,54 @@ import typer
 
 def run(
     files: Annotated[
-        list[str], typer.Argument(help="JSONL, Parquet, CSV or Arrow files; - is standard input.")
+        list[str],
+        typer.Argument(help="JSONL, Parquet, CSV or Arrow files, or folders; - is standard input."),
     ],
-    config: Annotated[
-        Path, typer.Option(help="Configuration file: models, receivers, store.")
-    ] = Path("driftline.yaml"),
+    config: Annotated[Path, typer.Option(metavar="FILE", help="Configuration file.")] = Path(
+        "driftline.yaml"
+    ),
     model: Annotated[
         str | None,
-        typer.Option(help="Model of a table's columns; required when several are configured."),
+        typer.Option(
+            metavar="MODEL",
+            help="Model that a table's rows belong to; required if several are configured.",
+        ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="JSONL of label events.")] = None,
-    gpu: Annotated[Path | None, typer.Option(help="JSONL of GPU events.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSONL file of label events.")
+    ] = None,
+    gpu: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSONL file of GPU events.")
+    ] = None,
     store: Annotated[
-        str | None, typer.Option(help="Overrides the config's store; 'none' stores nothing.")
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Folder or HTTP URL; overrides the config's store. none stores nothing.",
+        ),
     ] = None,
     rows_per_window: Annotated[
         int | None,
-        typer.Option(min=1, help="Assign evenly spaced timestamps, N rows per window."),
+        typer.Option(
+            metavar="N", min=1, help="Assign evenly spaced timestamps, N rows per window."
+        ),
     ] = None,
     notify: Annotated[
-        bool, typer.Option("--notify", help="Notify the config's receivers, not just the terminal.")
+        bool,
+        typer.Option("--notify", help="Notify the config's receivers and request retrainings."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line, for programs.")
+        bool, typer.Option("--json", help="Print the result as one line of JSON.")
     ] = False,
 ) -> None:
     """Run recorded events through the whole pipeline, in event time.
 
-    Alerts are printed and no receiver is notified unless --notify is given; nor is
-    a retraining requested without it.
+    It prints the alerts and incidents that these events cause, and writes results to the
+    store. Without --notify, no receiver is notified and no retraining is requested.
 
     \b
-    Exit code: 0 replayed, whatever was found; 2 config, 3 baseline, 4 files, 5 store;
-    6 replayed, and no event was in a window with a verdict.
+    Exit code: 0 done, whatever was found; 2 config, 3 a baseline, 4 files, 5 the store;
+    6 done, but no event was in a window with a verdict.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``driftline sql``: a question to the embedded store, answered as a table."""
+"""``driftline sql``: query the store and print the result as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -34,21 +34,24 @@ _OUTPUT = re.compile(r"\bINTO\s+OUTFILE\b|\bFORMAT\s+\w+\s*$", re.IGNORECASE)
 
 def sql(
     query: Annotated[
-        str | None, typer.Argument(help="A SELECT. Without one: the tables and their rows.")
+        str | None, typer.Argument(help="SQL query; without it, all tables and their row counts.")
     ] = None,
     store: Annotated[
-        str, typer.Option(help="Folder of the store, or http(s)://host:port/database.")
+        str,
+        typer.Option(metavar="STORE", help="Folder, or http(s)://host:port/database."),
     ] = DEFAULT_STORE,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a row.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per row.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
-    """Query the store in SQL, read-only.
+    """Query the store with SQL, read-only.
 
-    Without a query: the tables, and how many rows each holds. One SELECT, WITH, SHOW,
-    DESCRIBE, EXPLAIN or EXISTS statement. Use FINAL to count replayed rows once.
+    The query is one SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS statement in
+    ClickHouse's SQL. FINAL removes rows that a replay or a restart wrote twice. A table
+    shows the first 50 rows; --json and --csv print all.
 
     \b
-    Exit code: 5 the store is missing or held by another process, or the query is wrong.
+    Exit code: 0 done, 5 the store is missing or in use by another process, or the query
+    failed.
 
     \b
     Examples:

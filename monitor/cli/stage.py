@@ -9,23 +9,37 @@ from typing import Annotated
 
 import typer
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
+Config = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")]
 Http = Annotated[
     str,
     typer.Option(
-        help="HOST:PORT of /healthz, /readyz and /metrics (port 0 takes a free one), or off."
+        metavar="HOST:PORT",
+        help="Address of /healthz, /readyz and /metrics; port 0 takes a free one, off serves none.",
     ),
 ]
 Member = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="Static group member ID (group.instance.id), unique in the group. "
-        "Partitions are not reassigned while the process restarts."
+        "Partitions are not reassigned while the process restarts.",
     ),
 ]
-Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for Kafka at the start.")]
-LogJson = Annotated[bool, typer.Option("--log-json", help="Log JSON lines, also on a terminal.")]
-LogLevel = Annotated[str, typer.Option(help="Log level: debug, info, warning or error.")]
+Wait = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait for Kafka at the start."),
+]
+LogJson = Annotated[
+    bool,
+    typer.Option("--log-json", help="Log JSON lines; the default if stderr is not a terminal."),
+]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        metavar="LEVEL",
+        help="debug, info, warning or error; by default DRIFTLINE_LOG_LEVEL, else info.",
+    ),
+]
 DEFAULT_CONFIG = Path("driftline.yaml")
 LOG = logging.getLogger("driftline")
 
@@ -38,17 +52,20 @@ def ingest(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Aggregate predictions into panes: Kafka in, Kafka out.
+    """Stage: aggregate predictions into panes, from Kafka to Kafka.
 
-    Start one per core, at most one per partition of driftline.predictions.
+    A pane holds the counts of one model over a short stretch of event time. Run one
+    process per core, at most one per partition of driftline.predictions.
 
     \b
     The first line on standard output is the address; logs go to standard error.
     DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login.
-    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
-    the second exits at once.
-    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 130 and 143 interrupted. A restart continues from the last commit.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s if Kafka does not answer),
+    the second exits at once. A restart continues from the last commit.
+
+    \b
+    Exit code: 0 drained, 1 failed or not drained in time, 2 config, 4 Kafka or its topics;
+    after a second signal 130 (Ctrl-C) or 143 (SIGTERM).
 
     \b
     Examples:
@@ -67,17 +84,21 @@ def detect(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Evaluate windows and GPU events: panes in, results and alerts out.
+    """Stage: evaluate windows and GPU events, from panes to results and alerts.
 
-    Start as many as needed, at most one per partition of driftline.panes.
+    It merges panes into windows, compares each window with its baseline, and applies the
+    GPU rules. Run as many processes as needed, at most one per partition of
+    driftline.panes.
 
     \b
     The first line on standard output is the address; logs go to standard error.
     DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login.
-    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
-    the second exits at once.
-    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 130 and 143 interrupted. A restart continues from the last commit.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s if Kafka does not answer),
+    the second exits at once. A restart continues from the last saved state.
+
+    \b
+    Exit code: 0 drained, 1 failed or not drained in time, 2 config, 4 Kafka or its topics;
+    after a second signal 130 (Ctrl-C) or 143 (SIGTERM).
 
     \b
     Examples:
@@ -95,18 +116,22 @@ def notify(
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Deliver notifications: alerts in, messages to Slack and webhooks out.
+    """Stage: group alerts into incidents and notify the receivers (Slack, webhooks).
 
-    One is active, a second is a standby: they share one partition.
+    One process is active; a second one is a standby, because driftline.alerts has one
+    partition.
 
     \b
     The first line on standard output is the address; logs go to standard error.
-    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login; secrets of receivers
-    come from the variables that the config names.
-    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
-    the second exits at once.
-    Exit code: 0 drained, 1 not drained in time or a fault, 2 config or a missing
-    variable, 4 Kafka or its topics, 130 and 143 interrupted.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login. Secrets of receivers
+    are in the environment variables that the config names.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s if Kafka does not answer),
+    the second exits at once. A restart continues from the last commit.
+
+    \b
+    Exit code: 0 drained, 1 failed or not drained in time, 2 config or a missing
+    environment variable, 4 Kafka or its topics; after a second signal 130 (Ctrl-C) or
+    143 (SIGTERM).
 
     \b
     Examples:
@@ -120,26 +145,32 @@ def archive(
     config: Config = DEFAULT_CONFIG,
     http: Http = "127.0.0.1:9104",
     store: Annotated[
-        str, typer.Option(help="Folder or http(s)://host:port/database; overrides the config.")
+        str,
+        typer.Option(
+            metavar="STORE",
+            help="Folder, or http(s)://host:port/database; overrides the config's store.",
+        ),
     ] = "",
     member: Member = None,
     wait: Wait = 60.0,
     log_json: LogJson = False,
     log_level: LogLevel = "",
 ) -> None:
-    """Write every topic into ClickHouse, each row once.
+    """Stage: write all topics to ClickHouse, each row once.
 
-    A store in a folder is held by one process; to share it, give the address of
-    `driftline store serve`.
+    Only one process can open a store that is a folder. To share it, run
+    `driftline store serve` and pass its URL with --store.
 
     \b
     The first line on standard output is the address; logs go to standard error.
-    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login;
-    DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD log in to the store.
-    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s where Kafka does not answer),
-    the second exits at once.
-    Exit code: 0 drained, 1 not drained in time or a fault, 2 config, 4 Kafka or its
-    topics, 5 the store, 130 and 143 interrupted. A restart continues from the last commit.
+    DRIFTLINE_KAFKA sets the brokers, DRIFTLINE_KAFKA_* TLS and login.
+    DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD are the login of the store.
+    The first SIGTERM or Ctrl-C drains for at most 30 s (10 s if Kafka does not answer),
+    the second exits at once. A restart continues from the last commit.
+
+    \b
+    Exit code: 0 drained, 1 failed or not drained in time, 2 config, 4 Kafka or its topics,
+    5 the store; after a second signal 130 (Ctrl-C) or 143 (SIGTERM).
 
     \b
     Examples:
@@ -220,6 +251,6 @@ def _run_held(
             # A library's thread that does not end must not keep the process from its restart.
             bound_the_end(lifecycle)
             if not isinstance(error, DriftlineError):
-                LOG.exception("%s fails", stage)
+                LOG.exception("%s failed", stage)
             raise
     LOG.info("%s drained", stage)

@@ -1,4 +1,4 @@
-"""``driftline topics``: the topics of an installation, and what differs from the table."""
+"""``driftline topics``: create, check and describe the Kafka topics of an installation."""
 
 from __future__ import annotations
 
@@ -16,28 +16,57 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""Create, describe or check the topics of an installation.
+    help="""Create, check or describe the Kafka topics of an installation.
 
-TLS and login come from environment variables, DRIFTLINE_KAFKA_TLS, _CA_FILE, _SASL,
-_USERNAME, _PASSWORD or _PASSWORD_FILE; secrets are never printed.""",
+TLS and login are configured by environment variables: DRIFTLINE_KAFKA_TLS, _CA_FILE, _SASL,
+_USERNAME, _PASSWORD or _PASSWORD_FILE. Secrets are never printed.
+
+\b
+Examples:
+  driftline topics create --yes
+  driftline topics check
+  driftline topics describe --json
+""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 Bootstrap = Annotated[
-    str, typer.Option(envvar="DRIFTLINE_KAFKA", help="Brokers, host:port, comma-separated.")
+    str,
+    typer.Option(
+        envvar="DRIFTLINE_KAFKA",
+        metavar="HOST:PORT,...",
+        help="Bootstrap brokers, separated by commas.",
+    ),
 ]
 Partitions = Annotated[
-    int, typer.Option("--partitions", min=1, help="Partitions of panes, gpu, state and results.")
+    int,
+    typer.Option(
+        "--partitions",
+        metavar="N",
+        min=1,
+        help="Partitions of the topics panes, gpu, state and results.",
+    ),
 ]
 InputPartitions = Annotated[
-    int, typer.Option("--input-partitions", min=1, help="Partitions of the input topics.")
+    int,
+    typer.Option(
+        "--input-partitions",
+        metavar="N",
+        min=1,
+        help="Partitions of the topics predictions, labels, deadletter and late.",
+    ),
 ]
 Replication = Annotated[
-    int | None, typer.Option(min=1, help="Replication factor; by default the cluster's.")
+    int | None,
+    typer.Option(metavar="N", min=1, help="Replication factor; by default the cluster's."),
 ]
 Prefix = Annotated[
-    str, typer.Option(help="Prefix of every name, to share a cluster with other installations.")
+    str,
+    typer.Option(
+        metavar="PREFIX",
+        help="Prefix of the topic names, for several installations on one cluster.",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one line of JSON.")]
 DEFAULT_BOOTSTRAP = "127.0.0.1:9092"
 
 
@@ -48,15 +77,18 @@ def create(
     input_partitions: InputPartitions = 8,
     replication: Replication = None,
     prefix: Prefix = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Apply the plan; else only show it.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Apply the changes; without it they are only shown.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the changes that the topics need; with --yes, apply them.
 
-    Never deletes a topic and never shrinks one.
+    It creates missing topics, adds partitions and corrects settings. It never deletes a
+    topic or reduces its partitions.
 
     \b
-    Exit code: 0 correct or corrected, 1 some differences remain, 4 no cluster.
+    Exit code: 0 shown or applied; 1 differences remain that it cannot correct, 4 Kafka.
 
     \b
     Examples:
@@ -95,7 +127,7 @@ def check(
     """Compare the topics with the required settings; change nothing.
 
     \b
-    Exit code: 0 no difference, 1 some differences, 4 no cluster.
+    Exit code: 0 no differences, 1 differences, 4 Kafka.
 
     \b
     Examples:
@@ -122,7 +154,7 @@ def describe(
     """Show the topics and their settings.
 
     \b
-    Exit code: 0, also when some do not exist; 4 no cluster.
+    Exit code: 0 shown, even if topics are missing; 4 Kafka.
 
     \b
     Examples:

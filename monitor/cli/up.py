@@ -1,4 +1,4 @@
-"""``driftline up``: every stage on this machine, kept running."""
+"""``driftline up``: run all stages and the store on one machine."""
 
 from __future__ import annotations
 
@@ -22,58 +22,88 @@ _FURTHER_INGEST = 10
 
 
 def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")] = Path(
-        "driftline.yaml"
-    ),
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration file.")
+    ] = Path("driftline.yaml"),
     n_ingest: Annotated[
-        int, typer.Option("--ingest", min=1, max=64, help="Ingest processes; one per core.")
+        int,
+        typer.Option(
+            "--ingest",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Number of ingest processes; at most one per core is useful.",
+        ),
     ] = 1,
     http_base: Annotated[
         int,
         typer.Option(
-            min=0, max=65_000, help="Port of ingest; the other stages use the next ones. 0: free."
+            metavar="PORT",
+            min=0,
+            max=65_000,
+            help="HTTP port of ingest; the other stages use the next ones. 0 takes free ports.",
         ),
     ] = 9101,
     store_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the store; 0 takes a free one.")
+        int,
+        typer.Option(
+            metavar="PORT", min=0, max=65_535, help="Port of the store; 0 takes a free one."
+        ),
     ] = 8123,
     create_topics: Annotated[
         bool, typer.Option("--create-topics", help="Create missing topics.")
     ] = False,
     partitions: Annotated[
-        int, typer.Option(min=1, help="Partitions of panes, gpu, state and results, when created.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Partitions of the topics panes, gpu, state and results, if created.",
+        ),
     ] = 8,
     input_partitions: Annotated[
-        int, typer.Option(min=1, help="Partitions of the input topics, when created.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Partitions of predictions, labels, deadletter and late, if created.",
+        ),
     ] = 8,
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for Kafka at the start.")
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to wait for Kafka at the start."),
     ] = 60.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines, for programs.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
     log_json: Annotated[
-        bool, typer.Option("--log-json", help="Log JSON lines, also on a terminal.")
+        bool,
+        typer.Option("--log-json", help="Log JSON lines; the default if stderr is not a terminal."),
     ] = False,
-    log_level: Annotated[str, typer.Option(help="Log level: debug, info, warning or error.")] = "",
+    log_level: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL",
+            help="debug, info, warning or error; by default DRIFTLINE_LOG_LEVEL, else info.",
+        ),
+    ] = "",
 ) -> None:
-    """Run ingest, detect, notify, archive and the store, and keep them running.
+    """Run all stages and the store on this machine, and restart them if they fail.
 
-    For a small installation on one machine. Baselines of the config's folder that are not
-    on their topic yet are published first. A store in a folder is served over HTTP, so that
-    others can read it too. A process that dies, or whose main loop hangs, is restarted
-    after 1 s, then 2, up to 30; if this command itself dies, all of them end with it.
+    For a small installation. It first publishes the baselines of the config's folder that
+    are not published yet. A store that is a folder is served over HTTP, so that other
+    programs can read it. A process that exits, or whose main loop hangs, is restarted
+    after 1 s, then 2 s, up to 30 s. If `driftline up` itself dies, all processes end.
+
+    At the start it prints what is not monitored (a model without a baseline, no
+    receivers). As windows close, and at the end, it prints the coverage: the share of
+    events with a verdict, and the reasons for the rest.
 
     \b
-    It prints what is not monitored at the start (a model without baseline, no receivers),
-    and coverage (verdicts, and reasons without one) as windows close and at the drain.
-
-    \b
-    Events go to standard output, logs to standard error, each line with its process.
+    Events go to standard output, logs to standard error; each line names its process.
     The first SIGTERM or Ctrl-C drains the stages in order, the second exits at once.
-    Exit code: 0 drained, 1 a process did not drain, 2 config (also of a
-    process that was never ready), 3 a baseline, 4 Kafka or its topics,
-    5 the store, 130 and 143 interrupted.
+
+    \b
+    Exit code: 0 drained, 1 a process did not drain, 2 config, 3 a baseline, 4 Kafka or its
+    topics, 5 the store; after a second signal 130 (Ctrl-C) or 143 (SIGTERM).
 
     \b
     Examples:

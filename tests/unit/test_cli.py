@@ -73,7 +73,7 @@ def fail_with(monkeypatch, error: BaseException) -> None:
         ),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 4, "error: /x: Permission de"),
         (ModuleNotFoundError("no", name="chdb"), 1, "error: the module chdb is not installed"),
-        (KeyError("k"), 1, "error: KeyError: 'k'\nThis is a fault of Driftline."),
+        (KeyError("k"), 1, "error: KeyError: 'k'\nThis is a bug in Driftline."),
         (KeyboardInterrupt(), 130, ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""Options that are times."""
+"""Command-line options that are times."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def time_option_us(text: str, option: str) -> int:
     Parameters
     ----------
     text : str
-        As it was given.
+        Value of the option.
     option : str
-        Named in the error.
+        Name of the option, for the error message.
 
     Raises
     ------
