@@ -14,12 +14,16 @@ KEPT_ALERTS = 256
 """A storm's incident holds no more than these, and the last alert of each further cell."""
 
 
-class Case(msgspec.Struct):
+class Case(msgspec.Struct, eq=False):
     """An incident with what is needed to go on with it."""
 
     incident: Incident
-    open_cells: list[str]
+    open_cells: set[str]
     last_gpu_us: int = -1
+    number: int = -1
+    """Position in the order of opening."""
+    n_by_key: dict[tuple[str, ...], int] = {}
+    """Alerts of each key of the index."""
 
 
 def cell_of(alert: Alert) -> str:
@@ -42,18 +46,19 @@ def cell_of(alert: Alert) -> str:
     return "|".join((*parts, alert.segment, "", alert.rule))
 
 
+def is_about_data(alert: Alert) -> bool:
+    """Return whether an alert is about a feature or the score, not a replica or the pipeline."""
+    return alert.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
+
+
 def is_score(alert: Alert) -> bool:
     """Return whether an alert is about the score as a whole or of one segment."""
-    return (
-        alert.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
-        and alert.feature == SCORE
-    )
+    return is_about_data(alert) and alert.feature == SCORE
 
 
 def is_same_feature(one: Alert, other: Alert) -> bool:
     """Return whether two alerts are about the same input of the same model."""
-    is_data = one.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
-    return is_data and (one.tenant, one.model, one.feature) == (
+    return is_about_data(one) and (one.tenant, one.model, one.feature) == (
         other.tenant,
         other.model,
         other.feature,
@@ -117,17 +122,24 @@ def describe_incident(incident: Incident) -> None:
     incident.title = name_incident(incident, min(incident.alerts, key=lambda a: rank_of(a)))
 
 
-def trim_alerts(incident: Incident) -> None:
-    """Of a very long incident keep the newest alerts, the owner, and the last of each cell."""
+def trim_alerts(incident: Incident) -> list[Alert]:
+    """Of a very long incident keep the newest alerts, the owner, and the last of each cell.
+
+    Returns
+    -------
+    list of Alert
+        Those that were dropped.
+    """
     n_old = len(incident.alerts) - KEPT_ALERTS
     if n_old <= 0:
-        return
+        return []
     old, new = incident.alerts[:n_old], incident.alerts[n_old:]
     last = {cell_of(alert): alert.alert_id for alert in old}
     for alert in new:
         last.pop(cell_of(alert), None)
     wanted = {incident.owner_alert_id, *last.values()}
     incident.alerts[:] = [*(a for a in old if a.alert_id in wanted), *new]
+    return [a for a in old if a.alert_id not in wanted]
 
 
 def copy_incident(incident: Incident) -> Incident:

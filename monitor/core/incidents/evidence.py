@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from monitor.core.gpu.xid import NVLINK
 from schemas.alerts import Alert, Severity, Transition
@@ -90,11 +90,13 @@ def _is_there(alert: Alert, host: str, uuid: str) -> bool:
     return bool(host) and alert.host == host
 
 
-def is_same_replica(one: Alert, other: Alert, gpu_alerts: Sequence[Alert], span_us: int) -> bool:
+def is_same_replica(
+    one: Alert, other: Alert, hosts_of: Callable[[str], Collection[str]], span_us: int
+) -> bool:
     """Return whether two replica alerts of one model see the same replica.
 
     The same GPU, the same host, or one a GPU and one a host within ``span_us``, unless
-    the GPU is known to sit elsewhere.
+    ``hosts_of``, which returns the known hosts of a GPU, names others.
     """
     if one.monitor != Monitor.REPLICA:
         return False
@@ -104,7 +106,7 @@ def is_same_replica(one: Alert, other: Alert, gpu_alerts: Sequence[Alert], span_
     if host_a and host_b:
         return host_a == host_b
     uuid, host = uuid_a or uuid_b, host_a or host_b
-    known = {alert.host for alert in gpu_alerts if alert.gpu_uuid == uuid}
+    known = hosts_of(uuid)
     is_near = abs(other.time_us - one.time_us) <= span_us
     return is_near and (not known or host in known)
 

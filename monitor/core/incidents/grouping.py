@@ -19,7 +19,7 @@ Different features are different incidents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,7 +33,6 @@ from monitor.core.incidents.case import (
     describe_incident,
     explained_us,
     has_model,
-    is_same_feature,
     is_score,
     specificity,
     trim_alerts,
@@ -42,7 +41,17 @@ from monitor.core.incidents.evidence import (
     gpu_evidence,
     is_gpu_cascade,
     is_same_replica,
+    replica_of,
     window_us_of,
+)
+from monitor.core.incidents.gpu_history import GpuHistory
+from monitor.core.incidents.open_cases import (
+    OpenCases,
+    feature_key,
+    gpu_keys,
+    model_key,
+    replica_keys,
+    score_key,
 )
 from schemas.alerts import (
     DEAD_LETTERS,
@@ -145,8 +154,8 @@ class Incidents:
 
     def __init__(self, grouping: Grouping | None = None) -> None:
         self._grouping = grouping or Grouping()
-        self._cases: list[Case] = []
-        self._gpu_alerts: list[Alert] = []
+        self._cases = OpenCases()
+        self._gpu_alerts = GpuHistory()
         """Of the last week: evidence may be over before the scores show it."""
         self._seen: dict[str, int] = {}
         """Times of alerts, by id."""
@@ -175,12 +184,11 @@ class Incidents:
         if alert.alert_id in self._seen:
             return []
         self._seen[alert.alert_id] = alert.time_us
-        cell = cell_of(alert)
-        case = next((c for c in self._cases if cell in c.open_cells), None)
+        case = self._cases.of_cell(cell_of(alert))
         if alert.transition is Transition.RESOLVED:
-            return [] if case is None else self._resolve(case, cell, alert, now_us)
+            return [] if case is None else self._resolve(case, alert, now_us)
         if _is_hardware(alert):
-            self._gpu_alerts.append(alert)
+            self._gpu_alerts.add(alert)
         found = (case, ChangeReason.SAME_ALERT) if case is not None else self._find(alert)
         if found is None:
             return [self._open(alert, now_us)]
@@ -199,43 +207,44 @@ class Incidents:
             return
         oldest_us, self._forgot_us = now_us - _REMEMBERED_US, now_us
         self._seen = {key: t for key, t in self._seen.items() if t >= oldest_us}
-        self._gpu_alerts = [a for a in self._gpu_alerts if a.time_us >= oldest_us]
+        self._gpu_alerts.forget_before(oldest_us)
 
     def _find(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the open incident an alert belongs to, and why."""
         if alert.monitor == Monitor.GPU:
             return self._find_for_gpu(alert)
-        own = [c for c in self._cases if has_model(c, alert)]
         if alert.monitor == Monitor.PIPELINE:
-            same = (
-                c
-                for c in own
-                if any(
-                    a.monitor == Monitor.PIPELINE and _is_same_fault(a.rule, alert.rule)
-                    for a in c.incident.alerts
-                )
-            )
-            return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
-        own = [c for c in own if c.incident.cause is not Cause.PIPELINE]
+            return self._find_for_pipeline(alert)
         if alert.monitor == Monitor.REPLICA:
-            return self._find_for_replica(alert, own)
+            return self._find_for_replica(alert)
         if alert.feature == SCORE:
-            newest = sorted(own, key=lambda c: (explained_us(c, alert), specificity(c)))[-1:]
-            return _first(newest, ChangeReason.SYMPTOM)
-        same = (c for c in own if any(is_same_feature(a, alert) for a in c.incident.alerts))
-        return _first(same, ChangeReason.SAME_FEATURE) or _first(
-            self._unexplained(own, alert), ChangeReason.CAUSE_FOUND
+            own = _not_pipeline(self._cases.having(model_key(alert)))
+            ranked = sorted(own, key=lambda c: (explained_us(c, alert), specificity(c)))
+            return _first(ranked[-1:], ChangeReason.SYMPTOM)
+        same = _not_pipeline(self._cases.having(feature_key(alert)))
+        return _first(same, ChangeReason.SAME_FEATURE) or self._find_unexplained(alert)
+
+    def _find_for_pipeline(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Find the incident of the same fault of the model's pipeline."""
+        same = (
+            c
+            for c in self._cases.having(model_key(alert))
+            if any(
+                a.monitor == Monitor.PIPELINE and _is_same_fault(a.rule, alert.rule)
+                for a in c.incident.alerts
+            )
         )
+        return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
 
     def _find_for_gpu(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the incident of the GPU, of its host's fault, or of scores it explains."""
         cascade_us = self._grouping.cascade_us
-        for case in self._cases:
+        for case in self._cases.having(*gpu_keys(alert.host, alert.gpu_uuid)):
             if is_gpu_cascade(case.incident.alerts, case.last_gpu_us, alert, cascade_us):
                 return case, ChangeReason.SAME_GPU
         if not _is_hardware(alert):
             return None
-        for case in self._cases:
+        for case in self._cases.having(*replica_keys(alert.host, alert.gpu_uuid)):
             for other in case.incident.alerts:
                 if other.monitor == Monitor.REPLICA and self._evidence(
                     other, [alert], case.open_cells
@@ -243,50 +252,54 @@ class Incidents:
                     return case, ChangeReason.GPU_EVIDENCE
         return None
 
-    def _find_for_replica(self, alert: Alert, own: list[Case]) -> tuple[Case, ChangeReason] | None:
+    def _find_for_replica(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Find the broken GPU, the same replica seen otherwise, or a score to explain."""
-        for case in self._cases:
+        for case in self._cases.having(*gpu_keys(*replica_of(alert))):
             if self._evidence(alert, case.incident.alerts, case.open_cells):
                 return case, ChangeReason.GPU_EVIDENCE
-        span_us = self._span_us(alert)
+        span_us, hosts_of = self._span_us(alert), self._gpu_alerts.hosts_of
         same = (
             c
-            for c in own
-            if any(is_same_replica(a, alert, self._gpu_alerts, span_us) for a in c.incident.alerts)
+            for c in _not_pipeline(self._cases.having(model_key(alert)))
+            if any(is_same_replica(a, alert, hosts_of, span_us) for a in c.incident.alerts)
         )
-        return _first(same, ChangeReason.SAME_REPLICA) or _first(
-            self._unexplained(own, alert), ChangeReason.CAUSE_FOUND
-        )
+        return _first(same, ChangeReason.SAME_REPLICA) or self._find_unexplained(alert)
 
-    def _evidence(self, replica: Alert, gpu_alerts: list[Alert], open_cells: list[str]) -> bool:
+    def _evidence(
+        self, replica: Alert, gpu_alerts: list[Alert], open_cells: Collection[str]
+    ) -> bool:
         """Return whether one of the GPU alerts explains a replica's wrong scores."""
         firing = {a.alert_id for a in gpu_alerts if cell_of(a) in open_cells}
         found = gpu_evidence(replica, gpu_alerts, firing, self._span_us(replica))
         return bool(found)
 
-    def _unexplained(self, own: list[Case], alert: Alert) -> list[Case]:
+    def _find_unexplained(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Find an incident of the model's score that the alert is the cause of."""
+        return _first(_not_pipeline(self._unexplained(alert)), ChangeReason.CAUSE_FOUND)
+
+    def _unexplained(self, alert: Alert) -> list[Case]:
         """List incidents of the model's score alone, near enough to be the alert's symptom."""
         span_us = self._span_us(alert)
         return [
             c
-            for c in own
+            for c in self._cases.having(score_key(alert))
             if all(is_score(a) for a in c.incident.alerts)
             and alert.time_us - c.incident.opened_at_us <= span_us
         ]
 
     def _merge(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
         """Take over incidents that the alert explains: of the score, or of a replica."""
-        others = [c for c in self._cases if c is not case]
         explained: list[Case] = []
         if alert.monitor == Monitor.REPLICA:
-            explained = self._unexplained([c for c in others if has_model(c, alert)], alert)
+            explained = self._unexplained(alert)
         elif _is_hardware(alert):
-            explained = [c for c in others if self._explains(alert, c)]
+            replicas = self._cases.having(*replica_keys(alert.host, alert.gpu_uuid))
+            explained = [c for c in replicas if self._explains(alert, c)]
         changes = []
         for other in explained:
-            self._cases.remove(other)
-            case.incident.alerts.extend(other.incident.alerts)
-            case.open_cells.extend(other.open_cells)
+            if other is case:
+                continue
+            self._cases.absorb(case, other)
             other.incident.resolved_at_us = alert.time_us
             changes.append(
                 IncidentChange(
@@ -310,8 +323,8 @@ class Incidents:
         """Open an incident; a replica brings the GPU evidence that is over already."""
         evidence: list[Alert] = []
         if alert.monitor == Monitor.REPLICA:
-            span_us = self._span_us(alert)
-            evidence = gpu_evidence(alert, self._gpu_alerts, set(), span_us)
+            candidates = self._gpu_alerts.near(*replica_of(alert))
+            evidence = gpu_evidence(alert, candidates, set(), self._span_us(alert))
         incident = Incident(
             incident_id=stable_id("incident", alert.alert_id),
             tenant=alert.tenant,
@@ -322,9 +335,9 @@ class Incidents:
             owner_alert_id=alert.alert_id,
             alerts=[*evidence, alert],
         )
-        case = Case(incident, [cell_of(alert)])
+        case = Case(incident, {cell_of(alert)})
         case.last_gpu_us = alert.time_us if alert.monitor == Monitor.GPU else -1
-        self._cases.append(case)
+        self._cases.open(case)
         describe_incident(incident)
         return IncidentChange(
             ChangeKind.OPENED, ChangeReason.FIRST_ALERT, copy_incident(incident), now_us
@@ -335,16 +348,13 @@ class Incidents:
         incident = case.incident
         before = (incident.severity, incident.cause)
         is_model_added = bool(alert.model) and not has_model(case, alert)
-        incident.alerts.append(alert)
-        cell = cell_of(alert)
-        if cell not in case.open_cells:
-            case.open_cells.append(cell)
+        self._cases.add(case, alert)
         if alert.monitor == Monitor.GPU:
             case.last_gpu_us = max(case.last_gpu_us, alert.time_us)
         choose_owner(incident, alert, window_us_of(alert, self._grouping.window_us))
         incident.severity = max(before[0], alert.severity)
         describe_incident(incident)
-        trim_alerts(incident)
+        self._cases.trim(case)
         is_graver = incident.severity is not before[0]
         kind = ChangeKind.ESCALATED if is_graver else ChangeKind.UPDATED
         is_other_cause = incident.cause is not before[1]
@@ -352,13 +362,11 @@ class Incidents:
             kind, reason, copy_incident(incident), now_us, is_other_cause, is_model_added
         )
 
-    def _resolve(self, case: Case, cell: str, alert: Alert, now_us: int) -> list[IncidentChange]:
+    def _resolve(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
         """End one alert; the last one ends the incident."""
-        case.open_cells.remove(cell)
-        case.incident.alerts.append(alert)
+        self._cases.resolve(case, alert)
         if case.open_cells:
             return []
-        self._cases.remove(case)
         case.incident.resolved_at_us = alert.time_us
         trim_alerts(case.incident)
         return [
@@ -384,6 +392,11 @@ def _is_hardware(alert: Alert) -> bool:
 def _is_same_fault(rule: str, other: str) -> bool:
     """Whether two pipeline rules of one model are about the same fault."""
     return rule == other or {rule, other} <= _REJECTS
+
+
+def _not_pipeline(cases: list[Case]) -> list[Case]:
+    """Return the incidents that are not about the pipeline."""
+    return [case for case in cases if case.incident.cause is not Cause.PIPELINE]
 
 
 def _first(cases: Iterable[Case], reason: ChangeReason) -> tuple[Case, ChangeReason] | None:
