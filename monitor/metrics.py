@@ -17,7 +17,7 @@ BYTES: Final = Counter("driftline_bytes", "Payload bytes read.", ["stage", "topi
 REJECTED: Final = Counter(
     "driftline_rejected", "Rejected events, by reason.", ["stage", "topic", "reason"]
 )
-LATE: Final = Counter("driftline_late", "Events older than every open pane.", ["topic"])
+LATE: Final = Counter("driftline_late", "Late events: older than every open pane.", ["topic"])
 REPEATED_IDS: Final = Counter(
     "driftline_repeated_ids",
     "Events with an id that was read from their partition shortly before; they are counted again.",
@@ -51,19 +51,19 @@ RESULTS: Final = Counter("driftline_results", "Detector results, by verdict.", [
 ALERTS: Final = Counter(
     "driftline_alerts", "Alerts, by monitor and transition.", ["monitor", "transition"]
 )
-ALERTS_OPEN: Final = Gauge("driftline_alerts_open", "Alerts open now.", ["monitor", "severity"])
+ALERTS_OPEN: Final = Gauge("driftline_alerts_open", "Open alerts.", ["monitor", "severity"])
 CANARY_EVERY_SECONDS: Final = Gauge(
     "driftline_canary_every_seconds",
     "Longest interval between planted shifts of any model; 0 without a canary.",
 )
 CANARY_JUDGED_SECONDS: Final = Gauge(
     "driftline_canary_judged_timestamp_seconds",
-    "Time of the last verdict on a planted shift; initially the start of the stage.",
+    "Unix time of the last verdict on a planted shift; initially the start of the stage.",
 )
 CANARIES: Final = Counter("driftline_canaries", "Planted shifts, by outcome.", ["outcome"])
 CANARY_DELAY: Final = Histogram(
     "driftline_canary_delay_windows",
-    "Windows until a planted shift was found.",
+    "Windows from a planted shift to its detection.",
     buckets=(1, 2, 3, 4, 6, 8, 12, 24, 48, 96),
 )
 NOTIFICATIONS: Final = Counter(
@@ -76,38 +76,47 @@ NOTIFICATION_AGE_SECONDS: Final = Gauge(
 )
 LAG: Final = Gauge(
     "driftline_lag_messages",
-    "Messages between the position (F) and the log's end.",
+    "Messages between the read position and the end of the partition.",
     ["stage", "topic", "partition"],
 )
 WATERMARK_DELAY: Final = Gauge(
-    "driftline_watermark_delay_seconds", "Wall clock minus the watermark.", ["topic", "partition"]
+    "driftline_watermark_delay_seconds",
+    "Wall-clock time minus the watermark.",
+    ["topic", "partition"],
 )
-PARTITIONS: Final = Gauge("driftline_partitions", "Partitions owned.", ["stage", "topic"])
+PARTITIONS: Final = Gauge(
+    "driftline_partitions", "Partitions assigned to this process.", ["stage", "topic"]
+)
 READER_KIND: Final = Gauge(
     "driftline_reader_info",
-    "How messages are read from the client: bulk or consume.",
+    "1 for the API that messages are read with: bulk, or consume (slower).",
     ["stage", "topic", "kind"],
 )
 QUEUE: Final = Gauge(
     "driftline_queue_depth",
-    "Queue depths: unacknowledged writes, unbatched rows, waiting groups.",
+    "Items in a queue: unacknowledged messages and writes, ranges and messages to insert, "
+    "incident groups and notifications waiting.",
     ["stage", "queue"],
 )
 STAGE_SECONDS: Final = Histogram(
     "driftline_stage_seconds", "Duration of a step of a stage.", ["stage", "step"], buckets=_SECONDS
 )
 INSERT_ROWS: Final = Histogram(
-    "driftline_insert_rows", "Rows of one insert.", ["table"], buckets=_ROWS
+    "driftline_insert_rows", "Rows per insert.", ["table"], buckets=_ROWS
 )
 INSERT_SECONDS: Final = Histogram(
-    "driftline_insert_seconds", "Duration of one insert.", ["table"], buckets=_SECONDS
+    "driftline_insert_seconds", "Duration of an insert.", ["table"], buckets=_SECONDS
 )
 INSERT_RETRIES: Final = Counter("driftline_insert_retries", "Retried inserts.", ["table"])
 GAPS: Final = Counter(
-    "driftline_gaps", "Gaps: messages deleted by retention before being read.", ["stage", "topic"]
+    "driftline_gaps",
+    "Input gaps: ranges of messages that retention deleted before they were read.",
+    ["stage", "topic"],
 )
 REBALANCES: Final = Counter(
-    "driftline_rebalances", "Partitions assigned, revoked and lost.", ["stage", "topic", "what"]
+    "driftline_rebalances",
+    "Rebalances of the group, by what happened to this process: assigned, revoked or lost.",
+    ["stage", "topic", "what"],
 )
 COMMITS: Final = Counter("driftline_commits", "Commits, by outcome.", ["stage", "outcome"])
 RETRIES: Final = Counter("driftline_retries", "Retries, by operation.", ["stage", "what"])
