@@ -180,7 +180,7 @@ def run_stage(
         lifecycle.beat()
         lifecycle.unready(reason)
 
-    tell("looking for Kafka")
+    tell("waiting for Kafka")
     counts = wait_for_topics(
         site.cluster, TOPICS[stage], wait_s=wait_s, pause=lifecycle.wait, tell=tell
     )

@@ -221,12 +221,12 @@ class _Loop:
         if trouble and not self._trouble:
             _LOG.warning("inserts fail, retrying: %s", trouble)
         elif self._trouble and not trouble:
-            _LOG.info("the store has recovered: no insert is waiting")
+            _LOG.info("the store has recovered; no insert is waiting")
         self._trouble = trouble
         if trouble:
-            self._lifecycle.unready(f"the store takes nothing: {trouble}")
+            self._lifecycle.unready(f"inserts fail: {trouble}")
         elif any(topic.n_refused_commits > 50 for topic in self._topics):
-            self._lifecycle.unready("the groups take no commits: is the broker there?")
+            self._lifecycle.unready("commits are refused; check the brokers")
         elif all(topic.has_joined for topic in self._topics):
             self._lifecycle.ready()
         if elapsed_s() - self._measured_s >= _MEASURE_S:

@@ -243,7 +243,7 @@ class Decoder:
         what = f"{type(error).__name__}: {error}"[:200]
         if what not in self._failures and len(self._failures) < MAX_FAILURES:
             self._failures.add(what)
-            LOG.error("the decoder failed on a message, now a dead letter", exc_info=error)
+            LOG.error("the decoder failed on a message, which is now a dead letter", exc_info=error)
 
     def _whole(self, model: int, parts: list[EventBatch]) -> EventBatch:
         """Join what came of one model, and add what is made of it."""

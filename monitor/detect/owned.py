@@ -207,7 +207,7 @@ class OwnedPartitions(Generic[RulesT]):
                 )
                 if owned.rules.position > high:
                     LOG.warning(
-                        "%s:%d ends at %d, the state at %d: reading starts at %d",
+                        "%s:%d ends at %d, before the state's offset %d: reading starts at %d",
                         self._topic, partition, high, owned.rules.position, low,
                     )  # fmt: skip
                     owned.rules.position = low

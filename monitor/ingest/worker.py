@@ -241,7 +241,7 @@ class IngestWorker:
             self._tally.count_gaps(1)
             LOG.warning(
                 "%s:%d: events from offset %d to %d are lost to retention; panes that start "
-                "before %d us stay as they were published",
+                "before %d us stay as published",
                 *(self._topic, partition, gap.first_offset, gap.next_offset, gap.before_us),
             )
 
@@ -342,8 +342,8 @@ class IngestWorker:
         """Start a partition without a commit of its own from the beginning."""
         if committed is not None and not committed.metadata:
             LOG.warning(
-                "%s:%d: the commit at %d has foreign metadata: was "
-                "the group reset? reading starts there",
+                "%s:%d: the metadata of the commit at %d is not ingest's; reading starts "
+                "there (was the group reset?)",
                 *(self._topic, partition, committed.offset),
             )
             return committed.offset
@@ -394,7 +394,7 @@ class IngestWorker:
         """Report that the brokers are unavailable; the client reconnects by itself."""
         if fault.name == "_ALL_BROKERS_DOWN":
             self._is_away = True
-            self._lifecycle.unready("the brokers are away")
+            self._lifecycle.unready("the brokers do not answer")
 
     def _note_brokers(self) -> None:
         """The brokers answered."""

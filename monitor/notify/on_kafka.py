@@ -225,7 +225,7 @@ class _Owner:
         self._position = max(self._position, handled)
         # Deliveries after the last alert were made by a clock that had advanced.
         self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_sent_us)
-        LOG.info("%d alerts read back in %.1f s", n, elapsed_s() - begin_s)
+        LOG.info("incidents restored from %d alerts in %.1f s", n, elapsed_s() - begin_s)
         self._lifecycle.hit("notify:restored")
 
     async def _take_skipped(self, end: int) -> None:

@@ -149,7 +149,7 @@ def _watch_drain(
         pause.wait(_ASK_EVERY_S)
     print(
         f"error: {lifecycle.stage} did not drain: Kafka has not answered for "
-        f"{elapsed_s() - heard_s:.0f} s (nothing is lost: what is not committed is done again)",
+        f"{elapsed_s() - heard_s:.0f} s (no data is lost: work after the last commit is repeated)",
         file=sys.stderr,
         flush=True,
     )
@@ -166,7 +166,7 @@ def bound_the_end(lifecycle: Lifecycle, seconds: float = 2 * _GRACE_S) -> None:
     seconds : float, optional
         After it the process ends with exit code 1, and shows where its threads stand.
     """
-    lifecycle.unready("ended by a fault")
+    lifecycle.unready("stopped by an error")
     _arm_backstop(seconds)
 
 

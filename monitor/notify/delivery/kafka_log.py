@@ -79,7 +79,7 @@ class KafkaNotificationLog:
                 REJECTED.labels("notify", NOTIFICATIONS, "malformed").inc()
                 if len(letters) < MAX_LETTERS:
                     place = f"{self._cluster.topic(NOTIFICATIONS)}:0 at {message.offset}"
-                    LOG.warning("skipped, not a step of a notification: %s: %s", place, error)
+                    LOG.warning("skipped an unreadable notification step at %s: %s", place, error)
                     letters.append(letter_of(message, str(error), NOTIFICATIONS))
 
 

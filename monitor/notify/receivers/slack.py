@@ -202,7 +202,7 @@ class SlackReceiver:
                 content=png,
             )
         except DeliveryError as error:
-            _log.warning("picture not delivered: %s", error)
+            _log.warning("chart not delivered to Slack: %s", error)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         """Call Slack, and translate its errors without their text."""

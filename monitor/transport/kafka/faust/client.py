@@ -37,7 +37,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         """Make the consumer; its fetches wait only briefly."""
         consumer = super()._create_worker_consumer(transport)
         if not hasattr(consumer, "_fetch_max_wait_ms"):
-            LOG.warning("this aiokafka has no fetch wait to set: quiet topics slow down busy ones")
+            LOG.warning("this aiokafka has no _fetch_max_wait_ms: idle topics delay busy ones")
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 

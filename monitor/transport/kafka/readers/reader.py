@@ -66,4 +66,4 @@ def _say_once(reason: str) -> None:
     """Log why reading will be slower; each reason once per process."""
     if reason not in _SAID:
         _SAID.add(reason)
-        LOG.warning("reading with consume(), slower than in bulk: %s", reason)
+        LOG.warning("reading with consume(), which is slower than bulk reads: %s", reason)
