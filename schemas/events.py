@@ -37,7 +37,7 @@ class RejectReason(StrEnum):
     UNSUPPORTED = "unsupported"
     """An Arrow stream or envelope that cannot be read as events."""
     DECODER_FAILED = "decoder_failed"
-    """The decoder raised an error it does not raise by design: a fault of Driftline."""
+    """The decoder raised an error it does not raise by design: a bug in Driftline."""
 
 
 class Reject(msgspec.Struct, frozen=True):

@@ -80,7 +80,7 @@ def _check_share(refused: list[DeadLetter], n_seen: int, error: StorageError) ->
         raise TableMisfitError(
             f"{len(refused)} of the first {n_seen} rows of an insert are refused: {error.what}",
             where=error.where,
-            fix="is the table the one that `Store.migrate` made?",
+            fix="check that the table has the columns that `Store.migrate` creates",
         ) from error
 
 

@@ -74,6 +74,6 @@ def position_of(committed: Committed | None, topic_id: str) -> ArchivePosition:
         raise TransportError(
             f"commit metadata {committed.metadata[:80]!r} is not topic_id|hi|back",
             where="archive",
-            fix="does another program commit under the archive's group?",
+            fix="check that no other program commits under the archive's group",
         ) from None
     return ArchivePosition(committed.offset, hi, back) if whose == topic_id else ArchivePosition(0)

@@ -67,7 +67,8 @@ def check_slot(slot_us: int, pane_us: int, model: str) -> None:
     """
     if slot_us % pane_us:
         raise ConfigError(
-            f"windows of {model!r} share {slot_us / 1e6:g} s, its panes last {pane_us / 1e6:g} s",
+            f"the window lengths of {model!r} have the common divisor {slot_us / 1e6:g} s, which "
+            f"is not a multiple of its panes of {pane_us / 1e6:g} s",
             where="window.length",
             fix="propose a length that is a multiple of the pane",
         )

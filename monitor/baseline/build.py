@@ -159,7 +159,7 @@ def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, b
         raise BaselineError(
             f"{n_rejected:,} of {table.num_rows:,} rows cannot be read: row {first.row}: "
             f"{first.reason}: {first.detail}",
-            fix="mend the file, or the feature's kind in the config",
+            fix="correct the file, or the feature's kind in the config",
         )
     return Deriver(schema).whole(batch), has_time
 

@@ -161,7 +161,7 @@ def parse_start(text: str, now_us: int, soonest_us: int) -> int:
         return time_of_iso(text)
     except ValueError:
         raise BaselineError(
-            f"{text!r} is no time from which a baseline could hold",
+            f"{text!r} is not an activation time",
             fix="write now, +5m, or a time like 2026-01-31T12:00:00",
         ) from None
 
@@ -200,15 +200,15 @@ def _check_start(profile: Profile, eras: list[Profile], now_us: int, is_first: b
     if not is_first and start_us < now_us + NOTICE_US:
         raise _refusal(
             profile,
-            f"would hold from {time_text(start_us)}, which is not a minute from now: "
-            "some workers would count for that time before they know it",
+            f"would be active from {time_text(start_us)}, less than a minute from now: some "
+            "ingest processes would count events of that time before they have read it",
             "give --active-from now, +10m, or a later time",
         )
     taken = [p for p in eras if p.active_from_us == start_us]
     if taken and taken[0].model_version == profile.model_version:
         raise _refusal(
             profile,
-            f"would hold from {time_text(start_us)}, as {taken[0].profile_id} does",
+            f"would be active from {time_text(start_us)}, like {taken[0].profile_id}",
             "give another --active-from",
         )
 
@@ -236,7 +236,7 @@ def _skew_note(config: ModelConfig, start_us: int, now_us: int) -> str:
         return ""
     return (
         f"events stamped up to {ahead_us // 1_000_000} s ahead are accepted (window.max_skew): "
-        "one that is counted before a worker knows this baseline leaves its window without verdict"
+        "if one is counted before every process has read this baseline, its window gets no verdict"
     )
 
 

@@ -185,7 +185,7 @@ def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]
         if REFUSED_COLUMN in mapped.column_names:
             first = mapped.filter(mapped[TIME].is_null())[REFUSED_COLUMN].drop_null()
             what += f": {first[0]}" if len(first) else ""
-        raise BaselineError(what, where="reference", fix="mend or remove those rows")
+        raise BaselineError(what, where="reference", fix="correct or remove those rows")
     return mapped, True
 
 

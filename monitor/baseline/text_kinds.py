@@ -137,7 +137,7 @@ def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision | None
         return KindDecision(Shape.MIXED, Kind.CATEGORICAL, reason)
     if share < _MOSTLY_NUMBERS:
         return None
-    return refused(Shape.MIXED, f"{found}: mend the column, or name its kind in the config")
+    return refused(Shape.MIXED, f"{found}: correct the column, or name its kind in the config")
 
 
 def _identifier(values: _Values) -> KindDecision | None:

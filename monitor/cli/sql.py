@@ -112,14 +112,14 @@ def checked(query: str) -> str:
     if not bare:
         raise QueryError("the query is empty", fix="write a SELECT")
     if ";" in bare:
-        raise QueryError("more than one statement", fix="ask one question at a time")
+        raise QueryError("more than one statement", fix="pass one statement")
     if not _READS.match(bare):
         raise QueryError(
-            f"{bare.split()[0].upper()[:40]} is not a question",
-            fix="only SELECT and its like; read-only",
+            f"{bare.split()[0].upper()[:40]} is not a read-only statement",
+            fix="use SELECT, WITH, SHOW, DESCRIBE, EXPLAIN or EXISTS",
         )
     if found := _OUTPUT.search(bare):
-        raise QueryError(f"{found[0]} is not taken here", fix="use --json or --csv")
+        raise QueryError(f"{found[0]} is not supported here", fix="use --json or --csv")
     return text
 
 

@@ -156,7 +156,7 @@ def _check_declared(reference: pa.Table, current: pa.Table, kinds: Mapping[str, 
         raise ShapeError(
             f"{_listed([repr(name) for name in missing], ', ')} is in neither of them",
             where="reference and current",
-            fix="spell it as their columns are spelt, or leave it out: --ignore",
+            fix="correct the name, or leave it out with --ignore",
         )
 
 
@@ -168,8 +168,7 @@ def _check_found(variables: Sequence[Variable], omitted: Sequence[Omitted]) -> N
     raise ShapeError(
         f"nothing can be compared; {reasons or 'no column is left'}",
         where="reference and current",
-        fix="see that they were read as meant (CSV: commas, semicolons or tabs), or say the kinds: "
-        "--model",
+        fix="check how they were read (CSV: comma, semicolon or tab), or name the kinds: --model",
     )
 
 

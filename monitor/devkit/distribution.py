@@ -149,7 +149,7 @@ def _locked(path: Path, timeout_s: float) -> Iterator[None]:
                     raise TransportError(
                         f"another process has been fetching Kafka for {timeout_s:.0f} s",
                         where=str(path),
-                        fix="end it, then run this again",
+                        fix="stop that process, then run this command again",
                     ) from None
                 time.sleep(0.1)
         yield
@@ -172,13 +172,13 @@ def _resolve(scratch: Path, timeout_s: float) -> None:
         raise TransportError(
             f"Maven did not finish in {timeout_s:.0f} s",
             where=f"resolving Apache Kafka {KAFKA_VERSION}",
-            fix="see whether Maven Central or your mirror answers",
+            fix="check that Maven Central or your mirror is reachable",
         ) from None
     if done.returncode != 0 or not (scratch / "libs" / _CORE_JAR).is_file():
         raise TransportError(
             f"Maven failed: {_first_error(done.stdout + done.stderr)}",
             where=f"resolving Apache Kafka {KAFKA_VERSION}",
-            fix="see whether Maven Central or your mirror (~/.m2/settings.xml) answers",
+            fix="check that Maven Central or your mirror (~/.m2/settings.xml) is reachable",
         )
 
 

@@ -89,9 +89,9 @@ class Tally:
         self._seen.clear()
         if n_refused > MOSTLY_REFUSED * n:
             raise EventError(
-                f"{n_refused:,} of the last {n:,} events were refused",
+                f"{n_refused:,} of the last {n:,} events were rejected",
                 where=self._topic,
-                fix="see driftline.deadletter: is this the right topic, are all models configured?",
+                fix="see driftline.deadletter; check the topic and that all models are configured",
             )
 
     def show_partition(self, partition: int, lag: int | None, watermark_us: int) -> None:

@@ -361,7 +361,7 @@ def _open_server(url: str) -> Store:
     where = f"{parts.scheme}://{parts.hostname}:{parts.port or _default_port(parts.scheme)}"
     if parts.username or parts.password:
         raise StorageError(
-            "the store's URL carries a user or a password",
+            "the store's URL contains a user or a password",
             where=where,
             fix=f"put them into {USER_VARIABLE} and {PASSWORD_VARIABLE}",
         )

@@ -86,7 +86,9 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
         )
     if any(sign in text for sign in _NETWORK):
         return StorageError(
-            "the store does not answer", where=where, fix="is it running, and is the port right?"
+            "the store does not answer",
+            where=where,
+            fix="check that it is running and the port is right",
         )
     if "Error initializing EmbeddedServer" in text:
         return StorageError(
@@ -96,7 +98,7 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
         )
     if "AUTHENTICATION_FAILED" in text:
         return StorageError(
-            "the store refused the user or the password",
+            "the store rejected the user or the password",
             where=where,
             fix="set DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD",
         )
@@ -105,7 +107,7 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
         return StorageError(
             f"HTTP {status[1]} instead of an answer",
             where=where,
-            fix="is this the store's address, and is the proxy in front of it healthy?",
+            fix="check the store's address and the proxy in front of it",
         )
     if code := _CODE.search(text):
         is_refused = is_insert and int(code[1]) in _REFUSED_CODES

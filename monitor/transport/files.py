@@ -119,7 +119,7 @@ def open_source(
             return Source(chunks, found, found.source, notes)
         if stamp.is_wanted:
             raise ConfigError(
-                "JSONL cannot be given new event times",
+                "JSONL events cannot be assigned new event times",
                 where=found.where,
                 fix="convert it to Parquet, or leave rows_per_window out",
             )

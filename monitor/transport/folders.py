@@ -161,7 +161,7 @@ def look_at_parts(folder: Path, parts: Sequence[Part]) -> tuple[list[Opened], st
     if len(kinds) > 1:
         first, second = (next(o for o in looked if (o.format_ is Format.JSONL) is k) for k in kinds)
         raise TransportError(
-            f"is a folder of different things: {first.where} is {first.format_}, "
+            f"is a folder of files in different formats: {first.where} is {first.format_}, "
             f"{second.where} is {second.format_}",
             where=str(folder),
             fix="name the files to be read",

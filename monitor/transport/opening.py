@@ -109,7 +109,7 @@ def _recognised(file: Any, name: PurePath, where: str, source: str) -> Opened:
             head, n_bytes, name = _head(file), None, name.with_suffix("") if name.name else name
     format_ = format_of(head, name, where)
     if not head and format_ not in (Format.JSONL, Format.CSV):
-        raise TransportError("is empty", where=where, fix="was it written to its end?")
+        raise TransportError("is empty", where=where, fix="check that it was written completely")
     if format_ in (Format.PARQUET, Format.ARROW_FILE, Format.ORC) and not _can_seek(file):
         with reading(where, format_), file:
             file = pa.BufferReader(file.read())

@@ -55,7 +55,7 @@ def reading(where: str, format_: Format) -> Iterator[None]:
         raise TransportError(
             f"cannot be read as {format_}: {detail or type(error).__name__}",
             where=where,
-            fix="is the file complete, and of that format?",
+            fix="check that the file is complete and of that format",
         ) from error
 
 

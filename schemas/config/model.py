@@ -279,7 +279,7 @@ class ModelConfig(Strict):
             yield Problem(
                 ("features", name, "of"),
                 f"{feature.of!r} is a number itself",
-                "name a text or a time that events bring",
+                "name a text or a time of the events",
             )
 
     def _segment_problems(self) -> Iterator[Problem]:
@@ -333,7 +333,7 @@ class ModelConfig(Strict):
                 f"use one of {', '.join(numeric)}" if numeric else "remove canary",
             )
         if canary.shift == 0:
-            yield Problem(("canary", "shift"), "0 is no shift", "use .5, or leave it out")
+            yield Problem(("canary", "shift"), "0 is no shift", "use 0.5, or remove it")
         if canary.every_us // self.window.length_us <= canary.within:
             yield Problem(
                 ("canary", "every"),
@@ -349,7 +349,7 @@ class ModelConfig(Strict):
             if name not in {*texts, *self.segments, "prediction"}:
                 yield Problem(
                     ("verbatim", i),
-                    f"{name!r} is no categorical feature, no segment, and not prediction",
+                    f"{name!r} is not a categorical feature, a segment or prediction",
                     "name one of these, or remove it",
                 )
 

@@ -104,5 +104,5 @@ def test_no_file_reaches_a_fault_of_driftline(here):
             ("replay", a, "--rows-per-window", "100", "--store", "none"),
         ):
             ended = command(*arguments)
-            assert "fault of Driftline" not in ended.err, (SEED, i, arguments, ended.err)
+            assert "bug in Driftline" not in ended.err, (SEED, i, arguments, ended.err)
             assert len(ended.err) < 4_000, (SEED, i, arguments)

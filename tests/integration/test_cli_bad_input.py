@@ -131,7 +131,7 @@ def with_broken_files(here: Path) -> None:
         (nothing, (*REPLAY, "--store", "http://127.0.0.1:9"), 5, "127.0.0.1:9: the store does not"),
         (nothing, ("sql",), 5, "driftline-store: there is no store here (run `driftline demo`"),
         (with_broken_files, ("sql", "--store", "foreign"), 5, "(name the store's folder)"),
-        (nothing, ("sql", "DROP TABLE alerts"), 5, "DROP is not a question"),
+        (nothing, ("sql", "DROP TABLE alerts"), 5, "DROP is not a read-only statement"),
         (nothing, (*BUILD, "no.parquet"), 4, "no.parquet: no such file"),
         (with_foreign_events, (*BUILD, "foreign.jsonl"), 4, "holds no event of model 'loans'"),
         (with_broken_files, (*BUILD, "cut.parquet"), 4, "cut.parquet: cannot be read as Parquet"),

@@ -150,7 +150,7 @@ def test_the_store_says_that_the_password_is_wrong_and_works_with_the_right_one(
     locked, monkeypatch
 ):
     monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
-    with pytest.raises(StorageError, match="refused the user or the password") as caught:
+    with pytest.raises(StorageError, match="rejected the user or the password") as caught:
         Store.open(locked + "/default")
     assert "wrong" not in str(caught.value)
     monkeypatch.setenv(PASSWORD_VARIABLE, "r3ad")

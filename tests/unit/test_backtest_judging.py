@@ -167,7 +167,9 @@ def test_judging_changes_no_window():
 
 
 def test_windows_that_panes_cannot_fill_are_refused():
-    with pytest.raises(ConfigError, match=r"share 150 s, its panes last 100 s"):
+    with pytest.raises(
+        ConfigError, match=r"divisor 150 s, which is not a multiple of its panes of 100 s"
+    ):
         check_slot(150_000_000, 100_000_000, "small")
 
 

@@ -277,5 +277,5 @@ def test_what_a_model_lists_as_verbatim_keeps_its_texts():
 def test_only_texts_of_the_model_can_be_verbatim():
     features = {"age": {"kind": "numeric"}}
     for name in ("age", "land", "host"):
-        with pytest.raises((ConfigError, ValueError), match="no categorical feature"):
+        with pytest.raises((ConfigError, ValueError), match="not a categorical feature"):
             ModelConfig.model_validate({"model": "m", "features": features, "verbatim": [name]})

@@ -62,13 +62,13 @@ def test_a_time_may_be_asked_for(built, asked, least_us, has_note):
 
 @pytest.mark.parametrize("asked", ["+45s", "+0s", "2016-01-01", "1970-01-01"])
 def test_a_time_some_worker_may_have_counted_for_is_refused(built, asked):
-    with pytest.raises(BaselineError, match="before they know it"):
+    with pytest.raises(BaselineError, match="before they have read it"):
         plan(other(built), [built], asked)
     plan(other(built), [], asked)
 
 
 def test_a_profile_that_names_a_past_time_is_refused_too(built):
-    with pytest.raises(BaselineError, match="before they know it"):
+    with pytest.raises(BaselineError, match="before they have read it"):
         plan(other(built, active_from_us=NOW - S), [built])
 
 

@@ -273,7 +273,9 @@ def test_a_declared_column_that_is_missing_is_an_error_that_names_it():
 
 def test_nothing_to_compare_is_no_verdict_of_no_drift():
     keys = pa.table({"a|b": [f"{i}|{7 * i}" for i in range(200)]})
-    with pytest.raises(ShapeError, match=r"nothing can be compared; 'a\|b': .*read as meant"):
+    with pytest.raises(
+        ShapeError, match=r"nothing can be compared; 'a\|b': .*check how they were read"
+    ):
         compare(keys, keys)
     with pytest.raises(ShapeError, match="no column is left"):
         compare(keys.select([]), keys.select([]))

@@ -384,7 +384,7 @@ def test_parts_may_differ_in_types_and_columns(tmp_path):
     [
         ({}, "is a folder without data files"),
         ({"a.yaml": b"a: 1"}, "is a folder without data files"),
-        ({"a.csv": b"x\n1\n", "b.jsonl": b"{}\n"}, "is a folder of different things"),
+        ({"a.csv": b"x\n1\n", "b.jsonl": b"{}\n"}, "is a folder of files in different formats"),
         ({"_delta_log/0.json": b"{}", "a.csv": b"x\n1\n"}, "is a Delta table"),
         ({"k=1/a.csv": b"x\n1\n", "a.csv": b"x\n1\n"}, "different depths"),
     ],

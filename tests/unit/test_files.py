@@ -139,7 +139,7 @@ def test_standard_input_is_json_csv_or_arrow_by_its_first_bytes(monkeypatch, tmp
 def test_jsonl_cannot_be_given_new_times(tmp_path):
     path = tmp_path / "e.jsonl"
     path.write_text("{}")
-    with pytest.raises(ConfigError, match="JSONL cannot be given new event times"):
+    with pytest.raises(ConfigError, match="JSONL events cannot be assigned new event times"):
         open_source(path, CONFIG, rows_per_window=10)
 
 

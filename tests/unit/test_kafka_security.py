@@ -114,7 +114,7 @@ def test_token_file_is_read_again_each_time(tmp_path):
         ({"SASL": "GSSAPI"}, "is not a mechanism"),
         ({"TLS": "perhaps"}, "is not a yes or no"),
         ({"PASSWORD": "p", "PASSWORD_FILE": "/p"}, "both set"),
-        ({"TOKEN_ENDPOINT": "https://i/t", "CLIENT_ID": "c"}, "needs a client id and secret"),
+        ({"TOKEN_ENDPOINT": "https://i/t", "CLIENT_ID": "c"}, "needs a client ID and a secret"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(variables, problem):

@@ -107,8 +107,8 @@ def test_markup_in_data_is_shown_and_not_obeyed(ask):
     ("query", "words"),
     [
         ("SELECT nope FROM results", "nope"),
-        ("DROP TABLE results", "DROP is not a question"),
-        ("INSERT INTO late (source) VALUES ('a')", "INSERT is not a question"),
+        ("DROP TABLE results", "DROP is not a read-only statement"),
+        ("INSERT INTO late (source) VALUES ('a')", "INSERT is not a read-only statement"),
         ("SELECT 1; DROP TABLE results", "more than one statement"),
         ("SELECT 1 INTO OUTFILE '/tmp/x'", "INTO OUTFILE"),
         ("", "empty"),

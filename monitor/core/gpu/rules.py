@@ -220,13 +220,13 @@ class GpuRules:
             raise DriftlineError(
                 f"the state of the GPU rules cannot be read: {error}",
                 where="gpu_rules",
-                fix="start without it; open alerts will be found again",
+                fix="start without it; open alerts will be detected again",
             ) from error
         if version != _STATE_VERSION:
             raise DriftlineError(
                 f"the state of the GPU rules has version {version}, not {_STATE_VERSION}",
                 where="gpu_rules",
-                fix="start without it; open alerts will be found again",
+                fix="start without it; open alerts will be detected again",
             )
         self._fleet = fleet
 

@@ -192,7 +192,7 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
         raise BaselineError(
             f"baseline {profile.profile_id} monitors {names}",
             where=f"model {profile.model!r}",
-            fix="build the baseline again: its features are not those of the config",
+            fix="build the baseline again: its features differ from the config's",
         )
     if not profile.phi.shape == profile.eps_learned.shape == (n_segments, n_variables):
         raise BaselineError(

@@ -91,7 +91,7 @@ class Commit(msgspec.Struct, frozen=True):
             raise TransportError(
                 f"a commit at {offset} with metadata {metadata[:80]!r}: {error}",
                 where="commits of ingest",
-                fix="did another program use this group? delete its offsets to begin again",
+                fix="check that only ingest uses this group; delete its offsets to start again",
             ) from None
         return Commit(offset, found.wm, found.S, found.F, found.source, found.note, found.clock)
 

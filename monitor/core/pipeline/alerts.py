@@ -103,7 +103,7 @@ def _share_action(rule: str, model: str, reason: str) -> str:
     if reason == "future":
         return f"Check the clocks of the producers; {_CONSEQUENCE}"
     query = f"SELECT detail, count() FROM dead_letters FINAL WHERE model = '{model}' GROUP BY 1"
-    return f'Ask driftline sql "{query}" and fix the producer; {_CONSEQUENCE}'
+    return f'Run driftline sql "{query}" and fix the producer; {_CONSEQUENCE}'
 
 
 def _alert(

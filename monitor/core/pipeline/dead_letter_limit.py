@@ -148,7 +148,7 @@ class DeadLetterLimit:
         place = f"partition={self._partition}"
         whose = f"model {found.model!r}" if found.model else "events of no configured model"
         is_over = transition is Transition.RESOLVED
-        what = "few enough again" if is_over else f"more than {self._limit:,} a minute"
+        what = "at most" if is_over else "more than"
         cell = (found.tenant, found.model, self._topic, place, RULE)
         window_us = (found.opened_minute * MINUTE_US, minute * MINUTE_US)
         return Alert(
@@ -160,9 +160,9 @@ class DeadLetterLimit:
             time_us=window_us[1],
             opened_at_us=window_us[0],
             sequence=int(is_over),
-            title=f"{whose}: {what} refused on {self._topic}, {place}",
+            title=f"{whose}: {what} {self._limit:,} rejected per minute on {self._topic}, {place}",
             model=found.model,
             segment=place,
             rule=RULE,
-            action="look at the dead letters: fix the producer, or add the model to the config",
+            action="read the dead letters, then fix the producer or add the model to the config",
         )

@@ -331,7 +331,7 @@ class GroupReader(ABC):
             raise TransportError(
                 f"the topic was recreated: its id was {self.source}, now {identity.topic_id}",
                 where=self._settings.topic,
-                fix="restart: it is another source, read from its own offsets",
+                fix="restart; a recreated topic is read from its own offsets",
             )
         self.source, self.n_partitions = identity.topic_id, identity.n_partitions
 

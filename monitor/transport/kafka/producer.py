@@ -206,9 +206,9 @@ class LogProducer:
         if elapsed_s() > deadline:
             raise TransportError(
                 f"the queue stayed full for {self._full_timeout_s:.0f} s, "
-                f"{self.counts.n_outstanding} writes wait",
+                f"{self.counts.n_outstanding} writes are waiting",
                 where=topic,
-                fix="is the broker there? more partitions spread the load",
+                fix="check that the broker is running; more partitions spread the load",
             )
 
     def poll(self) -> None:
@@ -235,7 +235,7 @@ class LogProducer:
                     f"{self.counts.n_outstanding} writes are not acknowledged "
                     f"after {timeout_s:.1f} s",
                     where="kafka producer",
-                    fix="is the broker there? waiting may go on",
+                    fix="check that the broker is running",
                 )
             # flush() sends at once what lingers; it returns as soon as nothing is left.
             self._producer.flush(min(left_s, _TICK_S))
@@ -281,7 +281,7 @@ class LogProducer:
             raise TransportError(
                 f"{n} writes failed: {'; '.join(named)}",
                 where="kafka producer",
-                fix="restart: what is not in the log is written again from the last commit",
+                fix="restart; writes that are missing in the log are repeated from the last commit",
             )
 
     def close(self, timeout_s: float = 10.0) -> None:

@@ -53,7 +53,7 @@ class SecretSource:
     def __post_init__(self) -> None:
         if bool(self.variable) == (self.file is not None):
             raise ConfigError(
-                "a secret needs an environment variable or a file, one of them",
+                "a secret needs either an environment variable or a file",
                 where="Kafka security",
             )
 

@@ -104,7 +104,7 @@ def _token(env: Mapping[str, str]) -> SecretSource | TokenEndpoint | None:
     client = env.get(f"{PREFIX}CLIENT_ID", "")
     if ready is not None or secret is None or not client:
         raise ConfigError(
-            "a token endpoint needs a client id and secret, and no token besides",
+            "a token endpoint needs a client ID and a secret, and no token",
             where=f"{PREFIX}TOKEN_ENDPOINT",
             fix=f"set {PREFIX}CLIENT_ID and {PREFIX}CLIENT_SECRET",
         )

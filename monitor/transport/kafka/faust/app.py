@@ -241,7 +241,7 @@ async def send(app: KafkaApp, cluster: Cluster, writes: Iterable[Write]) -> None
         raise TransportError(
             f"a write failed: {error!r}",
             where="kafka producer",
-            fix="restart: what is not in the log is written again",
+            fix="restart; writes that are missing in the log are repeated",
         ) from error
     finally:
         del since_s[call]
@@ -378,7 +378,7 @@ def _raise_crash(app: KafkaApp, starting: asyncio.Task[None]) -> None:
     if starting.done():
         starting.result()
     if app.should_stop:
-        raise TransportError("Faust stopped by itself", where=app.conf.id, fix="restart")
+        raise TransportError("Faust stopped unexpectedly", where=app.conf.id, fix="restart")
 
 
 def _check_commits(app: KafkaApp, stuck_s: float) -> None:
@@ -394,7 +394,7 @@ def _check_commits(app: KafkaApp, stuck_s: float) -> None:
             f"the committed offset has not moved for {now_s - since_s:.0f} s, "
             f"{app.acked[tp]} is acked",
             where=f"{tp.topic}:{tp.partition}",
-            fix="restart; is the broker there?",
+            fix="restart, and check that the broker is running",
         )
 
 

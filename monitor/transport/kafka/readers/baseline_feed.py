@@ -224,5 +224,5 @@ class ProfileFeed:
         return TransportError(
             f"cannot be read: {what}",
             where=f"{self._where.topic}:0",
-            fix="is the broker there? `driftline topics check` names what is missing",
+            fix="check that the broker is running; `driftline topics check` lists missing topics",
         )

@@ -43,7 +43,7 @@ def committed_offset(
         raise TransportError(
             f"cannot ask for the committed offset: {error.args[0].str()}",
             where=f"{cluster.group(group)} on {where.topic}:{partition}",
-            fix="is the broker there?",
+            fix="check that the broker is running",
         ) from None
     finally:
         consumer.close()

@@ -102,7 +102,7 @@ def _opened(
         raise TransportError(
             f"cannot be read: {error.args[0].str()}",
             where=f"{where.topic}:{partition}",
-            fix="is the broker there? `driftline topics check`",
+            fix="check that the broker is running, and run `driftline topics check`",
         ) from None
     finally:
         consumer.close()
@@ -151,5 +151,5 @@ def _read(
             raise TransportError(
                 f"nothing came for {timeout_s:.0f} s, {stop - position} offsets before the end",
                 where=place,
-                fix="is the broker there?",
+                fix="check that the broker is running",
             )

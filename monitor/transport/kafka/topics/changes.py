@@ -113,7 +113,7 @@ def _await_seen(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout
                 f"{first.setting} = {first.wanted} was accepted but is not seen after "
                 f"{timeout_s:.0f} s",
                 where=f"topic {first.topic}",
-                fix="see whether all brokers are up, then run the check again",
+                fix="check that all brokers are up, then run `driftline topics check` again",
             )
         time.sleep(_TICK_S)
 

@@ -54,7 +54,7 @@ def open_admin(
             admin = _connect(servers, security or KafkaSecurity(), timeout_s)
     except (KafkaError, OSError) as error:
         raise TransportError(
-            f"Kafka does not let us in: {tries.reason or one_line(error)}",
+            f"Kafka rejected the login: {tries.reason or one_line(error)}",
             where=bootstrap,
             fix="check TLS, mechanism, user and secret against the listener at this address",
         ) from error
@@ -120,7 +120,7 @@ def _reach_any(servers: list[tuple[str, int]], bootstrap: str, timeout_s: float)
     raise TransportError(
         f"Kafka does not answer: {'; '.join(dict.fromkeys(reasons))}",
         where=bootstrap,
-        fix="see whether it runs and the address is right",
+        fix="check that it is running and the address is right",
     )
 
 

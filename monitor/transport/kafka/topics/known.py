@@ -72,7 +72,7 @@ class KnownTopics:
                 raise TransportError(
                     f"the topic was recreated: {before} is now {now.topic_id}",
                     where=self._cluster.topic(name),
-                    fix="restart: what is there is read from its beginning",
+                    fix="restart; the new topic is read from its beginning",
                 )
             self.ids[name] = now.topic_id
 

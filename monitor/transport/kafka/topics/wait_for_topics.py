@@ -134,7 +134,7 @@ def _refusal(cluster: Cluster, reason: KafkaError, wait_s: float) -> TransportEr
         fix = "check TLS, mechanism, user and secret against the listener at this address"
     else:
         what = f"Kafka does not answer for {wait_s:g} s"
-        fix = "see whether it runs and the address is right"
+        fix = "check that it is running and the address is right"
     return TransportError(f"{what}: {reason.str()}", where=cluster.bootstrap, fix=fix)
 
 
@@ -152,7 +152,7 @@ def _check(cluster: Cluster, wanted: Sequence[str], counts: Mapping[str, int]) -
     if len(set(alike.values())) > 1:
         spelt = ", ".join(f"{cluster.topic(name)} has {n}" for name, n in alike.items())
         raise TransportError(
-            f"topics must have as many partitions as each other: {spelt}",
+            f"these topics must have equal numbers of partitions: {spelt}",
             where=cluster.bootstrap,
             fix=create,
         )
