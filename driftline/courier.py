@@ -158,7 +158,7 @@ class Courier:
         """Log an error unless one was logged before."""
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("reporting to Kafka fails, and goes on trying: %s", _said(error))
+            logger.warning("reporting to Kafka failed; it is retried: %s", _said(error))
 
 
 def _said(error: BaseException) -> str:

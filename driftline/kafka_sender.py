@@ -131,7 +131,7 @@ class KafkaSender:
             raise TransportError(
                 f"no producer: {self._why_none}",
                 where="Kafka",
-                fix=f"another is made {self._next_s - now_s:.1f} s from now",
+                fix=f"a new one is created in {self._next_s - now_s:.1f} s",
             )
         # Before the attempt: a constructor that fails may leave a connection open.
         self._next_s = now_s + REPLACE_PAUSE_S

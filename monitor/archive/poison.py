@@ -78,7 +78,7 @@ def _check_share(refused: list[DeadLetter], n_seen: int, error: StorageError) ->
     """Stop where it is not a row that is wrong."""
     if len(refused) >= MIN_REFUSED_ROWS and 2 * len(refused) > n_seen:
         raise TableMisfitError(
-            f"{len(refused)} of the first {n_seen} rows of an insert are refused: {error.what}",
+            f"{len(refused)} of the first {n_seen} rows of an insert were rejected: {error.what}",
             where=error.where,
             fix="check that the table has the columns that `Store.migrate` creates",
         ) from error

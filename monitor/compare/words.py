@@ -65,7 +65,7 @@ def _too_few(comparison: Comparison) -> str:
     if n_rows >= MIN_ROWS:
         return ""
     rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
-    return f" {rows} too few to tell: only a very large change would show."
+    return f" {rows} too few: only a very large change would be detected."
 
 
 def rule(comparison: Comparison) -> str:
@@ -78,10 +78,10 @@ def rule(comparison: Comparison) -> str:
     alpha = comparison.options.alpha
     return (
         f"A variable drifted if a distance is beyond its threshold and a test is below {alpha:g} "
-        f"after Holm's adjustment for all {comparison.n_tests} tests; a share of data quality if "
-        "it changed by more than its threshold and its own test says so; a column if it is gone; "
+        f"after Holm's adjustment for all {comparison.n_tests} tests; a quality share if it "
+        "changed by more than its threshold and its test is significant; a column if it is gone; "
         "two columns of numbers if their rank correlation changed by more than .1. "
-        "Tests take rows for independent."
+        "Tests assume independent rows."
     )
 
 
@@ -173,8 +173,8 @@ def together_text(found: Together) -> str:
     if math.isnan(found.auc):
         return said
     return said + (
-        f" A classifier tells the sides apart with AUC {found.auc:.2f}"
-        f" (without any drift .5, give or take {found.auc_sd:.3f})."
+        f" A classifier separates the sides with AUC {found.auc:.2f}"
+        f" (without drift 0.5, standard deviation {found.auc_sd:.3f})."
     )
 
 

@@ -81,8 +81,10 @@ def compose_report(
 def _headline(score: DemoScore) -> str:
     """One sentence."""
     n, found, false = len(score.findings), score.n_found, len(score.false_alerts)
-    first = f"{found} of {n} planted faults found" if found < n else f"All {n} planted faults found"
-    second = "nothing else was said" if not false else f"{false} alerts about nothing planted"
+    first = (
+        f"{found} of {n} injected faults found" if found < n else f"All {n} injected faults found"
+    )
+    second = "no other alert was opened" if not false else f"{false} false alerts"
     return f"{first}, and {second}." if not false else f"{first}, but {second}."
 
 
@@ -104,7 +106,7 @@ def _facts(world: World, score: DemoScore, seconds: float) -> list[tuple[str, st
         ("windows of 1 h", str(world.n_windows)),
         ("alerts before the first fault", f"{early} in {quiet} windows"),
         ("false alerts", str(len(score.false_alerts))),
-        ("retrainings asked for", str(score.n_retrainings)),
+        ("retrainings requested", str(score.n_retrainings)),
         ("model's AUC on 2016", f"{world.auc:.3f}"),
         ("seed", str(world.seed)),
     ]

@@ -152,6 +152,6 @@ def test_a_broker_that_never_comes_fails_after_the_bound_and_closing_returns():
 
 
 def test_settings_that_are_refused_are_an_error_without_secrets():
-    with pytest.raises(TransportError, match="settings are refused") as caught:
+    with pytest.raises(TransportError, match="settings are rejected") as caught:
         LogProducer({"sasl.password": "hunter2", "no.such.setting": "1"})
     assert "hunter2" not in str(caught.value)

@@ -122,7 +122,7 @@ def _action(view: CellView) -> str:
     """What to do first."""
     if view.monitor == Monitor.REPLICA:
         return (
-            "Take the replica out of rotation, compare its answers with another's, look at its GPU."
+            "Take the replica out of rotation, compare its answers with another's, check its GPU."
         )
     if view.variable.name == SCORE:
         return (

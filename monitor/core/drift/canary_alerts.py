@@ -179,5 +179,5 @@ def _action(canary: Canary, sighting: Sighting) -> str:
         )
     return (
         f"A real drift of {canary.feature} of this size would be missed too: run driftline "
-        "backtest, and look at its phi and its baseline."
+        "backtest, and check decision.phi and the baseline."
     )

@@ -21,7 +21,7 @@ ModelName = tuple[str, str]
 _BASELINE = "build one: driftline baseline build MODEL.yaml --reference FILE"
 _ADVICE = {
     Reason.NO_BASELINE: _BASELINE,
-    Reason.PROFILE_CHANGED: "a baseline began to hold within the window; the next ones are judged",
+    Reason.PROFILE_CHANGED: "a baseline became active within the window; later windows are judged",
     Reason.NO_DATA: "the baseline has no rows for this hour of the week: build one from more weeks",
     Reason.PIPELINE: "see the pipeline alert: rejected or late events are missing",
     Reason.TOO_MANY_VERSIONS: "more than 64 versions at once: send a shorter model_version",
@@ -76,7 +76,7 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
     'Nothing was judged: this says nothing about the models.'
     >>> coverage.note(50, "")
     >>> conclusion(coverage, 100)
-    'No drift in the 50 % of the events that were judged; the others were not looked at.'
+    'No drift in the 50 % of the events that were judged; the others were not judged.'
     >>> conclusion(coverage, 50)
     'Quiet.'
     >>> coverage.note_cell("*", "")
@@ -86,11 +86,11 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
     """
     share = judged_share(coverage, n_read)
     if not coverage.n_rows_judged:
-        return "Nothing was judged: this says nothing about the models."
+        return "Nothing was judged: drift of the models is unknown."
     if share < ENOUGH:
         return (
             f"No drift in the {share_text(share)} of the events that were judged; "
-            "the others were not looked at."
+            "the others were not judged."
         )
     missing = coverage.unjudged_segments()
     if missing:

@@ -220,7 +220,7 @@ RULES: tuple[GpuRule, ...] = (
         3,
         _P1,
         "silent, and no activity of the host",
-        "look at the host's console, reboot it",
+        "check the host's console, reboot it",
         "GWDG study",
         clear_us=180_000_000,
     ),

@@ -46,8 +46,8 @@ class Xid:
 
 
 _RESET = "drain the node, reset the GPU"
-_RMA = "it came back: drain, run field diagnosis, start an RMA"
-_RESTART = "restart the application; its owner looks at the code"
+_RMA = "it recurred: drain, run field diagnosis, start an RMA"
+_RESTART = "restart the application; report it to the application's owner"
 _DECODE = "decode the sub-code, then follow the GPU's recovery action"
 _KEEP = "nothing now; kept for the record"
 

@@ -114,7 +114,7 @@ class SourceSilence:
             Transition.OPENED,
             time_us,
             time_us,
-            f"no word of source {place[0]} partition {place[1]} for {silent_s:.0f} s: "
+            f"no watermark from source {place[0]} partition {place[1]} for {silent_s:.0f} s: "
             "its windows stay open",
         )
 
@@ -123,7 +123,7 @@ class SourceSilence:
         source, partition, opened_us = self._open.pop(key)
         time_us = max(marks.newest_us or 0, opened_us + 1)
         is_there = (source, partition) in marks.partitions
-        what = "speaks again" if is_there else "is gone"
+        what = "sends watermarks again" if is_there else "was removed"
         return _alert(
             (source, partition),
             Transition.RESOLVED,

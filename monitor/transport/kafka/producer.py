@@ -105,7 +105,7 @@ class LogProducer:
             self._producer = Producer(config, logger=CLIENT_LOG)
         except KafkaException as error:
             raise TransportError(
-                f"the producer's settings are refused: {error.args[0].str()}",
+                f"the producer's settings are rejected: {error.args[0].str()}",
                 where="kafka producer",
                 fix="check the client settings",
             ) from None
@@ -191,7 +191,7 @@ class LogProducer:
             return False
         except KafkaException as error:
             raise TransportError(
-                f"a write of {len(value or b'')} bytes is refused: {error.args[0].str()}",
+                f"a write of {len(value or b'')} bytes was rejected: {error.args[0].str()}",
                 where=f"{topic}:{partition}",
                 fix="a message must stay under the broker's message.max.bytes",
             ) from None

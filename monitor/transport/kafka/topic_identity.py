@@ -67,7 +67,7 @@ class TopicWatch:
         except (KafkaException, TimeoutError) as error:
             detail = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
             raise TransportError(
-                f"cannot look at the topic: {detail}",
+                f"cannot read the topic's ID: {detail}",
                 where=self._topic,
                 fix="check the broker's address, and `driftline topics check`",
             ) from None

@@ -110,7 +110,7 @@ def _await_seen(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout
         if elapsed_s() > deadline:
             first = unseen[0]
             raise TransportError(
-                f"{first.setting} = {first.wanted} was accepted but is not seen after "
+                f"{first.setting} = {first.wanted} was accepted but is not in effect after "
                 f"{timeout_s:.0f} s",
                 where=f"topic {first.topic}",
                 fix="check that all brokers are up, then run `driftline topics check` again",
