@@ -16,20 +16,20 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/demo.stamp     ## watch real predictions flow through the real core
+demo: $(VENV)/demo.stamp     ## run the demo: three injected faults in packaged data
 	$(BIN)/driftline demo $(DEMO_ARGS)
 
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 	$(MAKE) --no-print-directory lint
 	$(PYTEST) $(TEST_ARGS)
 
-test-kafka: $(VENV)/dev.stamp ## only what needs a broker (Java 17, Maven); `make test` has it too
+test-kafka: $(VENV)/dev.stamp ## the tests on Kafka only (Java 17, Maven); part of `make test`
 	$(PYTEST) -m kafka $(TEST_ARGS)
 
 # As `make test` has it, with many more inputs: FUZZ_INPUTS=100000 FUZZ_SEED=7 make fuzz
 FUZZ_INPUTS ?= 20000
 FUZZ_SEED ?= 1
-fuzz: $(VENV)/dev.stamp      ## hostile bytes for every reader, for an hour
+fuzz: $(VENV)/dev.stamp      ## mutated messages for every reader, for an hour
 	DRIFTLINE_FUZZ_INPUTS=$(FUZZ_INPUTS) DRIFTLINE_FUZZ_SEED=$(FUZZ_SEED) \
 	  $(PYTEST) --timeout=0 tests/fuzz $(TEST_ARGS)
 
@@ -39,7 +39,7 @@ lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev.stamp     ## every benchmark, one JSON line each
+bench: $(VENV)/dev.stamp     ## all benchmarks, one line of JSON each
 	@for name in aggregate decode decision startup; do \
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH_ARGS) || exit 1; done
 
@@ -47,10 +47,10 @@ up:              ## Kafka, ClickHouse, Grafana and the stages in Docker
 	@deploy/docker/make-env.sh
 	docker compose up --detach --build
 
-down:            ## stop them; `docker compose down --volumes` forgets the data as well
+down:            ## stop them; `docker compose down --volumes` also deletes the data
 	docker compose down
 
-lock: $(VENV)/dev.stamp      ## resolve the dependencies again
+lock: $(VENV)/dev.stamp      ## resolve and pin the dependencies again
 	$(BIN)/python -m pip install --quiet uv
 	$(call resolve,stages)
 	$(call resolve,demo)
@@ -69,5 +69,5 @@ $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-clean:           ## remove what was built here
+clean:           ## remove build outputs
 	rm -rf $(VENV) build dist *.egg-info demo-output

@@ -42,7 +42,7 @@ _RENAME = "give it a name, here and in the events"
 
 
 class Importance(StrEnum):
-    """How much a feature matters: the top rung on a ``high`` one pages."""
+    """Importance of a feature: only a ``high`` one pages, at the top rung."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -71,7 +71,7 @@ class FeatureConfig(Strict):
 
 
 class WindowConfig(Strict):
-    """Event-time settings; the defaults are the design's."""
+    """Event-time settings of windows and panes."""
 
     pane_us: PositiveDuration = Field(10 * SECOND_US, alias="pane")
     length_us: PositiveDuration = Field(HOUR_US, alias="length")
@@ -84,7 +84,7 @@ class WindowConfig(Strict):
 
 
 class DecisionConfig(Strict):
-    """The default rule's settings."""
+    """Settings of the decision rule."""
 
     max_false_pages_per_month: float = Field(0.1, gt=0)
     eps: float = Field(0.02, ge=0, lt=0.5)
@@ -97,7 +97,7 @@ class DecisionConfig(Strict):
 
 
 class PipelineConfig(Strict):
-    """When a model's own events, or its verdicts, are missing."""
+    """Limits beyond which missing events or verdicts of a model open an alert."""
 
     max_rejected: float = Field(0.02, ge=0, le=1)
     """Share of rejected events beyond which drift verdicts are withheld and an alert opens.
@@ -110,7 +110,7 @@ class PipelineConfig(Strict):
 
 
 class CanaryConfig(Strict):
-    """A shift planted into a shadow of one feature, on schedule, to see that it is found."""
+    """A known shift, planted on a schedule into a shadow of one feature, to test detection."""
 
     feature: str = ""
     """Numeric; by default the first one."""
@@ -132,7 +132,7 @@ class SliceConfig(Strict):
 
 
 class ColumnsConfig(Strict):
-    """Names of the columns in Parquet, CSV and Arrow files, where they differ from Driftline's."""
+    """Names of columns in Parquet, CSV and Arrow files, if they differ from the defaults."""
 
     time: str | None = None
     """Timestamps, ISO text, or numbers; ``driftline/times.py`` has all forms."""

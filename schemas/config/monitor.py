@@ -42,7 +42,7 @@ class GpuConfig(Strict):
 
 
 class MessageConfig(Strict):
-    """How much is read of one message, before it is decoded."""
+    """Limits of one message, checked before it is decoded."""
 
     max_rows: int = Field(MessageLimits().max_rows, ge=1, le=100_000_000)
     """Of an Arrow stream or a JSON array; a longer one is refused whole."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +19,7 @@ import pytest
 
 from monitor.cli import main as cli
 from monitor.cli.main import main
-from monitor.cli.terminal.lazy import Entry
+from monitor.cli.terminal.lazy import Entry, load_command
 from schemas.errors import BaselineError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,14 +106,36 @@ def test_help_lists_every_command_with_examples(capsys):
         assert entry.summary in out
 
 
-@pytest.mark.parametrize(
-    "command", [("check",), ("baseline", "build"), ("baseline", "show")], ids=" ".join
+def leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Each command below one, by what is typed."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield words, command
+        return
+    for name, child in below.items():
+        yield from leaves(f"{words} {name}", child)
+
+
+LEAVES = dict(
+    leaf for name, entry in cli.COMMANDS.items() for leaf in leaves(name, load_command(name, entry))
 )
-def test_each_command_has_examples(capsys, command):
-    code, out, _ = run(capsys, *command, "--help")
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_each_command_has_a_purpose_exit_codes_and_examples(capsys, name):
+    code, out, _ = run(capsys, *name.split(), "--help")
     assert code == 0
-    assert "Examples:" in out
-    assert f"driftline {' '.join(command)}" in out
+    assert inspect.cleandoc(LEAVES[name].help).splitlines()[0].endswith(".")
+    assert "Exit code: 0 " in out
+    assert f"driftline {name}" in out.split("Examples:")[1]
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_each_option_has_a_description_and_names_its_value(capsys, name):
+    options = [param for param in LEAVES[name].params if param.param_type_name == "option"]
+    assert [param.name for param in options if not (param.help or "").endswith(".")] == []
+    _, out, _ = run(capsys, *name.split(), "--help")
+    assert re.findall(r"--\S+ <(?:str|int|float|path|list).*?>", out) == []
 
 
 def test_a_mistyped_command_names_the_nearest(capsys):

@@ -48,7 +48,7 @@ _client_log.setLevel(logging.INFO)
 class SlackConfig(ReceiverSettings):
     """Notifications in one channel of Slack.
 
-    ``DRIFTLINE_SLACK_URL`` names another server that speaks Slack's API.
+    ``DRIFTLINE_SLACK_URL`` replaces the URL of Slack's API.
     """
 
     kind: Literal["slack"]

@@ -11,7 +11,7 @@ from schemas.errors import RefusedDelivery
 
 
 class WebhookTarget(RetrainingTarget, SignedPostConfig):
-    """When a retraining is requested of a training system, by a signed POST."""
+    """When a retraining is requested, and the webhook that receives the signed request."""
 
     kind: Literal["webhook"] = "webhook"
 
