@@ -67,8 +67,8 @@ def _sentence(event: str, facts: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> _sentence("ended", {"child": "notify", "code": -9, "detail": "starts again in 1 s"})
-    'notify ended (-9): starts again in 1 s'
+    >>> _sentence("ended", {"child": "notify", "code": -9, "detail": "restarts in 1 s"})
+    'notify ended (-9): restarts in 1 s'
     >>> _sentence("status", {"ready": False, "children": {"ingest": "ready", "store": "starting"}})
     'ingest ready, store starting'
     """

@@ -87,5 +87,5 @@ def explain_end(status: int | None, log_file: Path) -> TransportError:
         log.seek(max(0, log_file.stat().st_size - 65_536))
         reason = _complaint(log.read().decode(errors="replace"))
     how = f"signal {-status}" if status is not None and status < 0 else f"exit status {status}"
-    what = f"Kafka has ended by itself ({how})"
+    what = f"Kafka exited unexpectedly ({how})"
     return TransportError(f"{what}: {reason}" if reason else what, where=str(log_file))

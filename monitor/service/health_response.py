@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one of the three, or name them."""
         lifecycle, path = self._lifecycle, self.path.partition("?")[0]
         if path == "/healthz":
-            why = f"no beat for {lifecycle.silent_s:.0f} s"
+            why = f"no heartbeat for {lifecycle.silent_s:.0f} s"
             self._answer_state(lifecycle.is_live, "live", why)
         elif path == "/readyz":
             self._answer_state(lifecycle.is_ready, "ready", lifecycle.why_unready)

@@ -178,24 +178,24 @@ class Supervisor:
             elif member.due_s is None and member.failed is None:
                 code = member.child.ended()
                 if code is not None:
-                    self._bury(member, code, now_s)
+                    self._record_end(member, code, now_s)
                 elif member.ending_s is not None and now_s - member.ending_s >= DRAIN_S:
                     member.ending_s = now_s
                     member.child.kill()
                     self._tell_killed(member.child)
 
-    def _bury(self, member: _Member, code: int, now_s: float) -> None:
-        """Decide what becomes of a child that has ended."""
+    def _record_end(self, member: _Member, code: int, now_s: float) -> None:
+        """Restart a child that has ended, or stop if a restart cannot help."""
         name, member.why = member.child.name, f"ended ({code})"
         member.child.wait(ASK_S)
         if code in FOR_GOOD and not member.was_ready:
             member.failed = code
-            self._tell("failed", child=name, code=code, detail="it is not started again")
+            self._tell("failed", child=name, code=code, detail="it is not restarted")
             self._lifecycle.drain()
             return
         pause = member.restarts.pause_s(started_s=member.started_s, ended_s=now_s)
         member.due_s = now_s + pause
-        self._tell("ended", child=name, code=code, detail=f"starts again in {pause:g} s")
+        self._tell("ended", child=name, code=code, detail=f"restarts in {pause:g} s")
 
     def _ask(self) -> None:
         """Probe every child, and print the status when it has changed."""
@@ -232,7 +232,7 @@ class Supervisor:
         member.n_silent = member.n_silent + 1 if why else 0
         if member.n_silent >= N_SILENT:
             member.ending_s = now_s
-            self._tell("draining", child=member.child.name, detail=f"{why}; it is started again")
+            self._tell("draining", child=member.child.name, detail=f"{why}; it is restarted")
             member.child.terminate()
 
     def _why_unready(self, member: _Member) -> str:

@@ -208,7 +208,7 @@ def test_command_says_when_its_broker_dies(tmp_path):
         os.kill(_pid_of_broker(command.pid), signal.SIGKILL)
         _, err = command.communicate(timeout=60)
         assert command.returncode == 4
-        assert "Kafka has ended by itself (signal 9)" in err
+        assert "Kafka exited unexpectedly (signal 9)" in err
         assert len(err.splitlines()) == 1
     finally:
         command.kill()

@@ -71,7 +71,7 @@ def test_live_ends_with_the_beat(lifecycle, clock, server):
     lifecycle.ready()
     assert ask(server, "/healthz") == (200, "live\n")
     clock.now_s = 31
-    assert ask(server, "/healthz") == (503, "no beat for 31 s\n")
+    assert ask(server, "/healthz") == (503, "no heartbeat for 31 s\n")
     lifecycle.beat()
     assert ask(server, "/healthz") == (200, "live\n")
 

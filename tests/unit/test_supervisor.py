@@ -95,25 +95,25 @@ def home(clock) -> Home:
 
 def test_a_child_whose_loop_hangs_is_ended_and_started_again(home):
     home.child.unready = ""
-    home.rounds(N_SILENT - 1, silent="no beat for 61 s")
+    home.rounds(N_SILENT - 1, silent="no heartbeat for 61 s")
     assert home.child.done == ["start"]
-    home.rounds(silent="no beat for 63 s")
+    home.rounds(silent="no heartbeat for 63 s")
     assert home.child.done == ["start", "terminate"]
     (said,) = home.of("draining")
-    assert said == {"child": "detect", "detail": "no beat for 63 s; it is started again"}
-    home.rounds(5, silent="no beat for 68 s")
+    assert said == {"child": "detect", "detail": "no heartbeat for 63 s; it is restarted"}
+    home.rounds(5, silent="no heartbeat for 68 s")
     assert home.child.done == ["start", "terminate"]
     home.child.code = 1
     home.rounds(3)
     assert home.child.done == ["start", "terminate", "start"]
     assert (len(home.of("ended")), home.of("killed"), home.lifecycle.is_draining) == (1, [], False)
     # The new one has its own three.
-    home.rounds(N_SILENT - 1, silent="no beat for 61 s")
+    home.rounds(N_SILENT - 1, silent="no heartbeat for 61 s")
     assert home.child.done[3:] == []
 
 
 def test_one_that_does_not_end_is_killed(home):
-    home.rounds(N_SILENT, silent="no beat for 300 s")
+    home.rounds(N_SILENT, silent="no heartbeat for 300 s")
     home.rounds(round(DRAIN_S) - 1)
     assert home.child.done == ["start", "terminate"]
     home.rounds()
@@ -126,13 +126,13 @@ def test_one_that_does_not_end_is_killed(home):
 
 
 def test_only_three_in_a_row_count_and_no_answer_is_no_news(home):
-    for answer in ("no beat", "no beat", "", "no beat", None, "no beat", ""):
+    for answer in ("no heartbeat", "no heartbeat", "", "no heartbeat", None, "no heartbeat", ""):
         home.rounds(silent=answer)
     home.rounds(50, silent=None)
     assert home.child.done == ["start"]
-    home.rounds(silent="no beat")
+    home.rounds(silent="no heartbeat")
     home.rounds(9, silent=None)
-    home.rounds(2, silent="no beat")
+    home.rounds(2, silent="no heartbeat")
     assert home.child.done == ["start", "terminate"]
 
 
@@ -160,7 +160,7 @@ def test_a_wrong_config_later_on_may_pass_and_is_tried_again_with_pauses(home):
         home.rounds(10)
     assert home.child.done == ["start"] * (1 + n_tries)
     assert [facts["detail"] for facts in home.of("ended")] == [
-        f"starts again in {s} s" for s in (1, 2, 4)
+        f"restarts in {s} s" for s in (1, 2, 4)
     ]
     assert (home.of("failed"), home.supervisor.exit_code, home.lifecycle.is_draining) == (
         [],
@@ -212,6 +212,6 @@ def test_a_child_is_asked_whether_its_loop_goes_round():
         lifecycle.ready()
         assert (child.why_unready(), child.why_silent()) == ("", "")
         clock.now_s = 31
-        assert (child.why_unready(), child.why_silent()) == ("", "no beat for 31 s")
+        assert (child.why_unready(), child.why_silent()) == ("", "no heartbeat for 31 s")
     assert child.why_silent() is None
     assert child.why_unready().startswith("does not answer")
