@@ -168,7 +168,7 @@ def test_missing_variable_is_named():
 def test_source_is_a_variable_or_a_file():
     assert secret_from({"P": ""}, "P") is None
     for wrong in ({}, {"variable": "P", "file": "/p"}):
-        with pytest.raises(ConfigError, match="one of them"):
+        with pytest.raises(ConfigError, match="either an environment variable or a file"):
             SecretSource(**wrong)
 
 
