@@ -86,7 +86,7 @@ REFUSED = [
         "numbers with a few words",
         [str(i / 8) for i in range(N - 5)] + ["unknown"] * 5,
         Shape.MIXED,
-        "99.5 % of the rows are numbers, others are text like 'unknown': mend",
+        "99.5 % of the rows are numbers, others are text like 'unknown': correct",
     ),
 ]
 
