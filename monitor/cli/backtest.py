@@ -113,25 +113,39 @@ def run(
       driftline backtest quiet.parquet --budget 0.5
       driftline backtest events.jsonl --plant "income=0.3sd@2026-01-05T12:00" --json
     """
-    from monitor.cli.backtest_run import BacktestRequest, run_backtest
+    from functools import partial
 
-    run_backtest(
-        BacktestRequest(
-            files=tuple(files or ()),
-            config=config,
-            proposed=proposed,
-            model=model,
-            store=store,
-            since_us=time_option_us(since, "--since") if since else None,
-            until_us=time_option_us(until, "--until") if until else None,
-            rows_per_window=rows_per_window,
-            plants=tuple(map(_plant, plant or ())),
-            has_delays=has_delays,
-            budget=budget,
-            html=html,
-            is_json=as_json,
-        )
+    from monitor.app.short_path import shortest
+    from monitor.cli.backtest_run import BacktestRequest, run_backtest
+    from monitor.cli.backtest_text import print_report
+    from monitor.cli.terminal.exit_codes import UNJUDGED
+    from monitor.cli.terminal.output import print_json, print_note
+    from monitor.cli.terminal.progress import progress
+
+    request = BacktestRequest(
+        files=tuple(files or ()),
+        config=config,
+        proposed=proposed,
+        model=model,
+        store=store,
+        since_us=time_option_us(since, "--since") if since else None,
+        until_us=time_option_us(until, "--until") if until else None,
+        rows_per_window=rows_per_window,
+        plants=tuple(map(_plant, plant or ())),
+        has_delays=has_delays,
+        budget=budget,
+        page=html,
     )
+    start_phase = partial(progress, is_quiet=as_json)
+    result = run_backtest(request, start_phase=start_phase, on_note=print_note)
+    if as_json:
+        print_json(result.as_document())
+    else:
+        print_report(result.reports, result.counted, result.absent, has_events=result.has_events)
+        if html is not None:
+            typer.echo(f"page: {shortest(str(html))}")
+    if result.is_unjudged:
+        raise typer.Exit(UNJUDGED)
 
 
 def _plant(text: str) -> Plant:

@@ -1,4 +1,4 @@
-"""What ``driftline backtest`` does, once its options are read."""
+"""Judge a recorded history under today's config and a proposed one."""
 
 from __future__ import annotations
 
@@ -7,77 +7,146 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import typer
-
-from monitor.app.installation import Installation, load_installation, load_model, shared_window
-from monitor.backtest.comparison import Plant, compare, default_plants
-from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
-from monitor.backtest.delays import plantable
-from monitor.backtest.document import backtest_document
-from monitor.backtest.text import absent_line
-from monitor.cli.backtest_text import print_report
-from monitor.cli.replay_run import (
+from monitor.app.installation import Installation, load_installation, shared_window
+from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
+from monitor.app.proposal import ModelName, listed, load_proposal
+from monitor.app.recording import (
     check_times,
     concatenated,
     is_unit_unstated,
     known_catalog,
     model_of_tables,
     ordered_files,
-    print_notes,
+    pass_notes,
 )
-from monitor.cli.terminal.exit_codes import UNJUDGED
-from monitor.cli.terminal.output import print_json, shortest
-from monitor.cli.terminal.progress import progress
+from monitor.backtest.comparison import ConfigComparison, Plant, compare, default_plants
+from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
+from monitor.backtest.delays import plantable
+from monitor.backtest.document import backtest_document
+from monitor.backtest.text import absent_line
 from monitor.cli.terminal.row_progress import RowProgress
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.backtest_sections import report_sections
-from monitor.report.page import write_whole
+from monitor.report.page import check_folder, write_whole
 from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
 from monitor.transport.files import Source, open_source
 from schemas.config.model import ModelConfig
-from schemas.config.yaml import read_yaml
 from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
 from schemas.names import SCORE
 from schemas.panes import Pane
 
-ModelName = tuple[str, str]
-
 
 @dataclass(frozen=True, slots=True)
 class BacktestRequest:
-    """The options of one backtest."""
+    """What to judge, and under which configs."""
 
     files: tuple[str, ...]
+    """Recorded events; none: the panes of the store."""
     config: Path
-    proposed: Path | None
-    model: str | None
-    store: str | None
-    since_us: int | None
-    until_us: int | None
-    rows_per_window: int | None
-    plants: tuple[Plant, ...]
-    has_delays: bool
-    budget: float | None
-    html: Path | None
-    is_json: bool
+    proposed: Path | None = None
+    """Another installation's file, or one model's."""
+    model: str | None = None
+    """Model of a table's columns; of stored panes only this model."""
+    store: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    rows_per_window: int | None = None
+    plants: tuple[Plant, ...] = ()
+    """Shifts to plant; none: those of :func:`default_plants`."""
+    has_delays: bool = True
+    """Whether shifts are planted."""
+    budget: float | None = None
+    """False alarms per month to solve for."""
+    page: Path | None = None
+    """Where to write the HTML page."""
 
 
-def run_backtest(request: BacktestRequest) -> None:
-    """Check the request, read the history once, judge it under each config, print the result."""
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """What was judged, and what would have fired."""
+
+    reports: tuple[ConfigComparison, ...]
+    counted: Counted
+    absent: tuple[str, ...]
+    """Models without history."""
+    history: str
+    """Names of the files, or that stored panes were judged."""
+    has_events: bool
+    """Whether events were read, rather than stored panes."""
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Whether there were rows, and none of them was in a window with a verdict."""
+        has_rows = bool(self.reports) or self.counted.n_rejected or self.counted.n_late
+        judged = (report.today.outcome.coverage.n_rows_judged for report in self.reports)
+        return bool(has_rows) and not any(judged)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the result for ``--json``; times are microseconds."""
+        return backtest_document(self.reports, self.counted, self.absent)
+
+    def as_page(self) -> str:
+        """Return the HTML page."""
+        lead = ". ".join([f"Judged: {self.history}", *map(absent_line, self.absent)])
+        return render_backtest("Driftline backtest", lead, report_sections(self.reports))
+
+
+def run_backtest(
+    request: BacktestRequest,
+    *,
+    start_phase: StartPhase = no_progress,
+    on_note: OnNote = ignore_note,
+) -> BacktestResult:
+    """Check the request, read the history once, and judge it under each config.
+
+    Raises
+    ------
+    ConfigError
+        If a configuration or the request is wrong.
+    BaselineError
+        If no baseline fits the models or the stored panes.
+    TransportError
+        If a file cannot be read, or the page has no folder.
+    StorageError
+        If the store cannot be read, or holds nothing of the models.
+    """
     today = load_installation(request.config)
     catalog = known_catalog(today)
-    proposed = _proposed(request, today)
+    proposed = load_proposal(request.proposed, today)
     _check(request, catalog)
-    counted = _from_files(request, today, proposed, catalog) if request.files else None
-    if counted is None:
-        counted = _from_store(request, today, proposed, catalog)
+    counted = (
+        _from_files(request, today, proposed, catalog, start_phase, on_note)
+        if request.files
+        else _from_store(request, today, proposed, catalog)
+    )
     absent = _absent(request, today, proposed, counted)
+    result = BacktestResult(
+        tuple(_judge(request, catalog, proposed, counted, start_phase)),
+        counted,
+        tuple(absent),
+        history=", ".join(Path(file).name for file in request.files) or "stored panes",
+        has_events=bool(request.files),
+    )
+    if request.page is not None:
+        write_whole(request.page, result.as_page())
+    return result
+
+
+def _judge(
+    request: BacktestRequest,
+    catalog: Catalog,
+    proposed: Mapping[ModelName, ModelConfig],
+    counted: Counted,
+    start_phase: StartPhase,
+) -> list[ConfigComparison]:
+    """Judge each model's panes under each config."""
     profiles = {p.profile_id: p for known in catalog.profiles.values() for p in known}
-    with progress("judging", None, is_quiet=request.is_json) as advance:
-        reports = [
+    with start_phase("judging", None) as advance:
+        return [
             compare(
                 panes,
                 catalog.configs[name],
@@ -90,20 +159,6 @@ def run_backtest(request: BacktestRequest) -> None:
             )
             for name, panes in sorted(counted.panes.items())
         ]
-    if request.html is not None:
-        history = ", ".join(Path(f).name for f in request.files) or "stored panes"
-        lead = ". ".join([f"Judged: {history}", *map(absent_line, absent)])
-        page = render_backtest("Driftline backtest", lead, report_sections(reports))
-        write_whole(request.html, page)
-    if request.is_json:
-        print_json(backtest_document(reports, counted, absent))
-    else:
-        print_report(reports, counted, absent, has_events=bool(request.files))
-        if request.html is not None:
-            typer.echo(f"page: {shortest(str(request.html))}")
-    has_rows = bool(reports) or counted.n_rejected or counted.n_late
-    if has_rows and not any(r.today.outcome.coverage.n_rows_judged for r in reports):
-        raise typer.Exit(UNJUDGED)
 
 
 def _check(request: BacktestRequest, catalog: Catalog) -> None:
@@ -127,9 +182,8 @@ def _check(request: BacktestRequest, catalog: Catalog) -> None:
                 where="--plant",
                 fix=f"use one of {', '.join(sorted(known))}",
             )
-    if request.html is not None and not request.html.parent.is_dir():
-        fix = "make it, or name another"
-        raise TransportError("the folder does not exist", where=str(request.html.parent), fix=fix)
+    if request.page is not None:
+        check_folder(request.page)
 
 
 def _plants(request: BacktestRequest, config: ModelConfig) -> tuple[Plant, ...]:
@@ -137,59 +191,6 @@ def _plants(request: BacktestRequest, config: ModelConfig) -> tuple[Plant, ...]:
     if not request.has_delays:
         return ()
     return request.plants or default_plants(config)
-
-
-def _proposed(request: BacktestRequest, today: Installation) -> Mapping[ModelName, ModelConfig]:
-    """Read the proposal: the same models, other settings."""
-    if request.proposed is None:
-        return {}
-    if _is_model_file(request.proposed):
-        changed: tuple[ModelConfig, ...] = (load_model(request.proposed),)
-        today.model(changed[0].model)
-    else:
-        changed = load_installation(request.proposed).models
-        names, own = ({(m.tenant, m.model) for m in ms} for ms in (changed, today.models))
-        if names != own:
-            raise ConfigError(
-                f"it configures {_listed(names)}; {today.file} configures {_listed(own)}",
-                where=str(request.proposed),
-                fix="propose other settings for the same models, or name one model's file",
-            )
-    known = {(m.tenant, m.model): m for m in today.models}
-    for model in changed:
-        _check_alike(known, model, request.proposed)
-    return {(m.tenant, m.model): m for m in changed}
-
-
-def _is_model_file(path: Path) -> bool:
-    """Return whether a file describes one model; the loader reports unreadable ones."""
-    try:
-        found = read_yaml(path.read_text(encoding="utf-8-sig"), str(path)).value
-    except (OSError, UnicodeDecodeError, ConfigError):
-        return False
-    return isinstance(found, dict) and "model" in found
-
-
-def _check_alike(known: Mapping[ModelName, ModelConfig], model: ModelConfig, file: Path) -> None:
-    """Refuse a proposal whose events would be counted otherwise."""
-    own = known.get((model.tenant, model.model))
-    if own is None:
-        raise ConfigError(
-            f"{model.model!r} belongs to tenant {model.tenant!r}, today's to another",
-            where=str(file),
-            fix="keep the tenant",
-        )
-    if own.schema_ != model.schema_:
-        raise ConfigError(
-            f"features or segments of {model.model!r} are not today's",
-            where=str(file),
-            fix="build a baseline for them and backtest that installation by itself",
-        )
-
-
-def _listed(names: set[ModelName]) -> str:
-    """Write models in order."""
-    return ", ".join(model for _, model in sorted(names)) or "none"
 
 
 def _absent(
@@ -210,7 +211,7 @@ def _absent(
     if proposed and not any(name in counted.panes for name in proposed):
         kind = TransportError if request.files else StorageError
         raise kind(
-            f"holds no rows of the proposed {_listed(set(proposed))} that could be counted",
+            f"holds no rows of the proposed {listed(set(proposed))} that could be counted",
             where=", ".join(request.files) or request.store or today.store,
             fix="choose a history of that model; driftline replay says what became of its rows",
         )
@@ -224,6 +225,8 @@ def _from_files(
     today: Installation,
     proposed: Mapping[ModelName, ModelConfig],
     catalog: Catalog,
+    start_phase: StartPhase,
+    on_note: OnNote,
 ) -> Counted:
     """Decode and aggregate the files, once."""
     configs = [*today.models, *proposed.values()]
@@ -231,13 +234,13 @@ def _from_files(
     pane_us = math.gcd(*(config.window.pane_us for config in configs))
     window = window.model_copy(update={"pane_us": pane_us})
     model = model_of_tables(today, request.model, request.files)
-    request = replace(request, files=ordered_files(request, model))
+    files = ordered_files(request.files, model, request.rows_per_window, on_note)
+    request = replace(request, files=files)
     with ExitStack() as stack:
         sources: list[Source] = []
-        # Printed last, when the bar is gone.
-        stack.callback(print_notes, sources)
-        shown = stack.enter_context(progress("reading", None, is_quiet=request.is_json))
-        rows = RowProgress(shown, request.files)
+        # Reported last, when the progress is no longer shown.
+        stack.callback(pass_notes, sources, on_note)
+        rows = RowProgress(stack.enter_context(start_phase("reading", None)), request.files)
         for i, file in enumerate(request.files):
             source = open_source(
                 file, model, rows_per_window=request.rows_per_window, on_progress=rows.of(i)
@@ -282,7 +285,7 @@ def _from_store(
                 found[name] = read_panes(store, *name, variables, slot_us, between_us)
     if not found:
         raise StorageError(
-            f"holds no panes of {_listed({(m.tenant, m.model) for m in models})} in that time",
+            f"holds no panes of {listed({(m.tenant, m.model) for m in models})} in that time",
             where=target,
             fix="name a file of events, or another --store, --since or --until",
         )

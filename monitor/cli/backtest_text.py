@@ -36,32 +36,42 @@ def print_report(
         Whether events were read, and not stored panes.
     """
     if has_events:
-        typer.echo(
-            f"{counted.n_accepted:,} events accepted, {counted.n_rejected:,} rejected, "
-            f"{counted.n_late:,} too late."
-        )
-        n_missing = counted.n_rejected + counted.n_late
-        n_read = n_missing + counted.n_accepted
-        if n_missing > (1 - ENOUGH) * n_read:
-            typer.echo(
-                f"{share_text(n_missing / n_read)} of the events were not counted: what follows "
-                "holds for the others only. driftline replay says why."
-            )
+        _print_events(counted)
     for model in absent:
         typer.echo(f"{absent_line(model)}.")
     if not reports:
         typer.echo("Nothing to judge.")
     for report in reports:
-        typer.echo(f"\n{spell_controls(report.model)}: {headline(report)}")
-        for table in tables_of(report):
-            shown = table.rows[:MAX_FIRED]
-            if not shown:
-                is_judged = any(s.outcome.judged_us for s in report.sides.values())
-                typer.echo(f"{table.title}: {'none' if is_judged else 'nothing was judged'}.\n")
-                continue
-            print_table(table.columns, shown, title=table.title)
-            if len(table.rows) > len(shown):
-                typer.echo(f"... and {len(table.rows) - len(shown):,} more: --json has all.\n")
-        if report.solution is not None:
-            typer.echo(solution_text(report.solution))
-            typer.echo(config_lines(report.solution))
+        _print_model(report)
+
+
+def _print_events(counted: Counted) -> None:
+    """Print how many events were read, and how many of them count."""
+    typer.echo(
+        f"{counted.n_accepted:,} events accepted, {counted.n_rejected:,} rejected, "
+        f"{counted.n_late:,} too late."
+    )
+    n_missing = counted.n_rejected + counted.n_late
+    n_read = n_missing + counted.n_accepted
+    if n_missing > (1 - ENOUGH) * n_read:
+        typer.echo(
+            f"{share_text(n_missing / n_read)} of the events were not counted: what follows "
+            "holds for the others only. driftline replay says why."
+        )
+
+
+def _print_model(report: ConfigComparison) -> None:
+    """Print the tables of one model."""
+    typer.echo(f"\n{spell_controls(report.model)}: {headline(report)}")
+    for table in tables_of(report):
+        shown = table.rows[:MAX_FIRED]
+        if not shown:
+            is_judged = any(s.outcome.judged_us for s in report.sides.values())
+            typer.echo(f"{table.title}: {'none' if is_judged else 'nothing was judged'}.\n")
+            continue
+        print_table(table.columns, shown, title=table.title)
+        if len(table.rows) > len(shown):
+            typer.echo(f"... and {len(table.rows) - len(shown):,} more: --json has all.\n")
+    if report.solution is not None:
+        typer.echo(solution_text(report.solution))
+        typer.echo(config_lines(report.solution))

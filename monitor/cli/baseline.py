@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.baseline_topic import list_published, publish, retire
-from monitor.cli.terminal.output import print_json, print_note, print_table
+from monitor.cli.baseline_published import list_published, publish, retire
+from monitor.cli.terminal.output import print_json, print_table
 from monitor.cli.terminal.time_option import time_option_us
 from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from monitor.cli.baseline_build import BuildResult, TrafficRange
     from monitor.cli.baseline_kinds import DraftModel
-    from monitor.cli.terminal.progress import Shown
     from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
 
@@ -122,37 +120,24 @@ def build(
       driftline baseline build models/m.yaml --store driftline-store \\
           --since 2026-01-01 --until 2026-02-01
     """
-    from monitor.baseline.build import N_STEPS, build_profile
-    from monitor.baseline.folded import folded_texts
-    from monitor.baseline.folder import add_profile
-    from monitor.cli.baseline_kinds import DraftModel
+    from functools import partial
+
+    from monitor.cli.baseline_build import BuildRequest, build_baseline
+    from monitor.cli.terminal.output import print_note
     from monitor.cli.terminal.progress import progress
 
-    draft = DraftModel.read(model)
-    with progress("reading", None, is_quiet=as_json) as shown:
-        table, source = _reference(draft, reference, store, since, until, model_version, shown)
-    with progress("baseline", N_STEPS, is_quiet=as_json) as advance:
-        config = draft.complete(table, explain=explain)
-        profile = build_profile(
-            table,
-            config,
-            model_version=model_version,
-            active_from_us=time_option_us(active_from, "--active-from") if active_from else 0,
-            created_from=source,
-            advance=advance,
-        )
-    if write_kinds:
-        # First: a file that cannot take the kinds must not cost the old baseline.
-        draft.write()
-    file, replaced = add_profile(profile, out)
-    hints = folded_texts(table, config)
-    found = draft.facts() | ({"hints": hints} if hints else {})
-    _print_profile(profile, as_json, file=str(file), replaced=[str(p) for p in replaced], **found)
-    if not as_json:
-        _print_traffic(profile, config)
-        draft.print()
-        for hint in hints:
-            typer.echo(hint)
+    request = BuildRequest(
+        model,
+        _reference(reference, store, since, until),
+        out,
+        model_version,
+        time_option_us(active_from, "--active-from") if active_from else 0,
+        explains=explain,
+        writes_kinds=write_kinds,
+    )
+    start_phase = partial(progress, is_quiet=as_json)
+    result = build_baseline(request, start_phase=start_phase, on_note=print_note)
+    _print_built(result, as_json)
 
 
 @app.command(short_help="Show a baseline, or list the baselines of a folder.")
@@ -197,31 +182,51 @@ app.command(short_help="Withdraw a published baseline.")(retire)
 
 
 def _reference(
-    draft: DraftModel,
-    files: list[Path] | None,
-    store: str | None,
-    since: str | None,
-    until: str | None,
-    model_version: str,
-    shown: Shown,
-) -> tuple[pa.Table, str]:
-    """Read the reference from files or from the store, and say where it came from."""
+    files: list[Path] | None, store: str | None, since: str | None, until: str | None
+) -> tuple[Path, ...] | TrafficRange:
+    """Return the reference that the options name: files, or traffic in a store."""
+    from monitor.cli.baseline_build import TrafficRange
+
     if bool(files) == bool(store):
         raise typer.BadParameter("give either --reference FILE or --store with --since and --until")
     if files:
-        from monitor.baseline.source import read_reference
-        from monitor.cli.terminal.row_progress import RowProgress
-
-        rows = RowProgress(shown, files)
-        table = read_reference(files, draft.key, rows.of, print_note)
-        return table, ", ".join(path.name for path in files)
-    from monitor.baseline.traffic import read_traffic
-
+        return tuple(files)
     if not since or not until:
         raise typer.BadParameter("--store needs --since and --until")
-    bounds = (time_option_us(since, "--since"), time_option_us(until, "--until"))
-    table = read_traffic(str(store), draft.named(), *bounds, model_version)
-    return table, f"traffic {since} to {until}"
+    since_us, until_us = time_option_us(since, "--since"), time_option_us(until, "--until")
+    return TrafficRange(str(store), since_us, until_us, f"{since} to {until}")
+
+
+def _print_built(result: BuildResult, as_json: bool) -> None:
+    """Print the baseline, its traffic, the decisions on kinds, and hints."""
+    more = result.draft.facts() | ({"hints": list(result.hints)} if result.hints else {})
+    replaced = [str(path) for path in result.replaced]
+    _print_profile(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
+    if as_json:
+        return
+    _print_traffic(result.baseline, result.config)
+    _print_kinds(result.draft)
+    for hint in result.hints:
+        typer.echo(hint)
+
+
+def _print_kinds(draft: DraftModel) -> None:
+    """Print the decisions on columns, and what is left to do."""
+    from monitor.baseline.kind_lines import feature_lines
+
+    if draft.decisions:
+        rows = [(d.name, str(d.shape), d.kind or "", d.reason) for d in draft.decisions]
+        print_table(("column", "looks like", "kind", "why"), rows)
+    if draft.is_written:
+        typer.echo(f"{len(draft.kinds)} kinds written into {draft.file}")
+    elif draft.kinds:
+        typer.echo(
+            f"{draft.file} names no kind for these; other commands need them there "
+            "(--write-kinds does it):"
+        )
+        typer.echo("\n".join(["features:", *feature_lines(draft.kinds)]))
+    if draft.kinds and not draft.lists_features:
+        typer.echo("every column is a feature now: remove the label, if it is one of them")
 
 
 def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""``driftline baseline build``: kinds that a model's file leaves open."""
+"""A model's file that may leave kinds open, until a reference has decided them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from monitor.cli.terminal.output import print_table
 from schemas.events import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -34,7 +31,8 @@ class DraftModel:
         self.file, self._draft = file, draft
         self.config = config
         self.is_written = False
-        self._decisions: list[ColumnDecision] = []
+        self.decisions: list[ColumnDecision] = []
+        """About each column: those that were inferred, or all where they are to be explained."""
 
     @staticmethod
     def read(file: Path) -> DraftModel:
@@ -53,6 +51,11 @@ class DraftModel:
         model, tenant = sections.get("model"), sections.get("tenant", DEFAULT_TENANT)
         return (str(tenant), model) if isinstance(model, str) else None
 
+    @property
+    def lists_features(self) -> bool:
+        """Whether the file lists features; else every suitable column becomes one."""
+        return self._draft.open_features is not None
+
     def named(self) -> ModelConfig:
         """Return the config of a file that must name every kind.
 
@@ -66,15 +69,15 @@ class DraftModel:
 
         if self.config is None:
             self.config, decisions = complete_draft(table, self._draft)
-            self._decisions = decisions if explain else [d for d in decisions if d.is_inferred]
+            self.decisions = decisions if explain else [d for d in decisions if d.is_inferred]
         elif explain:
-            self._decisions = explain_columns(table, self.config)
+            self.decisions = explain_columns(table, self.config)
         return self.config
 
     @property
     def kinds(self) -> dict[str, Kind]:
         """Kinds that were inferred."""
-        return {d.name: d.kind for d in self._decisions if d.is_inferred and d.kind is not None}
+        return {d.name: d.kind for d in self.decisions if d.is_inferred and d.kind is not None}
 
     def write(self) -> None:
         """Put the inferred kinds into the file: the whole of it, or none."""
@@ -98,24 +101,6 @@ class DraftModel:
                 "is_inferred": d.is_inferred,
                 "reason": d.reason,
             }
-            for d in self._decisions
+            for d in self.decisions
         ]
         return {"columns": columns, "is_written": self.is_written}
-
-    def print(self) -> None:
-        """Print the decisions, and what is left to do."""
-        from monitor.baseline.kind_lines import feature_lines
-
-        if self._decisions:
-            rows = [(d.name, str(d.shape), d.kind or "", d.reason) for d in self._decisions]
-            print_table(("column", "looks like", "kind", "why"), rows)
-        if self.is_written:
-            typer.echo(f"{len(self.kinds)} kinds written into {self.file}")
-        elif self.kinds:
-            typer.echo(
-                f"{self.file} names no kind for these; other commands need them there "
-                "(--write-kinds does it):"
-            )
-            typer.echo("\n".join(["features:", *feature_lines(self.kinds)]))
-        if self.kinds and self._draft.open_features is None:
-            typer.echo("every column is a feature now: remove the label, if it is one of them")

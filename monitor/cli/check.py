@@ -1,4 +1,4 @@
-"""``driftline check``: check an installation before it starts."""
+"""Check an installation: config, baselines, receivers, Kafka and store; change nothing."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from monitor.cli.terminal.output import FAILED, OK, WARNING, print_json, print_table, shortest
+from monitor.app.short_path import shortest
 
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
@@ -19,7 +18,16 @@ if TYPE_CHECKING:
     from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
 
-_EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "kafka": 4, "store": 5}
+
+class CheckState(StrEnum):
+    """Outcome of one check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+OK, WARNING, FAILED = CheckState.OK, CheckState.WARNING, CheckState.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,71 +35,33 @@ class Check:
     """One thing that was looked at."""
 
     check: str
+    """``config``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``, ``traffic``
+    or ``route``."""
     name: str
-    state: str
+    state: CheckState
     detail: str = ""
     fix: str = ""
 
 
-def run(
-    file: Annotated[Path, typer.Argument(help="Configuration file.", show_default=True)] = Path(
-        "driftline.yaml"
-    ),
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one line of JSON.")
-    ] = False,
-) -> None:
-    """Check config, baselines, receivers, Kafka and store; change nothing.
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Every check of an installation, in the order in which they were made."""
 
-    Every check prints ok, warning or failed, and how to fix it. Kafka is checked if the
-    config has a section `kafka`. Too little traffic for the windows is a warning.
+    checks: tuple[Check, ...]
+    """A broken config is all there is: nothing else can be judged then."""
 
-    \b
-    Exit code: 0 no check failed, 2 config or a missing environment variable,
-    3 a baseline, 4 Kafka or its topics, 5 the store; the lowest code of all failed checks.
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """Checks that failed; a warning is none."""
+        return tuple(c for c in self.checks if c.state is FAILED)
 
-    \b
-    Examples:
-      driftline check
-      driftline check deploy/examples/driftline.yaml
-      driftline check --json | jq '.checks[] | select(.state == "failed")'
-    """
-    checks = check_all(file)
-    failed = [c for c in checks if c.state == FAILED]
-    if as_json:
-        print_json({"ok": not failed, "checks": [asdict(c) for c in checks]})
-    else:
-        _print_checks(checks, failed)
-    if failed:
-        raise typer.Exit(min(_EXIT_CODES[c.check] for c in failed))
+    def as_document(self) -> dict[str, Any]:
+        """Return the report for ``--json``."""
+        return {"ok": not self.failed, "checks": [asdict(c) for c in self.checks]}
 
 
-def _print_checks(checks: list[Check], failed: list[Check]) -> None:
-    """Print a table, then what to do; a broken config is only its problems."""
-    from monitor.cli.terminal.command_hints import as_started
-
-    if all(c.check == "config" for c in checks):
-        for c in checks:
-            typer.echo(as_started(c.detail + (f" ({c.fix})" if c.fix else "")))
-        noun = "problem" if len(failed) == 1 else "problems"
-        typer.echo(f"{len(failed)} {noun}; nothing else was checked")
-        return
-    rows = [(c.check, c.name, c.state, c.detail) for c in checks]
-    print_table(("check", "name", "state", "detail"), rows)
-    for c in (c for c in checks if c.state != OK):
-        if c.fix:
-            typer.echo(as_started(f"{c.check} {c.name}: {c.detail}\n  -> {c.fix}"))
-    n_warnings = sum(c.state == WARNING for c in checks)
-    n_ok = len(checks) - len(failed) - n_warnings
-    warned = f", {n_warnings} warning{'s' * (n_warnings != 1)}" if n_warnings else ""
-    if failed or warned:
-        typer.echo(f"{n_ok} ok{warned}" + (f", {len(failed)} failed" if failed else ""))
-    else:
-        typer.echo(f"all {n_ok} checks passed")
-
-
-def check_all(file: Path) -> list[Check]:
-    """Check everything an installation needs.
+def check_installation(file: Path) -> CheckReport:
+    """Check everything an installation needs. What is wrong is in the report, not raised.
 
     Parameters
     ----------
@@ -100,9 +70,13 @@ def check_all(file: Path) -> list[Check]:
 
     Returns
     -------
-    list of Check
-        A broken config is all there is in the list: nothing else can be judged then.
+    CheckReport
     """
+    return CheckReport(tuple(_checks(file)))
+
+
+def _checks(file: Path) -> list[Check]:
+    """Check the config, then what it names."""
     from monitor.app.in_process import check_pipeline
     from monitor.app.installation import load_installation
     from schemas.errors import ConfigError

@@ -121,14 +121,26 @@ def run(
       driftline compare train.parquet may/ --all
       driftline compare a.jsonl b.jsonl --json | jq .drifted
     """
-    from monitor.cli.compare_run import CompareRequest, run_compare
+    from functools import partial
 
+    from monitor.cli.compare_run import CompareRequest, run_compare
+    from monitor.cli.compare_sides import sides_of
+    from monitor.cli.compare_text import print_result
+    from monitor.cli.terminal.output import print_json, print_note
+    from monitor.cli.terminal.progress import progress
+
+    thresholds = _thresholds(threshold or [])
     request = CompareRequest(
-        reference, current, model, time, tuple(ignore or ()), alpha,
-        _thresholds(threshold or []), convention.value if convention else None, html, show_all,
-        as_json,
+        *sides_of(reference, current), model, time, tuple(ignore or ()), alpha, thresholds,
+        convention.value if convention else None, html,
     )  # fmt: skip
-    if run_compare(request) and fail_on is FailOn.DRIFT:
+    start_phase = partial(progress, is_quiet=as_json)
+    result = run_compare(request, start_phase=start_phase, on_note=print_note)
+    if as_json:
+        print_json(result.as_document())
+    else:
+        print_result(result, has_all=show_all or convention is not None, page=html)
+    if result.has_drifted and fail_on is FailOn.DRIFT:
         raise typer.Exit(DRIFTED)
 
 

@@ -1,97 +1,121 @@
-"""What ``driftline compare`` does, once its options are read."""
+"""Compare two files, or two ranges of one, column by column."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import typer
 
 from detectors.conventions import Convention
 from monitor.app.installation import load_model
-from monitor.cli.compare_source import kinds_of, read_sides, sides_of
-from monitor.cli.compare_text import statistic_rows, summary_lines, variable_row
-from monitor.cli.terminal.output import print_json, print_table, shortest
-from monitor.cli.terminal.progress import progress
+from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
+from monitor.cli.compare_source import ReadSides, TableSide, kinds_of, read_sides
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
 from monitor.compare.results import Comparison, Omitted, Options
-from monitor.compare.words import LEGEND, document, rule, together_text
-from monitor.report.page import write_whole
+from monitor.compare.words import document
+from monitor.report.page import check_folder, write_whole
 from monitor.transport.decimal_comma import HOW_TO_FIX, decimal_comma_in
 from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import TransportError
-from schemas.spelling import spell_controls
 
 _TIMES = "says when its rows were"
 
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """The options of one comparison."""
+    """What to compare, and how."""
 
+    reference: TableSide
+    current: TableSide
+    model: Path | None = None
+    """Model file that names columns and kinds; else they are inferred from the reference."""
+    time: str | None = None
+    """Column of times, for a range."""
+    ignored: tuple[str, ...] = ()
+    """Columns to leave out."""
+    alpha: float = 0.05
+    """Familywise level of all tests."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """In place of the default ones, by statistic."""
+    convention: Convention | None = None
+    """Library whose values are added."""
+    page: Path | None = None
+    """Where to write the HTML page."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult:
+    """What was compared, and what differs."""
+
+    comparison: Comparison
     reference: str
     current: str
-    model: Path | None
-    time: str | None
-    ignored: tuple[str, ...]
-    alpha: float
-    thresholds: dict[str, float]
-    convention: Convention | None
-    html: Path | None
-    has_all: bool
-    is_json: bool
+
+    @property
+    def has_drifted(self) -> bool:
+        """Whether anything drifted."""
+        return bool(self.comparison.drifted)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the result for ``--json``."""
+        return document(self.comparison, self.reference, self.current)
+
+    def as_page(self) -> str:
+        """Return the HTML page."""
+        return comparison_page(self.comparison, self.reference, self.current)
 
 
-def run_compare(request: CompareRequest) -> bool:
-    """Read both sides, compare them, say what was found.
+def run_compare(
+    request: CompareRequest,
+    *,
+    start_phase: StartPhase = no_progress,
+    on_note: OnNote = ignore_note,
+) -> CompareResult:
+    """Read both sides and compare them.
 
-    Returns
-    -------
-    bool
-        Whether anything drifted.
+    Raises
+    ------
+    TransportError
+        If a file cannot be read, holds no rows or decimal commas, or the page has no folder.
+    ConfigError
+        If the model file is wrong, a range has no column of times, or a store no model.
+    BaselineError
+        If a store has no rows in a range.
+    StorageError
+        If a store cannot be read.
     """
-    sides = sides_of(request.reference, request.current)
-    _check_folder(request.html)
+    if request.page is not None:
+        check_folder(request.page)
     config = load_model(request.model) if request.model else None
-    with progress("reading", None, is_quiet=request.is_json) as shown:
-        read = read_sides(sides, config, request.time, shown)
+    sides = request.reference, request.current
+    with start_phase("reading", None) as shown:
+        read = read_sides(sides, config, request.time, shown, on_note)
     for side, table in zip(sides, read.tables, strict=True):
         _refuse_decimal_commas(_without(table, request.ignored), config, side.text)
-    with progress("comparing", None, is_quiet=request.is_json) as advance:
-        comparison = compare(
+    comparison = _compare(request, config, read, start_phase)
+    result = CompareResult(comparison, request.reference.text, request.current.text)
+    if request.page is not None:
+        write_whole(request.page, result.as_page())
+    return result
+
+
+def _compare(
+    request: CompareRequest, config: ModelConfig | None, read: ReadSides, start_phase: StartPhase
+) -> Comparison:
+    """Compare the tables without the columns that are to be ignored."""
+    with start_phase("comparing", None) as advance:
+        return compare(
             *(_without(table, request.ignored) for table in read.tables),
             kinds=_kinds(config, read.tables, request.ignored),
             options=Options(request.alpha, request.thresholds, request.convention),
             omitted=[Omitted(name, _TIMES) for name in read.times if name not in request.ignored],
             advance=advance,
         )
-    names = sides[0].text, sides[1].text
-    if request.html:
-        write_whole(request.html, comparison_page(comparison, *names))
-    if request.is_json:
-        print_json(document(comparison, *names))
-    else:
-        has_all = request.has_all or request.convention is not None
-        _print(comparison, *names, has_all=has_all)
-        if request.html:
-            typer.echo(f"page: {shortest(str(request.html))}")
-    return bool(comparison.drifted)
-
-
-def _check_folder(html: Path | None) -> None:
-    """Find out before a long comparison that its page would have no place.
-
-    Raises
-    ------
-    TransportError
-        If the page's folder does not exist.
-    """
-    if html is not None and not html.parent.is_dir():
-        fix = "make it, or name another"
-        raise TransportError("the folder does not exist", where=str(html.parent), fix=fix)
 
 
 def _refuse_decimal_commas(table: pa.Table, config: ModelConfig | None, where: str) -> None:
@@ -124,18 +148,3 @@ def _kinds(
     if config is None:
         return None
     return {n: kind for n, kind in kinds_of(config, tables).items() if n not in ignored}
-
-
-def _print(comparison: Comparison, reference: str, current: str, *, has_all: bool) -> None:
-    """Print the verdict and its reasons; with --all every statistic, and how it is judged."""
-    for line in summary_lines(comparison, reference, current, has_all=has_all):
-        typer.echo(spell_controls(line))
-    if not has_all:
-        return
-    print_table(*statistic_rows(comparison))
-    summary = [variable_row(variable) for variable in comparison.variables]
-    print_table(("variable", "kind", "shift", "verdict", "note"), summary)
-    if comparison.together is not None:
-        typer.echo(spell_controls(together_text(comparison.together)))
-    typer.echo(rule(comparison))
-    typer.echo(LEGEND)

@@ -1,4 +1,4 @@
-"""What ``driftline compare`` compares: files, stores, and ranges of their times."""
+"""The tables of a comparison: files, stores, and ranges of their times."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import typer
 
 from driftline.times import TimeUnit
+from monitor.app.progress import OnNote, PhaseProgress, ignore_note
 from monitor.baseline.source import ModelKey, holds_events, read_rows
 from monitor.baseline.traffic import read_traffic
-from monitor.cli.terminal.output import print_note
-from monitor.cli.terminal.progress import Shown
 from monitor.cli.terminal.row_progress import RowProgress
 from monitor.compare.values import is_text
 from monitor.decode.derive import quantity_of
 from monitor.storage.lock import is_store_folder
 from monitor.transport.canonical import as_text, times_us
-from monitor.transport.files import STANDARD_INPUT
 from monitor.transport.restamp import TIME
 from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.names import SCORE
-from schemas.time_text import iso_text, time_of_iso
+from schemas.time_text import iso_text
 
 _FEATURE = "features."
 _TIME_NAMES = ("time", "timestamp", "datetime", "date")
@@ -36,9 +33,10 @@ _END_OF_TIME_US = 253_402_300_800_000_000
 
 @dataclass(frozen=True, slots=True)
 class TableSide:
-    """One side of a comparison, as it was written."""
+    """One side of a comparison: a file, a folder of parts or a store, or a range of its times."""
 
     text: str
+    """As it was written; names the side in results and errors."""
     target: str
     since_us: int | None = None
     until_us: int | None = None
@@ -62,70 +60,12 @@ class ReadSides(NamedTuple):
     """Columns that were left out because they only say when a row was."""
 
 
-def sides_of(reference: str, current: str) -> tuple[TableSide, TableSide]:
-    """Read both arguments.
-
-    Parameters
-    ----------
-    reference, current : str
-        ``TARGET`` or ``TARGET@FROM..TO``; either time may be left out, and the current
-        target too.
-
-    Returns
-    -------
-    tuple of two TableSide
-
-    Raises
-    ------
-    typer.BadParameter
-        If a time is none, or a range is empty.
-
-    Examples
-    --------
-    >>> first, second = sides_of("a.parquet@1970-01-01..1970-01-02", "@1970-01-02..")
-    >>> first.until_us, second.target, second.until_us
-    (86400000000, 'a.parquet', None)
-    """
-    first = _side(reference)
-    second = _side(current)
-    if not first.target:
-        raise typer.BadParameter(f'"{reference}" names no file')
-    if not second.target:
-        second = TableSide(second.text, first.target, second.since_us, second.until_us)
-    if first.target == second.target == STANDARD_INPUT:
-        raise typer.BadParameter("standard input can be read once; name a file")
-    return first, second
-
-
-def _side(text: str) -> TableSide:
-    """Split one argument; a file that is there under the whole name is that file."""
-    target, at, span = text.rpartition("@")
-    if not at or ".." not in span or Path(text).exists():
-        return TableSide(text, text)
-    since, _, until = span.partition("..")
-    since_us, until_us = _time_us(since, text), _time_us(until, text)
-    if since_us is not None and until_us is not None and since_us >= until_us:
-        raise typer.BadParameter(f'"{text}" is an empty range')
-    return TableSide(text, target, since_us, until_us)
-
-
-def _time_us(text: str, whole: str) -> int | None:
-    """Read an ISO time; without a zone it is UTC, without a word there is no limit."""
-    if not text:
-        return None
-    try:
-        return time_of_iso(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f'"{whole}": "{text}" is not a time; write FILE@2016-01-31..2016-02-01T12:00'
-        ) from None
-
-
 def read_sides(
     sides: tuple[TableSide, TableSide],
     config: ModelConfig | None,
     time: str | None,
-    shown: Shown | None = None,
+    shown: PhaseProgress | None = None,
+    on_note: OnNote = ignore_note,
 ) -> ReadSides:
     """Read both sides; a file that both name is read once.
 
@@ -135,8 +75,10 @@ def read_sides(
         Needed for a store.
     time : str or None
         The column of times, for a range.
-    shown : Shown, optional
-        Where to show how far the files are read.
+    shown : PhaseProgress, optional
+        Receives how far the files are read.
+    on_note : callable, optional
+        Receives how a file was read, where that needs a word.
 
     Returns
     -------
@@ -163,7 +105,7 @@ def read_sides(
         else:
             if side.target not in files:
                 report = rows.of(paths.index(side.target)) if rows is not None else None
-                files[side.target] = read_rows(side.target, _key(config), report, print_note)
+                files[side.target] = read_rows(side.target, _key(config), report, on_note)
             table = files[side.target]
             name = _time_column(table, side, config, time)
             if name is not None:

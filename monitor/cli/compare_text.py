@@ -1,15 +1,31 @@
-"""What ``driftline compare`` prints: the verdict, a line a drifted column, counts. Pure."""
+"""What ``driftline compare`` prints: the verdict, a line a drifted column, counts."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import typer
+
+from monitor.app.short_path import shortest
+from monitor.cli.compare_run import CompareResult
+from monitor.cli.terminal.output import print_table
 from monitor.compare.change import percent
 from monitor.compare.results import Comparison, Omitted, Variable, VariableStatistic
-from monitor.compare.words import beyond_mark, headline, number, peer_cell, verdict
+from monitor.compare.words import (
+    LEGEND,
+    beyond_mark,
+    headline,
+    number,
+    peer_cell,
+    rule,
+    together_text,
+    verdict,
+)
+from schemas.spelling import spell_controls
 
 WIDTH = 80
 _MAX_NAME = 28
@@ -23,6 +39,28 @@ _SHARE_WORDS = {
 }
 
 _EXPLAINING = ("missing", "mistyped", "unseen")
+
+
+def print_result(result: CompareResult, *, has_all: bool, page: Path | None = None) -> None:
+    """Print the verdict and its reasons; with --all every statistic, and how it is judged."""
+    comparison = result.comparison
+    for line in summary_lines(comparison, result.reference, result.current, has_all=has_all):
+        typer.echo(spell_controls(line))
+    if has_all:
+        _print_statistics(comparison)
+    if page is not None:
+        typer.echo(f"page: {shortest(str(page))}")
+
+
+def _print_statistics(comparison: Comparison) -> None:
+    """Print every statistic and how it is judged."""
+    print_table(*statistic_rows(comparison))
+    summary = [variable_row(variable) for variable in comparison.variables]
+    print_table(("variable", "kind", "shift", "verdict", "note"), summary)
+    if comparison.together is not None:
+        typer.echo(spell_controls(together_text(comparison.together)))
+    typer.echo(rule(comparison))
+    typer.echo(LEGEND)
 
 
 def summary_lines(

@@ -42,10 +42,22 @@ def run(
       driftline demo --seed 7 --json
       driftline sql --store demo-output/store "SELECT title FROM alerts ORDER BY time_us"
     """
-    from monitor.cli.demo_run import run_demo
+    from functools import partial
+
+    from monitor.cli.demo_run import DemoRequest, run_demo
+    from monitor.cli.demo_text import DemoLines
+    from monitor.cli.terminal.output import print_json
+    from monitor.cli.terminal.progress import progress
 
     folder = prepare_folder(output)
-    run_demo(seed, folder, is_json=as_json)
+    lines = DemoLines(is_quiet=as_json)
+    lines.start(seed)
+    start_phase = partial(progress, is_quiet=as_json)
+    result = run_demo(DemoRequest(seed, folder), lines, start_phase=start_phase)
+    if as_json:
+        print_json(result.as_document())
+    else:
+        lines.conclude(result, folder)
 
 
 def prepare_folder(output: Path) -> Path:

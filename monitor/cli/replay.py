@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -66,10 +67,30 @@ def run(
       zcat events.jsonl.gz | driftline replay - --json | jq .incidents
       driftline replay day1.jsonl day2.jsonl --gpu gpu.jsonl
     """
-    from monitor.cli.replay_run import ReplayRequest, run_replay
+    from contextlib import nullcontext, redirect_stdout
+    from functools import partial
 
-    run_replay(
-        ReplayRequest(
-            tuple(files), config, model, labels, gpu, store, rows_per_window, notify, as_json
-        )
+    from monitor.cli.replay_run import ReplayRequest, run_replay
+    from monitor.cli.replay_text import print_outcome
+    from monitor.cli.terminal.exit_codes import UNJUDGED
+    from monitor.cli.terminal.output import print_json, print_note
+    from monitor.cli.terminal.progress import progress
+    from monitor.notify.receivers.console import ConsoleReceiver
+
+    request = ReplayRequest(
+        tuple(files), config, model, labels, gpu, store, rows_per_window, notify
     )
+    # A console receiver of the config would print between a program and its one line.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        outcome = run_replay(
+            request,
+            receivers={} if as_json else {"console": ConsoleReceiver()},
+            start_phase=partial(progress, is_quiet=as_json),
+            on_note=print_note,
+        )
+    if as_json:
+        print_json(outcome.as_document())
+    else:
+        print_outcome(outcome)
+    if outcome.is_unjudged:
+        raise typer.Exit(UNJUDGED)

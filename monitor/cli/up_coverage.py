@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from monitor.clock import elapsed_s
-from monitor.core.incidents.text import share_text
 from monitor.service.child import Child
 
 LOOK_S = 10.0
@@ -131,49 +130,6 @@ def facts_of(counts: Counts) -> dict[str, Any]:
         },
         "gpu_events": counts["driftline_events", "detect"],
     }
-
-
-def coverage_sentence(facts: dict[str, Any]) -> str:
-    """Return the facts as one line.
-
-    Examples
-    --------
-    >>> closed = {"judged": 900, "not_judged": {"too_few_samples": 20, "rejected": 80}}
-    >>> windows = {"judged": 9, "not_judged": {"too_few_samples": 1}}
-    >>> read = {"accepted": 970, "rejected": {"mistyped": 80}, "late": 0}
-    >>> coverage_sentence({"read": read, "gpu_events": 0, "closed": {
-    ...     "events": closed, "windows": windows, "cells": {"judged": 5, "not_judged": {}}}})
-    ... # doctest: +NORMALIZE_WHITESPACE
-    'coverage: read 970 events, 80 rejected (mistyped 80), 0 late; closed 10 windows: judged 900
-    of 1,000 events (90 %), 9 of 10 windows, 5 of 5 cells; not judged: 80 rejected,
-    20 too few samples; no GPU telemetry'
-    """
-    read, closed = facts["read"], facts["closed"]
-    reasons = ", ".join(f"{r.replace('_', ' ')} {n:,}" for r, n in sorted(read["rejected"].items()))
-    words = (
-        f"coverage: read {read['accepted']:,} events, {sum(read['rejected'].values()):,} rejected"
-        + (f" ({reasons})" if reasons else "")
-        + f", {read['late']:,} late; "
-    )
-    windows = closed["windows"]
-    n_windows = windows["judged"] + sum(windows["not_judged"].values())
-    words += f"closed {n_windows:,} window{'s' * (n_windows != 1)}"
-    judged = [_judged(closed[unit], unit, has_share=unit == "events") for unit in closed]
-    if n_windows:
-        words += f": judged {', '.join(judged)}"
-    causes = sorted(closed["events"]["not_judged"].items(), key=lambda item: (-item[1], item[0]))
-    if causes:
-        words += "; not judged: " + ", ".join(f"{n:,} {r.replace('_', ' ')}" for r, n in causes)
-    n_gpu = facts["gpu_events"]
-    return f"{words}; " + (f"{n_gpu:,} GPU events" if n_gpu else "no GPU telemetry")
-
-
-def _judged(counts: dict[str, Any], unit: str, *, has_share: bool) -> str:
-    """Return how many were judged, of how many."""
-    n_judged = counts["judged"]
-    n = n_judged + sum(counts["not_judged"].values())
-    share = f" ({share_text(n_judged / n)})" if has_share and n else ""
-    return f"{n_judged:,} of {n:,} {unit}{share}"
 
 
 def _of(counts: Counts, name: str, *first: str) -> Counter[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from monitor.report.figures import evidence_figure, gpu_figure, replica_figure
 from monitor.report.incident_cards import incident_cards
 from monitor.report.templating import render
 from schemas.alerts import Cause
-from schemas.errors import StorageError
+from schemas.errors import StorageError, TransportError
 
 _NOTHING = Markup("")
 
@@ -83,6 +83,19 @@ def render_report(content: ReportContent, beside: Markup = _NOTHING) -> str:
         fairness=fairness_section(content.fairness, *time_axis_us),
         beside=beside,
     )
+
+
+def check_folder(path: Path) -> None:
+    """Find out before a long run that its page cannot be written.
+
+    Raises
+    ------
+    TransportError
+        If the page's folder does not exist.
+    """
+    if not path.parent.is_dir():
+        fix = "make it, or name another"
+        raise TransportError("the folder does not exist", where=str(path.parent), fix=fix)
 
 
 def write_whole(path: Path, page: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from monitor.cli.up_coverage import TELL_S, UpCoverage, coverage_sentence
-from monitor.cli.up_lines import _sentence
+from monitor.cli.up_coverage import TELL_S, UpCoverage
+from monitor.cli.up_lines import _sentence, coverage_sentence
 
 
 class CountingChild:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from monitor.cli.terminal.output import shortest
+from monitor.app.short_path import shortest
 
 _NAME = "driftline"
 _HINT = re.compile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from typing import IO, Any
@@ -30,11 +29,6 @@ def json_text(value: Any) -> str:
 def print_note(text: str) -> None:
     """Print a sentence to standard error: how something was read, where that needs a word."""
     print(spell_controls(text), file=sys.stderr)
-
-
-def shortest(path: str) -> str:
-    """Write a path the shorter way, from here or from the root."""
-    return min(os.path.relpath(path), path, key=len)
 
 
 def print_table(

@@ -9,29 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
+from monitor.app.progress import NoProgress, PhaseProgress
 from monitor.clock import elapsed_s
 from monitor.logs.guarded_stream import unguarded
 from schemas.spelling import spell_controls
 
 SHOW_AFTER_S = 2.0
 """Work shorter than this needs no bar, and lines come no faster than this."""
-
-Advance = Callable[..., None]
-"""``advance(n=1, note="")``: n more done; the note says what is being done now."""
-
-
-class Shown(Protocol):
-    """Progress as it is shown; called, it is an :data:`Advance`."""
-
-    def __call__(self, n: float = 1, note: str = "") -> None:
-        """Count n more units; the note says what is being done now."""
-        ...
-
-    def update(self, done: float, total: float | None, text: str) -> None:
-        """Show the progress: ``done`` units of ``total``, described by ``text``."""
-        ...
 
 
 @contextmanager
@@ -42,7 +28,7 @@ def progress(
     is_quiet: bool = False,
     stream: IO[str] | None = None,
     clock: Callable[[], float] = elapsed_s,
-) -> Iterator[Shown]:
+) -> Iterator[PhaseProgress]:
     """Show how far the work inside the block has come.
 
     Parameters
@@ -60,12 +46,12 @@ def progress(
 
     Yields
     ------
-    Shown
+    PhaseProgress
         To be called as work is done.
     """
     out = stream or sys.stderr
     if is_quiet:
-        yield _Nothing()
+        yield NoProgress()
         return
     shown = (
         _Bar(description, total, out, clock)
@@ -76,16 +62,6 @@ def progress(
         yield shown
     finally:
         shown.close()
-
-
-class _Nothing:
-    """For programs."""
-
-    def __call__(self, n: float = 1, note: str = "") -> None:
-        """Show nothing."""
-
-    def update(self, done: float, total: float | None, text: str) -> None:
-        """Show nothing."""
 
 
 class _LineProgress:

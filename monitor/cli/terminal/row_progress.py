@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monitor.cli.terminal.progress import Shown
+from monitor.app.progress import PhaseProgress
 from schemas.time_text import day_text
 
 _LATEST_US = 253_402_300_799_000_000
@@ -17,8 +17,8 @@ class RowProgress:
 
     Parameters
     ----------
-    shown : Shown
-        What :func:`monitor.cli.terminal.progress.progress` yields.
+    shown : PhaseProgress
+        Of the phase in which the files are read.
     paths : sequence of path-like
         Files and folders in the order in which they are read; ``-`` is standard input.
 
@@ -28,7 +28,7 @@ class RowProgress:
     read: nothing is read twice for it. It is not known for standard input.
     """
 
-    def __init__(self, shown: Shown, paths: Sequence[str | Path]) -> None:
+    def __init__(self, shown: PhaseProgress, paths: Sequence[str | Path]) -> None:
         self._shown = shown
         self._sizes = [_n_bytes(Path(path)) for path in paths]
         self._n_rows = [0] * len(paths)

@@ -1,0 +1,144 @@
+"""Recorded events, for replay and backtest: which files, whose columns, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from driftline.times import EARLIEST_US, LIMITS
+from monitor.app.installation import Installation
+from monitor.app.progress import OnNote
+from monitor.baseline.baseline_file import load_profiles
+from monitor.core.panes.catalog import Catalog
+from monitor.transport.files import STANDARD_INPUT, Source
+from monitor.transport.first_times import in_order_of_times
+from monitor.transport.formats import is_named_json
+from schemas.batch import Chunk
+from schemas.config.model import ModelConfig
+from schemas.errors import BaselineError, ConfigError
+
+SOONEST_US = 1_000_000_000
+"""Seconds of 2001, and a quarter of an hour for rows that are numbered from 0."""
+
+
+def ordered_files(
+    files: tuple[str, ...], model: ModelConfig, rows_per_window: int | None, on_note: OnNote
+) -> tuple[str, ...]:
+    """Return files in the order of their times; a note names a changed order.
+
+    Parameters
+    ----------
+    rows_per_window : int or None
+        Where rows get new times, the order of the files is kept.
+    """
+    if rows_per_window is not None:
+        return files
+    ordered = in_order_of_times(files, model)
+    if ordered != files:
+        on_note(f"the files are read in the order of their times: {', '.join(ordered)}")
+    return ordered
+
+
+def known_catalog(installation: Installation) -> Catalog:
+    """Put configs and baselines together; without any baseline nothing can be judged.
+
+    Raises
+    ------
+    ConfigError
+        If the installation names no models.
+    BaselineError
+        If none of them has a baseline, or one does not fit.
+    """
+    if not installation.models:
+        fix = "list your model files under models, e.g. models/*.yaml"
+        raise ConfigError("it names no models", where=str(installation.file), fix=fix)
+    profiles = load_profiles(installation.baselines)
+    catalog = Catalog.of(installation.models, profiles)
+    if not catalog.profiles:
+        raise BaselineError(
+            "no baseline fits any configured model",
+            where=str(installation.baselines),
+            fix="build one: driftline baseline build MODEL.yaml --reference FILE",
+        )
+    return catalog
+
+
+def model_of_tables(
+    installation: Installation, name: str | None, files: Sequence[str]
+) -> ModelConfig:
+    """Choose the model whose columns tables hold.
+
+    Raises
+    ------
+    ConfigError
+        If no model has that name, or there is a table and several models it may belong to.
+    """
+    if name is not None:
+        return installation.model(name)
+    if len(installation.models) == 1:
+        return installation.models[0]
+    names = ", ".join(m.model for m in installation.models)
+    tables = [f for f in files if f != STANDARD_INPUT and not is_named_json(Path(f))]
+    if tables:
+        raise ConfigError(
+            f"{tables[0]} may belong to any of {names}", where="--model", fix="name the model"
+        )
+    return installation.models[0]
+
+
+def is_unit_unstated(
+    sources: Sequence[Source], model: ModelConfig, rows_per_window: int | None
+) -> bool:
+    """Return whether times in the wrong unit would be read as they are.
+
+    ``columns.time_unit`` describes tables. JSON events are in microseconds; only where the
+    unit is declared to be that may they lie in 1970.
+    """
+    unit = model.columns.time_unit
+    is_scaled = unit is not None and all(source.is_table for source in sources)
+    return rows_per_window is None and unit != "us" and not is_scaled
+
+
+def check_times(watermark_us: int, files: Sequence[str]) -> None:
+    """Refuse files whose times are in another unit: they would all be in January 1970.
+
+    Parameters
+    ----------
+    watermark_us : int
+        How far the first chunk's times have come.
+
+    Raises
+    ------
+    ConfigError
+        If they have come to between 17 minutes and three years after 1970: read as seconds
+        or milliseconds these are times of our days.
+    """
+    if not SOONEST_US <= watermark_us < EARLIEST_US:
+        return
+    unit = "seconds" if watermark_us < LIMITS[0][0] else "milliseconds"
+    raise ConfigError(
+        f"its event times lie in 1970 to 1973 (up to {watermark_us} us): are they {unit}?",
+        where=", ".join(files),
+        fix="send time_us in microseconds; of a table, declare columns.time_unit in the model's "
+        "config (us, if they are meant so)",
+    )
+
+
+def concatenated(sources: list[Source]) -> Iterator[Chunk]:
+    """Read files one after the other as one partition: offsets go on counting."""
+    first = 0
+    for source in sources:
+        end = first
+        for chunk in source:
+            offsets = chunk.log_offset + first
+            end = int(offsets[-1]) + 1
+            yield replace(chunk, log_offset=offsets)
+        first = end
+
+
+def pass_notes(sources: Sequence[Source], on_note: OnNote) -> None:
+    """Report how files were read, where that is not as they are."""
+    for note in chain.from_iterable(source.notes for source in sources):
+        on_note(note)

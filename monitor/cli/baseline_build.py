@@ -1,0 +1,118 @@
+"""Build a baseline from training data, or from the traffic of a time range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from monitor.app.progress import OnNote, PhaseProgress, StartPhase, ignore_note, no_progress
+from monitor.baseline.build import N_STEPS, build_profile
+from monitor.baseline.folded import folded_texts
+from monitor.baseline.folder import add_profile
+from monitor.baseline.source import read_reference
+from monitor.baseline.traffic import read_traffic
+from monitor.cli.baseline_kinds import DraftModel
+from monitor.cli.terminal.row_progress import RowProgress
+from schemas.baselines import Profile
+from schemas.config.model import ModelConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRange:
+    """Stored traffic as a reference."""
+
+    store: str
+    since_us: int
+    until_us: int
+    """Excluded."""
+    text: str
+    """How the range was written; the baseline keeps it as its origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build a baseline from."""
+
+    model: Path
+    """The model's file."""
+    reference: tuple[Path, ...] | TrafficRange
+    """Files with the same columns, or traffic in a store."""
+    out: Path
+    """Folder of the baseline."""
+    model_version: str = ""
+    """Only for this version; empty for all."""
+    active_from_us: int = 0
+    explains: bool = False
+    """Describe every column, not only those whose kind is inferred."""
+    writes_kinds: bool = False
+    """Write inferred kinds into the model's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A baseline, and what was decided for it."""
+
+    baseline: Profile
+    config: ModelConfig
+    file: Path
+    replaced: tuple[Path, ...]
+    """Where older baselines of the same version and start went."""
+    draft: DraftModel
+    """The model's file with the decisions on kinds."""
+    hints: tuple[str, ...]
+    """Columns whose texts may have been meant literally."""
+
+
+def build_baseline(
+    request: BuildRequest,
+    *,
+    start_phase: StartPhase = no_progress,
+    on_note: OnNote = ignore_note,
+) -> BuildResult:
+    """Read the reference, decide open kinds, and build the baseline.
+
+    Raises
+    ------
+    ConfigError
+        If the model's file is wrong.
+    BaselineError
+        If the reference cannot be a baseline.
+    TransportError
+        If a file cannot be read.
+    StorageError
+        If the store cannot be read.
+    """
+    draft = DraftModel.read(request.model)
+    with start_phase("reading", None) as shown:
+        table, source = _reference(draft, request, shown, on_note)
+    with start_phase("baseline", N_STEPS) as advance:
+        config = draft.complete(table, explain=request.explains)
+        found = build_profile(
+            table,
+            config,
+            model_version=request.model_version,
+            active_from_us=request.active_from_us,
+            created_from=source,
+            advance=advance,
+        )
+    if request.writes_kinds:
+        # First: a file that cannot take the kinds must not cost the old baseline.
+        draft.write()
+    file, replaced = add_profile(found, request.out)
+    hints = tuple(folded_texts(table, config))
+    return BuildResult(found, config, file, tuple(replaced), draft, hints)
+
+
+def _reference(
+    draft: DraftModel, request: BuildRequest, shown: PhaseProgress, on_note: OnNote
+) -> tuple[pa.Table, str]:
+    """Read the reference from files or from the store, with its origin as text."""
+    found = request.reference
+    if isinstance(found, TrafficRange):
+        bounds = found.since_us, found.until_us
+        table = read_traffic(found.store, draft.named(), *bounds, request.model_version)
+        return table, f"traffic {found.text}"
+    table = read_reference(found, draft.key, RowProgress(shown, found).of, on_note)
+    return table, ", ".join(path.name for path in found)

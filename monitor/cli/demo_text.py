@@ -1,0 +1,140 @@
+"""A demo on the terminal: each finding as it is found, then how many faults were found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from monitor.cli.demo_run import DemoListener, DemoResult
+from monitor.cli.terminal.command_hints import as_started
+from monitor.core.notification.retraining import RetrainingOutcome
+from monitor.demo.score import findings_table
+from monitor.demo.world import World
+from monitor.notify.delivery.notifier import NotifyStep
+from monitor.notify.receivers.protocol import Receiver
+from schemas.alerts import Notification
+
+_OUTCOMES = {
+    RetrainingOutcome.REQUESTED: "retraining asked for",
+    RetrainingOutcome.NOT_DATA: "no retraining, new data would not help",
+    RetrainingOutcome.SEVERITY_NOT_LISTED: "no retraining, its policy does not list the severity",
+    RetrainingOutcome.FEATURE_NOT_LISTED: "no retraining, its policy does not list the feature",
+    RetrainingOutcome.COOLDOWN: "retraining waits, the last one was too recent",
+    RetrainingOutcome.RESOLVED_IN_TIME: "no retraining, it was over in time",
+}
+_MARKS = {
+    "opened": "[bold red]found[/]",
+    "escalated": "[bold red]worse[/]",
+    "resolved": "[green]over [/]",
+}
+
+
+class _LineReceiver:
+    """A receiver that writes one line a notification, stamped with event time."""
+
+    def __init__(self, world: World, console: Console) -> None:
+        self._world, self._console = world, console
+
+    async def send(self, notification: Notification) -> str:
+        """Print the notification that an on-call engineer would get."""
+        incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]news [/]")
+        self._console.print(
+            _entry(
+                f"{_clock(notification.time_us, self._world)} {mark} "
+                f"[bold]{incident.severity.value:6}[/] {incident.cause.value:8}",
+                escape(incident.title),
+            )
+        )
+        return "printed"
+
+    def remember(self, notification: Notification, detail: str) -> None:
+        """Nothing to take over."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class DemoLines(DemoListener):
+    """Prints one line for each notification and each decision about retraining.
+
+    Parameters
+    ----------
+    is_quiet : bool
+        Print nothing.
+    """
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        # A terminal gets lines that are broken between words, anything else whole ones.
+        self._console = Console(quiet=is_quiet, highlight=False)
+        self._console.soft_wrap = not self._console.is_terminal
+
+    def start(self, seed: int) -> None:
+        """Print what comes first, and takes a moment."""
+        self._console.print(
+            f"[bold]Driftline demo[/], seed {seed}: fitting a model on the census of 2015 ..."
+        )
+
+    def on_world(self, world: World) -> None:
+        """Print what the demo will show."""
+        self._console.print(
+            f"It serves 2016 from {len(world.gpus)} replicas: {world.n_events:,} events, "
+            f"{world.n_windows} one-hour windows, AUC {world.auc:.3f}. "
+            "Three faults are planted in the second half; until then there must be silence.\n"
+        )
+
+    def receivers(self, world: World) -> Mapping[str, Receiver]:
+        """Print what an on-call engineer would be notified of."""
+        return {"console": _LineReceiver(world, self._console)}
+
+    def on_step(self, step: NotifyStep) -> None:
+        """Print what was decided about retraining; the receiver prints the rest."""
+        for retraining in step.retrainings:
+            title = escape(retraining.incident.title)
+            words = f"[dim]{_OUTCOMES[retraining.outcome]}: {title}[/]"
+            self._console.print(_entry(" " * 11, words))
+
+    def on_report(self) -> None:
+        """Print that the report is being written."""
+        self._console.print("\n[dim]writing the report ...[/]")
+
+    def conclude(self, result: DemoResult, folder: Path) -> None:
+        """Print the table, and where to look next."""
+        console, score = self._console, result.score
+        console.print(findings_table(score))
+        n_false = len(score.false_alerts)
+        console.print(
+            f"{score.n_found} of {len(score.findings)} found, {n_false} false alerts, "
+            f"{score.n_retrainings} retraining asked for, {result.n_events:,} events in "
+            f"{result.seconds:.0f} s."
+        )
+        for alert in score.false_alerts:
+            console.print(f"[red]false alert[/] {escape(alert.title)}")
+        store = shlex.quote(str(folder / "store"))
+        question = '"SELECT severity, monitor, title FROM alerts ORDER BY time_us"'
+        # Whole, however wide the terminal: they are to be copied.
+        for line in (
+            "",
+            f"report   {result.report}",
+            "ask      " + as_started(f"driftline sql --store {store} {question}"),
+        ):
+            console.print(line, soft_wrap=True, markup=False)
+
+
+def _entry(head: str, text: str) -> Table:
+    """Put a text beside its head, so that further lines of it stay below the first."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, text)
+    return grid
+
+
+def _clock(time_us: int, world: World) -> str:
+    """Return day and hour of event time."""
+    hours = (time_us - world.start_us) / 3.6e9
+    return f"[dim]day {int(hours // 24) + 1} {int(hours % 24):02d}:{int(hours * 60 % 60):02d}[/]"
