@@ -115,8 +115,8 @@ def run(
     """
     from functools import partial
 
+    from monitor.app.backtest import BacktestRequest, run_backtest
     from monitor.app.short_path import shortest
-    from monitor.cli.backtest_run import BacktestRequest, run_backtest
     from monitor.cli.backtest_text import print_report
     from monitor.cli.terminal.exit_codes import UNJUDGED
     from monitor.cli.terminal.output import print_json, print_note

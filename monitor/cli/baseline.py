@@ -14,8 +14,8 @@ from monitor.cli.terminal.time_option import time_option_us
 from schemas.spelling import spell_controls
 
 if TYPE_CHECKING:
-    from monitor.cli.baseline_build import BuildResult, TrafficRange
-    from monitor.cli.baseline_kinds import DraftModel
+    from monitor.app.build_baseline import BuildResult, TrafficRange
+    from monitor.app.draft_model import DraftModel
     from schemas.baselines import Profile
     from schemas.config.model import ModelConfig
 
@@ -122,7 +122,7 @@ def build(
     """
     from functools import partial
 
-    from monitor.cli.baseline_build import BuildRequest, build_baseline
+    from monitor.app.build_baseline import BuildRequest, build_baseline
     from monitor.cli.terminal.output import print_note
     from monitor.cli.terminal.progress import progress
 
@@ -185,7 +185,7 @@ def _reference(
     files: list[Path] | None, store: str | None, since: str | None, until: str | None
 ) -> tuple[Path, ...] | TrafficRange:
     """Return the reference that the options name: files, or traffic in a store."""
-    from monitor.cli.baseline_build import TrafficRange
+    from monitor.app.build_baseline import TrafficRange
 
     if bool(files) == bool(store):
         raise typer.BadParameter("give either --reference FILE or --store with --since and --until")

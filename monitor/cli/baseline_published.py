@@ -56,7 +56,7 @@ def publish(
       driftline baseline publish loans --active-from +30m
       driftline baseline publish baselines/loans-0f3a....profile --active-from 2026-02-01
     """
-    from monitor.cli.baseline_topic import PublishRequest, publish_baselines
+    from monitor.app.publish import PublishRequest, publish_baselines
 
     request = PublishRequest(config, tuple(what or ()), active_from, is_dry_run=dry_run)
     result = publish_baselines(request)
@@ -78,8 +78,8 @@ def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> No
       driftline baseline list
       driftline baseline list --json
     """
+    from monitor.app.publish import published_baselines
     from monitor.baseline.publication import time_text
-    from monitor.cli.baseline_topic import published_baselines
 
     found = published_baselines(config)
     if as_json:
@@ -110,7 +110,7 @@ def retire(
     Examples:
       driftline baseline retire 0f3a5c0e9b1d4a7788c2e1f0
     """
-    from monitor.cli.baseline_topic import retire_baseline
+    from monitor.app.publish import retire_baseline
 
     retire_baseline(config, profile_id)
     typer.echo(f"{profile_id} is retired")

@@ -10,7 +10,7 @@ import typer
 from monitor.cli.terminal.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from monitor.cli.check import CheckReport
+    from monitor.app.check import CheckReport
 
 _EXIT_CODES = {"config": 2, "receiver": 2, "retraining": 2, "baseline": 3, "kafka": 4, "store": 5}
 
@@ -38,7 +38,7 @@ def run(
       driftline check deploy/examples/driftline.yaml
       driftline check --json | jq '.checks[] | select(.state == "failed")'
     """
-    from monitor.cli.check import check_installation
+    from monitor.app.check import check_installation
 
     report = check_installation(file)
     if as_json:
@@ -51,7 +51,7 @@ def run(
 
 def _print_report(report: CheckReport) -> None:
     """Print a table, then what to do; a broken config is only its problems."""
-    from monitor.cli.check import CheckState
+    from monitor.app.check import CheckState
     from monitor.cli.terminal.command_hints import as_started
 
     checks, n_failed = report.checks, len(report.failed)

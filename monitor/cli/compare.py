@@ -123,7 +123,7 @@ def run(
     """
     from functools import partial
 
-    from monitor.cli.compare_run import CompareRequest, run_compare
+    from monitor.app.compare import CompareRequest, run_compare
     from monitor.cli.compare_sides import sides_of
     from monitor.cli.compare_text import print_result
     from monitor.cli.terminal.output import print_json, print_note

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from monitor.cli.compare_source import TableSide
+from monitor.app.compare_source import TableSide
 from monitor.transport.files import STANDARD_INPUT
 from schemas.time_text import time_of_iso
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
+from monitor.app.compare import CompareResult
 from monitor.app.short_path import shortest
-from monitor.cli.compare_run import CompareResult
 from monitor.cli.terminal.output import print_table
 from monitor.compare.change import percent
 from monitor.compare.results import Comparison, Omitted, Variable, VariableStatistic

@@ -44,7 +44,7 @@ def run(
     """
     from functools import partial
 
-    from monitor.cli.demo_run import DemoRequest, run_demo
+    from monitor.app.demo import DemoRequest, run_demo
     from monitor.cli.demo_text import DemoLines
     from monitor.cli.terminal.output import print_json
     from monitor.cli.terminal.progress import progress

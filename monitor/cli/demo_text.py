@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from monitor.cli.demo_run import DemoListener, DemoResult
+from monitor.app.demo import DemoListener, DemoResult
 from monitor.cli.terminal.command_hints import as_started
 from monitor.core.notification.retraining import RetrainingOutcome
 from monitor.demo.score import findings_table

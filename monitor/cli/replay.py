@@ -70,7 +70,7 @@ def run(
     from contextlib import nullcontext, redirect_stdout
     from functools import partial
 
-    from monitor.cli.replay_run import ReplayRequest, run_replay
+    from monitor.app.replay import ReplayRequest, run_replay
     from monitor.cli.replay_text import print_outcome
     from monitor.cli.terminal.exit_codes import UNJUDGED
     from monitor.cli.terminal.output import print_json, print_note

@@ -166,8 +166,8 @@ def _run(
     log_level: str,
 ) -> int:
     """Prepare, start, watch, drain."""
+    from monitor.app.stage_coverage import UpCoverage
     from monitor.app.unmonitored import unmonitored
-    from monitor.cli.up_coverage import UpCoverage
     from monitor.service.lifecycle import Lifecycle
     from monitor.service.signals import watch_signals
     from monitor.service.supervisor import DRAIN_S, Supervisor

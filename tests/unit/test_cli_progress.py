@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from monitor.app.row_progress import RowProgress, rows_text
 from monitor.cli.terminal.output import print_json, print_table
 from monitor.cli.terminal.progress import progress
-from monitor.cli.terminal.row_progress import RowProgress, rows_text
 from monitor.transport.files import open_source
 from schemas.config.model import ModelConfig
 

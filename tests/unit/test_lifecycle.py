@@ -100,8 +100,8 @@ def test_pauses_double_up_to_a_bound_and_are_forgotten_after_a_minute_of_health(
         ("monitor.notify.on_kafka", ("numba", "jinja2", "resvg_py", "slack_sdk")),
         ("monitor.notify.receivers.slack", ("jinja2", "resvg_py")),
         ("monitor.cli.main", ("jinja2", "resvg_py", "markupsafe")),
-        ("monitor.cli.backtest_run", ("jinja2", "resvg_py")),
-        ("monitor.cli.compare_run", ("jinja2", "resvg_py")),
+        ("monitor.app.backtest", ("jinja2", "resvg_py")),
+        ("monitor.app.compare", ("jinja2", "resvg_py")),
     ],
 )
 def test_a_stage_loads_only_what_it_uses(module, absent):

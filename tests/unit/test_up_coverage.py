@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
-from monitor.cli.up_coverage import TELL_S, UpCoverage
+from monitor.app.stage_coverage import TELL_S, UpCoverage
 from monitor.cli.up_lines import _sentence, coverage_sentence
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from monitor.app.draft_model import DraftModel
 from monitor.app.progress import OnNote, PhaseProgress, StartPhase, ignore_note, no_progress
+from monitor.app.row_progress import RowProgress
 from monitor.baseline.build import N_STEPS, build_profile
 from monitor.baseline.folded import folded_texts
 from monitor.baseline.folder import add_profile
 from monitor.baseline.source import read_reference
 from monitor.baseline.traffic import read_traffic
-from monitor.cli.baseline_kinds import DraftModel
-from monitor.cli.terminal.row_progress import RowProgress
 from schemas.baselines import Profile
 from schemas.config.model import ModelConfig
 

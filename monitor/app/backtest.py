@@ -21,12 +21,12 @@ from monitor.app.recording import (
     ordered_files,
     pass_notes,
 )
+from monitor.app.row_progress import RowProgress
 from monitor.backtest.comparison import ConfigComparison, Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
 from monitor.backtest.delays import plantable
 from monitor.backtest.document import backtest_document
 from monitor.backtest.text import absent_line
-from monitor.cli.terminal.row_progress import RowProgress
 from monitor.core.panes.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.backtest_sections import report_sections

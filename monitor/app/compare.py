@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from detectors.conventions import Convention
+from monitor.app.compare_source import ReadSides, TableSide, kinds_of, read_sides
 from monitor.app.installation import load_model
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
-from monitor.cli.compare_source import ReadSides, TableSide, kinds_of, read_sides
 from monitor.compare.comparison import compare
 from monitor.compare.page import comparison_page
 from monitor.compare.results import Comparison, Omitted, Options

@@ -11,9 +11,9 @@ import msgspec
 
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.progress import StartPhase, no_progress
+from monitor.app.row_progress import rows_text
 from monitor.baseline.build import build_profile
 from monitor.baseline.folder import add_profile
-from monitor.cli.terminal.row_progress import rows_text
 from monitor.clock import elapsed_s
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS

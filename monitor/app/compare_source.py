@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from driftline.times import TimeUnit
 from monitor.app.progress import OnNote, PhaseProgress, ignore_note
+from monitor.app.row_progress import RowProgress
 from monitor.baseline.source import ModelKey, holds_events, read_rows
 from monitor.baseline.traffic import read_traffic
-from monitor.cli.terminal.row_progress import RowProgress
 from monitor.compare.values import is_text
 from monitor.decode.derive import quantity_of
 from monitor.storage.lock import is_store_folder

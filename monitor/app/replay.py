@@ -22,7 +22,7 @@ from monitor.app.recording import (
     ordered_files,
     pass_notes,
 )
-from monitor.cli.terminal.row_progress import RowProgress
+from monitor.app.row_progress import RowProgress
 from monitor.core.identity import stable_id
 from monitor.core.panes.catalog import Catalog
 from monitor.decode.records import decode_gpu, decode_labels
