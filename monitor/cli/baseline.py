@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from monitor.cli.baseline_published import list_published, publish, retire
+from monitor.cli.baseline_topic import list_published, publish, retire
 from monitor.cli.terminal.output import print_json, print_table
 from monitor.cli.terminal.time_option import time_option_us
 from schemas.spelling import spell_controls

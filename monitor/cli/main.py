@@ -45,9 +45,7 @@ PARENT = "DRIFTLINE_PARENT"
 
 COMMANDS = {
     "demo": Entry("monitor.cli.demo:run", "Detect three injected faults in packaged data."),
-    "check": Entry(
-        "monitor.cli.check_command:run", "Check config, baselines, receivers, Kafka and store."
-    ),
+    "check": Entry("monitor.cli.check:run", "Check config, baselines, receivers, Kafka and store."),
     "baseline": Entry("monitor.cli.baseline:app", "Build, show or publish baselines."),
     "replay": Entry("monitor.cli.replay:run", "Run recorded events through the pipeline."),
     "backtest": Entry("monitor.cli.backtest:run", "Evaluate recorded events under two configs."),
