@@ -185,14 +185,14 @@ def _reference(
     files: list[Path] | None, store: str | None, since: str | None, until: str | None
 ) -> tuple[Path, ...] | TrafficRange:
     """Return the reference that the options name: files, or traffic in a store."""
-    from monitor.app.build_baseline import TrafficRange
-
     if bool(files) == bool(store):
         raise typer.BadParameter("give either --reference FILE or --store with --since and --until")
     if files:
         return tuple(files)
     if not since or not until:
         raise typer.BadParameter("--store needs --since and --until")
+    from monitor.app.build_baseline import TrafficRange
+
     since_us, until_us = time_option_us(since, "--since"), time_option_us(until, "--until")
     return TrafficRange(str(store), since_us, until_us, f"{since} to {until}")
 

@@ -11,6 +11,12 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
+from monitor.app.publish import (
+    PublishRequest,
+    publish_baselines,
+    published_baselines,
+    retire_baseline,
+)
 from monitor.baseline.topic import read_published, retire_profile, write_profiles
 from monitor.cli.main import main
 from monitor.core.bounds import MAX_VALUE_BYTES
@@ -27,7 +33,7 @@ from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.baselines import Profile
 from schemas.config.monitor import MonitorConfig
-from schemas.errors import TransportError
+from schemas.errors import BaselineError, TransportError
 from schemas.panes import ALL, Pane
 from schemas.results import DetectorResult
 from tests.support import baseline_change as change
@@ -250,6 +256,22 @@ def test_the_command_says_what_it_cannot_publish(command, cluster):
     nowhere = replace(cluster, bootstrap="127.0.0.1:1")
     with pytest.raises(TransportError, match="check that the broker is running"):
         read_published(nowhere, timeout_s=1.0)
+
+
+def test_a_front_end_publishes_lists_and_retires_by_calling_functions(command, cluster, tmp_path):
+    config = tmp_path / "driftline.yaml"
+    planned = publish_baselines(PublishRequest(config, is_dry_run=True))
+    assert read_published(cluster).profiles == {}
+    published = publish_baselines(PublishRequest(config, ("loans",)))
+    assert [p.outcome for p in planned.plans] == [p.outcome for p in published.plans]
+    (plan,) = published.plans
+    found = published_baselines(config)
+    assert [p.profile_id for p in found.profiles] == [plan.profile.profile_id]
+    assert found.as_document()["unreadable"] == []
+    retire_baseline(config, plan.profile.profile_id)
+    assert published_baselines(config).profiles == ()
+    with pytest.raises(BaselineError, match="driftline baseline list"):
+        retire_baseline(config, plan.profile.profile_id)
 
 
 @pytest.mark.slow

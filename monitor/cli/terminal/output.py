@@ -11,9 +11,8 @@ from typing import IO, Any
 from monitor.logs.guarded_stream import unguarded
 from schemas.spelling import spell_controls, spell_json
 
-OK = "ok"
-FAILED = "failed"
-WARNING = "warning"
+_STYLES = {"ok": "green", "failed": "bold red"}
+"""Of cells that hold the state of a check."""
 
 
 def print_json(value: Any) -> None:
@@ -75,7 +74,7 @@ def _cell(value: Any) -> Any:
     """Write one cell; text is never taken as markup."""
     from rich.text import Text
 
-    style = {OK: "green", FAILED: "bold red"}.get(value, "") if isinstance(value, str) else ""
+    style = _STYLES.get(value, "") if isinstance(value, str) else ""
     if isinstance(value, float):
         value = f"{value:.4g}"
     return Text("" if value is None else spell_controls(str(value)), style=style)
