@@ -63,7 +63,7 @@ def test_check_returns_one_state_for_each_thing(folder):
     assert {c.check: c.state for c in report.checks} == {
         "config": CheckState.OK,
         "baseline": CheckState.OK,
-        "receiver": CheckState.WARNING,
+        "receiver": CheckState.OK,
         "store": CheckState.OK,
     }
     assert report.as_document()["ok"] is True
@@ -109,12 +109,11 @@ def test_replay_reports_a_changed_order_of_files_as_a_note(folder):
     assert (outcome.n_accepted, outcome.n_late) == (9_000, 0)
 
 
-def test_replay_without_a_verdict_is_unjudged(folder):
-    request = ReplayRequest(
-        (str(folder / "events.jsonl"),), folder / "driftline.yaml", store="none"
-    )
-    outcome = run_replay(request)
-    assert outcome.n_read == 200
+def test_replay_without_a_verdict_is_unjudged(folder, tmp_path):
+    few = tmp_path / "few.parquet"
+    pq.write_table(rows(20), few)
+    outcome = run_replay(ReplayRequest((str(few),), folder / "driftline.yaml", store="none"))
+    assert (outcome.n_read, outcome.coverage.n_rows_judged) == (20, 0)
     assert outcome.is_unjudged
 
 
@@ -155,7 +154,7 @@ def test_backtest_refuses_a_page_without_a_folder_before_it_reads(folder, tmp_pa
 
 def test_backtest_compares_a_proposal_with_today(folder, tmp_path):
     proposed = tmp_path / "loans.yaml"
-    proposed.write_text((folder / "models/loans.yaml").read_text() + "decision: {eps: 0.5}\n")
+    proposed.write_text((folder / "models/loans.yaml").read_text() + "decision: {eps: 0.4}\n")
     request = BacktestRequest(
         (str(folder / "events.parquet"),),
         folder / "driftline.yaml",
@@ -164,7 +163,7 @@ def test_backtest_compares_a_proposal_with_today(folder, tmp_path):
     )
     (report,) = run_backtest(request).reports
     assert report.proposed is not None
-    assert report.proposed.outcome.config.decision.eps == 0.5
+    assert report.proposed.outcome.config.decision.eps == 0.4
 
 
 # --- compare
