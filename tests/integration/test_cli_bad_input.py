@@ -112,7 +112,7 @@ def with_broken_files(here: Path) -> None:
         (with_models_that_disagree, REPLAY, 2, "window.lateness of 'loans' differs"),
         (nothing, (*REPLAY, "--model", "cars"), 2, 'no model is called "cars"'),
         (with_a_webhook, (*REPLAY, "--notify"), 2, "HOOK_URL is not set"),
-        (nothing, (*REPLAY, "--rows-per-window", "10"), 2, "events.jsonl: JSONL events cannot be assigned"),
+        (nothing, (*REPLAY, "--rows-per-window", "10"), 2, "JSONL events cannot be assigned"),
         (without_baselines, REPLAY, 3, "no baseline fits any configured model (build one: drift"),
         (with_another_model, REPLAY, 3, "score (numeric) (build the baseline again"),
         (with_a_damaged_baseline, REPLAY, 3, ".profile: is damaged: its checksum does not match"),
