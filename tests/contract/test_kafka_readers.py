@@ -33,6 +33,7 @@ from tests.support.kafka_topics import (
     settings_of,
     wait_until,
 )
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
@@ -526,13 +527,13 @@ def test_closing_in_any_state_and_order_never_crashes_the_process(broker, kind):
     topic = Topic(broker.bootstrap, n_partitions=3)
     for partition in range(3):
         topic.write([b"x" * 300] * 5_000, partition)
-    script = Path(__file__).parents[1] / "support" / "kafka_closings.py"
+    module = "tests.support.kafka_closings"
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(script), topic.bootstrap, topic.name, kind],
+        [sys.executable, "-X", "faulthandler", "-m", module, topic.bootstrap, topic.name, kind],
         capture_output=True,
         text=True,
         timeout=240,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2_000:] + done.stderr[-6_000:]

@@ -10,10 +10,11 @@ import pytest
 from monitor.app.installation import load_model
 from monitor.cli.main import main
 from tests.support.data import CAR_LOAN, CENSUS
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "deploy/examples/models"
+EXAMPLES = ROOT / "deploy/examples/models"
 OPEN = {
     "car_loan": "model: car_loan\ncolumns: {time: timestamp, score: y_pred_proba, "
     "prediction: y_pred}\n",

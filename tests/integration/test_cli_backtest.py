@@ -12,10 +12,11 @@ from schemas.config.parse import parse_model
 from schemas.time_units import HOUR_US
 from tests.support.data import CAR_LOAN as LOANS
 from tests.support.installation import MODEL, START_US, command, install, rows
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
-CAR_LOAN = (Path(__file__).parents[2] / "deploy/examples/models/car_loan.yaml").read_text()
+CAR_LOAN = (ROOT / "deploy/examples/models/car_loan.yaml").read_text()
 SIDE = {
     "window_us": int,
     "max_false_pages_per_month": float,

@@ -19,7 +19,6 @@ import pytest
 
 from tests.support.installation import (
     MODEL,
-    ROOT,
     command,
     contents,
     event,
@@ -28,6 +27,7 @@ from tests.support.installation import (
     start,
     write_lines,
 )
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(100)]
 

@@ -404,7 +404,7 @@ def test_a_million_rows_a_side_take_bounded_memory():
     import subprocess
     import sys
 
-    from tests.support.installation import ROOT
+    from tests.support.repository import ROOT
 
     for seed, name in enumerate(("a.parquet", "b.parquet")):
         write(rows(1_000_000, seed), name)

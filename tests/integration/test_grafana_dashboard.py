@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,12 +13,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from monitor import metrics
 from monitor.storage.clickhouse import Store
+from tests.support.repository import ROOT
 from tests.support.small_world import CONFIG, START_US, build_small_world
 from tests.support.whole_pipeline import Outside, run_whole
 
 pytestmark = pytest.mark.integration
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana/dashboards/driftline.json").read_text())
 UNTIL_US = START_US + 3_600_000_000
 

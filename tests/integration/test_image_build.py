@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.repository import ROOT
+
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1_200)]
 
-ROOT = Path(__file__).resolve().parents[2]
 CLEAN = {
     name: value
     for name, value in os.environ.items()

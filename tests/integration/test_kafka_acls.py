@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -25,11 +24,11 @@ from monitor.transport.kafka.auth.acls import Resource, Role, rights_of
 from monitor.transport.kafka.auth.security_environment import PREFIX
 from tests.support.broker import require_kafka
 from tests.support.installation import command, event, install
+from tests.support.repository import ROOT
 from tests.support.stage_processes import Stages
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka, pytest.mark.timeout(600)]
-ROOT = Path(__file__).resolve().parents[2]
 LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 USERS = [*(role.value for role in Role), "stranger"]
 

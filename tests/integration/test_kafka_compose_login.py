@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -14,9 +13,9 @@ from monitor.transport.kafka.auth.security_environment import security_from_envi
 from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
 from tests.support.broker import require_kafka
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
-ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 CLIENTS = [n for n, s in SERVICES.items() if "DRIFTLINE_KAFKA" in s.get("environment", {})]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,10 +18,11 @@ from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.memory import MemoryLog
 from tests.support.kafka_messages import create_topic
 from tests.support.log_chunks import fetch_chunk
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy/docker"
+FOLDER = ROOT / "deploy/docker"
 TRAFFIC = (sys.executable, str(FOLDER / "traffic.py"))
 
 

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -38,10 +37,10 @@ from schemas.errors import ConfigError, TransportError
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
 from tests.support.kafka_topics import Topic
+from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = ModelConfig.model_validate(
     {"model": "employment", "features": {f"f{i}": {"kind": "numeric"} for i in range(40)}}
 )
@@ -171,7 +170,7 @@ class Process:
         environment |= {"PYTHONPATH": str(ROOT), "DRIFTLINE_CRASH_AT": crash_at}
         arguments = [cluster.bootstrap, cluster.prefix, url, member]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.test_kafka_notify", *arguments],
+            [sys.executable, "-m", __name__, *arguments],
             env=environment,
             cwd=ROOT,
         )

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
 from schemas.batch import ModelSchema
 from tests.support.kafka_messages import consume_all, create_topic
+from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <socket"),
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ModelSchema("default", "loans", ("age", "income"), ("job",), ("region",))
 BOUND_S = 60.0
 

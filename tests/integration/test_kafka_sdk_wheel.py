@@ -20,10 +20,10 @@ from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
 from schemas.batch import ModelSchema
 from tests.support.kafka_messages import consume_all, create_topic
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "driftline", "schemas", "detectors", "monitor")
 NEEDED = ("kafka-python", "msgspec")
 """The dependencies of Driftline that the SDK imports."""

@@ -9,10 +9,11 @@ import pytest
 from tests.support.browser import VIEWS, look
 from tests.support.data import CAR_LOAN
 from tests.support.installation import command
+from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-EXAMPLE = Path(__file__).parents[2] / "deploy/examples/models/car_loan.yaml"
+EXAMPLE = ROOT / "deploy/examples/models/car_loan.yaml"
 
 NAMES = ("compare", "proposed", "budget")
 

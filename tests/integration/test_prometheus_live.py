@@ -18,12 +18,13 @@ from tests.support.alertmanager_webhook import AlertmanagerWebhook
 from tests.support.installation import install
 from tests.support.kafka_topics import create_stage_topics
 from tests.support.programs import free_port, require_program, running
+from tests.support.repository import ROOT
 from tests.support.stage_processes import DIRECT, StageProcess, Stages
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 STAGE = "notify"
 BOUND_S = 60.0
 """For each thing that is waited for; each takes seconds on a quiet machine."""

@@ -14,10 +14,11 @@ import yaml
 
 from monitor.service.address import PORTS
 from tests.support.programs import require_program
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
 RULES = [
     rule

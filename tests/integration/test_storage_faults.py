@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,11 @@ import pytest
 from monitor.storage import clickhouse, lock
 from monitor.storage.clickhouse import Store
 from schemas.errors import StorageError, StoreFullError, StoreLockedError
+from tests.support.repository import ROOT
 from tests.support.small_disk import fill, small_disk_at
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).resolve().parents[2]
 
 HOLD = """
 import sys

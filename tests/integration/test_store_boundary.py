@@ -14,8 +14,9 @@ import pytest
 from backports import zstd
 
 from monitor.storage.passwords import PASSWORD_VARIABLE
-from tests.support.clickhouse_http import ROOT, Server, running
+from tests.support.clickhouse_http import Server, running
 from tests.support.connection_probe import listening
+from tests.support.repository import ROOT
 from tests.support.store_client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, ask, send
 
 pytestmark = pytest.mark.integration

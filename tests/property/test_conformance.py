@@ -290,10 +290,7 @@ def test_threads_at_once_find_what_one_finds() -> None:
 
 
 def test_without_the_compiler_every_number_is_the_same() -> None:
-    program = (
-        "import json; from tests.property.test_conformance import fixed_scores;"
-        "print(json.dumps(fixed_scores()))"
-    )
+    program = f"import json; from {__name__} import fixed_scores;print(json.dumps(fixed_scores()))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},

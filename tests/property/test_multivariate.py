@@ -324,10 +324,7 @@ def fixed_scores() -> dict[str, Any]:
 
 
 def test_without_the_compiler_every_number_is_the_same() -> None:
-    program = (
-        "import json; from tests.property.test_multivariate import fixed_scores;"
-        "print(json.dumps(fixed_scores()))"
-    )
+    program = f"import json; from {__name__} import fixed_scores;print(json.dumps(fixed_scores()))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},

@@ -28,10 +28,11 @@ from tests.support.data import (
     DataSource,
     needs_shared_data,
 )
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples" / "models"
+EXAMPLES = ROOT / "deploy" / "examples" / "models"
 
 
 def model_config(name: str) -> ModelConfig:

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -42,10 +41,10 @@ from schemas.alerts import Delivery
 from schemas.config.model import ModelConfig
 from schemas.events import Reject, RejectReason
 from schemas.refused import LateEvent, dead_letter
+from tests.support.repository import ROOT
 from tests.support.stored import alert_of, pane_of, result_of
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 TABLES = {
     PREDICTIONS: "predictions",
     LABELS: "labels",

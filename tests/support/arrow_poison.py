@@ -32,6 +32,22 @@ def runs(value: Any, n: int) -> pa.Array:
     return pa.RunEndEncodedArray.from_arrays(pa.array([n], pa.int64()), pa.array([value]))
 
 
+def colliding(n: int) -> list[str]:
+    """Texts of sixteen bytes to which Arrow's hash gives one value."""
+    first, second = np.uint64(11400714785074694791), 14029467366897019727
+    inverse = np.uint64(pow(second, -1, 1 << 64))
+    rng, found = np.random.default_rng(1), []
+    while len(found) < n:
+        x = rng.integers(0x23, 0x5B, (1 << 18, 8), dtype=np.uint8).view(np.uint64)[:, 0]
+        y = (x * first ^ np.uint64(0x1234567890ABCDEF)) * inverse
+        halves = y.view(np.uint8).reshape(-1, 8)
+        is_text = ((halves >= 0x20) & (halves < 0x7F)).all(axis=1)
+        found += [
+            b.tobytes() + a.tobytes() for a, b in zip(x[is_text], halves[is_text], strict=True)
+        ]
+    return [text.decode() for text in found[:n]]
+
+
 def claimed(data: bytes, n: int, marked: int = _MARKED_ROWS) -> bytes:
     """Let a stream of ``marked`` rows claim n."""
     return data.replace(struct.pack("<q", marked), struct.pack("<q", n))

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from monitor.storage.clickhouse import Store
+from tests.support.repository import ROOT
 
 SERVER_VARIABLE = "DRIFTLINE_TEST_CLICKHOUSE"
-ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "monitor.cli.main", "store", "serve")
 
 

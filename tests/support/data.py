@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-EXTRACTS = Path(__file__).resolve().parents[1] / "data"
-SHARED = Path(
-    os.environ.get("DRIFTLINE_SHARED_DATA")
-    or Path(__file__).resolve().parents[3] / "shared" / "data"
-)
+from tests.support.repository import ROOT
+
+EXTRACTS = ROOT / "tests" / "data"
+SHARED = Path(os.environ.get("DRIFTLINE_SHARED_DATA") or ROOT.parent / "shared" / "data")
 NO_SHARED_DATA = "needs the large data files: set DRIFTLINE_SHARED_DATA to their folder"
 """Reason of a skip that is right in CI too: the repository holds extracts only."""
 

@@ -15,6 +15,11 @@ from schemas.batch import EventBatch, ModelSchema, StringColumn
 
 SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
 OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())
+ORDINARY = (
+    b'{"id": "e1", "model": "m", "time_us": 17, "features": {"a": 1.5, "b": 2, "color": "red"},'
+    b' "segments": {"region": "eu"}, "score": 0.25, "host": "h1"}'
+)
+"""An event of ``SCHEMA``."""
 Row = tuple[Any, ...]
 
 NUMBERS = [

@@ -32,7 +32,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
+
 _START_S = 180.0
 SILENCE_VARIABLE = "DRIFTLINE_TEST_SILENCE_S"
 """After how many seconds detect calls a source silent; a minute otherwise."""

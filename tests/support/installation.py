@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
+
 START_US = 1_451_606_400_000_000
 MODEL = """model: loans
 features:

@@ -13,9 +13,6 @@ import random
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from monitor.transport.kafka.group_reader import GroupReader
 from monitor.transport.kafka.readers.reader import open_reader

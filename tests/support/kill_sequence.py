@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from monitor.clock import elapsed_s
 from tests.support.fault_run import FaultRun
+from tests.support.repository import ROOT
 
 STEPS = {
     "ingest": ("pane", "intake", "watermark", "late", "dead_letter", "flush", "acked", "commit"),
@@ -36,7 +36,7 @@ ELSEWHERE = {
 _NOTED = {f"notify:{state}" for state in ("intent", "done", "failed", "suppressed")}
 """Named after what is noted: the code puts these together."""
 _NAMED = re.compile(r'"((?:ingest|detect|gpu|notify|archive):[a-z_]+)"')
-_SOURCES = Path(__file__).resolve().parents[2] / "monitor"
+_SOURCES = ROOT / "monitor"
 
 
 def steps_in_the_code() -> set[str]:

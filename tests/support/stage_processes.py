@@ -28,8 +28,8 @@ from typing import NamedTuple, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.clock import elapsed_s
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
 """Bound for a start: two cores, several stages importing at once, a cold cache."""
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

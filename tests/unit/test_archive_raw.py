@@ -19,7 +19,6 @@ from monitor.storage.joined_tables import MAX_BY_ARROW, joined
 from schemas.batch import Chunk, EventBatch
 from schemas.limits import MessageLimits
 from tests.support import arrow_poison, decoding
-from tests.unit.test_decode_bounds import colliding
 
 START_US = 1_700_000_000_000_000
 
@@ -116,7 +115,7 @@ def test_joined_tables_hold_the_same_rows_under_one_dictionary(n: int) -> None:
 
 
 def test_texts_that_collide_in_arrows_hash_are_joined_without_it() -> None:
-    texts = colliding(3_000)
+    texts = arrow_poison.colliding(3_000)
     halves = [
         pa.table({"a": pa.DictionaryArray.from_arrays(np.arange(len(half)), pa.array(half))})
         for half in (texts[:2_000], texts[1_000:])

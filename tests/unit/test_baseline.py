@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +35,7 @@ from schemas.errors import BaselineError, TransportError
 from schemas.panes import MISSING, UNSEEN
 from schemas.time_units import HOUR_US
 from tests.support.data import CENSUS, WHOLE_CENSUS, needs_shared_data
+from tests.support.repository import ROOT
 
 N = 3_000
 
@@ -429,7 +429,7 @@ def test_a_config_that_changed_no_longer_fits(profile):
     ],
 )
 def test_the_census_has_the_design_effects_of_households(of, n_rows, low, high):
-    example = Path(__file__).resolve().parents[2] / "deploy/examples/models/employment.yaml"
+    example = ROOT / "deploy/examples/models/employment.yaml"
     from monitor.app.installation import load_model
 
     model = load_model(example)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,9 @@ from schemas.baselines import Profile
 from schemas.batch import EventBatch, StringColumn
 from schemas.config.model import ModelConfig
 from schemas.panes import MISSING, UNSEEN
+from tests.support.data import EXTRACTS
 
-FILE = Path(__file__).parents[1] / "data" / "old_spellings.profile"
+FILE = EXTRACTS / "old_spellings.profile"
 """2,000 rows: discount i % 5 of 0, .1, .2, .3, .7; flag True of 30 %; code i % 5 of 7.0, 7, 007,
 NA, x; store i % 3 of 3.0, 4.0, NA; prediction 1.0 of a quarter. Written by version 0.1.0."""
 CONFIG = ModelConfig.model_validate(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import PACKAGES
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("java", "mvn", "curl", "openssl", "promtool", "prometheus-alertmanager", "chromium")
 
 

@@ -21,8 +21,8 @@ from monitor.cli import main as cli
 from monitor.cli.main import main
 from monitor.cli.terminal.lazy import Entry, load_command
 from schemas.errors import BaselineError, ConfigError
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MODEL = (
     "model: m\nfeatures:\n  age: {kind: numeric}\n  land: {kind: categorical}\nsegments: [land]\n"
 )

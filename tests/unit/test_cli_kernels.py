@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from detectors.kernels import jit
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import ctypes, os, sys
 if os.geteuid() == 0 and "obey" in sys.argv:

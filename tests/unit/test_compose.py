@@ -24,8 +24,8 @@ from monitor.core import topics
 from monitor.devkit.distribution import KAFKA_VERSION
 from monitor.service.address import PORTS
 from monitor.service.signals import DRAIN_S
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 STAGES = tuple(PORTS)

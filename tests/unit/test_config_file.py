@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +20,9 @@ from schemas.config import parse
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError
+from tests.support.repository import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+EXAMPLES = ROOT / "deploy" / "examples"
 parse_model = partial(parse.parse_model, config=model_type())
 parse_monitor = partial(parse.parse_monitor, config=monitor_type())
 MINIMAL = "model: m\nfeatures:\n  age: {kind: numeric}\n  land: {kind: categorical}\n"

@@ -25,10 +25,7 @@ from schemas.limits import MessageLimits
 from tests.support import decoding
 
 SCHEMA = decoding.SCHEMA
-ORDINARY = (
-    b'{"id": "e1", "model": "m", "time_us": 17, "features": {"a": 1.5, "b": 2, "color": "red"},'
-    b' "segments": {"region": "eu"}, "score": 0.25, "host": "h1"}'
-)
+ORDINARY = decoding.ORDINARY
 
 
 @pytest.fixture(params=[True, False], ids=["kernel", "msgspec"])
@@ -567,8 +564,7 @@ def test_a_dictionary_that_only_grows_keeps_its_identity() -> None:
 def test_decoding_takes_the_strict_path_where_the_compiler_is_off() -> None:
     script = (
         "from monitor.decode import Decoder, chunk_of\n"
-        "from tests.unit.test_decode import ORDINARY, SCHEMA\n"
-        "from tests.support.decoding import rows_of\n"
+        "from tests.support.decoding import ORDINARY, SCHEMA, rows_of\n"
         "d = Decoder([SCHEMA]); a = b'[' + ORDINARY + b', {}]'\n"
         "x = d.decode(chunk_of([ORDINARY, ORDINARY, a, b'{'], 'f'))\n"
         "print(rows_of(x), [r.reason.value for r in x.rejects])"

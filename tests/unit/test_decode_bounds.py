@@ -129,24 +129,8 @@ def test_a_letter_does_not_hold_the_dictionary_of_its_message() -> None:
     assert max(len(r.payload) for r in decoded.rejects) < 2_000
 
 
-def colliding(n: int) -> list[str]:
-    """Texts of sixteen bytes to which Arrow's hash gives one value."""
-    first, second = np.uint64(11400714785074694791), 14029467366897019727
-    inverse = np.uint64(pow(second, -1, 1 << 64))
-    rng, found = np.random.default_rng(1), []
-    while len(found) < n:
-        x = rng.integers(0x23, 0x5B, (1 << 18, 8), dtype=np.uint8).view(np.uint64)[:, 0]
-        y = (x * first ^ np.uint64(0x1234567890ABCDEF)) * inverse
-        halves = y.view(np.uint8).reshape(-1, 8)
-        is_text = ((halves >= 0x20) & (halves < 0x7F)).all(axis=1)
-        found += [
-            b.tobytes() + a.tobytes() for a, b in zip(x[is_text], halves[is_text], strict=True)
-        ]
-    return [text.decode() for text in found[:n]]
-
-
 def test_texts_that_collide_in_arrows_hash_are_encoded_by_our_own() -> None:
-    texts = colliding(2_000)
+    texts = arrow_poison.colliding(2_000)
     known = Dictionaries(1)
     codes = codes_of_texts(pa.array([*texts, None, *texts]), 0, known)
     assert codes.tolist() == [*range(2_000), -1, *range(2_000)]

@@ -13,9 +13,8 @@ from monitor.decode.arrow.record_batches import stream_of
 from monitor.decode.cloudevents import structured
 from schemas.events import MAX_EVENT_BYTES, RejectReason
 from tests.support import decoding
-from tests.unit.test_decode import ORDINARY
 
-SCHEMA = decoding.SCHEMA
+SCHEMA, ORDINARY = decoding.SCHEMA, decoding.ORDINARY
 
 
 @pytest.fixture(params=[True, False], ids=["kernel", "msgspec"])

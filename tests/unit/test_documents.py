@@ -17,8 +17,8 @@ from monitor.notify.config_types import model_type, monitor_type
 from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.events import RejectReason
 from tests.support.kill_sequence import ELSEWHERE, steps_in_the_code
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     path
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

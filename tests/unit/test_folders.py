@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
+
 MAX_MODULES = 25
 ONE_FILE_A_MEMBER = {"detectors/statistics"}
 """One file for each statistic, and what they share."""

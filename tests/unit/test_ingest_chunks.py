@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from monitor.ingest.worker import CHUNK_MESSAGES, IngestPartition, IngestWorker
-from schemas.batch import Chunk
-
-
-def chunk(n: int, event_bytes: int = 100) -> Chunk:
-    offsets = np.arange(n + 1, dtype=np.int64) * event_bytes
-    at = np.zeros(n, np.int64)
-    return Chunk("s", 0, np.zeros(n * event_bytes, np.uint8), offsets, at, at)
+from tests.support.log_chunks import blank_chunk
 
 
 def worker(most: int) -> IngestWorker:
@@ -24,22 +16,22 @@ def test_chunks_shrink_while_each_opens_many_panes_and_grow_again_afterwards():
     made, owned = worker(50_000), IngestPartition(None, None, 0.0, 0.0, most_messages=50_000)
     lengths = []
     for n_opened in (50, 25, 12, 6, 3, 2, 2):
-        made._adapt(owned, chunk(owned.most_messages), n_opened)
+        made._adapt(owned, blank_chunk(owned.most_messages), n_opened)
         lengths.append(owned.chunk_messages)
     assert lengths == [25_000, 12_500, 6_250, 3_125, 1_562, 1_562, 1_562]
     for _ in range(8):
-        made._adapt(owned, chunk(owned.chunk_messages), 0)
+        made._adapt(owned, blank_chunk(owned.chunk_messages), 0)
     assert owned.chunk_messages == 50_000
 
 
 def test_batches_of_many_rows_are_taken_one_by_one_where_each_opens_many_panes():
     made, owned = worker(CHUNK_MESSAGES), IngestPartition(None, None, 0.0, 0.0)
     for _ in range(8):
-        made._adapt(owned, chunk(min(owned.chunk_messages, 80), event_bytes=200_000), 10)
+        made._adapt(owned, blank_chunk(min(owned.chunk_messages, 80), event_bytes=200_000), 10)
     assert owned.chunk_messages == 1
 
 
 def test_a_chunk_is_never_longer_than_the_buffer():
     made, owned = worker(CHUNK_MESSAGES), IngestPartition(None, None, 0.0, 0.0)
-    made._adapt(owned, chunk(10, event_bytes=200_000), 0)
+    made._adapt(owned, blank_chunk(10, event_bytes=200_000), 0)
     assert owned.chunk_messages == (16 << 20) // 200_001

@@ -12,7 +12,7 @@ from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.settings import ReadFault
 from schemas.config.model import WindowConfig
 from schemas.errors import TransportError
-from tests.unit.test_ingest_chunks import chunk
+from tests.support.log_chunks import blank_chunk
 
 
 class Reader:
@@ -22,7 +22,7 @@ class Reader:
         self.lengths: list[int] = []
 
     def read(self, partition: int, n: int):
-        return chunk(min(n, self.lengths.pop(0) if self.lengths else 0))
+        return blank_chunk(min(n, self.lengths.pop(0) if self.lengths else 0))
 
     def is_at_end(self, partition: int) -> bool:
         return not self.lengths

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 
 import jsonschema
 import msgspec
@@ -17,8 +16,9 @@ from schemas.config.parse import parse_model, parse_monitor
 from schemas.errors import ConfigError
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 from schemas.json_schema import FOLDER, render
+from tests.support.repository import ROOT
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+EXAMPLES = ROOT / "deploy" / "examples"
 EVENTS = {
     "prediction_event": PredictionEvent,
     "label_event": LabelEvent,

@@ -21,6 +21,7 @@ from monitor.devkit.distribution import (
     missing_tools,
 )
 from schemas.errors import TransportError
+from tests.support.repository import ROOT
 
 JAVA_17 = "echo 'openjdk version \"17.0.15\" 2025-04-15' >&2"
 JAVA_8 = "echo 'java version \"1.8.0_402\"' >&2"
@@ -57,7 +58,7 @@ def test_pom_names_the_version_and_is_in_the_package_and_in_deploy():
         for d in root.iterfind("m:dependencies/m:dependency", space)
     }
     assert versions == {"kafka_2.13": KAFKA_VERSION, "slf4j-simple": "1.7.36"}
-    deployed = Path(__file__).parents[2] / "deploy/kafka/pom.xml"
+    deployed = ROOT / "deploy/kafka/pom.xml"
     assert deployed.read_bytes() == POM.read_bytes()
 
 

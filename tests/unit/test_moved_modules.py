@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
 from schemas.moved import moved_modules
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.repository import ROOT
 
 
 @pytest.mark.parametrize("old", sorted(moved_modules()))

@@ -15,7 +15,6 @@ import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -31,8 +30,8 @@ from monitor.decode.decoder import Decoder
 from schemas.batch import ModelSchema
 from schemas.errors import DomainError
 from schemas.events import LabelEvent
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BOUND_S = 20
 
 

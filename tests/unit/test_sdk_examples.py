@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from driftline import Reporter
+from tests.support.repository import ROOT
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "sdk"
+FOLDER = ROOT / "deploy" / "examples" / "sdk"
 BOUND_S = 20
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import driftline
 from schemas import errors, events
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 OLD_MODULES = (
     *("arrow", "batches", "buffer", "counters", "courier", "events", "kafka_sender"),
     *("reporter", "rows", "values", "watch"),

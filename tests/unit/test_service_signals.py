@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGE = """
 import ctypes, sys, threading, time
 from monitor.service.signals import bound_freezes, bound_the_drain, bound_the_end
