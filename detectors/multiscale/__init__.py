@@ -1,0 +1,1 @@
+"""The multi-scale decision rule: components, movement, evidence, thresholds, onset."""

@@ -1,0 +1,311 @@
+"""Parts of the multi-scale rule: components, baselines of counts, seasons, onset, detectable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detectors.kernels import scale_state as at
+from detectors.multiscale.components import (
+    ComponentLayout,
+    categorical_components,
+    group_bins,
+    numeric_components,
+)
+from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
+from detectors.multiscale.onset import look_back_ticks, onset
+from detectors.multiscale.plan import block_phi, plan_cells
+from detectors.multiscale.products import product_sums
+from detectors.multiscale.rule import ScaleRule, judge, learn_reference
+from detectors.multiscale.seasons import fit_season, slot_of
+from detectors.multiscale.state import ScaleState
+from detectors.multiscale.thresholds import thresholds
+from detectors.rule.edges import quantile_edges
+from schemas.errors import DomainError, ShapeError
+from tests.support.multiscale import SmallModel, random_model, states_equal
+
+EVEN = np.concatenate((np.full(60, 1 / 60), np.zeros(4)))
+MISSING, UNDERFLOW, OVERFLOW = 62, 60, 61
+
+
+def counters(x, edges):
+    """Counter of each value."""
+    own = np.searchsorted(edges[1:], x, side="left")
+    own = np.where(x < edges[0], UNDERFLOW, np.where(x > edges[-1], OVERFLOW, own))
+    return np.where(np.isnan(x), MISSING, own)
+
+
+def test_polynomials_have_mean_0_and_variance_1_in_the_reference():
+    rng = np.random.default_rng(0)
+    x = np.concatenate((rng.lognormal(0, 1, 5_000), np.zeros(900)))
+    edges = quantile_edges(x)
+    counts = np.bincount(counters(x, edges), minlength=64)
+    cell = numeric_components(edges, counts)
+    sums, rows = ComponentLayout.of([cell]).add_up(counts[None])
+    assert sums[cell.location :] / rows[0] == pytest.approx(np.zeros(4), abs=1e-12)
+    groups = sums[: cell.n_groups] / rows[0]
+    own = cell.polynomials[:, : cell.n_groups]
+    assert (own * groups) @ own.T == pytest.approx(np.eye(4), abs=1e-9)
+    assert groups.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("to", [np.exp, lambda x: 3 * x - 7, np.cbrt])
+def test_a_monotone_map_of_a_number_changes_nothing(to):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=3_001), rng.normal(0.3, 1.2, 500)
+    found = []
+    for f in (lambda v: v, to):
+        # Quantiles that are values of the reference, so that they are mapped exactly.
+        edges = np.sort(f(x))[np.arange(0, 3_001, 50)]
+        counts = np.bincount(counters(f(x), edges), minlength=64)
+        layout = ComponentLayout.of([numeric_components(edges, counts)])
+        new = np.bincount(counters(f(y), edges), minlength=64)
+        found.append((layout.add_up(counts[None]), layout.add_up(new[None])))
+    for (a, _), (b, _) in zip(found[0], found[1], strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_few_distinct_values_are_groups_of_their_own():
+    counts = np.zeros(64, np.int64)
+    counts[:5] = 900, 50, 30, 15, 5
+    assert group_bins(counts, 5).tolist() == [0, 1, 2, 3, 4, 5]
+    counts[:60] = 1
+    counts[10] = 1_000
+    bounds = group_bins(counts, 60).tolist()
+    assert bounds[0] == 0
+    assert bounds[-1] == 60
+    assert 10 in bounds
+    assert len(bounds) <= 21
+
+
+@pytest.mark.parametrize("n_present", [0, 500])
+def test_a_constant_has_no_groups(n_present):
+    counts = np.zeros(64, np.int64)
+    counts[0], counts[MISSING] = n_present, 100
+    cell = numeric_components(np.array([1.0, 1.0]), counts)
+    assert cell.names == ("below minimum", "above maximum", "missing")
+    assert cell.location == -1
+
+
+def test_a_feature_without_any_value_has_no_groups():
+    counts = np.zeros(64, np.int64)
+    counts[MISSING] = 100
+    assert len(numeric_components(np.arange(31.0), counts)) == 3
+
+
+def test_products_leave_out_features_without_a_location():
+    counts = np.zeros(64, np.int64)
+    counts[:60] = 10
+    x, land = numeric_components(np.arange(61.0), counts), categorical_components(("a", "b"))
+    layout = ComponentLayout.of([x, land, x], [0, 1, 2])
+    assert layout.pairs == ((2, 0),)
+    assert layout.n_cells == 4
+    assert layout.names()[-1] == "cell 2 x cell 0"
+    with pytest.raises(ShapeError, match="1 products"):
+        layout.add_up(np.stack([counts] * 3))
+
+
+def test_the_mean_product_of_two_features_is_their_rank_correlation():
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=40_000)
+    b = 0.6 * a + 0.8 * rng.normal(size=40_000)
+    bins, cells = [], []
+    for x in (a, b):
+        edges = quantile_edges(x)
+        bins.append(counters(x, edges))
+        cells.append(numeric_components(edges, np.bincount(bins[-1], minlength=64)))
+    found = product_sums(np.stack(bins).astype(np.uint8), cells) / 2**20 / len(a)
+    assert found[0] == pytest.approx(
+        np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1], abs=0.01
+    )
+
+
+def test_a_plan_refuses_a_cell_without_reference():
+    layout = ComponentLayout.of([categorical_components(("a",))])
+    with pytest.raises(DomainError, match="without reference"):
+        plan_cells(layout, *layout.add_up(np.zeros((1, 64), np.int64)))
+
+
+def test_blocks_of_identical_tens_have_a_design_effect_of_ten():
+    rng = np.random.default_rng(3)
+    counts = np.zeros((2_000, 1, 64), np.int64)
+    counts[:, 0, 0] = 10 * rng.binomial(100, 0.5, 2_000)
+    counts[:, 0, 1] = 1_000 - counts[:, 0, 0]
+    layout = ComponentLayout.of([categorical_components(("a", "b"))])
+    sums = np.stack([layout.add_up(c)[0] for c in counts])
+    rows = np.full((2_000, 1), 1_000.0)
+    plan = plan_cells(layout, sums.sum(axis=0), rows.sum(axis=0))
+    # Two of four components vary: unseen and missing do not occur.
+    assert block_phi(plan, sums, rows)[0] == pytest.approx(5.0, rel=0.1)
+    rows[::2] = 0.0
+    assert block_phi(plan, sums, rows).tolist() == [1.0]
+
+
+def test_arrays_that_do_not_fit_the_plan_are_refused():
+    model = random_model(np.random.default_rng(4), 1, 1)
+    rule, state = ScaleRule.of(model.plan.n_components), ScaleState.start(model.plan)
+    sums, rows = model.tick(np.random.default_rng(4), 10)
+    with pytest.raises(ShapeError, match="expected"):
+        judge(model.plan, rule, state, sums[:-1], rows)
+    with pytest.raises(DomainError, match="slot 48"):
+        judge(model.plan, rule, state, sums, rows, 48)
+    with pytest.raises(DomainError, match="tick"):
+        ScaleRule.of(10, tick_us=0)
+    with pytest.raises(DomainError, match="n_components"):
+        ScaleRule.of(0)
+    with pytest.raises(DomainError, match="smaller budget"):
+        thresholds(1, 1e6, 1.0)
+
+
+def test_a_state_needs_no_more_bytes_than_promised():
+    numeric = SmallModel.of([EVEN], 1)
+    categories = SmallModel.of([EVEN], 0)
+    assert numeric.plan.n_components == 27
+    assert categories.plan.n_components == 62
+    assert ScaleState.start(numeric.plan).n_bytes <= 2_300
+    assert ScaleState.start(categories.plan).n_bytes <= 5_000
+
+
+def test_a_restart_keeps_variances_and_nothing_else():
+    rng = np.random.default_rng(5)
+    model = random_model(rng, 1, 1, hours=10.0)
+    rule, state = ScaleRule.of(model.plan.n_components), ScaleState.start(model.plan)
+    ticks = [model.tick(rng, 50) for _ in range(120)]
+    sums, rows = (np.stack(found) for found in zip(*ticks, strict=True))
+    learn_reference(model.plan, rule, state, sums, rows, np.zeros(120, np.int64))
+    fresh = ScaleState.start(model.plan)
+    fresh.components[:, at.EXCESS : at.PHI_SUM + 1] = state.components[
+        :, at.EXCESS : at.PHI_SUM + 1
+    ]
+    fresh.scales[:, :, at.SAMPLES :] = state.scales[:, :, at.SAMPLES :]
+    fresh.cells[:, at.N_PHI : at.PHI_CELL + 1] = state.cells[:, at.N_PHI : at.PHI_CELL + 1]
+    assert states_equal(state, fresh)
+    # One of 40 is left out: the longest average is as noisy as the shortest then.
+    assert (state.scales[:, 0, at.SAMPLES] == 39).all()
+
+
+def season_model(effect, n_days=21):
+    """Hourly ticks of a category whose share follows the hour, and its plan."""
+    rng = np.random.default_rng(6)
+    layout = ComponentLayout.of([categorical_components(("a", "b"))])
+    hours = np.arange(24 * n_days)
+    p = 0.5 + effect(hours)
+    counts = np.zeros((len(hours), 1, 64), np.int64)
+    counts[:, 0, 0] = rng.binomial(1_000, p)
+    counts[:, 0, 1] = 1_000 - counts[:, 0, 0]
+    sums = np.stack([layout.add_up(c)[0] for c in counts])
+    rows = np.full((len(hours), 1), 1_000.0)
+    plan = plan_cells(layout, sums.sum(axis=0), rows.sum(axis=0), hours=len(hours))
+    slots = hours % 24 + 24 * (hours // 24 % 7 >= 5)
+    return plan, sums, rows, slots, hours // 24
+
+
+def test_a_season_is_found_and_days_that_differ_are_none():
+    wave = season_model(lambda h: 0.1 * np.sin(2 * np.pi * h / 24))
+    plan = fit_season(*wave)
+    assert plan.has_season
+    assert plan.codes[:, at.IS_SEASONAL].tolist() == [1, 1, 0, 0]
+    expected = 0.1 * np.sin(2 * np.pi * (np.arange(48) % 24) / 24)
+    assert plan.season[:, 0] == pytest.approx(expected, abs=0.02)
+    days = np.random.default_rng(7).normal(0, 0.05, 21)
+    assert not fit_season(*season_model(lambda h: days[h // 24])).has_season
+    assert not fit_season(*season_model(lambda h: 0.1 * np.sin(2 * np.pi * h / 24), 13)).has_season
+
+
+def test_slots_are_hours_and_weekends():
+    hour = 3_600_000_000
+    monday = 4 * 24 * hour  # 1970-01-05
+    times = monday + np.array([0, 23, 5 * 24, 7 * 24 - 1, 7 * 24]) * hour
+    assert slot_of(times).tolist() == [0, 23, 24, 47, 0]
+
+
+@pytest.mark.parametrize("is_share", [True, False])
+def test_the_beginning_of_a_change_is_found_with_an_interval(is_share):
+    rng = np.random.default_rng(8)
+    n, begin, errors, n_covered = np.full(288, 80.0), 200, [], 0
+    for _ in range(60):
+        is_on = np.arange(288) >= begin
+        if is_share:
+            sums = rng.binomial(80, np.where(is_on, 0.1, 0.05)).astype(float)
+        else:
+            sums = rng.normal(np.where(is_on, 0.3, 0.0) * 80, np.sqrt(80.0))
+        found = onset(sums, n, 0.05 if is_share else 0.0, is_share=is_share, n_reference=1e6)
+        assert found.low <= found.tick <= found.high
+        errors.append(abs(found.tick - begin))
+        n_covered += found.low <= begin <= found.high
+    assert np.median(errors) <= 1
+    assert n_covered >= 0.85 * 60
+
+
+def test_movement_widens_the_interval_and_not_the_beginning():
+    sums, rows = np.array([4.0, 6, 5, 9, 12, 13, 11]), np.full(7, 100.0)
+    narrow = onset(sums, rows, 0.05, is_share=True, n_reference=1e4)
+    wide = onset(sums, rows, 0.05, is_share=True, n_reference=1e4, inflation=9.0)
+    assert narrow.tick == wide.tick == 3
+    assert wide.low <= narrow.low <= narrow.high <= wide.high
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_a_tick_without_rows_is_no_beginning():
+    sums, rows = np.array([0.0, 0, 0, 0, 9, 9]), np.array([9.0, 9, 0, 0, 9, 9])
+    assert onset(sums, rows, 0.01, is_share=True, n_reference=1e4).tick == 4
+    with pytest.raises(ShapeError, match="ticks with rows"):
+        onset(np.zeros(3), np.zeros(3), 0.1, is_share=True, n_reference=10)
+    with pytest.raises(DomainError, match="inflation"):
+        onset(sums, rows, 0.01, is_share=True, n_reference=1e4, inflation=0.5)
+
+
+def test_six_time_constants_are_searched():
+    assert [look_back_ticks(s, 1 / 12) for s in (0, 2, 5)] == [72, 144, 9_216]
+
+
+def test_what_is_detectable_shrinks_with_time_and_grows_with_movement():
+    rng = np.random.default_rng(9)
+    model = SmallModel.of([EVEN], 1, n_reference=200_000, hours=200.0)
+    rule, states = ScaleRule.of(342), []
+    for moves in (False, True):
+        state = ScaleState.start(model.plan)
+        found = []
+        for t in range(3_000):
+            if moves and t % 12 == 0:
+                off = rng.normal(0, 0.03)
+            shares = EVEN.copy()
+            if moves:
+                shares[:60] *= 1 + off * np.linspace(-1.7, 1.7, 60)
+            found.append(model.tick(rng, 80, [shares]))
+        sums, rows = (np.stack(x) for x in zip(*found, strict=True))
+        learn_reference(model.plan, rule, state, sums, rows, np.zeros(3_000, np.int64))
+        for own in found[:600]:
+            judge(model.plan, rule, state, *own)
+        states.append(state)
+    still, moving = (detectable_changes(model.plan, rule, s) for s in states)
+    location = model.layout.cells[0].location
+    a, b = still.change[:, location], moving.change[:, location]
+    assert (np.diff(a) <= 0).all()
+    assert a[0] > 3 * a[-1]
+    assert (b >= a).all()
+    assert b[-1] > a[-1]
+    assert (still.change >= 0).all()
+    assert len(still.change) == len(HORIZON_HOURS)
+    # A planted change of that size is found about then; one of a third of it is not.
+    for factor, is_expected in ((1.5, True), (0.33, False)):
+        n_found = 0
+        for seed in range(8):
+            state, own = states[0].copy(), np.random.default_rng(seed)
+            shares = EVEN.copy()
+            shares[:60] *= 1 + factor * a[1] * np.linspace(-1.7, 1.7, 60)
+            opened = [
+                judge(model.plan, rule, state, *model.tick(own, 80, [shares])).has_opened.any()
+                for _ in range(12)
+            ]
+            n_found += any(opened)
+        assert n_found >= 6 if is_expected else n_found <= 1
+
+
+def test_nothing_is_detectable_before_a_scale_has_samples():
+    model = random_model(np.random.default_rng(10), 1, 0)
+    state = ScaleState.start(model.plan)
+    found = detectable_changes(model.plan, ScaleRule.of(27), state)
+    assert np.isnan(found.change).all()
+    assert (found.scale == -1).all()
+    assert not found.is_natural.any()
