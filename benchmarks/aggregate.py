@@ -20,7 +20,7 @@ from benchmarks.output import main
 from detectors.rule.edges import quantile_edges
 from monitor.core.panes.aggregate import Layout, PartitionAggregator
 from monitor.decode.arrow.record_batches import batch_from_arrow
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import Chunk, EventBatch, ModelSchema
 from schemas.config.model import WindowConfig
 from schemas.panes import SeriesStats
@@ -32,16 +32,16 @@ US_A_ROW = 200
 SCHEMA = ModelSchema("default", "m", tuple(f"f{i}" for i in range(N_FEATURES)))
 
 
-def reference_profile(
+def reference_baseline(
     reference: np.ndarray, schema: ModelSchema = SCHEMA, profile_id: str = "p"
-) -> Profile:
-    """Profile whose variables have the reference's quantiles, one column each."""
+) -> Baseline:
+    """Baseline whose variables have the reference's quantiles, one column each."""
     variables = tuple(
-        VariableProfile(name, Kind.NUMERIC, quantile_edges(column))
+        VariableBaseline(name, Kind.NUMERIC, quantile_edges(column))
         for name, column in zip(schema.variables, reference.T, strict=True)
     )
     v = len(variables)
-    return Profile(
+    return Baseline(
         profile_id,
         schema.tenant,
         schema.model,
@@ -68,9 +68,9 @@ def arrow_batches(rows: np.ndarray, n_batches: int) -> list[pa.RecordBatch]:
     return out
 
 
-def rows_per_second(profile: Profile, batches: list[pa.RecordBatch]) -> tuple[float, float, int]:
+def rows_per_second(baseline: Baseline, batches: list[pa.RecordBatch]) -> tuple[float, float, int]:
     """Aggregate everything; rows a second with and without the Arrow step, and the panes."""
-    layout = Layout(SCHEMA, profile)
+    layout = Layout(SCHEMA, baseline)
     aggregator = PartitionAggregator("s", 0, "o", WindowConfig(), lambda *_: layout)
     n_panes, inside = 0, 0.0
     started = time.perf_counter()
@@ -132,10 +132,10 @@ def measure(quick: bool) -> dict[str, float | int]:
     )
     n_peer_rows = 50_000 if quick else 200_000
     rows = np.column_stack((rng.normal(size=(n_peer_rows, N_FEATURES)), rng.random(n_peer_rows)))
-    profile = reference_profile(reference)
+    baseline = reference_baseline(reference)
     batches = arrow_batches(rows[:ROWS_A_BATCH], 40 if quick else 200)
-    rows_per_second(profile, batches[:2])
-    measured = [rows_per_second(profile, batches) for _ in range(3)]
+    rows_per_second(baseline, batches[:2])
+    measured = [rows_per_second(baseline, batches) for _ in range(3)]
     rate, inside, n_panes = sorted(measured)[1]
     whylogs_rate, evidently_rate = peers(reference, rows)
     return {

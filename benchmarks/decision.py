@@ -23,7 +23,7 @@ from scipy.special import logsumexp
 from benchmarks.output import Figures, main
 from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
 from detectors.rule.tolerance import plan_cells
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 
 N_BINS = 20
 N_ROWS = 1_000
@@ -33,7 +33,7 @@ SHIFT = 0.3
 def reference_plan(n_cells: int) -> TolerancePlan:
     reference = np.zeros((n_cells, 64), np.int64)
     reference[:, :N_BINS] = 50_000 // N_BINS
-    variable = VariableProfile("x", Kind.NUMERIC, np.linspace(0.0, 1.0, N_BINS + 1))
+    variable = VariableBaseline("x", Kind.NUMERIC, np.linspace(0.0, 1.0, N_BINS + 1))
     layout = SetLayout.of([cell_sets(variable, reference[0])] * n_cells)
     rule = Rule(alpha=1 / 7300, n_cells=n_cells)
     return plan_cells(rule, layout, reference, np.ones(n_cells), np.zeros(n_cells))

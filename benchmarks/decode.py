@@ -5,7 +5,7 @@ from the layout) lie in memory, for the decoder as it is called: one buffer and
 offsets, 5,000 to a chunk, as the bulk reader leaves them; for msgspec as it is
 called: one ``bytes`` a message.
 
-``events_per_s``: decoded, and aggregated into panes of 10 s under a profile built
+``events_per_s``: decoded, and aggregated into panes of 10 s under a baseline built
 from the same kind of data. ``decode_events_per_s``: without the aggregation.
 ``joined_events_per_s``: to panes from ``bytes``, joined into chunks first.
 ``msgspec_events_per_s``: the generated struct decoded by msgspec and its values put
@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.events import make_messages, model_config, reference_table
 from benchmarks.output import Figures, main
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.aggregate import Layout, PartitionAggregator
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.columns import assign_columns
@@ -100,8 +100,8 @@ def measure(quick: bool) -> Figures:
     gc.disable()
     n, n_laps = 50_000, 12 if quick else 40
     messages = make_messages(n)
-    profile = build_profile(reference_table(make_messages(20_000, 0.0, seed=2)), CONFIG)
-    layout, decoder = Layout(SCHEMA, profile), Decoder([SCHEMA])
+    baseline = build_baseline(reference_table(make_messages(20_000, 0.0, seed=2)), CONFIG)
+    layout, decoder = Layout(SCHEMA, baseline), Decoder([SCHEMA])
     chunks = list(chunks_of(messages))
     for _ in range(2):  # compile, then learn the layouts and the dictionaries
         if make_panes(decoder, layout, chunks) != n:

@@ -2,7 +2,7 @@
 
 Started by :mod:`benchmarks.ingest` as a process of its own. Each event is decoded by
 Faust's own codec, its ten features and its score are counted into the bins of the same
-profile (``bisect``, which for one value is faster than numpy), for ``*`` and for each of
+baseline (``bisect``, which for one value is faster than numpy), for ``*`` and for each of
 its two segments; a pane is sent as JSON when an event is later than its end. Leaves
 events and seconds, from the first event on, in a file of the folder.
 """
@@ -30,8 +30,8 @@ def main(bootstrap: str, topic: str, n_events: str, folder: str) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with the benchmark, however that ends
     n_wanted = int(n_events)
     catalog = fraud()
-    ((profile,),) = catalog.profiles.values()
-    edges = {v.name: v.edges[1:-1].tolist() for v in profile.variables}
+    ((baseline,),) = catalog.baselines.values()
+    edges = {v.name: v.edges[1:-1].tolist() for v in baseline.variables}
     app = faust.App(
         "bench-faust",
         broker=f"kafka://{bootstrap}",

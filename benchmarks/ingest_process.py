@@ -25,7 +25,7 @@ from monitor.transport.kafka.cluster import Cluster
 
 
 class NoFeed:
-    """No profile is published while a benchmark runs."""
+    """No baseline is published while a benchmark runs."""
 
     def poll(self) -> list[Any]:
         """Nothing new."""

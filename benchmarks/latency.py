@@ -31,12 +31,12 @@ from benchmarks.ingest_run import create_topics
 from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, CountingReceiver, Traffic, install, stage_commands
 from benchmarks.traffic import Orders, watched_name
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.baseline_codec import with_id
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.cluster import Cluster
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig, WindowConfig
 from schemas.time_units import SECOND_US
 
@@ -63,7 +63,7 @@ QUICK = Pace(
 FULL = Pace(1.0, WindowConfig(length=10 * SECOND_US), 20)
 
 
-def watched_models(window: WindowConfig) -> tuple[list[ModelConfig], list[Profile]]:
+def watched_models(window: WindowConfig) -> tuple[list[ModelConfig], list[Baseline]]:
     rng = np.random.default_rng(3)
     n = 5_000
     table = pa.table(
@@ -86,8 +86,8 @@ def watched_models(window: WindowConfig) -> tuple[list[ModelConfig], list[Profil
         )
 
     models = [config(i) for i in range(N_WATCHED)]
-    profile = build_profile(table, models[0])
-    return models, [with_id(replace(profile, model=m.model)) for m in models]
+    baseline = build_baseline(table, models[0])
+    return models, [with_id(replace(baseline, model=m.model)) for m in models]
 
 
 def write_faults(cluster: Cluster, n_partitions: int, seconds: float) -> dict[str, int]:
@@ -118,8 +118,8 @@ def write_faults(cluster: Cluster, n_partitions: int, seconds: float) -> dict[st
 def measure(quick: bool) -> Figures:
     pace = QUICK if quick else FULL
     load = model_config().model_copy(update={"window": pace.window})
-    models, profiles = watched_models(pace.window)
-    profiles.append(build_profile(reference_table(make_messages(20_000, 0.0, seed=2)), load))
+    models, baselines = watched_models(pace.window)
+    baselines.append(build_baseline(reference_table(make_messages(20_000, 0.0, seed=2)), load))
     drift = [1 + i * pace.n_firing // N_WATCHED for i in range(N_WATCHED)]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -128,7 +128,7 @@ def measure(quick: bool) -> Figures:
     ):
         cluster = Cluster(broker.bootstrap, prefix=PREFIX)
         create_topics(broker.bootstrap, PREFIX, N_PARTITIONS)
-        config = install(Path(folder, "i"), cluster, [load, *models], profiles)
+        config = install(Path(folder, "i"), cluster, [load, *models], baselines)
         orders = Orders(
             broker.bootstrap,
             cluster.topic(PREDICTIONS),

@@ -1,6 +1,6 @@
 """How much memory one ingest process needs for a thousand models, and whether it stays so.
 
-A thousand models of twenty numeric features, each with a profile of its own and events in
+A thousand models of twenty numeric features, each with a baseline of its own and events in
 each of eight partitions, all owned by one process: eight thousand series with every pane
 that may still change open (lateness 60 s, panes of 10 s, so eight or nine of each).
 ``rss_gib``: the most that was ever resident, the start included.

@@ -66,8 +66,8 @@ def cost(written: list[list[bytes]]) -> tuple[float, float]:
     pane_s = time.process_time() - begin_s
     begin_s = time.process_time()
     (window,) = windows.close_all()
-    profile = next(iter(catalog.profiles.values()))[0]
-    decider = SeriesDecider(window.series, config, profile)
+    baseline = next(iter(catalog.baselines.values()))[0]
+    decider = SeriesDecider(window.series, config, baseline)
     decider.decide(window)
     return pane_s / len(written) * 1e6, (time.process_time() - begin_s) * 1e3
 

@@ -26,7 +26,7 @@ from benchmarks.ingest_run import N_PANES_PARTITIONS, create_topics
 from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, StageCommand, Traffic, install, stage_commands
 from benchmarks.traffic import Orders
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import PANES, PREDICTIONS
@@ -141,11 +141,11 @@ def compare(written: dict[str, int], rows: Counter[str]) -> tuple[int, int, int]
 def measure(quick: bool) -> Figures:
     window, steady_s, after_s = (SHORT, 5.0, 2.0) if quick else (DEFAULT, 100.0, 30.0)
     model = model_config().model_copy(update={"window": window})
-    profile = build_profile(reference_table(make_messages(20_000, 0.0, seed=2)), model)
+    baseline = build_baseline(reference_table(make_messages(20_000, 0.0, seed=2)), model)
     with tempfile.TemporaryDirectory() as folder, DevBroker(jvm_options=STEADY_LOAD) as broker:
         cluster = Cluster(broker.bootstrap, prefix=PREFIX)
         create_topics(broker.bootstrap, PREFIX, N_PARTITIONS)
-        config = install(Path(folder, "i"), cluster, [model], [profile])
+        config = install(Path(folder, "i"), cluster, [model], [baseline])
         topic = cluster.topic(PREDICTIONS)
         orders = Orders(broker.bootstrap, topic, N_PARTITIONS, RATE, 0, pane_us=window.pane_us)
         traffic = Traffic(orders)

@@ -20,10 +20,10 @@ import msgspec
 import yaml
 
 from benchmarks.traffic import Orders
-from monitor.baseline.topic import write_profiles
+from monitor.baseline.topic import write_baselines
 from monitor.service.parent import VARIABLE as PARENT
 from monitor.transport.kafka.cluster import Cluster
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,9 +32,9 @@ START_S = 60.0
 
 
 def install(
-    folder: Path, cluster: Cluster, models: Sequence[ModelConfig], profiles: Sequence[Profile]
+    folder: Path, cluster: Cluster, models: Sequence[ModelConfig], baselines: Sequence[Baseline]
 ) -> Path:
-    """Write ``driftline.yaml`` and the models, and publish their profiles."""
+    """Write ``driftline.yaml`` and the models, and publish their baselines."""
     (folder / "models").mkdir(parents=True)
     for model in models:
         written = model.model_dump(mode="json", exclude_defaults=True)
@@ -47,7 +47,7 @@ def install(
         "group_wait": "0s",
     }
     (folder / "driftline.yaml").write_text(yaml.safe_dump(monitor))
-    write_profiles(cluster, profiles)
+    write_baselines(cluster, baselines)
     return folder / "driftline.yaml"
 
 

@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from benchmarks.aggregate import reference_profile
+from benchmarks.aggregate import reference_baseline
 from benchmarks.events import make_messages, model_config, reference_table
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.catalog import Catalog
 from schemas.baselines import Kind
 from schemas.config.model import FeatureConfig, ModelConfig
@@ -21,7 +21,7 @@ def fraud() -> Catalog:
     """One model of ten features and two segments: the events of ``benchmarks.events``."""
     config = model_config()
     table = reference_table(make_messages(20_000, 0.0, seed=2))
-    return Catalog.of([config], [build_profile(table, config)])
+    return Catalog.of([config], [build_baseline(table, config)])
 
 
 def many_config(i: int) -> ModelConfig:
@@ -35,10 +35,10 @@ def _reference() -> np.ndarray:
 
 
 def many() -> Catalog:
-    """A thousand models of twenty features, each with a profile of its own."""
+    """A thousand models of twenty features, each with a baseline of its own."""
     configs = [many_config(i) for i in range(N_MODELS)]
-    profiles = [reference_profile(_reference(), c.schema_, f"p-{c.model}") for c in configs]
-    return Catalog.of(configs, profiles)
+    baselines = [reference_baseline(_reference(), c.schema_, f"p-{c.model}") for c in configs]
+    return Catalog.of(configs, baselines)
 
 
 WORLDS: dict[str, Callable[[], Catalog]] = {"fraud": fraud, "many": many}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from detectors.conventions import peer_score
     from detectors.multivariate.registry import MULTIVARIATE
     from detectors.registry import DETECTORS, NAMES, detector_named, detectors_of
-    from detectors.rule.decision import Decision, Evidence, Rule, decide, plan_profile
+    from detectors.rule.decision import Decision, Evidence, Rule, decide, plan_baseline
     from detectors.sequential.adwin import ADWIN
     from detectors.sequential.bocd import BOCD
     from detectors.sequential.cusum import CUSUM
@@ -88,7 +88,7 @@ _HOMES = {
     "detectors_of": "registry",
     "holm": "statistics.multiple_tests",
     "peer_score": "conventions",
-    "plan_profile": "rule.decision",
+    "plan_baseline": "rule.decision",
 }
 
 __all__ = [
@@ -119,7 +119,7 @@ __all__ = [
     "detectors_of",
     "holm",
     "peer_score",
-    "plan_profile",
+    "plan_baseline",
 ]
 
 

@@ -120,7 +120,7 @@ REBALANCES: Final = Counter(
 )
 COMMITS: Final = Counter("driftline_commits", "Commits, by outcome.", ["stage", "outcome"])
 RETRIES: Final = Counter("driftline_retries", "Retries, by operation.", ["stage", "what"])
-PROFILES: Final = Counter(
+BASELINES: Final = Counter(
     "driftline_profiles", "Baselines read from their topic, by outcome.", ["outcome"]
 )
 READY: Final = Gauge("driftline_ready", "1 while the stage is ready.", ["stage"])

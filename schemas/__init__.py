@@ -1,4 +1,4 @@
-"""Nouns only: events, panes, profiles, results, alerts, config, tables, errors."""
+"""Nouns only: events, panes, baselines, results, alerts, config, tables, errors."""
 
 from schemas.moved import redirect_moved_modules
 

@@ -20,14 +20,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class VariableProfile:
+class VariableBaseline:
     """Bins or categories of one variable.
 
     Numeric: bin 0 is [edges[0], edges[1]], bin i is (edges[i], edges[i + 1]];
     below edges[0] is underflow, above edges[-1] overflow. The edges are distinct
     reference quantiles, at most 61 of them, at least two, edges[0] below the minimum and
     edges[-1] above the maximum. They lie between reference values, as far from them as
-    float32 rounds (``detectors.rule.edges.between_values``); in profiles of older versions on
+    float32 rounds (``detectors.rule.edges.between_values``); in baselines of older versions on
     them. The first two may be equal, or as close as that: then bin 0 holds the minimum
     alone (a constant column, a spike at the minimum, few distinct values).
     """
@@ -66,18 +66,18 @@ class SeasonalCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Baseline:
     """A versioned, immutable baseline; its id is the hash of its content."""
 
     profile_id: str
     tenant: str
     model: str
     model_version: str
-    """``""`` fits every version that has no profile of its own."""
-    variables: tuple[VariableProfile, ...]
+    """``""`` fits every version that has no baseline of its own."""
+    variables: tuple[VariableBaseline, ...]
     """numeric features, categorical features, the score: ``ModelSchema.variables``."""
     reference: SeriesStats
-    """Counts of the reference by segment, in this profile's own layout."""
+    """Counts of the reference by segment, in this baseline's own layout."""
     phi: NDArray[np.float64]
     """Shape (S, V): design effect of each cell, >= 1."""
     eps_learned: NDArray[np.float64]

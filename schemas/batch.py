@@ -22,7 +22,7 @@ class ModelSchema:
     """Which columns a model's events carry, in column order.
 
     Variables (what is monitored) are ``numeric + categorical + ("score",)``,
-    in this order everywhere: panes, profiles, results.
+    in this order everywhere: panes, baselines, results.
     """
 
     tenant: str

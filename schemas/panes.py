@@ -75,13 +75,13 @@ class SeriesStats:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesId:
-    """One model version measured in one profile's layout. Panes of different ids never merge."""
+    """One model version measured in one baseline's layout. Panes of different ids never merge."""
 
     tenant: str
     model: str
     model_version: str
     profile_id: str
-    """Empty where the model version has no profile: then only rows are counted (V = 0)."""
+    """Empty where the model version has no baseline: then only rows are counted (V = 0)."""
 
 
 @dataclass(slots=True)
@@ -131,5 +131,5 @@ class Window:
     closed_by: ClosedBy
     is_revised: bool = False
     """A pane came after the window had closed: the result is rewritten, evidence stays."""
-    is_profile_changed: bool = False
-    """Its panes are of two profiles; only those of the later one are in it: no verdict."""
+    is_baseline_changed: bool = False
+    """Its panes are of two baselines; only those of the later one are in it: no verdict."""

@@ -21,7 +21,7 @@ from detectors.sequential.adwin import ADWIN
 from detectors.sequential.kswin import KSWIN
 from detectors.sequential.page_hinkley import PageHinkley
 from detectors.statistics.psi import psi
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
 PEER_ROWS = 10_000
@@ -55,12 +55,12 @@ class Binned:
         self.eps = learned_eps(self._by(codes, n), self.sets, self.reference, self.phi)
         self.windows = [np.bincount(self.codes(w), minlength=N_COUNTERS) for w in column.windows]
 
-    def _variable(self, column: Column) -> VariableProfile:
+    def _variable(self, column: Column) -> VariableBaseline:
         if column.is_numeric:
-            return VariableProfile("x", Kind.NUMERIC, quantile_edges(column.reference))
+            return VariableBaseline("x", Kind.NUMERIC, quantile_edges(column.reference))
         names = Counter(column.reference.tolist()).most_common(N_BINS)
         categories = tuple(sorted(str(name) for name, _ in names))
-        return VariableProfile("x", Kind.CATEGORICAL, np.empty(0), categories)
+        return VariableBaseline("x", Kind.CATEGORICAL, np.empty(0), categories)
 
     def codes(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Return the counter of each row."""

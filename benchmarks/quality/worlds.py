@@ -16,7 +16,7 @@ from scipy import stats
 
 from detectors.rule.decision import Rule, SetLayout, TolerancePlan, cell_sets, plan_cells
 from detectors.rule.design_effect import design_effect, learned_eps
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW
 
 Floats = NDArray[np.float64]
@@ -178,11 +178,11 @@ class Streams:
         )
         return plan_cells(rule, SetLayout.of(cells), self.reference, phi, eps)
 
-    def _variable(self, cell: int) -> VariableProfile:
+    def _variable(self, cell: int) -> VariableBaseline:
         if self.world.law is None:
             names = tuple(f"c{i:02d}" for i in range(N_BINS))
-            return VariableProfile("x", Kind.CATEGORICAL, np.empty(0), names)
-        return VariableProfile("x", Kind.NUMERIC, self._edges[cell])
+            return VariableBaseline("x", Kind.CATEGORICAL, np.empty(0), names)
+        return VariableBaseline("x", Kind.NUMERIC, self._edges[cell])
 
 
 @cache

@@ -9,7 +9,7 @@ import numpy as np
 from detectors.evaluate import families
 from detectors.evaluate.cells import Cells, Statistic, align, choose, rows_of
 from detectors.evaluate.fairness_rows import evaluate_fairness
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.panes import ALL, SeriesStats
 from schemas.results import Reason
 
@@ -21,7 +21,7 @@ MIN_ROWS = 30
 
 def evaluate(
     current: SeriesStats,
-    profile: Profile,
+    baseline: Baseline,
     *,
     min_rows: int = MIN_ROWS,
     ranges: Mapping[str, tuple[float, float]] | None = None,
@@ -31,8 +31,8 @@ def evaluate(
     Parameters
     ----------
     current : SeriesStats
-        S segments over V variables, in the profile's layout.
-    profile : Profile
+        S segments over V variables, in the baseline's layout.
+    baseline : Baseline
         The baseline.
     min_rows : int, default 30
         Cells with fewer rows get no number.
@@ -50,7 +50,7 @@ def evaluate(
     Raises
     ------
     ShapeError
-        If ``current`` is not in the profile's layout.
+        If ``current`` is not in the baseline's layout.
 
     Notes
     -----
@@ -82,26 +82,26 @@ def evaluate(
     --------
     >>> import numpy as np
     >>> from schemas.panes import SeriesStats
-    >>> from schemas.baselines import Kind, Profile, VariableProfile
+    >>> from schemas.baselines import Kind, Baseline, VariableBaseline
     >>> before, now = (SeriesStats.empty(("*",), 1) for _ in range(2))
     >>> before.counts[0, 0, :2], now.counts[0, 0, [0, 1, 63]] = (600, 400), (50, 40, 10)
-    >>> colour = VariableProfile("colour", Kind.CATEGORICAL, np.empty(0), ("red", "blue"))
+    >>> colour = VariableBaseline("colour", Kind.CATEGORICAL, np.empty(0), ("red", "blue"))
     >>> one = np.ones((1, 1))
     >>> learned = (before, one, 0 * one, 0, "default", "", 0, "")
-    >>> profile = Profile("p", "t", "m", "", (colour,), *learned)
-    >>> for row in evaluate(now, profile):
+    >>> baseline = Baseline("p", "t", "m", "", (colour,), *learned)
+    >>> for row in evaluate(now, baseline):
     ...     if row.metric in ("missing", "total_variation", "unseen"):
     ...         print(row.metric, f"{row.statistic:.2f}", row.n, row.reason.value)
     missing 0.00 100 descriptive
     total_variation 0.10 100 descriptive
     unseen 0.10 100 descriptive
     """
-    cells = align(current, profile)
-    is_numeric = np.array([v.kind is Kind.NUMERIC for v in profile.variables], bool)
+    cells = align(current, baseline)
+    is_numeric = np.array([v.kind is Kind.NUMERIC for v in baseline.variables], bool)
     blocks = [(cells, block) for block in families.of_any(cells)]
     if is_numeric.any():
         numbers = choose(cells, is_numeric)
-        edges = [families.padded(v.edges) for v in profile.variables if v.kind is Kind.NUMERIC]
+        edges = [families.padded(v.edges) for v in baseline.variables if v.kind is Kind.NUMERIC]
         blocks += [(numbers, block) for block in families.of_numbers(numbers, np.stack(edges))]
     if not is_numeric.all():
         categories = choose(cells, ~is_numeric)
@@ -110,7 +110,7 @@ def evaluate(
         one = _variable(cells, name, is_numeric)
         blocks += [(one, families.of_range(one, *limits))] if one.names else []
     rows = [row for chosen, block in blocks for row in rows_of(chosen, block, min_rows)]
-    return rows + _unknown(current, profile)
+    return rows + _unknown(current, baseline)
 
 
 def _variable(cells: Cells, name: str, is_numeric: np.ndarray) -> Cells:
@@ -118,9 +118,9 @@ def _variable(cells: Cells, name: str, is_numeric: np.ndarray) -> Cells:
     return choose(cells, np.array([n == name for n in cells.names]) & is_numeric)
 
 
-def _unknown(current: SeriesStats, profile: Profile) -> list[Statistic]:
+def _unknown(current: SeriesStats, baseline: Baseline) -> list[Statistic]:
     """One row for each segment that the baseline lacks."""
-    known = set(profile.reference.segments)
+    known = set(baseline.reference.segments)
     return [
         Statistic(ALL, segment, "rows", None, n=int(n), reason=Reason.SEGMENT_UNKNOWN)
         for segment, n in zip(current.segments, current.n_rows, strict=True)

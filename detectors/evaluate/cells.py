@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS, SeriesStats
 from schemas.results import Reason
@@ -85,13 +85,13 @@ class Block:
     high: Any = np.nan
 
 
-def align(current: SeriesStats, profile: Profile) -> Cells:
+def align(current: SeriesStats, baseline: Baseline) -> Cells:
     """Bring a window's series into the order of the baseline's; absent ones are empty.
 
     Parameters
     ----------
     current : SeriesStats
-        In the profile's layout.
+        In the baseline's layout.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def align(current: SeriesStats, profile: Profile) -> Cells:
     ShapeError
         If either side's counts do not have the shape (segments, variables, 64).
     """
-    reference, n_variables = profile.reference, len(profile.variables)
+    reference, n_variables = baseline.reference, len(baseline.variables)
     for name, stats in (("window", current), ("baseline", reference)):
         expected = (len(stats.segments), n_variables, N_COUNTERS)
         if stats.counts.shape != expected:
@@ -118,7 +118,7 @@ def align(current: SeriesStats, profile: Profile) -> Cells:
         for name in _ARRAYS
     }
     return Cells(
-        names=tuple(v.name for v in profile.variables),
+        names=tuple(v.name for v in baseline.variables),
         segments=reference.segments,
         reference=reference.counts,
         sums_reference=reference.sums,

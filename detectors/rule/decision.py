@@ -26,7 +26,7 @@ from detectors.kernels.decision import step
 from detectors.rule.mde import minimum_detectable_effects
 from detectors.rule.sets import CellSets, SetLayout, cell_sets
 from detectors.rule.settings import N_BETS, N_RUNGS, RUNG_NAMES, Rule, alpha_of
-from detectors.rule.tolerance import TolerancePlan, plan_cells, plan_profile
+from detectors.rule.tolerance import TolerancePlan, plan_baseline, plan_cells
 from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS
 from schemas.results import Reason, Verdict
@@ -42,8 +42,8 @@ __all__ = [
     "alpha_of",
     "cell_sets",
     "decide",
+    "plan_baseline",
     "plan_cells",
-    "plan_profile",
 ]
 
 REASONS: Final = (
@@ -244,11 +244,11 @@ def decide(
 
     Examples
     --------
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> reference, window = np.zeros((1, 64), np.int64), np.zeros((1, 64), np.int64)
     >>> reference[0, :2] = 9000, 1000
     >>> window[0, :2] = 700, 300
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> layout = SetLayout.of([cell_sets(land, reference[0])])
     >>> rule = Rule(alpha=1 / 7300, n_cells=1)
     >>> plan = plan_cells(rule, layout, reference, np.ones(1), np.zeros(1))

@@ -62,11 +62,11 @@ def design_effect(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> rng, panes = np.random.default_rng(0), np.zeros((4000, 64), np.int64)
     >>> panes[:, 0] = 10 * rng.binomial(100, 0.5, 4000)  # rows in identical tens
     >>> panes[:, 1] = 1000 - panes[:, 0]
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> sets = cell_sets(land, panes.sum(axis=0))
     >>> round(design_effect(panes, sets, panes.sum(axis=0)))
     10
@@ -128,11 +128,11 @@ def learned_eps(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> windows = np.zeros((200, 64), np.int64)
     >>> windows[:, 0] = 5000 + 1000 * np.sin(np.arange(200.0))  # a wobble of .1
     >>> windows[:, 1] = 10_000 - windows[:, 0]
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> sets = cell_sets(land, windows.sum(axis=0))
     >>> round(learned_eps(windows, sets, windows.sum(axis=0), phi=1.0), 3)
     0.09

@@ -137,7 +137,7 @@ def _margins(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def has_own_minimum(edges: ArrayLike) -> bool:
     """Return whether the first bin holds the minimum alone.
 
-    Its edges are equal in profiles from before :func:`between_values`, which moves them apart
+    Its edges are equal in baselines from before :func:`between_values`, which moves them apart
     by twice ``MARGIN``.
 
     Examples

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.rule.edges import has_own_minimum, is_constant
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW
 
@@ -17,7 +17,7 @@ RELIABLE = 1e-6
 EULER_GAMMA = 0.5772156649015329
 
 
-def reference_sd(profile: Profile, variable: int) -> float:
+def reference_sd(baseline: Baseline, variable: int) -> float:
     """Return the standard deviation of a numeric variable in the whole reference.
 
     From its sums, which are exact; where they are nothing but rounding (the mean is a
@@ -26,7 +26,7 @@ def reference_sd(profile: Profile, variable: int) -> float:
     Parameters
     ----------
     variable : int
-        Index into ``profile.variables``.
+        Index into ``baseline.variables``.
 
     Returns
     -------
@@ -39,13 +39,13 @@ def reference_sd(profile: Profile, variable: int) -> float:
     BaselineError
         If the variable is categorical, or the reference has no value of it.
     """
-    known, reference = profile.variables[variable], profile.reference
+    known, reference = baseline.variables[variable], baseline.reference
     counts = reference.counts[0, variable]
     n = int(counts[: known.n_bins].sum() + counts[UNDERFLOW] + counts[OVERFLOW])
     if known.kind is not Kind.NUMERIC or n == 0:
         raise BaselineError(
-            f"{known.name!r} has no standard deviation in baseline {profile.profile_id}",
-            where=f"model {profile.model!r}",
+            f"{known.name!r} has no standard deviation in baseline {baseline.profile_id}",
+            where=f"model {baseline.model!r}",
             fix="plant shifts into numeric features that the reference holds values of",
         )
     if is_constant(known.edges):

@@ -2,7 +2,7 @@
 
 The rule of :mod:`detectors.rule.decision` on the score of each replica (a host, a GPU),
 with the other replicas of the same window as the reference. Prefer it to comparing
-each replica with the profile: a change of traffic then fires nothing here.
+each replica with the baseline: a change of traffic then fires nothing here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def decide_replicas(
     rule : Rule
         Settings; ``n_cells`` includes the replicas that are expected.
     sets : CellSets
-        Of the score, chosen from the profile: they stay the same over windows.
+        Of the score, chosen from the baseline: they stay the same over windows.
     past : ReplicaEvidence
         Gathered so far; left as it is.
     names : sequence of str
@@ -104,11 +104,11 @@ def decide_replicas(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> counts = np.zeros((4, 64), np.int64)
     >>> counts[:, :4] = 50
     >>> counts[2, :4] = 0, 0, 0, 200  # a constant score
-    >>> score = VariableProfile("score", Kind.NUMERIC, np.linspace(0, 1, 5))
+    >>> score = VariableBaseline("score", Kind.NUMERIC, np.linspace(0, 1, 5))
     >>> sets = cell_sets(score, counts[0])
     >>> names, past = ("gpu-a", "gpu-b", "gpu-c", "gpu-d"), ReplicaEvidence.start()
     >>> rule = Rule(alpha=1 / 7300, n_cells=5)

@@ -253,11 +253,11 @@ def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floo
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> halves = np.zeros((2, 168, 64), np.int64)
     >>> halves[:, :, 0] = 500 + 200 * np.sin(np.arange(168) * np.pi / 12)
     >>> halves[:, :, 1] = 1_000 - halves[:, :, 0]
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> has_season(halves, cell_sets(land, halves.sum(axis=(0, 1))), phi=1.0, eps_floor=0.02)
     True
     """
@@ -421,11 +421,11 @@ def learned_seasonal_eps(
     Examples
     --------
     >>> from detectors.rule.sets import cell_sets
-    >>> from schemas.baselines import Kind, VariableProfile
+    >>> from schemas.baselines import Kind, VariableBaseline
     >>> windows = np.zeros((336, 64), np.int64)
     >>> windows[:, 0] = 5_000 + 2_000 * np.sin(np.arange(336) * np.pi / 12)  # by day
     >>> windows[:, 1] = 10_000 - windows[:, 0]
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> sets = cell_sets(land, windows.sum(axis=0))
     >>> same_slot = windows + np.roll(windows, 168, axis=0)
     >>> learned_seasonal_eps(windows, same_slot, sets, phi=1.0)

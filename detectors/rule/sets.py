@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
@@ -75,12 +75,12 @@ class CellSets:
 _Set = tuple[str, int, int, int, bool]
 
 
-def cell_sets(variable: VariableProfile, reference_counts: NDArray[np.int64]) -> CellSets:
+def cell_sets(variable: VariableBaseline, reference_counts: NDArray[np.int64]) -> CellSets:
     """Choose the sets one cell is judged by.
 
     Parameters
     ----------
-    variable : VariableProfile
+    variable : VariableBaseline
         Bins or categories.
     reference_counts : ndarray of int64, shape (64,)
         The cell's own baseline, in the variable's layout.
@@ -107,9 +107,9 @@ def cell_sets(variable: VariableProfile, reference_counts: NDArray[np.int64]) ->
     --------
     >>> counts = np.zeros(64, np.int64)
     >>> counts[:3] = 50, 30, 20
-    >>> cell_sets(VariableProfile("x", Kind.NUMERIC, np.array([0.0, 1, 2, 5])), counts).names[:4]
+    >>> cell_sets(VariableBaseline("x", Kind.NUMERIC, np.array([0.0, 1, 2, 5])), counts).names[:4]
     ('<= 1', '> 1', '<= 2', '> 2')
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> cell_sets(land, counts).names[:4]
     ('land=a', 'not land=a', 'land=b', 'not land=b')
     """
@@ -123,7 +123,7 @@ def cell_sets(variable: VariableProfile, reference_counts: NDArray[np.int64]) ->
     )
 
 
-def _half_lines(variable: VariableProfile, counts: NDArray[np.int64]) -> list[_Set]:
+def _half_lines(variable: VariableBaseline, counts: NDArray[np.int64]) -> list[_Set]:
     """{x <= e} and {x > e} at the edges nearest to each twentieth."""
     n_bins = variable.n_bins
     below = counts[UNDERFLOW] + np.cumsum(counts[:n_bins])[:-1]
@@ -140,7 +140,7 @@ def _half_lines(variable: VariableProfile, counts: NDArray[np.int64]) -> list[_S
     return rows
 
 
-def _categories(variable: VariableProfile, _counts: NDArray[np.int64]) -> list[_Set]:
+def _categories(variable: VariableBaseline, _counts: NDArray[np.int64]) -> list[_Set]:
     """Each category and each complement."""
     rows: list[_Set] = []
     for i, category in enumerate(variable.categories):

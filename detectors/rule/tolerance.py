@@ -1,7 +1,7 @@
 """The tolerance null in numbers: what each set of a cell may gain before it counts.
 
 A cell is within its tolerance while p_t(A) - p_ref(A) <= eps for every set A.
-The plan of a profile is built once; a replica's reference is the other replicas
+The plan of a baseline is built once; a replica's reference is the other replicas
 of the same window, so its plan is rebuilt from the same sets.
 """
 
@@ -25,7 +25,7 @@ from detectors.rule.settings import (
     RUNGS,
     Rule,
 )
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.panes import N_COUNTERS
 
 
@@ -111,31 +111,33 @@ def plan_cells(
     )
 
 
-def plan_profile(rule: Rule, profile: Profile, phi: float | None = None) -> TolerancePlan:
-    """Plan every cell of a profile, segment by segment, its variables in order.
+def plan_baseline(rule: Rule, baseline: Baseline, phi: float | None = None) -> TolerancePlan:
+    """Plan every cell of a baseline, segment by segment, its variables in order.
 
     Parameters
     ----------
     rule : Rule
         Settings.
-    profile : Profile
+    baseline : Baseline
         Baseline with S segments and V variables.
     phi : float, optional
-        Declared cluster size; overrides the profile's estimate.
+        Declared cluster size; overrides the baseline's estimate.
 
     Returns
     -------
     TolerancePlan
         Of S x V cells; cell ``s * V + v`` is segment s, variable v, so that
-        ``counts.reshape(-1, 64)`` of a window in the profile's order fits.
+        ``counts.reshape(-1, 64)`` of a window in the baseline's order fits.
     """
-    reference = np.ascontiguousarray(profile.reference.counts.reshape(-1, N_COUNTERS))
-    n_variables = len(profile.variables)
+    reference = np.ascontiguousarray(baseline.reference.counts.reshape(-1, N_COUNTERS))
+    n_variables = len(baseline.variables)
     cells = [
-        cell_sets(profile.variables[c % n_variables], reference[c]) for c in range(len(reference))
+        cell_sets(baseline.variables[c % n_variables], reference[c]) for c in range(len(reference))
     ]
-    effect = profile.phi.reshape(-1) if phi is None else np.full(len(reference), float(phi))
-    return plan_cells(rule, SetLayout.of(cells), reference, effect, profile.eps_learned.reshape(-1))
+    effect = baseline.phi.reshape(-1) if phi is None else np.full(len(reference), float(phi))
+    return plan_cells(
+        rule, SetLayout.of(cells), reference, effect, baseline.eps_learned.reshape(-1)
+    )
 
 
 def _hardest(layout: SetLayout, p_ref: NDArray[np.float64]) -> NDArray[np.int64]:

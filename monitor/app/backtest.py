@@ -144,14 +144,14 @@ def _judge(
     start_phase: StartPhase,
 ) -> list[ConfigComparison]:
     """Judge each model's panes under each config."""
-    profiles = {p.profile_id: p for known in catalog.profiles.values() for p in known}
+    baselines = {p.profile_id: p for known in catalog.baselines.values() for p in known}
     with start_phase("judging", None) as advance:
         return [
             compare(
                 panes,
                 catalog.configs[name],
                 proposed.get(name),
-                profiles,
+                baselines,
                 plants=_plants(request, catalog.configs[name]),
                 budget=request.budget,
                 intake=counted.intake.get(name, ()),
@@ -289,7 +289,7 @@ def _from_store(
             where=target,
             fix="name a file of events, or another --store, --since or --until",
         )
-    known = {p.profile_id for profiles in catalog.profiles.values() for p in profiles}
+    known = {p.profile_id for baselines in catalog.baselines.values() for p in baselines}
     if not any(pane.series.profile_id in known for panes in found.values() for pane in panes):
         raise BaselineError(
             "the stored panes were counted in baselines that are not here",

@@ -12,10 +12,10 @@ from monitor.app.progress import OnNote, PhaseProgress, StartPhase, ignore_note,
 from monitor.app.row_progress import RowProgress
 from monitor.baseline.build import N_STEPS, build_profile
 from monitor.baseline.folded import folded_texts
-from monitor.baseline.folder import add_profile
+from monitor.baseline.folder import add_baseline
 from monitor.baseline.source import read_reference
 from monitor.baseline.traffic import read_traffic
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 
 
@@ -54,7 +54,7 @@ class BuildRequest:
 class BuildResult:
     """A baseline, and what was decided for it."""
 
-    baseline: Profile
+    baseline: Baseline
     config: ModelConfig
     file: Path
     replaced: tuple[Path, ...]
@@ -100,7 +100,7 @@ def build_baseline(
     if request.writes_kinds:
         # First: a file that cannot take the kinds must not cost the old baseline.
         draft.write()
-    file, replaced = add_profile(found, request.out)
+    file, replaced = add_baseline(found, request.out)
     hints = tuple(folded_texts(table, config))
     return BuildResult(found, config, file, tuple(replaced), draft, hints)
 

@@ -15,7 +15,7 @@ from monitor.app.short_path import shortest
 if TYPE_CHECKING:
     from monitor.app.installation import Installation
     from monitor.transport.kafka.cluster import Cluster
-    from schemas.baselines import Profile
+    from schemas.baselines import Baseline
     from schemas.config.model import ModelConfig
 
 
@@ -106,36 +106,36 @@ def _checks(file: Path) -> list[Check]:
 
 
 def _baselines(installation: Installation) -> list[Check]:
-    """Every model needs a profile that can be read and fits it."""
-    from monitor.baseline.baseline_file import load_profile, profile_files
+    """Every model needs a baseline that can be read and fits it."""
+    from monitor.baseline.baseline_file import baseline_files, load_baseline
     from schemas.errors import BaselineError
 
-    checks, profiles = [], []
-    for path in profile_files(installation.baselines):
+    checks, baselines = [], []
+    for path in baseline_files(installation.baselines):
         try:
-            profiles.append(load_profile(path))
+            baselines.append(load_baseline(path))
         except BaselineError as error:
             checks.append(Check("baseline", path.name, FAILED, error.what, error.fix))
     for model, file in zip(installation.models, installation.model_files, strict=True):
-        own = [p for p in profiles if (p.tenant, p.model) == (model.tenant, model.model)]
+        own = [p for p in baselines if (p.tenant, p.model) == (model.tenant, model.model)]
         folder = shortest(str(installation.baselines))
         build = f"driftline baseline build {file} --reference FILE --out {folder}"
         if not own:
             checks.append(Check("baseline", model.model, FAILED, "none built", build))
-        checks += [_fit(model, profile, build) for profile in own]
+        checks += [_fit(model, baseline, build) for baseline in own]
     return checks
 
 
-def _fit(model: ModelConfig, profile: Profile, build: str) -> Check:
-    """Compare one profile with the config as it is now."""
+def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:
+    """Compare one baseline with the config as it is now."""
     from monitor.baseline.fit import misfits
 
-    found = misfits(model, profile)
+    found = misfits(model, baseline)
     if found:
         return Check("baseline", model.model, FAILED, "; ".join(found), build)
-    n_rows = int(profile.reference.n_rows[0])
-    detail = f"{profile.profile_id}: {len(profile.variables)} variables, {n_rows:,} rows"
-    if not profile.n_reference_windows:
+    n_rows = int(baseline.reference.n_rows[0])
+    detail = f"{baseline.profile_id}: {len(baseline.variables)} variables, {n_rows:,} rows"
+    if not baseline.n_reference_windows:
         detail += f", no times: whether a window holds {model.decision.min_rows} rows is unknown"
     return Check("baseline", model.model, OK, detail)
 
@@ -165,16 +165,16 @@ def _traffic(installation: Installation) -> list[Check]:
 
 def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
     """Return the rows a window of the newest baseline's reference has; None without times."""
-    from monitor.baseline.baseline_file import load_profile, profile_files
+    from monitor.baseline.baseline_file import baseline_files, load_baseline
     from monitor.baseline.description import rows_per_window
     from schemas.errors import BaselineError
 
     found = None
-    for path in profile_files(baselines):
+    for path in baseline_files(baselines):
         with contextlib.suppress(BaselineError):
-            profile = load_profile(path)
-            if (profile.tenant, profile.model) == (model.tenant, model.model):
-                found = rows_per_window(profile) or found
+            baseline = load_baseline(path)
+            if (baseline.tenant, baseline.model) == (model.tenant, model.model):
+                found = rows_per_window(baseline) or found
     return found
 
 

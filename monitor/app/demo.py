@@ -13,7 +13,7 @@ from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.progress import StartPhase, no_progress
 from monitor.app.row_progress import rows_text
 from monitor.baseline.build import build_profile
-from monitor.baseline.folder import add_profile
+from monitor.baseline.folder import add_baseline
 from monitor.clock import elapsed_s
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
@@ -102,11 +102,11 @@ def run_demo(
     world = build_world(request.seed)
     listener.on_world(world)
     monitor = monitor_config(str(folder / "store"), str(folder / "baselines"))
-    profile = build_profile(
+    baseline = build_profile(
         world.reference, world.config, created_from="census 2015, Massachusetts"
     )
-    add_profile(profile, folder / "baselines")
-    catalog = Catalog.of([world.config], [profile])
+    add_baseline(baseline, folder / "baselines")
+    catalog = Catalog.of([world.config], [baseline])
     with DemoRetrainingTarget() as target, Store.open(folder / "store") as store:
         os.environ[RETRAINING_URL_ENV], os.environ[RETRAINING_SECRET_ENV] = (
             target.url,

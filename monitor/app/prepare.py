@@ -76,23 +76,23 @@ def _topics() -> dict[str, tuple[str, ...]]:
 
 def _publish(site: Site) -> list[tuple[str, str]]:
     """Publish baselines of the folder that are not on the topic yet; returns who has none."""
-    from monitor.baseline.baseline_file import load_profiles
+    from monitor.baseline.baseline_file import load_baselines
     from monitor.baseline.publication import PublicationOutcome, plan_all, time_text
-    from monitor.baseline.topic import read_published, write_profiles
+    from monitor.baseline.topic import read_published, write_baselines
     from monitor.clock import now_us
 
     configs = {(m.tenant, m.model): m for m in site.installation.models}
     found = [
-        (profile, configs[profile.tenant, profile.model])
-        for profile in load_profiles(site.installation.baselines)
-        if (profile.tenant, profile.model) in configs
+        (baseline, configs[baseline.tenant, baseline.model])
+        for baseline in load_baselines(site.installation.baselines)
+        if (baseline.tenant, baseline.model) in configs
     ]
-    published = list(read_published(site.cluster).profiles.values())
+    published = list(read_published(site.cluster).baselines.values())
     plans = plan_all(found, published, now_us())
     new = [plan for plan in plans if plan.outcome is PublicationOutcome.PUBLISHED]
-    write_profiles(site.cluster, [plan.profile for plan in new])
+    write_baselines(site.cluster, [plan.baseline for plan in new])
     for plan in new:
-        model, start = plan.profile.model, time_text(plan.effective_us)
+        model, start = plan.baseline.model, time_text(plan.effective_us)
         LOG.info("published the baseline of %s, active from: %s", model, start)
-    known = {(p.tenant, p.model) for p in (*published, *(profile for profile, _ in found))}
+    known = {(p.tenant, p.model) for p in (*published, *(baseline for baseline, _ in found))}
     return sorted(configs.keys() - known)

@@ -9,11 +9,11 @@ from typing import Any
 
 from monitor.app.installation import Installation
 from monitor.app.stages import load_site
-from monitor.baseline.baseline_file import load_profile, load_profiles
+from monitor.baseline.baseline_file import load_baseline, load_baselines
 from monitor.baseline.publication import Publication, PublicationOutcome, plan_all
-from monitor.baseline.topic import read_published, retire_profile, write_profiles
+from monitor.baseline.topic import read_published, retire_baseline, write_baselines
 from monitor.clock import now_us
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 
@@ -47,14 +47,14 @@ class PublishResult:
 class PublishedBaselines:
     """Baselines on the topic."""
 
-    profiles: tuple[Profile, ...]
+    baselines: tuple[Baseline, ...]
     """By tenant, model, model version and time of activation."""
     unreadable: tuple[str, ...]
     """What is wrong with messages that hold no baseline."""
 
     def as_document(self) -> dict[str, Any]:
         """Return them for ``--json``."""
-        facts = [_facts(profile) for profile in self.profiles]
+        facts = [_facts(baseline) for baseline in self.baselines]
         return {"profiles": facts, "unreadable": list(self.unreadable)}
 
 
@@ -73,10 +73,10 @@ def publish_baselines(request: PublishRequest) -> PublishResult:
     site = load_site(request.config)
     chosen = _choose(site.installation, request.names)
     published = read_published(site.cluster)
-    plans = plan_all(chosen, list(published.profiles.values()), now_us(), request.active_from)
+    plans = plan_all(chosen, list(published.baselines.values()), now_us(), request.active_from)
     if not request.is_dry_run:
-        write_profiles(
-            site.cluster, [p.profile for p in plans if p.outcome is PublicationOutcome.PUBLISHED]
+        write_baselines(
+            site.cluster, [p.baseline for p in plans if p.outcome is PublicationOutcome.PUBLISHED]
         )
     return PublishResult(tuple(plans), request.is_dry_run)
 
@@ -92,11 +92,11 @@ def published_baselines(config: Path) -> PublishedBaselines:
         If there is no cluster.
     """
     published = read_published(load_site(config).cluster)
-    profiles = sorted(
-        published.profiles.values(),
+    baselines = sorted(
+        published.baselines.values(),
         key=lambda p: (p.tenant, p.model, p.model_version, p.active_from_us),
     )
-    return PublishedBaselines(tuple(profiles), tuple(published.unreadable))
+    return PublishedBaselines(tuple(baselines), tuple(published.unreadable))
 
 
 def retire_baseline(config: Path, profile_id: str) -> None:
@@ -117,16 +117,16 @@ def retire_baseline(config: Path, profile_id: str) -> None:
         raise BaselineError(
             f"no baseline {profile_id} is published", fix="driftline baseline list shows their ids"
         )
-    retire_profile(cluster, keys)
+    retire_baseline(cluster, keys)
 
 
-def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Profile, ModelConfig]]:
-    """Read the profiles that were named, each with the config of its model."""
-    built = load_profiles(installation.baselines) if not what or not _are_files(what) else []
-    found: dict[str, Profile] = {}
+def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Baseline, ModelConfig]]:
+    """Read the baselines that were named, each with the config of its model."""
+    built = load_baselines(installation.baselines) if not what or not _are_files(what) else []
+    found: dict[str, Baseline] = {}
     for name in what:
         own = (
-            [load_profile(name)]
+            [load_baseline(name)]
             if _are_files([name])
             else [p for p in built if p.model == installation.model(name).model]
         )
@@ -145,7 +145,7 @@ def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Profi
             where=str(installation.baselines),
             fix="build one: driftline baseline build --help",
         )
-    return [(profile, _config_of(installation, profile)) for profile in found.values()]
+    return [(baseline, _config_of(installation, baseline)) for baseline in found.values()]
 
 
 def _are_files(names: Sequence[str]) -> bool:
@@ -153,13 +153,13 @@ def _are_files(names: Sequence[str]) -> bool:
     return all(Path(name).is_file() or name.endswith(".profile") for name in names)
 
 
-def _config_of(installation: Installation, profile: Profile) -> ModelConfig:
-    """Find the config of a profile's model."""
+def _config_of(installation: Installation, baseline: Baseline) -> ModelConfig:
+    """Find the config of a baseline's model."""
     for model in installation.models:
-        if (model.tenant, model.model) == (profile.tenant, profile.model):
+        if (model.tenant, model.model) == (baseline.tenant, baseline.model):
             return model
     raise BaselineError(
-        f"baseline {profile.profile_id} is of {profile.tenant}/{profile.model}",
+        f"baseline {baseline.profile_id} is of {baseline.tenant}/{baseline.model}",
         where=str(installation.file),
         fix="no model of this installation; name it under models",
     )
@@ -167,7 +167,7 @@ def _config_of(installation: Installation, profile: Profile) -> ModelConfig:
 
 def _plan_document(plan: Publication) -> dict[str, Any]:
     """Spell one decision for programs."""
-    return _facts(plan.profile) | {
+    return _facts(plan.baseline) | {
         "outcome": plan.outcome.value,
         "effective_us": plan.effective_us,
         "until_then": plan.until.profile_id if plan.until is not None else None,
@@ -175,13 +175,13 @@ def _plan_document(plan: Publication) -> dict[str, Any]:
     }
 
 
-def _facts(profile: Profile) -> dict[str, Any]:
-    """Spell one profile for programs."""
+def _facts(baseline: Baseline) -> dict[str, Any]:
+    """Spell one baseline for programs."""
     return {
-        "profile_id": profile.profile_id,
-        "tenant": profile.tenant,
-        "model": profile.model,
-        "model_version": profile.model_version,
-        "active_from_us": profile.active_from_us,
-        "created_from": profile.created_from,
+        "profile_id": baseline.profile_id,
+        "tenant": baseline.tenant,
+        "model": baseline.model,
+        "model_version": baseline.model_version,
+        "active_from_us": baseline.active_from_us,
+        "created_from": baseline.created_from,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from driftline.times import EARLIEST_US, LIMITS
 from monitor.app.installation import Installation
 from monitor.app.progress import OnNote
-from monitor.baseline.baseline_file import load_profiles
+from monitor.baseline.baseline_file import load_baselines
 from monitor.core.panes.catalog import Catalog
 from monitor.transport.files import STANDARD_INPUT, Source
 from monitor.transport.first_times import in_order_of_times
@@ -54,9 +54,9 @@ def known_catalog(installation: Installation) -> Catalog:
     if not installation.models:
         fix = "list your model files under models, e.g. models/*.yaml"
         raise ConfigError("it names no models", where=str(installation.file), fix=fix)
-    profiles = load_profiles(installation.baselines)
-    catalog = Catalog.of(installation.models, profiles)
-    if not catalog.profiles:
+    baselines = load_baselines(installation.baselines)
+    catalog = Catalog.of(installation.models, baselines)
+    if not catalog.baselines:
         raise BaselineError(
             "no baseline fits any configured model",
             where=str(installation.baselines),

@@ -149,11 +149,11 @@ def _run_id(
 
     The store drops what comes under a name it knows, so content counts, not file names.
     """
-    profiles = sorted(p.profile_id for known in catalog.profiles.values() for p in known)
+    baselines = sorted(p.profile_id for known in catalog.baselines.values() for p in known)
     configs = sorted(c.model_dump_json() for c in catalog.configs.values())
     gpu = installation.monitor.gpu.model_dump_json()
     inputs = ["|".join(source.name for source in sources) for sources in streams]
-    parts = (*inputs, request.rows_per_window, request.has_notify, gpu, *profiles, *configs)
+    parts = (*inputs, request.rows_per_window, request.has_notify, gpu, *baselines, *configs)
     return "replay-" + stable_id(*parts)[:13]
 
 

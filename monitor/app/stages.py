@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from monitor.core.panes.catalog import Catalog
     from monitor.service.lifecycle import Lifecycle
     from monitor.transport.kafka.cluster import Cluster
-    from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+    from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
     from schemas.config.kinds import KindConfig
 
 BOOTSTRAP_VARIABLE = "DRIFTLINE_KAFKA"
@@ -28,7 +28,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         topics.PREDICTIONS,
         topics.GPU,
         topics.PANES,
-        topics.PROFILES,
+        topics.BASELINES,
         topics.DEAD_LETTERS,
         topics.LATE,
         topics.ALERTS,
@@ -36,7 +36,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "detect": (
         topics.PANES,
         topics.GPU,
-        topics.PROFILES,
+        topics.BASELINES,
         topics.STATE,
         topics.RESULTS,
         topics.ALERTS,
@@ -191,7 +191,7 @@ def run_stage(
 
 
 def _run_ingest(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Read profiles, warm the kernels, then take predictions."""
+    """Read baselines, warm the kernels, then take predictions."""
     from monitor.ingest.on_kafka import run_ingest
 
     catalog = _catalog(site)
@@ -201,7 +201,7 @@ def _run_ingest(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
 
 
 def _run_detect(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Read profiles, then judge windows and GPU events."""
+    """Read baselines, then judge windows and GPU events."""
     from monitor.detect.on_kafka import run_detect
 
     catalog, monitor = _catalog(site), site.installation.monitor
@@ -240,18 +240,18 @@ _RUNS: dict[str, Callable[[Site, Lifecycle, str | None], None]] = {
 
 
 def _catalog(site: Site) -> Catalog:
-    """Every model's config; profiles come from their topic."""
+    """Every model's config; baselines come from their topic."""
     from monitor.core.panes.catalog import Catalog
 
     return Catalog.of(site.installation.models, [])
 
 
-def _feed(site: Site, catalog: Catalog, lifecycle: Lifecycle) -> ProfileFeed:
-    """Bring the catalog up to date; a model without profile runs, without verdict."""
-    from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+def _feed(site: Site, catalog: Catalog, lifecycle: Lifecycle) -> BaselineFeed:
+    """Bring the catalog up to date; a model without baseline runs, without verdict."""
+    from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 
     lifecycle.unready("reading baselines")
-    feed = ProfileFeed(site.cluster, catalog)
+    feed = BaselineFeed(site.cluster, catalog)
     try:
         feed.catch_up()
     except BaseException:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.backtest.judging import Outcome, judge
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
 from schemas.panes import Window
@@ -74,7 +74,7 @@ def upper_rate(n: int, exposure: float) -> float:
 def solve(
     windows: Sequence[Window],
     config: ModelConfig,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
     budget: float,
     advance: Callable[[], None] = lambda: None,
     withheld: Collection[int] = (),
@@ -127,7 +127,7 @@ def solve(
 
     def judged(step: int) -> Outcome:
         advance()
-        return judge(windows, proposed(step), profiles, withheld=withheld, has_traces=False)
+        return judge(windows, proposed(step), baselines, withheld=withheld, has_traces=False)
 
     low, high = -1, round(MAX_EPS / STEP)
     dullest = judged(high)
@@ -135,7 +135,7 @@ def solve(
     if not dullest.judged_us or dullest.n_incidents > n_allowed:
         changed = {"max_false_pages_per_month": budget}
         kept = config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
-        outcome = judge(windows, kept, profiles, withheld=withheld)
+        outcome = judge(windows, kept, baselines, withheld=withheld)
         return _solution(budget, n_allowed, None, outcome)
     while high - low > 1:
         middle = (low + high) // 2
@@ -144,7 +144,7 @@ def solve(
         else:
             low = middle
     chosen = proposed(high)
-    outcome = judge(windows, chosen, profiles, withheld=withheld)
+    outcome = judge(windows, chosen, baselines, withheld=withheld)
     return _solution(budget, n_allowed, chosen.decision.eps, outcome)
 
 

@@ -11,7 +11,7 @@ from monitor.backtest.delays import SHIFTS_SD, Delay, measure_delays, plantable
 from monitor.backtest.history import History, history_of
 from monitor.backtest.judging import Outcome, judge
 from schemas.alerts import Alert
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.intake import IntakePane
 from schemas.names import SCORE
@@ -63,7 +63,7 @@ def compare(
     panes: Sequence[Pane],
     config: ModelConfig,
     proposed: ModelConfig | None,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
     *,
     plants: Sequence[Plant] = (),
     budget: float | None = None,
@@ -79,7 +79,7 @@ def compare(
     config, proposed : ModelConfig
         ``proposed`` may be None: then a budget is solved for today's config, and without
         one there is only one side.
-    profiles : mapping of str to Profile
+    baselines : mapping of str to Baseline
         By ``profile_id``: what the panes were counted in.
     plants : sequence of Plant, optional
         Those of features this model lacks are left out.
@@ -97,8 +97,8 @@ def compare(
     """
     history = history_of(panes, config, intake)
     advance("today's config")
-    outcome = judge(history.windows, config, profiles, withheld=history.withheld)
-    delays = _delays(history, config, profiles, plants, advance)
+    outcome = judge(history.windows, config, baselines, withheld=history.withheld)
+    delays = _delays(history, config, baselines, plants, advance)
     today = ConfigSide(outcome, delays, history.alerts)
     if budget is None and proposed is None:
         return ConfigComparison(config.model, today, None, None)
@@ -107,11 +107,11 @@ def compare(
     solution = None
     if budget is not None:
         step = partial(advance, "solving for eps")
-        solution = solve(history.windows, other, profiles, budget, step, history.withheld)
+        solution = solve(history.windows, other, baselines, budget, step, history.withheld)
         outcome = solution.outcome
     else:
-        outcome = judge(history.windows, other, profiles, withheld=history.withheld)
-    delays = _delays(history, outcome.config, profiles, plants, advance)
+        outcome = judge(history.windows, other, baselines, withheld=history.withheld)
+    delays = _delays(history, outcome.config, baselines, plants, advance)
     return ConfigComparison(
         config.model, today, ConfigSide(outcome, delays, history.alerts), solution
     )
@@ -120,7 +120,7 @@ def compare(
 def _delays(
     history: History,
     config: ModelConfig,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
     plants: Sequence[Plant],
     advance: Callable[[str], None],
 ) -> tuple[Delay, ...]:
@@ -132,5 +132,5 @@ def _delays(
     found: list[Delay] = []
     for (feature, at_us), shifts_sd in sizes.items():
         advance(f"planting {feature}")
-        found += measure_delays(history.windows, config, profiles, feature, shifts_sd, at_us)
+        found += measure_delays(history.windows, config, baselines, feature, shifts_sd, at_us)
     return tuple(found)

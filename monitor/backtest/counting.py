@@ -88,7 +88,7 @@ def count_panes(
     chunks : iterable of Chunk
         In the order of their offsets, as one source partition.
     catalog : Catalog
-        Which models there are, and in which profile each version is counted.
+        Which models there are, and in which baseline each version is counted.
     window : WindowConfig
         Event-time settings of the source: pane, bound, lateness, max_skew. What is late
         is late as in a replay; a slot is merged when nothing can change it any more.

@@ -15,7 +15,7 @@ from detectors.rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.cells import align_counts
 from monitor.core.drift.decide import SeriesDecider
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError
 from schemas.panes import N_COUNTERS, SeriesId, Window
@@ -69,11 +69,11 @@ def plantable(config: ModelConfig) -> list[str]:
     return [name for name, f in config.features.items() if f.kind is Kind.NUMERIC]
 
 
-def main_series(windows: Sequence[Window], profiles: Mapping[str, Profile]) -> SeriesId | None:
+def main_series(windows: Sequence[Window], baselines: Mapping[str, Baseline]) -> SeriesId | None:
     """Return the series with the most rows of those that have a baseline."""
     n_rows: dict[SeriesId, int] = {}
     for window in windows:
-        if window.series.profile_id in profiles:
+        if window.series.profile_id in baselines:
             n_rows[window.series] = n_rows.get(window.series, 0) + n_rows_of(window)
     return max(sorted(n_rows), key=n_rows.__getitem__, default=None)
 
@@ -81,7 +81,7 @@ def main_series(windows: Sequence[Window], profiles: Mapping[str, Profile]) -> S
 def measure_delays(
     windows: Sequence[Window],
     config: ModelConfig,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
     feature: str,
     shifts_sd: Sequence[float] = SHIFTS_SD,
     at_us: int | None = None,
@@ -92,7 +92,7 @@ def measure_delays(
     ----------
     windows : sequence of Window
         Of one model under the config's window length.
-    profiles : mapping of str to Profile
+    baselines : mapping of str to Baseline
         By id.
     feature : str
         A numeric feature, or ``score``.
@@ -123,12 +123,12 @@ def measure_delays(
     they share, stays that of the model. The model version with the most rows is used,
     its windows without rows are skipped.
     """
-    series = main_series(windows, profiles)
+    series = main_series(windows, baselines)
     if series is None:
         return [Delay(feature, shift, at_us, 0, 0, ()) for shift in shifts_sd]
     field = _Field(
-        [w for w in windows if w.series == series and n_rows_of(w) and not w.is_profile_changed],
-        SeriesDecider(series, config, profiles[series.profile_id]),
+        [w for w in windows if w.series == series and n_rows_of(w) and not w.is_baseline_changed],
+        SeriesDecider(series, config, baselines[series.profile_id]),
         feature,
     )
     if at_us is not None:
@@ -140,12 +140,12 @@ class _Field:
     """One feature's counters over a history, to be planted."""
 
     def __init__(self, windows: Sequence[Window], decider: SeriesDecider, feature: str) -> None:
-        self._profile = profile = decider.profile
+        self._baseline = baseline = decider.baseline
         self._rule, self._starts = decider.rule, [w.start_us for w in windows]
         self._phi = decider.config.decision.phi
         self._feature = feature
-        self._variable = v = _index(profile, feature)
-        n_variables, segments = len(profile.variables), profile.reference.segments
+        self._variable = v = _index(baseline, feature)
+        n_variables, segments = len(baseline.variables), baseline.reference.segments
         shape = (len(segments), n_variables, N_COUNTERS)
         # Copies: a view of one variable would keep the counters of all of them.
         self._counts = [
@@ -158,20 +158,20 @@ class _Field:
                 reference = decider.reference_at(window).reshape(shape)[:, v]
                 self._references[slots] = reference.copy()
         self._plans: dict[tuple[Slots, int], TolerancePlan] = {}
-        self._layout = _layout(profile, v, 1)
+        self._layout = _layout(baseline, v, 1)
 
     def _plan(self, i: int, n_copies: int) -> TolerancePlan:
         """Plan the feature's cells in window i, as often as there are shifts."""
         slots, v = self._slots[i], self._variable
         key = slots, n_copies
         if key not in self._plans:
-            phi = self._profile.phi[:, v]
+            phi = self._baseline.phi[:, v]
             self._plans[key] = plan_cells(
                 self._rule,
-                _layout(self._profile, v, n_copies),
+                _layout(self._baseline, v, n_copies),
                 np.tile(self._references[slots], (n_copies, 1)),
                 np.tile(phi if self._phi is None else np.full_like(phi, self._phi), n_copies),
-                np.tile(self._profile.eps_learned[:, v], n_copies),
+                np.tile(self._baseline.eps_learned[:, v], n_copies),
             )
         return self._plans[key]
 
@@ -263,28 +263,28 @@ class _Field:
 
     def _matrix(self, shift_sd: float) -> NDArray[np.float64]:
         """Return how a shift moves rows; a constant has no scale and does not move."""
-        shift = shift_sd * reference_sd(self._profile, self._variable)
+        shift = shift_sd * reference_sd(self._baseline, self._variable)
         if shift == 0:
             return np.eye(N_COUNTERS)
-        variable = self._profile.variables[self._variable]
+        variable = self._baseline.variables[self._variable]
         return shift_matrix(
-            variable.edges, self._profile.reference.counts[0, self._variable], shift
+            variable.edges, self._baseline.reference.counts[0, self._variable], shift
         )
 
 
-def _index(profile: Profile, feature: str) -> int:
+def _index(baseline: Baseline, feature: str) -> int:
     """Find a numeric variable by name."""
-    known = [v.name for v in profile.variables if v.kind is Kind.NUMERIC]
+    known = [v.name for v in baseline.variables if v.kind is Kind.NUMERIC]
     if feature not in known:
         raise ConfigError(
-            f"{profile.model!r} has no numeric feature {feature!r}",
+            f"{baseline.model!r} has no numeric feature {feature!r}",
             where="--plant",
             fix=f"use one of {', '.join(known)}",
         )
-    return next(i for i, v in enumerate(profile.variables) if v.name == feature)
+    return next(i for i, v in enumerate(baseline.variables) if v.name == feature)
 
 
-def _layout(profile: Profile, v: int, n_copies: int) -> SetLayout:
+def _layout(baseline: Baseline, v: int, n_copies: int) -> SetLayout:
     """Lay out one variable's sets in every segment; those of the whole reference at any hour."""
-    reference = profile.reference.counts[:, v]
-    return SetLayout.of([cell_sets(profile.variables[v], c) for c in reference] * n_copies)
+    reference = baseline.reference.counts[:, v]
+    return SetLayout.of([cell_sets(baseline.variables[v], c) for c in reference] * n_copies)

@@ -13,7 +13,7 @@ from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.incidents.grouping import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import SeriesId, Window
@@ -105,7 +105,7 @@ class Outcome:
 def judge(
     windows: Sequence[Window],
     config: ModelConfig,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
     *,
     withheld: Collection[int] = (),
     has_traces: bool = True,
@@ -118,7 +118,7 @@ def judge(
         Of one model, by ``history_of`` under the same window length; not changed.
     config : ModelConfig
         Decision, importance and slices are used.
-    profiles : mapping of str to Profile
+    baselines : mapping of str to Baseline
         By ``profile_id``: what the panes were counted in.
     withheld : collection of int, optional
         Ends of windows whose rows are not all of the model's events: as in detect they get
@@ -142,9 +142,9 @@ def judge(
     judged: set[int] = set()
     coverage, threshold = Coverage(), float("nan")
     for window in windows:
-        decider = _decider(deciders, window, config, profiles)
+        decider = _decider(deciders, window, config, baselines)
         if decider is None:
-            is_changed = window.is_profile_changed
+            is_changed = window.is_baseline_changed
             reason = Reason.PROFILE_CHANGED if is_changed else Reason.NO_BASELINE
             coverage.note(n_rows_of(window), reason.value)
             continue
@@ -248,17 +248,17 @@ def _decider(
     deciders: dict[SeriesId, SeriesDecider],
     window: Window,
     config: ModelConfig,
-    profiles: Mapping[str, Profile],
+    baselines: Mapping[str, Baseline],
 ) -> SeriesDecider | None:
     """Find or build the decider of a window; None where it gets no verdict."""
     series = window.series
-    profile = profiles.get(series.profile_id)
-    is_fitting = profile is not None and window.segments.counts.shape[1] == len(profile.variables)
-    if profile is None or not is_fitting or window.is_profile_changed:
+    baseline = baselines.get(series.profile_id)
+    is_fitting = baseline is not None and window.segments.counts.shape[1] == len(baseline.variables)
+    if baseline is None or not is_fitting or window.is_baseline_changed:
         return None
     if series not in deciders:
-        decider = SeriesDecider(series, config, profile)
-        # Under a new profile the evidence starts again, and open alerts stay open.
+        decider = SeriesDecider(series, config, baseline)
+        # Under a new baseline the evidence starts again, and open alerts stay open.
         for other in [s for s in deciders if s.model_version == series.model_version]:
             decider.inherit(deciders.pop(other))
         deciders[series] = decider

@@ -1,4 +1,4 @@
-"""A profile as one file: checked when it is read, whole or absent when it is written."""
+"""A baseline as one file: checked when it is read, whole or absent when it is written."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import tempfile
 from pathlib import Path
 
 from monitor.core.panes.baseline_codec import FORMAT, decode, encode, with_id
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 
 SUFFIX = ".profile"
 __all__ = [
     "FORMAT",
     "SUFFIX",
+    "baseline_files",
     "decode",
     "encode",
-    "load_profile",
-    "load_profiles",
-    "profile_files",
-    "save_profile",
+    "load_baseline",
+    "load_baselines",
+    "save_baseline",
     "with_id",
 ]
 
 
-def save_profile(profile: Profile, folder: str | os.PathLike[str]) -> Path:
-    """Write ``<model>-<id>.profile``; a reader sees the whole file or none.
+def save_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> Path:
+    """Write ``<model>-<id>.baseline``; a reader sees the whole file or none.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With its id.
     folder : path-like
         Made if it is not there.
@@ -48,12 +48,12 @@ def save_profile(profile: Profile, folder: str | os.PathLike[str]) -> Path:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     # A name that begins with a dot would be hidden in a listing of the folder.
-    name = re.sub(r"[^A-Za-z0-9._-]|^\.+", "_", profile.model)[:100]
-    file = target / f"{name}-{profile.profile_id}{SUFFIX}"
+    name = re.sub(r"[^A-Za-z0-9._-]|^\.+", "_", baseline.model)[:100]
+    file = target / f"{name}-{baseline.profile_id}{SUFFIX}"
     handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}-", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(encode(profile))
+            stream.write(encode(baseline))
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
@@ -64,17 +64,17 @@ def save_profile(profile: Profile, folder: str | os.PathLike[str]) -> Path:
     return file
 
 
-def load_profile(file: str | os.PathLike[str]) -> Profile:
-    """Read one profile and check it against its own checksum.
+def load_baseline(file: str | os.PathLike[str]) -> Baseline:
+    """Read one baseline and check it against its own checksum.
 
     Parameters
     ----------
     file : path-like
-        Written by :func:`save_profile`.
+        Written by :func:`save_baseline`.
 
     Returns
     -------
-    Profile
+    Baseline
 
     Raises
     ------
@@ -91,27 +91,27 @@ def load_profile(file: str | os.PathLike[str]) -> Profile:
         raise BaselineError(error.what, where=str(file), fix=error.fix) from None
 
 
-def load_profiles(folder: str | os.PathLike[str]) -> list[Profile]:
-    """Read every profile of a folder, by model and then by the time it is active from.
+def load_baselines(folder: str | os.PathLike[str]) -> list[Baseline]:
+    """Read every baseline of a folder, by model and then by the time it is active from.
 
     Parameters
     ----------
     folder : path-like
-        A folder that does not exist holds no profiles.
+        A folder that does not exist holds no baselines.
 
     Returns
     -------
-    list of Profile
+    list of Baseline
 
     Raises
     ------
     BaselineError
         Naming the first file that is damaged.
     """
-    profiles = [load_profile(file) for file in profile_files(folder)]
-    return sorted(profiles, key=lambda p: (p.tenant, p.model, p.active_from_us, p.profile_id))
+    baselines = [load_baseline(file) for file in baseline_files(folder)]
+    return sorted(baselines, key=lambda p: (p.tenant, p.model, p.active_from_us, p.profile_id))
 
 
-def profile_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the profiles of a folder by name."""
+def baseline_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the baselines of a folder by name."""
     return sorted(p for p in Path(folder).glob(f"*{SUFFIX}") if not p.name.startswith("."))

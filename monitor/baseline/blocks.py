@@ -11,7 +11,7 @@ from detectors.rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
 from detectors.rule.sets import cell_sets
 from monitor.core.panes.accumulators import summarize, take
 from monitor.core.panes.layout import Layout
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 
@@ -153,7 +153,7 @@ def count_ranges(
 
 
 def count_windows(
-    profile: Profile,
+    baseline: Baseline,
     batch: EventBatch,
     layout: Layout,
     order: Int64Array,
@@ -168,19 +168,19 @@ def count_windows(
     counts : ndarray of int32, shape (W, S, V, 64)
         As :func:`count_ranges` returns them.
     """
-    n_most = affordable(profile.phi.size, MAX_WINDOWS, MIN_WINDOWS)
+    n_most = affordable(baseline.phi.size, MAX_WINDOWS, MIN_WINDOWS)
     chosen = np.unique(np.linspace(0, len(windows) - 1, n_most).astype(int))
     ranges = [windows[i] for i in chosen]
-    counts = count_ranges(take(batch, order), layout, profile.reference.segments, ranges)
+    counts = count_ranges(take(batch, order), layout, baseline.reference.segments, ranges)
     return ranges, counts
 
 
-def design_effects(profile: Profile, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
+def design_effects(baseline: Baseline, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
     """Estimate phi of every cell.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With its reference counted.
 
     Returns
@@ -188,16 +188,16 @@ def design_effects(profile: Profile, blocks: NDArray[np.int32]) -> NDArray[np.fl
     ndarray of float64, shape (S, V)
         1 where a segment has no rows or there are fewer than two blocks.
     """
-    phi = np.ones(profile.phi.shape)
-    for s, v in _cells(profile):
-        counts = profile.reference.counts[s, v]
-        sets = cell_sets(profile.variables[v], counts)
+    phi = np.ones(baseline.phi.shape)
+    for s, v in _cells(baseline):
+        counts = baseline.reference.counts[s, v]
+        sets = cell_sets(baseline.variables[v], counts)
         phi[s, v] = design_effect(blocks[:, s, v].astype(np.int64), sets, counts)
     return phi
 
 
 def learned_tolerances(
-    profile: Profile,
+    baseline: Baseline,
     batch: EventBatch,
     layout: Layout,
     order: Int64Array,
@@ -207,7 +207,7 @@ def learned_tolerances(
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With reference and phi.
     order : ndarray of int64
         Rows by time.
@@ -221,21 +221,21 @@ def learned_tolerances(
     """
     if len(windows) < MIN_WINDOWS:
         return None
-    _, counts = count_windows(profile, batch, layout, order, windows)
-    eps = np.zeros(profile.phi.shape)
-    for s, v in _cells(profile):
-        reference = profile.reference.counts[s, v]
-        sets = cell_sets(profile.variables[v], reference)
+    _, counts = count_windows(baseline, batch, layout, order, windows)
+    eps = np.zeros(baseline.phi.shape)
+    for s, v in _cells(baseline):
+        reference = baseline.reference.counts[s, v]
+        sets = cell_sets(baseline.variables[v], reference)
         eps[s, v] = learned_eps(
-            counts[:, s, v].astype(np.int64), sets, reference, float(profile.phi[s, v])
+            counts[:, s, v].astype(np.int64), sets, reference, float(baseline.phi[s, v])
         )
     return eps
 
 
-def _cells(profile: Profile) -> list[tuple[int, int]]:
+def _cells(baseline: Baseline) -> list[tuple[int, int]]:
     """Cells that have a baseline of their own."""
     return [
         (int(s), v)
-        for s in np.flatnonzero(profile.reference.n_rows)
-        for v in range(len(profile.variables))
+        for s in np.flatnonzero(baseline.reference.n_rows)
+        for v in range(len(baseline.variables))
     ]

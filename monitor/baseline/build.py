@@ -1,4 +1,4 @@
-"""A profile out of a reference: bins, counts, design effect, learned tolerance."""
+"""A baseline out of a reference: bins, counts, design effect, learned tolerance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout, segment_names
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.decode.derive import Deriver
-from schemas.baselines import Profile, VariableProfile
+from schemas.baselines import Baseline, VariableBaseline
 from schemas.batch import EventBatch, Int64Array
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
@@ -44,14 +44,14 @@ MIN_ROWS = 200
 MAX_REJECTED_SHARE = 0.01
 
 N_STEPS = 4
-"""How often ``advance`` is called by :func:`build_profile`."""
+"""How often ``advance`` is called by :func:`build_baseline`."""
 
 
 def _silent(n: float = 1, note: str = "") -> None:
     """Report nothing."""
 
 
-def build_profile(
+def build_baseline(
     table: pa.Table,
     config: ModelConfig,
     *,
@@ -59,7 +59,7 @@ def build_profile(
     active_from_us: int = 0,
     created_from: str = "",
     advance: Callable[..., None] = _silent,
-) -> Profile:
+) -> Baseline:
     """Learn what normal looks like.
 
     Parameters
@@ -80,7 +80,7 @@ def build_profile(
 
     Returns
     -------
-    Profile
+    Baseline
         Under the hash of its content.
 
     Raises
@@ -109,27 +109,31 @@ def build_profile(
     reference = summarize(batch, layout)[0]
     advance(1, note="design effect")
     neutral = np.ones((len(reference.segments), layout.n_variables))
-    profile = replace(draft, reference=reference, phi=neutral, eps_learned=0 * neutral)
+    baseline = replace(draft, reference=reference, phi=neutral, eps_learned=0 * neutral)
     order, windows = _windows(batch, has_time, config)
     n_blocks = affordable(neutral.size, MAX_BLOCKS, MIN_BLOCKS)
     cuts = row_blocks(len(batch), block_rows(windows), n_blocks)
     blocks = count_ranges(batch, layout, reference.segments, cuts)
-    profile = replace(profile, phi=design_effects(profile, blocks))
+    baseline = replace(baseline, phi=design_effects(baseline, blocks))
     advance(1, note="tolerance")
-    learned = learned_tolerances(profile, batch, layout, order, windows)
+    learned = learned_tolerances(baseline, batch, layout, order, windows)
     seasonal = None
     if has_time:
         eps, zone = config.decision.eps, config.timezone
-        seasonal = find_seasons(profile, batch, layout, eps, zone)
-    profile = replace(profile, n_reference_windows=len(windows), seasonal=seasonal)
+        seasonal = find_seasons(baseline, batch, layout, eps, zone)
+    baseline = replace(baseline, n_reference_windows=len(windows), seasonal=seasonal)
     if learned is not None and seasonal is not None:
-        without = replace(profile, eps_learned=learned)
+        without = replace(baseline, eps_learned=learned)
         length_us = config.window.length_us
         learned = seasonal_tolerances(without, batch, layout, order, windows, length_us)
     if learned is not None and learned.any():
-        profile = replace(profile, eps_learned=learned, eps_source="learned")
+        baseline = replace(baseline, eps_learned=learned, eps_source="learned")
     advance(1, note="done")
-    return with_id(profile)
+    return with_id(baseline)
+
+
+build_baseline = build_baseline
+"""The old name, for one release."""
 
 
 def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, bool]:
@@ -170,12 +174,12 @@ def _draft(
     model_version: str,
     active_from_us: int,
     created_from: str,
-) -> Profile:
+) -> Baseline:
     """Choose variables and segments; nothing is counted yet."""
     variables = _variables(batch)
     segments = segment_names(batch)
     shape = (len(segments), len(variables))
-    return Profile(
+    return Baseline(
         profile_id="",
         tenant=config.tenant,
         model=config.model,
@@ -192,7 +196,7 @@ def _draft(
     )
 
 
-def _as_counted(draft: Profile, batch: EventBatch) -> Profile:
+def _as_counted(draft: Baseline, batch: EventBatch) -> Baseline:
     """Leave categories that the reference holds once out of the list it is counted by."""
     columns = dict(zip(batch.schema.categorical, batch.categorical, strict=True))
     counted = [
@@ -201,14 +205,14 @@ def _as_counted(draft: Profile, batch: EventBatch) -> Profile:
     return replace(draft, variables=tuple(counted))
 
 
-def _variables(batch: EventBatch) -> tuple[VariableProfile, ...]:
+def _variables(batch: EventBatch) -> tuple[VariableBaseline, ...]:
     """Bin every variable, naming all columns that cannot be."""
     schema = batch.schema
     pairs = zip(schema.numeric, batch.numeric, strict=True)
     numeric = [(numeric_variable, name, column) for name, column in pairs]
     texts = zip(schema.categorical, batch.categorical, strict=True)
     categorical = [(categorical_variable, name, column) for name, column in texts]
-    found: list[VariableProfile] = []
+    found: list[VariableBaseline] = []
     problems: list[BaselineError] = []
     for choose, name, column in [*numeric, *categorical]:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.baseline.variables import notes_on
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.panes import MISSING, UNSEEN
 
 FEW_ROWS = 1_000
@@ -26,39 +26,39 @@ class VariableSummary:
     note: str
 
 
-def describe_variables(profile: Profile) -> list[VariableSummary]:
+def describe_variables(baseline: Baseline) -> list[VariableSummary]:
     """Return the decisions about each variable, and notes on what to check.
 
     Returns
     -------
     list of VariableSummary
-        In the profile's order.
+        In the baseline's order.
     """
-    n_rows = max(int(profile.reference.n_rows[0]), 1)
-    missing, unseen = (profile.reference.counts[0][:, [MISSING, UNSEEN]] / n_rows).T.tolist()
-    notes = (notes_on(*each) for each in zip(profile.variables, missing, unseen, strict=True))
+    n_rows = max(int(baseline.reference.n_rows[0]), 1)
+    missing, unseen = (baseline.reference.counts[0][:, [MISSING, UNSEEN]] / n_rows).T.tolist()
+    notes = (notes_on(*each) for each in zip(baseline.variables, missing, unseen, strict=True))
     return [
         VariableSummary(
             *(variable.name, str(variable.kind), variable.n_bins, share, float(phi)),
             note="; ".join(part for part in (note, season) if part),
         )
         for variable, share, phi, note, season in zip(
-            profile.variables, missing, profile.phi[0], notes, _seasons(profile), strict=True
+            baseline.variables, missing, baseline.phi[0], notes, _seasons(baseline), strict=True
         )
     ]
 
 
-def _seasons(profile: Profile) -> list[str]:
+def _seasons(baseline: Baseline) -> list[str]:
     """Return the segments in which each variable is seasonal."""
-    if profile.seasonal is None:
-        return [""] * len(profile.variables)
-    is_known = profile.seasonal.unzoned_us is None
-    zone = profile.seasonal.timezone if is_known else "UTC: no timezone is set"
+    if baseline.seasonal is None:
+        return [""] * len(baseline.variables)
+    is_known = baseline.seasonal.unzoned_us is None
+    zone = baseline.seasonal.timezone if is_known else "UTC: no timezone is set"
     return [
         ""
         if not n
         else f"follows the hour of the week ({zone}): compared with it in {_of(n, len(own))}"
-        for own in profile.seasonal.is_seasonal.T
+        for own in baseline.seasonal.is_seasonal.T
         for n in (int(own.sum()),)
     ]
 
@@ -70,13 +70,13 @@ def _of(n: int, n_segments: int) -> str:
     return f"{n} of {n_segments} segments (all rows are one)"
 
 
-def rows_per_window(profile: Profile) -> float | None:
+def rows_per_window(baseline: Baseline) -> float | None:
     """Return the mean rows of the reference's windows; None where it has no times."""
-    n_windows = profile.n_reference_windows
-    return int(profile.reference.n_rows[0]) / n_windows if n_windows else None
+    n_windows = baseline.n_reference_windows
+    return int(baseline.reference.n_rows[0]) / n_windows if n_windows else None
 
 
-def describe_segments(profile: Profile) -> list[tuple[str, int, str]]:
+def describe_segments(baseline: Baseline) -> list[tuple[str, int, str]]:
     """Name each segment that has rows, with their number and a note.
 
     Returns
@@ -84,7 +84,7 @@ def describe_segments(profile: Profile) -> list[tuple[str, int, str]]:
     list of (segment, rows, note)
         Without ``*``.
     """
-    names, n_rows = profile.reference.segments, profile.reference.n_rows
+    names, n_rows = baseline.reference.segments, baseline.reference.n_rows
     return [
         (
             names[s],

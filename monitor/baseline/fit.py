@@ -1,23 +1,23 @@
-"""Does a profile still fit the config it was built for?"""
+"""Does a baseline still fit the config it was built for?"""
 
 from __future__ import annotations
 
 from driftline.canonical import category_of_text
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.names import SCORE
 from schemas.panes import ALL
 from schemas.time_zones import UTC_NAME
 
 
-def misfits(config: ModelConfig, profile: Profile) -> list[str]:
+def misfits(config: ModelConfig, baseline: Baseline) -> list[str]:
     """Return the differences between a baseline and a config.
 
     Parameters
     ----------
     config : ModelConfig
         As it is now.
-    profile : Profile
+    baseline : Baseline
         As it was built.
 
     Returns
@@ -25,7 +25,7 @@ def misfits(config: ModelConfig, profile: Profile) -> list[str]:
     list of str
         Empty where they fit. A feature's importance or range may change freely.
     """
-    built = {v.name: str(v.kind) for v in profile.variables if v.name != SCORE}
+    built = {v.name: str(v.kind) for v in baseline.variables if v.name != SCORE}
     wanted = {name: str(feature.kind) for name, feature in config.features.items()}
     added = [name for name in wanted if name not in built]
     removed = [name for name in built if name not in wanted]
@@ -36,15 +36,15 @@ def misfits(config: ModelConfig, profile: Profile) -> list[str]:
         for name, kind in wanted.items()
         if built.get(name, kind) != kind
     ]
-    order = tuple(v.name for v in profile.variables)
+    order = tuple(v.name for v in baseline.variables)
     if not found and order != config.schema_.variables:
         found.append("the features stand in another order now")
-    names = {s.split("=", 1)[0] for s in profile.reference.segments if s != ALL}
+    names = {s.split("=", 1)[0] for s in baseline.reference.segments if s != ALL}
     unknown = [name for name in config.segments if name not in names]
     found += [f"built without segments {', '.join(unknown)}"] if unknown else []
-    if category_of_text(config.positive) != category_of_text(profile.positive):
-        found.append(f'positive was "{profile.positive}", is "{config.positive}" now')
+    if category_of_text(config.positive) != category_of_text(baseline.positive):
+        found.append(f'positive was "{baseline.positive}", is "{config.positive}" now')
     zone = config.timezone or UTC_NAME
-    if profile.seasonal is not None and profile.seasonal.timezone != zone:
-        found.append(f"timezone was {profile.seasonal.timezone}, is {zone} now")
+    if baseline.seasonal is not None and baseline.seasonal.timezone != zone:
+        found.append(f"timezone was {baseline.seasonal.timezone}, is {zone} now")
     return found

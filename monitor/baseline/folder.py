@@ -5,22 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.baseline.baseline_file import load_profile, profile_files, save_profile
-from schemas.baselines import Profile
+from monitor.baseline.baseline_file import baseline_files, load_baseline, save_baseline
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 
 REPLACED = "replaced"
 
 
-def add_profile(profile: Profile, folder: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
-    """Save a profile; one for the same version and start time makes room.
+def add_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
+    """Save a baseline; one for the same version and start time makes room.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With its id.
     folder : path-like
-        Created if it does not exist, as by :func:`save_profile`.
+        Created if it does not exist, as by :func:`save_baseline`.
 
     Returns
     -------
@@ -30,25 +30,25 @@ def add_profile(profile: Profile, folder: str | os.PathLike[str]) -> tuple[Path,
         Where older ones went: results name them by id, so they are kept, under
         ``replaced/``, where nothing reads them by itself.
     """
-    file = save_profile(profile, folder)
+    file = save_baseline(baseline, folder)
     replaced = []
-    for other in profile_files(folder):
-        if other != file and _is_same_place(other, profile):
+    for other in baseline_files(folder):
+        if other != file and _is_same_place(other, baseline):
             target = other.parent / REPLACED / other.name
             target.parent.mkdir(exist_ok=True)
             replaced.append(other.replace(target))
     return file, replaced
 
 
-def _is_same_place(file: Path, profile: Profile) -> bool:
+def _is_same_place(file: Path, baseline: Baseline) -> bool:
     """Return whether a file's baseline is for the same version and time; damaged ones are kept."""
     try:
-        other = load_profile(file)
+        other = load_baseline(file)
     except BaselineError:
         return False
     return (other.tenant, other.model, other.model_version, other.active_from_us) == (
-        profile.tenant,
-        profile.model,
-        profile.model_version,
-        profile.active_from_us,
+        baseline.tenant,
+        baseline.model,
+        baseline.model_version,
+        baseline.active_from_us,
     )

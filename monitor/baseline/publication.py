@@ -1,4 +1,4 @@
-"""Which profile shall hold from when: decided before anything is written to the topic."""
+"""Which baseline shall hold from when: decided before anything is written to the topic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from monitor.baseline.fit import misfits
 from monitor.core.panes.baseline_codec import with_id
 from monitor.core.panes.catalog import Catalog
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.config.values import parse_duration_us
 from schemas.errors import BaselineError
@@ -17,12 +17,12 @@ from schemas.time_text import second_text, time_of_iso
 from schemas.time_units import MINUTE_US
 
 NOTICE_US = MINUTE_US
-"""Every worker has read a profile within this time after it was published."""
+"""Every worker has read a baseline within this time after it was published."""
 USUAL_NOTICE_US = 120_000_000
 
 
 class PublicationOutcome(StrEnum):
-    """What becomes of a profile that was handed in."""
+    """What becomes of a baseline that was handed in."""
 
     PUBLISHED = "published"
     UNCHANGED = "unchanged"
@@ -33,42 +33,42 @@ class Publication:
     """One decision."""
 
     outcome: PublicationOutcome
-    profile: Profile
+    baseline: Baseline
     """As on the topic: a new date gives a new id."""
     effective_us: int
     """Start of the first pane it holds for; 0 is always."""
-    until: Profile | None
+    until: Baseline | None
     """What holds until then."""
     note: str = ""
 
 
 def plan_publication(
-    profile: Profile,
+    baseline: Baseline,
     config: ModelConfig,
-    published: Sequence[Profile],
+    published: Sequence[Baseline],
     now_us: int,
     active_from: str | None = None,
     *,
     is_first: bool | None = None,
 ) -> Publication:
-    """Decide from when a profile holds, or that there is nothing to do.
+    """Decide from when a baseline holds, or that there is nothing to do.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         As it was built.
     config : ModelConfig
         Of its model.
-    published : sequence of Profile
+    published : sequence of Baseline
         All that stand on the topic.
     now_us : int
         Wall clock: the workers' events are about as old.
     active_from : str, optional
         An ISO time (UTC where it names no zone), ``now`` (as soon as every worker can know
-        it) or ``+5m``. By default what the profile says; if it says nothing, always for a
-        model's first profile, else as soon as is safe for every event.
+        it) or ``+5m``. By default what the baseline says; if it says nothing, always for a
+        model's first baseline, else as soon as is safe for every event.
     is_first : bool, optional
-        Whether no worker can have counted in another profile yet; by default whether none of
+        Whether no worker can have counted in another baseline yet; by default whether none of
         the version's is on the topic.
 
     Returns
@@ -78,7 +78,7 @@ def plan_publication(
     Raises
     ------
     BaselineError
-        If the profile does not fit the config, would hold from a time for which some worker
+        If the baseline does not fit the config, would hold from a time for which some worker
         may have counted already, or another one is published for that very time.
 
     Notes
@@ -86,23 +86,23 @@ def plan_publication(
     The same content is not published twice: neither under another date, nor, unless
     ``active_from`` asks for it, when it was superseded since.
     """
-    found = misfits(config, profile)
+    found = misfits(config, baseline)
     if found:
-        raise _refusal(profile, f"does not fit its model: {'; '.join(found)}", _REBUILD)
-    eras = _eras(profile, config, published)
-    same = [p for p in eras if _content_id(p) == _content_id(profile)]
+        raise _refusal(baseline, f"does not fit its model: {'; '.join(found)}", _REBUILD)
+    eras = _eras(baseline, config, published)
+    same = [p for p in eras if _content_id(p) == _content_id(baseline)]
     if same and (active_from is None or same[-1] is eras[-1]):
         note = "" if same[-1] is eras[-1] else f"superseded by {eras[-1].profile_id}"
         return _unchanged(same[-1], eras, config, note)
     is_first = not eras if is_first is None else is_first
-    start_us = _start_us(profile, config, now_us, active_from, is_first)
-    if start_us != profile.active_from_us:
-        profile = with_id(replace(profile, active_from_us=start_us))
-    _check_start(profile, eras, now_us, is_first)
+    start_us = _start_us(baseline, config, now_us, active_from, is_first)
+    if start_us != baseline.active_from_us:
+        baseline = with_id(replace(baseline, active_from_us=start_us))
+    _check_start(baseline, eras, now_us, is_first)
     before = [p for p in eras if p.active_from_us < start_us]
     return Publication(
         PublicationOutcome.PUBLISHED,
-        profile,
+        baseline,
         _round_up(start_us, config.window.pane_us),
         before[-1] if before else None,
         "" if is_first else _skew_note(config, start_us, now_us),
@@ -110,12 +110,12 @@ def plan_publication(
 
 
 def plan_all(
-    profiles: Iterable[tuple[Profile, ModelConfig]],
-    published: Sequence[Profile],
+    baselines: Iterable[tuple[Baseline, ModelConfig]],
+    published: Sequence[Baseline],
     now_us: int,
     active_from: str | None = None,
 ) -> list[Publication]:
-    """Decide for several profiles; each knows of those before it.
+    """Decide for several baselines; each knows of those before it.
 
     Raises
     ------
@@ -124,12 +124,12 @@ def plan_all(
     """
     plans: list[Publication] = []
     known = list(published)
-    for profile, config in sorted(profiles, key=lambda pair: pair[0].active_from_us):
-        is_first = not _eras(profile, config, published)
-        plan = plan_publication(profile, config, known, now_us, active_from, is_first=is_first)
+    for baseline, config in sorted(baselines, key=lambda pair: pair[0].active_from_us):
+        is_first = not _eras(baseline, config, published)
+        plan = plan_publication(baseline, config, known, now_us, active_from, is_first=is_first)
         plans.append(plan)
         if plan.outcome is PublicationOutcome.PUBLISHED:
-            known.append(plan.profile)
+            known.append(plan.baseline)
     return plans
 
 
@@ -169,58 +169,58 @@ def parse_start(text: str, now_us: int, soonest_us: int) -> int:
 _REBUILD = "build it again with `driftline baseline build`"
 
 
-def _eras(profile: Profile, config: ModelConfig, published: Sequence[Profile]) -> list[Profile]:
-    """List what is published for the version of a profile, by the time it begins to hold."""
-    name = (profile.tenant, profile.model)
+def _eras(baseline: Baseline, config: ModelConfig, published: Sequence[Baseline]) -> list[Baseline]:
+    """List what is published for the version of a baseline, by the time it begins to hold."""
+    name = (baseline.tenant, baseline.model)
     own = [p for p in published if (p.tenant, p.model) == name and not misfits(config, p)]
-    return Catalog.of([config], own).profiles_for(*name, profile.model_version)
+    return Catalog.of([config], own).baselines_for(*name, baseline.model_version)
 
 
-def _content_id(profile: Profile) -> str:
-    """Name what a profile says, whenever it says it."""
-    return with_id(replace(profile, active_from_us=0)).profile_id
+def _content_id(baseline: Baseline) -> str:
+    """Name what a baseline says, whenever it says it."""
+    return with_id(replace(baseline, active_from_us=0)).profile_id
 
 
 def _start_us(
-    profile: Profile, config: ModelConfig, now_us: int, active_from: str | None, is_first: bool
+    baseline: Baseline, config: ModelConfig, now_us: int, active_from: str | None, is_first: bool
 ) -> int:
-    """Find the time from which a profile shall hold."""
+    """Find the time from which a baseline shall hold."""
     pane_us, ahead_us = config.window.pane_us, _ahead_us(config)
     if active_from is not None:
         soonest_us = now_us + NOTICE_US + ahead_us
         return _round_up(parse_start(active_from, now_us, soonest_us), pane_us)
-    if profile.active_from_us or is_first:
-        return profile.active_from_us
+    if baseline.active_from_us or is_first:
+        return baseline.active_from_us
     return _round_up(now_us + USUAL_NOTICE_US + ahead_us, pane_us)
 
 
-def _check_start(profile: Profile, eras: list[Profile], now_us: int, is_first: bool) -> None:
+def _check_start(baseline: Baseline, eras: list[Baseline], now_us: int, is_first: bool) -> None:
     """Refuse a time that some worker may have counted for already, or that is taken."""
-    start_us = profile.active_from_us
+    start_us = baseline.active_from_us
     if not is_first and start_us < now_us + NOTICE_US:
         raise _refusal(
-            profile,
+            baseline,
             f"would be active from {time_text(start_us)}, less than a minute from now: some "
             "ingest processes would count events of that time before they have read it",
             "give --active-from now, +10m, or a later time",
         )
     taken = [p for p in eras if p.active_from_us == start_us]
-    if taken and taken[0].model_version == profile.model_version:
+    if taken and taken[0].model_version == baseline.model_version:
         raise _refusal(
-            profile,
+            baseline,
             f"would be active from {time_text(start_us)}, like {taken[0].profile_id}",
             "give another --active-from",
         )
 
 
 def _unchanged(
-    profile: Profile, eras: list[Profile], config: ModelConfig, note: str
+    baseline: Baseline, eras: list[Baseline], config: ModelConfig, note: str
 ) -> Publication:
     """Return a plan without changes."""
-    before = [p for p in eras if p.active_from_us < profile.active_from_us]
-    effective_us = _round_up(profile.active_from_us, config.window.pane_us)
+    before = [p for p in eras if p.active_from_us < baseline.active_from_us]
+    effective_us = _round_up(baseline.active_from_us, config.window.pane_us)
     return Publication(
-        PublicationOutcome.UNCHANGED, profile, effective_us, before[-1] if before else None, note
+        PublicationOutcome.UNCHANGED, baseline, effective_us, before[-1] if before else None, note
     )
 
 
@@ -256,8 +256,8 @@ def time_text(time_us: int) -> str:
     return second_text(time_us) if time_us > 0 else "always"
 
 
-def _refusal(profile: Profile, what: str, fix: str) -> BaselineError:
-    """Refuse one profile."""
-    version = f" version {profile.model_version!r}" if profile.model_version else ""
-    where = f"model {profile.model!r}{version}"
-    return BaselineError(f"baseline {profile.profile_id} {what}", where=where, fix=fix)
+def _refusal(baseline: Baseline, what: str, fix: str) -> BaselineError:
+    """Refuse one baseline."""
+    version = f" version {baseline.model_version!r}" if baseline.model_version else ""
+    where = f"model {baseline.model!r}{version}"
+    return BaselineError(f"baseline {baseline.profile_id} {what}", where=where, fix=fix)

@@ -21,19 +21,19 @@ from detectors.rule.sets import cell_sets
 from monitor.baseline.blocks import Range, count_ranges, count_windows
 from monitor.core.panes.accumulators import take
 from monitor.core.panes.layout import Layout
-from schemas.baselines import Profile, SeasonalCounts
+from schemas.baselines import Baseline, SeasonalCounts
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS
 from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME
 
 MAX_CELLS = 1_000
-"""43 kB a cell: with more, a profile would take longer to load than a window lasts."""
+"""43 kB a cell: with more, a baseline would take longer to load than a window lasts."""
 _WEEK_US = N_SLOTS * HOUR_US
 
 
 def find_seasons(
-    profile: Profile,
+    baseline: Baseline,
     batch: EventBatch,
     layout: Layout,
     eps_floor: float,
@@ -43,7 +43,7 @@ def find_seasons(
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With reference and phi.
     batch : EventBatch
         The reference's rows, with real times.
@@ -66,20 +66,20 @@ def find_seasons(
     """
     elapsed_us = batch.time_us - batch.time_us.min()
     n_weeks_used = int(elapsed_us.max() + _WEEK_US // 2) // _WEEK_US
-    if n_weeks_used < MIN_WEEKS or profile.phi.size > MAX_CELLS:
+    if n_weeks_used < MIN_WEEKS or baseline.phi.size > MAX_CELLS:
         return None
     week, slot = elapsed_us // _WEEK_US, slot_of(batch.time_us, timezone or UTC_NAME)
     part = np.where(week < n_weeks_used // 2 * 2, week % 2, 2)  # even, odd, and the rest
     key = part * N_SLOTS + slot
     order = np.argsort(key, kind="stable")
     cuts = np.searchsorted(key[order], np.arange(3 * N_SLOTS + 1)).tolist()
-    segments = profile.reference.segments
+    segments = baseline.reference.segments
     counts = count_ranges(take(batch, order), layout, segments, list(pairwise(cuts)))
     parts = counts.reshape(3, N_SLOTS, *counts.shape[1:])
-    is_seasonal = np.zeros(profile.phi.shape, np.bool_)
-    for s, v in np.ndindex(profile.phi.shape):
-        sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
-        phi = float(profile.phi[s, v])
+    is_seasonal = np.zeros(baseline.phi.shape, np.bool_)
+    for s, v in np.ndindex(baseline.phi.shape):
+        sets = cell_sets(baseline.variables[v], baseline.reference.counts[s, v])
+        phi = float(baseline.phi[s, v])
         is_seasonal[s, v] = has_season(parts[:2, :, s, v], sets, phi, eps_floor)
     if not is_seasonal.any():
         return None
@@ -96,7 +96,7 @@ def find_seasons(
 
 
 def seasonal_tolerances(
-    profile: Profile,
+    baseline: Baseline,
     batch: EventBatch,
     layout: Layout,
     order: Int64Array,
@@ -107,7 +107,7 @@ def seasonal_tolerances(
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With its seasonal counts, and eps as learned without them.
     order : ndarray of int64
         Rows by time.
@@ -119,12 +119,12 @@ def seasonal_tolerances(
     Returns
     -------
     ndarray of float64, shape (S, V)
-        The profile's own for cells without a season.
+        The baseline's own for cells without a season.
     """
-    eps, seasonal = profile.eps_learned.copy(), profile.seasonal
+    eps, seasonal = baseline.eps_learned.copy(), baseline.seasonal
     if seasonal is None:
         return eps
-    ranges, counts = count_windows(profile, batch, layout, order, windows)
+    ranges, counts = count_windows(baseline, batch, layout, order, windows)
     first_us = batch.time_us[order[[start for start, _ in ranges]]] // length_us * length_us
     slots = [slots_of_window(start, length_us, seasonal.timezone) for start in first_us.tolist()]
     known = {own.tobytes(): own for own in slots}
@@ -132,9 +132,9 @@ def seasonal_tolerances(
     which = np.array([places[own.tobytes()] for own in slots], np.int64)
     references = _references(seasonal, list(known.values()))
     for s, v in np.argwhere(seasonal.is_seasonal).tolist():
-        sets = cell_sets(profile.variables[v], profile.reference.counts[s, v])
+        sets = cell_sets(baseline.variables[v], baseline.reference.counts[s, v])
         own = counts[:, s, v].astype(np.int64)
-        phi = float(profile.phi[s, v])
+        phi = float(baseline.phi[s, v])
         eps[s, v] = learned_seasonal_eps(own, references[which, s, v], sets, phi)
     return eps
 

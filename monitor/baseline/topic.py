@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.panes.baseline_codec import ProfileParts, message_parts, parse_key
-from monitor.core.topics import PROFILES
+from monitor.core.panes.baseline_codec import BaselineParts, message_parts, parse_key
+from monitor.core.topics import BASELINES
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.topic_scan import scan
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 
 _ACK_S = 60.0
@@ -21,12 +21,12 @@ _ACK_S = 60.0
 class Published:
     """A baseline on the topic."""
 
-    profiles: dict[str, Profile] = field(default_factory=dict)
+    baselines: dict[str, Baseline] = field(default_factory=dict)
     """By id, those first published first."""
     keys: dict[str, list[bytes]] = field(default_factory=dict)
     """Of the messages of each id."""
     unreadable: list[str] = field(default_factory=list)
-    """What is wrong with messages that are no profiles."""
+    """What is wrong with messages that are no baselines."""
 
 
 def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
@@ -46,32 +46,32 @@ def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
     TransportError
         If the broker does not answer, or there is no such topic.
     """
-    found, parts = Published(), ProfileParts()
-    for message in scan(cluster, PROFILES, 0, timeout_s=timeout_s):
+    found, parts = Published(), BaselineParts()
+    for message in scan(cluster, BASELINES, 0, timeout_s=timeout_s):
         try:
             profile_id, _, _ = parse_key(message.key)
             if not message.value:
-                found.profiles.pop(profile_id, None)
+                found.baselines.pop(profile_id, None)
                 found.keys.pop(profile_id, None)
                 parts.forget(profile_id)
                 continue
             keys = found.keys.setdefault(profile_id, [])
             keys += [message.key] if message.key not in keys else []
-            profile = parts.add(message.key, message.value)
+            baseline = parts.add(message.key, message.value)
         except BaselineError as error:
             found.unreadable.append(f"offset {message.offset}: {error}")
             continue
-        if profile is not None:
-            found.profiles[profile.profile_id] = profile
+        if baseline is not None:
+            found.baselines[baseline.profile_id] = baseline
     return found
 
 
-def write_profiles(cluster: Cluster, profiles: Iterable[Profile]) -> int:
-    """Write profiles and wait until the broker has them.
+def write_baselines(cluster: Cluster, baselines: Iterable[Baseline]) -> int:
+    """Write baselines and wait until the broker has them.
 
     Parameters
     ----------
-    profiles : iterable of Profile
+    baselines : iterable of Baseline
         With their ids.
 
     Returns
@@ -86,12 +86,12 @@ def write_profiles(cluster: Cluster, profiles: Iterable[Profile]) -> int:
     TransportError
         If the broker does not acknowledge.
     """
-    messages = [part for profile in profiles for part in message_parts(profile)]
+    messages = [part for baseline in baselines for part in message_parts(baseline)]
     return _write(cluster, messages)
 
 
-def retire_profile(cluster: Cluster, keys: Sequence[bytes]) -> int:
-    """Take a profile back: write a tombstone for each of its messages.
+def retire_baseline(cluster: Cluster, keys: Sequence[bytes]) -> int:
+    """Take a baseline back: write a tombstone for each of its messages.
 
     Raises
     ------
@@ -106,6 +106,6 @@ def _write(cluster: Cluster, messages: Sequence[tuple[bytes, bytes | None]]) -> 
     if messages:
         with LogProducer(cluster.client(), message_timeout_s=_ACK_S) as producer:
             for key, value in messages:
-                producer.append(cluster, Write(PROFILES, key, value, 0))
+                producer.append(cluster, Write(BASELINES, key, value, 0))
             producer.flush_acks(_ACK_S)
     return len(messages)

@@ -10,7 +10,7 @@ import numpy as np
 from detectors.quality.heavy_hitters import HeavyHitters
 from detectors.rule.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from monitor.baseline.identifiers import is_nearly_distinct
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.batch import Float64Array, StringColumn
 from schemas.errors import BaselineError
 from schemas.names import SCORE
@@ -25,7 +25,7 @@ MOSTLY_MISSING = 0.5
 """Share of missing values from which a variable gets a note."""
 
 
-def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableProfile:
+def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableBaseline:
     """Choose the bins of a numeric variable.
 
     Parameters
@@ -37,7 +37,7 @@ def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableProf
 
     Returns
     -------
-    VariableProfile
+    VariableBaseline
         With at most 60 reference-quantile bins, whose edges lie between values.
 
     Raises
@@ -57,10 +57,10 @@ def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableProf
             where=f"feature {name}",
             fix="give a reference that holds it, or remove it from the config",
         )
-    return VariableProfile(name, Kind.NUMERIC, between_values(quantile_edges(values), values))
+    return VariableBaseline(name, Kind.NUMERIC, between_values(quantile_edges(values), values))
 
 
-def categorical_variable(name: str, columns: Sequence[StringColumn]) -> VariableProfile:
+def categorical_variable(name: str, columns: Sequence[StringColumn]) -> VariableBaseline:
     """Choose the categories that get a counter of their own.
 
     Parameters
@@ -72,7 +72,7 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
 
     Returns
     -------
-    VariableProfile
+    VariableBaseline
         The 60 most frequent categories, equally frequent ones by name; of more
         than 60 the first 59 and ``other``, which counts the rest.
 
@@ -111,14 +111,16 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
         )
     ordered = [hitter.value for hitter in counts.heaviest()]
     if len(ordered) <= N_BINS:
-        return VariableProfile(name, Kind.CATEGORICAL, np.empty(0), tuple(ordered))
+        return VariableBaseline(name, Kind.CATEGORICAL, np.empty(0), tuple(ordered))
     # A category that is itself called "other" joins the rest: one name, one counter.
     listed = [value for value in ordered if value != OTHER][: N_BINS - 1]
     rest = sorted(set(ordered) - set(listed))
-    return VariableProfile(name, Kind.CATEGORICAL, np.empty(0), (*listed, OTHER), known=tuple(rest))
+    return VariableBaseline(
+        name, Kind.CATEGORICAL, np.empty(0), (*listed, OTHER), known=tuple(rest)
+    )
 
 
-def score_variable(columns: Sequence[Float64Array]) -> VariableProfile:
+def score_variable(columns: Sequence[Float64Array]) -> VariableBaseline:
     """Choose the bins of the score; a model without scores gets the unit interval.
 
     Parameters
@@ -128,28 +130,28 @@ def score_variable(columns: Sequence[Float64Array]) -> VariableProfile:
 
     Returns
     -------
-    VariableProfile
+    VariableBaseline
     """
     if not any(np.isfinite(column).any() for column in columns):
-        return VariableProfile(SCORE, Kind.NUMERIC, np.array([0.0, 1.0]))
+        return VariableBaseline(SCORE, Kind.NUMERIC, np.array([0.0, 1.0]))
     return numeric_variable(SCORE, columns)
 
 
 def without_once_seen(
-    variable: VariableProfile, columns: Sequence[StringColumn]
-) -> VariableProfile:
+    variable: VariableBaseline, columns: Sequence[StringColumn]
+) -> VariableBaseline:
     """Leave out of ``known`` what the reference holds once: so a reference is to be counted.
 
     Parameters
     ----------
-    variable : VariableProfile
+    variable : VariableBaseline
         Of the reference.
     columns : sequence of StringColumn
         The reference, piece by piece.
 
     Returns
     -------
-    VariableProfile
+    VariableBaseline
         The same where every category is listed.
 
     Notes
@@ -168,7 +170,7 @@ def without_once_seen(
     Examples
     --------
     >>> column = StringColumn(np.array([0, 0, 1], np.int32), ["a", "b"])
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("other",), ("a", "b"))
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("other",), ("a", "b"))
     >>> without_once_seen(land, [column]).known
     ('a',)
     """
@@ -194,7 +196,7 @@ def _is_identifier(counts: HeavyHitters[str]) -> bool:
     return is_nearly_distinct(len(counts.counts), counts.n)
 
 
-def notes_on(variable: VariableProfile, missing_share: float, unseen_share: float = 0.0) -> str:
+def notes_on(variable: VariableBaseline, missing_share: float, unseen_share: float = 0.0) -> str:
     """Return what to check, as text.
 
     Parameters
@@ -225,7 +227,7 @@ def notes_on(variable: VariableProfile, missing_share: float, unseen_share: floa
     return "; ".join(notes)
 
 
-def _numeric_notes(variable: VariableProfile) -> list[str]:
+def _numeric_notes(variable: VariableBaseline) -> list[str]:
     """Point out a constant, and numbers that look like codes."""
     if is_constant(variable.edges):
         return ["always the same"]

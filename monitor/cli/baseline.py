@@ -16,7 +16,7 @@ from schemas.spelling import spell_controls
 if TYPE_CHECKING:
     from monitor.app.build_baseline import BuildResult, TrafficRange
     from monitor.app.draft_model import DraftModel
-    from schemas.baselines import Profile
+    from schemas.baselines import Baseline
     from schemas.config.model import ModelConfig
 
 app = typer.Typer(
@@ -155,25 +155,25 @@ def show(
     \b
     Examples:
       driftline baseline show
-      driftline baseline show baselines/employment-0f3a....profile
+      driftline baseline show baselines/employment-0f3a....baseline
       driftline baseline show baselines --json
     """
-    from monitor.baseline.baseline_file import load_profile, profile_files
+    from monitor.baseline.baseline_file import baseline_files, load_baseline
     from schemas.errors import BaselineError
 
     if path.is_file():
-        _print_profile(load_profile(path), as_json, file=str(path))
+        _print_baseline(load_baseline(path), as_json, file=str(path))
         return
-    profiles = [(file, load_profile(file)) for file in profile_files(path)]
-    if not profiles and not as_json:
+    baselines = [(file, load_baseline(file)) for file in baseline_files(path)]
+    if not baselines and not as_json:
         raise BaselineError(
             "no baselines here", where=str(path), fix="build one: driftline baseline build --help"
         )
     if as_json:
-        print_json({"profiles": [_facts(p) | {"file": str(f)} for f, p in profiles]})
+        print_json({"profiles": [_facts(p) | {"file": str(f)} for f, p in baselines]})
         return
     columns = ("model", "version", "id", "rows", "segments", "active from", "built from")
-    print_table(columns, [_row(p) for _, p in profiles])
+    print_table(columns, [_row(p) for _, p in baselines])
 
 
 app.command(short_help="Publish baselines to Kafka, for all stages.")(publish)
@@ -201,7 +201,7 @@ def _print_built(result: BuildResult, as_json: bool) -> None:
     """Print the baseline, its traffic, the decisions on kinds, and hints."""
     more = result.draft.facts() | ({"hints": list(result.hints)} if result.hints else {})
     replaced = [str(path) for path in result.replaced]
-    _print_profile(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
+    _print_baseline(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
     if as_json:
         return
     _print_traffic(result.baseline, result.config)
@@ -229,28 +229,28 @@ def _print_kinds(draft: DraftModel) -> None:
         typer.echo("every column is a feature now: remove the label, if it is one of them")
 
 
-def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:
+def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
     """Print what was decided, variable by variable and segment by segment."""
     from monitor.baseline.description import describe_segments, describe_variables
 
-    variables = describe_variables(profile)
+    variables = describe_variables(baseline)
     if as_json:
-        print_json(_facts(profile) | more | {"variables": [asdict(v) for v in variables]})
+        print_json(_facts(baseline) | more | {"variables": [asdict(v) for v in variables]})
         return
     rows = [
         (v.name, v.kind, v.n_bins, f"{100 * v.missing_share:.2g} %", f"{v.phi:.2f}", v.note)
         for v in variables
     ]
     print_table(("feature", "kind", "bins", "missing", "phi", "note"), rows)
-    segments = describe_segments(profile)
+    segments = describe_segments(baseline)
     if segments:
         print_table(("segment", "rows", "note"), segments)
-    facts = _facts(profile)
+    facts = _facts(baseline)
     eps = (
-        f"learned from {profile.n_reference_windows} windows"
-        if profile.eps_source == "learned"
+        f"learned from {baseline.n_reference_windows} windows"
+        if baseline.eps_source == "learned"
         else f"the default (168 windows of 1,000 rows would teach it; here are "
-        f"{profile.n_reference_windows} windows)"
+        f"{baseline.n_reference_windows} windows)"
     )
     model = spell_controls(facts["model"])
     typer.echo(f"baseline {facts['profile_id']} of {model}: {facts['n_rows']:,} rows")
@@ -260,13 +260,13 @@ def _print_profile(profile: Profile, as_json: bool, **more: Any) -> None:
     typer.echo(f"file: {more['file']}")
 
 
-def _print_traffic(profile: Profile, config: ModelConfig) -> None:
+def _print_traffic(baseline: Baseline, config: ModelConfig) -> None:
     """Compare the reference's rows a window with what a verdict needs."""
     from monitor.baseline.description import rows_per_window
     from monitor.core.panes.window_length import is_thin, length_advice, traffic_text
 
     window, min_rows = config.window, config.decision.min_rows
-    rows = rows_per_window(profile)
+    rows = rows_per_window(baseline)
     if rows is None:
         typer.echo(
             "traffic: unknown, the reference has no times; "
@@ -278,29 +278,29 @@ def _print_traffic(profile: Profile, config: ModelConfig) -> None:
         typer.echo(f"  -> {length_advice(rows, window.length_us, min_rows, window.pane_us)}")
 
 
-def _facts(profile: Profile) -> dict[str, Any]:
-    """Collect what one line can say of a profile."""
+def _facts(baseline: Baseline) -> dict[str, Any]:
+    """Collect what one line can say of a baseline."""
     return {
-        "profile_id": profile.profile_id,
-        "tenant": profile.tenant,
-        "model": profile.model,
-        "model_version": profile.model_version,
-        "n_rows": int(profile.reference.n_rows[0]),
-        "n_segments": len(profile.reference.segments),
-        "n_reference_windows": profile.n_reference_windows,
-        "eps_source": profile.eps_source,
-        "active_from_us": profile.active_from_us,
-        "created_from": profile.created_from,
+        "profile_id": baseline.profile_id,
+        "tenant": baseline.tenant,
+        "model": baseline.model,
+        "model_version": baseline.model_version,
+        "n_rows": int(baseline.reference.n_rows[0]),
+        "n_segments": len(baseline.reference.segments),
+        "n_reference_windows": baseline.n_reference_windows,
+        "eps_source": baseline.eps_source,
+        "active_from_us": baseline.active_from_us,
+        "created_from": baseline.created_from,
     }
 
 
-def _row(profile: Profile) -> tuple[Any, ...]:
+def _row(baseline: Baseline) -> tuple[Any, ...]:
     """One line of the list of baselines."""
     from schemas.time_text import minute_text
 
-    facts = _facts(profile)
-    active = minute_text(profile.active_from_us) if profile.active_from_us else "always"
-    version = profile.model_version or "all"
+    facts = _facts(baseline)
+    active = minute_text(baseline.active_from_us) if baseline.active_from_us else "always"
+    version = baseline.model_version or "all"
     n_rows, n_segments = facts["n_rows"], facts["n_segments"]
-    source = profile.created_from
-    return (profile.model, version, profile.profile_id, n_rows, n_segments, active, source)
+    source = baseline.created_from
+    return (baseline.model, version, baseline.profile_id, n_rows, n_segments, active, source)

@@ -54,7 +54,7 @@ def publish(
     Examples:
       driftline baseline publish
       driftline baseline publish loans --active-from +30m
-      driftline baseline publish baselines/loans-0f3a....profile --active-from 2026-02-01
+      driftline baseline publish baselines/loans-0f3a....baseline --active-from 2026-02-01
     """
     from monitor.app.publish import PublishRequest, publish_baselines
 
@@ -87,7 +87,7 @@ def list_published(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> No
         return
     rows = [
         (p.model, p.model_version or "all", p.profile_id, time_text(p.active_from_us))
-        for p in found.profiles
+        for p in found.baselines
     ]
     print_table(("model", "version", "id", "active from"), rows)
     for problem in found.unreadable:
@@ -120,13 +120,13 @@ def _print_plan(plan: Publication, *, is_planned: bool) -> None:
     """Print what became of one baseline."""
     from monitor.baseline.publication import PublicationOutcome, time_text
 
-    profile = plan.profile
-    name = f"{profile.model} {profile.model_version}".strip()
+    baseline = plan.baseline
+    name = f"{baseline.model} {baseline.model_version}".strip()
     verb = plan.outcome.value
     if plan.outcome is PublicationOutcome.PUBLISHED and is_planned:
         verb = "would be published"
     holds = f"holds from {time_text(plan.effective_us)}" if plan.effective_us else "holds always"
-    typer.echo(f"{name}: {profile.profile_id} {verb}, {holds}")
+    typer.echo(f"{name}: {baseline.profile_id} {verb}, {holds}")
     if plan.until is not None and plan.outcome is PublicationOutcome.PUBLISHED:
         typer.echo(
             f"  {plan.until.profile_id} holds until then; the window between gets no verdict"

@@ -10,7 +10,7 @@ from monitor import metrics
 from monitor.clock import elapsed_s, now_us
 from monitor.core.panes.catalog import Catalog
 from monitor.core.pipeline.source_silence import WATCHING_PARTITION
-from monitor.core.topics import GPU, PANES, PREDICTIONS, PROFILES
+from monitor.core.topics import BASELINES, GPU, PANES, PREDICTIONS
 from monitor.core.unreadable import letter_write
 from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
@@ -21,7 +21,7 @@ from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust.client import KafkaApp
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
 from schemas.config.monitor import MonitorConfig
@@ -29,13 +29,13 @@ from schemas.config.monitor import MonitorConfig
 _LEARN_S = 2.0
 _FORGET_S = 60.0
 _MAX_MISSED = 10_000
-"""At most so long is waited for profiles, all of them together, in any minute."""
+"""At most so long is waited for baselines, all of them together, in any minute."""
 
 
 def run_detect(
     cluster: Cluster,
     catalog: Catalog,
-    feed: ProfileFeed,
+    feed: BaselineFeed,
     monitor: MonitorConfig,
     lifecycle: Lifecycle,
     *,
@@ -76,7 +76,7 @@ class _Detect:
         self,
         cluster: Cluster,
         catalog: Catalog,
-        feed: ProfileFeed,
+        feed: BaselineFeed,
         monitor: MonitorConfig,
         lifecycle: Lifecycle,
         member: str | None,
@@ -141,11 +141,11 @@ class _Detect:
         """Take a pane or a watermark; load a baseline that is not known yet."""
         await self._panes.take(partition, message)
         rules = self._panes.rules(partition)
-        if rules is not None and rules.drift.unknown_profiles:
-            await self._learn(rules.drift.unknown_profiles)
+        if rules is not None and rules.drift.unknown_baselines:
+            await self._learn(rules.drift.unknown_baselines)
 
     async def _learn(self, unknown: set[str]) -> None:
-        """Wait a moment for a profile: ingest knew it, so it lies in the log.
+        """Wait a moment for a baseline: ingest knew it, so it lies in the log.
 
         Once a minute for each, and at most 2 s a minute for all of them: those that are gone
         for good must not slow everything down.
@@ -165,7 +165,7 @@ class _Detect:
         deadline_s = now_s + self._wait_budget_s
         while True:
             self._feed.poll()
-            known = (p.profile_id for found in self._catalog.profiles.values() for p in found)
+            known = (p.profile_id for found in self._catalog.baselines.values() for p in found)
             asked -= set(known)
             if not asked or elapsed_s() >= deadline_s:
                 break
@@ -179,7 +179,7 @@ class _Detect:
         self._panes.raise_failures()
         self._gpu.raise_failures()
         self._feed.poll()
-        await self._refuse_profiles()
+        await self._refuse_baselines()
         self._topics.look()
         source = self._topics.ids[PREDICTIONS]
         for partition, _ in self._panes.ready():
@@ -187,14 +187,14 @@ class _Detect:
         self._gauges.show(self._panes.ready(), self._gpu.ready())
         self._show_lag()
 
-    async def _refuse_profiles(self) -> None:
-        """Write the dead letters of profiles, by the owner of the first panes partition."""
+    async def _refuse_baselines(self) -> None:
+        """Write the dead letters of baselines, by the owner of the first panes partition."""
         if not self._panes.is_ready or self._panes.rules(WATCHING_PARTITION) is None:
             return
         letters = self._feed.take_letters()
         if letters:
             await send(self._app, self._cluster, map(letter_write, letters))
-            metrics.count_dead_letters(STAGE, PROFILES, letters[0].reason, len(letters))
+            metrics.count_dead_letters(STAGE, BASELINES, letters[0].reason, len(letters))
 
     def _show_lag(self) -> None:
         """Show how far behind the logs' ends we are."""

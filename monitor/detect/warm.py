@@ -21,18 +21,18 @@ def warm_decision(catalog: Catalog) -> bool:
     -----
     Seconds where nothing is in the kernel cache yet, a few hundredths where it is.
     """
-    for (tenant, model), profiles in sorted(catalog.profiles.items()):
-        for profile in profiles[:1]:
-            series = SeriesId(tenant, model, profile.model_version, profile.profile_id)
-            config, reference = catalog.config_of(series), profile.reference
+    for (tenant, model), baselines in sorted(catalog.baselines.items()):
+        for baseline in baselines[:1]:
+            series = SeriesId(tenant, model, baseline.model_version, baseline.profile_id)
+            config, reference = catalog.config_of(series), baseline.reference
             hosts = SeriesStats.empty(_HOSTS, 1)
             hosts.counts[:] = reference.counts[0, -1]
             hosts.n_rows[:] = reference.n_rows[0]
-            decider = SeriesDecider(series, config, profile)
+            decider = SeriesDecider(series, config, baseline)
             length_us = config.window.length_us
             for i in range(2):
                 start, end = i * length_us, (i + 1) * length_us
                 decider.decide(Window(series, start, end, reference, hosts, 1, ClosedBy.WATERMARK))
-            SeriesDecider(series, config, profile, decider.export())
+            SeriesDecider(series, config, baseline, decider.export())
             return True
     return False

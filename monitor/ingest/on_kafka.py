@@ -13,7 +13,7 @@ from monitor.decode.arrow.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from schemas.config.model import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
@@ -22,7 +22,7 @@ from schemas.limits import MessageLimits
 def run_ingest(
     cluster: Cluster,
     catalog: Catalog,
-    feed: ProfileFeed,
+    feed: BaselineFeed,
     lifecycle: Lifecycle,
     *,
     member: str | None = None,
@@ -33,9 +33,9 @@ def run_ingest(
     Parameters
     ----------
     catalog : Catalog
-        Every model's config, and the profiles published so far.
-    feed : ProfileFeed
-        Has caught up; adds new profiles to the catalog while the stage runs. A profile
+        Every model's config, and the baselines published so far.
+    feed : BaselineFeed
+        Has caught up; adds new baselines to the catalog while the stage runs. A baseline
         holds for panes that start at or after its ``active_from_us``.
     lifecycle : Lifecycle
         Gets a heartbeat each round; draining it publishes what is due, commits and leaves.

@@ -27,7 +27,7 @@ from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.client_log import LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import (
     BUSY_FETCH_WAIT_MS,
@@ -43,7 +43,7 @@ from schemas.errors import TransportError
 from schemas.limits import MessageLimits
 
 TICK_S = 1.0
-"""Watermarks are sent, profiles looked for and gauges set as often."""
+"""Watermarks are sent, baselines looked for and gauges set as often."""
 COMMIT_S = 0.25
 BUSY_COMMIT_S = 0.5
 """A commit waits for its answer: 5 to 20 ms in which nothing is read."""
@@ -101,7 +101,7 @@ class IngestWorker:
         cluster: Cluster,
         catalog: Catalog,
         window: WindowConfig,
-        feed: ProfileFeed,
+        feed: BaselineFeed,
         lifecycle: Lifecycle,
         *,
         member: str | None = None,
@@ -186,7 +186,7 @@ class IngestWorker:
         return self._writes.n_outstanding > MAX_WRITES or self._writes.n_bytes > MAX_WRITE_BYTES
 
     def _tick(self, now_s: float) -> None:
-        """Once a second: new profiles, before what they are for is counted; gauges."""
+        """Once a second: new baselines, before what they are for is counted; gauges."""
         self._ticked_s = now_s
         self._feed.poll()
         if self._is_away and self._is_ready and not self._owned:

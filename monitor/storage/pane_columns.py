@@ -47,7 +47,7 @@ def pane_rows(panes: Iterable[tuple[Pane, Sequence[str]]]) -> pa.Table:
     -------
     pyarrow.Table
         ``n_predicted``, ``n_positive`` and ``calibration_*`` stand on the score's rows
-        only. Without a profile (V = 0) a segment has one row, of feature ``""``.
+        only. Without a baseline (V = 0) a segment has one row, of feature ``""``.
 
     Notes
     -----

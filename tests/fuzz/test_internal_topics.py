@@ -22,7 +22,7 @@ import pytest
 
 from monitor.archive.pane_sets import PaneSets
 from monitor.core.drift.partition import DriftPartition
-from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes import baseline_codec as baseline_codec
 from monitor.core.panes.aggregate import PartitionAggregator
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
@@ -42,7 +42,7 @@ from monitor.notify.in_memory import NotifyStage, TopicNotificationLog
 from monitor.transport.memory import MemoryLog
 from monitor.transport.types import Message
 from schemas.alerts import Notification
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
 from tests.fuzz.mutation import flip, twist
@@ -223,15 +223,15 @@ def sealed(content: bytes) -> bytes:
     return b"driftline-profile 1 %d %s\n" % (len(content), checksum) + packed
 
 
-def test_profiles_of_any_bytes_are_used_or_refused():
-    (profile,) = next(iter(world()[0].profiles.values()))
-    content = msgspec.msgpack.encode(profile_codec._content(profile))
+def test_baselines_of_any_bytes_are_used_or_refused():
+    (baseline,) = next(iter(world()[0].baselines.values()))
+    content = msgspec.msgpack.encode(baseline_codec._content(baseline))
     events = [json.dumps(row).encode() for row in dated_rows()]
     n_used = 0
-    parts = profile_codec.ProfileParts()
+    parts = baseline_codec.BaselineParts()
     for _, rng in inputs("profiles"):
-        key = profile.profile_id.encode()
-        data = profile_codec.encode(profile)
+        key = baseline.profile_id.encode()
+        data = baseline_codec.encode(baseline)
         data = flip(rng, data) if rng.random() < 0.2 else sealed(twisted(rng, content))
         if rng.random() < 0.1:
             key = rng.choice(
@@ -254,8 +254,8 @@ def dated_rows() -> list[dict]:
     return [row | {"time_us": 1_000_000 * i} for i, row in enumerate(rows)]
 
 
-def use(catalog: Catalog, profile: Profile, events: list[bytes]) -> None:
-    """Do with a profile what ingest and detect do once it is in the catalog."""
+def use(catalog: Catalog, baseline: Baseline, events: list[bytes]) -> None:
+    """Do with a baseline what ingest and detect do once it is in the catalog."""
     aggregator = PartitionAggregator("s", 0, "o", CONFIG.window, catalog.layout)
     chunk = chunk_of(events, "s")
     aggregator.add(chunk, Decoder([CONFIG.schema_]).decode(chunk).batches)

@@ -37,7 +37,7 @@ from schemas.alerts import (
     Severity,
     Transition,
 )
-from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
+from schemas.baselines import Baseline, Kind, SeasonalCounts, VariableBaseline
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model, parse_monitor
@@ -129,7 +129,7 @@ def wide_pane() -> Pane:
 
 
 def row_pane() -> Pane:
-    """A pane of a model without a profile: rows are counted, nothing else."""
+    """A pane of a model without a baseline: rows are counted, nothing else."""
     empty = SeriesStats.empty(("*",), 0)
     empty.n_rows[:] = 5
     series = SeriesId(*MODEL, "", "")
@@ -154,22 +154,22 @@ def watermarks() -> list[WatermarkMessage]:
     ]
 
 
-def profile() -> Profile:
-    """A profile of a numeric and a categorical feature, and the score."""
+def baseline() -> Baseline:
+    """A baseline of a numeric and a categorical feature, and the score."""
     variables = (
-        VariableProfile("age", Kind.NUMERIC, np.array([-0.5, 17.5, 40.25, 99.0])),
-        VariableProfile("plan", Kind.CATEGORICAL, np.empty(0), ("free", "team", "other"), ("x",)),
-        VariableProfile("score", Kind.NUMERIC, np.array([0.0, 0.25, 1.0])),
+        VariableBaseline("age", Kind.NUMERIC, np.array([-0.5, 17.5, 40.25, 99.0])),
+        VariableBaseline("plan", Kind.CATEGORICAL, np.empty(0), ("free", "team", "other"), ("x",)),
+        VariableBaseline("score", Kind.NUMERIC, np.array([0.0, 0.25, 1.0])),
     )
     segments = ("*", "region=süd|50%")
-    made = Profile(
+    made = Baseline(
         "", *MODEL, "2.1", variables, stats(segments, 3, seed=9), np.full((2, 3), 1.25),
         np.full((2, 3), 0.0625), 168, "learned", "yes", NOON_US, "training.parquet",
     )  # fmt: skip
     return with_id(made)
 
 
-def seasonal_profile() -> Profile:
+def seasonal_baseline() -> Baseline:
     """The same with counts by the hour of the week."""
     counts = np.zeros((168, 2, 3, 64), np.int32)
     counts[np.arange(168), :, :, np.arange(168) % 64] = 11
@@ -177,7 +177,7 @@ def seasonal_profile() -> Profile:
         counts, np.full(168, 4, np.int64), np.array([[True, False, True]] * 2), "Europe/Berlin",
         NOON_US,
     )  # fmt: skip
-    return with_id(replace(profile(), seasonal=seasonal, model_version="", eps_source="default"))
+    return with_id(replace(baseline(), seasonal=seasonal, model_version="", eps_source="default"))
 
 
 def _alert(name: str, monitor: str, **more: object) -> Alert:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from monitor.archive.position import ArchivePosition
 from monitor.core import topics
 from monitor.core.gpu.host_activity import sign_messages
-from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes import baseline_codec as baseline_codec
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.intake_message import encode_intake, intake_key
 from monitor.core.state.snapshot_store import state_writes
@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent / "files"
 INDEX = FOLDER / "index.json"
 STEPS = FOLDER / "crash_steps.txt"
 WIDE_BYTES = 16_384
-"""Limit of a message's value where a pane, a profile or a state is cut into several."""
+"""Limit of a message's value where a pane, a baseline or a state is cut into several."""
 
 
 COMPRESSED = ("pane", "state", "profile")
@@ -82,15 +82,15 @@ def _states() -> Iterator[Recorded]:
             yield Recorded(f"state-{name}-{i}", write.topic, write.key, write.value or b"")
 
 
-def _profiles() -> Iterator[Recorded]:
-    for name, profile in (
-        ("profile", objects.profile()),
-        ("profile-seasonal", objects.seasonal_profile()),
+def _baselines() -> Iterator[Recorded]:
+    for name, baseline in (
+        ("profile", objects.baseline()),
+        ("profile-seasonal", objects.seasonal_baseline()),
     ):
-        ((key, value),) = profile_codec.message_parts(profile)
-        yield Recorded(name, topics.PROFILES, key, value)
-    for i, (key, value) in enumerate(profile_codec.message_parts(objects.profile(), 1_000)):
-        yield Recorded(f"profile-part-{i}", topics.PROFILES, key, value)
+        ((key, value),) = baseline_codec.message_parts(baseline)
+        yield Recorded(name, topics.BASELINES, key, value)
+    for i, (key, value) in enumerate(baseline_codec.message_parts(objects.baseline(), 1_000)):
+        yield Recorded(f"profile-part-{i}", topics.BASELINES, key, value)
 
 
 def _commits() -> Iterator[Recorded]:
@@ -136,7 +136,7 @@ def _configs() -> Iterator[Recorded]:
 
 def written() -> dict[str, Recorded]:
     """Write every object with the code as it is now."""
-    groups = (_panes, _states, _profiles, _commits, _configs, _others)
+    groups = (_panes, _states, _baselines, _commits, _configs, _others)
     return {found.name: found for group in groups for found in group()}
 
 
@@ -192,10 +192,10 @@ def opened(found: dict[str, Recorded]) -> dict[str, Any]:
         if isinstance(group, list):
             n_bytes, packed = group
             plain[name] = pa.decompress(packed, n_bytes, codec="zstd", asbytes=True)
-    return _opened_profiles(plain)
+    return _opened_baselines(plain)
 
 
-def _opened_profiles(plain: dict[str, Any]) -> dict[str, Any]:
+def _opened_baselines(plain: dict[str, Any]) -> dict[str, Any]:
     parts = b"".join(plain[name].value for name in sorted(plain) if name.startswith("profile-part"))
     kept = {name: one for name, one in plain.items() if not name.startswith("profile")}
     for name in ("profile", "profile-seasonal"):

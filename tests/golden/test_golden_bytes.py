@@ -20,7 +20,7 @@ from monitor.archive.position import position_of
 from monitor.core.drift.state import read_model_state
 from monitor.core.drift.state_checks import check_model_state
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes import baseline_codec as baseline_codec
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import read_intake
@@ -171,19 +171,19 @@ def test_a_recorded_silence_state_is_restored_with_its_alert():
 @pytest.mark.parametrize(
     ("messages", "made"),
     [
-        ([FILES["profile"]], objects.profile),
-        ([FILES["profile-seasonal"]], objects.seasonal_profile),
-        ([one for name, one in FILES.items() if "profile-part" in name], objects.profile),
+        ([FILES["profile"]], objects.baseline),
+        ([FILES["profile-seasonal"]], objects.seasonal_baseline),
+        ([one for name, one in FILES.items() if "profile-part" in name], objects.baseline),
     ],
     ids=["one message", "seasons", "several messages"],
 )
-def test_a_recorded_profile_is_read_as_it_was_made(messages, made):
-    parts, found = profile_codec.ProfileParts(), None
+def test_a_recorded_baseline_is_read_as_it_was_made(messages, made):
+    parts, found = baseline_codec.BaselineParts(), None
     for message in messages:
         found = parts.add(message.key, message.value)
     assert found is not None
     assert plain(found) == plain(made())
-    assert profile_codec.with_id(found).profile_id == found.profile_id
+    assert baseline_codec.with_id(found).profile_id == found.profile_id
 
 
 @pytest.mark.parametrize("name", objects.commits())

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.baseline.traffic import read_traffic
 from monitor.cli.main import main
 from monitor.storage.clickhouse import Store
@@ -64,8 +64,8 @@ def _predictions(rng: np.random.Generator, model: str, version: str) -> pa.Table
 def test_a_time_range_of_one_version_becomes_a_baseline(target):
     config = ModelConfig.model_validate(CONFIG)
     table = read_traffic(target, config, 100 * SECOND_US, 900 * SECOND_US, "2")
-    profile = build_profile(table, config, model_version="2")
-    stats = profile.reference
+    baseline = build_baseline(table, config, model_version="2")
+    stats = baseline.reference
     assert int(stats.n_rows[0]) == 800
     assert stats.counts[0, :, MISSING].tolist() == [80, 160, 0]
     assert dict(zip(stats.segments, stats.n_rows.tolist(), strict=True)) == {

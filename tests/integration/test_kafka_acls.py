@@ -164,7 +164,13 @@ def test_the_whole_path_works_with_exactly_the_rights_of_the_table(
 FORBIDDEN = {
     role: [
         name
-        for name in (topics.PREDICTIONS, topics.PANES, topics.STATE, topics.PROFILES, topics.ALERTS)
+        for name in (
+            topics.PREDICTIONS,
+            topics.PANES,
+            topics.STATE,
+            topics.BASELINES,
+            topics.ALERTS,
+        )
         if not any(right.name == name and "write" in right.operations for right in rights_of(role))
     ]
     for role in (Role.PRODUCER, Role.INGEST, Role.DETECT, Role.NOTIFY, Role.ARCHIVE, Role.PUBLISHER)

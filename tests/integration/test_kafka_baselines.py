@@ -1,4 +1,4 @@
-"""Profiles on their topic: read whole, followed, published by command, compacted."""
+"""Baselines on their topic: read whole, followed, published by command, compacted."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from monitor.app.publish import (
     published_baselines,
     retire_baseline,
 )
-from monitor.baseline.topic import read_published, retire_profile, write_profiles
+from monitor.baseline.topic import read_published, retire_baseline, write_baselines
 from monitor.cli.main import main
 from monitor.core.bounds import MAX_VALUE_BYTES
 from monitor.core.panes.baseline_codec import encode, with_id
 from monitor.core.panes.catalog import Catalog
-from monitor.core.topics import PANES, PREDICTIONS, PROFILES, RESULTS
+from monitor.core.topics import BASELINES, PANES, PREDICTIONS, RESULTS
 from monitor.detect.on_kafka import run_detect
 from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.monitor import MonitorConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import ALL, Pane
@@ -47,55 +47,55 @@ NAME = ("default", "small")
 
 
 @pytest.fixture(scope="module")
-def built() -> Profile:
-    (found,) = build_small_world().catalog.profiles[NAME]
+def built() -> Baseline:
+    (found,) = build_small_world().catalog.baselines[NAME]
     return found
 
 
 @pytest.fixture
 def cluster(broker, topic_prefix) -> Cluster:
-    """A cluster with nothing but an empty profiles topic."""
+    """A cluster with nothing but an empty baselines topic."""
     cluster = Cluster(broker.bootstrap, topic_prefix)
     settings = {
         "cleanup.policy": "compact",
         "segment.ms": "100",
         "min.cleanable.dirty.ratio": "0.01",
     }
-    Topic(broker.bootstrap, name=cluster.topic(PROFILES), config=settings)
+    Topic(broker.bootstrap, name=cluster.topic(BASELINES), config=settings)
     return cluster
 
 
-def dated(profile: Profile, active_from_us: int, **more: object) -> Profile:
-    return with_id(replace(profile, active_from_us=active_from_us, **more))
+def dated(baseline: Baseline, active_from_us: int, **more: object) -> Baseline:
+    return with_id(replace(baseline, active_from_us=active_from_us, **more))
 
 
 def write(cluster: Cluster, key: bytes, value: bytes | None) -> None:
     with LogProducer(cluster.client()) as producer:
-        producer.produce(cluster.topic(PROFILES), value, key=key, partition=0)
+        producer.produce(cluster.topic(BASELINES), value, key=key, partition=0)
 
 
 def ids(catalog: Catalog) -> list[str]:
-    return [p.profile_id for p in catalog.profiles.get(NAME, [])]
+    return [p.profile_id for p in catalog.baselines.get(NAME, [])]
 
 
-def test_a_stage_knows_every_profile_before_it_starts_and_new_ones_soon_after(cluster, built):
+def test_a_stage_knows_every_baseline_before_it_starts_and_new_ones_soon_after(cluster, built):
     old, new = dated(built, 500), dated(built, 900)
-    write_profiles(cluster, [built, old])
+    write_baselines(cluster, [built, old])
     catalog = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, catalog) as feed:
+    with BaselineFeed(cluster, catalog) as feed:
         assert [p.profile_id for p in feed.catch_up()] == [built.profile_id, old.profile_id]
         assert feed.poll() == []
-        write_profiles(cluster, [new])
+        write_baselines(cluster, [new])
         wait_until(lambda: bool(feed.poll()), what="the new profile")
         assert ids(catalog) == [built.profile_id, old.profile_id, new.profile_id]
 
 
 def test_catching_up_with_an_empty_topic_takes_no_time_and_a_missing_one_is_named(cluster):
-    with ProfileFeed(cluster, Catalog.of([CONFIG], [])) as feed:
+    with BaselineFeed(cluster, Catalog.of([CONFIG], [])) as feed:
         assert feed.catch_up(10.0) == []
     nowhere = replace(cluster, prefix=f"{cluster.prefix}not-there.")
     with (
-        ProfileFeed(nowhere, Catalog.of([CONFIG], [])) as feed,
+        BaselineFeed(nowhere, Catalog.of([CONFIG], [])) as feed,
         pytest.raises(TransportError, match="driftline topics check"),
     ):
         feed.catch_up(5.0)
@@ -107,10 +107,10 @@ def test_unusable_messages_are_counted_and_stop_nothing(cluster, built, caplog):
     write(cluster, b"junk", b"not a profile")
     write(cluster, b"", b"no key")
     write(cluster, b"another-id", encode(built))
-    write_profiles(cluster, [spoilt, dated(built, 5, model="unknown"), built, built])
+    write_baselines(cluster, [spoilt, dated(built, 5, model="unknown"), built, built])
     write(cluster, b"never-there", None)
     catalog = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, catalog) as feed:
+    with BaselineFeed(cluster, catalog) as feed:
         feed.catch_up()
         assert ids(catalog) == [built.profile_id]
         assert feed.counters == {
@@ -124,13 +124,13 @@ def test_unusable_messages_are_counted_and_stop_nothing(cluster, built, caplog):
     assert "at 3" in caplog.text
 
 
-def test_a_tombstone_takes_a_profile_back_from_those_who_run_and_those_who_start(cluster, built):
+def test_a_tombstone_takes_a_baseline_back_from_those_who_run_and_those_who_start(cluster, built):
     wrong = dated(built, 900)
-    write_profiles(cluster, [built, wrong])
+    write_baselines(cluster, [built, wrong])
     running = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, running) as feed:
+    with BaselineFeed(cluster, running) as feed:
         feed.catch_up()
-        retire_profile(cluster, read_published(cluster).keys[wrong.profile_id])
+        retire_baseline(cluster, read_published(cluster).keys[wrong.profile_id])
 
         def is_gone() -> bool:
             feed.poll()
@@ -138,13 +138,13 @@ def test_a_tombstone_takes_a_profile_back_from_those_who_run_and_those_who_start
 
         wait_until(is_gone, what="the tombstone")
     starting = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, starting) as feed:
+    with BaselineFeed(cluster, starting) as feed:
         feed.catch_up()
     assert ids(starting) == [built.profile_id]
-    assert list(read_published(cluster).profiles) == [built.profile_id]
+    assert list(read_published(cluster).baselines) == [built.profile_id]
 
 
-def test_a_profile_larger_than_a_message_comes_whole_though_written_twice(cluster, built):
+def test_a_baseline_larger_than_a_message_comes_whole_though_written_twice(cluster, built):
     # Noise does not compress: 2.5 MB for a broker that takes 1 MB a message.
     reference = built.reference
     segments = (ALL, *(f"region={i}" for i in range(4_000)))
@@ -155,31 +155,31 @@ def test_a_profile_larger_than_a_message_comes_whole_though_written_twice(cluste
     large = with_id(
         replace(built, reference=stats, phi=np.ones(shape), eps_learned=np.zeros(shape))
     )
-    n_messages = write_profiles(cluster, [large])
+    n_messages = write_baselines(cluster, [large])
     assert n_messages == -(-len(encode(large)) // MAX_VALUE_BYTES) > 1
-    write_profiles(cluster, [large, built])
+    write_baselines(cluster, [large, built])
     catalog = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, catalog) as feed:
+    with BaselineFeed(cluster, catalog) as feed:
         feed.catch_up()
     assert sorted(ids(catalog)) == sorted([large.profile_id, built.profile_id])
-    found = next(p for p in catalog.profiles[NAME] if p.profile_id == large.profile_id)
+    found = next(p for p in catalog.baselines[NAME] if p.profile_id == large.profile_id)
     assert (found.reference.counts == stats.counts).all()
 
 
-def test_profiles_go_on_being_known_while_the_broker_is_away(new_broker, built, topic_prefix):
+def test_baselines_go_on_being_known_while_the_broker_is_away(new_broker, built, topic_prefix):
     broker = new_broker()
     broker.start()
     cluster = Cluster(broker.bootstrap, topic_prefix)
-    Topic(broker.bootstrap, name=cluster.topic(PROFILES), config={"cleanup.policy": "compact"})
-    write_profiles(cluster, [built])
+    Topic(broker.bootstrap, name=cluster.topic(BASELINES), config={"cleanup.policy": "compact"})
+    write_baselines(cluster, [built])
     catalog = Catalog.of([CONFIG], [])
-    with ProfileFeed(cluster, catalog) as feed:
+    with BaselineFeed(cluster, catalog) as feed:
         feed.catch_up()
         broker.stop()
         for _ in range(20):
             assert feed.poll() == []
         broker.start()
-        write_profiles(cluster, [dated(built, 900)])
+        write_baselines(cluster, [dated(built, 900)])
         wait_until(lambda: bool(feed.poll()), what="the profile after the restart")
     assert len(ids(catalog)) == 2
 
@@ -208,13 +208,13 @@ def command(cluster, tmp_path, monkeypatch, capfd):
 def test_the_command_publishes_once_lists_and_takes_back(command, cluster):
     code, out, err = command("publish", "--dry-run")
     assert (code, "would be published, holds always" in out) == (0, True), err
-    assert read_published(cluster).profiles == {}
+    assert read_published(cluster).baselines == {}
     code, out, _ = command("publish", "loans", "--json")
     (first,) = json.loads(out)["profiles"]
     assert (code, first["outcome"], first["effective_us"]) == (0, "published", 0)
     code, out, _ = command("publish")
     assert (code, "unchanged, holds always" in out) == (0, True)
-    assert list(read_published(cluster).profiles) == [first["profile_id"]]
+    assert list(read_published(cluster).baselines) == [first["profile_id"]]
 
     assert (
         command(
@@ -240,7 +240,7 @@ def test_the_command_publishes_once_lists_and_takes_back(command, cluster):
 
     code, out, _ = command("retire", listed[1]["profile_id"])
     assert (code, "is retired" in out) == (0, True)
-    assert list(read_published(cluster).profiles) == [first["profile_id"]]
+    assert list(read_published(cluster).baselines) == [first["profile_id"]]
     assert command("retire", "unknown")[0] == 3
 
 
@@ -261,17 +261,17 @@ def test_the_command_says_what_it_cannot_publish(command, cluster):
 def test_a_front_end_publishes_lists_and_retires_by_calling_functions(command, cluster, tmp_path):
     config = tmp_path / "driftline.yaml"
     planned = publish_baselines(PublishRequest(config, is_dry_run=True))
-    assert read_published(cluster).profiles == {}
+    assert read_published(cluster).baselines == {}
     published = publish_baselines(PublishRequest(config, ("loans",)))
     assert [p.outcome for p in planned.plans] == [p.outcome for p in published.plans]
     (plan,) = published.plans
     found = published_baselines(config)
-    assert [p.profile_id for p in found.profiles] == [plan.profile.profile_id]
+    assert [p.profile_id for p in found.baselines] == [plan.baseline.profile_id]
     assert found.as_document()["unreadable"] == []
-    retire_baseline(config, plan.profile.profile_id)
-    assert published_baselines(config).profiles == ()
+    retire_baseline(config, plan.baseline.profile_id)
+    assert published_baselines(config).baselines == ()
     with pytest.raises(BaselineError, match="driftline baseline list"):
-        retire_baseline(config, plan.profile.profile_id)
+        retire_baseline(config, plan.baseline.profile_id)
 
 
 @pytest.mark.slow
@@ -285,7 +285,7 @@ def test_a_baseline_published_under_way_changes_all_workers_at_one_pane(
         Topic(broker.bootstrap, spec.n_partitions, config, spec.name)
     events, new = build_small_world().predictions, change.dated(built, 450)
     n_before = sum(time_us < START_US + 300 * SECOND_US for _, time_us in events)
-    write_profiles(cluster, [built])
+    write_baselines(cluster, [built])
     with ExitStack() as stack:
         workers = [
             stack.enter_context(BaselineWorker(cluster, stage))
@@ -293,7 +293,7 @@ def test_a_baseline_published_under_way_changes_all_workers_at_one_pane(
         ]
         write_events(cluster, events[:n_before])
         wait_until(lambda: bool(panes(cluster)), 90, "panes")
-        write_profiles(cluster, [new])
+        write_baselines(cluster, [new])
         wait_until(lambda: all(len(ids(w.catalog)) == 2 for w in workers), 60, "the new baseline")
         write_events(cluster, events[n_before:])
         wait_until(lambda: any(change.window_of(r) == 8 for r in results(cluster)), 90, "window 8")
@@ -310,7 +310,7 @@ class BaselineWorker:
 
     def _run(self, cluster: Cluster, stage: str) -> None:
         try:
-            with ProfileFeed(cluster, self.catalog) as feed:
+            with BaselineFeed(cluster, self.catalog) as feed:
                 feed.catch_up()
                 if stage == "ingest":
                     run_ingest(cluster, self.catalog, feed, self.lifecycle)

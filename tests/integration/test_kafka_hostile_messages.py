@@ -44,8 +44,8 @@ def hostile_panes() -> list[tuple[bytes, bytes]]:
     return [(key, far), (key, wide), (key, b"\xc1"), *((w.key(), w.encode()) for w in words)]
 
 
-def hostile_profiles() -> list[tuple[bytes, bytes]]:
-    """Keys and profiles that ended ingest and detect at every start."""
+def hostile_baselines() -> list[tuple[bytes, bytes]]:
+    """Keys and baselines that ended ingest and detect at every start."""
 
     def sealed(content: bytes) -> bytes:
         packed = pa.Codec("zstd").compress(content, asbytes=True)
@@ -119,7 +119,7 @@ def test_every_stage_goes_on_behind_hostile_messages_and_after_a_restart(
             ]
 
         # Before any stage runs: what ended them at each start.
-        write(topics.PROFILES, hostile_profiles())
+        write(topics.BASELINES, hostile_baselines())
         write(topics.STATE, hostile_states())
         running = {name: stages.start(name) for name in ("ingest", "detect", "notify", "archive")}
         for process in running.values():
@@ -141,7 +141,7 @@ def test_every_stage_goes_on_behind_hostile_messages_and_after_a_restart(
         write(topics.STATE, mutated(read(topics.STATE)))
         write(topics.NOTIFICATIONS, [(b"n", b"\xc1"), (b"m", msgspec.msgpack.encode([1, 2]))])
         wait_until(
-            lambda: {x.source for x in letters()} >= {topics.PANES, topics.PROFILES}, 60, "letters"
+            lambda: {x.source for x in letters()} >= {topics.PANES, topics.BASELINES}, 60, "letters"
         )
         assert all(process.is_running for process in running.values())
         for name in ("detect", "notify", "ingest"):
@@ -158,7 +158,7 @@ def test_every_stage_goes_on_behind_hostile_messages_and_after_a_restart(
             assert "Traceback" not in process.log, process.log
     assert found >= {
         topics.PANES,
-        topics.PROFILES,
+        topics.BASELINES,
         topics.STATE,
         topics.ALERTS,
         topics.NOTIFICATIONS,

@@ -49,7 +49,7 @@ class IngestSite:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self.cluster = Cluster(bootstrap, prefix=prefix, session_timeout_ms=6_000)
         create_topics(bootstrap, prefix, N_PARTITIONS, N_PANES)
-        with Topics(bootstrap, prefix, (*READ, names.PROFILES)) as every:
+        with Topics(bootstrap, prefix, (*READ, names.BASELINES)) as every:
             wait_until(lambda: is_led(every), 60, "leaders")
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
         self.topics = Topics(bootstrap, prefix, READ)

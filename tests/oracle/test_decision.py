@@ -15,7 +15,7 @@ from detectors.rule.decision import (
     decide,
     plan_cells,
 )
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 
 pytestmark = pytest.mark.oracle
 
@@ -26,7 +26,7 @@ def test_case_8_of_the_acceptance_cases():
     reference, window = np.zeros((2, 1, 64), np.int64)
     reference[0, :10] = 10_000_000
     window[0, :10] = [60, 80, 95, 100, 100, 100, 105, 110, 120, 130]
-    every = cell_sets(VariableProfile("x", Kind.NUMERIC, np.arange(11.0)), reference[0])
+    every = cell_sets(VariableBaseline("x", Kind.NUMERIC, np.arange(11.0)), reference[0])
     kept = slice(0, N_HALF_LINES)
     sets = CellSets(
         *(every.names[kept], every.first[kept], every.stop[kept]),
@@ -53,7 +53,7 @@ def delays(shift_sd: float, n: int, n_runs: int = 200, n_windows: int = 40) -> n
     """Windows from a shift of the mean to the alarm, one run a cell; 0 where none came."""
     rng = np.random.default_rng(11)
     edges = np.quantile(rng.normal(size=400_000), np.linspace(0, 1, 61)[1:-1])
-    variable = VariableProfile("x", Kind.NUMERIC, np.arange(61.0))
+    variable = VariableBaseline("x", Kind.NUMERIC, np.arange(61.0))
     reference = np.zeros((n_runs, 64), np.int64)
     reference[:, :60] = 1000
     layout = SetLayout.of([cell_sets(variable, reference[0])] * n_runs)

@@ -17,8 +17,8 @@ from tests.support.batches import (
     Row,
     RowMessage,
     as_bits,
+    baseline_of,
     chunk_of,
-    profile_of,
     rejects_of,
     schema_of,
 )
@@ -63,12 +63,12 @@ def logs(draw: st.DrawFn) -> list[RowMessage]:
 
 
 def layouts(tenant: str, model: str, version: str):
-    """m has a profile, then from time 1030 another; n has none."""
+    """m has a baseline, then from time 1030 another; n has none."""
     if model == "n":
         return None
     schema = schema_of(PROTOTYPE)
-    first = profile_of(schema, REFERENCE, KNOWN, known=("zz",), categories=("a", "other"))
-    second = profile_of(schema, REFERENCE + 1, KNOWN, profile_id="q", active_from_us=1030)
+    first = baseline_of(schema, REFERENCE, KNOWN, known=("zz",), categories=("a", "other"))
+    second = baseline_of(schema, REFERENCE + 1, KNOWN, profile_id="q", active_from_us=1030)
     return (Layout(schema, first), Layout(schema, second))
 
 
@@ -266,7 +266,7 @@ def check_pane(pane: Pane, events: list[Row], profile_id: str) -> None:
         assert pane.segments.n_rows.tolist() == [len(events)]
         assert pane.slices.segments == ()
         return
-    tables = layouts("", "m", "")[profile_id == "q"].profile.variables
+    tables = layouts("", "m", "")[profile_id == "q"].baseline.variables
     categories = {"a": 0, "other": 1, "zz": 1} if profile_id == "p" else {"a": 0, "b": 1}
     for name in names:
         members = [r for r in events if name == "*" or belongs(r, name)]

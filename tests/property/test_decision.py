@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detectors.kernels import decision as kernels
 from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from tests.support.decision_rule import SlowCell, sets_of
 
 SLACK = 2e-6
@@ -35,10 +35,10 @@ def cases(draw):
             n = rng.choice([0, 1, 25, 300, 20_000])
             windows[w, c, used] = rng.multinomial(n, q)
         if is_numeric:
-            variables.append(VariableProfile(f"x{c}", Kind.NUMERIC, np.arange(n_bins + 1.0)))
+            variables.append(VariableBaseline(f"x{c}", Kind.NUMERIC, np.arange(n_bins + 1.0)))
         else:
             names = tuple(f"k{i}" for i in range(n_bins))
-            variables.append(VariableProfile(f"x{c}", Kind.CATEGORICAL, np.empty(0), names))
+            variables.append(VariableBaseline(f"x{c}", Kind.CATEGORICAL, np.empty(0), names))
     rule = Rule(
         alpha=draw(st.sampled_from([1 / 7300, 1 / 50, 1.0])),
         n_cells=draw(st.integers(1, 200)),

@@ -11,13 +11,13 @@ import pytest
 
 from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from detectors.rule.design_effect import learned_eps
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 
 ALPHA = 1 / 50
 
 
 def plan_of(p, n_runs, rule, n0=10**9, phi=1.0, learned=0.0):
-    variable = VariableProfile("x", Kind.NUMERIC, np.arange(len(p) + 1.0))
+    variable = VariableBaseline("x", Kind.NUMERIC, np.arange(len(p) + 1.0))
     reference = np.zeros((n_runs, 64), np.int64)
     reference[:, : len(p)] = np.round(n0 * np.asarray(p))
     layout = SetLayout.of([cell_sets(variable, reference[0])] * n_runs)
@@ -74,7 +74,7 @@ def test_a_quiet_month_of_thirty_cells_is_silent_whatever_the_baseline(n0, n):
     rng = np.random.default_rng(n0 + n)
     rule, k = Rule(alpha=1 / 7300, n_cells=30), 30
     p = np.full(60, 1 / 60)
-    variable = VariableProfile("x", Kind.NUMERIC, np.arange(61.0))
+    variable = VariableBaseline("x", Kind.NUMERIC, np.arange(61.0))
     reference = np.zeros((k, 64), np.int64)
     reference[:, :60] = rng.multinomial(n0, p, k)  # a sample, as a baseline is
     layout = SetLayout.of([cell_sets(variable, row) for row in reference])
@@ -89,7 +89,7 @@ def test_a_diurnal_wobble_is_learned_and_then_silent():
     past = np.zeros((400, 64), np.int64)
     past[:, :10] = [rng.multinomial(100_000, q) for q in laws]
     total = past.sum(axis=0)
-    sets = cell_sets(VariableProfile("x", Kind.NUMERIC, np.arange(11.0)), total)
+    sets = cell_sets(VariableBaseline("x", Kind.NUMERIC, np.arange(11.0)), total)
     eps = learned_eps(past, sets, total, phi=1.0)
     assert 0.05 < eps < 0.06
     rule = Rule(alpha=1 / 7300, n_cells=20)

@@ -23,7 +23,7 @@ from detectors.statistics.psi import psi
 from detectors.statistics.total_variation import total_variation
 from detectors.statistics.wasserstein import Tails, wasserstein, wasserstein_binned
 from schemas.panes import N_BINS, OVERFLOW, UNDERFLOW, SeriesStats
-from tests.support.binned import count_numbers, profile_of, quantile_edges, stats_of
+from tests.support.binned import baseline_of, count_numbers, quantile_edges, stats_of
 
 N_CATEGORIES = 7
 counts = arrays(np.int64, N_CATEGORIES, elements=st.integers(0, 500)).filter(lambda c: c.sum() > 0)
@@ -240,11 +240,11 @@ def test_statistics_of_merged_panes_are_those_of_all_rows(seed: int, cut: int) -
 
     known = draw(2000, 0.0)
     known["letter"][known["letter"] == "new"] = "a"
-    profile, window = profile_of({"*": known}), draw(400, 0.2)
+    baseline, window = baseline_of({"*": known}), draw(400, 0.2)
     parts = [{k: v[at] for k, v in window.items()} for at in (slice(cut), slice(cut, None))]
-    panes = [stats_of({"*": part}, profile.variables) for part in parts]
-    whole = evaluate(stats_of({"*": window}, profile.variables), profile)
-    summed = evaluate(merged(panes[0], panes[1]), profile)
+    panes = [stats_of({"*": part}, baseline.variables) for part in parts]
+    whole = evaluate(stats_of({"*": window}, baseline.variables), baseline)
+    summed = evaluate(merged(panes[0], panes[1]), baseline)
 
     def key(row: Statistic) -> tuple[object, ...]:
         return row.feature, row.segment, row.metric, row.n, row.n_reference, row.reason

@@ -26,7 +26,7 @@ from detectors.rule.seasonal import (
     slot_of,
     slots_of_window,
 )
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from schemas.results import Reason, Verdict
 
@@ -44,7 +44,7 @@ ZONES = (
     "Africa/Casablanca",
 )
 EDGES = norm.ppf(np.arange(1, 60) / 60)
-VARIABLE = VariableProfile("x", Kind.NUMERIC, np.concatenate([[-9.0], EDGES, [9.0]]))
+VARIABLE = VariableBaseline("x", Kind.NUMERIC, np.concatenate([[-9.0], EDGES, [9.0]]))
 ROWS = 400
 """Of an hourly window: four weeks make 1,600 rows a slot."""
 

@@ -199,14 +199,14 @@ def check_numbers(stats: SeriesStats, i: int, v: int, n_rows: int, values: list[
 
 
 @CUTS
-def test_values_are_counted_between_the_profiles_edges(chunk_messages):
+def test_values_are_counted_between_the_baselines_edges(chunk_messages):
     world = gappy_world()
-    profile = world.catalog.profiles["default", "small"][0]
+    baseline = world.catalog.baselines["default", "small"][0]
     panes = final_panes(stream(chunk_messages))
     for key, stats, i in named(panes, "segments"):
         cell = batch().panes[key]
         for v, values in ((0, cell.a), (2, cell.score)):
-            edges = np.asarray(profile.variables[v].edges)
+            edges = np.asarray(baseline.variables[v].edges)
             # Half-lines, whatever the bins: how many values are at or below each edge.
             below = [sum(x <= e for x in values) for e in edges]
             counts = stats.counts[i, v]
@@ -220,7 +220,7 @@ def test_values_are_counted_between_the_profiles_edges(chunk_messages):
 @CUTS
 def test_categories_are_counted_by_name(chunk_messages):
     world = gappy_world()
-    categories = world.catalog.profiles["default", "small"][0].variables[1].categories
+    categories = world.catalog.baselines["default", "small"][0].variables[1].categories
     panes = final_panes(stream(chunk_messages))
     n_unseen = 0
     for key, stats, i in named(panes, "segments"):

@@ -12,7 +12,7 @@ import pytest
 
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.installation import load_model
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.catalog import Catalog
 from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
@@ -44,7 +44,7 @@ def model_config(name: str) -> ModelConfig:
 
 def run(config: ModelConfig, reference: pa.Table, current: Path, n: int) -> Pipeline:
     """Replay a table against a baseline, so many rows a one-hour window."""
-    catalog = Catalog.of([config], [build_profile(reference, config)])
+    catalog = Catalog.of([config], [build_baseline(reference, config)])
     pipeline = build_pipeline(
         MonitorConfig(), catalog, source="replay", store=None, receivers={}, has_retraining=False
     )

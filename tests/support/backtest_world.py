@@ -13,7 +13,7 @@ from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId
 from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
@@ -24,15 +24,15 @@ Change = Callable[[np.random.Generator, list[dict], int], list[dict]]
 
 
 @cache
-def small_profile() -> Profile:
-    """Return the profile of the small world's model."""
-    (profile,) = build_small_world().catalog.profiles_for("default", "small", "1")
-    return profile
+def small_baseline() -> Baseline:
+    """Return the baseline of the small world's model."""
+    (baseline,) = build_small_world().catalog.baselines_for("default", "small", "1")
+    return baseline
 
 
 def series() -> SeriesId:
     """Return the small world's only series."""
-    return SeriesId("default", "small", "1", small_profile().profile_id)
+    return SeriesId("default", "small", "1", small_baseline().profile_id)
 
 
 def panes(
@@ -40,7 +40,7 @@ def panes(
 ) -> list[Pane]:
     """Return a history of panes as long as a window, of rows like the reference's."""
     rng, made = np.random.default_rng(seed), []
-    layout, decoder = Layout(CONFIG.schema_, small_profile()), Decoder([CONFIG.schema_])
+    layout, decoder = Layout(CONFIG.schema_, small_baseline()), Decoder([CONFIG.schema_])
     for window in range(n_windows):
         rows = change(rng, event_rows(rng, n_rows, 0), window)
         events = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]

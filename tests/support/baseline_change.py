@@ -11,13 +11,13 @@ from monitor.core.panes.baseline_codec import with_id
 from monitor.core.panes.codec import PaneAssembler
 from monitor.core.panes.intake_message import NOT_PANES
 from monitor.transport.types import Message
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.panes import Pane
 from schemas.results import DetectorResult, Reason
 from tests.support.small_world import SECOND_US, START_US, WINDOW_S
 
 
-def dated(old: Profile, seconds: int) -> Profile:
+def dated(old: Baseline, seconds: int) -> Baseline:
     """Another baseline, that holds from so long after the world's start."""
     start_us = START_US + seconds * SECOND_US
     return with_id(replace(old, active_from_us=start_us, n_reference_windows=1))
@@ -45,7 +45,7 @@ def window_of(result: DetectorResult) -> int:
 
 
 def check_change(
-    panes: list[Pane], results: list[DetectorResult], old: Profile, new: Profile, boundary: int
+    panes: list[Pane], results: list[DetectorResult], old: Baseline, new: Baseline, boundary: int
 ) -> None:
     """Fail unless all panes change at the boundary, and only its window has no verdict."""
     boundary_us = START_US + boundary * SECOND_US

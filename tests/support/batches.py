@@ -1,4 +1,4 @@
-"""Events as plain rows, a profile for them, and EventBatches as a decoder would make them."""
+"""Events as plain rows, a baseline for them, and EventBatches as a decoder would make them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.rule.edges import quantile_edges
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
 from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats
@@ -141,23 +141,23 @@ def rejects_of(messages: Sequence[RowMessage]) -> list[Reject]:
     ]
 
 
-def profile_of(
+def baseline_of(
     schema: ModelSchema,
     reference: np.ndarray,
     segments: tuple[str, ...] = ("*",),
     categories: tuple[str, ...] = ("a", "b"),
     known: tuple[str, ...] = (),
     **changes: object,
-) -> Profile:
-    """A profile whose numeric variables and score all have the quantiles of ``reference``."""
+) -> Baseline:
+    """A baseline whose numeric variables and score all have the quantiles of ``reference``."""
     edges = quantile_edges(reference)
     variables = (
-        *(VariableProfile(n, Kind.NUMERIC, edges) for n in schema.numeric),
+        *(VariableBaseline(n, Kind.NUMERIC, edges) for n in schema.numeric),
         *(
-            VariableProfile(n, Kind.CATEGORICAL, np.empty(0), categories, known)
+            VariableBaseline(n, Kind.CATEGORICAL, np.empty(0), categories, known)
             for n in schema.categorical
         ),
-        VariableProfile("score", Kind.NUMERIC, edges),
+        VariableBaseline("score", Kind.NUMERIC, edges),
     )
     s, v = len(segments), len(variables)
     fields: dict[str, object] = {
@@ -176,7 +176,7 @@ def profile_of(
         "created_from": "a test",
         **changes,
     }
-    return Profile(**fields)  # type: ignore[arg-type]
+    return Baseline(**fields)  # type: ignore[arg-type]
 
 
 ARRAYS = (

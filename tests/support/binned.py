@@ -1,4 +1,4 @@
-"""Series and profiles out of raw samples, binned with numpy alone."""
+"""Series and baselines out of raw samples, binned with numpy alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN, SeriesStats
 
 Columns = Mapping[str, np.ndarray]
@@ -46,12 +46,12 @@ def count_categories(values: np.ndarray, categories: tuple[str, ...]) -> np.ndar
     return counts
 
 
-def variables_of(columns: Columns) -> tuple[VariableProfile, ...]:
-    """Profile every column by itself."""
+def variables_of(columns: Columns) -> tuple[VariableBaseline, ...]:
+    """Baseline every column by itself."""
     return tuple(
-        VariableProfile(name, Kind.NUMERIC, quantile_edges(values))
+        VariableBaseline(name, Kind.NUMERIC, quantile_edges(values))
         if values.dtype.kind == "f"
-        else VariableProfile(
+        else VariableBaseline(
             name, Kind.CATEGORICAL, np.empty(0), tuple(np.unique(values[values != ""]).tolist())
         )
         for name, values in columns.items()
@@ -59,7 +59,7 @@ def variables_of(columns: Columns) -> tuple[VariableProfile, ...]:
 
 
 def stats_of(
-    segments: Mapping[str, Columns], variables: tuple[VariableProfile, ...]
+    segments: Mapping[str, Columns], variables: tuple[VariableBaseline, ...]
 ) -> SeriesStats:
     """Count the columns of each segment in the layout of ``variables``."""
     stats = SeriesStats.empty(tuple(segments), len(variables))
@@ -78,12 +78,12 @@ def stats_of(
     return stats
 
 
-def profile_of(segments: Mapping[str, Columns]) -> Profile:
-    """Build the profile whose bins come from the segment ``*``."""
+def baseline_of(segments: Mapping[str, Columns]) -> Baseline:
+    """Build the baseline whose bins come from the segment ``*``."""
     variables = variables_of(segments["*"])
     reference = stats_of(segments, variables)
     shape = reference.counts.shape[:2]
-    return Profile(
+    return Baseline(
         profile_id="test",
         tenant="default",
         model="m",

@@ -21,7 +21,7 @@ from detectors.rule.decision import (
 )
 from detectors.rule.design_effect import design_effect
 from monitor.demo.extract import DATA
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN
 from tests.support.data import DataSource
 from tests.support.extracts import household_numbers
@@ -40,16 +40,16 @@ class DecisionStream:
     windows: NDArray[np.int64]
 
 
-def variable_of(name: str, column: pa.ChunkedArray) -> VariableProfile:
+def variable_of(name: str, column: pa.ChunkedArray) -> VariableBaseline:
     values = column.to_numpy(zero_copy_only=False)
     if pa.types.is_floating(column.type):
         edges = np.unique(np.quantile(values, np.linspace(0, 1, N_BINS + 1)))
-        return VariableProfile(name, Kind.NUMERIC, edges)
+        return VariableBaseline(name, Kind.NUMERIC, edges)
     categories = tuple(sorted({str(value) for value in values}))
-    return VariableProfile(name, Kind.CATEGORICAL, np.empty(0), categories)
+    return VariableBaseline(name, Kind.CATEGORICAL, np.empty(0), categories)
 
 
-def codes_of(variable: VariableProfile, column: pa.ChunkedArray) -> NDArray[np.int64]:
+def codes_of(variable: VariableBaseline, column: pa.ChunkedArray) -> NDArray[np.int64]:
     values = column.to_numpy(zero_copy_only=False)
     if variable.kind is Kind.CATEGORICAL:
         code = {category: i for i, category in enumerate(variable.categories)}

@@ -25,7 +25,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from monitor.app.installation import load_installation
-from monitor.baseline.topic import write_profiles
+from monitor.baseline.topic import write_baselines
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
 from monitor.core.pipeline.state import RULES
@@ -44,10 +44,10 @@ from tests.support.fault_world import (
     WINDOW_US,
     FaultEvent,
     FaultWorld,
+    baselines,
     catalog,
     configs,
     install,
-    profiles,
     recent_start_us,
 )
 from tests.support.forked_stages import ForkedStage, Nursery, clean_environment
@@ -178,7 +178,7 @@ class FaultRun:
 
     def __enter__(self) -> Self:
         create_topics(self.bootstrap, self.prefix, self.world.n_partitions, self.n_keyed)
-        write_profiles(self.cluster, profiles())
+        write_baselines(self.cluster, baselines())
         self.source_id = self.cluster.identity(names.PREDICTIONS).topic_id
         if self.store is not None:
             with Store.open(self.store) as store:

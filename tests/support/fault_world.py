@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from monitor.baseline.build import build_profile
-from monitor.baseline.folder import add_profile
+from monitor.baseline.build import build_baseline
+from monitor.baseline.folder import add_baseline
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from tests.support.batch_oracle import Timing
 
@@ -81,14 +81,14 @@ def recent_start_us() -> int:
 
 
 @cache
-def profiles() -> tuple[Profile, ...]:
-    """Build one profile a model, from traffic before any drift."""
-    return tuple(build_profile(_reference(config), config) for config in configs())
+def baselines() -> tuple[Baseline, ...]:
+    """Build one baseline a model, from traffic before any drift."""
+    return tuple(build_baseline(_reference(config), config) for config in configs())
 
 
 def catalog() -> Catalog:
     """Return a new catalog of the three models."""
-    return Catalog.of(configs(), profiles())
+    return Catalog.of(configs(), baselines())
 
 
 def _reference(config: ModelConfig) -> pa.Table:
@@ -120,8 +120,8 @@ def install(
     for name in MODELS:
         text = yaml.safe_dump({"model": name, **MODEL}, sort_keys=False)
         (folder / f"models/{name}.yaml").write_text(text)
-    for profile in profiles():
-        add_profile(profile, folder / "baselines")
+    for baseline in baselines():
+        add_baseline(baseline, folder / "baselines")
     written = {
         "kafka": {"bootstrap": bootstrap, "prefix": prefix, "session_timeout": session_timeout},
         "store": store,

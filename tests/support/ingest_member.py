@@ -10,7 +10,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from tests.support.waiting import wait_until
 
 
@@ -38,7 +38,7 @@ class IngestMember:
 
     def _run(self) -> None:
         try:
-            with ProfileFeed(self._cluster, self.catalog) as feed:
+            with BaselineFeed(self._cluster, self.catalog) as feed:
                 feed.catch_up()
                 run_ingest(self._cluster, self.catalog, feed, self.lifecycle)
         except BaseException as error:

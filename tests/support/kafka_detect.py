@@ -20,7 +20,7 @@ from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
-from monitor.transport.kafka.readers.baseline_feed import ProfileFeed
+from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.memory import MemoryLog
@@ -103,7 +103,7 @@ class DetectWorker:
     def _run(self) -> None:
         cluster, catalog, member = self._arguments
         try:
-            with ProfileFeed(cluster, catalog) as feed:
+            with BaselineFeed(cluster, catalog) as feed:
                 feed.catch_up()
                 run_detect(cluster, catalog, feed, MonitorConfig(), self.lifecycle, member=member)
         except BaseException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.panes import SeriesId, SeriesStats, Window
 from schemas.time_units import HOUR_US
@@ -34,7 +34,7 @@ def table(n_hours: int, rows: int = ROWS, seed: int = 0) -> pa.Table:
     return pa.table(columns)
 
 
-def window_of(profile: Profile, at: int, rng: np.random.Generator, shift: float = 0.0) -> Window:
+def window_of(baseline: Baseline, at: int, rng: np.random.Generator, shift: float = 0.0) -> Window:
     """An hourly window of the cycle, counted by numpy."""
     mean = 0.5 * np.sin(2 * np.pi * at / 24)
     values = {
@@ -44,11 +44,11 @@ def window_of(profile: Profile, at: int, rng: np.random.Generator, shift: float 
     }
     stats = SeriesStats.empty(("*",), 3)
     stats.n_rows[0] = ROWS
-    for v, variable in enumerate(profile.variables):
+    for v, variable in enumerate(baseline.variables):
         edges = variable.edges.copy()
         column = np.clip(values[variable.name], edges[0], edges[-1])
         stats.counts[0, v, :60] = np.histogram(column, edges)[0]
     start_us = MONDAY_US + at * HOUR_US
-    series = SeriesId("default", "m", "1", profile.profile_id)
+    series = SeriesId("default", "m", "1", baseline.profile_id)
     none = SeriesStats.empty((), 1)
     return Window(series, start_us, start_us + HOUR_US, stats, none, 1, "watermark")

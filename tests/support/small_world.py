@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, PREDICTIONS
 from monitor.transport.memory import MemoryLog
@@ -77,11 +77,11 @@ def build_small_world(seed: int = 0, *, has_storm: bool = False) -> SmallWorld:
             "segments.region": [r["segments"]["region"] for r in reference],
         }
     )
-    profile = build_profile(table, CONFIG)
+    baseline = build_baseline(table, CONFIG)
     predictions = _predictions(rng)
     if has_storm:
         predictions = [(_stormy(value, i), t) for i, (value, t) in enumerate(predictions)]
-    return SmallWorld(Catalog.of([CONFIG], [profile]), predictions, _gpu())
+    return SmallWorld(Catalog.of([CONFIG], [baseline]), predictions, _gpu())
 
 
 def _stormy(value: bytes, i: int) -> bytes:

@@ -19,9 +19,9 @@ from tests.support.batches import (
     Row,
     RowMessage,
     as_bits,
+    baseline_of,
     batch_of,
     chunk_of,
-    profile_of,
     schema_of,
 )
 
@@ -36,7 +36,7 @@ def row(t: int = 0, **changes) -> Row:
 
 def layout(**changes) -> Layout:
     schema = schema_of(row())
-    return Layout(schema, profile_of(schema, REFERENCE, ("*", "s0=x", "s0=y"), **changes))
+    return Layout(schema, baseline_of(schema, REFERENCE, ("*", "s0=x", "s0=y"), **changes))
 
 
 def summary(*rows: Row, **changes):
@@ -95,13 +95,13 @@ def test_the_hundred_and_first_host_is_other():
     assert (counts["host=h005"], counts["host=other"]) == (2, 4)
 
 
-def test_a_profile_that_does_not_fit_is_refused():
-    profile = profile_of(schema_of(row()), REFERENCE)
+def test_a_baseline_that_does_not_fit_is_refused():
+    baseline = baseline_of(schema_of(row()), REFERENCE)
     with pytest.raises(BaselineError, match="has variables"):
-        Layout(schema_of(row(values=(1.0, 2.0, 3.0))), profile)
+        Layout(schema_of(row(values=(1.0, 2.0, 3.0))), baseline)
 
 
-def test_without_a_profile_only_rows_are_counted():
+def test_without_a_baseline_only_rows_are_counted():
     (pane,) = panes_of(row(1, host="h"), row(2), layouts=lambda *_: None)
     assert (pane.series.profile_id, pane.segments.segments) == ("", ("*",))
     assert pane.segments.counts.shape == (1, 0, 64)
@@ -109,7 +109,7 @@ def test_without_a_profile_only_rows_are_counted():
     assert pane.slices.segments == ()
 
 
-def test_a_profile_holds_from_the_first_pane_that_starts_after_it():
+def test_a_baseline_holds_from_the_first_pane_that_starts_after_it():
     old, new = layout(), layout(profile_id="q", active_from_us=105)
     panes = panes_of(row(100), row(109), row(110), layouts=lambda *_: (old, new))
     found = [(p.start_us, p.series.profile_id, int(p.segments.n_rows[0])) for p in panes]

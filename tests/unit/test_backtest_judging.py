@@ -28,7 +28,7 @@ from tests.support.backtest_world import (
     panes,
     planted_counts,
     shifted,
-    small_profile,
+    small_baseline,
     with_decision,
     with_length,
     wobbling,
@@ -44,12 +44,12 @@ def windows_of(made: Iterable[Pane], config: ModelConfig) -> list[Window]:
     return history_of(made, config).windows
 
 
-def profiles() -> dict:
-    return {small_profile().profile_id: small_profile()}
+def baselines() -> dict:
+    return {small_baseline().profile_id: small_baseline()}
 
 
 def outcome_of(made: list, config: ModelConfig = CONFIG) -> Outcome:
-    return judge(windows_of(made, config), config, profiles())
+    return judge(windows_of(made, config), config, baselines())
 
 
 def chunks(world, n: int = 700):
@@ -79,7 +79,7 @@ def counted(world, slot_us: int = LENGTH_US) -> Counted:
 @pytest.mark.parametrize("slot_us", [CONFIG.window.pane_us, 2 * CONFIG.window.pane_us, LENGTH_US])
 def test_today_gives_the_alerts_that_a_replay_gives(world, pipeline, slot_us):
     found = counted(world, slot_us)
-    outcome = judge(windows_of(found.panes[MODEL], CONFIG), CONFIG, profiles())
+    outcome = judge(windows_of(found.panes[MODEL], CONFIG), CONFIG, baselines())
     assert len(outcome.alerts) >= 8
     assert list(outcome.alerts) == pipeline.alerts()
 
@@ -162,7 +162,7 @@ def test_versions_side_by_side_are_one_history():
 
 def test_judging_changes_no_window():
     windows = windows_of(panes(8, 300, shifted(1.0)), CONFIG)
-    first, again = (judge(windows, CONFIG, profiles()) for _ in range(2))
+    first, again = (judge(windows, CONFIG, baselines()) for _ in range(2))
     assert first.alerts == again.alerts
 
 
@@ -176,12 +176,12 @@ def test_windows_that_panes_cannot_fill_are_refused():
 @pytest.mark.parametrize("shift_sd", [0.5, -0.5, 1.0])
 def test_a_planted_delay_is_that_of_the_whole_model_on_planted_windows(shift_sd):
     made, start = panes(20, 300), 8
-    profile, v = small_profile(), 0
-    assert profile.variables[v].name == "a"
+    baseline, v = small_baseline(), 0
+    assert baseline.variables[v].name == "a"
     matrix = shift_matrix(
-        profile.variables[v].edges,
-        profile.reference.counts[0, v],
-        shift_sd * reference_sd(profile, v),
+        baseline.variables[v].edges,
+        baseline.reference.counts[0, v],
+        shift_sd * reference_sd(baseline, v),
     )
     planted = [
         p if i < start else planted_counts(p, v, plant(p.segments.counts[:, v], matrix))
@@ -189,7 +189,7 @@ def test_a_planted_delay_is_that_of_the_whole_model_on_planted_windows(shift_sd)
     ]
     notified = [a for a in outcome_of(planted).notified if a.feature == "a"]
     (delay,) = measure_delays(
-        windows_of(made, CONFIG), CONFIG, profiles(), "a", [shift_sd], START_US + start * LENGTH_US
+        windows_of(made, CONFIG), CONFIG, baselines(), "a", [shift_sd], START_US + start * LENGTH_US
     )
     assert delay.delays == ((notified[0].time_us - START_US) // LENGTH_US - start,)
     assert not delay.is_firing_anyway
@@ -198,7 +198,7 @@ def test_a_planted_delay_is_that_of_the_whole_model_on_planted_windows(shift_sd)
 def test_a_planted_delay_is_near_that_of_shifted_rows():
     windows = windows_of(panes(30, 400), CONFIG)
     at_us = START_US + 10 * LENGTH_US
-    (delay,) = measure_delays(windows, CONFIG, profiles(), "a", [0.3], at_us)
+    (delay,) = measure_delays(windows, CONFIG, baselines(), "a", [0.3], at_us)
     notified = outcome_of(panes(30, 400, shifted(0.3, from_window=10))).notified
     of_rows = (next(a.time_us for a in notified if a.feature == "a") - at_us) // LENGTH_US
     assert delay.delays == (pytest.approx(of_rows, abs=1),)
@@ -206,7 +206,7 @@ def test_a_planted_delay_is_near_that_of_shifted_rows():
 
 def test_larger_shifts_are_found_sooner_and_more_often():
     windows = windows_of(panes(40, 300), CONFIG)
-    delays = measure_delays(windows, CONFIG, profiles(), "a", [0.05, 0.3, 0.5, 1.0])
+    delays = measure_delays(windows, CONFIG, baselines(), "a", [0.05, 0.3, 0.5, 1.0])
     assert [d.n_starts for d in delays] == [5] * 4
     assert [d.horizon for d in delays] == [20] * 4
     shares = [d.share_found for d in delays]
@@ -218,20 +218,20 @@ def test_larger_shifts_are_found_sooner_and_more_often():
 
 def test_shifts_are_planted_before_the_first_firing_of_the_feature_itself():
     windows = windows_of(panes(20, 400, shifted(1.0, from_window=10)), CONFIG)
-    (delay,) = measure_delays(windows, CONFIG, profiles(), "a", [1.0])
+    (delay,) = measure_delays(windows, CONFIG, baselines(), "a", [1.0])
     assert (delay.horizon, delay.share_found) == (5, 1.0)
 
 
 def test_a_feature_that_fires_from_the_start_leaves_no_place_for_a_plant():
     windows = windows_of(panes(3, 400, shifted(3.0)), CONFIG)[:1]
-    (delay,) = measure_delays(windows, CONFIG, profiles(), "a", [1.0])
+    (delay,) = measure_delays(windows, CONFIG, baselines(), "a", [1.0])
     assert (delay.n_starts, delay.share_found, delay.median) == (0, None, None)
 
 
 def test_a_shift_planted_into_a_drift_says_that_it_fires_anyway():
     windows = windows_of(panes(20, 400, shifted(1.0, from_window=5)), CONFIG)
     at_us = START_US + 10 * LENGTH_US
-    (delay,) = measure_delays(windows, CONFIG, profiles(), "a", [0.3], at_us)
+    (delay,) = measure_delays(windows, CONFIG, baselines(), "a", [0.3], at_us)
     assert delay.is_firing_anyway
 
 
@@ -246,11 +246,11 @@ def test_a_shift_planted_into_a_drift_says_that_it_fires_anyway():
 def test_a_plant_that_has_no_place_is_refused(feature, at_us, words):
     windows = windows_of(panes(4, 100), CONFIG)
     with pytest.raises(ConfigError, match=words):
-        measure_delays(windows, CONFIG, profiles(), feature, [0.3], at_us)
+        measure_delays(windows, CONFIG, baselines(), feature, [0.3], at_us)
 
 
 def n_alarms(windows, config) -> int:
-    return judge(windows, config, profiles()).n_incidents
+    return judge(windows, config, baselines()).n_incidents
 
 
 def worsening(rng: np.random.Generator, made: list[dict], window: int) -> list[dict]:
@@ -261,12 +261,12 @@ def worsening(rng: np.random.Generator, made: list[dict], window: int) -> list[d
 
 def test_a_ticket_that_becomes_a_page_is_one_alarm_for_the_budget():
     windows = windows_of(panes(24, 400, worsening), CONFIG)
-    outcome = judge(windows, CONFIG, profiles())
+    outcome = judge(windows, CONFIG, baselines())
     assert (outcome.n_pages, outcome.n_tickets) == (1, 1)
     assert (outcome.n_incidents, outcome.n_escalated) == (1, 1)
-    of_one = solve(windows, CONFIG, profiles(), budget=1.5 / outcome.months)
+    of_one = solve(windows, CONFIG, baselines(), budget=1.5 / outcome.months)
     assert (of_one.n_allowed, of_one.n_alarms, of_one.eps) == (1, 1, 0.0)
-    of_none = solve(windows, CONFIG, profiles(), budget=0.1)
+    of_none = solve(windows, CONFIG, baselines(), budget=0.1)
     assert (of_none.n_allowed, of_none.n_alarms, of_none.eps) == (0, 1, None)
 
 
@@ -277,7 +277,7 @@ def test_what_was_never_judged_is_no_quiet_time():
     assert nothing.config.decision.eps == CONFIG.decision.eps
     foreign = replace(made[0].series, profile_id="gone")
     half = windows_of([*made[:3], *(replace(p, series=foreign) for p in made[3:])], CONFIG)
-    assert solve(half, CONFIG, profiles(), 0.1).months == pytest.approx(
+    assert solve(half, CONFIG, baselines(), 0.1).months == pytest.approx(
         3 * LENGTH_US / (730 * 3_600e6)
     )
 
@@ -285,7 +285,7 @@ def test_what_was_never_judged_is_no_quiet_time():
 def test_the_budgets_eps_is_enough_and_a_step_less_is_not():
     windows = windows_of(panes(60, 400, wobbling(0.25)), CONFIG)
     assert n_alarms(windows, with_decision(eps=0.0)) > 0
-    solution = solve(windows, CONFIG, profiles(), budget=1.0)
+    solution = solve(windows, CONFIG, baselines(), budget=1.0)
     assert solution.n_allowed == 0
     assert 0.02 < solution.eps < 0.2
     assert solution.config.decision.max_false_pages_per_month == 1.0
@@ -298,7 +298,7 @@ def test_the_budgets_eps_is_enough_and_a_step_less_is_not():
 
 def test_a_larger_budget_lets_the_rule_fire_sooner():
     windows = windows_of(panes(30, 400), CONFIG)
-    small, large = (solve(windows, CONFIG, profiles(), budget) for budget in (0.1, 50.0))
+    small, large = (solve(windows, CONFIG, baselines(), budget) for budget in (0.1, 50.0))
     assert large.outcome.threshold < small.outcome.threshold
     assert small.outcome.threshold == pytest.approx(
         outcome_of(panes(1, 10), with_decision(max_false_pages_per_month=0.1)).threshold
@@ -307,7 +307,7 @@ def test_a_larger_budget_lets_the_rule_fire_sooner():
 
 def test_a_history_that_is_not_quiet_has_no_eps():
     everything = panes(20, 400, shifted(30.0))
-    solution = solve(windows_of(everything, CONFIG), CONFIG, profiles(), budget=0.1)
+    solution = solve(windows_of(everything, CONFIG), CONFIG, baselines(), budget=0.1)
     assert solution.eps is None
     assert solution.n_alarms > 0
     assert solution.config.decision.eps == CONFIG.decision.eps
@@ -316,7 +316,7 @@ def test_a_history_that_is_not_quiet_has_no_eps():
 @pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_budget_that_is_no_rate_is_refused(budget):
     with pytest.raises(DomainError, match="a budget of"):
-        solve([], CONFIG, profiles(), budget)
+        solve([], CONFIG, baselines(), budget)
 
 
 def test_both_sides_are_judged_on_the_same_rows():
@@ -325,7 +325,7 @@ def test_both_sides_are_judged_on_the_same_rows():
         made,
         CONFIG,
         with_decision(eps=0.4),
-        profiles(),
+        baselines(),
         plants=[Plant("a", 0.5, None), Plant("b", 0.5, None)],
     )
     assert found.today.outcome.notified
@@ -336,7 +336,7 @@ def test_both_sides_are_judged_on_the_same_rows():
 
 
 def test_without_a_proposal_there_is_one_side():
-    found = compare(panes(4, 100), CONFIG, None, profiles())
+    found = compare(panes(4, 100), CONFIG, None, baselines())
     assert (found.proposed, found.solution, list(found.sides)) == (None, None, ["today"])
 
 
@@ -355,25 +355,25 @@ def test_what_resolves_is_no_notification():
     assert np.all(np.diff([a.time_us for a in outcome.alerts]) >= 0)
 
 
-def test_an_open_alert_stays_open_under_a_new_profile():
+def test_an_open_alert_stays_open_under_a_new_baseline():
     made = panes(20, 400, shifted(1.0, from_window=4))
-    renewed = replace(small_profile(), profile_id="next")
+    renewed = replace(small_baseline(), profile_id="next")
     series = replace(made[0].series, profile_id="next")
     made[12:] = [replace(pane, series=series) for pane in made[12:]]
     windows = windows_of(made, CONFIG)
-    outcome = judge(windows, CONFIG, profiles() | {"next": renewed})
+    outcome = judge(windows, CONFIG, baselines() | {"next": renewed})
     assert outcome.n_unjudged == 0
     own = [a.transition for a in outcome.alerts if (a.feature, a.segment) == ("a", "*")]
     assert own == [Transition.OPENED]
-    assert judge(windows, CONFIG, profiles()).n_unjudged == 8
+    assert judge(windows, CONFIG, baselines()).n_unjudged == 8
 
 
-def test_a_window_of_two_profiles_gets_no_verdict():
+def test_a_window_of_two_baselines_gets_no_verdict():
     made = panes(4, 100)
     half_us = LENGTH_US // 2
     series = replace(made[0].series, profile_id="next")
     late = replace(made[1], series=series, start_us=made[1].start_us + half_us)
     outcome = judge(
-        windows_of([*made, late], CONFIG), CONFIG, profiles() | {"next": small_profile()}
+        windows_of([*made, late], CONFIG), CONFIG, baselines() | {"next": small_baseline()}
     )
     assert (outcome.n_windows, outcome.n_unjudged) == (4, 1)

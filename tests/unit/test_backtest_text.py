@@ -21,13 +21,13 @@ from tests.support.backtest_world import (
     LENGTH_US,
     panes,
     shifted,
-    small_profile,
+    small_baseline,
     with_decision,
     with_length,
 )
 from tests.support.small_world import CONFIG, START_US
 
-PROFILES = {small_profile().profile_id: small_profile()}
+BASELINES = {small_baseline().profile_id: small_baseline()}
 MODEL = "model: small\nfeatures: {a: {kind: numeric}, c: {kind: categorical}}\n"
 
 
@@ -40,13 +40,13 @@ def drifting() -> ConfigComparison:
         Plant("a", 0.5, START_US + 8 * LENGTH_US),
         Plant("a", 0.001, None),
     ]
-    return compare(made, CONFIG, with_decision(eps=0.45), PROFILES, plants=plants)
+    return compare(made, CONFIG, with_decision(eps=0.45), BASELINES, plants=plants)
 
 
 @pytest.fixture(scope="module")
 def solved() -> ConfigComparison:
     """A quiet history, solved for two false alarms a month, with a setting of its own."""
-    return compare(panes(10, 200), with_decision(persistence=3), None, PROFILES, budget=2.0)
+    return compare(panes(10, 200), with_decision(persistence=3), None, BASELINES, budget=2.0)
 
 
 def rows(found: ConfigComparison, title: str) -> list[tuple[str, ...]]:
@@ -124,7 +124,7 @@ def test_the_lines_to_paste_keep_what_was_set_before(solved):
 
 
 def test_a_history_that_is_not_quiet_has_nothing_to_paste():
-    found = compare(panes(16, 400, shifted(30.0)), CONFIG, None, PROFILES, budget=0.1)
+    found = compare(panes(16, 400, shifted(30.0)), CONFIG, None, BASELINES, budget=0.1)
     assert "no eps was found that keeps to it" in solution_text(found.solution)
     assert config_lines(found.solution) == ""
     document = backtest_document([found], Counted({}))
@@ -163,7 +163,7 @@ def test_an_incident_that_is_in_both_rows_is_said_to_be(drifting):
 def test_delays_in_windows_of_two_lengths_are_said_in_time_too(drifting):
     made = panes(24, 400)
     other = with_length(2)
-    found = compare(made, CONFIG, other, PROFILES, plants=[Plant("a", 0.5, None)])
+    found = compare(made, CONFIG, other, BASELINES, plants=[Plant("a", 0.5, None)])
     (table,) = (t for t in tables_of(found) if t.title == "Planted shifts")
     ((_, _, today, proposed),) = table.rows
     assert today == "2 = 3m 20s (5 of 5 within 12 = 20m)"
@@ -185,5 +185,5 @@ def test_a_document_is_json_and_what_was_not_asked_for_is_null(drifting):
     assert json.loads(json.dumps(model)) == model
     assert model["budget"] is None
     assert model["proposed"]["eps"] == 0.45
-    alone = compare(panes(3, 50), CONFIG, None, PROFILES)
+    alone = compare(panes(3, 50), CONFIG, None, BASELINES)
     assert backtest_document([alone], Counted({}))["models"][0]["proposed"] is None

@@ -1,4 +1,4 @@
-"""Bytes of profiles that are well formed and say what none can say; and parts that never end."""
+"""Bytes of baselines that are well formed and say what none can say; and parts that never end."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.core.panes import baseline_codec as profile_codec
+from monitor.core.panes import baseline_codec as baseline_codec
 from monitor.core.panes.baseline_codec import (
     MAX_WAITING,
-    ProfileParts,
+    BaselineParts,
     decode,
     encode,
     parse_key,
     with_id,
 )
-from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
+from schemas.baselines import Baseline, Kind, SeasonalCounts, VariableBaseline
 from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
 
 VARIABLES = (
-    VariableProfile("a", Kind.NUMERIC, np.array([0.0, 1.0, 2.0])),
-    VariableProfile("c", Kind.CATEGORICAL, np.empty(0), ("x", "y", "other"), ("z", "w")),
-    VariableProfile("score", Kind.NUMERIC, np.array([0.0, 0.5, 1.0])),
+    VariableBaseline("a", Kind.NUMERIC, np.array([0.0, 1.0, 2.0])),
+    VariableBaseline("c", Kind.CATEGORICAL, np.empty(0), ("x", "y", "other"), ("z", "w")),
+    VariableBaseline("score", Kind.NUMERIC, np.array([0.0, 0.5, 1.0])),
 )
 
 
-def profile() -> Profile:
+def baseline() -> Baseline:
     reference = SeriesStats.empty(("*", "region=eu"), 3)
     reference.n_rows[:] = reference.counts[:, :, 0] = 100
     seasonal = SeasonalCounts(
         np.zeros((168, 2, 3, 64), np.int32), np.ones(168, np.int64), np.zeros((2, 3), np.bool_)
     )
     return with_id(
-        Profile(
+        Baseline(
             "",
             "default",
             "m",
@@ -68,7 +68,7 @@ def sealed(content: bytes, n_bytes: int | None = None) -> bytes:
 
 
 def changed(change: Callable[[dict], None]) -> bytes:
-    data = encode(profile())
+    data = encode(baseline())
     _, _, packed = data.partition(b"\n")
     n_bytes = int(data.split(b" ")[2])
     content = msgspec.msgpack.decode(pa.Codec("zstd").decompress(packed, n_bytes, asbytes=True))
@@ -143,15 +143,15 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_profile_that_cannot_be_is_refused(name):
+def test_a_baseline_that_cannot_be_is_refused(name):
     with pytest.raises(BaselineError, match="is damaged"):
         decode(changed(CHANGES[name]))
 
 
-def test_a_profile_comes_back_as_it_was_and_under_the_same_id():
-    back = decode(encode(profile()))
-    assert with_id(back).profile_id == back.profile_id == profile().profile_id
-    assert encode(back) == encode(profile())
+def test_a_baseline_comes_back_as_it_was_and_under_the_same_id():
+    back = decode(encode(baseline()))
+    assert with_id(back).profile_id == back.profile_id == baseline().profile_id
+    assert encode(back) == encode(baseline())
 
 
 @pytest.mark.parametrize("content", [b"\x07", b"\xc1\xc1", b"\x91" * 9_000, b"", b"\x80"])
@@ -175,10 +175,10 @@ def test_a_bomb_is_refused_for_what_it_claims_and_costs_nothing():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
 
 
-def test_a_profile_of_more_names_than_memory_is_refused_before_they_are_read():
+def test_a_baseline_of_more_names_than_memory_is_refused_before_they_are_read():
     names = b"\xdd" + (30_000_000).to_bytes(4, "big") + b"\xa0" * 30_000_000
-    known = {**profile_codec._content(profile())["variables"][1], "known": msgspec.Raw(names)}
-    content = profile_codec._content(profile())
+    known = {**baseline_codec._content(baseline())["variables"][1], "known": msgspec.Raw(names)}
+    content = baseline_codec._content(baseline())
     content["variables"][1] = known
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(BaselineError, match="is damaged"):
@@ -195,27 +195,27 @@ def test_a_key_that_is_none_is_refused(key):
     with pytest.raises(BaselineError, match="is not the key of a baseline"):
         parse_key(key)
     with pytest.raises(BaselineError):
-        ProfileParts().add(key, b"x")
+        BaselineParts().add(key, b"x")
 
 
-def test_profiles_that_never_become_whole_are_bounded():
-    parts = ProfileParts()
+def test_baselines_that_never_become_whole_are_bounded():
+    parts = BaselineParts()
     for i in range(2_000):
         assert parts.add(b"x%d|0|1000" % i, b"y" * 100) is None
     assert (parts.n_waiting, parts.n_dropped) == (MAX_WAITING, 2_000 - MAX_WAITING)
-    whole = profile()
+    whole = baseline()
     assert parts.add(whole.profile_id.encode(), encode(whole)) is not None
     parts.forget("x1999")
     assert parts.n_waiting == MAX_WAITING - 1
 
 
-def test_a_profile_beyond_what_is_read_is_not_written(monkeypatch):
-    monkeypatch.setattr(profile_codec, "MAX_PROFILE_BYTES", 1_000)
+def test_a_baseline_beyond_what_is_read_is_not_written(monkeypatch):
+    monkeypatch.setattr(baseline_codec, "MAX_BASELINE_BYTES", 1_000)
     with pytest.raises(BaselineError, match="fewer segments or features"):
-        encode(profile())
+        encode(baseline())
 
 
 def test_a_reference_whose_sums_left_float64_can_be_written_and_read():
-    one = profile()
+    one = baseline()
     one.reference.sums[:] = np.inf
     assert np.isfinite(decode(encode(replace(one, profile_id="p"))).reference.sums).all()

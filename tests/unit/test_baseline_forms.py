@@ -1,4 +1,4 @@
-"""A profile written before values had one form: it fits today's events."""
+"""A baseline written before values had one form: it fits today's events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.baseline.baseline_file import load_profile, save_profile
+from monitor.baseline.baseline_file import load_baseline, save_baseline
 from monitor.baseline.fit import misfits
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode import Decoder, chunk_of
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.batch import EventBatch, StringColumn
 from schemas.config.model import ModelConfig
 from schemas.panes import MISSING, UNSEEN
@@ -38,8 +38,8 @@ N = 2_000
 
 
 @pytest.fixture
-def profile() -> Profile:
-    return load_profile(FILE)
+def baseline() -> Baseline:
+    return load_baseline(FILE)
 
 
 def rows() -> EventBatch:
@@ -64,21 +64,21 @@ def rows() -> EventBatch:
     return batch
 
 
-def test_its_categories_have_their_forms_and_the_sum_of_their_counts(profile):
-    discount, flag, code, _ = profile.variables
+def test_its_categories_have_their_forms_and_the_sum_of_their_counts(baseline):
+    discount, flag, code, _ = baseline.variables
     assert discount.edges.tolist() == [0.0, 0.0, 0.1, 0.2, 0.3, 0.7]
     assert flag.categories == ("false", "true")
     assert code.categories == ("007", "7", "x")
-    assert profile.reference.segments == ("*", "store=3", "store=4", "store=NA")
-    counts = profile.reference.counts[0]
+    assert baseline.reference.segments == ("*", "store=3", "store=4", "store=NA")
+    counts = baseline.reference.counts[0]
     assert counts[1, :2].tolist() == [1_400, 600]
     assert counts[2, [0, 1, 2, MISSING]].tolist() == [400, 800, 400, 400]
     assert counts.sum(axis=-1).tolist() == [N] * 4
 
 
-def test_the_same_rows_as_events_of_today_have_the_same_counts(profile):
-    found = summarize(rows(), Layout(CONFIG.schema_, profile))[0]
-    known = profile.reference
+def test_the_same_rows_as_events_of_today_have_the_same_counts(baseline):
+    found = summarize(rows(), Layout(CONFIG.schema_, baseline))[0]
+    known = baseline.reference
     for name in ("*", "store=3", "store=4"):
         i, j = found.segments.index(name), known.segments.index(name)
         assert np.array_equal(found.counts[i], known.counts[j])
@@ -86,25 +86,28 @@ def test_the_same_rows_as_events_of_today_have_the_same_counts(profile):
     assert found.counts[0, :, UNSEEN].sum() == 0
 
 
-def test_booleans_written_as_digits_fall_into_the_same_counters(profile):
+def test_booleans_written_as_digits_fall_into_the_same_counters(baseline):
     batch = rows()
     flag = batch.categorical[0]
     digits = StringColumn(flag.codes, [{"true": "1", "false": "0"}[v] for v in flag.values])
     changed = replace(batch, categorical=(digits, *batch.categorical[1:]))
-    layout = Layout(CONFIG.schema_, profile)
+    layout = Layout(CONFIG.schema_, baseline)
     assert np.array_equal(summarize(changed, layout)[0].counts, summarize(batch, layout)[0].counts)
 
 
-def test_it_fits_its_config_and_is_written_in_the_new_form(profile, tmp_path):
-    assert misfits(CONFIG, profile) == []
-    again = load_profile(save_profile(profile, tmp_path))
-    assert [v.categories for v in again.variables] == [v.categories for v in profile.variables]
-    assert np.array_equal(again.reference.counts, profile.reference.counts)
-    assert again.profile_id == profile.profile_id
+def test_it_fits_its_config_and_is_written_in_the_new_form(baseline, tmp_path):
+    assert misfits(CONFIG, baseline) == []
+    again = load_baseline(save_baseline(baseline, tmp_path))
+    assert [v.categories for v in again.variables] == [v.categories for v in baseline.variables]
+    assert np.array_equal(again.reference.counts, baseline.reference.counts)
+    assert again.profile_id == baseline.profile_id
 
 
-def test_a_category_that_is_verbatim_is_left_alone_when_it_is_read_again(profile, tmp_path):
-    kept = load_profile(save_profile(profile, tmp_path))
+def test_a_category_that_is_verbatim_is_left_alone_when_it_is_read_again(baseline, tmp_path):
+    kept = load_baseline(save_baseline(baseline, tmp_path))
     variable = kept.variables[2]
     object.__setattr__(variable, "categories", ("NA", "True", "x"))
-    assert load_profile(save_profile(kept, tmp_path)).variables[2].categories[:2] == ("NA", "True")
+    assert load_baseline(save_baseline(kept, tmp_path)).variables[2].categories[:2] == (
+        "NA",
+        "True",
+    )

@@ -8,13 +8,13 @@ import pytest
 
 from detectors.quality.heavy_hitters import HeavyHitters
 from monitor.baseline import variables
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.baseline.description import describe_variables
 from monitor.core.panes.accumulators import summarize
 from monitor.core.panes.layout import Layout
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, UNSEEN
@@ -41,19 +41,19 @@ def zipf(n: int, n_categories: int, seed: int) -> np.ndarray:
     return np.char.add("s", ranks.astype(str))
 
 
-def counted(rows: pa.Table, profile: Profile) -> np.ndarray:
-    """Counters of the rows in the profile's layout, as a worker counts them; shape (S, V, 64)."""
+def counted(rows: pa.Table, baseline: Baseline) -> np.ndarray:
+    """Counters of the rows in the baseline's layout, as a worker counts them; shape (S, V, 64)."""
     columns = canonical(rows, CONFIG).append_column("time_us", pa.array(np.arange(rows.num_rows)))
     batch, _ = batch_from_arrow(columns.combine_chunks().to_batches()[0], CONFIG.schema_, 0)
-    stats = summarize(batch, Layout(CONFIG.schema_, profile))[0]
+    stats = summarize(batch, Layout(CONFIG.schema_, baseline))[0]
     at = {name: i for i, name in enumerate(stats.segments)}
-    return np.stack([stats.counts[at[name]] for name in profile.reference.segments])
+    return np.stack([stats.counts[at[name]] for name in baseline.reference.segments])
 
 
 @pytest.fixture(scope="module")
-def long_tail() -> Profile:
+def long_tail() -> Baseline:
     """100,000 shops in 60,000 rows: about a third of the rows hold one that occurs once."""
-    return build_profile(table(zipf(60_000, 100_000, 1)), CONFIG)
+    return build_baseline(table(zipf(60_000, 100_000, 1)), CONFIG)
 
 
 def test_the_commonest_have_counters_and_the_rest_is_other(long_tail):
@@ -78,7 +78,7 @@ def test_the_reference_expects_as_many_new_categories_as_later_rows_bring(long_t
 
 def test_categories_that_fit_their_counters_are_never_unseen_to_the_reference():
     shop = zipf(5_000, 40, 3)
-    built = build_profile(table(shop), CONFIG)
+    built = build_baseline(table(shop), CONFIG)
     assert not built.reference.counts[:, 1, UNSEEN].any()
 
 
@@ -92,7 +92,7 @@ def test_the_description_says_how_many_are_new(long_tail):
 def test_beyond_the_limit_the_commonest_are_found_in_bounded_memory(monkeypatch):
     monkeypatch.setattr(variables, "MAX_CATEGORIES", 1_000)
     shop = zipf(40_000, 20_000, 4)
-    built = build_profile(table(shop), CONFIG)
+    built = build_baseline(table(shop), CONFIG)
     variable = built.variables[1]
     names, counts = np.unique(shop, return_counts=True)
     truth = dict(zip(names.tolist(), counts.tolist(), strict=True))
@@ -112,7 +112,7 @@ def test_many_categories_of_which_none_is_common_are_refused(monkeypatch):
     monkeypatch.setattr(variables, "MAX_CATEGORIES", 500)
     shop = np.char.add("s", (np.arange(20_000) % 5_000).astype(str))
     with pytest.raises(BaselineError, match="has over 500 categories in 20,000 rows, none of them"):
-        build_profile(table(shop), CONFIG)
+        build_baseline(table(shop), CONFIG)
 
 
 def test_a_key_named_as_a_category_is_refused_below_the_limit_too():
@@ -120,7 +120,7 @@ def test_a_key_named_as_a_category_is_refused_below_the_limit_too():
     with pytest.raises(
         BaselineError, match="feature shop: has 1,000 categories in 1,000 rows, so nearly all later"
     ):
-        build_profile(table(shop), CONFIG)
+        build_baseline(table(shop), CONFIG)
 
 
 def test_pieces_that_code_their_strings_differently_are_counted_together():
@@ -133,7 +133,7 @@ def test_pieces_that_code_their_strings_differently_are_counted_together():
 
 @pytest.mark.parametrize("value", [40.0, 0.0, -1e300])
 def test_of_a_constant_number_every_other_value_is_outside(value):
-    built = build_profile(table(zipf(1_000, 5, 5), value), CONFIG)
+    built = build_baseline(table(zipf(1_000, 5, 5), value), CONFIG)
     age = built.variables[0]
     assert (age.n_bins, set(age.edges.tolist())) == (1, {value})
     assert built.reference.counts[0, 0, 0] == 1_000
@@ -144,7 +144,7 @@ def test_of_a_constant_number_every_other_value_is_outside(value):
 
 
 def test_of_a_constant_category_every_other_value_is_unseen():
-    built = build_profile(table(np.full(1_000, "x")), CONFIG)
+    built = build_baseline(table(np.full(1_000, "x")), CONFIG)
     assert built.variables[1].categories == ("x",)
     now = counted(table(np.array(["x", "y", "z"] * 100)), built)[0, 1]
     assert (now[0], now[UNSEEN]) == (100, 200)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from detectors.rule.planting import plant, reference_sd, shift_matrix
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.incidents.grouping import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
@@ -31,14 +31,14 @@ def with_canary(**settings) -> ModelConfig:
 
 
 @pytest.fixture(scope="module")
-def profile() -> Profile:
+def baseline() -> Baseline:
     """Eight days: too few for seasons, so x differs from its reference all the time."""
-    return build_profile(table(8 * 24), CONFIG)
+    return build_baseline(table(8 * 24), CONFIG)
 
 
-def windows(profile: Profile, n: int, seed: int = 3) -> list[Window]:
+def windows(baseline: Baseline, n: int, seed: int = 3) -> list[Window]:
     rng = np.random.default_rng(seed)
-    return [window_of(profile, at, rng) for at in range(n)]
+    return [window_of(baseline, at, rng) for at in range(n)]
 
 
 def run(decider: SeriesDecider, some: list[Window]) -> tuple[list[DetectorResult], list[Alert]]:
@@ -50,8 +50,8 @@ def run(decider: SeriesDecider, some: list[Window]) -> tuple[list[DetectorResult
     return results, alerts
 
 
-def decider_of(profile: Profile, config: ModelConfig, state: SeriesState | None = None):
-    return SeriesDecider(windows(profile, 1)[0].series, config, profile, state)
+def decider_of(baseline: Baseline, config: ModelConfig, state: SeriesState | None = None):
+    return SeriesDecider(windows(baseline, 1)[0].series, config, baseline, state)
 
 
 def is_planting_after(decider: SeriesDecider, window: Window) -> bool:
@@ -64,18 +64,18 @@ def emptied(window: Window) -> Window:
     return replace(window, segments=empty)
 
 
-def test_each_cycle_plants_once_and_finds_it_after_as_many_windows_as_a_real_shift(profile):
-    decider, some = decider_of(profile, with_canary(shift=0.8)), windows(profile, 4 * EVERY)
+def test_each_cycle_plants_once_and_finds_it_after_as_many_windows_as_a_real_shift(baseline):
+    decider, some = decider_of(baseline, with_canary(shift=0.8)), windows(baseline, 4 * EVERY)
     results, alerts = run(decider, some)
     assert [r.verdict for r in results] == [Verdict.DRIFT] * 4
     assert not alerts
     first = (results[0].end_us - MONDAY_US) // HOUR_US - int(results[0].statistic)
     matrix = shift_matrix(
-        profile.variables[1].edges,
-        profile.reference.counts[0, 1],
-        0.8 * reference_sd(profile, 1),
+        baseline.variables[1].edges,
+        baseline.reference.counts[0, 1],
+        0.8 * reference_sd(baseline, 1),
     )
-    really = decider_of(profile, CONFIG)
+    really = decider_of(baseline, CONFIG)
     for at, window in enumerate(some):
         counts = window.segments.counts.copy()
         if at >= first:
@@ -88,18 +88,18 @@ def test_each_cycle_plants_once_and_finds_it_after_as_many_windows_as_a_real_shi
     raise AssertionError("the real shift was not found")
 
 
-def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(profile):
-    watched, alone = decider_of(profile, with_canary()), decider_of(profile, CONFIG)
-    for window in windows(profile, 3 * EVERY):
+def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(baseline):
+    watched, alone = decider_of(baseline, with_canary()), decider_of(baseline, CONFIG)
+    for window in windows(baseline, 3 * EVERY):
         with_it, without = watched.decide(window), alone.decide(window)
         assert [r for r in with_it.results if r.monitor != "canary"] == without.results
         assert [a for a in with_it.alerts if a.rule != CANARY_MISSED] == without.alerts
         assert watched.evidence.to_bytes() == alone.evidence.to_bytes()
 
 
-def test_a_missed_shift_opens_a_ticket_with_the_reason_until_one_is_found(profile):
-    blind = decider_of(profile, with_canary(shift=0.01))
-    results, alerts = run(blind, windows(profile, 3 * EVERY))
+def test_a_missed_shift_opens_a_ticket_with_the_reason_until_one_is_found(baseline):
+    blind = decider_of(baseline, with_canary(shift=0.01))
+    results, alerts = run(blind, windows(baseline, 3 * EVERY))
     assert [r.statistic for r in results] == [None] * 3
     assert {r.verdict for r in results} == {Verdict.NORMAL}
     assert {r.reason for r in results} <= {Reason.WITHIN_TOLERANCE, Reason.ACCUMULATING}
@@ -112,15 +112,15 @@ def test_a_missed_shift_opens_a_ticket_with_the_reason_until_one_is_found(profil
     assert opened.action.startswith("Up to 2.0% of y may move before it counts")
     assert "and the shift moves 0.4% of the rows: raise canary.shift" in opened.action
     assert opened.current_counts == ()
-    seeing = decider_of(profile, with_canary(shift=0.8), blind.export())
-    _, alerts = run(seeing, windows(profile, 5 * EVERY)[3 * EVERY :])
+    seeing = decider_of(baseline, with_canary(shift=0.8), blind.export())
+    _, alerts = run(seeing, windows(baseline, 5 * EVERY)[3 * EVERY :])
     assert [a.transition for a in alerts] == [Transition.RESOLVED]
     assert alerts[0].opened_at_us == opened.opened_at_us
     assert not any(key.startswith("pipeline|") for key in seeing.open_alerts)
 
 
-def test_a_missed_canary_is_a_fault_of_the_pipeline_and_joins_no_drift_incident(profile):
-    _, (opened,) = run(decider_of(profile, with_canary(shift=0.01)), windows(profile, EVERY))
+def test_a_missed_canary_is_a_fault_of_the_pipeline_and_joins_no_drift_incident(baseline):
+    _, (opened,) = run(decider_of(baseline, with_canary(shift=0.01)), windows(baseline, EVERY))
     engine = Incidents()
     changes = engine.observe(opened, opened.time_us)
     assert [c.incident.cause for c in changes] == [Cause.PIPELINE]
@@ -128,21 +128,21 @@ def test_a_missed_canary_is_a_fault_of_the_pipeline_and_joins_no_drift_incident(
 
 
 @pytest.mark.parametrize("cut", range(0, 2 * EVERY, 5))
-def test_restored_between_any_two_windows_it_says_the_same(profile, cut):
-    config, some = with_canary(shift=0.05), windows(profile, 2 * EVERY)
-    whole = run(decider_of(profile, config), some)
-    before = decider_of(profile, config)
+def test_restored_between_any_two_windows_it_says_the_same(baseline, cut):
+    config, some = with_canary(shift=0.05), windows(baseline, 2 * EVERY)
+    whole = run(decider_of(baseline, config), some)
+    before = decider_of(baseline, config)
     first = run(before, some[:cut])
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(before.export()), type=SeriesState)
-    second = run(decider_of(profile, config, state), some[cut:])
+    second = run(decider_of(baseline, config, state), some[cut:])
     assert (first[0] + second[0], first[1] + second[1]) == whole
 
 
-def test_a_feature_that_is_firing_already_is_skipped_and_says_so(profile):
-    decider = decider_of(profile, with_canary())
+def test_a_feature_that_is_firing_already_is_skipped_and_says_so(baseline):
+    decider = decider_of(baseline, with_canary())
     rng = np.random.default_rng(5)
-    some = [window_of(profile, at, rng) for at in range(EVERY)]
-    matrix = shift_matrix(profile.variables[1].edges, profile.reference.counts[0, 1], 3.0)
+    some = [window_of(baseline, at, rng) for at in range(EVERY)]
+    matrix = shift_matrix(baseline.variables[1].edges, baseline.reference.counts[0, 1], 3.0)
     for window in some:
         window.segments.counts[:, 1] = plant(window.segments.counts[:, 1], matrix)
     results, alerts = run(decider, some)
@@ -150,57 +150,57 @@ def test_a_feature_that_is_firing_already_is_skipped_and_says_so(profile):
     assert not alerts
 
 
-def test_windows_without_rows_are_no_silence_of_the_monitor(profile):
-    decider = decider_of(profile, with_canary(shift=0.01))
-    some = [emptied(w) if at % 3 else w for at, w in enumerate(windows(profile, 2 * EVERY))]
+def test_windows_without_rows_are_no_silence_of_the_monitor(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.01))
+    some = [emptied(w) if at % 3 else w for at, w in enumerate(windows(baseline, 2 * EVERY))]
     results, alerts = run(decider, some)
     assert [(r.verdict, r.reason) for r in results] == [(Verdict.NONE, Reason.TOO_FEW_SAMPLES)] * 2
     assert not alerts
 
 
-def test_windows_that_never_come_end_the_stretch_they_belong_to(profile):
-    decider = decider_of(profile, with_canary(shift=0.01))
-    some = windows(profile, 2 * EVERY)
+def test_windows_that_never_come_end_the_stretch_they_belong_to(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.01))
+    some = windows(baseline, 2 * EVERY)
     planted_from = next(at for at in range(EVERY) if is_planting_after(decider, some[at]))
     results, _ = run(decider, some[planted_from + EVERY - 2 :])
     assert results[0].reason is Reason.TOO_FEW_SAMPLES
 
 
-def test_the_alert_of_a_canary_that_is_no_more_ends(profile):
-    blind = decider_of(profile, with_canary(shift=0.01))
-    some = windows(profile, EVERY + 1)
+def test_the_alert_of_a_canary_that_is_no_more_ends(baseline):
+    blind = decider_of(baseline, with_canary(shift=0.01))
+    some = windows(baseline, EVERY + 1)
     run(blind, some[:EVERY])
     assert blind.open_alerts
-    _, (ended,) = run(decider_of(profile, CONFIG, blind.export()), some[EVERY:])
+    _, (ended,) = run(decider_of(baseline, CONFIG, blind.export()), some[EVERY:])
     assert ended.transition is Transition.RESOLVED
     assert ended.title == "m: nothing is planted into y any more"
 
 
-def test_another_feature_in_the_config_starts_afresh(profile):
-    before = decider_of(profile, with_canary(shift=0.01))
-    some = windows(profile, 2 * EVERY)
+def test_another_feature_in_the_config_starts_afresh(baseline):
+    before = decider_of(baseline, with_canary(shift=0.01))
+    some = windows(baseline, 2 * EVERY)
     run(before, some[: EVERY - 2])
-    after = decider_of(profile, with_canary(feature="x", shift=0.8), before.export())
+    after = decider_of(baseline, with_canary(feature="x", shift=0.8), before.export())
     results, _ = run(after, some[EVERY - 2 :])
     assert {r.feature for r in results} == {"x"}
 
 
-def test_models_plant_at_different_hours(profile):
-    series, starts = windows(profile, 1)[0].series, set()
+def test_models_plant_at_different_hours(baseline):
+    series, starts = windows(baseline, 1)[0].series, set()
     for i in range(40):
         config = with_canary().model_copy(update={"model": f"model-{i}"})
-        decider = SeriesDecider(replace(series, model=config.model), config, profile)
-        some = windows(profile, EVERY)
+        decider = SeriesDecider(replace(series, model=config.model), config, baseline)
+        some = windows(baseline, EVERY)
         starts.add(next(w.start_us for w in some if is_planting_after(decider, w)))
     assert len(starts) > 12
 
 
-def test_a_real_drift_in_the_midst_of_a_stretch_is_not_taken_for_the_planted_one(profile):
-    decider = decider_of(profile, with_canary(shift=0.01))
-    some = windows(profile, 3 * EVERY)
+def test_a_real_drift_in_the_midst_of_a_stretch_is_not_taken_for_the_planted_one(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.01))
+    some = windows(baseline, 3 * EVERY)
     run(decider, some[:EVERY])
     (opened,) = [k for k in decider.open_alerts if k.startswith("pipeline|")]
-    matrix = shift_matrix(profile.variables[1].edges, profile.reference.counts[0, 1], 1.0)
+    matrix = shift_matrix(baseline.variables[1].edges, baseline.reference.counts[0, 1], 1.0)
     results = []
     for window in some[EVERY:]:
         if decider.canary.canary.is_planted(window):
@@ -218,9 +218,9 @@ def thinned(window: Window, share: float) -> Window:
     return replace(window, segments=replace(window.segments, counts=counts, n_rows=n_rows))
 
 
-def test_windows_that_have_become_too_small_are_reported(profile):
-    decider = decider_of(profile, with_canary(shift=0.8))
-    some = [thinned(window, 0.1) for window in windows(profile, EVERY)]
+def test_windows_that_have_become_too_small_are_reported(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.8))
+    some = [thinned(window, 0.1) for window in windows(baseline, EVERY)]
     assert 0 < some[0].segments.n_rows[0] < decider.rule.min_rows
     (result,), (opened,) = run(decider, some)
     assert result.verdict is Verdict.NORMAL
@@ -228,21 +228,21 @@ def test_windows_that_have_become_too_small_are_reported(profile):
     assert "lengthen the window" in opened.action
 
 
-def test_traffic_in_half_of_the_windows_is_enough_to_be_missed(profile):
-    decider = decider_of(profile, with_canary(shift=0.01))
-    some = [emptied(w) if at % 2 else w for at, w in enumerate(windows(profile, EVERY))]
+def test_traffic_in_half_of_the_windows_is_enough_to_be_missed(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.01))
+    some = [emptied(w) if at % 2 else w for at, w in enumerate(windows(baseline, EVERY))]
     (result,), alerts = run(decider, some)
     assert (result.verdict, result.statistic) == (Verdict.NORMAL, None)
     assert len(alerts) == 1
 
 
-def test_a_shift_found_now_and_then_neither_ends_the_alert_nor_sends_a_message(profile):
-    config, some = with_canary(shift=0.01), windows(profile, 14 * EVERY)
+def test_a_shift_found_now_and_then_neither_ends_the_alert_nor_sends_a_message(baseline):
+    config, some = with_canary(shift=0.01), windows(baseline, 14 * EVERY)
     transitions, state = [], None
     for cycle in range(14):
         is_seen = cycle in (2, 4, 5, 9, 10, 11, 12)
         own = config if not is_seen else with_canary(shift=0.8)
-        decider = decider_of(profile, own, state)
+        decider = decider_of(baseline, own, state)
         _, alerts = run(decider, some[cycle * EVERY : (cycle + 1) * EVERY])
         transitions += [(cycle, alert.transition) for alert in alerts]
         state = decider.export()
@@ -255,33 +255,33 @@ def test_a_reference_without_a_measurable_spread_is_skipped_and_stops_nothing(va
     rows = table(3 * 24)
     y = rows["y"].to_numpy().copy()
     y[0] = value
-    own = build_profile(rows.set_column(2, "y", pa.array(y)), CONFIG)
+    own = build_baseline(rows.set_column(2, "y", pa.array(y)), CONFIG)
     decider = decider_of(own, with_canary())
     (result,), alerts = run(decider, windows(own, EVERY))
     assert (result.verdict, result.reason) == (Verdict.NONE, Reason.NO_BASELINE)
     assert not alerts
 
 
-def test_a_feature_that_the_reference_never_holds_is_skipped_and_stops_nothing(profile):
-    counts = profile.reference.counts.copy()
+def test_a_feature_that_the_reference_never_holds_is_skipped_and_stops_nothing(baseline):
+    counts = baseline.reference.counts.copy()
     counts[:, 1, :62] = 0
-    never = replace(profile, reference=replace(profile.reference, counts=counts))
-    (result,), alerts = run(decider_of(never, with_canary()), windows(profile, EVERY))
+    never = replace(baseline, reference=replace(baseline.reference, counts=counts))
+    (result,), alerts = run(decider_of(never, with_canary()), windows(baseline, EVERY))
     assert (result.verdict, result.reason) == (Verdict.NONE, Reason.NO_BASELINE)
     assert not alerts
 
 
 @pytest.mark.parametrize("within", [2, 3, 4, 5])
-def test_a_short_stretch_can_be_missed_too(profile, within):
-    decider = decider_of(profile, with_canary(shift=0.01, within=within))
-    (result,), (opened,) = run(decider, windows(profile, EVERY))
+def test_a_short_stretch_can_be_missed_too(baseline, within):
+    decider = decider_of(baseline, with_canary(shift=0.01, within=within))
+    (result,), (opened,) = run(decider, windows(baseline, EVERY))
     assert (result.verdict, result.statistic) == (Verdict.NORMAL, None)
     assert opened.n_windows == within
 
 
-def test_a_stretch_whose_last_windows_never_came_is_missed_if_enough_did(profile):
-    decider = decider_of(profile, with_canary(shift=0.01))
-    some = windows(profile, 3 * EVERY)
+def test_a_stretch_whose_last_windows_never_came_is_missed_if_enough_did(baseline):
+    decider = decider_of(baseline, with_canary(shift=0.01))
+    some = windows(baseline, 3 * EVERY)
     first = next(at for at in range(EVERY) if is_planting_after(decider, some[at]))
     results, alerts = run(decider, [*some[first + 1 : first + 6], *some[first + EVERY :]])
     assert (results[0].verdict, results[0].reason) == (Verdict.NORMAL, Reason.NO_DATA)
@@ -291,7 +291,7 @@ def test_a_stretch_whose_last_windows_never_came_is_missed_if_enough_did(profile
 def test_a_too_wide_tolerance_is_reported_for_a_bounded_feature_too():
     rows = table(8 * 24)
     bounded = np.random.default_rng(4).random(rows.num_rows)
-    own = build_profile(rows.set_column(2, "y", pa.array(bounded)), CONFIG)
+    own = build_baseline(rows.set_column(2, "y", pa.array(bounded)), CONFIG)
     wide = with_canary(shift=0.5).model_copy(
         update={"decision": CONFIG.decision.model_copy(update={"eps": 0.45})}
     )

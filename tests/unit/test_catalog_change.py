@@ -10,7 +10,7 @@ from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.panes import Pane
 from schemas.results import DetectorResult
 from tests.support.baseline_change import check_change, dated, panes_of, results_of
@@ -18,7 +18,7 @@ from tests.support.log_chunks import fetch_chunk
 from tests.support.small_world import CONFIG, build_small_world
 
 WORLD = build_small_world()
-(OLD,) = WORLD.catalog.profiles["default", "small"]
+(OLD,) = WORLD.catalog.baselines["default", "small"]
 N_PARTITIONS = 2
 CHUNK = 50
 
@@ -31,7 +31,7 @@ def results(log: MemoryLog) -> list[DetectorResult]:
     return results_of(log.fetch(RESULTS, 0, 0, log.end_offset(RESULTS, 0)))
 
 
-def run(new: Profile, heard_at: tuple[int, int, int], dies_at: int) -> MemoryLog:
+def run(new: Baseline, heard_at: tuple[int, int, int], dies_at: int) -> MemoryLog:
     """Run two ingest workers and a detect worker that hear of a baseline at different rounds."""
     log = MemoryLog()
     for i, (value, time_us) in enumerate(WORLD.predictions):

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.baseline.publication import PublicationOutcome, plan_all, plan_publication
 from monitor.core.panes.baseline_codec import with_id
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 from tests.support.small_world import CONFIG, build_small_world
 
@@ -19,33 +19,33 @@ AHEAD = CONFIG.window.bound_us + CONFIG.window.max_skew_us
 
 
 @pytest.fixture(scope="module")
-def built() -> Profile:
-    (found,) = build_small_world().catalog.profiles["default", "small"]
+def built() -> Baseline:
+    (found,) = build_small_world().catalog.baselines["default", "small"]
     return found
 
 
-def other(profile: Profile, n: int = 1, **more: object) -> Profile:
+def other(baseline: Baseline, n: int = 1, **more: object) -> Baseline:
     """Another baseline of the same model."""
-    return with_id(replace(profile, n_reference_windows=n, **more))
+    return with_id(replace(baseline, n_reference_windows=n, **more))
 
 
-def plan(profile: Profile, published: list[Profile], active_from: str | None = None):
-    return plan_publication(profile, CONFIG, published, NOW, active_from)
+def plan(baseline: Baseline, published: list[Baseline], active_from: str | None = None):
+    return plan_publication(baseline, CONFIG, published, NOW, active_from)
 
 
 def test_a_models_first_baseline_holds_always(built):
     decided = plan(built, [])
     assert (decided.outcome, decided.effective_us) == (PublicationOutcome.PUBLISHED, 0)
-    assert decided.profile == built
+    assert decided.baseline == built
 
 
 def test_the_next_one_holds_from_a_pane_boundary_that_no_event_can_have_reached(built):
     decided = plan(other(built), [built])
-    assert decided.effective_us == decided.profile.active_from_us
+    assert decided.effective_us == decided.baseline.active_from_us
     assert decided.effective_us % PANE == 0
     assert 0 <= decided.effective_us - (NOW + 120 * S + AHEAD) < PANE
     assert decided.until is built
-    assert decided.profile.profile_id == with_id(decided.profile).profile_id
+    assert decided.baseline.profile_id == with_id(decided.baseline).profile_id
     assert not decided.note
 
 
@@ -67,7 +67,7 @@ def test_a_time_some_worker_may_have_counted_for_is_refused(built, asked):
     plan(other(built), [], asked)
 
 
-def test_a_profile_that_names_a_past_time_is_refused_too(built):
+def test_a_baseline_that_names_a_past_time_is_refused_too(built):
     with pytest.raises(BaselineError, match="before they have read it"):
         plan(other(built, active_from_us=NOW - S), [built])
 
@@ -81,9 +81,9 @@ def test_what_is_no_time_is_refused(built, asked):
 def test_the_same_content_is_not_published_twice(built):
     assert plan(built, [built]).outcome is PublicationOutcome.UNCHANGED
     new = other(built)
-    dated = plan(new, [built]).profile
+    dated = plan(new, [built]).baseline
     again = plan(new, [built, dated])
-    assert (again.outcome, again.profile, again.until) == (
+    assert (again.outcome, again.baseline, again.until) == (
         PublicationOutcome.UNCHANGED,
         dated,
         built,
@@ -92,7 +92,7 @@ def test_the_same_content_is_not_published_twice(built):
 
 
 def test_what_was_superseded_comes_back_only_when_a_time_is_asked_for(built):
-    new = plan(other(built), [built]).profile
+    new = plan(other(built), [built]).baseline
     decided = plan(built, [built, new])
     assert (decided.outcome, decided.note) == (
         PublicationOutcome.UNCHANGED,
@@ -103,7 +103,7 @@ def test_what_was_superseded_comes_back_only_when_a_time_is_asked_for(built):
 
 
 def test_two_baselines_cannot_hold_from_the_same_time(built):
-    first = plan(other(built, 1), [built], "+1h").profile
+    first = plan(other(built, 1), [built], "+1h").baseline
     with pytest.raises(BaselineError, match=f"like {first.profile_id}"):
         plan(other(built, 2), [built, first], "+1h")
 
@@ -123,6 +123,6 @@ def test_a_whole_history_may_be_published_at_once_and_again_without_change(built
     history = [other(built, 1, active_from_us=50 * PANE), built]
     plans = plan_all([(p, CONFIG) for p in history], [], NOW)
     assert [p.effective_us for p in plans] == [0, 50 * PANE]
-    published = [p.profile for p in plans]
+    published = [p.baseline for p in plans]
     again = plan_all([(p, CONFIG) for p in history], published, NOW)
     assert {p.outcome for p in again} == {PublicationOutcome.UNCHANGED}

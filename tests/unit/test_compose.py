@@ -192,7 +192,7 @@ def test_who_waits_for_whom_is_there_and_can_be_waited_for():
         assert "topics" in SERVICES[stage]["depends_on"]
 
 
-def test_without_the_demo_profile_nothing_of_the_demo_runs():
+def test_without_the_demo_baseline_nothing_of_the_demo_runs():
     demo = [name for name, service in SERVICES.items() if service.get("profiles") == ["demo"]]
     assert demo == [name for name in SERVICES if name.startswith("demo-")]
     for name, service in SERVICES.items():

@@ -20,14 +20,14 @@ from tests.support.small_world import CONFIG, START_US, build_small_world, event
 @pytest.fixture
 def decider() -> SeriesDecider:
     catalog = build_small_world().catalog
-    (profile,) = catalog.profiles_for("default", "small", "1")
-    return SeriesDecider(SeriesId("default", "small", "1", profile.profile_id), CONFIG, profile)
+    (baseline,) = catalog.baselines_for("default", "small", "1")
+    return SeriesDecider(SeriesId("default", "small", "1", baseline.profile_id), CONFIG, baseline)
 
 
 def window_of(decider: SeriesDecider, rows: list[dict], at: int) -> Window:
     values = [json.dumps(row | {"time_us": START_US}).encode() for row in rows]
     (batch,) = Decoder([CONFIG.schema_]).decode(chunk_of(values, "t")).batches
-    segments, slices = summarize(batch, Layout(CONFIG.schema_, decider.profile))
+    segments, slices = summarize(batch, Layout(CONFIG.schema_, decider.baseline))
     length_us = CONFIG.window.length_us
     start_us = START_US + at * length_us
     return Window(decider.series, start_us, start_us + length_us, segments, slices, 1, "watermark")
@@ -54,7 +54,7 @@ def test_alerts_of_a_version_that_was_retired_end_with_its_last_window(decider):
     broken = window_of(decider, event_rows(rng, 400, 9), 0)
     opened = [a for _ in range(4) for a in decider.decide(broken).alerts]
     assert opened
-    empty = SeriesStats.empty((ALL,), len(decider.profile.variables))
+    empty = SeriesStats.empty((ALL,), len(decider.baseline.variables))
     length_us, ended = CONFIG.window.length_us, []
     for at in range(1, MAX_EMPTY + 1):
         start_us = START_US + at * length_us

@@ -15,7 +15,7 @@ from detectors.rule.decision import (
     plan_cells,
 )
 from detectors.rule.settings import RARE_BETS
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import MISSING, UNSEEN
 from schemas.results import Reason, Verdict
@@ -25,7 +25,7 @@ HOURLY = 1 / 7300
 
 def categorical(shares, n0=50_000, rule=None, n_cells=1, phi=1.0, learned=0.0):
     names = tuple("abcdefgh"[: len(shares)])
-    variable = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), names)
+    variable = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), names)
     reference = np.zeros((n_cells, 64), np.int64)
     reference[:, : len(shares)] = np.round(np.array(shares) * n0)
     layout = SetLayout.of([cell_sets(variable, reference[0])] * n_cells)

@@ -7,12 +7,12 @@ import pytest
 
 from detectors.rule.decision import Rule, cell_sets
 from detectors.rule.replicas import FORGET_AFTER, ReplicaEvidence, decide_replicas
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 
 RULE = Rule(alpha=1 / 7300, n_cells=52)
 EDGES = np.linspace(0.0, 1.0, 61)
-SETS = cell_sets(VariableProfile("score", Kind.NUMERIC, EDGES), np.repeat([100, 0], [60, 4]))
+SETS = cell_sets(VariableBaseline("score", Kind.NUMERIC, EDGES), np.repeat([100, 0], [60, 4]))
 FAULTS = {
     "constant": lambda score: np.full_like(score, 0.5),
     "flipped": lambda score: 1 - score,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from detectors.quality.text_statistics import text_statistics
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.baseline.draft import explain_columns
 from monitor.cli.main import app
 from monitor.core.drift.decide import SeriesDecider
@@ -136,10 +136,10 @@ def rows(n: int, seed: int, n_words: int = 8) -> pa.Table:
 
 
 def test_baselines_and_events_agree_and_a_changed_text_is_reported():
-    profile = build_profile(rows(8_000, 1), CONFIG)
-    assert [v.name for v in profile.variables] == [*CONFIG.schema_.variables]
-    decider = SeriesDecider(SeriesId("default", "m", "1", profile.profile_id), CONFIG, profile)
-    decoder, layout, opened = Decoder([CONFIG.schema_]), Layout(CONFIG.schema_, profile), []
+    baseline = build_baseline(rows(8_000, 1), CONFIG)
+    assert [v.name for v in baseline.variables] == [*CONFIG.schema_.variables]
+    decider = SeriesDecider(SeriesId("default", "m", "1", baseline.profile_id), CONFIG, baseline)
+    decoder, layout, opened = Decoder([CONFIG.schema_]), Layout(CONFIG.schema_, baseline), []
     for at in range(8):
         table = rows(1_000, 10 + at, n_words=8 if at < 4 else 14)
         features = table.drop_columns(["time_us", "score"]).to_pylist()
@@ -165,7 +165,7 @@ def test_a_table_brings_the_text_or_the_number_or_is_refused():
         canonical(made, CONFIG)
     whole = made.append_column("note.digits", pa.array([0.5] * 300))
     assert "features.note.length" in canonical(whole, CONFIG).column_names
-    assert build_profile(whole, CONFIG).variables[1].name == "note.length"
+    assert build_baseline(whole, CONFIG).variables[1].name == "note.length"
 
 
 @pytest.mark.parametrize(

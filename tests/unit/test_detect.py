@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.panes.catalog import Catalog
 from monitor.core.panes.codec import encode, pane_key
 from monitor.core.panes.watermark_message import WatermarkMessage
@@ -18,7 +18,7 @@ from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.monitor import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter
@@ -106,7 +106,7 @@ def test_a_gpu_event_beyond_the_skew_is_a_dead_letter_and_judged_nowhere():
     assert detect.watermark_us == START_US + 14 * 30 * SECOND_US
 
 
-def profile_of(rng: np.random.Generator, window: int) -> Profile:
+def baseline_of(rng: np.random.Generator, window: int) -> Baseline:
     rows = event_rows(rng, 6_000, window)
     table = pa.table(
         {
@@ -117,12 +117,12 @@ def profile_of(rng: np.random.Generator, window: int) -> Profile:
             "segments.region": [r["segments"]["region"] for r in rows],
         }
     )
-    return build_profile(table, CONFIG)
+    return build_baseline(table, CONFIG)
 
 
-def test_an_alert_that_is_open_when_the_profile_changes_ends_under_the_new_one():
+def test_an_alert_that_is_open_when_the_baseline_changes_ends_under_the_new_one():
     rng = np.random.default_rng(3)
-    old, new = profile_of(rng, 0), profile_of(rng, 5)
+    old, new = baseline_of(rng, 0), baseline_of(rng, 5)
     new = replace(new, active_from_us=START_US + 6 * WINDOW_US)
     catalog, log = Catalog.of([CONFIG], [old, new]), MemoryLog()
     for window in range(12):

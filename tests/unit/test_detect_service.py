@@ -20,7 +20,7 @@ STEP_S = 0.05
 
 
 class ServiceSite:
-    """A stage that is not started, its clock, and profiles that come when they come."""
+    """A stage that is not started, its clock, and baselines that come when they come."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s, self.waited_s, self.n_polls = 1_000.0, 0.0, 0
@@ -41,7 +41,7 @@ class ServiceSite:
     def poll(self) -> None:
         self.n_polls += 1
         found = [name for name, at_s in self.comes_s.items() if self.now_s >= at_s]
-        self.catalog.profiles["t", "m"] = [SimpleNamespace(profile_id=n) for n in found]  # type: ignore[misc]
+        self.catalog.baselines["t", "m"] = [SimpleNamespace(profile_id=n) for n in found]  # type: ignore[misc]
 
     def learn(self, *names: str) -> float:
         """Return how long was waited for some."""
@@ -73,7 +73,7 @@ def test_many_unknown_names_take_no_more_than_one_does(site):
     assert 0.01 < share <= BUDGET_S / WINDOW_S
 
 
-def test_a_profile_that_is_on_its_way_is_waited_for_and_what_is_left_remains(site):
+def test_a_baseline_that_is_on_its_way_is_waited_for_and_what_is_left_remains(site):
     site.comes_s = {"one": site.now_s + 0.5, "two": site.now_s + 1.0}
     assert site.learn("one") == pytest.approx(0.5, abs=2 * STEP_S)
     assert site.learn("two") == pytest.approx(0.5, abs=2 * STEP_S)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from detectors.evaluate.all_statistics import Statistic, evaluate, evaluate_fairness
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import SeriesStats
 from schemas.results import Reason
-from tests.support.binned import Columns, profile_of, stats_of
+from tests.support.binned import Columns, baseline_of, stats_of
 
 NUMERIC = {
     "psi",
@@ -48,13 +48,13 @@ def draw(n: int, shift: float = 0.0, seed: int = 0) -> Columns:
 
 
 @pytest.fixture(scope="module")
-def profile() -> Profile:
-    return profile_of({"*": draw(20_000), "g=a": draw(5000, seed=1), "g=b": draw(3000, seed=2)})
+def baseline() -> Baseline:
+    return baseline_of({"*": draw(20_000), "g=a": draw(5000, seed=1), "g=b": draw(3000, seed=2)})
 
 
-def window(profile: Profile, **segments: Columns) -> SeriesStats:
+def window(baseline: Baseline, **segments: Columns) -> SeriesStats:
     names = {"all_": "*", "a": "g=a", "b": "g=b", "c": "g=c"}
-    return stats_of({names[k]: v for k, v in segments.items()}, profile.variables)
+    return stats_of({names[k]: v for k, v in segments.items()}, baseline.variables)
 
 
 def find(rows: list[Statistic], feature: str, metric: str, segment: str = "*") -> Statistic:
@@ -62,8 +62,8 @@ def find(rows: list[Statistic], feature: str, metric: str, segment: str = "*") -
     return row
 
 
-def test_each_cell_gets_each_metric_of_its_kind_once(profile: Profile) -> None:
-    rows = evaluate(window(profile, all_=draw(1000), a=draw(300), b=draw(200)), profile)
+def test_each_cell_gets_each_metric_of_its_kind_once(baseline: Baseline) -> None:
+    rows = evaluate(window(baseline, all_=draw(1000), a=draw(300), b=draw(200)), baseline)
     for segment in ("*", "g=a", "g=b"):
         for feature, metrics in (("amount", NUMERIC), ("score", NUMERIC), ("colour", CATEGORICAL)):
             got = [r.metric for r in rows if (r.feature, r.segment) == (feature, segment)]
@@ -74,8 +74,8 @@ def test_each_cell_gets_each_metric_of_its_kind_once(profile: Profile) -> None:
     assert msgspec.json.decode(msgspec.json.encode(rows), type=list[Statistic]) == rows
 
 
-def test_a_gaussian_shift_is_the_same_d_in_every_metric(profile: Profile) -> None:
-    reference = profile_of({"*": draw(200_000)})
+def test_a_gaussian_shift_is_the_same_d_in_every_metric(baseline: Baseline) -> None:
+    reference = baseline_of({"*": draw(200_000)})
     rows = evaluate(window(reference, all_=draw(200_000, 0.3, seed=5)), reference)
     for metric in ("psi", "jensen_shannon", "hellinger", "total_variation", "ks", "wasserstein"):
         assert find(rows, "amount", metric).effect_size == pytest.approx(0.3, rel=0.06), metric
@@ -84,10 +84,10 @@ def test_a_gaussian_shift_is_the_same_d_in_every_metric(profile: Profile) -> Non
     assert find(rows, "score", "psi").effect_size == pytest.approx(0.0, abs=0.03)
 
 
-def test_without_drift_the_effect_is_not_the_noise_of_few_rows(profile: Profile) -> None:
+def test_without_drift_the_effect_is_not_the_noise_of_few_rows(baseline: Baseline) -> None:
     effects: dict[str, list[float]] = {"psi": [], "jensen_shannon": [], "hellinger": []}
     for seed in range(40):
-        rows = evaluate(window(profile, all_=draw(300, seed=100 + seed)), profile)
+        rows = evaluate(window(baseline, all_=draw(300, seed=100 + seed)), baseline)
         for metric, seen in effects.items():
             seen.append(find(rows, "amount", metric).effect_size)
     # Uncorrected, the median is sqrt(9 / 300) = .17.
@@ -95,10 +95,12 @@ def test_without_drift_the_effect_is_not_the_noise_of_few_rows(profile: Profile)
 
 
 @pytest.mark.parametrize("far", [-50.0, 50.0])
-def test_rows_beyond_either_end_have_their_place_in_the_order(profile: Profile, far: float) -> None:
+def test_rows_beyond_either_end_have_their_place_in_the_order(
+    baseline: Baseline, far: float
+) -> None:
     half = dict(draw(1000))
     half["amount"] = np.where(np.arange(1000) < 500, far, half["amount"])
-    rows = evaluate(window(profile, all_=half), profile)
+    rows = evaluate(window(baseline, all_=half), baseline)
     assert find(rows, "amount", "ks").statistic == pytest.approx(0.5, abs=0.03)
     assert find(rows, "amount", "total_variation").statistic == pytest.approx(0.45, abs=0.03)
     assert find(rows, "amount", "mean_shift").statistic == pytest.approx(far / 2, rel=0.02)
@@ -106,27 +108,29 @@ def test_rows_beyond_either_end_have_their_place_in_the_order(profile: Profile, 
         assert find(rows, "amount", metric).n == 1000
 
 
-def test_out_of_bounds_rows_are_counted_and_measured(profile: Profile) -> None:
+def test_out_of_bounds_rows_are_counted_and_measured(baseline: Baseline) -> None:
     far = dict(draw(1000))
     far["amount"] = np.where(np.arange(1000) < 100, 50.0, far["amount"])
-    rows = evaluate(window(profile, all_=far), profile)
+    rows = evaluate(window(baseline, all_=far), baseline)
     assert find(rows, "amount", "out_of_range").statistic == pytest.approx(0.1)
     moved = find(rows, "amount", "wasserstein_raw")
     assert moved.statistic == pytest.approx(5.0, rel=0.02)
     assert moved.low is not None
     assert moved.high is not None
     assert moved.low <= 5.0 <= moved.high
-    high = evaluate(window(profile, all_=far), profile, ranges={"amount": (-10.0, 40.0)})
+    high = evaluate(window(baseline, all_=far), baseline, ranges={"amount": (-10.0, 40.0)})
     assert find(high, "amount", "range").statistic == pytest.approx(10.0)
-    ignored = evaluate(window(profile, all_=far), profile, ranges={"colour": (0, 1), "age": (0, 1)})
+    ignored = evaluate(
+        window(baseline, all_=far), baseline, ranges={"colour": (0, 1), "age": (0, 1)}
+    )
     assert [r for r in ignored if r.metric == "range"] == []
 
 
-def test_missing_is_a_category_of_its_own(profile: Profile) -> None:
+def test_missing_is_a_category_of_its_own(baseline: Baseline) -> None:
     gone = dict(draw(1000))
     gone["amount"] = np.where(np.arange(1000) < 800, np.nan, gone["amount"])
     gone["colour"] = np.where(np.arange(1000) < 800, "", gone["colour"])
-    rows = evaluate(window(profile, all_=gone), profile)
+    rows = evaluate(window(baseline, all_=gone), baseline)
     for feature in ("amount", "colour"):
         assert find(rows, feature, "missing").statistic == pytest.approx(0.8)
         assert find(rows, feature, "missing").p_value == pytest.approx(0.0, abs=1e-100)
@@ -137,17 +141,17 @@ def test_missing_is_a_category_of_its_own(profile: Profile) -> None:
     assert find(rows, "amount", "ks").p_value > 1e-6
 
 
-def test_an_unseen_category_is_seen(profile: Profile) -> None:
+def test_an_unseen_category_is_seen(baseline: Baseline) -> None:
     new = dict(draw(1000))
     new["colour"] = np.where(np.arange(1000) < 50, "violet", new["colour"])
-    rows = evaluate(window(profile, all_=new), profile)
+    rows = evaluate(window(baseline, all_=new), baseline)
     assert find(rows, "colour", "unseen").statistic == pytest.approx(0.05)
     assert find(rows, "colour", "l_infinity").statistic == pytest.approx(0.05, abs=0.003)
     assert 0 < find(rows, "colour", "chi_square").p_value < 1e-20
 
 
-def test_a_segment_without_rows_has_no_data(profile: Profile) -> None:
-    rows = evaluate(window(profile, all_=draw(1000)), profile)
+def test_a_segment_without_rows_has_no_data(baseline: Baseline) -> None:
+    rows = evaluate(window(baseline, all_=draw(1000)), baseline)
     absent = [r for r in rows if r.segment == "g=b"]
     assert len(absent) == 2 * len(NUMERIC) + len(CATEGORICAL)
     assert {(r.reason, r.statistic, r.p_value, r.effect_size, r.n) for r in absent} == {
@@ -155,43 +159,43 @@ def test_a_segment_without_rows_has_no_data(profile: Profile) -> None:
     }
 
 
-def test_an_empty_window_has_no_data_anywhere(profile: Profile) -> None:
-    rows = evaluate(SeriesStats.empty(("*",), 3), profile)
+def test_an_empty_window_has_no_data_anywhere(baseline: Baseline) -> None:
+    rows = evaluate(SeriesStats.empty(("*",), 3), baseline)
     assert {r.reason for r in rows} == {Reason.NO_DATA}
     assert {r.statistic for r in rows} == {None}
 
 
-def test_few_rows_get_a_reason_and_no_number(profile: Profile) -> None:
-    rows = evaluate(window(profile, all_=draw(29)), profile)
+def test_few_rows_get_a_reason_and_no_number(baseline: Baseline) -> None:
+    rows = evaluate(window(baseline, all_=draw(29)), baseline)
     assert {(r.reason, r.n) for r in rows if r.segment == "*"} == {(Reason.TOO_FEW_SAMPLES, 29)}
-    rows = evaluate(window(profile, all_=draw(29)), profile, min_rows=29)
+    rows = evaluate(window(baseline, all_=draw(29)), baseline, min_rows=29)
     assert {r.reason for r in rows if r.segment == "*"} == {Reason.DESCRIPTIVE}
 
 
-def test_all_values_missing_leaves_the_share_and_no_distance(profile: Profile) -> None:
+def test_all_values_missing_leaves_the_share_and_no_distance(baseline: Baseline) -> None:
     gone = dict(draw(100))
     gone["score"] = np.full(100, np.nan)
-    rows = evaluate(window(profile, all_=gone), profile)
+    rows = evaluate(window(baseline, all_=gone), baseline)
     assert find(rows, "score", "missing").statistic == 1.0
     for metric in ("ks", "wasserstein", "mean_shift", "sd_ratio"):
         assert find(rows, "score", metric).reason is Reason.NO_DATA
         assert find(rows, "score", metric).statistic is None
 
 
-def test_an_unknown_segment_is_named_once(profile: Profile) -> None:
-    rows = evaluate(window(profile, all_=draw(100), c=draw(60)), profile)
+def test_an_unknown_segment_is_named_once(baseline: Baseline) -> None:
+    rows = evaluate(window(baseline, all_=draw(100), c=draw(60)), baseline)
     unknown = [r for r in rows if r.segment == "g=c"]
     assert unknown == [Statistic("*", "g=c", "rows", None, n=60, reason=Reason.SEGMENT_UNKNOWN)]
 
 
 def test_a_reference_without_rows_is_no_baseline() -> None:
-    empty = profile_of({"*": draw(500), "g=a": {k: v[:0] for k, v in draw(1).items()}})
+    empty = baseline_of({"*": draw(500), "g=a": {k: v[:0] for k, v in draw(1).items()}})
     rows = evaluate(window(empty, all_=draw(100), a=draw(100)), empty)
     assert {r.reason for r in rows if r.segment == "g=a"} == {Reason.NO_BASELINE}
 
 
 def test_a_constant_reference_gets_numbers() -> None:
-    constant = profile_of({"*": {"x": np.full(500, 3.0)}})
+    constant = baseline_of({"*": {"x": np.full(500, 3.0)}})
     same = evaluate(stats_of({"*": {"x": np.full(50, 3.0)}}, constant.variables), constant)
     assert all(find(same, "x", m).statistic == 0 for m in ("psi", "ks", "wasserstein"))
     moved = evaluate(stats_of({"*": {"x": np.full(50, 4.0)}}, constant.variables), constant)
@@ -202,7 +206,7 @@ def test_a_constant_reference_gets_numbers() -> None:
 
 def test_only_numeric_or_only_categorical_variables() -> None:
     for name in ("amount", "colour"):
-        one = profile_of({"*": {name: draw(500)[name]}})
+        one = baseline_of({"*": {name: draw(500)[name]}})
         rows = evaluate(stats_of({"*": {name: draw(200)[name]}}, one.variables), one)
         assert {r.metric for r in rows} == (NUMERIC if name == "amount" else CATEGORICAL)
 
@@ -210,7 +214,7 @@ def test_only_numeric_or_only_categorical_variables() -> None:
 def test_values_of_any_size_stay_finite() -> None:
     rng = np.random.default_rng(1)
     for scale in (1e-300, 1e-9, 1e15, 1e150):
-        huge = profile_of({"*": {"x": rng.normal(0, scale, 500)}})
+        huge = baseline_of({"*": {"x": rng.normal(0, scale, 500)}})
         stats = stats_of({"*": {"x": rng.normal(0, 2 * scale, 100)}}, huge.variables)
         rows = evaluate(stats, huge)
         for row in rows:
@@ -219,9 +223,9 @@ def test_values_of_any_size_stay_finite() -> None:
         assert find(rows, "x", "wasserstein_raw").statistic > 0
 
 
-def test_a_window_in_another_layout_is_refused(profile: Profile) -> None:
+def test_a_window_in_another_layout_is_refused(baseline: Baseline) -> None:
     with pytest.raises(ShapeError, match=r"window: counts have shape \(1, 2, 64\)"):
-        evaluate(SeriesStats.empty(("*",), 2), profile)
+        evaluate(SeriesStats.empty(("*",), 2), baseline)
 
 
 def grouped(**groups: tuple[int, int]) -> SeriesStats:

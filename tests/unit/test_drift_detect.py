@@ -109,7 +109,7 @@ def test_poison_is_counted_and_dead_lettered_and_every_window_is_judged_as_witho
     assert [messages[d.offset] for d in found] == poison
 
 
-def test_a_pane_in_another_layout_than_its_profiles_is_refused(world, panes, expected):
+def test_a_pane_in_another_layout_than_its_baselines_is_refused(world, panes, expected):
     pane = decode([next(m.value for m in panes if not m.key.startswith(NOT_PANES))])
     pane.segments = SeriesStats.empty(("*",), 7)
     messages = [(pane_key(pane, 0).encode(), encode(pane)[0])]

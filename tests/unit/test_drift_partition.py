@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.core.drift import partition as drift_partition
 from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
@@ -79,15 +79,15 @@ class Driver:
 
 
 def pane_of(
-    window: int, n_rows: int = 200, version: str = "1", model: str = "small", profile: str = ""
+    window: int, n_rows: int = 200, version: str = "1", model: str = "small", baseline: str = ""
 ) -> Pane:
-    n_variables = 3 if profile else 0
+    n_variables = 3 if baseline else 0
     stats = SeriesStats.empty(("*",), n_variables)
     stats.n_rows[:] = n_rows
     if n_variables:
         stats.counts[0, :, 7] = n_rows
     start_us = START_US + window * WINDOW_US
-    series = SeriesId("default", model, version, profile)
+    series = SeriesId("default", model, version, baseline)
     return Pane(series, start_us, start_us + CONFIG.window.pane_us, "s", 0, "o", 1, stats)
 
 
@@ -120,11 +120,11 @@ def test_of_each_close_results_come_first_then_state_then_its_alerts():
 
 def test_of_many_versions_those_with_the_most_rows_are_judged_and_the_rest_say_why():
     catalog = small_world().catalog
-    profile = catalog.profiles["default", "small"][0].profile_id
+    baseline = catalog.baselines["default", "small"][0].profile_id
     driver = Driver(catalog)
     for window in range(4):
         for i in range(MAX_JUDGED + 10):
-            driver.pane(pane_of(window, 100 + i, f"{window}-{i}", profile=profile))
+            driver.pane(pane_of(window, 100 + i, f"{window}-{i}", baseline=baseline))
         driver.word(end_of(window))
     own = [r for r in driver.results if r.end_us == START_US + 4 * WINDOW_US]
     left_out = {r.model_version for r in own if r.reason is Reason.TOO_MANY_VERSIONS}
@@ -154,16 +154,16 @@ def test_a_state_of_more_than_390_cells_is_written_in_chunks_and_restored():
             **columns,
         }
     )
-    profile = build_profile(table, config)
-    n_cells = profile.reference.counts.shape[0] * profile.reference.counts.shape[1]
+    baseline = build_baseline(table, config)
+    n_cells = baseline.reference.counts.shape[0] * baseline.reference.counts.shape[1]
     assert n_cells > 390
-    driver = Driver(Catalog.of([config], [profile]))
+    driver = Driver(Catalog.of([config], [baseline]))
     for window in range(3):
-        stats = SeriesStats.empty(profile.reference.segments, 31)
+        stats = SeriesStats.empty(baseline.reference.segments, 31)
         stats.counts[:, :, :60] = rng.integers(0, 9, (*stats.counts.shape[:2], 60))
         stats.n_rows[:] = stats.counts.sum(axis=2).max(axis=1)
         start_us = START_US + window * WINDOW_US
-        series = SeriesId("default", "wide", "1", profile.profile_id)
+        series = SeriesId("default", "wide", "1", baseline.profile_id)
         driver.pane(Pane(series, start_us, start_us + 10 * SECOND_US, "s", 0, "o", 1, stats))
         driver.word(end_of(window))
     body = next(driver.snapshots().stored(KIND, ("default", "wide"))).body

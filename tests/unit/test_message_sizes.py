@@ -12,7 +12,7 @@ from monitor.core.unreadable import letter_key
 from monitor.decode import Decoder, chunk_of
 from monitor.notify.delivery.log import LogEntry, decode_entry, encode_entry
 from schemas.alerts import Cause, Delivery, Incident, Notification, NotificationKind, Severity
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.batch import ModelSchema
 from schemas.refused import dead_letter
 from schemas.results import DetectorResult, Reason, Verdict
@@ -56,7 +56,7 @@ def test_results_with_long_names_go_in_more_messages_and_none_is_lost():
 
 
 def test_labels_of_long_categories_are_cut():
-    long = VariableProfile("c", Kind.CATEGORICAL, np.empty(0), tuple("x" * n for n in (3, 60_000)))
+    long = VariableBaseline("c", Kind.CATEGORICAL, np.empty(0), tuple("x" * n for n in (3, 60_000)))
     assert [len(label) for label in bin_labels(long)[:2]] == [3, 200]
 
 

@@ -10,7 +10,7 @@ from detectors.rule.edges import quantile_edges
 from detectors.rule.planting import plant, reference_sd, shift_matrix
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN
-from tests.support.backtest_world import small_profile
+from tests.support.backtest_world import small_baseline
 
 
 def counted(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -100,45 +100,45 @@ def test_a_shift_that_is_none_is_refused(shift):
 
 
 def test_the_reference_sd_is_that_of_its_rows():
-    profile = small_profile()
-    at = next(i for i, v in enumerate(profile.variables) if v.name == "a")
-    assert reference_sd(profile, at) == pytest.approx(1.0, abs=0.03)
+    baseline = small_baseline()
+    at = next(i for i, v in enumerate(baseline.variables) if v.name == "a")
+    assert reference_sd(baseline, at) == pytest.approx(1.0, abs=0.03)
 
 
 def test_a_category_has_no_sd():
-    profile = small_profile()
-    at = next(i for i, v in enumerate(profile.variables) if v.name == "c")
+    baseline = small_baseline()
+    at = next(i for i, v in enumerate(baseline.variables) if v.name == "c")
     with pytest.raises(BaselineError, match="'c' has no standard deviation"):
-        reference_sd(profile, at)
+        reference_sd(baseline, at)
 
 
-def profile_of(values: np.ndarray):
-    """A profile whose first variable holds these rows, sums added up one by one."""
-    profile = small_profile()
+def baseline_of(values: np.ndarray):
+    """A baseline whose first variable holds these rows, sums added up one by one."""
+    baseline = small_baseline()
     edges = quantile_edges(values)
-    variables = (replace(profile.variables[0], edges=edges), *profile.variables[1:])
-    # Copies: the small profile is one and the same for all tests.
+    variables = (replace(baseline.variables[0], edges=edges), *baseline.variables[1:])
+    # Copies: the small baseline is one and the same for all tests.
     names = ("sums", "sums_sq", "counts")
-    sums, sums_sq, counts = (getattr(profile.reference, name).copy() for name in names)
+    sums, sums_sq, counts = (getattr(baseline.reference, name).copy() for name in names)
     sums[0, 0] = np.add.accumulate(values)[-1]
     sums_sq[0, 0] = np.add.accumulate(values * values)[-1]
     counts[0, 0] = counted(values, edges)
-    reference = replace(profile.reference, sums=sums, sums_sq=sums_sq, counts=counts)
-    return replace(profile, variables=variables, reference=reference)
+    reference = replace(baseline.reference, sums=sums, sums_sq=sums_sq, counts=counts)
+    return replace(baseline, variables=variables, reference=reference)
 
 
 @pytest.mark.parametrize("value", [63.7, 0.1, -2.34e5, 1e-9])
 def test_a_constant_has_no_spread_however_its_sums_are_rounded(value):
-    assert reference_sd(profile_of(np.full(10_711, value)), 0) == 0.0
+    assert reference_sd(baseline_of(np.full(10_711, value)), 0) == 0.0
 
 
 def test_seconds_of_one_minute_have_the_spread_of_a_minute():
     seconds = 1.7e9 + 60 * uniform(10_000, 3)
-    assert reference_sd(profile_of(seconds), 0) == pytest.approx(seconds.std(), rel=0.02)
+    assert reference_sd(baseline_of(seconds), 0) == pytest.approx(seconds.std(), rel=0.02)
 
 
 def test_a_spread_whose_square_is_no_number_is_infinite():
     values = normal(1_000, 1)
     values[0] = 1.7e308
     with np.errstate(over="ignore"):
-        assert reference_sd(profile_of(values), 0) == np.inf
+        assert reference_sd(baseline_of(values), 0) == np.inf

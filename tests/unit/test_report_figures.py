@@ -15,16 +15,16 @@ from monitor.drawing.svg import path, text, time_ticks
 from monitor.report.content import EvidenceLine, GpuLane, ReplicaPanel, Span
 from monitor.report.figures import evidence_figure, gpu_figure, replica_figure
 from schemas.alerts import Alert, Cause
-from schemas.baselines import Kind, VariableProfile
+from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import OVERFLOW, UNSEEN
 from tests.support.alerts import HOUR, START, drift
 
-AGE = VariableProfile("AGEP", Kind.NUMERIC, np.linspace(0, 94, 61))
+AGE = VariableBaseline("AGEP", Kind.NUMERIC, np.linspace(0, 94, 61))
 EMPTY = np.empty(0)
 
 
 def _counted(
-    variable: VariableProfile, reference: dict[int, int], current: dict[int, int]
+    variable: VariableBaseline, reference: dict[int, int], current: dict[int, int]
 ) -> Alert:
     """An alert that carries these counters."""
     counts = [tuple(c.get(i, 0) for i in range(64)) for c in (reference, current)]
@@ -71,7 +71,7 @@ def test_taller_bar_is_the_larger_share():
 
 def test_categories_lie_in_rows_the_largest_first_the_rest_together():
     names = tuple(f"c{i}" for i in range(25))
-    school = VariableProfile("SCHL", Kind.CATEGORICAL, EMPTY, names)
+    school = VariableBaseline("SCHL", Kind.CATEGORICAL, EMPTY, names)
     reference = {i: i + 1 for i in range(25)}
     svg = change_figure(_counted(school, reference, reference | {UNSEEN: 40}))
     words = _words(svg)
@@ -81,7 +81,7 @@ def test_categories_lie_in_rows_the_largest_first_the_rest_together():
 
 
 def test_category_that_looks_like_a_number_is_still_a_category():
-    marital = VariableProfile("MAR", Kind.CATEGORICAL, EMPTY, ("1", "5", "2 to 3 times"))
+    marital = VariableBaseline("MAR", Kind.CATEGORICAL, EMPTY, ("1", "5", "2 to 3 times"))
     words = _words(change_figure(_counted(marital, {0: 5, 1: 9, 2: 1}, {0: 5, 1: 9, 2: 1})))
     assert [w for w in words if not w.endswith("%")] == ["5", "1", "2 to 3 times"]
 
@@ -96,7 +96,7 @@ def test_alert_without_labels_is_drawn_with_numbered_bins():
 
 
 def test_constant_column_is_drawn():
-    constant = VariableProfile("x", Kind.NUMERIC, np.array([3.0, 3.0]))
+    constant = VariableBaseline("x", Kind.NUMERIC, np.array([3.0, 3.0]))
     assert "3 to 3: current 25.0%" in _titles(
         change_figure(_counted(constant, {0: 9}, {0: 1, 61: 3}))
     )

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 
 from monitor.app.installation import load_model
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.baseline.fit import misfits
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.panes.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 from schemas.panes import SeriesId, SeriesStats, Window
@@ -56,7 +56,7 @@ def shares_of_hour(start_us: int, zone: str) -> np.ndarray:
 
 
 @cache
-def profile_of(zone: str, change: datetime, timezone: str | None) -> Profile:
+def baseline_of(zone: str, change: datetime, timezone: str | None) -> Baseline:
     """Five weeks that end a week before the clock changes."""
     rng, end_us = np.random.default_rng(1), round(change.timestamp()) * 1_000_000
     starts = end_us - HOUR_US * np.arange(6 * 168, 168, -1)
@@ -67,16 +67,16 @@ def profile_of(zone: str, change: datetime, timezone: str | None) -> Profile:
         "time_us": moments.ravel(),
         "channel": np.where(is_app.ravel(), "app", "web"),
     }
-    return build_profile(pa.table(columns), config(timezone))
+    return build_baseline(pa.table(columns), config(timezone))
 
 
 def fired(
-    profile: Profile, timezone: str | None, zone: str, change: datetime, lift: float = 0.0
+    baseline: Baseline, timezone: str | None, zone: str, change: datetime, lift: float = 0.0
 ) -> list[int]:
     """Hours after the change of the clock in which an alert opened."""
-    decider = SeriesDecider(SeriesId("default", "calls", "1", ""), config(timezone), profile)
+    decider = SeriesDecider(SeriesId("default", "calls", "1", ""), config(timezone), baseline)
     rng, first_us = np.random.default_rng(2), round(change.timestamp()) * 1_000_000
-    names = profile.variables[0].categories
+    names = baseline.variables[0].categories
     found: list[int] = []
     for hour in range(-24, 10 * 24):
         start_us = first_us + hour * HOUR_US
@@ -86,7 +86,7 @@ def fired(
         stats.n_rows[0] = ROWS
         stats.counts[0, 0, names.index("app")] = n_app
         stats.counts[0, 0, names.index("web")] = ROWS - n_app
-        series = SeriesId("default", "calls", "1", profile.profile_id)
+        series = SeriesId("default", "calls", "1", baseline.profile_id)
         none = SeriesStats.empty((), 1)
         window = Window(series, start_us, start_us + HOUR_US, stats, none, 1, "watermark")
         _, alerts = decider.judge(window)
@@ -96,30 +96,30 @@ def fired(
 
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 def test_daylight_saving_moves_nothing_where_the_zone_is_set(zone, change):
-    profile = profile_of(zone, change, zone)
-    assert profile.seasonal.is_seasonal[0, 0]
-    assert (profile.seasonal.timezone, profile.seasonal.unzoned_us) == (zone, None)
-    assert fired(profile, zone, zone, change) == []
+    baseline = baseline_of(zone, change, zone)
+    assert baseline.seasonal.is_seasonal[0, 0]
+    assert (baseline.seasonal.timezone, baseline.seasonal.unzoned_us) == (zone, None)
+    assert fired(baseline, zone, zone, change) == []
 
 
 @pytest.mark.parametrize(("zone", "change"), WHOLE_HOURS)
 def test_daylight_saving_moves_nothing_where_no_zone_is_set(zone, change):
-    profile = profile_of(zone, change, None)
-    assert profile.seasonal.unzoned_us is not None
-    assert fired(profile, None, zone, change) == []
+    baseline = baseline_of(zone, change, None)
+    assert baseline.seasonal.unzoned_us is not None
+    assert fired(baseline, None, zone, change) == []
 
 
 @pytest.mark.parametrize("timezone", ["Europe/Berlin", None])
 def test_a_real_change_after_the_clocks_changed_is_found(timezone):
     zone, change = CHANGES[0]
-    found = fired(profile_of(zone, change, timezone), timezone, zone, change, lift=0.25)
+    found = fired(baseline_of(zone, change, timezone), timezone, zone, change, lift=0.25)
     assert found
     assert 72 <= found[0] <= 72 + 24
 
 
-def test_a_profile_of_before_zones_keeps_its_hours_of_utc():
+def test_a_baseline_of_before_zones_keeps_its_hours_of_utc():
     zone, change = CHANGES[0]
-    made = profile_of(zone, change, None)
+    made = baseline_of(zone, change, None)
     old = with_id(replace(made, seasonal=replace(made.seasonal, unzoned_us=None)))
     again = decode(encode(old))
     assert (again.seasonal.timezone, again.seasonal.unzoned_us) == ("UTC", None)
@@ -127,9 +127,9 @@ def test_a_profile_of_before_zones_keeps_its_hours_of_utc():
     assert fired(again, None, zone, change) != []  # as before: an hour off all summer
 
 
-def test_a_profile_keeps_its_zone_and_its_id_depends_on_it():
+def test_a_baseline_keeps_its_zone_and_its_id_depends_on_it():
     zone, change = CHANGES[0]
-    made = profile_of(zone, change, zone)
+    made = baseline_of(zone, change, zone)
     assert decode(encode(made)).seasonal.timezone == zone
     other = replace(made, seasonal=replace(made.seasonal, timezone="Europe/Paris"))
     assert with_id(other).profile_id != with_id(made).profile_id
@@ -137,15 +137,15 @@ def test_a_profile_keeps_its_zone_and_its_id_depends_on_it():
 
 def test_a_zone_that_changed_since_the_baseline_is_a_misfit():
     zone, change = CHANGES[0]
-    made = profile_of(zone, change, zone)
+    made = baseline_of(zone, change, zone)
     assert misfits(config(zone), made) == []
     assert misfits(config(None), made) == ["timezone was Europe/Berlin, is UTC now"]
-    assert misfits(config(None), profile_of(zone, change, None)) == []
+    assert misfits(config(None), baseline_of(zone, change, None)) == []
 
 
-def test_a_profile_of_an_unknown_zone_is_damaged():
+def test_a_baseline_of_an_unknown_zone_is_damaged():
     zone, change = CHANGES[0]
-    made = profile_of(zone, change, zone)
+    made = baseline_of(zone, change, zone)
     broken = replace(made, seasonal=replace(made.seasonal, timezone="Mars/Olympus"))
     with pytest.raises(BaselineError, match="damaged"):
         decode(encode(broken))

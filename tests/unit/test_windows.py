@@ -10,11 +10,11 @@ from schemas.panes import Pane, SeriesId, SeriesStats
 CONFIG = WindowConfig(pane=10, length=100, bound=5, lateness=20)
 
 
-def pane(start, n=1, version=1, partition=0, model="m", model_version="1", profile="p", owner="o"):
+def pane(start, n=1, version=1, partition=0, model="m", model_version="1", baseline="p", owner="o"):
     stats = SeriesStats.empty(("*",), 1)
     stats.n_rows[:] = n
     stats.sums[:] = 0.1 * (start + 1) / (partition + 3)
-    series = SeriesId("t", model, model_version, profile)
+    series = SeriesId("t", model, model_version, baseline)
     return Pane(series, start, start + 10, "src", partition, owner, version, stats)
 
 
@@ -112,13 +112,13 @@ def test_a_pane_of_a_window_long_closed_is_too_old():
     assert w.close() == []
 
 
-def test_a_window_of_two_profiles_says_so_and_holds_the_later():
+def test_a_window_of_two_baselines_says_so_and_holds_the_later():
     w = windows()
-    w.add(pane(10, 5, profile="z"), 0)
-    w.add(pane(60, 7, profile="a"), 1)
+    w.add(pane(10, 5, baseline="z"), 0)
+    w.add(pane(60, 7, baseline="a"), 1)
     w.watermarks.observe("src", 0, 1, 120, is_idle=False)
     (window,) = w.close()
-    assert window.is_profile_changed
+    assert window.is_baseline_changed
     assert (window.series.profile_id, window.segments.n_rows.tolist()) == ("a", [7])
 
 

@@ -15,7 +15,7 @@ from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.text import set_text
 from schemas.alerts import Alert, Transition
-from schemas.baselines import VariableProfile
+from schemas.baselines import VariableBaseline
 from schemas.config.model import Importance
 from schemas.monitors import Monitor
 from schemas.names import SCORE
@@ -28,7 +28,7 @@ class CellView:
 
     monitor: Monitor
     """``drift`` or ``replica``."""
-    variable: VariableProfile
+    variable: VariableBaseline
     segment: str
     importance: Importance
     decision: Decision

@@ -24,7 +24,7 @@ from detectors.rule.planting import plant, reference_sd, shift_matrix
 from detectors.rule.sets import cell_sets
 from detectors.rule.settings import Rule
 from detectors.rule.tolerance import TolerancePlan
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.config.model import CanaryConfig, ModelConfig
 from schemas.errors import BaselineError
 from schemas.panes import OVERFLOW, UNDERFLOW, SeriesId, Window
@@ -98,44 +98,44 @@ class Canary:
         self,
         series: SeriesId,
         config: ModelConfig,
-        profile: Profile,
+        baseline: Baseline,
         rule: Rule,
         state: CanaryState | None = None,
     ) -> None:
         assert config.canary is not None
         self.settings: CanaryConfig = config.canary
         self.feature = self.settings.feature or config.schema_.numeric[0]
-        names = [variable.name for variable in profile.variables]
+        names = [variable.name for variable in baseline.variables]
         self.variable = names.index(self.feature)
         # Evidence is of one feature's sets; the config may name another one by now.
         is_same = state is not None and state.feature == self.feature
         self.state = state if state is not None and is_same else CanaryState(self.feature)
         self._n_cycle = self.settings.every_us // config.window.length_us
         self._offset = zlib.crc32(f"{series.tenant}/{series.model}".encode()) % self._n_cycle
-        self._profile, self._rule, self._phi = profile, rule, config.decision.phi
-        known, counts = profile.variables[self.variable], profile.reference.counts
+        self._baseline, self._rule, self._phi = baseline, rule, config.decision.phi
+        known, counts = baseline.variables[self.variable], baseline.reference.counts
         self._layout = SetLayout.of([cell_sets(known, counts[0, self.variable])])
         if not self.state.is_over:
             Evidence.from_bytes(self.state.evidence, self._layout)  # a damaged state ends here
         self._matrix = self._shift()
 
     @staticmethod
-    def fits(config: ModelConfig, profile: Profile) -> bool:
-        """Return whether the model asks for a canary, and the profile knows its feature."""
+    def fits(config: ModelConfig, baseline: Baseline) -> bool:
+        """Return whether the model asks for a canary, and the baseline knows its feature."""
         if config.canary is None:
             return False
         feature = config.canary.feature or config.schema_.numeric[0]
-        return any(v.name == feature and v.kind is Kind.NUMERIC for v in profile.variables)
+        return any(v.name == feature and v.kind is Kind.NUMERIC for v in baseline.variables)
 
     def _shift(self) -> NDArray[np.float64] | None:
         """Return what moves the rows; None where the reference has no spread to measure by."""
         try:
-            sd = reference_sd(self._profile, self.variable)
+            sd = reference_sd(self._baseline, self.variable)
         except BaselineError:  # no value of it at all; one feature must not stop a partition
             return None
         if not 0 < sd < math.inf:
             return None
-        known, counts = self._profile.variables[self.variable], self._profile.reference.counts
+        known, counts = self._baseline.variables[self.variable], self._baseline.reference.counts
         matrix = shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
         # Rows beyond the extremes are always detected; a bounded feature never drifts
         # there, and its canary would be found however wide the tolerance has grown.
@@ -287,6 +287,6 @@ class Canary:
     def _plan(self, reference: NDArray[np.int64]) -> TolerancePlan:
         """Plan the one cell as the real one is."""
         v = self.variable
-        phi, learned = self._profile.phi[:1, v], self._profile.eps_learned[:1, v]
+        phi, learned = self._baseline.phi[:1, v], self._baseline.eps_learned[:1, v]
         phi = phi if self._phi is None else np.full_like(phi, self._phi)
         return plan_cells(self._rule, self._layout, reference[None], phi, learned)

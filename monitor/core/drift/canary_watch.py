@@ -22,7 +22,7 @@ from monitor.core.drift.cells import align_counts
 from monitor.core.drift.window_results import canary_result
 from monitor.core.incidents.alerting import CellState, Closed
 from schemas.alerts import Alert, Transition
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.panes import ALL, SeriesId, Window
 from schemas.results import DetectorResult
@@ -46,13 +46,13 @@ class CanaryWatch:
         self,
         series: SeriesId,
         config: ModelConfig,
-        profile: Profile,
+        baseline: Baseline,
         rule: Rule,
         state: CanaryState | None,
     ) -> None:
-        self._series, self._profile = series, profile
-        has_canary = Canary.fits(config, profile)
-        self.canary = Canary(series, config, profile, rule, state) if has_canary else None
+        self._series, self._baseline = series, baseline
+        has_canary = Canary.fits(config, baseline)
+        self.canary = Canary(series, config, baseline, rule, state) if has_canary else None
 
     @property
     def state(self) -> CanaryState | None:
@@ -102,7 +102,7 @@ class CanaryWatch:
             return [], ended
         sightings, v = canary.leave(window), canary.variable
         if before is not None and reference is not None:
-            counts = align_counts(window.segments, self._profile.reference.segments)[v]
+            counts = align_counts(window.segments, self._baseline.reference.segments)[v]
             is_firing = is_withheld or f"drift|{canary.feature}|{ALL}" in open_alerts
             sightings += canary.take(window, counts, reference[v], before, is_firing=is_firing)
         results = [canary_result(sighting, canary, window) for sighting in sightings]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.config.model import Importance, ModelConfig
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesStats
 
 
-def count_cells(config: ModelConfig, profile: Profile) -> int:
+def count_cells(config: ModelConfig, baseline: Baseline) -> int:
     """Return K, the declared cells of a model: variables x segments, and its replicas."""
     families = int(config.slices.host) + int(config.slices.gpu_uuid)
-    return profile.phi.size + families * config.slices.expected
+    return baseline.phi.size + families * config.slices.expected
 
 
 def importance_of(config: ModelConfig, feature: str) -> Importance:
@@ -60,13 +60,13 @@ def label_of(name: str) -> str:
     return name if len(name) <= MAX_LABEL_CHARS else name[: MAX_LABEL_CHARS - 1] + "…"
 
 
-def bin_labels(variable: VariableProfile) -> tuple[str, ...]:
+def bin_labels(variable: VariableBaseline) -> tuple[str, ...]:
     """Return one label a counter, for pictures: bins or categories, then the four others.
 
     Examples
     --------
-    >>> from schemas.baselines import VariableProfile, Kind
-    >>> land = VariableProfile("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> from schemas.baselines import VariableBaseline, Kind
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
     >>> bin_labels(land)[:2], bin_labels(land)[60:]
     (('a', 'b'), ('below minimum', 'above maximum', 'missing', 'unseen'))
     """

@@ -13,8 +13,8 @@ from detectors.rule.decision import (
     TolerancePlan,
     alpha_of,
     decide,
+    plan_baseline,
     plan_cells,
-    plan_profile,
 )
 from detectors.rule.replicas import ReplicaEvidence, decide_replicas
 from detectors.rule.seasonal import (
@@ -49,7 +49,7 @@ from monitor.core.incidents.alerting import (
     severity_of,
 )
 from schemas.alerts import Alert, Transition
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.names import SCORE
@@ -85,7 +85,7 @@ class SeriesDecider:
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         In whose layout the series is counted.
     state : SeriesState, optional
         Of an earlier life.
@@ -95,20 +95,20 @@ class SeriesDecider:
         self,
         series: SeriesId,
         config: ModelConfig,
-        profile: Profile,
+        baseline: Baseline,
         state: SeriesState | None = None,
     ) -> None:
-        self.series, self.config, self.profile = series, config, profile
+        self.series, self.config, self.baseline = series, config, baseline
         rule = config.decision
         self.rule = Rule(
             alpha=alpha_of(config.window.length_us, rule.max_false_pages_per_month),
-            n_cells=count_cells(config, profile),
+            n_cells=count_cells(config, baseline),
             m=rule.persistence,
             eps_floor=rule.eps,
             min_rows=rule.min_rows,
         )
-        self.plan = plan_profile(self.rule, profile, rule.phi)
-        self.score_sets = cell_sets(profile.variables[-1], profile.reference.counts[0, -1])
+        self.plan = plan_baseline(self.rule, baseline, rule.phi)
+        self.score_sets = cell_sets(baseline.variables[-1], baseline.reference.counts[0, -1])
         self.evidence = Evidence.start(self.plan.layout)
         self.replicas: dict[str, ReplicaEvidence] = {}
         self.open_alerts: dict[str, CellState] = {}
@@ -117,7 +117,7 @@ class SeriesDecider:
         self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
         self._slots: tuple[tuple[int, int], tuple[int, ...]] | None = None
         planted = state.canary if state is not None else None
-        self.canary = CanaryWatch(series, config, profile, self.rule, planted)
+        self.canary = CanaryWatch(series, config, baseline, self.rule, planted)
         if state is not None:
             self._restore(state)
 
@@ -128,7 +128,7 @@ class SeriesDecider:
 
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
-        results = statistic_results(window, self.profile, self.config)
+        results = statistic_results(window, self.baseline, self.config)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         views, alerts = self.judge(window)
         results += [decision_result(view, window) for view in views]
@@ -160,7 +160,7 @@ class SeriesDecider:
         evidence = self.evidence
         before = self.canary.evidence_before(window, evidence, self.plan.layout)
         replicas, self.evidence = dict(self.replicas), evidence.copy()
-        views = [*self._profile_views(window), *self._replica_views(window)]
+        views = [*self._baseline_views(window), *self._replica_views(window)]
         self.evidence, self.replicas = evidence, replicas
         planted, alerts = self.canary.watch(
             window,
@@ -177,7 +177,7 @@ class SeriesDecider:
             )
             for view in views
         ]
-        results = statistic_results(window, self.profile, self.config)
+        results = statistic_results(window, self.baseline, self.config)
         return Decided([*results, *own, *planted], alerts)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
@@ -197,18 +197,18 @@ class SeriesDecider:
             for k, c in self.closed_alerts.items()
             if k.startswith(f"{MONITOR}|") or not is_past(c, now_us, length_us)
         }
-        views = [*self._profile_views(window), *self._replica_views(window)]
+        views = [*self._baseline_views(window), *self._replica_views(window)]
         ranked = sorted(views, key=_specificity)
         return views, [alert for view in ranked for alert in self._advance(view, window)]
 
     def revise(self, window: Window) -> Decided:
         """Recompute a closed window's statistics; evidence and alerts stay as they were."""
-        results = statistic_results(window, self.profile, self.config)
+        results = statistic_results(window, self.baseline, self.config)
         results.append(no_verdict_result(window, Reason.LATE))
         return Decided([msgspec.structs.replace(r, revised=True) for r in results])
 
     def inherit(self, other: SeriesDecider) -> None:
-        """Take over the open alerts of the same model version under its last profile."""
+        """Take over the open alerts of the same model version under its last baseline."""
         self.open_alerts.update(other.open_alerts)
         self.closed_alerts.update(other.closed_alerts)
 
@@ -236,9 +236,9 @@ class SeriesDecider:
                 tuple(names), Evidence.from_bytes(evidence, layout), np.array(n_idle, np.int64)
             )
 
-    def _profile_views(self, window: Window) -> list[CellView]:
+    def _baseline_views(self, window: Window) -> list[CellView]:
         """Every declared cell against the baseline."""
-        segments, variables = self.profile.reference.segments, self.profile.variables
+        segments, variables = self.baseline.reference.segments, self.baseline.variables
         counts = align_counts(window.segments, segments)
         plan, reference = self._plan_at(window)
         decision = decide(plan, self.evidence, counts)
@@ -269,16 +269,16 @@ class SeriesDecider:
         That of the last window's hours is kept: every cell that fires asks for it again,
         and 200 cells take 7 ms.
         """
-        seasonal, shape = self.profile.seasonal, (-1, N_COUNTERS)
+        seasonal, shape = self.baseline.seasonal, (-1, N_COUNTERS)
         if seasonal is None:
-            return self.plan, self.profile.reference.counts.reshape(shape)
+            return self.plan, self.baseline.reference.counts.reshape(shape)
         slots = np.array(self.slots_at(window), np.int64)
         key = slots.tobytes()
         if self._season is None or self._season[0] != key:
             by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
             is_seasonal = seasonal.is_seasonal.reshape(-1)
             chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
-            learned = self.profile.eps_learned.reshape(-1)
+            learned = self.baseline.eps_learned.reshape(-1)
             plan = plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned)
             self._season = key, plan, chosen
         return self._season[1:]
@@ -289,7 +289,7 @@ class SeriesDecider:
         Where the model's time zone is not known and clocks may have changed since the
         reference, they are those of the hour that fits best, or of the one before or after.
         """
-        seasonal = self.profile.seasonal
+        seasonal = self.baseline.seasonal
         if seasonal is None:
             return ()
         key = window.start_us, window.end_us
@@ -303,14 +303,14 @@ class SeriesDecider:
 
     def _clock_shift(self, window: Window, slots: NDArray[np.int64]) -> int:
         """Return by how many hours local clocks have moved since the reference."""
-        seasonal = self.profile.seasonal
+        seasonal = self.baseline.seasonal
         if seasonal is None or seasonal.unzoned_us is None:
             return 0
         shifts = clock_shifts(seasonal.unzoned_us, window.start_us)
         if len(shifts) == 1:
             return 0
         follows = seasonal.is_seasonal.reshape(-1)
-        counts = align_counts(window.segments, self.profile.reference.segments)[follows]
+        counts = align_counts(window.segments, self.baseline.reference.segments)[follows]
         by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
         touched = np.unique((slots[:, None] + np.array(shifts)) % N_SLOTS)
         own = np.zeros((N_SLOTS, *counts.shape), np.int64)
@@ -325,7 +325,7 @@ class SeriesDecider:
             past = self.replicas.get(name, ReplicaEvidence.start())
             if not segments and not past.names:
                 continue
-            phi = self.config.decision.phi or float(self.profile.phi[0, -1])
+            phi = self.config.decision.phi or float(self.baseline.phi[0, -1])
             seen, self.replicas[name] = decide_replicas(
                 self.rule, self.score_sets, past, segments, counts, phi
             )
@@ -334,7 +334,7 @@ class SeriesDecider:
             views += [
                 CellView(
                     Monitor.REPLICA,
-                    self.profile.variables[-1],
+                    self.baseline.variables[-1],
                     segment,
                     importance_of(self.config, SCORE),
                     seen.decision,
@@ -379,9 +379,9 @@ class SeriesDecider:
         if view.monitor != Monitor.DRIFT:
             return ()
         plan, reference = self._plan_at(window)
-        by_cell = reference.reshape(self.profile.reference.counts.shape)
+        by_cell = reference.reshape(self.baseline.reference.counts.shape)
         phi = float(plan.phi[view.index])
-        return find_places(view, window, self.profile, by_cell, plan.layout, phi)
+        return find_places(view, window, self.baseline, by_cell, plan.layout, phi)
 
     def _is_gone(self, view: CellView) -> bool:
         """Return whether the version is retired, or a replica has just been forgotten."""

@@ -47,7 +47,7 @@ STALE_MESSAGES = 10_000
 that fell silent would make every restart read from there."""
 
 MAX_UNKNOWN = 1_000
-"""Unknown profiles that panes name, kept to be looked for."""
+"""Unknown baselines that panes name, kept to be looked for."""
 
 GROUP_MODELS = 8
 """Models that are decided before what came of them is written: of 200 that close at once
@@ -92,7 +92,7 @@ class DriftPartition:
         ``canary_found_<windows>``, ``canary_missed``, ``canary_skipped``.
     coverage : dict of (str, str) to Coverage
         What was judged of each model since this owner began.
-    unknown_profiles : set of str
+    unknown_baselines : set of str
         Named by panes, not in the catalog; emptied by the caller that loads them.
     """
 
@@ -110,7 +110,7 @@ class DriftPartition:
         self._ended: set[tuple[str, int]] = set()
         self.position = 0
         self.counters: Counter[str] = Counter()
-        self.unknown_profiles: set[str] = set()
+        self.unknown_baselines: set[str] = set()
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
@@ -168,7 +168,7 @@ class DriftPartition:
         return []
 
     def _restored_deciders(self, state: ModelState) -> dict[SeriesId, SeriesDecider]:
-        """Build the deciders of a state, of those whose profile is known."""
+        """Build the deciders of a state, of those whose baseline is known."""
         built = {e.series: self._decider(e.series, e) for e in state.series}
         known = {series: decider for series, decider in built.items() if decider is not None}
         for decider in known.values():
@@ -276,15 +276,15 @@ class DriftPartition:
         if config is None:
             self.counters["panes_unknown_model"] += 1
             return
-        profile = self._catalog.profile_of(head.series)
+        baseline = self._catalog.baseline_of(head.series)
         check_time("start_us", head.start_us, record_time_us)
-        check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, profile))
+        check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, baseline))
         whole = self._assembler.add(value, offset)
         if whole is None:
             return
-        if profile is None and head.profile_id and len(self.unknown_profiles) < MAX_UNKNOWN:
-            self.unknown_profiles.add(head.profile_id)
-        check_pane(whole.pane, profile, self.windows.width_of(whole.pane))
+        if baseline is None and head.profile_id and len(self.unknown_baselines) < MAX_UNKNOWN:
+            self.unknown_baselines.add(head.profile_id)
+        check_pane(whole.pane, baseline, self.windows.width_of(whole.pane))
         arrival = self.windows.add(whole.pane, whole.first_offset)
         self.counters[f"panes_{arrival.value}"] += 1
 
@@ -402,13 +402,13 @@ class DriftPartition:
         """Judge one window, or say why it is not judged."""
         if not is_judged:
             return Decided([no_verdict_result(window, Reason.TOO_MANY_VERSIONS)])
-        if window.is_profile_changed:
+        if window.is_baseline_changed:
             return Decided([no_verdict_result(window, Reason.PROFILE_CHANGED)])
         name = (window.series.tenant, window.series.model)
         known = self._deciders.setdefault(name, {}).get(window.series)
         decider = known or self._decider(window.series)
         n_variables = window.segments.counts.shape[1]
-        if decider is None or n_variables != len(decider.profile.variables):
+        if decider is None or n_variables != len(decider.baseline.variables):
             return Decided([no_verdict_result(window, Reason.NO_BASELINE)])
         if window.is_revised:
             return decider.revise(window)
@@ -428,9 +428,9 @@ class DriftPartition:
             self.windows.forget(*name, series.model_version)
 
     def _succeed(self, decider: SeriesDecider) -> None:
-        """Put a decider in the place of that of the version's last profile.
+        """Put a decider in the place of that of the version's last baseline.
 
-        Evidence is against one profile; an open alert is about the model, and its
+        Evidence is against one baseline; an open alert is about the model, and its
         receivers must get the resolution.
         """
         series = decider.series
@@ -441,11 +441,11 @@ class DriftPartition:
 
     def _decider(self, series: SeriesId, entry: SeriesEntry | None = None) -> SeriesDecider | None:
         """Build the decider of a series; None where there is no baseline."""
-        profile = self._catalog.profile_of(series)
-        if profile is None:
+        baseline = self._catalog.baseline_of(series)
+        if baseline is None:
             return None
         state = entry.state if entry is not None else None
-        return SeriesDecider(series, self._catalog.config_of(series), profile, state)
+        return SeriesDecider(series, self._catalog.config_of(series), baseline, state)
 
     def _is_stale(self, name: ModelName) -> bool:
         """Return whether a model's last state points far back, and a new one would not."""

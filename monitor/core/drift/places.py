@@ -14,7 +14,7 @@ from detectors.explain.contributions import contributions, standing_out
 from detectors.rule.sets import CellSets, SetLayout
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.cells import align_counts, family
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import ALL, N_COUNTERS, Window
@@ -30,7 +30,7 @@ Counts = NDArray[np.int64]
 def find_places(
     view: CellView,
     window: Window,
-    profile: Profile,
+    baseline: Baseline,
     reference: Counts,
     layout: SetLayout,
     phi: float,
@@ -43,7 +43,7 @@ def find_places(
         The cell; only that of all rows has parts.
     window : Window
         The window that changed the alert.
-    profile : Profile
+    baseline : Baseline
         Whose segments and variables these are.
     reference : ndarray of int64, shape (S, V, 64)
         What each cell was compared with in this window.
@@ -71,11 +71,11 @@ def find_places(
     if view.monitor != Monitor.DRIFT or view.segment != ALL or not view.effect_where:
         return ()
     named = int(view.decision.set_index[view.index])
-    found = [*_by_segment(view, window, profile, reference, layout, phi)]
+    found = [*_by_segment(view, window, baseline, reference, layout, phi)]
     if view.variable.name == SCORE:
         for name in ("host", "gpu_uuid"):
             found += _by_replica(view, window, layout, named, phi, name)
-        found += _by_feature(view, window, profile, reference, layout)
+        found += _by_feature(view, window, baseline, reference, layout)
     return tuple(sorted(found, key=lambda place: -place[1])[:MAX_PLACES])
 
 
@@ -87,21 +87,21 @@ hour is a 24th or a 168th of all."""
 def _by_segment(
     view: CellView,
     window: Window,
-    profile: Profile,
+    baseline: Baseline,
     reference: Counts,
     layout: SetLayout,
     phi: float,
 ) -> Iterator[Place]:
     """Values of each segment; rows without a value, or with an unknown one, are the rest."""
     named = int(view.decision.set_index[view.index])
-    segments, v = profile.reference.segments, view.index % len(profile.variables)
+    segments, v = baseline.reference.segments, view.index % len(baseline.variables)
     shape = (len(segments), -1, N_COUNTERS)
     current = align_counts(window.segments, segments).reshape(shape)[:, v]
     names = [segment.partition("=")[0] for segment in segments]
     for name in dict.fromkeys(n for n in names if n != ALL):
         rows = [s for s, other in enumerate(names) if other == name]
         of_hours = reference[rows, v], view.reference_counts
-        if not _is_of_same_hours(*of_hours, profile.reference.counts[:, v], rows):
+        if not _is_of_same_hours(*of_hours, baseline.reference.counts[:, v], rows):
             continue
         before = _with_rest(reference[rows, v], view.reference_counts)
         now = _with_rest(current[rows], view.current_counts)
@@ -130,10 +130,10 @@ def _by_replica(
 
 
 def _by_feature(
-    view: CellView, window: Window, profile: Profile, reference: Counts, layout: SetLayout
+    view: CellView, window: Window, baseline: Baseline, reference: Counts, layout: SetLayout
 ) -> Iterator[Place]:
     """Features beyond their own tolerance in this window, each by the set that says most."""
-    decision, n_variables = view.decision, len(profile.variables)
+    decision, n_variables = view.decision, len(baseline.variables)
     first = view.index - view.index % n_variables
     cells = [c for c in range(first, first + n_variables - 1) if decision.is_positive[c]]
     if not cells:
@@ -148,7 +148,7 @@ def _by_feature(
     totals = now.sum(axis=1, keepdims=True) / np.maximum(before.sum(axis=1, keepdims=True), 1)
     before = np.rint(before * totals).astype(np.int64)
     for c, part in zip(cells, contributions(before, now).inside.tolist(), strict=True):
-        yield profile.variables[c - first].name, round(part, 4)
+        yield baseline.variables[c - first].name, round(part, 4)
 
 
 def _places(names: list[str], before: Counts, now: Counts, phi: float) -> Iterator[Place]:

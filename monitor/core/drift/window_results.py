@@ -9,7 +9,7 @@ from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL, Window
@@ -22,7 +22,7 @@ CANARY_DELAY = "canary_delay"
 
 
 def statistic_results(
-    window: Window, profile: Profile, config: ModelConfig
+    window: Window, baseline: Baseline, config: ModelConfig
 ) -> list[DetectorResult]:
     """Return every descriptive statistic of the window, drift and fairness."""
     ranges = {
@@ -31,7 +31,7 @@ def statistic_results(
         if feature.range is not None and feature.kind is Kind.NUMERIC
     }
     shared = _shared(window)
-    rows = evaluate(window.segments, profile, min_rows=config.decision.min_rows, ranges=ranges)
+    rows = evaluate(window.segments, baseline, min_rows=config.decision.min_rows, ranges=ranges)
     results = [_statistic_result(Monitor.DRIFT, row, shared) for row in rows]
     fairness = evaluate_fairness(window.segments, config.protected)
     return results + [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]

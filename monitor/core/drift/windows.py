@@ -208,7 +208,7 @@ class Windows:
     def width_of(self, pane: Pane) -> int | None:
         """Return the variables of what a pane's window holds of its series, which it has to have.
 
-        None if it holds nothing, or if the pane has none: where there is no profile only rows
+        None if it holds nothing, or if the pane has none: where there is no baseline only rows
         are counted, whatever else says it is of the same series.
         """
         series = pane.series
@@ -392,7 +392,7 @@ class Windows:
         panes = [k.pane for p, k in sorted(kept.items()) if p.series.model_version == version]
         if not panes:
             return None
-        profiles = {p.series.profile_id for p in panes}
+        baselines = {p.series.profile_id for p in panes}
         latest = max(panes, key=lambda p: (p.start_us, p.series)).series
         panes = [p for p in panes if p.series == latest]
         width = min(p.segments.counts.shape[1] for p in panes)
@@ -408,7 +408,7 @@ class Windows:
             slices=merge_all([merge_all([p.slices for p in s]) for s in sources.values()]),
             n_panes=len(panes),
             closed_by=self._closed_by(start + length_us + lateness_us),
-            is_profile_changed=len(profiles) > 1,
+            is_baseline_changed=len(baselines) > 1,
         )
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:

@@ -1,1 +1,1 @@
-"""Counting events into panes: accumulators, layout, watermarks, pane and profile messages."""
+"""Counting events into panes: accumulators, layout, watermarks, pane and baseline messages."""

@@ -303,7 +303,7 @@ class PartitionAggregator:
         pane: NDArray[np.int64],
         origin: Origin,
     ) -> None:
-        """Split a batch by model version and profile, then add each part to its panes."""
+        """Split a batch by model version and baseline, then add each part to its panes."""
         codes = batch.model_version.codes
         is_single = bool((codes == codes[0]).all())
         key = (batch.schema.tenant, batch.schema.model)
@@ -330,7 +330,7 @@ class PartitionAggregator:
         version: str,
         origin: Origin,
     ) -> None:
-        """Choose the profile of each pane by its start."""
+        """Choose the baseline of each pane by its start."""
         schema = batch.schema
         found = self._layouts(schema.tenant, schema.model, version)
         if isinstance(found, Layout):
@@ -348,7 +348,7 @@ class PartitionAggregator:
             self._add_layout(chunk, part, verdicts[rows], pane[rows], version, layouts[i], origin)
 
     def _rows_only(self, schema: ModelSchema) -> Layout:
-        """Return the layout of a model without a profile."""
+        """Return the layout of a model without a baseline."""
         if schema not in self._row_layouts:
             self._row_layouts[schema] = Layout(schema, None)
         return self._row_layouts[schema]

@@ -1,6 +1,6 @@
-"""A profile as bytes: one header line, then zstd of MessagePack.
+"""A baseline as bytes: one header line, then zstd of MessagePack.
 
-A file holds these bytes, and so do the messages of the profiles topic: one message, or
+A file holds these bytes, and so do the messages of the baselines topic: one message, or
 several where one would be larger than a broker takes.
 """
 
@@ -15,59 +15,59 @@ import pyarrow as pa
 from monitor.core.bounds import MAX_NAME_CHARS, MAX_VALUE_BYTES
 from monitor.core.panes.baseline_content import content_of as _content
 from monitor.core.panes.baseline_content import read_content
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError, DomainError
 
 FORMAT = 1
 _MAX_PARTS = 1_000
 _MAGIC = b"driftline-profile"
-MAX_PROFILE_BYTES = 256 << 20
+MAX_BASELINE_BYTES = 256 << 20
 """Before compression: 6,000 cells with seasons, or 450,000 without."""
 MAX_WAITING = 64
-"""Profiles of which parts are missing; beyond it the one that began first is dropped."""
+"""Baselines of which parts are missing; beyond it the one that began first is dropped."""
 MAX_WAITING_BYTES = 512 << 20
 """Of their parts together."""
 _MAX_DIGITS = 12
 _REBUILD = "build it again with `driftline baseline build`"
 
 
-def with_id(profile: Profile) -> Profile:
-    """Return the profile under the hash of its content.
+def with_id(baseline: Baseline) -> Baseline:
+    """Return the baseline under the hash of its content.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         Its ``profile_id`` and ``created_from`` are not part of the content: the
         same data read from elsewhere is the same baseline.
 
     Returns
     -------
-    Profile
+    Baseline
         ``profile_id`` is 24 hexadecimal digits of SHA-256.
     """
-    content = msgspec.msgpack.encode(_content(replace(profile, profile_id="", created_from="")))
-    return replace(profile, profile_id=hashlib.sha256(content).hexdigest()[:24])
+    content = msgspec.msgpack.encode(_content(replace(baseline, profile_id="", created_from="")))
+    return replace(baseline, profile_id=hashlib.sha256(content).hexdigest()[:24])
 
 
-def encode(profile: Profile) -> bytes:
-    """Turn a profile into the bytes of its file: one header line, then zstd of MessagePack.
+def encode(baseline: Baseline) -> bytes:
+    """Turn a baseline into the bytes of its file: one header line, then zstd of MessagePack.
 
     Raises
     ------
     BaselineError
-        If it takes more than :data:`MAX_PROFILE_BYTES`.
+        If it takes more than :data:`MAX_BASELINE_BYTES`.
     """
-    content = msgspec.msgpack.encode(_content(profile) | {"has_forms": True})
-    if len(content) > MAX_PROFILE_BYTES:
-        raise _too_large(profile, len(content))
+    content = msgspec.msgpack.encode(_content(baseline) | {"has_forms": True})
+    if len(content) > MAX_BASELINE_BYTES:
+        raise _too_large(baseline, len(content))
     packed: bytes = pa.Codec("zstd").compress(content, asbytes=True)
     checksum = hashlib.sha256(packed).hexdigest().encode()
     header = b"%s %d %d %s\n" % (_MAGIC, FORMAT, len(content), checksum)
     return header + packed
 
 
-def decode(data: bytes) -> Profile:
-    """Turn the bytes of a file into its profile.
+def decode(data: bytes) -> Baseline:
+    """Turn the bytes of a file into its baseline.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def decode(data: bytes) -> Profile:
         what = f"has format {int(fields[1])}, this Driftline reads {FORMAT}"
         raise BaselineError(what, fix=_REBUILD)
     n_bytes = int(fields[2])
-    if n_bytes > MAX_PROFILE_BYTES:
+    if n_bytes > MAX_BASELINE_BYTES:
         raise BaselineError(f"claims {n_bytes} bytes", fix=_REBUILD)
     if hashlib.sha256(packed).hexdigest().encode() != fields[3]:
         raise BaselineError("is damaged: its checksum does not match", fix=_REBUILD)
@@ -100,12 +100,14 @@ def _is_number(digits: bytes) -> bool:
     return digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
-def message_parts(profile: Profile, max_bytes: int = MAX_VALUE_BYTES) -> list[tuple[bytes, bytes]]:
-    """Return key and value of each message that carries a profile.
+def message_parts(
+    baseline: Baseline, max_bytes: int = MAX_VALUE_BYTES
+) -> list[tuple[bytes, bytes]]:
+    """Return key and value of each message that carries a baseline.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         With its id.
     max_bytes : int, optional
         Of one value.
@@ -113,7 +115,7 @@ def message_parts(profile: Profile, max_bytes: int = MAX_VALUE_BYTES) -> list[tu
     Returns
     -------
     list of (bytes, bytes)
-        One message under the profile's id; several under ``id|part|parts``, so that
+        One message under the baseline's id; several under ``id|part|parts``, so that
         compaction keeps each of them.
 
     Raises
@@ -121,36 +123,36 @@ def message_parts(profile: Profile, max_bytes: int = MAX_VALUE_BYTES) -> list[tu
     BaselineError
         If it would take more than 1,000 messages.
     """
-    data, key = encode(profile), profile.profile_id.encode()
+    data, key = encode(baseline), baseline.profile_id.encode()
     parts = [data[i : i + max_bytes] for i in range(0, len(data), max_bytes)]
     if len(parts) > _MAX_PARTS:
-        raise _too_large(profile, len(data))
+        raise _too_large(baseline, len(data))
     if len(parts) == 1:
         return [(key, data)]
     n = len(parts)
     return [(b"%s|%d|%d" % (key, i, n), part) for i, part in enumerate(parts)]
 
 
-def _too_large(profile: Profile, n_bytes: int) -> BaselineError:
-    """Return the error of a profile that no reader would take."""
+def _too_large(baseline: Baseline, n_bytes: int) -> BaselineError:
+    """Return the error of a baseline that no reader would take."""
     return BaselineError(
-        f"baseline {profile.profile_id} takes {n_bytes} bytes",
-        where=f"model {profile.model!r}",
+        f"baseline {baseline.profile_id} takes {n_bytes} bytes",
+        where=f"model {baseline.model!r}",
         fix="fewer segments or features make it smaller",
     )
 
 
-class ProfileParts:
-    """Puts the messages of profiles together again, in whatever order they come.
+class BaselineParts:
+    """Puts the messages of baselines together again, in whatever order they come.
 
     Attributes
     ----------
     n_dropped : int
-        Incomplete profiles that were given up because too many waited.
+        Incomplete baselines that were given up because too many waited.
 
     Examples
     --------
-    >>> ProfileParts().add(b"no number|x|2", b"")
+    >>> BaselineParts().add(b"no number|x|2", b"")
     Traceback (most recent call last):
     ...
     schemas.errors.BaselineError: 'no number|x|2' is not the key of a baseline
@@ -163,11 +165,11 @@ class ProfileParts:
 
     @property
     def n_waiting(self) -> int:
-        """Number of profiles of which some parts are missing."""
+        """Number of baselines of which some parts are missing."""
         return len(self._waiting)
 
-    def add(self, key: bytes, value: bytes) -> Profile | None:
-        """Take one message; return the profile when it was its last part.
+    def add(self, key: bytes, value: bytes) -> Baseline | None:
+        """Take one message; return the baseline when it was its last part.
 
         Raises
         ------
@@ -182,19 +184,19 @@ class ProfileParts:
             self._drop_oldest()
             return None
         self._pop((profile_id, n))
-        profile = decode(b"".join(parts[k] for k in range(n)))
-        if profile.profile_id != profile_id:
-            what = f"baseline {profile.profile_id[:80]} is stored under the key {profile_id[:80]}"
+        baseline = decode(b"".join(parts[k] for k in range(n)))
+        if baseline.profile_id != profile_id:
+            what = f"baseline {baseline.profile_id[:80]} is stored under the key {profile_id[:80]}"
             raise BaselineError(what, fix="publish it again with `driftline baseline publish`")
-        return profile
+        return baseline
 
     def forget(self, profile_id: str) -> None:
-        """Drop the parts of a profile that was taken back."""
+        """Drop the parts of a baseline that was taken back."""
         for key in [key for key in self._waiting if key[0] == profile_id]:
             self._pop(key)
 
     def _drop_oldest(self) -> None:
-        """Give up profiles that began first, while too many wait."""
+        """Give up baselines that began first, while too many wait."""
         while len(self._waiting) > MAX_WAITING or self._n_bytes > MAX_WAITING_BYTES:
             self._pop(next(iter(self._waiting)))
             self.n_dropped += 1
@@ -205,7 +207,7 @@ class ProfileParts:
 
 
 def parse_key(key: bytes) -> tuple[str, int, int]:
-    """Return profile id, part and number of parts of a message's key.
+    """Return baseline id, part and number of parts of a message's key.
 
     Raises
     ------

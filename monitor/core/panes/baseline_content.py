@@ -1,4 +1,4 @@
-"""The content of a profile's bytes: arrays with their types and shapes, checked when read."""
+"""The content of a baseline's bytes: arrays with their types and shapes, checked when read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from monitor.core.panes.stats_codec import (
     finite_sums,
     shape_of,
 )
-from schemas.baselines import Kind, Profile, SeasonalCounts, VariableProfile
+from schemas.baselines import Baseline, Kind, SeasonalCounts, VariableBaseline
 from schemas.errors import DomainError
 from schemas.panes import ALL, N_BINS, N_COUNTERS, SeriesStats
 from schemas.time_zones import UTC_NAME, find_zone
@@ -54,7 +54,7 @@ class _Variable(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Seasonal(msgspec.Struct, forbid_unknown_fields=True):
-    """The reference by hour of the week, as it is written; profiles of before have UTC's hours."""
+    """The reference by hour of the week, as it is written; baselines of before have UTC's hours."""
 
     counts: _Packed
     n_weeks: _Packed
@@ -64,7 +64,7 @@ class _Seasonal(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
-    """Everything a profile holds, as it is written; variables are read one by one."""
+    """Everything a baseline holds, as it is written; variables are read one by one."""
 
     profile_id: str
     tenant: str
@@ -85,16 +85,16 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     """Whether categories have their canonical form; no part of what the id is made of."""
 
 
-def content_of(profile: Profile) -> dict[str, Any]:
-    """List everything a profile holds, in a fixed order."""
-    stats, seasonal = profile.reference, profile.seasonal
-    # absent where there is none, so that profiles from before seasons keep their ids
+def content_of(baseline: Baseline) -> dict[str, Any]:
+    """List everything a baseline holds, in a fixed order."""
+    stats, seasonal = baseline.reference, baseline.seasonal
+    # absent where there is none, so that baselines from before seasons keep their ids
     more: dict[str, Any] = {} if seasonal is None else {"seasonal": _packed_fields(seasonal)}
     return more | {
-        "profile_id": profile.profile_id,
-        "tenant": profile.tenant,
-        "model": profile.model,
-        "model_version": profile.model_version,
+        "profile_id": baseline.profile_id,
+        "tenant": baseline.tenant,
+        "model": baseline.model,
+        "model_version": baseline.model_version,
         "variables": [
             {
                 "name": v.name,
@@ -103,29 +103,29 @@ def content_of(profile: Profile) -> dict[str, Any]:
                 "categories": list(v.categories),
                 "known": list(v.known),
             }
-            for v in profile.variables
+            for v in baseline.variables
         ],
         "segments": list(stats.segments),
         "reference": {name: _packed(_written(stats, name)) for name in _ARRAYS},
-        "phi": _packed(profile.phi),
-        "eps_learned": _packed(profile.eps_learned),
-        "n_reference_windows": profile.n_reference_windows,
-        "eps_source": profile.eps_source,
-        "positive": profile.positive,
-        "active_from_us": profile.active_from_us,
-        "created_from": profile.created_from,
+        "phi": _packed(baseline.phi),
+        "eps_learned": _packed(baseline.eps_learned),
+        "n_reference_windows": baseline.n_reference_windows,
+        "eps_source": baseline.eps_source,
+        "positive": baseline.positive,
+        "active_from_us": baseline.active_from_us,
+        "created_from": baseline.created_from,
     }
 
 
-def read_content(data: bytes) -> Profile:
-    """Read the content of a profile, and check all of it.
+def read_content(data: bytes) -> Baseline:
+    """Read the content of a baseline, and check all of it.
 
     Raises
     ------
     DomainError
-        If a value is none that a profile can have.
+        If a value is none that a baseline can have.
     msgspec.DecodeError
-        If it is not the content of a profile.
+        If it is not the content of a baseline.
     """
     content = msgspec.msgpack.decode(data, type=_Content)
     _check_names(content)
@@ -137,7 +137,7 @@ def read_content(data: bytes) -> Profile:
     )
     if (phi <= 0).any() or (eps_learned < 0).any():
         raise DomainError("a design effect or a tolerance below 0")
-    profile = Profile(
+    baseline = Baseline(
         profile_id=content.profile_id,
         tenant=content.tenant,
         model=content.model,
@@ -155,7 +155,7 @@ def read_content(data: bytes) -> Profile:
         created_from=content.created_from,
         seasonal=_seasonal(content.seasonal, cells),
     )
-    return profile if content.has_forms else with_forms(profile)
+    return baseline if content.has_forms else with_forms(baseline)
 
 
 def _check_names(content: _Content) -> None:
@@ -171,9 +171,9 @@ def _check_names(content: _Content) -> None:
         raise DomainError(f"its first segment is not {ALL!r}")
 
 
-def _variables(packed: list[msgspec.Raw]) -> tuple[VariableProfile, ...]:
+def _variables(packed: list[msgspec.Raw]) -> tuple[VariableBaseline, ...]:
     """Read the variables, one at a time: a message can hold more names than memory."""
-    found: list[VariableProfile] = []
+    found: list[VariableBaseline] = []
     n_known = 0
     for raw in packed:
         variable = msgspec.msgpack.decode(raw, type=_Variable)
@@ -185,7 +185,7 @@ def _variables(packed: list[msgspec.Raw]) -> tuple[VariableProfile, ...]:
     return tuple(found)
 
 
-def _variable(variable: _Variable) -> VariableProfile:
+def _variable(variable: _Variable) -> VariableBaseline:
     """Check one variable: bins that ascend, or categories that differ."""
     edges = _floats(f"edges of {variable.name[:80]}", variable.edges)
     is_numeric = variable.kind is Kind.NUMERIC
@@ -200,7 +200,9 @@ def _variable(variable: _Variable) -> VariableProfile:
         raise DomainError(f"a category of {variable.name[:80]} is listed twice")
     for text in variable.categories:
         check_text("category", text, MAX_TEXT_CHARS)
-    return VariableProfile(variable.name, variable.kind, edges, variable.categories, variable.known)
+    return VariableBaseline(
+        variable.name, variable.kind, edges, variable.categories, variable.known
+    )
 
 
 def _reference(content: _Content, n_variables: int) -> SeriesStats:
@@ -277,7 +279,7 @@ def _written(stats: SeriesStats, name: str) -> NDArray[Any]:
 
 
 def _packed_fields(seasonal: SeasonalCounts) -> dict[str, Any]:
-    """Write the arrays of the seasons by name, and what profiles of before do not have."""
+    """Write the arrays of the seasons by name, and what baselines of before do not have."""
     packed: dict[str, Any] = {name: _packed(getattr(seasonal, name)) for name in _SEASONS}
     if seasonal.timezone != UTC_NAME:
         packed["timezone"] = seasonal.timezone

@@ -1,4 +1,4 @@
-"""Profiles of older versions, whose categories are spelled as their files spelled them. Pure."""
+"""Baselines of older versions, whose categories are spelled as their files spelled them. Pure."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.canonical import category_of_text
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.panes import MISSING, N_COUNTERS, OTHER
 
 
-def with_forms(profile: Profile) -> Profile:
-    """Return a profile whose categories have their canonical form, and counts to match.
+def with_forms(baseline: Baseline) -> Baseline:
+    """Return a baseline whose categories have their canonical form, and counts to match.
 
     Parameters
     ----------
-    profile : Profile
+    baseline : Baseline
         From before :mod:`driftline.canonical`: ``True`` and ``7.0`` are categories in it, and
         so is ``NA``.
 
     Returns
     -------
-    Profile
+    Baseline
         Under the same id. Categories of one form are one, with the sum of their counts;
         words for "no value" are counted as missing. Segments are renamed where no other
         has the name.
     """
-    counts = profile.reference.counts
-    seasonal = None if profile.seasonal is None else profile.seasonal.counts
-    variables = list(profile.variables)
-    for v, variable in enumerate(profile.variables):
+    counts = baseline.reference.counts
+    seasonal = None if baseline.seasonal is None else baseline.seasonal.counts
+    variables = list(baseline.variables)
+    for v, variable in enumerate(baseline.variables):
         forms = [_form(name) for name in variable.categories]
         if variable.kind is not Kind.CATEGORICAL or forms == list(variable.categories):
             continue
@@ -41,12 +41,12 @@ def with_forms(profile: Profile) -> Profile:
         counts = _moved(counts, v, target)
         seasonal = None if seasonal is None else _moved(seasonal, v, target)
     reference = replace(
-        profile.reference, counts=counts, segments=_segments(profile.reference.segments)
+        baseline.reference, counts=counts, segments=_segments(baseline.reference.segments)
     )
-    kept = profile.seasonal
+    kept = baseline.seasonal
     if kept is not None and seasonal is not None:
         kept = replace(kept, counts=seasonal)
-    return replace(profile, variables=tuple(variables), reference=reference, seasonal=kept)
+    return replace(baseline, variables=tuple(variables), reference=reference, seasonal=kept)
 
 
 def _form(name: str) -> str | None:
@@ -55,8 +55,8 @@ def _form(name: str) -> str | None:
 
 
 def _renamed(
-    variable: VariableProfile, forms: Sequence[str | None]
-) -> tuple[VariableProfile, NDArray[np.int64]]:
+    variable: VariableBaseline, forms: Sequence[str | None]
+) -> tuple[VariableBaseline, NDArray[np.int64]]:
     """Return a variable with its forms, and where each of its counters goes."""
     names = list(dict.fromkeys(form for form in forms if form is not None and form != OTHER))
     names += [OTHER] if OTHER in forms else []

@@ -1,4 +1,4 @@
-"""Which models are monitored, how, and against what: configs and profiles in one place."""
+"""Which models are monitored, how, and against what: configs and baselines in one place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from detectors.rule.seasonal import N_SLOTS
 from monitor.core.panes.layout import Layout
-from schemas.baselines import Kind, Profile
+from schemas.baselines import Baseline, Kind
 from schemas.batch import ModelSchema
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
@@ -16,20 +16,20 @@ from schemas.panes import N_COUNTERS, SeriesId
 
 @dataclass(slots=True)
 class Catalog:
-    """Configs by (tenant, model), profiles by model version: what every stage works from.
+    """Configs by (tenant, model), baselines by model version: what every stage works from.
 
     Notes
     -----
-    Configs stay as they are; profiles come while a stage runs (:meth:`add`). For one thread.
+    Configs stay as they are; baselines come while a stage runs (:meth:`add`). For one thread.
     """
 
     configs: dict[tuple[str, str], ModelConfig]
-    profiles: dict[tuple[str, str], list[Profile]] = field(default_factory=dict)
+    baselines: dict[tuple[str, str], list[Baseline]] = field(default_factory=dict)
     _layouts: dict[tuple[str, str, str], Layout | tuple[Layout, ...]] = field(default_factory=dict)
-    _retired: dict[str, Profile] = field(default_factory=dict)
+    _retired: dict[str, Baseline] = field(default_factory=dict)
 
     @staticmethod
-    def of(configs: Iterable[ModelConfig], profiles: Iterable[Profile]) -> Catalog:
+    def of(configs: Iterable[ModelConfig], baselines: Iterable[Baseline]) -> Catalog:
         """Build a catalog.
 
         Raises
@@ -37,7 +37,7 @@ class Catalog:
         ConfigError
             If two configs are for the same model.
         BaselineError
-            If a profile's variables are not those of its model's config.
+            If a baseline's variables are not those of its model's config.
         """
         catalog = Catalog({})
         for config in configs:
@@ -49,16 +49,16 @@ class Catalog:
                     fix="keep one file",
                 )
             catalog.configs[key] = config
-        for profile in profiles:
-            catalog._add_profile(profile)
+        for baseline in baselines:
+            catalog._add_baseline(baseline)
         return catalog
 
-    def add(self, profile: Profile) -> bool:
-        """Take a profile that was published while the stage runs.
+    def add(self, baseline: Baseline) -> bool:
+        """Take a baseline that was published while the stage runs.
 
         Parameters
         ----------
-        profile : Profile
+        baseline : Baseline
             It holds for panes that start at or after its ``active_from_us``.
 
         Returns
@@ -71,17 +71,17 @@ class Catalog:
         BaselineError
             If its variables are not those of the model's config; nothing has changed then.
         """
-        key = (profile.tenant, profile.model)
-        known = self.profiles.get(key, [])
-        if key not in self.configs or any(p.profile_id == profile.profile_id for p in known):
+        key = (baseline.tenant, baseline.model)
+        known = self.baselines.get(key, [])
+        if key not in self.configs or any(p.profile_id == baseline.profile_id for p in known):
             return False
-        self._add_profile(profile)
-        self._retired.pop(profile.profile_id, None)
+        self._add_baseline(baseline)
+        self._retired.pop(baseline.profile_id, None)
         self._forget_layouts(key)
         return True
 
     def retire(self, profile_id: str) -> bool:
-        """Take a profile back: no new pane is counted in it.
+        """Take a baseline back: no new pane is counted in it.
 
         Returns
         -------
@@ -91,15 +91,15 @@ class Catalog:
         Notes
         -----
         What held before it holds again, at whatever pane each worker is just then: so take a
-        profile back before its ``active_from_us``. Later, the windows in which the workers
+        baseline back before its ``active_from_us``. Later, the windows in which the workers
         heard of it get no verdict. What was counted in it is still judged against it, for as
         long as the process lives.
         """
-        for key, known in self.profiles.items():
-            for profile in known:
-                if profile.profile_id == profile_id:
-                    known.remove(profile)
-                    self._retired[profile_id] = profile
+        for key, known in self.baselines.items():
+            for baseline in known:
+                if baseline.profile_id == profile_id:
+                    known.remove(baseline)
+                    self._retired[profile_id] = baseline
                     self._forget_layouts(key)
                     return True
         return False
@@ -108,15 +108,15 @@ class Catalog:
         """Drop the cached layouts of one model's versions."""
         self._layouts = {k: v for k, v in self._layouts.items() if k[:2] != key}
 
-    def _add_profile(self, profile: Profile) -> None:
-        """Check that the profile fits its model, and keep it, the newest last."""
-        key = (profile.tenant, profile.model)
+    def _add_baseline(self, baseline: Baseline) -> None:
+        """Check that the baseline fits its model, and keep it, the newest last."""
+        key = (baseline.tenant, baseline.model)
         config = self.configs.get(key)
         if config is None:
             return
-        check_fit(config.schema_, profile)
-        known = self.profiles.setdefault(key, [])
-        known.append(profile)
+        check_fit(config.schema_, baseline)
+        known = self.baselines.setdefault(key, [])
+        known.append(baseline)
         known.sort(key=lambda p: (p.active_from_us, p.profile_id))
 
     @property
@@ -124,13 +124,13 @@ class Catalog:
         """Columns of every model's events."""
         return tuple(config.schema_ for config in self.configs.values())
 
-    def profiles_for(self, tenant: str, model: str, model_version: str) -> list[Profile]:
-        """Return the profiles of a version by the time each begins to hold, the newest last.
+    def baselines_for(self, tenant: str, model: str, model_version: str) -> list[Baseline]:
+        """Return the baselines of a version by the time each begins to hold, the newest last.
 
         Its own, and before the first of these those for every version: a version that gets a
-        profile of its own is counted in the others' until then.
+        baseline of its own is counted in the others' until then.
         """
-        known = self.profiles.get((tenant, model), [])
+        known = self.baselines.get((tenant, model), [])
         own = [p for p in known if p.model_version == model_version]
         shared = [p for p in known if p.model_version == ""] if model_version else []
         if own:
@@ -142,26 +142,26 @@ class Catalog:
     ) -> Layout | tuple[Layout, ...] | None:
         """Return how this version's events are counted; several by ``active_from_us``.
 
-        None if there is no profile: then only rows are counted.
+        None if there is no baseline: then only rows are counted.
         """
         config = self.configs.get((tenant, model))
         if config is None:
             return None
         has_own = any(
-            p.model_version == model_version for p in self.profiles.get((tenant, model), [])
+            p.model_version == model_version for p in self.baselines.get((tenant, model), [])
         )
         # All others share one entry: a version may be an arbitrary new text.
         key = (tenant, model, model_version if has_own else "")
         if key not in self._layouts:
-            found = self.profiles_for(*key)
-            layouts = tuple(Layout(config.schema_, profile) for profile in found)
+            found = self.baselines_for(*key)
+            layouts = tuple(Layout(config.schema_, baseline) for baseline in found)
             is_single = len(found) == 1 and found[0].active_from_us <= 0
             self._layouts[key] = layouts[0] if is_single else layouts
         return self._layouts[key]
 
-    def profile_of(self, series: SeriesId) -> Profile | None:
-        """Return the profile in whose layout the series was counted."""
-        known = self.profiles.get((series.tenant, series.model), [])
+    def baseline_of(self, series: SeriesId) -> Baseline | None:
+        """Return the baseline in whose layout the series was counted."""
+        known = self.baselines.get((series.tenant, series.model), [])
         found = next((p for p in known if p.profile_id == series.profile_id), None)
         return found or self._retired.get(series.profile_id)
 
@@ -170,8 +170,8 @@ class Catalog:
         return self.configs[series.tenant, series.model]
 
 
-def check_fit(schema: ModelSchema, profile: Profile) -> None:
-    """Refuse a profile that is not in the layout of its model's events.
+def check_fit(schema: ModelSchema, baseline: Baseline) -> None:
+    """Refuse a baseline that is not in the layout of its model's events.
 
     Parameters
     ----------
@@ -181,36 +181,36 @@ def check_fit(schema: ModelSchema, profile: Profile) -> None:
     Raises
     ------
     BaselineError
-        Naming what the profile monitors.
+        Naming what the baseline monitors.
     """
     kinds = [Kind.NUMERIC] * len(schema.numeric) + [Kind.CATEGORICAL] * len(schema.categorical)
     expected = list(zip(schema.variables, [*kinds, Kind.NUMERIC], strict=True))
-    found = [(v.name, v.kind) for v in profile.variables]
-    n_segments, n_variables = len(profile.reference.segments), len(found)
+    found = [(v.name, v.kind) for v in baseline.variables]
+    n_segments, n_variables = len(baseline.reference.segments), len(found)
     if found != expected:
         names = ", ".join(f"{name} ({kind})" for name, kind in found)
         raise BaselineError(
-            f"baseline {profile.profile_id} monitors {names}",
-            where=f"model {profile.model!r}",
+            f"baseline {baseline.profile_id} monitors {names}",
+            where=f"model {baseline.model!r}",
             fix="build the baseline again: its features differ from the config's",
         )
-    if not profile.phi.shape == profile.eps_learned.shape == (n_segments, n_variables):
+    if not baseline.phi.shape == baseline.eps_learned.shape == (n_segments, n_variables):
         raise BaselineError(
-            f"baseline {profile.profile_id} has a design effect of shape {profile.phi.shape}, "
+            f"baseline {baseline.profile_id} has a design effect of shape {baseline.phi.shape}, "
             f"its cells are {(n_segments, n_variables)}",
-            where=f"model {profile.model!r}",
+            where=f"model {baseline.model!r}",
             fix="build the baseline again",
         )
-    seasonal, cells = profile.seasonal, profile.phi.shape
+    seasonal, cells = baseline.seasonal, baseline.phi.shape
     expected_counts = (N_SLOTS, *cells, N_COUNTERS)
     if seasonal is not None and (
         (seasonal.counts.shape, seasonal.is_seasonal.shape) != (expected_counts, cells)
         or seasonal.n_weeks.shape != (N_SLOTS,)
     ):
         raise BaselineError(
-            f"baseline {profile.profile_id} has seasons of shape {seasonal.counts.shape}, "
+            f"baseline {baseline.profile_id} has seasons of shape {seasonal.counts.shape}, "
             f"not {expected_counts}",
-            where=f"model {profile.model!r}",
+            where=f"model {baseline.model!r}",
             fix="build the baseline again",
         )
 

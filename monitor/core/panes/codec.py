@@ -72,7 +72,7 @@ class _PaneMessage(msgspec.Struct, array_like=True):
 
 
 def pane_key(pane: Pane, chunk: int) -> str:
-    """Return the message key, ``tenant|model|version|profile|pane|source|partition|owner|chunk``.
+    """Return the message key, ``tenant|model|version|baseline|pane|source|partition|owner|chunk``.
 
     Examples
     --------

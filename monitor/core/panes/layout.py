@@ -1,4 +1,4 @@
-"""How one model version's columns are counted: its profile, flattened for the kernels."""
+"""How one model version's columns are counted: its baseline, flattened for the kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid
 from driftline.canonical import boolean_aliases, category_of_text
-from schemas.baselines import Kind, Profile, VariableProfile
+from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import EventBatch, ModelSchema, StringColumn
 from schemas.errors import BaselineError
 from schemas.events import MAX_VALUE_CHARS
@@ -63,7 +63,7 @@ class Remap:
         return self._table
 
 
-def _category_index(variable: VariableProfile) -> dict[str, int]:
+def _category_index(variable: VariableBaseline) -> dict[str, int]:
     """Counter of each category the reference held."""
     categories = variable.categories
     index = dict.fromkeys(variable.known, len(categories) - 1)
@@ -71,28 +71,28 @@ def _category_index(variable: VariableProfile) -> dict[str, int]:
     return index | {alias: index[name] for alias, name in boolean_aliases(categories).items()}
 
 
-def _positive(schema: ModelSchema, profile: Profile) -> str:
+def _positive(schema: ModelSchema, baseline: Baseline) -> str:
     """Return the positive class as predictions spell it: ``1.0`` in a config is ``1``."""
     is_verbatim = schema.is_verbatim("prediction")
-    return profile.positive if is_verbatim else category_of_text(profile.positive) or ""
+    return baseline.positive if is_verbatim else category_of_text(baseline.positive) or ""
 
 
-def _kept_values(profile: Profile | None, name: str) -> list[str]:
+def _kept_values(baseline: Baseline | None, name: str) -> list[str]:
     """Return the values of a segment that keep their name: those of the reference."""
     prefix = f"{name}="
-    named = profile.reference.segments if profile is not None else ()
+    named = baseline.reference.segments if baseline is not None else ()
     values = [s[len(prefix) :] for s in named if s.startswith(prefix)]
     return [v for v in values if v != OTHER][:MAX_SEGMENT_VALUES]
 
 
 class Layout:
-    """The profile of one model version as the kernels want it.
+    """The baseline of one model version as the kernels want it.
 
     Parameters
     ----------
     schema : ModelSchema
         Columns of the model's events.
-    profile : Profile or None
+    baseline : Baseline or None
         Without one only rows are counted: no variables, segments or slices. Its
         ``reference.segments`` name the segment values that keep their name; all
         other values of a segment are counted as ``other``, a null in ``*`` only.
@@ -100,7 +100,7 @@ class Layout:
     Raises
     ------
     BaselineError
-        If the profile's variables are not those of the schema.
+        If the baseline's variables are not those of the schema.
 
     Notes
     -----
@@ -112,46 +112,46 @@ class Layout:
     0
     """
 
-    def __init__(self, schema: ModelSchema, profile: Profile | None) -> None:
+    def __init__(self, schema: ModelSchema, baseline: Baseline | None) -> None:
         self.schema = schema
-        self.profile = profile
+        self.baseline = baseline
         self.grids: list[Grid] = []
         self.categories: list[Remap] = []
         self.n_variables = 0
         self.positives: Remap = Remap({}, null=0, unknown=1)
-        if profile is not None:
-            self._take(schema, profile)
-        self._take_segments(schema if profile is not None else None)
+        if baseline is not None:
+            self._take(schema, baseline)
+        self._take_segments(schema if baseline is not None else None)
 
     @property
     def profile_id(self) -> str:
-        """Return the profile's id, empty without a profile."""
-        return self.profile.profile_id if self.profile is not None else ""
+        """Return the baseline's id, empty without a baseline."""
+        return self.baseline.profile_id if self.baseline is not None else ""
 
     @property
     def active_from_us(self) -> int:
-        """Return the event time from which the profile holds."""
-        return self.profile.active_from_us if self.profile is not None else 0
+        """Return the event time from which the baseline holds."""
+        return self.baseline.active_from_us if self.baseline is not None else 0
 
-    def _take(self, schema: ModelSchema, profile: Profile) -> None:
-        """Check the profile against the schema and build every table."""
-        names = tuple(v.name for v in profile.variables)
+    def _take(self, schema: ModelSchema, baseline: Baseline) -> None:
+        """Check the baseline against the schema and build every table."""
+        names = tuple(v.name for v in baseline.variables)
         n_numeric = len(schema.numeric)
         kinds = [Kind.NUMERIC] * n_numeric + [Kind.CATEGORICAL] * len(schema.categorical)
         expected = list(zip(schema.variables, [*kinds, Kind.NUMERIC], strict=True))
-        if [(v.name, v.kind) for v in profile.variables] != expected:
+        if [(v.name, v.kind) for v in baseline.variables] != expected:
             raise BaselineError(
-                f"baseline {profile.profile_id!r} has variables {names}, not {schema.variables}",
+                f"baseline {baseline.profile_id!r} has variables {names}, not {schema.variables}",
                 where=f"model {schema.tenant}/{schema.model}",
                 fix="build the baseline again from the model's current config",
             )
-        *features, score = profile.variables
+        *features, score = baseline.variables
         numeric, categorical = features[:n_numeric], features[n_numeric:]
         self.grids = [make_grid(v.edges) for v in (*numeric, score)]
         self.categories = [Remap(_category_index(v), MISSING, UNSEEN) for v in categorical]
         self.n_variables = len(names)
-        if profile.positive:
-            self.positives = Remap({_positive(schema, profile): 2}, null=0, unknown=1)
+        if baseline.positive:
+            self.positives = Remap({_positive(schema, baseline): 2}, null=0, unknown=1)
 
     def _take_segments(self, schema: ModelSchema | None) -> None:
         """Number every segment, and every combination of segment values."""
@@ -160,7 +160,7 @@ class Layout:
         self.digits: list[NDArray[np.int32]] = []
         self.n_joint = 1
         for name in schema.segments if schema is not None else ():
-            values = [*_kept_values(self.profile, name), OTHER]
+            values = [*_kept_values(self.baseline, name), OTHER]
             first = len(self.segments)
             self.segments += [f"{name}={v}" for v in values]
             index = {v: i for i, v in enumerate(values)}
@@ -196,7 +196,7 @@ def segment_names(batch: EventBatch) -> tuple[str, ...]:
 
     Notes
     -----
-    For the baseline builder: a draft profile whose reference is
+    For the baseline builder: a draft baseline whose reference is
     ``SeriesStats.empty(segment_names(batch), V)`` makes :class:`Layout` keep them.
     """
     names = [ALL]

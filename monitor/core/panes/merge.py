@@ -27,7 +27,7 @@ def merge(a: SeriesStats, b: SeriesStats) -> SeriesStats:
     Parameters
     ----------
     a, b : SeriesStats
-        Over the same variables in the same profile's layout.
+        Over the same variables in the same baseline's layout.
 
     Returns
     -------

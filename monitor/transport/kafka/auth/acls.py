@@ -46,7 +46,7 @@ class Right(NamedTuple):
 
 
 _READ, _WRITE, _BOTH, _DESCRIBE = ("read",), ("write",), ("read", "write"), ("describe",)
-_SCAN, _PROFILES_GROUP = "driftline-scan", "driftline-profiles"
+_SCAN, _BASELINES_GROUP = "driftline-scan", "driftline-profiles"
 _ARCHIVED = (
     topics.PREDICTIONS,
     topics.LABELS,
@@ -63,7 +63,7 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
     Role.PRODUCER: {topics.PREDICTIONS: _WRITE, topics.LABELS: _WRITE, topics.GPU: _WRITE},
     Role.INGEST: {
         topics.PREDICTIONS: _READ,
-        topics.PROFILES: _READ,
+        topics.BASELINES: _READ,
         topics.PANES: _WRITE,
         topics.GPU: _WRITE,
         topics.DEAD_LETTERS: _WRITE,
@@ -73,7 +73,7 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
     Role.DETECT: {
         topics.PANES: _READ,
         topics.GPU: _READ,
-        topics.PROFILES: _READ,
+        topics.BASELINES: _READ,
         topics.STATE: _BOTH,
         topics.RESULTS: _WRITE,
         topics.ALERTS: _WRITE,
@@ -86,12 +86,12 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
         topics.DEAD_LETTERS: _WRITE,
     },
     Role.ARCHIVE: {**dict.fromkeys(_ARCHIVED, _READ), topics.DEAD_LETTERS: _BOTH},
-    Role.PUBLISHER: {topics.PROFILES: _BOTH},
+    Role.PUBLISHER: {topics.BASELINES: _BOTH},
     Role.TOPICS: {},
 }
 _GROUPS: dict[Role, tuple[str, ...]] = {
-    Role.INGEST: ("driftline-ingest", _PROFILES_GROUP),
-    Role.DETECT: ("driftline-detect", _SCAN, _PROFILES_GROUP),
+    Role.INGEST: ("driftline-ingest", _BASELINES_GROUP),
+    Role.DETECT: ("driftline-detect", _SCAN, _BASELINES_GROUP),
     Role.NOTIFY: ("driftline-notify", _SCAN),
     Role.ARCHIVE: ("driftline-archive-*", _SCAN),
     Role.PUBLISHER: (_SCAN,),

@@ -1,1 +1,1 @@
-"""Readers of topics: consumer-group batches, whole-topic scans, profiles."""
+"""Readers of topics: consumer-group batches, whole-topic scans, baselines."""

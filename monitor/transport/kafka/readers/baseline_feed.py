@@ -1,4 +1,4 @@
-"""Profiles from their topic: read to its end before a stage starts, then as they are published."""
+"""Baselines from their topic: read to its end before a stage starts, then as they are published."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from monitor.clock import elapsed_s
-from monitor.core.panes.baseline_codec import ProfileParts, parse_key
+from monitor.core.panes.baseline_codec import BaselineParts, parse_key
 from monitor.core.panes.catalog import Catalog
-from monitor.core.topics import PROFILES
+from monitor.core.topics import BASELINES
 from monitor.core.unreadable import unreadable_letter
-from monitor.metrics import PROFILES as PROFILES_READ
+from monitor.metrics import BASELINES as BASELINES_READ
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.topic_scan import LASTING, log_ends
-from schemas.baselines import Profile
+from schemas.baselines import Baseline
 from schemas.errors import BaselineError, TransportError
 from schemas.refused import DeadLetter
 
@@ -26,13 +26,13 @@ MAX_LETTERS = 100
 """Dead letters kept until they are taken; further messages are only counted."""
 
 
-class ProfileFeed:
-    """Keeps a catalog up to date with the profiles topic.
+class BaselineFeed:
+    """Keeps a catalog up to date with the baselines topic.
 
     Parameters
     ----------
     catalog : Catalog
-        Gets every profile of a model it knows.
+        Gets every baseline of a model it knows.
 
     Attributes
     ----------
@@ -45,15 +45,15 @@ class ProfileFeed:
     Notes
     -----
     For one thread, that of the catalog. A plain consumer without a group: every worker reads
-    the whole topic. A tombstone takes a profile back, see ``Catalog.retire``.
+    the whole topic. A tombstone takes a baseline back, see ``Catalog.retire``.
 
-    A profile must be known to all workers before the first pane it is for, so
+    A baseline must be known to all workers before the first pane it is for, so
     ``driftline baseline publish`` dates it ahead; a stage polls every few seconds.
     """
 
     def __init__(self, cluster: Cluster, catalog: Catalog) -> None:
-        self._catalog, self._parts = catalog, ProfileParts()
-        self._where = TopicPartition(cluster.topic(PROFILES), 0)
+        self._catalog, self._parts = catalog, BaselineParts()
+        self._where = TopicPartition(cluster.topic(BASELINES), 0)
         self.counters: Counter[str] = Counter()
         self._letters: list[DeadLetter] = []
         self._consumer = Consumer(
@@ -71,7 +71,7 @@ class ProfileFeed:
             logger=CLIENT_LOG,
         )
 
-    def catch_up(self, timeout_s: float = 60.0) -> list[Profile]:
+    def catch_up(self, timeout_s: float = 60.0) -> list[Baseline]:
         """Read the topic from its beginning to where it ends now.
 
         Parameters
@@ -81,7 +81,7 @@ class ProfileFeed:
 
         Returns
         -------
-        list of Profile
+        list of Baseline
             Those that are new to the catalog.
 
         Raises
@@ -97,19 +97,19 @@ class ProfileFeed:
         except KafkaException as error:
             raise self._failure(error.args[0].str()) from None
 
-    def poll(self) -> list[Profile]:
+    def poll(self) -> list[Baseline]:
         """Take what was published since, without waiting; call it every few seconds.
 
         Returns
         -------
-        list of Profile
+        list of Baseline
             Those that are new to the catalog, oldest first; they are in it already.
 
         Notes
         -----
         While the broker is away, or the topic, nothing comes, and nothing is raised.
         """
-        found: list[Profile] = []
+        found: list[Baseline] = []
         while got := self._consumer.consume(_BATCH, 0):
             found += self._take_all(got)
         return found
@@ -133,9 +133,9 @@ class ProfileFeed:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read_to(self, end: int, timeout_s: float) -> list[Profile]:
+    def _read_to(self, end: int, timeout_s: float) -> list[Baseline]:
         """Read until the position reaches an offset, which compaction may have emptied."""
-        found: list[Profile] = []
+        found: list[Baseline] = []
         deadline = elapsed_s() + timeout_s
         position = self._where.offset
         while position < end:
@@ -154,35 +154,35 @@ class ProfileFeed:
                 raise self._failure(f"nothing came for {timeout_s:.0f} s")
         return found
 
-    def _take_all(self, messages: list[Message]) -> list[Profile]:
-        """Put messages into the catalog; return the profiles that are new there."""
-        found: list[Profile] = []
+    def _take_all(self, messages: list[Message]) -> list[Baseline]:
+        """Put messages into the catalog; return the baselines that are new there."""
+        found: list[Baseline] = []
         for got in messages:
             error = got.error()
             if error is None:
-                profile = self._take(got)
-                found += [profile] if profile is not None else []
+                baseline = self._take(got)
+                found += [baseline] if baseline is not None else []
             elif error.code() != KafkaError._PARTITION_EOF:
-                # What is known goes on being used: that new profiles wait stops no stage.
+                # What is known goes on being used: that new baselines wait stops no stage.
                 CLIENT_LOG.warning("baselines: %s", error.str())
         return found
 
-    def _take(self, message: Message) -> Profile | None:
+    def _take(self, message: Message) -> Baseline | None:
         """Take one message; what cannot be used is counted and logged, and stops nothing."""
-        outcome, profile = "unreadable", None
+        outcome, baseline = "unreadable", None
         key, value = message.key() or b"", message.value() or b""
         try:
             if not value:
                 self._retire(key)
                 return None
-            profile = self._parts.add(key, value)
-            if profile is None:
+            baseline = self._parts.add(key, value)
+            if baseline is None:
                 return None
             outcome = "misfit"
-            if self._catalog.add(profile):
+            if self._catalog.add(baseline):
                 self._count("added")
-                return profile
-            key_of = (profile.tenant, profile.model)
+                return baseline
+            key_of = (baseline.tenant, baseline.model)
             self._count("known" if key_of in self._catalog.configs else "other_model")
         except BaselineError as error:
             self._count(outcome)
@@ -199,7 +199,7 @@ class ProfileFeed:
             letter = unreadable_letter(
                 message.value() or b"",
                 detail,
-                source=PROFILES,
+                source=BASELINES,
                 partition=0,
                 offset=message.offset() or 0,
                 record_time_us=time_ms * 1_000 if kind and time_ms >= 0 else -1,
@@ -207,7 +207,7 @@ class ProfileFeed:
             self._letters.append(letter)
 
     def _retire(self, key: bytes) -> None:
-        """Take a profile back."""
+        """Take a baseline back."""
         profile_id, _, _ = parse_key(key)
         self._parts.forget(profile_id)
         if self._catalog.retire(profile_id):
@@ -215,9 +215,9 @@ class ProfileFeed:
             LOG.info("baseline %s was retired: no new pane is counted in it", profile_id)
 
     def _count(self, outcome: str) -> None:
-        """Count what became of one profile."""
+        """Count what became of one baseline."""
         self.counters[outcome] += 1
-        PROFILES_READ.labels(outcome).inc()
+        BASELINES_READ.labels(outcome).inc()
 
     def _failure(self, what: str) -> TransportError:
         """Return the error that kept baselines from being read."""

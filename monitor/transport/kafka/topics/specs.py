@@ -114,7 +114,7 @@ _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     # hour are kept as hourly sums on the state topic.
     (names.PANES, Share.KEYED, _kept(3 * _DAY_MS, "compact,delete") | _COMPACTION),
     (names.STATE, Share.KEYED, _COMPACTED),
-    (names.PROFILES, Share.ONE, _COMPACTED),
+    (names.BASELINES, Share.ONE, _COMPACTED),
     (names.SILENCES, Share.ONE, _COMPACTED),
     (names.RESULTS, Share.KEYED, _kept(7 * _DAY_MS)),
     (names.ALERTS, Share.ONE, _ALERTS),
