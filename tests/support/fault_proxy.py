@@ -70,7 +70,7 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._tasks: set[asyncio.Task] = set()
-        self._server = self._call(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self._server = self._call(asyncio.start_server(self._connected, "127.0.0.1", 0))
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -91,29 +91,46 @@ class FaultProxy:
 
     def come_back(self) -> None:
         """Listen again, on the same port."""
-        self._server = self._call(asyncio.start_server(self._accept, "127.0.0.1", self._port))
+        self._server = self._call(asyncio.start_server(self._connected, "127.0.0.1", self._port))
 
     def _call(self, coroutine):
         """Run a coroutine on the proxy's own loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
     async def _shut(self) -> None:
-        """Close the listener and all that came by it."""
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        """Close the listener and all that came by it.
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client until one side ends."""
-        task = asyncio.current_task()
+        A server that is closed fails connections that it has accepted and not yet handed
+        over, and leaves their sockets open: so accepting ends some rounds earlier.
+        """
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await self._rounds()
+        self._server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+        await self._rounds()
+
+    async def _rounds(self) -> None:
+        """Let what is scheduled run: transports are made, and closed, in up to three rounds."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a client in a task; its connection ends with the task, even one never begun."""
+        task = self._loop.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(lambda _: writer.transport.abort())
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client until one side ends."""
         try:
             from_server, to_server = await asyncio.open_connection(*self._to)
         except OSError:
-            writer.close()
-            self._tasks.discard(task)
             return
         line = _Line(writer, to_server)
         pumps = [
@@ -125,12 +142,10 @@ class FaultProxy:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_server.transport.abort()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            for end in (writer, to_server):
-                end.transport.abort()
-            self._tasks.discard(task)
 
     async def _upward(self, line: _Line, reader: asyncio.StreamReader) -> None:
         """Forward what the client sends, unless its request meets a fault."""
