@@ -132,7 +132,7 @@ def build_baseline(
     return with_id(baseline)
 
 
-build_baseline = build_baseline
+build_profile = build_baseline
 """The old name, for one release."""
 
 

@@ -54,6 +54,11 @@ def test_an_import_from_the_old_folder_finds_the_module():
     assert run.stdout == "monitor.core.panes.codec\n", run.stderr
 
 
+def test_the_old_name_of_build_baseline_still_works():
+    build = import_module("monitor.baseline.build")
+    assert build.build_profile is build.build_baseline
+
+
 def test_a_module_that_never_was_is_still_missing():
     with pytest.raises(ModuleNotFoundError):
         import_module("monitor.core.no_such_module")
