@@ -10,7 +10,7 @@ import pyarrow as pa
 from monitor.app.draft_model import DraftModel
 from monitor.app.progress import OnNote, PhaseProgress, StartPhase, ignore_note, no_progress
 from monitor.app.row_progress import RowProgress
-from monitor.baseline.build import N_STEPS, build_profile
+from monitor.baseline import build
 from monitor.baseline.folded import folded_texts
 from monitor.baseline.folder import add_baseline
 from monitor.baseline.source import read_reference
@@ -87,9 +87,9 @@ def build_baseline(
     draft = DraftModel.read(request.model)
     with start_phase("reading", None) as shown:
         table, source = _reference(draft, request, shown, on_note)
-    with start_phase("baseline", N_STEPS) as advance:
+    with start_phase("baseline", build.N_STEPS) as advance:
         config = draft.complete(table, explain=request.explains)
-        found = build_profile(
+        found = build.build_baseline(
             table,
             config,
             model_version=request.model_version,

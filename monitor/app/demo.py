@@ -12,7 +12,7 @@ import msgspec
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.progress import StartPhase, no_progress
 from monitor.app.row_progress import rows_text
-from monitor.baseline.build import build_profile
+from monitor.baseline.build import build_baseline
 from monitor.baseline.folder import add_baseline
 from monitor.clock import elapsed_s
 from monitor.core.panes.catalog import Catalog
@@ -102,7 +102,7 @@ def run_demo(
     world = build_world(request.seed)
     listener.on_world(world)
     monitor = monitor_config(str(folder / "store"), str(folder / "baselines"))
-    baseline = build_profile(
+    baseline = build_baseline(
         world.reference, world.config, created_from="census 2015, Massachusetts"
     )
     add_baseline(baseline, folder / "baselines")

@@ -11,7 +11,7 @@ from monitor.app.installation import Installation
 from monitor.app.stages import load_site
 from monitor.baseline.baseline_file import load_baseline, load_baselines
 from monitor.baseline.publication import Publication, PublicationOutcome, plan_all
-from monitor.baseline.topic import read_published, retire_baseline, write_baselines
+from monitor.baseline.topic import delete_baseline, read_published, write_baselines
 from monitor.clock import now_us
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
@@ -117,7 +117,7 @@ def retire_baseline(config: Path, profile_id: str) -> None:
         raise BaselineError(
             f"no baseline {profile_id} is published", fix="driftline baseline list shows their ids"
         )
-    retire_baseline(cluster, keys)
+    delete_baseline(cluster, keys)
 
 
 def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Baseline, ModelConfig]]:

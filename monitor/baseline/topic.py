@@ -90,7 +90,7 @@ def write_baselines(cluster: Cluster, baselines: Iterable[Baseline]) -> int:
     return _write(cluster, messages)
 
 
-def retire_baseline(cluster: Cluster, keys: Sequence[bytes]) -> int:
+def delete_baseline(cluster: Cluster, keys: Sequence[bytes]) -> int:
     """Take a baseline back: write a tombstone for each of its messages.
 
     Raises

@@ -17,7 +17,7 @@ from monitor.app.publish import (
     published_baselines,
     retire_baseline,
 )
-from monitor.baseline.topic import read_published, retire_baseline, write_baselines
+from monitor.baseline.topic import delete_baseline, read_published, write_baselines
 from monitor.cli.main import main
 from monitor.core.bounds import MAX_VALUE_BYTES
 from monitor.core.panes.baseline_codec import encode, with_id
@@ -130,7 +130,7 @@ def test_a_tombstone_takes_a_baseline_back_from_those_who_run_and_those_who_star
     running = Catalog.of([CONFIG], [])
     with BaselineFeed(cluster, running) as feed:
         feed.catch_up()
-        retire_baseline(cluster, read_published(cluster).keys[wrong.profile_id])
+        delete_baseline(cluster, read_published(cluster).keys[wrong.profile_id])
 
         def is_gone() -> bool:
             feed.poll()
