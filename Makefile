@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS_stages :=
 EXTRAS_demo := --extra embedded --extra report
 EXTRAS_dev := $(EXTRAS_demo) --extra peers --extra dev
+EXTRAS_mutate := $(EXTRAS_dev) --extra mutate
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # A file at a time, in the order of tests/conftest.py. One worker more than there are cores:
@@ -12,7 +13,7 @@ TEST_ARGS ?=
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-kafka fuzz lint bench up down lock clean
+.PHONY: help demo test test-kafka fuzz mutate lint bench up down lock clean
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -32,6 +33,10 @@ FUZZ_SEED ?= 1
 fuzz: $(VENV)/dev.stamp      ## mutated messages for every reader, for an hour
 	DRIFTLINE_FUZZ_INPUTS=$(FUZZ_INPUTS) DRIFTLINE_FUZZ_SEED=$(FUZZ_SEED) \
 	  $(PYTEST) --timeout=0 tests/fuzz $(TEST_ARGS)
+
+# Two mutants at a time, at the lowest priority: MUTATE_ARGS='--only core/drift --json' make mutate
+mutate: $(VENV)/mutate.stamp ## a sample of small faults in core and detectors; do tests detect them?
+	nice -n 19 $(BIN)/python -m tests.mutation $(MUTATE_ARGS)
 
 lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/ruff check .
@@ -55,6 +60,7 @@ lock: $(VENV)/dev.stamp      ## resolve and pin the dependencies again
 	$(call resolve,stages)
 	$(call resolve,demo)
 	$(call resolve,dev)
+	$(call resolve,mutate)
 define resolve
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_$(1)) -o requirements/$(1).lock pyproject.toml requirements/build.in
