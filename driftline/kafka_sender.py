@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from driftline.batches import OutgoingMessage
+from driftline.compression import choose_codec
 from driftline.errors import TransportError
 
 REPLACE_PAUSE_S = 1.0
@@ -46,7 +47,10 @@ class KafkaSender:
     bootstrap : str or sequence of str
         Brokers, as ``host:port``.
     options : mapping
-        Further options of ``kafka.KafkaProducer``: TLS, SASL, compression.
+        Further options of ``kafka.KafkaProducer``: TLS, SASL.
+    compression : str, optional
+        As in :func:`driftline.compression.choose_codec`; a ``compression_type`` in ``options``
+        takes precedence.
 
     Notes
     -----
@@ -61,6 +65,7 @@ class KafkaSender:
         self,
         bootstrap: str | Sequence[str],
         options: Mapping[str, Any],
+        compression: str = "auto",
         *,
         _now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -76,6 +81,7 @@ class KafkaSender:
             "api_version": (2, 5),
             **options,
         }
+        self._compression = compression
         self._now_s = _now_s
         self._producer: Any = None
         self._last_error = _LastError()
@@ -139,7 +145,8 @@ class KafkaSender:
         from kafka import KafkaProducer
 
         try:
-            self._producer = KafkaProducer(**self._options)
+            codec = {"compression_type": choose_codec(self._compression)}
+            self._producer = KafkaProducer(**{**codec, **self._options})
         except Exception as error:
             self._why_none = repr(error)
             raise

@@ -17,6 +17,7 @@ from typing import Any
 from driftline.batches import Batches
 from driftline.buffer import Buffer
 from driftline.canonical import category_of
+from driftline.compression import choose_codec
 from driftline.counters import Counters
 from driftline.courier import Courier
 from driftline.errors import DomainError
@@ -61,8 +62,11 @@ class Reporter:
         Most messages without acknowledgement.
     exit_s : float, optional
         Longest time that the end of the process waits for unsent events.
+    compression : {"auto", "zstd", "lz4", "snappy", "gzip", "none"}, optional
+        Codec of the messages. By default the first of zstd, lz4 and snappy whose library
+        (zstandard, lz4, python-snappy) is installed, and none without any of them.
     kafka : mapping, optional
-        Further options of ``kafka.KafkaProducer`` (TLS, SASL, compression).
+        Further options of ``kafka.KafkaProducer`` (TLS, SASL).
 
     Raises
     ------
@@ -113,10 +117,13 @@ class Reporter:
         linger_s: float = 0.5,
         n_in_flight: int = 16,
         exit_s: float = 2.0,
+        compression: str = "auto",
         kafka: Mapping[str, Any] | None = None,
         _sender: Callable[[], Sender] | None = None,
     ) -> None:
         _check(model, format, n_buffered, n_batch, n_in_flight, linger_s, exit_s)
+        if compression != "auto":  # chosen with the first message: loading kafka-python takes time
+            choose_codec(compression)
         self._identity = Identity(model, tenant, model_version, tuple(feature_names))
         self._host = host or os.environ.get(HOST_VARIABLE) or socket.gethostname()
         self._gpu_uuid = gpu_uuid or os.environ.get(GPU_VARIABLE) or _only_gpu()
@@ -124,7 +131,7 @@ class Reporter:
             self._identity, predictions_topic, labels_topic, is_arrow=format == "arrow"
         )
         options = dict(kafka or {})
-        self._new_sender = _sender or (lambda: KafkaSender(bootstrap, options))
+        self._new_sender = _sender or (lambda: KafkaSender(bootstrap, options, compression))
         self._n_buffered = n_buffered
         self._n_batch, self._linger_s, self._n_in_flight = n_batch, linger_s, n_in_flight
         self._exit_s = exit_s

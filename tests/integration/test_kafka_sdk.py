@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from driftline import Reporter
+from driftline.compression import choose_codec
 from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
 from schemas.batch import ModelSchema
@@ -94,6 +95,35 @@ def test_what_was_reported_comes_out_of_the_decoder(broker, topics, format):
     assert [jobs.values[code] for code in jobs.codes] == [f"j{i % 5}" for i in range(n)]
     regions = batch.segments[0]
     assert [regions.values[code] for code in regions.codes][:2] == ["south", "north"]
+
+
+@pytest.mark.parametrize("compression", ["auto", "gzip"])
+def test_a_compressed_topic_is_a_fraction_of_the_size_and_holds_the_same(
+    broker, topic_prefix, compression
+):
+    rng = np.random.default_rng(4)
+    names = [f"feature{k}" for k in range(8)]
+    rows = [dict(zip(names, rng.normal(size=8).round(2), strict=True)) for _ in range(500)]
+    payloads, n_bytes = {}, {}
+    for used in (compression, "none"):
+        topic = f"{topic_prefix}{used}"
+        create_topic(broker.bootstrap, topic, 1)
+        reporter = Reporter(
+            broker.bootstrap,
+            model="loans",
+            predictions_topic=topic,
+            linger_s=30.0,
+            compression=used,
+        )
+        for number, row in enumerate(rows):
+            reporter.predict(row, score=0.5, id=str(number), time_us=1_000_000 + number)
+        assert reporter.close(BOUND_S)
+        payloads[used] = consume_all(broker.bootstrap, topic, 1)
+        n_bytes[used] = sum(f.stat().st_size for f in broker.folder.rglob(f"{topic}-0/*.log"))
+    assert payloads[compression] == payloads["none"]
+    has_codec = choose_codec(compression) is not None
+    assert n_bytes["none"] > len(payloads["none"][0])
+    assert (n_bytes[compression] < 0.6 * n_bytes["none"]) == has_codec
 
 
 def test_labels_arrive_on_their_topic(broker, topics):

@@ -141,11 +141,12 @@ def test_one_prediction_is_reported_beside_a_services_own_modules(
     ]
 
 
-def test_the_wheel_has_types_and_the_old_name(python, tmp_path):
+def test_the_wheel_has_types_and_the_old_name_and_needs_no_codec(python, tmp_path):
     code = """
 import pathlib, driftline
+from driftline.compression import choose_codec
 from monitor.sdk import Reporter
 marker = pathlib.Path(driftline.__file__).with_name("py.typed")
-print(Reporter is driftline.Reporter, marker.is_file())
+print(Reporter is driftline.Reporter, marker.is_file(), choose_codec("auto"))
 """
-    assert run(python, "-W", "ignore", "-c", code, cwd=tmp_path) == "True True\n"
+    assert run(python, "-W", "ignore", "-c", code, cwd=tmp_path) == "True True None\n"

@@ -559,7 +559,10 @@ def test_host_and_gpu_come_from_the_environment(new_reporter, sender, monkeypatc
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"model": ""}, {"format": "xml"}, {"n_buffered": 0}, {"n_batch": 0}, {"linger_s": -1}],
+    [
+        *({"model": ""}, {"format": "xml"}, {"n_buffered": 0}, {"n_batch": 0}, {"linger_s": -1}),
+        {"compression": "brotli"},
+    ],
 )
 def test_a_wrong_argument_is_an_error_at_the_start(wrong):
     with pytest.raises(DomainError):
