@@ -8,6 +8,12 @@ cells hold independent rows of their reference, half are shifted by .3 sd. Both
 are whole calls of ``decide``, minimum detectable effects included; each is the
 median of the repetitions. ``ratio_numpy``: the base statistic against the same
 rule in plain vectorised NumPy (logaddexp and logsumexp), in the same run.
+
+``rule2_cell_ticks_per_s``: of :func:`detectors.multiscale.rule.judge`, numeric cells of 27
+components in ticks of 83 rows, learning on, whole calls; ``_categories60`` the same for 60
+categories (62 components). ``rule2_components_per_s``: cells a second whose counters are
+turned into components. ``rule2_state_bytes_*``: state of a cell. ``onset_ms``: the search for
+the beginning over 32 days of stored ticks, six time constants of the longest scale.
 """
 
 from __future__ import annotations
@@ -21,12 +27,24 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from benchmarks.output import Figures, main
+from detectors.multiscale.components import (
+    CellComponents,
+    ComponentLayout,
+    categorical_components,
+    numeric_components,
+)
+from detectors.multiscale.onset import look_back_ticks, onset
+from detectors.multiscale.plan import plan_cells as plan_scales
+from detectors.multiscale.rule import ScaleRule, judge
+from detectors.multiscale.state import ScaleState
 from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
 from detectors.rule.tolerance import plan_cells
 from schemas.baselines import Kind, VariableBaseline
 
 N_BINS = 20
 N_ROWS = 1_000
+N_TICK_ROWS = 83
+"""1,000 rows an hour in ticks of 5 minutes."""
 SHIFT = 0.3
 
 
@@ -73,6 +91,60 @@ def seconds(act: Callable[[NDArray[np.int64]], object], counts: NDArray[np.int64
     return statistics.median(laps)
 
 
+def scale_figures(n_cells: int, n_ticks: int) -> dict[str, float | int]:
+    """Throughput, state and onset of the multi-scale rule."""
+    reference = np.zeros(64, np.int64)
+    reference[:60] = 20_000 // 60
+    numeric = numeric_components(np.arange(61.0), reference)
+    categories = categorical_components([f"c{i}" for i in range(60)])
+    numbers = scale_speed(numeric, reference, n_cells, n_ticks)
+    names = scale_speed(categories, reference, n_cells // 2, n_ticks)
+    return {
+        "rule2_cell_ticks_per_s": numbers[0],
+        "rule2_cell_ticks_per_s_categories60": names[0],
+        "rule2_components_per_s": numbers[1],
+        "rule2_state_bytes_numeric": numbers[2],
+        "rule2_state_bytes_categories60": names[2],
+        "onset_ms": onset_ms(),
+    }
+
+
+def scale_speed(
+    cell: CellComponents, reference: NDArray[np.int64], n_cells: int, n_ticks: int
+) -> tuple[float, float, int]:
+    """Cell-ticks a second, cells added up a second, bytes of a cell."""
+    layout = ComponentLayout.of([cell] * n_cells)
+    plan = plan_scales(layout, *layout.add_up(np.tile(reference, (n_cells, 1))))
+    rule, state = ScaleRule.of(342), ScaleState.start(plan)
+    rng = np.random.default_rng(4)
+    counts = rng.multinomial(N_TICK_ROWS, reference / reference.sum(), (10, n_cells))
+    ticks = [layout.add_up(own) for own in counts]
+    for tick in ticks:  # compiled before the clock starts
+        judge(plan, rule, state, *tick)
+    begin = time.process_time()  # the mean, because ticks that are learned cost more
+    for t in range(n_ticks):
+        judge(plan, rule, state, *ticks[t % len(ticks)])
+    judging_s = (time.process_time() - begin) / n_ticks
+    adding_s = seconds(layout.add_up, counts)
+    size = state.n_bytes - state.model.nbytes
+    return n_cells / judging_s, n_cells / adding_s, size // n_cells
+
+
+def onset_ms() -> float:
+    """Median time of a search over the longest stretch."""
+    rng = np.random.default_rng(5)
+    n_ticks = look_back_ticks(5, 1 / 12)
+    rows = np.full(n_ticks, float(N_TICK_ROWS))
+    shares = np.where(np.arange(n_ticks) < 9_000, 0.05, 0.06)
+    counts = rng.binomial(N_TICK_ROWS, shares, (20, n_ticks))
+
+    def search(own: NDArray[np.int64]) -> object:
+        return onset(own.astype(float), rows, 0.05, is_share=True, n_reference=3e5)
+
+    search(counts[0])
+    return 1e3 * seconds(search, counts)
+
+
 def measure(quick: bool) -> Figures:
     n_cells, n_windows = (400, 40) if quick else (2_000, 60)
     plan, counts = reference_plan(n_cells), windows(n_cells, n_windows)
@@ -89,6 +161,7 @@ def measure(quick: bool) -> Figures:
         "n_cells": n_cells,
         "n_components": 4 * plan.layout.n_sets // n_cells,
         "n_rows": N_ROWS,
+        **scale_figures(200 if quick else 1_000, 300 if quick else 600),
     }
 
 

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from math import isfinite
 
 from benchmarks.output import Figures, main
+from benchmarks.quality.counter_streams import changes, null_worlds
 from benchmarks.quality.delays import RuleDelay
 from benchmarks.quality.ours import Nights, delay, nights
-from benchmarks.quality.worlds import changes, null_worlds
 
 N_MONTHS, N_MONTHS_QUICK = 40, 19
 N_FEATURES, N_FEATURES_QUICK = 10, 6
@@ -102,10 +102,10 @@ def finite(value: float | int | str | bool | None) -> float | int | str | bool |
 
 def beside(quiet: list[Nights], delays: dict[str, RuleDelay]) -> Found:
     """Have the peers watch the same rows; with ``--write``, write the pages."""
+    from benchmarks.quality.counter_streams import HOURS_A_MONTH
     from benchmarks.quality.page import write
     from benchmarks.quality.real import is_there
     from benchmarks.quality.sides import SHIFTS, gaussian_sides, real_sides
-    from benchmarks.quality.worlds import HOURS_A_MONTH
 
     sides, found = gaussian_sides(HOURS_A_MONTH)
     if is_there():

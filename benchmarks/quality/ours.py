@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from benchmarks.quality.counter_streams import (
+    HOURS_A_MONTH,
+    NOTHING,
+    PlantedChange,
+    QualityWorld,
+    Streams,
+)
 from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay, delay_of
-from benchmarks.quality.worlds import HOURS_A_MONTH, NOTHING, PlantedChange, QualityWorld, Streams
 from detectors.rule.decision import Evidence, decide
 
 

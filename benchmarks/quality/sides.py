@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.quality.counter_streams import DAILY_SD, HOURS_A_MONTH, REFERENCE_WINDOWS, WINDOW_SD
 from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay, delay_of
 from benchmarks.quality.real import columns
 from benchmarks.quality.rows import Column, Firing, our_firings, peer_firings
-from benchmarks.quality.worlds import DAILY_SD, HOURS_A_MONTH, REFERENCE_WINDOWS, WINDOW_SD
 
 OURS = "Driftline"
 N_ROWS = 1_000

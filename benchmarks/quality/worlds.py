@@ -1,213 +1,297 @@
-"""Streams whose law is known, as counters: what a window of a model would have counted.
-
-Counters are drawn from their multinomial law directly; a hundred thousand rows a window
-cost no more than two hundred, and months of hours take seconds.
-"""
+"""The worlds of the acceptance of the multi-scale rule: quiet, moving, seasonal, planted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from detectors.rule.decision import Rule, SetLayout, TolerancePlan, cell_sets, plan_cells
-from detectors.rule.design_effect import design_effect, learned_eps
-from schemas.baselines import Kind, VariableBaseline
-from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW
+from benchmarks.quality import laws
+from benchmarks.quality.laws import Columns, Integers, Law, Stretch
 
 Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
-HOURS_A_MONTH = 730
-REFERENCE_WINDOWS = 240
-"""Ten days of hours."""
-PANES_A_WINDOW = 2
-DAILY_SD, WINDOW_SD = 0.03, 0.02
-"""A wobble's daily swing, and what each window has of its own."""
-CLUSTER_ROWS = 10
+DAY = 24
+QUIET, MOVING, SEASON, CHANGING = "quiet", "moving", "season", "changing"
+
+
+def constant(n: int) -> Callable[[Integers], Integers]:
+    """Return as many rows in every hour."""
+    return lambda hours: np.full(len(hours), n, np.int64)
+
+
+def day_and_night(hours: Integers) -> Integers:
+    """30 rows an hour at midnight, 3,000 at noon."""
+    light = 0.5 - 0.5 * np.cos(2 * np.pi * (hours % DAY) / DAY)
+    return np.round(30 * 100**light).astype(np.int64)
+
+
+THOUSAND = constant(1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One kind of stream, in which nothing is wrong unless its group is ``changing``."""
+
+    name: str
+    group: str
+    law: Law
+    bar: float
+    """Incidents a model and month, at most; NaN where the acceptance has no figure."""
+    rows: Callable[[Integers], Integers] = THOUSAND
+    reference_hours: int = 21 * DAY
+    reference_rows: int | None = None
+    """Rows that are kept of the reference; it then has no times."""
+    has_times: bool = True
+    is_shuffled: bool = False
+    is_categorical: bool = False
+    days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
 class PlantedChange:
-    """What becomes different, of one variable."""
+    """What happens to every feature from one hour on; 0 leaves a figure as it is."""
 
     shift: float = 0.0
     """Of the mean, in sd."""
+    ramp: float = 0.0
+    """Of the mean, in sd, reached after two weeks."""
     scale: float = 1.0
     """Of the sd."""
-    tail: float = 0.0
-    """Share of rows that move six sd up."""
-    missing: float = 0.0
-    """Share of rows without a value."""
-    category: float = 0.0
-    """Share of rows that become the first category."""
+    constant: float = 0.0
+    """Share of rows whose value becomes the median."""
+    outliers: float = 0.0
+    """Share of rows at +2 sd."""
+    missing: tuple[float, float] = (0.0, 0.0)
+    """Share of missing values before and after."""
+    category: tuple[int, float] = (0, 0.0)
+    """A category and by how much its share grows."""
+    correlation: float = 0.0
+    """Of every second feature with the one before it."""
 
+    def apply(
+        self, columns: Columns, hours: Integers, at_hour: int, rng: np.random.Generator
+    ) -> Columns:
+        """Return the columns of rows at these hours."""
+        is_on = hours >= at_hour
+        found = columns.copy()
+        if self.category[1]:
+            self._move_to_category(found, is_on, rng)
+        if self.correlation:
+            on = np.flatnonzero(is_on)
+            r = self.correlation
+            mixed = r * found[on, 0:-1:2] + np.sqrt(1 - r * r) * found[on, 1::2]
+            found[on, 1::2] = mixed
+        found[is_on] *= self.scale
+        grown = np.minimum(1.0, (hours - at_hour + 1) / (14 * DAY))
+        found += np.where(is_on, self.shift + self.ramp * grown, 0.0)[:, None]
+        for share, value in ((self.constant, 0.0), (self.outliers, 2.0)):
+            if share:
+                found[(rng.random(found.shape) < share) & is_on[:, None]] = value
+        if max(self.missing):
+            rate = np.where(is_on, self.missing[1], self.missing[0])[:, None]
+            found[rng.random(found.shape) < rate] = np.nan
+        return found
 
-NOTHING = PlantedChange()
+    def _move_to_category(
+        self, found: Columns, is_on: NDArray[np.bool_], rng: np.random.Generator
+    ) -> None:
+        """Turn rows of other categories into the one that grows."""
+        code, grown = self.category
+        others = 1 - laws.CATEGORY_SHARES[code]
+        is_moved = (rng.random(found.shape) < grown / others) & (found != code)
+        found[is_moved & is_on[:, None]] = code
 
 
 @dataclass(frozen=True, slots=True)
-class QualityWorld:
-    """One kind of stream.
-
-    ``law`` is the law of a value; None makes categories of Zipf's law.
-    """
+class Planted:
+    """A row of the table of planted changes."""
 
     name: str
-    law: stats.rv_continuous | None
-    n_rows: int
-    cluster_rows: int = 1
-    has_wobble: bool = False
+    change: PlantedChange
+    bar_hours: float
+    """Median hours until the alert opens, at most; found in all features."""
+    law: Law = laws.independent
+    is_categorical: bool = False
+    n_rows: int = 1_000
+    reference_rows: int | None = None
+    """None: 336,000 rows with times; otherwise so many without."""
+    after_days: float = 5.0
+    is_of_products: bool = False
 
 
-def null_worlds(sizes: Sequence[int] = (200, 5_000, 100_000)) -> list[QualityWorld]:
-    """Every setting in which nothing is wrong."""
-    normal = stats.norm()
+def quiet_worlds() -> list[World]:
+    """Worlds in which nothing is wrong and nothing moves: at most .1 a month."""
+    short = {"has_times": False}
+    return [
+        World("independent", QUIET, laws.independent, 0.1),
+        World(
+            "independent, 5,000 rows",
+            QUIET,
+            laws.independent,
+            0.1,
+            constant(5_000),
+            8 * DAY,
+            days=30,
+        ),
+        World("AR(1) .9 in order", QUIET, laws.autoregressive, 0.1),
+        World(
+            "AR(1) .9, reference shuffled",
+            QUIET,
+            laws.autoregressive,
+            0.1,
+            is_shuffled=True,
+            **short,
+        ),
+        World("sessions in order", QUIET, laws.sessions, 0.1, reference_hours=20, **short),
+        World(
+            "sessions, reference shuffled",
+            QUIET,
+            laws.sessions,
+            0.1,
+            reference_hours=20,
+            is_shuffled=True,
+            **short,
+        ),
+        World(
+            "50 interleaved sessions",
+            QUIET,
+            laws.interleaved_sessions,
+            0.1,
+            reference_hours=20,
+            **short,
+        ),
+        World("reference of 2,000 rows", QUIET, laws.independent, 0.1, reference_hours=2, **short),
+        World("prices, counts, zeros", QUIET, laws.prices, 0.1),
+        World("30 to 3,000 rows", QUIET, laws.independent, 0.1, day_and_night),
+    ]
+
+
+def moving_worlds() -> list[World]:
+    """Worlds that move by themselves."""
+    found = [
+        World(f"hours differ by .08, {n} rows", MOVING, laws.hour_effects(0.08), 0.2, constant(n))
+        for n in (900, 1_000, 1_100)
+    ]
+    found += [
+        World(f"days differ by .1, {n} rows", MOVING, laws.day_effects(0.1), 0.2, constant(n))
+        for n in (400, 1_000)
+    ]
+    wandering = laws.wandering_missing_rate
+    return [
+        *found,
+        World("missing rate wanders", MOVING, wandering, 0.2),
+        World(
+            "missing rate wanders, 5,000 rows",
+            MOVING,
+            wandering,
+            1.0,
+            constant(5_000),
+            8 * DAY,
+            days=30,
+        ),
+    ]
+
+
+def seasonal_worlds() -> list[World]:
+    """Worlds with a season of the day and the weekend."""
+    holidays = laws.season(laws.HOLIDAYS)
+    return [
+        World("season, nine holidays", SEASON, holidays, 0.2, reference_hours=56 * DAY),
+        World("season, 3 weeks of reference", SEASON, laws.season(), 0.2),
+        World(
+            "season, the clock moves by an hour",
+            SEASON,
+            laws.season(clock_moves_at=30 * DAY),
+            0.6,
+            reference_hours=56 * DAY,
+        ),
+    ]
+
+
+def changing_worlds() -> list[World]:
+    """Worlds that change truly and slowly."""
+    return [World("1 % of sd a week", CHANGING, laws.trend, np.nan)]
+
+
+def worlds() -> list[World]:
+    """All of them, by group."""
+    return [*quiet_worlds(), *moving_worlds(), *seasonal_worlds(), *changing_worlds()]
+
+
+def planted_changes() -> list[Planted]:
+    """Rows of the acceptance table, each with its bar."""
+    tick = 1 / 12
+    gross = [
+        Planted("100 % missing", PlantedChange(missing=(0.001, 1.0)), 2 * tick),
+        Planted("constant", PlantedChange(constant=1.0), 2 * tick),
+        Planted("30 % missing", PlantedChange(missing=(0.001, 0.3)), 2 * tick),
+        Planted("shift 2 sd", PlantedChange(shift=2.0), 2 * tick),
+    ]
+    thin = [Planted(f"{p.name}, 100 rows", p.change, 4 * tick, n_rows=100) for p in gross]
+    shifts = [
+        Planted(f"shift {d} sd", PlantedChange(shift=d), bar)
+        for d, bar in ((0.1, 8), (0.2, 2), (0.3, 1), (0.5, 0.5))
+    ]
+    shapes = [
+        Planted("sd x 1.15", PlantedChange(scale=1.15), 3),
+        Planted("sd x 1.25", PlantedChange(scale=1.25), 1),
+        Planted("3 % at +2 sd", PlantedChange(outliers=0.03), 4),
+        Planted("5 % := median", PlantedChange(constant=0.05), 2),
+    ]
+    missing = [
+        Planted(f"missing {100 * a:g} -> {100 * b:g} %", PlantedChange(missing=(a, b)), bar)
+        for a, b, bar in ((0, 0.01, 0.75), (0.001, 0.01, 3), (0.001, 0.02, 1.5), (0.05, 0.08, 4))
+    ]
+    named = [
+        Planted(
+            f"category {p:.2f} -> {p + d:.2f}",
+            PlantedChange(category=(code, d)),
+            bar,
+            laws.categories,
+            is_categorical=True,
+        )
+        for code, p, d, bar in ((9, 0.01, 0.02, 3), (3, 0.10, 0.04, 4), (3, 0.10, 0.02, 16))
+    ]
+    slow = [
+        Planted("correlation 0 -> .6", PlantedChange(correlation=0.6), 0.75, is_of_products=True),
+        Planted("ramp to .5 sd in two weeks", PlantedChange(ramp=0.5), 55),
+    ]
+    return [*gross, *thin, *shifts, *shapes, *missing, *named, *slow, *_moving(), *_short()]
+
+
+def _moving() -> list[Planted]:
+    """Changes where hours or days differ by themselves."""
+    hours, days = laws.hour_effects(0.08), laws.day_effects(0.1)
+    rows = [
+        ("hours differ: shift .2 sd", PlantedChange(shift=0.2), 16, hours),
+        ("hours differ: shift .3 sd", PlantedChange(shift=0.3), 8, hours),
+        ("hours differ: sd x 1.25", PlantedChange(scale=1.25), 1.5, hours),
+        ("days differ: shift .5 sd", PlantedChange(shift=0.5), 8, days),
+        ("days differ: sd x 1.25", PlantedChange(scale=1.25), 1.5, days),
+    ]
+    return [Planted(name, change, bar, law) for name, change, bar, law in rows]
+
+
+def _short() -> list[Planted]:
+    """Changes with a short reference, after five days and from the first row."""
+    rows = [
+        ("shift .1 sd", PlantedChange(shift=0.1), 16.0, 2_000, 5.0),
+        ("shift .2 sd", PlantedChange(shift=0.2), 3.0, 2_000, 5.0),
+        ("shift .5 sd", PlantedChange(shift=0.5), 0.5, 2_000, 5.0),
+        ("missing 5 -> 10 %", PlantedChange(missing=(0.05, 0.1)), 3.0, 2_000, 5.0),
+        ("shift .5 sd", PlantedChange(shift=0.5), 8.0, 20_000, 0.0),
+        ("missing .1 -> 4 %", PlantedChange(missing=(0.001, 0.04)), 8.0, 20_000, 0.0),
+        ("100 % missing", PlantedChange(missing=(0.001, 1.0)), 2.0, 20_000, 0.0),
+    ]
     found = []
-    for n in sizes:
-        found += [
-            QualityWorld(f"iid, N={n}", normal, n),
-            QualityWorld(f"wobble, N={n}", normal, n, has_wobble=True),
-            QualityWorld(f"clusters, N={n}", normal, n, cluster_rows=CLUSTER_ROWS),
-            QualityWorld(f"heavy tails, N={n}", stats.t(2), n),
-            QualityWorld(f"Zipf, N={n}", None, n),
-        ]
+    for name, change, bar, n, days in rows:
+        when = "after five days" if days else "from the first row"
+        text = f"reference of {n:,} rows, {when}: {name}"
+        found.append(Planted(text, change, bar, reference_rows=n, after_days=days))
     return found
 
 
-class Streams:
-    """C variables of one world, each with a baseline of its own.
-
-    Parameters
-    ----------
-    n_cells : int
-        C.
-    n_cells_a_model : int
-        K of the rule.
-    """
-
-    def __init__(
-        self, world: QualityWorld, n_cells: int, n_cells_a_model: int, rng: np.random.Generator
-    ) -> None:
-        self.world, self.n_cells, self._rng = world, n_cells, rng
-        self._edges = self._draw_edges()
-        self._shares = self.shares(np.zeros(n_cells))
-        panes = self._reference_panes()
-        self.reference = panes.sum(axis=0)
-        self.plan = self._plan(panes, Rule(alpha=1 / 7300, n_cells=n_cells_a_model))
-
-    def window(self, hour: int, change: PlantedChange = NOTHING) -> Counts:
-        """Counters of one window of every variable, shape (C, 64)."""
-        return self._counts(self.world.n_rows, self._wobble(hour), change)
-
-    def _wobble(self, hour: int) -> Floats:
-        """By how many sd the mean of each variable is off in this hour."""
-        if not self.world.has_wobble:
-            return np.zeros(self.n_cells)
-        own = self._rng.normal(0, WINDOW_SD, self.n_cells)
-        return DAILY_SD * np.sin(2 * np.pi * hour / 24) + own
-
-    def _counts(self, n_rows: int, moved: Floats, change: PlantedChange = NOTHING) -> Counts:
-        """Draw counters; rows come in identical clusters."""
-        is_still = change == NOTHING and not moved.any()
-        shares = self._shares if is_still else self.shares(moved, change)
-        n = max(1, n_rows // self.world.cluster_rows)
-        return self._rng.multinomial(n, shares) * self.world.cluster_rows
-
-    def _draw_edges(self) -> Floats:
-        """Edges at the law's sixtieths, the outermost at the extremes a reference would have."""
-        law = self.world.law
-        if law is None:
-            return np.empty((self.n_cells, 0))
-        n = REFERENCE_WINDOWS * self.world.n_rows // self.world.cluster_rows
-        extreme = self._rng.random((2, self.n_cells)) ** (1 / n)
-        inner = np.broadcast_to(np.arange(1, N_BINS) / N_BINS, (self.n_cells, N_BINS - 1))
-        low, high = 1 - extreme[0][:, None], extreme[1][:, None]
-        return law.ppf(np.concatenate([low, inner, high], axis=1))  # type: ignore[no-any-return]
-
-    def shares(self, moved: Floats, change: PlantedChange = NOTHING) -> Floats:
-        """Share of every counter, shape (C, 64)."""
-        shares = np.zeros((self.n_cells, N_COUNTERS))
-        if self.world.law is None:
-            shares[:, :N_BINS] = zipf_shares()
-            shares[:, :N_BINS] *= 1 - change.category
-            shares[:, 0] += change.category
-        else:
-            self._fill_numeric(shares, moved + change.shift, change)
-        shares *= 1 - change.missing
-        shares[:, MISSING] += change.missing
-        return shares
-
-    def _fill_numeric(self, shares: Floats, moved: Floats, change: PlantedChange) -> None:
-        """Share of every bin when the law has moved."""
-        below = self._below(moved, change.scale)
-        if change.tail:
-            below = (1 - change.tail) * below + change.tail * self._below(moved + 6.0, change.scale)
-        shares[:, :N_BINS] = np.diff(below, axis=1)
-        shares[:, UNDERFLOW], shares[:, OVERFLOW] = below[:, 0], 1 - below[:, -1]
-
-    def _below(self, moved: Floats, scale: float) -> Floats:
-        assert self.world.law is not None
-        return self.world.law.cdf((self._edges - moved[:, None]) / scale)  # type: ignore[no-any-return]
-
-    def _reference_panes(self) -> Counts:
-        """Shape (W * 2, C, 64): what the baseline is built from, in order of time."""
-        n = max(self.world.cluster_rows, self.world.n_rows // PANES_A_WINDOW)
-        panes = []
-        for hour in range(REFERENCE_WINDOWS):
-            moved = self._wobble(hour)
-            panes += [self._counts(n, moved) for _ in range(PANES_A_WINDOW)]
-        return np.stack(panes)
-
-    def _plan(self, panes: Counts, rule: Rule) -> TolerancePlan:
-        """As ``baseline build`` does: sets, design effect and tolerance of each variable."""
-        windows = panes.reshape(REFERENCE_WINDOWS, PANES_A_WINDOW, self.n_cells, -1).sum(axis=1)
-        cells = [cell_sets(self._variable(c), self.reference[c]) for c in range(self.n_cells)]
-        phi = np.array(
-            [design_effect(panes[:, c], s, self.reference[c]) for c, s in enumerate(cells)]
-        )
-        eps = np.array(
-            [
-                learned_eps(windows[:, c], s, self.reference[c], float(phi[c]))
-                for c, s in enumerate(cells)
-            ]
-        )
-        return plan_cells(rule, SetLayout.of(cells), self.reference, phi, eps)
-
-    def _variable(self, cell: int) -> VariableBaseline:
-        if self.world.law is None:
-            names = tuple(f"c{i:02d}" for i in range(N_BINS))
-            return VariableBaseline("x", Kind.CATEGORICAL, np.empty(0), names)
-        return VariableBaseline("x", Kind.NUMERIC, self._edges[cell])
-
-
-@cache
-def zipf_shares(n_categories: int = 2_000, exponent: float = 1.1) -> Floats:
-    """Shares of the 59 most frequent categories, and of all others together."""
-    weight = 1 / np.arange(1, n_categories + 1) ** exponent
-    weight /= weight.sum()
-    return np.append(weight[: N_BINS - 1], weight[N_BINS - 1 :].sum())
-
-
-def changes() -> dict[str, tuple[Callable[[int], QualityWorld], PlantedChange]]:
-    """What is planted, by name, and in which world of so many rows a window."""
-
-    def normal(n: int) -> QualityWorld:
-        return QualityWorld("iid", stats.norm(), n)
-
-    def categories(n: int) -> QualityWorld:
-        return QualityWorld("Zipf", None, n)
-
-    shifts = {f"shift {d} sd": (normal, PlantedChange(shift=d)) for d in (0.1, 0.2, 0.3, 0.5)}
-    return {
-        **shifts,
-        "sd x 1.25": (normal, PlantedChange(scale=1.25)),
-        "2 % at +6 sd": (normal, PlantedChange(tail=0.02)),
-        "5 % missing": (normal, PlantedChange(missing=0.05)),
-        "a category +5 %": (categories, PlantedChange(category=0.05)),
-        "correlation only": (normal, replace(NOTHING)),
-    }
+__all__ = ["Planted", "PlantedChange", "Stretch", "World", "planted_changes", "worlds"]

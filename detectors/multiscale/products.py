@@ -7,24 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.components import add_products
+from detectors.kernels.components import NO_COUNTER, add_products
 from detectors.multiscale.components import NO_COMPONENT, PRODUCT_UNIT, CellComponents
 from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS
 
 
-def counter_values(cell: CellComponents) -> NDArray[np.float64]:
-    """Return the value of every counter under the first polynomial of a numeric cell.
+def counter_values(cells: Sequence[CellComponents]) -> NDArray[np.float64]:
+    """Return the value of every counter under the first polynomial of numeric cells.
+
+    Parameters
+    ----------
+    cells : sequence of CellComponents
+        F cells.
 
     Returns
     -------
-    ndarray of float64, shape (64,)
+    ndarray of float64, shape (F, 64)
         0 for missing values and for bins that are not in use.
 
     Raises
     ------
     ShapeError
-        If the cell has no polynomial.
+        If a cell has no polynomial.
 
     Examples
     --------
@@ -32,28 +37,29 @@ def counter_values(cell: CellComponents) -> NDArray[np.float64]:
     >>> counts = np.zeros(64, np.int64)
     >>> counts[:2] = 10
     >>> x = numeric_components(np.array([0.0, 1.0, 2.0]), counts)
-    >>> counter_values(x)[[0, 1, 60, 61, 62]].tolist()
+    >>> counter_values([x])[0, [0, 1, 60, 61, 62]].tolist()
     [-1.0, 1.0, -1.0, 1.0, 0.0]
     """
-    if cell.location == NO_COMPONENT:
-        raise ShapeError("no location", where="products", fix="leave constant features out")
-    values = np.zeros(N_COUNTERS)
-    for g in range(cell.n_groups):
-        values[cell.first[g] : cell.stop[g]] = cell.polynomials[0, g]
-        if cell.extra[g] >= 0:
-            values[cell.extra[g]] = cell.polynomials[0, g]
+    values = np.zeros((len(cells), N_COUNTERS))
+    for own, cell in zip(values, cells, strict=True):
+        if cell.location == NO_COMPONENT:
+            raise ShapeError("no location", where="products", fix="leave constant features out")
+        for g in range(cell.n_groups):
+            own[cell.first[g] : cell.stop[g]] = cell.polynomials[0, g]
+            if cell.extra[g] != NO_COUNTER:
+                own[cell.extra[g]] = cell.polynomials[0, g]
     return values
 
 
-def product_sums(bins: NDArray[np.uint8], cells: Sequence[CellComponents]) -> NDArray[np.int64]:
+def product_sums(bins: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Sum g1(a) g1(b) over rows, for every two of F features.
 
     Parameters
     ----------
     bins : ndarray of uint8, shape (F, n)
         Counter of each row, 0 to 63, feature by feature.
-    cells : sequence of CellComponents
-        F numeric cells.
+    values : ndarray of float64, shape (F, 64)
+        Of :func:`counter_values`.
 
     Returns
     -------
@@ -64,21 +70,17 @@ def product_sums(bins: NDArray[np.uint8], cells: Sequence[CellComponents]) -> ND
     Raises
     ------
     ShapeError
-        If there is not one row of bins for each cell.
+        If there is not one row of bins for each row of values.
 
     Examples
     --------
-    >>> from detectors.multiscale.components import numeric_components
-    >>> counts = np.zeros(64, np.int64)
-    >>> counts[:2] = 10
-    >>> x = numeric_components(np.array([0.0, 1.0, 2.0]), counts)
-    >>> product_sums(np.array([[0, 1, 1], [0, 1, 0]], np.uint8), [x, x]) / 2**20
+    >>> values = np.zeros((2, 64))
+    >>> values[:, :2] = -1.0, 1.0
+    >>> product_sums(np.array([[0, 1, 1], [0, 1, 0]], np.uint8), values) / 2**20
     array([1.])
     """
-    if len(bins) != len(cells):
-        raise ShapeError(f"{len(bins)} x {len(cells)}", where="products", fix="expected equal")
-    sums = np.zeros(len(cells) * (len(cells) - 1) // 2, np.int64)
-    if len(sums):
-        values = np.stack([counter_values(cell) for cell in cells])
-        add_products(bins, values, 1.0 / PRODUCT_UNIT, sums)
+    if len(bins) != len(values):
+        raise ShapeError(f"{len(bins)} x {len(values)}", where="products", fix="expected equal")
+    sums = np.zeros(len(values) * (len(values) - 1) // 2, np.int64)
+    add_products(bins, values, 1.0 / PRODUCT_UNIT, sums)
     return sums

@@ -7,8 +7,6 @@ differ, a season), each with a change, and what the prototype of decision rule 2
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -16,8 +14,9 @@ from detectors.kernels import scale_state as at
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.state import ScaleState
+from tests.support.repository import ROOT
 
-RECORDED = Path(__file__).parents[1] / "data" / "multiscale_prototype.npz"
+RECORDED = ROOT / "tests" / "data" / "multiscale_prototype.npz"
 UNIT = 2.0**-20
 
 

@@ -15,7 +15,7 @@ from detectors.multiscale.components import (
     numeric_components,
 )
 from detectors.multiscale.plan import ScalePlan, plan_cells
-from detectors.multiscale.products import product_sums
+from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.state import ScaleState
 
 HOUR_US = 3_600_000_000
@@ -69,7 +69,7 @@ class SmallModel:
         if not self.layout.pairs:
             return None
         used = sorted({c for pair in self.layout.pairs for c in pair})
-        return product_sums(bins[used], [self.layout.cells[c] for c in used])
+        return product_sums(bins[used], counter_values([self.layout.cells[c] for c in used]))
 
 
 def components(

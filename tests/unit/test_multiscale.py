@@ -15,7 +15,7 @@ from detectors.multiscale.components import (
 from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
 from detectors.multiscale.onset import look_back_ticks, onset
 from detectors.multiscale.plan import block_phi, plan_cells
-from detectors.multiscale.products import product_sums
+from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
 from detectors.multiscale.state import ScaleState
@@ -114,7 +114,7 @@ def test_the_mean_product_of_two_features_is_their_rank_correlation():
         edges = quantile_edges(x)
         bins.append(counters(x, edges))
         cells.append(numeric_components(edges, np.bincount(bins[-1], minlength=64)))
-    found = product_sums(np.stack(bins).astype(np.uint8), cells) / 2**20 / len(a)
+    found = product_sums(np.stack(bins).astype(np.uint8), counter_values(cells)) / 2**20 / len(a)
     assert found[0] == pytest.approx(
         np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1], abs=0.01
     )
