@@ -47,7 +47,7 @@ class Reason(StrEnum):
     """More versions of one model at once than are judged; those with the most rows are."""
 
 
-class DetectorResult(msgspec.Struct, frozen=True, kw_only=True):
+class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One number about one cell in one window, with all that is needed to believe it."""
 
     tenant: str

@@ -16,6 +16,7 @@ from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
 from monitor.core.panes.catalog import Catalog, max_skews
+from monitor.core.panes.slot_length import slot_of
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
@@ -178,6 +179,7 @@ def build_pipeline(
     receivers: Mapping[str, Receiver] | None = None,
     has_retraining: bool = True,
     keeps_log: bool = False,
+    slot_us: int | None = None,
     on_step: OnStep = lambda step: None,
 ) -> Pipeline:
     """Build every stage in one process.
@@ -194,6 +196,11 @@ def build_pipeline(
         False requests no retraining, whatever the policies say.
     keeps_log : bool
         Keep results and panes in memory after everyone has read them.
+    slot_us : int, optional
+        What is counted as one pane: a multiple of ``window.pane`` that divides every window.
+        By default ``window.pane``; without a store and a kept log, where only windows are
+        made of panes, the longest that there is. Of the floats of a window the last bits
+        depend on it, because they are added in another order.
     on_step : callable, optional
         Given every step of the notify stage.
 
@@ -207,6 +214,9 @@ def build_pipeline(
         # Read in one sitting: what is still open need not be said again every four hours.
         monitor = monitor.model_copy(update={"repeat_interval_us": FOREVER_US})
     log, configs = MemoryLog(), list(catalog.configs.values())
+    window, is_read = shared_window(configs), store is not None or keeps_log
+    if slot_us is None:
+        slot_us = window.pane_us if is_read else slot_of(configs)
     asking = configs if has_retraining else [_without_retraining(c) for c in configs]
     archive = Archive(store) if store is not None else None
     direct = DirectArchive(archive) if archive is not None else None
@@ -222,18 +232,21 @@ def build_pipeline(
     notify = NotifyStage(log, notifier)
     runner.run(notify.start())
     gpu = GpuDetect(log, monitor.gpu)
+    drift = DriftDetect(log, catalog, has_results=is_read, has_states=keeps_log)
     return Pipeline(
         log=log,
         ingest=InMemoryIngest(
             log,
             catalog,
-            shared_window(configs),
+            window,
             Assignment(source, 0, 1, "replay"),
+            grain=slot_us // window.pane_us,
             decoder=Decoder(catalog.schemas, limits=monitor.messages.limits),
             on_batch=direct.predictions if direct is not None else None,
+            on_pane=None if is_read else drift.take_pane,
             on_signs=gpu.observe_hosts,
         ),
-        drift=DriftDetect(log, catalog),
+        drift=drift,
         gpu=gpu,
         notify=notify,
         archive=_build_archive(archive, log, configs, source),

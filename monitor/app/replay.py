@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
-from monitor.app.installation import Installation, load_installation
+from monitor.app.installation import Installation, load_installation, shared_window
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
 from monitor.app.recording import (
     check_times,
@@ -25,9 +25,11 @@ from monitor.app.recording import (
 from monitor.app.row_progress import RowProgress
 from monitor.core.identity import stable_id
 from monitor.core.panes.catalog import Catalog
+from monitor.core.panes.slot_length import check_pane_option, slot_of
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.receivers.protocol import Receiver
 from monitor.replay.outcome import ReplayOutcome
+from monitor.replay.stored_slot import slot_and_chunks
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.transport.files import Source, open_source
@@ -54,6 +56,8 @@ class ReplayRequest:
     """Assign evenly spaced timestamps, so many rows a window."""
     has_notify: bool = False
     """Notify the config's receivers, and request retraining."""
+    pane_us: int | None = None
+    """Length of the stored panes; by default it follows from the file."""
 
 
 def run_replay(
@@ -77,7 +81,8 @@ def run_replay(
     Raises
     ------
     ConfigError
-        If the configuration is wrong, or event times are in another unit.
+        If the configuration is wrong, windows are not made of panes of the requested length,
+        or event times are in another unit.
     BaselineError
         If no model has a baseline, or one does not fit.
     TransportError
@@ -89,18 +94,26 @@ def run_replay(
     catalog = known_catalog(installation)
     # All that may be wrong is found before the store is opened: nothing is left half written.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
+    if request.pane_us is not None:
+        window = shared_window(installation.models)
+        check_pane_option(request.pane_us, slot_of(installation.models), window.pane_us)
     model = model_of_tables(installation, request.model, request.files)
     files = ordered_files(request.files, model, request.rows_per_window, on_note)
     request = replace(request, files=files)
     with ExitStack() as stack:
         rows = RowProgress(stack.enter_context(start_phase("replaying", None)), files)
         streams = _open_streams(request, model, stack, rows)
+        chunks, slot_us = concatenated(streams.predictions), None
+        if _store_of(installation, request) is not None:
+            limits = installation.monitor.messages.limits
+            slot_us, chunks = slot_and_chunks(chunks, catalog, limits, request.pane_us)
         store = _open_store(installation, request, stack)
         pipeline = build_pipeline(
             installation.monitor,
             catalog,
-            source=_run_id(request, installation, streams, catalog),
+            source=_run_id(request, installation, streams, catalog, slot_us),
             store=store,
+            slot_us=slot_us,
             receivers=None if request.has_notify else receivers,
             has_retraining=request.has_notify,
         )
@@ -108,7 +121,7 @@ def run_replay(
         has_plain_times = is_unit_unstated(streams.predictions, model, request.rows_per_window)
         replay(
             pipeline,
-            concatenated(streams.predictions),
+            chunks,
             _timed(streams.labels, decode_labels),
             _timed_gpu(streams.gpu, installation.monitor.gpu.interval_us // 2),
             after_chunk=_observer(pipeline, rows, files, checks_times=has_plain_times),
@@ -130,12 +143,18 @@ def _observer(
     return after_chunk
 
 
+def _store_of(installation: Installation, request: ReplayRequest) -> str | None:
+    """Return where the store is; None where nothing is to be stored."""
+    target = request.store or installation.store
+    return None if target == "none" else target
+
+
 def _open_store(
     installation: Installation, request: ReplayRequest, stack: ExitStack
 ) -> Store | None:
     """Open the store that was asked for, with its tables up to date."""
-    target = request.store or installation.store
-    if target == "none":
+    target = _store_of(installation, request)
+    if target is None:
         return None
     store = stack.enter_context(Store.open(target))
     store.migrate()
@@ -143,7 +162,11 @@ def _open_store(
 
 
 def _run_id(
-    request: ReplayRequest, installation: Installation, streams: _Streams, catalog: Catalog
+    request: ReplayRequest,
+    installation: Installation,
+    streams: _Streams,
+    catalog: Catalog,
+    slot_us: int | None,
 ) -> str:
     """Name the run after all that its outcome depends on: running it again adds nothing.
 
@@ -154,6 +177,8 @@ def _run_id(
     gpu = installation.monitor.gpu.model_dump_json()
     inputs = ["|".join(source.name for source in sources) for sources in streams]
     parts = (*inputs, request.rows_per_window, request.has_notify, gpu, *baselines, *configs)
+    if slot_us not in (None, shared_window(installation.models).pane_us):
+        parts = (*parts, f"panes of {slot_us} us")
     return "replay-" + stable_id(*parts)[:13]
 
 

@@ -43,6 +43,14 @@ def run(
             metavar="N", min=1, help="Assign evenly spaced timestamps, N rows per window."
         ),
     ] = None,
+    pane: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Length of stored panes, e.g. 30m: a multiple of window.pane that divides the "
+            "window. By default the shortest that holds 64 rows on average.",
+        ),
+    ] = None,
     notify: Annotated[
         bool,
         typer.Option("--notify", help="Notify the config's receivers and request retrainings."),
@@ -75,10 +83,19 @@ def run(
     from monitor.cli.terminal.exit_codes import UNJUDGED
     from monitor.cli.terminal.output import print_json, print_note
     from monitor.cli.terminal.progress import progress
+    from monitor.cli.terminal.time_option import duration_option_us
     from monitor.notify.receivers.console import ConsoleReceiver
 
     request = ReplayRequest(
-        tuple(files), config, model, labels, gpu, store, rows_per_window, notify
+        tuple(files),
+        config,
+        model,
+        labels,
+        gpu,
+        store,
+        rows_per_window,
+        has_notify=notify,
+        pane_us=duration_option_us(pane, "--pane") if pane else None,
     )
     # A console receiver of the config would print between a program and its one line.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():

@@ -18,6 +18,7 @@ from monitor.transport.types import Log, ReadableLog
 from schemas.batch import Chunk
 from schemas.config.monitor import GpuConfig
 from schemas.events import GpuEvent
+from schemas.panes import Pane
 
 MAX_MESSAGES = 1_000
 
@@ -29,6 +30,8 @@ class DriftDetect:
     ----------
     partition : int
         Of panes and of state, which are partitioned alike.
+    has_results, has_states : bool, optional
+        False where nothing reads the results, and where the log ends with its process.
     hit : callable, optional
         Called with the name of each failpoint.
     """
@@ -39,12 +42,23 @@ class DriftDetect:
         catalog: Catalog,
         partition: int = 0,
         *,
+        has_results: bool = True,
+        has_states: bool = True,
         hit: Hit = pass_through,
     ) -> None:
         self._log, self._partition, self._hit = log, partition, hit
+        self._has_states = has_states
         n = log.end_offset(STATE, partition)
         # Nothing here is silent: event time alone passes, and it ends with the input.
-        self._rules = PanesRules(catalog, partition, f"memory-{n}", "", lambda: 0.0)
+        self._rules = PanesRules(
+            catalog,
+            partition,
+            f"memory-{n}",
+            "",
+            lambda: 0.0,
+            has_results=has_results,
+            has_states=has_states,
+        )
         self._drift = self._rules.drift
         snapshots = read_states(log.fetch(STATE, partition, 0, n))
         committed = log.committed(GROUP, PANES, partition)
@@ -66,15 +80,20 @@ class DriftDetect:
         """What was judged of each model, and why the rest was not."""
         return self._drift.coverage
 
+    def take_pane(self, pane: Pane) -> None:
+        """Take a pane that ingest hands on in this process, instead of its message."""
+        self._drift.take_pane(pane)
+
     def step(self) -> int:
         """Read panes, close what is due; return how many messages were read."""
         messages = self._log.fetch(PANES, self._partition, self._rules.position, MAX_MESSAGES)
         for message in messages:
-            has_state = False
+            is_due = False
             for found in self._rules.hear(message):
                 write_phases(self._log, found, self._hit)
-                has_state |= any(phase.step == "detect:state" for phase in found)
-            if has_state:
+                is_due |= not self._has_states
+                is_due |= any(phase.step == "detect:state" for phase in found)
+            if is_due:
                 offset = self._drift.panes_offset
                 self._log.commit(GROUP, PANES, self._partition, offset)
                 self._hit("detect:commit")

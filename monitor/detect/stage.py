@@ -42,6 +42,8 @@ class PanesRules:
         Id of the panes topic.
     clock_s : callable
         Seconds of a monotonic clock.
+    has_results, has_states : bool, optional
+        See ``DriftPartition``.
     """
 
     def __init__(
@@ -51,8 +53,18 @@ class PanesRules:
         owner: str,
         log_id: str,
         clock_s: Callable[[], float],
+        *,
+        has_results: bool = True,
+        has_states: bool = True,
     ) -> None:
-        self.drift = DriftPartition(catalog, partition, owner, log_id=log_id)
+        self.drift = DriftPartition(
+            catalog,
+            partition,
+            owner,
+            log_id=log_id,
+            has_results=has_results,
+            has_states=has_states,
+        )
         self._clock_s = clock_s
         self._ticked_s: float | None = None
         self._is_watching = partition == WATCHING_PARTITION

@@ -36,6 +36,7 @@ from schemas.panes import Pane
 GROUP = "driftline-ingest"
 
 OnBatch = Callable[[EventBatch, Chunk], None]
+OnPane = Callable[[Pane], None]
 OnSigns = Callable[[Sequence[HostSign]], None]
 Observe = Callable[[str, float], None]
 """Given the name of a step and how many seconds it took."""
@@ -67,8 +68,13 @@ class Ingest:
         Without one, every refused event becomes a dead letter.
     n_panes_partitions : int, optional
         Of the panes topic; the watermark is written to every one of them.
+    grain : int, optional
+        Panes that are counted as one: see ``PartitionAggregator``.
     on_batch : callable, optional
         Given every accepted batch with its chunk: the archive, in one process.
+    on_pane : callable, optional
+        Given every pane, which is not written to the log then: detect, in one process where
+        nothing else reads panes. Those of a flush come before its watermark is written.
     observe : callable, optional
         Called with how long ``decode``, ``aggregate`` and ``flush`` took.
     hit : callable, optional
@@ -92,7 +98,9 @@ class Ingest:
         decoder: Decoder | None = None,
         cap: DeadLetterLimit | None = None,
         n_panes_partitions: int = 1,
+        grain: int = 1,
         on_batch: OnBatch | None = None,
+        on_pane: OnPane | None = None,
         on_signs: OnSigns | None = None,
         observe: Observe | None = None,
         hit: Hit = pass_through,
@@ -100,11 +108,16 @@ class Ingest:
         self._log, self._assignment = log, assignment
         self._decoder = decoder or Decoder(catalog.schemas)
         self._aggregator = PartitionAggregator(
-            assignment.source, assignment.partition, assignment.owner, window, catalog.layout
+            assignment.source,
+            assignment.partition,
+            assignment.owner,
+            window,
+            catalog.layout,
+            grain=grain,
         )
         self._cap, self._n_panes_partitions = cap, n_panes_partitions
         self._on_batch, self._observe, self._hit = on_batch, observe, hit
-        self._on_signs = on_signs
+        self._on_pane, self._on_signs = on_pane, on_signs
         self.counters: Counter[str] = Counter()
         self._repeated_ids = RepeatedIds()
         self.gaps: list[RetentionGap] = []
@@ -334,8 +347,11 @@ class Ingest:
             self._observe("flush", elapsed_s() - began_s)
 
     def _write_panes(self, panes: Sequence[Pane]) -> None:
-        """Write every chunk of every pane."""
+        """Write every chunk of every pane, or hand the panes on."""
         for pane in panes:
+            if self._on_pane is not None:
+                self._on_pane(pane)
+                continue
             series, n = pane.series, self._n_panes_partitions
             partition = pane_partition(series.tenant, series.model, n)
             for i, value in enumerate(encode(pane)):

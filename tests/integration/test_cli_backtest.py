@@ -319,7 +319,7 @@ def test_what_cannot_be_judged_is_a_line_and_an_exit_code(here):
         (2, "features or segments of 'loans' are not", events, "--proposed", grown),
         (2, "eps", events, "--proposed", broken),
         (2, "no such file", events, "--proposed", here / "nowhere.yaml"),
-        (2, "not a multiple of its panes of 10 s", "--proposed", odd),
+        (2, "replay the events into another store with --pane 5s", "--proposed", odd),
         (2, "a budget of 0", events, "--budget", 0),
         (2, "a budget of -1", events, "--budget=-1"),
         (2, "write income=0.3sd", events, "--plant", "income"),

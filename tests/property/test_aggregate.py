@@ -8,68 +8,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.panes import accumulators
-from monitor.core.panes.aggregate import Layout, PartitionAggregator
-from schemas.config.model import WindowConfig
+from monitor.core.panes.aggregate import PartitionAggregator
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
-from tests.support.batches import (
-    Dictionary,
-    Row,
-    RowMessage,
-    as_bits,
-    baseline_of,
-    chunk_of,
-    rejects_of,
-    schema_of,
+from tests.support.batches import Dictionary, Row, RowMessage, as_bits, chunk_of, rejects_of
+from tests.support.pane_logs import (
+    BOUND,
+    LATENESS,
+    PANE,
+    SKEW,
+    WINDOW,
+    layouts,
+    logs,
 )
-
-PANE, BOUND, LATENESS, SKEW = 10, 7, 20, 15
-WINDOW = WindowConfig(pane=PANE, length=40, bound=BOUND, lateness=LATENESS, idle=30, max_skew=SKEW)
-VALUES = st.one_of(
-    st.floats(-2, 2, width=32), st.sampled_from([float("nan"), 0.1, 0.3, 1e30, -0.0, 5.0])
-)
-NAMES = st.sampled_from([None, "a", "b", "zz", "other"])
-PROTOTYPE = Row(0, (0.0, 0.0, 0.0), ("a",), ("a", "b"))
-REFERENCE = np.random.default_rng(0).normal(size=500)
-KNOWN = ("*", "s0=a", "s0=b", "s1=a", "s1=b")
-
-
-@st.composite
-def rows(draw: st.DrawFn, now: int) -> Row:
-    return Row(
-        time_us=now + draw(st.integers(-45, 25)),
-        values=tuple(draw(VALUES) for _ in range(3)),
-        categories=(draw(NAMES),),
-        segments=(draw(NAMES), draw(NAMES)),
-        model=draw(st.sampled_from(["m", "m", "m", "n"])),
-        version=draw(st.sampled_from(["1", "1", "2", None])),
-        rejected=draw(st.sampled_from([None] * 6 + ["timed", "untimed"])),
-        prediction=draw(st.sampled_from([None, "yes", "no"])),
-        host=draw(st.sampled_from([None, "h1", "h2", "h3", "other"])),
-        gpu_uuid=draw(st.sampled_from([None, "g1", "g2"])),
-    )
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[RowMessage]:
-    messages, now, offset = [], draw(st.sampled_from([0, 1000, -95])), 0
-    has_record_time = draw(st.booleans())
-    for _ in range(draw(st.integers(1, 30))):
-        now += draw(st.sampled_from([0, 0, 1, 3, 11, 60]))
-        offset += draw(st.sampled_from([1, 1, 1, 3]))
-        content = tuple(draw(rows(now)) for _ in range(draw(st.sampled_from([0, 1, 1, 2]))))
-        messages.append(RowMessage(offset, now if has_record_time and now >= 0 else -1, content))
-    return messages
-
-
-def layouts(tenant: str, model: str, version: str):
-    """m has a baseline, then from time 1030 another; n has none."""
-    if model == "n":
-        return None
-    schema = schema_of(PROTOTYPE)
-    first = baseline_of(schema, REFERENCE, KNOWN, known=("zz",), categories=("a", "other"))
-    second = baseline_of(schema, REFERENCE + 1, KNOWN, profile_id="q", active_from_us=1030)
-    return (Layout(schema, first), Layout(schema, second))
 
 
 @dataclass
@@ -113,7 +64,7 @@ class AggregateWorld:
         }
 
 
-def run(log: list[RowMessage], sizes, crashes) -> AggregateWorld:
+def run(log: list[RowMessage], sizes, crashes, grain: int = 1) -> AggregateWorld:
     """Read the log in chunks of these sizes; crash as scheduled: 1 after add, 2 within the
     publishing, 3 after it and before the commit."""
     world, commit, owner = AggregateWorld(), None, 0
@@ -121,7 +72,7 @@ def run(log: list[RowMessage], sizes, crashes) -> AggregateWorld:
     end = log[-1].offset + 1
     while True:
         owner += 1
-        aggregator = PartitionAggregator("log", 0, f"o{owner}", WINDOW, layouts)
+        aggregator = PartitionAggregator("log", 0, f"o{owner}", WINDOW, layouts, grain=grain)
         dictionary = Dictionary()
         if commit is not None:
             assert aggregator.restore(commit) is None
@@ -158,10 +109,11 @@ def run(log: list[RowMessage], sizes, crashes) -> AggregateWorld:
     logs(),
     st.lists(st.integers(1, 6), max_size=60),
     st.lists(st.integers(0, 4), max_size=25),
+    st.sampled_from([1, 4]),
 )
-def test_chunks_and_crashes_never_change_a_bit(log, sizes, crashes):
-    calm = run(log, [1] * len(log), [])
-    other = run(log, sizes, crashes)
+def test_chunks_and_crashes_never_change_a_bit(log, sizes, crashes, grain):
+    calm = run(log, [1] * len(log), [], grain)
+    other = run(log, sizes, crashes, grain)
     assert other.bits() == calm.bits()
     assert other.late == calm.late
     assert other.future == calm.future

@@ -33,7 +33,7 @@ from monitor.core.drift.canary_watch import CanaryWatch
 from monitor.core.drift.cells import align_counts, count_cells, family, importance_of
 from monitor.core.drift.places import Place, find_places
 from monitor.core.drift.window_results import (
-    decision_result,
+    decision_results,
     no_verdict_result,
     statistic_results,
 )
@@ -89,6 +89,8 @@ class SeriesDecider:
         In whose layout the series is counted.
     state : SeriesState, optional
         Of an earlier life.
+    has_statistics : bool, optional
+        False leaves descriptive statistics out of the results: no verdict rests on them.
     """
 
     def __init__(
@@ -97,7 +99,10 @@ class SeriesDecider:
         config: ModelConfig,
         baseline: Baseline,
         state: SeriesState | None = None,
+        *,
+        has_statistics: bool = True,
     ) -> None:
+        self._has_statistics = has_statistics
         self.series, self.config, self.baseline = series, config, baseline
         rule = config.decision
         self.rule = Rule(
@@ -128,10 +133,10 @@ class SeriesDecider:
 
     def decide(self, window: Window) -> Decided:
         """Judge one window, add it to the evidence, and say what changed."""
-        results = statistic_results(window, self.baseline, self.config)
+        results = self._statistics(window)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         views, alerts = self.judge(window)
-        results += [decision_result(view, window) for view in views]
+        results += decision_results(views, window)
         planted, more = self.canary.watch(
             window,
             before,
@@ -172,13 +177,10 @@ class SeriesDecider:
             is_withheld=True,
         )
         own = [
-            msgspec.structs.replace(
-                decision_result(view, window), verdict=Verdict.NONE, reason=reason, rung=""
-            )
-            for view in views
+            msgspec.structs.replace(result, verdict=Verdict.NONE, reason=reason, rung="")
+            for result in decision_results(views, window)
         ]
-        results = statistic_results(window, self.baseline, self.config)
-        return Decided([*results, *own, *planted], alerts)
+        return Decided([*self._statistics(window), *own, *planted], alerts)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the statistics, which no verdict rests on.
@@ -203,9 +205,15 @@ class SeriesDecider:
 
     def revise(self, window: Window) -> Decided:
         """Recompute a closed window's statistics; evidence and alerts stay as they were."""
-        results = statistic_results(window, self.baseline, self.config)
+        results = self._statistics(window)
         results.append(no_verdict_result(window, Reason.LATE))
         return Decided([msgspec.structs.replace(r, revised=True) for r in results])
+
+    def _statistics(self, window: Window) -> list[DetectorResult]:
+        """Return the descriptive statistics of a window, if they are wanted."""
+        if not self._has_statistics:
+            return []
+        return statistic_results(window, self.baseline, self.config)
 
     def inherit(self, other: SeriesDecider) -> None:
         """Take over the open alerts of the same model version under its last baseline."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +25,7 @@ from monitor.core.panes.checks import check_pane, largest_body
 from monitor.core.panes.codec import PaneAssembler, read_header
 from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.panes.intake_message import read_intake
+from monitor.core.panes.stats_codec import with_finite_sums
 from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.pipeline.watch import PipelineWatch
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
@@ -36,7 +38,7 @@ from schemas.config.model import WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor
-from schemas.panes import SeriesId, Window
+from schemas.panes import Pane, SeriesId, Window
 from schemas.results import DetectorResult, Reason
 
 KIND = "model"
@@ -80,6 +82,11 @@ class DriftPartition:
         New for every owner: part of the keys of its state messages.
     log_id : str, optional
         Id of the panes topic; a state with offsets of another one starts at the beginning.
+    has_results : bool, optional
+        False where nothing reads the results: none are written, and descriptive statistics
+        are not computed.
+    has_states : bool, optional
+        False where no other owner follows: no states are written.
 
     Attributes
     ----------
@@ -96,8 +103,18 @@ class DriftPartition:
         Named by panes, not in the catalog; emptied by the caller that loads them.
     """
 
-    def __init__(self, catalog: Catalog, partition: int, owner: str, *, log_id: str = "") -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        partition: int,
+        owner: str,
+        *,
+        log_id: str = "",
+        has_results: bool = True,
+        has_states: bool = True,
+    ) -> None:
         self._catalog, self.partition, self._owner, self._log_id = catalog, partition, owner, log_id
+        self._has_results, self._has_states = has_results, has_states
         self.windows = Windows(self._settings)
         self._assembler = PaneAssembler()
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
@@ -206,6 +223,19 @@ class DriftPartition:
             raise TransportError("an empty message", where="panes")
         except (TransportError, DomainError) as error:
             return [self._refuse(offset, value, str(error), record_time_us)]
+
+    def take_pane(self, pane: Pane) -> None:
+        """Take a pane of this process as it is; ``take`` would read the same from its message.
+
+        It becomes part of its window before the next message is taken.
+        """
+        if (pane.series.tenant, pane.series.model) not in self._catalog.configs:
+            self.counters["panes_unknown_model"] += 1
+            return
+        pane = replace(
+            pane, segments=with_finite_sums(pane.segments), slices=with_finite_sums(pane.slices)
+        )
+        self.counters[f"panes_{self.windows.add(pane, self.position).value}"] += 1
 
     def elapse(self, elapsed_us: int) -> Groups:
         """Advance time: while all source partitions are idle, it closes windows."""
@@ -331,7 +361,8 @@ class DriftPartition:
             self._drop_retired(name)
             found = [result for one in decided for result in one.results]
             self._count_results(found)
-            results += result_writes(name, found, self.partition)
+            if self._has_results:
+                results += result_writes(name, found, self.partition)
             own = [alert for one in decided for alert in one.alerts]
             alerts += own
             states += self._state_writes(name, own)
@@ -445,7 +476,8 @@ class DriftPartition:
         if baseline is None:
             return None
         state = entry.state if entry is not None else None
-        return SeriesDecider(series, self._catalog.config_of(series), baseline, state)
+        config = self._catalog.config_of(series)
+        return SeriesDecider(series, config, baseline, state, has_statistics=self._has_results)
 
     def _is_stale(self, name: ModelName) -> bool:
         """Return whether a model's last state points far back, and a new one would not."""
@@ -459,6 +491,8 @@ class DriftPartition:
         self._sequences[name] += 1
         windows = self._windows_state(name)
         self._places[name] = windows.panes_offset
+        if not self._has_states:
+            return []
         own = self._deciders.get(name, {})
         state = ModelState(
             self._sequences[name],

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
@@ -37,28 +43,52 @@ def statistic_results(
     return results + [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
 
 
-def decision_result(view: CellView, window: Window) -> DetectorResult:
-    """Return the rule's verdict on one cell."""
-    decision, i = view.decision, view.index
-    return DetectorResult(
-        **_shared(window),
-        monitor=view.monitor,
-        feature=view.variable.name,
-        segment=view.segment,
-        metric=DECISION,
-        statistic=finite(decision.p_current[i]),
-        evidence=finite(decision.log_m[i]),
-        effect_size=finite(decision.effect[i]),
-        effect_where=view.effect_where,
-        threshold=decision.threshold,
-        n=int(decision.n[i]),
-        n_reference=int(view.reference_counts.sum()),
-        minimum_detectable_effect=finite(decision.mde[i]),
-        eps=finite(decision.eps[i]),
-        rung=decision.rung_of(i),
-        verdict=decision.verdict_of(i),
-        reason=decision.reason_of(i),
-    )
+def decision_results(views: Sequence[CellView], window: Window) -> list[DetectorResult]:
+    """Return the rule's verdict on each cell."""
+    shared, results = _shared(window), list[DetectorResult]()
+    for _, group in groupby(views, key=lambda view: id(view.decision)):
+        results += _of_one_decision(list(group), shared)
+    return results
+
+
+def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[DetectorResult]:
+    """Return the results of cells that were decided together.
+
+    Notes
+    -----
+    Arrays become lists once: read number by number, 32 cells took .4 ms.
+    """
+    decision = views[0].decision
+    n, p, log_m = decision.n.tolist(), _finite(decision.p_current), _finite(decision.log_m)
+    effect, mde, eps = _finite(decision.effect), _finite(decision.mde), _finite(decision.eps)
+    n_reference = np.array([view.reference_counts for view in views]).sum(axis=1).tolist()
+    return [
+        DetectorResult(
+            **shared,
+            monitor=view.monitor,
+            feature=view.variable.name,
+            segment=view.segment,
+            metric=DECISION,
+            statistic=p[view.index],
+            evidence=log_m[view.index],
+            effect_size=effect[view.index],
+            effect_where=view.effect_where,
+            threshold=decision.threshold,
+            n=n[view.index],
+            n_reference=n_reference[k],
+            minimum_detectable_effect=mde[view.index],
+            eps=eps[view.index],
+            rung=decision.rung_of(view.index),
+            verdict=decision.verdict_of(view.index),
+            reason=decision.reason_of(view.index),
+        )
+        for k, view in enumerate(views)
+    ]
+
+
+def _finite(values: NDArray[np.float64]) -> list[float | None]:
+    """Return numbers, None where there is none."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:

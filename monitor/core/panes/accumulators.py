@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from detectors.kernels import accumulate
 from detectors.kernels.binning import fill_bins
 from monitor.core.panes.layout import Layout
+from monitor.core.panes.name_limit import NameLimit
 from monitor.core.panes.slots import Interner, SlotIndex, SlotPool
 from schemas.batch import EventBatch, StringColumn
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, OTHER, SeriesId, SeriesStats
@@ -76,13 +77,16 @@ class SeriesAccumulator:
         Whose rows these are.
     layout : Layout
         How they are counted.
+    grain : int, optional
+        Panes that are counted as one. Each of them still names its first
+        ``MAX_SEGMENT_VALUES`` hosts and GPUs, as if it were counted by itself.
 
     Notes
     -----
     Panes are named by an ordinal, a small number the caller gives out and takes back.
     """
 
-    def __init__(self, series: SeriesId, layout: Layout) -> None:
+    def __init__(self, series: SeriesId, layout: Layout, grain: int = 1) -> None:
         self.series = series
         self.layout = layout
         self._pool = SlotPool(layout.n_variables)
@@ -92,12 +96,18 @@ class SeriesAccumulator:
         self._direct = SlotIndex(self._pool, len(layout.segments), _UNLIMITED)
         self._slice_pool = SlotPool(1)
         self._interners = tuple(Interner() for _ in SLICES)
-        self._slices = tuple(
-            SlotIndex(self._slice_pool, 1 << 40, MAX_SEGMENT_VALUES) for _ in SLICES
-        )
+        self._limits = tuple(NameLimit(grain, MAX_SEGMENT_VALUES) for _ in SLICES if grain > 1)
+        most = _UNLIMITED if grain > 1 else MAX_SEGMENT_VALUES
+        self._slices = tuple(SlotIndex(self._slice_pool, 1 << 40, most) for _ in SLICES)
         self._rest = tuple(SlotIndex(self._slice_pool, 1, 1) for _ in SLICES)
 
-    def add(self, batch: EventBatch, ordinals: Slots, n_ordinals: int) -> None:
+    def add(
+        self,
+        batch: EventBatch,
+        ordinals: Slots,
+        n_ordinals: int,
+        panes: NDArray[np.int64] | None = None,
+    ) -> None:
         """Add every row whose ordinal is not negative to that pane.
 
         Parameters
@@ -108,6 +118,8 @@ class SeriesAccumulator:
             Pane of each row; negative ones are left out.
         n_ordinals : int
             More than any of them.
+        panes : ndarray of int64, shape (n,), optional
+            With a grain above 1: ``ordinal * grain`` and the row's pane within it.
         """
         joint = np.zeros(len(batch), np.int64)
         if self.layout.is_joint:
@@ -125,7 +137,7 @@ class SeriesAccumulator:
             bins = self._add_columns(batch, all_slots, is_runs)
             if self.layout.n_variables:
                 for dimension in range(len(SLICES)):
-                    self._add_slices(batch, bins, dimension, ordinals, n_ordinals)
+                    self._add_slices(batch, bins, dimension, ordinals, n_ordinals, panes)
 
     def _direct_slots(self, batch: EventBatch, ordinals: Slots, n_ordinals: int) -> list[Slots]:
         """Return slots of rows counted in each of their segments: one array per segment name."""
@@ -175,6 +187,7 @@ class SeriesAccumulator:
         dimension: int,
         ordinals: Slots,
         n_ordinals: int,
+        panes: NDArray[np.int64] | None,
     ) -> None:
         """Add the score to its host's or GPU's slot; the 101st value and later to ``other``."""
         column: StringColumn = getattr(batch, SLICES[dimension])
@@ -182,9 +195,14 @@ class SeriesAccumulator:
         if not numbers.any():
             return
         named = np.where(numbers > 0, ordinals, np.int32(-1))
-        slots, n_changes, n_overflowed = self._slices[dimension].assign(named, numbers, n_ordinals)
+        is_rest = None
+        if panes is not None:
+            is_rest = self._limits[dimension].refused(panes, np.where(named >= 0, numbers, 0))
+            named = np.where(is_rest, np.int32(-1), named)
+        slots, _, n_overflowed = self._slices[dimension].assign(named, numbers, n_ordinals)
         if n_overflowed:
             is_rest = slots == accumulate.OVERFLOWED
+        if is_rest is not None and is_rest.any():
             rest = np.where(is_rest, ordinals, np.int32(-1))
             others = self._rest[dimension].assign(rest, np.zeros_like(numbers), n_ordinals)[0]
             slots = np.where(is_rest, others, slots)
@@ -233,6 +251,8 @@ class SeriesAccumulator:
         """Forget these panes."""
         for index in (self._combinations, self._direct, *self._slices, *self._rest):
             index.release(ordinals)
+        for limit in self._limits:
+            limit.release(ordinals)
         for interner, index in zip(self._interners, self._slices, strict=True):
             if len(interner.names) > _N_FORGET:
                 interner.forget({k for pairs in index.held.values() for k, _ in pairs})

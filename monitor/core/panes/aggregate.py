@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
-from monitor.core.panes.accumulators import summarize, take
+from monitor.core.panes.accumulators import SeriesAccumulator, summarize, take
 from monitor.core.panes.intake_aggregate import RETIRED, IntakeAggregator, Reading, RejectedEvents
 from monitor.core.panes.layout import Layout
 from monitor.core.panes.open_panes import OpenPanes, OpenSeries, Origin
@@ -30,6 +30,7 @@ Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
 """(tenant, model, model_version) -> its layout; of several the one
 active at the start of a pane (``active_from_us``) holds; None counts rows only."""
 
+_END_OF_TIME_US = 1 << 62
 _MAX_SPAN = 1 << 16
 """Panes of one batch that are looked up in an array; beyond, they are sorted."""
 
@@ -66,6 +67,14 @@ class RetentionGap:
     """S was moved here: panes that start earlier may lack events and stay as published."""
 
 
+class _Era(NamedTuple):
+    """The layout that holds in a range of time; both ends are multiples of the pane."""
+
+    layout: Layout
+    from_us: int = -_END_OF_TIME_US
+    until_us: int = _END_OF_TIME_US
+
+
 class PartitionAggregator:
     """Panes of one source partition: event-time rules and the commit rule of ingest.
 
@@ -85,6 +94,11 @@ class PartitionAggregator:
     layouts : callable
         (tenant, model, model_version) -> Layout, several Layouts by
         ``active_from_us``, or None. Must give the same answer on a re-read.
+    grain : int, optional
+        Panes that are counted together, as one pane of ``grain`` times the length: a slot.
+        Events are judged by ``window.pane`` whatever the grain, and what is counted of each
+        pane (versions and slices that keep their names) does not depend on it. Where a layout
+        begins to hold a slot is cut.
 
     Notes
     -----
@@ -99,12 +113,21 @@ class PartitionAggregator:
     """
 
     def __init__(
-        self, source: str, partition: int, owner: str, window: WindowConfig, layouts: Layouts
+        self,
+        source: str,
+        partition: int,
+        owner: str,
+        window: WindowConfig,
+        layouts: Layouts,
+        *,
+        grain: int = 1,
     ) -> None:
         self.source = source
         self.partition = partition
         self.owner = owner
+        self._grain = grain
         self._pane_us: int = window.pane_us
+        self._slot_us: int = grain * window.pane_us
         self._max_future_us: int = window.bound_us + window.max_skew_us
         self._clock = EventClock(window)
         self._layouts = layouts
@@ -201,7 +224,7 @@ class PartitionAggregator:
             return None
         # a lost event is no newer than its record time plus the allowed skew
         newest = max(self.watermark_us, first_record_time_us) + self._max_future_us
-        s = (newest // self._pane_us + 1) * self._pane_us
+        s = (newest // self._slot_us + 1) * self._slot_us
         s = max(self._clock.retired_before_us, s)
         gap = RetentionGap(self._position, first_offset, s)
         self._clock.restore(self.watermark_us, s)
@@ -234,6 +257,7 @@ class PartitionAggregator:
         late: list[RefusedRows] = []
         future: list[RefusedRows] = []
         report_from, clock = self.report_from, self._clock
+        retired_us = self._resumed.retired_before_us if self._resumed else NO_WATERMARK
         origin = Origin(
             int(chunk.log_offset[0]) if len(chunk) else self._position,
             clock.watermark_us,
@@ -242,15 +266,19 @@ class PartitionAggregator:
         reading = Reading(
             origin,
             is_exact=self._has_exact_clock or not self.is_catching_up,
-            first_open=self._retired_index,
-            is_published=self._is_published,
+            first_open=retired_us // self._pane_us,
+            is_published=lambda index, last: self._is_published((index + 1) * self._pane_us, last),
         )
         parts: list[EventBatch | RejectedEvents] = [b for b in batches if len(b)]
         if rejects and len(rejected := RejectedEvents.of(rejects)):
             parts.append(rejected)
         for batch, verdicts, pane in self._judge(parts, chunk):
+            is_intake = isinstance(batch, RejectedEvents)
             if self.is_catching_up:
-                verdicts[(verdicts == ACCEPTED) & (pane < self._retired_index)] = RETIRED
+                # rejected events are counted by pane, others by slot, which retires as a whole
+                grain = 1 if is_intake else self._grain
+                first_open = retired_us // (grain * self._pane_us) * grain
+                verdicts[(verdicts == ACCEPTED) & (pane < first_open)] = RETIRED
             if isinstance(batch, RejectedEvents):
                 self._intake.count_rejected(chunk, batch, verdicts, pane, reading)
                 continue
@@ -268,12 +296,6 @@ class PartitionAggregator:
         if len(chunk):
             self._position = max(self._position, int(chunk.log_offset[-1]) + 1)
         return Added(n_accepted, tuple(late), tuple(future))
-
-    @property
-    def _retired_index(self) -> int:
-        """Index of the first pane that was not retired when the restored commit was made."""
-        resumed = self._resumed
-        return resumed.retired_before_us // self._pane_us if resumed else NO_WATERMARK
 
     def _judge(
         self, batches: Sequence[EventBatch | RejectedEvents], chunk: Chunk
@@ -334,18 +356,21 @@ class PartitionAggregator:
         schema = batch.schema
         found = self._layouts(schema.tenant, schema.model, version)
         if isinstance(found, Layout):
-            self._add_layout(chunk, batch, verdicts, pane, version, found, origin)
+            self._add_layout(chunk, batch, verdicts, pane, version, _Era(found), origin)
             return
         layouts = [self._rows_only(schema), *(found or ())]
-        active = np.array([layout.active_from_us for layout in layouts[1:]], np.int64)
-        era = np.searchsorted(active, pane * self._pane_us, side="right")
+        # of the first pane that starts when the layout holds already
+        active = [-(-layout.active_from_us // self._pane_us) for layout in layouts[1:]]
+        era = np.searchsorted(np.array(active, np.int64), pane, side="right")
+        cuts = [-_END_OF_TIME_US, *(a * self._pane_us for a in active), _END_OF_TIME_US]
+        eras = [_Era(layout, *cuts[i : i + 2]) for i, layout in enumerate(layouts)]
         for i in np.unique(era[verdicts == ACCEPTED]).tolist():
             rows = np.flatnonzero(era == i)
             if len(rows) == len(batch):
-                self._add_layout(chunk, batch, verdicts, pane, version, layouts[i], origin)
+                self._add_layout(chunk, batch, verdicts, pane, version, eras[i], origin)
                 continue
             part = take(batch, rows)
-            self._add_layout(chunk, part, verdicts[rows], pane[rows], version, layouts[i], origin)
+            self._add_layout(chunk, part, verdicts[rows], pane[rows], version, eras[i], origin)
 
     def _rows_only(self, schema: ModelSchema) -> Layout:
         """Return the layout of a model without a baseline."""
@@ -360,44 +385,57 @@ class PartitionAggregator:
         verdicts: NDArray[np.uint8],
         pane: NDArray[np.int64],
         version: str,
-        layout: Layout,
+        era: _Era,
         origin: Origin,
     ) -> None:
-        """Add rows of one series id to the panes they fall into."""
+        """Add rows of one series id to the slots they fall into."""
         accepted = pane[verdicts == ACCEPTED] if verdicts.any() else pane
         if not accepted.size:
             return
-        schema = batch.schema
-        series_id = SeriesId(schema.tenant, schema.model, version, layout.profile_id)
-        series = self._series.get(series_id)
-        if series is None:
-            series = self._series[series_id] = OpenSeries(series_id, layout)
-        lowest, highest = int(accepted.min()), int(accepted.max())
+        series = self._series_of(batch.schema, version, era)
+        slot = pane if self._grain == 1 else pane // self._grain
+        lowest, highest = int(accepted.min()) // self._grain, int(accepted.max()) // self._grain
         indices = np.empty(0, np.int64)
         if highest - lowest >= _MAX_SPAN:
-            indices = np.unique(accepted)
-            pane, lowest, highest = np.searchsorted(indices, pane), 0, len(indices) - 1
+            indices = np.unique(accepted // self._grain)
+            slot, lowest, highest = np.searchsorted(indices, slot), 0, len(indices) - 1
         first = np.full(highest - lowest + 1, -1, np.int64)
         last = np.empty_like(first)
-        find_extents(pane, verdicts, lowest, first, last)
+        find_extents(slot, verdicts, lowest, first, last)
         ordinals = np.full(len(first), -1, np.int32)
-        for k in np.flatnonzero(first >= 0).tolist():
+        found = np.flatnonzero(first >= 0)
+        places = (indices[found] if indices.size else found + lowest).tolist()
+        for k, index in zip(found.tolist(), places, strict=True):
             ends = int(chunk.log_offset[batch.message[last[k]]])
-            index = int(indices[k]) if indices.size else lowest + k
             ordinals[k] = self._open.ordinal(series, index, origin)
-            self._versions.note((schema.tenant, schema.model), index, version)
-            if not self._is_published(index, ends):
+            if not self._is_published((index + 1) * self._slot_us, ends):
                 self._open.touch(series, index)
+        panes = places if self._grain == 1 else _runs(accepted)
+        self._versions.note((batch.schema.tenant, batch.schema.model), panes, version)
         placed = np.empty(len(batch), np.int32)
-        place_rows(pane, verdicts, lowest, ordinals, placed)
-        series.accumulator.add(batch, placed, series.n_ordinals)
+        place_rows(slot, verdicts, lowest, ordinals, placed)
+        in_slot = None
+        if self._grain > 1:
+            in_slot = placed.astype(np.int64) * self._grain + pane % self._grain
+        series.accumulator.add(batch, placed, series.n_ordinals, in_slot)
 
-    def _is_published(self, index: int, last_offset: int) -> bool:
-        """Whether a pane with rows up to this offset was published before the restored commit."""
+    def _series_of(self, schema: ModelSchema, version: str, era: _Era) -> OpenSeries:
+        """Return the open panes of a model version in one layout."""
+        series_id = SeriesId(schema.tenant, schema.model, version, era.layout.profile_id)
+        series = self._series.get(series_id)
+        if series is None:
+            accumulator = SeriesAccumulator(series_id, era.layout, self._grain)
+            series = self._series[series_id] = OpenSeries(series_id, accumulator)
+        series.from_us, series.until_us = era.from_us, era.until_us
+        return series
+
+    def _is_published(self, end_us: int, last_offset: int) -> bool:
+        """Whether what ends then, with rows up to this offset, was published before the restored
+        commit."""
         resumed = self._resumed
         if resumed is None or last_offset >= resumed.position:
             return False
-        return (index + 1) * self._pane_us <= resumed.watermark_us
+        return end_us <= resumed.watermark_us
 
     def flush(self, position: int | None = None, *, is_end: bool = False) -> list[Pane]:
         """Return the panes to publish now, each as the whole partial so far.
@@ -421,12 +459,12 @@ class PartitionAggregator:
             return []
         wm, s = self._clock.watermark_us, self._clock.retired_before_us
         self._has_exact_clock = True
-        # all panes before this place have ended, or are retired by a gap that came after them
-        ended = max(wm, s) // self._pane_us
-        dirty = self._open.take_dirty(None if is_end else ended)
+        # all that lies before this has ended, or is retired by a gap that came after it
+        ended_us = max(wm, s)
+        dirty = self._open.take_dirty(None if is_end else ended_us // self._slot_us)
         panes = [self._publish(series, index) for series, index in dirty]
-        self._intake.flush(None if is_end else ended, self._position)
-        for series in self._open.retire(s // self._pane_us):
+        self._intake.flush(None if is_end else ended_us // self._pane_us, self._position)
+        for series in self._open.retire(s // self._slot_us):
             del self._series[series.series]
         self._intake.retire(s // self._pane_us)
         self._versions.forget(s // self._pane_us)
@@ -452,8 +490,8 @@ class PartitionAggregator:
         segments, slices = series.accumulator.collect(series.ordinals[index])
         return Pane(
             series=series.series,
-            start_us=index * self._pane_us,
-            end_us=(index + 1) * self._pane_us,
+            start_us=max(index * self._slot_us, series.from_us),
+            end_us=min((index + 1) * self._slot_us, series.until_us),
             source=self.source,
             partition=self.partition,
             owner=self.owner,
@@ -473,6 +511,14 @@ class PartitionAggregator:
         change, else F. None before the first flush.
         """
         return self._commit
+
+
+def _runs(values: NDArray[np.int64]) -> set[int]:
+    """Return the different values; quick where equal ones follow each other."""
+    is_new = np.empty(len(values), np.bool_)
+    is_new[0] = True
+    np.not_equal(values[1:], values[:-1], out=is_new[1:])
+    return set(values[is_new].tolist())
 
 
 def _source_order(

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from monitor.core.panes.accumulators import SeriesAccumulator
-from monitor.core.panes.layout import Layout
 from schemas.panes import SeriesId
 
 
@@ -26,9 +25,11 @@ class Origin(NamedTuple):
 class OpenSeries:
     """The open panes of one series id: the ordinal each has in the accumulator."""
 
-    def __init__(self, series: SeriesId, layout: Layout) -> None:
+    def __init__(self, series: SeriesId, accumulator: SeriesAccumulator) -> None:
         self.series = series
-        self.accumulator = SeriesAccumulator(series, layout)
+        self.accumulator = accumulator
+        self.from_us, self.until_us = -(1 << 62), 1 << 62
+        """When its layout holds: panes are cut there."""
         self.ordinals: dict[int, int] = {}
         self._free: list[int] = []
         self.n_ordinals = 0

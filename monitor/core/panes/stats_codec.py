@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -90,6 +91,16 @@ def finite_sums(array: NDArray[np.float64]) -> NDArray[np.float64]:
     if np.isfinite(array).all():
         return array
     return np.nan_to_num(array, nan=_LARGEST, posinf=_LARGEST, neginf=-_LARGEST)
+
+
+def with_finite_sums(stats: SeriesStats) -> SeriesStats:
+    """Return statistics as a reader gets them: sums as :func:`pack` writes them."""
+    return replace(
+        stats,
+        sums=finite_sums(stats.sums),
+        sums_sq=finite_sums(stats.sums_sq),
+        calibration_sums=finite_sums(stats.calibration_sums),
+    )
 
 
 def unpack(packed: PackedStats) -> SeriesStats:

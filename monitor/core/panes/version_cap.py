@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,27 +54,29 @@ class VersionCap:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[ModelKey, dict[int, set[str]]] = {}
+        self._panes: dict[ModelKey, dict[str, set[int]]] = {}
+        """Panes of each version: a batch of one version may have thousands."""
 
-    def note(self, key: ModelKey, index: int, version: str) -> None:
-        """Remember that a pane has this version."""
+    def note(self, key: ModelKey, indices: Iterable[int], version: str) -> None:
+        """Remember that these panes have this version."""
         if version != OTHER:
-            self._seen.setdefault(key, {}).setdefault(index, set()).add(version)
+            self._panes.setdefault(key, {}).setdefault(version, set()).update(indices)
 
     def forget(self, before: int) -> None:
         """Forget panes below this place."""
-        for key in list(self._seen):
-            panes = self._seen[key]
-            for index in [i for i in panes if i < before]:
-                del panes[index]
-            if not panes:
-                del self._seen[key]
+        for key in list(self._panes):
+            kept = {v: {i for i in p if i >= before} for v, p in self._panes[key].items()}
+            self._panes[key] = {version: panes for version, panes in kept.items() if panes}
+            if not self._panes[key]:
+                del self._panes[key]
 
     def has_room(self, key: ModelKey, n_new: int) -> bool:
         """Whether so many versions fit into every open pane, even if all of them are new."""
-        panes = self._seen.get(key)
-        most = max(map(len, panes.values())) if panes else 0
-        return most + n_new <= MAX_VERSIONS
+        versions = self._panes.get(key, {})
+        if len(versions) + n_new <= MAX_VERSIONS:
+            return True
+        counts = Counter(chain.from_iterable(versions.values()))
+        return max(counts.values(), default=0) + n_new <= MAX_VERSIONS
 
     def names(
         self, batch: EventBatch, rows: NDArray[np.int64], pane: NDArray[np.int64]
@@ -94,13 +100,13 @@ class VersionCap:
         pairs = place * (len(batch.model_version.values) + 1) + codes[rows] + 1
         found, firsts, which = np.unique(pairs, return_index=True, return_inverse=True)
         is_refused = np.zeros(len(found), bool)
+        versions = self._panes.setdefault(key, {})
         for k in np.argsort(firsts).tolist():
             row = int(rows[firsts[k]])
             version, index = version_name(batch, int(codes[row])), int(pane[row])
-            known = self._seen.setdefault(key, {}).setdefault(index, set())
-            if version not in known and version != OTHER:
-                is_refused[k] = len(known) >= MAX_VERSIONS
+            if version != OTHER and index not in versions.get(version, ()):
+                is_refused[k] = sum(index in p for p in versions.values()) >= MAX_VERSIONS
                 if not is_refused[k]:
-                    known.add(version)
+                    versions.setdefault(version, set()).add(index)
         codes[rows[is_refused[which]]] = OTHER_CODE
         return codes
