@@ -37,7 +37,7 @@ def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
 
     Examples
     --------
-    See ``tests/unit/test_storage_rows.py``: a batch takes many lines to build.
+    See ``tests/unit/monitor/storage/test_event_columns.py``: a batch takes many lines to build.
     """
     schema, n = batch.schema, len(batch)
     columns = {

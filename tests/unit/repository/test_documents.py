@@ -123,8 +123,8 @@ def test_a_path_or_link_that_does_not_exist_is_found():
         "See `monitor/core/no_such.py`, detectors/nowhere/ and `monitor/core/panes/aggregate.py`."
     )
     assert missing_paths(text) == ["monitor/core/no_such.py", "detectors/nowhere/"]
-    assert missing_paths("`tests/unit/test_none_*.py` and `tests/unit/test_cli*.py`") == [
-        "tests/unit/test_none_*.py"
+    assert missing_paths("`tests/unit/none_*.py` and `tests/unit/repository/test_*.py`") == [
+        "tests/unit/none_*.py"
     ]
     links = "[a](docs/adr/9999-none.md) [b](README.md#no-such-heading) [c](README.md#try-it)"
     assert broken_links(ROOT / "CONTRIBUTING.md", links) == [
