@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What makes the image, outside Docker: the Dockerfile copies the sources and runs this, and
-# tests/integration/test_image_build.py runs it into a folder.
+# tests/integration/deploy/test_image_build.py runs it into a folder.
 #
 #   build-steps.sh SOURCE TARGET
 #
