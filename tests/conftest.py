@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from tests.support.broker import broker, new_broker, topic_prefix
-from tests.support.clickhouse_http import clickhouse
 from tests.support.data import NO_SHARED_DATA, SHARED
+from tests.support.kafka.broker import broker, new_broker, topic_prefix
+from tests.support.store.clickhouse_http import clickhouse
 
 __all__ = ["broker", "clickhouse", "new_broker", "topic_prefix"]
 

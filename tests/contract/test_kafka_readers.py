@@ -21,7 +21,7 @@ from monitor.transport.kafka.readers.consume import ConsumeReader
 from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks
 from schemas.errors import TransportError
-from tests.support.kafka_topics import (
+from tests.support.kafka.topics import (
     Topic,
     Watcher,
     join,
@@ -527,7 +527,7 @@ def test_closing_in_any_state_and_order_never_crashes_the_process(broker, kind):
     topic = Topic(broker.bootstrap, n_partitions=3)
     for partition in range(3):
         topic.write([b"x" * 300] * 5_000, partition)
-    module = "tests.support.kafka_closings"
+    module = "tests.support.kafka.closings"
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-m", module, topic.bootstrap, topic.name, kind],
         capture_output=True,

@@ -9,7 +9,7 @@ from monitor.clock import elapsed_s
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.reader import open_reader
 from monitor.transport.kafka.settings import Callbacks
-from tests.support.kafka_topics import (
+from tests.support.kafka.topics import (
     Topic,
     Watcher,
     join,

@@ -17,8 +17,16 @@ from monitor.storage.queries import TABLES, row_counts
 from monitor.storage.rows import alert_rows, result_rows
 from schemas.batch import ModelSchema, StringColumn
 from schemas.errors import QueryError, RowsRefusedError
-from tests.support.clickhouse_http import fresh_database
-from tests.support.stored import SCHEMA, alert_of, batch_of, chunk_of, pane_of, result_of, strings
+from tests.support.store.clickhouse_http import fresh_database
+from tests.support.store.stored import (
+    SCHEMA,
+    alert_of,
+    batch_of,
+    chunk_of,
+    pane_of,
+    result_of,
+    strings,
+)
 
 pytestmark = pytest.mark.integration
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from monitor.storage.passwords import PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE
-from tests.support import store_statements as statements
-from tests.support.clickhouse_http import SERVER_VARIABLE, running
-from tests.support.connection_probe import listening
-from tests.support.store_client import PASSWORDS, Reply, send
+from tests.support.store import statements
+from tests.support.store.clickhouse_http import SERVER_VARIABLE, running
+from tests.support.store.client import PASSWORDS, Reply, send
+from tests.support.store.connection_probe import listening
 
 pytestmark = pytest.mark.integration
 

@@ -47,7 +47,7 @@ from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
 from tests.fuzz.mutation import flip, twist
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, build_small_world, event_rows
+from tests.support.worlds.small import CONFIG, build_small_world, event_rows
 
 N_INPUTS = int(os.environ.get("DRIFTLINE_FUZZ_INPUTS", "200"))
 SEED = int(os.environ.get("DRIFTLINE_FUZZ_SEED", "1"))

@@ -52,8 +52,14 @@ from tests.golden.recording import (
     recorded_with,
     written,
 )
-from tests.support.kill_sequence import ELSEWHERE, MOVING, RARE, names_of, steps_in_the_code
-from tests.support.kill_sequence import STEPS as REAPED
+from tests.support.scenario.kill_sequence import (
+    ELSEWHERE,
+    MOVING,
+    RARE,
+    names_of,
+    steps_in_the_code,
+)
+from tests.support.scenario.kill_sequence import STEPS as REAPED
 
 FILES, WRITTEN = recorded(), written()
 IS_SAME_ZSTD = recorded_with() == pa.__version__

@@ -41,7 +41,7 @@ from schemas.errors import StorageError
 from schemas.events import GpuEvent, LabelEvent, Reject, RejectReason
 from schemas.panes import SeriesStats
 from schemas.refused import LateEvent, dead_letter
-from tests.support.stored import SCHEMA, alert_of, batch_of, pane_of, result_of
+from tests.support.store.stored import SCHEMA, alert_of, batch_of, pane_of, result_of
 
 pytestmark = pytest.mark.integration
 

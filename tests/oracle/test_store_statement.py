@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.storage.clickhouse import Store
 from monitor.storage.serve.statement import Statement
-from tests.support import store_statements
+from tests.support.store import statements as store_statements
 
 pytestmark = [pytest.mark.integration, pytest.mark.oracle]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.clickhouse_http import fresh_database
-from tests.support.forked_stages import Nursery
+from tests.support.scenario.forked_stages import Nursery
+from tests.support.store.clickhouse_http import fresh_database
 
 
 @pytest.fixture(scope="session")

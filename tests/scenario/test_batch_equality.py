@@ -1,6 +1,6 @@
 """What the stream says is what a batch job over the same bytes says.
 
-The other side is ``tests/support/batch_oracle``: written from the design alone, one event
+The other side is ``tests/support/scenario/batch_oracle``: written from the design alone, one event
 at a time over ``json.loads``.
 """
 
@@ -28,9 +28,16 @@ from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-from tests.support.batch_oracle import Batch, OraclePlace, Record, Timing, batch_of, rows_by_window
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import (
+from tests.support.scenario.batch_oracle import (
+    Batch,
+    OraclePlace,
+    Record,
+    Timing,
+    batch_of,
+    rows_by_window,
+)
+from tests.support.worlds.small import (
     CONFIG,
     SECOND_US,
     WINDOW_S,

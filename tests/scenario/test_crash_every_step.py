@@ -23,7 +23,7 @@ from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, SmallWorld, build_small_world
+from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
 ALL_MESSAGES = 10**9
 

@@ -19,8 +19,8 @@ from monitor.notify.retraining.webhook import WebhookTarget
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert, Notification
-from tests.support.small_world import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
-from tests.support.whole_pipeline import Outside, PipelineReaper, run_whole
+from tests.support.scenario.whole_pipeline import Outside, PipelineReaper, run_whole
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
 
 pytestmark = pytest.mark.integration
 

@@ -8,7 +8,8 @@ from functools import cache
 import pytest
 
 from schemas.results import Reason
-from tests.support.fault_run import (
+from tests.support.kafka.outputs import bits_of, intake_of, rows_of
+from tests.support.scenario.fault_run import (
     Expected,
     batch_rows,
     dead_of,
@@ -16,8 +17,7 @@ from tests.support.fault_run import (
     late_of,
     run_in_memory,
 )
-from tests.support.fault_world import TIMING
-from tests.support.kafka_outputs import bits_of, intake_of, rows_of
+from tests.support.worlds.fault import TIMING
 
 N_WINDOWS = 16
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.support.fault_run import FaultRun
+from tests.support.scenario.fault_run import FaultRun
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 

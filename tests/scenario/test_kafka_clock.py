@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fault_run import FaultRun
-from tests.support.forked_stages import CLOCK_VARIABLE
+from tests.support.scenario.fault_run import FaultRun
+from tests.support.scenario.forked_stages import CLOCK_VARIABLE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 

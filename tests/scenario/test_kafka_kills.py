@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fault_run import FaultRun
-from tests.support.kill_sequence import (
+from tests.support.scenario.fault_run import FaultRun
+from tests.support.scenario.kill_sequence import (
     ELSEWHERE,
     MOVING,
     RARE,

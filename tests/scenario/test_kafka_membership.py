@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.support.fault_run import FaultRun
+from tests.support.scenario.fault_run import FaultRun
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]

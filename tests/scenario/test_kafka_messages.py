@@ -9,11 +9,15 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor.core import topics as names
-from tests.support.fault_run import FaultRun
-from tests.support.fault_world import POISON_EVERY
-from tests.support.forked_stages import SILENCE_VARIABLE
-from tests.support.rare_input import GARBAGE, await_internal_letters, check_internal_letters
+from tests.support.scenario.fault_run import FaultRun
+from tests.support.scenario.forked_stages import SILENCE_VARIABLE
+from tests.support.scenario.rare_input import (
+    GARBAGE,
+    await_internal_letters,
+    check_internal_letters,
+)
 from tests.support.waiting import wait_until
+from tests.support.worlds.fault import POISON_EVERY
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.fault_run import FaultRun
-from tests.support.kill_sequence import MOVING, RARE, KillSequence, names_of, reap
-from tests.support.rare_input import (
+from tests.support.scenario.fault_run import FaultRun
+from tests.support.scenario.kill_sequence import MOVING, RARE, KillSequence, names_of, reap
+from tests.support.scenario.rare_input import (
     GARBAGE,
     PUT_ASIDE,
     await_internal_letters,
@@ -14,7 +14,7 @@ from tests.support.rare_input import (
     flood_alerts,
     write_flood,
 )
-from tests.support.webhook_recorder import REFUSING
+from tests.support.scenario.webhook_recorder import REFUSING
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clickhouse_http import fresh_database, running
-from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.fault_run import FaultRun
-from tests.support.small_disk import fill, small_disk_at
+from tests.support.scenario.fault_run import FaultRun
+from tests.support.store.clickhouse_http import fresh_database, running
+from tests.support.store.fault_proxy import Fault, FaultProxy
+from tests.support.store.small_disk import fill, small_disk_at
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]

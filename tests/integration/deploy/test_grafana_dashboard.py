@@ -14,8 +14,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from monitor import metrics
 from monitor.storage.clickhouse import Store
 from tests.support.repository import ROOT
-from tests.support.small_world import CONFIG, START_US, build_small_world
-from tests.support.whole_pipeline import Outside, run_whole
+from tests.support.scenario.whole_pipeline import Outside, run_whole
+from tests.support.worlds.small import CONFIG, START_US, build_small_world
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ import yaml
 from monitor.service.address import PORTS
 from tests.support.alertmanager_webhook import AlertmanagerWebhook
 from tests.support.installation import install
-from tests.support.kafka_topics import create_stage_topics
+from tests.support.kafka.topics import create_stage_topics
 from tests.support.programs import free_port, require_program, running
 from tests.support.repository import ROOT
 from tests.support.stage_processes import DIRECT, StageProcess, Stages

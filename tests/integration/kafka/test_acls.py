@@ -22,8 +22,8 @@ from monitor.devkit.dev_broker import DevBroker
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.auth.acls import Resource, Role, rights_of
 from monitor.transport.kafka.auth.security_environment import PREFIX
-from tests.support.broker import require_kafka
 from tests.support.installation import command, event, install
+from tests.support.kafka.broker import require_kafka
 from tests.support.repository import ROOT
 from tests.support.stage_processes import Stages
 from tests.support.waiting import wait_until

@@ -18,7 +18,13 @@ from monitor.core.topics import LABELS, LATE, PREDICTIONS
 from monitor.storage.clickhouse import TIMEOUT_VARIABLE, Store
 from monitor.transport.kafka.cluster import Cluster
 from schemas.errors import TransportError
-from tests.support.archive_world import (
+from tests.support.arrow_poison import POISON
+from tests.support.kafka.messages import create_topic
+from tests.support.store.clickhouse_http import fresh_database, running
+from tests.support.store.fault_proxy import Fault, FaultProxy
+from tests.support.store.small_disk import fill, small_disk_at
+from tests.support.waiting import wait_until
+from tests.support.worlds.archive import (
     TABLES,
     ArchiveWorld,
     Archiving,
@@ -30,12 +36,6 @@ from tests.support.archive_world import (
     stop_merges,
     wait_for,
 )
-from tests.support.arrow_poison import POISON
-from tests.support.clickhouse_http import fresh_database, running
-from tests.support.fault_proxy import Fault, FaultProxy
-from tests.support.kafka_messages import create_topic
-from tests.support.small_disk import fill, small_disk_at
-from tests.support.waiting import wait_until
 
 MAX_MESSAGE_BYTES = 1_000_000
 """That a broker takes."""

@@ -36,11 +36,11 @@ from schemas.config.monitor import MonitorConfig
 from schemas.errors import BaselineError, TransportError
 from schemas.panes import ALL, Pane
 from schemas.results import DetectorResult
-from tests.support import baseline_change as change
 from tests.support.installation import install
-from tests.support.kafka_topics import Topic
-from tests.support.small_world import CONFIG, SECOND_US, START_US, build_small_world
+from tests.support.kafka.topics import Topic
 from tests.support.waiting import wait_until
+from tests.support.worlds import baseline_change as change
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US, build_small_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 NAME = ("default", "small")

@@ -20,8 +20,8 @@ from monitor.devkit.distribution import (
 )
 from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
-from tests.support.broker import require_kafka
-from tests.support.kafka_messages import consume_all, create_topic, produce_all
+from tests.support.kafka.broker import require_kafka
+from tests.support.kafka.messages import consume_all, create_topic, produce_all
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]

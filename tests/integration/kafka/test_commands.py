@@ -17,10 +17,10 @@ from monitor.clock import now_us
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.topics.connection import open_admin
-from tests.support.clickhouse_http import running
 from tests.support.installation import command, event, install
-from tests.support.kafka_topics import create_stage_topics
+from tests.support.kafka.topics import create_stage_topics
 from tests.support.stage_processes import DIRECT, Stages
+from tests.support.store.clickhouse_http import running
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.timeout(600)]

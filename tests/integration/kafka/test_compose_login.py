@@ -12,7 +12,7 @@ from monitor.devkit.dev_broker import DevBroker
 from monitor.transport.kafka.auth.security_environment import security_from_environment
 from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
-from tests.support.broker import require_kafka
+from tests.support.kafka.broker import require_kafka
 from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]

@@ -16,7 +16,7 @@ from monitor.decode.records import decode_gpu
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.memory import MemoryLog
-from tests.support.kafka_messages import create_topic
+from tests.support.kafka.messages import create_topic
 from tests.support.log_chunks import fetch_chunk
 from tests.support.repository import ROOT
 

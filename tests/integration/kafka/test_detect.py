@@ -19,7 +19,7 @@ from monitor.transport.kafka.faust.app import build_app
 from monitor.transport.kafka.topics import known as known_topics
 from monitor.transport.types import Message
 from schemas.errors import TransportError
-from tests.support.kafka_detect import (
+from tests.support.kafka.detect import (
     DetectSite,
     alerts_of,
     in_memory,
@@ -27,8 +27,8 @@ from tests.support.kafka_detect import (
     results_of,
     small_world,
 )
-from tests.support.small_world import CONFIG
 from tests.support.waiting import wait_until
+from tests.support.worlds.small import CONFIG
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 

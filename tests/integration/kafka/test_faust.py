@@ -22,9 +22,9 @@ from monitor.transport.kafka.faust import app as faust_app
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.errors import TransportError
-from tests.support.broker import require_kafka
 from tests.support.certificates import make_certificates
-from tests.support.kafka_messages import create_topic
+from tests.support.kafka.broker import require_kafka
+from tests.support.kafka.messages import create_topic
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]

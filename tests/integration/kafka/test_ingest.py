@@ -20,9 +20,12 @@ from monitor.ingest.stage import GROUP
 from monitor.transport.kafka.cluster import Cluster
 from schemas.alerts import Alert
 from tests.support.arrow_poison import POISON
-from tests.support.batch_oracle import Batch, Record, batch_of
-from tests.support.fault_run import create_topics
-from tests.support.fault_world import (
+from tests.support.kafka.ingest_member import IngestMember, MemberKilledError
+from tests.support.kafka.outputs import StageOutcome, Topics
+from tests.support.scenario.batch_oracle import Batch, Record, batch_of
+from tests.support.scenario.fault_run import create_topics
+from tests.support.waiting import wait_until
+from tests.support.worlds.fault import (
     MODELS,
     TIMING,
     WINDOW_US,
@@ -31,9 +34,6 @@ from tests.support.fault_world import (
     catalog,
     recent_start_us,
 )
-from tests.support.ingest_member import IngestMember, MemberKilledError
-from tests.support.kafka_outputs import StageOutcome, Topics
-from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 

@@ -36,7 +36,7 @@ from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError, TransportError
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
-from tests.support.kafka_topics import Topic
+from tests.support.kafka.topics import Topic
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 

@@ -10,7 +10,7 @@ from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.topic_scan import scan
 from monitor.transport.types import Message
 from schemas.errors import TransportError
-from tests.support.kafka_topics import Topic, open_on, payloads, read_until
+from tests.support.kafka.topics import Topic, open_on, payloads, read_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from monitor.transport.kafka import retry
 from schemas.errors import TransportError
-from tests.support.kafka_topics import Topic, numbered, open_on, payloads, read_until
+from tests.support.kafka.topics import Topic, numbered, open_on, payloads, read_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.integration]
 

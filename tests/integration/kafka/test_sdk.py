@@ -17,7 +17,7 @@ from driftline.compression import choose_codec
 from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
 from schemas.batch import ModelSchema
-from tests.support.kafka_messages import consume_all, create_topic
+from tests.support.kafka.messages import consume_all, create_topic
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 

@@ -19,7 +19,7 @@ import pytest
 from monitor.decode import Decoder
 from monitor.decode.chunk import chunk_of
 from schemas.batch import ModelSchema
-from tests.support.kafka_messages import consume_all, create_topic
+from tests.support.kafka.messages import consume_all, create_topic
 from tests.support.repository import ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

@@ -24,9 +24,9 @@ from monitor.transport.kafka.auth.security import KafkaSecurity, confluent_setti
 from monitor.transport.kafka.auth.security_environment import PREFIX, security_from_environment
 from monitor.transport.kafka.topics.connection import open_admin
 from schemas.errors import TransportError
-from tests.support.broker import require_kafka
 from tests.support.certificates import Certificates, make_certificates
-from tests.support.kafka_messages import consume_all, create_topic, produce_all
+from tests.support.kafka.broker import require_kafka
+from tests.support.kafka.messages import consume_all, create_topic, produce_all
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 SECRET = "correct-horse-battery"

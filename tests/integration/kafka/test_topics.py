@@ -12,7 +12,7 @@ from monitor.transport.kafka.topics.changes import apply_changes, read_topics
 from monitor.transport.kafka.topics.connection import open_admin
 from monitor.transport.kafka.topics.specs import TopicSpec, plan_changes, topic_specs
 from schemas.errors import TransportError
-from tests.support.kafka_messages import consume_all, create_topic, produce_all
+from tests.support.kafka.messages import consume_all, create_topic, produce_all
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.kafka]

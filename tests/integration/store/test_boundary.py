@@ -14,10 +14,10 @@ import pytest
 from backports import zstd
 
 from monitor.storage.passwords import PASSWORD_VARIABLE
-from tests.support.clickhouse_http import Server, running
-from tests.support.connection_probe import listening
 from tests.support.repository import ROOT
-from tests.support.store_client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, ask, send
+from tests.support.store.clickhouse_http import Server, running
+from tests.support.store.client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, ask, send
+from tests.support.store.connection_probe import listening
 
 pytestmark = pytest.mark.integration
 

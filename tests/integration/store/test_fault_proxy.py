@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from tests.support.fault_proxy import FaultProxy
+from tests.support.store.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.integration
 

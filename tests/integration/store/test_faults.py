@@ -16,7 +16,7 @@ from monitor.storage import clickhouse, lock
 from monitor.storage.clickhouse import Store
 from schemas.errors import StorageError, StoreFullError, StoreLockedError
 from tests.support.repository import ROOT
-from tests.support.small_disk import fill, small_disk_at
+from tests.support.store.small_disk import fill, small_disk_at
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ import pytest
 
 from monitor.storage.clickhouse import TIMEOUT_VARIABLE, Store
 from schemas.errors import StorageError
-from tests.support.clickhouse_http import fresh_database
-from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.store.clickhouse_http import fresh_database
+from tests.support.store.fault_proxy import Fault, FaultProxy
 
 pytestmark = pytest.mark.integration
 

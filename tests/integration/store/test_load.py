@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from tests.support.clickhouse_http import Server, running
-from tests.support.store_client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, Reply, ask, send
+from tests.support.store.clickhouse_http import Server, running
+from tests.support.store.client import PASSWORDS, READER_PASSWORD, WRITER_PASSWORD, Reply, ask, send
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

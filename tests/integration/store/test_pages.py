@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.clickhouse_http import running
-from tests.support.store_client import (
+from tests.support.store.clickhouse_http import running
+from tests.support.store.client import (
     PASSWORDS,
     READER_PASSWORD,
     WRITER_PASSWORD,

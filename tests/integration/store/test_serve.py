@@ -27,8 +27,8 @@ from backports import zstd
 from monitor.storage.clickhouse import Store
 from monitor.storage.passwords import PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE, USER_VARIABLE
 from schemas.errors import StorageError
-from tests.support.clickhouse_http import COMMAND, Server, running
 from tests.support.repository import ROOT
+from tests.support.store.clickhouse_http import COMMAND, Server, running
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration

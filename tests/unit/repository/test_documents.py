@@ -16,8 +16,8 @@ from monitor.cli.main import COMMANDS
 from monitor.notify.config_types import model_type, monitor_type
 from monitor.transport.kafka.topics.specs import topic_specs
 from schemas.events import RejectReason
-from tests.support.kill_sequence import ELSEWHERE, steps_in_the_code
 from tests.support.repository import ROOT
+from tests.support.scenario.kill_sequence import ELSEWHERE, steps_in_the_code
 
 PAGES = sorted(
     path

@@ -10,7 +10,7 @@ from detectors.rule.edges import quantile_edges
 from detectors.rule.planting import plant, reference_sd, shift_matrix
 from schemas.errors import BaselineError, DomainError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN
-from tests.support.backtest_world import small_baseline
+from tests.support.worlds.backtest import small_baseline
 
 
 def counted(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

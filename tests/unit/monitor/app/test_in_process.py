@@ -8,7 +8,7 @@ from monitor.replay.timeline import Timed, replay
 from schemas.alerts import Notification
 from schemas.config.monitor import MonitorConfig
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import SmallWorld, build_small_world
+from tests.support.worlds.small import SmallWorld, build_small_world
 
 
 class ListReceiver:

@@ -12,7 +12,7 @@ from monitor.core.panes import codec as pane_codec
 from monitor.decode import chunk_of
 from monitor.transport.types import Committed, Message
 from schemas.errors import TransportError
-from tests.support.stored import pane_of
+from tests.support.store.stored import pane_of
 
 CUT = Cut(max_messages=4, max_bytes=1_000, max_age_s=1.0)
 

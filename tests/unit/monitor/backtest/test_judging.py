@@ -23,7 +23,8 @@ from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
 from schemas.errors import ConfigError, DomainError
 from schemas.panes import Pane, Window
-from tests.support.backtest_world import (
+from tests.support.log_chunks import fetch_chunk
+from tests.support.worlds.backtest import (
     LENGTH_US,
     panes,
     planted_counts,
@@ -33,8 +34,7 @@ from tests.support.backtest_world import (
     with_length,
     wobbling,
 )
-from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, START_US, build_small_world
+from tests.support.worlds.small import CONFIG, START_US, build_small_world
 
 MODEL = ("default", "small")
 

@@ -14,7 +14,7 @@ from monitor.core.drift.decide import SeriesDecider
 from schemas.alerts import Transition
 from schemas.baselines import Baseline
 from schemas.panes import Window
-from tests.support.seasonal_world import CONFIG, table, window_of
+from tests.support.worlds.seasonal import CONFIG, table, window_of
 
 N_QUIET, N_PLANTED, SHIFT_SD = 200, 24, 0.6
 

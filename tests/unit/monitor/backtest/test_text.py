@@ -17,7 +17,7 @@ from monitor.backtest.text import config_lines, headline, solution_text
 from monitor.cli.backtest_text import MAX_FIRED, print_report
 from monitor.report.backtest_sections import report_sections, worst_cells
 from schemas.config.parse import parse_model
-from tests.support.backtest_world import (
+from tests.support.worlds.backtest import (
     LENGTH_US,
     panes,
     shifted,
@@ -25,7 +25,7 @@ from tests.support.backtest_world import (
     with_decision,
     with_length,
 )
-from tests.support.small_world import CONFIG, START_US
+from tests.support.worlds.small import CONFIG, START_US
 
 BASELINES = {small_baseline().profile_id: small_baseline()}
 MODEL = "model: small\nfeatures: {a: {kind: numeric}, c: {kind: categorical}}\n"

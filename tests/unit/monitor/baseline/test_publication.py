@@ -10,7 +10,7 @@ from monitor.baseline.publication import PublicationOutcome, plan_all, plan_publ
 from monitor.core.panes.baseline_codec import with_id
 from schemas.baselines import Baseline
 from schemas.errors import BaselineError
-from tests.support.small_world import CONFIG, build_small_world
+from tests.support.worlds.small import CONFIG, build_small_world
 
 S = 1_000_000
 NOW = 1_700_000_003 * S

@@ -14,7 +14,7 @@ from monitor.storage.clickhouse import Store
 from monitor.storage.rows import dead_letter_rows, result_rows
 from schemas.errors import QueryError
 from schemas.refused import DeadLetter
-from tests.support.stored import result_of
+from tests.support.store.stored import result_of
 
 
 class SqlAnswer(NamedTuple):

@@ -13,9 +13,9 @@ from monitor.transport.memory import MemoryLog
 from schemas.baselines import Baseline
 from schemas.panes import Pane
 from schemas.results import DetectorResult
-from tests.support.baseline_change import check_change, dated, panes_of, results_of
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, build_small_world
+from tests.support.worlds.baseline_change import check_change, dated, panes_of, results_of
+from tests.support.worlds.small import CONFIG, build_small_world
 
 WORLD = build_small_world()
 (OLD,) = WORLD.catalog.baselines["default", "small"]

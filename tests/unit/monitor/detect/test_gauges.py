@@ -14,7 +14,7 @@ from monitor.detect.warm import warm_decision
 from monitor.transport.types import Message
 from schemas.config.monitor import GpuConfig
 from schemas.intake import Intake
-from tests.support.kafka_detect import published, small_world
+from tests.support.kafka.detect import published, small_world
 
 
 def value(name: str, **labels: str) -> float:

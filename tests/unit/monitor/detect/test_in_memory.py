@@ -23,7 +23,7 @@ from schemas.config.monitor import GpuConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US, WINDOW_S, event_rows
 
 WINDOW_US = WINDOW_S * SECOND_US
 

@@ -21,7 +21,7 @@ from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, SmallWorld, build_small_world
+from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
 ALL = 10**9
 JUNK_KEY = b"default|small|1|p|0|t|0|o|0"

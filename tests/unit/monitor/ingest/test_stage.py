@@ -18,7 +18,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, SECOND_US, START_US
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US
 
 FAR_US = START_US + 10**12
 

@@ -21,7 +21,7 @@ from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
 from schemas.refused import DeadLetter
 from tests.support.alerts import drift, gpu
-from tests.support.whole_pipeline import PipelineKilledError, PipelineReaper
+from tests.support.scenario.whole_pipeline import PipelineKilledError, PipelineReaper
 
 S = 1_000_000
 MODEL = ModelConfig.model_validate(

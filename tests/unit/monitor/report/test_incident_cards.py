@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.report.incident_cards import incident_cards
 from tests.support.alerts import incident
-from tests.support.stored import alert_of
+from tests.support.store.stored import alert_of
 
 
 def test_a_card_says_where_a_change_is():

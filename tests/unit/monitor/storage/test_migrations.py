@@ -21,7 +21,7 @@ from schemas.alerts import Alert
 from schemas.errors import QueryError, StorageError, StoreFullError
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-from tests.support.stored import result_of
+from tests.support.store.stored import result_of
 
 ONE, TWO = Migration(1, "a", "CREATE TABLE a"), Migration(2, "b", "CREATE TABLE b")
 

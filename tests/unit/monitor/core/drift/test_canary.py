@@ -20,7 +20,7 @@ from schemas.errors import DriftlineError
 from schemas.panes import SeriesStats, Window
 from schemas.results import DetectorResult, Reason, Verdict
 from schemas.time_units import HOUR_US
-from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
+from tests.support.worlds.seasonal import CONFIG, MONDAY_US, ROWS, table, window_of
 
 EVERY, WITHIN = 30, 8
 

@@ -14,7 +14,7 @@ from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.alerts import Transition
 from schemas.panes import ALL, SeriesId, SeriesStats, Window
-from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+from tests.support.worlds.small import CONFIG, START_US, build_small_world, event_rows
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from schemas.alerts import Alert
 from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.results import DetectorResult, Reason
-from tests.support.kafka_detect import published, small_world
-from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S
+from tests.support.kafka.detect import published, small_world
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US, WINDOW_S
 
 WINDOW_US = WINDOW_S * SECOND_US
 

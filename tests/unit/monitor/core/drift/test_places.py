@@ -20,7 +20,7 @@ from schemas.alerts import Alert, Transition
 from schemas.baselines import SeasonalCounts
 from schemas.panes import SeriesId, Window
 from tests.support.alerts import drift, incident, notification
-from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+from tests.support.worlds.small import CONFIG, START_US, build_small_world, event_rows
 
 
 @pytest.fixture(scope="module")

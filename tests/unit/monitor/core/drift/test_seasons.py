@@ -20,7 +20,7 @@ from schemas.errors import BaselineError
 from schemas.panes import SeriesId
 from schemas.results import Reason
 from schemas.time_units import HOUR_US
-from tests.support.seasonal_world import CONFIG, MONDAY_US, ROWS, table, window_of
+from tests.support.worlds.seasonal import CONFIG, MONDAY_US, ROWS, table, window_of
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from monitor.core.panes.layout import Layout
 from schemas.baselines import Baseline, Kind
 from schemas.errors import BaselineError
 from schemas.panes import SeriesId
-from tests.support.small_world import CONFIG, build_small_world
+from tests.support.worlds.small import CONFIG, build_small_world
 
 NAME = ("default", "small")
 

@@ -16,7 +16,7 @@ from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert
 from schemas.panes import Pane, SeriesId, SeriesStats
-from tests.support.small_world import CONFIG, SECOND_US, START_US, WINDOW_S, build_small_world
+from tests.support.worlds.small import CONFIG, SECOND_US, START_US, WINDOW_S, build_small_world
 
 SOURCE = "topic-id"
 

@@ -3,7 +3,7 @@
 :class:`Topics` reads every topic. :class:`StageOutcome` takes away what may differ
 after a crash (duplicates, order, owners, positions). :func:`undisturbed` drives the
 in-memory stages over the bytes and record times of the source topics; the batch job in
-``tests/support/batch_oracle`` shares nothing with either.
+``tests/support/scenario/batch_oracle`` shares nothing with either.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
-from tests.support.batch_oracle import OraclePlace
 from tests.support.log_chunks import fetch_chunk
+from tests.support.scenario.batch_oracle import OraclePlace
 
 READ = (
     names.PREDICTIONS,

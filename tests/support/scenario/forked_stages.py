@@ -146,7 +146,7 @@ class Nursery:
     def __enter__(self) -> Self:
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.forked_stages"],
+            [sys.executable, "-m", "tests.support.scenario.forked_stages"],
             cwd=ROOT,
             env={**clean_environment(), **threads},
             stdin=subprocess.PIPE,
@@ -251,7 +251,7 @@ def _load() -> None:
         "kafka",
     ):
         importlib.import_module(name)
-    from tests.support.fault_run import run_in_memory
+    from tests.support.scenario.fault_run import run_in_memory
 
     run_in_memory(n_windows=8)
     gc.collect()

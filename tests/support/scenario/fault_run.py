@@ -35,8 +35,22 @@ from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.types import Message
 from schemas.config.monitor import GpuConfig
-from tests.support.batch_oracle import Batch, OraclePlace, Record, batch_of, rows_by_window
-from tests.support.fault_world import (
+from tests.support.kafka.outputs import (
+    Source,
+    StageOutcome,
+    Topics,
+    bits_of,
+    deliveries,
+    expected_notifications,
+    intake_of,
+    rows_of,
+    undisturbed,
+)
+from tests.support.scenario.batch_oracle import Batch, OraclePlace, Record, batch_of, rows_by_window
+from tests.support.scenario.forked_stages import ForkedStage, Nursery, clean_environment
+from tests.support.scenario.webhook_recorder import WebhookRecorder
+from tests.support.waiting import wait_until
+from tests.support.worlds.fault import (
     ENDING_US,
     MODELS,
     SECOND_US,
@@ -50,20 +64,6 @@ from tests.support.fault_world import (
     install,
     recent_start_us,
 )
-from tests.support.forked_stages import ForkedStage, Nursery, clean_environment
-from tests.support.kafka_outputs import (
-    Source,
-    StageOutcome,
-    Topics,
-    bits_of,
-    deliveries,
-    expected_notifications,
-    intake_of,
-    rows_of,
-    undisturbed,
-)
-from tests.support.waiting import wait_until
-from tests.support.webhook_recorder import WebhookRecorder
 
 GPU_CONFIG = GpuConfig(interval=SECOND_US)
 INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor.clock import elapsed_s
-from tests.support.fault_run import FaultRun
 from tests.support.repository import ROOT
+from tests.support.scenario.fault_run import FaultRun
 
 STEPS = {
     "ingest": ("pane", "intake", "watermark", "late", "dead_letter", "flush", "acked", "commit"),

@@ -23,7 +23,7 @@ from schemas.alerts import Notification
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import GpuConfig, MonitorConfig
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import SmallWorld
+from tests.support.worlds.small import SmallWorld
 
 Hit = Callable[[str], None]
 MONITOR = MonitorConfig.model_validate({"receivers": {"recorder": {"kind": "console"}}})

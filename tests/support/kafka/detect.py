@@ -29,8 +29,8 @@ from schemas.alerts import Alert
 from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
-from tests.support.small_world import CONFIG, SmallWorld, build_small_world
 from tests.support.waiting import wait_until
+from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
 ALL = 10**9
 ResultKey = tuple[str, ...]

@@ -14,7 +14,7 @@ from monitor.transport.types import Message
 from schemas.baselines import Baseline
 from schemas.panes import Pane
 from schemas.results import DetectorResult, Reason
-from tests.support.small_world import SECOND_US, START_US, WINDOW_S
+from tests.support.worlds.small import SECOND_US, START_US, WINDOW_S
 
 
 def dated(old: Baseline, seconds: int) -> Baseline:

@@ -42,7 +42,7 @@ from schemas.config.model import ModelConfig
 from schemas.events import Reject, RejectReason
 from schemas.refused import LateEvent, dead_letter
 from tests.support.repository import ROOT
-from tests.support.stored import alert_of, pane_of, result_of
+from tests.support.store.stored import alert_of, pane_of, result_of
 from tests.support.waiting import wait_until
 
 TABLES = {
@@ -261,7 +261,7 @@ def start_process(
     given = {**os.environ, VARIABLE: crash_at, **environment}
     arguments = [cluster.bootstrap, cluster.prefix, url, member or ""]
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.archive_world", *arguments], cwd=ROOT, env=given
+        [sys.executable, "-m", "tests.support.worlds.archive", *arguments], cwd=ROOT, env=given
     )
 
 

@@ -29,7 +29,7 @@ from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
-from tests.support.batch_oracle import Timing
+from tests.support.scenario.batch_oracle import Timing
 
 SECOND_US = 1_000_000
 WINDOW_US = 5 * SECOND_US

@@ -9,10 +9,10 @@ from monitor.core.pipeline.dead_letter_limit import RULE
 from monitor.storage.clickhouse import Store
 from schemas.refused import DeadLetter
 from schemas.time_units import MINUTE_US
-from tests.support.batch_oracle import LETTERS_A_MINUTE
-from tests.support.fault_run import FaultRun
-from tests.support.fault_world import WINDOW_US, FaultEvent
+from tests.support.scenario.batch_oracle import LETTERS_A_MINUTE
+from tests.support.scenario.fault_run import FaultRun
 from tests.support.waiting import wait_until
+from tests.support.worlds.fault import WINDOW_US, FaultEvent
 
 GARBAGE = (b"", b"\xff\xfe not ours", b"\x93\x01\x02\x03", b"{}")
 """Neither a pane, nor an alert, nor a GPU event."""

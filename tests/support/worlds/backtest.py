@@ -16,7 +16,7 @@ from monitor.decode.decoder import Decoder
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId
-from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+from tests.support.worlds.small import CONFIG, START_US, build_small_world, event_rows
 
 LENGTH_US = CONFIG.window.length_us
 Change = Callable[[np.random.Generator, list[dict], int], list[dict]]
