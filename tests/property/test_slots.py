@@ -27,7 +27,7 @@ from schemas.results import DetectorResult
 from tests.support.batches import ARRAYS, Dictionary, RowMessage, rejects_of
 from tests.support.batches import chunk_of as batches_of
 from tests.support.pane_logs import PANE, WINDOW, layouts, logs
-from tests.support.small_world import CONFIG, START_US, build_small_world, event_rows
+from tests.support.worlds.small import CONFIG, START_US, build_small_world, event_rows
 
 LENGTHS = {"m": 12 * PANE, "n": 4 * PANE}
 """Window lengths; slots of 2 and 4 panes divide both."""
