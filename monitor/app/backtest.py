@@ -9,18 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from monitor.app import recording
 from monitor.app.installation import Installation, load_installation, shared_window
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
 from monitor.app.proposal import ModelName, listed, load_proposal
-from monitor.app.recording import (
-    check_times,
-    concatenated,
-    is_unit_unstated,
-    known_catalog,
-    model_of_tables,
-    ordered_files,
-    pass_notes,
-)
 from monitor.app.row_progress import RowProgress
 from monitor.backtest.comparison import ConfigComparison, Plant, compare, default_plants
 from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
@@ -115,7 +107,7 @@ def run_backtest(
         If the store cannot be read, or holds nothing of the models.
     """
     today = load_installation(request.config)
-    catalog = known_catalog(today)
+    catalog = recording.known_catalog(today)
     proposed = load_proposal(request.proposed, today)
     _check(request, catalog)
     counted = (
@@ -233,13 +225,13 @@ def _from_files(
     window = shared_window(today.models)
     pane_us = math.gcd(*(config.window.pane_us for config in configs))
     window = window.model_copy(update={"pane_us": pane_us})
-    model = model_of_tables(today, request.model, request.files)
-    files = ordered_files(request.files, model, request.rows_per_window, on_note)
+    model = recording.model_of_tables(today, request.model, request.files)
+    files = recording.ordered_files(request.files, model, request.rows_per_window, on_note)
     request = replace(request, files=files)
     with ExitStack() as stack:
         sources: list[Source] = []
         # Reported last, when the progress is no longer shown.
-        stack.callback(pass_notes, sources, on_note)
+        stack.callback(recording.pass_notes, sources, on_note)
         rows = RowProgress(stack.enter_context(start_phase("reading", None)), request.files)
         for i, file in enumerate(request.files):
             source = open_source(
@@ -247,16 +239,9 @@ def _from_files(
             )
             stack.callback(source.close)
             sources.append(source)
-        has_plain_times = is_unit_unstated(sources, model, request.rows_per_window)
-
-        def advance(watermark_us: int) -> None:
-            if has_plain_times:
-                check_times(watermark_us, request.files)
-            rows.update(watermark_us)
-
-        return count_panes(
-            concatenated(sources), catalog, window, slot_of(configs), advance=advance
-        )
+        watch = recording.time_watch(sources, model, request.rows_per_window, request.files, rows)
+        chunks = recording.concatenated(sources)
+        return count_panes(chunks, catalog, window, slot_of(configs), advance=watch)
 
 
 def _from_store(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from driftline.times import EARLIEST_US, LIMITS
 from monitor.app.installation import Installation
 from monitor.app.progress import OnNote
+from monitor.app.row_progress import RowProgress
 from monitor.baseline.baseline_file import load_baselines
 from monitor.core.panes.catalog import Catalog
 from monitor.transport.files import STANDARD_INPUT, Source
@@ -88,7 +89,29 @@ def model_of_tables(
     return installation.models[0]
 
 
-def is_unit_unstated(
+def time_watch(
+    sources: Sequence[Source],
+    model: ModelConfig,
+    rows_per_window: int | None,
+    files: Sequence[str],
+    rows: RowProgress,
+) -> Callable[[int], None]:
+    """Return what is called with the watermark after each chunk, microseconds.
+
+    It reports the progress, and raises a ConfigError where the times of the first chunks
+    are in another unit.
+    """
+    is_checked = _is_unit_unstated(sources, model, rows_per_window)
+
+    def watch(watermark_us: int) -> None:
+        if is_checked:
+            _check_times(watermark_us, files)
+        rows.update(watermark_us)
+
+    return watch
+
+
+def _is_unit_unstated(
     sources: Sequence[Source], model: ModelConfig, rows_per_window: int | None
 ) -> bool:
     """Return whether times in the wrong unit would be read as they are.
@@ -101,7 +124,7 @@ def is_unit_unstated(
     return rows_per_window is None and unit != "us" and not is_scaled
 
 
-def check_times(watermark_us: int, files: Sequence[str]) -> None:
+def _check_times(watermark_us: int, files: Sequence[str]) -> None:
     """Refuse files whose times are in another unit: they would all be in January 1970.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,18 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from monitor.app import recording
 from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
 from monitor.app.installation import Installation, load_installation, shared_window
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
-from monitor.app.recording import (
-    check_times,
-    concatenated,
-    is_unit_unstated,
-    known_catalog,
-    model_of_tables,
-    ordered_files,
-    pass_notes,
-)
 from monitor.app.row_progress import RowProgress
 from monitor.core.identity import stable_id
 from monitor.core.panes.catalog import Catalog
@@ -33,7 +25,6 @@ from monitor.replay.stored_slot import slot_and_chunks
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.transport.files import Source, open_source
-from schemas.batch import Chunk
 from schemas.config.model import ModelConfig
 
 NO_RECEIVERS: Mapping[str, Receiver] = MappingProxyType({})
@@ -91,19 +82,19 @@ def run_replay(
         If the store cannot be opened or written.
     """
     installation = load_installation(request.config)
-    catalog = known_catalog(installation)
+    catalog = recording.known_catalog(installation)
     # All that may be wrong is found before the store is opened: nothing is left half written.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     if request.pane_us is not None:
         window = shared_window(installation.models)
         check_pane_option(request.pane_us, slot_of(installation.models), window.pane_us)
-    model = model_of_tables(installation, request.model, request.files)
-    files = ordered_files(request.files, model, request.rows_per_window, on_note)
+    model = recording.model_of_tables(installation, request.model, request.files)
+    files = recording.ordered_files(request.files, model, request.rows_per_window, on_note)
     request = replace(request, files=files)
     with ExitStack() as stack:
         rows = RowProgress(stack.enter_context(start_phase("replaying", None)), files)
         streams = _open_streams(request, model, stack, rows)
-        chunks, slot_us = concatenated(streams.predictions), None
+        chunks, slot_us = recording.concatenated(streams.predictions), None
         if _store_of(installation, request) is not None:
             limits = installation.monitor.messages.limits
             slot_us, chunks = slot_and_chunks(chunks, catalog, limits, request.pane_us)
@@ -118,29 +109,18 @@ def run_replay(
             has_retraining=request.has_notify,
         )
         stack.callback(pipeline.close)
-        has_plain_times = is_unit_unstated(streams.predictions, model, request.rows_per_window)
+        watch = recording.time_watch(
+            streams.predictions, model, request.rows_per_window, files, rows
+        )
         replay(
             pipeline,
             chunks,
             _timed(streams.labels, decode_labels),
             _timed_gpu(streams.gpu, installation.monitor.gpu.interval_us // 2),
-            after_chunk=_observer(pipeline, rows, files, checks_times=has_plain_times),
+            after_chunk=lambda chunk: watch(pipeline.watermark_us),
         )
-    pass_notes(streams.predictions, on_note)
+    recording.pass_notes(streams.predictions, on_note)
     return _outcome_of(pipeline, catalog, None if store is None else store.where)
-
-
-def _observer(
-    pipeline: Pipeline, rows: RowProgress, files: tuple[str, ...], *, checks_times: bool
-) -> Callable[[Chunk], None]:
-    """Return what is called after each chunk of predictions."""
-
-    def after_chunk(chunk: Chunk) -> None:
-        if checks_times:
-            check_times(pipeline.watermark_us, files)
-        rows.update(pipeline.watermark_us)
-
-    return after_chunk
 
 
 def _store_of(installation: Installation, request: ReplayRequest) -> str | None:
