@@ -159,12 +159,14 @@ def _check(request: BacktestRequest, catalog: Catalog) -> None:
     for option, value in chosen.items():
         if request.files and value is not None:
             fix = f"leave {option} out, or the files"
-            raise ConfigError("chooses stored panes, and files are given", where=option, fix=fix)
+            raise ConfigError("applies to stored panes, but files are given", where=option, fix=fix)
     if not request.files and request.rows_per_window is not None:
         fix = "name a table, or leave it out"
-        raise ConfigError("stamps a table, and none is given", where="--rows-per-window", fix=fix)
+        raise ConfigError(
+            "applies to a table, but no file is given", where="--rows-per-window", fix=fix
+        )
     if request.budget is not None and not 0 < request.budget < math.inf:
-        fix = "pass the false alarms a month you would put up with, e.g. 0.1"
+        fix = "pass the number of false alarms per month to allow, e.g. 0.1"
         raise ConfigError(f"a budget of {request.budget:g}", where="--budget", fix=fix)
     for plant in request.plants:
         known = {name for c in catalog.configs.values() for name in (*plantable(c), SCORE)}
@@ -277,8 +279,8 @@ def _from_store(
     known = {p.profile_id for baselines in catalog.baselines.values() for p in baselines}
     if not any(pane.series.profile_id in known for panes in found.values() for pane in panes):
         raise BaselineError(
-            "the stored panes were counted in baselines that are not here",
+            "the baselines of the stored panes are missing",
             where=str(today.baselines),
-            fix="put the baselines of that time into the folder",
+            fix="copy the baselines of that time into this folder",
         )
     return Counted(found)

@@ -73,13 +73,13 @@ def _check_alike(known: Mapping[ModelName, ModelConfig], model: ModelConfig, fil
     own = known.get((model.tenant, model.model))
     if own is None:
         raise ConfigError(
-            f"{model.model!r} belongs to tenant {model.tenant!r}, today's to another",
+            f"{model.model!r} belongs to tenant {model.tenant!r}, in the current config to another",
             where=str(file),
             fix="keep the tenant",
         )
     if own.schema_ != model.schema_:
         raise ConfigError(
-            f"features or segments of {model.model!r} are not today's",
+            f"features or segments of {model.model!r} differ from the current config's",
             where=str(file),
             fix="build a baseline for them and backtest that installation by itself",
         )

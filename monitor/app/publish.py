@@ -134,7 +134,7 @@ def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Basel
             raise BaselineError(
                 "no baseline is built",
                 where=f"model {name!r}",
-                fix=f"driftline baseline build; they are looked for in {installation.baselines}",
+                fix=f"run driftline baseline build; the folder is {installation.baselines}",
             )
         found |= {p.profile_id: p for p in own}
     if not what:
@@ -159,9 +159,9 @@ def _config_of(installation: Installation, baseline: Baseline) -> ModelConfig:
         if (model.tenant, model.model) == (baseline.tenant, baseline.model):
             return model
     raise BaselineError(
-        f"baseline {baseline.profile_id} is of {baseline.tenant}/{baseline.model}",
+        f"baseline {baseline.profile_id}: {baseline.tenant}/{baseline.model} is not configured",
         where=str(installation.file),
-        fix="no model of this installation; name it under models",
+        fix="add the model's file under models",
     )
 
 

@@ -125,11 +125,11 @@ def _print_plan(plan: Publication, *, is_planned: bool) -> None:
     verb = plan.outcome.value
     if plan.outcome is PublicationOutcome.PUBLISHED and is_planned:
         verb = "would be published"
-    holds = f"holds from {time_text(plan.effective_us)}" if plan.effective_us else "holds always"
-    typer.echo(f"{name}: {baseline.profile_id} {verb}, {holds}")
+    active = f"active from {time_text(plan.effective_us)}" if plan.effective_us else "always active"
+    typer.echo(f"{name}: {baseline.profile_id} {verb}, {active}")
     if plan.until is not None and plan.outcome is PublicationOutcome.PUBLISHED:
         typer.echo(
-            f"  {plan.until.profile_id} holds until then; the window between gets no verdict"
+            f"  {plan.until.profile_id} is active until then; the window in between gets no verdict"
         )
     if plan.note:
         typer.echo(f"  {plan.note}")

@@ -20,17 +20,17 @@ from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Notification
 
 _OUTCOMES = {
-    RetrainingOutcome.REQUESTED: "retraining asked for",
-    RetrainingOutcome.NOT_DATA: "no retraining, new data would not help",
-    RetrainingOutcome.SEVERITY_NOT_LISTED: "no retraining, its policy does not list the severity",
-    RetrainingOutcome.FEATURE_NOT_LISTED: "no retraining, its policy does not list the feature",
-    RetrainingOutcome.COOLDOWN: "retraining waits, the last one was too recent",
-    RetrainingOutcome.RESOLVED_IN_TIME: "no retraining, it was over in time",
+    RetrainingOutcome.REQUESTED: "retraining requested",
+    RetrainingOutcome.NOT_DATA: "no retraining: new data would not correct this cause",
+    RetrainingOutcome.SEVERITY_NOT_LISTED: "no retraining: severity not in retraining.on",
+    RetrainingOutcome.FEATURE_NOT_LISTED: "no retraining: feature not in retraining.features",
+    RetrainingOutcome.COOLDOWN: "no retraining yet: the last request is too recent",
+    RetrainingOutcome.RESOLVED_IN_TIME: "no retraining: resolved within retraining.wait",
 }
 _MARKS = {
-    "opened": "[bold red]found[/]",
-    "escalated": "[bold red]worse[/]",
-    "resolved": "[green]over [/]",
+    "opened": "[bold red]found [/]",
+    "escalated": "[bold red]worse [/]",
+    "resolved": "[green]over  [/]",
 }
 
 
@@ -42,7 +42,7 @@ class _LineReceiver:
 
     async def send(self, notification: Notification) -> str:
         """Print the notification that an on-call engineer would get."""
-        incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]news [/]")
+        incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]update[/]")
         self._console.print(
             _entry(
                 f"{_clock(notification.time_us, self._world)} {mark} "
@@ -84,7 +84,7 @@ class DemoLines(DemoListener):
         self._console.print(
             f"It serves 2016 from {len(world.gpus)} replicas: {world.n_events:,} events, "
             f"{world.n_windows} one-hour windows, AUC {world.auc:.3f}. "
-            "Three faults are planted in the second half; until then there must be silence.\n"
+            "Three faults are injected in the second half; before that no alert may open.\n"
         )
 
     def receivers(self, world: World) -> Mapping[str, Receiver]:
@@ -106,10 +106,10 @@ class DemoLines(DemoListener):
         """Print the table, and where to look next."""
         console, score = self._console, result.score
         console.print(findings_table(score))
-        n_false = len(score.false_alerts)
+        n, n_false = score.n_retrainings, len(score.false_alerts)
         console.print(
             f"{score.n_found} of {len(score.findings)} found, {n_false} false alerts, "
-            f"{score.n_retrainings} retraining asked for, {result.n_events:,} events in "
+            f"{n} retraining request{'s' * (n != 1)}, {result.n_events:,} events in "
             f"{result.seconds:.0f} s."
         )
         for alert in score.false_alerts:
@@ -120,7 +120,7 @@ class DemoLines(DemoListener):
         for line in (
             "",
             f"report   {result.report}",
-            "ask      " + as_started(f"driftline sql --store {store} {question}"),
+            "query    " + as_started(f"driftline sql --store {store} {question}"),
         ):
             console.print(line, soft_wrap=True, markup=False)
 

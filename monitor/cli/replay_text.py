@@ -29,7 +29,7 @@ def print_outcome(outcome: ReplayOutcome) -> None:
         is_found = outcome.incidents or not sum(outcome.rejected.values())
         question = _FOUND if is_found else _REFUSED
         where = outcome.store if "://" in outcome.store else shortest(outcome.store)
-        typer.echo(as_started(f'ask: driftline sql --store {shlex.quote(where)} "{question}"'))
+        typer.echo(as_started(f'query: driftline sql --store {shlex.quote(where)} "{question}"'))
 
 
 def _print_events(outcome: ReplayOutcome) -> None:
@@ -48,8 +48,8 @@ def _print_events(outcome: ReplayOutcome) -> None:
     if n_repeated:
         share = share_text(n_repeated / max(outcome.n_accepted + outcome.n_late, 1))
         typer.echo(
-            f"  {n_repeated:,} repeated ids ({share}): each counts again in windows, and verdicts "
-            "take them for independent rows; the store keeps one per model, time and id"
+            f"  {n_repeated:,} repeated ids ({share}): each is counted again in windows, as an "
+            "independent row; the store keeps one per model, time and id"
         )
 
 

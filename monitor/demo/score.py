@@ -175,11 +175,11 @@ def _where_words(finding: Finding) -> str:
 
 
 def _retraining_words(finding: Finding) -> str:
-    """Asked for or not, and whether that is what the policy says."""
+    """Requested or not, and whether the policy agrees."""
     if finding.n_retrainings:
-        words = "asked for" if finding.n_retrainings == 1 else f"asked {finding.n_retrainings}x"
+        words = "requested" if finding.n_retrainings == 1 else f"requested {finding.n_retrainings}x"
         return words if finding.is_retraining_right else f"{words}, wrongly"
     if finding.planted.has_retraining:
-        return "not asked, wrongly"
+        return "not requested, wrongly"
     is_hardware = finding.planted.cause is Cause.HARDWARE
     return "no: hardware" if is_hardware else "no: not in the policy"

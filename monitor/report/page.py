@@ -94,7 +94,7 @@ def check_folder(path: Path) -> None:
         If the page's folder does not exist.
     """
     if not path.parent.is_dir():
-        fix = "make it, or name another"
+        fix = "create it, or name another folder"
         raise TransportError("the folder does not exist", where=str(path.parent), fix=fix)
 
 

@@ -316,7 +316,7 @@ def test_what_cannot_be_judged_is_a_line_and_an_exit_code(here):
         (2, 'no model is called "loanz"', events, "--model", "loanz"),
         (2, "it configures fraud;", events, "--proposed", other_set),
         (2, 'no model is called "loand"', events, "--proposed", renamed),
-        (2, "features or segments of 'loans' are not", events, "--proposed", grown),
+        (2, "features or segments of 'loans' differ", events, "--proposed", grown),
         (2, "eps", events, "--proposed", broken),
         (2, "no such file", events, "--proposed", here / "nowhere.yaml"),
         (2, "replay the events into another store with --pane 5s", "--proposed", odd),
@@ -327,9 +327,9 @@ def test_what_cannot_be_judged_is_a_line_and_an_exit_code(here):
         (2, "is not a time", events, "--plant", "income=0.3sd@noon"),
         (2, "no model has a numeric feature 'job'", events, "--plant", "job=0.3sd"),
         (2, "no window with rows", events, "--plant", "income=0.3sd@2099-01-01"),
-        (2, "chooses stored panes", events, "--since", "2016-01-01"),
+        (2, "applies to stored panes", events, "--since", "2016-01-01"),
         (2, "is not a time", "--since", "yesterday"),
-        (2, "stamps a table", "--rows-per-window", 10),
+        (2, "applies to a table", "--rows-per-window", 10),
         (4, "the folder does not exist", events, "--html", here / "no/where.html"),
         (5, "holds no panes of loans", "--until", "2000-01-01"),
         (5, "no store here", "--store", here / "no-store"),
@@ -353,7 +353,7 @@ def test_panes_of_baselines_that_are_gone_are_refused(here):
     )
     ended = command("backtest", "--config", config)
     assert (ended.code, ended.out) == (3, "")
-    assert "counted in baselines that are not here" in ended.err
+    assert "the baselines of the stored panes are missing" in ended.err
 
 
 def test_help_shows_examples():

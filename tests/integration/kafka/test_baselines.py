@@ -207,13 +207,13 @@ def command(cluster, tmp_path, monkeypatch, capfd):
 
 def test_the_command_publishes_once_lists_and_takes_back(command, cluster):
     code, out, err = command("publish", "--dry-run")
-    assert (code, "would be published, holds always" in out) == (0, True), err
+    assert (code, "would be published, always active" in out) == (0, True), err
     assert read_published(cluster).baselines == {}
     code, out, _ = command("publish", "loans", "--json")
     (first,) = json.loads(out)["profiles"]
     assert (code, first["outcome"], first["effective_us"]) == (0, "published", 0)
     code, out, _ = command("publish")
-    assert (code, "unchanged, holds always" in out) == (0, True)
+    assert (code, "unchanged, always active" in out) == (0, True)
     assert list(read_published(cluster).baselines) == [first["profile_id"]]
 
     assert (
@@ -232,7 +232,7 @@ def test_the_command_publishes_once_lists_and_takes_back(command, cluster):
     code, out, err = command("publish", *_files("other"), "--active-from", "+1s")
     assert (code, "before they have read it" in err) == (3, True)
     code, out, _ = command("publish", *_files("other"))
-    assert (code, f"{first['profile_id']} holds until then" in out) == (0, True), out
+    assert (code, f"{first['profile_id']} is active until then" in out) == (0, True), out
     code, out, _ = command("list", "--json")
     listed = json.loads(out)["profiles"]
     assert [p["model_version"] for p in listed] == ["", "2"]

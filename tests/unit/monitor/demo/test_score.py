@@ -187,7 +187,7 @@ def test_table_tells_everything_in_words():
     with console.capture() as captured:
         console.print(findings_table(score))
     printed = captured.get()
-    for words in ("missed", "windows", "asked for", "hardware", "node-12", "unseen"):
+    for words in ("missed", "windows", "requested", "hardware", "node-12", "unseen"):
         assert words in printed
 
 
