@@ -45,7 +45,8 @@ MAX_FREEDOM: Final = 30.0
 SMALLEST_SHARE: Final = 0.002
 """A change of a share below it never matters."""
 RARE_UPWARD: Final = 0.05
-"""Below this share growth follows Bennett's bound for a weighted sum of rare events."""
+"""Below this share growth follows Bennett's bound for a weighted sum of rare events; so does
+the loss of a share beyond 1 - .05, the same event counted the other way."""
 BACK_MARGIN: Final = 3.0
 """An alert closes only below h - 3."""
 SKIPPED: Final = 12.0
@@ -78,7 +79,8 @@ def likelihood_ratio(
     """Nats of "the mean changed by m" against "it did not" (1.3 step 7), G before corrections."""
     if not is_share:
         return m * m / (2.0 * (noise + reference))
-    weight = rare_weight if p < RARE_UPWARD and m > 0.0 else 1.0
+    is_rare = (p < RARE_UPWARD and m > 0.0) or (p > 1.0 - RARE_UPWARD and m < 0.0)
+    weight = rare_weight if is_rare else 1.0
     now = min(max(p + weight * m, 0.0), 1.0)
     n_now = unit / noise / (weight * weight)
     n_reference = unit / reference if reference > 0.0 else 1e12

@@ -61,11 +61,16 @@ from detectors.kernels.scale_state import (
 NONE, OPENED, CLOSED = 0, 1, -1
 """What happened to the alert of a cell in a tick."""
 
+MAX_GAINED: Final = 2.0
+KNOWN_SHARE: Final = 1e-4
+"""Rows that one tick may add to a share in any case, and the p(1 - p) below which it is one
+row: two rows of a value that 300,000 have never had are 21 nats, and would fire alone."""
 MAX_CLUSTER_RATIO: Final = 16.0
 MAX_BELIEVED_PHI: Final = 3.0
 """Longer clusters reach over two ticks: then a second tick in a row is clipped as the first."""
 MEAN_ROWS_RATE: Final = 0.002
 YOUNG_HOURS: Final = 24.0
+REFERENCE_TICKS: Final = 12.0
 MAX_YOUNG_WEIGHT: Final = 8.0
 
 DECISIVE: Final = 25.0
@@ -162,14 +167,19 @@ def choose_context(
 
 
 @uncounted
-def weigh(cells: Singles, c: int, n: float, tick_hours: float) -> float:
-    """Return the weight of a tick, and update the slow average of rows (1.3 step 1)."""
+def weigh(scales: Singles, cells: Singles, c: int, n: float, tick_hours: float) -> float:
+    """Return the weight of a tick, and update the slow average of rows (1.3 step 1).
+
+    The average of the reference's ticks counts as twelve: if the first tick of the stream
+    replaced it, a single row would weigh as much as the hundreds of the next tick.
+    """
     mean, age = float(cells[c, MEAN_ROWS]), float(cells[c, AGE])
     if mean <= 0.0:
         cells[c, MEAN_ROWS] = n
         return n
     if age < YOUNG_HOURS / tick_hours:
-        rate = max(MEAN_ROWS_RATE, 1.0 / (age + 1.0))
+        before = REFERENCE_TICKS if float(scales[c, 0, SAMPLES]) >= MIN_SAMPLES else 1.0
+        rate = max(MEAN_ROWS_RATE, 1.0 / (age + before))
         cells[c, MEAN_ROWS] = mean + (min(n, MAX_YOUNG_WEIGHT * mean) - mean) * rate
     elif n <= MAX_WEIGHT * mean:
         cells[c, MEAN_ROWS] = mean + (n - mean) * MEAN_ROWS_RATE
@@ -182,7 +192,7 @@ def weigh(cells: Singles, c: int, n: float, tick_hours: float) -> float:
 def clipped(
     deviation: float,
     previous: float,
-    is_share: int,
+    n_gained: float,
     per_row: float,
     per_previous_row: float,
     sampling: float,
@@ -191,20 +201,18 @@ def clipped(
 ) -> float:
     """Limit the deviation of one tick; a second one in a row is believed (1.3 step 4).
 
-    A share gains one row at least. Two rows, as in the reference, would fire alone where the
-    share is unknown to half a million rows: ln(n0) nats each. Squares save most square roots.
+    A share may gain ``n_gained`` rows in any case. Squares save most square roots.
     """
     limit = CLIP * CLIP * (sampling * per_row + natural)
-    if is_share:
-        limit = max(limit, per_row * per_row)
+    limit = max(limit, n_gained * n_gained * per_row * per_row)
     if deviation * deviation <= limit:
         return deviation
     up = math.sqrt(limit)
     down = -up
     if is_believed:
         before = CLIP * CLIP * (sampling * per_previous_row + natural)
-        if is_share:
-            before = max(before, per_previous_row * per_previous_row)
+        least = n_gained * per_previous_row
+        before = max(before, least * least)
         if previous * previous > before:
             up = max(up, previous)
             down = min(down, previous)
@@ -231,7 +239,7 @@ def follow(
     phi: Floats,
 ) -> None:
     """Update the averages of a cell, and the design effects they are judged by (steps 3 to 6)."""
-    weight = weigh(cells, c, n, tick_hours)
+    weight = weigh(scales, cells, c, n, tick_hours)
     per_row = 1.0 / n
     for s in range(N_SCALES):
         g = decay[s]
@@ -258,8 +266,11 @@ def follow(
         moved = d
         if not is_first:
             natural = natural_variance(components, scales, i, c, 0, unit)
+            gained = 0.0
+            if is_share:
+                gained = MAX_GAINED if unit >= KNOWN_SHARE else 1.0
             moved = clipped(
-                d, previous, is_share, per_row, per_previous_row, own * unit, natural, is_believed
+                d, previous, gained, per_row, per_previous_row, own * unit, natural, is_believed
             )
         if has_previous:
             live_unit = unit

@@ -138,14 +138,15 @@ def _context(
     return 0
 
 
-def _weight(rule: ScaleRule, cell: NDArray[np.float32], n: float) -> float:
+def _weight(rule: ScaleRule, cell: NDArray[np.float32], samples: float, n: float) -> float:
     """Step 1: min(n, 4 mean rows); the mean follows n within a day, then by .2 % a tick."""
     mean, age = float(cell[at.MEAN_ROWS]), float(cell[at.AGE])
     if mean == 0:
         cell[at.MEAN_ROWS] = n
         return n
     is_young = age < kernel.YOUNG_HOURS / rule.tick_hours
-    rate = max(kernel.MEAN_ROWS_RATE, 1 / (age + 1)) if is_young else kernel.MEAN_ROWS_RATE
+    before = kernel.REFERENCE_TICKS if samples >= at.MIN_SAMPLES else 1
+    rate = max(kernel.MEAN_ROWS_RATE, 1 / (age + before)) if is_young else kernel.MEAN_ROWS_RATE
     if is_young:
         target = min(n, kernel.MAX_YOUNG_WEIGHT * mean)
     else:
@@ -171,7 +172,7 @@ def _follow(
     phi, natural = design_effects(plan, state)[own], natural_variances(plan, state)[own, 0]
     pooled = at.PHI_PRIOR_TICKS * plan.references[c, at.PHI_REFERENCE] + float(cell[at.PHI_CELL])
     pooled /= at.PHI_PRIOR_TICKS + float(cell[at.N_PHI])
-    weight = _weight(rule, cell, n)
+    weight = _weight(rule, cell, float(scales[0, at.SAMPLES]), n)
     scales[:, at.WEIGHT] = rule.decay * scales[:, at.WEIGHT] + weight
     scales[:, at.SQUARES] = rule.decay**2 * scales[:, at.SQUARES] + weight * weight / n
     correction = part[:, at.CORRECTION].astype(np.float64)
@@ -179,10 +180,12 @@ def _follow(
     d = sums[own] / n - p - correction - _season(plan, slot, own)
     moved = d
     if before > 0 or scales[0, at.SAMPLES] >= at.MIN_SAMPLES:
-        limit = _limit(phi * unit, natural, is_share, n)
+        known = np.where(unit >= kernel.KNOWN_SHARE, kernel.MAX_GAINED, 1.0)
+        gained = np.where(is_share, known, 0.0)
+        limit = _limit(phi * unit, natural, gained, n)
         low, high = -limit, limit
         if before > 0 and pooled < kernel.MAX_BELIEVED_PHI:
-            last = _limit(phi * unit, natural, is_share, before)
+            last = _limit(phi * unit, natural, gained, before)
             high = np.where(previous > last, np.maximum(limit, previous), high)
             low = np.where(previous < -last, np.minimum(-limit, previous), low)
         moved = np.clip(d, low, high)
@@ -205,9 +208,9 @@ def _follow(
     cell[at.T_TODAY] += 1
 
 
-def _limit(sampling: Floats, natural: Floats, is_share: NDArray[np.bool_], n: float) -> Floats:
-    limit = at.CLIP * np.sqrt(sampling / n + natural)
-    return np.where(is_share, np.maximum(limit, 1 / n), limit)
+def _limit(sampling: Floats, natural: Floats, gained: Floats, n: float) -> Floats:
+    found: Floats = np.maximum(at.CLIP * np.sqrt(sampling / n + natural), gained / n)
+    return found
 
 
 def _averages(plan: ScalePlan, state: ScaleState) -> Floats:

@@ -75,7 +75,8 @@ def evidence(
     -----
     Three steps. G: the generalised likelihood ratio with as many rows as the variance is
     worth, of a changed share n1 KL(p1 | pooled) + n0 KL(p | pooled), of a mean m^2 / 2V;
-    for growth of rare shares by Bennett's bound for weighted sums. Then the smaller of G and
+    for growth of rare shares, and loss of all but certain ones, by Bennett's bound for weighted
+    sums. Then the smaller of G and
     m^2 / (2 (V + c |m|)), Bernstein's bound for clusters of random size. Then the
     log-likelihood ratio of a t, (nu + 1) / 2 ln(1 + 2G / nu), nu by Satterthwaite. Nothing in
     it depends on how large a change has to be to matter.
@@ -99,7 +100,8 @@ def evidence(
     [4.8, 48.4]
     """
     v = variance
-    weight = np.where((p < RARE_UPWARD) & (m > 0), 1.0 + newest, 1.0)
+    is_rare = ((p < RARE_UPWARD) & (m > 0)) | ((p > 1.0 - RARE_UPWARD) & (m < 0))
+    weight = np.where(is_rare, 1.0 + newest, 1.0)
     now = np.clip(p + weight * m, 0.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         n_now = v.unit / (v.sampling + v.natural) / weight**2

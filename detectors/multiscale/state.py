@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from detectors.kernels.scale_state import (
     AGE,
     CONFIRMED,
-    MEAN_ROWS,
     N_BACK,
     N_CELL_VALUES,
     N_COMPONENT_VALUES,
@@ -64,7 +63,8 @@ class ScaleState:
         )
 
     def restart(self) -> None:
-        """Forget averages, sums of days and alerts; keep what was learned about variances.
+        """Forget averages, sums of days and alerts; keep what was learned about
+        variances and the mean rows of a tick.
 
         Between the ticks of the reference and those of the stream.
         """
@@ -73,7 +73,7 @@ class ScaleState:
         self.components[:, TODAY : CONFIRMED + 1] = 0.0
         self.scales[:, :, WEIGHT] = 0.0
         self.scales[:, :, SQUARES] = 0.0
-        self.cells[:, [PREVIOUS_ROWS, MEAN_ROWS, AGE]] = 0.0
+        self.cells[:, [PREVIOUS_ROWS, AGE]] = 0.0
         self.cells[:, W_TODAY : T_CONFIRMED + 1] = 0.0
         self.cells[:, T_CONFIRMED + 1 : N_BACK + 1] = 0.0
         self.model[:] = 0.0

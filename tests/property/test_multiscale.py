@@ -135,10 +135,11 @@ def test_a_tick_without_rows_changes_nothing(stream):
     st.sampled_from([1, 2, 30, 80, 4_000, 50_000]),
     st.integers(0, 200),
     st.sampled_from(["one counter", "two counters", "any"]),
+    st.booleans(),
 )
-def test_one_tick_of_any_content_never_fires(seed, n_usual, n, at_tick, content):
+def test_one_tick_of_any_content_never_fires(seed, n_usual, n, at_tick, content, has_times):
     rng = np.random.default_rng(seed)
-    model = random_model(rng, 2, 1, n_reference=int(rng.choice([500, 50_000])))
+    model = random_model(rng, 2, 1, n_reference=int(rng.choice([500, 50_000, 1_000_000])))
     plan, rule = model.plan, ScaleRule.of(model.plan.n_components)
     state = ScaleState.start(plan)
     at_rest = plan.constants[:, at.P] * n_usual, np.full(plan.n_cells, float(n_usual))
@@ -151,6 +152,10 @@ def test_one_tick_of_any_content_never_fires(seed, n_usual, n, at_tick, content)
     bins[: model.n_numeric][bins[: model.n_numeric] == 63] = 62
     bins[model.n_numeric :][np.isin(bins[model.n_numeric :], (60, 61))] = 63
     odd = model.of_bins(bins.astype(np.uint8))
+    if has_times:
+        for _ in range(200):
+            judge(plan, rule, state, *at_rest, is_firing=False)
+        state.restart()
     for t in range(300):
         verdicts = judge(plan, rule, state, *(odd if t == at_tick else at_rest))
         assert not verdicts.has_opened.any(), (t, verdicts)

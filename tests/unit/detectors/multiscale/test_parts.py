@@ -178,6 +178,7 @@ def test_a_restart_keeps_variances_and_nothing_else():
         :, at.EXCESS : at.PHI_SUM + 1
     ]
     fresh.scales[:, :, at.SAMPLES :] = state.scales[:, :, at.SAMPLES :]
+    fresh.cells[:, at.MEAN_ROWS] = state.cells[:, at.MEAN_ROWS]
     fresh.cells[:, at.N_PHI : at.PHI_CELL + 1] = state.cells[:, at.N_PHI : at.PHI_CELL + 1]
     assert states_equal(state, fresh)
     # One of 40 is left out: the longest average is as noisy as the shortest then.
