@@ -32,7 +32,7 @@ OK, WARNING, FAILED = CheckState.OK, CheckState.WARNING, CheckState.FAILED
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     check: str
     """``config``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``, ``traffic``
@@ -48,7 +48,7 @@ class CheckReport:
     """Every check of an installation, in the order in which they were made."""
 
     checks: tuple[Check, ...]
-    """A broken config is all there is: nothing else can be judged then."""
+    """If the config is invalid, only its problems: nothing else can be checked."""
 
     @property
     def failed(self) -> tuple[Check, ...]:
@@ -61,7 +61,7 @@ class CheckReport:
 
 
 def check_installation(file: Path) -> CheckReport:
-    """Check everything an installation needs. What is wrong is in the report, not raised.
+    """Check everything an installation needs; problems are in the report, not raised.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def read_sides(
     shown : PhaseProgress, optional
         Receives how far the files are read.
     on_note : callable, optional
-        Receives how a file was read, where that needs a word.
+        Receives notes about how a file was read.
 
     Returns
     -------

@@ -20,10 +20,10 @@ class PhaseProgress(Protocol):
 
 
 StartPhase = Callable[[str, float | None], AbstractContextManager[PhaseProgress]]
-"""Called with the name of a phase and its units, None where they are not known."""
+"""Called with the name of a phase and its number of units, or None if that is unknown."""
 
 OnNote = Callable[[str], None]
-"""Called with a sentence on how the input was read, where that needs a word."""
+"""Called with a note about how the input was read, if a user should know it."""
 
 
 class NoProgress:

@@ -96,10 +96,9 @@ def time_watch(
     files: Sequence[str],
     rows: RowProgress,
 ) -> Callable[[int], None]:
-    """Return what is called with the watermark after each chunk, microseconds.
+    """Return a function that takes the watermark (microseconds) after each chunk.
 
-    It reports the progress, and raises a ConfigError where the times of the first chunks
-    are in another unit.
+    It reports progress, and raises ConfigError if the event times are in another unit.
     """
     is_checked = _is_unit_unstated(sources, model, rows_per_window)
 
@@ -162,6 +161,6 @@ def concatenated(sources: list[Source]) -> Iterator[Chunk]:
 
 
 def pass_notes(sources: Sequence[Source], on_note: OnNote) -> None:
-    """Report how files were read, where that is not as they are."""
+    """Report the notes about how the files were read."""
     for note in chain.from_iterable(source.notes for source in sources):
         on_note(note)

@@ -1,4 +1,4 @@
-"""What a replay came to: counts of events and drops, coverage, alerts and incidents."""
+"""Result of a replay: counts of events and drops, coverage, alerts and incidents."""
 
 from __future__ import annotations
 
