@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.core.gpu.clock import HostClock, StreamClock, lag_of, offset_text
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.decode import chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from schemas.alerts import Alert, Severity
 from schemas.config.monitor import GpuConfig
+from schemas.time_units import DAY_US
 
 S, MINUTE = 1_000_000, 60
 BASE_S = 1_700_000_000
@@ -133,3 +135,81 @@ def test_one_event_stamped_a_day_ahead_changes_nothing(at):
     stray = {"second": at * 30}
     alerts = stream.run(lambda second: 86_400 if second == stray["second"] else 0, dies={"n3": 900})
     assert changes(alerts) == [("node_lost", "n3", "opened")]
+
+
+def times_of(*events: tuple[int, str], n_hosts: int = 2) -> list[int]:
+    """Stream times after events that may lie 60 ahead."""
+    clock, times = StreamClock(), []
+    for time_us, host in events:
+        clock.advance(time_us, host, n_hosts, jump_us=60)
+        times.append(clock.now_us)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("events", "times"),
+    [
+        ([(0, "a"), (60, "a"), (30, "b")], [0, 60, 60]),
+        ([(0, "a"), (61, "a"), (62, "b")], [0, 0, 62]),
+        ([(0, "a"), (61, "a"), (62, "a"), (63, "b")], [0, 0, 0, 63]),
+        ([(0, "a"), (900, "a"), (30, "b"), (800, "b"), (810, "a")], [0, 0, 30, 30, 810]),
+    ],
+)
+def test_a_leap_needs_the_next_event_of_another_host(events, times):
+    assert times_of(*events) == times
+
+
+def test_a_leap_of_one_host_is_accepted_after_sixteen_events():
+    ahead = [(900 + i, "a") for i in range(17)]
+    assert times_of((0, "b"), *ahead) == [0] * 17 + [916]
+
+
+def test_a_leap_of_the_only_host_is_accepted_at_its_second_event():
+    assert times_of((0, "a"), (900, "a"), (901, "a"), n_hosts=1) == [0, 0, 901]
+
+
+def lags_of(lags_us: list[tuple[int, ...]], every_us: int = 100) -> HostClock:
+    """A clock after stretches of events with these lags, and the begin of one more."""
+    clock = HostClock()
+    for stretch, lags in enumerate(lags_us):
+        noted = [clock.note(lag, stretch * every_us + i, every_us) for i, lag in enumerate(lags)]
+        assert noted == [True] + [False] * (len(lags) - 1)
+    clock.note(0, len(lags_us) * every_us, every_us)
+    return clock
+
+
+def test_the_least_and_largest_lag_of_eight_stretches_are_kept():
+    clock = lags_of([(5 * i, -i, 2) for i in range(10)])
+    assert clock.lows_us == [-i for i in range(2, 10)]
+    assert clock.highs_us == [5 * i for i in range(2, 10)]
+
+
+def test_a_lag_is_steady_where_five_stretches_agree_within_fifteen_seconds():
+    assert lags_of([(60 * S, 74 * S)] * 4).steady_us is None
+    assert lags_of([(60 * S, 74 * S)] * 5).steady_us == 67 * S
+    assert lags_of([(60 * S,)] * 4 + [(75 * S,)]).steady_us == 60 * S
+    assert lags_of([(60 * S,)] * 4 + [(75 * S + 1,)]).steady_us is None
+
+
+def test_a_clock_is_right_after_eight_stretches_below_the_limit():
+    assert lags_of([(-9, 9)] * 8).is_right(10)
+    assert not lags_of([(-9, 9)] * 7).is_right(10)
+    assert not lags_of([(-9, 9)] * 7 + [(-10, 0)]).is_right(10)
+
+
+@pytest.mark.parametrize(
+    ("time_us", "record_us", "lag_us"),
+    [(0, 90 * S, 90 * S), (90 * S, 0, -90 * S), (0, -1, 7), (0, 5 * S, 5 * S), (0, 5 * S - 1, 7)],
+)
+def test_a_lag_is_that_of_the_record_time_where_another_clock_made_it(time_us, record_us, lag_us):
+    assert lag_of(time_us, record_us, now_us=time_us + 7) == lag_us
+
+
+def test_a_record_time_of_a_day_later_is_a_history_that_is_read_in():
+    assert lag_of(0, DAY_US, now_us=7) == 7
+    assert lag_of(0, DAY_US - 1, now_us=7) == DAY_US - 1
+
+
+def test_an_offset_is_written_in_minutes_with_its_direction():
+    assert offset_text(600 * S) == "clock 10 min behind"
+    assert offset_text(-90 * S) == "clock 1.5 min ahead"

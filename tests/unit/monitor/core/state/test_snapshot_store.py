@@ -7,7 +7,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.state.snapshot_store import SnapshotStore, StateKey, state_writes
+from monitor.core.state import snapshot_store
+from monitor.core.state.snapshot_store import (
+    SnapshotStore,
+    StateKey,
+    refused_writes,
+    state_writes,
+)
 
 NAME = ("default", "small|%")
 
@@ -66,6 +72,64 @@ def test_what_is_damaged_is_passed_over_for_the_one_before():
     snapshots.add(b"\xff", b"junk")
     snapshots.add(StateKey("model", NAME, "o", 0, 0).encode(), b"junk")
     assert snapshots.n_unreadable == 3
+
+
+def test_a_message_that_cannot_be_used_keeps_its_place_in_the_log():
+    *head, _ = msgspec.msgpack.decode(
+        state_writes("model", NAME, "o", 2, b"x", partition=0)[0].value
+    )
+    broken = msgspec.msgpack.encode([*head, b"not compressed"])
+    snapshots = SnapshotStore()
+    snapshots.add(StateKey("model", NAME, "o", 0, 0).encode(), broken, 41, 1_000)
+    snapshots.add(StateKey("model", NAME, "o", 1, 0).encode(), broken, 42, 2_000)
+    assert standing(snapshots) is None
+    assert [(r.offset, r.record_time_us) for r in snapshots.refused] == [(42, 2_000), (41, 1_000)]
+    assert len(refused_writes(snapshots, 0, first=1)) == 1
+
+
+def test_a_refused_state_without_a_place_has_no_offset():
+    snapshots = snapshots_of(state_writes("model", NAME, "o", 1, b"x", partition=0))
+    snapshots.refuse("model", standing(snapshots), NAME, "negative")
+    (refused,) = snapshots.refused
+    assert (refused.offset, refused.record_time_us) == (-1, -1)
+    assert refused.detail == "damaged state: negative"
+
+
+def test_an_empty_state_is_a_state():
+    assert standing(snapshots_of(state_writes("model", NAME, "o", 1, b"", partition=0))).body == b""
+
+
+def test_a_damaged_sequence_leaves_room_above_it():
+    snapshots = snapshots_of(state_writes("model", NAME, "o", 1 << 53, b"x", partition=0))
+    assert standing(snapshots).sequence == 1 << 53
+    assert snapshots.last_sequence("model", NAME) == 1 << 52
+
+
+def test_a_declared_size_that_cannot_be_allocated_is_damage():
+    *head, size, part = msgspec.msgpack.decode(
+        state_writes("model", NAME, "o", 2, body(2), partition=0)[0].value
+    )
+    for declared in (size - 1, size + 1, 1 << 28):
+        value = msgspec.msgpack.encode([*head, declared, part])
+        snapshots = snapshots_of([])
+        snapshots.add(StateKey("model", NAME, "o", 0, 0).encode(), value)
+        assert standing(snapshots) is None
+        assert snapshots.n_unreadable == 1
+
+
+def test_states_of_one_partition_are_bounded_together(monkeypatch):
+    monkeypatch.setattr(snapshot_store, "MAX_SNAPSHOT_BYTES", 5_000)
+    one, two, three = (state_writes("model", (n,), "o", 1, body(1), partition=0) for n in "abc")
+    snapshots = snapshots_of([*one, *two, *three, *one])
+    assert snapshots.names("model") == [("a",), ("b",)]
+    assert snapshots.n_unreadable == 1
+    snapshots.forget("model", ("a",))
+    snapshots.add(three[0].key, three[0].value)
+    assert snapshots.names("model") == [("b",), ("c",)]
+
+
+def test_the_bound_of_a_partition_s_states_is_two_gibibytes():
+    assert snapshot_store.MAX_SNAPSHOT_BYTES == 2 * 1024**3
 
 
 def test_tombstones_take_an_owners_states_back_and_nothing_else():
