@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,8 @@ from rich.table import Table
 from monitor.app.demo import DemoListener, DemoResult
 from monitor.cli.terminal.command_hints import as_started
 from monitor.core.notification.retraining import RetrainingOutcome
-from monitor.demo.score import findings_table
+from monitor.demo.findings import DemoScore
+from monitor.demo.score import describe_finding
 from monitor.demo.world import World
 from monitor.notify.delivery.notifier import NotifyStep
 from monitor.notify.receivers.protocol import Receiver
@@ -32,6 +34,8 @@ _MARKS = {
     "escalated": "[bold red]worse [/]",
     "resolved": "[green]over  [/]",
 }
+_COLUMNS = {"planted": 21, "found after": 12, "evidence": 27, "cause, retraining": 13}
+"""Column and its width: 80 with what lies between them, and no word is longer."""
 
 
 class _LineReceiver:
@@ -123,6 +127,32 @@ class DemoLines(DemoListener):
             "query    " + as_started(f"driftline sql --store {store} {question}"),
         ):
             console.print(line, soft_wrap=True, markup=False)
+
+
+def findings_table(score: DemoScore) -> Table:
+    """Return the demo's last table.
+
+    Returns
+    -------
+    rich.table.Table
+        planted, found after, evidence (where, what, how strong), cause and retraining. It
+        fits 80 columns.
+    """
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), leading=1)
+    for name, width in _COLUMNS.items():
+        table.add_column(name, overflow="fold", width=width)
+    for finding in score.findings:
+        words = describe_finding(finding)
+        colour = "green" if finding.is_found else "red"
+        cause = words["cause"] if finding.is_cause_right else f"[red]{words['cause'] or 'none'}[/]"
+        seen = [words["where"], words["effect"], words["evidence"]]
+        table.add_row(
+            escape(finding.planted.what),
+            f"[{colour}]{words['found_after']}[/]",
+            escape("\n".join(line for line in seen if line)),
+            f"{cause}\n{words['retraining']}",
+        )
+    return table
 
 
 def _entry(head: str, text: str) -> Table:

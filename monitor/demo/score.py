@@ -1,13 +1,9 @@
-"""The judged run in words: the last table, and the last line of ``--json``.
+"""The judged run in words: findings, and the last line of ``--json``.
 
 ``monitor.demo.findings`` does the judging; its names are here too, one import for the caller.
 """
 
 from __future__ import annotations
-
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
 
 from monitor.demo.findings import DemoScore, Finding, score_run
 from schemas.alerts import Alert, Cause
@@ -17,14 +13,9 @@ __all__ = [
     "DemoScore",
     "Finding",
     "describe_finding",
-    "findings_table",
     "score_run",
     "summarize_run",
 ]
-
-
-_COLUMNS = {"planted": 21, "found after": 12, "evidence": 27, "cause, retraining": 13}
-"""Column and its width: 80 with what lies between them, and no word is longer."""
 
 
 def summarize_run(
@@ -63,32 +54,6 @@ def summarize_run(
         "right": score.is_right,
         "alerts": entries,
     }
-
-
-def findings_table(score: DemoScore) -> Table:
-    """Return the demo's last table.
-
-    Returns
-    -------
-    rich.table.Table
-        planted, found after, evidence (where, what, how strong), cause and retraining. It
-        fits 80 columns.
-    """
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), leading=1)
-    for name, width in _COLUMNS.items():
-        table.add_column(name, overflow="fold", width=width)
-    for finding in score.findings:
-        words = describe_finding(finding)
-        colour = "green" if finding.is_found else "red"
-        cause = words["cause"] if finding.is_cause_right else f"[red]{words['cause'] or 'none'}[/]"
-        seen = [words["where"], words["effect"], words["evidence"]]
-        table.add_row(
-            escape(finding.planted.what),
-            f"[{colour}]{words['found_after']}[/]",
-            escape("\n".join(line for line in seen if line)),
-            f"{cause}\n{words['retraining']}",
-        )
-    return table
 
 
 def describe_finding(finding: Finding) -> dict[str, str]:

@@ -9,8 +9,9 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
+from monitor.cli.demo_text import findings_table
 from monitor.demo.faults import BAD_REPLICA, NEW_CATEGORY, UPSTREAM_BUG, Planted
-from monitor.demo.score import describe_finding, findings_table, score_run, summarize_run
+from monitor.demo.score import describe_finding, score_run, summarize_run
 from schemas.alerts import Alert, Cause, Incident, Severity, Transition
 
 HOUR = 3_600_000_000
