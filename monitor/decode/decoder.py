@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from monitor.decode.arrow.ipc_sizes import stream_sizes
-from monitor.decode.batches import REJECTED, Scratch, batch_of, merge_batches
+from monitor.decode.batches import REJECTED, UNDECIDED, Scratch, batch_of, merge_batches
 from monitor.decode.chunk import slice_of
 from monitor.decode.columns import Columns, assign_columns
 from monitor.decode.derive import Deriver
 from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
 from monitor.decode.fast import FastPath
 from monitor.decode.layout import MAX_LAYOUTS
+from monitor.decode.learning.speculation import Speculation
 from monitor.decode.program import Program
 from monitor.decode.reject_cap import capped
 from monitor.decode.slow import SlowPath
@@ -127,6 +128,7 @@ class Decoder:
         verbatim = frozenset[int]().union(*(columns.verbatim for columns in self._columns))
         self._dictionaries = Dictionaries(n_dictionaries, self._is_fast, verbatim)
         self._program = Program(max(1, len(self._columns)), max_layouts)
+        self._speculation = Speculation()
         self._n_numbers = max((c.n_numeric for c in self._columns), default=0)
         self._n_codes = max((len(c.dictionaries) for c in self._columns), default=0)
         self._limits = limits or MessageLimits()
@@ -253,18 +255,48 @@ class Decoder:
     def _decode_units(self, work: Work, units: Units, *, are_messages: bool) -> None:
         """Decode single events, by the kernel and then one by one."""
         scratch = Scratch(len(units), self._n_numbers, self._n_codes)
-        fast = None
+        slow = SlowPath(self._strict, self._models, self._columns, self._dictionaries)
         if self._is_fast and len(units):
             fast = FastPath(self._program, self._dictionaries, work.chunk.buffer, units, scratch)
-            if len(self._program):
-                fast.run(0, len(self._program))
-        SlowPath(self._strict, self._models, self._columns, self._program, self._dictionaries).run(
-            work, units, scratch, fast, are_messages
-        )
-        if fast is not None:
+            self._decode_blocks(work, units, scratch, fast, slow, are_messages)
+            slow.fill()
             self._dictionaries.sync()
             self._program.settle()
+        else:
+            left = np.flatnonzero(scratch.fits == UNDECIDED)
+            slow.decide(work, units, scratch, left, None, are_messages)
+            slow.fill()
         self._collect(work, units, scratch)
+
+    def _decode_blocks(
+        self,
+        work: Work,
+        units: Units,
+        scratch: Scratch,
+        fast: FastPath,
+        slow: SlowPath,
+        are_messages: bool,
+    ) -> None:
+        """Decode block by block: what the kernel leaves of one may teach it about the next."""
+        program, speculation, at = self._program, self._speculation, 0
+        while at < len(units):
+            n, is_tried = speculation.next_block(len(units) - at)
+            fits = scratch.fits[at : at + n]
+            left = np.flatnonzero(fits == UNDECIDED)
+            n_before = len(left)
+            if is_tried and len(program):
+                fast.run(at, at + n)
+                left = np.flatnonzero(fits == UNDECIDED)
+                speculation.count(n_before, n_before - len(left))
+            program.ration.earn(n_before - len(left), len(left))
+            if not is_tried:
+                program.ration.save(n)
+            teacher = program if is_tried else None
+            learned_at = slow.decide(work, units, scratch, left + at, teacher, are_messages)
+            at += n
+            if learned_at >= 0:
+                at = learned_at + 1
+                speculation.restart()
 
     def _collect(self, work: Work, units: Units, scratch: Scratch) -> None:
         """Make a batch of each model's events."""

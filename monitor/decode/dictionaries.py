@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence, Set
 
+import msgspec
 import numpy as np
 from numba import config as numba_config
 from numpy.typing import NDArray
@@ -112,7 +113,10 @@ class Dictionaries:
 
     def _take_over(self, place: int, code: int, text: str) -> int:
         """Enter a kernel's text; return the code it is to have from now on, -1 if missing."""
-        dictionary, is_number = place % interning.NUMBER, place >= interning.NUMBER
+        dictionary, is_number = place % interning.NUMBER, place & interning.NUMBER
+        written, is_escaped = text, place & interning.ESCAPED
+        if is_escaped:
+            text = msgspec.json.decode(f'"{text}"', type=str)
         form = category_of_json_number(text) if is_number else self._form(dictionary, text)
         codes, values = self._codes[dictionary], self.values[dictionary]
         known = codes.get(form)
@@ -120,7 +124,8 @@ class Dictionaries:
             values.append(str(form))
             codes[form] = known = code
         else:
-            values.append(f"\0{'number' if is_number else 'text'} {text}")  # dead, and no other's
+            kind = "number" if is_number else "escaped" if is_escaped else "text"
+            values.append(f"\0{kind} {written}")  # dead, and no other's
             self._moved.setdefault(dictionary, {})[code] = known
         if not is_number:
             codes[text] = known

@@ -61,30 +61,30 @@ class FastPath:
             self._frame[cell // 8] = value
         self._tail: Uint8Array | None = None
 
-    def run(self, begin: int, n_heads: int) -> None:
-        """Decode the undecided events from ``begin`` on, with the first ``n_heads`` layouts."""
+    def run(self, begin: int, end: int) -> None:
+        """Decode the undecided events in [begin, end) with the layouts known."""
         program = self._program
+        program.link()
         pending: Int64Array = np.empty(4 * (program.n_slots + 1), dtype=np.int64)
         for cell, array in (
             (kernel.HEADS, program.heads),
-            (kernel.STEPS, program.steps),
-            (kernel.LITERALS, program.literals),
             (kernel.PENDING, pending),
             (kernel.MODELS, program.table),
             (kernel.NEXT_HEAD, program.following),
         ):
             self._frame[cell // 8] = array.ctypes.data
         self._frame[kernel.MODELS_MASK // 8] = len(program.table) - 1
+        n_heads = len(program)
         if begin < self._n_direct:
-            self._run(self._base, begin, self._n_direct, n_heads)
-        if self._n_direct < self._n:
-            self._run(self._tail_base(), max(begin, self._n_direct), self._n, n_heads)
+            self._run(self._base, begin, min(end, self._n_direct), n_heads)
+        if self._n_direct < end:
+            self._run(self._tail_base(), max(begin, self._n_direct), end, n_heads)
 
     def _run(self, base: int, begin: int, end: int, n_heads: int) -> None:
         """Run the kernel, making room for new strings where it stops."""
         self._frame[kernel.BASE // 8] = base
         frame = self._frame.ctypes.data
-        while (begin := kernel.decode_events(frame, begin, end, 0, n_heads)) < end:
+        while (begin := kernel.decode_events(frame, begin, end, n_heads)) < end:
             self._dictionaries.grow()
 
     def _tail_base(self) -> int:

@@ -38,6 +38,8 @@ ENTRY_BYTES = 48
 NUMBER = 1 << 32
 """Added to a dictionary's number: the text is a bare JSON number, of which ``1e2`` is 100;
 as a string it is the text ``1e2``."""
+ESCAPED = 1 << 33
+"""Added likewise: the text has escapes, and stands for what they spell."""
 _DICTIONARY = NUMBER - 1
 
 NEW, MISSING = -1, -2

@@ -150,6 +150,61 @@ def non_texts(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def non_plain(typing: Any, address: Any) -> Any:
+    """Which of 32 bytes are a quote, a backslash or a control character."""
+
+    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
+        text = _load(builder, at, ir.VectorType(_I8, 32))
+        is_quote = builder.icmp_unsigned("==", text, _splat(0x22, 32))
+        is_escape = builder.icmp_unsigned("==", text, _splat(0x5C, 32))
+        is_control = builder.icmp_unsigned("<", text, _splat(0x20, 32))
+        return _mask(builder, builder.or_(builder.or_(is_quote, is_escape), is_control), 32)
+
+    return _instruction(types.int64, (types.int64,), emit)
+
+
+def _equal_to(byte: int) -> Callable[[ir.IRBuilder, ir.Value], ir.Value]:
+    """Compare 64 bytes with one; one bit each, the first byte lowest."""
+
+    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
+        text = _load(builder, at, ir.VectorType(_I8, 64))
+        return builder.bitcast(builder.icmp_unsigned("==", text, _splat(byte, 64)), _I64)
+
+    return emit
+
+
+@intrinsic
+def quotes(typing: Any, address: Any) -> Any:
+    """Which of 64 bytes are quotes."""
+    return _instruction(types.uint64, (types.int64,), _equal_to(0x22))
+
+
+@intrinsic
+def commas(typing: Any, address: Any) -> Any:
+    """Which of 64 bytes are commas."""
+    return _instruction(types.uint64, (types.int64,), _equal_to(0x2C))
+
+
+@intrinsic
+def spaces(typing: Any, address: Any) -> Any:
+    """Which of 64 bytes are spaces."""
+    return _instruction(types.uint64, (types.int64,), _equal_to(0x20))
+
+
+@intrinsic
+def escapes_and_controls(typing: Any, address: Any) -> Any:
+    """Which of 64 bytes are a backslash or a control character."""
+
+    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
+        text = _load(builder, at, ir.VectorType(_I8, 64))
+        is_escape = builder.icmp_unsigned("==", text, _splat(0x5C, 64))
+        is_control = builder.icmp_unsigned("<", text, _splat(0x20, 64))
+        return builder.bitcast(builder.or_(is_escape, is_control), _I64)
+
+    return _instruction(types.uint64, (types.int64,), emit)
+
+
+@intrinsic
 def trailing_zeros(typing: Any, word: Any) -> Any:
     """Zero bits below the lowest one; 64 for 0."""
     return _instruction(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from msgspec import UNSET
 
-from monitor.decode.batches import REJECTED, UNDECIDED, Scratch
+from monitor.decode.batches import REJECTED, Scratch
 from monitor.decode.cloudevents import open_envelope
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
-from monitor.decode.fast import FastPath
 from monitor.decode.program import Program
 from monitor.decode.strict import Key, RefusedEvent, StrictDecoder
 from monitor.decode.units import Units
@@ -22,9 +20,6 @@ from schemas.events import MAX_EVENT_BYTES, RejectReason
 
 _FILL_AT = 500
 """Accepted events kept as objects: 5,000 at a time took three times as long."""
-
-_BLOCK = 2_000
-"""Events looked at before the kernel is asked again, should a layout be learnt."""
 
 MAX_REMEMBERED, MAX_REMEMBERED_BYTES = 1_024, 512
 """Refused events whose reason is kept, and the longest of them."""
@@ -57,7 +52,7 @@ class _Accepted:
 
 
 class SlowPath:
-    """Decides every event the kernel left, and learns layouts from them.
+    """Decides the events of one chunk that the kernel left, and learns layouts from them.
 
     Parameters
     ----------
@@ -70,54 +65,43 @@ class SlowPath:
         strict: StrictDecoder,
         models: Mapping[Key, int],
         columns: Sequence[Columns],
-        program: Program,
         dictionaries: Dictionaries,
     ) -> None:
         self._strict, self._models, self._columns = strict, models, columns
-        self._program, self._dictionaries = program, dictionaries
+        self._dictionaries = dictionaries
+        self._accepted: dict[int, _Accepted] = {}
         self._refused: dict[bytes, RefusedEvent] = {}
         """Why short events were refused: a function of their bytes alone. Equal ones cost
         next to nothing to send, compressed: a million ``null`` in an array took 17 s."""
 
-    def run(
-        self, work: Work, units: Units, scratch: Scratch, fast: FastPath | None, are_messages: bool
-    ) -> None:
-        """Leave no event of ``scratch`` undecided.
-
-        Parameters
-        ----------
-        work : Work
-            Takes rejects, and the messages that hold several events.
-        fast : FastPath, optional
-            Tried again from where a layout was learnt; without it none is learnt.
-        are_messages : bool
-            Whether a unit may itself be an array or a stream.
-        """
-        accepted: dict[int, _Accepted] = {}
-        left = np.flatnonzero(scratch.fits == UNDECIDED)
-        while len(left):
-            learnt_at = self._decide(
-                work, units, scratch, left[:_BLOCK], accepted, fast is not None, are_messages
-            )
-            for some in accepted.values():
-                some.fill()
-            if fast is None or learnt_at < 0:
-                left = left[_BLOCK:]
-                continue
-            fast.run(learnt_at + 1, 1)
-            left = np.flatnonzero(scratch.fits == UNDECIDED)
-
-    def _decide(
+    def decide(
         self,
         work: Work,
         units: Units,
         scratch: Scratch,
         left: Int64Array,
-        accepted: dict[int, _Accepted],
-        may_learn: bool,
+        program: Program | None,
         are_messages: bool,
     ) -> int:
-        """Decode events one by one; return the one a layout was learnt from, or -1."""
+        """Decide events one by one, up to the first that a layout is learned from.
+
+        Parameters
+        ----------
+        work : Work
+            Takes rejects, and the messages that hold several events.
+        left : ndarray of int64
+            The events.
+        program : Program, optional
+            Where layouts are learned; without it none is.
+        are_messages : bool
+            Whether a unit may itself be an array or a stream.
+
+        Returns
+        -------
+        int
+            The event a layout was learned from, or -1. What is accepted is in the columns
+            after :meth:`fill`.
+        """
         starts, ends = units.starts[left].tolist(), units.ends[left].tolist()
         for i, start, end in zip(left.tolist(), starts, ends, strict=True):
             if are_messages and work.is_stream(start, end):
@@ -129,27 +113,32 @@ class SlowPath:
             if found is None:
                 scratch.fits[i] = REJECTED
                 continue
-            key, event, is_plain = found
+            key, event = found
             model = self._models[key]
             columns = self._columns[model]
-            if model not in accepted:
-                accepted[model] = _Accepted(model, columns, self._dictionaries, scratch)
-            accepted[model].add(i, event, work.id_span(event.id, payload, start))
-            if may_learn and is_plain and self._program.consider(payload, columns, model):
+            if model not in self._accepted:
+                self._accepted[model] = _Accepted(model, columns, self._dictionaries, scratch)
+            self._accepted[model].add(i, event, work.id_span(event.id, payload, start))
+            if program is not None and program.consider(payload, columns, model):
                 return i
         return -1
 
+    def fill(self) -> None:
+        """Write what was accepted into the columns."""
+        for some in self._accepted.values():
+            some.fill()
+
     def _decode(
         self, work: Work, units: Units, i: int, payload: bytes, are_messages: bool
-    ) -> tuple[Key, Any, bool] | None:
-        """Decode one event: its model, itself, whether it is no envelope."""
+    ) -> tuple[Key, Any] | None:
+        """Decode one event: its model and itself."""
         if (known := self._refused.get(payload)) is not None:
             work.reject(int(units.message[i]), int(units.row[i]), payload, known)
             return None
         if len(payload) <= MAX_EVENT_BYTES:
             guessed = self._strict.guess(payload)
             if guessed is not None:
-                return (*guessed, True)
+                return guessed
         message, row = int(units.message[i]), int(units.row[i])
         limit = MAX_EVENT_BYTES
         try:
@@ -176,14 +165,14 @@ class SlowPath:
         fault.__context__ = None  # with its frames, and what they hold
         self._refused[payload] = fault.with_traceback(None)
 
-    def _decode_canonically(self, payload: bytes) -> tuple[Key, Any, bool]:
+    def _decode_canonically(self, payload: bytes) -> tuple[Key, Any]:
         """Header first, then the event: the order that fixes the reason of a reject."""
         header, clean = self._strict.header(payload)
         if header.specversion is UNSET:
-            return (*self._strict.decode(clean, header), True)
+            return self._strict.decode(clean, header)
         body, envelope_id, time_us = open_envelope(clean)
         header, clean = self._strict.header(body)
         key, event = self._strict.decode(clean, header, time_us)
         if event.id is None:
             event.id = envelope_id
-        return key, event, False
+        return key, event

@@ -56,12 +56,17 @@ def _guarded_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def messages_of(rng: random.Random) -> list[bytes]:
-    """Ordinary and spoiled events, some of them in arrays."""
+    """Ordinary, varied and spoiled events, some of them in arrays or envelopes."""
     messages: list[bytes] = []
     for _ in range(rng.choice((1, 2, N_EVENTS))):
-        payload = decoding.written(rng, decoding.event(rng))
+        value = rng.choice((decoding.event, decoding.varied_event))(rng)
+        if rng.random() < 0.1:
+            value = decoding.enveloped(rng, value)
+        payload = decoding.written(rng, value)
         choice = rng.random()
-        if choice < 0.3:
+        if choice < 0.02:
+            messages.append(decoding.doubled(rng, value))
+        elif choice < 0.3:
             messages.append(payload)
         elif choice < 0.7:
             messages += decoding.spoiled(rng, payload)

@@ -48,6 +48,28 @@ BAD_TEXTS = [
     b'"\xf0\x80\x80\x80"', b'"\xe0\x80\x80"',
 ]  # fmt: skip
 OTHERS = ["true", "false", "[]", "{}", "[1, 2]", '{"k": 1}', "tru", "nul", "", " "]
+NESTED = [
+    "[1e999, -0, 0.5E-3, 12345678901234567890]", "[01]", "[-01]", "[1.]", "[.5]", "[-]", "[1e]",
+    "[1, 2,]", "[,1]", "[1 2]", "[1}", "{]", '{"a":1,}', '{"a"}', '{"a":}', "{1:2}", '{"a" 1}',
+    '{"a":1 "b":2}', '{"k":{"k":{}},"k":[]}', '[ {"a" : [ ] } ,\t{ } ]', "[NaN, -Infinity]",
+    "[-NaN]", "[nan]", "[tru]", "[truefalse]", '["\\""]', '["\\ud83d\\ude00"]', '["\\ud83d"]',
+    '["\\ude00"]', '["\\ud83d\\u0041"]', '["\\x41"]', '["\\u12g4"]', '["open]', '{"\\ud800":1}',
+    "[" * 62 + "]" * 62, "[" * 64 + "]" * 64, "[" * 300 + "]" * 300, "[" * 80,
+    '{"a":' * 63 + "1" + "}" * 63, '{"a":' * 70 + "1" + "}" * 70, "[[]" * 3, "[[[]",
+    '[{"a":[1,[2]]}]',
+    "[" + ", ".join(f'"tag-{k}"' for k in range(200)) + "]", "[1]]", "[]}", "/* */ 1", "[1,// 2]",
+]  # fmt: skip
+ESCAPES = [
+    'say "no"',
+    "line\nbreak",
+    "back\\slash",
+    "\u00e9\u2028",
+    "😀",
+    "\x00",
+    "tab\t",
+    '"',
+    "/",
+]
 
 
 def event(rng: random.Random, **changed: Any) -> dict[str, Any]:
@@ -70,6 +92,78 @@ def event(rng: random.Random, **changed: Any) -> dict[str, Any]:
     return {**made, **changed}
 
 
+def varied_event(rng: random.Random) -> dict[str, Any]:
+    """One event with members absent, escapes, and ignored fields of any size."""
+    made = event(rng)
+    for part, share in (("features", 0.3), ("segments", 0.3)):
+        made[part] = {k: v for k, v in made[part].items() if rng.random() >= share}
+    if rng.random() < 0.4:
+        made["features"]["extra"] = any_json(rng)
+    made["tags"] = [f"tag-{k}" for k in range(rng.randrange(20))]
+    made["note"] = "".join(rng.choices([*ESCAPES, "a plain text"], k=rng.randrange(4)))
+    made["context"] = any_json(rng)
+    if rng.random() < 0.2:
+        made["host"] = rng.choice(ESCAPES)
+    if rng.random() < 0.2:
+        made["features"]["color"] = rng.choice(ESCAPES)
+    kept = ("model", "time_us")
+    return {k: v for k, v in made.items() if k in kept or rng.random() >= 0.1}
+
+
+def any_json(rng: random.Random, depth: int = 0) -> Any:
+    """Any value, nested up to four levels."""
+    kind = rng.randrange(8 if depth < 4 else 5)
+    if kind < 5:
+        return rng.choice((None, True, rng.random() * 10 ** rng.randrange(-5, 9), *ESCAPES, 0, -7))
+    if kind == 5:
+        return {rng.choice(ESCAPES): any_json(rng, depth + 1) for _ in range(rng.randrange(4))}
+    return [any_json(rng, depth + 1) for _ in range(rng.randrange(5))]
+
+
+def enveloped(rng: random.Random, value: dict[str, Any]) -> dict[str, Any]:
+    """An event in a CloudEvents envelope, some of it at fault."""
+    data = {k: v for k, v in value.items() if k not in ("id", "time_us") or rng.random() < 0.3}
+    times = (
+        "2024-03-04T08:00:00Z", "2024-03-04 08:00:00.123456789+05:30", "2024-02-29T23:59:59.5",
+        "1970-01-01T00:00:00+01:00", "2023-02-29T00:00:00Z", "2024-03-04T24:00:00Z", "20240304",
+        "2024-03-04T08:00:00.Z", "yesterday", None, 5, "2024-03-04T08:00:00z", "",
+    )  # fmt: skip
+    made: dict[str, Any] = {
+        "specversion": rng.choice(("1.0",) * 20 + ("1.1", "2.0", 1, None)),
+        "id": rng.choice(("ce-1",) * 20 + ("größe", 'a"b', "", None, 7)),
+        "source": rng.choice(("/s",) * 20 + ('"', None, "größe")),
+        "type": "t",
+        "time": rng.choice((*times[:3] * 5, *times)),
+        "traceparent": any_json(rng) if rng.random() < 0.2 else "00-1",
+        "data": data,
+    }
+    if rng.random() < 0.05:
+        made[rng.choice(("model", "tenant", "data_base64"))] = rng.choice(("m", 7))
+    return {k: v for k, v in made.items() if rng.random() >= 0.03}
+
+
+def doubled(rng: random.Random, value: dict[str, Any]) -> bytes:
+    """The event with one member twice, the second somewhere behind the first."""
+    paths = [()] + [(p,) for p in ("features", "segments") if isinstance(value.get(p), dict)]
+    path = rng.choice(paths)
+    inside: dict[str, Any] = value[path[0]] if path else value
+    if not inside:
+        return json.dumps(value).encode()
+    key = rng.choice(list(inside))
+    again = rng.choice((json.dumps(inside[key]), "null", "1", '"x"', "{}", '{"a": 3}'))
+    members = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in inside.items()]
+    spelled = json.dumps(key) if rng.random() < 0.7 else f'"\\u{ord(key[0]):04x}{key[1:]}"'
+    members.insert(
+        rng.randrange(list(inside).index(key) + 1, len(members) + 1), f"{spelled}: {again}"
+    )
+    text = "{" + ", ".join(members) + "}"
+    return (
+        json.dumps({**value, path[0]: "@@"}).replace('"@@"', text, 1).encode()
+        if path
+        else text.encode()
+    )
+
+
 def written(rng: random.Random, value: dict[str, Any]) -> bytes:
     """One of the ways producers write JSON."""
     is_compact, is_ascii = rng.random() < 0.3, rng.random() < 0.3
@@ -79,6 +173,11 @@ def written(rng: random.Random, value: dict[str, Any]) -> bytes:
 
 def spoiled(rng: random.Random, payload: bytes) -> list[bytes]:
     """The event after one change; two messages where it was cut."""
+    return spoiled_bytes(rng, payload) or [replaced(rng, payload)]
+
+
+def spoiled_bytes(rng: random.Random, payload: bytes) -> list[bytes]:
+    """Bytes after one change of bytes, or nothing; two messages where they were cut."""
     n = len(payload)
     at = rng.randrange(n)
     choice = rng.randrange(11)
@@ -103,7 +202,7 @@ def spoiled(rng: random.Random, payload: bytes) -> list[bytes]:
             + payload
             + b" " * rng.randrange(2)
         ]
-    return [replaced(rng, payload)]
+    return []
 
 
 def replaced(rng: random.Random, payload: bytes) -> bytes:
@@ -115,10 +214,12 @@ def replaced(rng: random.Random, payload: bytes) -> bytes:
     )
     inside = value
     for key in path[:-1]:
-        inside = inside[key]
+        inside = inside.get(key, {})
     if path[-1] in inside:
         inside[path[-1]] = "@@"
-    token: Any = rng.choice([*NUMBERS, *BAD_NUMBERS, *MISSING, *TEXTS, *BAD_TEXTS, *OTHERS])
+    token: Any = rng.choice(
+        [*NUMBERS, *BAD_NUMBERS, *MISSING, *TEXTS, *BAD_TEXTS, *OTHERS, *NESTED]
+    )
     raw = token if isinstance(token, bytes) else token.encode()
     return json.dumps(value, ensure_ascii=False).encode().replace(b'"@@"', raw, 1)
 

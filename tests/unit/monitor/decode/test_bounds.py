@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.decode import Decoded, Decoder, chunk_of, decode_gpu, decode_labels
@@ -189,6 +189,7 @@ def test_more_kinds_of_refused_events_than_are_kept_are_all_counted() -> None:
     assert sum(reject.n_events for reject in decoded.rejects) == len(elements)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"null", b'"x"', b"{}", b'{"model":"?"}', b"1"]), min_size=2))
 def test_a_refused_event_has_the_same_reason_each_time(events: list[bytes]) -> None:
     decoder = Decoder([SCHEMA])

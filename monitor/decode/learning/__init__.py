@@ -1,0 +1,1 @@
+"""Layouts: learned from events, joined, prepared for the kernel, and rationed."""
