@@ -155,7 +155,7 @@ def show(
     \b
     Examples:
       driftline baseline show
-      driftline baseline show baselines/employment-0f3a....baseline
+      driftline baseline show baselines/employment-0f3a....profile
       driftline baseline show baselines --json
     """
     from monitor.baseline.baseline_file import baseline_files, load_baseline

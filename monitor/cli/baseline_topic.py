@@ -54,7 +54,7 @@ def publish(
     Examples:
       driftline baseline publish
       driftline baseline publish loans --active-from +30m
-      driftline baseline publish baselines/loans-0f3a....baseline --active-from 2026-02-01
+      driftline baseline publish baselines/loans-0f3a....profile --active-from 2026-02-01
     """
     from monitor.app.publish import PublishRequest, publish_baselines
 
