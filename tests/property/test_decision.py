@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detectors.kernels import decision as kernels
 from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from schemas.baselines import Kind, VariableBaseline
-from tests.support.decision_rule import SlowCell, sets_of
+from tests.support.decision.first_rule import SlowCell, sets_of
 
 SLACK = 2e-6
 """Evidence is kept in float32."""

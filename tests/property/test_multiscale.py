@@ -15,7 +15,7 @@ from detectors.multiscale.rule import ScaleRule, judge
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
 from detectors.multiscale.variances import movement_over, reference_variances
-from tests.support.multiscale import (
+from tests.support.decision.multiscale import (
     HOUR_US,
     SmallModel,
     exact_counts,

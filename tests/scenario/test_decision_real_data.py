@@ -19,7 +19,7 @@ from tests.support.data import (
     DataSource,
     needs_shared_data,
 )
-from tests.support.decision_data import (
+from tests.support.decision.real_data import (
     EMPLOYMENT,
     HOURLY,
     SURVEY,

@@ -22,7 +22,7 @@ from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
 from detectors.rule.edges import quantile_edges
 from schemas.errors import DomainError, ShapeError
-from tests.support.multiscale import SmallModel, random_model, states_equal
+from tests.support.decision.multiscale import SmallModel, random_model, states_equal
 
 EVEN = np.concatenate((np.full(60, 1 / 60), np.zeros(4)))
 MISSING, UNDERFLOW, OVERFLOW = 62, 60, 61

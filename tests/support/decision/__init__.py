@@ -1,0 +1,1 @@
+"""Data, slow definitions and small models for tests of the decision rules."""
