@@ -141,6 +141,27 @@ def test_a_window_says_what_closed_it(first):
     assert window.closed_by == first
 
 
+@pytest.mark.parametrize(
+    ("heard_us", "closed_by"),
+    [
+        (219, ["watermark", "idle", "idle", "idle"]),
+        (220, ["watermark", "watermark", "idle", "idle"]),
+        (319, ["watermark", "watermark", "idle", "idle"]),
+        (320, ["watermark", "watermark", "watermark", "idle"]),
+    ],
+)
+def test_an_empty_window_has_its_end_and_what_closed_it(heard_us, closed_by):
+    w = windows()
+    w.add(pane(10), 0)
+    w.add(pane(310), 1)
+    w.watermarks.observe("src", 0, 1, heard_us, is_idle=True)
+    closed = w.close()
+    w.watermarks.elapse(420 - heard_us)
+    closed += w.close()
+    assert [(x.start_us, x.end_us) for x in closed] == [(a, a + 100) for a in range(0, 400, 100)]
+    assert [x.closed_by for x in closed] == closed_by
+
+
 def test_the_end_of_the_input_closes_no_window_after_the_last_pane():
     w = windows()
     w.add(pane(10), 0)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from monitor.core.panes import version_cap
 from monitor.core.panes.aggregate import PartitionAggregator
+from schemas.batch import EventBatch
 from schemas.config.model import WindowConfig
+from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import OTHER, Pane
-from tests.support.batches import Dictionary, Row, RowMessage, chunk_of
+from tests.support.batches import Dictionary, Row, RowMessage, batch_of, chunk_of
 
 PANE, CAP = 10, 3
 WINDOW = WindowConfig(pane=PANE, length=10, bound=5, lateness=20, max_skew=10_000)
@@ -88,3 +90,25 @@ def counted(log: list[RowMessage], sizes, crashes) -> dict[tuple[int, str], int]
 def test_the_first_versions_of_a_pane_keep_their_name_however_it_is_read(drawn, sizes, crashes):
     log = log_of(drawn)
     assert counted(log, sizes, crashes) == expected(log)
+
+
+LONG = "v" * (MAX_VALUE_CHARS + 1)
+
+
+def versions(*names: str | None) -> EventBatch:
+    return batch_of([(0, i, Row(100, (0.5,), version=name)) for i, name in enumerate(names)])
+
+
+def test_the_name_of_a_code_is_its_version_where_that_is_not_too_long():
+    batch = versions("a", LONG[1:], LONG, None)
+    codes = [*batch.model_version.codes.tolist(), version_cap.OTHER_CODE]
+    assert [version_cap.version_name(batch, c) for c in codes] == ["a", LONG[1:], OTHER, "", OTHER]
+
+
+def test_versions_too_long_to_be_named_have_one_code():
+    batch, other = versions("a", LONG, None, LONG + "w", "a"), version_cap.OTHER_CODE
+    joined = version_cap.others_joined(batch, batch.model_version.codes)
+    assert joined.tolist() == [0, other, -1, other, 0]
+    short = versions("a", "b", None, LONG[1:])
+    codes = short.model_version.codes
+    assert version_cap.others_joined(short, codes).tolist() == codes.tolist()

@@ -120,6 +120,7 @@ def test_a_limit_of_one_turns_a_rule_off():
 def test_windows_without_a_verdict_open_a_ticket_that_says_what_to_set():
     hours = Hours(max_unjudged_windows=3)
     assert [hours.take(20, reason="too_few_samples") for _ in range(2)] == [[], []]
+    assert (hours.watch.state.run.n_windows, hours.watch.state.run.n_rows) == (2, 40)
     (alert,) = hours.alerts(20, reason="too_few_samples")
     assert (alert.rule, alert.severity) == (NO_VERDICT, Severity.TICKET)
     assert alert.title == "shop: no verdict in 3 windows, 20 rows a window where a verdict needs 30"
