@@ -3,9 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRAS_stages :=
-EXTRAS_demo := --extra embedded --extra report
-EXTRAS_dev := $(EXTRAS_demo) --extra peers --extra dev
+EXTRAS_demo := --extra embedded
+EXTRAS_report := $(EXTRAS_demo) --extra report
+EXTRAS_dev := $(EXTRAS_report) --extra peers --extra dev
 EXTRAS_mutate := $(EXTRAS_dev) --extra mutate
+# `make demo EXTRA=report` also installs evidently, for its page beside the demo's report.
+EXTRA ?= demo
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO_ARGS ?=
 TEST_ARGS ?=
 # A file at a time, in the order of tests/conftest.py. One worker more than there are cores:
@@ -17,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-r
 help:            ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/demo.stamp     ## run the demo: three injected faults in packaged data
+demo: $(VENV)/$(EXTRA).stamp ## run the demo: three injected faults in packaged data
 	$(BIN)/driftline demo $(DEMO_ARGS)
 
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
@@ -56,23 +60,36 @@ down:            ## stop them; `docker compose down --volumes` also deletes the 
 	docker compose down
 
 lock: $(VENV)/dev.stamp      ## resolve and pin the dependencies again
-	$(BIN)/python -m pip install --quiet uv
-	$(call resolve,stages)
-	$(call resolve,demo)
-	$(call resolve,dev)
-	$(call resolve,mutate)
+	$(PIP) uv
+	$(call resolve,uv,requirements/uv.in)
+	$(call resolve,stages,pyproject.toml requirements/build.in)
+	$(call resolve,demo,pyproject.toml requirements/build.in)
+	$(call resolve,report,pyproject.toml requirements/build.in)
+	$(call resolve,dev,pyproject.toml requirements/build.in)
+	$(call resolve,mutate,pyproject.toml requirements/build.in)
 define resolve
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_$(1)) -o requirements/$(1).lock pyproject.toml requirements/build.in
+	  --no-annotate --custom-compile-command "make lock" $(EXTRAS_$(1)) -o requirements/$(1).lock $(2)
+endef
+
+# uv installs in a sixth of pip's time: the one on the path, else the locked one, from pip's index.
+# Where it fails (a proxy, credentials that only pip knows), pip installs the same files.
+define install
+	@locked="--require-hashes --no-deps -r requirements/$(1).lock"; \
+	index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo "$${PIP_INDEX_URL:-https://pypi.org/simple}"); \
+	uv=$$(command -v uv) || { $(PIP) --require-hashes -r requirements/uv.lock 2>/dev/null && uv=$(BIN)/uv; }; \
+	{ test -n "$$uv" && UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}" UV_NATIVE_TLS=1 \
+	  "$$uv" pip install --quiet --python $(BIN)/python $$locked; } || \
+	{ echo "installing with pip"; $(PIP) $$locked; }
 endef
 
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Driftline needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "installing the locked dependencies ($*) into $(VENV); about a minute the first time"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$*.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "installing the locked dependencies ($*) into $(VENV)"
+	$(call install,$*)
+	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
 clean:           ## remove build outputs
