@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.statistics.histogram import counts_of
+from detectors.statistics.normal import normal_quantile
 from schemas.errors import DomainError, ShapeError
 
 FloatArray = NDArray[np.float64]
@@ -149,8 +150,6 @@ def standing_out(
     >>> standing_out(before, [[300, 200], [300, 200]]).tolist()
     []
     """
-    from scipy.special import ndtri
-
     if not phi >= 1:
         raise DomainError(f"phi is {phi:g}", where="standing_out", fix="a design effect is >= 1")
     if not 0 < level < 1:
@@ -161,7 +160,7 @@ def standing_out(
         raise ShapeError(what, where="standing_out", fix="pass rows outside and rows in the set")
     parts = contributions(before, now)
     lead, error = _lead(before, now)
-    is_far = np.abs(lead) > -ndtri(level / (2 * max(len(now), 1))) * np.sqrt(phi) * error
+    is_far = np.abs(lead) > -normal_quantile(level / (2 * max(len(now), 1))) * np.sqrt(phi) * error
     totals = [side.reshape(-1, 2).sum(axis=0) for side in (before, now)]
     whole = np.diff([side[1] / max(side.sum(), 1) for side in totals])[0]
     is_named = is_far & (lead * whole > 0) & (parts.inside > parts.rows + MIN_LEAD)

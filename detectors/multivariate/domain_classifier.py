@@ -12,6 +12,7 @@ from detectors.multivariate.logistic_regression import logistic_regression
 from detectors.multivariate.rows import FloatArray, rows_of
 from detectors.statistics.histogram import atoms
 from detectors.statistics.mann_whitney import mann_whitney
+from detectors.statistics.normal import normal_scores
 from schemas.errors import DomainError
 
 USUAL_BAND = Band(0.45, 0.65)
@@ -119,7 +120,7 @@ def domain_classifier(
     # Sorted first: what the seed then shuffles does not depend on the order of rows.
     pooled = np.concatenate([x[np.lexsort(x.T)], y[np.lexsort(y.T)]])
     is_current = np.arange(len(pooled)) >= len(x)
-    terms = _terms(_normal_scores(pooled), products)
+    terms = _terms(normal_scores(pooled), products)
     folds = np.concatenate([rng.permutation(np.arange(len(side)) % n_folds) for side in (x, y)])
     auc = float(np.mean([_auc(terms, is_current, folds == fold) for fold in range(n_folds)]))
     null_sd = float(np.sqrt((len(pooled) + 1) / (12 * len(x) * len(y))))
@@ -131,14 +132,6 @@ def _sampled(rows: FloatArray, max_rows: int, rng: np.random.Generator) -> Float
     if len(rows) <= max_rows:
         return rows
     return rows[rng.choice(len(rows), max_rows, replace=False)]
-
-
-def _normal_scores(rows: FloatArray) -> FloatArray:
-    """Van der Waerden scores, column by column, ties their mean rank."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    return ndtri((rankdata(rows, axis=0) - 0.5) / len(rows))  # type: ignore[no-any-return]
 
 
 def _terms(scores: FloatArray, products: bool) -> FloatArray:

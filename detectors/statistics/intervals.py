@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from detectors.statistics.normal import normal_quantile
 from schemas.errors import DomainError
 
 
@@ -110,7 +111,5 @@ def check_confidence(confidence: float) -> None:
 
 def _quantile(confidence: float) -> float:
     """Two-sided standard normal quantile."""
-    from scipy.special import ndtri
-
     check_confidence(confidence)
-    return float(ndtri(0.5 + confidence / 2))
+    return normal_quantile(0.5 + confidence / 2)

@@ -20,6 +20,7 @@ from detectors.version import VERSION
 from monitor.cli.terminal.lazy import Entry, LazyGroup
 from monitor.logs.guarded_stream import guarded_output
 from monitor.logs.setup import limit_stderr
+from monitor.optional_modules import unused_modules_hidden
 
 HELP = """Monitor ML models in production: drift, data quality, GPUs.
 
@@ -110,7 +111,7 @@ def main(args: Sequence[str] | None = None) -> None:
         With 0 or the code of what failed. ``DRIFTLINE_TRACEBACK=1`` lets the
         error through instead, with its traceback.
     """
-    with guarded_output():
+    with guarded_output(), unused_modules_hidden():
         _run(args)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from detectors.multivariate.correlation import correlation_change, correlations
 from detectors.multivariate.domain_classifier import domain_classifier
 from detectors.multivariate.moments import SecondMoments
+from detectors.statistics.normal import normal_scores
 from monitor.compare.derived import sampled
 from monitor.compare.values import FloatArray, numbers_of
 
@@ -99,7 +100,7 @@ def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) 
     x, y = (_complete_rows(table, chosen) for table in (reference, current))
     if min(len(x), len(y)) < MIN_COMPLETE:
         return None
-    before, now = (SecondMoments.of(_normal_scores(rows)) for rows in (x, y))
+    before, now = (SecondMoments.of(normal_scores(rows)) for rows in (x, y))
     change = correlation_change(before, now)
     if change.pair is None:
         return None
@@ -125,12 +126,3 @@ def _complete_rows(table: pa.Table, names: Sequence[str]) -> FloatArray:
     columns = [numbers_of(sampled(table[name], MAX_ROWS))[0] for name in names]
     rows = np.stack(columns, axis=1)
     return rows[~np.isnan(rows).any(axis=1)]
-
-
-def _normal_scores(rows: FloatArray) -> FloatArray:
-    """Van der Waerden scores of each column; a constant stays one."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    scores: FloatArray = ndtri((rankdata(rows, axis=0) - 0.5) / len(rows))
-    return scores

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from markupsafe import Markup
 
+from monitor.optional_modules import show_unused_modules
 from monitor.report.templating import render
 from schemas.names import SCORE
 
@@ -38,6 +39,7 @@ def write_evidently(path: Path, reference: pa.Table, current: pa.Table, seed: in
     -----
     Measured: 4.6 s for 5,000 rows each of 17 columns on one core, half of it the import.
     """
+    show_unused_modules()  # it needs pandas
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
