@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.incidents import case
+from monitor.core.incidents.case import Case, has_model, is_same_feature
+from monitor.core.incidents.gpu_history import GpuHistory
 from monitor.core.incidents.grouping import Incidents
-from monitor.core.incidents.open_cases import OpenCases, keys_of
+from monitor.core.incidents.open_cases import Key, OpenCases, keys_of
 from monitor.notify.delivery.log import encode_entry
 from monitor.notify.delivery.notifier import Notifier
 from schemas.alerts import DEAD_LETTERS, LATE_EVENTS, REJECTED_EVENTS, Alert, Severity, Transition
 from schemas.config.monitor import MonitorConfig
 from schemas.monitors import Monitor
 from tests.support.alerts import HOUR, START
-from tests.support.linear_incidents import linear_incidents
 from tests.support.notification_log import ListNotificationLog
 
 MINUTE = HOUR // 60
@@ -31,6 +32,61 @@ RULES = {
     Monitor.GPU: ("xid_79", "xid_74", "xid_145", "xid_43", "exporter_lost", "node_lost", "clock"),
     Monitor.PIPELINE: (REJECTED_EVENTS, DEAD_LETTERS, LATE_EVENTS),
 }
+
+
+class LinearCases(OpenCases):
+    """Look at every open incident and every alert of it."""
+
+    def of_cell(self, cell: str) -> Case | None:
+        return next((case for case in self if cell in case.open_cells), None)
+
+    def having(self, *keys: Key) -> list[Case]:
+        return [case for case in self if any(_may_have(case, key) for key in keys)]
+
+
+class LinearHistory(GpuHistory):
+    """Look at every GPU alert."""
+
+    def near(self, host: str, gpu_uuid: str) -> list[Alert]:
+        return list(self._alerts)
+
+    def hosts_of(self, gpu_uuid: str) -> set[str]:
+        return {alert.host for alert in self._alerts if alert.gpu_uuid == gpu_uuid}
+
+
+def linear_incidents() -> Incidents:
+    """Return incidents without any index."""
+    incidents = Incidents()
+    incidents._cases = LinearCases()
+    incidents._gpu_alerts = LinearHistory()
+    return incidents
+
+
+def _may_have(case: Case, key: Key) -> bool:
+    """Apply the rules of grouping to one case; places are left to its own conditions."""
+    kind, *names = key
+    if kind not in ("model", "score", "feature"):
+        return True
+    asked = _asked(*names)
+    same = is_same_feature if kind == "feature" else (lambda one, other: True)
+    return has_model(case, asked) and any(same(a, asked) for a in case.incident.alerts)
+
+
+def _asked(tenant: str, model: str, feature: str = "") -> Alert:
+    """Return an alert of a model and a feature."""
+    return Alert(
+        alert_id="",
+        tenant=tenant,
+        monitor=Monitor.DRIFT,
+        transition=Transition.OPENED,
+        severity=Severity.TICKET,
+        time_us=0,
+        opened_at_us=0,
+        sequence=0,
+        title="",
+        model=model,
+        feature=feature,
+    )
 
 
 @st.composite
