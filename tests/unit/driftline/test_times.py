@@ -125,6 +125,15 @@ def test_a_column_called_time_us_holds_microseconds():
     assert read["time_us"].to_pylist() == [5, US]
 
 
+@pytest.mark.parametrize("kind", [int, float])
+def test_only_numbers_below_1973_are_small_microseconds(kind):
+    values = [kind(v) for v in (5, -7, 1_709_510_400, US)]
+    small = pa.chunked_array([values[:2]])
+    assert times_us(small, is_small_us=True).to_pylist() == [5, -7]
+    mixed = pa.chunked_array([values])
+    assert times_us(mixed, is_small_us=True).to_pylist() == [5, -7, US, US]
+
+
 moments = st.datetimes(dt.datetime(1973, 6, 1), dt.datetime(2200, 1, 1))
 
 

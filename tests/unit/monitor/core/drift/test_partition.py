@@ -233,6 +233,20 @@ def test_while_all_are_idle_time_alone_closes_windows_and_says_so():
     assert [(r.closed_by, r.n) for r in driver.results] == [("idle", 200)]
 
 
+def test_only_baselines_that_are_not_in_the_catalog_are_unknown(monkeypatch):
+    monkeypatch.setattr(drift_partition, "MAX_UNKNOWN", 3)
+    catalog = small_world().catalog
+    known = catalog.baselines["default", "small"][0].profile_id
+    driver = Driver(catalog)
+    assert driver.core.position == 0
+    driver.pane(pane_of(0, baseline=known))
+    driver.pane(pane_of(0))
+    assert driver.core.unknown_baselines == set()
+    for i in range(4):
+        driver.pane(pane_of(0, version=str(i), baseline=f"other-{i}"))
+    assert driver.core.unknown_baselines == {"other-0", "other-1", "other-2"}
+
+
 def test_a_message_below_the_position_changes_nothing():
     driver = Driver(Catalog.of([CONFIG], []))
     driver.pane(pane_of(0))

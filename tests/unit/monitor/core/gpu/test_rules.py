@@ -8,6 +8,7 @@ import pytest
 
 from monitor.core.gpu.rules import GpuRules
 from monitor.core.gpu.table import RULES, Condition, GpuRule, field_name
+from monitor.core.gpu.xid import CATALOGUE, NVLINK, Tier
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.monitor import GpuConfig
 from schemas.errors import ConfigError, DriftlineError
@@ -331,7 +332,8 @@ def test_hysteresis_needs_a_fall_below_eighty_percent() -> None:
 
 @pytest.mark.parametrize("field", ["row_remap_failure", "SRAM_EXCEEDED", "memory_unrepairable"])
 def test_flags_that_cannot_heal_are_latched(rules: GpuRules, field: str) -> None:
-    assert [a.severity for a in feed(rules, sample(0, **{field: 1}))] == [Severity.PAGE]
+    assert feed(rules, sample(0, **{field: 0})) == []
+    assert [a.severity for a in feed(rules, sample(15, **{field: 1}))] == [Severity.PAGE]
     assert feed(rules, *(sample(t, **{field: 0}) for t in range(30, 7200, 30))) == []
 
 
@@ -555,3 +557,38 @@ def test_a_persistent_counter_that_was_cleared_counts_again(rules: GpuRules) -> 
     readings = [40] * 3 + [0] * 12 + [1] * 3
     alerts = feed(rules, *(sample(30 * i, ecc_dbe_agg_total=v) for i, v in enumerate(readings)))
     assert changes(alerts) == [("double_bit_ecc", "opened")]
+
+
+def test_thresholds_are_those_of_the_sources() -> None:
+    assert {rule.name: rule.threshold for rule in RULES} == {
+        "double_bit_ecc": 1,
+        "row_remap_pending": 1,
+        "row_remap_failure": 1,
+        "sram_exceeded": 1,
+        "memory_unrepairable": 1,
+        "uncorrectable_remaps": 1,
+        "uncorrectable_remaps_total": 512,
+        "correctable_remaps": 9,
+        "thermal_slowdown": 6,
+        "fatal_xid_recurrence": 5,
+        "gpu_lost": 3,
+        "exporter_lost": 3,
+        "clock_offset": 60,
+        "node_lost": 3,
+    }
+
+
+def test_every_xid_is_in_its_tier_and_links_fail_together() -> None:
+    tiers: dict[Tier, set[int]] = {}
+    for code, xid in CATALOGUE.items():
+        assert xid.code == code
+        tiers.setdefault(xid.tier, set()).add(code)
+    fatal = {46, 48, 54, 62, 64, 74, 79, 95, 110, 119, 120, 136, 140, 143, 151, 155, 156, 158}
+    assert tiers == {
+        Tier.FATAL: fatal,
+        Tier.MAPPED: {144, 145, 146, 147, 148, 149, 150, 154},
+        Tier.OWNER: {8, 11, 13, 25, 31, 32, 39, 40, 41, 69, 80, 94, 109},
+        Tier.RECORD: {37, 38, 43, 44, 63, 66, 67, 92, 121, 137, 141, 157, 160, 161},
+        Tier.FOLLOWS: {45},
+    }
+    assert {74, 121, 136, 137, 144, 145, 146, 147, 148, 149, 150, 155} == NVLINK

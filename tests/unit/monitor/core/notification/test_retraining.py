@@ -12,6 +12,7 @@ from monitor.core.incidents.grouping import ChangeKind, IncidentChange
 from monitor.core.notification.retraining import Retraining, RetrainingDecision, request_retraining
 from schemas.alerts import Cause, Incident, Severity
 from schemas.config.model import RetrainingConfig
+from schemas.time_units import DAY_US
 from tests.support.alerts import HOUR, START, change, drift, gpu, incident, replica
 
 WAIT = 600_000_000
@@ -118,6 +119,18 @@ def test_windows_that_hardware_spoilt_are_named_in_the_evidence() -> None:
     assert asked.evidence["baseline_ids"] == ["abc123"]
     assert asked.evidence["alerts"][0]["p_current"] == 0.11
     assert "current_counts" not in asked.evidence["alerts"][0]
+
+
+@pytest.mark.parametrize(("days", "n_spans"), [(90, 1), (91, 0)])
+def test_spoilt_windows_are_named_for_90_days_after_they_ended(days: int, n_spans: int) -> None:
+    retraining, broken = policy(), hardware(12)
+    retraining.observe(change(broken), broken.opened_at_us)
+    end_us = broken.opened_at_us + HOUR
+    retraining.observe(ended(broken, HOUR), end_us)
+    about = data(13 + 24 * days - 1, opened_at_us=end_us + days * DAY_US - WAIT)
+    retraining.observe(change(about), about.opened_at_us)
+    (asked,) = retraining.tick(end_us + days * DAY_US)
+    assert len(asked.evidence["windows_to_exclude"]) == n_spans
 
 
 def test_a_shift_planted_into_a_shadow_spoils_no_window() -> None:
