@@ -213,6 +213,53 @@ def trend(rng: np.random.Generator) -> Draw:
     return draw
 
 
+def bots(rng: np.random.Generator) -> Draw:
+    """1 % of the rows come from one client with constant values, a new one each day."""
+    known: dict[int, Floats] = {}
+
+    def draw(rows: Stretch) -> Columns:
+        days = rows.hours // 24
+        for day in np.unique(days).tolist():
+            known.setdefault(day, rng.normal(0, 1.5, N_FEATURES))
+        found = rng.normal(size=(rows.n, N_FEATURES))
+        is_bot = rng.random(rows.n) < 0.01
+        found[is_bot] = np.stack([known[day] for day in days.tolist()])[rows.hour[is_bot]]
+        return found
+
+    return draw
+
+
+def replaced_products(rng: np.random.Generator) -> Draw:
+    """Two features of 300 and 40 products, Zipf; 1 % and .2 % of them are replaced each day."""
+    sizes, rates = (300, 40), (0.01, 0.002)
+    shares = [_zipf(n) for n in sizes]
+    ids = [np.arange(n) for n in sizes]
+    last_day: list[int | None] = [None]
+
+    def draw(rows: Stretch) -> Columns:
+        found = np.empty((rows.n, 2))
+        days = (rows.hours // 24)[rows.hour]
+        for day in np.unique(days).tolist():
+            if last_day[0] not in (None, day):
+                for k, rate in enumerate(rates):
+                    is_gone = rng.random(sizes[k]) < rate
+                    ids[k] = ids[k].copy()
+                    ids[k][is_gone] = ids[k].max() + 1 + np.arange(is_gone.sum())
+            last_day[0] = day
+            is_today = days == day
+            for k in range(2):
+                picked = rng.choice(sizes[k], int(is_today.sum()), p=shares[k])
+                found[is_today, k] = ids[k][picked]
+        return found
+
+    return draw
+
+
+def _zipf(n: int) -> Floats:
+    weight = 1 / np.arange(1, n + 1) ** 0.8
+    return weight / weight.sum()
+
+
 CATEGORY_SHARES = np.array([0.3, 0.2, 0.12, 0.1, 0.08, 0.07, 0.05, 0.04, 0.03, 0.01])
 
 

@@ -21,7 +21,7 @@ from detectors.multiscale.rule import TICK_US, ScaleRule, Verdicts, judge, learn
 from detectors.multiscale.seasons import fit_season
 from detectors.multiscale.state import ScaleState
 from detectors.rule.edges import quantile_edges
-from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
+from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -82,17 +82,21 @@ class Binning:
         self.is_numeric = np.arange(reference.shape[1]) >= n_categorical
         self.edges: list[Floats] = []
         """Empty of a categorical column."""
-        self.n_categories = [
-            0 if n else int(c.max()) + 1 for n, c in zip(self.is_numeric, reference.T, strict=True)
-        ]
-        for k, column in enumerate(reference.T):
-            self.edges.append(quantile_edges(column) if self.is_numeric[k] else np.empty(0))
+        self.codes: list[Integers] = []
+        """Codes of a categorical column, the most frequent first."""
+        for is_numeric, column in zip(self.is_numeric, reference.T, strict=True):
+            self.edges.append(quantile_edges(column) if is_numeric else np.empty(0))
+            codes, n = np.unique([] if is_numeric else column, return_counts=True)
+            self.codes.append(codes[np.argsort(-n, kind="stable")].astype(np.int64))
 
     def components(self, k: int, counts: Counts) -> CellComponents:
         """Components of a column with these counters in the reference."""
         if self.is_numeric[k]:
             return numeric_components(self.edges[k], counts)
-        return categorical_components([f"c{i}" for i in range(self.n_categories[k])])
+        names = [f"c{code}" for code in self.codes[k].tolist()]
+        if len(names) > N_BINS:
+            names[N_BINS - 1 :] = ["other"]
+        return categorical_components(names)
 
     def bins(self, columns: Columns) -> NDArray[np.uint8]:
         """Counter of every value, shape (V, n)."""
@@ -100,7 +104,9 @@ class Binning:
         for k, edges in enumerate(self.edges):
             x = columns[:, k]
             if not self.is_numeric[k]:
-                found[k] = np.where(x < self.n_categories[k], x, UNSEEN)
+                counter = np.full(int(max(x.max(), self.codes[k].max())) + 1, UNSEEN)
+                counter[self.codes[k]] = np.minimum(np.arange(len(self.codes[k])), N_BINS - 1)
+                found[k] = counter[x.astype(np.int64)]
                 continue
             own = np.searchsorted(edges[1:], x, side="left")
             own = np.where(x < edges[0], UNDERFLOW, own)

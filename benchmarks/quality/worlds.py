@@ -42,8 +42,6 @@ class World:
     """Incidents a model and month, at most; NaN where the acceptance has no figure."""
     rows: Callable[[Integers], Integers] = THOUSAND
     reference_hours: int = 21 * DAY
-    reference_rows: int | None = None
-    """Rows that are kept of the reference; it then has no times."""
     has_times: bool = True
     is_shuffled: bool = False
     is_categorical: bool = False
@@ -212,8 +210,14 @@ def seasonal_worlds() -> list[World]:
 
 
 def changing_worlds() -> list[World]:
-    """Worlds that change truly and slowly."""
-    return [World("1 % of sd a week", CHANGING, laws.trend, np.nan)]
+    """Worlds that change truly: slowly, a little each day, or for a day."""
+    return [
+        World("1 % of sd a week", CHANGING, laws.trend, np.nan),
+        World(
+            "products are replaced", CHANGING, laws.replaced_products, np.nan, is_categorical=True
+        ),
+        World("bots", CHANGING, laws.bots, 5.0, reference_hours=30, has_times=False),
+    ]
 
 
 def worlds() -> list[World]:

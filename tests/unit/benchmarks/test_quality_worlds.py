@@ -110,7 +110,11 @@ def test_ticks_hold_every_row_once():
 
 def test_a_category_that_the_reference_lacks_is_unseen():
     binning = Binning(np.array([[0.0], [1.0], [1.0]]), 1)
-    assert binning.bins(np.array([[1.0], [2.0]])).tolist() == [[1, 63]]
+    assert binning.bins(np.array([[1.0], [0.0], [2.0]])).tolist() == [[0, 1, 63]]
+    many = Binning(np.repeat(np.arange(90.0), 2)[:, None], 1)
+    counters = many.bins(np.arange(91.0)[:, None])[0]
+    assert counters.tolist() == [*range(59), *[59] * 31, 63]
+    assert len(many.components(0, np.zeros(64, np.int64))) == 62
 
 
 def verdicts(opened, closed):
