@@ -209,6 +209,25 @@ def test_baselines_that_never_become_whole_are_bounded():
     assert parts.n_waiting == MAX_WAITING - 1
 
 
+@pytest.mark.parametrize(
+    ("key", "parsed"),
+    [(b"0f3a", ("0f3a", 0, 1)), (b"0f3a|1|2", ("0f3a", 1, 2)), (b"a|999|1000", ("a", 999, 1_000))],
+)
+def test_a_key_names_the_baseline_the_part_and_how_many_there_are(key, parsed):
+    assert parse_key(key) == parsed
+
+
+def test_a_baseline_that_is_taken_back_is_forgotten_and_no_other():
+    parts = BaselineParts()
+    for key in (b"a|0|2", b"b|0|2", b"b|0|3", b"c|0|2"):
+        assert parts.add(key, b"y") is None
+    parts.forget("b")
+    assert parts.n_waiting == 2
+    parts.forget("a")
+    parts.forget("d")
+    assert parts.n_waiting == 1
+
+
 def test_a_baseline_beyond_what_is_read_is_not_written(monkeypatch):
     monkeypatch.setattr(baseline_codec, "MAX_BASELINE_BYTES", 1_000)
     with pytest.raises(BaselineError, match="fewer segments or features"):
