@@ -422,6 +422,7 @@ def tick(
             phi,
         )
     own = context_slot(slot, context)
+    # One pass, so that a cell is in the cache: the cells of a product come before it.
     for c in range(n_cells):
         n = rows[c]
         if n <= 0.0:
@@ -445,9 +446,6 @@ def tick(
             cells,
             phi,
         )
-    for c in range(n_cells):
-        if rows[c] <= 0.0:
-            continue
         if is_firing:
             strongest(
                 constants,

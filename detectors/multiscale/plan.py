@@ -35,8 +35,8 @@ class ScalePlan:
     constants: Floats
     """Shape (I, 5): p, p(1 - p) or 1, largest |g|, factor of the product, season factor."""
     codes: Integers
-    """Shape (I, 5): is share, the two components whose product is taken off (-1: none), cell,
-    is seasonal."""
+    """Shape (I, 5): is share, the two components whose product is taken off (-1: none; of this
+    cell or of one before it), cell, is seasonal."""
     references: Floats
     """Shape (C, 4): rows n0, hours (0 where it has no times), smallest change, design effect."""
     season: NDArray[np.float32]
