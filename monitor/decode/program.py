@@ -13,7 +13,13 @@ from monitor.decode.kernel import hash_model, link_heads
 from monitor.decode.layout import MAX_LAYOUTS, EventLayout
 from monitor.decode.learning.join import joined
 from monitor.decode.learning.piece import Piece, Place
-from monitor.decode.learning.ration import ALLOWANCE, LESSON_US, Ration, lesson_us
+from monitor.decode.learning.ration import (
+    ALLOWANCE,
+    LESSON_US,
+    SAVED_US,
+    Ration,
+    lesson_us,
+)
 from monitor.decode.learning.sketch import learn_layout
 from monitor.decode.memory import PAD_BYTES
 from schemas.batch import Int64Array
@@ -45,6 +51,12 @@ class _Trial:
     """Of its model, when the first of them was given."""
     n_lessons: int = 0
     spent_us: float = 0.0
+
+    def is_over(self, n_hits: int, n_events: int) -> bool:
+        """Whether the lessons have paid, or had as many events as would have paid for them."""
+        n_needed = self.spent_us / SAVED_US
+        n_given = TRIAL_EVENTS if n_hits < LEAST_HITS else max(TRIAL_EVENTS, n_needed)
+        return n_hits >= max(LEAST_HITS, n_needed) or n_events - self.first_event >= n_given
 
 
 class Program:
@@ -179,15 +191,16 @@ class Program:
             if trial is None:
                 continue
             row = self._row(piece)
-            is_useful = bool(self.heads[row, _YOUNG] >= LEAST_HITS)
-            if is_useful or n_events - trial.first_event >= TRIAL_EVENTS:
-                del self._trials[piece.number]
-                if is_useful:
-                    self.ration.useful(trial.spent_us)
-                else:
-                    self.ration.vain(trial.n_lessons)
-                if not self.heads[row, _MET]:
-                    self._drop(piece)
+            n_hits = int(self.heads[row, _YOUNG])
+            if not trial.is_over(n_hits, n_events):
+                continue
+            del self._trials[piece.number]
+            if n_hits >= LEAST_HITS:
+                self.ration.useful(min(SAVED_US * n_hits, trial.spent_us))
+            else:
+                self.ration.vain(trial.n_lessons)
+            if not self.heads[row, _MET]:
+                self._drop(piece)
 
     def _n_events(self, model: int) -> int:
         """Count the events of a model, as far as its layouts are not forgotten."""

@@ -8,6 +8,8 @@ SHARE = 0.05
 """Of the time that decoding takes, for lessons."""
 FAST_US, STRICT_US = 0.1, 2.5
 """What an event costs on either path, about."""
+SAVED_US = STRICT_US - FAST_US
+"""What a lesson saves with every event that has what it taught."""
 ALLOWANCE = 16
 """Lessons that may be given before anything was decoded; one more for each model."""
 LESSON_US = 200.0
@@ -33,9 +35,10 @@ class Ration:
     """When learning is worth its cost.
 
     Lessons are paid out of a budget, to which every decoded event adds ``SHARE`` of what it
-    cost. A lesson that proves useful is paid back: it saves more than it costs. Each one in vain
-    doubles the number of refused events that the next one costs, up to ``MAX_PRICE``; a useful
-    one makes it 1 again.
+    cost. A lesson is paid back as far as it saves: keys that change every ten events are learned
+    again and again, and were ten times as slow as without learning when ten hits paid for all.
+    Each lesson in vain doubles the number of refused events that the next one costs, up to
+    ``MAX_PRICE``; a useful one makes it 1 again.
 
     Costs are nominal: what is learned does not depend on a clock.
     """

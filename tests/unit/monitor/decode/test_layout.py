@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.decode import Decoder, chunk_of
+from monitor.decode import Decoder, chunk_of, program
 from monitor.decode.columns import assign_columns
 from monitor.decode.dictionaries import HAS_KERNELS
 from monitor.decode.fast import FastPath
@@ -303,6 +303,26 @@ def test_where_nothing_fits_the_kernel_is_rarely_tried(monkeypatch: pytest.Monke
         assert len(decoding.rows_of(decoder.decode(chunk_of(messages, "f")))) == 1_000
     assert sum(tried) < 3_000
     assert decoder._program.ration.price > 64
+
+
+@needs_kernels
+@pytest.mark.parametrize("length", [10, 40])
+def test_layouts_that_last_a_few_events_are_rarely_learned(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lessons: list[bytes] = []
+
+    def counting(payload: bytes, columns: Any) -> EventLayout | None:
+        lessons.append(payload)
+        return learn_layout(payload, columns)
+
+    monkeypatch.setattr(program, "learn_layout", counting)
+    text = b'{"run_%d":1,"model":"m","time_us":1,"features":{"a":1.5,"b":2}}'
+    decoder = Decoder([decoding.SCHEMA])
+    for first in range(0, 20_000, 5_000):
+        messages = [text % (i // length) for i in range(first, first + 5_000)]
+        assert len(decoder.decode(chunk_of(messages, "f")).batches[0]) == len(messages)
+    assert len(lessons) < 100  # of 2,000 and 500 runs
 
 
 @needs_kernels
