@@ -1,7 +1,8 @@
 """CloudEvents 1.0 envelopes, structured and binary.
 
 The event is the envelope's ``data``; the envelope's ``id`` and ``time`` are used
-where the event has none of its own. Envelopes are read by the strict path.
+where the event has none of its own. The kernel reads envelopes whose layout it knows; all others
+are read here.
 
 References
 ----------

@@ -144,7 +144,7 @@ class Program:
         self._n_chunks += 1
         self._met_last[met > 0] = self._n_chunks
         self._met_before = self.heads[:, _MET].copy()
-        if len(self._pieces) <= _MAX_SORTED:
+        if 1 < len(self._pieces) <= _MAX_SORTED:
             order = np.argsort(-met, kind="stable")
             if (np.diff(order) < 0).any():
                 self._pieces = [self._pieces[i] for i in order.tolist()]

@@ -116,7 +116,7 @@ def word_end(p: Address) -> Address:
     return -1
 
 
-@inlined
+@kernel
 def key_end(p: Address, end: Address) -> Address:
     """Address of the value whose key is at p, or -1."""
     q = np.int64(-1)

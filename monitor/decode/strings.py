@@ -146,7 +146,7 @@ def escaped_end(p: Address, end: Address) -> Address:
     return -1
 
 
-@inlined
+@kernel
 def text_end(p: Address, end: Address) -> Address:
     """Address of the quote that closes an ignored string whose text starts at p, or -1.
 
@@ -172,7 +172,7 @@ def text_end(p: Address, end: Address) -> Address:
     return found
 
 
-@inlined
+@kernel
 def two_digits(p: Address) -> int:
     """Value of the two digits at p; very negative where they are none."""
     tens, ones = load_byte(p) - 0x30, load_byte(p + 1) - 0x30

@@ -111,7 +111,7 @@ def test_texts_entered_before_a_failure_keep_their_codes(monkeypatch):
         b'{"model":"m","time_us":1,"features":{"c":"%s"}}' % text
         for text in (b"first", b"second", b"third", b"fourth")
     ]
-    decoder.decode(chunk_of(events[:1], "s"))  # the layout is learnt
+    decoder.decode(chunk_of(events[:1], "s"))  # the layout is learned
     monkeypatch.setattr("monitor.decode.dictionaries.category_of_text", category)
     (batch,) = decoder.decode(chunk_of(events, "s")).batches
     column = batch.categorical[0]
