@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels.components import NO_BASIS, NO_COUNTER, add_up
 from detectors.multiscale.polynomials import NAMES, orthonormal_polynomials
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
@@ -101,6 +102,35 @@ def group_bins(counts: Integers, n_bins: int) -> Integers:
     return np.concatenate(([0], np.unique(nearest) + 1, [n_bins])).astype(np.int64)
 
 
+def variable_components(variable: VariableBaseline, reference_counts: Integers) -> CellComponents:
+    """Choose the components of a cell of a baseline.
+
+    Parameters
+    ----------
+    variable : VariableBaseline
+        Bins or categories.
+    reference_counts : ndarray of int64, shape (64,)
+        Counters of the cell in the baseline.
+
+    Notes
+    -----
+    Counts are all that is needed: a baseline of an older version gives components, shares,
+    polynomials and, with its ``phi``, a plan. It lacks products, the span in hours, the
+    movement and the season of its ticks.
+
+    Examples
+    --------
+    >>> counts = np.zeros(64, np.int64)
+    >>> counts[:2] = 70, 30
+    >>> land = VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b"))
+    >>> variable_components(land, counts).names
+    ('a', 'b', 'unseen', 'missing')
+    """
+    if variable.kind is Kind.NUMERIC:
+        return numeric_components(variable.edges, reference_counts)
+    return categorical_components(variable.categories)
+
+
 def numeric_components(edges: Floats, reference_counts: Integers) -> CellComponents:
     """Choose the components of a numeric cell (decision rule 2, section 1.2).
 
@@ -124,8 +154,7 @@ def numeric_components(edges: Floats, reference_counts: Integers) -> CellCompone
 
     Notes
     -----
-    Counts alone are needed, so the baselines of older versions have components too. A
-    missing value counts 0 in the polynomial means. A constant has neither groups nor
+    A missing value counts 0 in the polynomial means. A constant has neither groups nor
     polynomials.
 
     Examples

@@ -11,6 +11,7 @@ from detectors.multiscale.components import (
     categorical_components,
     group_bins,
     numeric_components,
+    variable_components,
 )
 from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
 from detectors.multiscale.onset import look_back_ticks, onset
@@ -21,6 +22,7 @@ from detectors.multiscale.seasons import fit_season, slot_of
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
 from detectors.rule.edges import quantile_edges
+from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from tests.support.decision.multiscale import SmallModel, random_model, states_equal
 
@@ -91,6 +93,24 @@ def test_a_feature_without_any_value_has_no_groups():
     counts = np.zeros(64, np.int64)
     counts[MISSING] = 100
     assert len(numeric_components(np.arange(31.0), counts)) == 3
+
+
+def test_a_plan_follows_from_the_counts_of_a_baseline():
+    edges = np.arange(61.0)
+    variables = [
+        VariableBaseline("x", Kind.NUMERIC, edges),
+        VariableBaseline("land", Kind.CATEGORICAL, np.empty(0), ("a", "b")),
+    ]
+    counts = np.zeros((2, 64), np.int64)
+    counts[0, :60], counts[1, :2] = 10, (400, 200)
+    cells = [variable_components(v, c) for v, c in zip(variables, counts, strict=True)]
+    assert cells[0].names == numeric_components(edges, counts[0]).names
+    layout = ComponentLayout.of(cells)
+    plan = plan_cells(layout, *layout.add_up(counts), phi=np.array([1.0, 3.0]))
+    assert plan.constants[-4:, at.P] == pytest.approx([2 / 3, 1 / 3, 0, 0])
+    assert plan.constants[-1, at.PQ] == pytest.approx(0.3 / 600)
+    assert plan.references[:, at.PHI_REFERENCE].tolist() == [1.0, 3.0]
+    assert not plan.has_season
 
 
 def test_products_leave_out_features_without_a_location():
