@@ -137,7 +137,7 @@ class Selection:
         mutant : Mutant
             Its line need not be covered.
         budget_s : float
-            Sum of the recorded seconds of what is returned; the fastest are taken.
+            Sum of the recorded seconds of what is returned.
 
         Returns
         -------
@@ -151,7 +151,7 @@ class Selection:
         for level, group in enumerate(self._groups(mutant.path, lines)):
             if level > 1 and chosen:
                 break
-            for test in self._fastest(group.difference(chosen)):
+            for test in self._ordered(group.difference(chosen), module_name(mutant.path)):
                 budget_s -= self._seconds[test]
                 if budget_s < 0:
                     return chosen or [test]
@@ -162,13 +162,17 @@ class Selection:
         """Return how long tests took when they were recorded."""
         return sum(self._seconds[test] for test in tests)
 
-    def _fastest(self, tests: set[str]) -> list[str]:
-        known = [test for test in tests if test in self._seconds]
+    def _ordered(self, tests: set[str], module: str) -> list[str]:
+        """Return tests of files that name the module first, then of files with fast tests."""
         by_file: dict[str, list[str]] = {}
-        for test in sorted(known, key=lambda t: (self._seconds[t], t)):
+        for test in sorted(tests & self._seconds.keys(), key=lambda t: (self._seconds[t], t)):
             by_file.setdefault(_file(test), []).append(test)
-        files = sorted(by_file.values(), key=lambda of: (self.seconds(of) / len(of), of))
-        return [test for of in files for test in of]
+
+        def rank(file: str) -> tuple[bool, float]:
+            mean = self.seconds(by_file[file]) / len(by_file[file])
+            return f"from {module} import" not in (ROOT / file).read_text(), mean
+
+        return [test for file in sorted(by_file, key=rank) for test in by_file[file]]
 
     def _of_lines(self, path: str, lines: tuple[int, ...]) -> set[str]:
         contexts = self._contexts(path)

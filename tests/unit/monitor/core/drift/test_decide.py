@@ -74,3 +74,19 @@ def test_a_steady_drift_just_over_its_tolerance_alerts_a_few_times_then_stays_op
         alerts += [a for a in decided.alerts if (a.feature, a.segment) == ("a", "*")]
     opened = [a for a in alerts if a.transition is Transition.OPENED]
     assert 1 <= len(opened) <= 6, [(a.transition.value, a.time_us) for a in alerts]
+
+
+def test_a_window_names_replicas_first_then_features_then_the_score(decider):
+    rng, orders = np.random.default_rng(5), []
+    for at in range(3):
+        rows = [
+            r
+            | {"features": r["features"] | {"a": r["features"]["a"] + 3}, "score": r["score"] / 2}
+            | ({"score": 0.999} if r["gpu_uuid"] == "GPU-2" else {})
+            for r in event_rows(rng, 2_000, 0)
+        ]
+        alerts = decider.decide(window_of(decider, rows, at)).alerts
+        orders.append([a.segment.partition("=")[0] + f" {a.feature}" for a in alerts])
+    kinds = ["gpu_uuid score", "host score", "* a", "region a", "* score", "region score"]
+    (opened,) = [order for order in orders if order]
+    assert list(dict.fromkeys(opened)) == kinds

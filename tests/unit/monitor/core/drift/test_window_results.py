@@ -33,6 +33,7 @@ def test_a_window_that_is_not_judged_says_why_with_its_rows():
         ([], ""),
         ([cell(NO_DATA)], "no_data"),
         ([cell(LATE), cell(NO_DATA), cell(LATE)], "late"),
+        ([cell(NO_DATA), cell(NO_DATA), cell(LATE)], "late"),
         ([cell(NO_DATA), cell(NO_DATA, verdict=Verdict.NORMAL)], ""),
         ([cell(NO_DATA, verdict=Verdict.DRIFT)], ""),
         ([cell(NO_DATA), cell(LATE, monitor=Monitor.REPLICA, verdict=Verdict.NORMAL)], "no_data"),

@@ -59,3 +59,13 @@ def test_two_models_of_one_incident_add_their_receivers_once() -> None:
 def test_a_route_to_an_unknown_receiver_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"routes\[0\].*'dc' is not a receiver"):
         check_routes("employment", ROUTES, ("slack", "log"))
+
+
+@pytest.mark.parametrize(
+    ("receivers", "fix"),
+    [(("slack", "log"), "one of: log, slack"), ((), "one of: none is configured")],
+)
+def test_a_refused_route_names_the_receivers_that_there_are(receivers, fix) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_routes("employment", ROUTES, receivers)
+    assert caught.value.fix == fix
