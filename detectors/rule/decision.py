@@ -190,13 +190,18 @@ class Decision:
 
     def verdict_of(self, cell: int) -> Verdict:
         """Drift where the cell fired, none where the window cannot tell, else normal."""
-        if self.has_fired[cell]:
-            return Verdict.DRIFT
-        return Verdict.NONE if self.reason_of(cell) in _NO_VERDICT else Verdict.NORMAL
+        return verdict_of(self.reason_of(cell), has_fired=bool(self.has_fired[cell]))
 
     def rung_of(self, cell: int) -> str:
         """Return the name of the highest rung reached; empty while quiet."""
         return RUNG_NAMES[self.rung[cell]] if self.has_fired[cell] else ""
+
+
+def verdict_of(reason: Reason, *, has_fired: bool) -> Verdict:
+    """Return the verdict that a reason stands for."""
+    if has_fired:
+        return Verdict.DRIFT
+    return Verdict.NONE if reason in _NO_VERDICT else Verdict.NORMAL
 
 
 def decide(

@@ -163,20 +163,26 @@ def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
 
 
 def best_shift(
-    slot_counts: NDArray[np.integer], slots: Counts, shifts: Sequence[int], counts: Counts
+    slot_counts: NDArray[np.integer],
+    slots: Counts,
+    shifts: Sequence[int],
+    counts: Counts,
+    chosen: NDArray[np.bool_] | None = None,
 ) -> int:
     """Return by how many hours the reference has to be moved to fit a window best.
 
     Parameters
     ----------
-    slot_counts : ndarray of int, shape (168, C, 64)
-        Counters of the reference by hour of the week, of cells with a season.
+    slot_counts : ndarray of int, shape (168, N, 64)
+        Counters of the reference by hour of the week.
     slots : ndarray of int64
         Those the window touches.
     shifts : sequence of int
         Hours, see :func:`clock_shifts`.
     counts : ndarray of int, shape (C, 64)
-        The window's.
+        The window's, of cells with a season.
+    chosen : ndarray of bool, shape (N,), optional
+        Which of the reference's cells these are; all by default.
 
     Returns
     -------
@@ -194,7 +200,8 @@ def best_shift(
     """
     best, most = shifts[0], -np.inf
     for shift in shifts:
-        own = slot_counts[(slots + shift) % N_SLOTS].sum(axis=0)
+        own = slot_counts[(slots + shift) % N_SLOTS].sum(axis=0, dtype=np.int64)
+        own = own if chosen is None else own[chosen]
         if not own.any():
             continue
         own = own + 0.5

@@ -36,9 +36,12 @@ from schemas.batch import Chunk
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
 from schemas.events import LabelEvent, Reject
+from schemas.panes import Pane
 from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
+ARCHIVED_TOGETHER = 32
+"""Windows whose results are inserted together: an insert has a fixed cost."""
 
 OnStep = Callable[[NotifyStep], None]
 ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
@@ -66,6 +69,7 @@ class Pipeline:
     examples: dict[str, str] = field(default_factory=dict)
     """What was wrong with the first event that was refused, by reason, for people."""
     n_letters_seen: int = 0
+    n_archived_windows: int = 0
     keeps_log: bool = False
     """Keep what every stage is done with; a year of windows would fill the memory."""
 
@@ -108,8 +112,10 @@ class Pipeline:
             pass
         self._notify(max(self.watermark_us, 0))
         if self.drift.counters["windows"] != n_windows:
-            if self.archive is not None:
+            n_closed = self.drift.counters["windows"] - self.n_archived_windows
+            if self.archive is not None and n_closed >= ARCHIVED_TOGETHER:
                 self.archive.drain()
+                self.n_archived_windows += n_closed
             if not self.keeps_log:
                 self._forget()
 
@@ -153,9 +159,9 @@ class Pipeline:
         State messages go too: the log ends with its process, no restart reads it.
         """
         self.log.forget(topics.STATE, 0, self.log.end_offset(topics.STATE, 0))
-        groups = [DETECT_GROUP, *([ARCHIVE_GROUP] if self.archive is not None else [])]
+        archived = [ARCHIVE_GROUP] if self.archive is not None else []
         for topic in (topics.PANES, topics.RESULTS, topics.DEAD_LETTERS, topics.LATE):
-            readers = groups if topic == topics.PANES else groups[1:]
+            readers = [DETECT_GROUP] if topic == topics.PANES else archived
             done = [self.log.committed(group, topic, 0) for group in readers]
             end = self.log.end_offset(topic, 0)
             self.log.forget(topic, 0, min([end, *(c.offset if c else 0 for c in done)]))
@@ -219,7 +225,8 @@ def build_pipeline(
         slot_us = window.pane_us if is_read else slot_of(configs)
     asking = configs if has_retraining else [_without_retraining(c) for c in configs]
     archive = Archive(store) if store is not None else None
-    direct = DirectArchive(archive) if archive is not None else None
+    reader = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
+    direct = DirectArchive(archive, reader) if archive is not None else None
     found = receivers if receivers is not None else build_receivers(monitor)
     runner = asyncio.Runner()
     notifier = Notifier(
@@ -243,13 +250,13 @@ def build_pipeline(
             grain=slot_us // window.pane_us,
             decoder=Decoder(catalog.schemas, limits=monitor.messages.limits),
             on_batch=direct.predictions if direct is not None else None,
-            on_pane=None if is_read else drift.take_pane,
+            on_pane=None if keeps_log else partial(_hand_on, drift, direct),
             on_signs=gpu.observe_hosts,
         ),
         drift=drift,
         gpu=gpu,
         notify=notify,
-        archive=_build_archive(archive, log, configs, source),
+        archive=_build_archive(archive, log, reader if keeps_log else None, source),
         direct=direct,
         on_step=on_step,
         runner=runner,
@@ -285,19 +292,20 @@ def check_pipeline(
         build_retrainers(configs)
 
 
+def _hand_on(drift: DriftDetect, direct: DirectArchive | None, pane: Pane) -> None:
+    """Give a pane to those that read it, without a message."""
+    drift.take_pane(pane)
+    if direct is not None:
+        direct.pane(pane)
+
+
 def _build_archive(
-    archive: Archive | None, log: MemoryLog, configs: Sequence[ModelConfig], source: str
+    archive: Archive | None, log: MemoryLog, panes: PaneReader | None, source: str
 ) -> LogArchive | None:
     """Archive the topics of this run under names no other run uses."""
     if archive is None:
         return None
-    variables = {(c.tenant, c.model): c.schema_.variables for c in configs}
-    return LogArchive(
-        archive,
-        log,
-        topic_id=lambda topic: f"{topic}@{source}",
-        panes=PaneReader(variables),
-    )
+    return LogArchive(archive, log, topic_id=lambda topic: f"{topic}@{source}", panes=panes)
 
 
 def _example(letter: DeadLetter) -> str:

@@ -1,4 +1,4 @@
-"""Raw events into the store in one process, where they never pass through an internal log.
+"""Events and panes into the store in one process, where they pass through no internal log.
 
 Rows wait until there are enough for one insert. The token spans the offsets of what
 was gathered, so the same file replayed twice is stored once.
@@ -7,16 +7,22 @@ was gathered, so the same file replayed twice is stored once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
+from monitor.archive.stage import PaneReader
 from monitor.archive.writes import Archive, range_token
+from monitor.core.panes.stats_codec import with_finite_sums
+from monitor.core.topics import PANES
 from monitor.storage.batcher import Batcher
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
+from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import gpu_rows, label_rows
 from schemas.batch import Chunk, EventBatch
 from schemas.events import GpuEvent, LabelEvent
+from schemas.panes import Pane
 
 MAX_ROWS = 20_000
 """Of one insert."""
@@ -31,10 +37,14 @@ class DirectArchive:
     ----------
     archive : Archive
         Where rows go.
+    reader : PaneReader, optional
+        Names the variables of panes.
     """
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, reader: PaneReader | None = None) -> None:
+        self._archive, self._reader = archive, reader or PaneReader({})
+        self._panes: list[Pane] = []
+        self._n_cells = self._n_panes = 0
         self._waiting: dict[tuple[str, str, int], Batcher[tuple[_Span, pa.Table]]] = {}
 
     def predictions(self, batch: EventBatch, chunk: Chunk) -> None:
@@ -53,6 +63,33 @@ class DirectArchive:
         if events:
             self._add("gpu", "", chunk, gpu_rows(events))
 
+    def pane(self, pane: Pane) -> None:
+        """Take one version of a pane."""
+        self._panes.append(pane)
+        n_segments, n_variables = pane.segments.counts.shape[:2]
+        self._n_cells += n_segments * max(n_variables, 1) + len(pane.slices.segments)
+        if self._n_cells >= MAX_ROWS:
+            self._insert_panes()
+
+    def _insert_panes(self) -> None:
+        """Insert the panes that wait, as one block; its token numbers them over the run."""
+        if not self._panes:
+            return
+        rows = pane_rows(
+            self._reader.named(
+                replace(
+                    pane,
+                    segments=with_finite_sums(pane.segments),
+                    slices=with_finite_sums(pane.slices),
+                )
+            )
+            for pane in self._panes
+        )
+        lo, hi = self._n_panes, self._n_panes + len(self._panes)
+        source = f"{PANES}@{self._panes[0].source}"
+        self._archive.write("panes", rows, range_token(source, 0, lo, hi))
+        self._panes, self._n_cells, self._n_panes = [], 0, hi
+
     def _add(self, table: str, whose: str, chunk: Chunk, rows: pa.Table) -> None:
         """Gather rows, and insert when there are enough."""
         key = (table, f"{chunk.source}|{whose}", chunk.partition)
@@ -65,6 +102,7 @@ class DirectArchive:
 
     def flush(self) -> None:
         """Insert whatever waits."""
+        self._insert_panes()
         for (table, source, _), batcher in self._waiting.items():
             self._insert(table, source.rpartition("|")[2], batcher.flush())
 

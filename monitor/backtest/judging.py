@@ -11,6 +11,7 @@ from typing import NamedTuple
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import SeriesDecider
+from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.incidents.grouping import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
 from schemas.baselines import Baseline
@@ -141,8 +142,9 @@ def judge(
     alerts: list[Alert] = []
     judged: set[int] = set()
     coverage, threshold = Coverage(), float("nan")
+    plans = SeasonPlans(MAX_PLAN_BYTES)
     for window in windows:
-        decider = _decider(deciders, window, config, baselines)
+        decider = _decider(deciders, window, config, baselines, plans)
         if decider is None:
             is_changed = window.is_baseline_changed
             reason = Reason.PROFILE_CHANGED if is_changed else Reason.NO_BASELINE
@@ -249,6 +251,7 @@ def _decider(
     window: Window,
     config: ModelConfig,
     baselines: Mapping[str, Baseline],
+    plans: SeasonPlans,
 ) -> SeriesDecider | None:
     """Find or build the decider of a window; None where it gets no verdict."""
     series = window.series
@@ -257,7 +260,7 @@ def _decider(
     if baseline is None or not is_fitting or window.is_baseline_changed:
         return None
     if series not in deciders:
-        decider = SeriesDecider(series, config, baseline)
+        decider = SeriesDecider(series, config, baseline, plans=plans)
         # Under a new baseline the evidence starts again, and open alerts stay open.
         for other in [s for s in deciders if s.model_version == series.model_version]:
             decider.inherit(deciders.pop(other))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -32,6 +33,7 @@ from monitor.core.drift.canary_alerts import MONITOR
 from monitor.core.drift.canary_watch import CanaryWatch
 from monitor.core.drift.cells import align_counts, count_cells, family, importance_of
 from monitor.core.drift.places import Place, find_places
+from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
 from monitor.core.drift.window_results import (
     decision_results,
     no_verdict_result,
@@ -49,7 +51,7 @@ from monitor.core.incidents.alerting import (
     severity_of,
 )
 from schemas.alerts import Alert, Transition
-from schemas.baselines import Baseline
+from schemas.baselines import Baseline, SeasonalCounts
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.names import SCORE
@@ -91,6 +93,9 @@ class SeriesDecider:
         Of an earlier life.
     has_statistics : bool, optional
         False leaves descriptive statistics out of the results: no verdict rests on them.
+    plans : SeasonPlans, optional
+        Keeps the plans of hours of the week, for several series; by default only that of the
+        last window is kept.
     """
 
     def __init__(
@@ -101,8 +106,9 @@ class SeriesDecider:
         state: SeriesState | None = None,
         *,
         has_statistics: bool = True,
+        plans: SeasonPlans | None = None,
     ) -> None:
-        self._has_statistics = has_statistics
+        self._has_statistics, self._plans = has_statistics, plans or SeasonPlans()
         self.series, self.config, self.baseline = series, config, baseline
         rule = config.decision
         self.rule = Rule(
@@ -271,25 +277,29 @@ class SeriesDecider:
         """Return what a window compares each cell with, shape (S * V, 64)."""
         return self._plan_at(window)[1]
 
-    def _plan_at(self, window: Window) -> tuple[TolerancePlan, NDArray[np.int64]]:
+    def _plan_at(self, window: Window) -> PlanOfHours:
         """Return the plan of a window, and the reference it rests on.
 
         That of the last window's hours is kept: every cell that fires asks for it again,
         and 200 cells take 7 ms.
         """
-        seasonal, shape = self.baseline.seasonal, (-1, N_COUNTERS)
+        seasonal = self.baseline.seasonal
         if seasonal is None:
-            return self.plan, self.baseline.reference.counts.reshape(shape)
+            return self.plan, self.baseline.reference.counts.reshape(-1, N_COUNTERS)
         slots = np.array(self.slots_at(window), np.int64)
         key = slots.tobytes()
         if self._season is None or self._season[0] != key:
-            by_slot = seasonal.counts.reshape(N_SLOTS, *shape)
-            is_seasonal = seasonal.is_seasonal.reshape(-1)
-            chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
-            learned = self.baseline.eps_learned.reshape(-1)
-            plan = plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned)
-            self._season = key, plan, chosen
+            build = partial(self._plan_of, seasonal, slots)
+            self._season = key, *self._plans.find((self.series, key), build)
         return self._season[1:]
+
+    def _plan_of(self, seasonal: SeasonalCounts, slots: NDArray[np.int64]) -> PlanOfHours:
+        """Plan every cell against some hours of the week."""
+        by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
+        is_seasonal = seasonal.is_seasonal.reshape(-1)
+        chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
+        learned = self.baseline.eps_learned.reshape(-1)
+        return plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned), chosen
 
     def slots_at(self, window: Window) -> tuple[int, ...]:
         """Return the hours of the week a window is compared with; empty without seasons.
@@ -320,22 +330,24 @@ class SeriesDecider:
         follows = seasonal.is_seasonal.reshape(-1)
         counts = align_counts(window.segments, self.baseline.reference.segments)[follows]
         by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
-        touched = np.unique((slots[:, None] + np.array(shifts)) % N_SLOTS)
-        own = np.zeros((N_SLOTS, *counts.shape), np.int64)
-        own[touched] = by_slot[touched][:, follows]
-        return best_shift(own, slots, shifts, counts)
+        return best_shift(by_slot, slots, shifts, counts, follows)
 
     def _replica_views(self, window: Window) -> list[CellView]:
         """Each host's and each GPU's score against the others of its window."""
         views: list[CellView] = []
         for name in ("host", "gpu_uuid"):
             segments, counts = family(window.slices, name)
-            past = self.replicas.get(name, ReplicaEvidence.start())
-            if not segments and not past.names:
+            past = self.replicas.get(name)
+            if not segments and (past is None or not past.names):
                 continue
             phi = self.config.decision.phi or float(self.baseline.phi[0, -1])
             seen, self.replicas[name] = decide_replicas(
-                self.rule, self.score_sets, past, segments, counts, phi
+                self.rule,
+                self.score_sets,
+                past or ReplicaEvidence.start(),
+                segments,
+                counts,
+                phi,
             )
             own = {segment: counts[i] for i, segment in enumerate(segments)}
             empty = np.zeros(64, np.int64)

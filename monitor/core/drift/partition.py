@@ -12,6 +12,7 @@ import msgspec
 from monitor.core.bounds import check_number, check_time
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
+from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
 from monitor.core.drift.window_results import (
@@ -86,7 +87,8 @@ class DriftPartition:
         False where nothing reads the results: none are written, and descriptive statistics
         are not computed.
     has_states : bool, optional
-        False where no other owner follows: no states are written.
+        False where no other owner follows, and weeks of windows are judged in one run: no
+        states are written, and the plans of the hours of the week are kept.
 
     Attributes
     ----------
@@ -115,6 +117,7 @@ class DriftPartition:
     ) -> None:
         self._catalog, self.partition, self._owner, self._log_id = catalog, partition, owner, log_id
         self._has_results, self._has_states = has_results, has_states
+        self._plans = SeasonPlans(0 if has_states else MAX_PLAN_BYTES)
         self.windows = Windows(self._settings)
         self._assembler = PaneAssembler()
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
@@ -477,7 +480,9 @@ class DriftPartition:
             return None
         state = entry.state if entry is not None else None
         config = self._catalog.config_of(series)
-        return SeriesDecider(series, config, baseline, state, has_statistics=self._has_results)
+        return SeriesDecider(
+            series, config, baseline, state, has_statistics=self._has_results, plans=self._plans
+        )
 
     def _is_stale(self, name: ModelName) -> bool:
         """Return whether a model's last state points far back, and a new one would not."""

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
+from detectors.rule.decision import REASONS, verdict_of
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
+from monitor.core.drift.cells import label_of
 from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
@@ -62,6 +64,9 @@ def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[
     n, p, log_m = decision.n.tolist(), _finite(decision.p_current), _finite(decision.log_m)
     effect, mde, eps = _finite(decision.effect), _finite(decision.mde), _finite(decision.eps)
     n_reference = np.array([view.reference_counts for view in views]).sum(axis=1).tolist()
+    named, fired = decision.set_index.tolist(), decision.has_fired.tolist()
+    reasons = [REASONS[code] for code in decision.reason.tolist()]
+    where = [label_of(v.set_names[i]) if (i := named[v.index]) >= 0 else "" for v in views]
     return [
         DetectorResult(
             **shared,
@@ -72,15 +77,15 @@ def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[
             statistic=p[view.index],
             evidence=log_m[view.index],
             effect_size=effect[view.index],
-            effect_where=view.effect_where,
+            effect_where=where[k],
             threshold=decision.threshold,
             n=n[view.index],
             n_reference=n_reference[k],
             minimum_detectable_effect=mde[view.index],
             eps=eps[view.index],
-            rung=decision.rung_of(view.index),
-            verdict=decision.verdict_of(view.index),
-            reason=decision.reason_of(view.index),
+            rung=decision.rung_of(view.index) if fired[view.index] else "",
+            verdict=verdict_of(reasons[view.index], has_fired=fired[view.index]),
+            reason=reasons[view.index],
         )
         for k, view in enumerate(views)
     ]

@@ -1,0 +1,59 @@
+"""The tolerances of the hours that windows were last compared with, within a bound. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.rule.decision import TolerancePlan
+
+PlanOfHours = tuple[TolerancePlan, NDArray[np.int64]]
+"""A plan, and the reference counters it rests on."""
+MAX_PLAN_BYTES = 128 << 20
+"""Where windows of weeks are judged in one run: 168 hours of 60 cells."""
+
+
+class SeasonPlans:
+    """Plans by key, those used last.
+
+    Parameters
+    ----------
+    max_bytes : int, optional
+        Of all plans together; 0 keeps none.
+
+    Notes
+    -----
+    Hourly windows meet the same hour of the week again after 168 windows: plans were a third
+    of the CPU of judging such a window of 32 cells in a replay. A stage that closes one window
+    an hour would keep them for a week before it needs one.
+    """
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._plans: OrderedDict[Hashable, PlanOfHours] = OrderedDict()
+
+    def find(self, key: Hashable, build: Callable[[], PlanOfHours]) -> PlanOfHours:
+        """Return the plan of a key, built where it is not kept."""
+        found = self._plans.get(key)
+        if found is not None:
+            self._plans.move_to_end(key)
+            return found
+        built = build()
+        n_bytes = _bytes_of(built)
+        if n_bytes <= self._max_bytes:
+            self._plans[key] = built
+            self._n_bytes += n_bytes
+        while self._n_bytes > self._max_bytes:
+            self._n_bytes -= _bytes_of(self._plans.popitem(last=False)[1])
+        return built
+
+
+def _bytes_of(found: PlanOfHours) -> int:
+    """Return the bytes of the arrays that grow with the sets and counters."""
+    plan, reference = found
+    arrays = (plan.gain, plan.loss, plan.p_ref, plan.eps_set, reference)
+    return sum(array.nbytes for array in arrays)
