@@ -12,6 +12,7 @@ import pytest
 from detectors.rule.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_baseline
 from monitor.core.drift.decide import SeriesDecider, SeriesState
+from monitor.core.incidents.alerting import Closed
 from monitor.core.incidents.grouping import Incidents
 from schemas.alerts import CANARY_MISSED, Alert, Cause, Severity, Transition
 from schemas.baselines import Baseline
@@ -183,6 +184,16 @@ def test_another_feature_in_the_config_starts_afresh(baseline):
     after = decider_of(baseline, with_canary(feature="x", shift=0.8), before.export())
     results, _ = run(after, some[EVERY - 2 :])
     assert {r.feature for r in results} == {"x"}
+
+
+def test_what_another_feature_s_canary_was_is_forgotten(baseline):
+    before = decider_of(baseline, with_canary(shift=0.8))
+    some = windows(baseline, 2)
+    own, other = Closed(some[0].end_us, 2), Closed(some[0].end_us, 4)
+    before.closed_alerts |= {"pipeline|y|*": own, "pipeline|x|*": other, "drift|x|*": other}
+    after = decider_of(baseline, with_canary(shift=0.8), before.export())
+    run(after, some[:1])
+    assert after.closed_alerts == {"pipeline|y|*": own, "drift|x|*": other}
 
 
 def test_models_plant_at_different_hours(baseline):

@@ -239,13 +239,19 @@ def test_only_baselines_that_are_not_in_the_catalog_are_unknown(monkeypatch):
     catalog = small_world().catalog
     known = catalog.baselines["default", "small"][0].profile_id
     driver = Driver(catalog)
-    assert driver.core.position == 0
     driver.pane(pane_of(0, baseline=known))
     driver.pane(pane_of(0))
     assert driver.core.unknown_baselines == set()
     for i in range(4):
         driver.pane(pane_of(0, version=str(i), baseline=f"other-{i}"))
     assert driver.core.unknown_baselines == {"other-0", "other-1", "other-2"}
+
+
+def test_a_partition_without_a_state_begins_with_the_first_message():
+    core = DriftPartition(Catalog.of([CONFIG], []), 0, "o")
+    assert core.position == 0
+    core.restore(SnapshotStore())
+    assert core.position == 0
 
 
 def test_a_message_below_the_position_changes_nothing():

@@ -14,6 +14,7 @@ import pytest
 
 from monitor.core.gpu.host_activity import SIGN_US, HostSign, NewestSigns, sign_messages, signs_of
 from monitor.core.gpu.rules import GpuRules
+from monitor.core.gpu.state import MAX_GAP_US, HostState
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.decode import Decoder, chunk_of, decode_gpu
 from monitor.detect.gpu_partition import GpuPartition
@@ -274,3 +275,19 @@ def test_a_replay_reports_a_clock_that_is_off_without_a_page(tmp_path, monkeypat
     (incident,) = incidents_of_replay()
     assert (incident["severity"], incident["cause"]) == ("ticket", "pipeline")
     assert incident["title"].startswith("n2: clock")
+
+
+def test_the_gap_between_signs_falls_slowly_and_only_with_time():
+    host = HostState("t", "n1", alive_us=0, signs_us=[100, 100, 100, 150, 140, 400])
+    host.let_pass(150)
+    assert (host.alive_us, host.gap_us, host.signs_us) == (150, 90, [400])
+    host.let_pass(399)
+    assert host.signs_us == [400]
+    host.let_pass(400)
+    assert (host.alive_us, host.gap_us, host.signs_us) == (400, 250, [])
+
+
+def test_a_gap_beyond_the_longest_is_an_outage_and_no_rhythm():
+    host = HostState("t", "n1", alive_us=0, signs_us=[MAX_GAP_US, 2 * MAX_GAP_US + 1])
+    host.let_pass(3 * MAX_GAP_US)
+    assert host.gap_us == MAX_GAP_US
