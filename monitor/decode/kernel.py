@@ -73,7 +73,8 @@ N_LINEAR = 8
 MAX_TRIED = 16
 """Layouts tried before an event is left to msgspec: 10 to 30 ns each."""
 
-_MODEL_KEY = np.uint64(int.from_bytes(b'"model":', "little"))
+_MODEL_KEY = np.uint64(int.from_bytes(b'"model"', "little"))
+_LOW7 = np.uint64((1 << 56) - 1)
 _FAR = 1_024
 _LONGEST_NAME = 256
 
@@ -293,18 +294,18 @@ def number_in_other_types(p: Address, powers: Address) -> tuple[float, Address]:
 
 @kernel
 def hash_model(p: Address, end: Address) -> int:
-    """Hash of the value of the first ``"model":`` of an event; 0 if there is none near.
+    """Hash of the value after the first ``"model"`` of an event; 0 if there is none near.
 
     A guess which layouts may fit, no more: the key may stand in a nested object, and
     equal hashes are tried one after the other. About 15 ns.
     """
     stop = min(end - 8, p + _FAR)
-    while p < stop and load_word(p) != _MODEL_KEY:
+    while p < stop and load_word(p) & _LOW7 != _MODEL_KEY:
         p += 1
     if p >= stop:
         return 0
-    p += 8
-    while p < end and load_byte(p) == 0x20:
+    p += 7
+    while p < end and (load_byte(p) == 0x20 or load_byte(p) == 0x3A):
         p += 1
     h = np.int64(0x1B873593)
     n = 0

@@ -127,7 +127,7 @@ class Program:
         return True
 
     def _pay(self, number: int | None, n_bytes: int, n_members: int) -> None:
-        """Pay a lesson for a layout, which is judged later; for none it was in vain."""
+        """Pay a lesson. It is judged later; without a layout (no number) it was in vain."""
         us = lesson_us(n_bytes, n_members)
         self.ration.spend(us)
         if number is None:
@@ -164,7 +164,13 @@ class Program:
         self._is_linked = True
 
     def _extend(self, piece: Piece, whole: EventLayout, met: EventLayout) -> bool:
-        """Replace a layout by one that an event deviated from it; True if it is another."""
+        """Replace a layout by the joined one; False if nothing was added.
+
+        Parameters
+        ----------
+        whole, met : EventLayout
+            The joined layout, and that of the event alone.
+        """
         if whole == piece.layout:
             piece.layout = whole
             return False

@@ -62,7 +62,7 @@ def digits_end(p: Address, end: Address) -> Address:
 
 @kernel
 def number_end(p: Address, end: Address) -> Address:
-    """Address after the JSON number at p, or -1; of at most 15 bytes at one look."""
+    """Address after the JSON number at p, or -1. Up to 15 bytes take one vector comparison."""
     minus = np.int64(load_byte(p) == 0x2D)
     others = (non_digits(p) | _BEHIND) & ~minus
     after = trailing_zeros(np.uint64(others))
@@ -131,7 +131,7 @@ def key_end(p: Address, end: Address) -> Address:
 
 @inlined
 def ranges(word: Word) -> Word:
-    """Bits from each odd set bit up to the one before the next: exclusive or of all below."""
+    """Prefix XOR: bits from every other set bit up to the one before the next set bit."""
     word ^= word << np.uint64(1)
     word ^= word << np.uint64(2)
     word ^= word << np.uint64(4)
@@ -143,7 +143,7 @@ def ranges(word: Word) -> Word:
 
 @kernel
 def last_text(p: Address, end: Address) -> Address:
-    """Address of the last opening quote of a list of texts that is known to be good.
+    """Address of the last opening quote up to which a list of texts is valid.
 
     Parameters
     ----------
@@ -152,8 +152,8 @@ def last_text(p: Address, end: Address) -> Address:
 
     Notes
     -----
-    64 bytes at once, as long as texts without escapes follow each other with ``,`` or ``, ``
-    between them: a text takes 2 ns, one by one 8. What is different is left to the caller.
+    64 bytes at a time, while texts without escapes are separated by ``,`` or ``, ``: 2 ns a
+    text, one by one 8. The caller reads on from the address, in the usual way.
 
     References
     ----------

@@ -18,7 +18,7 @@ every event."""
 
 
 class _Conflict(Exception):
-    """The two are not one producer's."""
+    """The two cannot be joined."""
 
 
 def joined(known: EventLayout, new: EventLayout) -> EventLayout | None:
@@ -105,7 +105,9 @@ def _either(known: T | None, new: T | None) -> T | None:
 
 
 def _in_order(names: Sequence[str], orders: Iterable[tuple[str, str]]) -> list[str]:
-    """Sort names so that every pair's first comes before its second, as near to theirs as can be.
+    """Sort names topologically: the first of each pair before the second.
+
+    Of several names that may come next, the one that stood first in ``names`` does.
 
     References
     ----------

@@ -368,12 +368,16 @@ def test_many_models_decode_as_on_the_strict_path(n_models: int) -> None:
 
 
 @needs_kernels
-def test_a_thousand_models_are_learned_and_stay_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("colon", [b":", b": ", b" : "])
+def test_a_thousand_models_are_learned_and_stay_learned(
+    colon: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     n_models = 1_000
     schemas = [ModelSchema("default", f"m{i}", ("a",)) for i in range(n_models)]
     decoder = Decoder(schemas)
     messages = [
-        b'{"id":"x%d","model":"m%d","time_us":%d,"features":{"a":1.5}}' % (i, i % n_models, i)
+        b'{"id":"x%d","model"%b"m%d","time_us":%d,"features":{"a":1.5}}'
+        % (i, colon, i % n_models, i)
         for i in range(3 * n_models)
     ]
     for _ in range(3):
