@@ -16,6 +16,9 @@ from driftline.errors import TransportError
 REPLACE_PAUSE_S = 1.0
 """Least time between two producers: the same error may fail the next one at once."""
 
+UNSUPPORTED_COMPRESSION_TYPE = 76
+"""Error code of a broker that does not take a codec."""
+
 Done = Callable[[BaseException | None], None]
 """Called once, from any thread; with None when the broker has acknowledged."""
 
@@ -50,7 +53,8 @@ class KafkaSender:
         Further options of ``kafka.KafkaProducer``: TLS, SASL.
     compression : str, optional
         As in :func:`driftline.compression.choose_codec`; a ``compression_type`` in ``options``
-        takes precedence.
+        takes precedence. Where a broker refuses the codec that ``auto`` chose, the next
+        producer sends uncompressed.
 
     Notes
     -----
@@ -125,9 +129,16 @@ class KafkaSender:
         _abandoned.append(producer)
 
     def _drop_if_useless(self) -> None:
-        """Close a producer that failed for good."""
-        if self._producer is not None and (why := _why_useless(self._producer, self._last_error)):
-            producer, self._producer, self._why_none = self._producer, None, why
+        """Close a producer that failed for good, or whose codec the broker refuses."""
+        if self._producer is None:
+            return
+        is_refused = self._compression == "auto" and self._last_error.is_about_codec
+        why = _why_useless(self._producer, self._last_error)
+        if is_refused or why:
+            producer, self._producer = self._producer, None
+            self._why_none = why or self._last_error.error
+            if is_refused:
+                self._compression = "none"
             _let_go(producer)
 
     def _make(self) -> None:
@@ -145,8 +156,11 @@ class KafkaSender:
         from kafka import KafkaProducer
 
         try:
-            codec = {"compression_type": choose_codec(self._compression)}
-            self._producer = KafkaProducer(**{**codec, **self._options})
+            codec = choose_codec(self._compression)
+            version = self._options["api_version"]
+            if self._compression == "auto" and codec == "zstd" and version and version < (2, 1):
+                codec = None  # the constructor would refuse it
+            self._producer = KafkaProducer(**{"compression_type": codec, **self._options})
         except Exception as error:
             self._why_none = repr(error)
             raise
@@ -159,11 +173,13 @@ class _LastError:
 
     def __init__(self) -> None:
         self.error = ""
+        self.is_about_codec = False
 
     def note(self, error: BaseException) -> None:
         """Record an error unless it is retriable; from any thread."""
         if not (getattr(error, "retriable", False) or isinstance(error, TimeoutError)):
             self.error = repr(error)
+            self.is_about_codec |= getattr(error, "errno", None) == UNSUPPORTED_COMPRESSION_TYPE
 
 
 def _why_useless(producer: Any, last: _LastError) -> str:
