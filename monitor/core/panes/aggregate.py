@@ -488,10 +488,13 @@ class PartitionAggregator:
     def _publish(self, series: OpenSeries, index: int) -> Pane:
         """Return the pane with its current counts."""
         segments, slices = series.accumulator.collect(series.ordinals[index])
+        start_us, end_us = index * self._slot_us, (index + 1) * self._slot_us
+        # Only within the slot: a layout's end may move into the past of what was counted in it,
+        # where a baseline is heard of late.
         return Pane(
             series=series.series,
-            start_us=max(index * self._slot_us, series.from_us),
-            end_us=min((index + 1) * self._slot_us, series.until_us),
+            start_us=series.from_us if start_us < series.from_us < end_us else start_us,
+            end_us=series.until_us if start_us < series.until_us < end_us else end_us,
             source=self.source,
             partition=self.partition,
             owner=self.owner,

@@ -303,3 +303,13 @@ def test_a_flush_is_due_when_the_watermark_has_passed_a_panes_end_and_not_before
 def test_a_foreign_commit_is_refused_by_name():
     with pytest.raises(TransportError, match="commit at 5"):
         Commit.parse(5, "foreign metadata")
+
+
+def test_a_baseline_heard_of_late_shortens_no_pane_counted_before():
+    known = [layout()]
+    aggregator = PartitionAggregator("s", 0, "o", WINDOW, lambda *_: tuple(known))
+    aggregator.add(*chunk_of([RowMessage(0, -1, (row(11), row(21)))]))
+    known.append(layout(profile_id="q", active_from_us=20))
+    aggregator.add(*chunk_of([RowMessage(1, -1, (row(12),))]))
+    panes = [(p.start_us, p.end_us, p.segments.n_rows[0]) for p in aggregator.flush_all()]
+    assert panes == [(10, 20, 2), (20, 30, 1)]
