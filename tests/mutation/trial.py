@@ -42,7 +42,7 @@ class Outcome:
     diff: str
     result: str
     by: str
-    """The test that failed, of a killed mutant."""
+    """The test that failed, of a killed mutant; or how pytest ended."""
     n_tests: int
     """Tests that were selected."""
 
@@ -110,7 +110,8 @@ class Tree:
         result = SURVIVED if code == 0 else TIMED_OUT if code in _TIME_LIMIT else KILLED
         place = f"{mutant.path}:{mutant.line} ({mutant.definition or 'module'})"
         diff = _changed_lines(before, after)
-        return Outcome(mutant.key, place, diff, result, failed, len(tests))
+        by = failed or ("" if code == 0 else f"pytest ended with {code}")
+        return Outcome(mutant.key, place, diff, result, by, len(tests))
 
     def run(self, tests: list[str], cpu_s: int, kernels: Path | None = None) -> tuple[int, str]:
         """Run tests; return pytest's exit status and the first test that failed."""
