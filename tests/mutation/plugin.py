@@ -42,9 +42,10 @@ def pytest_collection_modifyitems(config, items):
     """Keep the selected tests, in their order."""
     if path := os.environ.get("MUTATION_TRIAL"):
         order = {test: i for i, test in enumerate(json.loads(Path(path).read_text()))}
-        config.hook.pytest_deselected(items=[i for i in items if i.nodeid not in order])
-        kept = [item for item in items if item.nodeid in order]
-        items[:] = sorted(kept, key=lambda item: order[item.nodeid])
+        # A file stands for all of its tests.
+        place = {i: order.get(i.nodeid, order.get(i.nodeid.partition("::")[0], -1)) for i in items}
+        config.hook.pytest_deselected(items=[i for i in items if place[i] < 0])
+        items[:] = sorted((i for i in items if place[i] >= 0), key=lambda i: place[i])
 
 
 def pytest_runtest_logstart(nodeid):

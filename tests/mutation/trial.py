@@ -21,6 +21,7 @@ from tests.mutation.kernels import cache_of
 from tests.mutation.mutants import ROOT, Mutant, mutated
 from tests.mutation.selection import PYTEST, environment
 
+NO_TESTS = 5
 _TIME_LIMIT = (-signal.SIGXCPU, -signal.SIGKILL)
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 START_S, SLOWER = 60, 4
@@ -107,10 +108,10 @@ class Tree:
             code, failed = self.run(tests, int(START_S + SLOWER * seconds), kernels)
         finally:
             shutil.copy2(ROOT / mutant.path, path)
-        result = SURVIVED if code == 0 else TIMED_OUT if code in _TIME_LIMIT else KILLED
+        result = SURVIVED if code in (0, NO_TESTS) else TIMED_OUT if code in _TIME_LIMIT else KILLED
         place = f"{mutant.path}:{mutant.line} ({mutant.definition or 'module'})"
         diff = _changed_lines(before, after)
-        by = failed or ("" if code == 0 else f"pytest ended with {code}")
+        by = failed or ("" if result == SURVIVED else f"pytest ended with {code}")
         return Outcome(mutant.key, place, diff, result, by, len(tests))
 
     def run(self, tests: list[str], cpu_s: int, kernels: Path | None = None) -> tuple[int, str]:
@@ -118,7 +119,10 @@ class Tree:
         selected, outcome = self.folder / "selected.json", self.folder / "outcome.json"
         selected.write_text(json.dumps(tests))
         outcome.unlink(missing_ok=True)
-        files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
+        named = dict.fromkeys(test.partition("::")[0] for test in tests)
+        files = [file for file in named if (self.root / file).exists()]
+        if not files:
+            return NO_TESTS, ""
         names = {
             "MUTATION_TRIAL": str(selected),
             "MUTATION_OUTCOME": str(outcome),
