@@ -45,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes = _with_stable_tests(outcomes, trees[0])
     _save(outcomes)
     if chosen.write:
-        survivors.write(outcomes, chosen.seed)
-    found = survivors.figures(outcomes, chosen.seed) | {"seconds": round(time.monotonic() - began)}
+        survivors.write(outcomes, chosen.seed, chosen.sample)
+    found = survivors.figures(outcomes, chosen.seed, chosen.sample)
+    found |= {"seconds": round(time.monotonic() - began)}
     print(json.dumps(found) if chosen.json else _line(found))
     return 0 if found["share_killed"] >= survivors.NEEDED else 1
 
@@ -142,7 +143,7 @@ def _save(outcomes: list[Outcome]) -> None:
 
 def _line(found: dict[str, float]) -> str:
     return (
-        f"{found['killed'] + found['timed_out']:.0f} of {found['mutants']:.0f} mutants killed "
+        f"{found['killed'] + found['timed_out']:.0f} of {found['judged']:.0f} mutants killed "
         f"({found['share_killed']:.1%}; {found['timed_out']:.0f} by their time limit), "
         f"{found['survived']:.0f} survived; seed {found['seed']:.0f}, {found['seconds']:.0f} s"
     )

@@ -19,13 +19,14 @@ _HEAD = """\
 """
 
 
-def figures(outcomes: list[Outcome], seed: int) -> dict[str, Any]:
+def figures(outcomes: list[Outcome], seed: int, n_sampled: int) -> dict[str, Any]:
     """Return the counts of a run; a mutant that exceeds its CPU time is detected."""
     counts = Counter(outcome.result for outcome in outcomes)
     detected = counts[KILLED] + counts[TIMED_OUT]
     return {
         "seed": seed,
-        "mutants": len(outcomes),
+        "sampled": n_sampled,
+        "judged": len(outcomes),
         "killed": counts[KILLED],
         "timed_out": counts[TIMED_OUT],
         "survived": counts[SURVIVED],
@@ -38,7 +39,7 @@ def read() -> dict[str, Any]:
     return dict(yaml.safe_load(FILE.read_text())) if FILE.exists() else {}
 
 
-def write(outcomes: list[Outcome], seed: int) -> None:
+def write(outcomes: list[Outcome], seed: int, n_sampled: int) -> None:
     """Write the file again, with the reasons that it has."""
     reasons = {entry["key"]: entry["reason"] for entry in read().get("survivors", [])}
     survivors = [
@@ -46,7 +47,7 @@ def write(outcomes: list[Outcome], seed: int) -> None:
         for o in sorted(outcomes, key=lambda o: o.place)
         if o.result == SURVIVED
     ]
-    content = figures(outcomes, seed) | {"survivors": survivors}
+    content = figures(outcomes, seed, n_sampled) | {"survivors": survivors}
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=96, allow_unicode=True)
     FILE.write_text(_HEAD + text)
 

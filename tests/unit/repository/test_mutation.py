@@ -70,5 +70,6 @@ def test_lines_of_a_statement_are_its_own_without_its_body(line, lines):
 
 def test_a_mutant_that_exceeds_its_time_is_detected():
     results = [KILLED, KILLED, TIMED_OUT, SURVIVED]
-    found = survivors.figures([Outcome("k", "p", "", result, "", 1) for result in results], 11)
+    found = survivors.figures([Outcome("k", "p", "", result, "", 1) for result in results], 11, 9)
     assert (found["killed"], found["timed_out"], found["share_killed"]) == (2, 1, 0.75)
+    assert (found["sampled"], found["judged"]) == (9, 4)

@@ -48,3 +48,8 @@ def test_what_a_slot_holds_survives_whatever_else_comes_and_goes(steps):
         assert free.isdisjoint(slots.values())
         assert len(free) == pool.n_free == pool.n_slots - len(slots)
         assert not pool.tallies[sorted(free)].any()
+
+
+def test_the_lowest_free_slots_are_handed_out_first():
+    index = SlotIndex(SlotPool(1), 1, 1)
+    assert [assign(index, [ordinal]) for ordinal in range(9)] == [[slot] for slot in range(9)]
