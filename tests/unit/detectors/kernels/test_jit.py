@@ -163,3 +163,30 @@ def test_a_relative_cache_folder_is_taken_from_here(monkeypatch, tmp_path):
     monkeypatch.setenv("DRIFTLINE_CACHE_DIR", "here")
     monkeypatch.chdir(tmp_path)
     assert jit.cache_folder().is_relative_to(tmp_path / "here")
+
+
+LOADED_THEN_COMPILED = """
+import sys
+import numba
+import numpy as np
+from detectors.kernels import jit
+from tests.support import kernels
+
+assert kernels.total(np.arange(4.0)) == 12.0
+print("numba.np.arraymath" in sys.modules, jit.compiled_count())
+
+@numba.njit
+def other(x):
+    return np.dot(x, x) + np.sort(x)[0]
+
+assert other(np.arange(3.0)) == 5.0
+assert kernels.total(np.arange(5.0, dtype=np.float32)) == 20.0
+print(jit.compiled_count())
+"""
+
+
+def test_a_kernel_is_loaded_without_the_compiler_which_works_afterwards(filled, tmp_path):
+    shutil.copytree(filled, tmp_path / "cache")
+    loaded, n_compiled = output_of(LOADED_THEN_COMPILED, tmp_path / "cache").splitlines()
+    assert loaded == "False 0"
+    assert int(n_compiled) > 0
