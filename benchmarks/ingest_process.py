@@ -83,13 +83,15 @@ def report(worker: WatchedIngest) -> dict[str, Any]:
     }
 
 
-def main(bootstrap: str, prefix: str, world: str, every_s: str = "0.1") -> None:
+def main(bootstrap: str, prefix: str, world: str, every_s: str = "0.1", core: str = "") -> None:
     catalog = WORLDS[world]()
     lifecycle = Lifecycle("ingest")
     window = source_window(catalog)
     warm_up(catalog, window)
     print(json.dumps({"ready": True, "rss_gib": rss_gib()}), flush=True)
     sys.stdin.readline()
+    if core:  # before the first thread of the worker and of librdkafka, which inherit it
+        os.sched_setaffinity(0, {int(core)})
     cluster = Cluster(bootstrap, prefix=prefix)
     worker = WatchedIngest(cluster, catalog, window, NoFeed(), lifecycle)
     thread = threading.Thread(target=worker.run)

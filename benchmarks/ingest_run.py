@@ -69,9 +69,10 @@ def fill(bootstrap: str, topic: str, messages: Iterable[tuple[int, bytes]]) -> i
 class IngestProcess:
     """A process of :mod:`benchmarks.ingest_process`, and the last thing it said."""
 
-    def __init__(self, bootstrap: str, prefix: str, world: str) -> None:
+    def __init__(self, bootstrap: str, prefix: str, world: str, core: int | None = None) -> None:
+        pinning = () if core is None else ("0.1", str(core))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.ingest_process", bootstrap, prefix, world],
+            [sys.executable, "-m", "benchmarks.ingest_process", bootstrap, prefix, world, *pinning],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -115,10 +116,12 @@ class IngestProcess:
 
 
 @contextmanager
-def processes(bootstrap: str, prefix: str, world: str, n: int = 1) -> Iterator[list[IngestProcess]]:
-    """Start processes, compiled and waiting."""
+def processes(
+    bootstrap: str, prefix: str, world: str, n: int = 1, core: int | None = None
+) -> Iterator[list[IngestProcess]]:
+    """Start processes, compiled and waiting; with a core, they will do all their work on it."""
     with ExitStack() as stack:
-        started = [IngestProcess(bootstrap, prefix, world) for _ in range(n)]
+        started = [IngestProcess(bootstrap, prefix, world, core) for _ in range(n)]
         for each in started:
             stack.callback(each.end)
         for each in started:
