@@ -14,7 +14,8 @@ from schemas.batch import Chunk, Int64Array
 from schemas.limits import MessageLimits
 
 HEAD_ROWS = 50_000
-"""Rows whose rate decides: so many are decoded twice."""
+"""Rows whose rate decides: so many are decoded twice. So many messages are read for them at
+most, since few may be events of a known model."""
 
 
 def slot_and_chunks(
@@ -54,7 +55,7 @@ def slot_and_chunks(
         for batch in chain.from_iterable(decoder.decode(p).batches for p in decoder.parts(chunk)):
             times.append(batch.time_us)
             models.add((batch.schema.tenant, batch.schema.model))
-        if sum(map(len, times)) >= HEAD_ROWS:
+        if max(sum(map(len, times)), sum(map(len, head))) >= HEAD_ROWS:
             break
     n_rows, span_us = rate_of(np.concatenate([np.empty(0, np.int64), *times]))
     configs = catalog.configs.values()
