@@ -76,7 +76,7 @@ endef
 # Where it fails (a proxy, credentials that only pip knows), pip installs the same files.
 define install
 	@locked="--require-hashes --no-deps -r requirements/$(1).lock"; \
-	index=$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo "$${PIP_INDEX_URL:-https://pypi.org/simple}"); \
+	index=$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || echo https://pypi.org/simple)}; \
 	uv=$$(command -v uv) || { $(PIP) --require-hashes -r requirements/uv.lock 2>/dev/null && uv=$(BIN)/uv; }; \
 	{ test -n "$$uv" && UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}" UV_NATIVE_TLS=1 \
 	  "$$uv" pip install --quiet --python $(BIN)/python $$locked; } || \
