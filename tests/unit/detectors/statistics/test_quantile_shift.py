@@ -36,7 +36,7 @@ def test_a_side_without_rows_has_no_quantile():
     assert np.isnan(quantile_shift([0.0, 1.0], [3, 4], [0, 0]))
 
 
-def test_a_quantile_of_values_is_the_first_that_the_counts_reach():
+def test_a_quantile_of_values_is_the_first_at_its_cumulative_count():
     assert quantile_shift([1.0, 2.0, 5.0], [5, 5, 0], [0, 5, 5]) == 1.0
     assert quantile_shift([1.0, 2.0, 5.0], [5, 5, 0], [0, 4, 6]) == 4.0
     assert quantile_shift([1.0, 2.0, 5.0], [3, 7, 0], [7, 0, 3], quantile=0.7) == -1.0
