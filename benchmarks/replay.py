@@ -187,14 +187,15 @@ def pandas_s(file: str) -> float:
 
 def measure(quick: bool) -> Figures:
     """Build two installations, replay short and long files, run the peers."""
-    n_days, n_hours, n = (64, 48, 1) if quick else (N_DAYS, 200, 3)
+    n_hours, n = (100, 1) if quick else (200, 3)
+    n_hourly_days = 64 if quick else N_DAYS
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         reference = sparse_rows(90, 0, FIRST_US - 90 * DAY_US)
         for name, length in (("daily", "1d"), ("hourly", "1h")):
             bench.install(name, SPARSE.replace("LENGTH", length), reference)
         bench.install("dense", DENSE, dense_rows(10, 0, FIRST_US - DAY_US))
-        sparse = sparse_rows(n_days, 1)
+        sparse = sparse_rows(N_DAYS, 1)
         dense = dense_rows(n_hours, 1)
         short_sparse, short_dense = (t.slice(0, len(t) // 4) for t in (sparse, dense))
         files = bench.write("short.parquet", short_sparse), bench.write("long.parquet", sparse)
@@ -205,11 +206,18 @@ def measure(quick: bool) -> Figures:
         bench.replay("daily", files[0])  # compiled before the clock starts
         daily_s, start_s = slope(lambda f: bench.replay("daily", f)[0], files, n)
         dense_s, _ = slope(lambda f: bench.replay("dense", f)[0], dense_files, n)
-        hourly_s, _ = slope(lambda f: bench.replay("hourly", f)[0], files, n)
-        n_hourly = bench.replay("hourly", files[1])[1]
+        hourly = sparse.slice(0, n_hourly_days * ROWS_A_DAY)
+        hourly_files = (
+            bench.write("short_hourly.parquet", hourly.slice(0, len(hourly) // 4)),
+            bench.write("long_hourly.parquet", hourly),
+        )
+        hourly_s, _ = slope(lambda f: bench.replay("hourly", f)[0], hourly_files, n)
+        n_hourly = bench.replay("hourly", hourly_files[1])[1]
         stores = iter(range(100))
         stored_hourly_s, _ = slope(
-            lambda f: bench.replay("hourly", f, f"{folder}/store{next(stores)}")[0], files, 1
+            lambda f: bench.replay("hourly", f, f"{folder}/store{next(stores)}")[0],
+            hourly_files,
+            1,
         )
         stored_s = bench.replay("daily", files[1], f"{folder}/store")[0]
         backtest_s, _ = slope(lambda f: bench.backtest("daily", f), files, n)
@@ -223,7 +231,7 @@ def measure(quick: bool) -> Figures:
         "stored_s": stored_s,
         "backtest_rows_per_s": len(sparse) / backtest_s,
         "start_s": start_s,
-        "ratio_evidently": report_s / (daily_s / n_days),
+        "ratio_evidently": report_s / (daily_s / N_DAYS),
         "evidently_window_s": report_s,
         "ratio_pandas": daily_s / counted_s,
         "pandas_s": counted_s,
