@@ -411,6 +411,7 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
     models, mask = load_int(frame + MODELS), load_int(frame + MODELS_MASK)
     following = load_int(frame + NEXT_HEAD)
     last = np.int64(0)
+    skipped, skipped_end = np.int64(0), np.int64(0)
     for i in range(begin, end_event):
         if load_int(fits + 8 * i) != -1:
             continue
@@ -455,7 +456,13 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
                     store_float(numbers + 8 * (column * n_rows + i), value)
                     p = after
                 elif kind == _IGNORED:
-                    p = skip_value(p, end)
+                    # layouts of one event ignore the same: what is longest is skipped once
+                    after = skipped_end
+                    if p != skipped:
+                        after = skip_value(p, end)
+                        if skipped < start or after < 0 or after - p > skipped_end - skipped:
+                            skipped, skipped_end = p, after
+                    p = after
                     if p < 0:
                         break
                 elif kind <= _SENT:

@@ -279,6 +279,21 @@ def test_events_of_known_layouts_never_reach_msgspec(monkeypatch: pytest.MonkeyP
     assert decoding.rows_of(decoder.decode(chunk_of(messages, "f"))) == first
 
 
+@needs_kernels
+@pytest.mark.parametrize("value", [b'["x",{"y":[1]}]', b"[1,]", b"1", b'"a', b"[" * 64 + b"]" * 64])
+def test_what_several_layouts_ignore_decodes_alike(value: bytes) -> None:
+    text = b'{"t":[1],"x":%s,"model":"m","time_us":%d,"features":{"a":1.5}%s}'
+    blanks = [b" " * i for i in range(6)]
+    messages = [text % (b"1", i, blanks[i % 6]) for i in range(60)]
+    messages += [text % (value, i, blanks[i % 6] + b',"k%d":2' % i) for i in range(6)]
+    messages += [text % (value, i, blanks[i % 6]) for i in range(6)]
+    fast, strict = Decoder([decoding.SCHEMA]), Decoder([decoding.SCHEMA], fast=False)
+    for _ in range(2):
+        found, expected = (d.decode(chunk_of(messages, "f")) for d in (fast, strict))
+        assert decoding.rows_of(found) == decoding.rows_of(expected)
+        assert decoding.rejects_of(found) == decoding.rejects_of(expected)
+
+
 def shuffled(rng: random.Random, made: dict[str, Any]) -> dict[str, Any]:
     items = list(made.items())
     rng.shuffle(items)
