@@ -135,32 +135,26 @@ def non_digits(typing: Any, address: Any) -> Any:
     return _instruction(types.int64, (types.int64,), emit)
 
 
+def _special(builder: ir.IRBuilder, at: ir.Value, is_ascii: bool) -> ir.Value:
+    """Compare 32 bytes with a quote, a backslash and what lies below a space."""
+    text = _load(builder, at, ir.VectorType(_I8, 32))
+    is_quote = builder.icmp_unsigned("==", text, _splat(0x22, 32))
+    is_escape = builder.icmp_unsigned("==", text, _splat(0x5C, 32))
+    compare = builder.icmp_signed if is_ascii else builder.icmp_unsigned
+    is_low = compare("<", text, _splat(0x20, 32))  # signed: bytes from 0x80 on are negative
+    return _mask(builder, builder.or_(builder.or_(is_quote, is_escape), is_low), 32)
+
+
 @intrinsic
 def non_texts(typing: Any, address: Any) -> Any:
     """Which of 32 bytes are a quote, a backslash, a control character or not ASCII."""
-
-    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
-        text = _load(builder, at, ir.VectorType(_I8, 32))
-        is_quote = builder.icmp_unsigned("==", text, _splat(0x22, 32))
-        is_escape = builder.icmp_unsigned("==", text, _splat(0x5C, 32))
-        is_odd = builder.icmp_signed("<", text, _splat(0x20, 32))  # from 0x80 on: negative
-        return _mask(builder, builder.or_(builder.or_(is_quote, is_escape), is_odd), 32)
-
-    return _instruction(types.int64, (types.int64,), emit)
+    return _instruction(types.int64, (types.int64,), lambda b, a: _special(b, a, is_ascii=True))
 
 
 @intrinsic
 def non_plain(typing: Any, address: Any) -> Any:
     """Which of 32 bytes are a quote, a backslash or a control character."""
-
-    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
-        text = _load(builder, at, ir.VectorType(_I8, 32))
-        is_quote = builder.icmp_unsigned("==", text, _splat(0x22, 32))
-        is_escape = builder.icmp_unsigned("==", text, _splat(0x5C, 32))
-        is_control = builder.icmp_unsigned("<", text, _splat(0x20, 32))
-        return _mask(builder, builder.or_(builder.or_(is_quote, is_escape), is_control), 32)
-
-    return _instruction(types.int64, (types.int64,), emit)
+    return _instruction(types.int64, (types.int64,), lambda b, a: _special(b, a, is_ascii=False))
 
 
 def _equal_to(byte: int) -> Callable[[ir.IRBuilder, ir.Value], ir.Value]:
