@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.multivariate.embedding import EmbeddingMoments, centroid_shift
+from schemas.errors import ShapeError
 
 NOTHING = EmbeddingMoments.of(np.empty((0, 2)))
 ONE = EmbeddingMoments.of([[3.0, 4.0]])
@@ -31,3 +32,10 @@ def test_vectors_that_are_all_alike_have_no_effect():
     found = centroid_shift(alike, TWO)
     assert found.expected == pytest.approx(np.sqrt(2.0 / 2))
     assert np.isnan(found.effect)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_vectors_of_other_dimensions_are_refused_in_either_order(order):
+    pair = [TWO, EmbeddingMoments.of([[0.0, 1.0, 2.0], [1.0, 1.0, 2.0]])][::order]
+    with pytest.raises(ShapeError, match=r"[23] and [32] dimensions"):
+        centroid_shift(*pair)

@@ -142,3 +142,12 @@ def test_a_spread_whose_square_is_no_number_is_infinite():
     values[0] = 1.7e308
     with np.errstate(over="ignore"):
         assert reference_sd(baseline_of(values), 0) == np.inf
+
+
+@pytest.mark.parametrize("n_rows", [0, 1])
+def test_a_tail_of_fewer_than_two_rows_is_as_long_as_that_of_two(n_rows):
+    edges = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    few, two = (shift_matrix(edges, np.array([n, 50, 50, n] + [0] * 60), 0.3) for n in (n_rows, 2))
+    more = shift_matrix(edges, np.array([9, 50, 50, 9] + [0] * 60), 0.3)
+    np.testing.assert_array_equal(few, two)
+    assert not np.array_equal(two, more)
