@@ -17,7 +17,6 @@ from detectors.multivariate.correlation import correlation_change, correlations
 from detectors.multivariate.directions import Directions
 from detectors.multivariate.domain_classifier import (
     _auc,
-    _normal_scores,
     _terms,
     domain_classifier,
 )
@@ -29,6 +28,7 @@ from detectors.multivariate.mmd import mmd_squared
 from detectors.multivariate.moments import SecondMoments
 from detectors.multivariate.principal_components import PrincipalComponents
 from detectors.multivariate.sliced_energy import energy_of_counts, sliced_energy
+from detectors.statistics.normal import normal_scores
 
 pytestmark = pytest.mark.oracle
 
@@ -294,10 +294,10 @@ def test_domain_classifier_is_sklearns_pipeline(sklearn: SimpleNamespace, seed: 
     x, y = rng.normal(size=(300, 4)), rng.normal(0.1 * seed, 1 + 0.1 * seed, (200, 4))
     pooled, is_current = np.vstack([x, y]), np.arange(500) >= 300
     scores = stats.norm.ppf((stats.rankdata(pooled, axis=0) - 0.5) / 500)
-    assert _normal_scores(pooled) == pytest.approx(scores, rel=1e-9)
+    assert normal_scores(pooled) == pytest.approx(scores, rel=1e-9)
     polynomial = sklearn.PolynomialFeatures(2, include_bias=False).fit_transform(scores)
     theirs = sklearn.StandardScaler().fit_transform(polynomial)
-    terms = _terms(_normal_scores(pooled), True)
+    terms = _terms(normal_scores(pooled), True)
     assert terms == pytest.approx(theirs, rel=1e-9, abs=1e-9)
     model = sklearn.LogisticRegression(tol=1e-10, max_iter=10_000)
     folds = sklearn.StratifiedKFold(5, shuffle=True, random_state=seed)
