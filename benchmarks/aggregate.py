@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.output import main
-from detectors.rule.edges import quantile_edges
-from monitor.core.panes.aggregate import Layout, PartitionAggregator
+from detectors.decision_rule.edges import quantile_edges
+from monitor.core.windowing.aggregate import Layout, PartitionAggregator
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import Chunk, EventBatch, ModelSchema

@@ -3,7 +3,7 @@
 ``cells_per_s``: windows of N = 1,000 rows, numeric cells of 20 bins, so 19 edges
 on both sides and the four special sets, four bets each: 168 components, base
 statistic only. ``cells_per_s_with_rungs``: the same with the three severity rungs,
-as :func:`detectors.rule.decision.decide` runs by default (672 components). Half of the
+as :func:`detectors.decision_rule.decision.decide` runs by default (672 components). Half of the
 cells hold independent rows of their reference, half are shifted by .3 sd. Both
 are whole calls of ``decide``, minimum detectable effects included; each is the
 median of the repetitions. ``ratio_numpy``: the base statistic against the same
@@ -27,6 +27,15 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from benchmarks.output import Figures, main
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    TolerancePlan,
+    cell_sets,
+    decide,
+)
+from detectors.decision_rule.tolerance import plan_cells
 from detectors.multiscale.components import (
     CellComponents,
     ComponentLayout,
@@ -37,8 +46,6 @@ from detectors.multiscale.onset import look_back_ticks, onset
 from detectors.multiscale.plan import plan_cells as plan_scales
 from detectors.multiscale.rule import ScaleRule, judge
 from detectors.multiscale.state import ScaleState
-from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
-from detectors.rule.tolerance import plan_cells
 from schemas.baselines import Kind, VariableBaseline
 
 N_BINS = 20

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.events import make_messages, model_config, reference_table
 from benchmarks.output import Figures, main
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.aggregate import Layout, PartitionAggregator
+from monitor.core.windowing.aggregate import Layout, PartitionAggregator
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.columns import assign_columns
 from monitor.decode.dictionaries import Dictionaries

@@ -17,9 +17,9 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.output import main
+from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels.binning import bin_values, make_grid
 from detectors.registry import DETECTORS
-from detectors.rule.edges import quantile_edges
 from detectors.statistics.jensen_shannon import js_distance
 from detectors.statistics.ks import ks_test
 from detectors.statistics.psi import psi

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from benchmarks.worlds import WORLDS
-from monitor.core.panes.watermark import Commit
+from monitor.core.windowing.watermark import Commit
 from monitor.ingest.on_kafka import source_window, warm_up
 from monitor.ingest.worker import IngestWorker
 from monitor.service.lifecycle import Lifecycle

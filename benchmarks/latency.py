@@ -32,8 +32,8 @@ from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, CountingReceiver, Traffic, install, stage_commands
 from benchmarks.traffic import Orders, watched_name
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.baseline_codec import with_id
 from monitor.core.topics import GPU, PREDICTIONS
+from monitor.core.windowing.baseline_codec import with_id
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.transport.kafka.cluster import Cluster
 from schemas.baselines import Baseline

@@ -20,8 +20,8 @@ from benchmarks.output import Figures, main
 from benchmarks.worlds import fraud
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.drift.windows import Windows
-from monitor.core.panes.aggregate import PartitionAggregator
-from monitor.core.panes.codec import PaneAssembler, encode
+from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.codec import PaneAssembler, encode
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.config.model import WindowConfig

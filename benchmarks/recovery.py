@@ -27,9 +27,9 @@ from benchmarks.output import Figures, main
 from benchmarks.stage_run import HOOK, StageCommand, Traffic, install, stage_commands
 from benchmarks.traffic import Orders
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import PANES, PREDICTIONS
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.devkit.dev_broker import STEADY_LOAD, DevBroker
 from monitor.ingest.stage import GROUP
 from monitor.service.restarts import FIRST_S

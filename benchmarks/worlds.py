@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.aggregate import reference_baseline
 from benchmarks.events import make_messages, model_config, reference_table
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from schemas.baselines import Kind
 from schemas.config.model import FeatureConfig, ModelConfig
 

@@ -38,9 +38,9 @@ from schemas.moved import redirect_moved_modules
 
 if TYPE_CHECKING:
     from detectors.conventions import peer_score
+    from detectors.decision_rule.decision import Decision, Evidence, Rule, decide, plan_baseline
     from detectors.multivariate.registry import MULTIVARIATE
     from detectors.registry import DETECTORS, NAMES, detector_named, detectors_of
-    from detectors.rule.decision import Decision, Evidence, Rule, decide, plan_baseline
     from detectors.sequential.adwin import ADWIN
     from detectors.sequential.bocd import BOCD
     from detectors.sequential.cusum import CUSUM

@@ -27,8 +27,8 @@ class VariableBaseline:
     below edges[0] is underflow, above edges[-1] overflow. The edges are distinct
     reference quantiles, at most 61 of them, at least two, edges[0] below the minimum and
     edges[-1] above the maximum. They lie between reference values, as far from them as
-    float32 rounds (``detectors.rule.edges.between_values``); in baselines of older versions on
-    them. The first two may be equal, or as close as that: then bin 0 holds the minimum
+    float32 rounds (``detectors.decision_rule.edges.between_values``); in baselines of older
+    versions on them. The first two may be equal, or as close as that: then bin 0 holds the minimum
     alone (a constant column, a spike at the minimum, few distinct values).
     """
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from detectors.rule.decision import Rule, SetLayout, TolerancePlan, cell_sets, plan_cells
-from detectors.rule.design_effect import design_effect, learned_eps
+from detectors.decision_rule.decision import Rule, SetLayout, TolerancePlan, cell_sets, plan_cells
+from detectors.decision_rule.design_effect import design_effect, learned_eps
 from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW
 

@@ -15,7 +15,7 @@ from benchmarks.quality.counter_streams import (
     Streams,
 )
 from benchmarks.quality.delays import HORIZON, QUIET_WINDOWS, RuleDelay, delay_of
-from detectors.rule.decision import Evidence, decide
+from detectors.decision_rule.decision import Evidence, decide
 
 
 @dataclass(frozen=True, slots=True)

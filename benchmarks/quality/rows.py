@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from detectors.conventions import evidently_default, peer_score
-from detectors.rule.decision import Evidence, Rule, SetLayout, TolerancePlan, cell_sets, decide
-from detectors.rule.design_effect import design_effect, learned_eps
-from detectors.rule.edges import quantile_edges
-from detectors.rule.tolerance import plan_cells
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    TolerancePlan,
+    cell_sets,
+    decide,
+)
+from detectors.decision_rule.design_effect import design_effect, learned_eps
+from detectors.decision_rule.edges import quantile_edges
+from detectors.decision_rule.tolerance import plan_cells
 from detectors.sequential.adwin import ADWIN
 from detectors.sequential.kswin import KSWIN
 from detectors.sequential.page_hinkley import PageHinkley

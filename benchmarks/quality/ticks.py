@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.laws import Columns, Integers, Law, Stretch
+from detectors.decision_rule.edges import quantile_edges
 from detectors.multiscale.components import (
     CellComponents,
     ComponentLayout,
@@ -20,7 +21,6 @@ from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import TICK_US, ScaleRule, Verdicts, judge, learn_reference
 from detectors.multiscale.seasons import fit_season
 from detectors.multiscale.state import ScaleState
-from detectors.rule.edges import quantile_edges
 from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
 Floats = NDArray[np.float64]

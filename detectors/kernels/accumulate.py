@@ -1,6 +1,6 @@
 """Kernels that add rows to counters, each row into the slot named for it.
 
-A slot is one row of the arrays of ``monitor.core.panes.slots``; a negative slot skips the
+A slot is one row of the arrays of ``monitor.core.windowing.slots``; a negative slot skips the
 row. Values are added one by one in row order into the running sums, so that cutting
 the input elsewhere gives the same bits. Indices are unsigned and arrays flattened:
 a signed index costs a test for negative ones, a strided array a multiplication.

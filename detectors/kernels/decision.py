@@ -108,7 +108,7 @@ def step(
     counts : ndarray of int64, shape (C, 64)
         The window.
     offsets, first, stop, extra, is_complement, gain, loss, p_ref
-        Sets and bets: :class:`detectors.rule.tolerance.TolerancePlan`.
+        Sets and bets: :class:`detectors.decision_rule.tolerance.TolerancePlan`.
     n_reference, cap : ndarray, shape (C,)
         n0 and the cap of each cell.
     threshold, m, min_rows, n_rungs

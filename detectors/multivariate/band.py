@@ -31,8 +31,8 @@ def band_of_windows(values: ArrayLike, *, n_sd: float = 3.0) -> Band:
     """Mean of the reference windows, and some standard deviations to both sides.
 
     Prefer it where a statistic has no known law, as the multivariate ones, and the
-    evidence rule of :mod:`detectors.rule.decision` for what counts in panes: 3 sd of a skewed
-    statistic over many windows and models do fire without drift.
+    evidence rule of :mod:`detectors.decision_rule.decision` for what counts in panes: 3 sd of a
+    skewed statistic over many windows and models do fire without drift.
 
     Parameters
     ----------

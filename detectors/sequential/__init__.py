@@ -12,7 +12,7 @@ that they cannot disagree, and a stream may be cut, saved and resumed anywhere.
 After an alarm a detector starts afresh with the next value. Values that are not
 finite are skipped and counted: the alarms of a stream with gaps are those of the
 stream without them. They judge single streams: for whole windows of many variables,
-with a bound on false alarms, see ``detectors.rule.decision``.
+with a bound on false alarms, see ``detectors.decision_rule.decision``.
 
 Nothing is imported here, because compiled code takes time to load::
 

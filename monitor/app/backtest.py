@@ -19,7 +19,7 @@ from monitor.backtest.counting import Counted, check_slot, count_panes, slot_of
 from monitor.backtest.delays import plantable
 from monitor.backtest.document import backtest_document
 from monitor.backtest.text import absent_line
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.report.backtest_page import render_backtest
 from monitor.report.backtest_sections import report_sections
 from monitor.report.page import check_folder, write_whole

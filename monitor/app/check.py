@@ -145,7 +145,7 @@ def _traffic(installation: Installation) -> list[Check]:
 
     Rows come from the store, else from the reference of the newest baseline.
     """
-    from monitor.core.panes.window_length import is_thin, length_advice, traffic_text
+    from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
     from monitor.storage.stored_traffic import mean_rows_of
 
     names = {(m.tenant, m.model): m.window.length_us for m in installation.models}

@@ -15,8 +15,8 @@ from monitor.app.row_progress import rows_text
 from monitor.baseline.build import build_baseline
 from monitor.baseline.folder import add_baseline
 from monitor.clock import elapsed_s
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
+from monitor.core.windowing.catalog import Catalog
 from monitor.demo.findings import DemoScore, score_run
 from monitor.demo.score import summarize_run
 from monitor.demo.story import compose_report

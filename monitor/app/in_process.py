@@ -15,8 +15,8 @@ from monitor.archive.in_memory import GROUP as ARCHIVE_GROUP
 from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
-from monitor.core.panes.catalog import Catalog, max_skews
-from monitor.core.panes.slot_length import slot_of
+from monitor.core.windowing.catalog import Catalog, max_skews
+from monitor.core.windowing.slot_length import slot_of
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK

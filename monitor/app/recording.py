@@ -12,7 +12,7 @@ from monitor.app.installation import Installation
 from monitor.app.progress import OnNote
 from monitor.app.row_progress import RowProgress
 from monitor.baseline.baseline_file import load_baselines
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.transport.files import STANDARD_INPUT, Source
 from monitor.transport.first_times import in_order_of_times
 from monitor.transport.formats import is_named_json

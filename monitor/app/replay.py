@@ -16,8 +16,8 @@ from monitor.app.installation import Installation, load_installation, shared_win
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
 from monitor.app.row_progress import RowProgress
 from monitor.core.identity import stable_id
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.slot_length import check_pane_option, slot_of
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.slot_length import check_pane_option, slot_of
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.receivers.protocol import Receiver
 from monitor.replay.outcome import ReplayOutcome

@@ -13,7 +13,7 @@ from monitor.core import topics
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from monitor.core.panes.catalog import Catalog
+    from monitor.core.windowing.catalog import Catalog
     from monitor.service.lifecycle import Lifecycle
     from monitor.transport.kafka.cluster import Cluster
     from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
@@ -241,7 +241,7 @@ _RUNS: dict[str, Callable[[Site, Lifecycle, str | None], None]] = {
 
 def _catalog(site: Site) -> Catalog:
     """Every model's config; baselines come from their topic."""
-    from monitor.core.panes.catalog import Catalog
+    from monitor.core.windowing.catalog import Catalog
 
     return Catalog.of(site.installation.models, [])
 

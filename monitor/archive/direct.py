@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from monitor.archive.stage import PaneReader
 from monitor.archive.writes import Archive, range_token
-from monitor.core.panes.stats_codec import with_finite_sums
 from monitor.core.topics import PANES
+from monitor.core.windowing.stats_codec import with_finite_sums
 from monitor.storage.batcher import Batcher
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from monitor.archive.letters import LabelRefusal
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit, ModelKey
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit, ModelKey
 from monitor.core.unreadable import letter_write
 from monitor.metrics import DEAD_LETTERS as N_DEAD_LETTERS
 from monitor.metrics import DEAD_LETTERS_CAPPED, REJECTED

@@ -26,8 +26,8 @@ from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.stage import PaneReader
 from monitor.archive.topic import TopicArchive
 from monitor.clock import elapsed_s
-from monitor.core.panes.catalog import max_skews
 from monitor.core.topics import PANES
+from monitor.core.windowing.catalog import max_skews
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES
 from monitor.service.lifecycle import Lifecycle

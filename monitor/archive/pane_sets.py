@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.core.panes.codec import decode, read_header
-from monitor.core.panes.intake_message import NOT_PANES
+from monitor.core.windowing.codec import decode, read_header
+from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.transport.types import Message
 from schemas.errors import DriftlineError
 from schemas.panes import Pane

@@ -89,7 +89,7 @@ def solve(
         Everything but the budget and eps stays.
     budget : float
         False alarms a month, > 0. alpha follows from it by
-        :func:`detectors.rule.settings.alpha_of`.
+        :func:`detectors.decision_rule.settings.alpha_of`.
     advance : callable, optional
         Called after each replay; there are about ten.
     withheld : collection of int, optional

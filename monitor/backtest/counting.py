@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.panes.aggregate import PartitionAggregator
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.slot_length import check_slot, slot_of
+from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.slot_length import check_slot, slot_of
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk
 from schemas.config.model import WindowConfig

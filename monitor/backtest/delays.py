@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import Evidence, SetLayout, decide, plan_cells
-from detectors.rule.planting import plant, reference_sd, shift_matrix
-from detectors.rule.sets import cell_sets
-from detectors.rule.tolerance import TolerancePlan
+from detectors.decision_rule.decision import Evidence, SetLayout, decide, plan_cells
+from detectors.decision_rule.planting import plant, reference_sd, shift_matrix
+from detectors.decision_rule.sets import cell_sets
+from detectors.decision_rule.tolerance import TolerancePlan
 from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.cells import align_counts
 from monitor.core.drift.decide import SeriesDecider

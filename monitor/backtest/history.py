@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from monitor.backtest.judging import n_rows_of
 from monitor.core.drift.windows import IntakeWindow, Windows
-from monitor.core.pipeline.watch import PipelineWatch
+from monitor.core.pipeline_health.watch import PipelineWatch
 from schemas.alerts import Alert
 from schemas.config.model import ModelConfig
 from schemas.intake import Intake, IntakePane

@@ -7,7 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from monitor.core.panes.baseline_codec import FORMAT, decode, encode, with_id
+from monitor.core.windowing.baseline_codec import FORMAT, decode, encode, with_id
 from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
-from detectors.rule.sets import cell_sets
-from monitor.core.panes.accumulators import summarize, take
-from monitor.core.panes.layout import Layout
+from detectors.decision_rule.design_effect import MIN_WINDOWS, design_effect, learned_eps
+from detectors.decision_rule.sets import cell_sets
+from monitor.core.windowing.accumulators import summarize, take
+from monitor.core.windowing.layout import Layout
 from schemas.baselines import Baseline
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS

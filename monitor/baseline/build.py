@@ -29,8 +29,8 @@ from monitor.baseline.variables import (
     score_variable,
     without_once_seen,
 )
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout, segment_names
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout, segment_names
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.decode.derive import Deriver
 from schemas.baselines import Baseline, VariableBaseline

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.baseline.fit import misfits
-from monitor.core.panes.baseline_codec import with_id
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.baseline_codec import with_id
+from monitor.core.windowing.catalog import Catalog
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.config.values import parse_duration_us

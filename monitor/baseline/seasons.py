@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.seasonal import (
+from detectors.decision_rule.seasonal import (
     MIN_WEEKS,
     N_SLOTS,
     choose_reference,
@@ -17,10 +17,10 @@ from detectors.rule.seasonal import (
     slot_of,
     slots_of_window,
 )
-from detectors.rule.sets import cell_sets
+from detectors.decision_rule.sets import cell_sets
 from monitor.baseline.blocks import Range, count_ranges, count_windows
-from monitor.core.panes.accumulators import take
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import take
+from monitor.core.windowing.layout import Layout
 from schemas.baselines import Baseline, SeasonalCounts
 from schemas.batch import EventBatch, Int64Array
 from schemas.panes import N_COUNTERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from monitor.core.panes.baseline_codec import BaselineParts, message_parts, parse_key
 from monitor.core.topics import BASELINES
+from monitor.core.windowing.baseline_codec import BaselineParts, message_parts, parse_key
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer

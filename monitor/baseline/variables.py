@@ -7,8 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from detectors.decision_rule.edges import (
+    between_values,
+    has_own_minimum,
+    is_constant,
+    quantile_edges,
+)
 from detectors.quality.heavy_hitters import HeavyHitters
-from detectors.rule.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from monitor.baseline.identifiers import is_nearly_distinct
 from schemas.baselines import Kind, VariableBaseline
 from schemas.batch import Float64Array, StringColumn

@@ -263,7 +263,7 @@ def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
 def _print_traffic(baseline: Baseline, config: ModelConfig) -> None:
     """Compare the reference's rows a window with what a verdict needs."""
     from monitor.baseline.description import rows_per_window
-    from monitor.core.panes.window_length import is_thin, length_advice, traffic_text
+    from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
 
     window, min_rows = config.window, config.decision.min_rows
     rows = rows_per_window(baseline)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from detectors.rule.edges import quantile_edges
+from detectors.decision_rule.edges import quantile_edges
 from detectors.statistics.deciles import group_by_quantile
 from detectors.statistics.histogram import atoms
 from driftline.canonical import boolean_aliases

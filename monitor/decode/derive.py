@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from detectors.decision_rule.local_time import local_time_us
 from detectors.quality.date_statistics import age_days, hour_of_day, weekday
 from detectors.quality.text_statistics import text_statistics
-from detectors.rule.local_time import local_time_us
 from driftline.times import time_of_text
 from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
 from schemas.derived import TIME_QUANTITIES, Derived, Quantity

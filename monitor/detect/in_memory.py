@@ -9,9 +9,9 @@ from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.windows import Windows
 from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign
-from monitor.core.panes.catalog import Catalog
 from monitor.core.state.writes import WritePhase
 from monitor.core.topics import GPU, PANES, STATE
+from monitor.core.windowing.catalog import Catalog
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import GROUP, PanesRules, read_states
 from monitor.transport.types import Log, ReadableLog

@@ -8,10 +8,10 @@ from faust.types import TP
 
 from monitor import metrics
 from monitor.clock import elapsed_s, now_us
-from monitor.core.panes.catalog import Catalog
-from monitor.core.pipeline.source_silence import WATCHING_PARTITION
+from monitor.core.pipeline_health.source_silence import WATCHING_PARTITION
 from monitor.core.topics import BASELINES, GPU, PANES, PREDICTIONS
 from monitor.core.unreadable import letter_write
+from monitor.core.windowing.catalog import Catalog
 from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions

@@ -8,11 +8,11 @@ from contextlib import suppress
 from itertools import chain
 
 from monitor.core.drift.partition import DriftPartition, Groups
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.watermark_message import KEY_PREFIX, parse
-from monitor.core.pipeline.source_silence import WATCHING_PARTITION, SourceSilence
+from monitor.core.pipeline_health.source_silence import WATCHING_PARTITION, SourceSilence
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes
 from monitor.core.state.writes import WritePhase, phases
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.watermark_message import KEY_PREFIX, parse
 from monitor.transport.types import Message
 from schemas.errors import TransportError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.core.drift.decide import SeriesDecider
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from schemas.panes import ClosedBy, SeriesId, SeriesStats, Window
 
 _HOSTS = ("host=a", "host=b", "host=c")

@@ -1,1 +1,1 @@
-"""Predictions in, panes out: a thin shell round ``monitor.core.panes.aggregate``."""
+"""Predictions in, panes out: a thin shell round ``monitor.core.windowing.aggregate``."""

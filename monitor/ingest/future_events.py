@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from driftline.times import EARLIEST_US, FARTHEST_US, LIMITS
-from monitor.core.panes.aggregate import RefusedRows
+from monitor.core.windowing.aggregate import RefusedRows
 from monitor.decode.reject_cap import summed
 from monitor.decode.units import rows_of
 from schemas.batch import Chunk

@@ -6,8 +6,8 @@ import json
 
 import pyarrow as pa
 
-from monitor.core.panes.aggregate import PartitionAggregator
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.arrow.row_stream import stream_of
 from monitor.ingest.worker import IngestWorker

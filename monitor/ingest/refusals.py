@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from monitor.core.panes.aggregate import RefusedRows
 from monitor.core.topics import LATE
+from monitor.core.windowing.aggregate import RefusedRows
 from monitor.core.write import Write
 from monitor.ingest.future_events import future_rejects
 from schemas.batch import Chunk

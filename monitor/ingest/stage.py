@@ -12,16 +12,16 @@ import numpy as np
 from monitor.clock import elapsed_s
 from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign, signs_of
-from monitor.core.panes.accumulators import take as take_rows
-from monitor.core.panes.aggregate import Added, PartitionAggregator, RetentionGap
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import encode, pane_key, pane_partition
-from monitor.core.panes.intake_message import encode_intake, intake_key
-from monitor.core.panes.watermark import Commit
-from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import ALERTS, PANES
 from monitor.core.unreadable import letter_write, reject_letter, unreadable_letter
+from monitor.core.windowing.accumulators import take as take_rows
+from monitor.core.windowing.aggregate import Added, PartitionAggregator, RetentionGap
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import encode, pane_key, pane_partition
+from monitor.core.windowing.intake_message import encode_intake, intake_key
+from monitor.core.windowing.watermark import Commit
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.refusals import late_events, late_write, new_rejects

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from monitor import metrics
 from monitor.clock import now_us
-from monitor.core.panes.watermark import NO_WATERMARK
+from monitor.core.windowing.watermark import NO_WATERMARK
 from schemas.errors import EventError
 from schemas.events import RejectReason
 

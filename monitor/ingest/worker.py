@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from monitor.clock import elapsed_s
 from monitor.core.gpu.host_activity import NewestSigns, sign_messages
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.watermark import Commit
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import GPU, PANES, PREDICTIONS
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.watermark import Commit
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoder
 from monitor.ingest.kafka_log import PartitionLog, Writes

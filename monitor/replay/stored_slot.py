@@ -7,8 +7,8 @@ from itertools import chain
 
 import numpy as np
 
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.slot_length import rate_of, slot_of, stored_slot_us
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.slot_length import rate_of, slot_of, stored_slot_us
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk, Int64Array
 from schemas.limits import MessageLimits

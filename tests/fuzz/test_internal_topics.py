@@ -22,14 +22,14 @@ import pytest
 
 from monitor.archive.pane_sets import PaneSets
 from monitor.core.drift.partition import DriftPartition
-from monitor.core.panes import baseline_codec as baseline_codec
-from monitor.core.panes.aggregate import PartitionAggregator
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import encode, pane_key
-from monitor.core.panes.intake_message import NOT_PANES
-from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import SnapshotStore, state_writes
 from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, STATE
+from monitor.core.windowing import baseline_codec as baseline_codec
+from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.decode import Decoder, chunk_of
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.in_memory import DriftDetect, GpuDetect

@@ -18,12 +18,12 @@ from monitor.core.gpu.host_activity import HostSign
 from monitor.core.gpu.rules import GpuRules
 from monitor.core.gpu.state import Fleet, GpuState, HostState, RulePhase, RuleState, XidHistory
 from monitor.core.incidents.alerting import CellState, Closed
-from monitor.core.panes.baseline_codec import with_id
-from monitor.core.panes.watermark import NO_WATERMARK, Commit
-from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
-from monitor.core.pipeline.silence_state import SilenceState
-from monitor.core.pipeline.state import PipelineState, SharePool, UnjudgedRun
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.silence_state import SilenceState
+from monitor.core.pipeline_health.state import PipelineState, SharePool, UnjudgedRun
+from monitor.core.windowing.baseline_codec import with_id
+from monitor.core.windowing.watermark import NO_WATERMARK, Commit
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.gpu_topic_state import GpuTopicState
 from monitor.notify.config_types import model_type, monitor_type
 from monitor.notify.delivery.log import LogEntry

@@ -14,12 +14,12 @@ import pyarrow as pa
 from monitor.archive.position import ArchivePosition
 from monitor.core import topics
 from monitor.core.gpu.host_activity import sign_messages
-from monitor.core.panes import baseline_codec as baseline_codec
-from monitor.core.panes.codec import encode, pane_key
-from monitor.core.panes.intake_message import encode_intake, intake_key
 from monitor.core.state.snapshot_store import state_writes
 from monitor.core.state.writes import alert_write, result_writes
 from monitor.core.unreadable import letter_write
+from monitor.core.windowing import baseline_codec as baseline_codec
+from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.intake_message import encode_intake, intake_key
 from monitor.ingest.refusals import late_write
 from monitor.notify.delivery.log import encode_entry, entry_key
 from tests.golden import objects

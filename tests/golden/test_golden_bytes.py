@@ -20,17 +20,17 @@ from monitor.archive.position import position_of
 from monitor.core.drift.state import read_model_state
 from monitor.core.drift.state_checks import check_model_state
 from monitor.core.gpu.rules import GpuRules
-from monitor.core.panes import baseline_codec as baseline_codec
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import read_intake
-from monitor.core.panes.watermark import Commit
-from monitor.core.panes.watermark_message import parse
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
-from monitor.core.pipeline.silence_state import read_silence_state
-from monitor.core.pipeline.source_silence import SourceSilence
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.silence_state import read_silence_state
+from monitor.core.pipeline_health.source_silence import SourceSilence
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, RESULTS
+from monitor.core.windowing import baseline_codec as baseline_codec
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.watermark import Commit
+from monitor.core.windowing.watermark_message import parse
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.records import decode_gpu
 from monitor.detect.gpu_partition import GpuPartition

@@ -12,7 +12,6 @@ import pytest
 from monitor.archive.in_memory import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
-from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,
@@ -24,6 +23,7 @@ from monitor.core.topics import (
     PREDICTIONS,
     RESULTS,
 )
+from monitor.core.windowing import codec as pane_codec
 from monitor.storage.clickhouse import Store
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.queries import row_counts

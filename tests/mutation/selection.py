@@ -208,8 +208,8 @@ def module_name(path: str) -> str:
 
     Examples
     --------
-    >>> module_name("detectors/rule/__init__.py")
-    'detectors.rule'
+    >>> module_name("detectors/decision_rule/__init__.py")
+    'detectors.decision_rule'
     """
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 

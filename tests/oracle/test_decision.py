@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from detectors.rule.decision import (
+from detectors.decision_rule.decision import (
     CellSets,
     Evidence,
     Rule,

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.panes import accumulators
-from monitor.core.panes.aggregate import PartitionAggregator
+from monitor.core.windowing import accumulators
+from monitor.core.windowing.aggregate import PartitionAggregator
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
 from tests.support.batches import Dictionary, Row, RowMessage, as_bits, chunk_of, rejects_of

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels.binning import bin_values, make_grid
-from detectors.rule.edges import quantile_edges
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)

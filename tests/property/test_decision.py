@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    cell_sets,
+    decide,
+    plan_cells,
+)
 from detectors.kernels import decision as kernels
-from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
 from schemas.baselines import Kind, VariableBaseline
 from tests.support.decision.first_rule import SlowCell, sets_of
 
@@ -134,9 +141,9 @@ def test_compiled_is_uncompiled(case):
     compiled, interpreted = Evidence.start(plan.layout), Evidence.start(plan.layout)
     with pytest.MonkeyPatch.context() as patch:
         for counts in windows:
-            patch.setattr("detectors.rule.decision.step", kernels.step)
+            patch.setattr("detectors.decision_rule.decision.step", kernels.step)
             a = decide(plan, compiled, counts)
-            patch.setattr("detectors.rule.decision.step", plain)
+            patch.setattr("detectors.decision_rule.decision.step", plain)
             b = decide(plan, interpreted, counts)
             np.testing.assert_array_equal(a.has_fired, b.has_fired)
             np.testing.assert_array_equal(a.reason, b.reason)

@@ -9,8 +9,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
-from detectors.rule.design_effect import learned_eps
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    cell_sets,
+    decide,
+    plan_cells,
+)
+from detectors.decision_rule.design_effect import learned_eps
 from schemas.baselines import Kind, VariableBaseline
 
 ALPHA = 1 / 50

@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from detectors.decision_rule.edges import (
+    between_values,
+    has_own_minimum,
+    is_constant,
+    quantile_edges,
+)
 from detectors.kernels.binning import bin_values, make_grid
-from detectors.rule.edges import between_values, has_own_minimum, is_constant, quantile_edges
 from schemas.panes import OVERFLOW, UNDERFLOW
 
 laws = settings(max_examples=300, deadline=None)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.panes import codec as pane_codec
-from monitor.core.panes.merge import merge, merge_all
+from monitor.core.windowing import codec as pane_codec
+from monitor.core.windowing.merge import merge, merge_all
 from schemas.panes import Pane, SeriesId, SeriesStats
 from tests.support.batches import ARRAYS, as_bits
 

@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from detectors.rule.decision import Evidence, Rule, SetLayout, cell_sets, decide, plan_cells
-from detectors.rule.local_time import clock_offsets
-from detectors.rule.seasonal import (
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    cell_sets,
+    decide,
+    plan_cells,
+)
+from detectors.decision_rule.local_time import clock_offsets
+from detectors.decision_rule.seasonal import (
     BY_ALL,
     BY_HOUR,
     BY_NONE,

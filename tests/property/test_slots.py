@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.core import topics
 from monitor.core.drift.windows import Windows
-from monitor.core.panes import accumulators, version_cap
-from monitor.core.panes.aggregate import PartitionAggregator
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing import accumulators, version_cap
+from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.catalog import Catalog
 from monitor.decode.chunk import chunk_of
 from monitor.replay.timeline import replay
 from schemas.config.monitor import MonitorConfig

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.panes.intake_message import NOT_PANES, read_intake
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.windowing.intake_message import NOT_PANES, read_intake
 from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.panes.intake_message import read_intake
-from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.watermark_message import KEY_PREFIX
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors.rule.decision import Rule, cell_sets
-from detectors.rule.replicas import ReplicaEvidence, decide_replicas
+from detectors.decision_rule.decision import Rule, cell_sets
+from detectors.decision_rule.replicas import ReplicaEvidence, decide_replicas
 from tests.support.data import (
     CAR_LOAN,
     CENSUS,

@@ -13,7 +13,7 @@ import pytest
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.installation import load_model
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.replay.timeline import replay
 from monitor.transport.files import open_source, read_table
 from schemas.alerts import Alert, Severity, Transition

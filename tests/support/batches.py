@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.rule.edges import quantile_edges
+from detectors.decision_rule.edges import quantile_edges
 from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
 from schemas.events import Reject, RejectReason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.layout import Layout
 from schemas.config.model import WindowConfig
 from tests.support.batches import Row, RowMessage, baseline_of, schema_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import Decision
-from detectors.rule.settings import RUNG_NAMES
+from detectors.decision_rule.decision import Decision
+from detectors.decision_rule.settings import RUNG_NAMES
 from monitor.core.drift.cells import bin_labels, label_of
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState

@@ -19,11 +19,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import Decision, Evidence, SetLayout, decide, plan_cells
-from detectors.rule.planting import plant, reference_sd, shift_matrix
-from detectors.rule.sets import cell_sets
-from detectors.rule.settings import Rule
-from detectors.rule.tolerance import TolerancePlan
+from detectors.decision_rule.decision import Decision, Evidence, SetLayout, decide, plan_cells
+from detectors.decision_rule.planting import plant, reference_sd, shift_matrix
+from detectors.decision_rule.sets import cell_sets
+from detectors.decision_rule.settings import Rule
+from detectors.decision_rule.tolerance import TolerancePlan
 from schemas.baselines import Baseline, Kind
 from schemas.config.model import CanaryConfig, ModelConfig
 from schemas.errors import BaselineError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import Evidence
-from detectors.rule.sets import SetLayout
-from detectors.rule.settings import Rule
+from detectors.decision_rule.decision import Evidence
+from detectors.decision_rule.sets import SetLayout
+from detectors.decision_rule.settings import Rule
 from monitor.core.drift.canary import Canary, CanaryState, Sighting
 from monitor.core.drift.canary_alerts import (
     MONITOR,

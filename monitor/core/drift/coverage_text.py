@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from monitor.core.drift.coverage import Coverage, joined
 from monitor.core.incidents.text import share_text
-from monitor.core.panes.window_length import length_advice
+from monitor.core.windowing.window_length import length_advice
 from schemas.config.model import ModelConfig
 from schemas.results import Reason
 

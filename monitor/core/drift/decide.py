@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import (
+from detectors.decision_rule.decision import (
     Evidence,
     TolerancePlan,
     alpha_of,
@@ -17,16 +17,16 @@ from detectors.rule.decision import (
     plan_baseline,
     plan_cells,
 )
-from detectors.rule.replicas import ReplicaEvidence, decide_replicas
-from detectors.rule.seasonal import (
+from detectors.decision_rule.replicas import ReplicaEvidence, decide_replicas
+from detectors.decision_rule.seasonal import (
     N_SLOTS,
     best_shift,
     choose_reference,
     clock_shifts,
     slots_of_window,
 )
-from detectors.rule.sets import SetLayout, cell_sets
-from detectors.rule.settings import Rule
+from detectors.decision_rule.sets import SetLayout, cell_sets
+from detectors.decision_rule.settings import Rule
 from monitor.core.drift.alerts import CellView, build_alert
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.canary_alerts import MONITOR

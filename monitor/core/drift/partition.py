@@ -21,18 +21,18 @@ from monitor.core.drift.window_results import (
     no_verdict_result,
 )
 from monitor.core.drift.windows import IntakeWindow, Windows, WindowState
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.checks import check_pane, largest_body
-from monitor.core.panes.codec import PaneAssembler, read_header
-from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.panes.intake_message import read_intake
-from monitor.core.panes.stats_codec import with_finite_sums
-from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
-from monitor.core.pipeline.watch import PipelineWatch
+from monitor.core.pipeline_health.watch import PipelineWatch
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
 from monitor.core.state.writes import WritePhase, alert_write, phases, result_writes
 from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.checks import check_pane, largest_body
+from monitor.core.windowing.codec import PaneAssembler, read_header
+from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.stats_codec import with_finite_sums
+from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
 from schemas.alerts import Alert
 from schemas.config.model import WindowConfig

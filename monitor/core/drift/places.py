@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.decision_rule.sets import CellSets, SetLayout
 from detectors.explain.contributions import contributions, standing_out
-from detectors.rule.sets import CellSets, SetLayout
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.cells import align_counts, family
 from schemas.baselines import Baseline

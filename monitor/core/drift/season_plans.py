@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rule.decision import TolerancePlan
+from detectors.decision_rule.decision import TolerancePlan
 
 PlanOfHours = tuple[TolerancePlan, NDArray[np.int64]]
 """A plan, and the reference counters it rests on."""

@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.windows import WindowState
-from monitor.core.pipeline.state import PipelineState
+from monitor.core.pipeline_health.state import PipelineState
 from monitor.core.state.snapshot_store import read_body
 from schemas.alerts import Alert
 from schemas.panes import SeriesId

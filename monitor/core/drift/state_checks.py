@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detectors.rule.settings import N_RUNGS
+from detectors.decision_rule.settings import N_RUNGS
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
     MAX_OFFSET,
@@ -15,8 +15,8 @@ from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.drift.state import ModelState
 from monitor.core.incidents.alert_checks import check_alerts
 from monitor.core.incidents.alerting import CellState
-from monitor.core.panes.stats_codec import MAX_VARIABLES
-from monitor.core.pipeline.state import RULES, PipelineState
+from monitor.core.pipeline_health.state import RULES, PipelineState
+from monitor.core.windowing.stats_codec import MAX_VARIABLES
 from schemas.errors import DomainError
 from schemas.results import Reason
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.decision_rule.decision import REASONS, verdict_of
 from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
 from detectors.evaluate.cells import Statistic
-from detectors.rule.decision import REASONS, verdict_of
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
 from monitor.core.drift.cells import label_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from monitor.core.panes.merge import merge_all
-from monitor.core.panes.watermark import NO_WATERMARK, Watermarks
+from monitor.core.windowing.merge import merge_all
+from monitor.core.windowing.watermark import NO_WATERMARK, Watermarks
 from schemas.intake import Intake, IntakePane
 from schemas.panes import ALL, ClosedBy, Pane, SeriesId, SeriesStats, Window
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import msgspec
 
-from detectors.rule.settings import N_RUNGS
+from detectors.decision_rule.settings import N_RUNGS
 from schemas.alerts import Severity, Transition
 from schemas.config.model import Importance
 

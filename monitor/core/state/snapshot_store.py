@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from monitor.core.bounds import DECODE_ERRORS, MAX_VALUE_BYTES, check_number, check_text
 from monitor.core.message_keys import join_key, split_key
-from monitor.core.panes.codec import MAX_BODY_BYTES, MAX_CHUNKS
 from monitor.core.topics import STATE
 from monitor.core.unreadable import letter_write, unreadable_letter
+from monitor.core.windowing.codec import MAX_BODY_BYTES, MAX_CHUNKS
 from monitor.core.write import Write
 from schemas.errors import DomainError, TransportError
 

@@ -20,9 +20,9 @@ from monitor.app.publish import (
 from monitor.baseline.topic import delete_baseline, read_published, write_baselines
 from monitor.cli.main import main
 from monitor.core.bounds import MAX_VALUE_BYTES
-from monitor.core.panes.baseline_codec import encode, with_id
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import BASELINES, PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.baseline_codec import encode, with_id
+from monitor.core.windowing.catalog import Catalog
 from monitor.detect.on_kafka import run_detect
 from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Lifecycle

@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import SnapshotStore, state_writes
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect import stage as detect_rules
 from monitor.detect.owned import OwnedPartitions
 from monitor.service.lifecycle import Lifecycle

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from monitor.core import topics
-from monitor.core.panes.codec import encode, pane_key
-from monitor.core.panes.intake_message import NOT_PANES
-from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import StateKey
+from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.producer import LogProducer

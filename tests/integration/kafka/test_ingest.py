@@ -12,9 +12,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from monitor.core import topics as names
-from monitor.core.panes.intake_message import NOT_PANES
-from monitor.core.panes.watermark import Commit
-from monitor.core.panes.watermark_message import KEY_PREFIX, WatermarkMessage, parse
+from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.watermark import Commit
+from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.decode import chunk_of, decode_gpu
 from monitor.ingest.stage import GROUP
 from monitor.transport.kafka.cluster import Cluster

@@ -1,6 +1,6 @@
 """The default decision rule written out slowly, in logarithms, from its definition.
 
-An oracle for ``detectors.rule.decision``: sets as index masks, one component at a time,
+An oracle for ``detectors.decision_rule.decision``: sets as index masks, one component at a time,
 no kernel, no flattening, no shared code.
 """
 

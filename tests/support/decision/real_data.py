@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from detectors.rule.decision import (
+from detectors.decision_rule.decision import (
     Decision,
     Evidence,
     Rule,
@@ -19,7 +19,7 @@ from detectors.rule.decision import (
     decide,
     plan_cells,
 )
-from detectors.rule.design_effect import design_effect
+from detectors.decision_rule.design_effect import design_effect
 from monitor.demo.extract import DATA
 from schemas.baselines import Kind, VariableBaseline
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW, UNSEEN

@@ -11,9 +11,9 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.watermark_message import KEY_PREFIX
 from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.watermark_message import KEY_PREFIX
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.on_kafka import run_detect
 from monitor.ingest.in_memory import InMemoryIngest

@@ -6,7 +6,7 @@ import threading
 from typing import Self
 
 from monitor.core.failpoints import Hit, pass_through
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.ingest.on_kafka import run_ingest
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster

@@ -20,13 +20,13 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import KEY_PREFIX as INTAKE_PREFIX
-from monitor.core.panes.intake_message import read_intake
-from monitor.core.panes.watermark_message import KEY_PREFIX
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
-from monitor.core.pipeline.state import RULES
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.state import RULES
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
+from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.watermark_message import KEY_PREFIX
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

@@ -28,7 +28,7 @@ from monitor.app.installation import load_installation
 from monitor.baseline.topic import write_baselines
 from monitor.clock import elapsed_s
 from monitor.core import topics as names
-from monitor.core.pipeline.state import RULES
+from monitor.core.pipeline_health.state import RULES
 from monitor.storage.clickhouse import Store
 from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster

@@ -351,7 +351,7 @@ def _become(order: Mapping[str, Any], parent: int) -> None:
 
 def _shorten_silence(bound_s: float) -> None:
     """Let detect give up a source that is gone sooner than a test could wait."""
-    from monitor.core.pipeline.source_silence import SourceSilence
+    from monitor.core.pipeline_health.source_silence import SourceSilence
     from monitor.transport.kafka.topics import known as known_topics
 
     SourceSilence.__init__.__kwdefaults__["bound_s"] = bound_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.core import topics as names
-from monitor.core.pipeline.dead_letter_limit import RULE
+from monitor.core.pipeline_health.dead_letter_limit import RULE
 from monitor.storage.clickhouse import Store
 from schemas.refused import DeadLetter
 from schemas.time_units import MINUTE_US

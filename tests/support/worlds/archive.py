@@ -18,7 +18,6 @@ from confluent_kafka import Producer
 
 from monitor.archive.on_kafka import run_archive
 from monitor.archive.pending_range import Cut
-from monitor.core.panes import codec as pane_codec
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,
@@ -30,6 +29,7 @@ from monitor.core.topics import (
     PREDICTIONS,
     RESULTS,
 )
+from monitor.core.windowing import codec as pane_codec
 from monitor.service.armed_failpoints import VARIABLE, failpoints
 from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store

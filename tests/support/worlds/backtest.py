@@ -9,8 +9,8 @@ from functools import cache
 
 import numpy as np
 
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.baselines import Baseline

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import msgspec
 
-from monitor.core.panes.baseline_codec import with_id
-from monitor.core.panes.codec import PaneAssembler
-from monitor.core.panes.intake_message import NOT_PANES
+from monitor.core.windowing.baseline_codec import with_id
+from monitor.core.windowing.codec import PaneAssembler
+from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.transport.types import Message
 from schemas.baselines import Baseline
 from schemas.panes import Pane

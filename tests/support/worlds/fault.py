@@ -25,8 +25,8 @@ import yaml
 
 from monitor.baseline.build import build_baseline
 from monitor.baseline.folder import add_baseline
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
+from monitor.core.windowing.catalog import Catalog
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from tests.support.scenario.batch_oracle import Timing

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import GPU, PREDICTIONS
+from monitor.core.windowing.catalog import Catalog
 from monitor.transport.memory import MemoryLog
 from schemas.config.model import ModelConfig
 

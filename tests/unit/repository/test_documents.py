@@ -119,9 +119,7 @@ def test_paths_and_links_of_a_page_exist(page):
 
 
 def test_a_path_or_link_that_does_not_exist_is_found():
-    text = (
-        "See `monitor/core/no_such.py`, detectors/nowhere/ and `monitor/core/panes/aggregate.py`."
-    )
+    text = "`monitor/core/no_such.py`, detectors/nowhere/, `monitor/core/windowing/aggregate.py`."
     assert missing_paths(text) == ["monitor/core/no_such.py", "detectors/nowhere/"]
     assert missing_paths("`tests/unit/none_*.py` and `tests/unit/repository/test_*.py`") == [
         "tests/unit/none_*.py"

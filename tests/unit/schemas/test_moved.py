@@ -51,7 +51,7 @@ def test_a_renamed_class_has_its_old_name_at_the_old_path(old):
 def test_an_import_from_the_old_folder_finds_the_module():
     code = "from monitor.core import pane_codec; print(pane_codec.__name__)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert run.stdout == "monitor.core.panes.codec\n", run.stderr
+    assert run.stdout == "monitor.core.windowing.codec\n", run.stderr
 
 
 def test_the_old_name_of_build_baseline_still_works():

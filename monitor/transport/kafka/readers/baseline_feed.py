@@ -8,10 +8,10 @@ from typing import Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from monitor.clock import elapsed_s
-from monitor.core.panes.baseline_codec import BaselineParts, parse_key
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import BASELINES
 from monitor.core.unreadable import unreadable_letter
+from monitor.core.windowing.baseline_codec import BaselineParts, parse_key
+from monitor.core.windowing.catalog import Catalog
 from monitor.metrics import BASELINES as BASELINES_READ
 from monitor.transport.kafka.client_log import CLIENT_LOG, LOG
 from monitor.transport.kafka.cluster import Cluster

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels.binning import bin_values, make_grid
-from detectors.rule.edges import quantile_edges
 from schemas.errors import BaselineError, ShapeError
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW
 

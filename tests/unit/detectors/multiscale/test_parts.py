@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels import scale_state as at
 from detectors.multiscale.components import (
     ComponentLayout,
@@ -21,7 +22,6 @@ from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
-from detectors.rule.edges import quantile_edges
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from tests.support.decision.multiscale import SmallModel, random_model, states_equal

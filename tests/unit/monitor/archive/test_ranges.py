@@ -8,7 +8,7 @@ import pytest
 from monitor.archive.pane_sets import LOOKBACK_MESSAGES, PaneSets
 from monitor.archive.pending_range import Cut, Gathering, split
 from monitor.archive.position import ArchivePosition, position_of
-from monitor.core.panes import codec as pane_codec
+from monitor.core.windowing import codec as pane_codec
 from monitor.decode import chunk_of
 from monitor.transport.types import Committed, Message
 from schemas.errors import TransportError

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.rule.planting import plant, reference_sd, shift_matrix
+from detectors.decision_rule.planting import plant, reference_sd, shift_matrix
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.backtest.budget import STEP, solve
 from monitor.backtest.comparison import Plant, compare, default_plants

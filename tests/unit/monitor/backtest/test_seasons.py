@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.rule.planting import plant, reference_sd, shift_matrix
+from detectors.decision_rule.planting import plant, reference_sd, shift_matrix
 from monitor.backtest.delays import _Field, measure_delays
 from monitor.baseline.build import build_baseline
 from monitor.core.drift.decide import SeriesDecider

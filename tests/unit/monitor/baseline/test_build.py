@@ -25,8 +25,8 @@ from monitor.baseline.description import describe_segments, describe_variables
 from monitor.baseline.fit import misfits
 from monitor.baseline.folder import add_baseline
 from monitor.baseline.source import read_reference
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
 from schemas.baselines import Baseline

@@ -18,8 +18,8 @@ from monitor.baseline.build import build_baseline
 from monitor.baseline.draft import explain_columns
 from monitor.cli.main import app
 from monitor.core.drift.decide import SeriesDecider
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode import dictionaries
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder

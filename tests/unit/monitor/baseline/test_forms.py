@@ -10,8 +10,8 @@ import pytest
 
 from monitor.baseline.baseline_file import load_baseline, save_baseline
 from monitor.baseline.fit import misfits
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode import Decoder, chunk_of
 from schemas.baselines import Baseline
 from schemas.batch import EventBatch, StringColumn

@@ -10,8 +10,8 @@ from detectors.quality.heavy_hitters import HeavyHitters
 from monitor.baseline import variables
 from monitor.baseline.build import build_baseline
 from monitor.baseline.description import describe_variables
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode.arrow.record_batches import batch_from_arrow
 from monitor.transport.canonical import canonical
 from schemas.baselines import Baseline

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.baseline.publication import PublicationOutcome, plan_all, plan_publication
-from monitor.core.panes.baseline_codec import with_id
+from monitor.core.windowing.baseline_codec import with_id
 from schemas.baselines import Baseline
 from schemas.errors import BaselineError
 from tests.support.worlds.small import CONFIG, build_small_world

@@ -14,7 +14,7 @@ from monitor.core.bounds import (
     check_number,
     check_text,
 )
-from monitor.core.panes.codec import MAX_BODY_BYTES, MAX_CHUNKS
+from monitor.core.windowing.codec import MAX_BODY_BYTES, MAX_CHUNKS
 from schemas.errors import DomainError
 
 

@@ -12,14 +12,14 @@ import pytest
 
 from monitor.core.drift.partition import DriftPartition
 from monitor.core.incidents.alert_checks import check_alerts
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import MAX_WAITING, PaneAssembler, encode
-from monitor.core.panes.intake_message import encode_intake, intake_key
-from monitor.core.panes.watermark import MAX_SOURCES, NO_WATERMARK
-from monitor.core.panes.watermark_message import WatermarkMessage
-from monitor.core.pipeline.source_silence import SourceSilence
+from monitor.core.pipeline_health.source_silence import SourceSilence
 from monitor.core.state.snapshot_store import MAX_REFUSED, SnapshotStore, StateKey, state_writes
 from monitor.core.topics import DEAD_LETTERS
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import MAX_WAITING, PaneAssembler, encode
+from monitor.core.windowing.intake_message import encode_intake, intake_key
+from monitor.core.windowing.watermark import MAX_SOURCES, NO_WATERMARK
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message

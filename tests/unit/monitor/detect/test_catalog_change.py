@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.core.panes.catalog import Catalog
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.catalog import Catalog
 from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

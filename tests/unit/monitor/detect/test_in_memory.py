@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from monitor.baseline.build import build_baseline
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import encode, pane_key
-from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, PANES, PREDICTIONS
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

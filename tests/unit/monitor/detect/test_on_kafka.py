@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.detect import on_kafka as under_test
 from monitor.detect.on_kafka import _Detect
 from monitor.service.lifecycle import Lifecycle

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.panes.codec import decode, encode, pane_key
-from monitor.core.panes.intake_message import NOT_PANES
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
+from monitor.core.windowing.codec import decode, encode, pane_key
+from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment

@@ -6,11 +6,11 @@ import json
 import msgspec
 import pyarrow as pa
 
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.watermark import Commit
-from monitor.core.panes.watermark_message import parse
-from monitor.core.pipeline.dead_letter_limit import DeadLetterLimit
+from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, PANES, PREDICTIONS
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.watermark import Commit
+from monitor.core.windowing.watermark_message import parse
 from monitor.decode.arrow.record_batches import stream_of
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import GROUP, Assignment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitor.core.panes.catalog import Catalog
+from monitor.core.windowing.catalog import Catalog
 from monitor.decode.chunk import chunk_of
 from monitor.replay import stored_slot
 from schemas.batch import Chunk

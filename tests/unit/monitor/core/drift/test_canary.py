@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors.rule.planting import plant, reference_sd, shift_matrix
+from detectors.decision_rule.planting import plant, reference_sd, shift_matrix
 from monitor.baseline.build import build_baseline
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.incidents.alerting import Closed

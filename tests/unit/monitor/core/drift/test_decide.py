@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from detectors.rule.replicas import FORGET_AFTER
+from detectors.decision_rule.replicas import FORGET_AFTER
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.drift.windows import MAX_EMPTY
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.alerts import Transition

@@ -14,12 +14,12 @@ from monitor.baseline.build import build_baseline
 from monitor.core.drift import partition as drift_partition
 from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
-from monitor.core.panes.catalog import Catalog
-from monitor.core.panes.codec import encode, pane_key
-from monitor.core.panes.watermark_message import WatermarkMessage
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.state.writes import MAX_RESULTS, WritePhase, result_writes
 from monitor.core.topics import ALERTS, RESULTS, STATE
+from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from schemas.alerts import Alert
 from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId, SeriesStats

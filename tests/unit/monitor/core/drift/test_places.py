@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from monitor.core.drift.decide import SeriesDecider
-from monitor.core.panes.accumulators import summarize
-from monitor.core.panes.layout import Layout
+from monitor.core.windowing.accumulators import summarize
+from monitor.core.windowing.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.notify.receivers.message import describe

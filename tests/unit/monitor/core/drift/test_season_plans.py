@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.rule.decision import Rule, SetLayout, cell_sets, plan_cells
+from detectors.decision_rule.decision import Rule, SetLayout, cell_sets, plan_cells
 from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
 from schemas.baselines import Kind, VariableBaseline
 

@@ -12,8 +12,8 @@ import pytest
 from monitor.baseline.build import build_baseline
 from monitor.baseline.description import describe_variables
 from monitor.core.drift.decide import SeriesDecider
-from monitor.core.panes.baseline_codec import decode, encode, with_id
-from monitor.core.panes.catalog import check_fit
+from monitor.core.windowing.baseline_codec import decode, encode, with_id
+from monitor.core.windowing.catalog import check_fit
 from schemas.alerts import Transition
 from schemas.baselines import Baseline
 from schemas.errors import BaselineError

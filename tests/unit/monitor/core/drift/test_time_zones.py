@@ -16,7 +16,7 @@ from monitor.app.installation import load_model
 from monitor.baseline.build import build_baseline
 from monitor.baseline.fit import misfits
 from monitor.core.drift.decide import SeriesDecider
-from monitor.core.panes.baseline_codec import decode, encode, with_id
+from monitor.core.windowing.baseline_codec import decode, encode, with_id
 from monitor.decode import Decoder, chunk_of
 from schemas.alerts import Transition
 from schemas.baselines import Baseline

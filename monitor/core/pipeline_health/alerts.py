@@ -1,0 +1,145 @@
+"""From a change of a pipeline rule to the alert people read. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from monitor.core.identity import alert_id
+from monitor.core.incidents.alerting import CellState
+from monitor.core.incidents.text import share_text
+from monitor.core.pipeline_health.state import SharePool, UnjudgedRun
+from monitor.core.windowing.window_length import length_advice
+from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS, Alert, Transition
+from schemas.config.model import ModelConfig
+from schemas.monitors import Monitor
+from schemas.panes import ALL
+from schemas.results import Reason
+
+_CONSEQUENCE = "until then drift verdicts of this model are withheld."
+_WORDS = {
+    Reason.NO_BASELINE: "there is no baseline",
+    Reason.PROFILE_CHANGED: "the baseline changed within the window",
+    Reason.NO_DATA: "its baseline has no rows for this hour of the week",
+    Reason.SEGMENT_UNKNOWN: "no segment of the baseline has rows",
+}
+
+
+class AlertChange(NamedTuple):
+    """What happened to the alert of one rule, and in which window."""
+
+    rule: str
+    state: CellState
+    transition: Transition
+    start_us: int
+    end_us: int
+
+
+def share_alert(
+    change: AlertChange, config: ModelConfig, pool: SharePool, limit: float, reason: str
+) -> Alert:
+    """Return the alert about a share of rejected or late events.
+
+    Parameters
+    ----------
+    pool : SharePool
+        Events the change rests on; of a resolved alert those of its last window.
+    limit : float
+        The share that is allowed.
+    reason : str
+        The most frequent reject reason; empty where there is none.
+    """
+    share = pool.n_hits / pool.n_events if pool.n_events else 0.0
+    return _alert(
+        change,
+        config,
+        title=_share_title(change, config.model, pool, share, reason),
+        action=_share_action(change.rule, config.model, reason),
+        n=pool.n_events,
+        p_reference=limit,
+        p_current=share,
+        effect_where=reason if change.rule == REJECTED_EVENTS else "late",
+    )
+
+
+def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun) -> Alert:
+    """Return the alert about windows of which none got a verdict."""
+    if change.transition is Transition.RESOLVED:
+        return _alert(change, config, title=f"{config.model}: windows have verdicts again")
+    rows = run.n_rows / run.n_windows
+    title = f"{config.model}: no verdict in {run.n_windows} windows"
+    if run.reason == Reason.TOO_FEW_SAMPLES:
+        min_rows = config.decision.min_rows
+        title += f", {rows:.0f} rows a window where a verdict needs {min_rows}"
+        window = config.window
+        action = length_advice(rows, window.length_us, min_rows, window.pane_us)
+    else:
+        title += f", {_WORDS.get(Reason(run.reason), run.reason.replace('_', ' '))}"
+        action = "build a baseline with driftline baseline build, and run driftline check"
+    return _alert(change, config, title=title, action=action[:1].upper() + action[1:] + ".")
+
+
+def _share_title(
+    change: AlertChange, model: str, pool: SharePool, share: float, reason: str
+) -> str:
+    """Return which share of the events is missing, and of how many."""
+    is_late = change.rule == LATE_EVENTS
+    if change.transition is Transition.RESOLVED:
+        what, again = ("late", "on time") if is_late else ("rejected", "accepted")
+        return f"{model}: events are {again} again, {share_text(share)} {what}"
+    counted = f"{pool.n_hits:,} of {pool.n_events:,}"
+    if is_late:
+        return f"{model}: {share_text(share)} of events came too late to be counted, {counted}"
+    why = f" as {reason.replace('_', ' ')}" if reason else ""
+    return f"{model}: {share_text(share)} of events were rejected{why}, {counted}"
+
+
+def _share_action(rule: str, model: str, reason: str) -> str:
+    """Return where to look and what to change."""
+    if rule == LATE_EVENTS:
+        return (
+            "Find the producer whose events are delayed, or raise window.bound and "
+            f"window.lateness; {_CONSEQUENCE}"
+        )
+    if reason == "future":
+        return f"Check the clocks of the producers; {_CONSEQUENCE}"
+    query = f"SELECT detail, count() FROM dead_letters FINAL WHERE model = '{model}' GROUP BY 1"
+    return f'Run driftline sql "{query}" and fix the producer; {_CONSEQUENCE}'
+
+
+def _alert(
+    change: AlertChange,
+    config: ModelConfig,
+    *,
+    title: str,
+    action: str = "",
+    n: int = 0,
+    p_reference: float | None = None,
+    p_current: float | None = None,
+    effect_where: str = "",
+) -> Alert:
+    """Fill in what all of them have in common."""
+    state, is_over = change.state, change.transition is Transition.RESOLVED
+    cell = (config.tenant, config.model, change.rule)
+    window_us = (change.start_us, change.end_us)
+    return Alert(
+        alert_id=alert_id(Monitor.PIPELINE, cell, window_us, change.transition.value),
+        tenant=config.tenant,
+        monitor=Monitor.PIPELINE,
+        transition=change.transition,
+        severity=state.severity,
+        time_us=change.end_us,
+        opened_at_us=state.opened_at_us,
+        sequence=state.sequence,
+        title=title,
+        model=config.model,
+        segment=ALL,
+        rule=change.rule,
+        action="" if is_over else action,
+        window_start_us=state.first_positive_us,
+        window_end_us=change.end_us,
+        n_windows=state.n_windows,
+        n=n,
+        effect_where=effect_where,
+        p_reference=p_reference,
+        p_current=p_current,
+    )

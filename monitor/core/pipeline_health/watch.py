@@ -1,0 +1,214 @@
+"""Are the events of a model counted and judged? Three rules, window by window. Pure.
+
+The share of rejected events, the share of late events, and windows without any verdict.
+While one of the first two is open, the rows of a window are a biased sample of the model's
+events: its drift verdicts are withheld.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from detectors.statistics.share_limit import tail_probability
+from monitor.core.incidents.alerting import (
+    CellState,
+    Closed,
+    advance_fired,
+    advance_quiet,
+    choose_hold,
+    is_past,
+)
+from monitor.core.pipeline_health.alerts import AlertChange, no_verdict_alert, share_alert
+from monitor.core.pipeline_health.state import PipelineState, SharePool, UnjudgedRun
+from schemas.alerts import (
+    LATE_EVENTS,
+    NO_VERDICT,
+    REJECTED_EVENTS,
+    Alert,
+    Severity,
+    Transition,
+)
+from schemas.config.model import ModelConfig
+from schemas.intake import Intake
+
+ALPHA = 1e-6
+"""Error rate of one window's test: 4 rejected events of 4 are enough at a limit of 2 %, 1 of 2
+is not; a window is tested every hour for years."""
+MAX_POOLED = 24
+"""Windows pooled at most."""
+PAGE_SHARE = 0.5
+"""A page opens where more than half of the events are missing."""
+PERSISTENCE = 1
+"""An alert resolves after twice as many windows within the limit."""
+
+
+class PipelineWatch:
+    """The pipeline rules of one model.
+
+    Parameters
+    ----------
+    state : PipelineState, optional
+        Of an earlier owner.
+
+    Examples
+    --------
+    >>> config = ModelConfig.model_validate({"model": "m", "features": {"a": {"kind": "numeric"}}})
+    >>> watch = PipelineWatch(config)
+    >>> [a.title for a in watch.observe_intake(0, 3_600_000_000, 150, Intake(0, {"mistyped": 50}))]
+    ['m: 25 % of events were rejected as mistyped, 50 of 200']
+    >>> watch.is_withholding
+    True
+    """
+
+    def __init__(self, config: ModelConfig, state: PipelineState | None = None) -> None:
+        self._config = config
+        self.state = state or PipelineState()
+
+    @property
+    def is_withholding(self) -> bool:
+        """Whether drift verdicts of the model cannot be trusted now."""
+        return not self.state.open_alerts.keys().isdisjoint((REJECTED_EVENTS, LATE_EVENTS))
+
+    def observe_intake(
+        self, start_us: int, end_us: int, n_accepted: int, intake: Intake
+    ) -> list[Alert]:
+        """Take the events of one closed window, before its rows are judged.
+
+        Parameters
+        ----------
+        n_accepted : int
+            Rows of the window, all versions.
+        intake : Intake
+            What was rejected or late.
+
+        Returns
+        -------
+        list of Alert
+            What changed.
+        """
+        settings = self._config.pipeline
+        n = n_accepted + intake.n_rejected + intake.n_late
+        shares = (
+            (REJECTED_EVENTS, intake.n_rejected, settings.max_rejected, intake.main_reason),
+            (LATE_EVENTS, intake.n_late, settings.max_late, ""),
+        )
+        return [
+            alert
+            for rule, n_hits, limit, reason in shares
+            for alert in self._share(rule, (start_us, end_us), (n_hits, n), limit, reason)
+        ]
+
+    def _share(
+        self,
+        rule: str,
+        window_us: tuple[int, int],
+        counts: tuple[int, int],
+        limit: float,
+        reason: str,
+    ) -> list[Alert]:
+        """Take one share one window further."""
+        state, (n_hits, n) = self.state, counts
+        if not n:
+            return []
+        pool = self._pooled(rule, window_us[0], n_hits, n, limit)
+        is_positive = n_hits > limit * n
+        before = state.open_alerts.get(rule)
+        has_fired = is_positive and _is_above(pool.n_hits, pool.n_events, limit)
+        if has_fired:
+            severity = _is_above(n_hits, n, PAGE_SHARE)
+            after, change = self._fired(
+                rule, Severity.PAGE if severity else Severity.TICKET, pool.start_us, window_us
+            )
+        elif before is not None:
+            after, change = advance_quiet(before, is_positive, n)
+            pool = SharePool(n_hits, n)
+        else:
+            return []
+        self._keep(rule, after, change, window_us[1])
+        if change is None:
+            return []
+        if change is Transition.RESOLVED:
+            state.pools.pop(rule, None)
+        made = AlertChange(rule, after, change, *window_us)
+        return [share_alert(made, self._config, pool, limit, reason)]
+
+    def _pooled(self, rule: str, start_us: int, n_hits: int, n: int, limit: float) -> SharePool:
+        """Add a window to those before it; start again where the pooled share is allowed."""
+        before = self.state.pools.get(rule, SharePool())
+        if not before.n_windows or before.n_windows >= MAX_POOLED:
+            before = SharePool(start_us=start_us)
+        pool = SharePool(
+            before.n_hits + n_hits, before.n_events + n, before.n_windows + 1, before.start_us
+        )
+        if pool.n_hits > limit * pool.n_events:
+            self.state.pools[rule] = pool
+        else:
+            self.state.pools.pop(rule, None)
+        return pool
+
+    def _fired(
+        self, rule: str, severity: Severity, first_us: int, window_us: tuple[int, int]
+    ) -> tuple[CellState, Transition | None]:
+        """Open, escalate or keep the alert of a rule."""
+        start_us, end_us = window_us
+        length_us = end_us - start_us
+        hold = choose_hold(self.state.closed_alerts.get(rule), end_us, length_us, PERSISTENCE)
+        n_windows = (end_us - first_us) // length_us
+        before = self.state.open_alerts.get(rule)
+        return advance_fired(before, severity, 0, first_us, end_us, n_windows, hold)
+
+    def observe_verdicts(self, start_us: int, end_us: int, n_rows: int, reason: str) -> list[Alert]:
+        """Take what came of one window's rows.
+
+        Parameters
+        ----------
+        n_rows : int
+            All versions; a window without rows changes nothing.
+        reason : str
+            Why no cell got a verdict; empty where at least one did.
+
+        Returns
+        -------
+        list of Alert
+            What changed.
+        """
+        if not n_rows or self.is_withholding:
+            return []
+        before = self.state.open_alerts.get(NO_VERDICT)
+        if not reason:
+            self.state.run = UnjudgedRun()
+            if before is None:
+                return []
+            after, change = advance_quiet(
+                msgspec.structs.replace(before, n_hold=1), is_positive=False, n_rows=n_rows
+            )
+        else:
+            run = self.state.run
+            first_us = run.start_us if run.n_windows else start_us
+            run = UnjudgedRun(run.n_windows + 1, run.n_rows + n_rows, first_us, reason)
+            self.state.run = run
+            if run.n_windows < self._config.pipeline.max_unjudged_windows:
+                return []
+            after, change = self._fired(NO_VERDICT, Severity.TICKET, first_us, (start_us, end_us))
+        self._keep(NO_VERDICT, after, change, end_us)
+        if change is None:
+            return []
+        made = AlertChange(NO_VERDICT, after, change, start_us, end_us)
+        return [no_verdict_alert(made, self._config, self.state.run)]
+
+    def _keep(self, rule: str, after: CellState, change: Transition | None, end_us: int) -> None:
+        """Remember the alert of a rule."""
+        state, length_us = self.state, self._config.window.length_us
+        state.closed_alerts = {
+            r: c for r, c in state.closed_alerts.items() if not is_past(c, end_us, length_us)
+        }
+        if change is Transition.RESOLVED:
+            del state.open_alerts[rule]
+            state.closed_alerts[rule] = Closed(end_us, after.n_hold)
+        else:
+            state.open_alerts[rule] = after
+
+
+def _is_above(n_hits: int, n: int, limit: float) -> bool:
+    """Whether a share is above a limit beyond chance."""
+    return n_hits > limit * n and tail_probability(n_hits, n, limit) < ALPHA

@@ -1,0 +1,71 @@
+"""What a pane of a configured model may hold: its layout bounds it, before it is unpacked."""
+
+from __future__ import annotations
+
+from monitor.core.windowing.stats_codec import body_limit, check_addable
+from schemas.baselines import Baseline
+from schemas.config.model import ModelConfig
+from schemas.errors import DomainError
+from schemas.panes import ALL, MAX_SEGMENT_VALUES, Pane
+
+_N_VALUES = MAX_SEGMENT_VALUES + 1
+"""Of one segment, host or GPU: those that keep their names, and ``other``."""
+
+
+def largest_body(config: ModelConfig, baseline: Baseline | None) -> int:
+    """Return the most bytes a pane of a model takes before compression.
+
+    Parameters
+    ----------
+    baseline : Baseline or None
+        That the pane names, where it is known.
+
+    Examples
+    --------
+    >>> from schemas.config.parse import parse_model
+    >>> config = parse_model("model: m\\nfeatures: {a: {kind: numeric}}", "m.yaml")
+    >>> largest_body(config, None) > 202 * 1_000
+    True
+    """
+    n_named = len(baseline.reference.segments) if baseline is not None else 0
+    n_series = max(1 + _N_VALUES * len(config.segments), n_named + len(config.segments))
+    n_variables = len(config.schema_.variables)
+    if baseline is not None:
+        n_variables = max(n_variables, len(baseline.variables))
+    return body_limit(n_series, n_variables, n_slices=2 * _N_VALUES)
+
+
+def check_pane(pane: Pane, baseline: Baseline | None, width: int | None) -> None:
+    """Refuse a pane that cannot be added to those of its window.
+
+    Parameters
+    ----------
+    baseline : Baseline or None
+        That it names, where it is known.
+    width : int or None
+        Variables of the panes of its series that its window holds already; None for none.
+
+    Raises
+    ------
+    DomainError
+        If it is not in the layout of its baseline, or another than those before it.
+    """
+    n_variables = pane.segments.counts.shape[1]
+    if baseline is not None and n_variables != len(baseline.variables):
+        raise DomainError(
+            f"a pane of {n_variables} variables, its baseline {baseline.profile_id} "
+            f"has {len(baseline.variables)}",
+            where=f"panes of {pane.series.model}",
+        )
+    if width is not None and n_variables != width:
+        raise DomainError(
+            f"a pane of {n_variables} variables among panes of {width}",
+            where=f"panes of {pane.series.model}",
+        )
+    if pane.segments.segments and pane.segments.segments[0] != ALL:
+        first = pane.segments.segments[0][:80]
+        raise DomainError(f"its first segment is {first!r}, not {ALL!r}", where="panes")
+    if any("=" not in name for name in pane.slices.segments):
+        raise DomainError("a slice that names no host and no GPU", where="panes")
+    check_addable(pane.segments)
+    check_addable(pane.slices)
