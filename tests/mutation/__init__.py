@@ -2,7 +2,7 @@
 
 ``make mutate`` judges a sample of faulty copies (mutants) of the modules in ``monitor/core`` and
 ``detectors`` by the tests of ``tests/unit``, ``tests/property`` and ``tests/oracle``.
-``--write`` lists the mutants that no test detects in ``survivors.yaml``, for the reason of each.
+``survivors.yaml`` lists the mutants that no test detects, each with its reason.
 
 The operators are cosmic-ray's. Modules here import it inside functions: it is in the extra
 ``mutate``, and doctest collection imports every module of ``tests``.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.mutation import survivors
-from tests.mutation.mutants import Mutant, definitions, sample, unobservable
+from tests.mutation.mutants import PACKAGES, ROOT, Mutant, definitions, sample, unobservable
 from tests.mutation.selection import statement_lines
 from tests.mutation.trial import KILLED, SURVIVED, TIMED_OUT, Outcome
 
@@ -73,3 +73,14 @@ def test_a_mutant_that_exceeds_its_time_is_detected():
     found = survivors.figures([Outcome("k", "p", "", result, "", 1) for result in results], 11, 9)
     assert (found["killed"], found["timed_out"], found["share_killed"]) == (2, 1, 0.75)
     assert (found["sampled"], found["judged"]) == (9, 4)
+
+
+def test_every_survivor_is_of_a_module_that_exists_and_has_its_reason():
+    content = survivors.read()
+    assert content["survived"] == len(content["survivors"])
+    assert content["judged"] == content["killed"] + content["timed_out"] + content["survived"]
+    for survivor in content["survivors"]:
+        path = survivor["place"].partition(":")[0]
+        assert path.startswith(PACKAGES)
+        assert (ROOT / path).exists()
+        assert len(survivor["reason"]) > 10

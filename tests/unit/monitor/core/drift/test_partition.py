@@ -134,6 +134,17 @@ def test_of_many_versions_those_with_the_most_rows_are_judged_and_the_rest_say_w
     assert kept == {f"3-{i}" for i in range(10, MAX_JUDGED + 10)}
 
 
+def test_of_too_many_versions_those_without_rows_are_forgotten_first(monkeypatch):
+    monkeypatch.setattr(drift_partition, "MAX_JUDGED", 2)
+    catalog = small_world().catalog
+    driver = Driver(catalog)
+    for window, version in enumerate("zam"):
+        own = catalog.baselines["default", "small"][0].profile_id
+        driver.pane(pane_of(window, 100, version, baseline=own))
+        driver.word(end_of(window))
+    assert {entry.model_version for entry in driver.stored("small").series} == {"m", "z"}
+
+
 def test_a_state_of_more_than_390_cells_is_written_in_chunks_and_restored():
     names = [f"f{i}" for i in range(30)]
     config = ModelConfig.model_validate(
