@@ -329,3 +329,12 @@ def test_a_too_wide_tolerance_is_reported_for_a_bounded_feature_too():
 def test_a_canary_that_cannot_be_is_refused_with_its_reason(settings, said):
     with pytest.raises((DriftlineError, ValueError), match=said):
         with_canary(**settings)
+
+
+def test_a_shift_planted_into_withheld_windows_is_skipped(baseline):
+    decider, results = decider_of(baseline, with_canary(shift=0.8)), []
+    for window in windows(baseline, EVERY):
+        decided = decider.withhold(window, Reason.PIPELINE)
+        results += [r for r in decided.results if r.monitor == "canary"]
+        assert not decided.alerts
+    assert [(r.verdict, r.reason) for r in results] == [(Verdict.NONE, Reason.STILL_FIRING)]
