@@ -8,6 +8,7 @@ import socket
 import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.data import NO_SHARED_DATA, SHARED
 from tests.support.kafka.broker import broker, new_broker, topic_prefix
@@ -19,6 +20,11 @@ NOT_PERMITTED = "not permitted here"
 """A skip for this reason is right in CI too: nothing can be installed against it."""
 OFFLINE_FOLDERS = ("tests/unit/", "tests/property/")
 ALLOWED_IN_CI = (NOT_PERMITTED, NO_SHARED_DATA)
+
+
+# A busy machine is no fault of the code: no test fails because of how long an example took.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure():
