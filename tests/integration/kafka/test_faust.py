@@ -107,7 +107,7 @@ def cluster(broker, topic_prefix):
 
 
 def write(cluster: Cluster, topic: str, values: Iterable[bytes], partition: int = 0) -> None:
-    producer = Producer({**cluster.client(), "linger.ms": 0})
+    producer = Producer({**cluster.client(), "linger.ms": 0, "enable.idempotence": True})
     for value in values:
         producer.produce(cluster.topic(topic), value, partition=partition)
         producer.poll(0)

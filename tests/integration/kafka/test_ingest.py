@@ -51,7 +51,9 @@ class IngestSite:
         create_topics(bootstrap, prefix, N_PARTITIONS, N_PANES)
         with Topics(bootstrap, prefix, (*READ, names.BASELINES)) as every:
             wait_until(lambda: is_led(every), 60, "leaders")
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "linger.ms": 5, "enable.idempotence": True}
+        )
         self.topics = Topics(bootstrap, prefix, READ)
         self.outcome = StageOutcome()
 

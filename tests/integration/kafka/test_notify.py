@@ -44,7 +44,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.kafka]
 MODEL = ModelConfig.model_validate(
     {"model": "employment", "features": {f"f{i}": {"kind": "numeric"} for i in range(40)}}
 )
-BOUND_S = 90.0
+BOUND_S = 180.0
+"""A member that dies in a rebalance holds it up for its time-out of 60 s, and then there is
+another: 90 s were exceeded once, on a busy machine."""
 
 
 class WebhookServer:
@@ -119,7 +121,7 @@ def alert(i: int, **more: object) -> Alert:
 
 def write(cluster: Cluster, *alerts: Alert | bytes) -> None:
     """Append alerts as detect does, with the time they came at."""
-    producer = Producer({"bootstrap.servers": cluster.bootstrap})
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "enable.idempotence": True})
     for each in alerts:
         value = each if isinstance(each, bytes) else msgspec.msgpack.encode(each)
         time_ms = -1 if isinstance(each, bytes) else each.time_us // 1000 + 60_000

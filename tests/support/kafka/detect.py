@@ -173,7 +173,7 @@ class DetectSite:
     def write(self, topic: str, messages: Iterable[tuple[int, bytes, bytes | None]]) -> None:
         """Write (partition, key, value) and wait until they lie in the log."""
         failed: list[object] = []
-        producer = Producer({**self.cluster.client(), "linger.ms": 0})
+        producer = Producer({**self.cluster.client(), "linger.ms": 0, "enable.idempotence": True})
         for partition, key, value in messages:
             producer.produce(
                 self.cluster.topic(topic),

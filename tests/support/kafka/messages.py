@@ -33,7 +33,9 @@ def produce_all(
 ) -> None:
     """Write values to partition 0; every one is acknowledged on return."""
     refused: list[Any] = []
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", **(settings or {})})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "enable.idempotence": True, **(settings or {})}
+    )
     for value in values:
         producer.produce(
             topic, value, partition=0, on_delivery=lambda error, _: error and refused.append(error)

@@ -81,7 +81,14 @@ class Topic:
 
     def write(self, values: Iterable[bytes | None], partition: int = 0, **more):
         """Write values and wait until they lie in the log."""
-        producer = Producer({**self.client, "queue.buffering.max.messages": 1_000_000})
+        producer = Producer(
+            {
+                **self.client,
+                "queue.buffering.max.messages": 1_000_000,
+                # Without it a first batch that finds no leader yet comes after the second.
+                "enable.idempotence": True,
+            }
+        )
         failed = []
         for value in values:
             producer.produce(

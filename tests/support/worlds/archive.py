@@ -98,7 +98,7 @@ class ArchiveWorld:
         """Write (key, value), round the partitions, acknowledged on return."""
         n = 1 if topic in (ALERTS, NOTIFICATIONS) else self.n_partitions
         failed: list[object] = []
-        producer = Producer(self.cluster.client())
+        producer = Producer({**self.cluster.client(), "enable.idempotence": True})
         for i, (key, value) in enumerate(messages):
             producer.produce(
                 self.cluster.topic(topic),
