@@ -41,7 +41,7 @@ def headline(comparison: Comparison) -> str:
     >>> import pyarrow as pa
     >>> few = pa.table({"pay": [1.5, 2.5, 3.5, 4.5, 6.5]})
     >>> headline(compare(few, few))
-    'No drift in 1 variable. 5 rows are too few to tell: only a very large change would show.'
+    'No drift in 1 variable. 5 rows are too few: only a very large change would be detected.'
     """
     n = comparison.n_judged
     if not n:

@@ -73,7 +73,7 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
     --------
     >>> coverage = Coverage()
     >>> conclusion(coverage, 100)
-    'Nothing was judged: this says nothing about the models.'
+    'Nothing was judged: drift of the models is unknown.'
     >>> coverage.note(50, "")
     >>> conclusion(coverage, 100)
     'No drift in the 50 % of the events that were judged; the others were not judged.'
