@@ -95,10 +95,11 @@ def run_replay(
         rows = RowProgress(stack.enter_context(start_phase("replaying", None)), files)
         streams = _open_streams(request, model, stack, rows)
         chunks, slot_us = recording.concatenated(streams.predictions), None
-        if _store_of(installation, request) is not None:
+        # A store that is in use is refused before a pipe is read.
+        store = _open_store(installation, request, stack)
+        if store is not None:
             limits = installation.monitor.messages.limits
             slot_us, chunks = slot_and_chunks(chunks, catalog, limits, request.pane_us)
-        store = _open_store(installation, request, stack)
         pipeline = build_pipeline(
             installation.monitor,
             catalog,
