@@ -51,6 +51,8 @@ BACK_MARGIN: Final = 3.0
 """An alert closes only below h - 3."""
 SKIPPED: Final = 12.0
 """m^2 / V below which a component is not evaluated: less than 6 nats."""
+TIE_NATS: Final = 1e-5
+"""Of components that differ by less the first is named: rounding must not choose."""
 N_WINDOW_ROWS: Final = 20.0
 """A share of which an average holds fewer rows has not shown its own movement yet."""
 
@@ -267,7 +269,7 @@ def strongest(
             margin = e - thresholds[s]
             if size_of_change(is_share, p, m, unit) < references[c, SMALLEST]:
                 margin = min(margin, -1e-6)
-            if margin > out_floats[c, 1]:
+            if margin > out_floats[c, 1] + TIE_NATS:
                 out_integers[c, 1], out_integers[c, 2] = i, s
                 out_floats[c, 0], out_floats[c, 1], out_floats[c, 2] = e, margin, m
                 out_floats[c, 3], out_floats[c, 4] = natural, sampling

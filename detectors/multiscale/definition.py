@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels import scale_state as at
 from detectors.kernels import scales as kernel
-from detectors.kernels.scale_evidence import BACK_MARGIN, SKIPPED
+from detectors.kernels.scale_evidence import BACK_MARGIN, SKIPPED, TIE_NATS
 from detectors.kernels.scale_learning import (
     CORRECTION_HOURS,
     DAY_HOURS,
@@ -251,9 +251,13 @@ def _weigh_evidence(
     with np.errstate(invalid="ignore"):
         is_seen = m * m >= least * (variance.sampling + variance.natural)
     margin = np.where(is_seen & _due(rule, state, c), margin, -np.inf)
-    scale, component = np.unravel_index(np.argmax(margin.T), margin.T.shape)
-    if margin[component, scale] == -np.inf:
+    strongest, most = -1, -np.inf
+    for k, value in enumerate(margin.T.reshape(-1)):
+        if value > most + TIE_NATS:
+            strongest, most = k, value
+    if strongest < 0:
         return
+    scale, component = divmod(strongest, len(margin))
     out.component[c], out.scale[c] = own.start + component, scale
     out.evidence[c], out.margin[c] = e[component, scale], margin[component, scale]
     out.change[c] = m[component, scale]
