@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 from collections import Counter
@@ -173,6 +174,7 @@ class FaultRun:
         self.n_written: Counter[str] = Counter()
         self._past: list[Source] = []
         self._garbage: set[bytes] = set()
+        self._n_garbage = itertools.count()
         self.failures: list[BaseException] = []
         """What ended the writing of input; a test that waits for more of it fails at once."""
 
@@ -263,14 +265,20 @@ class FaultRun:
         assert not failed, failed[:3]
 
     def write_garbage(self, topic: str, values: Sequence[bytes]) -> None:
-        """Write unreadable messages into every partition of an internal topic."""
+        """Write unreadable messages into every partition of an internal topic.
+
+        Notes
+        -----
+        Each has a key of its own. A topic that is compacted would drop one as soon as its key
+        came again, and then the reader finds nothing to write a dead letter for.
+        """
         self._garbage |= set(values)
         now_us = self.world.end_us
         n_partitions = len(self.topics.partitions(topic))
         self.write(
-            FaultEvent(topic, p, b"garbage-%d" % i, value, now_us)
+            FaultEvent(topic, p, b"garbage-%d" % next(self._n_garbage), value, now_us)
             for p in range(n_partitions)
-            for i, value in enumerate(values)
+            for value in values
         )
 
     def feed(self, n_windows: int, *, pause_s: float = 0.0) -> None:

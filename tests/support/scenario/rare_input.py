@@ -57,7 +57,14 @@ def await_internal_letters(run: FaultRun) -> None:
     """
     wanted = _garbage(run)
     assert wanted
-    wait_until(lambda: _stored(run) == wanted, 60, "a dead letter for each message")
+    try:
+        wait_until(lambda: _stored(run) == wanted, 60, "a dead letter for each message")
+    except AssertionError as error:
+        stored = _stored(run)
+        missing, beyond = sorted({*wanted} - {*stored}), sorted({*stored} - {*wanted})
+        raise AssertionError(
+            f"{error}: missing {missing}, beyond {beyond}\n{run.tails()}"
+        ) from error
 
 
 def check_internal_letters(run: FaultRun) -> None:
