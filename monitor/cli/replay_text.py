@@ -16,6 +16,11 @@ from schemas.spelling import spell_controls
 
 _FOUND = "SELECT time, severity, title FROM alerts FINAL ORDER BY time"
 _REFUSED = "SELECT reason, detail, source, offset FROM dead_letters FINAL"
+_NO_MODEL = "missing required field `model`"
+_NOT_EVENTS = (
+    '  A JSON event names its model: {"model": ..., "time_us": ..., "features": {...}}. '
+    "Rows of a table are read from Parquet, CSV, Arrow or ORC."
+)
 
 
 def print_outcome(outcome: ReplayOutcome) -> None:
@@ -44,6 +49,8 @@ def _print_events(outcome: ReplayOutcome) -> None:
     for reason, n in outcome.rejected.items():
         example = outcome.rejected_examples.get(reason, "")
         typer.echo(f"  {n:,} {reason.replace('_', ' ')}, e.g. {spell_controls(example)}")
+        if not outcome.n_accepted and _NO_MODEL in example:
+            typer.echo(_NOT_EVENTS)
     n_repeated = outcome.n_repeated_ids
     if n_repeated:
         share = share_text(n_repeated / max(outcome.n_accepted + outcome.n_late, 1))

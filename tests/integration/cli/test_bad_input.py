@@ -217,6 +217,14 @@ def test_events_of_an_unknown_model_are_counted_and_said(here):
     assert "Nothing to judge." in command("replay", "foreign.jsonl", "--store", "none").out
 
 
+def test_rows_of_a_table_as_json_lines_are_named_as_no_events(here):
+    write_lines(here / "rows.jsonl", [b'{"time": "2024-03-04", "age": 41}'] * 3)
+    ended = command("replay", "rows.jsonl", "--store", "none")
+    assert ended.code == 6
+    assert "A JSON event names its model" in ended.out
+    assert "Rows of a table are read from Parquet, CSV, Arrow or ORC" in ended.out
+
+
 @pytest.mark.parametrize("kind", ["gz", "csv"])
 def test_a_file_that_breaks_off_half_way_leaves_a_store_that_works(here, kind):
     if kind == "gz":
