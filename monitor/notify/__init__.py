@@ -1,1 +1,1 @@
-"""Notify: alerts to incidents, incidents to people, data incidents to retrainings."""
+"""Notify stage: groups alerts into incidents, sends notifications and retraining requests."""

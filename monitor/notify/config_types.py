@@ -34,7 +34,7 @@ def model_type() -> type[ModelConfig]:
 
 @cache
 def _monitor_type(kinds: tuple[type[ReceiverSettings], ...]) -> type[MonitorConfig]:
-    """Compose the type once: configs are equal only if their types are the same."""
+    """Build the type once: configs compare equal only if they have the same type."""
     default = {"console": ConsoleConfig(kind="console")}
     named = GenericAlias(Mapping, (str, union_of(kinds)))
     return with_fields(MonitorConfig, receivers=(named, default))
@@ -42,6 +42,6 @@ def _monitor_type(kinds: tuple[type[ReceiverSettings], ...]) -> type[MonitorConf
 
 @cache
 def _model_type(kinds: tuple[type[RetrainingTarget], ...]) -> type[ModelConfig]:
-    """Compose the type once, as above."""
+    """Build the type once, for the same reason as ``_monitor_type``."""
     target = union_of(kinds, DEFAULT_TARGET)
     return with_fields(ModelConfig, retraining=(target | None, None))

@@ -1,4 +1,4 @@
-"""The notify stage over a log: alerts are read in order, the notification log is a topic."""
+"""The notify stage over the in-memory log; the notification log is a topic."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from schemas.refused import DeadLetter
 
 
 class TopicNotificationLog:
-    """Keeps the steps of notifications in their topic, where the archive finds them too."""
+    """Notification log in a topic, which the archive stage reads too."""
 
     def __init__(self, log: ReadableLog) -> None:
         self._log = log
 
     async def append(self, entry: LogEntry) -> None:
-        """Keep one entry."""
+        """Append one entry."""
         self._log.append(entry_write(entry))
 
     async def read(self) -> Sequence[LogEntry]:
@@ -33,24 +33,25 @@ class TopicNotificationLog:
 
 
 class NotifyStage:
-    """Reads the alerts topic from its start and hands each alert on.
+    """Reads the alerts topic from its start and passes each alert to the notifier.
 
     Parameters
     ----------
     notifier : Notifier
-        Whose notification log is a ``TopicNotificationLog`` of the same log.
+        Its notification log must be a ``TopicNotificationLog`` on the same log.
     hit : callable, optional
         Called with the name of each failpoint.
 
     Attributes
     ----------
     counters : Counter of str
-        ``alerts_unreadable``: messages that are no alert; each is a dead letter.
+        ``alerts_unreadable``: messages that cannot be decoded as an alert; each becomes a dead
+        letter.
 
     Notes
     -----
-    What was sent before a restart is known from the notification log, and grouping is
-    a function of the alerts: so the whole topic is read again and nothing is sent twice.
+    Notifications sent before a restart are read from the notification log, and grouping is a
+    function of the alerts. So the whole topic is read again and nothing is sent twice.
     """
 
     def __init__(self, log: ReadableLog, notifier: Notifier, *, hit: Hit = pass_through) -> None:
@@ -66,12 +67,12 @@ class NotifyStage:
         return await self._notifier.start()
 
     async def step(self, now_us: int) -> list[NotifyStep]:
-        """Take the alerts that came, then let waits come to their end.
+        """Process new alerts, then send notifications whose wait has ended.
 
         Parameters
         ----------
         now_us : int
-            Event time: how far the slowest stream has come.
+            Event time of the slowest stream.
         """
         steps = []
         n = self._log.end_offset(ALERTS, 0) - self._position
@@ -91,14 +92,14 @@ class NotifyStage:
         await self._notifier.close()
 
     def _commit(self) -> None:
-        """Mark an alert as handled: after a restart its suppressions are not logged again."""
+        """Commit an alert's offset: after a restart its suppressions are not logged again."""
         if self._position > self._handled:
             self._handled = self._position
             self._log.commit(GROUP, ALERTS, 0, self._position)
             self._hit("notify:commit")
 
     def _refuse(self, letter: DeadLetter) -> None:
-        """Put a message that is no alert aside: the alerts behind it must not wait for it."""
+        """Dead-letter a message that is not an alert, so that it does not block later alerts."""
         self._log.append(letter_write(letter))
         self.counters["alerts_unreadable"] += 1
         self._hit("notify:dead_letter")

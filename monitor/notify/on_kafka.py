@@ -1,4 +1,4 @@
-"""The notify stage on Kafka: one agent on the alerts topic, one owner at a time."""
+"""The notify stage on Kafka: one agent on the alerts topic, with one owner at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from schemas.refused import DeadLetter
 
 _STAGE = "notify"
 _HANDOVER_S = 5.0
-"""How long a message may be in flight when the partition is revoked or the stage ends."""
+"""Time-out for messages in flight when the partition is revoked or the stage ends."""
 _REPLAYED_AT_ONCE = 50
 
 
@@ -53,9 +53,9 @@ def run_notify(
     configs : sequence of ModelConfig
         Their routes and retraining policies.
     receivers : mapping of str to Receiver
-        By the names the routes use.
+        By the names that routes use.
     retrainers : mapping of (tenant, model) to Receiver
-        Where retrainings are asked for.
+        Targets of retraining requests.
     member : str, optional
         Static member id.
 
@@ -64,12 +64,12 @@ def run_notify(
     ConfigError
         If routes or policies name receivers that do not exist.
     TransportError
-        If the cluster cannot be read or written, or the alerts topic was recreated: restart,
-        it continues from the log.
+        If the cluster cannot be read or written, or the alerts topic was recreated. After a restart
+        the stage continues from the log.
 
     Notes
     -----
-    The alerts topic has one partition: of several processes one works, the others stand by.
+    The alerts topic has one partition: one process is active, further processes are on standby.
     """
     app = build_app(cluster, GROUP, member=member)
     stage = _Stage(cluster, app, lifecycle, monitor, configs, receivers, retrainers)
@@ -86,7 +86,7 @@ def run_notify(
 
 
 class _Stage:
-    """What Faust calls: hands everything to the one who owns the partition now."""
+    """Callbacks of Faust; forwards to the ``_Owner`` of the current assignment."""
 
     def __init__(
         self,
@@ -116,17 +116,17 @@ class _Stage:
             )
 
         self._build: Callable[[Outbox], Notifier] = notifier
-        # A config error must be raised now, not when the partition is assigned.
+        # Config errors must be raised at start, not when the partition is assigned.
         notifier(Outbox())
         self._topics = KnownTopics(cluster, (ALERTS,))
 
     @property
     def is_ready(self) -> bool:
-        """Whether notifications are delivered, or another process does it."""
+        """Whether notifications are delivered by this process or by another one."""
         return self._owner is None or self._owner.is_restored
 
     async def gain(self, partitions: frozenset[int]) -> None:
-        """Restart from the log; another process may have owned it meanwhile."""
+        """Restore the state from the log: the partition may have had another owner."""
         if 0 in partitions:
             self._stall_detector.begin()
             outbox = Outbox(may_send=self._stall_detector.wait_s)
@@ -135,31 +135,31 @@ class _Stage:
             )
 
     async def lose(self, partitions: frozenset[int]) -> None:
-        """Finish what is in flight: the next owner reads the log after this."""
+        """Finish messages in flight, before the next owner reads the log."""
         if 0 in partitions and self._owner is not None:
             await self._owner.close()
 
     async def take(self, partition: int, message: Message) -> None:
-        """Process one alert."""
+        """Process one message of the alerts topic."""
         if self._owner is not None:
             await self._owner.take(message)
 
     async def tick(self) -> None:
-        """Send what is due; raise errors of background tasks."""
+        """Send the notifications that are due, and raise errors of background tasks."""
         self._stall_detector.beat()
         if self._owner is not None:
             self._owner.tick()
         self._topics.look()
 
     async def leave(self, *_: Any, **__: Any) -> None:
-        """End in good order, while writes are still possible."""
+        """Shut down cleanly, while writes are still possible."""
         if self._owner is not None:
             await self._owner.close()
         await asyncio.gather(*(receiver.close() for receiver in self._everyone))
 
 
 class _Owner:
-    """What a process knows while the alerts are its own: all of it read from the log."""
+    """State of the process that owns the alerts partition; all of it is restored from the log."""
 
     def __init__(
         self,
@@ -181,11 +181,11 @@ class _Owner:
 
     @property
     def is_restored(self) -> bool:
-        """Whether everything before the committed offset is known again."""
+        """Whether the state up to the committed offset is restored."""
         return self._restoring.done() or self._is_closed
 
     async def take(self, message: Message) -> None:
-        """Take one alert; it is acked when this returns, its intents being in the log."""
+        """Process one alert; on return its intents are logged and the alert can be acknowledged."""
         await asyncio.shield(self._restoring)
         async with self._lock:
             if message.offset > self._position:
@@ -193,7 +193,7 @@ class _Owner:
             await self._take(message, is_replayed=False)
 
     def tick(self) -> None:
-        """Send what is due by the time since the last alert; does not block."""
+        """Send the notifications that are due by the time since the last alert; does not block."""
         if self._restoring.done() and not self._is_closed:
             self._restoring.result()
             self._outbox.raise_failure()
@@ -205,12 +205,12 @@ class _Owner:
                 self._ticking = asyncio.create_task(self._tick())
 
     async def close(self) -> None:
-        """Send what is under way, and stop; an alert in hand may still be written."""
+        """Send pending messages and stop; a current alert can still write log entries."""
         self._is_closed = True
         await self._outbox.close(_HANDOVER_S)
 
     async def _restore(self) -> None:
-        """Read back deliveries, finish what a crash interrupted, and group alerts again."""
+        """Read the deliveries, finish what a crash interrupted, and group the alerts again."""
         begin_s = elapsed_s()
         await self._notifier.start()
         place = (self._cluster, GROUP, ALERTS, 0)
@@ -220,21 +220,21 @@ class _Owner:
             await self._take(message, is_replayed=True)
             n += 1
             if n % _REPLAYED_AT_ONCE == 0:
-                # The group's heartbeat runs on the same loop.
+                # Yields to the event loop, on which the group's heartbeat runs.
                 await asyncio.sleep(0)
         self._position = max(self._position, handled)
-        # Deliveries after the last alert were made by a clock that had advanced.
+        # Deliveries after the last alert were made when the stream's clock had advanced.
         self._intake.clock_us = max(self._intake.clock_us, self._notifier.last_sent_us)
         LOG.info("incidents restored from %d alerts in %.1f s", n, elapsed_s() - begin_s)
         self._lifecycle.hit("notify:restored")
 
     async def _take_skipped(self, end: int) -> None:
-        """Take alerts between the last one and this, should Faust have passed over some."""
+        """Process alerts between the last one and this one that Faust has skipped."""
         for message in await asyncio.to_thread(_read_alerts, self._cluster, self._position, end):
             await self._take(message, is_replayed=False)
 
     async def _take(self, message: Message, *, is_replayed: bool) -> None:
-        """Process one message; what is no alert is dead-lettered."""
+        """Process one message; a message that is not an alert is dead-lettered."""
         self._advance()
         with STAGE_SECONDS.labels(_STAGE, "alert").time():
             taken = await self._intake.take(message, is_replayed=is_replayed)
@@ -247,14 +247,14 @@ class _Owner:
             await self._refuse(taken)
 
     async def _refuse(self, letter: DeadLetter) -> None:
-        """Put a message that is no alert aside: the alerts behind it must not wait for it."""
+        """Dead-letter a message that is not an alert, so that it does not block later alerts."""
         await send(self._app, self._cluster, [letter_write(letter)])
         count_dead_letters(_STAGE, ALERTS, letter.reason)
         LOG.warning("unreadable alert at offset %d: %s", letter.offset, letter.detail)
         self._lifecycle.hit("notify:dead_letter")
 
     async def _tick(self) -> None:
-        """Send what is due."""
+        """Send the notifications that are due at ``now_us``."""
         async with self._lock:
             if self._intake.clock_us:
                 self._advance()
@@ -270,10 +270,10 @@ class _Owner:
 
 
 class StallDetector:
-    """Notices that the process hung for so long that others may have taken over.
+    """Detects that the process hung for longer than the group's session time-out.
 
-    A zombie that wakes learns within a heartbeat that it lost its partition; until then it
-    must not notify.
+    Another process may then own the partition. After a stall the process learns within one
+    heartbeat whether it has lost the partition; until then it must not notify.
     """
 
     def __init__(self, session_s: float) -> None:
@@ -282,7 +282,7 @@ class StallDetector:
         self._held_until_s = 0.0
 
     def begin(self) -> None:
-        """Start: the partition was just assigned."""
+        """Start the measurement when the partition is assigned."""
         self._beat_s, self._held_until_s = elapsed_s(), 0.0
 
     def beat(self) -> None:
@@ -293,7 +293,7 @@ class StallDetector:
         self._beat_s = now_s
 
     def wait_s(self) -> float:
-        """Return how long nothing may be sent."""
+        """Return the seconds for which nothing may be sent."""
         now_s = elapsed_s()
         if now_s - self._beat_s > self._session_s:
             return 1.0
@@ -301,5 +301,5 @@ class StallDetector:
 
 
 def _read_alerts(cluster: Cluster, start: int, end: int) -> list[Message]:
-    """Read a stretch of the alerts topic."""
+    """Read a range of the alerts topic."""
     return list(scan(cluster, ALERTS, 0, start, end))

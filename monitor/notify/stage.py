@@ -1,4 +1,4 @@
-"""Alerts out of their log into the notifier, on the clock of their stream."""
+"""Passes alerts from their topic to the notifier, on the clock of the alert stream."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from schemas.time_units import DAY_US
 _LATEST_US = 1 << 60
 GROUP = "driftline-notify"
 _DEFECTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What one strange alert may lead to; an error of the log or of the cluster is none of them."""
+"""Errors that a malformed alert may cause; errors of the log or of the cluster are not among
+them.
+"""
 _ALERT = msgspec.msgpack.Decoder(Alert)
 
 
 def read_alert(message: Message) -> Alert | DeadLetter:
-    """Read one message of the alerts topic.
+    """Decode one message of the alerts topic.
 
     Returns
     -------
     Alert or DeadLetter
-        A dead letter where it is none, or names a time that would put the clock wrong.
+        A dead letter if it is not a valid alert, or its time would set the clock wrongly.
 
     Examples
     --------
@@ -42,12 +44,12 @@ def read_alert(message: Message) -> Alert | DeadLetter:
         return letter_of(message, str(error))
     latest_us = message.timestamp_us + DAY_US if message.timestamp_us >= 0 else _LATEST_US
     if not 0 <= alert.time_us <= latest_us:
-        return letter_of(message, f"time_us {alert.time_us} is no time an alert can be from")
+        return letter_of(message, f"time_us {alert.time_us} is not a possible time of an alert")
     return alert
 
 
 def letter_of(message: Message, detail: str, source: str = ALERTS) -> DeadLetter:
-    """Return the dead letter of a message that cannot be used."""
+    """Return the dead letter of an unusable message."""
     return unreadable_letter(
         message.value,
         detail,
@@ -59,19 +61,19 @@ def letter_of(message: Message, detail: str, source: str = ALERTS) -> DeadLetter
 
 
 class AlertIntake:
-    """Hands alerts on in order, and lets waits end that ended before each.
+    """Passes alerts to the notifier in order, after the notifications that were due before each.
 
     Attributes
     ----------
     clock_us : int
-        When the last alert came, in event time, as its record says; or how far the waits
-        have advanced since. It never decreases.
+        Event time of the last alert's record, or the time to which ``tick`` has advanced since.
+        Never decreases.
 
     Notes
     -----
-    An alert's clock is when it came, as its record says, never how far the stream has come
-    by now: else every restart would restart a group's wait, and notifications would depend
-    on how much was read at once.
+    The clock of an alert is the time of its record, not the current position of the stream.
+    Otherwise every restart would restart group waits, and notifications would depend on how many
+    messages were read at once.
     """
 
     def __init__(self, notifier: Notifier) -> None:
@@ -79,20 +81,20 @@ class AlertIntake:
         self.clock_us = 0
 
     async def take(self, message: Message, *, is_replayed: bool) -> list[NotifyStep] | DeadLetter:
-        """Take one message.
+        """Process one message.
 
         Parameters
         ----------
         message : Message
             In the order of the log.
         is_replayed : bool
-            It was taken before a restart: what was not sent then is not noted again.
+            The message was processed before a restart: its suppressions are not logged again.
 
         Returns
         -------
         list of NotifyStep, or DeadLetter
-            A dead letter for what is no alert, or an alert that nothing can be made of: those
-            behind it must not wait for it.
+            A dead letter for a message that is not an alert or cannot be processed, so that it does
+            not block later alerts.
         """
         alert = read_alert(message)
         if isinstance(alert, DeadLetter):
@@ -106,6 +108,6 @@ class AlertIntake:
         return steps
 
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
-        """Send what is due."""
+        """Send the notifications that are due at ``now_us``."""
         self.clock_us = max(self.clock_us, now_us)
         return await self._notifier.tick(self.clock_us, is_replayed=is_replayed)

@@ -514,7 +514,7 @@ def test_the_webhook_says_all_about_the_incident() -> None:
 
 
 def test_the_retraining_webhook_takes_only_requests() -> None:
-    with pytest.raises(RefusedDelivery, match="asks for no retraining"):
+    with pytest.raises(RefusedDelivery, match="is not a retraining request"):
         talk("retraining webhook", Service(), lambda r: r.send(notification()))
 
 

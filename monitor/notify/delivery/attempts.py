@@ -1,4 +1,4 @@
-"""One notification to one receiver: time-outs, and tries that end."""
+"""Delivery of one notification to one receiver, with time-outs and bounded retries."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Sleep = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long a delivery is tried."""
+    """Number and timing of the attempts of a delivery."""
 
     n_attempts: int = 5
     first_wait_s: float = 1.0
-    """Doubled after each try."""
+    """Doubled after each attempt."""
     longest_wait_s: float = 60.0
-    """Also the longest a receiver's Retry-After is heeded."""
+    """Upper bound of every wait, including one requested by ``Retry-After``."""
     timeout_s: float = 20.0
-    """Of one try."""
+    """Time-out of one attempt."""
 
     def wait_s(self, attempt: int, asked_s: float | None) -> float:
-        """Return the wait after a failed try, the first being 1.
+        """Return the wait after failed attempt number ``attempt``, counted from 1.
 
         Examples
         --------
@@ -39,36 +39,36 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What kept a try from succeeding; another may do better."""
+    """Failure of an attempt that may succeed when retried."""
 
     detail: str
     asked_s: float | None = None
-    """How long the receiver asked to be left alone."""
+    """Wait that the receiver requested (``Retry-After``)."""
     is_answer: bool = False
-    """The receiver is there: the trouble may be with this message alone."""
+    """The receiver answered: the failure may concern this message only."""
 
 
 async def try_once(
     receiver: Receiver, notification: Notification, policy: RetryPolicy, attempt: int
 ) -> Delivery | Trouble:
-    """Send one notification, once.
+    """Make one attempt to send a notification.
 
     Parameters
     ----------
     receiver : Receiver
-        Where it goes.
+        Receiver of the notification.
     notification : Notification
         Notification to send.
     policy : RetryPolicy
         Bounds.
     attempt : int
-        Which try this is, the first being 1.
+        Number of this attempt, counted from 1.
 
     Returns
     -------
     Delivery or Trouble
-        ``done``, or ``failed`` for good, or trouble that may pass; it never raises, because
-        one receiver's trouble is not another's.
+        A delivery that is ``done`` or ``failed`` for good, or a failure that may be retried. Never
+        raises, so that a failing receiver does not affect the others.
     """
     try:
         async with asyncio.timeout(policy.timeout_s):
@@ -81,12 +81,12 @@ async def try_once(
     except DeliveryError as error:
         return _outcome(notification, DeliveryState.FAILED, attempt, str(error))
     except Exception as error:
-        # A defect: only its type, because the text of a foreign error may hold a URL.
+        # A defect. Only the type is logged: messages of third-party errors may contain a URL.
         return _outcome(notification, DeliveryState.FAILED, attempt, type(error).__name__)
 
 
 def give_up(notification: Notification, attempts: int, trouble: Trouble) -> Delivery:
-    """Return what came of a notification that was tried as often as it may be."""
+    """Return the outcome of a notification whose attempts are exhausted."""
     return _outcome(notification, DeliveryState.FAILED, attempts, trouble.detail)
 
 
@@ -96,18 +96,18 @@ async def deliver(
     policy: RetryPolicy,
     sleep: Sleep = asyncio.sleep,
 ) -> Delivery:
-    """Send one notification, trying again where that may help.
+    """Send one notification, and retry after failures that may be temporary.
 
     Parameters
     ----------
     receiver : Receiver
-        Where it goes.
+        Receiver of the notification.
     notification : Notification
         Notification to send.
     policy : RetryPolicy
         Bounds.
     sleep : callable
-        Waits between tries; injected so that tests do not.
+        Waits between attempts; a parameter so that tests need not wait.
 
     Returns
     -------
@@ -128,7 +128,7 @@ async def deliver(
 def _outcome(
     notification: Notification, state: DeliveryState, attempts: int, detail: str
 ) -> Delivery:
-    """Note what came of it."""
+    """Build the log entry of an outcome."""
     return Delivery(
         notification_id=notification.notification_id,
         receiver=notification.receiver,

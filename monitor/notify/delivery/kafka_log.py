@@ -1,4 +1,4 @@
-"""The notification log on its compacted topic."""
+"""The notification log in a compacted topic."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from schemas.errors import DomainError
 from schemas.refused import DeadLetter
 
 MAX_LETTERS = 100
-"""Dead letters of one reading; further messages are only counted."""
+"""Dead letters written per read of the topic; further unreadable messages are only counted."""
 
 
 class KafkaNotificationLog:
-    """Keeps the steps of notifications in their topic; for one life of a stage.
+    """Notification log in a Kafka topic, for one run of a stage.
 
     Parameters
     ----------
     app : KafkaApp
-        Running when something is appended.
+        Must be running when an entry is appended.
     """
 
     def __init__(self, cluster: Cluster, app: KafkaApp) -> None:
@@ -50,7 +50,7 @@ class KafkaNotificationLog:
         NOTIFICATIONS_COUNT.labels(entry.delivery.receiver, entry.delivery.state).inc()
 
     async def read(self) -> Sequence[LogEntry]:
-        """Return the last step of every notification that was to go out, oldest first.
+        """Return the last step of every notification that was not suppressed, oldest first.
 
         Raises
         ------
@@ -65,11 +65,11 @@ class KafkaNotificationLog:
         return found
 
     def _read(self, letters: list[DeadLetter]) -> list[LogEntry]:
-        """Read the topic to its end; suppressions are skipped."""
+        """Read the topic to its end, without suppressions."""
         return list(last_steps(self._entries(letters)).values())
 
     def _entries(self, letters: list[DeadLetter]) -> Iterator[LogEntry]:
-        """Yield every step; of what is none the first hundred become dead letters."""
+        """Yield every step; the first hundred unreadable messages become dead letters."""
         for message in scan(self._cluster, NOTIFICATIONS, 0):
             if not message.value:
                 continue
@@ -89,7 +89,7 @@ def read_entry(message: Message) -> LogEntry:
     Raises
     ------
     DomainError
-        If it is none, or says what none can say.
+        If the message is not a valid notification step.
     """
     entry = decode_entry(message.value)
     check_time("time_us", entry.notification.time_us, message.timestamp_us)

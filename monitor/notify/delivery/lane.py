@@ -1,4 +1,4 @@
-"""Which message of a receiver goes next: in order within an incident, past one it cannot take."""
+"""Order of a receiver's messages: FIFO per incident; failing messages do not block the others."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from monitor.notify.delivery.attempts import RetryPolicy, Trouble
 from schemas.alerts import Delivery, Notification
 
 CameOf = Callable[[Notification, Delivery], Awaitable[object]]
-"""Called with the outcome of a message; the next one of the lane waits for it."""
+"""Called with the outcome of a message, before the next message of the lane is sent."""
 
 N_ERRORS_HELD = 3
-"""Error answers after which other incidents' messages pass: three seconds of waits.
+"""Error answers after which messages of other incidents are sent first: three seconds of waits.
 
-Enough for a hiccup, or a load balancer's one bad node, to keep the order in which things were
-decided; that order is a courtesy between incidents, and a page must not wait longer for it.
+Long enough to keep the order of decisions during a short failure or with one bad node behind a load
+balancer. Order between incidents is best effort; a page must not wait longer for it.
 """
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One message under way, and how its tries went."""
+    """A message in the lane, with the state of its attempts."""
 
     notification: Notification
     came_of: CameOf
     number: int
-    """Its place in the order in which messages were decided."""
+    """Position in the order in which messages were decided."""
     since_s: float
     n_tries: int = 0
     due_s: float = 0.0
     is_passed: bool = False
-    """Others go first; it is tried when none of them is left."""
+    """Deferred: tried only when no other message is left."""
 
 
 def choose(
     heads: Sequence[Waiting], now_s: float, held_until_s: float = 0.0, retry_from_s: float = 0.0
 ) -> Waiting | float:
-    """Choose what is tried now.
+    """Choose the next message to try.
 
     Parameters
     ----------
     heads : sequence of Waiting
         The first message of each incident.
     now_s : float
-        Of a monotonic clock.
+        Reading of a monotonic clock.
     held_until_s : float
-        Until when nothing is tried.
+        No message is tried before this time.
     retry_from_s : float
-        Until when nothing that was passed is tried.
+        No deferred message is tried before this time.
 
     Returns
     -------
     Waiting or float
-        What is tried, or the seconds for which nothing is; infinite when nothing is left.
+        The message to try, or the seconds to wait; infinite when the lane is empty.
 
     Examples
     --------
@@ -75,20 +75,20 @@ def choose(
 
 
 class Lane:
-    """One receiver's messages; time is an argument.
+    """Queue of one receiver's messages; time is an argument.
 
     Parameters
     ----------
     policy : RetryPolicy
-        How long waits between tries are.
+        Waits between attempts.
 
     Notes
     -----
-    No answer, or one that asks to wait (429), is about the receiver: everything waits, and
-    the same message is tried again. An error answer is about its message: that one is tried
-    ``N_ERRORS_HELD`` times, then passed, and tried again after waits of its own. A receiver that
-    answers everything with errors gets every incident's message once more, and from then on at
-    most one try in ``first_wait_s``, however many incidents there are.
+    A missing answer, or a request to wait (429), concerns the receiver: the whole lane waits and
+    the same message is retried. An error answer concerns its message: it is tried ``N_ERRORS_HELD``
+    times, then deferred and retried with its own back-off. A receiver that answers every message
+    with an error is sent one message per incident, and after that at most one attempt per
+    ``first_wait_s``, regardless of the number of incidents.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -97,41 +97,42 @@ class Lane:
         self._n_put = 0
         self._n_silent = 0
         self._n_errors = 0
-        """Error answers since something was taken, whatever they were about."""
+        """Error answers since the last accepted message, over all messages."""
         self._held_until_s = self._retry_from_s = 0.0
 
     def put(self, notification: Notification, came_of: CameOf, now_s: float) -> None:
-        """Take a message in, behind those of its incident."""
+        """Append a message behind those of its incident."""
         self._n_put += 1
         waiting = Waiting(notification, came_of, self._n_put, now_s)
         self._by_key.setdefault(notification.dedup_key, deque()).append(waiting)
 
     def choose(self, now_s: float) -> Waiting | float:
-        """Return what is tried now, or for how many seconds nothing is."""
+        """Return the message to try now, or the seconds to wait."""
         return choose(self._heads(), now_s, self._held_until_s, self._retry_from_s)
 
     def note_trouble(self, waiting: Waiting, trouble: Trouble, now_s: float) -> None:
-        """Note that a try failed, and let it or everything wait."""
+        """Record a failed attempt, and delay the message or the whole lane."""
         waiting.n_tries += 1
         waiting.due_s = now_s + self._policy.wait_s(waiting.n_tries, trouble.asked_s)
         if not trouble.is_answer:
-            # By the lane's count: one that is passed and tried for the fortieth time must not
-            # hold the others for as long as it waits itself.
+            # By the lane's count: a deferred message at its fortieth attempt must not delay the
+            # others by its own long wait.
             self._n_silent += 1
             self._held_until_s = now_s + self._policy.wait_s(self._n_silent, trouble.asked_s)
             return
         self._n_silent = 0
         self._n_errors += 1
         self._retry_from_s = now_s + self._policy.first_wait_s
-        # By the lane's count: behind a hundred that fail the next page must not wait for three
-        # tries of each. Until one is passed no other is tried, so its own is never higher.
+        # By the lane's count: a new page must not wait for three attempts of each of a hundred
+        # failing messages. Until one message is deferred no other is tried, so its own count is
+        # never higher.
         if self._n_errors >= N_ERRORS_HELD:
             waiting.is_passed = True
         if not waiting.is_passed:
             self._held_until_s = waiting.due_s
 
     def note_answer(self) -> None:
-        """Note that the receiver took a message, or refused it for good: it works."""
+        """Record a definite answer (accepted, or rejected for good): the receiver works."""
         self._n_silent = self._n_errors = 0
         self._held_until_s = self._retry_from_s = 0.0
 
@@ -143,13 +144,13 @@ class Lane:
             del self._by_key[key]
 
     def clear(self) -> list[Waiting]:
-        """Remove everything, and return it."""
+        """Remove and return all messages."""
         left = [waiting for each in self._by_key.values() for waiting in each]
         self._by_key.clear()
         return left
 
     def age_s(self, now_s: float) -> float:
-        """Return how long the oldest message is under way; 0 when there is none."""
+        """Return the age of the oldest message in seconds; 0 when there is none."""
         return max((now_s - head.since_s for head in self._heads()), default=0.0)
 
     def _heads(self) -> list[Waiting]:

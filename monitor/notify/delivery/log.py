@@ -1,4 +1,4 @@
-"""The notification log: what was meant to be sent, and what came of it."""
+"""The notification log: intents and outcomes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _ENTRY = msgspec.msgpack.Decoder(tuple[Delivery, Notification])
 
 
 def encode_entry(entry: LogEntry) -> bytes:
-    """Write an entry as a message of the notifications topic.
+    """Encode an entry as a message of the notifications topic.
 
     Notes
     -----
-    An incident of hundreds of alerts is written without the pictures of all but its owner, and
-    beyond that with the newest alerts: a broker takes 1,048,588 bytes.
+    Brokers accept 1,048,588 bytes by default. An entry that is larger keeps the counters of the
+    owner alert only; if that does not suffice, it keeps only the newest alerts.
     """
     value = msgspec.msgpack.encode((entry.delivery, entry.notification))
     n_alerts = len(entry.notification.incident.alerts)
@@ -43,7 +43,7 @@ def encode_entry(entry: LogEntry) -> bytes:
 
 
 def _shortened(notification: Notification, n_alerts: int) -> Notification:
-    """Return a notification with so many alerts of its incident, pictures of the owner alone."""
+    """Return a notification with at most ``n`` alerts, and counters for the owner alert only."""
     incident = notification.incident
     owner = incident.owner_alert_id
     kept = [a for a in incident.alerts if a.alert_id == owner][:1]
@@ -59,12 +59,12 @@ def _unpictured(alert: Alert) -> Alert:
 
 
 def decode_entry(value: bytes) -> LogEntry:
-    """Read a message of the notifications topic.
+    """Decode a message of the notifications topic.
 
     Raises
     ------
     DomainError
-        If it is none, or says what none can say.
+        If the message is not a valid notification step.
     """
     try:
         delivery, notification = _ENTRY.decode(value)
@@ -75,12 +75,12 @@ def decode_entry(value: bytes) -> LogEntry:
 
 
 def entry_key(entry: LogEntry) -> bytes:
-    """Return the key of an entry in its topic, which is compacted.
+    """Return the key of an entry in the compacted topic.
 
     Notes
     -----
     The state of a notification is kept under its id: intent, then done or failed. A
-    suppression has a key of its own: a second decision about one that is done says
+    suppression has a different key: a second decision about a delivered notification is recorded as
     ``already_sent``, which under the same key would replace ``done`` and cause a repeat.
     """
     key, delivery = entry.notification.notification_id, entry.delivery
@@ -92,12 +92,12 @@ def entry_key(entry: LogEntry) -> bytes:
 
 
 def entry_write(entry: LogEntry) -> Write:
-    """Return an entry as a message of its topic, which has one partition."""
+    """Return an entry as a write to its topic, which has one partition."""
     return Write(NOTIFICATIONS, entry_key(entry), encode_entry(entry), 0)
 
 
 def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
-    """Return what each notification that was to go out has come to, by its id.
+    """Return the last step of each notification that was not suppressed, by ID.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
 
     Notes
     -----
-    An intent behind an outcome was written late: by a process that hung while its
-    successor sent and logged it. It is stale and must be ignored.
+    An intent that follows an outcome is stale and ignored: it was written by a process that hung
+    while its successor sent and logged the notification.
     """
     last: dict[str, LogEntry] = {}
     for entry in entries:
@@ -120,10 +120,10 @@ def last_steps(entries: Iterable[LogEntry]) -> dict[str, LogEntry]:
 
 
 class NotificationLog(Protocol):
-    """Keeps entries in order; ``append`` returns when the entry is safe."""
+    """Ordered log of entries; ``append`` returns when the entry is durable."""
 
     async def append(self, entry: LogEntry) -> None:
-        """Keep one entry."""
+        """Append one entry."""
         ...
 
     async def read(self) -> Sequence[LogEntry]:

@@ -29,17 +29,19 @@ from schemas.errors import ConfigError
 
 @dataclass(slots=True)
 class NotifyStep:
-    """What one alert or tick led to."""
+    """Result of one alert or tick."""
 
     changes: list[IncidentChange] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
-    """Done, failed and suppressed; with an outbox intents, whose outcome comes later."""
+    """Done, failed and suppressed deliveries; with an outbox intents, whose outcome is logged
+    later.
+    """
     retrainings: list[RetrainingDecision] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Sender:
-    """Writes intent, sends, writes what came of it; never the same notification twice."""
+    """Logs the intent, sends, logs the outcome; never sends the same notification twice."""
 
     receivers: Mapping[str, Receiver]
     retrainers: Mapping[tuple[str, str], Receiver]
@@ -53,7 +55,7 @@ class _Sender:
     async def send(
         self, notification: Notification, *, is_logged: bool = False, is_replayed: bool = False
     ) -> Delivery:
-        """Send one notification that is to go out."""
+        """Send one notification that is not suppressed."""
         key = notification.notification_id
         if key in self.sent:
             return await self.suppress(
@@ -74,45 +76,45 @@ class _Sender:
     async def suppress(
         self, notification: Notification, reason: NotifyReason, *, is_replayed: bool
     ) -> Delivery:
-        """Note that a notification was not sent, and why; once, not after each restart."""
+        """Log that a notification was suppressed, with the reason; once, also across restarts."""
         if is_replayed:
             return _outcome(notification, DeliveryState.SUPPRESSED, reason.value)
         return await self._keep(notification, DeliveryState.SUPPRESSED, reason.value)
 
     def remember(self, entry: LogEntry) -> None:
-        """Take over what was sent before a restart."""
+        """Restore the notifications that were sent before a restart."""
         self.sent.add(entry.notification.notification_id)
         receiver = self._find(entry.notification)
         if receiver is not None and entry.delivery.state == DeliveryState.DONE:
             receiver.remember(entry.notification, entry.delivery.detail)
 
     def _find(self, notification: Notification) -> Receiver | None:
-        """Find who takes a notification."""
+        """Return the receiver of a notification."""
         if notification.kind is not NotificationKind.RETRAINING:
             return self.receivers.get(notification.receiver)
         models = [(a.tenant, a.model) for a in notification.incident.alerts]
         return next((self.retrainers[m] for m in models if m in self.retrainers), None)
 
     async def _came_of(self, notification: Notification, delivery: Delivery) -> Delivery:
-        """Write what came of a message that was sent, or could not be."""
+        """Log the outcome of a message that was sent or failed."""
         self.hit("notify:sent")
         return await self._note(notification, delivery)
 
     async def _keep(
         self, notification: Notification, state: DeliveryState, detail: str
     ) -> Delivery:
-        """Write one entry."""
+        """Append one entry to the log."""
         return await self._note(notification, _outcome(notification, state, detail))
 
     async def _note(self, notification: Notification, delivery: Delivery) -> Delivery:
-        """Write one entry and reach the step it is named after."""
+        """Append one entry and hit the failpoint of its step."""
         await self.log.append(LogEntry(notification, delivery))
         self.hit(f"notify:{delivery.state}")
         return delivery
 
 
 def _outcome(notification: Notification, state: DeliveryState, detail: str) -> Delivery:
-    """Describe a step that is not a try."""
+    """Build a log entry that is not an attempt."""
     return Delivery(
         notification_id=notification.notification_id,
         receiver=notification.receiver,
@@ -123,7 +125,7 @@ def _outcome(notification: Notification, state: DeliveryState, detail: str) -> D
 
 
 class Notifier:
-    """Groups alerts, decides data or hardware, notifies once, requests retraining.
+    """Groups alerts into incidents, determines their cause, and sends notifications.
 
     Parameters
     ----------
@@ -132,23 +134,22 @@ class Notifier:
     models : sequence of ModelConfig
         Their routes and retraining policies.
     receivers : mapping of str to Receiver
-        By the names the routes use.
+        By the names that routes use.
     log : NotificationLog
-        Where intents and outcomes are kept.
+        Log of intents and outcomes.
     retrainers : mapping of (tenant, model) to Receiver, optional
-        Where retrainings are asked for.
+        Targets of retraining requests.
     grouping : Grouping, optional
-        How near alerts must be to share an incident.
+        Bounds within which alerts share an incident.
     policy : RetryPolicy, optional
         Bounds of one delivery.
     sleep : callable, optional
-        Waits between tries.
+        Waits between attempts.
     hit : callable, optional
         Called with the name of each failpoint.
     outbox : Outbox, optional
-        Takes messages when their intent is logged, and sends them by itself: then neither a
-        step nor another receiver waits for one that is slow. Without one they are sent within
-        the step.
+        Sends messages in the background once their intent is logged, so that a slow receiver delays
+        neither the step nor other receivers. Without an outbox messages are sent within the step.
 
     Raises
     ------
@@ -158,9 +159,9 @@ class Notifier:
 
     Notes
     -----
-    Intent is logged, then sent, then the outcome is logged. ``start`` reads the log back:
-    what was done is not sent again; an intent without an outcome is sent once more under
-    the same key, so a crash costs at most one repetition that receivers can recognise.
+    The intent is logged, the notification is sent, then the outcome is logged. ``start`` reads the
+    log: delivered notifications are not sent again, and an intent without an outcome is sent again
+    under the same key. A crash causes at most one repeat, which receivers can recognise.
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class Notifier:
 
     @property
     def n_waiting(self) -> int:
-        """Groups that wait for further alerts before their first notification."""
+        """Number of groups in their group wait."""
         return self._dedupe.n_waiting
 
     @property
@@ -208,16 +209,16 @@ class Notifier:
         return self._last_sent_us
 
     async def start(self) -> list[Delivery]:
-        """Read the log back, and finish what a crash interrupted.
+        """Read the log, and finish what a crash interrupted.
 
         Returns
         -------
         list of Delivery
-            Of the intents that had no outcome.
+            Deliveries of the intents that had no outcome.
 
         Notes
         -----
-        Of each notification only the last step counts, as compaction leaves it.
+        Only the last step of each notification is used, as after compaction.
         """
         newest = last_steps(await self._sender.log.read())
         interrupted = []
@@ -234,17 +235,17 @@ class Notifier:
         return [await self._sender.send(n, is_logged=True) for n in interrupted]
 
     async def observe(self, alert: Alert, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
-        """Take one alert.
+        """Process one alert.
 
         Parameters
         ----------
         alert : Alert
             In the order of the log.
         now_us : int
-            Event time of the alerts' stream: group waits, cooldowns and repetitions run
+            Event time of the alert stream. Group waits, cooldowns and repeat intervals are measured
             on it.
         is_replayed : bool
-            It was taken before a restart: what was not sent then is not noted again.
+            The alert was processed before a restart: its suppressions are not logged again.
 
         Returns
         -------
@@ -253,7 +254,7 @@ class Notifier:
         return await self._follow(self._incidents.observe(alert, now_us), now_us, is_replayed)
 
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
-        """Send what is due.
+        """Send the notifications that are due.
 
         Parameters
         ----------
@@ -291,7 +292,7 @@ class Notifier:
         return step
 
     async def _send_all(self, decisions: list[SendDecision], is_replayed: bool) -> list[Delivery]:
-        """Send to different receivers at once, to one receiver in order."""
+        """Send to different receivers concurrently, to each receiver in order."""
         by_receiver: dict[str, list[SendDecision]] = {}
         for decision in decisions:
             by_receiver.setdefault(decision.notification.receiver, []).append(decision)
@@ -312,7 +313,7 @@ class Notifier:
     async def _ask(
         self, decisions: list[RetrainingDecision], step: NotifyStep, is_replayed: bool
     ) -> None:
-        """Ask for the retrainings that were decided."""
+        """Send the retraining requests."""
         for decision in decisions:
             step.retrainings.append(decision)
             if decision.outcome is RetrainingOutcome.REQUESTED:

@@ -1,4 +1,4 @@
-"""Messages on their way: one lane a receiver, so that none waits for another."""
+"""Background delivery with one lane per receiver, so that receivers do not delay each other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from monitor.notify.receivers.protocol import Receiver
 from schemas.alerts import Notification
 
 DAY_LONG = RetryPolicy(n_attempts=1_500)
-"""A receiver that is down is tried again every minute for a day, then given up on.
+"""Retries every minute for a day before a message fails for good.
 
-The day restarts with the process. Of a message that is answered with errors only those of
-its own incident wait so long.
+A restart of the process starts the day again. A message that is answered with errors delays only
+messages of its own incident for that long.
 """
 _STAGE = "notify"
 
 
 @dataclass(slots=True)
 class _Carrier:
-    """One receiver, its lane, and the task that works it."""
+    """One receiver with its lane and the task that sends its messages."""
 
     receiver: Receiver
     name: str
@@ -34,30 +34,29 @@ class _Carrier:
     task: asyncio.Task[None] | None = None
     n_left: int = 0
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    """Something came that may go at once."""
+    """Set when a message was added that may be sent immediately."""
     is_resting: bool = False
-    """Between two tries, or held, or idle."""
+    """Between two attempts, held, or idle."""
 
 
 class Outbox:
-    """Sends what is put into it, receiver by receiver, one at a time.
+    """Sends queued messages in the background, one at a time per receiver.
 
     Parameters
     ----------
     policy : RetryPolicy, optional
-        Bounds of the tries of one message. While one is tried, those behind it about the same
-        incident wait: its resolution must not be sent before its opening. Others
-        wait while the receiver does not answer, and for a few tries (``Lane``).
+        Bounds of the attempts of one message. Later messages about the same incident wait for it,
+        because a resolution must not be sent before its opening. Other messages wait while the
+        receiver does not answer, and for a few attempts (``Lane``).
     may_send : callable, optional
-        Seconds to wait before the next try; 0 when it may be made.
+        Returns the seconds to wait before the next attempt, or 0.
     now_s : callable, optional
         A monotonic clock.
 
     Notes
     -----
-    Everything in it was logged as an intent before, so whatever is lost with the process is
-    sent after the restart; repeated is at most the one message each receiver was just sent.
-    Belongs to one event loop.
+    The intent of every message was logged before, so messages that are lost with the process are
+    sent after the restart. At most one message per receiver is repeated. Bound to one event loop.
     """
 
     def __init__(
@@ -72,11 +71,11 @@ class Outbox:
 
     @property
     def n_left(self) -> int:
-        """Messages that are not done."""
+        """Number of messages without an outcome."""
         return sum(carrier.n_left for carrier in self._carriers.values())
 
     def put(self, receiver: Receiver, notification: Notification, came_of: CameOf) -> None:
-        """Send a notification in its turn; after ``close`` do nothing."""
+        """Queue a notification; does nothing after ``close``."""
         if self._is_closed:
             return
         carrier = self._carriers.get(id(receiver))
@@ -89,29 +88,29 @@ class Outbox:
         _count(carrier, 1)
 
     def raise_failure(self) -> None:
-        """Raise what ended a lane: an outcome that could not be written."""
+        """Raise the error that ended a lane: an outcome could not be logged."""
         for carrier in self._carriers.values():
             task = carrier.task
             if task is not None and task.done() and not task.cancelled():
                 task.result()
 
     def show_ages(self) -> None:
-        """Show how long each receiver's oldest message is under way, as a metric."""
+        """Update the metric of each receiver's oldest pending message."""
         ages: dict[str, float] = {}
         for carrier in self._carriers.values():
-            # Several models' retraining webhooks go by one name.
+            # Retraining webhooks of several models share one name.
             age_s = carrier.lane.age_s(self._now_s())
             ages[carrier.name] = max(age_s, ages.get(carrier.name, 0.0))
         for name, age_s in ages.items():
             NOTIFICATION_AGE_SECONDS.labels(name).set(age_s)
 
     async def close(self, timeout_s: float) -> None:
-        """Send what is left as long as receivers take it at once; then stop.
+        """Send the remaining messages while receivers accept them without delay, then stop.
 
         Parameters
         ----------
         timeout_s : float
-            What takes longer is left to the next life.
+            Messages that are not sent by then are sent after the restart.
         """
         self._is_closed = True
         deadline_s = elapsed_s() + timeout_s
@@ -126,7 +125,7 @@ class Outbox:
         self.show_ages()
 
     async def _work(self, carrier: _Carrier) -> None:
-        """Try one after the other."""
+        """Send the messages of a lane, one after the other."""
         while True:
             carrier.woken.clear()
             chosen = carrier.lane.choose(self._now_s())
@@ -138,7 +137,7 @@ class Outbox:
                 await self._try(carrier, chosen)
 
     async def _try(self, carrier: _Carrier, waiting: Waiting) -> None:
-        """Send a message; done with it when it is taken, refused for good, or given up."""
+        """Send a message; remove it when it is accepted, rejected for good, or given up."""
         notification, attempt = waiting.notification, waiting.n_tries + 1
         came = await try_once(_Timed(carrier.receiver), notification, self._policy, attempt)
         if not isinstance(came, Trouble):
@@ -157,7 +156,7 @@ class Outbox:
 
 
 async def _rest(carrier: _Carrier, seconds: float) -> None:
-    """Pause a lane until then, or until another message; ``close`` does not wait for it."""
+    """Pause a lane for ``wait_s`` or until a message is added; ``close`` ends the pause."""
     carrier.is_resting = True
     try:
         with contextlib.suppress(TimeoutError):
@@ -168,21 +167,21 @@ async def _rest(carrier: _Carrier, seconds: float) -> None:
 
 
 def _is_moving(carrier: _Carrier) -> bool:
-    """Return whether waiting for a lane will help."""
+    """Return whether the lane can make progress without waiting."""
     is_alive = carrier.task is not None and not carrier.task.done()
     is_resting = carrier.is_resting and not carrier.woken.is_set()
     return is_alive and carrier.n_left > 0 and not is_resting
 
 
 def _count(carrier: _Carrier, change: int) -> None:
-    """Keep count of what waits."""
+    """Update the metric of pending messages."""
     carrier.n_left += change
     QUEUE.labels(_STAGE, f"to {carrier.name}").inc(change)
 
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """A receiver whose sends are timed."""
+    """A receiver that measures the duration of its sends."""
 
     receiver: Receiver
 
@@ -192,7 +191,7 @@ class _Timed:
             return await self.receiver.send(notification)
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Take over from the log."""
+        """Restore what ``send`` returned before a restart."""
         self.receiver.remember(notification, detail)
 
     async def close(self) -> None:

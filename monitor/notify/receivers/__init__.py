@@ -1,1 +1,1 @@
-"""Receivers, one file each, and the messages they send."""
+"""Receivers, one file each, and the text of their messages."""

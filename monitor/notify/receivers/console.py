@@ -1,4 +1,4 @@
-"""Notifications on a terminal, or as plain lines where there is none."""
+"""Receiver that prints notifications; coloured on a terminal, plain text otherwise."""
 
 from __future__ import annotations
 
@@ -57,26 +57,26 @@ class ConsoleReceiver:
         return "printed"
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Nothing to take over: a line stays where it was printed."""
+        """Do nothing: printed lines have no state."""
 
     async def close(self) -> None:
-        """Nothing to let go of: the stream is the caller's."""
+        """Do nothing: the caller owns the stream."""
 
 
 def render(notification: Notification, *, is_coloured: bool = False) -> str:
-    """Lay a notification out as text.
+    """Format a notification as text.
 
     Parameters
     ----------
     notification : Notification
         Notification to print.
     is_coloured : bool
-        Put the severity in colour.
+        Whether the severity is coloured.
 
     Returns
     -------
     str
-        Lines, the last one ended.
+        Lines, each ended by a newline.
     """
     message = describe(notification)
     headline = message.headline

@@ -24,7 +24,7 @@ _ADVICE = {
     "above maximum": "Check upstream of {feature} for a changed unit or an overflow.",
     "below minimum": "Check upstream of {feature} for a changed unit or sign.",
     "missing": "Check upstream of {feature} for a broken join or field.",
-    "unseen": "Ask upstream what the new value of {feature} means; map it or retrain with it.",
+    "unseen": "Find out upstream what the new value of {feature} means; map it or retrain with it.",
 }
 _OPENINGS = {
     "opened": "",
@@ -157,7 +157,7 @@ def _actions(incident: Incident) -> list[str]:
     if incident.cause is Cause.MODEL:
         actions.append("Compare the replica's build and model file with the others; restart it.")
     if incident.cause is Cause.DATA:
-        # Before the general advice that every alert of a feature brings.
+        # Before the general advice for every alert of a feature.
         actions[:0] = [
             _ADVICE[a.effect_where].format(feature=a.feature)
             for a in alerts

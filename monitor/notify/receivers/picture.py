@@ -1,4 +1,4 @@
-"""A picture of the cell that fired: the baseline's shares beside the window's."""
+"""Bar chart of a cell that fired: shares of the baseline beside those of the window."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from schemas.time_text import clock_text
 
 _SPECIAL = ((UNDERFLOW, "below"), (OVERFLOW, "above"), (MISSING, "missing"), (UNSEEN, "unseen"))
 _RANGE = " to "
-"""Between the ends of a numeric bin, as ``monitor.core.drift.cells.bin_labels`` writes it."""
+"""Separator of the ends of a numeric bin, as in ``monitor.core.drift.cells.bin_labels``."""
 _DASH = " – "
 _MAX_BARS = 12
 _MAX_NAME = 16
 _WIDTH, _HEIGHT, _LEFT, _MIDDLE, _TOP = 800.0, 440.0, 72.0, 400.0, 96.0
 _BASE = 380.0
-"""y of the axis where names lie flat; slanted ones need more room the longer they are."""
+"""y of the axis with horizontal names; slanted names need more room, depending on their length."""
 _SLANTED_CHARACTER = 6.1
 _WIDTH_PX = 1200
-"""Twice what Slack shows in a thread: text of 15 units stays readable at half that size."""
+"""Twice the width that Slack shows in a thread: text of 15 units is readable at half the size."""
 _CSS = """
 svg { font-size:15px; } svg .tick { font-size:14px; }
 svg .title { font-size:17px; font-weight:700; } svg .name { font-size:13.5px; }
@@ -38,7 +38,7 @@ svg .title { font-size:17px; font-weight:700; } svg .name { font-size:13.5px; }
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """What is drawn: one name and two shares a bar."""
+    """Data of the chart: a name and two shares per bar."""
 
     names: tuple[str, ...]
     reference: tuple[float, ...]
@@ -47,7 +47,7 @@ class Bars:
 
 
 def gather_bars(alert: Alert) -> Bars:
-    """Choose at most 12 bars, and the special ones that hold anything.
+    """Choose at most 12 bars, and the non-empty special bars.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def gather_bars(alert: Alert) -> Bars:
 
 
 def _join_neighbours(names: list[str], pairs: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
-    """Join numeric bins, in order, until few enough are left."""
+    """Merge neighbouring numeric bins until at most ``_MAX_BARS`` are left."""
     width = -(-len(names) // _MAX_BARS)
     groups = []
     for start in range(0, len(names), width):
@@ -100,7 +100,7 @@ def _join_neighbours(names: list[str], pairs: list[tuple[int, int]]) -> list[tup
 
 
 def _join_small(names: list[str], pairs: list[tuple[int, int]]) -> list[tuple[str, int, int]]:
-    """Keep the categories that matter on either side; the rest become "others"."""
+    """Keep the categories that are large on either side; the rest become "others"."""
     groups = [(name, *pair) for name, pair in zip(names, pairs, strict=False)]
     if len(groups) <= _MAX_BARS:
         return groups
@@ -121,7 +121,7 @@ def draw_picture(alert: Alert, title: str) -> bytes:
     alert : Alert
         With its counters.
     title : str
-        Over the picture; at most two lines of it.
+        Title above the chart, at most two lines.
 
     Returns
     -------
@@ -130,13 +130,13 @@ def draw_picture(alert: Alert, title: str) -> bytes:
 
     Notes
     -----
-    The bar that grew most is red.
+    The bar with the largest increase is red.
     """
     return png(change_picture(alert, title), _WIDTH_PX, _CSS)
 
 
 def change_picture(alert: Alert, title: str) -> Markup:
-    """As :func:`draw_picture`, before it is rendered.
+    """Return the chart of :func:`draw_picture` as SVG.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def change_picture(alert: Alert, title: str) -> Markup:
 
 
 def _heading(title: str) -> list[Markup]:
-    """Break a title in at most two lines; a single one is the lower."""
+    """Break a title into at most two lines; a single line is placed on the lower one."""
     lines = textwrap.wrap(title, 66, max_lines=2, placeholder=" …")
     return [
         text(_LEFT, 46 - 22 * (len(lines) - 1 - i), content, css="title")
@@ -170,7 +170,7 @@ def _heading(title: str) -> list[Markup]:
 
 
 def _legend(alert: Alert) -> list[Markup]:
-    """Name both sides, with their rows; the current ones are those of the last window."""
+    """Draw the legend with both row counts; the current rows are those of the last window."""
     against = "other replicas" if alert.monitor == Monitor.REPLICA else "baseline"
     start_us = alert.window_end_us - window_us_of(alert, 0)
     window = f"{clock_text(start_us)[:5]} to {clock_text(alert.window_end_us)}"
@@ -186,8 +186,8 @@ def _legend(alert: Alert) -> list[Markup]:
 
 
 def _columns(bars: Bars, base: float) -> list[Markup]:
-    """Draw two columns a bar over lines at round shares, and the share that grew most."""
-    # Room for the number over the highest column.
+    """Draw grid lines at round shares, two columns per bar, and the largest increase."""
+    # Room for the number above the highest column.
     highest = max(1.12 * max(*bars.reference, *bars.current), 0.01)
     step = (_WIDTH - _LEFT - 6) / len(bars.names)
     gains = [c - r for r, c in zip(bars.reference, bars.current, strict=True)]
@@ -205,7 +205,7 @@ def _columns(bars: Bars, base: float) -> list[Markup]:
 
 
 def _names(names: Sequence[str], base: float, *, is_crowded: bool) -> list[Markup]:
-    """Put names under the columns, slanted where they would collide."""
+    """Draw names below the columns, slanted where they would overlap."""
     step = (_WIDTH - _LEFT - 6) / len(names)
     y, anchor, degrees = (base + 14, "end", -45) if is_crowded else (base + 22, "middle", 0)
     return [

@@ -1,4 +1,4 @@
-"""What every kind of receiver implements: its settings, and the delivery of notifications."""
+"""Interface of receivers: settings, and delivery of notifications."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from schemas.errors import ConfigError, RetryableDelivery
 
 
 class ErrorAnswer(RetryableDelivery):
-    """It is there and answered this message with an error (5xx): others it may well take."""
+    """The receiver answered this message with an error (5xx); it may accept others."""
 
 
 class Receiver(Protocol):
-    """Takes notifications to the outside world."""
+    """Delivers notifications to one destination."""
 
     async def send(self, notification: Notification) -> str:
         """Deliver one notification.
@@ -26,22 +26,22 @@ class Receiver(Protocol):
         Returns
         -------
         str
-            What the other side called it (Slack's ``ts``), or what it answered; kept in
-            the log and handed back to ``remember``.
+            Identifier assigned by the destination (Slack's ``ts``), or its answer; stored in the
+            log and passed to ``remember`` after a restart.
 
         Raises
         ------
         RetryableDelivery
-            Worth another try; nothing else would be taken now either.
+            Temporary failure of the receiver: retry; other messages would fail too.
         ErrorAnswer
-            Worth another try; what is about another incident need not wait for it.
+            Failure of this message: retry; messages of other incidents need not wait.
         RefusedDelivery
-            Will fail again.
+            Permanent failure.
         """
         ...
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Take over from the log what ``send`` returned before a restart."""
+        """Restore from the log what ``send`` returned before a restart."""
         ...
 
     async def close(self) -> None:
@@ -52,7 +52,7 @@ class Receiver(Protocol):
 class ReceiverSettings(ReceiverConfig):
     """Settings of one kind of receiver. A subclass sets ``kind: Literal[...]`` and adds fields.
 
-    Unknown keys are refused. Fields of type ``EnvironmentName`` are checked by
+    Unknown keys are rejected. Fields of type ``EnvironmentName`` are checked by
     ``driftline check``, and the values of their variables are redacted in logs.
     """
 
@@ -70,24 +70,24 @@ class ReceiverSettings(ReceiverConfig):
 
 
 def secret_from(variable: str | None, where: str) -> str:
-    """Read a secret from the environment variable the config names.
+    """Read a secret from the environment variable that the config names.
 
     Parameters
     ----------
     variable : str or None
         The variable's name; None where no secret is configured.
     where : str
-        The setting, for the error.
+        Name of the setting, for the error.
 
     Returns
     -------
     str
-        Empty where no variable is named.
+        Empty if no variable is named.
 
     Raises
     ------
     ConfigError
-        If the variable is not set. Names the variable, never a value.
+        If the variable is not set. The message contains the variable's name, never a value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One signed HTTP POST, and the meaning of its response."""
+"""Signed HTTP POST, and the interpretation of its response."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def sign(secret: str, body: bytes, time_s: int) -> str:
     secret : str
         The shared key.
     body : bytes
-        Exactly what is sent.
+        Bytes of the request body.
     time_s : int
-        Seconds since 1970; part of what is signed, so that a recorded request grows old.
+        Seconds since 1970. Part of the signed text, so that receivers can reject replayed requests.
 
     Returns
     -------
@@ -52,29 +52,29 @@ def sign(secret: str, body: bytes, time_s: int) -> str:
 
 
 def judge_status(status: int, name: str, retry_after: str | None = None) -> DeliveryError | None:
-    """Return what an HTTP status means for a delivery.
+    """Return the error that an HTTP status means for a delivery.
 
     Parameters
     ----------
     status : int
-        Of the answer.
+        Status code of the response.
     name : str
-        The receiver, for the error.
+        Name of the receiver, for the error.
     retry_after : str, optional
-        The header, in seconds; a date is ignored.
+        Value of the header in seconds; a date is ignored.
 
     Returns
     -------
     DeliveryError or None
-        None for 2xx; retryable for 408, 425, 429; an error answer, which may be about this
-        message alone, for 5xx; refused for the rest, redirects included: a signed body goes
-        only where the config says.
+        None for 2xx; retryable for 408, 425, 429; ``ErrorAnswer``, which may concern this message
+        only, for 5xx; refused for all others. Redirects are refused: a signed body is sent only to
+        the configured URL.
 
     Notes
     -----
-    A gateway's 502 to 504 may mean that the server is down, or that this message crashes
-    it. They are taken for the latter, ``Retry-After`` or not: to pass a message in vain
-    costs one request an incident, to wait for it in vain keeps pages back for a day.
+    502 to 504 from a gateway mean that the server is down or that this message crashes it. They are
+    treated as the latter, with or without ``Retry-After``: deferring a message needlessly costs one
+    request per incident, waiting for it needlessly delays pages by a day.
 
     Examples
     --------
@@ -88,12 +88,12 @@ def judge_status(status: int, name: str, retry_after: str | None = None) -> Deli
         asked_s = float(retry_after) if retry_after and retry_after.isdigit() else None
         kind = ErrorAnswer if status >= 500 else RetryableDelivery
         return kind(f"answered {status}", where=where, retry_after_s=asked_s)
-    fix = "check its URL and access rights" if status in (401, 403, 404) else ""
+    fix = "check its URL and credentials" if status in (401, 403, 404) else ""
     return RefusedDelivery(f"answered {status}", where=where, fix=fix)
 
 
 class SignedPostConfig(Strict):
-    """The address and the key of a signed POST."""
+    """URL and key of a signed POST."""
 
     url_env: EnvironmentName
     """Environment variable that holds the URL."""
@@ -106,9 +106,9 @@ class SignedPostConfig(Strict):
         Parameters
         ----------
         name : str
-            The receiver, for errors of deliveries.
+            Name of the receiver, for errors of deliveries.
         where : str
-            The settings, for errors of the config.
+            Name of the settings, for config errors.
 
         Raises
         ------
@@ -125,15 +125,15 @@ class SignedPost:
     Parameters
     ----------
     name : str
-        The receiver, for errors.
+        Name of the receiver, for errors.
     url : str
-        Where to; may itself be a secret and is never put into a message.
+        Destination; may itself be a secret and is never part of an error message.
     secret : str
-        HMAC key; empty: unsigned.
+        HMAC key; requests are unsigned if empty.
     timeout_s : float
-        Of one request.
+        Time-out of one request.
     now_s : callable
-        Seconds since 1970.
+        Returns seconds since 1970.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class SignedPost:
         self._name = name
         self._url = url
         self._secret = secret
-        # Not with the module, which every command imports that reads a config file.
+        # Imported here: every command that reads a config file imports this module.
         import aiohttp
 
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -165,7 +165,7 @@ class SignedPost:
         Raises
         ------
         RetryableDelivery, RefusedDelivery
-            By status; no answer and no connection are retryable.
+            By status; a missing answer and a failed connection are retryable.
         """
         import aiohttp
 
@@ -189,7 +189,7 @@ class SignedPost:
                 "its URL is not one", where=where, fix="check the environment variable"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            # The type only, and no cause: texts of these errors name the URL.
+            # The type only, and no cause: messages of these errors contain the URL.
             what = f"no connection ({type(error).__name__})"
             raise RetryableDelivery(what, where=where) from None
         if problem is not None:

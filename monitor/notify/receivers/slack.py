@@ -1,4 +1,4 @@
-"""Notifications in Slack: one message an incident, its story in the thread."""
+"""Slack receiver: one message per incident, updates in its thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MARKS = {
     Severity.RECORD: ":white_circle:",
 }
 _ERRORS = frozenset({"internal_error", "fatal_error"})
-"""Slack's own 500s, which it answers with 200."""
+"""Error codes of Slack that mean a server error although the status is 200."""
 _RETRYABLE = frozenset(
     {"ratelimited", "rate_limited", "service_unavailable"}
     | {"request_timeout", "team_added_to_org", "accesslimited"}
@@ -41,14 +41,14 @@ _RETRYABLE = frozenset(
 _BROADCAST = frozenset({"escalated", "cause_changed", "model_affected"})
 _log = logging.getLogger(__name__)
 _client_log = logging.getLogger(f"{__name__}.client")
-# At debug level the client logs whole answers, and an answer may echo what was sent.
+# At debug level the client logs whole responses, which may contain what was sent.
 _client_log.setLevel(logging.INFO)
 
 
 class SlackConfig(ReceiverSettings):
     """Notifications in one channel of Slack.
 
-    ``DRIFTLINE_SLACK_URL`` replaces the URL of Slack's API.
+    ``DRIFTLINE_SLACK_URL`` overrides the URL of Slack's API.
     """
 
     kind: Literal["slack"]
@@ -64,7 +64,7 @@ class SlackConfig(ReceiverSettings):
 
 
 class SlackReceiver:
-    """Posts to one channel with Slack's own asynchronous client.
+    """Posts to one channel with Slack's official asynchronous client.
 
     Parameters
     ----------
@@ -75,16 +75,16 @@ class SlackReceiver:
     channel : str
         Channel id.
     base_url : str, optional
-        Another server that speaks Slack's API.
+        URL of another server that implements Slack's API.
     timeout_s : int
-        Of one call.
+        Time-out of one call.
 
     Notes
     -----
-    The first message of an incident opens a thread and gets the picture; what follows is
-    a reply, shown in the channel too if it is graver; the end also rewrites the first
-    message. Slack has no idempotency key: the dedup key travels in the message's metadata.
-    A picture that fails costs the picture, never the message.
+    The first message of an incident starts a thread and has the chart. Later messages are replies,
+    also shown in the channel if the severity rises; the resolution also updates the first message.
+    Slack has no idempotency key, so the dedup key is in the message's metadata. If the chart cannot
+    be uploaded, the message is sent without it.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class SlackReceiver:
         base_url: str = BASE_URL,
         timeout_s: int = 10,
     ) -> None:
-        # With the receiver, before any message waits for it; not with the module, which every
-        # command imports that reads a config file.
+        # Imported with the receiver, before a message waits for it; not with the module, which
+        # every command that reads a config file imports.
         import slack_sdk.web.async_client  # noqa: F401
 
         self._name = name
@@ -120,11 +120,11 @@ class SlackReceiver:
         Raises
         ------
         RetryableDelivery, RefusedDelivery
-            By Slack's answer; no answer and no connection are retryable.
+            By Slack's answer; a missing answer and a failed connection are retryable.
         """
         message = describe(notification)
         if notification.notification_id in self._posted:
-            # Timed out while the picture was on its way: the message is there.
+            # Timed out during the upload of the chart: the message was already posted.
             return f"ts={self._posted[notification.notification_id]}"
         thread = self._threads.get(notification.dedup_key)
         if thread is not None:
@@ -146,7 +146,7 @@ class SlackReceiver:
         return f"ts={thread}"
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Take over the thread of an incident from the log."""
+        """Restore the thread of an incident from the log."""
         if detail.startswith("ts="):
             thread = detail.removeprefix("ts=")
             self._threads[notification.dedup_key] = thread
@@ -161,7 +161,7 @@ class SlackReceiver:
     async def _reply(
         self, notification: Notification, message: NotificationText, thread: str
     ) -> None:
-        """Add to a thread; the end also rewrites its first message."""
+        """Reply in a thread; a resolution also updates the first message."""
         blocks = build_blocks(notification, message)
         is_over = notification.kind is NotificationKind.RESOLVED
         if is_over:
@@ -183,14 +183,14 @@ class SlackReceiver:
         )
 
     async def _upload(self, notification: Notification, thread: str) -> None:
-        """Put the picture into the thread, if the incident has one."""
+        """Upload the chart to the thread, if the incident has one."""
         alert = chief_alert(notification.incident)
         if alert is None:
             return
         title = spell_controls(notification.incident.title)
         name = spell_controls(alert.feature or "gpu")
         try:
-            # Half a second of drawing must not hold up other receivers.
+            # Drawing takes half a second and must not delay other receivers.
             png = await asyncio.to_thread(draw_picture, alert, title)
             await self._call(
                 "files_upload_v2",
@@ -205,7 +205,7 @@ class SlackReceiver:
             _log.warning("chart not delivered to Slack: %s", error)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        """Call Slack, and translate its errors without their text."""
+        """Call Slack, and translate errors without their text."""
         import aiohttp
         from slack_sdk.errors import SlackApiError, SlackClientError
 
@@ -224,9 +224,9 @@ class SlackReceiver:
             raise RetryableDelivery(f"{type(error).__name__} in {method}", where=where) from None
 
     def _judge(self, error: SlackApiError) -> DeliveryError:
-        """Raise an error that is retried, or one that is not."""
+        """Raise the retryable or permanent error of a response."""
         response = error.response
-        # The client hands over its own response, or aiohttp's when the body was not JSON.
+        # The client returns its own response, or aiohttp's if the body was not JSON.
         status: int = getattr(response, "status_code", 0) or getattr(response, "status", 200)
         headers = getattr(response, "headers", {})
         problem = judge_status(status, self._name, headers.get("Retry-After"))
@@ -254,7 +254,8 @@ class SlackReceiver:
                 self._base_url,
                 self._timeout_s,
                 session=self._session,
-                # This is the only retry loop: it is bounded and heeds Retry-After.
+                # The client's retries are off: deliveries have one retry loop, bounded and with
+                # Retry-After.
                 retry_handlers=[],
                 logger=_client_log,
             )
@@ -262,7 +263,7 @@ class SlackReceiver:
 
 
 def _no_redirects() -> aiohttp.TraceConfig:
-    """Return what ends a call that is answered with another address.
+    """Return the trace configuration that fails a redirected call.
 
     The client follows redirects, with the message and, on the same host, the token.
     """
@@ -278,23 +279,23 @@ def _no_redirects() -> aiohttp.TraceConfig:
 
 
 class RefusedRedirect(Exception):
-    """Slack, or a server in its place, redirects to another address."""
+    """Slack, or a server in its place, redirected the call to another address."""
 
 
 def build_blocks(notification: Notification, message: NotificationText) -> list[dict[str, Any]]:
-    """Lay a message out in Block Kit.
+    """Format a message as Block Kit.
 
     Parameters
     ----------
     notification : Notification
-        For the mark and the ids.
+        Source of the severity mark and the IDs.
     message : NotificationText
-        What it says.
+        Text of the message.
 
     Returns
     -------
     list of dict
-        Header, facts, what to do, ids; every text within Slack's limits.
+        Header, facts, actions, IDs; every text within Slack's limits.
     """
     incident = notification.incident
     is_over = notification.kind is NotificationKind.RESOLVED
@@ -316,12 +317,12 @@ def build_blocks(notification: Notification, message: NotificationText) -> list[
 
 
 def fallback(message: NotificationText) -> str:
-    """Return the fallback text of the blocks in notifications; it is marked up, too."""
+    """Return the fallback text of the blocks, with markup."""
     return escape(_cut(message.headline, _MAX_SECTION))
 
 
 def escape(text: str) -> str:
-    """Escape what Slack's markup would read as a link or a mention.
+    """Escape characters that Slack's markup interprets as links or mentions.
 
     Examples
     --------
@@ -332,12 +333,12 @@ def escape(text: str) -> str:
 
 
 def _section(text: str) -> dict[str, Any]:
-    """Wrap marked-up text in a section."""
+    """Return a section block of marked-up text."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, _MAX_SECTION)}}
 
 
 def _cut(text: str, length: int) -> str:
-    """Shorten a text that Slack would refuse."""
+    """Shorten a text that exceeds Slack's limit."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

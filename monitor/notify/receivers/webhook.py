@@ -1,4 +1,4 @@
-"""Notifications as signed JSON to any HTTP endpoint."""
+"""Webhook receiver: notifications as signed JSON, posted to any HTTP endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAYLOAD_VERSION = 1
 
 
 def encode_payload(notification: Notification) -> bytes:
-    """Write a notification as the webhook's body.
+    """Encode a notification as the webhook's body.
 
     Returns
     -------
@@ -49,12 +49,12 @@ class WebhookConfig(SignedPostConfig, ReceiverSettings):
 
 
 class WebhookReceiver:
-    """Posts each notification under its id as idempotency key.
+    """Posts each notification with its ID as idempotency key.
 
     Parameters
     ----------
     post : SignedPost
-        Where to, and how signed.
+        Client with URL and key.
     """
 
     def __init__(self, post: SignedPost) -> None:

@@ -1,4 +1,4 @@
-"""Every kind of retraining target: one row here, one file beside this one."""
+"""Registry of the kinds of retraining targets. To add one, add its file and a row here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of retraining target implements: its settings, and how it is built."""
+"""Interface of retraining targets: settings, and construction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.config.model import RetrainingConfig
 class RetrainingTarget(RetrainingConfig):
     """Settings of one kind of target. A subclass sets ``kind: Literal[...]`` and adds fields.
 
-    Unknown keys are refused. Fields of type ``EnvironmentName`` are checked by
+    Unknown keys are rejected. Fields of type ``EnvironmentName`` are checked by
     ``driftline check``, and the values of their variables are redacted in logs.
     """
 

@@ -1,4 +1,4 @@
-"""The retraining webhook: asks a training system for a new model, once per incident."""
+"""Retraining webhook: requests a retraining from a training system, once per incident."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ class WebhookTarget(RetrainingTarget, SignedPostConfig):
 
 
 class RetrainReceiver:
-    """Posts the evidence bundle; the idempotency key makes repetitions harmless.
+    """Posts retraining requests; the idempotency key identifies repeats.
 
     Parameters
     ----------
     post : SignedPost
-        Where to, and how signed.
+        Client with URL and key.
     """
 
     def __init__(self, post: SignedPost) -> None:
         self._post = post
 
     async def send(self, notification: Notification) -> str:
-        """Ask for a retraining.
+        """Request a retraining.
 
         Raises
         ------
         RefusedDelivery
-            If the notification asks for none.
+            If the notification is not a retraining request.
         RetryableDelivery
             As ``SignedPost.post``.
         """
         if notification.kind is not NotificationKind.RETRAINING or not notification.evidence:
             raise RefusedDelivery(
-                f"a notification of kind {notification.kind.value!r} asks for no retraining",
+                f"a notification of kind {notification.kind.value!r} is not a retraining request",
                 where="receiver retraining",
             )
         return await self._post.post(notification.evidence.encode(), notification.notification_id)
