@@ -1,1 +1,1 @@
-"""Logs and files: where bytes come from."""
+"""Sources of bytes: logs and files."""

@@ -1,4 +1,4 @@
-"""A user's flat table as the columns the decoder knows. Pure."""
+"""Maps a user's flat table to the decoder's canonical columns. Pure."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def canonical(
     Parameters
     ----------
     table : pyarrow.Table
-        As read from a file. A column is looked for under the name in ``config.columns``,
-        else under ours; a feature or segment under its own name, or ``features.<name>``.
+        As read from a file. A column is found by the name in ``config.columns``, or by its default
+        name; a feature or segment by its own name, or ``features.<name>``.
     needs_time : bool
-        Refuse a table without event times.
+        Reject a table without event times.
     where : str
         The file, for messages.
 
@@ -53,15 +53,15 @@ def canonical(
     pyarrow.Table
         Numeric features and the score float64, categorical features, segments and the
         prediction strings, both in the form of :mod:`driftline.canonical`; times int64
-        microseconds UTC (:mod:`driftline.times`). If a value cannot be what the config says,
-        it is null, and the column ``driftline.refused`` names it in its row: the decoder
-        refuses that row, and no other.
+        microseconds UTC (:mod:`driftline.times`). A value that does not have the configured type
+        becomes null, and the column ``driftline.refused`` has the reason in its row: the decoder
+        rejects only that row.
 
     Raises
     ------
     ConfigError
-        Names every column that is missing, and what there is; or a column of which no
-        value can be what the config says, by its type.
+        If columns are missing (names all of them, and the existing ones), or if the type of a
+        column can never hold the configured kind of values.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def canonical(
 def _locate(
     table: pa.Table, config: ModelConfig, *, needs_time: bool, where: str
 ) -> dict[str, str]:
-    """Return our name -> the table's name of every column there is; name what is missing."""
+    """Return canonical name -> table's name of the columns found; raise if some are missing."""
     there = set(table.column_names)
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -124,7 +124,7 @@ def _locate(
 def _wanted(
     config: ModelConfig, *, needs_time: bool
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """Yield our name, the names to look for, and whether the table must have it."""
+    """Yield canonical name, candidate names, and whether the column is required."""
     for name, feature in config.features.items():
         yield f"features.{name}", (name, f"features.{name}"), not feature.of
     for source in dict.fromkeys(f.of for f in config.features.values() if f.of):
@@ -142,19 +142,19 @@ def _wanted(
 
 
 def _named(given: str | None, ours: str) -> tuple[str, ...]:
-    """Return only the config's name, or else the default."""
+    """Return the configured name, or the default if none is configured."""
     return (given,) if given is not None else (ours,)
 
 
 def _segment_names(segment: str, config: ModelConfig) -> tuple[str, ...]:
-    """A segment named like a feature is that feature's, unless the table says otherwise."""
+    """Return candidate names; a segment named like a feature falls back to its column."""
     if segment in config.features:
         return (f"segments.{segment}",)
     return (f"segments.{segment}", segment)
 
 
 def _converted(name: str, column: pa.ChunkedArray, config: ModelConfig) -> pa.ChunkedArray:
-    """Turn one column into the type its name asks for."""
+    """Convert one column to the type of its canonical name."""
     if name in (TIME, RECORD_TIME):
         is_ours = name == TIME and config.columns.time in (None, TIME)
         unit = config.columns.time_unit or ("us" if is_ours else None)

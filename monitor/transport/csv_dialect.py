@@ -1,4 +1,4 @@
-"""How a CSV file is written: its delimiter and its header, from its first records. Pure."""
+"""Detects the delimiter and the header of a CSV file from its first records. Pure."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from dataclasses import dataclass
 
 DELIMITERS = ",;\t|"
 _N_RECORDS = 20
-"""Records that are looked at; more say the same."""
+"""Records that are examined; more do not improve the result."""
 _HINT = "sep="
-"""Excel's first line, which names the delimiter and is no header."""
+"""First line in files of Excel; it declares the delimiter and is not a header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a reader has to know before the first row."""
+    """What a reader needs before the first row."""
 
     delimiter: str
     names: tuple[str, ...]
     """The header's columns."""
     n_skipped_lines: int = 0
-    """Lines before the header that hold no data."""
+    """Lines without data before the header."""
 
 
 def dialect_of(text: str, *, is_whole: bool) -> Dialect:
-    """Find the delimiter and read the header.
+    """Detect the delimiter and read the header.
 
     Parameters
     ----------
     text : str
         The beginning of the file.
     is_whole : bool
-        False where ``text`` may end within a record, which is then left out.
+        False if ``text`` may end within a record, which is then ignored.
 
     Returns
     -------
     Dialect
-        The delimiter is the one that gives the first records the same number of columns, more
-        than one; of several, the one that gives most. Inside quotes nothing counts. A file
-        of one column has a comma.
+        The delimiter with which the first records have the same number of columns, more than one;
+        of several, the one with most columns. Delimiters inside quotes are ignored. For a file of
+        one column it is a comma.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def dialect_of(text: str, *, is_whole: bool) -> Dialect:
         records = _records(text.split("\n", 1)[-1], delimiter, is_whole=is_whole)
         return Dialect(delimiter, tuple(records[0]) if records else (), 1)
     found = {d: _records(text, d, is_whole=is_whole, is_strict=True) for d in DELIMITERS}
-    if not any(map(_fitness, found.values())):  # quotes that stand within a field
+    if not any(map(_fitness, found.values())):  # quotes within a field
         found = {d: _records(text, d, is_whole=is_whole) for d in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda d: _fitness(found[d]))
     records = found[delimiter]
@@ -64,7 +64,7 @@ def dialect_of(text: str, *, is_whole: bool) -> Dialect:
 def _records(
     text: str, delimiter: str, *, is_whole: bool, is_strict: bool = False
 ) -> list[list[str]]:
-    """Read the first records; the last one is left out where it may go on."""
+    """Read the first records, without a last one that may be incomplete."""
     records: list[list[str]] = []
     lines = io.StringIO(text, newline="")
     try:

@@ -1,4 +1,4 @@
-"""CSV files as batches of text, whatever delimiter and line ends they have."""
+"""CSV files as record batches, for any delimiter and line ending."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from schemas.errors import TransportError
 
 _HEADER_BYTES = 1 << 20
 _BLOCK_BYTES = 4 << 20
-"""The longest record that is read, and what is parsed at a time."""
+"""Longest record that is accepted, and the size of the blocks that are parsed."""
 
 
 def open_csv(file: Any, where: str) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Read every column as bytes: guessing would make 7 of the category 007.
+    """Open a CSV file with every column as bytes.
 
-    Text they become later: here one value that is not UTF-8 would refuse the whole file.
+    Detecting types would turn the category 007 into 7. Bytes are converted to text later: here a
+    single value that is not UTF-8 would reject the whole file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Numbers with a comma where the point should be, as spreadsheets write them. Pure."""
+"""Detects numbers with a decimal comma, as spreadsheets write them. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOW_TO_FIX = (
 
 
 def has_decimal_comma(text: str) -> bool:
-    """Return whether a text is a number with a comma where its point should be.
+    """Return whether a text is a number with a decimal comma.
 
     Examples
     --------
@@ -29,12 +29,12 @@ def has_decimal_comma(text: str) -> bool:
 
 
 def decimal_comma_in(column: pa.ChunkedArray) -> str:
-    """Return an example of a column that holds numbers with a decimal comma; empty if not.
+    """Return an example value if a column holds numbers with a decimal comma, else "".
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray
-        Of any type; of text nine in ten of the first values must be such numbers.
+        Of any type; in a text column, nine of ten of the first values must be such numbers.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Files, and standard input, as a source of chunks: what a log is to Kafka.
+"""Files and standard input as a source of chunks.
 
-Lines of JSON are handed on as they are. Tables (Parquet, CSV, Arrow, ORC, folders of these)
-are mapped to the canonical columns and shipped as Arrow IPC streams of ``chunk_rows`` rows,
-one message each, so that one decoder serves every source.
+Lines of JSON are passed on unchanged. Tables (Parquet, CSV, Arrow, ORC, folders of these)
+are mapped to the canonical columns and passed on as Arrow IPC streams of ``chunk_rows`` rows, one
+message each, so that one decoder serves every source.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from schemas.errors import ConfigError, TransportError
 
 
 class Source(Iterator[Chunk]):
-    """The chunks of one file. Read to its end it is closed; else close it."""
+    """Chunks of one file, which is closed at its end; call ``close`` if it is not read that far."""
 
     def __init__(self, chunks: Iterator[Chunk], file: Input, name: str, notes: list[str]) -> None:
         self._chunks, self._file = chunks, file
@@ -36,14 +36,14 @@ class Source(Iterator[Chunk]):
         self.name = name
         """The file's name with a digest of its content; a new one for standard input."""
         self.notes = notes
-        """What a user should know of how the file was read, complete once it is read."""
+        """Notes for the user on how the file was read; complete when it has been read."""
 
     def __next__(self) -> Chunk:
         return next(self._chunks)
 
     def close(self) -> None:
-        """Close the file, whether it was read or not."""
-        # A generator that has not begun would not close its file.
+        """Close the file."""
+        # A generator that was never started does not close its file.
         self._file.close()
 
 
@@ -68,35 +68,35 @@ def open_source(
     chunk_rows : int
         Rows of a chunk.
     rows_per_window : int, optional
-        Give tables new event times: exactly so many rows, evenly, in each window of
+        Assign tables evenly spaced event times, with this number of rows per window of
         ``config.window.length``.
     start_us : int, optional
-        Start of the first window then; by default the window of the table's first time,
-        or 0 where it has none.
+        Start of the first of these windows; by default the window of the table's first time, or 0
+        if it has no times.
     on_progress : callable, optional
         See ``Progress``.
     has_odd_clocks : bool
-        Lines of JSON come from several clocks, in the order of their arrival: those that lag
-        behind the others all the time do not mean that the file has no order.
+        The lines of JSON come from senders with different clocks, in the order of their arrival:
+        lines that lag constantly behind the others are not a sign that the file is unsorted.
 
     Returns
     -------
     Source
         An iterator of Chunk. ``source`` is the file's name with a digest of its content:
-        a file that was changed is another source, as a recreated topic has another id.
-        Rows without an id are named after it, and the archive's tokens too. ``log_offset``
-        is the number of the line, or of a message's first row. ``record_time_us`` is -1, or
-        the latest of a message's rows where ``columns.record_time`` names a column. Where that
-        names none, a file that is not in the order of its times, such as one sorted newest
-        first, is read in that order (see :mod:`monitor.transport.order`).
+        a changed file is a different source, like a recreated topic. IDs of rows without one and
+        the archive's tokens are derived from it. ``log_offset`` is the number of the line, or of a
+        message's first row. ``record_time_us`` is the latest of a message's rows if
+        ``columns.record_time`` names a column, else -1. Without such a column, a file that is not
+        in the order of its times, such as one sorted newest first, is sorted (see
+        :mod:`monitor.transport.order`).
 
     Raises
     ------
     TransportError
-        If the file is missing, unreadable, broken or truncated; the latter while reading. If
-        it is too long to be sorted, and plainly not in the order of its times.
+        If the file is missing, unreadable, damaged or truncated; the latter while reading. If it is
+        not in the order of its times and too long to be sorted.
     ConfigError
-        If columns are missing or of the wrong type; or JSONL is to be given new times.
+        If columns are missing or of the wrong type, or new times are requested for JSONL.
 
     Examples
     --------
@@ -141,21 +141,21 @@ def read_table(
     lines: Callable[[Iterator[Chunk]], pa.Table] | None = None,
     on_progress: Progress | None = None,
 ) -> pa.Table:
-    """Read a whole table, as it is; CSV columns are all bytes, not yet text.
+    """Read a whole table without conversion; all CSV columns are bytes, not yet text.
 
     Parameters
     ----------
     path : str or Path
         As for :func:`open_source`.
     lines : callable, optional
-        What makes a table of lines of JSON, chunk by chunk.
+        Converts lines of JSON to a table, chunk by chunk.
     on_progress : callable, optional
         See ``Progress``.
 
     Raises
     ------
     TransportError
-        If it is missing, unreadable, broken, truncated, or JSONL and ``lines`` is not given.
+        If the file is missing, unreadable, damaged, truncated, or JSONL without ``lines``.
     """
     report = on_progress or (lambda share, n_rows: None)
     found = open_any(path)
@@ -175,7 +175,7 @@ def read_table(
 
 
 class _Timing:
-    """How a table gets its times: its own, or even ones."""
+    """Event times of a table: its own, or evenly spaced ones."""
 
     def __init__(self, rows_per_window: int | None, window_us: int, start_us: int | None) -> None:
         self.rows_per_window = rows_per_window
@@ -185,16 +185,16 @@ class _Timing:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether new times are asked for."""
+        """Whether new times are requested."""
         return self.rows_per_window is not None
 
     def digest(self) -> str:
-        """Return a name of the choice: other times are other events."""
+        """Return a digest of the settings, because events with other times are different events."""
         text = f"{self.rows_per_window} {self._window_us} {self._start_us}"
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def apply(self, table: pa.Table) -> pa.Table:
-        """Stamp the next rows."""
+        """Assign times to the next rows."""
         if self.rows_per_window is None:
             return table
         if self._start_us is None:
@@ -215,14 +215,14 @@ def _table_chunks(
     report: Progress,
     note: Callable[[str], None],
 ) -> Iterator[Chunk]:
-    """Map a table's pieces, stamp them, and ship them as Arrow streams."""
+    """Map the pieces of a table, assign times, and encode them as Arrow streams."""
     table = found.table(chunk_rows)
     source = f"{found.source}+{stamp.digest()}" if stamp.is_wanted else found.source
 
     def mapped(rows: pa.Table) -> pa.Table:
         return canonical(rows, config, needs_time=not stamp.is_wanted, where=found.where)
 
-    # A wrong column is reported before anything starts, not at the first chunk.
+    # Checks the columns before the pipeline starts, not at the first chunk.
     mapped(table.schema.empty_table())
     pieces: Iterator[pa.Table] = map(mapped, _regrouped(table, chunk_rows))
     if not (stamp.is_wanted or config.columns.record_time or found.is_stream):
@@ -241,7 +241,7 @@ def _table_chunks(
 
 
 def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
-    """Cut pieces of any size into tables of ``chunk_rows`` rows, the last one shorter."""
+    """Regroup pieces of any size into tables of ``chunk_rows`` rows; the last may be shorter."""
     held = table.schema.empty_table()
     for piece in table.pieces:
         held = pa.concat_tables([held, piece])
@@ -253,7 +253,7 @@ def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _named(table: pa.Table, config: ModelConfig) -> pa.Table:
-    """Add tenant and model to every row, unless the file has them itself."""
+    """Add tenant and model to every row, unless the file has these columns."""
     for name, value in (("tenant", config.tenant), ("model", config.model)):
         if name not in table.column_names:
             codes = pa.array(np.zeros(table.num_rows, np.int32))
@@ -263,7 +263,7 @@ def _named(table: pa.Table, config: ModelConfig) -> pa.Table:
 
 
 def _arrow_chunk(table: pa.Table, source: str, first_row: int) -> Chunk:
-    """Write a table as one message: an Arrow IPC stream of one batch."""
+    """Encode a table as one message: an Arrow IPC stream of one batch."""
     sink = pa.BufferOutputStream()
     table = table.combine_chunks()
     with pa.ipc.new_stream(sink, table.schema) as writer:

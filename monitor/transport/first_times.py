@@ -1,4 +1,4 @@
-"""The order of several files: that of the times with which they begin."""
+"""Orders files by their first event times."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def in_order_of_times(paths: Sequence[str], config: ModelConfig) -> tuple[str, .
     paths : sequence of str
         Files, folders of parts, or standard input.
     config : ModelConfig
-        Which column of a table holds the times.
+        Defines the column of the times.
 
     Returns
     -------
     tuple of str
-        As given where there is but one, where one can be read only once or has no time that
-        can be read, or where the config names a column of record times: such rows need not
-        come in the order of their event times.
+        In the given order if there is only one, if one of them can be read only once or has no
+        readable time, or if the config names a column of record times, because rows then need not
+        be in the order of their event times.
     """
     is_fixed = len(paths) < 2 or STANDARD_INPUT in paths or config.columns.record_time is not None
     if is_fixed or not all(Path(path).is_dir() or Path(path).is_file() for path in paths):
@@ -47,12 +47,12 @@ def in_order_of_times(paths: Sequence[str], config: ModelConfig) -> tuple[str, .
 
 
 def first_time_us(path: str, config: ModelConfig) -> float | None:
-    """Return the earliest time in the first rows of a file; None where none can be read."""
+    """Return the earliest time in the first rows of a file; None if no time can be read."""
     try:
         with closing(open_any(path)) as found:
             return _first_time_us(found, config)
     except DriftlineError:
-        return None  # named when the file is read
+        return None  # the error is reported when the file is read
 
 
 def _first_time_us(found: Input, config: ModelConfig) -> float | None:

@@ -1,4 +1,4 @@
-"""A folder of parts, as Spark, Dask, pandas and DuckDB write a table."""
+"""Tables in a folder of part files, as Spark, Dask, pandas and DuckDB write them."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ class Part:
 
     path: Path
     partition: dict[str, str | None]
-    """Columns that the folders' names spell, such as ``country=DE``; None is null."""
+    """Columns encoded in folder names, such as ``country=DE``; None is null."""
 
 
 def parts_of(folder: Path) -> list[Part]:
-    """Return the files of a folder that hold rows.
+    """Return the data files of a folder.
 
     Returns
     -------
     list of Part
-        In the order of their names, in which numbers count as numbers. Names that begin with
-        ``_`` or ``.`` (``_SUCCESS``, checksums) are left out, and so are empty files and those
-        that are no data by their first bytes and their names.
+        Sorted by name, with numbers in names compared as numbers. Names that begin with ``_`` or
+        ``.`` (``_SUCCESS``, checksums), empty files, and files that are not data by their first
+        bytes and names are omitted.
 
     Raises
     ------
     TransportError
-        If there is no such file, or the folder is a table that only its log describes.
+        If there is no such file, or the folder is a table whose current files are listed in a log
+        only.
     """
     where = str(folder)
     _refuse_logged_table(folder)
@@ -74,7 +75,7 @@ def parts_of(folder: Path) -> list[Part]:
 
 
 def _refuse_logged_table(folder: Path) -> None:
-    """Refuse tables whose current files are only listed in a log."""
+    """Raise for tables whose current files are listed in a log only."""
     for name, what in _TABLE_LOGS.items():
         inside = folder / name
         if inside.is_dir() and (name != "metadata" or any(inside.glob("*.metadata.json"))):
@@ -102,7 +103,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _holds_rows(path: Path) -> bool:
-    """Return whether a file is one of rows, and not empty."""
+    """Return whether a file is a non-empty data file."""
     with path.open("rb") as file:
         head = file.read(8)
     return bool(head) and is_data_file(head, path)
@@ -120,7 +121,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def _partition(path: Path) -> dict[str, str | None]:
-    """Read the columns that the names of folders spell.
+    """Decode the columns in the names of folders.
 
     Examples
     --------
@@ -136,12 +137,12 @@ def _partition(path: Path) -> dict[str, str | None]:
 
 
 def look_at_parts(folder: Path, parts: Sequence[Part]) -> tuple[list[Opened], str]:
-    """Return the formats of all parts, and one name for the content of all.
+    """Return the formats of all parts, and one source name for their content.
 
     Returns
     -------
     opened : list of Opened
-        Closed again; their formats and sources hold.
+        Already closed; formats and sources are valid.
     source : str
         The folder's name with a digest of the names and contents of its parts.
 
@@ -170,12 +171,12 @@ def look_at_parts(folder: Path, parts: Sequence[Part]) -> tuple[list[Opened], st
 
 
 def open_folder_table(parts: Sequence[Part], batch_rows: int, where: str) -> TableSource:
-    """Put the tables of a folder below each other.
+    """Concatenate the tables of a folder.
 
     Parameters
     ----------
     parts : sequence of Part
-        Tables, in the order in which they are read.
+        Tables, in reading order.
     batch_rows : int
         Rows wanted in a piece.
     where : str
@@ -184,14 +185,14 @@ def open_folder_table(parts: Sequence[Part], batch_rows: int, where: str) -> Tab
     Returns
     -------
     TableSource
-        A column has the one type that holds the values of all parts, null where a part lacks
-        it; columns of the folders' names come last, as text.
+        The type of a column holds the values of all parts; it is null in parts without it. Columns
+        from folder names are last, as text.
 
     Raises
     ------
     TransportError
-        If a part cannot be read, or a column has types that do not fit together; also while
-        the pieces are read.
+        If a part cannot be read, or a column has incompatible types; also while the pieces are
+        read.
     """
     schemas: list[pa.Schema] = []
     n_rows: int | None = 0
@@ -229,7 +230,7 @@ def _common_schema(parts: Sequence[Part], schemas: Sequence[pa.Schema], where: s
 
 
 def _pieces(parts: Sequence[Part], schema: pa.Schema, batch_rows: int) -> Iterator[pa.Table]:
-    """Read part after part."""
+    """Yield the pieces of all parts in order."""
     for part in parts:
         opened = open_input(part.path)
         with closing_on_error(opened.file), opened.file:
@@ -239,7 +240,7 @@ def _pieces(parts: Sequence[Part], schema: pa.Schema, batch_rows: int) -> Iterat
 
 
 def _fitted(piece: pa.Table, schema: pa.Schema, partition: dict[str, str | None]) -> pa.Table:
-    """Return a piece with the columns of the whole table."""
+    """Return a piece with the schema of the whole table."""
     n = piece.num_rows
     columns = []
     for field in schema:

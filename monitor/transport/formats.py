@@ -1,4 +1,4 @@
-"""What a file is: judged by its first bytes, then by its name. Pure."""
+"""File formats, detected by first bytes, then by name. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import PurePath
 from schemas.errors import TransportError
 
 HEAD_BYTES = 512
-"""So many first bytes are enough for every format that is known here."""
+"""Number of leading bytes that suffice to detect every known format."""
 
 
 class Format(StrEnum):
-    """How a file is read."""
+    """Format that a file is read as."""
 
     JSONL = "JSONL"
     CSV = "CSV"
@@ -44,7 +44,7 @@ _SUFFIXES = {
 _JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _COMPRESSED_SUFFIXES = (".gz", ".zst", ".zstd", ".bz2", ".lz4", ".xz", ".zip")
 _TEXT_SUFFIXES = (".txt", ".dat", ".data", ".asc")
-"""Either JSON or columns; decided by the first character."""
+"""Suffixes of either JSON or columns; the first character decides."""
 _COMPRESSIONS = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -84,7 +84,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def compression_of(head: bytes) -> str | None:
-    """Return the name of the compression that a file begins with.
+    """Return the compression of a file by its first bytes, or None.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def compression_of(head: bytes) -> str | None:
 
 
 def is_data_file(head: bytes, name: PurePath) -> bool:
-    """Return whether a file of a folder holds rows, by its first bytes or its name.
+    """Return whether a file in a folder is a data file, by its first bytes or its name.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def is_data_file(head: bytes, name: PurePath) -> bool:
 
 
 def is_named_json(name: PurePath) -> bool:
-    """Return whether a file's name says that it holds JSON, compressed or not.
+    """Return whether a file is named as JSON, compressed or not.
 
     Examples
     --------
@@ -120,13 +120,13 @@ def is_named_json(name: PurePath) -> bool:
 
 
 def _inner_suffix(name: PurePath) -> str:
-    """Return the suffix of a file's name below that of its compression."""
+    """Return the suffix of a file's name without the suffix of its compression."""
     is_compressed = name.suffix.lower() in _COMPRESSED_SUFFIXES
     return (name.with_suffix("") if is_compressed else name).suffix.lower()
 
 
 def format_of(head: bytes, name: PurePath, where: str) -> Format:
-    """Judge by the first bytes, then by the name; what claims to be a table must be one.
+    """Return the format by first bytes, then by name; a name of a table needs matching bytes.
 
     Parameters
     ----------
@@ -144,7 +144,8 @@ def format_of(head: bytes, name: PurePath, where: str) -> Format:
     Raises
     ------
     TransportError
-        If the first bytes are those of a known format that is not read, with what to do.
+        If the first bytes are those of a known unsupported format; the message has a way to convert
+        it.
 
     Examples
     --------
@@ -172,18 +173,18 @@ as JSON, one event a line)
 
 
 def _is_header(head: bytes) -> bool:
-    """Return whether text of unknown name begins with a line of several columns' names."""
+    """Return whether text without a known suffix begins with a header of several columns."""
     line = head.removeprefix(_BOM).lstrip().replace(b"\r", b"\n").split(b"\n", 1)[0]
     return b"\x00" not in head and any(mark in line for mark in (b",", b";", b"\t", b"|"))
 
 
 def _tar(head: bytes) -> tuple[tuple[bytes, str, str], ...]:
-    """Return a row for a tar archive, whose magic is at byte 257."""
+    """Return the entry for a tar archive, whose magic is at byte 257."""
     return ((head[:1], "a tar archive", "unpack it"),) if head[257:262] == b"ustar" else ()
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """Recognise UTF-16 without a mark: every other byte of plain text is zero."""
+    """Detect UTF-16 without a byte order mark: every other byte of plain text is zero."""
     if len(head) < 4 or b"\x00" not in head:
         return None
     even, odd = head[0::2], head[1::2]

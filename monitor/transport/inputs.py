@@ -1,4 +1,4 @@
-"""What commands are given to read: a file, a folder of parts, or standard input."""
+"""Inputs of commands: a file, a folder of parts, or standard input."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from monitor.transport.tables import TableSource, open_table, reading
 from schemas.batch import Chunk
 
 Progress = Callable[[float | None, int], None]
-"""Called with the share of the input that is read (None where unknown), and its rows."""
+"""Called with the share of the input that has been read (None if unknown), and its rows."""
 
 
 class Input(Protocol):
-    """Something to read rows from, once."""
+    """A source of rows that can be read once."""
 
     where: str
-    """Its name, for messages."""
+    """Name for messages."""
     source: str
-    """Its name with a digest of its content; a new one where it can be read only once."""
+    """Name with a digest of the content; random for an input that can be read only once."""
     is_table: bool
-    """Whether it holds columns; else lines of JSON."""
+    """Whether it is a table; otherwise it is lines of JSON."""
     is_stream: bool
-    """Whether it may never end, such as a pipe."""
+    """Whether it may be unbounded, such as a pipe."""
 
     def table(self, batch_rows: int) -> TableSource:
-        """Open it as a table, pieces of about ``batch_rows`` rows."""
+        """Open the input as a table, in pieces of about ``batch_rows`` rows."""
         ...
 
     def lines(self, chunk_rows: int, report: Progress) -> Iterator[Chunk]:
-        """Read it as JSON, one event a line, at most ``chunk_rows`` lines a chunk."""
+        """Read the input as JSON lines, at most ``chunk_rows`` lines per chunk."""
         ...
 
     def close(self) -> None:
-        """Close it, whether it was read or not."""
+        """Close the input."""
         ...
 
 
@@ -93,11 +93,11 @@ class _Folder:
         self.is_table = looked[0].format_ is not Format.JSONL
 
     def table(self, batch_rows: int) -> TableSource:
-        """Put the tables of all parts below each other."""
+        """Concatenate the tables of all parts."""
         return open_folder_table(self._parts, batch_rows, self.where)
 
     def lines(self, chunk_rows: int, report: Progress) -> Iterator[Chunk]:
-        """Read the lines of all parts; offsets go on counting."""
+        """Read the lines of all parts, with consecutive offsets."""
         first = n_rows = 0
         for part in self._parts:
             end = first
@@ -116,7 +116,7 @@ class _Folder:
             yield from _lines(opened, chunk_rows, lambda share, n_rows: None)
 
     def close(self) -> None:
-        """Do nothing: each part is closed after it was read."""
+        """Do nothing: each part is closed after it has been read."""
 
 
 def _lines(opened: Opened, chunk_rows: int, report: Progress) -> Iterator[Chunk]:

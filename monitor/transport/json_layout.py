@@ -1,7 +1,7 @@
-"""JSON text as one event a line, however it was laid out.
+"""Converts JSON text of any layout to one event per line.
 
-Files hold one event a line, or one array over many lines, or objects printed over several
-lines each. The last two are cut apart here, so that everything behind reads lines.
+Files hold one event per line, one array over many lines, or objects printed over several lines
+each. The last two are split here, so that later steps read lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.errors import TransportError
 
 BLOCK_BYTES = 4 << 20
 MAX_EVENT_TEXT_BYTES = 256 << 20
-"""Text that is held until an event ends; far above what the decoder accepts."""
+"""Most text that is buffered until an event ends; far above what the decoder accepts."""
 _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _SEPARATORS = b" \t\r\n,[]"
@@ -26,13 +26,13 @@ _QUOTE, _OPEN, _CLOSE = 34, (123, 91), (125, 93)
 
 _BY_COLUMNS = re.compile(rb'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*[^\s{\[]')
 _BY_PARTS = re.compile(rb'\s*\{\s*"(?:columns|index|schema|data)"\s*:\s*[\[{]')
-"""How a table begins that is one object: ``{"amount":{"0":``, or ``{"columns":[``."""
+"""Beginning of a table that is one object: ``{"amount":{"0":`` or ``{"columns":[``."""
 
 Read = Callable[[int], bytes]
 
 
 def as_lines(read: Read, where: str) -> Read:
-    """Return a reader of the same events, one a line.
+    """Return a reader of the same events, one per line.
 
     Parameters
     ----------
@@ -44,15 +44,14 @@ def as_lines(read: Read, where: str) -> Read:
     Returns
     -------
     callable
-        Like ``read``, though a block may have any length. A byte order mark is left out;
-        lines that end in CR alone end in LF. Text that is already one event a line is handed
-        on as it is.
+        Like ``read``, but blocks may have any length. A byte order mark is removed, and line ends
+        of a lone CR become LF. Text with one event per line is otherwise unchanged.
 
     Raises
     ------
     TransportError
-        If the text is one table, written by columns; while reading, if an event does not end
-        within ``MAX_EVENT_TEXT_BYTES``.
+        If the text is one table written by columns; while reading, if an event is longer than
+        ``MAX_EVENT_TEXT_BYTES``.
 
     Examples
     --------
@@ -72,7 +71,7 @@ def as_lines(read: Read, where: str) -> Read:
 
 
 def _refuse_by_columns(text: bytes, where: str) -> None:
-    """Refuse a table in one object, as pandas' ``to_json`` writes it by default.
+    """Raise for a table in one object, as pandas' ``to_json`` writes it by default.
 
     Raises
     ------
@@ -106,21 +105,21 @@ def _is_table(fields: dict[str, Any]) -> bool:
 
 
 def _blocks(first: bytes, read: Read) -> Iterator[bytes]:
-    """Yield what was read, then what is left."""
+    """Yield the blocks already read, then the remaining ones."""
     while first:
         yield first
         first = read(BLOCK_BYTES)
 
 
 def _reader(blocks: Iterator[bytes]) -> Read:
-    """Return a function that reads block by block; an empty block is not the end."""
+    """Return a function that reads the next block; empty blocks do not end it."""
     return lambda n_bytes: next((block for block in blocks if block), b"")
 
 
 def _is_laid_out(text: bytes) -> bool:
-    """Return whether the first value goes on beyond its line, and is sound.
+    """Return whether the first value is valid and spans several lines.
 
-    A line that merely broke off is left to the decoder, which refuses that line alone.
+    A truncated line is left to the decoder, which rejects that line only.
     """
     body = text.lstrip()
     if body[:1] not in (b"{", b"["):
@@ -156,23 +155,23 @@ class _Splitter:
         self._depth = 0
         self._is_in_string = False
         self._held = b""
-        """What was not yet handed on, up to where the brackets were counted."""
+        """Text not yet emitted, up to the position to which brackets were counted."""
         self._rest = b""
         """A lone backslash at the end of a block: it belongs to the next byte."""
 
     def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the events of all blocks as lines; what is cut off at the end comes too."""
+        """Yield the events of all blocks as lines, including an incomplete one at the end."""
         for block in blocks:
             yield b"".join(_line(event) for event in self.found(block))
             if len(self._held) > MAX_EVENT_TEXT_BYTES:
                 raise TransportError(
                     f"an event does not end within {MAX_EVENT_TEXT_BYTES >> 20} MiB",
                     where=self._where,
-                    fix="see that every bracket is closed, or write one event a line",
+                    fix="check that every bracket is closed, or write one event a line",
                 )
         left = (self._held + self._rest).strip(_SEPARATORS)
         if left or self._depth:
-            # The decoder refuses it, so that a file that was cut off is counted as such.
+            # The decoder rejects it, so that a truncated file is counted as such.
             yield _line(b"[" + left if self._base else left)
 
     def ends_at_top(self, text: bytes) -> bool:
@@ -181,7 +180,7 @@ class _Splitter:
         return self._depth == 0 and not self._is_in_string
 
     def found(self, block: bytes) -> Iterator[bytes]:
-        """Yield the events that end in a block, and whatever else is between them."""
+        """Yield the events that end in a block, and any text between them."""
         block = self._rest + block
         n_slashes = len(block) - len(block.rstrip(b"\\"))
         self._rest = b"\\" if n_slashes % 2 else b""
@@ -194,7 +193,7 @@ class _Splitter:
         starts = places[(earlier == self._base) & (depths == self._base + 1)] + n_held
         ends = places[(earlier == self._base + 1) & (depths == self._base)] + n_held + 1
         if before > self._base:
-            starts = np.concatenate(([0], starts))  # what is held begins with an event
+            starts = np.concatenate(([0], starts))  # the buffered text begins with an event
         done = 0
         for start, end in zip(starts.tolist(), ends.tolist(), strict=False):
             between = text[done:start].strip(_SEPARATORS)
@@ -214,7 +213,7 @@ class _Splitter:
             self._held = text[start:]
 
     def _brackets(self, text: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return where brackets outside strings stand, and the depth after each."""
+        """Return the positions of brackets outside strings, and the depth after each."""
         plain = _ESCAPE.sub(b"__", text) if b"\\" in text else text
         codes = np.frombuffer(plain, np.uint8)
         is_open = (codes == _OPEN[0]) | (codes == _OPEN[1])
@@ -230,5 +229,5 @@ class _Splitter:
 
 
 def _line(event: bytes) -> bytes:
-    """Write an event on one line: line ends within it are white space."""
+    """Return an event on one line; its line ends become spaces."""
     return event.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"

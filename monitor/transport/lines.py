@@ -1,7 +1,7 @@
-"""JSONL as chunks: one event a line, whatever is in it.
+"""Splits JSONL into chunks, one event per line, without parsing it.
 
-The decoder judges the lines; here they are only cut apart. Blank lines are skipped, but
-counted: an event's log offset is the number of its line, from 0.
+The decoder validates the lines. Blank lines are skipped but counted: an event's log offset is its
+line number, from 0.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from schemas.errors import TransportError
 
 BLOCK_BYTES = 4 << 20
 MAX_LINE_BYTES = 256 << 20
-"""Far above what the decoder accepts (1 MiB), which wants to see and to hash the whole
-of an oversized event; but a file without line ends must not fill the memory."""
+"""Far above the decoder's limit of 1 MiB; the decoder hashes the whole of an oversized event.
+
+Bounded, because a file without line ends must not fill the memory.
+"""
 _NEWLINE = 10
 _BLANK_BYTES = 16
-"""No event is this short, so only lines up to here are looked at for being blank."""
+"""No event is this short, so only lines up to this length are checked for being blank."""
 
 
 def read_lines(
     read: Callable[[int], bytes], source: str, chunk_rows: int, where: str
 ) -> Iterator[Chunk]:
-    """Cut a byte stream into chunks of at most ``chunk_rows`` lines.
+    """Split a byte stream into chunks of at most ``chunk_rows`` lines.
 
     Parameters
     ----------
     read : callable
         ``read(n)`` returns up to n bytes, none at the end.
     source : str
-        Goes into the chunks.
+        Source of the chunks.
     chunk_rows : int
-        At most so many lines in a chunk.
+        Maximum number of lines per chunk.
     where : str
         The file, for messages.
 
@@ -52,7 +54,7 @@ def read_lines(
 
     Notes
     -----
-    Memory: a block of 4 MiB, or the longest line, three times over; chunks are views.
+    Memory: three times a block of 4 MiB or the longest line; chunks are views.
 
     Examples
     --------
@@ -71,18 +73,18 @@ def read_lines(
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Lines joined without their ends: line i is ``data[offsets[i]:offsets[i + 1]]``."""
+    """Lines joined without line ends: line i is ``data[offsets[i]:offsets[i + 1]]``."""
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     lines: NDArray[np.int64]
-    """Number of each line within the block; blank ones are not there."""
+    """Number of each line within the block, without blank ones."""
     n_lines: int
-    """Blank ones too."""
+    """Including blank ones."""
 
 
 def _whole_lines(read: Callable[[int], bytes], where: str) -> Iterator[bytes]:
-    """Yield pieces that end with a newline; the last line gets the one it lacks."""
+    """Yield pieces that end with a newline; one is added to the last line if missing."""
     pieces: list[bytes] = []
     n_bytes = 0
     while block := read(BLOCK_BYTES):
@@ -103,8 +105,8 @@ def _whole_lines(read: Callable[[int], bytes], where: str) -> Iterator[bytes]:
 
 
 def _cut(text: bytes) -> _Block:
-    """Find the lines. ``bytes.replace`` joins them six times as fast as a NumPy mask."""
-    if b"\r" in text:  # one byte: memchr; looking for both cost ten times the rest
+    """Split a piece into lines. ``bytes.replace`` joins them six times as fast as a NumPy mask."""
+    if b"\r" in text:  # one byte uses memchr; searching for both cost ten times the rest
         text = text.replace(b"\r\n", b"\n")
     ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)
     n_lines = len(ends)
@@ -121,7 +123,7 @@ def _cut(text: bytes) -> _Block:
 
 
 def _chunk(block: _Block, start: int, stop: int, source: str, first_line: int) -> Chunk:
-    """Take some of the lines; a view, no copy."""
+    """Return a range of the lines as a chunk; a view, no copy."""
     offsets = block.offsets[start : stop + 1]
     lines = block.lines[start:stop]
     return Chunk(

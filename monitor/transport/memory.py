@@ -1,9 +1,8 @@
 """A log in memory with Kafka's contract: topics, partitions, offsets, commits.
 
-What makes it worth the name: a *process* may die (an exception thrown anywhere)
-and be built again over the same log, as it would over Kafka. So ``replay`` and
-``demo`` run the very stages that will run on Kafka, and a crash test costs
-nothing. Appends are acknowledged when ``produce`` returns.
+A *process* may crash (by an exception at any point) and be rebuilt over the same log, as over
+Kafka. So ``replay`` and ``demo`` run the same stages as on Kafka, and crash tests are cheap.
+Appends are acknowledged when ``produce`` returns.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class MemoryLog:
         partition: int = 0,
         timestamp_us: int = -1,
     ) -> int:
-        """Append one record; return its offset, which is also its acknowledgement."""
+        """Append one record; return its offset. The record is acknowledged on return."""
         records = self._records[topic, partition]
         offset = self.end_offset(topic, partition)
         records.append(Message(offset, key, value, timestamp_us))
@@ -67,15 +66,15 @@ class MemoryLog:
     def fetch(
         self, topic: str, partition: int, offset: int, max_messages: int
     ) -> Sequence[Message]:
-        """Return up to ``max_messages`` records from ``offset`` on; empty at the end.
+        """Return up to ``max_messages`` records from ``offset``; empty at the end.
 
-        Of records that retention took, the first that is left comes instead.
+        If records there were deleted by retention, starts at the first remaining one.
         """
         start = max(offset - self._first.get((topic, partition), 0), 0)
         return self._records[topic, partition][start : start + max_messages]
 
     def forget(self, topic: str, partition: int, before: int) -> None:
-        """Drop records below an offset, as retention would; offsets stay what they were."""
+        """Drop records below an offset, as retention does; offsets do not change."""
         first = self._first.get((topic, partition), 0)
         n_dropped = min(before - first, len(self._records[topic, partition]))
         if n_dropped > 0:
@@ -83,22 +82,22 @@ class MemoryLog:
             self._first[topic, partition] = first + n_dropped
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset the next record will get."""
+        """Return the offset of the next record."""
         return self._first.get((topic, partition), 0) + len(self._records[topic, partition])
 
     def partitions(self, topic: str) -> list[int]:
-        """Return the partitions of ``topic`` that hold anything."""
+        """Return the non-empty partitions of ``topic``."""
         return sorted(p for t, p in self._records if t == topic)
 
     def commit(
         self, group: str, topic: str, partition: int, offset: int, metadata: str = ""
     ) -> None:
-        """Remember where ``group`` wants to start again.
+        """Commit the offset at which ``group`` restarts.
 
         Raises
         ------
         TransportError
-            If the metadata is longer than a broker would take.
+            If the metadata is longer than a broker accepts.
         """
         if len(metadata.encode()) >= MAX_METADATA_BYTES:
             raise TransportError(

@@ -1,4 +1,4 @@
-"""Opening a file: what it holds, decompressed, and the name of its content."""
+"""Opens files: decompression, detection of the format, and a source name for the content."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ _BUFFER_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file that is open, at its beginning."""
+    """An open file, positioned at its beginning."""
 
     file: Any
     format_: Format
     where: str
-    """Its name, for messages."""
+    """Name for messages."""
     source: str
-    """Its name with a digest of its content; a new one where it can be read only once."""
+    """Name with a digest of the content; random for a file that can be read only once."""
     n_bytes: int | None
-    """Its size, where what is read is what lies on the disk."""
+    """Size in bytes of an uncompressed regular file, else None."""
     is_stream: bool
-    """Whether it may never end, such as a pipe."""
+    """Whether it may be unbounded, such as a pipe."""
 
 
 def open_input(path: str | Path) -> Opened:
-    """Open a file, undo its compression and find out its format.
+    """Open a file, decompress it and detect its format.
 
     Parameters
     ----------
     path : str or Path
         ``-`` is standard input. gzip, zstd, bzip2, LZ4, xz, and zip archives of one file are
-        read through.
+        decompressed.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def open_input(path: str | Path) -> Opened:
     Raises
     ------
     TransportError
-        If the file is missing, is a folder, cannot be opened, or has a format that is not read.
+        If the file is missing, is a folder, cannot be opened, or has an unsupported format.
     """
     if str(path) == STANDARD_INPUT:
         file: Any = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), _BUFFER_BYTES)
@@ -95,7 +95,7 @@ class _Through(io.BufferedReader):
 
 
 def _recognised(file: Any, name: PurePath, where: str, source: str) -> Opened:
-    """Read the first decompressed bytes."""
+    """Detect the format by the first decompressed bytes."""
     with reading(where, Format.JSONL):
         is_seekable = bool(name.name) and file.seekable()
         digest = _content_digest(file) if is_seekable else secrets.token_hex(4)
@@ -117,18 +117,18 @@ def _recognised(file: Any, name: PurePath, where: str, source: str) -> Opened:
 
 
 def _head(file: Any) -> bytes:
-    """Return the first bytes without reading past them."""
+    """Return the first bytes without consuming them."""
     return bytes(file.peek(HEAD_BYTES)[:HEAD_BYTES])
 
 
 def _can_seek(file: Any) -> bool:
-    """Return whether a file can be read from its end cheaply: not through a decompressor."""
+    """Return whether a file can seek cheaply, which a decompressed one cannot."""
     raw = getattr(file, "raw", None)
     return bool(file.seekable()) and isinstance(raw, io.FileIO)
 
 
 def _decompressed(file: Any, compression: str) -> io.BufferedReader:
-    """Read a file through its decompressor."""
+    """Return a file that decompresses another one."""
     if compression == "xz":
         stream: Any = lzma.LZMAFile(file)  # noqa: SIM115 (closed with its buffer)
     else:
@@ -137,7 +137,7 @@ def _decompressed(file: Any, compression: str) -> io.BufferedReader:
 
 
 def _unzipped(file: Any, where: str) -> tuple[io.BufferedReader, PurePath]:
-    """Open the one file of a zip archive, or say what the archive is instead.
+    """Open the only file of a zip archive; raise for any other archive.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _unzipped(file: Any, where: str) -> tuple[io.BufferedReader, PurePath]:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a file for reading, or say in one line why not."""
+    """Open a file for reading; raise a one-line error if that fails."""
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -183,13 +183,13 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _size(file: BinaryIO) -> int | None:
-    """Return how long a file is; None of what is no ordinary file."""
+    """Return the size of a regular file, else None."""
     found = os.fstat(file.fileno())
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _content_digest(file: BinaryIO) -> str:
-    """Name a file's content: all of it up to 64 MiB, else evenly spread samples of it."""
+    """Return a digest of the content up to 64 MiB, or of evenly spaced samples of larger files."""
     size = file.seek(0, io.SEEK_END)
     n_samples = min(-(-size // _SAMPLE_BYTES), _MAX_SAMPLES)
     digest = hashlib.sha256(str(size).encode())

@@ -1,8 +1,8 @@
-"""Rows in the order of their times, where a file plainly has them in another. Pure.
+"""Sorts rows by time if a file is clearly not in that order. Pure.
 
-Events that arrive long after newer ones are dropped as late. A log has arrival order, and a
-file copied from one keeps it, so a few late rows are left as they are. A file sorted newest
-first, or by customer, has no arrival order at all: nearly all of it would be dropped.
+Events that arrive long after newer ones are dropped as late. A log has arrival order, and so has a
+file copied from one, so a few late rows are left as they are. A file sorted newest first, or by
+customer, has no arrival order: nearly all of its rows would be dropped.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from schemas.errors import TransportError
 
 MAX_SORTED_ROWS = 1 << 20
 MAX_SORTED_BYTES = 256 << 20
-"""What is held to be sorted; a longer file has to be sorted before."""
+"""Most rows that are kept in memory for sorting; longer files must be sorted beforehand."""
 LATE_SHARE = 0.1
-"""Late rows, of all, from which a file's order says nothing about arrival."""
+"""Share of late rows from which a file is not in arrival order."""
 _N_SAMPLED, _STRETCH = 2_000, 31
 _TIME = re.compile(rb'"time(?:_us)?"\s*:\s*(?:"([^"]*)"|(-?[0-9.eE+]+))')
 
@@ -40,8 +40,8 @@ def late_share(times: Float64Array, slack: float) -> float:
     Parameters
     ----------
     times : ndarray of float64, shape (n,)
-        In the order of the rows; NaN where there is none. What lies beyond the year 2255 is
-        refused later, and is not counted.
+        In the order of the rows; NaN for missing times. Times after the year 2255 are rejected
+        later and not counted.
     slack : float
         In the unit of the times.
 
@@ -57,10 +57,10 @@ def late_share(times: Float64Array, slack: float) -> float:
 
 
 def smoothed(times: Float64Array) -> Float64Array:
-    """Return the medians of each stretch of rows: what most of the senders say.
+    """Return the medians of consecutive blocks of rows.
 
-    The rows of a sender whose clock is off lie among those of others, as they arrived: the
-    medians are in order all the same. Those of a file sorted by sender are not.
+    Rows of a sender with a wrong clock are mixed with those of others in order of arrival, and the
+    medians are still sorted. The medians of a file sorted by sender are not.
 
     Examples
     --------
@@ -81,16 +81,16 @@ def smoothed(times: Float64Array) -> Float64Array:
 def tables_in_order(
     tables: Iterator[pa.Table], slack_us: int, chunk_rows: int, where: str, note: Note
 ) -> Iterator[pa.Table]:
-    """Yield canonical tables, sorted by ``time_us`` if their order plainly is another.
+    """Yield canonical tables, sorted by ``time_us`` if they are clearly not in that order.
 
     Parameters
     ----------
     tables : iterator of pyarrow.Table
         All with the column ``time_us``.
     slack_us : int
-        How much older than the newest row a row may be without being late.
+        Age, relative to the newest row before it, from which a row is late.
     chunk_rows : int
-        Rows of a table that was sorted.
+        Rows per sorted table.
     where : str
         The file, for messages.
     note : callable
@@ -125,16 +125,16 @@ def lines_in_order(
     *,
     has_odd_clocks: bool = False,
 ) -> Iterator[Chunk]:
-    """Yield lines of JSON, sorted by their times if their order plainly is another.
+    """Yield lines of JSON, sorted by time if they are clearly not in that order.
 
     Parameters
     ----------
     chunks : iterator of Chunk
-        One message a line; the time of a line is the first one written in it.
+        One message per line; the time of a line is the first time in its text.
     slack_us, chunk_rows, where, note
         As for :func:`tables_in_order`.
     has_odd_clocks : bool
-        Lines that lag behind those of other senders all the time are left where they are.
+        Do not sort because of lines that lag constantly behind those of other senders.
 
     Raises
     ------
@@ -159,14 +159,14 @@ def lines_in_order(
 
 
 def line_times(chunk: Chunk) -> Float64Array:
-    """Return the first time written in each line, in microseconds; NaN where none is."""
+    """Return the first time in each line, in microseconds; NaN without one."""
     return _NumberedLines([chunk]).times(range(len(chunk)))
 
 
 def _held(
     pieces: Iterator[T], n_rows: Callable[[T], int], n_bytes: Callable[[T], int]
 ) -> tuple[list[T], bool]:
-    """Take pieces up to the bound; return whether those were all."""
+    """Collect pieces up to the bound; return whether these were all."""
     held: list[T] = []
     rows = size = 0
     while rows <= MAX_SORTED_ROWS and size <= MAX_SORTED_BYTES:
@@ -180,7 +180,7 @@ def _held(
 
 
 def _refuse_long(share: float, *, is_whole: bool, where: str) -> None:
-    """Refuse what would have to be sorted and is too long for it."""
+    """Raise for a file that needs sorting and is too long for it."""
     if not is_whole:
         raise TransportError(
             f"is not in the order of its times: {_percent(share)} of the rows are older than rows "
@@ -191,7 +191,7 @@ def _refuse_long(share: float, *, is_whole: bool, where: str) -> None:
 
 
 def _sorted_words(where: str, share: float) -> str:
-    """Return the note that rows were sorted, and why."""
+    """Return the note that rows were sorted, with the reason."""
     return (
         f"{where}: {_percent(share)} of the rows are older than rows before them (newest first?); "
         "read in the order of their times"
@@ -199,23 +199,23 @@ def _sorted_words(where: str, share: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Write a share."""
+    """Format a share."""
     return f"{100 * share:.0f} %"
 
 
 def _times_of(table: pa.Table) -> Float64Array:
-    """Return times as numbers, NaN where there is none."""
+    """Return times as numbers, NaN for null."""
     times: Float64Array = table[TIME].cast(pa.float64(), safe=False).to_numpy()
     return times
 
 
 def _unified(tables: Sequence[pa.Table]) -> pa.Table:
-    """Put tables below each other; some have a column of refused rows, others none."""
+    """Concatenate tables, of which only some have the column of rejected rows."""
     return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
 def _carried(times: Float64Array) -> Float64Array:
-    """Give a line without a time that of the line before it."""
+    """Fill missing times with the time of the previous line."""
     known = np.where(np.isnan(times), -1, np.arange(len(times)))
     last = np.maximum.accumulate(known)
     carried: Float64Array = np.where(last >= 0, times[np.maximum(last, 0)], -np.inf)
@@ -223,7 +223,7 @@ def _carried(times: Float64Array) -> Float64Array:
 
 
 class _NumberedLines:
-    """The messages of several chunks by one number."""
+    """Messages of several chunks with consecutive numbers."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self._chunks = chunks
@@ -238,12 +238,12 @@ class _NumberedLines:
         return chunk.buffer[int(chunk.offsets[row]) : int(chunk.offsets[row + 1])].data
 
     def times(self, numbers: range) -> Float64Array:
-        """Return the first time written in each line, in microseconds; NaN where none is."""
+        """Return the first time in each line, in microseconds; NaN without one."""
         written = np.array([_written_time(self._line(number)) for number in numbers], float)
         return written * _microseconds_each(written)
 
     def chunks(self, order: NDArray[np.int64], chunk_rows: int) -> Iterator[Chunk]:
-        """Yield the lines in another order; the offset is the place in that order."""
+        """Yield the lines in another order; offsets are positions in that order."""
         for first in range(0, len(order), chunk_rows):
             picked = order[first : first + chunk_rows]
             lines = [bytes(self._line(number)) for number in picked.tolist()]
@@ -258,9 +258,9 @@ class _NumberedLines:
 
 
 def _microseconds_each(times: Float64Array) -> float:
-    """Return how long the unit of written times is, by their size: a line may say seconds.
+    """Return the microseconds per unit of the times, guessed by their magnitude.
 
-    Numbers below 1973 in seconds are taken for microseconds, as they are.
+    Numbers that would be before 1973 in seconds are taken as microseconds.
     """
     known = np.abs(times[~np.isnan(times)])
     middle = float(np.median(known)) if len(known) else 0.0
@@ -271,7 +271,7 @@ def _microseconds_each(times: Float64Array) -> float:
 
 
 def _written_time(line: memoryview) -> float:
-    """Read the first time of a line; NaN where there is none that can be read."""
+    """Return the first time of a line; NaN if none can be read."""
     found = _TIME.search(line)
     if found is None:
         return np.nan

@@ -1,4 +1,4 @@
-"""One type for a column that the parts of a table hold in several. Pure."""
+"""Common type of a column whose type differs between parts of a table. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def common_type(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
     Returns
     -------
     pyarrow.DataType or None
-        None where there is none, such as for a number and a text.
+        None if there is none, such as for a number and a text.
 
     Examples
     --------
@@ -45,10 +45,9 @@ def common_type(kinds: Sequence[pa.DataType]) -> pa.DataType | None:
 
 
 def cast_column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return a column as a type that :func:`common_type` chose.
+    """Cast a column to a type that :func:`common_type` returned.
 
-    Whole numbers beyond 2**53 become the nearest double, and times finer than a microsecond
-    lose what is finer.
+    Integers above 2**53 become the nearest double, and times are truncated to microseconds.
     """
     if column.type == kind:
         return column
@@ -58,29 +57,29 @@ def cast_column(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    """Return whether a type is one of numbers."""
+    """Return whether a type is numeric."""
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     )
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    """Return whether a type is bytes, which CSV columns are until they are read as text."""
+    """Return whether a type is binary, as CSV columns are before their conversion to text."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Return whether a type is text, or bytes."""
+    """Return whether a type is text or bytes."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_bytes(kind))
 
 
 def _is_moment(kind: pa.DataType) -> bool:
-    """Return whether a type is a date or a time of a date."""
+    """Return whether a type is a date or a timestamp."""
     return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
 
 
 def _moment(kinds: set[pa.DataType]) -> pa.DataType | None:
-    """Return microseconds, in a zone if all have one; some with and some without do not fit."""
+    """Return a timestamp in microseconds; None if only some types have a time zone."""
     zones = {kind.tz for kind in kinds if pa.types.is_timestamp(kind)}
     if not zones:
         return pa.date32()

@@ -1,4 +1,4 @@
-"""Arrow's many column types as the few that Driftline computes with. Pure."""
+"""Converts Arrow's column types to the few that later steps support. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plain(table: pa.Table, where: str) -> pa.Table:
     Parameters
     ----------
     table : pyarrow.Table
-        As a file holds it.
+        As read from a file.
     where : str
         The file, for messages.
 
@@ -59,16 +59,16 @@ def plain(table: pa.Table, where: str) -> pa.Table:
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """Turn struct columns (``features``, ``segments``) into ``features.<name>``."""
+    """Flatten struct columns (``features``, ``segments``) to ``features.<name>``."""
     while any(pa.types.is_struct(field.type) for field in table.schema):
         table = table.flatten()
     return table
 
 
 def index_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns that hold nothing but an unnamed pandas index.
+    """Return the columns that hold only an unnamed pandas index.
 
-    Other writers keep the column and drop pandas' metadata, so the name alone counts too.
+    Some writers keep the column and drop pandas' metadata, so the name alone suffices too.
 
     Examples
     --------
@@ -83,12 +83,12 @@ def index_columns(schema: pa.Schema) -> list[str]:
         }
         indexes = {name for name in described["index_columns"] if isinstance(name, str)}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return sorted(found)  # metadata that is damaged says nothing
+        return sorted(found)  # damaged metadata is ignored
     return sorted((found | (unnamed & indexes)) & set(schema.names))
 
 
 def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in the nearest type that every later step computes with.
+    """Return a column as the nearest type that every later step supports.
 
     Parameters
     ----------
@@ -98,12 +98,11 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Returns
     -------
     pyarrow.ChunkedArray
-        UUIDs as text, also those that are 16 bytes without a type; other bytes of a fixed
-        size that are no text as hexadecimal digits; other extension types as what they
-        store; views of text and bytes as
-        text and bytes; run ends expanded; half floats as floats; durations as seconds
-        (float64); times of day as text. Types without a counterpart (lists, maps, unions)
-        come back unchanged: they are refused by name where a feature is made of them.
+        UUIDs, also untyped ones of 16 bytes, as text; other fixed-size binary values that are not
+        text as hexadecimal digits; other extension types as their storage type; views as plain text
+        and bytes; run-end encoding expanded; half floats as floats; durations as seconds (float64);
+        times of day as text. Types without a counterpart (lists, maps, unions) are returned
+        unchanged and rejected when a feature uses them.
 
     Examples
     --------
@@ -116,7 +115,7 @@ def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Undo one layer of a type; the same column where there is none."""
+    """Remove one layer of a type; return the same column if there is none."""
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
         return _stored(column)
@@ -125,7 +124,7 @@ def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(kind):
         return _decoded(column)
     if pa.types.is_float16(kind):
-        return as_number(column)  # the numbers that were meant, not those in binary
+        return as_number(column)  # the decimal value as written, not its binary approximation
     if pa.types.is_time(kind):
         return as_text(column)
     if pa.types.is_fixed_size_binary(kind):
@@ -138,7 +137,7 @@ def _step(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type that a value of this one is cast to."""
+    """Return the plain type to which a type is cast."""
     if kind == pa.string_view():
         return pa.large_string()
     if kind == pa.binary_view():
@@ -151,7 +150,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a dictionary column whose values are plain; views cannot be taken from."""
+    """Return a dictionary column with plain values; ``take`` does not support views."""
     inner = column.type.value_type
     if _is_plain(inner):
         return column
@@ -167,13 +166,13 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Return whether a type is one that needs no conversion."""
+    """Return whether a type needs no conversion."""
     is_wrapped = isinstance(kind, pa.BaseExtensionType) or pa.types.is_run_end_encoded(kind)
     return not is_wrapped and not pa.types.is_dictionary(kind) and _plain_type(kind) == kind
 
 
 def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return what an extension type stores; UUIDs as text, 8-bit booleans as booleans."""
+    """Return the storage of an extension type; UUIDs as text, 8-bit booleans as booleans."""
     kind = column.type
     parts = [chunk.storage for chunk in column.chunks]
     stored = pa.chunked_array(parts, kind.storage_type)
@@ -184,7 +183,7 @@ def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _bytes_or_digits(column: pa.Array) -> pa.Array:
-    """Return bytes that are text as they are; others as UUIDs, or as hexadecimal digits."""
+    """Return bytes unchanged if they are text, else as UUIDs or hexadecimal digits."""
     raw = column.cast(pa.binary())
     try:
         raw.cast(pa.string())
@@ -197,12 +196,12 @@ def _bytes_or_digits(column: pa.Array) -> pa.Array:
 
 
 def _by_chunk(column: pa.ChunkedArray, convert: Any, kind: pa.DataType) -> pa.ChunkedArray:
-    """Convert every chunk; ``kind`` is the type where there is none."""
+    """Convert every chunk; ``kind`` is the type of a column without chunks."""
     return pa.chunked_array([convert(chunk) for chunk in column.chunks], kind)
 
 
 def uuid_text(column: pa.Array) -> pa.Array:
-    """Spell 16-byte values as UUIDs.
+    """Format 16-byte values as UUIDs.
 
     Returns
     -------

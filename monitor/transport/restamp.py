@@ -1,4 +1,4 @@
-"""Event times for data that has none, or that should run at another pace. Pure."""
+"""Assigns evenly spaced event times to tables. Pure."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ TIME = "time_us"
 def stamp_evenly(
     table: pa.Table, rows_per_window: int, window_us: int, start_us: int, first_row: int = 0
 ) -> pa.Table:
-    """Return the table with times such that each window holds exactly so many rows.
+    """Return the table with times such that each window has ``rows_per_window`` rows.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Rows in the order in which they are to happen.
+        Rows in the order of their new times.
     rows_per_window : int
         Rows in each [start_us + k window_us, start_us + (k + 1) window_us).
     window_us : int
-        Length of a window, at least one microsecond a row.
+        Length of a window, at least one microsecond per row.
     start_us : int
-        Start of the first window; aligned to ``window_us`` if the windows shall be the
-        monitor's own.
+        Start of the first window; must be a multiple of ``window_us`` to match the monitor's
+        windows.
     first_row : int
-        Rows that came before this table: a file may be stamped piece by piece.
+        Number of rows before this table, for files that are processed piece by piece.
 
     Returns
     -------
     pyarrow.Table
-        With ``time_us`` (int64) set, or replaced. Times are strictly increasing, also
-        over the border of two windows.
+        With ``time_us`` (int64) set or replaced. Times are strictly increasing, also across
+        windows.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def stamp_evenly(
         )
     row = np.arange(first_row, first_row + table.num_rows, dtype=np.int64)
     window, place = np.divmod(row, rows_per_window)
-    # Split, so that place * (window_us % rows) stays far below int64 for any real window.
+    # Split, so that place * (window_us % rows) cannot overflow int64 for any real window.
     step, rest = divmod(window_us, rows_per_window)
     times = start_us + window * window_us + place * step + place * rest // rows_per_window
     stamped = pa.array(times)

@@ -1,4 +1,4 @@
-"""Tables of files as plain columns, and every way in which such a file can be broken."""
+"""Reads tables from files as plain columns, and reports damaged files."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _BROKEN = (
     zlib.error,
     zipfile.BadZipFile,
 )
-"""What readers and decompressors raise for damaged content; some are no OSError."""
+"""Errors of readers and decompressors for damaged content; some are not OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSource:
-    """A table, read as it is asked for."""
+    """A table that is read lazily."""
 
     schema: pa.Schema
-    """As :func:`monitor.transport.plain_columns.plain` leaves it; every piece has it."""
+    """Schema of every piece, after :func:`monitor.transport.plain_columns.plain`."""
     pieces: Iterator[pa.Table]
     n_rows: int | None
-    """Where it is known before reading."""
+    """Number of rows, if known before reading."""
 
 
 @contextmanager
 def reading(where: str, format_: Format) -> Iterator[None]:
-    """Turn what a reader raises into one line that names the file.
+    """Convert errors of a reader to a one-line error that names the file.
 
     Raises
     ------
@@ -65,11 +65,11 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
     Parameters
     ----------
     file : pyarrow.NativeFile or file-like
-        Parquet, ORC and Arrow files need to seek.
+        Must be seekable for Parquet, ORC and Arrow files.
     format_ : Format
-        Not JSONL.
+        Any format except JSONL.
     batch_rows : int
-        Rows wanted in a piece; Arrow, ORC and CSV have pieces of their own size.
+        Rows per piece for Parquet; other formats determine the size themselves.
     where : str
         The file, for messages.
 
@@ -80,8 +80,8 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
     Raises
     ------
     TransportError
-        If it is no such table, ends too early, or has two columns of one name; also while
-        the pieces are read.
+        If the file does not have this format, is truncated, or has two columns of one name; also
+        while the pieces are read.
     """
     with reading(where, format_):
         schema, batches, n_rows = _open(file, format_, batch_rows, where)
@@ -90,7 +90,7 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
 
 
 def _pieces(batches: Iterator[pa.RecordBatch], where: str, format_: Format) -> Iterator[pa.Table]:
-    """Read on under :func:`reading`, which a generator's caller would leave too early."""
+    """Yield pieces under :func:`reading`, which must be active while the generator runs."""
     while True:
         with reading(where, format_):
             batch = next(batches, None)
@@ -103,7 +103,7 @@ def _pieces(batches: Iterator[pa.RecordBatch], where: str, format_: Format) -> I
 def _open(
     file: Any, format_: Format, batch_rows: int, where: str
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
-    """Return a file's schema, its batches, and its number of rows where it is known."""
+    """Return a file's schema, its batches, and its number of rows if known."""
     if format_ is Format.CSV:
         return (*open_csv(file, where), None)
     if format_ is Format.PARQUET:
@@ -114,7 +114,7 @@ def _open(
         reader = pa.ipc.open_file(file)
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
         return reader.schema, map(_checked, batches), None
-    # A stream that stops between two batches looks like its end.
+    # A stream that is truncated between two batches looks complete.
     stream = pa.ipc.open_stream(file)
     return stream.schema, map(_checked, stream), None
 
@@ -122,7 +122,7 @@ def _open(
 def _open_parquet(
     file: Any, batch_rows: int
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
-    """Read row group by row group."""
+    """Open a Parquet file, read by row group."""
     import pyarrow.parquet as pq
 
     parquet = pq.ParquetFile(file)
@@ -131,7 +131,7 @@ def _open_parquet(
 
 
 def _open_orc(file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:
-    """Read stripe by stripe."""
+    """Open an ORC file, read by stripe."""
     from pyarrow import orc
 
     source = orc.ORCFile(file)
@@ -140,10 +140,10 @@ def _open_orc(file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | Non
 
 
 def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Check offsets and lengths of a batch, which Arrow's reader takes as they are.
+    """Validate offsets and lengths of a batch, which Arrow's reader does not.
 
-    A damaged file would otherwise be read beyond its buffers. Text is checked as bytes: one
-    value that is not UTF-8 refuses its row later, not the file.
+    A damaged file would otherwise be read beyond its buffers. Text is validated as bytes: a value
+    that is not UTF-8 rejects its row later, not the file.
 
     Raises
     ------

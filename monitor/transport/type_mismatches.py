@@ -1,4 +1,4 @@
-"""Values of a column that cannot be what the config says: their rows, not the file. Pure."""
+"""Rejects rows whose values do not have the configured type. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Misfits:
     Parameters
     ----------
     n_rows : int
-        Of the table.
+        Number of rows of the table.
 
     Notes
     -----
-    Costs nothing while all values fit. Where some do not, the distinct values are halved
-    until the misfits stand alone: about 15 us times twice their number times the depth.
+    Free while all values fit. Otherwise misfits among the distinct values are found by bisection:
+    about 15 us times twice their number times the depth.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Misfits:
         return self._is_any
 
     def map(self, name: str, column: pa.ChunkedArray, convert: Convert) -> pa.ChunkedArray:
-        """Convert a column; a value that does not fit becomes null, and its row is noted.
+        """Convert a column; a value that does not fit becomes null, and its row is recorded.
 
         Parameters
         ----------
@@ -56,8 +56,8 @@ class Misfits:
         column : pyarrow.ChunkedArray
             As in the file.
         convert : callable
-            Takes a column, returns one of the same length; raises ``ValueError`` for a value
-            (``pyarrow.ArrowInvalid`` is one), anything else for a type.
+            Maps a column to one of the same length; raises ``ValueError`` (such as
+            ``pyarrow.ArrowInvalid``) for a value, anything else for a type.
 
         Returns
         -------
@@ -78,11 +78,11 @@ class Misfits:
         return pa.chunked_array([fitting.take(pa.array(codes))])
 
     def column(self) -> pa.Array:
-        """Return ``reason: detail`` of every row that does not fit, null of the others."""
+        """Return ``reason: detail`` for every row that does not fit, null for the others."""
         return pa.array(self._details, pa.string())
 
     def _note(self, name: str, distinct: pa.Array, codes: Any, faults: list[int]) -> None:
-        """Give each row the words for its value; the first misfit of a row counts."""
+        """Record the reason of each row; the first misfit of a row is kept."""
         words = {code: _words(name, distinct[code]) for code in faults}
         for row in np.flatnonzero(np.isin(codes, faults)).tolist():
             self._details[row] = self._details[row] or words[int(codes[row])]
@@ -90,12 +90,12 @@ class Misfits:
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[pa.Array, Any]:
-    """Return the distinct values, null among them, and each row's number in them."""
+    """Return the distinct values including null, and each row's index into them."""
     whole = column.combine_chunks()
     if pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_decode()
     if pa.types.is_string(whole.type) or pa.types.is_large_string(whole.type):
-        whole = whole.cast(pa.large_binary())  # so that broken UTF-8 is reported value by value
+        whole = whole.cast(pa.large_binary())  # so that invalid UTF-8 is reported per value
     encoded = whole.dictionary_encode(null_encoding="encode")
     return encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
 
@@ -117,10 +117,10 @@ def _halve(
 
 
 def _words(name: str, value: pa.Scalar) -> str:
-    """Return what is wrong with a value."""
+    """Return the reason why a value does not fit."""
     try:
         raw = value.as_py()
-    except (OverflowError, ValueError):  # a date that Python cannot hold
+    except (OverflowError, ValueError):  # a date that Python cannot represent
         raw = f"{value.value} ({value.type})"
     if isinstance(raw, bytes):
         try:

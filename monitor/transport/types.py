@@ -1,4 +1,4 @@
-"""What every log shares: a message, a commit, their limits, and the interface of a log.
+"""Types shared by all logs: messages, commits, limits, and the interface of a log.
 
 The stages are written against these types. A log in memory
 (:mod:`monitor.transport.memory`) and a partition of Kafka implement them.
@@ -13,7 +13,7 @@ from typing import Protocol
 from monitor.core.write import Write
 
 MAX_METADATA_BYTES = 1024
-"""Apache Kafka brought 700 bytes of commit metadata back and refused 4,096."""
+"""Measured: Apache Kafka returned 700 bytes of commit metadata and rejected 4,096."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +22,32 @@ class Message:
 
     offset: int
     key: bytes
-    """Empty where it has none."""
+    """Empty if the message has no key."""
     value: bytes
     """Empty for a tombstone."""
     timestamp_us: int
-    """Record time; -1 where there is none."""
+    """Record time; -1 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The offset a group starts from again, and the metadata committed with it."""
+    """The offset at which a group restarts, with its metadata."""
 
     offset: int
     metadata: str
 
 
 class Log(Protocol):
-    """What a stage writes to, and where its commits are kept."""
+    """Interface for writing messages and committing offsets."""
 
     def append(self, write: Write) -> object:
-        """Write one message; it may be acknowledged later."""
+        """Write one message; it may be acknowledged after the call."""
         ...
 
     def commit(
         self, group: str, topic: str, partition: int, offset: int, metadata: str = ""
     ) -> object:
-        """Commit an offset once everything appended before is acknowledged."""
+        """Commit an offset after all earlier writes are acknowledged."""
         ...
 
     def committed(self, group: str, topic: str, partition: int) -> Committed | None:
@@ -56,18 +56,18 @@ class Log(Protocol):
 
 
 class ReadableLog(Log, Protocol):
-    """A log that a stage also reads by offset: a log in memory."""
+    """A log that can also be read by offset: the log in memory."""
 
     def fetch(
         self, topic: str, partition: int, offset: int, max_messages: int
     ) -> Sequence[Message]:
-        """Return up to ``max_messages`` messages from ``offset`` on; none at the end."""
+        """Return up to ``max_messages`` messages from ``offset``; empty at the end."""
         ...
 
     def end_offset(self, topic: str, partition: int) -> int:
-        """Return the offset that the next message gets."""
+        """Return the offset of the next message."""
         ...
 
     def partitions(self, topic: str) -> list[int]:
-        """Return the partitions of a topic that hold anything."""
+        """Return the non-empty partitions of a topic."""
         ...

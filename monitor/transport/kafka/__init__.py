@@ -1,1 +1,1 @@
-"""Kafka: a broker for development, topics, and how clients prove who they are."""
+"""The log on Kafka: clients, group readers, topics and authentication."""

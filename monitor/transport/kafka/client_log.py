@@ -5,6 +5,6 @@ from __future__ import annotations
 import logging
 
 LOG = logging.getLogger("driftline.kafka")
-"""For Driftline's own records."""
+"""Logger of Driftline's records."""
 CLIENT_LOG = logging.getLogger("driftline.kafka.client")
-"""For librdkafka's records."""
+"""Logger of librdkafka's records."""

@@ -1,4 +1,4 @@
-"""One cluster as every stage sees it: its address, its names, its clients' settings."""
+"""Settings of a Kafka cluster that all stages share: address, name prefix, clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.transport.kafka.topic_identity import TopicIdentity, TopicWatch
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where topics are, under which names, and how clients reach them.
+    """Address, name prefix and client settings of a cluster.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Cluster:
         return self.prefix + name
 
     def client(self) -> dict[str, Any]:
-        """Return what every librdkafka client of this cluster needs; may hold secrets."""
+        """Return the base configuration of librdkafka clients of this cluster; may hold secrets."""
         return {"bootstrap.servers": self.bootstrap, **confluent_settings(self.security)}
 
     def reader(self, topic: str, group: str, *, member: str | None = None) -> ReaderSettings:
@@ -49,12 +49,12 @@ class Cluster:
         )
 
     def identity(self, topic: str, timeout_s: float = 30.0) -> TopicIdentity:
-        """Ask for a topic's id and its number of partitions.
+        """Request a topic's ID and its number of partitions.
 
         Raises
         ------
         TransportError
-            If there is no such topic, or no answer in time.
+            If there is no such topic, or the broker does not answer in time.
         """
         watch = TopicWatch(self.client(), self.topic(topic), timeout_s)
         try:

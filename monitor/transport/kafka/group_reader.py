@@ -1,9 +1,9 @@
-"""A member of a consumer group: everything about reading but how messages get out.
+"""Base class of consumer group members: everything except the extraction of messages.
 
-Two kinds take the messages out: :class:`~monitor.transport.kafka.readers.bulk.BulkReader` and
-:class:`~monitor.transport.kafka.readers.consume.ConsumeReader`. What they share is here: joining,
-rebalancing, commits with metadata, positions, the end of the log, errors. The file is
-long because it is one contract.
+Two subclasses extract the messages: :class:`~monitor.transport.kafka.readers.bulk.BulkReader` and
+:class:`~monitor.transport.kafka.readers.consume.ConsumeReader`. This module has what they share:
+joining, rebalancing, commits with metadata, positions, the end of the log, errors. It is long
+because it is one contract.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ _REMADE = {
     KafkaError.UNKNOWN_TOPIC_ID,
 }
 UNREADABLE = {KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError.INVALID_MSG}
-"""What the client stops at for good: a record batch that is damaged, or that takes more than
-``receive.message.max.bytes`` (100 MB) once it is decompressed: 13 KB of zstd can."""
+"""Errors at which the client stops permanently.
+
+A record batch that is damaged, or larger than ``receive.message.max.bytes`` (100 MB) after
+decompression, as 13 KB of zstd can be.
+"""
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -63,13 +66,15 @@ _NOT_NOW = {
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._NO_OFFSET,
 }
-"""Why a commit may be refused without anything being wrong: a rebalance is under way (the
-generation is older for a moment), the member was given up on (``on_lost`` follows), or the
-broker is away."""
+"""Errors of commits that are expected in operation.
+
+A rebalance is in progress (the generation is briefly outdated), the member was removed from the
+group (``on_lost`` follows), or the broker is unavailable.
+"""
 
 
 class GroupReader(ABC):
-    """Reads one topic as a member of a group; one thread, no object per message.
+    """Reads one topic as a group member; single-threaded, without an object per message.
 
     Parameters
     ----------
@@ -87,17 +92,17 @@ class GroupReader(ABC):
     kind : str
         ``bulk`` or ``consume``.
     source : str
-        The topic's id, which a recreated topic does not keep.
+        Topic ID; it changes when the topic is recreated.
     n_partitions : int
-        Partitions the topic had when it was last looked at (at each assignment).
+        Number of partitions of the topic at the last assignment.
     counters : Counter of str
-        Messages, bytes, and every fault by its name.
+        Messages, bytes, and faults by name.
 
     Notes
     -----
-    Messages come in log order, each once, from the offset ``on_assign`` chose. Not
-    reading a partition is back-pressure by itself: the client stops fetching when
-    ``queue_bytes`` lie ready; :meth:`pause` also frees what was read ahead.
+    Messages are returned in log order, each once, from the offset that ``on_assign`` returned. Not
+    reading a partition applies back-pressure: the client stops fetching when ``queue_bytes`` are
+    buffered; :meth:`pause` also frees the buffer.
     """
 
     kind: ClassVar[str]
@@ -112,7 +117,7 @@ class GroupReader(ABC):
         self._at_end: set[int] = set()
         self._unproven: set[int] = set()
         self._ahead: dict[int, tuple[int, int]] = {}
-        """Position and damaged offset for which the client was sent back, by partition."""
+        """By partition: position and damaged offset at which the client was made to seek back."""
         self._failure: BaseException | None = None
         config = {**settings.consumer_config(), "error_cb": self._on_client_error}
         self._consumer = Consumer(config, logger=CLIENT_LOG)
@@ -120,7 +125,7 @@ class GroupReader(ABC):
         self._orphan_watch: OrphanWatch | None = None
 
     def _subscribe(self) -> None:
-        """Join the group at the next poll; a static member also looks after its group."""
+        """Join the group at the next poll; static members also check for orphaned partitions."""
         if self._settings.member is not None:
             admin = self._watch.admin()
             self._orphan_watch = OrphanWatch(admin, self._settings, lambda: self.n_partitions)
@@ -131,11 +136,11 @@ class GroupReader(ABC):
             on_lost=self._on_lost,
         )
 
-    # What the two kinds do differently.
+    # Implemented by the subclasses.
 
     @abstractmethod
     def _serve(self, timeout_s: float) -> None:
-        """Run callbacks; return early when messages may be there."""
+        """Run callbacks; return early when messages may be available."""
 
     @abstractmethod
     def _take_chunk(self, partition: int, max_messages: int, timeout_s: float) -> Chunk:
@@ -147,16 +152,16 @@ class GroupReader(ABC):
 
     @abstractmethod
     def _empty(self, partition: int) -> Records:
-        """Return nothing, in the right shape."""
+        """Return an empty result."""
 
     def _attach(self, partition: int) -> None:  # noqa: B027
-        """Get ready for a partition; called before and again after it is assigned."""
+        """Prepare a partition; called before and after it is assigned."""
 
     def _detach(self, partition: int) -> None:  # noqa: B027
         """Release a partition that is no longer assigned."""
 
     def _forget(self, partition: int) -> None:  # noqa: B027
-        """Drop what was read ahead: the position moved."""
+        """Drop buffered messages, because the position moved."""
 
     # Reading.
 
@@ -166,7 +171,7 @@ class GroupReader(ABC):
         return tuple(sorted(self._positions))
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Serve the group, and wait until messages may be there.
+        """Serve the group, and wait until messages may be available.
 
         Parameters
         ----------
@@ -176,8 +181,8 @@ class GroupReader(ABC):
         Raises
         ------
         TransportError
-            If reading cannot go on: no authorization, fenced by another process with the
-            same static member id, a recreated topic.
+            If reading cannot continue: no authorization, fenced by another process with the same
+            static member ID, or the topic was recreated.
         """
         self._check_open()
         self._guarded(lambda: self._serve(timeout_s))
@@ -188,13 +193,13 @@ class GroupReader(ABC):
         Parameters
         ----------
         timeout_s : float
-            How long to wait for the first one; what is there by then is taken.
+            Time-out of the first message; all messages available by then are returned.
 
         Returns
         -------
         Chunk
-            Empty when there is none, or the partition is not owned (any more). A
-            tombstone is an empty payload.
+            Empty if there are no messages or the partition is not owned. A tombstone is an empty
+            payload.
 
         Raises
         ------
@@ -214,29 +219,29 @@ class GroupReader(ABC):
         return self._guarded(lambda: self._take_records(partition, max_messages, timeout_s))
 
     def _advance(self, chunk: Chunk) -> None:
-        """Move the position past what is handed on; before events that came after it."""
+        """Advance the position past the returned messages, before later events are handled."""
         if len(chunk) and chunk.partition in self._positions:
             self._positions[chunk.partition] = int(chunk.log_offset[-1]) + 1
             self.counters["messages"] += len(chunk)
             self.counters["bytes"] += int(chunk.offsets[-1])
 
-    # Position of the reading.
+    # Position.
 
     def position(self, partition: int) -> int:
-        """Return the offset that is read next."""
+        """Return the next offset to read."""
         return self._positions[self._owned(partition)]
 
     def is_at_end(self, partition: int) -> bool:
-        """Whether the log's end was reached and nothing has come since."""
+        """Whether the end of the log was reached and no message has arrived since."""
         return partition in self._at_end
 
     def watermarks(self, partition: int) -> tuple[int, int]:
-        """Ask the broker for the first offset of the log and the one after its last.
+        """Request the log's first offset and its end offset from the broker.
 
         Raises
         ------
         TransportError
-            If there is no answer in time.
+            If the broker does not answer in time.
         """
         place = TopicPartition(self._settings.topic, partition)
         try:
@@ -250,22 +255,22 @@ class GroupReader(ABC):
         return low, high
 
     def high_watermark(self, partition: int) -> int:
-        """Return the end of the log as the last fetch saw it; asks when there was none."""
+        """Return the end offset reported by the last fetch; requested if there was none."""
         place = TopicPartition(self._settings.topic, self._owned(partition))
         _, high = self._consumer.get_watermark_offsets(place, cached=True)
         return high if high >= 0 else self.watermarks(partition)[1]
 
     def lag(self, partition: int) -> int:
-        """Return how many offsets lie between the position and the end of the log."""
+        """Return the number of offsets between the position and the end of the log."""
         return max(0, self.high_watermark(partition) - self.position(partition))
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read from another offset; what was read ahead is dropped.
+        """Continue at another offset; buffered messages are dropped.
 
         Raises
         ------
         TransportError
-            If the partition is not owned, or the client refuses.
+            If the partition is not owned, or the client rejects the offset.
         """
         place = TopicPartition(self._settings.topic, self._owned(partition), offset)
         try:
@@ -278,14 +283,14 @@ class GroupReader(ABC):
         self._forget(partition)
 
     def _has_skipped(self, partition: int, expected: int, offset: int) -> bool:
-        """Whether the client went on too far along; then it is sent back, once.
+        """Whether the client skipped messages; the first time it is made to seek back.
 
-        At a rebalance the client stops and goes on by itself, and was seen to deliver what
-        follows before what it had read and dropped. Compaction and transactions leave holes
-        too: a hole that is still there after going back is one of the log's own.
+        At a rebalance the client pauses and resumes on its own, and was observed to deliver later
+        messages before those it had fetched and dropped. Compaction and transactions leave gaps
+        too: a gap that remains after seeking back belongs to the log.
         """
         if partition not in self._unproven or offset < expected:
-            return False  # what came before and is known already proves nothing
+            return False  # messages below the position were already returned and prove nothing
         self._unproven.discard(partition)
         if offset == expected:
             return False
@@ -298,7 +303,7 @@ class GroupReader(ABC):
         return True
 
     def _move(self, place: TopicPartition) -> None:
-        """Fetch from elsewhere; a partition that stopped at an error is assigned again."""
+        """Fetch from another offset; a partition that stopped at an error is assigned again."""
         try:
             self._consumer.seek(place)
         except KafkaException as error:
@@ -309,17 +314,17 @@ class GroupReader(ABC):
             self._attach(place.partition)
 
     def pause(self, partition: int) -> None:
-        """Stop fetching a partition, and free what was read ahead of it."""
+        """Stop fetching a partition, and free its buffered messages."""
         self._consumer.pause([TopicPartition(self._settings.topic, self._owned(partition))])
         self._forget(partition)
 
     def resume(self, partition: int) -> None:
-        """Fetch a partition again, from its position."""
+        """Resume fetching a partition at its position."""
         self._consumer.resume([TopicPartition(self._settings.topic, self._owned(partition))])
         self.seek(partition, self.position(partition))
 
     def check_source(self) -> None:
-        """Ask whether the topic is still the one that is being read; a few milliseconds.
+        """Check that the topic was not recreated; takes a few milliseconds.
 
         Raises
         ------
@@ -338,29 +343,29 @@ class GroupReader(ABC):
     # Commits.
 
     def commit(self, partition: int, offset: int, metadata: str = "") -> bool:
-        """Remember where the group wants to start again; waits for the answer.
+        """Commit the offset at which the group restarts; waits for the response.
 
         Parameters
         ----------
         metadata : str
-            Comes back with the offset; under 1 KiB.
+            Returned with the offset on assignment; under 1 KiB.
 
         Returns
         -------
         bool
-            Whether the group took it. False while the group is rebalancing or its
-            coordinator is away: nothing is wrong, and the next commit says more; or the
-            partition is lost, and ``on_lost`` follows.
+            Whether the commit was accepted. False while the group is rebalancing or its coordinator
+            is unavailable, in which case a later commit can succeed; or if the partition is lost,
+            and ``on_lost`` follows.
 
         Raises
         ------
         TransportError
-            If it can never be taken: the metadata is too long, no authorization, fenced.
+            If it can never be accepted: metadata too long, no authorization, fenced.
         """
         return self.commit_all({partition: Committed(offset, metadata)})
 
     def commit_all(self, commits: Mapping[int, Committed]) -> bool:
-        """Commit several partitions in one request; True if all were taken."""
+        """Commit several partitions in one request; True if all were accepted."""
         for partition, commit in commits.items():
             self._check_metadata(partition, commit.metadata)
         topic = self._settings.topic
@@ -373,7 +378,7 @@ class GroupReader(ABC):
         return all(answers)
 
     def _check_metadata(self, partition: int, metadata: str) -> None:
-        """Refuse what the broker would refuse."""
+        """Raise if the metadata exceeds the broker's limit."""
         n_bytes = len(metadata.encode())
         if n_bytes >= MAX_METADATA_BYTES:
             raise TransportError(
@@ -383,7 +388,7 @@ class GroupReader(ABC):
             )
 
     def _took(self, error: KafkaError | None) -> bool:
-        """Whether a commit was taken; raises where it never will be."""
+        """Whether a commit was accepted; raises if it can never be."""
         if error is None:
             return True
         self.counters[f"commit_{error.name()}"] += 1
@@ -398,8 +403,8 @@ class GroupReader(ABC):
     # Rebalances.
 
     def _on_assign(self, _: Consumer, places: list[TopicPartition]) -> None:
-        """Take over partitions, each from where its owner-to-be says."""
-        if self._is_closed:  # it was under way when we left: the client gives it back
+        """Start reading assigned partitions, each from the offset that ``on_assign`` returns."""
+        if self._is_closed:  # in progress during close: the client revokes the partitions itself
             return
         numbers = sorted(place.partition for place in places)
         self.counters["assignments"] += 1
@@ -410,7 +415,7 @@ class GroupReader(ABC):
         topic = self._settings.topic
         places = [TopicPartition(topic, p, offset) for p, offset in starts.items()]
         self._consumer.incremental_assign(places)
-        # A pause outlives an assignment: what was paused and lost would never be fetched again.
+        # A pause survives reassignment: a paused partition would never be fetched again.
         self._consumer.resume(places)
         for partition in numbers:
             self._attach(partition)
@@ -422,7 +427,7 @@ class GroupReader(ABC):
         self.check_source()
 
     def _starts(self, numbers: list[int]) -> dict[int, int]:
-        """Return the offset to start from, of each partition."""
+        """Return the start offset of each partition."""
         places = [TopicPartition(self._settings.topic, p) for p in numbers]
         try:
             answers = retry_transient(lambda: self._committed(places))
@@ -431,7 +436,7 @@ class GroupReader(ABC):
         return {answer.partition: self._start(answer) for answer in answers}
 
     def _committed(self, places: list[TopicPartition]) -> list[TopicPartition]:
-        """Ask for the group's commits; raise where there is no answer for one of them."""
+        """Request the group's commits; raise if one of them has no answer."""
         answers = self._consumer.committed(places, timeout=self._settings.timeout_s)
         for answer in answers:
             if answer.error is not None:
@@ -439,7 +444,7 @@ class GroupReader(ABC):
         return answers
 
     def _start(self, answer: TopicPartition) -> int:
-        """Return where one partition starts: as requested, as committed, or at the log's ends."""
+        """Return the start offset of a partition: requested, committed, or an end of the log."""
         low, high = self.watermarks(answer.partition)
         committed = Committed(answer.offset, answer.metadata or "") if answer.offset >= 0 else None
         wanted = self._callbacks.on_assign(answer.partition, committed)
@@ -450,7 +455,7 @@ class GroupReader(ABC):
         return self._within(answer.partition, wanted, low, high)
 
     def _within(self, partition: int, wanted: int, low: int, high: int) -> int:
-        """Return ``wanted``, or the log's first offset after saying what is missing."""
+        """Return ``wanted`` if the log has it; else report the gap and return the first offset."""
         if low <= wanted <= high:
             return wanted
         self.counters["gaps"] += 1
@@ -462,16 +467,16 @@ class GroupReader(ABC):
         return low
 
     def _on_revoke(self, _: Consumer, places: list[TopicPartition]) -> None:
-        """Give partitions back in good order."""
+        """Handle revoked partitions."""
         self._give_up((p.partition for p in places), self._callbacks.on_revoke)
 
     def _on_lost(self, _: Consumer, places: list[TopicPartition]) -> None:
-        """Partitions were lost after the session timed out."""
+        """Handle partitions lost by a session time-out."""
         self.counters["lost"] += 1
         self._give_up((p.partition for p in places), self._callbacks.on_lost)
 
     def _give_up(self, numbers: Iterable[int], tell: Callable[[int], None]) -> None:
-        """Call the owner, unassign and release; an error of the owner prevents none of it."""
+        """Run the callback, unassign and release; an error of the callback prevents neither."""
         owned = [p for p in numbers if p in self._positions]
         try:
             for partition in owned:
@@ -495,16 +500,16 @@ class GroupReader(ABC):
     # Errors.
 
     def _on_client_error(self, error: KafkaError) -> None:
-        """Report what concerns no single partition: brokers away, credentials refused."""
+        """Report errors without a partition: brokers unavailable, authentication failed."""
         self._report(-1, error)
 
     def _report(self, partition: int, error: KafkaError) -> None:
-        """Count a fault the client goes on from."""
+        """Count a fault from which the client recovers."""
         self.counters[f"fault_{error.name()}"] += 1
         self._callbacks.on_fault(ReadFault(partition, error.name(), error.str()))
 
     def _on_event(self, partition: int, error: KafkaError, offset: int) -> bool:
-        """Handle an error that came in place of a message; say if the client was sent back."""
+        """Handle an error event; return whether the client was made to seek back."""
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             return self._on_end(partition, offset)
@@ -521,11 +526,11 @@ class GroupReader(ABC):
         return False
 
     def _pass_over(self, partition: int, error: KafkaError, base: int) -> bool:
-        """Go on behind a message that cannot be unpacked; the client would stay for ever.
+        """Skip a message that cannot be decompressed, at which the client would stay forever.
 
-        One offset at a time: where its record batch ends is not known, only where it begins.
-        Where that is ahead of the position, good messages before it may have been dropped (at
-        a rebalance, or while paused): they are read first. What is still ahead then is a hole.
+        Skips one offset at a time, because only the start of its record batch is known. If that is
+        ahead of the position, good messages before it may have been dropped (at a rebalance, or
+        while paused); they are read first. A remaining difference is a gap in the log.
         """
         position = self._positions[partition]
         offset = max(position, base)
@@ -543,7 +548,7 @@ class GroupReader(ABC):
         return True
 
     def _look_for_topic(self) -> None:
-        """Find out whether a topic that is gone is back as another one."""
+        """Check whether a deleted topic was recreated."""
         try:
             self.check_source()
         except TransportError as error:
@@ -552,12 +557,13 @@ class GroupReader(ABC):
             self.counters["topic_gone"] += 1
 
     def _on_end(self, partition: int, offset: int) -> bool:
-        """Remember that the end was reached, if it is where we are; else as a message would."""
+        """Record the end of the log if it is at the position; else handle it like a message."""
         position = self._positions.get(partition, offset + 1)
         if offset < position:
             return False
         if self._has_skipped(partition, position, offset):
-            # All up to the position was handed on; what waits behind this comes again.
+            # Messages up to the position were returned; those queued after this one are fetched
+            # again.
             self._forget(partition)
             return True
         self._positions[partition] = offset
@@ -565,14 +571,14 @@ class GroupReader(ABC):
         return False
 
     def _on_missing(self, partition: int) -> None:
-        """Go on where the log begins: what we wanted is no longer in it."""
+        """Continue at the log's first offset, because the wanted one was deleted."""
         if partition in self._positions:
             self.check_source()
             low, high = self.watermarks(partition)
             self.seek(partition, self._within(partition, self._positions[partition], low, high))
 
     def _refused(self, what: str, partition: int, error: KafkaException) -> TransportError:
-        """Make our error out of the client's."""
+        """Convert an error of the client."""
         place = f"{self._settings.topic}:{partition}" if partition >= 0 else self._settings.topic
         return TransportError(
             f"{what}: {error.args[0].str()}",
@@ -591,7 +597,7 @@ class GroupReader(ABC):
         return partition
 
     def _check_open(self) -> None:
-        """Refuse what a reader that is closed or broken cannot do."""
+        """Raise if the reader is closed or has failed."""
         if self._is_closed or self._failure is not None:
             state = "is closed" if self._is_closed else f"failed: {self._failure}"
             raise TransportError(
@@ -599,7 +605,7 @@ class GroupReader(ABC):
             )
 
     def _guarded(self, act: Callable[[], T]) -> T:
-        """Run something that may call back; after an exception only closing is left."""
+        """Run code that may call back; after an exception the reader can only be closed."""
         try:
             return act()
         except KafkaException as error:
@@ -609,13 +615,13 @@ class GroupReader(ABC):
             self._failure = error
             raise
 
-    # The end.
+    # Closing.
 
     def close(self) -> None:
-        """Give partitions back through ``on_revoke``, leave the group, free everything.
+        """Revoke partitions through ``on_revoke``, leave the group, free all resources.
 
-        A static member does not leave: its partitions wait for it until the session
-        times out. Closing twice is closing once. After a failure nothing is called back.
+        A static member does not leave: its partitions stay assigned to it until the session times
+        out. Closing twice has no effect. After a failure no callback runs.
         """
         if self._is_closed:
             return
@@ -631,14 +637,14 @@ class GroupReader(ABC):
             self._consumer.close()
 
     def __del__(self) -> None:
-        """Close what was never closed: a client that is only collected may never end."""
+        """Close a reader that was not closed: a client that is only collected may never end."""
         if not getattr(self, "_is_closed", True):
             self._failure = self._failure or ReferenceError("it was left unclosed")
             with suppress(Exception):
                 self.close()
 
     def _release(self) -> None:  # noqa: B027
-        """Free what must be gone before the client is."""
+        """Free what must be freed before the client."""
 
     def __enter__(self) -> Self:
         return self

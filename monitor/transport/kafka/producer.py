@@ -1,8 +1,8 @@
-"""Writes that are acknowledged, or named: the idempotent producer of every stage.
+"""Idempotent producer that tracks the acknowledgement of every write.
 
-A commit may follow only when everything before it lies in the log. So a write that
-failed is never forgotten: from then on :meth:`LogProducer.flush_acks` raises, and the
-process starts again from its last commit, which writes the same once more.
+A commit is allowed only when all earlier writes are in the log. After a failed write
+:meth:`LogProducer.flush_acks` therefore always raises, and the process restarts from its last
+commit, which repeats the writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from monitor.transport.kafka.cluster import Cluster
 from schemas.errors import TransportError
 
 OnAck = Callable[[int, int], None]
-"""Called with partition and offset once the write lies in the log."""
+"""Called with partition and offset when the write is acknowledged."""
 
 _TICK_S = 0.1
 _MAX_NAMED = 3
@@ -29,20 +29,20 @@ _MAX_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class WriteCounts:
-    """What became of the writes so far; for the metrics."""
+    """Outcomes of the writes so far, for metrics."""
 
     n_written: int = 0
     n_acknowledged: int = 0
     n_failed: int = 0
     acknowledged_bytes: int = 0
     slowest_s: float = 0.0
-    """Longest time from ``produce`` to the acknowledgement."""
+    """Longest time from ``produce`` to its acknowledgement."""
     waited_s: float = 0.0
-    """Time ``produce`` stood still because the queue was full."""
+    """Time for which ``produce`` blocked because the queue was full."""
 
     @property
     def n_outstanding(self) -> int:
-        """Writes whose fate is not known yet."""
+        """Writes without an outcome."""
         return self.n_written - self.n_acknowledged - self.n_failed
 
 
@@ -52,25 +52,25 @@ class LogProducer:
     Parameters
     ----------
     client : mapping of str to str
-        What every client of the cluster needs (``bootstrap.servers``, TLS, SASL), and
-        any of librdkafka's settings, which override those here.
+        Settings of the cluster's clients (``bootstrap.servers``, TLS, SASL) and any other of
+        librdkafka's settings; they override the settings made here.
     queue_messages, queue_bytes : int, optional
-        Bounds of what waits to be sent.
+        Bounds of the send queue.
     message_timeout_s : float, optional
-        How long a write is tried: longer than the longest restart of a broker.
+        How long a write is retried; must exceed the longest restart of a broker.
     full_queue_timeout_s : float, optional
-        Bound of the wait for room in the queue; by default as long as a write is tried.
+        Time-out of waiting for space in the queue; by default ``message_timeout_s``.
 
     Raises
     ------
     TransportError
-        If a setting is refused.
+        If a setting is rejected.
 
     Notes
     -----
-    For one thread. Callbacks run inside ``produce`` (when the queue is full), ``poll``,
-    ``flush_acks`` and ``close``. Idempotence is the producer's own and ends with it: after a
-    crash the same may be written once more, so every write must be repeatable.
+    Single-threaded. Callbacks run inside ``produce`` (when the queue is full), ``poll``,
+    ``flush_acks`` and ``close``. Idempotence covers one producer instance: after a crash writes may
+    be repeated, so every write must be repeatable.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class LogProducer:
 
     @property
     def counts(self) -> WriteCounts:
-        """What became of the writes so far."""
+        """Outcomes of the writes so far."""
         return WriteCounts(
             n_written=self._counts["written"],
             n_acknowledged=self._counts["acknowledged"],
@@ -132,24 +132,24 @@ class LogProducer:
         timestamp_us: int = -1,
         on_ack: OnAck | None = None,
     ) -> None:
-        """Hand over one write; returns before it is acknowledged.
+        """Queue one write; returns before it is acknowledged.
 
         Parameters
         ----------
         value : bytes or None
             None is a tombstone.
         partition : int, optional
-            By default the key decides, or the client.
+            By default chosen by the key, or by the client.
         timestamp_us : int, optional
-            Record time, rounded down to milliseconds; by default when it is handed over.
+            Record time, rounded down to milliseconds; by default the time of the call.
         on_ack : callable, optional
-            Not called if the write fails; :meth:`flush_acks` raises then.
+            Not called if the write fails; :meth:`flush_acks` then raises.
 
         Raises
         ------
         TransportError
-            If the queue stays full, the message is larger than the broker takes, or a
-            write before it failed.
+            If the queue stays full, the message exceeds the broker's limit, or an earlier write
+            failed.
         """
         self._raise_failures()
 
@@ -163,7 +163,7 @@ class LogProducer:
         self._counts["written"] += 1
 
     def append(self, cluster: Cluster, write: Write, on_ack: OnAck | None = None) -> None:
-        """Hand over one message for a topic of a cluster; raises like :meth:`produce`."""
+        """Queue one message for a topic of a cluster; raises like :meth:`produce`."""
         self.produce(
             cluster.topic(write.topic),
             write.value,
@@ -182,7 +182,7 @@ class LogProducer:
         time_ms: int,
         delivered: Callable[[KafkaError | None, Message], None],
     ) -> bool:
-        """Put a write into the queue; False if it is full."""
+        """Queue a write; False if the queue is full."""
         try:
             self._producer.produce(
                 topic, value, key, partition, on_delivery=delivered, timestamp=time_ms
@@ -198,7 +198,7 @@ class LogProducer:
         return True
 
     def _wait_for_room(self, topic: str, deadline: float) -> None:
-        """Serve acknowledgements until one has made room, or time is up."""
+        """Serve acknowledgements until there is space in the queue, or raise on time-out."""
         begin = elapsed_s()
         self._producer.poll(_TICK_S)
         self._waited_s += elapsed_s() - begin
@@ -222,11 +222,11 @@ class LogProducer:
         Raises
         ------
         TransportError
-            Naming what failed, now or earlier, or how much is still on its way when time
-            is up. In the second case waiting may go on; after the first it may not.
+            If a write failed, now or earlier, or writes are still unacknowledged at the time-out.
+            After a time-out the call may be repeated; after a failure it always raises.
         """
         deadline = elapsed_s() + timeout_s
-        # One poll at least: an acknowledgement that is there already must count.
+        # At least one poll, so that acknowledgements that have already arrived are counted.
         self._producer.poll(0)
         while self.counts.n_outstanding and not self._failed and self._fatal is None:
             left_s = deadline - elapsed_s()
@@ -237,14 +237,14 @@ class LogProducer:
                     where="kafka producer",
                     fix="check that the broker is running",
                 )
-            # flush() sends at once what lingers; it returns as soon as nothing is left.
+            # flush() sends lingering messages immediately, and returns when the queue is empty.
             self._producer.flush(min(left_s, _TICK_S))
         self._raise_failures()
 
     def _on_delivery(
         self, error: KafkaError | None, message: Message, on_ack: OnAck | None
     ) -> None:
-        """Count one write's fate."""
+        """Count the outcome of one write."""
         if error is not None:
             self._counts["failed"] += 1
             if len(self._failed) < _MAX_NAMED:
@@ -257,20 +257,20 @@ class LogProducer:
             self._tell(on_ack, message)
 
     def _tell(self, on_ack: OnAck, message: Message) -> None:
-        """Call back; what it raises surfaces at the next check, not in the client's loop."""
+        """Run a callback; its exception is raised at the next check, not in the client's loop."""
         try:
             on_ack(message.partition() or 0, message.offset() or 0)
         except Exception as error:
             self._callback_error = self._callback_error or error
 
     def _on_client_error(self, error: KafkaError) -> None:
-        """Count what the client goes on from; remember what it cannot go on from."""
+        """Count errors from which the client recovers; keep fatal errors."""
         self.faults[error.name()] += 1
         if error.fatal():
             self._fatal = error
 
     def _raise_failures(self) -> None:
-        """Raise what went wrong; a failed write stays failed."""
+        """Raise if any write has failed, now or earlier."""
         if self._callback_error is not None:
             raise self._callback_error
         if self._failed or self._fatal is not None:
@@ -285,12 +285,12 @@ class LogProducer:
             )
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Wait for what is on its way, then drop the rest.
+        """Wait for outstanding writes, then drop the rest.
 
         Raises
         ------
         TransportError
-            As :meth:`flush_acks`, after everything has been dropped.
+            As :meth:`flush_acks`, after remaining writes have been dropped.
         """
         try:
             self.flush_acks(timeout_s)

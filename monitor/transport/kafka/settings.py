@@ -1,4 +1,4 @@
-"""Settings of a reader: its group, its topic, and its callbacks."""
+"""Settings of a reader: group, topic and callbacks."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from dataclasses import dataclass, field
 from monitor.transport.types import Committed
 
 OnAssign = Callable[[int, Committed | None], int | None]
-"""Partition and the group's last commit; returns the offset to start from, None for it."""
+"""Maps partition and last commit to the start offset; None means the committed one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogGap:
-    """Messages a reader wanted that the log does not hold (any more)."""
+    """Messages that a reader needed and the log no longer has."""
 
     partition: int
     wanted: int
-    """Offset it would have read next."""
+    """Offset that it would have read next."""
     begins: int
-    """Offset it reads next instead: the log's first."""
+    """Offset that it reads instead: the log's first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadFault:
-    """An error the client reported and goes on from by itself."""
+    """An error from which the client recovers by itself."""
 
     partition: int
-    """-1 where it concerns no single one."""
+    """-1 if it concerns no single partition."""
     name: str
-    """librdkafka's name of it, such as ``_TRANSPORT``."""
+    """librdkafka's name of the error, such as ``_TRANSPORT``."""
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A message that the client cannot unpack, and that is passed over."""
+    """A message that the client cannot decompress, and that is skipped."""
 
     partition: int
     offset: int
     detail: str
-    """In the client's words."""
+    """Error text of the client."""
 
 
 BUSY_FETCH_WAIT_MS = 50
-"""For topics whose partitions are behind, now and then, while others are not. With half a
-second the end of a catch-up took .4 s longer."""
+"""For topics of which some partitions lag at times while others do not.
+
+With half a second the end of a catch-up took .4 s longer.
+"""
 
 
 def _pass(_: object) -> None:
@@ -56,8 +58,8 @@ def _pass(_: object) -> None:
 class Callbacks:
     """Called by the reader inside ``poll``, ``read`` and ``close``, in their thread.
 
-    ``on_revoke`` is the last moment to write and commit; after ``on_lost`` another member
-    may own the partition already: drop its state, write nothing.
+    ``on_revoke`` is the last chance to write and commit. On ``on_lost`` another member may already
+    own the partition: drop its state and write nothing.
     """
 
     on_assign: OnAssign = lambda partition, committed: None
@@ -72,30 +74,33 @@ class Callbacks:
 class ReaderSettings:
     """One member of one group, reading one topic.
 
-    ``client`` holds what every client of the cluster needs (``bootstrap.servers``, TLS,
-    SASL), by librdkafka's names; it may hold secrets and is left out of the repr.
+    ``client`` holds the settings of the cluster's clients (``bootstrap.servers``, TLS, SASL) by
+    librdkafka's names. It may hold secrets and is omitted from the repr.
     """
 
     topic: str
     group: str
     client: Mapping[str, str] = field(repr=False)
     member: str | None = None
-    """Static member id: a restart within the session time-out moves no partition."""
+    """Static member ID: no partition is reassigned by a restart within the session time-out."""
     is_from_end: bool = False
-    """Where to start without a commit: at the log's end instead of its beginning."""
+    """Whether to start at the log's end instead of its beginning if there is no commit."""
     session_timeout_ms: int = 10_000
     queue_bytes: int = 16 << 20
-    """How much is read ahead, of each partition (``consume()``: of all together)."""
+    """Size of the prefetch buffer per partition (``consume()``: of all partitions together)."""
     fetch_wait_ms: int = 500
-    """How long the broker may wait for something new before it answers a fetch. There is one
-    fetch under way to a broker: where it asks for partitions that have nothing (the others
-    had enough lying ready just then), no other messages arrive for so long."""
+    """How long the broker may wait for new messages before it answers a fetch.
+
+    There is one fetch in flight per broker: if it requests only partitions without new messages
+    (because the others had enough buffered at that time), no other messages arrive until it
+    returns.
+    """
     timeout_s: float = 30.0
-    """Bound of every question put to the broker."""
+    """Time-out of every request to the broker."""
 
     @property
     def client_id(self) -> str:
-        """Name under which the broker counts this client."""
+        """Name of this client at the broker."""
         return self.client.get("client.id", "driftline")
 
     def consumer_config(self) -> dict[str, str | int | bool]:
@@ -107,11 +112,11 @@ class ReaderSettings:
             "queued.max.messages.kbytes": max(1, self.queue_bytes >> 10),
             "topic.metadata.refresh.interval.ms": 60_000,
             "fetch.wait.max.ms": self.fetch_wait_ms,
-            # A full queue is looked at again after so long; by default a second.
+            # Interval at which a full queue is checked again; the default is a second.
             "fetch.queue.backoff.ms": 10,
-            # The first message of a quiet topic must not wait for a lost connection.
+            # A lost connection must not delay the first message of an idle topic.
             "reconnect.backoff.max.ms": 1_000,
-            # Bounds a commit that gets no answer.
+            # Time-out of a commit without a response.
             "socket.timeout.ms": 20_000,
             **self.client,
             "group.id": self.group,
@@ -119,7 +124,7 @@ class ReaderSettings:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "enable.partition.eof": True,
-            # Not "earliest": what retention has eaten must be seen, not skipped.
+            # Not "earliest": messages deleted by retention must be reported, not skipped.
             "auto.offset.reset": "error",
         }
         if self.member is not None:

@@ -1,4 +1,4 @@
-"""Which topic bears a name now: its id, which a recreated topic does not keep."""
+"""Topic IDs, which change when a topic is recreated."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from schemas.errors import TransportError
 
 @dataclass(frozen=True, slots=True)
 class TopicIdentity:
-    """A topic's id, and how many partitions it has."""
+    """A topic's ID and its number of partitions."""
 
     topic_id: str
     n_partitions: int
 
 
 class TopicWatch:
-    """Asks the broker about one topic, over a connection of its own.
+    """Requests the identity of a topic, over a separate connection.
 
     Parameters
     ----------
     client : mapping of str to str
         Configuration of the cluster's clients.
     timeout_s : float
-        Bound of each question.
+        Time-out of each request.
     """
 
     def __init__(self, client: Mapping[str, str], topic: str, timeout_s: float) -> None:
         self._topic, self._timeout_s = topic, timeout_s
-        # What goes wrong comes as an exception; its log would only say the same again.
+        # Errors are raised as exceptions; logging them would be redundant.
         self._admin: AdminClient | None = AdminClient(
             {"client.id": "driftline", **client, "log_level": "0"}
         )
 
     def admin(self) -> AdminClient:
-        """Return the connection while there is one."""
+        """Return the connection; raise if it is closed."""
         if self._admin is None:
             raise TransportError("the reader is closed", where=self._topic, fix="open another one")
         return self._admin
@@ -48,7 +48,7 @@ class TopicWatch:
         self._admin = None
 
     def look(self) -> TopicIdentity:
-        """Ask now.
+        """Request the topic's current identity.
 
         Returns
         -------
@@ -57,7 +57,7 @@ class TopicWatch:
         Raises
         ------
         TransportError
-            If there is no such topic, or no answer in time.
+            If there is no such topic, or the broker does not answer in time.
         """
         try:
             asked = self.admin().describe_topics(

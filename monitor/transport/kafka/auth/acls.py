@@ -1,7 +1,7 @@
-"""What each role may do with a cluster: access control lists as data.
+"""Access control lists of each role, as data.
 
-``docs/security.md`` shows this table, and a test runs every role with exactly these rights
-against a broker that refuses everything else.
+``docs/security.md`` shows this table, and a test runs every role with exactly these rights against
+a broker that denies everything else.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from monitor.core import topics
 
 
 class Role(StrEnum):
-    """Who logs in to the cluster."""
+    """Principals of the cluster."""
 
     PRODUCER = "producer"
-    """A service that reports: the SDK, or any other producer."""
+    """A producer of events: the SDK, or any other client."""
     INGEST = "ingest"
     DETECT = "detect"
     NOTIFY = "notify"
@@ -29,20 +29,20 @@ class Role(StrEnum):
 
 
 class Resource(StrEnum):
-    """What a right is about."""
+    """Resource type of a right."""
 
     TOPIC = "topic"
     GROUP = "group"
 
 
 class Right(NamedTuple):
-    """Operations on one resource; every right to read, write or alter holds describe as well."""
+    """Operations on one resource; rights to read, write or alter include describe."""
 
     resource: Resource
     name: str
     operations: tuple[str, ...]
     is_prefix: bool = False
-    """The name is the beginning of those it is about."""
+    """Whether ``name`` is a prefix (pattern type PREFIXED)."""
 
 
 _READ, _WRITE, _BOTH, _DESCRIBE = ("read",), ("write",), ("read", "write"), ("describe",)
@@ -100,7 +100,7 @@ _ADMIN = ("create", "alter", "describe_configs", "alter_configs")
 
 
 def rights_of(role: Role, prefix: str = "") -> Iterator[Right]:
-    """Yield what a role needs, and no more.
+    """Yield the minimal rights of a role.
 
     Parameters
     ----------

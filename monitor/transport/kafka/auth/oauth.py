@@ -24,7 +24,7 @@ _MAX_ANSWER_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OAuthToken:
-    """A token and when it runs out, microseconds UTC."""
+    """A token and its expiry, microseconds UTC."""
 
     text: SecretText
     expires_us: int
@@ -37,11 +37,11 @@ class TokenEndpoint:
     Parameters
     ----------
     url : str
-        The token endpoint.
+        URL of the token endpoint.
     client_id : str
-        Who asks.
+        Client ID.
     client_secret : SecretSource
-        Where its secret is.
+        Source of the client's secret.
     scope : str, optional
         Scopes separated by spaces.
     """
@@ -52,12 +52,12 @@ class TokenEndpoint:
     scope: str = ""
 
     def fetch(self, environment: Mapping[str, str], asked_at_us: int) -> OAuthToken:
-        """Ask for a new token.
+        """Request a new token.
 
         Raises
         ------
         TransportError
-            If the endpoint does not answer, refuses, or answers something else.
+            If the endpoint does not answer, rejects the request, or its answer is invalid.
         """
         secret = self.client_secret.read(environment)
         answer = _ask(self.url, self._form(), _basic(self.client_id, secret))
@@ -70,7 +70,7 @@ class TokenEndpoint:
         return OAuthToken(SecretText(text), expiry_us(text, asked_at_us))
 
     def _form(self) -> bytes:
-        """Write what is asked for."""
+        """Return the form of the request."""
         fields = {"grant_type": "client_credentials"}
         if self.scope:
             fields["scope"] = self.scope
@@ -78,21 +78,21 @@ class TokenEndpoint:
 
 
 class TokenProvider:
-    """Gives a token that is still good, and fetches a new one before it runs out.
+    """Provides a valid token, and fetches a new one before it expires.
 
     Parameters
     ----------
     source : SecretSource or TokenEndpoint
-        A ready token (read again each time: projected tokens are rotated in place), or
-        where to ask for one.
+        A token that is read on every use (projected tokens are rotated in place), or the endpoint
+        that issues tokens.
     environment : mapping of str to str
         Such as ``os.environ``.
     clock : callable, optional
-        Microseconds UTC now.
+        Returns microseconds UTC.
 
     Notes
     -----
-    For threads. A token of an endpoint is used until four fifths of its life are over.
+    Thread-safe. A token of an endpoint is used for four fifths of its lifetime.
     """
 
     def __init__(
@@ -109,14 +109,14 @@ class TokenProvider:
         self._renew_us = 0
 
     def token(self) -> OAuthToken:
-        """Return a token that is good now.
+        """Return a valid token.
 
         Raises
         ------
         ConfigError
             If a secret is missing.
         TransportError
-            If the endpoint gives none.
+            If the endpoint issues no token.
         """
         now = self._clock()
         if isinstance(self._source, SecretSource):
@@ -130,7 +130,7 @@ class TokenProvider:
 
 
 def expiry_us(token: str, now: int) -> int:
-    """Read when a JSON web token runs out; five minutes from now if it does not say.
+    """Return the expiry of a JSON web token; five minutes from now if it has none.
 
     Examples
     --------
@@ -148,21 +148,21 @@ def expiry_us(token: str, now: int) -> int:
 
 
 def _basic(user: str, secret: str) -> str:
-    """Authenticate the client as RFC 6749, section 2.3.1 says: form-encoded, then basic."""
+    """Return the client's basic authentication (RFC 6749, section 2.3.1: form-encoded first)."""
     pair = f"{urllib.parse.quote_plus(user)}:{urllib.parse.quote_plus(secret)}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect: the secret would be sent to wherever it points."""
+    """Follows no redirect, because the secret would be sent to its target."""
 
     def redirect_request(self, *arguments: Any) -> None:
-        """Refuse; the redirect becomes an HTTP error."""
+        """Return None, so that the redirect becomes an HTTP error."""
         return
 
 
 def _ask(url: str, form: bytes, authorization: str) -> dict[str, Any]:
-    """Post the form and read the answer; its body is never quoted, it may hold a token."""
+    """Post the form and read the answer; errors never quote its body, which may hold a token."""
     headers = {
         "Authorization": authorization,
         "Content-Type": "application/x-www-form-urlencoded",

@@ -1,4 +1,4 @@
-"""Secrets: read from the environment or a file at the last moment, and never printed."""
+"""Secrets: read from the environment or a file on use, and never printed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class SecretText(str):
 
     Notes
     -----
-    What prints a whole configuration (a debug line of a client, a traceback with its
-    locals, a dataclass) goes through ``repr``; clients that need the text get it, because
-    it *is* the text. kafka-python logs its configuration at level DEBUG this way.
+    Code that prints a whole configuration (a client's debug log, a traceback with locals, a
+    dataclass) uses ``repr``. Clients get the text itself, because this is a ``str``. kafka-python
+    logs its configuration at level DEBUG this way.
 
     Examples
     --------
@@ -32,14 +32,14 @@ class SecretText(str):
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """Where a secret is: an environment variable or a file, never the secret itself.
+    """Location of a secret: an environment variable or a file, never the secret itself.
 
     Parameters
     ----------
     variable : str, optional
         Name of an environment variable.
     file : Path, optional
-        A file with nothing else in it; a line end at its end does not count.
+        A file that contains only the secret; a trailing line end is ignored.
 
     Raises
     ------
@@ -58,12 +58,12 @@ class SecretSource:
             )
 
     def read(self, environment: Mapping[str, str]) -> SecretText:
-        """Read it now; a file is read each time, because it may have been rotated.
+        """Return the secret; a file is read each time, because it may have been rotated.
 
         Raises
         ------
         ConfigError
-            If it is not there or empty; names the source, never the value.
+            If the secret is missing or empty; the message names the source, never the value.
         """
         text = environment.get(self.variable, "") if self.file is None else self._from_file()
         if not text:
@@ -83,7 +83,7 @@ class SecretSource:
 
 
 def secret_from(environment: Mapping[str, str], variable: str) -> SecretSource | None:
-    """Find a secret under ``variable``, or under the file that ``variable_FILE`` names.
+    """Return the source of a secret: ``variable``, or the file named by ``variable_FILE``.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def secret_from(environment: Mapping[str, str], variable: str) -> SecretSource |
     Raises
     ------
     ConfigError
-        If both are set: one of them is out of date.
+        If both are set, because one of them is then outdated.
 
     Examples
     --------

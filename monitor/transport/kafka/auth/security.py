@@ -1,7 +1,7 @@
-"""How a client proves who it is, and that the broker is who it says: one config, two clients.
+"""Authentication of clients and brokers: one configuration for all Kafka clients.
 
-Secrets are named here by where they are; they are read when a client is made, and
-hidden in everything that prints a configuration.
+The configuration holds sources of secrets. Secrets are read when a client is created, and hidden
+wherever a configuration is printed.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ class Mechanism(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KafkaSecurity:
-    """TLS and login of every Kafka client of an installation; the default is neither.
+    """TLS and SASL settings of every Kafka client of an installation; both are off by default.
 
     Parameters
     ----------
     is_tls : bool, optional
-        Encrypt, and check the broker's certificate and name; there is no way not to check.
+        Encrypt, and verify the broker's certificate and host name. Verification cannot be turned
+        off.
     ca_file : Path, optional
-        PEM of who signed the broker's certificate; by default the system's.
+        PEM of the authority that signed the broker's certificate; by default the system's.
     certificate_file, key_file : Path, optional
-        PEM of the client's own certificate and key, where the broker asks for one. The key
-        may stand in the certificate's file.
+        PEM of the client's certificate and key, if the broker requires them. The key may be in the
+        certificate's file.
     key_password : SecretSource, optional
-        Of an encrypted key.
+        Password of an encrypted key.
     mechanism : Mechanism, optional
-        How to log in.
+        SASL mechanism.
     username : str, optional
         For PLAIN and SCRAM.
     password : SecretSource, optional
@@ -54,13 +55,12 @@ class KafkaSecurity:
     token : SecretSource or TokenEndpoint, optional
         For OAUTHBEARER.
     is_cleartext_allowed : bool, optional
-        Let PLAIN and OAUTHBEARER run without TLS, where anybody on the way can read the
-        secret.
+        Allow PLAIN and OAUTHBEARER without TLS, which exposes the secret on the network.
 
     Raises
     ------
     ConfigError
-        If the settings do not fit together; names every problem.
+        If the settings are inconsistent; the message names every problem.
 
     Examples
     --------
@@ -106,14 +106,14 @@ class KafkaSecurity:
 def confluent_settings(
     security: KafkaSecurity, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Spell the security for confluent-kafka.
+    """Return the settings for confluent-kafka.
 
     Parameters
     ----------
     security : KafkaSecurity
-        What to spell.
+        Settings to convert.
     environment : mapping of str to str, optional
-        Where secrets are read; ``os.environ`` by default.
+        Environment of the secrets; ``os.environ`` by default.
 
     Returns
     -------
@@ -123,12 +123,12 @@ def confluent_settings(
     Raises
     ------
     ConfigError
-        If a secret is missing; names its variable or file.
+        If a secret is missing; the message names its variable or file.
 
     Notes
     -----
-    librdkafka asks for a token from within ``poll``: a client that is not polled does not
-    renew it.
+    librdkafka requests tokens inside ``poll``: a client that is not polled does not renew its
+    token.
     """
     env = os.environ if environment is None else environment
     made: dict[str, Any] = {
@@ -152,14 +152,14 @@ def confluent_settings(
 def kafka_python_settings(
     security: KafkaSecurity, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Spell the security for kafka-python.
+    """Return the settings for kafka-python.
 
     Parameters
     ----------
     security : KafkaSecurity
-        What to spell.
+        Settings to convert.
     environment : mapping of str to str, optional
-        Where secrets are read; ``os.environ`` by default.
+        Environment of the secrets; ``os.environ`` by default.
 
     Returns
     -------
@@ -169,12 +169,12 @@ def kafka_python_settings(
     Raises
     ------
     ConfigError
-        If a secret is missing; names its variable or file.
+        If a secret is missing; the message names its variable or file.
 
     Notes
     -----
-    At level DEBUG kafka-python logs every byte it sends, the login among them (3.0.12).
-    Where there is a login, this silences that level of the loggers concerned.
+    At level DEBUG kafka-python logs every byte it sends, including credentials (3.0.12). If a
+    mechanism is set, this function filters these records of the loggers concerned.
     """
     env = os.environ if environment is None else environment
     made: dict[str, Any] = {
@@ -197,7 +197,7 @@ def kafka_python_settings(
 
 
 class _ConfluentTokens:
-    """What librdkafka calls for a token: text and expiry in seconds since 1970."""
+    """Token callback of librdkafka: returns text and expiry in seconds since 1970."""
 
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
@@ -208,18 +208,18 @@ class _ConfluentTokens:
 
 
 def _is_no_dump(record: logging.LogRecord) -> bool:
-    """Pass records that do not contain sent data."""
+    """Return whether a record contains no sent data."""
     return record.levelno > logging.DEBUG
 
 
 def _silence_wire_dumps() -> None:
-    """Keep what is sent out of the log; a filter that is there is not added again."""
+    """Filter records with sent data from the log; idempotent."""
     for name in _WIRE_LOGGERS:
         logging.getLogger(name).addFilter(_is_no_dump)
 
 
 def _kafka_python_tokens(provider: TokenProvider) -> Any:
-    """Wrap a provider in the class that kafka-python asks for."""
+    """Wrap a provider in the class that kafka-python requires."""
     from kafka.net.sasl.oauth import AbstractTokenProvider
 
     class KafkaPythonTokens(AbstractTokenProvider):
@@ -230,7 +230,7 @@ def _kafka_python_tokens(provider: TokenProvider) -> Any:
 
 
 def _tls_problems(security: KafkaSecurity) -> list[str]:
-    """Name what does not fit together in the encryption."""
+    """Return the inconsistencies of the TLS settings."""
     problems = []
     has_files = security.ca_file or security.certificate_file or security.key_file
     if has_files and not security.is_tls:
@@ -249,7 +249,7 @@ def _tls_problems(security: KafkaSecurity) -> list[str]:
 
 
 def _login_problems(security: KafkaSecurity) -> list[str]:
-    """Name what the mechanism lacks, and what it has no use for."""
+    """Return the missing and the unused settings of the mechanism."""
     has_password = bool(security.username) or security.password is not None
     if security.mechanism is None:
         named = has_password or security.token is not None
@@ -266,5 +266,5 @@ def _login_problems(security: KafkaSecurity) -> list[str]:
 
 
 def _text(path: Path | None) -> str | None:
-    """Spell a path for a client."""
+    """Return a path as a client's setting."""
     return None if path is None else str(path)

@@ -1,4 +1,4 @@
-"""The security of Kafka clients as environment variables name it."""
+"""Reads the security settings of Kafka clients from environment variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monitor.transport.kafka.auth.security import KafkaSecurity, Mechanism
 from schemas.errors import ConfigError
 
 PREFIX = "DRIFTLINE_KAFKA_"
-"""Every environment variable that is read begins with this."""
+"""Prefix of the environment variables."""
 
 _YES, _NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -34,16 +34,16 @@ def security_from_environment(environment: Mapping[str, str] | None = None) -> K
     Raises
     ------
     ConfigError
-        If a value is not understood or the settings do not fit together.
+        If a value is invalid or the settings are inconsistent.
 
     Notes
     -----
     ``TLS`` (1 or 0; 1 where a CA or certificate is named), ``CA_FILE``,
     ``CERTIFICATE_FILE``, ``KEY_FILE``, ``KEY_PASSWORD``; ``SASL`` (the mechanism),
     ``USERNAME``, ``PASSWORD``; for OAUTHBEARER ``TOKEN``, or ``TOKEN_ENDPOINT`` with
-    ``CLIENT_ID``, ``CLIENT_SECRET`` and ``SCOPE``; ``ALLOW_CLEARTEXT``. Each of
-    ``KEY_PASSWORD``, ``PASSWORD``, ``TOKEN`` and ``CLIENT_SECRET`` may instead be in the
-    file that the variable with ``_FILE`` added names.
+    ``CLIENT_ID``, ``CLIENT_SECRET`` and ``SCOPE``; ``ALLOW_CLEARTEXT``. Each of ``KEY_PASSWORD``,
+    ``PASSWORD``, ``TOKEN`` and ``CLIENT_SECRET`` may instead be in a file, whose path is in the
+    variable with ``_FILE`` appended.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def security_from_environment(environment: Mapping[str, str] | None = None) -> K
 
 
 def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Read a yes or no."""
+    """Read a boolean."""
     text = env.get(PREFIX + name)
     if text is None:
         return default
@@ -96,7 +96,7 @@ def _mechanism(text: str) -> Mechanism | None:
 
 
 def _token(env: Mapping[str, str]) -> SecretSource | TokenEndpoint | None:
-    """Read where tokens come from."""
+    """Read the source of tokens."""
     ready, url = secret_from(env, f"{PREFIX}TOKEN"), env.get(f"{PREFIX}TOKEN_ENDPOINT", "")
     if not url:
         return ready
@@ -113,7 +113,7 @@ def _token(env: Mapping[str, str]) -> SecretSource | TokenEndpoint | None:
 
 
 def _check_endpoint(url: str) -> None:
-    """Ask for https, and for no secret in the address; loopback may do without."""
+    """Require https, except on loopback, and no secret in the address."""
     where = f"{PREFIX}TOKEN_ENDPOINT"
     parts = urlsplit(url)
     if parts.username or parts.password:

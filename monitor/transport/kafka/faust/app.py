@@ -1,6 +1,6 @@
-"""Faust as it was measured to be safe: at-least-once, in order, and it dies rather than lies.
+"""Runs Faust applications: at-least-once, in order, and they exit on any failed write or commit.
 
-A stage builds an app, says what to do with each message of a topic, and runs it in the
+A stage builds an app, defines the processing of each message of a topic, and runs the app in the
 calling thread until it is drained::
 
     app = build_app(cluster, "driftline-notify", member=member)
@@ -11,16 +11,15 @@ calling thread until it is drained::
     read_topic(app, cluster.topic(ALERTS), take, on_assigned=restore, on_revoked=drop)
     run_app(app, lifecycle, on_tick=tick)
 
-``take`` is awaited message by message, in the order of each partition, one at a time over
-all partitions of the topic; the message is acked when it returns. What it raises ends the
-app: :func:`run_app` raises it, the process exits, and is started again from outside. Acked
-is what may be committed, so every write must be acknowledged before it returns:
-:func:`send` waits for that.
+``take`` is awaited message by message, in the order of each partition, one at a time over all
+partitions of the topic; the message is acked when it returns. An exception from it ends the app:
+:func:`run_app` raises it, the process exits, and its supervisor restarts it. Acked messages may be
+committed, so every write must be acknowledged before ``take`` returns: :func:`send` waits for that.
 
-A message comes again after a crash or a rebalance; one acked is very rarely skipped (a
-message of an older generation of the group that was still in a queue). A stage that keeps
-state of its own notices by the offset: below its position it was taken already, beyond it
-something is missing that :func:`monitor.transport.kafka.readers.topic_scan.scan` can read.
+Messages are delivered again after a crash or a rebalance. Very rarely an unprocessed message is
+skipped (when a message of an older generation of the group was still in a queue). A stage with its
+own state detects both by the offset: below its position the message was already processed; above it
+messages are missing, which :func:`monitor.transport.kafka.readers.topic_scan.scan` can read.
 """
 
 from __future__ import annotations
@@ -46,15 +45,18 @@ from monitor.transport.types import Message
 from schemas.errors import TransportError
 
 Take = Callable[[int, Message], Awaitable[None]]
-"""Partition and message; what it returned from is acked."""
+"""Called with partition and message; the message is acked when it returns."""
 OnPartitions = Callable[[frozenset[int]], Awaitable[None]]
 OnTick = Callable[[], Awaitable[None]]
 
 TICK_S = 1.0
 STUCK_S = 60.0
 WRITE_S = 30.0
-"""A write that takes longer is reported: aiokafka retries an idempotent batch for as long as it
-must, and the caller that waits for it acks nothing, so that no commit is missed."""
+"""Age from which a pending write makes the stage not ready.
+
+aiokafka retries an idempotent batch without limit. The caller waits and acks nothing, so missing
+commits do not reveal it.
+"""
 _STOP_S = 30.0
 _TICK_END_S = 5.0
 _START_END_S = 5.0
@@ -62,15 +64,15 @@ _AWAY_S = 5.0
 _STEP_S = 0.05
 
 _writing: WeakKeyDictionary[KafkaApp, dict[object, float]] = WeakKeyDictionary()
-"""Of each app, since when each call of :func:`send` waits; the oldest first."""
+"""Per app, start times of the pending calls of :func:`send`, the oldest first."""
 
 
 class AppLifecycle(Protocol):
-    """Lifecycle of a run: ``monitor.service.lifecycle.Lifecycle``."""
+    """The part of ``monitor.service.lifecycle.Lifecycle`` that a run uses."""
 
     @property
     def is_draining(self) -> bool:
-        """Whether to end in good order."""
+        """Whether the process drains."""
         ...
 
     def beat(self) -> None:
@@ -84,19 +86,19 @@ class AppLifecycle(Protocol):
 
 
 def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> KafkaApp:
-    """Return a Faust app with the settings that lose nothing; nothing is connected yet.
+    """Return an unconnected Faust app with settings for at-least-once delivery.
 
     Parameters
     ----------
     group : str
-        Without the prefix, ``driftline-detect``.
+        Name without the prefix, such as ``driftline-detect``.
     member : str, optional
-        Static member id: a restart within the session time-out moves no partition.
+        Static member ID: no partition is reassigned by a restart within the session time-out.
 
     Returns
     -------
     KafkaApp
-        For :func:`read_topic`, :func:`send` and :func:`run_app`; for one run.
+        For :func:`read_topic`, :func:`send` and :func:`run_app`. It can be run once.
     """
     session_s = cluster.session_timeout_ms / 1_000
     return KafkaApp(
@@ -106,7 +108,7 @@ def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> Kaf
         broker_client_id="driftline",
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 4,
-        # Refused by Faust below the session time-out.
+        # Faust rejects values below the session time-out.
         broker_request_timeout=max(30.0, session_s + 5),
         broker_rebalance_timeout=60.0,
         broker_max_poll_interval=600.0,
@@ -116,10 +118,10 @@ def build_app(cluster: Cluster, group: str, *, member: str | None = None) -> Kaf
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 << 20,
         producer_linger=0.0,
-        # One batch of a partition is on its way at a time: by default, 16 KB, 200 results
-        # of 40 KB went one after the other. The broker refuses batches beyond a megabyte.
+        # One batch per partition is in flight at a time: with the default of 16 KB, 200 results of
+        # 40 KB were sent one by one. The broker rejects batches above 1 MB.
         producer_max_batch_size=512 << 10,
-        # aiokafka sends an idempotent batch until it is acknowledged; this bounds one request.
+        # Bounds one request; aiokafka retries an idempotent batch until it is acknowledged.
         producer_request_timeout=60.0,
         producer_max_request_size=2 << 20,
         stream_buffer_maxsize=4_096,
@@ -144,7 +146,7 @@ def read_topic(
     on_revoked: OnPartitions | None = None,
     on_acked: Callable[[], None] | None = None,
 ) -> None:
-    """Add an agent that takes every message of a topic, in order, and acks it afterwards.
+    """Add an agent that processes every message of a topic, in order, and then acks it.
 
     Parameters
     ----------
@@ -153,13 +155,13 @@ def read_topic(
     take : callable
         Awaited with the partition and the message.
     on_assigned : callable, optional
-        Awaited with the owned partitions of this topic, all of them, before
-        messages come. It must be quick (the group waits): start a task for what takes long.
+        Awaited with all owned partitions of this topic, before their first message. Must return
+        quickly, because the group waits; start a task for longer work.
     on_revoked : callable, optional
-        Awaited with the partitions that are taken, before the message in hand is waited
-        for. At every rebalance all are taken first, also those that come back.
+        Awaited with the revoked partitions, before the current message is awaited. Every rebalance
+        revokes all partitions first, including those that are assigned again.
     on_acked : callable, optional
-        Called behind each ack: the last failpoint of a cycle.
+        Called after each ack: the last failpoint of a cycle.
     """
     channel = app.topic(
         topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
@@ -176,7 +178,7 @@ def read_topic(
                     on_acked()
             except Exception as error:
                 app.fail(error)
-                await asyncio.Event().wait()  # takes nothing more, until it is cancelled
+                await asyncio.Event().wait()  # processes no further messages, until it is cancelled
 
     agent.__name__ = agent.__qualname__ = f"read-{topic}"
     app.agent(channel, name=agent.__name__, concurrency=1, supervisor_strategy=CrashingSupervisor)(
@@ -188,7 +190,7 @@ def read_topic(
 
 
 def _of_topic(topic: str, callback: OnPartitions) -> Callable[[frozenset[TP]], Awaitable[None]]:
-    """Give a callback the partitions of its topic."""
+    """Return a hook that passes on the partitions of one topic."""
 
     async def hook(named: frozenset[TP]) -> None:
         await callback(frozenset(tp.partition for tp in named if tp.topic == topic))
@@ -203,21 +205,21 @@ def _message(record: Any) -> Message:
 
 
 async def send(app: KafkaApp, cluster: Cluster, writes: Iterable[Write]) -> None:
-    """Write messages side by side; returns when every one is acknowledged.
+    """Write messages concurrently; returns when all are acknowledged.
 
     Parameters
     ----------
     app : KafkaApp
-        Running.
+        Must be running.
     cluster : Cluster
-        Its prefix is added to the topics' names.
+        Its prefix is added to the topic names.
     writes : iterable of Write
-        Those of one partition keep their order.
+        Writes to one partition keep their order.
 
     Raises
     ------
     TransportError
-        If one could not be written: nothing that depends on it may be acked.
+        If a write failed. Messages whose processing depends on it must not be acked.
     """
     producer = app.producer
     since_s, call = _writing.setdefault(app, {}), object()
@@ -229,7 +231,8 @@ async def send(app: KafkaApp, cluster: Cluster, writes: Iterable[Write]) -> None
                 write.key,
                 write.value,
                 write.partition,
-                # Faust multiplies by 1,000 and cuts: half a millisecond more hits the right one.
+                # Faust multiplies by 1,000 and truncates; half a millisecond compensates for
+                # rounding.
                 None if write.timestamp_us < 0 else (write.timestamp_us // 1_000 + 0.5) / 1_000,
                 None,
             )
@@ -255,32 +258,32 @@ def run_app(
     is_ready: Callable[[], bool] = lambda: True,
     stuck_s: float = STUCK_S,
 ) -> None:
-    """Run an app in this thread until it is drained, or an error ends it.
+    """Run an app in this thread until it is drained or fails.
 
     Parameters
     ----------
     app : KafkaApp
-        Not run before.
+        Must not have been run before.
     lifecycle : Lifecycle
-        Beats each second. Ready once the group has been joined and ``is_ready`` says so,
-        and while no write has waited for half a minute.
+        Gets a heartbeat each second. Ready when the group has been joined and ``is_ready`` returns
+        True, and while no write has been pending for half a minute.
     on_tick : callable, optional
-        Awaited each second, beside the agents; what it raises ends the app.
+        Awaited each second, concurrently with the agents; an exception ends the app.
     stuck_s : float, optional
-        How long acked messages may stay uncommitted while no commit is on its way; five
-        times as long while one is (the broker is away: outages of 35 s were survived).
+        How long acked messages may stay uncommitted while no commit is in flight; five times as
+        long while one is (broker unavailable: outages of 35 s were survived).
 
     Raises
     ------
     TransportError
-        If commits make no progress.
+        If the committed offsets do not advance.
     Exception
-        What an agent, a hook or ``on_tick`` raised.
+        Any exception of an agent, a hook or ``on_tick``.
 
     Notes
     -----
-    Drained, the message in hand is finished, offsets are committed, and a member without a
-    static id leaves the group. Neither signal handlers nor loggers are installed.
+    On drain the current message is finished, offsets are committed, and a member without a static
+    ID leaves the group. Neither signal handlers nor loggers are installed.
     """
     asyncio.run(_run(app, lifecycle, on_tick, is_ready, stuck_s))
 
@@ -309,7 +312,7 @@ async def _watch(
     is_ready: Callable[[], bool],
     stuck_s: float,
 ) -> None:
-    """Go round until drained; raise what went wrong."""
+    """Run the main loop until drained; raise the first error."""
     due_s, away_s = elapsed_s(), 0.0
     ticking: asyncio.Task[None] | None = None
     try:
@@ -322,7 +325,7 @@ async def _watch(
                 due_s = elapsed_s() + TICK_S
                 lifecycle.beat()
                 _check_commits(app, stuck_s)
-                # A tick that waits for the broker must not block draining.
+                # A tick that waits for the broker must not delay draining.
                 if on_tick is not None and ticking is None and starting.done():
                     ticking = asyncio.create_task(_call(on_tick))
                 away_s = away_s + TICK_S if app.is_committing else 0.0
@@ -340,7 +343,7 @@ async def _watch(
 def _why_unready(
     app: KafkaApp, starting: asyncio.Task[None], is_ready: Callable[[], bool], away_s: float
 ) -> str:
-    """Return why the run is not ready; empty if it is."""
+    """Return the reason why the run is not ready, or ""."""
     if not starting.done() or app.rebalancing:
         return "joining the group"
     if away_s > _AWAY_S:
@@ -351,7 +354,7 @@ def _why_unready(
 
 
 def _writing_s(app: KafkaApp) -> float:
-    """Return how long the oldest write under way has waited; 0 without one."""
+    """Return the age of the oldest pending write in seconds; 0 without one."""
     since_s = next(iter(_writing.get(app, {}).values()), None)
     return 0.0 if since_s is None else elapsed_s() - since_s
 
@@ -362,7 +365,7 @@ async def _call(on_tick: OnTick) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Wait for a writing tick to end, with a bound."""
+    """Wait, with a time-out, for a running tick."""
     await asyncio.wait([task], timeout=_TICK_END_S)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -370,7 +373,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 def _raise_crash(app: KafkaApp, starting: asyncio.Task[None]) -> None:
-    """Raise what an agent or the start died of."""
+    """Raise the error of an agent or of the start."""
     if app.failure is not None:
         raise app.failure
     if app.crash_reason is not None:
@@ -382,7 +385,7 @@ def _raise_crash(app: KafkaApp, starting: asyncio.Task[None]) -> None:
 
 
 def _check_commits(app: KafkaApp, stuck_s: float) -> None:
-    """Raise if offsets stand still though messages are acked."""
+    """Raise if committed offsets do not advance although messages are acked."""
     now_s = elapsed_s()
     stuck = app.stuck_since_s(now_s)
     if stuck is None:
@@ -399,10 +402,10 @@ def _check_commits(app: KafkaApp, stuck_s: float) -> None:
 
 
 async def _stop(app: KafkaApp, starting: asyncio.Task[None]) -> None:
-    """Stop in good order, with a bound: what was not committed comes again."""
+    """Stop cleanly, with a time-out; uncommitted messages are delivered again."""
     for end in app.on_ending:
         await _or_log(end())
-    # A start that is cut off leaves clients open; most of the time it is nearly done.
+    # Cancelling a start would leave clients open; usually it is nearly done.
     await asyncio.wait([starting], timeout=_START_END_S)
     if not starting.done():
         starting.cancel()
@@ -412,7 +415,7 @@ async def _stop(app: KafkaApp, starting: asyncio.Task[None]) -> None:
 
 
 async def _or_log(ending: Awaitable[None]) -> None:
-    """Await a part of the end; the others follow whatever becomes of it."""
+    """Await one step of the shutdown; log its error, so that the other steps follow."""
     try:
         await asyncio.wait_for(ending, _STOP_S)
     except Exception as error:

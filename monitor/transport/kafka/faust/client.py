@@ -1,4 +1,4 @@
-"""Faust beyond its settings: its fetches, its producer, recreated topics."""
+"""Changes to Faust that settings cannot make: fetch waits, producer, recreated topics."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from yarl import URL
 from monitor.transport.kafka.client_log import LOG
 
 FETCH_WAIT_MS = 50
-"""Faust has 1,500. aiokafka has one fetch on its way to a broker: a partition that was just
-emptied is fetched again only when the fetch for all the others came back, so a quiet topic
-held up a busy one for as long."""
+"""Time-out of a fetch; Faust's default is 1,500.
+
+aiokafka has one fetch in flight per broker: a partition that was just emptied is fetched again only
+after the fetch of all others has returned, so an idle topic delayed a busy one by this time.
+"""
 
 Hook = Callable[[frozenset[TP]], Awaitable[None]]
 
 
 class _DaemonThread(WorkerThread):
-    """A thread that keeps no process alive: Faust's own did when it could not be stopped."""
+    """Daemon thread: Faust's own thread kept the process alive when it could not be stopped."""
 
     def __init__(self, service: Any, **options: Any) -> None:
         super().__init__(service, **options)
@@ -31,10 +33,10 @@ class _DaemonThread(WorkerThread):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread with aiokafka's consumer in it."""
+    """Thread that runs aiokafka's consumer."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        """Make the consumer; its fetches wait only briefly."""
+        """Create the consumer, with a short fetch wait."""
         consumer = super()._create_worker_consumer(transport)
         if not hasattr(consumer, "_fetch_max_wait_ms"):
             LOG.warning("this aiokafka has no _fetch_max_wait_ms: idle topics delay busy ones")
@@ -43,7 +45,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
-    """Faust's consumer: reports early what is revoked, and survives a recreated topic."""
+    """Faust's consumer; reports revocations before it waits, and handles recreated topics."""
 
     app: Any
     _thread: _ConsumerThread
@@ -52,20 +54,19 @@ class _Consumer(driver.Consumer):
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon, Worker=_DaemonThread)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Call our hooks before Faust waits for the agents, which may wait for us."""
+        """Call the hooks before Faust waits for the agents, which may wait for a hook."""
         await self.app.tell(self.app.on_revoking, revoked)
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets, or to the beginning of logs that have none.
+        """Seek to the committed offsets, or to the beginning of partitions without one.
 
         Notes
         -----
-        Faust seeks only where an offset is committed. Before the first commit a rebalance that
-        drops messages already fetched left the position behind them: they were not read until
-        the next message arrived. Faust also drops every message below the committed offset:
-        after a topic was deleted and recreated it would read nothing until the log is as long
-        again.
+        Faust seeks only if an offset is committed. Before the first commit, a rebalance that
+        dropped fetched messages left the position after them: they were not read until the next
+        message arrived. Faust also drops every message below the committed offset: after a topic is
+        recreated it would read nothing until the log is as long as before.
         """
         await super().perform_seek()
         committed = {tp: o for tp, o in self._committed_offset.items() if o}
@@ -88,34 +89,34 @@ class _Consumer(driver.Consumer):
 
 
 class _Producer(driver.Producer):
-    """Faust's producer, idempotent without transactions: a retry writes nothing twice."""
+    """Faust's producer, idempotent but without transactions."""
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
 
 class _Transport(driver.Transport):
-    """Faust's transport with these two."""
+    """Faust's transport with this consumer and producer."""
 
     Consumer: ClassVar[type] = _Consumer
     Producer: ClassVar[type] = _Producer
 
 
 class KafkaApp(faust.App):
-    """A Faust app with nothing in the current folder and nothing global.
+    """A Faust app that creates no files in the current folder and has no global state.
 
     Attributes
     ----------
     on_assigning, on_revoking : list of hook
-        Awaited with the partitions: on assignment, before their first message;
-        and when they are about to be taken, before Faust waits for the message in hand.
+        Awaited with the partitions: on assignment, before their first message; on revocation,
+        before Faust waits for the current message.
     on_ending : list of callable
-        Awaited before the app is stopped, while messages may still come and be written.
+        Awaited before the app is stopped, while messages can still be received and written.
     failure : Exception or None
-        What an agent or a hook raised first.
+        First exception of an agent or a hook.
     acked : dict
-        By topic and partition: the offset after the last message that was acked, and when
-        the committed offset was last seen to move.
+        By topic and partition: the offset after the last acked message, and the time at which the
+        committed offset last advanced.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -129,7 +130,7 @@ class KafkaApp(faust.App):
         self.on_partitions_assigned.connect(_on_assigned, weak=False)  # type: ignore[arg-type]
 
     async def tell(self, hooks: Iterable[Hook], partitions: Iterable[TP]) -> None:
-        """Await every hook; what one raises ends the app."""
+        """Await every hook; an exception ends the app."""
         named = frozenset(partitions)
         try:
             for hook in hooks:
@@ -140,20 +141,20 @@ class KafkaApp(faust.App):
     def fail(self, error: Exception) -> None:
         """End ``run_app`` with this error.
 
-        Not left to Faust: on a crash it takes itself apart in no particular order, raises
-        whatever came of that, and its clients stay open.
+        Not left to Faust: after a crash its services stop in no defined order, it raises follow-up
+        errors, and its clients stay open.
         """
         if self.failure is None:
             self.failure = error
-            # A failed agent will not ack its message: do not wait for it.
+            # A failed agent never acks its message: do not wait for it.
             self.conf.stream_wait_empty = False
 
     def note_ack(self, tp: TP, offset: int) -> None:
-        """Remember how far a partition was acked; for the watchdog."""
+        """Record the acked offset of a partition, for the check of commits."""
         self.acked[tp] = offset + 1
 
     def stuck_since_s(self, now_s: float) -> tuple[TP, float] | None:
-        """Return the partition whose commits have stood still longest though acks came."""
+        """Return the partition with acks whose commits have not advanced for the longest time."""
         worst: tuple[TP, float] | None = None
         for tp, acked in self.acked.items():
             committed = self.monitor.tp_committed_offsets.get(tp, -1)
@@ -167,7 +168,7 @@ class KafkaApp(faust.App):
 
     @property
     def is_committing(self) -> bool:
-        """Whether a commit is on its way: with the broker away it stays so."""
+        """Whether a commit is in flight; stays True while the broker is unavailable."""
         return self._consumer is not None and self._consumer._commit_fut is not None  # type: ignore[attr-defined]
 
     def _new_transport(self) -> _Transport:
@@ -177,18 +178,18 @@ class KafkaApp(faust.App):
         return _Transport(self.conf.broker_producer, self)
 
     def _create_directories(self) -> None:
-        """Create none: there are no tables."""
+        """Do nothing: the app has no tables."""
 
 
 async def _on_assigned(app: KafkaApp, assigned: set[TP], **_: Any) -> None:
-    """Restart the watch of commits, and call our hooks."""
+    """Restart the check of commits, and call the hooks."""
     app.acked.clear()
     app.committed.clear()
     await app.tell(app.on_assigning, assigned)
 
 
 def broker_urls(bootstrap: str) -> list[URL]:
-    """Spell ``host:port,host:port`` as Faust wants it.
+    """Return the addresses of ``host:port,host:port`` as Faust's broker URLs.
 
     Examples
     --------

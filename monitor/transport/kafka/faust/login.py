@@ -1,4 +1,4 @@
-"""TLS and login spelled for Faust, whose clients are aiokafka's."""
+"""TLS and SASL settings for Faust, whose clients are aiokafka's."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from schemas.errors import ConfigError
 def faust_credentials(
     security: KafkaSecurity, environment: Mapping[str, str] | None = None
 ) -> CredentialsT | None:
-    """Spell the security for Faust.
+    """Return the credentials for Faust.
 
     Parameters
     ----------
     environment : mapping of str to str, optional
-        Where secrets are read; ``os.environ`` by default.
+        Environment of the secrets; ``os.environ`` by default.
 
     Returns
     -------
     CredentialsT or None
-        For ``broker_credentials``; None for neither TLS nor login.
+        For ``broker_credentials``; None without TLS and SASL.
 
     Raises
     ------
     ConfigError
-        If a secret is missing (names its variable or file), or a certificate cannot be used.
+        If a secret is missing (the message names its variable or file), or a certificate cannot be
+        used.
     """
     env = os.environ if environment is None else environment
     context = _ssl_context(security, env) if security.is_tls else None
@@ -54,7 +55,7 @@ def faust_credentials(
 
 
 def _ssl_context(security: KafkaSecurity, env: Mapping[str, str]) -> ssl.SSLContext:
-    """Check the broker's certificate and name, always; show our own where there is one."""
+    """Return a context that verifies the broker, with the client's certificate if there is one."""
     certificate = security.certificate_file
     password = security.key_password
     try:
@@ -75,12 +76,12 @@ def _ssl_context(security: KafkaSecurity, env: Mapping[str, str]) -> ssl.SSLCont
 
 
 class _AsyncTokens(AbstractTokenProvider):
-    """What aiokafka awaits for a token; asking an endpoint may take its time."""
+    """Token provider of aiokafka; requests to the endpoint run in a thread."""
 
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
 
     async def token(self) -> str:
-        """Return a token that is good now."""
+        """Return a valid token."""
         token = await asyncio.get_running_loop().run_in_executor(None, self._provider.token)
         return str(token.text)

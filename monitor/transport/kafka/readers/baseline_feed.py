@@ -1,4 +1,4 @@
-"""Baselines from their topic: read to its end before a stage starts, then as they are published."""
+"""Reads baselines from their topic: to its end at start, then as they are published."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from schemas.refused import DeadLetter
 _BATCH = 200
 _TICK_S = 0.5
 MAX_LETTERS = 100
-"""Dead letters kept until they are taken; further messages are only counted."""
+"""Dead letters kept for ``take_letters``; further unreadable messages are only counted."""
 
 
 class BaselineFeed:
@@ -32,23 +32,23 @@ class BaselineFeed:
     Parameters
     ----------
     catalog : Catalog
-        Gets every baseline of a model it knows.
+        Receives the baselines of its models.
 
     Attributes
     ----------
     counters : Counter of str
         ``added``, ``known`` (there already), ``other_model`` (not in the config),
         ``unreadable``, ``misfit`` (not in the layout of its model's config), ``retired``.
-        ``unreadable`` and ``misfit`` are logged with their reason, and stop nothing; of the
-        unreadable ones :meth:`take_letters` gives the dead letters.
+        ``unreadable`` and ``misfit`` are logged with their reason and do not stop the stage;
+        :meth:`take_letters` returns the dead letters of the unreadable ones.
 
     Notes
     -----
-    For one thread, that of the catalog. A plain consumer without a group: every worker reads
-    the whole topic. A tombstone takes a baseline back, see ``Catalog.retire``.
+    Must be used in the catalog's thread. A consumer without a group: every worker reads the whole
+    topic. A tombstone retires a baseline, see ``Catalog.retire``.
 
-    A baseline must be known to all workers before the first pane it is for, so
-    ``driftline baseline publish`` dates it ahead; a stage polls every few seconds.
+    All workers must have read a baseline before its first pane, so ``driftline baseline publish``
+    sets its start in the future; a stage polls every few seconds.
     """
 
     def __init__(self, cluster: Cluster, catalog: Catalog) -> None:
@@ -59,7 +59,7 @@ class BaselineFeed:
         self._consumer = Consumer(
             {
                 **cluster.client(),
-                # A name without a meaning: nothing is joined, nothing is committed.
+                # Required by the client, unused: the consumer joins no group and commits nothing.
                 "group.id": cluster.group("driftline-profiles"),
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -72,17 +72,17 @@ class BaselineFeed:
         )
 
     def catch_up(self, timeout_s: float = 60.0) -> list[Baseline]:
-        """Read the topic from its beginning to where it ends now.
+        """Read the topic from its beginning to its current end.
 
         Parameters
         ----------
         timeout_s : float, optional
-            How long nothing may come while something is missing.
+            Time-out for the next message before the end is reached.
 
         Returns
         -------
         list of Baseline
-            Those that are new to the catalog.
+            Baselines that are new to the catalog.
 
         Raises
         ------
@@ -98,16 +98,16 @@ class BaselineFeed:
             raise self._failure(error.args[0].str()) from None
 
     def poll(self) -> list[Baseline]:
-        """Take what was published since, without waiting; call it every few seconds.
+        """Read newly published baselines without waiting; call it every few seconds.
 
         Returns
         -------
         list of Baseline
-            Those that are new to the catalog, oldest first; they are in it already.
+            Baselines that were added to the catalog, oldest first.
 
         Notes
         -----
-        While the broker is away, or the topic, nothing comes, and nothing is raised.
+        Returns an empty list while the broker or the topic is unavailable.
         """
         found: list[Baseline] = []
         while got := self._consumer.consume(_BATCH, 0):
@@ -115,10 +115,10 @@ class BaselineFeed:
         return found
 
     def take_letters(self) -> list[DeadLetter]:
-        """Return the dead letters of messages that could not be read since the last call.
+        """Return the dead letters of unreadable messages since the last call.
 
-        Every worker reads the whole topic: one of them writes the letters, the others drop
-        them. Every process writes them under the same keys, also after a restart.
+        Every worker reads the whole topic; one of them writes the dead letters, the others drop
+        them. The keys are the same in every process and after a restart.
         """
         letters, self._letters = self._letters, []
         return letters
@@ -134,7 +134,7 @@ class BaselineFeed:
         self.close()
 
     def _read_to(self, end: int, timeout_s: float) -> list[Baseline]:
-        """Read until the position reaches an offset, which compaction may have emptied."""
+        """Read until the position reaches an offset, whose message compaction may have removed."""
         found: list[Baseline] = []
         deadline = elapsed_s() + timeout_s
         position = self._where.offset
@@ -155,7 +155,7 @@ class BaselineFeed:
         return found
 
     def _take_all(self, messages: list[Message]) -> list[Baseline]:
-        """Put messages into the catalog; return the baselines that are new there."""
+        """Add messages to the catalog; return the baselines that are new."""
         found: list[Baseline] = []
         for got in messages:
             error = got.error()
@@ -163,12 +163,12 @@ class BaselineFeed:
                 baseline = self._take(got)
                 found += [baseline] if baseline is not None else []
             elif error.code() != KafkaError._PARTITION_EOF:
-                # What is known goes on being used: that new baselines wait stops no stage.
+                # Known baselines stay in use: a delay of new ones does not stop the stage.
                 CLIENT_LOG.warning("baselines: %s", error.str())
         return found
 
     def _take(self, message: Message) -> Baseline | None:
-        """Take one message; what cannot be used is counted and logged, and stops nothing."""
+        """Process one message; unusable ones are counted and logged, and do not stop the stage."""
         outcome, baseline = "unreadable", None
         key, value = message.key() or b"", message.value() or b""
         try:
@@ -193,7 +193,7 @@ class BaselineFeed:
         return None
 
     def _refuse(self, message: Message, detail: str) -> None:
-        """Keep the dead letter of a message, up to a hundred of them."""
+        """Keep the dead letter of a message, up to a hundred."""
         if len(self._letters) < MAX_LETTERS:
             kind, time_ms = message.timestamp()
             letter = unreadable_letter(
@@ -207,7 +207,7 @@ class BaselineFeed:
             self._letters.append(letter)
 
     def _retire(self, key: bytes) -> None:
-        """Take a baseline back."""
+        """Retire a baseline."""
         profile_id, _, _ = parse_key(key)
         self._parts.forget(profile_id)
         if self._catalog.retire(profile_id):
@@ -215,12 +215,12 @@ class BaselineFeed:
             LOG.info("baseline %s was retired: no new pane is counted in it", profile_id)
 
     def _count(self, outcome: str) -> None:
-        """Count what became of one baseline."""
+        """Count the outcome of one baseline."""
         self.counters[outcome] += 1
         BASELINES_READ.labels(outcome).inc()
 
     def _failure(self, what: str) -> TransportError:
-        """Return the error that kept baselines from being read."""
+        """Return the error that prevented reading the topic."""
         return TransportError(
             f"cannot be read: {what}",
             where=f"{self._where.topic}:0",

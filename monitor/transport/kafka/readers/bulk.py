@@ -1,9 +1,9 @@
-"""Partition queues read directly: addresses in, one buffer out.
+"""Reads librdkafka's partition queues directly into one buffer per chunk.
 
-librdkafka keeps a queue for each partition and forwards it to the consumer's. Taken off
-it, a queue can be read by itself, many messages a call, without a Python object each;
-group, rebalances, seeks and commits stay with confluent's Consumer, served by
-``poll(0)``. Measured: ``consume()`` spends 1.4 us a message on its objects.
+librdkafka has a queue per partition and forwards it to the consumer's queue. Without the
+forwarding, a queue can be read directly, many messages per call, without a Python object per
+message. Group membership, rebalances, seeks and commits stay with confluent's Consumer, served by
+``poll(0)``. Measured: ``consume()`` spends 1.4 us per message on its objects.
 
 References
 ----------
@@ -45,13 +45,13 @@ class BulkReader(GroupReader):
     Raises
     ------
     TransportError
-        Also when the self-check finds memory other than expected.
+        Also if the self-check finds an unexpected memory layout.
 
     Notes
     -----
-    Headers are not read. Every message is given back to librdkafka before ``read``
-    returns, and every queue before the client is closed: nothing of librdkafka's outlives
-    it. A pipe, which librdkafka writes to when a queue is no longer empty, wakes ``poll``.
+    Headers are not read. Every message is released before ``read`` returns, and every queue before
+    the client is closed. ``poll`` is woken by a pipe, which librdkafka writes to when a queue
+    becomes non-empty.
     """
 
     kind: ClassVar[str] = "bulk"
@@ -75,29 +75,29 @@ class BulkReader(GroupReader):
             raise
 
     def _open_pipe(self) -> None:
-        """Have the group's own queue wake us, for rebalances."""
+        """Open the pipe, and let the group's queue wake ``poll`` for rebalances."""
         self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._group_queue = self._library.call.rd_kafka_queue_get_consumer(self._handle)
         self._wake_on(self._group_queue)
 
     def _wake_on(self, queue: int) -> None:
-        """Write to the pipe when ``queue`` is no longer empty."""
+        """Write to the pipe when ``queue`` becomes non-empty."""
         self._library.call.rd_kafka_queue_io_event_enable(queue, self._pipe[1], _WAKE, len(_WAKE))
 
     def _drop_queue(self, queue: int) -> None:
-        """Give a queue back; it must not write to the pipe any more."""
+        """Release a queue, after it has been detached from the pipe."""
         self._library.call.rd_kafka_queue_io_event_enable(queue, -1, None, 0)
         self._library.call.rd_kafka_queue_destroy(queue)
 
     def _prepare_assignment(self) -> None:
-        """Compare the member's id once there is one."""
+        """Verify the member ID at the first assignment."""
         if not self._has_checked_member:
             check_member(self._library, self._handle, self._consumer)
             self._has_checked_member = True
         super()._prepare_assignment()
 
     def _attach(self, partition: int) -> None:
-        """Take the partition's queue off the consumer's."""
+        """Stop forwarding the partition's queue to the consumer's queue."""
         call = self._library.call
         if partition not in self._queues:
             topic = self._settings.topic.encode()
@@ -111,7 +111,7 @@ class BulkReader(GroupReader):
         self._ready.add(partition)
 
     def _detach(self, partition: int) -> None:
-        """Free what the queue still holds, and the queue."""
+        """Free the queue and its messages."""
         self._ready.discard(partition)
         queue = self._queues.pop(partition, 0)
         if queue:
@@ -120,7 +120,7 @@ class BulkReader(GroupReader):
             self._drop_queue(queue)
 
     def _forget(self, partition: int) -> None:
-        """Reopen the queue; librdkafka itself drops what is outdated."""
+        """Reopen the queue; librdkafka drops outdated messages."""
         self._ready.add(partition)
 
     def _serve(self, timeout_s: float) -> None:
@@ -144,14 +144,14 @@ class BulkReader(GroupReader):
                 self.seek(partition, self._positions[partition])
 
     def _take(self, queue: int, n: int, timeout_ms: int) -> int:
-        """Have up to ``n`` addresses written to ``_messages``; waits for all of them."""
+        """Write up to ``n`` addresses to ``_messages``; waits for all of them or the time-out."""
         if len(self._messages) < n:
             self._messages = np.zeros(n, dtype=np.int64)
         take = self._library.call.rd_kafka_consume_batch_queue
         return max(0, int(take(queue, timeout_ms, self._messages.ctypes.data, n)))
 
     def _fetch(self, partition: int, max_messages: int, timeout_s: float) -> int:
-        """Take what is there; when nothing is, wait for one and take what came with it."""
+        """Take the available messages; if there are none, wait and take all that arrived."""
         queue = self._queues[partition]
         n = self._take(queue, max_messages, 0)
         if n == 0 and timeout_s > 0:
@@ -193,7 +193,7 @@ class BulkReader(GroupReader):
         return records
 
     def _took_a_skip(self, chunk: Chunk, events: list[tuple[int, int, str]]) -> bool:
-        """Whether messages before these are missing; they will come again, after those."""
+        """Whether earlier messages are missing; these messages are delivered again after them."""
         partition = chunk.partition
         if not len(chunk) or not self._has_skipped(
             partition, self._positions[partition], int(chunk.log_offset[0])
@@ -205,7 +205,7 @@ class BulkReader(GroupReader):
         return True
 
     def _gathered(self, partition: int, n: int) -> tuple[Chunk, int]:
-        """Copy payloads into a chunk; also return how many bytes their keys have."""
+        """Copy payloads into a chunk; also return the total size of their keys."""
         least = self._positions[partition]
         n_kept, n_bytes, n_key_bytes = gather.weigh(self._messages, n, least)
         buffer = np.empty(n_bytes + gather.PAD_BYTES, dtype=np.uint8)
@@ -233,7 +233,7 @@ class BulkReader(GroupReader):
         return Records(chunk, key_bytes, key_offsets, has_key.view(bool), has_value.view(bool))
 
     def _let_go(self, n: int) -> list[tuple[int, int, str]]:
-        """Give messages back, and return those that were errors: code, offset, text."""
+        """Release messages, and return the error events: code, offset, text."""
         found = np.empty(2 * n, dtype=np.int64)
         n_found = gather.find_errors(self._messages, n, found)
         events = []
@@ -253,7 +253,7 @@ class BulkReader(GroupReader):
         return code, word(message + gather.OFFSET).value, said.decode("utf-8", "replace")
 
     def _handle_events(self, partition: int, events: list[tuple[int, int, str]]) -> None:
-        """Act on errors; those behind one that moved the position are outdated."""
+        """Handle errors; those after one that moved the position are outdated."""
         for code, offset, text in events:
             if self._on_event(partition, KafkaError(code, text or None), offset):
                 return

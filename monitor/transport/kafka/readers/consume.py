@@ -1,4 +1,4 @@
-"""Messages read by confluent's ``consume()``: everywhere, with headers, slower."""
+"""Reads messages with confluent's ``consume()``: portable, with headers, slower."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from monitor.transport.kafka.settings import Callbacks, ReaderSettings
 from schemas.batch import Chunk
 
 Unwrap = Callable[[Mapping[str, bytes | str], bytes], bytes]
-"""Makes a payload out of a message's headers and body: binary CloudEvents."""
+"""Converts headers and body to one payload, for binary CloudEvents."""
 
 Headers = Mapping[str, str | bytes | None] | Sequence[tuple[str, str | bytes | None]] | None
 
 _BATCH = 5_000
 _N_AHEAD = 4 * _BATCH
-"""So many messages of one partition wait while another is read; then it is held."""
+"""Messages of one partition that are buffered while another is read; then it is paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """An error that waits in line behind the messages that came before it."""
+    """An error event, queued after the messages that preceded it."""
 
     error: KafkaError
     offset: int
@@ -39,13 +39,13 @@ class ConsumeReader(GroupReader):
     Parameters
     ----------
     unwrap : callable, optional
-        Given the headers and the body of every message that has headers and is no
-        tombstone: ``monitor.decode.cloudevents.structured``.
+        Called with headers and body of every message with headers that is not a tombstone:
+        ``monitor.decode.cloudevents.structured``.
 
     Notes
     -----
-    ``consume()`` mixes partitions: messages of others wait in Python, bounded, and a
-    partition that is not read is paused until its waiting messages have been read.
+    ``consume()`` mixes partitions: messages of other partitions are buffered in Python up to a
+    bound, and a partition that is not read is paused until its buffer has been read.
     """
 
     kind: ClassVar[str] = "consume"
@@ -78,13 +78,13 @@ class ConsumeReader(GroupReader):
         self._line_ends.pop(partition, None)
 
     def pause(self, partition: int) -> None:
-        """Stop fetching a partition, and free what was read ahead of it."""
+        """Stop fetching a partition, and free its buffered messages."""
         super().pause(partition)
         self._paused.add(partition)
         self._held.discard(partition)
 
     def resume(self, partition: int) -> None:
-        """Fetch a partition again, from its position."""
+        """Resume fetching a partition at its position."""
         super().resume(partition)
         self._paused.discard(partition)
 
@@ -94,7 +94,7 @@ class ConsumeReader(GroupReader):
         self._take_in(_BATCH, 0.0)
 
     def _take_in(self, n: int, timeout_s: float) -> None:
-        """Sort up to ``n`` messages into their partitions' lines; waits for all of them."""
+        """Sort up to ``n`` messages into the buffers of their partitions; waits for all of them."""
         sent_back: set[int] = set()
         for message in self._consumer.consume(n, timeout_s):
             partition, error = message.partition(), message.error()
@@ -115,9 +115,9 @@ class ConsumeReader(GroupReader):
     def _line_up(
         self, partition: int, line: deque[Row | _Event], row: Row, headers: Headers
     ) -> bool:
-        """Put one message at the end of its line, unless it is there already or was handed on.
+        """Append a message to its partition's buffer, unless it is a duplicate.
 
-        False if messages before it are missing: they will come again, and it after them.
+        False if earlier messages are missing; this one is delivered again after them.
         """
         offset, time_us, key, value = row
         expected = max(self._positions[partition], self._line_ends.get(partition, 0))
@@ -136,7 +136,7 @@ class ConsumeReader(GroupReader):
         return True
 
     def _rows(self, partition: int, max_messages: int, timeout_s: float) -> list[Row]:
-        """Take messages off a line, after filling it if it is empty."""
+        """Take messages from a buffer, after filling it if it is empty."""
         deadline = elapsed_s() + timeout_s
         while not self._lines.get(partition) and partition in self._lines:
             if partition in self._held:
@@ -151,7 +151,7 @@ class ConsumeReader(GroupReader):
         return self._off_the_line(partition, max_messages)
 
     def _off_the_line(self, partition: int, max_messages: int) -> list[Row]:
-        """Take messages up to the next event; an event in front takes effect."""
+        """Take messages up to the next event; an event at the front is handled."""
         rows: list[Row] = []
         while (line := self._lines.get(partition)) and len(rows) < max_messages:
             first = line[0]
@@ -178,11 +178,11 @@ class ConsumeReader(GroupReader):
 
 
 def _is_outdated(error: KafkaError) -> bool:
-    """Whether this speaks of a place from which the client was sent elsewhere."""
+    """Whether an event concerns an offset from which the client has moved away."""
     return bool(error.code() == KafkaError._PARTITION_EOF or error.code() in UNREADABLE)
 
 
 def _without_nulls(headers: Headers) -> dict[str, bytes | str]:
-    """Return headers as a mapping; a header without a value says nothing."""
+    """Return headers as a mapping, without headers that have no value."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
     return {name: value for name, value in pairs if value is not None}

@@ -1,15 +1,15 @@
-"""librdkafka's messages into one buffer, by address: no Python object per message.
+"""Kernels that copy librdkafka's messages into one buffer, without an object per message.
 
-A message is an address of an ``rd_kafka_message_t``, and the two functions called here
-are addresses too, handed in as numbers: machine code with an address inside could not
-be cached on disk, since libraries lie elsewhere in the next process.
+A message is the address of an ``rd_kafka_message_t``. The two functions called here are passed as
+addresses too: machine code that contains an address could not be cached on disk, since libraries
+are loaded elsewhere in the next process.
 
-Measured (``benchmarks.kafka_read``, 386-byte messages): .4-.5 us of CPU a message in all
-threads of the process, librdkafka's included, from the broker into chunks; by
-``consume()`` 1.5-1.7 us.
+Measured (``benchmarks.kafka_read``, 386-byte messages): .4-.5 us of CPU per message over all
+threads of the process, including librdkafka's, from the broker into chunks; with ``consume()``
+1.5-1.7 us.
 
-With ``NUMBA_DISABLE_JIT=1`` nothing here can run, and :func:`open_reader` reads with
-``consume()``. Who passes an address keeps what lies there alive.
+With ``NUMBA_DISABLE_JIT=1`` these kernels cannot run, and :func:`open_reader` reads with
+``consume()``. The caller must keep the memory at the passed addresses alive.
 
 References
 ----------
@@ -30,10 +30,10 @@ from detectors.kernels.jit import kernel
 from schemas.batch import Int64Array, Uint8Array
 
 Address = int
-"""An int64; 0 is nowhere."""
+"""An int64; 0 is NULL."""
 
 ERR, PARTITION, PAYLOAD, LENGTH, KEY, KEY_LENGTH, OFFSET = 0, 16, 24, 32, 40, 48, 56
-"""Byte offsets in ``rd_kafka_message_t`` where pointers have eight bytes."""
+"""Byte offsets in ``rd_kafka_message_t`` on 64-bit platforms."""
 
 PAD_BYTES = 64
 """Zeros after the last payload: the decoder's kernels read past an event's end."""
@@ -50,19 +50,19 @@ def _instruction(
 
 
 def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
-    """Turn a number into a pointer."""
+    """Convert an integer to a pointer."""
     return builder.inttoptr(address, kind.as_pointer())
 
 
 @intrinsic
 def _load_int(typing: Any, address: Any) -> Any:
-    """One int64."""
+    """Load an int64."""
     return _instruction(types.int64, (types.int64,), lambda b, a: b.load(_at(b, a, _I64)))
 
 
 @intrinsic
 def _load_short(typing: Any, address: Any) -> Any:
-    """One int32, as an int64."""
+    """Load an int32 as an int64."""
     return _instruction(
         types.int64, (types.int64,), lambda b, a: b.sext(b.load(_at(b, a, _I32)), _I64)
     )
@@ -105,19 +105,19 @@ def _call_destroy(typing: Any, function: Any, message: Any) -> Any:
 
 @kernel
 def weigh(messages: Int64Array, n: int, least_offset: int) -> tuple[int, int, int]:
-    """Count what a batch will fill.
+    """Return the sizes that a batch needs.
 
     Parameters
     ----------
     messages : ndarray of int64, shape (>= n,)
         Addresses of messages.
     least_offset : int
-        Messages before it are left out: they were handed on already.
+        Messages before it are skipped: they were already returned.
 
     Returns
     -------
     (int, int, int)
-        Messages that are no events of an error, bytes of their payloads, of their keys.
+        Number of messages that are not error events, bytes of their payloads, bytes of their keys.
     """
     n_kept, n_payload, n_key = 0, 0, 0
     for i in range(n):
@@ -140,7 +140,7 @@ def gather(
     log_offset: Int64Array,
     record_time_us: Int64Array,
 ) -> None:
-    """Copy payloads one behind the other, with their log offsets and record times.
+    """Concatenate payloads, with their log offsets and record times.
 
     Parameters
     ----------
@@ -149,11 +149,11 @@ def gather(
     timestamp_function : int
         Address of ``rd_kafka_message_timestamp``.
     buffer : int
-        Address of as many bytes as ``weigh`` counted.
+        Address of a buffer of the size that ``weigh`` returned.
     offsets : ndarray of int64, shape (n_kept + 1,)
-        Written.
+        Output.
     log_offset, record_time_us : ndarray of int64, shape (n_kept,)
-        Written. A message without a timestamp has record time -1.
+        Output. A message without a timestamp has record time -1.
     """
     place, k = 0, 0
     offsets[0] = 0
@@ -183,18 +183,18 @@ def gather_keys(
     has_key: Uint8Array,
     has_value: Uint8Array,
 ) -> None:
-    """Copy keys one behind the other, and say which keys and values are null.
+    """Concatenate keys, and mark null keys and values.
 
     Parameters
     ----------
     messages, n, least_offset
         As in :func:`weigh`.
     buffer : int
-        Address of as many bytes as ``weigh`` counted for keys.
+        Address of a buffer of the size that ``weigh`` returned for keys.
     offsets : ndarray of int64, shape (n_kept + 1,)
-        Written.
+        Output.
     has_key, has_value : ndarray of uint8, shape (n_kept,)
-        Written. A message without a value is a tombstone.
+        Output. A message without a value is a tombstone.
     """
     place, k = 0, 0
     offsets[0] = 0
@@ -214,7 +214,7 @@ def gather_keys(
 
 @kernel
 def find_errors(messages: Int64Array, n: int, out: Int64Array) -> int:
-    """List the events of an error: code and log offset, two numbers each.
+    """List the error events: code and log offset of each.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def find_errors(messages: Int64Array, n: int, out: Int64Array) -> int:
     Returns
     -------
     int
-        How many there are.
+        Number of error events.
     """
     k = 0
     for i in range(n):
@@ -240,7 +240,7 @@ def find_errors(messages: Int64Array, n: int, out: Int64Array) -> int:
 
 @kernel
 def release(messages: Int64Array, n: int, destroy_function: int) -> None:
-    """Give messages back to librdkafka; their payloads must not be read any more.
+    """Release messages to librdkafka; their payloads must not be read afterwards.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A group's committed offset in a partition, read without joining it."""
+"""Reads a group's committed offset without joining the group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.errors import TransportError
 def committed_offset(
     cluster: Cluster, group: str, topic: str, partition: int, timeout_s: float = 60.0
 ) -> int:
-    """Return the offset a group has committed.
+    """Return the committed offset of a group.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def committed_offset(
     Returns
     -------
     int
-        0 where nothing is committed, or where the log ends before it: then the topic was
+        0 if nothing is committed, or if the log ends before the offset: the topic was then
         recreated, and is read from its beginning.
 
     Raises

@@ -1,11 +1,10 @@
-"""The few functions of librdkafka that confluent-kafka does not hand on, by ctypes.
+"""ctypes bindings of the functions of librdkafka that confluent-kafka does not expose.
 
-The library is the one confluent-kafka has loaded: its path is in
-``/proc/self/maps``. What we assume of memory (where the handle lies in a Consumer,
-the fields of ``rd_kafka_message_t``) is tried before it is relied on, without a
-broker: a handle must bear our client's name, and a message that is produced into
-nowhere and purged must come back with every field in its place. Where anything
-differs there is a :class:`TransportError`, and :func:`open_reader` falls back.
+The library is the one that confluent-kafka has loaded: its path is in ``/proc/self/maps``. The
+assumed memory layout (the handle's position in a Consumer, the fields of ``rd_kafka_message_t``) is
+verified before use, without a broker: a handle must have the client's name, and a message that is
+produced without a broker and purged must be returned with the expected value in every field. On any
+difference a :class:`TransportError` is raised, and :func:`open_reader` falls back to ``consume()``.
 
 References
 ----------
@@ -64,7 +63,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 _HANDLE_AT = 16
-"""Where a Consumer keeps its ``rd_kafka_t *``: after CPython's object header."""
+"""Offset of ``rd_kafka_t *`` in a Consumer: after CPython's object header."""
 
 _PRODUCER, _CONSUMER = 0, 1
 _EVENT_DELIVERY = 0x1
@@ -72,12 +71,12 @@ _COPY_PAYLOAD = 0x2
 _PURGE_QUEUE = 0x1
 _PURGED = -152
 _HANDLE_BYTES = 4096
-"""So much must be mapped behind a handle before we look into it."""
+"""Bytes that must be mapped at a handle before it is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """librdkafka as loaded, its functions typed, two of them also as addresses."""
+    """The loaded librdkafka with typed functions, two of them also as addresses."""
 
     call: ctypes.CDLL
     timestamp_address: int
@@ -85,16 +84,16 @@ class Library:
 
 
 SELF_CHECK = "librdkafka's self-check"
-"""``where`` of this module's errors: messages can then be read another way."""
+"""``where`` of this module's errors, after which messages are read with ``consume()``."""
 
 
 def _refuse(what: str) -> TransportError:
-    """Return the error that the queues cannot be read directly."""
+    """Return the error for queues that cannot be read directly."""
     return TransportError(what, where=SELF_CHECK, fix='read with kind="consume"')
 
 
 def _mappings() -> list[tuple[int, int, str]]:
-    """Return what is mapped readable: start, end, file."""
+    """Return the readable memory mappings: start, end, file."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError as error:
@@ -118,7 +117,7 @@ def load_library() -> Library:
     Raises
     ------
     TransportError
-        If it is not found, lacks a function, or kernels are switched off.
+        If the library is not found, lacks a function, or kernels are disabled.
     """
     if numba.config.DISABLE_JIT:
         raise _refuse("kernels are switched off (NUMBA_DISABLE_JIT)")
@@ -142,12 +141,12 @@ def load_library() -> Library:
 
 
 def handle_of(library: Library, consumer: Consumer, client_id: str) -> int:
-    """Return the address of a consumer's ``rd_kafka_t``, once it bears the right name.
+    """Return the address of a consumer's ``rd_kafka_t``, after verifying its client name.
 
     Parameters
     ----------
     consumer : Consumer
-        Open, whether or not it has joined its group.
+        Must be open; it need not have joined its group.
     client_id : str
         Its ``client.id``.
 
@@ -158,7 +157,7 @@ def handle_of(library: Library, consumer: Consumer, client_id: str) -> int:
     Raises
     ------
     TransportError
-        If what lies there is not this consumer's handle.
+        If the memory there is not this consumer's handle.
     """
     handle = ctypes.c_int64.from_address(id(consumer) + _HANDLE_AT).value
     if not any(start <= handle and handle + _HANDLE_BYTES <= end for start, end, _ in _mappings()):
@@ -173,10 +172,10 @@ def handle_of(library: Library, consumer: Consumer, client_id: str) -> int:
 
 
 def check_member(library: Library, handle: int, consumer: Consumer) -> None:
-    """Compare the group member's id that the handle knows with the consumer's.
+    """Compare the member ID of the handle with the consumer's.
 
-    Before the group is joined both are empty; :class:`BulkReader` asks again when its
-    first partitions are assigned.
+    Both are empty before the group is joined; :class:`BulkReader` checks again at its first
+    assignment.
 
     Raises
     ------
@@ -193,22 +192,22 @@ def check_member(library: Library, handle: int, consumer: Consumer) -> None:
 
 
 def check_layout(library: Library) -> None:
-    """Send one message into nowhere, purge it, and read it back by our constants.
+    """Produce a message without a broker, purge it, and verify its fields.
 
     Raises
     ------
     TransportError
-        If any field is not where it is expected.
+        If a field is not at the expected offset.
 
     Notes
     -----
-    No connection is made. Cost: a producer's threads for a few milliseconds.
+    Makes no connection. Cost: a producer's threads for a few milliseconds.
     """
     call = library.call
     conf = call.rd_kafka_conf_new()
     call.rd_kafka_conf_set_events(conf, _EVENT_DELIVERY)
     text = ctypes.create_string_buffer(256)
-    call.rd_kafka_conf_set(conf, b"log_level", b"0", text, len(text))  # no broker: as meant
+    call.rd_kafka_conf_set(conf, b"log_level", b"0", text, len(text))  # without brokers: intended
     producer = call.rd_kafka_new(_PRODUCER, conf, text, len(text))
     if not producer:
         raise _refuse(f"no producer for the self-check: {text.value.decode()}")
@@ -232,7 +231,7 @@ _PAYLOAD, _KEY, _PARTITION = b"the payload of a self-check", b"its key", 3
 
 
 def _send_to_nowhere(library: Library, producer: int, topic: int) -> None:
-    """Produce a message and have it purged: it comes back as a delivery report."""
+    """Produce a message and purge it, which returns it as a delivery report."""
     sent = library.call.rd_kafka_produce(
         topic, _PARTITION, _COPY_PAYLOAD, _PAYLOAD, len(_PAYLOAD), _KEY, len(_KEY), None
     )
@@ -241,7 +240,7 @@ def _send_to_nowhere(library: Library, producer: int, topic: int) -> None:
 
 
 def _compare(library: Library, message: int | None) -> None:
-    """Read every field of the message, by the kernels that will read all others."""
+    """Read every field of the message with the kernels that read all messages."""
     if not message:
         raise _refuse("the self-check's message did not come back")
     word = ctypes.c_int64.from_address
@@ -267,7 +266,7 @@ def _compare(library: Library, message: int | None) -> None:
 
 
 def _by_kernel(message: int) -> tuple[int, int]:
-    """Count the errors among one message, and return its code."""
+    """Return the number of errors that the kernel finds in one message, and the code."""
     out = np.zeros(2, dtype=np.int64)
     n = gather.find_errors(np.array([message], dtype=np.int64), 1, out)
     return int(n), int(out[0])

@@ -38,7 +38,7 @@ def orphaned_partitions(
     Raises
     ------
     confluent_kafka.KafkaException, TimeoutError
-        If there is no answer, or no right to it.
+        If the broker does not answer, or denies access.
     """
     asked = admin.describe_consumer_groups([group], request_timeout=_ASK_S)
     found = asked[group].result(_ASK_S + 1)
@@ -78,7 +78,7 @@ def force_rebalance(settings: ReaderSettings, is_over: Callable[[], bool]) -> No
 
 
 class OrphanWatch:
-    """Checks every ten seconds in a thread of its own; for readers that are static members.
+    """Background thread that checks every ten seconds; for readers that are static members.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ class OrphanWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking; a temporary member leaves within a second."""
+        """Stop the checks; a temporary member leaves within a second."""
         self._is_over.set()
 
     def _run(self) -> None:
-        """Look until closed; broker and group may be unavailable meanwhile."""
+        """Check until closed; broker and group may be unavailable."""
         before: frozenset[int] = frozenset()
         while not self._is_over.wait(LOOK_S):
             found: frozenset[int] = frozenset()

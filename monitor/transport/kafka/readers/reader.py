@@ -1,4 +1,4 @@
-"""Chooses how a topic is read: in bulk where that is safe, else by ``consume()``."""
+"""Chooses the reader of a topic: bulk if that is safe, else ``consume()``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.errors import TransportError
 ReaderKind = Literal["auto", "bulk", "consume"]
 
 _SAID: set[str] = set()
-"""Why this process fell back, each reason said once."""
+"""Reasons for a fallback that this process has already logged."""
 
 
 def open_reader(
@@ -30,22 +30,22 @@ def open_reader(
     Parameters
     ----------
     kind : str, optional
-        ``auto`` reads in bulk if the self-check passes and no headers are needed,
-        otherwise by ``consume()``, and says so once per reason.
+        ``auto`` reads in bulk if the self-check passes and no headers are needed, otherwise with
+        ``consume()``, and logs the reason once.
     unwrap : callable, optional
-        Given headers and body of messages that have headers. Only ``consume()`` sees
+        Called with headers and body of messages that have headers. Only ``consume()`` reads
         headers.
 
     Returns
     -------
     GroupReader
-        Its ``kind`` says which it is; for the metrics.
+        Its ``kind`` is ``bulk`` or ``consume``, for metrics.
 
     Raises
     ------
     TransportError
-        If there is no such topic, no answer in time; or ``kind`` is ``bulk`` and that
-        cannot be.
+        If there is no such topic, the broker does not answer in time, or ``kind`` is ``bulk`` and
+        not possible.
     """
     if kind == "bulk" and unwrap is not None:
         raise TransportError(
@@ -63,7 +63,7 @@ def open_reader(
 
 
 def _say_once(reason: str) -> None:
-    """Log why reading will be slower; each reason once per process."""
+    """Log the reason of the fallback, once per process."""
     if reason not in _SAID:
         _SAID.add(reason)
         LOG.warning("reading with consume(), which is slower than bulk reads: %s", reason)

@@ -1,4 +1,4 @@
-"""Messages with their keys: what a reader hands on where the key matters."""
+"""Messages with keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.batch import Chunk, Int64Array, Uint8Array
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A chunk, and the key of each of its messages.
+    """A chunk with the keys of its messages.
 
     Examples
     --------
@@ -36,7 +36,7 @@ class Records:
         return len(self.chunk)
 
     def key(self, i: int) -> bytes | None:
-        """Return the key of message ``i``, None where it has none."""
+        """Return the key of message ``i``, or None."""
         start, end = self.key_offsets[i], self.key_offsets[i + 1]
         return self.key_bytes[start:end].tobytes() if self.has_key[i] else None
 
@@ -51,7 +51,7 @@ Row = tuple[int, int, bytes | None, bytes | None]
 
 
 class ClientMessage(Protocol):
-    """What ``consume()`` hands on of one message."""
+    """Interface of the messages that ``consume()`` returns."""
 
     def offset(self) -> int | None:
         """Return the log offset."""
@@ -67,14 +67,14 @@ class ClientMessage(Protocol):
 
 
 def row_of(message: ClientMessage) -> Row:
-    """Take what we need of one message."""
+    """Return the fields of a message that are used."""
     kind, time_ms = message.timestamp()
     time_us = time_ms * 1000 if kind and time_ms >= 0 else -1
     return message.offset() or 0, time_us, message.key(), message.value()
 
 
 def _joined(parts: Sequence[bytes | None], n_pad: int) -> tuple[Uint8Array, Int64Array]:
-    """Put byte strings one behind the other; None takes no room."""
+    """Concatenate byte strings; None has length 0."""
     offsets = np.zeros(len(parts) + 1, dtype=np.int64)
     lengths = np.fromiter((len(p or b"") for p in parts), dtype=np.int64, count=len(parts))
     np.cumsum(lengths, out=offsets[1:])
@@ -83,7 +83,7 @@ def _joined(parts: Sequence[bytes | None], n_pad: int) -> tuple[Uint8Array, Int6
 
 
 def join_chunk(rows: Sequence[Row], source: str, partition: int) -> Chunk:
-    """Make a chunk of messages that are Python objects.
+    """Build a chunk from messages that are Python objects.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def join_chunk(rows: Sequence[Row], source: str, partition: int) -> Chunk:
 
 
 def join_records(rows: Sequence[Row], source: str, partition: int) -> Records:
-    """Make records of messages that are Python objects; parameters as :func:`join_chunk`."""
+    """Build records from messages that are Python objects; parameters as :func:`join_chunk`."""
     n = len(rows)
     key_bytes, key_offsets = _joined([row[2] for row in rows], 0)
     return Records(

@@ -1,4 +1,4 @@
-"""Reading a stretch of one partition without a group: what a worker needs before it starts."""
+"""Reads a range of one partition without a group, for restoring state at start."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ LASTING = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._AUTHENTICATION,
 }
-"""Errors no waiting mends. ``KafkaError.retriable()`` is wrong here: made from the codes of a
-lost connection or a missing leader it is False too (errors a client handed out: not checked)."""
+"""Errors that waiting does not fix.
+
+``KafkaError.retriable()`` cannot be used: for an error built from the code of a lost connection or
+a missing leader it is False too (not checked for errors that a client returned).
+"""
 
 
 def scan(
@@ -45,22 +48,22 @@ def scan(
     topic : str
         One of ``monitor.core.topics``; the prefix is added here.
     start : int, optional
-        What retention or compaction has taken is passed over.
+        Offsets deleted by retention or compaction are skipped.
     end : int, optional
-        Exclusive; by default where the log ends when the call is made.
+        Exclusive; by default the end of the log at the time of the call.
     timeout_s : float, optional
-        How long nothing may come while something is missing.
+        Time-out for the next message before ``end`` is reached.
 
     Yields
     ------
     Message
-        Tombstones have an empty value. Offsets need not follow each other: compaction
-        leaves gaps, and the end is found by position, never by counting.
+        Tombstones have an empty value. Offsets need not be consecutive: compaction leaves gaps, and
+        the end is determined by position, not by counting.
 
     Raises
     ------
     TransportError
-        If the broker does not answer in time, or refuses.
+        If the broker does not answer in time, or denies the request.
     """
     with _opened(cluster, topic, partition) as (consumer, where):
         low, high = log_ends(consumer, where, timeout_s)
@@ -74,7 +77,7 @@ def scan(
 def log_extent(
     cluster: Cluster, topic: str, partition: int, timeout_s: float = 60.0
 ) -> tuple[int, int]:
-    """Return a partition's first offset and the one after its last; raises like :func:`scan`."""
+    """Return a partition's first offset and its end offset; raises like :func:`scan`."""
     with _opened(cluster, topic, partition) as (consumer, where):
         return log_ends(consumer, where, timeout_s)
 
@@ -83,7 +86,7 @@ def log_extent(
 def _opened(
     cluster: Cluster, topic: str, partition: int
 ) -> Iterator[tuple[Consumer, TopicPartition]]:
-    """Open a consumer without a group for one partition; its errors name the place."""
+    """Open a consumer without a group for one partition; its errors name the partition."""
     where = TopicPartition(cluster.topic(topic), partition)
     consumer = Consumer(
         {
@@ -109,12 +112,12 @@ def _opened(
 
 
 def log_ends(consumer: Consumer, where: TopicPartition, timeout_s: float) -> tuple[int, int]:
-    """Ask for a log's first offset and the one after its last; a new topic has no leader yet.
+    """Request a log's first and end offset; retries, because a new topic has no leader yet.
 
     Raises
     ------
     KafkaException
-        If the broker refuses, or does not answer in time.
+        If the broker denies the request, or does not answer in time.
     """
     deadline = elapsed_s() + timeout_s
     while True:
@@ -130,7 +133,7 @@ def log_ends(consumer: Consumer, where: TopicPartition, timeout_s: float) -> tup
 def _read(
     consumer: Consumer, start: int, stop: int, place: str, timeout_s: float
 ) -> Iterator[Message]:
-    """Hand on messages until the position reaches ``stop`` or the log ends."""
+    """Yield messages until the position reaches ``stop`` or the log ends."""
     position, deadline = start, elapsed_s() + timeout_s
     while position < stop:
         for got in consumer.consume(_BATCH, _TICK_S):

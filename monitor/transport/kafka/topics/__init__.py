@@ -1,1 +1,1 @@
-"""Topics: their specifications, changes, and whether they exist."""
+"""Topics: specifications, changes, and checks."""

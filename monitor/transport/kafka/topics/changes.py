@@ -1,4 +1,4 @@
-"""Asking a cluster for its topics, and changing them, with kafka-python."""
+"""Reads and changes the topics of a cluster, with kafka-python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TICK_S = 0.05
 
 
 def read_topics(admin: KafkaAdminClient, wanted: Sequence[str]) -> dict[str, TopicState]:
-    """Read how the named topics are; those that do not exist are left out.
+    """Return the state of the named topics; missing ones are omitted.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def read_topics(admin: KafkaAdminClient, wanted: Sequence[str]) -> dict[str, Top
 
 
 def _read_settings(admin: KafkaAdminClient, found: list[str]) -> dict[str, dict[str, str]]:
-    """Read every setting in force, the cluster's defaults included."""
+    """Read every effective setting, including the cluster's defaults."""
     from kafka.admin import ConfigResource, ConfigResourceType
 
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
@@ -51,13 +51,13 @@ def _read_settings(admin: KafkaAdminClient, found: list[str]) -> dict[str, dict[
 
 
 def _state(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicState:
-    """Describe one topic; a topic whose partitions have no answer yet is an error."""
+    """Return the state of one topic; raise if the cluster cannot describe it."""
     partitions = topic["partitions"]
     if topic["error_code"] or not partitions:
         raise TransportError(
             f"the cluster cannot describe it (error {topic['error_code']})",
             where=f"topic {topic['name']}",
-            fix="try again, or see the broker's log and your permissions",
+            fix="try again, or check the broker's log and your permissions",
         )
     replication = min(len(p["replica_nodes"]) for p in partitions)
     name, topic_id = topic["name"], str(topic.get("topic_id", ""))
@@ -67,7 +67,7 @@ def _state(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicState:
 def apply_changes(
     admin: KafkaAdminClient, changes: Sequence[TopicChange], *, timeout_s: float = 30.0
 ) -> None:
-    """Apply a plan; return when the cluster shows it.
+    """Apply a plan; return when it is in effect.
 
     Parameters
     ----------
@@ -77,18 +77,18 @@ def apply_changes(
         From :func:`~monitor.transport.kafka.topics.specs.plan_changes`; those with
         ``Action.NONE`` are passed over.
     timeout_s : float, optional
-        Bound for new topics to have leaders, and again for all changes to be seen.
+        Time-out for new topics to have leaders, and again for all changes to be visible.
 
     Raises
     ------
     TransportError
-        If the cluster refuses one; those before it stay done, and a second run does the
-        rest. Also if a change is not seen within the bound.
+        If the cluster rejects a change; earlier changes stay applied, and a second run applies the
+        rest. Also if a change is not visible in time.
 
     Notes
     -----
-    The controller acknowledges a change before the brokers have it: read back at once, a
-    setting was still the old one on a busy machine.
+    The controller acknowledges a change before the brokers apply it: on a busy machine a setting
+    that was read immediately still had the old value.
     """
     _create(admin, [c for c in changes if c.action is Action.CREATE], timeout_s)
     growing = {c.topic: int(c.wanted) for c in changes if c.action is Action.ADD_PARTITIONS}
@@ -99,7 +99,7 @@ def apply_changes(
 
 
 def _await_seen(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout_s: float) -> None:
-    """Read the topics until they show every change."""
+    """Read the topics until every change is visible."""
     deadline = elapsed_s() + timeout_s
     wanted = sorted({change.topic for change in changes})
     while True:
@@ -119,7 +119,7 @@ def _await_seen(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout
 
 
 def _create(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout_s: float) -> None:
-    """Create topics with all settings; one that was just created elsewhere is no error."""
+    """Create topics with all settings; a topic that exists meanwhile is not an error."""
     specs = [change.spec for change in changes if change.spec is not None]
     if not specs:
         return
@@ -139,7 +139,7 @@ def _create(admin: KafkaAdminClient, changes: Sequence[TopicChange], timeout_s: 
 
 
 def _raise_first(topics: Sequence[Mapping[str, Any]], allowed: Sequence[str] = ()) -> None:
-    """Turn the first refusal in an answer into an error with the broker's words."""
+    """Raise the first error of a response, with the broker's message."""
     from kafka import errors
 
     for topic in topics:
@@ -150,7 +150,7 @@ def _raise_first(topics: Sequence[Mapping[str, Any]], allowed: Sequence[str] = (
 
 
 def _set(admin: KafkaAdminClient, changes: Sequence[TopicChange]) -> None:
-    """Set settings one by one; settings that are not named stay as they are."""
+    """Change settings one by one; other settings are unchanged."""
     from kafka.admin import ConfigResource, ConfigResourceType
 
     wanted: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""A connection for administration, with kafka-python, that ends cleanly however it ends."""
+"""Administrative connections with kafka-python that are always closed cleanly."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ DEFAULT_PORT = 9092
 def open_admin(
     bootstrap: str, security: KafkaSecurity | None = None, *, timeout_s: float = 10.0
 ) -> Iterator[KafkaAdminClient]:
-    """Connect to a cluster, and translate the client's errors.
+    """Connect to a cluster, and convert the client's errors.
 
     Parameters
     ----------
     bootstrap : str
-        ``host:port``, several separated by commas; the port is 9092 where none is given.
+        ``host:port``, several separated by commas; the default port is 9092.
     security : KafkaSecurity, optional
-        TLS and login; none by default.
+        TLS and SASL settings; none by default.
     timeout_s : float, optional
-        Bound for reaching the first broker, and for each request.
+        Time-out for reaching the first broker, and of each request.
 
     Yields
     ------
@@ -40,9 +40,9 @@ def open_admin(
     Raises
     ------
     ConfigError
-        If an address cannot be read.
+        If an address is invalid.
     TransportError
-        If no broker answers, or the cluster refuses something.
+        If no broker answers, or the cluster rejects a request.
     """
     from kafka.errors import KafkaError
 
@@ -67,7 +67,7 @@ def open_admin(
 
 
 def parse_bootstrap(bootstrap: str) -> list[tuple[str, int]]:
-    """Read addresses.
+    """Parse addresses.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def parse_bootstrap(bootstrap: str) -> list[tuple[str, int]]:
     Raises
     ------
     ConfigError
-        If one cannot be read.
+        If an address is invalid.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def parse_bootstrap(bootstrap: str) -> list[tuple[str, int]]:
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Read one address; an IPv6 address is in brackets."""
+    """Parse one address; an IPv6 address is in brackets."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
@@ -105,10 +105,10 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _reach_any(servers: list[tuple[str, int]], bootstrap: str, timeout_s: float) -> None:
-    """Raise the exact reason at once if no server can be reached.
+    """Raise the exact reason immediately if no server can be reached.
 
-    kafka-python tries on until its time-out, says only that it could not, and leaves the
-    socket of every refused try open (3.0.12).
+    kafka-python retries until its time-out, reports no cause, and leaves the socket of every failed
+    attempt open (3.0.12).
     """
     reasons = []
     for server in servers:
@@ -127,7 +127,7 @@ def _reach_any(servers: list[tuple[str, int]], bootstrap: str, timeout_s: float)
 def _connect(
     servers: list[tuple[str, int]], security: KafkaSecurity, timeout_s: float
 ) -> KafkaAdminClient:
-    """Make the client; one that cannot log in leaves no thread behind."""
+    """Create the client; if authentication fails, its thread is stopped."""
     from kafka.admin import KafkaAdminClient
 
     made: list[Any] = []
@@ -154,7 +154,7 @@ def _connect(
 
 
 class _FailedTries(logging.Handler):
-    """Listens to why kafka-python's tries fail: its error says only that they did."""
+    """Log handler that records why connection attempts fail; kafka-python's error has no cause."""
 
     _logger = logging.getLogger("kafka")
 
@@ -163,7 +163,7 @@ class _FailedTries(logging.Handler):
         self.reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the last reason; that the broker hung up is one only for want of a better."""
+        """Keep the last reason; a disconnect does not replace a more specific one."""
         found = re.search(
             r"^Bootstrap connection to \S+ failed: (.*) \(backoff", record.getMessage()
         )
@@ -178,5 +178,5 @@ class _FailedTries(logging.Handler):
 
 
 def one_line(error: BaseException) -> str:
-    """Spell a client's error on one line."""
+    """Return a client's error on one line."""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Topics a running stage knows, looked at now and then: are they the same under their names?"""
+"""Periodic check whether the topics of a running stage were recreated."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from monitor.transport.kafka.topic_identity import TopicIdentity
 from schemas.errors import TransportError
 
 LOOK_S = 30.0
-"""How often the topics' ids are compared with those at the start."""
+"""Interval at which topic IDs are compared with those at the start."""
 
 
 class KnownTopics:
-    """Topics a stage began with; notices one that was deleted and recreated under its name.
+    """Topics of a stage; detects topics that were recreated since the start.
 
-    Faust drops what lies below the offset it reads at: without a rebalance it would be deaf
-    until the new log is as long as the old one was.
+    Faust drops messages below its position: without a rebalance it would read nothing until the new
+    log is as long as the old one.
 
     Parameters
     ----------
     names : iterable of str
-        Of ``monitor.core.topics``.
+        Names from ``monitor.core.topics``.
     followed : iterable of str, optional
-        Those whose new id is taken over: the stage reads no offsets of them.
+        Topics whose new ID is accepted, because the stage uses no offsets of them.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class KnownTopics:
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        """Compare each with what it was."""
+        """Compare each topic's ID with the previous one."""
         for name, before in list(self.ids.items()):
             now = await asyncio.to_thread(_identity, self._cluster, name)
             if now is None or now.topic_id == before:
@@ -78,7 +78,7 @@ class KnownTopics:
 
 
 def _identity(cluster: Cluster, name: str) -> TopicIdentity | None:
-    """Ask for a topic's id; None while there is no answer, or no such topic."""
+    """Request a topic's ID; None without an answer or without such a topic."""
     try:
         return cluster.identity(name, timeout_s=5.0)
     except TransportError as error:

@@ -1,6 +1,6 @@
-"""Driftline's topics as data, and what would have to change for a cluster to have them.
+"""Specifications of Driftline's topics, and the changes that a cluster needs.
 
-Pure: :mod:`monitor.transport.kafka.topics.changes` asks the cluster and changes it.
+Pure: :mod:`monitor.transport.kafka.topics.changes` reads and changes the cluster.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from monitor.core import topics as names
 from schemas.errors import DomainError
 
 BROKER_DEFAULT = -1
-"""Replication factor: leave it to the cluster."""
+"""Replication factor: use the cluster's default."""
 
 _DAY_MS = 86_400_000
 _HOUR_MS = 3_600_000
 _MAX_MESSAGE_BYTES = 1_048_588
-"""Apache Kafka's own default, set so that a cluster with another one does as well."""
+"""Apache Kafka's default, set explicitly for clusters with a different one."""
 
 
 class Share(StrEnum):
-    """Which of the numbers of partitions a topic takes."""
+    """Which number of partitions a topic has."""
 
     INPUT = "input"
-    """As many as ingest processes shall ever run."""
+    """The largest number of ingest processes that will ever run."""
     KEYED = "keyed"
-    """One number for panes, gpu and state, which are partitioned alike."""
+    """One number for panes, gpu and state, which are co-partitioned."""
     ONE = "one"
-    """Read whole, or in one order."""
+    """One partition: read completely, or in one order."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it should be."""
+    """Required state of a topic."""
 
     name: str
     n_partitions: int
@@ -44,7 +44,7 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One topic as it is."""
+    """Current state of a topic."""
 
     name: str
     n_partitions: int
@@ -54,7 +54,7 @@ class TopicState:
 
 
 class Action(StrEnum):
-    """What is done about a difference."""
+    """Action for a difference."""
 
     CREATE = "create"
     ADD_PARTITIONS = "add partitions"
@@ -64,7 +64,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
-    """One difference between a cluster and the table, and what is done about it."""
+    """One difference between a cluster and the specification, with its action."""
 
     topic: str
     action: Action
@@ -73,34 +73,35 @@ class TopicChange:
     wanted: str
     note: str = ""
     spec: TopicSpec | None = field(default=None, repr=False, compare=False)
-    """The whole topic, where it is to be created."""
+    """Specification of a topic that is to be created."""
 
 
 def _kept(retention_ms: int, policy: str = "delete", **more: str) -> dict[str, str]:
-    """Settings of a topic that forgets by age."""
+    """Settings of a topic with retention by time."""
     return {"cleanup.policy": policy, "retention.ms": str(retention_ms), **more}
 
 
 _ARRIVAL = {"message.timestamp.type": "LogAppendTime"}
-"""Event time is judged against the broker's clock, not the producer's."""
+"""Record times are the broker's: event times are compared with its clock, not the producer's."""
 _COMPACTION = {
-    # Only closed segments are compacted, and these topics are read whole at each start:
-    # the default of a week and 1 GiB would be a long read.
+    # Only closed segments are compacted, and these topics are read completely at each start: with
+    # the defaults of a week and 1 GiB that would take long.
     "segment.ms": str(_HOUR_MS),
     "min.cleanable.dirty.ratio": "0.2",
 }
 _COMPACTED = {"cleanup.policy": "compact", **_COMPACTION}
 
 _ALERTS = {
-    # By size: alerts bear event time, and those of a backfill were deleted within minutes.
+    # By size: alerts have event time as timestamp, and those of a backfill were deleted within
+    # minutes.
     **_kept(-1),
     "retention.bytes": str(256 << 20),
     "segment.bytes": str(32 << 20),
 }
 
 _NOTIFICATIONS = {
-    # By size, as alerts are, and far beyond theirs: a restart goes through all the alerts there
-    # are, and sends again what it finds no record of. Of an alert there may be many steps.
+    # By size, like alerts, but far larger: a restart processes all alerts in the log and sends
+    # notifications without a record again. An alert may have many steps.
     **_kept(-1, "compact,delete"),
     **_COMPACTION,
     "retention.bytes": str(4 << 30),
@@ -110,8 +111,8 @@ _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.PREDICTIONS, Share.INPUT, _kept(3 * _DAY_MS) | _ARRIVAL),
     (names.LABELS, Share.INPUT, _kept(7 * _DAY_MS) | _ARRIVAL),
     (names.GPU, Share.KEYED, _kept(3 * _DAY_MS) | _ARRIVAL),
-    # Longer than a window, lateness and the longest outage together; windows beyond an
-    # hour are kept as hourly sums on the state topic.
+    # Longer than window, lateness and longest outage together; windows above an hour are kept as
+    # hourly sums on the state topic.
     (names.PANES, Share.KEYED, _kept(3 * _DAY_MS, "compact,delete") | _COMPACTION),
     (names.STATE, Share.KEYED, _COMPACTED),
     (names.BASELINES, Share.ONE, _COMPACTED),
@@ -139,13 +140,12 @@ def topic_specs(
         Partitions of predictions, labels, dead letters and late events: the most ingest
         processes that can share the work.
     n_keyed : int, optional
-        Partitions of panes, gpu, state and results: the most detect processes. One number,
-        because they are partitioned alike.
+        Partitions of panes, gpu, state and results: the most detect processes. One number, because
+        they are co-partitioned.
     replication : int, optional
-        Copies of each partition; by default the cluster's own number. From three on, two
-        must have a record before it is acknowledged.
+        Replication factor; by default the cluster's. From 3 on, ``min.insync.replicas`` is 2.
     prefix : str, optional
-        Put before every name, so that installations can share a cluster.
+        Prefix of every name, so that installations can share a cluster.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def topic_specs(
     Raises
     ------
     DomainError
-        If a number is not possible.
+        If a number is invalid.
 
     Examples
     --------
@@ -178,26 +178,26 @@ def topic_specs(
 
 
 def _check_numbers(**numbers: int) -> None:
-    """Refuse what no cluster can have."""
+    """Raise for invalid numbers."""
     for name, value in numbers.items():
         if value < 1:
             raise DomainError(f"{name} is {value}", where="topics", fix="give a number from 1 on")
 
 
 def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -> list[TopicChange]:
-    """Compare the table with a cluster.
+    """Compare the specifications with a cluster.
 
     Parameters
     ----------
     specs : sequence of TopicSpec
-        What should be.
+        Required topics.
     states : mapping of str to TopicState
-        What is, by name; other topics are not looked at.
+        Current topics by name; other topics are ignored.
 
     Returns
     -------
     list of TopicChange
-        Empty if nothing differs. Nothing is ever deleted or shrunk: such differences carry
+        Empty if nothing differs. Topics are never deleted or shrunk: such differences have
         :attr:`Action.NONE` and the reason.
     """
     changes: list[TopicChange] = []
@@ -208,14 +208,14 @@ def plan_changes(specs: Sequence[TopicSpec], states: Mapping[str, TopicState]) -
 
 
 def is_made(change: TopicChange, state: TopicState | None) -> bool:
-    """Return whether a topic shows the effect of a change.
+    """Return whether a change is in effect.
 
     Parameters
     ----------
     change : TopicChange
-        From :func:`plan_changes`; one with ``Action.NONE`` is never waited for.
+        From :func:`plan_changes`; a change with ``Action.NONE`` counts as in effect.
     state : TopicState or None
-        The topic as it is now; None if it is not there.
+        Current state of the topic; None if it does not exist.
 
     Returns
     -------
@@ -231,14 +231,14 @@ def is_made(change: TopicChange, state: TopicState | None) -> bool:
 
 
 def _creation(spec: TopicSpec) -> TopicChange:
-    """Create a whole topic."""
+    """Return the creation of a topic."""
     settings = " ".join(f"{k}={v}" for k, v in sorted(spec.settings.items()))
     wanted = str(spec.n_partitions)
     return TopicChange(spec.name, Action.CREATE, "partitions", "no topic", wanted, settings, spec)
 
 
 def _differences(spec: TopicSpec, state: TopicState) -> list[TopicChange]:
-    """Compare one topic that exists."""
+    """Compare one existing topic."""
     changes = _partition_change(spec, state)
     if spec.replication not in (BROKER_DEFAULT, state.replication):
         found, wanted = str(state.replication), str(spec.replication)
@@ -252,17 +252,17 @@ def _differences(spec: TopicSpec, state: TopicState) -> list[TopicChange]:
 
 
 def _partition_change(spec: TopicSpec, state: TopicState) -> list[TopicChange]:
-    """Grow only: Kafka cannot shrink a topic, and a new one would lose what is in it."""
+    """Return the change of partitions; only additions, because Kafka cannot shrink a topic."""
     found, wanted = str(state.n_partitions), str(spec.n_partitions)
     if state.n_partitions == spec.n_partitions:
         return []
     if state.n_partitions > spec.n_partitions:
-        note = "a topic is never shrunk; ask for as many as it has"
+        note = "a topic is never shrunk; request at least as many as it has"
         return [TopicChange(spec.name, Action.NONE, "partitions", found, wanted, note)]
     note = "keys move to other partitions: stop the stages first"
     return [TopicChange(spec.name, Action.ADD_PARTITIONS, "partitions", found, wanted, note)]
 
 
 def _ordered(value: str) -> list[str]:
-    """Compare lists by what is in them: brokers answer ``compact,delete`` in either order."""
+    """Sort the items of a list: brokers return ``compact,delete`` in either order."""
     return sorted(part.strip() for part in value.split(","))

@@ -20,9 +20,9 @@ _HOPELESS = (KafkaError._AUTHENTICATION, KafkaError._SSL)
 """Errors that waiting does not fix: password, certificate."""
 
 ALIKE = (names.PANES, names.GPU, names.STATE)
-"""Partitioned alike."""
+"""Co-partitioned topics."""
 SINGLE = (names.ALERTS, names.NOTIFICATIONS)
-"""Read in one order."""
+"""Topics with one partition."""
 
 
 def wait_for_topics(
@@ -38,7 +38,7 @@ def wait_for_topics(
     Parameters
     ----------
     wanted : sequence of str
-        Of ``monitor.core.topics``.
+        Names from ``monitor.core.topics``.
     wait_s : float
         How long the cluster may be unavailable: compose starts services in any order.
     pause : callable
@@ -70,7 +70,8 @@ def wait_for_topics(
             _await_leaders(cluster, admin, counts)
             return counts
         except KafkaException as error:
-            # The client's own reason waits to be served: without it only "transport failure".
+            # Serves the client's error callback, which has the cause; the request's error is only
+            # "transport failure".
             admin.poll(_HEAR_S)
             reason = _reason(error.args[0], said)
         if reason.code() in _HOPELESS or elapsed_s() > deadline:
@@ -88,7 +89,7 @@ class BrokerProbe:
         self._admin: AdminClient | None = None
 
     def __call__(self) -> bool:
-        """Return whether a broker answers; takes up to two seconds where none does."""
+        """Return whether a broker answers; takes up to two seconds if none does."""
         if self._admin is None:
             # Stages already log that the broker is unavailable.
             self._admin = AdminClient({**self._cluster.client(), "log_level": "0"})
@@ -139,7 +140,7 @@ def _refusal(cluster: Cluster, reason: KafkaError, wait_s: float) -> TransportEr
 
 
 def _check(cluster: Cluster, wanted: Sequence[str], counts: Mapping[str, int]) -> None:
-    """Refuse topics that are missing or not partitioned as the stages require."""
+    """Raise for topics that are missing or not partitioned as the stages require."""
     create = f"driftline topics create --bootstrap {cluster.bootstrap}"
     create += f" --prefix {cluster.prefix} --yes" if cluster.prefix else " --yes"
     missing = [cluster.topic(name) for name in wanted if name not in counts]
