@@ -77,10 +77,7 @@ def run(plan, rule, state, ticks, slots, act=judge, **how):
     return [act(plan, rule, state, *t, s, **how) for t, s in zip(ticks, slots, strict=True)]
 
 
-@settings(max_examples=25, deadline=None)
-@given(streams(), st.booleans())
-def test_the_kernel_equals_its_definition(stream, is_firing):
-    plan, rule, ticks, slots = stream
+def assert_equals_the_definition(plan, rule, ticks, slots, is_firing=True):
     a, b = ScaleState.start(plan), ScaleState.start(plan)
     for (sums, rows), slot in zip(ticks, slots, strict=True):
         x = judge(plan, rule, a, sums, rows, slot, is_firing=is_firing)
@@ -98,6 +95,26 @@ def test_the_kernel_equals_its_definition(stream, is_firing):
                 getattr(a, name), getattr(b, name), rtol=2e-4, atol=2e-5, err_msg=name
             )
         b = a.copy()  # rounding does not add up over ticks
+    return a
+
+
+@settings(max_examples=25, deadline=None)
+@given(streams(), st.booleans())
+def test_the_kernel_equals_its_definition(stream, is_firing):
+    plan, rule, ticks, slots = stream
+    assert_equals_the_definition(plan, rule, ticks, slots, is_firing)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_kernel_equals_its_definition_where_the_live_level_is_learned(seed):
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, 2, 1, n_reference=3_000, hours=100.0)
+    # Level 2 and 3 days in: the first confirmed day is corrected for once the second has passed.
+    ticks = [model.tick(rng, 80) for _ in range(75)]
+    rule = ScaleRule.of(10_000, tick_us=HOUR_US)
+    state = assert_equals_the_definition(model.plan, rule, ticks, [0] * 75)
+    assert (state.cells[:, at.W_CONFIRMED] > 0).all()
+    assert (state.components[:, at.CORRECTION] != 0).any()
 
 
 @settings(max_examples=25, deadline=None)

@@ -16,7 +16,7 @@ from detectors.multiscale.components import (
 )
 from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
 from detectors.multiscale.onset import look_back_ticks, onset
-from detectors.multiscale.plan import block_phi, plan_cells
+from detectors.multiscale.plan import _products, block_phi, plan_cells
 from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
@@ -123,6 +123,23 @@ def test_products_leave_out_features_without_a_location():
     assert layout.names()[-1] == "cell 2 x cell 0"
     with pytest.raises(ShapeError, match="1 products"):
         layout.add_up(np.stack([counts] * 3))
+
+
+def test_the_component_of_a_pair_is_made_of_the_locations_of_its_cells():
+    counts = np.zeros((3, 64), np.int64)
+    counts[0, :60], counts[1, :2], counts[2, :20] = 10, 300, 30
+    x, y = (numeric_components(np.arange(n + 1.0), counts[c]) for n, c in ((60, 0), (20, 2)))
+    land = categorical_components(("a", "b"))
+    layout = ComponentLayout.of([x, land, y], [0, 2])
+    plan = plan_cells(layout, *layout.add_up(counts, np.zeros(1, np.int64)))
+    [(a, b)] = layout.pairs
+    places = [layout.offsets[c] + layout.cells[c].location for c in (a, b)]
+    first, second, product, g_max = _products(layout)
+    assert [first[-1], second[-1]] == places
+    assert product[-1] == 1.0
+    assert g_max[-1] == pytest.approx(g_max[places[0]] * g_max[places[1]])
+    assert g_max[-1] > 2.0, "the largest product is beyond that of the variances"
+    assert plan.codes[-1, 1:3].tolist() == places
 
 
 def test_the_mean_product_of_two_features_is_their_rank_correlation():
@@ -321,6 +338,20 @@ def test_what_is_detectable_shrinks_with_time_and_grows_with_movement():
             ]
             n_found += any(opened)
         assert n_found >= 6 if is_expected else n_found <= 1
+
+
+def test_no_growth_beyond_the_rows_that_are_left_is_called_detectable():
+    shares = np.zeros(64)
+    shares[:2] = 0.98, 0.02
+    model, rng = SmallModel.of([shares], 0, n_reference=200_000), np.random.default_rng(11)
+    state, rule = ScaleState.start(model.plan), ScaleRule.of(model.layout.n_components)
+    for _ in range(60):
+        judge(model.plan, rule, state, *model.tick(rng, 30))
+    found = detectable_changes(model.plan, rule, state).change
+    common, rare = found[:, 0], found[:, 1]
+    assert np.nanmax(common, initial=0.0) <= 0.02 + 1e-3
+    assert np.isfinite(rare).all()
+    assert (rare > 0.005).all()
 
 
 def test_nothing_is_detectable_before_a_scale_has_samples():

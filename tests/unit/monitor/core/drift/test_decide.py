@@ -1,18 +1,21 @@
 """One series, window after window: alerts that open and have to end."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from detectors.decision_rule.replicas import FORGET_AFTER
-from monitor.core.drift.decide import SeriesDecider
+from monitor.core.drift.decide import SeriesDecider, _specificity
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.windowing.accumulators import summarize
 from monitor.core.windowing.layout import Layout
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.alerts import Transition
+from schemas.monitors import Monitor
+from schemas.names import SCORE
 from schemas.panes import ALL, SeriesId, SeriesStats, Window
 from tests.support.worlds.small import CONFIG, START_US, build_small_world, event_rows
 
@@ -90,3 +93,18 @@ def test_a_window_names_replicas_first_then_features_then_the_score(decider):
     kinds = ["gpu_uuid score", "host score", "* a", "region a", "* score", "region score"]
     (opened,) = [order for order in orders if order]
     assert list(dict.fromkeys(opened)) == kinds
+
+
+def test_alerts_of_one_window_begin_with_what_explains_the_others():
+    def view(monitor: Monitor, segment: str, name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            monitor=monitor, segment=segment, variable=SimpleNamespace(name=name)
+        )
+
+    ranked = [
+        view(Monitor.REPLICA, "gpu_uuid=GPU-7", SCORE),
+        view(Monitor.REPLICA, "host=n12", SCORE),
+        view(Monitor.DRIFT, "*", "age"),
+        view(Monitor.DRIFT, "*", SCORE),
+    ]
+    assert [_specificity(v) for v in ranked] == [0, 1, 2, 3]

@@ -62,6 +62,17 @@ def test_one_silent_owner_of_several_opens_one_alert_until_it_is_back():
     ]
 
 
+def test_an_alert_begins_at_the_newest_event_time_and_the_length_of_the_silence():
+    marks, silence = Watermarks(), SourceSilence("o", 1_000.0)
+    words(marks, silence, 1_000.0, 0, 1)
+    words(marks, silence, 1_090.0, 0)
+    [phase] = [p for p in silence.check(marks, 1_090.0, is_holding=True) if "alert" in p.step]
+    alerts = [msgspec.msgpack.decode(w.value, type=Alert) for w in phase.writes]
+    assert marks.newest_us is not None
+    expected = {"topic-id|1": marks.newest_us + 90 * SECOND_US}
+    assert {a.segment: a.time_us for a in alerts if a.segment in expected} == expected
+
+
 def test_one_that_was_never_heard_counts_from_the_start():
     marks, silence = Watermarks(), SourceSilence("o", 0.0)
     words(marks, silence, 1.0, 0, 1)
