@@ -199,6 +199,35 @@ def escapes_and_controls(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def equal_codes(typing: Any, address: Any, value: Any) -> Any:
+    """Which of sixteen int32 are the lower half of a value, one bit each, the first lowest."""
+
+    def emit(builder: ir.IRBuilder, at: ir.Value, value: ir.Value) -> ir.Value:
+        kind = ir.VectorType(_I32, 16)
+        some = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(some, builder.trunc(value, _I32), ir.Constant(_I32, 0))
+        every = builder.shuffle_vector(first, some, ir.Constant(kind, [0] * 16))
+        return _mask(builder, builder.icmp_unsigned("==", _load(builder, at, kind), every), 16)
+
+    return _instruction(types.int64, (types.int64, types.int64), emit)
+
+
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """Have the processor load what will be read soon; any address will do."""
+
+    def emit(builder: ir.IRBuilder, at: ir.Value) -> ir.Value:
+        pointer = builder.inttoptr(at, _I8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), (pointer.type, _I32, _I32, _I32))
+        call = builder.module.declare_intrinsic("llvm.prefetch", (pointer.type,), kind)
+        is_write, locality, is_data = (ir.Constant(_I32, k) for k in (0, 3, 1))
+        builder.call(call, (pointer, is_write, locality, is_data))
+        return ir.Constant(_I64, 0)
+
+    return _instruction(types.int64, (types.int64,), emit)
+
+
+@intrinsic
 def trailing_zeros(typing: Any, word: Any) -> Any:
     """Zero bits below the lowest one; 64 for 0."""
     return _instruction(

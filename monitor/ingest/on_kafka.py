@@ -10,6 +10,7 @@ from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
 from monitor.decode.arrow.row_stream import stream_of
+from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.ingest.worker import IngestWorker
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
@@ -102,10 +103,14 @@ def warm_up(catalog: Catalog, window: WindowConfig) -> None:
         "host": "a",
     }
     decoder = Decoder([schema])
+    repeated_ids = RepeatedIds()
     aggregator = PartitionAggregator("warm", 0, "warm", window, catalog.layout)
     table = {"model": [schema.model], "tenant": [schema.tenant], "time_us": [1], "host": ["a"]}
     stream = stream_of(pa.record_batch(table))
     for _ in range(2):  # the first learns the layout, the second is read by the kernel
         chunk = chunk_of([json.dumps(event).encode()] * 2 + [stream], "warm")
-        aggregator.add(chunk, decoder.decode(chunk).batches)
+        batches = decoder.decode(chunk).batches
+        aggregator.add(chunk, batches)
+        for batch in batches:
+            repeated_ids.count(batch)
     aggregator.flush_all()

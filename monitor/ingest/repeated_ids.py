@@ -13,10 +13,20 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.jit import inlined, kernel
+from detectors.kernels.jit import kernel
 from monitor.decode.dictionaries import HAS_KERNELS
 from monitor.decode.interning import folded, tail_mask
-from monitor.decode.memory import load_byte, load_word
+from monitor.decode.memory import (
+    Address,
+    equal_codes,
+    load_byte,
+    load_int,
+    load_word,
+    prefetch,
+    store_byte,
+    store_code,
+    store_word,
+)
 from schemas.batch import EventBatch
 
 N_BUCKETS = 1 << 14
@@ -25,6 +35,8 @@ BUCKET = 16
 the last 100,000 ids of a partition 99.9 % are remembered, in 1 MiB; a wrong match has a
 probability of 4e-9."""
 
+_AHEAD = 24
+"""Ids that far ahead are requested from memory: 60 ns an event became 40."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 
@@ -53,15 +65,19 @@ class RepeatedIds:
 
         Notes
         -----
-        Events without an id are not counted. 20 ns an event of 18 bytes of id.
+        Events without an id are not counted. 40 ns an event of 16 bytes of id where neither
+        the ids nor the table are in the processor's cache, as in ingest.
         """
         seed = crc32(f"{batch.schema.tenant}|{batch.schema.model}".encode())
         if not HAS_KERNELS:
             return self._count_slowly(batch, seed)
         ids = np.ascontiguousarray(batch.id_bytes)
         spans = np.ascontiguousarray(batch.id_spans)
-        found = count_repeated(spans, ids.ctypes.data, len(ids), self._tags, self._next, seed)
-        return int(found)
+        hashes = np.empty(len(spans), np.uint64)
+        where = spans.ctypes.data, len(spans)
+        hash_ids(*where, ids.ctypes.data, len(ids), seed, hashes.ctypes.data)
+        tables = self._tags.ctypes.data, self._next.ctypes.data
+        return int(count_repeated(*where, hashes.ctypes.data, *tables))
 
     def _count_slowly(self, batch: EventBatch, seed: int) -> int:
         """Count without compiled code."""
@@ -71,56 +87,77 @@ class RepeatedIds:
                 text = batch.id_bytes[start : start + length].tobytes()
                 key = seed.to_bytes(4, "little")
                 hashed = int.from_bytes(blake2b(text, digest_size=8, key=key).digest(), "little")
-                n_repeated += _take(self._tags, self._next, np.uint64(hashed))
+                n_repeated += _take(self._tags, self._next, hashed)
         return n_repeated
 
 
-@inlined
-def _take(tags: NDArray[np.uint32], following: NDArray[np.uint8], hashed: np.uint64) -> int:
+def _take(tags: NDArray[np.uint32], following: NDArray[np.uint8], hashed: int) -> int:
     """Return 1 if the tag is in its bucket, else put it there and return 0."""
-    bucket = np.int64(hashed & np.uint64(N_BUCKETS - 1))
-    tag = np.uint32(hashed >> np.uint64(32)) | np.uint32(1)  # 0 is an empty place
-    n_found = 0
-    for k in range(BUCKET):
-        n_found += tags[bucket, k] == tag
-    if n_found:
+    bucket, tag = hashed % N_BUCKETS, hashed >> 32 | 1  # 0 is an empty place
+    if (tags[bucket] == tag).any():
         return 1
-    at = following[bucket]
+    at = int(following[bucket])
     tags[bucket, at] = tag
     following[bucket] = (at + 1) % BUCKET
     return 0
 
 
 @kernel
-def count_repeated(
-    spans: NDArray[np.int64],
-    address: int,
-    n_bytes: int,
-    tags: NDArray[np.uint32],
-    following: NDArray[np.uint8],
-    seed: int,
-) -> int:
-    """Hash each id in words of eight bytes, and look it up."""
-    n_repeated = 0
-    for i in range(spans.shape[0]):
-        start = spans[i, 0]
-        length = spans[i, 1]
-        if length <= 0:
-            continue
+def hash_ids(
+    spans: Address, n: int, ids: Address, n_bytes: int, seed: int, hashes: Address
+) -> None:
+    """Hash each id in words of eight bytes.
+
+    Parameters
+    ----------
+    spans : int
+        Address of n pairs of int64, start and length of an id in ``ids``, of ``n_bytes``.
+    hashes : int
+        Address of n uint64. Written; of no meaning where there is no id.
+
+    Notes
+    -----
+    Apart from :func:`count_repeated`, because both wait for memory: short loops let the
+    processor wait for many events at a time.
+    """
+    for i in range(n):
+        prefetch(ids + load_int(spans + 16 * min(i + _AHEAD, n - 1)))
+        start, length = load_int(spans + 16 * i), load_int(spans + 16 * i + 8)
         hashed = (np.uint64(seed) + np.uint64(length)) * _MIX
         at = 0
         while at < length:
             rest = length - at
             if start + at + 8 <= n_bytes:
-                word = load_word(address + start + at)
+                word = load_word(ids + start + at)
                 if rest < 8:
                     word &= tail_mask(rest)
             else:
                 word = np.uint64(0)
                 for k in range(min(rest, 8)):
-                    byte = np.uint64(load_byte(address + start + at + k))
+                    byte = np.uint64(load_byte(ids + start + at + k))
                     word |= byte << np.uint64(8 * k)
             hashed = folded(hashed ^ word, _FACTOR)
             at += 8
-        n_repeated += _take(tags, following, hashed)
+        store_word(hashes + 8 * i, hashed)
+
+
+@kernel
+def count_repeated(
+    spans: Address, n: int, hashes: Address, tags: Address, following: Address
+) -> int:
+    """Look each hash up in its bucket, and put it there where it is not; see :func:`_take`."""
+    n_repeated = 0
+    for i in range(n):
+        if load_int(spans + 16 * i + 8) <= 0:
+            continue
+        hashed = load_word(hashes + 8 * i)
+        bucket = np.int64(hashed & np.uint64(N_BUCKETS - 1))
+        tag = np.int64(hashed >> np.uint64(32)) | 1
+        places = tags + 4 * BUCKET * bucket
+        if equal_codes(places, tag) != 0:
+            n_repeated += 1
+            continue
+        at = load_byte(following + bucket)
+        store_code(places + 4 * at, tag)
+        store_byte(following + bucket, (at + 1) % BUCKET)
     return n_repeated
