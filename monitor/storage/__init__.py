@@ -1,1 +1,1 @@
-"""ClickHouse, a server or embedded."""
+"""The store: ClickHouse, as a server or embedded."""

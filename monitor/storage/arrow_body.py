@@ -1,20 +1,20 @@
-"""Tables as bodies of inserts, written into memory that is used again."""
+"""Encodes tables as bodies of inserts, in reused memory."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
 MAX_KEPT_BYTES = 64 << 20
-"""Longer bodies are written into memory of their own, and given back."""
+"""Memory of longer bodies is not kept."""
 
 
 class ArrowBody:
-    """Writes Arrow files one after another into the same memory.
+    """Writes successive Arrow files into the same memory.
 
     Notes
     -----
-    The client writes each into memory that grows by doubling and is new every time: most
-    of the CPU of inserting, an eighth of the archive's, went into the kernel's zeroing of pages.
+    The client allocates a new growing buffer per body: most of the CPU of inserts, an eighth of the
+    archive's, was spent on zeroing of pages by the kernel.
 
     Examples
     --------
@@ -29,9 +29,9 @@ class ArrowBody:
         self._kept: pa.Buffer | None = None
 
     def write(self, table: pa.Table) -> Written:
-        """Return the table as a file; the memory is used again after its ``with``."""
+        """Return the table as a file; the memory is reused after its ``with``."""
         size = _size_of(table)
-        # Taken, not shared: another thread that writes meanwhile gets memory of its own.
+        # Taken, not shared: another thread that writes meanwhile allocates its own.
         memory, self._kept = self._kept, None
         if memory is None or memory.size < size:
             memory = pa.allocate_buffer(size)
@@ -39,13 +39,13 @@ class ArrowBody:
         return Written(self, memory, size)
 
     def keep(self, memory: pa.Buffer) -> None:
-        """Take memory back."""
+        """Keep memory for the next file."""
         if memory.size <= MAX_KEPT_BYTES:
             self._kept = memory
 
 
 class Written:
-    """A file in memory that is lent until the end of its ``with``."""
+    """A file in memory that is valid until the end of its ``with``."""
 
     def __init__(self, owner: ArrowBody, memory: pa.Buffer, size: int) -> None:
         self._owner, self._memory, self._size = owner, memory, size
@@ -58,13 +58,13 @@ class Written:
 
 
 def _size_of(table: pa.Table) -> int:
-    """Count the bytes of the file; nothing is copied."""
+    """Return the size of the file, without writing it."""
     counted = pa.MockOutputStream()
     _write(table, counted)
     return int(counted.size())
 
 
 def _write(table: pa.Table, sink: pa.NativeFile) -> None:
-    """Write one record batch, dictionaries and all."""
+    """Write one record batch with its dictionaries."""
     with pa.RecordBatchFileWriter(sink, table.schema) as writer:
         writer.write(table)

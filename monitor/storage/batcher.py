@@ -1,4 +1,4 @@
-"""When to write: by rows and by age. Pure; time is an argument."""
+"""Batches by number of rows and by age. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Batcher(Generic[T]):
-    """Collects items until there are enough rows, or the oldest has waited long enough.
+    """Collects items until there are ``max_rows`` rows, or the oldest is ``max_age_us`` old.
 
     Parameters
     ----------
     max_rows : int
-        Rows that make a batch full; the item that fills it still belongs to it.
+        Rows of a full batch; the item that reaches the limit is included.
     max_age_us : int
-        How long the first item of a batch may wait.
+        Longest wait of the first item of a batch.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Batcher(Generic[T]):
             )
 
     def add(self, item: T, n_rows: int, now_us: int) -> list[T] | None:
-        """Take an item; return the batch it filled, or None."""
+        """Add an item; return the batch if it is full, else None."""
         if not self._items:
             self._oldest_us = now_us
         self._items.append(item)
@@ -61,6 +61,6 @@ class Batcher(Generic[T]):
         return None
 
     def flush(self) -> list[T]:
-        """Return what there is, empty or not, and start again."""
+        """Return the collected items, which may be none, and start a new batch."""
         items, self._items, self.n_rows = self._items, [], 0
         return items

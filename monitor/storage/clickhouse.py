@@ -1,8 +1,8 @@
-"""The store: ClickHouse on a server, or its engine inside this process (chDB).
+"""The store: a ClickHouse server, or its engine embedded in this process (chDB).
 
-One class for both, because ``clickhouse_connect`` gives both the same client; what
-differs is how a store is opened. chDB serves one folder per process and one process
-per folder. Rows survive kill -9, not power loss.
+One class for both, because ``clickhouse_connect`` has the same client for both; only opening
+differs. chDB allows one folder per process and one process per folder. Rows survive kill -9, but
+not power loss.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ from monitor.storage.passwords import PASSWORD_VARIABLE, USER_VARIABLE, password
 from schemas.errors import DriftlineError, QueryError, StorageError
 
 MAX_INSERT_ROWS = 500_000
-"""More would be cut into several blocks by the engine (at 1,048,449 rows), and blocks
-that share one token are not distinguished after a crash. Longer tables are cut here, each
-piece under its own token."""
+"""Maximum rows of one insert.
+
+The engine splits larger inserts into several blocks (at 1,048,449 rows), and blocks with the same
+token are not distinguished after a crash. Longer tables are split here, each piece with its own
+token.
+"""
 TIMEOUT_VARIABLE = "DRIFTLINE_STORE_TIMEOUT_S"
-"""How long a server may be silent; 300 s by default, as a long insert may be."""
+"""Time-out of a response; 300 s by default, which a long insert may take."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _INSERT_SETTINGS = {
@@ -46,16 +49,19 @@ _INSERT_SETTINGS = {
     "max_partitions_per_insert_block": 0,
     "optimize_on_insert": 0,
 }
-"""Asynchronous inserts are on by default now and would acknowledge before writing.
-A replayed year in one insert is meant: the limit of 100 partitions is for accidents.
-Collapsing equal rows while inserting goes row by row through every map: .2 M predictions
-a second with it, .8 to 1.3 M without. FINAL, which exact counts use anyway, collapses them."""
+"""Settings of inserts.
+
+Asynchronous inserts, now the server's default, would be acknowledged before they are written. The
+limit of 100 partitions per insert is lifted, because an insert may hold a replayed year. Collapsing
+equal rows at insert compares every map row by row: .2 M predictions a second with it, .8 to 1.3 M
+without. FINAL, which exact counts use anyway, collapses them.
+"""
 
 
 class Store:
-    """Tables of Driftline in ClickHouse, behind five verbs.
+    """Driftline's tables in ClickHouse.
 
-    Open with :meth:`open`; a context manager that closes itself.
+    Create with :meth:`open`; a context manager.
 
     Notes
     -----
@@ -94,10 +100,10 @@ class Store:
             User and password of a server come from the environment only:
             ``DRIFTLINE_STORE_USER`` and ``DRIFTLINE_STORE_PASSWORD`` (or ``..._FILE``).
         is_read_only : bool
-            Refuse every statement that writes; an embedded store must exist already.
+            Reject every statement that writes; an embedded store must exist.
         configure : callable, optional
-            Called once an embedded store is locked; returns options of its engine, such as
-            ``config-file``. They hold for the process.
+            Called after an embedded store is locked; returns options of its engine, such as
+            ``config-file``, which are valid for the whole process.
 
         Returns
         -------
@@ -110,8 +116,8 @@ class Store:
         StoreFullError
             If there is no space to open it.
         StorageError
-            If chDB is missing, the folder is no store, the server does not answer, or
-            the URL carries a password.
+            If chDB is missing, the folder is not a store, the server does not answer, or the URL
+            contains a password.
         """
         text = str(target)
         if text.startswith(("http://", "https://")):
@@ -132,21 +138,21 @@ class Store:
         return self._where
 
     def migrate(self, options: TableOptions | None = None) -> list[int]:
-        """Make the tables that are missing; return the versions that ran now.
+        """Create missing tables; return the versions of the migrations that were applied.
 
         Parameters
         ----------
         options : TableOptions, optional
-            TTLs and engine of tables made now; default keeps everything.
+            TTLs and engine of tables created now; by default rows are kept forever.
 
         Raises
         ------
         StorageError
-            If the store is newer than this code, or a migration changed after it ran.
+            If the store is newer than this code, or an applied migration has changed.
 
         Notes
         -----
-        Every statement can be repeated, so the next run completes one that was interrupted.
+        Statements are idempotent, so the next run completes an interrupted migration.
         """
         values = (options or TableOptions()).values()
         for text in statements(VERSIONS_TABLE, values):
@@ -159,24 +165,23 @@ class Store:
         return [migration.version for migration in todo]
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> int:
-        """Write rows as one block; return how many rows were handed over.
+        """Write rows as one block; return the number of rows sent.
 
         Parameters
         ----------
         table : str
-            Its name.
+            Name of the table.
         rows : pyarrow.Table
-            Columns by name; columns left out take their defaults.
+            Columns by name; missing columns get their defaults.
         token : str, optional
-            ``topic_id:partition:lo:hi``. A second insert under the same token adds
-            nothing, whatever it holds: give the same token only to the same rows.
+            ``topic_id:partition:lo:hi``. A second insert with the same token has no effect,
+            regardless of its rows: use a token for the same rows only.
 
         Raises
         ------
         StoreFullError, RowsRefusedError, QueryError, StorageError
-            Nothing of the block is there then, unless only the answer was lost. A table that
-            spans partitions may have been written in part; the same call again completes it,
-            and doubles nothing.
+            No row is written, unless only the response was lost. An insert that spans partitions
+            may be written in part; repeating the call completes it without duplicates.
         """
         for index, start in enumerate(range(0, rows.num_rows, MAX_INSERT_ROWS)):
             block = rows.slice(start, MAX_INSERT_ROWS).combine_chunks()
@@ -185,24 +190,24 @@ class Store:
                 settings["insert_deduplication_token"] = f"{token}#{index}" if index else token
             try:
                 self._send(table, block, settings)
-            except Exception as error:  # the client raises its own, chDB's and OSError
+            except Exception as error:  # the client raises its own errors, chDB's and OSError
                 raise translate(error, f"{self._where}: {table}", is_insert=True) from error
         return int(rows.num_rows)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Run a SELECT and return all of it.
+        """Run a SELECT and return its complete result.
 
         Parameters
         ----------
         sql : str
-            With ``{name:Type}`` where parameters go.
+            Query with parameters as ``{name:Type}``.
         parameters : mapping, optional
-            Their values; sent beside the text, never pasted into it.
+            Values of the parameters; sent separately, never inserted into the text.
 
         Raises
         ------
         QueryError
-            With ClickHouse's own words, shortened.
+            With ClickHouse's message, shortened.
         """
         try:
             table = self._client.query_arrow(
@@ -225,7 +230,7 @@ class Store:
             raise translate(error, self._where) from error
 
     def close(self) -> None:
-        """Close the client and let other processes in; closing twice is harmless."""
+        """Close the client and release the lock; closing twice has no effect."""
         client, self._client = self._client, None
         if client is None:
             return
@@ -245,7 +250,7 @@ class Store:
         self.close()
 
     def _send(self, table: str, block: pa.Table, settings: dict[str, Any]) -> None:
-        """Hand one block over; packed where it goes over a network."""
+        """Send one block, compressed if it is sent over a network."""
         if self._client.write_compression:
             self._client.insert_arrow(table, block, settings=settings)
             return
@@ -254,7 +259,7 @@ class Store:
             self._client.raw_insert(name, block.column_names, body, settings, fmt="Arrow")
 
     def _apply(self, migration: Migration, values: Mapping[str, str]) -> None:
-        """Run one file, then record it: in this order, because it can be repeated."""
+        """Run one migration, then record it: in this order, because it can be repeated."""
         for text in statements(migration.sql, values):
             self._run_migration(text)
         record = {
@@ -265,7 +270,7 @@ class Store:
         self.insert("schema_migrations", pa.table(record))
 
     def _run_migration(self, text: str) -> None:
-        """Run one statement; a column that an earlier or another run renamed is no error."""
+        """Run one statement; a column that was already renamed is not an error."""
         try:
             self.command(text)
         except QueryError:
@@ -284,7 +289,7 @@ class Store:
         return bool(found["n"][0].as_py())
 
     def _make_read_only(self) -> None:
-        """Make ClickHouse itself refuse writes: 2 allows other settings to change, 1 none."""
+        """Make ClickHouse reject writes: level 2 lets other settings change, level 1 does not."""
         try:
             self._client.set_client_setting("readonly", 2)
         except Exception as error:
@@ -295,7 +300,7 @@ class Store:
 def _open_folder(
     folder: Path, configure: Callable[[], dict[str, str]] | None, *, must_exist: bool
 ) -> Store:
-    """Open, or make, the store in a folder."""
+    """Open or create the store in a folder."""
     if find_spec("chdb") is None:
         raise StorageError(
             "the embedded store needs chdb, which is not installed",
@@ -303,7 +308,7 @@ def _open_folder(
             fix="pip install 'driftline[embedded]'",
         )
     _check_folder(folder, must_exist=must_exist)
-    # chDB changes the working folder while it loads; an interrupt may leave it there.
+    # chDB changes the working directory while it loads; an interrupt may leave it changed.
     place = folder.absolute()
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -323,10 +328,10 @@ def _open_folder(
 
 
 def _drop_empty_definitions(place: Path) -> None:
-    """Remove table definitions of no bytes: the disk was full when the table was to be made.
+    """Remove empty table definitions, which remain if the disk was full at creation.
 
-    The engine refuses to start over one of them. Such a table never held a row, and the
-    next migration makes it.
+    The engine does not start with one of them. Such a table never had a row, and the next migration
+    creates it.
     """
     for definition in place.glob("store/*/*/*.sql"):
         if not definition.stat().st_size:
@@ -334,7 +339,7 @@ def _drop_empty_definitions(place: Path) -> None:
 
 
 def _check_folder(folder: Path, *, must_exist: bool) -> None:
-    """Refuse what is no store before the engine fills it with files."""
+    """Raise if the folder is not a store, before the engine creates files in it."""
     if folder.is_dir():
         names = {entry.name for entry in folder.iterdir()}
         if names and not names & {lock.LOCK_NAME, "metadata"}:
@@ -356,7 +361,7 @@ def _check_folder(folder: Path, *, must_exist: bool) -> None:
 
 
 def _open_server(url: str) -> Store:
-    """Connect to a server; the URL's password is refused, and never shown."""
+    """Connect to a server; a password in the URL is an error, and never shown."""
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}:{parts.port or _default_port(parts.scheme)}"
     if parts.username or parts.password:
@@ -374,7 +379,7 @@ def _open_server(url: str) -> Store:
             password=password_of(PASSWORD_VARIABLE),
             database=parts.path.strip("/") or "default",
             autogenerate_session_id=False,
-            # On one machine bytes are cheaper than packing them: .3 us of CPU a prediction.
+            # On one machine compression does not pay: it costs .3 us of CPU per prediction.
             compress=parts.hostname not in _LOOPBACK,
             send_receive_timeout=float(os.environ.get(TIMEOUT_VARIABLE, "300")),
         )
@@ -384,14 +389,14 @@ def _open_server(url: str) -> Store:
 
 
 def _default_port(scheme: str) -> int:
-    """ClickHouse's HTTP ports."""
+    """Return ClickHouse's default HTTP(S) port."""
     return 8443 if scheme == "https" else 8123
 
 
 def _connect(**options: Any) -> Any:
-    """Import late: the client costs .2 s, chDB with pandas a second."""
+    """Import the client on use: it takes .2 s, chDB with pandas a second."""
     import clickhouse_connect
 
-    # What it logs it also raises; without a handler Python would print it beside our line.
+    # Errors that it logs are also raised; without a handler Python would print them too.
     logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
     return clickhouse_connect.get_client(**options)

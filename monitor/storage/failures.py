@@ -1,4 +1,4 @@
-"""The engine's errors translated: short, and without a secret."""
+"""Converts errors of ClickHouse: short, and without secrets."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ _STATUS = re.compile(r"HTTP status (\d{3})")
 _CODE = re.compile(r"Code: (\d+)")
 _FULL_NAMES = ("NOT_ENOUGH_SPACE", "No space left on device", "errno: 28", "errno: 122")
 _FULL_CODES = {243}
-"""NOT_ENOUGH_SPACE; a write that hits the end comes as an errno inside another code."""
+"""NOT_ENOUGH_SPACE; a write to a full disk is reported as an errno inside another code."""
 _REFUSED_CODES = {
     6, 20, 26, 27, 38, 41, 53, 69, 70, 72, 117, 131, 307, 321, 349, 407, 469,
 }  # fmt: skip
-"""What is wrong with the rows themselves, and will be the next time: they cannot be parsed or
-converted, are out of range, null where nothing may be, too long, or violate a constraint.
-Every other code may be another one tomorrow (memory, too many parts, a table that is gone or
-read-only, a time-out), and a caller that can wait retries."""
+"""Codes of permanent errors of the rows.
+
+They cannot be parsed or converted, are out of range, null in a non-nullable column, too long, or
+violate a constraint.
+
+Every other code may be temporary (memory, too many parts, a missing or read-only table, a
+time-out), and callers that can wait retry.
+"""
 _NETWORK = (
     "HTTPConnectionPool",
     "Connection refused",
@@ -34,7 +38,7 @@ _NETWORK = (
 
 
 def shorten(message: str) -> str:
-    """Return ClickHouse's own sentence: no code, no version, no more than 300 characters.
+    """Return ClickHouse's message without code and version, at most 300 characters.
 
     Examples
     --------
@@ -48,7 +52,7 @@ def shorten(message: str) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether it failed because no space, or no quota, was left."""
+    """Return whether an error means that no disk space or quota is left."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     text = str(error)
@@ -62,17 +66,17 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
     Parameters
     ----------
     error : BaseException
-        From clickhouse_connect, chDB or the file system.
+        Error of clickhouse_connect, chDB or the file system.
     where : str
         The store: a folder, or host and port. Never a URL, which may hold a password.
     is_insert : bool, optional
-        Rows were to be written.
+        Whether rows were being written.
 
     Returns
     -------
     StorageError
-        ``StoreFullError``, ``RowsRefusedError``, ``QueryError`` or ``StorageError``. Only
-        rows that were refused are refused again; the others may be tried again.
+        ``StoreFullError``, ``RowsRefusedError``, ``QueryError`` or ``StorageError``.
+        ``RowsRefusedError`` is permanent; the others may be retried.
 
     Examples
     --------
@@ -103,7 +107,7 @@ def translate(error: BaseException, where: str, *, is_insert: bool = False) -> S
             fix="set DRIFTLINE_STORE_USER and DRIFTLINE_STORE_PASSWORD",
         )
     if (status := _STATUS.search(text)) and not _CODE.search(text):
-        # From a proxy: its page is for browsers and says nothing about the store.
+        # From a proxy: its HTML page has no information about the store.
         return StorageError(
             f"HTTP {status[1]} instead of an answer",
             where=where,

@@ -1,7 +1,7 @@
-"""Texts of several tables under one dictionary each.
+"""Concatenates tables, with one dictionary per text column.
 
-Arrow merges dictionaries by a hash without a secret: of texts that were chosen to collide
-sixty thousand take 13 s. Python's own hash has one.
+Arrow merges dictionaries with an unkeyed hash: sixty thousand texts that were chosen to collide
+take 13 s. Python's hash is keyed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 
 MAX_BY_ARROW = 1_000
-"""Values of a column, over all tables, that Arrow may merge: at worst some milliseconds."""
+"""Most values of a column, over all tables, that Arrow merges: at worst some milliseconds."""
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Concatenate tables of one schema, with one dictionary a column.
+    """Concatenate tables of one schema, with one dictionary per column.
 
     Parameters
     ----------
     tables : sequence of pyarrow.Table
-        At least one; each column of each in one piece.
+        At least one; each column must have one chunk.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Return the distinct texts in the order they come, and the index of each.
+    """Return the distinct texts in order of first occurrence, and the index of each text.
 
     Examples
     --------
@@ -60,19 +60,19 @@ def _piece(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _coded(column: pa.Array) -> pa.DictionaryArray | None:
-    """Return the texts of a column or of a map's values, if they are a dictionary."""
+    """Return the texts of a column or of a map's values if they are dictionary-coded."""
     values = column.items if pa.types.is_map(column.type) else column
     return values if pa.types.is_dictionary(values.type) else None
 
 
 def _n_values(table: pa.Table) -> int:
-    """Return how many values the longest dictionary of a table holds."""
+    """Return the size of the longest dictionary of a table."""
     coded = (_coded(_piece(column)) for column in table.columns)
     return max((len(c.dictionary) for c in coded if c is not None), default=0)
 
 
 def _merged(pieces: Sequence[pa.Array]) -> list[pa.Array]:
-    """Give the pieces of a column one dictionary."""
+    """Return the chunks of a column with one shared dictionary."""
     coded = [found for piece in pieces if (found := _coded(piece)) is not None]
     if len(coded) != len(pieces):
         return list(pieces)
@@ -89,5 +89,5 @@ def _merged(pieces: Sequence[pa.Array]) -> list[pa.Array]:
 
 
 def _mapped(piece: pa.MapArray, values: pa.Array) -> pa.MapArray:
-    """Put other values into a map; Driftline's have no nulls and begin at 0."""
+    """Replace the values of a map; Driftline's maps have no nulls and begin at offset 0."""
     return pa.MapArray.from_arrays(piece.offsets, piece.keys, values)

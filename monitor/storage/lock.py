@@ -1,8 +1,8 @@
-"""One process holds an embedded store; the others get an error that names it.
+"""Lock of an embedded store: one process holds it, others get an error that names it.
 
-chDB refuses a second process too, but with an empty message
-("Error initializing EmbeddedServer: ."), and after a second of loading. The kernel
-drops this lock with the process, kill -9 included, so it is never stale.
+chDB rejects a second process too, but with an empty message ("Error initializing EmbeddedServer:
+."), and after a second of loading. The kernel releases this lock when the process ends, even by
+kill -9, so it is never stale.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOCK_NAME = "driftline.lock"
 
 _guard = threading.Lock()
 _held: dict[str, tuple[int, int]] = {}
-"""Real path -> (file descriptor, how many stores of this process use it)."""
+"""Real path -> (file descriptor, number of stores of this process that use it)."""
 
 
 def is_store_folder(folder: Path) -> bool:
@@ -29,14 +29,14 @@ def is_store_folder(folder: Path) -> bool:
 
 
 def acquire(folder: Path) -> None:
-    """Take the store's lock for this process; counted, so it may be taken again.
+    """Acquire the store's lock for this process; reentrant by counting.
 
     Raises
     ------
     StoreLockedError
-        If another process holds it; names the process.
+        If another process holds it; the message names the process.
     StorageError
-        If this process already holds another store: chDB runs one engine a process.
+        If this process already holds another store: chDB runs one engine per process.
     """
     key = os.path.realpath(folder)
     with _guard:
@@ -48,7 +48,7 @@ def acquire(folder: Path) -> None:
 
 
 def release(folder: Path) -> None:
-    """Give the lock back; the last one out opens the store to other processes."""
+    """Release the lock; the last release opens the store to other processes."""
     key = os.path.realpath(folder)
     with _guard:
         descriptor, count = _held[key]
@@ -60,7 +60,7 @@ def release(folder: Path) -> None:
 
 
 def _refuse_second_store(key: str) -> None:
-    """Name the store that is open already."""
+    """Return the error that names the store that is already open."""
     if _held:
         raise StorageError(
             f"this process already holds the store {next(iter(_held))}",
@@ -70,7 +70,7 @@ def _refuse_second_store(key: str) -> None:
 
 
 def _open_locked(folder: Path) -> int:
-    """Open and lock the file, and write down who holds it."""
+    """Open and lock the file, and write the holder into it."""
     path = folder / LOCK_NAME
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -88,7 +88,7 @@ def _open_locked(folder: Path) -> int:
 
 
 def _write_holder(descriptor: int) -> None:
-    """Write the holder's name; a full disk is left to the next write's error."""
+    """Write the holder's name; an error of a full disk is ignored here."""
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()}, {Path(sys.argv[0]).name}".encode(), 0)

@@ -1,4 +1,4 @@
-"""Columns of named values as Arrow maps: no object per event."""
+"""Converts columns of named values to Arrow maps, without an object per event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.batch import StringColumn
 
 
 def number_map(names: Sequence[str], columns: Sequence[NDArray[np.float64]], n: int) -> pa.Array:
-    """Return a map per event of the numbers that are not missing.
+    """Return a map of the non-missing numbers per event.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def number_map(names: Sequence[str], columns: Sequence[NDArray[np.float64]], n: 
 
 
 def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) -> pa.Array:
-    """Return a map per event of the strings that are not null, dictionary-coded.
+    """Return a map of the non-null strings per event, dictionary-coded.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) ->
     codes = np.stack([column.codes for column in columns], axis=1)
     sizes = [len(column.values) for column in columns]
     base = np.concatenate(([0], np.cumsum(sizes[:-1]))).astype(np.int32)
-    # Two columns may hold the same word, and the engine refuses a dictionary that has one twice.
+    # Two columns may have the same string, and the engine rejects dictionaries with duplicates.
     words, indices = distinct([v for column in columns for v in column.values])
     places, present = codes + base, codes >= 0
     is_full = bool(present.all())
@@ -72,7 +72,7 @@ def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) ->
 
 
 def not_empty(values: pa.Array) -> pa.Array:
-    """Keep a dictionary from being empty, which the engine's reader refuses.
+    """Return a dictionary with at least one value, because the engine rejects empty ones.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def not_empty(values: pa.Array) -> pa.Array:
 
 
 def _full_map(names: Sequence[str], n: int, values: pa.Array) -> pa.Array:
-    """Lay an (n, F) table without a gap out: keys and offsets need no look at it."""
+    """Return the maps of an (n, F) table without missing cells, by precomputed keys and offsets."""
     n_names = len(names)
     keys = np.tile(np.arange(n_names, dtype=np.int32), n)
     offsets = np.arange(0, n * n_names + 1, n_names, dtype=np.int32)
@@ -92,7 +92,7 @@ def _full_map(names: Sequence[str], n: int, values: pa.Array) -> pa.Array:
 
 
 def _map(names: Sequence[str], present: NDArray[np.bool_], values: pa.Array) -> pa.Array:
-    """Lay the present cells of an (n, F) table out as one map per row."""
+    """Return one map per row of the non-missing cells of an (n, F) table."""
     keys = np.broadcast_to(np.arange(len(names), dtype=np.int32), present.shape)[present]
     offsets = np.concatenate(([0], np.cumsum(present.sum(axis=1)))).astype(np.int32)
     return _map_of(names, keys, offsets, values)
@@ -101,12 +101,12 @@ def _map(names: Sequence[str], present: NDArray[np.bool_], values: pa.Array) -> 
 def _map_of(
     names: Sequence[str], keys: NDArray[np.int32], offsets: NDArray[np.int32], values: pa.Array
 ) -> pa.Array:
-    """Put names behind the keys' numbers."""
+    """Build a map with dictionary-coded keys."""
     coded = pa.DictionaryArray.from_arrays(keys, pa.array(list(names), pa.string()))
     return pa.MapArray.from_arrays(pa.array(offsets), coded, values)
 
 
 def _empty_map(n: int, value_type: pa.DataType) -> pa.Array:
-    """Return n maps without a key."""
+    """Return n empty maps."""
     offsets = pa.array(np.zeros(n + 1, np.int32))
     return pa.MapArray.from_arrays(offsets, pa.array([], pa.string()), pa.array([], value_type))

@@ -1,4 +1,4 @@
-"""Numbered SQL files, applied once each, in order, and never changed afterwards."""
+"""Schema migrations: numbered SQL files, applied once each in order, never changed later."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RENAME = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN IF EXISTS \w+ TO (\w+)")
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered SQL file, as written: before its template values are filled in."""
+    """One numbered SQL file, before its template values are filled in."""
 
     version: int
     name: str
@@ -43,11 +43,11 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What an installation chooses about its tables when they are made.
+    """Options of an installation for creating tables.
 
-    A TTL counts from ``ingest_time``: on event time a backfill older than the TTL
-    would vanish in silence at the first merge. None, the default and what the
-    embedded store uses, keeps everything.
+    A TTL is relative to ``ingest_time``: relative to event time, a backfill older than the TTL
+    would be deleted silently at the first merge. None, the default, which the embedded store uses,
+    keeps everything.
 
     Examples
     --------
@@ -61,8 +61,11 @@ class TableOptions:
     dead_letters_days: int | None = None
     is_replicated: bool = False
     deduplication_window: int = 10_000
-    """Tokens remembered per table. It must exceed the inserts of all partitions
-    during the longest outage; 10 was too few (doubled after twelve other inserts)."""
+    """Number of deduplication tokens kept per table.
+
+    Must exceed the number of inserts of all partitions during the longest outage; with 10, rows
+    were duplicated after twelve other inserts.
+    """
 
     def values(self) -> dict[str, str]:
         """Return the template values of the SQL files."""
@@ -79,7 +82,7 @@ class TableOptions:
 
 
 def _ttl(days: int | None) -> str:
-    """Spell a TTL clause; empty for none."""
+    """Return a TTL clause; empty for None."""
     return "" if days is None else f"TTL toDateTime(ingest_time) + INTERVAL {int(days)} DAY"
 
 
@@ -89,7 +92,7 @@ def load_migrations() -> tuple[Migration, ...]:
     Raises
     ------
     StorageError
-        If the numbers are not 1, 2, 3, ...: a file is missing or named wrong.
+        If the numbers are not 1, 2, 3, ...: a file is missing or misnamed.
     """
     folder = resources.files("schemas") / "migrations"
     found = []
@@ -106,7 +109,7 @@ def load_migrations() -> tuple[Migration, ...]:
 
 
 def statements(sql: str, values: Mapping[str, str]) -> list[str]:
-    """Fill in the template and cut it into statements, without comments.
+    """Fill in the template and split it into statements, without comments.
 
     Examples
     --------
@@ -119,7 +122,7 @@ def statements(sql: str, values: Mapping[str, str]) -> list[str]:
 
 
 def renamed_column(statement: str) -> tuple[str, str] | None:
-    """Return the table and the new name where a statement renames a column.
+    """Return the table and the new column name if a statement renames a column, else None.
 
     Examples
     --------
@@ -131,21 +134,21 @@ def renamed_column(statement: str) -> tuple[str, str] | None:
 
 
 def pending(known: Sequence[Migration], applied: Mapping[int, str], where: str) -> list[Migration]:
-    """Return what has yet to run; refuse a store that does not fit this code.
+    """Return the migrations to apply; raise if the store does not match this code.
 
     Parameters
     ----------
     known : sequence of Migration
-        What this version of Driftline holds, in order.
+        Migrations of this version of Driftline, in order.
     applied : mapping of int to str
-        Version and checksum of what ran on the store.
+        Version and checksum of the applied migrations.
     where : str
         The store, for the message.
 
     Raises
     ------
     StorageError
-        If the store is newer than the code, or a migration changed after it ran.
+        If the store is newer than the code, or an applied migration has changed.
 
     Examples
     --------

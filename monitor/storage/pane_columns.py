@@ -1,4 +1,4 @@
-"""Panes as one Arrow table: column by column over all panes, no table per pane."""
+"""Converts panes to one Arrow table by column, without a table per pane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.panes import Pane, SeriesStats
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """S x V cells of one pane, variables fastest."""
+    """S x V cells of one pane; the variable varies fastest."""
 
     pane: Pane
     stats: SeriesStats
@@ -24,12 +24,12 @@ class _Part:
 
     @property
     def n_rows(self) -> int:
-        """Cells."""
+        """Number of cells."""
         return len(self.stats.segments) * len(self.names)
 
     @property
     def is_last(self) -> NDArray[np.bool_]:
-        """Which cells are the score's."""
+        """Mask of the score's cells."""
         v = len(self.names)
         return np.tile(np.arange(v) == v - 1, len(self.stats.segments))
 
@@ -46,8 +46,8 @@ def pane_rows(panes: Iterable[tuple[Pane, Sequence[str]]]) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        ``n_predicted``, ``n_positive`` and ``calibration_*`` stand on the score's rows
-        only. Without a baseline (V = 0) a segment has one row, of feature ``""``.
+        ``n_predicted``, ``n_positive`` and ``calibration_*`` are set in the score's rows only.
+        Without a baseline (V = 0) a segment has one row, of feature ``""``.
 
     Notes
     -----
@@ -85,7 +85,7 @@ _WORDS = ("source", "owner")
 
 
 def _parts(pane: Pane, variables: Sequence[str]) -> list[_Part]:
-    """Return a pane's segments, and its slices where it has any."""
+    """Return a pane's segments, and its slices if there are any."""
     names = tuple(variables) if pane.segments.counts.shape[1] else ("",)
     parts = [_Part(pane, pane.segments, names, False)]
     if pane.slices.segments:
@@ -94,7 +94,7 @@ def _parts(pane: Pane, variables: Sequence[str]) -> list[_Part]:
 
 
 def _statistics(parts: Sequence[_Part]) -> dict[str, pa.Array]:
-    """Return the columns that are counted, not named."""
+    """Return the columns of counters."""
     columns = {
         "n_rows": _join(np.repeat(p.stats.n_rows, len(p.names)) for p in parts),
         "counts": _lists([_cells(p) for p in parts]),
@@ -114,7 +114,7 @@ def _statistics(parts: Sequence[_Part]) -> dict[str, pa.Array]:
 
 
 _Lists = tuple[NDArray[np.int64], NDArray[np.int64] | NDArray[np.float64]]
-"""Length of the list of each row, and the values of all."""
+"""List length of each row, and the concatenated values."""
 
 
 def _cells(part: _Part) -> _Lists:
@@ -125,13 +125,13 @@ def _cells(part: _Part) -> _Lists:
 
 
 def _on_the_score(part: _Part, name: str) -> _Lists:
-    """Return a segment's values on its score's row, and nothing on the others."""
+    """Return a segment's values in its score's row, and empty ones in the others."""
     values = getattr(part.stats, name)
     return part.is_last * np.int64(values.shape[1]), values.reshape(-1)
 
 
 def _lists(rows: Sequence[_Lists]) -> pa.Array:
-    """Lay lists of every part out one after the other."""
+    """Concatenate the lists of all parts."""
     lengths = np.concatenate([length for length, _ in rows] or [np.zeros(0, np.int64)])
     values = np.concatenate([v for _, v in rows] or [np.zeros(0, np.int64)])
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
@@ -139,18 +139,18 @@ def _lists(rows: Sequence[_Lists]) -> pa.Array:
 
 
 def _join(arrays: Iterable[NDArray[np.int64] | NDArray[np.float64]]) -> pa.Array:
-    """Return the parts' values one after the other."""
+    """Concatenate the values of all parts."""
     found = list(arrays)
     return pa.array(np.concatenate(found) if found else np.zeros(0))
 
 
 def _repeat(values: Sequence[int], sizes: NDArray[np.int64], dtype: type) -> pa.Array:
-    """Return each part's value on all its rows."""
+    """Repeat each part's value in all its rows."""
     return pa.array(np.repeat(np.array(values, dtype), sizes))
 
 
 def _words(values: Sequence[str], sizes: NDArray[np.int64]) -> pa.Array:
-    """Return each part's word on all its rows, at the price of an index."""
+    """Repeat each part's string in all its rows, dictionary-coded."""
     numbers: dict[str, int] = {}
     codes = [numbers.setdefault(value, len(numbers)) for value in values]
     return _coded(np.repeat(np.array(codes, np.int32), sizes), numbers)
@@ -162,7 +162,7 @@ def _spread(
     arrange: Callable[[NDArray[np.int32], int], NDArray[np.int32]],
     times: Callable[[_Part], int],
 ) -> pa.Array:
-    """Return each part's words, tiled or repeated over its cells."""
+    """Return each part's strings, tiled or repeated over its cells."""
     numbers: dict[str, int] = {}
     codes = [
         arrange(
@@ -175,5 +175,5 @@ def _spread(
 
 
 def _coded(codes: NDArray[np.int32], numbers: dict[str, int]) -> pa.Array:
-    """Return dictionary-coded strings; an empty dictionary is what the engine's reader refuses."""
+    """Return dictionary-coded strings, never with an empty dictionary, which the engine rejects."""
     return pa.DictionaryArray.from_arrays(codes, pa.array(list(numbers) or [""], pa.string()))

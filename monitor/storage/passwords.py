@@ -1,7 +1,7 @@
-"""Passwords of the store: read once, then gone from the process's environment.
+"""Passwords of the store: read once, then removed from the process's environment.
 
-``/proc/PID/environ`` shows what a process was started with for as long as it runs, and
-every child inherits it. So the value is overwritten where it lies, and kept here.
+``/proc/PID/environ`` shows the initial environment of a running process, and children inherit it.
+So the value is overwritten in place, and kept in this module.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ _kept: dict[str, str] = {}
 
 
 def take_passwords() -> None:
-    """Take the store's passwords out of this process's environment; keep them in memory.
+    """Remove the store's passwords from this process's environment; keep them in memory.
 
-    For commands that stay: what a library finds in its host's environment is not its own
-    to take away.
+    For long-running commands only: a library must not remove variables of its host process.
 
     Examples
     --------
@@ -41,22 +40,22 @@ def take_passwords() -> None:
 
 
 def password_of(variable: str, environment: Mapping[str, str] | None = None) -> str:
-    """Return a password: from a variable, a file that ``<variable>_FILE`` names, or memory.
+    """Return a password from a variable, the file named by ``<variable>_FILE``, or memory.
 
     Parameters
     ----------
     environment : mapping, optional
-        Read instead of the process's own.
+        Replaces the process's environment.
 
     Returns
     -------
     str
-        Empty where none is set.
+        Empty if none is set.
 
     Raises
     ------
     ConfigError
-        If variable and file are both set, or the file cannot be read; never with the value.
+        If variable and file are both set, or the file cannot be read; never contains the value.
 
     Examples
     --------
@@ -75,12 +74,12 @@ def password_of(variable: str, environment: Mapping[str, str] | None = None) -> 
 
 
 def passwords_for_child(*variables: str) -> dict[str, str]:
-    """Return the part of a child's environment that holds its passwords.
+    """Return the environment variables of a child's passwords.
 
     Parameters
     ----------
     *variables : str
-        Those that this child needs; those read from files are found by the child itself.
+        Variables that this child needs; passwords in files are read by the child itself.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Can the store be written to? Asked before anything starts; leaves nothing behind."""
+"""Checks before the start that the store is writable, without leaving changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.errors import StorageError
 
 
 def probe(target: str) -> str:
-    """Open a store, write one row and take it away again.
+    """Open a store, write one row and delete it again.
 
     Parameters
     ----------
@@ -21,8 +21,7 @@ def probe(target: str) -> str:
     Returns
     -------
     str
-        What was found, for people. A folder that does not exist yet is not made:
-        that it could be is enough.
+        Result as text for the user. A missing folder is not created, only checked to be creatable.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def probe(target: str) -> str:
 
 
 def _could_be_made(folder: Path) -> str:
-    """Find the nearest folder that exists and see whether it may be written to."""
+    """Check that the nearest existing parent folder is writable."""
     nearest = next(parent for parent in folder.absolute().parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise StorageError(

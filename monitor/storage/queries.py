@@ -1,4 +1,4 @@
-"""The tables that are shown to people, and how many rows each holds."""
+"""The tables shown to users, and their row counts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TABLES = (
     "dead_letters",
     "late",
 )
-"""In the order people are shown them."""
+"""Tables in display order."""
 
 
 def row_counts(store: Store) -> dict[str, int]:
     """Return the exact number of rows of each of Driftline's tables that exist.
 
-    Replays and revisions count once: every table is read with FINAL.
+    Repeated inserts and revisions count once: every table is read with FINAL.
     """
     there = set(
         store.query("SELECT name FROM system.tables WHERE database = currentDatabase()")[

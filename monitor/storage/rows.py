@@ -1,7 +1,7 @@
-"""Nouns as Arrow tables with the store's column names: few and small ones, one by one.
+"""Converts results, alerts and other small objects to Arrow tables with the store's columns.
 
-Events, of which there are millions, are turned in whole columns: see
-``monitor.storage.event_columns``. Every function here is pure; rows keep their order.
+Events, of which there are millions, are converted by column: see ``monitor.storage.event_columns``.
+All functions are pure; rows keep their order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NUMBERS = pa.map_(_TEXT, _FLOAT)
 
 
 def _schema(text: str = "", ints: str = "", floats: str = "", **others: pa.DataType) -> pa.Schema:
-    """Spell a schema by type."""
+    """Build a schema from column names by type."""
     fields = [(name, _TEXT) for name in text.split()]
     fields += [(name, _INT) for name in ints.split()]
     fields += [(name, _FLOAT) for name in floats.split()]
@@ -69,7 +69,7 @@ GPU = _schema(
 
 
 def result_rows(results: Sequence[DetectorResult]) -> pa.Table:
-    """Return rows of table ``results``; a NaN becomes NULL, because it poisons averages.
+    """Return rows of table ``results``; NaN becomes NULL, because one NaN makes an average NaN.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def alert_rows(alerts: Sequence[Alert]) -> pa.Table:
 
 
 def dead_letter_rows(letters: Sequence[DeadLetter]) -> pa.Table:
-    """Return rows of table ``dead_letters``; the payload stays bytes.
+    """Return rows of table ``dead_letters``; the payload is binary.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) ->
     Parameters
     ----------
     deliveries : iterable of (Delivery, Notification or None)
-        With None, the columns about what was sent are empty.
+        With None the columns of the notification are empty.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) ->
 
 
 def label_rows(labels: Sequence[LabelEvent]) -> pa.Table:
-    """Return rows of table ``labels``: the label as text and, where it is one, a number.
+    """Return rows of table ``labels``: the label as text and, if numeric, as a number.
 
     Examples
     --------
@@ -174,7 +174,7 @@ def gpu_rows(events: Sequence[GpuEvent]) -> pa.Table:
 
 
 def _telemetry(events: Sequence[GpuEvent]) -> pa.Array:
-    """Return a map per event of what it measured; NaN is NULL."""
+    """Return a map of the measurements per event; NaN becomes NULL."""
     names = [name for event in events for name in event.fields]
     values = [value for event in events for value in event.fields.values()]
     numbers = pa.array(np.array(values, np.float64), from_pandas=True)  # None becomes NaN
@@ -183,11 +183,11 @@ def _telemetry(events: Sequence[GpuEvent]) -> pa.Array:
 
 
 def _struct_rows(structs: Sequence[Any], schema: pa.Schema) -> pa.Table:
-    """Make columns of the attributes of the schema's names.
+    """Build columns from the attributes with the schema's names.
 
     Notes
     -----
-    Structs as tuples, turned: a third of the time that reading attribute by attribute takes.
+    Transposing structs as tuples takes a third of the time of reading each attribute.
     """
     if not structs:
         return schema.empty_table()
@@ -198,17 +198,17 @@ def _struct_rows(structs: Sequence[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _column(structs: Sequence[Any], field: pa.Field) -> pa.Array:
-    """Read one attribute off every struct; NaN is NULL."""
+    """Return one attribute of every struct as a column; NaN becomes NULL."""
     return _array([getattr(struct, field.name) for struct in structs], field)
 
 
 def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
-    """Return values as a column; NaN is NULL."""
+    """Return values as a column; NaN becomes NULL."""
     return pa.array(values, field.type, from_pandas=field.type == _FLOAT)
 
 
 def _delivery_row(delivery: Delivery, sent: Notification | None) -> dict[str, Any]:
-    """Put a step and what it was about side by side."""
+    """Return the columns of a delivery and its notification."""
     row: dict[str, Any] = dict.fromkeys(DELIVERIES.names, "")
     row |= {"opened_at_us": 0, "alert_ids": []}
     for name in ("notification_id", "receiver", "state", "time_us", "attempts", "detail"):

@@ -1,4 +1,4 @@
-"""Panes out of the store, as they were counted: merged over sources, in slots of any length."""
+"""Reads panes from the store, merged over source partitions, in slots of any length."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LENGTH = (
 def longest_pane_us(
     store: Store, tenant: str, model: str, between_us: tuple[int, int] = NO_BOUND_US
 ) -> int:
-    """Return the length of a model's longest stored pane; 0 where there is none."""
+    """Return the length of a model's longest stored pane; 0 without panes."""
     found = store.query(_LENGTH, _parameters(tenant, model, between_us))
     return int(found["pane_us"][0].as_py() or 0)
 
@@ -46,26 +46,26 @@ def read_panes(
     slot_us: int,
     between_us: tuple[int, int] = NO_BOUND_US,
 ) -> list[Pane]:
-    """Read one model's panes, added up over source partitions and over slots.
+    """Read one model's panes, summed over source partitions and slots.
 
     Parameters
     ----------
     variables : sequence of str
-        ``ModelSchema.variables``; a series that holds others is left out.
+        ``ModelSchema.variables``; series with other variables are omitted.
     slot_us : int
-        Length of the panes returned; a multiple of the stored ones'.
+        Length of the returned panes; a multiple of the stored length.
     between_us : tuple of int, optional
-        First and end (excluded) of their starts.
+        Range of their starts, end exclusive.
 
     Returns
     -------
     list of Pane
-        By series and start. They hold rows and counters, all that the decision rule
-        needs; sums, extremes and calibration are empty.
+        Sorted by series and start. They have row counts and counters, which suffice for the
+        decision rule; sums, extremes and calibration are empty.
 
     Notes
     -----
-    The store adds up; 512 bytes a cell and slot cross over.
+    The sums are computed by the store; 512 bytes per cell and slot are transferred.
     """
     parameters = _parameters(tenant, model, between_us) | {"slot": slot_us}
     table = store.query(_SELECT, parameters)
@@ -81,12 +81,12 @@ def read_panes(
 
 
 def _parameters(tenant: str, model: str, between_us: tuple[int, int]) -> dict[str, object]:
-    """Name the values of a question."""
+    """Return the parameters of a query."""
     return {"tenant": tenant, "model": model, "since": between_us[0], "until": between_us[1]}
 
 
 def _groups(table: pa.Table) -> list[tuple[tuple[str, str, int], pa.Table]]:
-    """Cut rows, which come in order, where the series or the slot changes."""
+    """Split sorted rows where the series or the slot changes."""
     keys = list(
         zip(
             table["model_version"].to_pylist(),
@@ -100,7 +100,7 @@ def _groups(table: pa.Table) -> list[tuple[tuple[str, str, int], pa.Table]]:
 
 
 def _stats(rows: pa.Table, variables: list[str], *, is_slice: bool) -> SeriesStats | None:
-    """Lay the cells of one slot out; None if they are not of these variables."""
+    """Return the statistics of one slot; None if its variables differ."""
     chosen = rows.filter(pc.equal(rows["is_slice"], is_slice))
     names = chosen["segment"].to_pylist()
     at = {segment: s for s, segment in enumerate(dict.fromkeys(names))}

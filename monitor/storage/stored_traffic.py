@@ -1,4 +1,4 @@
-"""How many rows a window of a model holds, as the archive has them."""
+"""Mean number of rows per window, from the archived panes."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _ROWS = (
 def mean_rows_of(
     target: str, lengths_us: dict[tuple[str, str], int]
 ) -> dict[tuple[str, str], float]:
-    """Return the mean rows of the windows with rows, over the last two weeks of each model.
+    """Return the mean rows of non-empty windows over the last two weeks of each model.
 
     Parameters
     ----------
     target : str
-        The store; one that is not there, or without panes, has no traffic.
+        The store; a missing store, or one without panes, gives an empty result.
     lengths_us : dict of (tenant, model) to int
-        Length of the model's windows.
+        Length of the windows of each model.
 
     Returns
     -------
     dict of (tenant, model) to float
-        Without the models that have no panes.
+        Without models that have no panes.
     """
     if "://" not in target and not Path(target).exists():
         return {}

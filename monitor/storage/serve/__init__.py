@@ -1,1 +1,1 @@
-"""ClickHouse's HTTP interface over the embedded engine: one process holds, many ask."""
+"""Serves the embedded engine over ClickHouse's HTTP interface, so that many clients share it."""

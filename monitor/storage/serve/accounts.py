@@ -1,4 +1,4 @@
-"""Who may ask: one account that writes, one that reads."""
+"""Accounts of the server: one read-write, one read-only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READER = "reader"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A name, and whether it may only read. The password never shows in a repr."""
+    """A user name and its password, which is omitted from the repr."""
 
     name: str
     is_reader: bool
@@ -37,7 +37,7 @@ class Accounts:
     Parameters
     ----------
     reader : Account, optional
-        Absent where the writer has a password and the reader was given none.
+        None if the writer has a password and the reader has none.
 
     Examples
     --------
@@ -54,11 +54,11 @@ class Accounts:
 
     @property
     def is_open(self) -> bool:
-        """Whether some account needs no password."""
+        """Whether an account needs no password."""
         return any(not account.password for account in self._accounts.values())
 
     def identify(self, headers: Mapping[str, str], query: Mapping[str, str]) -> Account:
-        """Return the account a request names, when its password is right.
+        """Return the account of a request after checking its password.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class Accounts:
         Raises
         ------
         RefusedRequest
-            516: the same words for a wrong name and a wrong password, in the same time.
+            516, with the same text and in the same time for a wrong name and a wrong password.
         """
         name, password = _credentials(headers, query)
         account = self._accounts.get(name or self._default)
@@ -85,20 +85,21 @@ class Accounts:
 
 
 def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
-    """Return the accounts that the environment describes.
+    """Return the accounts that the environment configures.
 
     Parameters
     ----------
     environment : mapping
         ``DRIFTLINE_STORE_USER``, ``DRIFTLINE_STORE_PASSWORD`` and
-        ``DRIFTLINE_STORE_READER_PASSWORD``, or ``..._FILE`` for a file that holds one.
+        ``DRIFTLINE_STORE_READER_PASSWORD``, or ``..._FILE`` with the path of a file that contains
+        one.
     host : str
-        Where the server will listen.
+        Address on which the server listens.
 
     Raises
     ------
     ConfigError
-        If it listens beyond loopback and there is no password.
+        If the address is not loopback and there is no password.
     """
     password = password_of(PASSWORD_VARIABLE, environment)
     reader_password = password_of(READER_PASSWORD_VARIABLE, environment)
@@ -116,7 +117,7 @@ def accounts_from(environment: Mapping[str, str], host: str) -> Accounts:
 
 
 def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[str, str]:
-    """Read name and password from where ClickHouse takes them, in its order."""
+    """Read name and password from the places that ClickHouse accepts, in its order."""
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
         return headers.get("X-ClickHouse-User", ""), headers.get("X-ClickHouse-Key", "")
     kind, _, text = headers.get("Authorization", "").partition(" ")
@@ -130,6 +131,6 @@ def _credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[
 
 
 def _is_same(given: str, expected: str) -> bool:
-    """Compare in constant time: it reveals neither length nor place of the first difference."""
+    """Compare in constant time, which reveals neither length nor position of a difference."""
     pair = [hashlib.sha256(text.encode(errors="replace")).digest() for text in (given, expected)]
     return hmac.compare_digest(*pair)

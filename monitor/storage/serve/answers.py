@@ -1,10 +1,10 @@
-"""Answers as they are produced: counted byte by byte, and cut at their bound.
+"""Collects answers as they are produced, with an exact bound on their size.
 
-``max_result_bytes`` is checked between blocks, before they are formatted: 64 MiB allowed
-gave answers of 610 MiB and 4.9 GiB of memory. So the engine writes into a pipe
-(``INTO OUTFILE '/dev/fd/N'``), and a thread reads it into memory, beyond 1 MiB into an
-unnamed file of the spool. An answer is whole before its first byte is sent: an error is
-never half an answer, and a slow client holds no query.
+``max_result_bytes`` is checked between blocks, before they are formatted: with a limit of 64 MiB,
+answers of 610 MiB used 4.9 GiB of memory. So the engine writes into a pipe (``INTO OUTFILE
+'/dev/fd/N'``), and a thread reads it into memory, or above 1 MiB into an unnamed file of the spool.
+An answer is complete before its first byte is sent: an error never truncates an answer, and a slow
+client does not keep a query running.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ IN_MEMORY_BYTES = 1 << 20
 
 
 class Outlet:
-    """A pipe for one query to write to, and the thread that reads it.
+    """A pipe that one query writes to, and the thread that reads it.
 
     Parameters
     ----------
     limit_bytes : int
-        Longest answer.
+        Maximum size of the answer.
 
     Notes
     -----
-    Beyond the bound the reading end closes, and the engine's next write ends its query.
+    When the bound is exceeded the reading end is closed, and the engine's next write fails.
     """
 
     def __init__(self, spool: Spool, limit_bytes: int) -> None:
@@ -49,7 +49,7 @@ class Outlet:
 
     @property
     def path(self) -> str:
-        """Where the engine writes."""
+        """Path that the engine writes to."""
         return f"/dev/fd/{self._writing}"
 
     def finish(self) -> Body:
@@ -58,7 +58,7 @@ class Outlet:
         Raises
         ------
         RefusedRequest
-            396 if it was longer than its bound, 202 if the spool is full.
+            396 if it exceeded its bound, 202 if the spool is full.
         """
         self._end()
         if self._refusal is not None:
@@ -68,13 +68,13 @@ class Outlet:
         return Body(self._file, self._claim.n_bytes, self._claim.release)
 
     def abandon(self) -> Exception | None:
-        """Drop the answer of a query that failed; return why it was cut, if it was."""
+        """Drop the answer of a failed query; return the reason if it exceeded a bound."""
         self._end()
         self._discard()
         return self._refusal
 
     def _end(self) -> None:
-        """Close our end, so that the reader sees the end of the stream."""
+        """Close the writing end, so that the reader sees the end of the stream."""
         os.close(self._writing)
         self._thread.join()
 
@@ -83,7 +83,7 @@ class Outlet:
         self._claim.release()
 
     def _drain(self) -> None:
-        """Read until the end or the bound."""
+        """Read until the end of the stream or the bound."""
         try:
             while piece := os.read(self._reading, PIECE_BYTES):
                 self._keep(piece)
@@ -93,7 +93,7 @@ class Outlet:
             os.close(self._reading)
 
     def _keep(self, piece: bytes) -> None:
-        """Count a piece, then write it."""
+        """Count and store a piece."""
         if self._claim.n_bytes + len(piece) > self._limit_bytes:
             raise RefusedRequest(
                 396,
@@ -105,7 +105,7 @@ class Outlet:
 
 
 class Body:
-    """A whole answer; read it once, then close it."""
+    """A complete answer; read it once, then close it."""
 
     def __init__(self, file: IO[bytes], n_bytes: int, release: Callable[[], None]) -> None:
         self._file = file
@@ -117,7 +117,7 @@ class Body:
         return self._file.read(n_bytes)
 
     def close(self) -> None:
-        """Give memory and disk back."""
+        """Free memory and disk space."""
         with contextlib.suppress(OSError):
             self._file.close()
         self._release()

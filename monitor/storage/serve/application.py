@@ -1,4 +1,4 @@
-"""HTTP around the engine: which account asks, what, in which encoding; and the answer."""
+"""HTTP handler: authenticates requests, runs their statements, encodes the answers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from monitor.storage.serve.statement import Statement
 from monitor.storage.serve.turns import Turns
 
 GRACE_S = 2.0
-"""After its time a query that the engine did not stop is killed, and after as long again
-its client gets an error."""
+"""Grace period of a query beyond its time limit, and of a killed query before the error."""
 
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _CONTENT_TYPES = {
@@ -41,15 +40,15 @@ _CONTENT_TYPES = {
 
 
 class Front:
-    """The handler, and what its requests share."""
+    """The handler and the state that its requests share."""
 
     def __init__(self, engine: Engine, accounts: Accounts, limits: Limits) -> None:
         self._engine = engine
         self._accounts = accounts
         self._limits = limits
         self._turns = {True: Turns(limits, "reader"), False: Turns(limits, "writer")}
-        # Beside them: a kill must not wait for the queries it is meant for, nor a body
-        # for the answers that are compressed.
+        # Separate threads: a kill must not wait for the queries that it ends, nor a body for the
+        # compression of answers.
         self._killers = ThreadPoolExecutor(1, "kill")
         self._receivers = ThreadPoolExecutor(4, "body")
         self._packers = ThreadPoolExecutor(4, "answer")
@@ -59,7 +58,7 @@ class Front:
         self._n_reading = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, whatever happens."""
+        """Answer one request; never raises."""
         query_id = request.query.get("query_id") or str(uuid.uuid4())
         try:
             refuse_pages(request.headers, is_open=self._accounts.is_open)
@@ -77,7 +76,7 @@ class Front:
             return self._refused(request, refusal_of(error), query_id)
 
     async def kill_all(self) -> None:
-        """Stop what still runs; each gets its error."""
+        """Kill all running queries; each client gets an error."""
         for query in list(self._running):
             await self._kill(query)
 
@@ -115,7 +114,7 @@ class Front:
 
     @contextlib.contextmanager
     def _place(self, *, is_reading: bool) -> Iterator[None]:
-        """Count a request of a reader; refuse it while there are too many."""
+        """Count a request of a reader; reject it while there are too many."""
         if is_reading and self._n_reading >= self._limits.n_reading:
             raise RefusedRequest(202, f"Too many requests of readers. Maximum: {self._n_reading}.")
         self._n_reading += is_reading
@@ -127,7 +126,7 @@ class Front:
     async def _execute(
         self, request: web.BaseRequest, account: Account, query_id: str, *, may_write: bool
     ) -> Answer:
-        """Receive a statement, wait for a turn, and run it."""
+        """Receive a statement, wait for a free thread, and run it."""
         received = await self._receiver.receive(
             request,
             request.query.get("query", ""),
@@ -140,7 +139,7 @@ class Front:
             received.discard()
 
     async def _run(self, query: Query) -> Answer:
-        """Wait for a turn, run, and stop what takes too long or whose client is gone."""
+        """Wait for a thread, run, and kill the query on time-out or if its client disconnects."""
         allowed_s = float(self._limits.within(query.settings)["max_execution_time"]) + GRACE_S
         turns = self._turns[query.is_reader or query.must_only_read]
         job = await turns.start(lambda: self._engine.run(query))
@@ -149,7 +148,7 @@ class Front:
         try:
             done, _ = await asyncio.wait({job}, timeout=allowed_s)
         except asyncio.CancelledError:
-            # The client is gone: a question is stopped, but an INSERT that came whole is
+            # The client disconnected: a SELECT is killed, but a completely received INSERT is
             # finished, as on a server.
             job.add_done_callback(_close_unsent)
             if Statement(query.received.sql[:64]).verb in READ_VERBS:
@@ -162,10 +161,10 @@ class Front:
         return job.result()
 
     async def _ended(self, job: asyncio.Future[Answer], query: Query) -> None:
-        """Wait for a killed query; a question is not waited for longer than a bound.
+        """Wait for a killed query; for a SELECT with a time-out.
 
-        The engine looks at kills between blocks of rows only, and one call of a slow
-        function over a block takes as long as it takes. Its turn stays taken.
+        The engine checks for kills between blocks of rows only, and a slow function may take long
+        over one block. The thread stays occupied meanwhile.
         """
         is_question = Statement(query.received.sql[:64]).verb in READ_VERBS
         done, _ = await asyncio.wait({job}, timeout=GRACE_S if is_question else None)
@@ -174,15 +173,15 @@ class Front:
             raise RefusedRequest(159, "Timeout exceeded, and the query has not stopped yet.")
 
     async def _kill(self, query: Query) -> None:
-        """Ask the engine to stop a query."""
+        """Request the engine to kill a query."""
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(Exception):  # it may have ended by itself
+        with contextlib.suppress(Exception):  # it may have ended already
             await loop.run_in_executor(self._killers, self._engine.kill, query)
 
     async def _response(
         self, request: web.BaseRequest, answer: Answer, query_id: str
     ) -> web.StreamResponse:
-        """Write the engine's answer."""
+        """Send the engine's answer."""
         body = answer.body
         summary = {
             "read_rows": str(answer.n_read_rows),
@@ -203,18 +202,18 @@ class Front:
     def _refused(
         self, request: web.BaseRequest, refusal: RefusedRequest, query_id: str
     ) -> web.Response:
-        """Write an error as ClickHouse does."""
+        """Return an error response as ClickHouse does."""
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(refusal.code)}
         if refusal.status == 401:
             headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         text = f"{refusal} (version {self._engine.version})\n"
         response = web.Response(status=refusal.status, text=text, headers=headers)
         if not request.content.at_eof():
-            response.force_close()  # the rest of the body is not read any more
+            response.force_close()  # the rest of the body is not read
         return response
 
     def _headers(self, query_id: str) -> dict[str, str]:
-        """What every answer carries."""
+        """Return the headers of every response."""
         return {
             "X-ClickHouse-Query-Id": re.sub(r"[^\x20-\x7e]", "?", query_id)[:200],
             "X-ClickHouse-Timezone": self._engine.timezone,
@@ -225,7 +224,7 @@ class Front:
 
 
 def _close_unsent(job: asyncio.Future[Answer]) -> None:
-    """Close an answer that no client waits for."""
+    """Close an answer whose client has disconnected."""
     if not job.cancelled() and job.exception() is None and (body := job.result().body):
         body.close()
 
@@ -238,7 +237,7 @@ def _query_of(
     *,
     may_write: bool,
 ) -> Query:
-    """Sort the query string into what it is."""
+    """Parse the query string into database, settings and parameters."""
     asked = request.query
     settings = {}
     for name, value in asked.items():
@@ -264,7 +263,7 @@ def _query_of(
 
 
 def _encoding(request: web.BaseRequest) -> str:
-    """Choose the answer's encoding: as accepted, unless the request switches it off."""
+    """Choose the answer's encoding from those accepted, unless the request disables it."""
     if request.query.get("enable_http_compression", "1") == "0":
         return ""
     return choose_encoding(request.headers.get("Accept-Encoding", ""))

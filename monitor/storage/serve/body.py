@@ -1,4 +1,4 @@
-"""Request bodies: the statement into memory, an INSERT's data into a file."""
+"""Receives request bodies: statements in memory, data of INSERTs in a file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from monitor.storage.serve.refusal import RefusedRequest
 from monitor.storage.serve.spool import Claim, Spool
 
 SPOOL_BYTES = 1 << 20
-"""Written at once: pieces come of some 100 KiB, and each was a hop to the thread that writes."""
+"""Size of writes: pieces arrive with some 100 KiB, and each write is a switch to another thread."""
 PIECES_AT_ONCE = 4
-"""Decompressed in one hop to a thread, of at most 1 MiB each."""
+"""Pieces of at most 1 MiB that are decompressed per switch to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request's statement, and its data where it has some."""
+    """A request's statement, and its data if there are any."""
 
     sql: str
     insert: Insert | None = None
     data: Path | None = None
-    """To be deleted by who asked for it."""
+    """File of the data; the caller deletes it."""
     claim: Claim | None = None
 
     def discard(self) -> None:
@@ -44,7 +44,7 @@ class Received:
 
 
 class BodyReader:
-    """Reads bodies; decompression and writing happen in threads."""
+    """Reads bodies; decompresses and writes in threads."""
 
     def __init__(self, limits: Limits, spool: Spool, threads: Executor) -> None:
         self._limits = limits
@@ -57,11 +57,11 @@ class BodyReader:
         Parameters
         ----------
         request : aiohttp.web.BaseRequest
-            Its body is not decompressed yet.
+            Request with a body that is not yet decompressed.
         sql : str
-            The ``query`` parameter; the body continues it, as ClickHouse has it.
+            The ``query`` parameter; the body is appended to it, as in ClickHouse.
         is_reader : bool
-            An INSERT of a reader is refused before its data are read.
+            Whether to reject an INSERT before its data are read.
 
         Returns
         -------
@@ -70,16 +70,16 @@ class BodyReader:
         Raises
         ------
         RefusedRequest
-            164 for a reader's INSERT, 307 for a body beyond the bound, 271 and 89 for its
-            encoding, 62 for a statement beyond ClickHouse's own bound, 209 for one that
-            stops coming, 202 if the spool is full.
+            164 for a reader's INSERT, 307 for a body above the limit, 271 and 89 for its encoding,
+            62 for a statement above ClickHouse's limit, 209 for a time-out, 202 if the spool is
+            full.
         OSError
-            If the folder takes no more.
+            If the file cannot be written.
         """
         if not is_reader:
             return await self._receive(request, sql, is_reader=False)
         try:
-            # A statement is short: its time is bounded as a whole, not piece by piece.
+            # A statement is short: the time-out is for all of it, not per piece.
             async with asyncio.timeout(self._limits.receive_s):
                 return await self._receive(request, sql, is_reader=True)
         except TimeoutError:
@@ -97,7 +97,7 @@ class BodyReader:
             text += b"\n" if text.strip() else b""
             async for piece in pieces:
                 text += piece
-                # Judged only once the head can be whole: a cut token would be read wrongly.
+                # Parsed only when the head can be complete: a truncated token would be misread.
                 if len(text) > MAX_QUERY_BYTES:
                     break
             insert, n_own = split_insert(text[:MAX_QUERY_BYTES]), len(text)
@@ -112,7 +112,7 @@ class BodyReader:
         return Received(insert.head, insert, data, claim)
 
     async def _write(self, first: bytes, pieces: AsyncIterator[bytes], claim: Claim) -> Path:
-        """Write the data that are here and those that still come into a new file."""
+        """Write the data received so far and the remaining data into a new file."""
         descriptor, name = tempfile.mkstemp(suffix=".data", dir=self._spool.folder)
         path = Path(name)
         loop = asyncio.get_running_loop()
@@ -135,7 +135,7 @@ class BodyReader:
         return path
 
     async def _pieces(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
-        """Yield the body decompressed, each wait and the whole of it bounded."""
+        """Yield the decompressed body, with bounds on each wait and on its size."""
         _ask_for_body(request)
         encoding = request.headers.get("Content-Encoding", "").lower()
         inflater = Inflater(encoding)
@@ -183,5 +183,5 @@ def _decoded(text: bytes) -> str:
 
 
 def _take(pieces: Iterator[bytes]) -> list[bytes]:
-    """Return the next few pieces; none at the end."""
+    """Return the next few pieces; empty at the end."""
     return list(islice(pieces, PIECES_AT_ONCE))

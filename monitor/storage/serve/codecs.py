@@ -1,4 +1,4 @@
-"""Content encodings of HTTP bodies: gzip, deflate, lz4 and zstd, both ways, bounded."""
+"""Content encodings of HTTP bodies: bounded compression and decompression."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 from monitor.storage.serve.refusal import RefusedRequest
 
 PIECE_BYTES = 1 << 20
-"""Most that one step of decompression returns: a bomb is noticed before it is big."""
+"""Maximum output of one step of decompression, so that bombs are detected early."""
 PREFERRED = ("lz4", "zstd", "gzip", "deflate")
-"""Order in which an answer's encoding is chosen among those accepted: fastest first."""
+"""Preference order of answer encodings: fastest first."""
 
 
 class Inflater:
-    """Decompresses a body piece by piece; frames may follow one another.
+    """Decompresses a body incrementally; supports concatenated frames.
 
     Parameters
     ----------
     encoding : str
-        As in ``Content-Encoding``; ``""`` and ``identity`` hand the pieces on.
+        As in ``Content-Encoding``; ``""`` and ``identity`` return the pieces unchanged.
 
     Raises
     ------
     RefusedRequest
-        If the encoding is not known here.
+        If the encoding is unknown.
 
     Examples
     --------
@@ -44,12 +44,12 @@ class Inflater:
         self._frame: Any = None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what a piece of the body holds, in pieces of at most ``PIECE_BYTES``.
+        """Yield the decompressed data of a piece, in pieces of at most ``PIECE_BYTES``.
 
         Raises
         ------
         RefusedRequest
-            If it is not what the encoding says.
+            If the data are not in this encoding.
         """
         if self._new is None:
             yield piece
@@ -58,16 +58,16 @@ class Inflater:
             yield from self._inflate(piece)
         except RefusedRequest:
             raise
-        except Exception as error:  # each library raises its own
+        except Exception as error:  # each library raises its own errors
             raise RefusedRequest(271, f"The body is not {self._name}: {error}") from None
 
     def finish(self) -> None:
-        """Refuse a body that ended inside a frame."""
+        """Raise if the body ended inside a frame."""
         if self._frame is not None:
             raise RefusedRequest(271, f"The body's {self._name} ends too early.")
 
     def _inflate(self, piece: bytes) -> Iterator[bytes]:
-        """Run frames until the piece is used up."""
+        """Decompress frames until the piece is consumed."""
         assert self._new is not None
         while piece:
             if self._frame is None:
@@ -85,7 +85,7 @@ class Inflater:
 
 
 class _Zlib:
-    """zlib's decompressor in the shape of the others: it keeps its own rest."""
+    """zlib's decompressor with the interface of the others; keeps unconsumed input."""
 
     def __init__(self, wbits: int) -> None:
         self._inner = zlib.decompressobj(wbits)
@@ -100,7 +100,7 @@ class _Zlib:
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Return at most so many bytes; the rest comes with the next call."""
+        """Return at most ``max_length`` bytes; the rest is returned by the next call."""
         out = self._inner.decompress(self._rest + data, max_length)
         self._rest = self._inner.unconsumed_tail
         return out
@@ -131,9 +131,9 @@ def choose_encoding(accepted: str) -> str:
 
 
 def deflater(encoding: str) -> Callable[[bytes, bool], bytes]:
-    """Return a function that compresses an answer piece by piece, fast rather than small.
+    """Return a function that compresses an answer incrementally, at a fast level.
 
-    It is given a piece and whether that is the last one, and returns what is ready.
+    It takes a piece and whether it is the last one, and returns the output so far.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def deflater(encoding: str) -> Callable[[bytes, bool], bytes]:
 
 
 def _lz4_deflater() -> Callable[[bytes, bool], bytes]:
-    """Return the function for LZ4 frames, whose header comes first."""
+    """Return the function for LZ4 frames, which writes the frame header first."""
     import lz4.frame
 
     packer = lz4.frame.LZ4FrameCompressor()
@@ -170,7 +170,7 @@ def _lz4_deflater() -> Callable[[bytes, bool], bytes]:
 
 
 def _decompressor(encoding: str) -> Callable[[], Any] | None:
-    """Return what makes one frame's decompressor."""
+    """Return the factory of a frame's decompressor."""
     if encoding in ("", "identity"):
         return None
     if encoding == "gzip":
@@ -187,7 +187,7 @@ def _decompressor(encoding: str) -> Callable[[], Any] | None:
 
 
 def _is_here(name: str) -> bool:
-    """Return whether an encoding's library is installed."""
+    """Return whether the library of an encoding is installed."""
     try:
         if name == "lz4":
             import lz4.frame  # noqa: F401
@@ -199,7 +199,7 @@ def _is_here(name: str) -> bool:
 
 
 def _zstd() -> Any:
-    """Return zstd: of the standard library from 3.14 on, its backport before."""
+    """Return the zstd module: the standard library's from 3.14 on, else its backport."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:

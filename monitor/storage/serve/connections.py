@@ -1,4 +1,4 @@
-"""Connections: how many there may be, and how long one may stay without a request."""
+"""Bounds on the number of connections and on their idle time."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from monitor.storage.serve.limits import Limits
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 SPARE_FILES = 256
-"""Descriptors left to the engine's parts, to spools and pipes."""
+"""File descriptors reserved for the engine's parts, spools and pipes."""
 
 
 class Connections(web.Server):
-    """aiohttp's server, with bounds on connections that wait.
+    """aiohttp's server with bounds on idle connections.
 
     Parameters
     ----------
     handler : callable
         Answers one request.
     **options
-        As of aiohttp's server.
+        Options of aiohttp's server.
 
     Notes
     -----
-    Beyond ``n_connections`` the one that has waited longest without a request is closed:
-    clients open another when they need it. So connections without requests never keep a
-    client out, not even one whose request comes after three thousand of them.
+    When there are more than ``n_connections``, the connection that has been idle for the longest
+    time is closed; clients reconnect when needed. So idle connections never block a client, even
+    behind three thousand of them.
     """
 
     def __init__(self, handler: Handler, limits: Limits, **options: Any) -> None:
@@ -39,28 +39,28 @@ class Connections(web.Server):
         self._answer = handler
         self._limits = limits
         self._bound = min(limits.n_connections, _files_allowed() - SPARE_FILES)
-        # In the order of waiting: a dict keeps the order of insertion.
+        # In order of idle time: a dict keeps the order of insertion.
         self._waiting: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
         self._n_busy = 0
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a connection, and close another if there are too many."""
+        """Register a connection, and close an idle one if there are too many."""
         super().connection_made(handler, transport)
         self._wait(transport)
         if len(self._waiting) + self._n_busy > self._bound:
             oldest = next(iter(self._waiting))
-            self._stop_waiting(oldest)  # now: its end is noticed later, after more have come
+            self._stop_waiting(oldest)  # its end is reported later, after further ones
             _close(oldest)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget a connection."""
+        """Unregister a connection."""
         transport = self._connections.get(handler)
         super().connection_lost(handler, exc)
         if transport is not None:
             self._stop_waiting(transport)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; its connection does not wait meanwhile."""
+        """Answer one request; its connection is not idle meanwhile."""
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
@@ -74,19 +74,19 @@ class Connections(web.Server):
                 self._wait(transport)
 
     def _wait(self, transport: asyncio.BaseTransport) -> None:
-        """Give a connection its time to send a whole request's head."""
+        """Start the time-out for receiving a complete request head."""
         self._stop_waiting(transport)
         loop = asyncio.get_running_loop()
         self._waiting[transport] = loop.call_later(self._limits.idle_s, _close, transport)
 
     def _stop_waiting(self, transport: asyncio.BaseTransport) -> None:
-        """Stop the clock of a connection."""
+        """Cancel the time-out of a connection."""
         if clock := self._waiting.pop(transport, None):
             clock.cancel()
 
 
 def _close(transport: asyncio.BaseTransport) -> None:
-    """Close a connection at once; what it has not sent yet is of no request."""
+    """Close a connection immediately; it has no request in progress."""
     if isinstance(transport, asyncio.Transport):
         transport.abort()
 

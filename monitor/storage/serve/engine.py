@@ -1,8 +1,8 @@
-"""The embedded engine, one connection a request.
+"""The embedded engine, with one connection per request.
 
-Queries on one chDB connection run one after another; on several they run at once
-(three of one second each: 3.0 s and 1.0 s). A connection costs .1 ms, and settings,
-the current database and temporary tables die with it: that is all there is of sessions.
+Queries on one chDB connection run sequentially, on several concurrently (three of one second each:
+3.0 s and 1.0 s). A connection costs .1 ms. Settings, current database and temporary tables end with
+it, so there are no sessions.
 """
 
 from __future__ import annotations
@@ -32,35 +32,34 @@ from monitor.storage.serve.system_tables import mentions_system, screen_tree, tr
 
 SPOOL_NAME, WORKPLACE_NAME, EMPTY_NAME = "spool", "serving", "empty"
 CUSTOM_SERIALIZATION_REVISION = 54454
-"""Clients from this revision on cannot read Native blocks without its framing;
-older ones notice what they got."""
+"""From this revision on clients require framed Native blocks; older ones detect the format."""
 _MAX_CANONICAL_BYTES = 1 << 20
-"""The engine's spelling of a statement may be longer than what was sent."""
+"""Added to the limit, because the engine's formatting of a statement may be longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Query:
-    """One request, as the engine gets it."""
+    """One request, as passed to the engine."""
 
     received: Received
     settings: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     database: str = ""
     format: str = "TabSeparated"
-    """Where the statement names none."""
+    """Default output format, if the statement has none."""
     is_reader: bool = False
     must_only_read: bool = False
-    """A GET never writes, for any user."""
+    """Whether the request may not write; set for GET, for all accounts."""
     revision: int = 0
     """The client's ``client_protocol_version``."""
     query_id: str = ""
     marker: str = field(default_factory=lambda: f"driftline {uuid.uuid4().hex}")
-    """Finds the query among those that run: chDB takes no query id."""
+    """Comment that identifies the running query: chDB has no query IDs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the engine answered; its body is to be closed."""
+    """The engine's answer; the caller must close its body."""
 
     body: Body | None
     format: str
@@ -76,7 +75,7 @@ class Engine:
     Parameters
     ----------
     folder : Path
-        The store; made, and its tables, where absent.
+        Folder of the store; created with its tables if missing.
 
     Raises
     ------
@@ -85,8 +84,8 @@ class Engine:
 
     Notes
     -----
-    Goes into an empty folder: names of tables that look like relative paths of files
-    then find none. For use by several threads.
+    Changes the working directory to an empty folder, so that table names that look like relative
+    paths match no file. Thread-safe.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -101,7 +100,7 @@ class Engine:
             raise
 
     def _open(self) -> None:
-        """Start the engine under its rights, and read once what every answer says."""
+        """Start the engine with its access rights, and read the values that every answer has."""
         self._store = Store.open(self._folder, configure=self._configure)
         self._store.migrate()
         self._facts = Facts(
@@ -114,13 +113,13 @@ class Engine:
         os.chdir(self._workplace / EMPTY_NAME)
 
     def _configure(self) -> dict[str, str]:
-        """Prepare folders, once the store is locked; return the engine's options."""
+        """Prepare folders after the store is locked; return the engine's options."""
         self.spool = Spool(self._folder / SPOOL_NAME, self._limits.spool_bytes)
         shutil.rmtree(self._workplace, ignore_errors=True)
         (self._workplace / EMPTY_NAME).mkdir(parents=True)
-        # Apart: slow clients that read answers must not keep the archive's bodies out.
+        # Separate bounds: slow readers of answers must not block the archive's inserts.
         self._answers = Spool(self._workplace / "answers", self._limits.spool_bytes)
-        os.environ["TMPDIR"] = str(self._workplace)  # where the engine makes a folder of its own
+        os.environ["TMPDIR"] = str(self._workplace)  # in which the engine creates a folder
         file = rights.write_configuration(self._workplace, self._limits)
         return {"config-file": str(file)}
 
@@ -140,7 +139,7 @@ class Engine:
         Raises
         ------
         RefusedRequest
-            Whatever went wrong, as ClickHouse says it, without paths of this machine.
+            Any error, in ClickHouse's form, without paths of this machine.
         """
         connection = None
         try:
@@ -155,7 +154,7 @@ class Engine:
                 self._as_owner("SYSTEM JEMALLOC PURGE")
 
     def kill(self, query: Query) -> None:
-        """Stop a query that runs; returns when the engine was asked to."""
+        """Request the kill of a running query, without waiting for it to end."""
         self._as_owner(
             "KILL QUERY WHERE query LIKE {marker:String} ASYNC", marker=f"%{query.marker}%"
         )
@@ -168,7 +167,7 @@ class Engine:
         shutil.rmtree(self._workplace, ignore_errors=True)
 
     def _as_owner(self, sql: str, **parameters: str) -> None:
-        """Run a statement of the server's own."""
+        """Run a statement of the server itself."""
         connection = _connect(self._folder)
         try:
             connection.query(sql, "TabSeparated", params=parameters)
@@ -176,7 +175,7 @@ class Engine:
             connection.close()
 
     def _run(self, connection: Any, query: Query) -> Answer:
-        """Set what the statement runs under, judge it, run what was judged."""
+        """Apply role and settings, screen the statement, and run it."""
         is_reader = query.is_reader or query.must_only_read
         refuse_settings(query.settings, self._facts.settings)
         readonly = self._prepare(connection, query)
@@ -194,13 +193,13 @@ class Engine:
         return self._tell(connection, statement, query)
 
     def _prepare(self, connection: Any, query: Query) -> int:
-        """Set the database and the settings; return the level of ``readonly`` to set last."""
+        """Set database and settings; return the level of ``readonly``, which is set last."""
         if query.database:
             connection.query(f"USE `{_escaped(query.database, '`')}`")
         settings = self._limits.within(query.settings)
         asked = settings.pop("readonly", "0")
-        settings.pop("max_result_bytes", None)  # counted on the way out, not between blocks
-        settings["output_format_parallel_formatting"] = "0"  # it holds an answer many times
+        settings.pop("max_result_bytes", None)  # bounded at the output instead of between blocks
+        settings["output_format_parallel_formatting"] = "0"  # uses several times the memory
         settings["max_query_size"] = str(_MAX_CANONICAL_BYTES)
         clause = ", ".join(f"{name} = '{_escaped(v, chr(39))}'" for name, v in settings.items())
         connection.query(f"SET {clause}")
@@ -209,7 +208,7 @@ class Engine:
         return 0
 
     def _screen_system(self, connection: Any, statement: Statement, query: Query) -> None:
-        """Refuse what a reader may not see of the engine's own tables."""
+        """Reject columns and tables of ``system`` that a reader may not read."""
         if not mentions_system(statement, query.parameters, query.database):
             return
         if text := tree_query(statement):
@@ -218,7 +217,7 @@ class Engine:
             screen_tree((tree.bytes() or b"").decode(errors="replace"))
 
     def _ask(self, connection: Any, statement: Statement, query: Query) -> Answer:
-        """Run a question; its answer goes through a pipe."""
+        """Run a query with a result, which is read through a pipe."""
         format_ = statement.format or query.format
         if not re.fullmatch(r"\w{1,64}", format_):
             raise RefusedRequest(73, f"Unknown format {format_[:64]!r}.", "UNKNOWN_FORMAT")
@@ -237,7 +236,7 @@ class Engine:
         return _answer(result, body, format_)
 
     def _tell(self, connection: Any, statement: Statement, query: Query) -> Answer:
-        """Run a statement that changes something."""
+        """Run a statement without a result."""
         text, data = statement.text, query.received.data
         if data is not None:
             insert = split_insert(text.encode())
@@ -262,14 +261,14 @@ def _answer(result: Any, body: Body | None, format_: str) -> Answer:
 
 
 def _connect(folder: Path) -> Any:
-    """Open one more connection to the engine of this process."""
+    """Open a new connection to the engine of this process."""
     import chdb
 
     return chdb.connect(str(folder))
 
 
 def _canonical(connection: Any, sql: str) -> str:
-    """Return a statement in the engine's own spelling."""
+    """Return a statement as the engine formats it."""
     if not sql.strip():
         raise RefusedRequest(62, "Syntax error: Empty query.")
     text = connection.query(
@@ -281,12 +280,12 @@ def _canonical(connection: Any, sql: str) -> str:
 
 
 def _parameter(text: str) -> str:
-    """Escape a parameter's value as ClickHouse reads it."""
+    """Escape a parameter's value as ClickHouse expects it."""
     for plain, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(plain, escaped)
     return text.replace("\0", "\\0")
 
 
 def _escaped(text: str, quote: str) -> str:
-    """Escape a text for between quotes."""
+    """Escape a text for use between quotes."""
     return text.replace("\\", "\\\\").replace(quote, f"\\{quote}")

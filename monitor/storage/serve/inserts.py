@@ -1,4 +1,4 @@
-"""Where the head of an INSERT ends and its data begin."""
+"""Splits an INSERT into head and data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from monitor.storage.serve.refusal import RefusedRequest
 
-# The first of these outside quotes and comments decides what an INSERT's rest is.
+# The first of these outside quotes and comments determines the kind of INSERT.
 _INSERT = re.compile(rb"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*INSERT\b", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(
     rb"'(?:\\.|''|[^'\\])*'|\"(?:\\.|\"\"|[^\"\\])*\"|`(?:\\.|``|[^`\\])*`|--[^\n]*|/\*.*?\*/"
@@ -19,15 +19,15 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """An INSERT whose data follow: its parts, and where the data begin."""
+    """An INSERT with inline data: its parts, and the offset of the data."""
 
     table: str
     """``INSERT INTO t (columns)``."""
     settings: str
-    """``SETTINGS ...`` or nothing."""
+    """``SETTINGS ...`` or empty."""
     format: str
     data_at: int
-    """Offset of the first byte of data in the text it was read from."""
+    """Offset of the first byte of data in the parsed text."""
 
     @property
     def head(self) -> str:
@@ -57,7 +57,7 @@ def split_insert(text: bytes) -> Insert | None:
     Returns
     -------
     Insert or None
-        None if it is no INSERT, or one that takes its rows from a SELECT.
+        None if it is not an INSERT, or an INSERT from a SELECT.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def split_insert(text: bytes) -> Insert | None:
 
 
 def _insert(text: bytes, token: re.Match[bytes], settings_at: int | None) -> Insert:
-    """Cut an INSERT at the token that ends its head."""
+    """Split an INSERT at the token that ends its head."""
     try:
         head = text[: token.start()].decode()
         table = text[: settings_at or token.start()].decode()
@@ -98,7 +98,7 @@ def _insert(text: bytes, token: re.Match[bytes], settings_at: int | None) -> Ins
         raise RefusedRequest(36, "The statement is not UTF-8.") from None
     data_at = token.end()
     if token["format"]:
-        # As ClickHouse: blanks up to the end of the line belong to the head.
+        # As in ClickHouse, blanks up to the end of the line belong to the head.
         while data_at < len(text) and text[data_at : data_at + 1] in (b" ", b"\t", b"\r", b"\f"):
             data_at += 1
         data_at += text[data_at : data_at + 1] in (b"\n", b";")

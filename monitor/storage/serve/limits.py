@@ -1,4 +1,4 @@
-"""What one request may cost. Every wait, body and answer has a bound."""
+"""Resource limits of requests: every wait, body and answer is bounded."""
 
 from __future__ import annotations
 
@@ -8,52 +8,51 @@ from dataclasses import dataclass
 from monitor.storage.serve.refusal import RefusedRequest
 
 MAX_QUERY_BYTES = 262_144
-"""ClickHouse's own ``max_query_size``: a longer statement is refused by its parser too."""
+"""ClickHouse's ``max_query_size``: its parser rejects longer statements too."""
 
 
 ALWAYS = frozenset({"max_execution_time", "max_memory_usage", "max_result_bytes"})
-"""Set for every query; the other bounds hold where a request asks for something."""
+"""Settings that every query gets; the others are bounded only if a request sets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of the server; a client may ask for less, never for more."""
+    """Limits of the server; a client can lower but not raise them."""
 
     query_s: int = 60
     """``max_execution_time``; a query that ignores it is killed two seconds later."""
     query_memory_bytes: int = 2 << 30
     """``max_memory_usage`` of one query."""
     memory_bytes: int = 4 << 30
-    """Of all queries together; the engine stops the query that takes the most."""
+    """Memory of all queries together; the engine stops the query that uses the most."""
     n_threads: int = 64
     """``max_threads`` of one query."""
     result_bytes: int = 256 << 20
-    """Of one answer, as sent before compression: ``max_result_bytes`` of a request is cut to it."""
+    """Size of one answer before compression; upper bound of ``max_result_bytes``."""
     spool_bytes: int = 4 << 30
-    """Of all bodies together, and as much of all answers."""
+    """Size of all bodies together, and separately of all answers."""
     body_bytes: int = 1 << 30
-    """Of one request, after decompression."""
+    """Size of one request body after decompression."""
     n_concurrent: int = 8
-    """Queries of readers that run at once, and as many of the writer: neither waits for
-    the other."""
+    """Concurrent queries of readers, and as many of the writer; neither delays the other."""
     queue_s: float = 10.0
-    """How long a query waits for its turn before it is refused."""
+    """How long a query waits for a free thread before it is rejected."""
     receive_s: float = 60.0
-    """How long a body may pause between two pieces, and a client that reads an answer."""
+    """Time-out between two pieces of a body, and for a client to read a piece of an answer."""
     idle_s: float = 30.0
-    """How long a connection may wait without a request, and a request's head may take."""
+    """Idle time-out of a connection, and time-out of a request's head."""
     n_connections: int = 1024
-    """Connections at once; beyond it the one that has waited longest is closed."""
+    """Concurrent connections; above it the one with the longest idle time is closed."""
     drain_s: float = 30.0
-    """How long a stopping server waits for what runs."""
+    """How long a stopping server waits for running queries."""
 
     @property
     def n_reading(self) -> int:
-        """Requests of readers at once, waiting or running: the rest is the writer's."""
+        """Concurrent requests of readers, waiting or running; the rest is for the writer."""
         return self.n_connections // 2
 
     def settings(self) -> dict[str, int]:
-        """Return the engine's settings that hold these bounds.
+        """Return the engine's settings for these limits.
 
         Examples
         --------
@@ -69,7 +68,7 @@ class Limits:
         }
 
     def within(self, asked: Mapping[str, str]) -> dict[str, str]:
-        """Return the settings asked for, with those that are bounded cut to the bound.
+        """Return the requested settings, with limited ones reduced to the limit.
 
         Parameters
         ----------
@@ -79,12 +78,12 @@ class Limits:
         Returns
         -------
         dict
-            With those of ``ALWAYS`` present; 0, which means without limit, is the bound.
+            Includes those of ``ALWAYS``; 0, which means unlimited, becomes the limit.
 
         Raises
         ------
         RefusedRequest
-            If a bounded setting is no number.
+            If a limited setting is not a number.
 
         Examples
         --------
@@ -100,7 +99,7 @@ class Limits:
         return cut
 
     def refuse_beyond(self, name: str, value: str) -> None:
-        """Refuse a bounded setting in a query's own SETTINGS that goes beyond its bound.
+        """Raise if a setting in a query's SETTINGS exceeds its limit.
 
         Raises
         ------
@@ -114,7 +113,7 @@ class Limits:
 
 
 def _number(name: str, value: str) -> float:
-    """Read a setting's number."""
+    """Parse a setting's number."""
     try:
         number = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Memory that queries have freed, and the allocator keeps: when to give it back."""
+"""Decides when memory that the allocator retains is returned to the system."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _STATM = Path("/proc/self/statm")
 
 
 class Retained:
-    """Decides when freed memory is worth giving back to the system.
+    """Decides when freed memory should be returned to the system.
 
     Parameters
     ----------
     limit_bytes : int
-        Bound over all queries; an eighth of it may lie unused.
+        Limit of all queries; an eighth of it may be retained unused.
     every_s : float
-        Between two times.
+        Minimum interval between two purges.
 
     Notes
     -----
-    The engine's bound counts what queries hold. What they freed stays in the process: 1.0
-    GiB after one query of .75, .27 after ``SYSTEM JEMALLOC PURGE``, which takes 20 ms.
+    The engine's limit counts memory in use by queries. Freed memory stays with the process: 1.0 GiB
+    after one query of .75, .27 after ``SYSTEM JEMALLOC PURGE``, which takes 20 ms.
     """
 
     def __init__(self, limit_bytes: int, every_s: float = 1.0) -> None:
@@ -33,7 +33,7 @@ class Retained:
         self._lock = threading.Lock()
 
     def is_due(self) -> bool:
-        """Return whether to give memory back now; for several threads."""
+        """Return whether to purge now; thread-safe."""
         with self._lock:
             now_s = time.monotonic()
             if now_s < self._next_s or resident_bytes() < self._most_bytes:
@@ -43,7 +43,7 @@ class Retained:
 
 
 def resident_bytes() -> int:
-    """Return the process's resident memory; 0 where the system does not report it.
+    """Return the process's resident memory; 0 if the system does not report it.
 
     Examples
     --------

@@ -1,10 +1,9 @@
-"""Native blocks framed for clients that speak ClickHouse's newer protocol.
+"""Frames Native blocks for clients of ClickHouse's newer protocol.
 
-chDB writes Native as for revision 0. A client that says ``client_protocol_version``
->= 54454 (clickhouse-go, which Grafana's plugin uses) expects block information before
-each block and a byte that says "no custom serialisation" before each column's data, and
-cannot do without. A column's data carry no length, so they are walked by their type,
-and the same bytes are sent on.
+chDB writes Native in revision 0. A client that sends ``client_protocol_version`` >= 54454
+(clickhouse-go, which Grafana's plugin uses) requires block information before each block, and a
+byte for "no custom serialisation" before each column's data. A column's data have no length prefix,
+so they are traversed by type and copied unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ BLOCK_INFO = b"\x01\x00\x02" + struct.pack("<i", -1) + b"\x00"
 """Field 1, overflow rows: no. Field 2, bucket: -1. End."""
 
 MAX_FRAMED_BYTES = 64 << 20
-"""It is walked in memory: for dashboards, not for exports."""
+"""Maximum size, because answers are framed in memory: for dashboards, not for exports."""
 
 _WIDTHS = {
     "Bool": 1, "Int8": 1, "UInt8": 1, "Enum8": 1, "Nothing": 1,
@@ -36,12 +35,12 @@ _KEY_WIDTHS = (1, 2, 4, 8)
 
 
 def framed(body: Body) -> Body:
-    """Return an answer with the framing, and close the one without.
+    """Return the framed answer, and close the original one.
 
     Raises
     ------
     RefusedRequest
-        396 if it is too long to be walked, 48 as :func:`with_revision`.
+        396 if it is too long to be framed, 48 as :func:`with_revision`.
     """
     try:
         if body.n_bytes > MAX_FRAMED_BYTES:
@@ -58,12 +57,12 @@ def framed(body: Body) -> Body:
 
 
 def with_revision(data: bytes) -> bytes:
-    """Return Native blocks of revision 0 as of a revision from 54454 on.
+    """Convert Native blocks of revision 0 to revision 54454 and later.
 
     Parameters
     ----------
     data : bytes
-        Whole blocks.
+        Complete blocks.
 
     Returns
     -------
@@ -72,12 +71,12 @@ def with_revision(data: bytes) -> bytes:
     Raises
     ------
     RefusedRequest
-        On a type whose data cannot be walked (AggregateFunction, Dynamic, JSON).
+        For a type whose data cannot be traversed (AggregateFunction, Dynamic, JSON).
 
     Notes
     -----
-    Columns of numbers cost nothing, strings about .1 us each: for a dashboard's
-    answers, not for exports.
+    Columns of numbers take constant time, strings about .1 us each: for a dashboard's answers, not
+    for exports.
 
     Examples
     --------
@@ -103,7 +102,7 @@ def with_revision(data: bytes) -> bytes:
 
 
 def _end(data: bytes, at: int, kind: str, n: int) -> int:
-    """Return where n values of a type that begin at ``at`` end."""
+    """Return the end of n values of a type that begin at ``at``."""
     name, inner = _parts(kind)
     if name in _WIDTHS:
         return at + n * _WIDTHS[name]
@@ -129,7 +128,7 @@ def _end(data: bytes, at: int, kind: str, n: int) -> int:
 
 
 def _low_cardinality_end(data: bytes, at: int, kind: str, n: int) -> int:
-    """Walk the dictionary, then the keys into it."""
+    """Skip the dictionary, then the keys."""
     if n == 0:
         return at
     flags, n_keys = struct.unpack_from("<QQ", data, at)
@@ -143,7 +142,7 @@ def _prefix_end(kind: str, at: int) -> int:
 
 
 def _width(name: str, inner: list[str], kind: str) -> int:
-    """Return the width of a type that is given by a parameter."""
+    """Return the width of a type with parameters."""
     if name == "FixedString":
         return int(inner[0])
     if name == "Decimal":
@@ -153,7 +152,7 @@ def _width(name: str, inner: list[str], kind: str) -> int:
 
 
 def _parts(kind: str) -> tuple[str, list[str]]:
-    """Split a type into its name and the types, or numbers, within."""
+    """Split a type into its name and its parameters."""
     found = _NESTED.match(kind)
     if found is None:
         raise RefusedRequest(
@@ -173,7 +172,7 @@ def _parts(kind: str) -> tuple[str, list[str]]:
 
 
 def _split(inner: str) -> list[str]:
-    """Split at the commas outside brackets and quotes."""
+    """Split at commas outside brackets and quotes."""
     parts, depth, start = [], 0, 0
     for token in re.finditer(r"`(?:\\.|[^`\\])*`|'(?:\\.|[^'\\])*'|[(),]", inner):
         if token[0] == "(":
@@ -188,7 +187,7 @@ def _split(inner: str) -> list[str]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Read a variable-length number; return it and where it ends."""
+    """Read a variable-length number; return it and its end."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -200,6 +199,6 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
-    """Read a string with its length before it; return it and where it ends."""
+    """Read a length-prefixed string; return it and its end."""
     length, at = _number(data, at)
     return data[at : at + length].decode(), at + length

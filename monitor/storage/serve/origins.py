@@ -1,9 +1,9 @@
-"""Which requests come from a page of another site, and are refused.
+"""Rejects requests from web pages of other sites (CSRF, DNS rebinding).
 
-A page in the user's own browser reaches loopback: by ``<img>`` and forms, by fetch, or by
-pointing its own name there. It cannot read answers (no CORS header is ever sent), but it
-need not. It cannot fake ``Sec-Fetch-Site``, hide its ``Origin``, choose ``Host``, or add a
-header outside the CORS safelist without a preflight, and preflights are refused.
+A page in the user's browser can reach loopback by ``<img>``, forms, fetch, or a domain name that
+resolves there. It cannot read answers (no CORS header is ever sent), but a request alone can do
+harm. It cannot fake ``Sec-Fetch-Site``, hide its ``Origin``, choose ``Host``, or add a header
+outside the CORS safelist without a preflight, and preflights are rejected.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ WRITE_HINT = (
 
 
 def refuse_pages(headers: Mapping[str, str], *, is_open: bool) -> None:
-    """Refuse requests that a browser sends for another site.
+    """Raise for requests that a browser sends on behalf of another site.
 
     Parameters
     ----------
     headers : mapping
-        Names in any case.
+        Headers with case-insensitive names.
     is_open : bool
-        Whether some account needs no password: then only loopback names are taken for
-        the host, against names of other sites that resolve to this machine.
+        Whether an account needs no password: then only loopback names are accepted as host, against
+        DNS rebinding.
 
     Raises
     ------
@@ -57,11 +57,11 @@ only programs of this machine are served. (ACCESS_DENIED)
 
 
 def is_from_program(headers: Mapping[str, str]) -> bool:
-    """Return whether a request has a header that no page can send without a preflight.
+    """Return whether a request has a header that pages cannot send without a preflight.
 
-    Any ``X-ClickHouse-*`` is one, and the name of a ClickHouse client in ``User-Agent``.
-    ``Authorization`` is one unless a browser sent it: it does so by itself for a URL that
-    holds a name.
+    Such headers are ``X-ClickHouse-*``, and ``User-Agent`` with the name of a ClickHouse client.
+    ``Authorization`` counts unless a browser sent it, which browsers do automatically for a URL
+    that contains a user name.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def is_from_program(headers: Mapping[str, str]) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host can be reached from this machine only.
+    """Return whether a host is a loopback name or address.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Errors as ClickHouse gives them: a code, a sentence, a name, an HTTP status."""
+"""Errors in ClickHouse's form: code, message, name, HTTP status."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _STATUS = {
     46: 404, 404: 404, 47: 404, 60: 404, 73: 404, 81: 404, 115: 404,
     159: 408, 202: 429, 209: 408, 307: 413, 497: 403, 516: 401,
 }  # fmt: skip
-"""As ClickHouse maps them; every other code is 500."""
+"""HTTP status by code, as in ClickHouse; every other code is 500."""
 
 _CODES = re.compile(r"^(?:Code: (\d+)\. DB::Exception: )+")
 _VERSION = re.compile(r"\s*\(version [^)]*\)\.?")
 _REPEATED_NAME = re.compile(r"(\(([A-Z_]+)\))\.?(?:\s*\(\2\))+$")
 _SPELLING = re.compile(r"\s*: In scope SELECT formatQuerySingleLine\(.*\)\.?(?= \()", re.DOTALL)
 _NO_SUCH_TABLE = re.compile(r"necessary to have the grant READ ON FILE\b")
-"""The default database looks for a file of a table's name, which readers' role may not."""
+"""Error of a missing table: the default database looks for a file, which the role denies."""
 _STACK = re.compile(r"\n?Stack trace:.*", re.DOTALL)
 _BODY = re.compile(r"file/uri /<store>/spool/[\w.]+")
 _OTHER_PATH = re.compile(r"(?<![\w/:<>])/(?:[\w.+@<>-]+/)+[\w.+@-]*")
@@ -47,16 +47,16 @@ _MARKER = re.compile(r"\s*/\* driftline [0-9a-f]{32} \*/")
 
 
 class RefusedRequest(Exception):
-    """A request that gets an error for an answer.
+    """A request that is answered with an error.
 
     Parameters
     ----------
     code : int
         ClickHouse's error code.
     text : str
-        One sentence, without code and name.
+        Message without code and name.
     name : str, optional
-        ClickHouse's name of the code; looked up by the code if known.
+        ClickHouse's name of the code; by default looked up.
 
     Examples
     --------
@@ -72,24 +72,24 @@ class RefusedRequest(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status that ClickHouse gives this code."""
+        """HTTP status of this code in ClickHouse."""
         return _STATUS.get(self.code, 500)
 
 
 def refusal_of(error: BaseException, store: Path | None = None) -> RefusedRequest:
-    """Return what the engine, or the file system, said, as one refusal.
+    """Convert an error of the engine or the file system.
 
     Parameters
     ----------
     error : BaseException
-        From chDB or the operating system.
+        Error of chDB or the operating system.
     store : Path, optional
-        Its folder, which is not shown.
+        Folder of the store, which is removed from the message.
 
     Returns
     -------
     RefusedRequest
-        Without the engine's repetitions of its own prefix, without a stack trace.
+        Without repeated prefixes of the engine and without a stack trace.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def refusal_of(error: BaseException, store: Path | None = None) -> RefusedReques
 
 
 def _without_paths(text: str, store: Path | None) -> str:
-    """Replace paths of this machine, and drop a stack trace."""
+    """Replace paths of this machine, and remove a stack trace."""
     if store is not None:
         text = text.replace(str(store), "/<store>")
     text = _BODY.sub("the body", _STACK.sub("", text))

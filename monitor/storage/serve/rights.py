@@ -1,8 +1,8 @@
-"""The engine's own access control: one role for each account, and settings that are fixed.
+"""The engine's access control: one role per account, and constant settings.
 
-chDB reads a server's configuration file, users and roles included. Every connection is the
-user "default", who holds all roles; a connection that runs a request first takes the role
-of the request's account, and no statement that is allowed can take another one.
+chDB reads a server's configuration file, including users and roles. Every connection has the user
+"default" with all roles; before a request its connection sets the role of the request's account,
+and no allowed statement can set another one.
 
 Measured with chDB 4.4 (engine 26.9): under these roles ``file()``, a path for a table's
 name, ``url()``, ``format()``, ``ENGINE = File``, ``SYSTEM`` are denied by the engine itself.
@@ -26,13 +26,12 @@ GRANTS = {
     READER: "SELECT, SHOW ON *.*",
 }
 _FILES = "READ ON FILE"
-"""The writer has it too: chDB's default database looks for a file of a table's name before
-it makes the table."""
+"""Needed by the writer: before it creates a table, chDB's default database looks for a file."""
 _CLOSED = (
     "input_format_values_interpret_expressions",
     "input_format_values_deduce_templates_of_expressions",
 )
-"""VALUES hold values: an expression there could read files, unseen."""
+"""VALUES may contain literals only, because an expression could read files unscreened."""
 FIXED = (
     "dialect", "format_schema", "format_schema_source", "format_schema_message_name",
     "output_format_schema", "format_avro_schema_registry_url", "format_template_row",
@@ -41,7 +40,7 @@ FIXED = (
     "additional_table_filters", "additional_result_filter", "allow_introspection_functions",
     "rename_files_after_processing", *_CLOSED,
 )  # fmt: skip
-"""Constant in the engine too: each names a file or a host, or holds an expression."""
+"""Settings that are constant in the engine: each names a file or host, or is an expression."""
 
 
 def write_configuration(folder: Path, limits: Limits) -> Path:
@@ -50,9 +49,9 @@ def write_configuration(folder: Path, limits: Limits) -> Path:
     Parameters
     ----------
     folder : Path
-        For the files; the engine reads them once, when it starts.
+        Folder of the files; the engine reads them once, at start.
     limits : Limits
-        What the engine holds by itself: memory over all queries, and the bounds of one.
+        Limits that the engine enforces: memory of all queries, and limits per query.
     """
     users, server = folder / "users.xml", folder / "engine.xml"
     users.write_bytes(_users(limits))
@@ -64,7 +63,7 @@ def write_configuration(folder: Path, limits: Limits) -> Path:
 
 
 def _users(limits: Limits) -> bytes:
-    """Return the users, roles and constraints."""
+    """Return the configuration of users, roles and constraints."""
     root = Element("clickhouse")
     profile = SubElement(SubElement(root, "profiles"), "default")
     for name in _CLOSED:

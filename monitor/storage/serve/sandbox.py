@@ -1,10 +1,10 @@
-"""The last line: the kernel denies the server files outside its store, and other hosts.
+"""Landlock sandbox: the kernel denies files outside the store, and other hosts.
 
-Landlock (Linux 5.13, https://docs.kernel.org/userspace-api/landlock.html) takes rights
-away from a process for good, without privileges. Whatever a statement, a setting or a fault
-of the engine would reach, the process writes beneath the store and its own temporary
-folder only, reads the installation and the system's libraries, starts no program, and opens
-no connection (kernels from 6.7 on). Where the kernel has no Landlock, the other lines stand.
+Landlock (Linux 5.13, https://docs.kernel.org/userspace-api/landlock.html) irrevocably drops access
+rights of a process, without privileges. Whatever a statement, a setting or a defect of the engine
+attempts, the process can write only below the store and its temporary folder, read the installation
+and the system's libraries, start no program, and open no connection (kernels from 6.7 on). Without
+Landlock the other two layers still apply.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[3]
-"""Holds the packages: a clone, or ``site-packages``."""
+"""Parent folder of the packages: a clone, or ``site-packages``."""
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
 _VERSION = 1
@@ -41,26 +41,26 @@ PROCESS = (
     "/proc/self/maps", "/proc/self/io", "/proc/self/auxv", "/proc/self/cgroup",
     "/proc/self/mountinfo", "/proc/sys", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom",
 )  # fmt: skip
-"""What the engine measures itself by; not ``/proc/self/environ``."""
+"""Files from which the engine reads its own resource usage; not ``/proc/self/environ``."""
 
 
 def confine(writable: Iterable[Path]) -> bool:
-    """Confine this thread, and every thread that it starts, for good.
+    """Irrevocably confine this thread and every thread that it starts.
 
     Parameters
     ----------
     writable : iterable of Path
-        Folders that may be read and written.
+        Folders with read and write access.
 
     Returns
     -------
     bool
-        False where the kernel has no Landlock, or forbids it.
+        False if the kernel has no Landlock, or forbids it.
 
     Notes
     -----
-    Call it in the main thread before the engine starts its threads. Pipes and sockets
-    that are open already, and names in ``/dev/fd``, stay as they are.
+    Call it in the main thread before the engine starts its threads. Open pipes and sockets, and
+    names in ``/dev/fd``, are not affected.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     abi = libc.syscall(_CREATE, None, 0, _VERSION)
@@ -88,7 +88,7 @@ def confine(writable: Iterable[Path]) -> bool:
 
 
 def _allow(libc: ctypes.CDLL, rules: int, place: Path, rights: int) -> None:
-    """Allow rights beneath a place; one that does not exist needs none."""
+    """Allow access below a path; missing paths are skipped."""
     with contextlib.suppress(OSError):
         descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -100,10 +100,10 @@ def _allow(libc: ctypes.CDLL, rules: int, place: Path, rights: int) -> None:
 
 
 def _installation() -> set[str]:
-    """Return where Python and what it imports lie.
+    """Return the folders of Python and its imports.
 
-    Without the working directory, which ``python -m`` puts on the path, and of a clone the
-    packages alone: beside them lie configurations and data.
+    Excludes the working directory, which ``python -m`` adds to the path, and of a clone includes
+    only the packages, because configurations and data may be next to them.
     """
     packages = {str(_ROOT / name) for name in ("monitor", "detectors", "schemas", "driftline")}
     folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *filter(None, sys.path)}

@@ -1,9 +1,9 @@
-"""What a statement may ask for: verbs, functions, names and settings.
+"""Screens statements: allowed verbs, functions, names and settings.
 
-The engine reads and writes any file of its process and any URL: by table functions, by
-table engines, by INTO OUTFILE, by settings, and its default database takes a path for a
-table name. ``readonly`` stops none of that. This is the first of three lines; the engine's
-own grants (``rights``) and the kernel (``sandbox``) are the others.
+The engine can read and write any file of its process and any URL: by table functions, table
+engines, INTO OUTFILE and settings, and its default database accepts a path as table name.
+``readonly`` prevents none of that. This is the first of three layers of protection; the others are
+the engine's grants (``rights``) and the kernel (``sandbox``).
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ TABLE_FUNCTIONS = frozenset(
         "generate_series", "primes",
     }
 )  # fmt: skip
-"""Those that touch neither files nor hosts and take no structure. A structure is text
-that may hold ``DEFAULT file(...)``, put together by any expression: ``format``, ``input``,
-``values``, ``null`` and ``generateRandom`` have one."""
+"""Table functions that access neither files nor hosts and have no structure argument.
+
+A structure is text that may contain ``DEFAULT file(...)``, built by any expression: ``format``,
+``input``, ``values``, ``null`` and ``generateRandom`` have one.
+"""
 REFUSED_FUNCTIONS = re.compile(
     r"file|catboostevaluate|hascolumnintable|getserversetting|getmacro|getclienthttpheader"
     r"|showcertificate|logtrace|addressto\w+|ai[a-z]+|filesystem(?:available|capacity|unreserved)"
 )
-"""No table functions, and still ways to files, to other hosts, or to facts of the server."""
+"""Ordinary functions that access files, other hosts, or information about the server."""
 ENDLESS_FUNCTIONS = re.compile(r"\w*(?:levenshtein|editdistance)\w*|jaro\w*|arraysimilarity")
-"""Quadratic in the length of their texts: 12 s a row at 60 KB, and no bound on time stops
-the engine within a block of rows."""
+"""Functions that are quadratic in the length of their texts: 12 s per row at 60 KB.
+
+Time limits do not stop the engine within a block of rows.
+"""
 _SAFE_ENGINE = re.compile(
     r"(?:Replicated)?\w*MergeTree|Memory|Log|TinyLog|StripeLog|Null|Set|Join|Buffer|Atomic"
 )
@@ -65,12 +69,12 @@ _EXPLAIN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the engine has; names of a new version's new things are refused unknown."""
+    """Names that the engine has; unlisted names of new versions are rejected as unknown."""
 
     table_functions: frozenset[str]
-    """In lower case."""
+    """Lower-case names."""
     settings: frozenset[str]
-    """Of queries and of tables."""
+    """Settings of queries and of tables."""
 
 
 def screen(
@@ -81,21 +85,21 @@ def screen(
     *,
     is_reader: bool,
 ) -> None:
-    """Refuse what reaches beyond the store, or beyond the account, or beyond the bounds.
+    """Raise if a statement exceeds the store, the account's rights, or the limits.
 
     Parameters
     ----------
     statement : Statement
-        In the engine's own spelling.
+        As formatted by the engine.
     parameters : mapping
-        The request's parameters: one may stand for a table's name.
+        The request's parameters, which may be table names.
     limits : Limits
-        Bounds that the statement's own SETTINGS must keep.
+        Limits of the statement's SETTINGS.
 
     Raises
     ------
     RefusedRequest
-        497 for what no account may do, 164 for what a reader may not, 452 for settings.
+        497 for what no account may do, 164 for what a reader may not do, 452 for settings.
     """
     verb = statement.verb
     if is_reader and verb not in READ_VERBS:
@@ -114,7 +118,7 @@ def screen(
 
 
 def _refuse_names(statement: Statement, parameters: Mapping[str, str]) -> None:
-    """Refuse names that the default database would take for a file's."""
+    """Raise for table names that the default database would interpret as file names."""
     given = (parameters.get(name, "") for name in statement.identifier_parameters)
     for name in (*statement.names, *given):
         has_path = name.lstrip().startswith("/") or re.search(r"\.\.|[{}*?\\:]", name)
@@ -123,7 +127,7 @@ def _refuse_names(statement: Statement, parameters: Mapping[str, str]) -> None:
 
 
 def _refuse_calls(statement: Statement, table_functions: frozenset[str]) -> None:
-    """Refuse functions that reach files, hosts or facts of the server."""
+    """Raise for functions that access files, hosts or information about the server."""
     refused = table_functions - TABLE_FUNCTIONS
     for name, argument in statement.calls:
         if name == "format" and _is_pattern(argument):
@@ -137,12 +141,12 @@ def _refuse_calls(statement: Statement, table_functions: frozenset[str]) -> None
 
 
 def _is_pattern(argument: SqlToken) -> bool:
-    """Return whether this is the pattern of the function ``format``, and no format's name."""
+    """Return whether a token is an argument of the function ``format``, not a format's name."""
     return argument.kind == "literal" and "{" in argument.text
 
 
 def _refuse_engines(statement: Statement) -> None:
-    """Refuse engines of tables and databases that keep their rows elsewhere."""
+    """Raise for engines of tables and databases that store rows elsewhere."""
     if statement.verb in READ_VERBS:
         return
     tokens = statement.tokens
@@ -157,13 +161,13 @@ def _refuse_engines(statement: Statement) -> None:
 
 
 def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None:
-    """Refuse settings that are not on the list, or beyond their bounds."""
+    """Raise for settings that are not on the allow list, or exceed their limits."""
     if statement.verb == "EXPLAIN":
         _screen_explain(statement)
     is_definition = statement.verb in ("CREATE", "ALTER", "REPLACE")
     for name, value in statement.settings:
         if not value and name not in facts.settings:
-            continue  # a word after a column of the name "settings"; the engine has no such one
+            continue  # a word after a column named "settings"; the engine has no such setting
         if name == "readonly":
             raise RefusedRequest(164, "Cannot modify 'readonly' setting in a statement.")
         if is_definition and name in OF_TABLES:
@@ -174,7 +178,7 @@ def _screen_settings(statement: Statement, facts: Facts, limits: Limits) -> None
 
 
 def _screen_explain(statement: Statement) -> None:
-    """Refuse settings of EXPLAIN, which stand without the word, that are not on the list."""
+    """Raise for settings of EXPLAIN, which have no keyword, that are not on the allow list."""
     if not _EXPLAIN.match(statement.skeleton):
         raise RefusedRequest(497, "This kind of EXPLAIN is not allowed here.")
     for i, token in enumerate(statement.tokens):

@@ -1,4 +1,4 @@
-"""Answers to clients: piece by piece, compressed in threads, no longer than a client reads."""
+"""Sends answers in pieces, compressed in threads, with time-outs for slow clients."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from monitor.storage.serve.limits import Limits
 
 MIN_COMPRESSED_BYTES = 1024
 MIN_BYTES_PER_S = 100_000
-"""A client that reads more slowly is disconnected: its answer takes room in the spool."""
+"""Clients that read more slowly are disconnected, because answers occupy the spool."""
 
 
 class ResponseSender:
-    """Sends whole answers.
+    """Sends complete answers.
 
     Parameters
     ----------
     limits : Limits
-        ``receive_s`` also bounds how long a client may take for one piece.
+        ``receive_s`` is also the time-out of a client per piece.
     """
 
     def __init__(self, limits: Limits, threads: Executor) -> None:
@@ -55,7 +55,7 @@ class ResponseSender:
             body.close()
 
     async def _stream(self, response: web.StreamResponse, body: Body, encoding: str) -> None:
-        """Write every piece, each wait bounded as well."""
+        """Write every piece, with a time-out on each."""
         pack = deflater(encoding)
         loop = asyncio.get_running_loop()
         n_left = body.n_bytes

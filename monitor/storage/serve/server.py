@@ -1,4 +1,4 @@
-"""The server's life: listen, be asked to stop, finish what runs, leave."""
+"""Runs the server: listen, drain on a signal, exit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from monitor.storage.serve.sandbox import confine
 from schemas.errors import StorageError
 
 HEADER_BYTES = 262_144 + 65_536
-"""Of one line: a statement may stand in the query string, whole."""
+"""Maximum length of a request line: the query string may contain a whole statement."""
 
 UNCONFINED = (
     "this kernel has no Landlock, or forbids it: only the server's own checks keep statements "
     "inside the store (see docs/security.md)"
 )
 BACKLOG = 1024
-"""Connections that may wait to be taken while many come at once."""
+"""Listen backlog."""
 
 
 def serve(
@@ -46,26 +46,26 @@ def serve(
     Parameters
     ----------
     folder : Path
-        The store; made where absent.
+        Folder of the store; created if missing.
     port : int
-        0 takes a free one.
+        0 chooses a free port.
     announce : callable
-        Given the URL once requests are taken.
+        Called with the URL when the server accepts requests.
     warn : callable
-        Given a sentence before that, where the kernel does not confine the process.
+        Called before that with a warning if the kernel does not confine the process.
 
     Raises
     ------
     StoreLockedError, StoreFullError, StorageError
-        As :meth:`Store.open`; or the port is taken.
+        As :meth:`Store.open`, or if the port is in use.
 
     Notes
     -----
-    The first signal lets running queries finish, for at most ``limits.drain_s``, then
-    kills them; the second one leaves at once, which the store survives as a kill -9.
+    The first signal waits at most ``limits.drain_s`` for running queries, then kills them. The
+    second exits immediately, which is as safe for the store as kill -9.
     """
     is_confined = False
-    with contextlib.suppress(OSError):  # opening the store explains what is wrong
+    with contextlib.suppress(OSError):  # opening the store raises the precise error
         folder.mkdir(parents=True, exist_ok=True)
         is_confined = confine([folder])
     engine = Engine(folder, limits)
@@ -124,7 +124,7 @@ async def _serve(
 
 
 def _silent() -> logging.Logger:
-    """Return a logger for what clients send that is no HTTP: they get 400, and no line here."""
+    """Return a logger that drops errors of invalid HTTP requests, which are answered with 400."""
     logger = logging.getLogger("driftline.store.http")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
@@ -132,7 +132,7 @@ def _silent() -> logging.Logger:
 
 
 def _listen_to_signals(stop: asyncio.Event) -> None:
-    """The first signal asks, the second one does not."""
+    """Install the handlers: the first signal drains, the second exits."""
 
     def on_signal(number: int) -> None:
         if stop.is_set():

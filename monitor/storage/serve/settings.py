@@ -1,18 +1,18 @@
-"""Settings that a request may carry: an allow list, the same in the URL and in SETTINGS.
+"""Allow list of the settings of a request, for the URL and for SETTINGS.
 
-The engine has more than 1,800 settings. Some name files or hosts that it then reads,
-writes or asks (``format_schema*``, ``output_format_schema``, ``*_url``, ``*_path``), some
-hold expressions (``additional_*``), some choose another parser (``dialect``). Versions add
-more, so only those are taken that are known to change a result or its cost.
+The engine has more than 1,800 settings. Some name files or hosts that it then reads, writes or
+connects to (``format_schema*``, ``output_format_schema``, ``*_url``, ``*_path``), some are
+expressions (``additional_*``), some choose another parser (``dialect``). New versions add more, so
+only settings that are known to change a result or its cost are allowed.
 
-What clients send, and where it was read:
+What clients send, with the source:
 
 - clickhouse-connect 1.12 (``driver/httpclient.py``, ``driver/_backend/orchestration.py``):
   transport parameters, ``date_time_input_format``, ``cast_string_to_dynamic_use_inference``,
   ``output_format_arrow_string_as_string``, ``readonly``.
 - clickhouse-go v2 (``conn_http.go``, ``dialHttp`` and ``createRequest``):
   ``default_format=Native``, ``client_protocol_version``, ``database``, ``query_id``,
-  ``quota_key``, and what its user configured, usually ``max_execution_time``.
+  ``quota_key``, and the user's settings, usually ``max_execution_time``.
 - Grafana's ClickHouse plugin (``pkg/plugin/driver.go``, ``schema.go``): clickhouse-go's,
   its "custom settings", the row limit ``limit``, and ``SETTINGS max_execution_time=10``.
 - Driftline (``monitor/storage/clickhouse.py``, ``schemas/migrations``): inserts and tables.
@@ -35,16 +35,16 @@ TRANSPORT = frozenset(
         "http_write_exception_in_output_format", "log_comment", "use_query_cache",
     }
 )  # fmt: skip
-"""Of the query string: consumed, or without meaning, here. The engine never sees them."""
+"""Parameters of the query string that the server consumes or ignores; not passed to the engine."""
 
 ALLOWED = frozenset(
     {
-        # Bounds, which Limits cuts, and what happens at a bound.
+        # Limits, which ``Limits`` enforces, and the behaviour at a limit.
         "readonly", "max_execution_time", "max_memory_usage", "max_result_bytes",
         "max_result_rows", "result_overflow_mode", "timeout_overflow_mode",
         "max_rows_to_read", "max_bytes_to_read", "read_overflow_mode",
         "max_rows_to_group_by", "group_by_overflow_mode", "max_rows_in_set", "limit", "offset",
-        # How a query runs.
+        # Execution of queries.
         "max_threads", "max_block_size", "max_insert_threads", "final", "join_algorithm",
         "join_use_nulls", "any_join_distinct_right_table_keys", "group_by_use_nulls",
         "optimize_read_in_order", "optimize_aggregation_in_order", "use_skip_indexes",
@@ -58,7 +58,7 @@ ALLOWED = frozenset(
         "insert_null_as_default", "input_format_null_as_default",
         "input_format_skip_unknown_fields", "input_format_defaults_for_omitted_fields",
         "mutations_sync",
-        # How values are written and read.
+        # Formats of values.
         "date_time_input_format", "date_time_output_format",
         "cast_string_to_dynamic_use_inference",
         "output_format_arrow_string_as_string", "output_format_arrow_compression_method",
@@ -71,7 +71,7 @@ ALLOWED = frozenset(
         "input_format_csv_skip_first_lines", "input_format_json_read_numbers_as_strings",
     }
 )  # fmt: skip
-"""Of the engine: neither names, nor addresses, nor expressions."""
+"""Settings of the engine that hold neither names, nor addresses, nor expressions."""
 
 OF_TABLES = frozenset(
     {
@@ -85,7 +85,7 @@ OF_TABLES = frozenset(
         "deduplicate_merge_projection_mode", "min_bytes_for_wide_part",
     }
 )  # fmt: skip
-"""Of MergeTree tables, in CREATE and ALTER: no disk, no storage policy, no path."""
+"""Settings of MergeTree tables in CREATE and ALTER: no disk, no storage policy, no path."""
 
 OF_EXPLAIN = frozenset(
     {
@@ -94,23 +94,23 @@ OF_EXPLAIN = frozenset(
         "graph", "oneline", "query_tree_passes",
     }
 )  # fmt: skip
-"""Of EXPLAIN itself; they stand without the word SETTINGS."""
+"""Settings of EXPLAIN, which are written without the keyword SETTINGS."""
 
 
 def refuse_settings(names: Iterable[str], known: frozenset[str] = frozenset()) -> None:
-    """Refuse settings of a request that are not on the list.
+    """Raise for settings of a request that are not on the allow list.
 
     Parameters
     ----------
     names : iterable of str
-        As written; names are case-sensitive in the engine.
+        Names as sent; the engine's names are case-sensitive.
     known : frozenset of str
-        All that the engine has.
+        All settings of the engine.
 
     Raises
     ------
     RefusedRequest
-        452, or 115 for one that the engine does not have either.
+        452, or 115 for settings that the engine does not have.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The folder where bodies and answers wait, and one bound over all of it."""
+"""Folder of bodies and answers in transit, with a bound on its total size."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from monitor.storage.serve.refusal import RefusedRequest
 
 
 class Spool:
-    """A folder with a bound over everything that lies in it; for several threads.
+    """A folder with a bound on its total size; thread-safe.
 
     Parameters
     ----------
     folder : Path
-        Made where absent, and emptied of what a killed server left.
+        Created if missing; files left by a killed server are deleted.
 
     Examples
     --------
@@ -39,11 +39,11 @@ bytes, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
         self._lock = threading.Lock()
 
     def claim(self) -> Claim:
-        """Return a claim that grows, and is given back at the end of its ``with``."""
+        """Return a claim that can grow, and is released at the end of its ``with``."""
         return Claim(self)
 
     def take(self, n_bytes: int) -> None:
-        """Count bytes, or refuse them; negative to give back."""
+        """Reserve bytes, or raise if the bound is exceeded; negative numbers release."""
         with self._lock:
             if n_bytes > 0 and self._held_bytes + n_bytes > self._limit_bytes:
                 raise RefusedRequest(
@@ -54,14 +54,14 @@ bytes, its bound; try again. (TOO_MANY_SIMULTANEOUS_QUERIES)
 
 
 class Claim:
-    """The part of a spool that one body or one answer takes."""
+    """Reservation of a body or an answer in a spool."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self.n_bytes = 0
 
     def add(self, n_bytes: int) -> None:
-        """Claim more, before it is written.
+        """Reserve more bytes, before they are written.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Claim:
         self.n_bytes += n_bytes
 
     def release(self) -> None:
-        """Give everything back; more than once is harmless."""
+        """Release everything; idempotent."""
         self._spool.take(-self.n_bytes)
         self.n_bytes = 0
 

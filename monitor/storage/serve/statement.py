@@ -1,8 +1,8 @@
-"""Statements in the engine's own spelling, cut into tokens.
+"""Tokenizes statements as formatted by the engine.
 
-``formatQuerySingleLine`` is the engine's parser followed by its printer: comments are
-gone, literals and names are quoted in one way. What is judged here is that text, and
-that text is what runs, so there is no second reading of it.
+``formatQuerySingleLine`` is the engine's parser followed by its formatter: comments are removed,
+literals and names are quoted uniformly. The text that is screened is the text that runs, so the two
+cannot be parsed differently.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPEN, _CLOSED = frozenset("([{"), frozenset(")]}")
 
 @dataclass(frozen=True, slots=True)
 class SqlToken:
-    """One token: its kind, its text, where it begins."""
+    """One token: kind, text, position."""
 
     kind: str
     text: str
@@ -39,13 +39,13 @@ class SqlToken:
         return self.text if self.kind == "word" else ""
 
     def is_word(self, *words: str) -> bool:
-        """Return whether this is one of these unquoted words, in any case."""
+        """Return whether this is one of the given unquoted words, ignoring case."""
         return self.kind == "word" and self.text.upper() in words
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement as the engine spells it.
+    """A statement as formatted by the engine.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Statement:
 
     @cached_property
     def tokens(self) -> tuple[SqlToken, ...]:
-        """All tokens; a comment, which the printer never writes, is refused."""
+        """All tokens; raises for a comment, which the formatter never writes."""
         found = tuple(
             SqlToken(str(match.lastgroup), match[0], match.start())
             for match in _TOKEN.finditer(self.text)
@@ -81,13 +81,13 @@ class Statement:
 
     @cached_property
     def skeleton(self) -> str:
-        """The text in capitals, with literals and quoted names left blank, for phrases."""
+        """The text in capitals without literals and quoted names, for matching phrases."""
         blank = {"literal": "''", "name": "``"}
         return " ".join(blank.get(token.kind, token.text.upper()) for token in self.tokens)
 
     @cached_property
     def calls(self) -> tuple[tuple[str, SqlToken], ...]:
-        """Names, in lower case, before an opening bracket, each with what follows it."""
+        """Lower-case names before an opening bracket, each with the following tokens."""
         tokens = self.tokens
         return tuple(
             (tokens[i].name.lower(), tokens[i + 2] if i + 2 < len(tokens) else tokens[i + 1])
@@ -102,15 +102,15 @@ class Statement:
 
     @cached_property
     def identifier_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters that stand for identifiers."""
+        """Names of the parameters of type Identifier."""
         return tuple(_PARAMETER.findall(self.text))
 
     @cached_property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """Name and value of each setting after the word SETTINGS or SETTING, anywhere.
+        """Name and value of each setting after SETTINGS or SETTING, at any position.
 
-        A setting of type Bool may have no value, and others follow it: its value is ``""``
-        here. So is that of a word which follows a column or a table of the name "settings".
+        A setting of type Bool may have no value: its value is ``""``, as is that of a word that
+        follows a column or table named "settings".
         """
         found: list[tuple[str, str]] = []
         for i, token in enumerate(self.tokens):
@@ -120,7 +120,7 @@ class Statement:
 
     @cached_property
     def _format_at(self) -> int | None:
-        """Index of the last FORMAT outside brackets, if it names one."""
+        """Index of the last FORMAT outside brackets, or None."""
         depth, found = 0, None
         for i, token in enumerate(self.tokens[:-1]):
             depth += (token.text in _OPEN) - (token.text in _CLOSED)
@@ -130,7 +130,7 @@ class Statement:
 
     @property
     def format(self) -> str | None:
-        """The format that the statement names itself, or None."""
+        """The format named in the statement, or None."""
         return None if self._format_at is None else self.tokens[self._format_at + 1].name
 
     @property
@@ -142,14 +142,14 @@ class Statement:
 
     @property
     def tail(self) -> str:
-        """What follows the name of the format: settings, or nothing."""
+        """The text after the name of the format: settings, or empty."""
         if self._format_at is None:
             return ""
         token = self.tokens[self._format_at + 1]
         return self.text[token.at + len(token.text) :]
 
     def _assignments(self, start: int) -> Iterator[tuple[str, str]]:
-        """Yield names and values at a token, as far as commas join them."""
+        """Yield the comma-separated names and values at a token."""
         tokens, i = self.tokens, start
         while True:
             name, end = self._dotted(i)
@@ -164,7 +164,7 @@ class Statement:
             i = end + 1
 
     def _dotted(self, i: int) -> tuple[str, int]:
-        """Read a name, with dots, at a token; return it and where it ends."""
+        """Read a dotted name at a token; return it and its end."""
         parts = []
         while i < len(self.tokens) and self.tokens[i].name:
             parts.append(self.tokens[i].name)
@@ -175,7 +175,7 @@ class Statement:
         return ".".join(parts), i
 
     def _value_end(self, i: int) -> int:
-        """Return where a value ends: at a comma outside brackets, or before the next word."""
+        """Return the end of a value: a comma outside brackets, or the next word."""
         depth, start = 0, i
         while i < len(self.tokens):
             token = self.tokens[i]

@@ -1,8 +1,8 @@
-"""What a reader may ask of the engine's own tables: no other's queries, no server's paths.
+"""Screens readers' access to ``system`` tables: no queries of others, no server paths.
 
 The engine grants SELECT on all of ``system`` to every role (chDB has no switch for it).
-So a reader's statement that mentions them is first resolved by the engine's analyser
-(``EXPLAIN QUERY TREE``), which knows what ``*``, aliases and views stand for.
+So a reader's statement that mentions them is first resolved by the engine's analyser (``EXPLAIN
+QUERY TREE``), which expands ``*``, aliases and views.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ROOT = re.compile(r"\s*(QUERY|UNION) id: 0")
 
 
 def mentions_system(statement: Statement, parameters: Mapping[str, str], database: str) -> bool:
-    """Return whether a statement may read a table of ``system``.
+    """Return whether a statement might read a table of ``system``.
 
     Examples
     --------
@@ -48,14 +48,14 @@ def mentions_system(statement: Statement, parameters: Mapping[str, str], databas
 
 
 def tree_query(statement: Statement) -> str:
-    """Return the statement that shows how the engine resolves a reader's one.
+    """Return the statement that shows how the engine resolves a reader's statement.
 
-    Empty for those that show names and types only.
+    Empty for statements that return names and types only.
 
     Raises
     ------
     RefusedRequest
-        If it is of a kind that cannot be resolved and more than a plain name.
+        If the statement cannot be resolved and is not limited to names.
     """
     if statement.verb in ("SELECT", "WITH"):
         return f"EXPLAIN QUERY TREE passes = 1 {statement.body}"
@@ -65,12 +65,12 @@ def tree_query(statement: Statement) -> str:
 
 
 def screen_tree(tree: str) -> None:
-    """Refuse tables and columns of ``system`` that are not for readers.
+    """Raise for tables and columns of ``system`` that readers may not read.
 
     Parameters
     ----------
     tree : str
-        The answer to :func:`tree_query`.
+        Result of :func:`tree_query`.
 
     Raises
     ------
@@ -93,5 +93,5 @@ system.processes is not shown to readers. (ACCESS_DENIED)
 
 
 def _refusal(what: str) -> RefusedRequest:
-    """Return the refusal."""
+    """Return the error."""
     return RefusedRequest(497, f"Not enough privileges: {what} is not shown to readers.")

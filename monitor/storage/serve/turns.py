@@ -1,4 +1,4 @@
-"""Turns: how many queries run at once, readers' and the writer's apart."""
+"""Bounds on concurrent queries, separate for readers and the writer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 class Turns:
-    """Threads for the queries of one kind of account.
+    """Thread pool for the queries of one kind of account.
 
     Parameters
     ----------
     name : str
-        Of the threads.
+        Name of the threads.
 
     Notes
     -----
-    Readers and the writer have turns of their own: twelve sleeping readers shut the
-    archive out while they shared them.
+    Readers and the writer have separate pools: with a shared one, twelve slow readers blocked the
+    archive.
     """
 
     def __init__(self, limits: Limits, name: str) -> None:
@@ -33,7 +33,7 @@ class Turns:
         self._threads = ThreadPoolExecutor(limits.n_concurrent, name)
 
     async def start(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Wait for a free thread and start work in it; the turn ends with the work.
+        """Wait for a free thread and start work in it.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Turns:
         self._threads.shutdown(wait=False)
 
     def _ended(self, job: asyncio.Future[T]) -> None:
-        """Give the turn to the next one; an error belongs to who waits for the job."""
+        """Release the thread; an error is raised where the job is awaited."""
         self._free.release()
         if not job.cancelled():
             job.exception()
