@@ -1,1 +1,1 @@
-"""Use cases: one module each; they return values and raise, and print nothing."""
+"""Use cases, one module each: they return values and raise errors, and print nothing."""

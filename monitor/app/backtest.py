@@ -1,4 +1,4 @@
-"""Judge a recorded history under today's config and a proposed one."""
+"""Evaluate a recorded history under the current and a proposed config."""
 
 from __future__ import annotations
 
@@ -34,45 +34,45 @@ from schemas.panes import Pane
 
 @dataclass(frozen=True, slots=True)
 class BacktestRequest:
-    """What to judge, and under which configs."""
+    """History and configs of a backtest."""
 
     files: tuple[str, ...]
-    """Recorded events; none: the panes of the store."""
+    """Recorded events; if empty, the panes of the store are used."""
     config: Path
     proposed: Path | None = None
-    """Another installation's file, or one model's."""
+    """Proposed configuration file, or one model file."""
     model: str | None = None
-    """Model of a table's columns; of stored panes only this model."""
+    """Model that a table's rows belong to; for stored panes, the only model that is evaluated."""
     store: str | None = None
     since_us: int | None = None
     until_us: int | None = None
     rows_per_window: int | None = None
     plants: tuple[Plant, ...] = ()
-    """Shifts to plant; none: those of :func:`default_plants`."""
+    """Shifts to plant; if empty, those of :func:`default_plants`."""
     has_delays: bool = True
-    """Whether shifts are planted."""
+    """Whether to plant shifts."""
     budget: float | None = None
-    """False alarms per month to solve for."""
+    """False alarms per month for which a tolerance is searched."""
     page: Path | None = None
-    """Where to write the HTML page."""
+    """Path of the HTML page."""
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """What was judged, and what would have fired."""
+    """Result of a backtest: coverage, and the alerts that would have opened."""
 
     reports: tuple[ConfigComparison, ...]
     counted: Counted
     absent: tuple[str, ...]
     """Models without history."""
     history: str
-    """Names of the files, or that stored panes were judged."""
+    """Names of the files, or "stored panes"."""
     has_events: bool
-    """Whether events were read, rather than stored panes."""
+    """Whether events were read instead of stored panes."""
 
     @property
     def is_unjudged(self) -> bool:
-        """Whether there were rows, and none of them was in a window with a verdict."""
+        """Whether there were rows, but none in a window with a verdict."""
         has_rows = bool(self.reports) or self.counted.n_rejected or self.counted.n_late
         judged = (report.today.outcome.coverage.n_rows_judged for report in self.reports)
         return bool(has_rows) and not any(judged)
@@ -93,18 +93,18 @@ def run_backtest(
     start_phase: StartPhase = no_progress,
     on_note: OnNote = ignore_note,
 ) -> BacktestResult:
-    """Check the request, read the history once, and judge it under each config.
+    """Check the request, read the history once, and evaluate it under each config.
 
     Raises
     ------
     ConfigError
         If a configuration or the request is wrong.
     BaselineError
-        If no baseline fits the models or the stored panes.
+        If no baseline matches the models or the stored panes.
     TransportError
-        If a file cannot be read, or the page has no folder.
+        If a file cannot be read, or the folder of the page does not exist.
     StorageError
-        If the store cannot be read, or holds nothing of the models.
+        If the store cannot be read, or has no data of the models.
     """
     today = load_installation(request.config)
     catalog = recording.known_catalog(today)
@@ -135,7 +135,7 @@ def _judge(
     counted: Counted,
     start_phase: StartPhase,
 ) -> list[ConfigComparison]:
-    """Judge each model's panes under each config."""
+    """Evaluate each model's panes under each config."""
     baselines = {p.profile_id: p for known in catalog.baselines.values() for p in known}
     with start_phase("judging", None) as advance:
         return [
@@ -154,7 +154,7 @@ def _judge(
 
 
 def _check(request: BacktestRequest, catalog: Catalog) -> None:
-    """Find out what would be refused before a long reading begins."""
+    """Validate the request before the history is read."""
     chosen = {"--store": request.store, "--since": request.since_us, "--until": request.until_us}
     for option, value in chosen.items():
         if request.files and value is not None:
@@ -181,7 +181,7 @@ def _check(request: BacktestRequest, catalog: Catalog) -> None:
 
 
 def _plants(request: BacktestRequest, config: ModelConfig) -> tuple[Plant, ...]:
-    """Choose what to plant: what was asked for, or every feature, or nothing."""
+    """Return the shifts to plant: those requested, defaults for every feature, or none."""
     if not request.has_delays:
         return ()
     return request.plants or default_plants(config)
@@ -193,21 +193,21 @@ def _absent(
     proposed: Mapping[ModelName, ModelConfig],
     counted: Counted,
 ) -> list[str]:
-    """Name the models without history; that of what is proposed must be there.
+    """Return the models without history; raise if the proposed models have none.
 
     Raises
     ------
     TransportError
-        If the files hold nothing of any proposed model.
+        If the files have no rows of any proposed model.
     StorageError
-        If the store does not.
+        If the store has none.
     """
     if proposed and not any(name in counted.panes for name in proposed):
         kind = TransportError if request.files else StorageError
         raise kind(
             f"holds no rows of the proposed {listed(set(proposed))} that could be counted",
             where=", ".join(request.files) or request.store or today.store,
-            fix="choose a history of that model; driftline replay says what became of its rows",
+            fix="choose a history of that model; driftline replay shows how its rows were counted",
         )
     asked = [today.model(request.model)] if request.model else today.models
     names = {(m.tenant, m.model) for m in asked} | set(proposed)
@@ -232,7 +232,7 @@ def _from_files(
     request = replace(request, files=files)
     with ExitStack() as stack:
         sources: list[Source] = []
-        # Reported last, when the progress is no longer shown.
+        # Reported last, after the progress bar has been removed.
         stack.callback(recording.pass_notes, sources, on_note)
         rows = RowProgress(stack.enter_context(start_phase("reading", None)), request.files)
         for i, file in enumerate(request.files):
@@ -252,7 +252,7 @@ def _from_store(
     proposed: Mapping[ModelName, ModelConfig],
     catalog: Catalog,
 ) -> Counted:
-    """Read what the archive has kept."""
+    """Read the archived panes."""
     models = [today.model(request.model)] if request.model else today.models
     low, high = NO_BOUND_US
     between_us = (

@@ -26,43 +26,43 @@ class TrafficRange:
     store: str
     since_us: int
     until_us: int
-    """Excluded."""
+    """Exclusive."""
     text: str
-    """How the range was written; the baseline keeps it as its origin."""
+    """The range as the user wrote it; stored as the baseline's origin."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build a baseline from."""
+    """Model and reference of a baseline."""
 
     model: Path
-    """The model's file."""
+    """Model file."""
     reference: tuple[Path, ...] | TrafficRange
-    """Files with the same columns, or traffic in a store."""
+    """Files with the same columns, or stored traffic."""
     out: Path
-    """Folder of the baseline."""
+    """Output folder."""
     model_version: str = ""
-    """Only for this version; empty for all."""
+    """Model version of the baseline; empty for all."""
     active_from_us: int = 0
     explains: bool = False
     """Describe every column, not only those whose kind is inferred."""
     writes_kinds: bool = False
-    """Write inferred kinds into the model's file."""
+    """Whether to write inferred kinds into the model file."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A baseline, and what was decided for it."""
+    """A baseline, and the decisions made for it."""
 
     baseline: Baseline
     config: ModelConfig
     file: Path
     replaced: tuple[Path, ...]
-    """Where older baselines of the same version and start went."""
+    """Older baselines of the same version and start that were replaced."""
     draft: DraftModel
-    """The model's file with the decisions on kinds."""
+    """Model file with the decisions on kinds."""
     hints: tuple[str, ...]
-    """Columns whose texts may have been meant literally."""
+    """Columns in which texts that mean "missing" may be literal values."""
 
 
 def build_baseline(
@@ -71,14 +71,14 @@ def build_baseline(
     start_phase: StartPhase = no_progress,
     on_note: OnNote = ignore_note,
 ) -> BuildResult:
-    """Read the reference, decide open kinds, and build the baseline.
+    """Read the reference, infer missing kinds, and build the baseline.
 
     Raises
     ------
     ConfigError
-        If the model's file is wrong.
+        If the model file is invalid.
     BaselineError
-        If the reference cannot be a baseline.
+        If no baseline can be built from the reference.
     TransportError
         If a file cannot be read.
     StorageError
@@ -98,7 +98,7 @@ def build_baseline(
             advance=advance,
         )
     if request.writes_kinds:
-        # First: a file that cannot take the kinds must not cost the old baseline.
+        # First, so that an error here does not replace the old baseline.
         draft.write()
     file, replaced = add_baseline(found, request.out)
     hints = tuple(folded_texts(table, config))

@@ -1,4 +1,4 @@
-"""Check an installation: config, baselines, receivers, Kafka and store; change nothing."""
+"""Check an installation: config, baselines, receivers, Kafka and store. Changes nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Check:
 
     check: str
     """``config``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``, ``traffic``
-    or ``route``."""
+    or ``route``.
+    """
     name: str
     state: CheckState
     detail: str = ""
@@ -45,14 +46,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """Every check of an installation, in the order in which they were made."""
+    """All checks of an installation, in order of execution."""
 
     checks: tuple[Check, ...]
-    """If the config is invalid, only its problems: nothing else can be checked."""
+    """Problems of an invalid config; no other checks are then made."""
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """Checks that failed; a warning is none."""
+        """Checks that failed, without warnings."""
         return tuple(c for c in self.checks if c.state is FAILED)
 
     def as_document(self) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class CheckReport:
 
 
 def check_installation(file: Path) -> CheckReport:
-    """Check everything an installation needs; problems are in the report, not raised.
+    """Check all requirements of an installation; problems are reported, not raised.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def check_installation(file: Path) -> CheckReport:
 
 
 def _checks(file: Path) -> list[Check]:
-    """Check the config, then what it names."""
+    """Check the config, then everything it refers to."""
     from monitor.app.in_process import check_pipeline
     from monitor.app.installation import load_installation
     from schemas.errors import ConfigError
@@ -106,7 +107,7 @@ def _checks(file: Path) -> list[Check]:
 
 
 def _baselines(installation: Installation) -> list[Check]:
-    """Every model needs a baseline that can be read and fits it."""
+    """Check that every model has a readable baseline that matches its config."""
     from monitor.baseline.baseline_file import baseline_files, load_baseline
     from schemas.errors import BaselineError
 
@@ -127,7 +128,7 @@ def _baselines(installation: Installation) -> list[Check]:
 
 
 def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:
-    """Compare one baseline with the config as it is now."""
+    """Check that a baseline matches the current config."""
     from monitor.baseline.fit import misfits
 
     found = misfits(model, baseline)
@@ -141,9 +142,9 @@ def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:
 
 
 def _traffic(installation: Installation) -> list[Check]:
-    """Name the models whose windows hold too few rows, and the length that would do.
+    """Warn about models whose windows have too few rows, with a sufficient window length.
 
-    Rows come from the store, else from the reference of the newest baseline.
+    Rows are counted in the store, else in the reference of the newest baseline.
     """
     from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
     from monitor.storage.stored_traffic import mean_rows_of
@@ -164,7 +165,7 @@ def _traffic(installation: Installation) -> list[Check]:
 
 
 def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
-    """Return the rows a window of the newest baseline's reference has; None without times."""
+    """Return the rows per window of the newest baseline's reference; None without times."""
     from monitor.baseline.baseline_file import baseline_files, load_baseline
     from monitor.baseline.description import rows_per_window
     from schemas.errors import BaselineError
@@ -179,7 +180,7 @@ def _reference_rows(model: ModelConfig, baselines: Path) -> float | None:
 
 
 def _receivers(installation: Installation) -> list[Check]:
-    """Environment variables that receivers read, by name, and what reaches no receiver."""
+    """Check environment variables of receivers, and routes without receivers."""
     from monitor.app.unmonitored import silent_routes
 
     return [
@@ -192,7 +193,7 @@ def _receivers(installation: Installation) -> list[Check]:
 
 
 def _retraining(installation: Installation) -> list[Check]:
-    """Environment variables that retraining webhooks read."""
+    """Check environment variables of retraining webhooks."""
     return [
         _variables("retraining", m.model, m.retraining.environment_names)
         for m in installation.models
@@ -210,7 +211,7 @@ def _variables(check: str, name: str, needed: Sequence[str]) -> Check:
 
 
 def _kafka(installation: Installation) -> list[Check]:
-    """Connect to the brokers and compare the topics, where the file names a cluster."""
+    """Connect to the configured cluster and check its topics."""
     if "kafka" not in installation.monitor.model_fields_set:
         return []
     from monitor.app.stages import BOOTSTRAP_VARIABLE, cluster_of
@@ -224,7 +225,7 @@ def _kafka(installation: Installation) -> list[Check]:
 
 
 def _topics(cluster: Cluster) -> list[Check]:
-    """Return the differences of topics from their specification, given their partitions."""
+    """Return differences between topics and their specification, for the existing partitions."""
     from monitor.core.topics import PANES, PREDICTIONS
     from monitor.transport.kafka.topics.changes import read_topics
     from monitor.transport.kafka.topics.connection import open_admin
@@ -252,7 +253,7 @@ def _topics(cluster: Cluster) -> list[Check]:
 
 
 def _store(target: str) -> Check:
-    """Open the store and write to it, leaving nothing behind."""
+    """Check that the store can be opened and written, without leaving changes."""
     from monitor.storage.probe import probe
     from schemas.errors import StorageError
 

@@ -28,29 +28,29 @@ _TIMES = "says when its rows were"
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """What to compare, and how."""
+    """Inputs and settings of a comparison."""
 
     reference: TableSide
     current: TableSide
     model: Path | None = None
-    """Model file that names columns and kinds; else they are inferred from the reference."""
+    """Model file with columns and kinds; by default they are inferred from the reference."""
     time: str | None = None
-    """Column of times, for a range."""
+    """Time column of a range."""
     ignored: tuple[str, ...] = ()
-    """Columns to leave out."""
+    """Columns to omit."""
     alpha: float = 0.05
-    """Familywise level of all tests."""
+    """Familywise significance level of all tests."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
-    """In place of the default ones, by statistic."""
+    """Thresholds that override the defaults, by statistic."""
     convention: Convention | None = None
-    """Library whose values are added."""
+    """Library whose values are added to the result."""
     page: Path | None = None
-    """Where to write the HTML page."""
+    """Path of the HTML page."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompareResult:
-    """What was compared, and what differs."""
+    """Result of a comparison."""
 
     comparison: Comparison
     reference: str
@@ -58,7 +58,7 @@ class CompareResult:
 
     @property
     def has_drifted(self) -> bool:
-        """Whether anything drifted."""
+        """Whether at least one column drifted."""
         return bool(self.comparison.drifted)
 
     def as_document(self) -> dict[str, Any]:
@@ -81,11 +81,12 @@ def run_compare(
     Raises
     ------
     TransportError
-        If a file cannot be read, holds no rows or decimal commas, or the page has no folder.
+        If a file cannot be read, has no rows or decimal commas, or the folder of the page does not
+        exist.
     ConfigError
-        If the model file is wrong, a range has no column of times, or a store no model.
+        If the model file is invalid, a range has no time column, or a store has no model.
     BaselineError
-        If a store has no rows in a range.
+        If a store has no rows in the range.
     StorageError
         If a store cannot be read.
     """
@@ -107,7 +108,7 @@ def run_compare(
 def _compare(
     request: CompareRequest, config: ModelConfig | None, read: ReadSides, start_phase: StartPhase
 ) -> Comparison:
-    """Compare the tables without the columns that are to be ignored."""
+    """Compare the tables without the ignored columns."""
     with start_phase("comparing", None) as advance:
         return compare(
             *(_without(table, request.ignored) for table in read.tables),
@@ -119,12 +120,12 @@ def _compare(
 
 
 def _refuse_decimal_commas(table: pa.Table, config: ModelConfig | None, where: str) -> None:
-    """Refuse numbers that would be compared as text, which says nothing of them.
+    """Raise for numbers with decimal commas, which would be compared as text.
 
     Raises
     ------
     TransportError
-        Naming the column, with an example.
+        With the column and an example.
     """
     for name in table.column_names:
         feature = config.features.get(name) if config is not None else None
@@ -137,14 +138,14 @@ def _refuse_decimal_commas(table: pa.Table, config: ModelConfig | None, where: s
 
 
 def _without(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
-    """Leave columns out, where they are."""
+    """Return a table without the given columns."""
     return table.drop_columns([name for name in names if name in table.column_names])
 
 
 def _kinds(
     config: ModelConfig | None, tables: tuple[pa.Table, pa.Table], ignored: tuple[str, ...]
 ) -> dict[str, Kind] | None:
-    """Return a model's variables, but those to be ignored; None where they are to be inferred."""
+    """Return a model's variables without ignored ones; None if they are to be inferred."""
     if config is None:
         return None
     return {n: kind for n, kind in kinds_of(config, tables).items() if n not in ignored}

@@ -1,4 +1,4 @@
-"""The tables of a comparison: files, stores, and ranges of their times."""
+"""Reads the tables of a comparison: files, stores, and time ranges of them."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ _END_OF_TIME_US = 253_402_300_800_000_000
 
 @dataclass(frozen=True, slots=True)
 class TableSide:
-    """One side of a comparison: a file, a folder of parts or a store, or a range of its times."""
+    """One side of a comparison: a file, a folder of parts or a store, or a time range of it."""
 
     text: str
-    """As it was written; names the side in results and errors."""
+    """As written by the user; names the side in results and errors."""
     target: str
     since_us: int | None = None
     until_us: int | None = None
 
     @property
     def is_range(self) -> bool:
-        """Return whether only some of the times are meant."""
+        """Return whether the side is limited to a time range."""
         return self.since_us is not None or self.until_us is not None
 
     @property
     def is_store(self) -> bool:
-        """Whether it is a store; any other folder holds the parts of a table."""
+        """Whether it is a store; any other folder has the parts of a table."""
         return "://" in self.target or is_store_folder(Path(self.target))
 
 
 class ReadSides(NamedTuple):
-    """Both sides, read."""
+    """Tables of both sides."""
 
     tables: tuple[pa.Table, pa.Table]
     times: tuple[str, ...]
-    """Columns that were left out because they only say when a row was."""
+    """Columns that were omitted because they only hold row times."""
 
 
 def read_sides(
@@ -67,30 +67,30 @@ def read_sides(
     shown: PhaseProgress | None = None,
     on_note: OnNote = ignore_note,
 ) -> ReadSides:
-    """Read both sides; a file that both name is read once.
+    """Read both sides; a file that is on both sides is read once.
 
     Parameters
     ----------
     config : ModelConfig or None
         Needed for a store.
     time : str or None
-        The column of times, for a range.
+        Time column of a range.
     shown : PhaseProgress, optional
-        Receives how far the files are read.
+        Receives the progress of reading.
     on_note : callable, optional
-        Receives notes about how a file was read.
+        Receives notes on how a file was read.
 
     Returns
     -------
     ReadSides
-        Features under their own names; what only says when a row was is left out.
+        Features under their own names, without columns of row times.
 
     Raises
     ------
     TransportError
-        If a file cannot be read, or holds no rows, or none in the range.
+        If a file cannot be read, or has no rows or none in the range.
     ConfigError
-        If a range has no column of times, or a store no model.
+        If a range has no time column, or a store has no model.
     StorageError
         If the store cannot be read.
     """
@@ -125,15 +125,15 @@ def read_sides(
 
 
 def _key(config: ModelConfig | None) -> ModelKey | None:
-    """Return whose events are read, of events that name their model."""
+    """Return the tenant and model whose events are read."""
     return None if config is None else (config.tenant, config.model)
 
 
 def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str, Kind]:
-    """Return the variables of a model: its features, and score and prediction where they are.
+    """Return the variables of a model: features, and score and prediction if present.
 
-    Features made of something that neither table has are left out: a time's age, too, for it
-    counts from when the row was, which is not compared.
+    Features derived from a column that neither table has are omitted, as is the age of a time,
+    which depends on the row time.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def kinds_of(config: ModelConfig, tables: tuple[pa.Table, pa.Table]) -> dict[str
 
 
 def _with_derived(table: pa.Table, config: ModelConfig | None) -> pa.Table:
-    """Add the features that a model makes of texts and times."""
+    """Add the features that a model derives from texts and times."""
     for derived in config.schema_.derived if config is not None else ():
         names = table.column_names
         if derived.name not in names and derived.source in names and derived.quantity != "age_days":
@@ -174,7 +174,7 @@ def _stored(side: TableSide, config: ModelConfig | None) -> pa.Table:
 
 
 def _in_range(table: pa.Table, name: str, side: TableSide, config: ModelConfig | None) -> pa.Table:
-    """Keep the rows of a range; the unit of numbers is the one that a replay reads."""
+    """Keep the rows of a range; the unit of numeric times is the same as in a replay."""
     if not side.is_range or not table.num_rows:
         return table
     declared = config.columns.time_unit if config is not None else None
@@ -186,10 +186,10 @@ def _in_range(table: pa.Table, name: str, side: TableSide, config: ModelConfig |
 def _is_only_time(
     table: pa.Table, name: str, config: ModelConfig | None, *, is_named: bool
 ) -> bool:
-    """Return whether a column only holds row times: by a range, its reserved name, or its type.
+    """Return whether a column only holds row times, by range option, reserved name, or type.
 
-    A column that is merely called a time may hold anything; it is one if there is also a
-    feature of that name, or is text that reads as times.
+    A column with a reserved name counts only if there is also a feature of that name, or if it is
+    text that can be parsed as times.
     """
     if _is_feature(table, name, config):
         return False
@@ -200,7 +200,7 @@ def _is_only_time(
 
 
 def _reads_as_times(column: pa.ChunkedArray) -> bool:
-    """Return whether a column is text, all of it times."""
+    """Return whether a column is text and all values can be parsed as times."""
     if not is_text(column.type) or column.null_count == len(column):
         return False
     try:
@@ -211,13 +211,13 @@ def _reads_as_times(column: pa.ChunkedArray) -> bool:
 
 
 def _is_feature(table: pa.Table, name: str, config: ModelConfig | None) -> bool:
-    """Return whether a model declares a column as a feature; events have those under their own."""
+    """Return whether a model declares a column as a feature."""
     is_declared = config is not None and name in config.features
     return is_declared and f"{_FEATURE}{name}" not in table.column_names
 
 
 def _without(table: pa.Table, names: list[str], config: ModelConfig | None) -> pa.Table:
-    """Leave times out of a side: of either, or the other would seem to have lost a column."""
+    """Omit time columns from both sides, so that neither seems to have lost a column."""
     there = [name for name in set(names) if name in table.column_names]
     return table.drop_columns([name for name in there if not _is_feature(table, name, config)])
 
@@ -225,7 +225,7 @@ def _without(table: pa.Table, names: list[str], config: ModelConfig | None) -> p
 def _is_within(
     column: pa.ChunkedArray, name: str, side: TableSide, unit: TimeUnit | None
 ) -> pa.ChunkedArray:
-    """Return whether the time of each row lies in the range; a missing time does not."""
+    """Return whether the time of each row is in the range; False for missing times."""
     try:
         times = times_us(column, unit)
     except (pa.ArrowException, ValueError) as error:
@@ -249,7 +249,7 @@ def _is_within(
 def _time_column(
     table: pa.Table, side: TableSide, config: ModelConfig | None, time: str | None
 ) -> str | None:
-    """Find the column of times: the one named, else ``time_us``, else the only candidate."""
+    """Find the time column: the one named, else ``time_us``, else the only candidate."""
     there: list[str] = table.column_names
     named = time or (config.columns.time if config else None)
     if time is None and named not in there and holds_events(table):
@@ -272,7 +272,7 @@ def _time_column(
 
 
 def _named(table: pa.Table, config: ModelConfig | None, where: str) -> pa.Table:
-    """Give features and score the names that every source has for them."""
+    """Rename features and score to the names that are common to all sources."""
     names = table.column_names
     ours: dict[str, str] = {}
     if config is not None:

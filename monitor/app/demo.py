@@ -1,4 +1,4 @@
-"""Run the demo: real predictions through the real core, three faults planted and found."""
+"""Run the demo: real predictions, with three planted faults, through the pipeline."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ from monitor.storage.clickhouse import Store
 from schemas.results import DetectorResult
 
 CHUNK_MESSAGES = 500
-"""Half a window: findings are reported as they are found."""
+"""Half a window, so that findings are reported as they are found."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """Which demo to run, and where its files go."""
+    """Settings of a demo."""
 
     seed: int
     folder: Path
-    """Empty; the store, the baseline and the report stay in it."""
+    """An empty folder for store, baseline and report."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What was found of what was planted."""
+    """Result of a demo: detected faults."""
 
     score: DemoScore
     report: Path
-    """The HTML page."""
+    """Path of the HTML page."""
     n_events: int
     """Predictions, labels and GPU samples read."""
     n_windows: int
     seconds: float
-    """Wall-clock time of the run, with the report."""
+    """Wall-clock time of the run, including the report."""
 
     def as_document(self) -> dict[str, object]:
         """Return the result for ``--json``."""
@@ -68,20 +68,20 @@ class DemoResult:
 
 
 class DemoListener:
-    """Receives what happens in a demo; this one ignores it."""
+    """Receives the events of a demo; the default ignores them."""
 
     def on_world(self, world: World) -> None:
-        """Note that the world is built, and its streams are about to be read."""
+        """Called when the world is built, before its streams are read."""
 
     def receivers(self, world: World) -> Mapping[str, Receiver]:
         """Return the receivers of notifications."""
         return {}
 
     def on_step(self, step: NotifyStep) -> None:
-        """Note one step of the notify stage."""
+        """Called after each step of the notify stage."""
 
     def on_report(self) -> None:
-        """Note that the report is about to be written."""
+        """Called before the report is written."""
 
 
 def run_demo(
@@ -90,7 +90,7 @@ def run_demo(
     *,
     start_phase: StartPhase = no_progress,
 ) -> DemoResult:
-    """Build the world, run it through the monitor, and judge what was found.
+    """Build the world, run it through the monitor, and score the findings.
 
     Notes
     -----
@@ -119,7 +119,7 @@ def run_demo(
             source=PREDICTIONS,
             store=store,
             receivers=listener.receivers(world),
-            keeps_log=True,  # the report draws every result of the run
+            keeps_log=True,  # the report needs every result of the run
             on_step=listener.on_step,
         )
         _run(pipeline, world, start_phase)
@@ -147,19 +147,19 @@ def _run(pipeline: Pipeline, world: World, start_phase: StartPhase) -> None:
 
 
 def _reached(pipeline: Pipeline, n_rows: int) -> tuple[int, int, str]:
-    """Return how far the run has come, for the progress."""
+    """Return the progress of the run."""
     n_read = pipeline.ingest.counters["messages"]
     return n_read, n_rows, rows_text(n_read, n_rows, pipeline.watermark_us)
 
 
 def _timed(stream: Stream, source: str) -> list[Timed]:
-    """Cut a stream into chunks that know their time."""
+    """Split a stream into chunks with their times."""
     chunks = stream.chunks(source, CHUNK_MESSAGES)
     return [Timed(int(chunk.record_time_us[0]), chunk) for chunk in chunks]
 
 
 def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> DemoScore:
-    """Compare what was found with what was planted; only requests that arrived count."""
+    """Compare findings with planted faults; only delivered retraining requests count."""
     incidents = list(pipeline.incidents.values())
     return score_run(world.planted, incidents, arrived, pipeline.alerts())
 
@@ -167,7 +167,7 @@ def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> DemoScore:
 def _write_report(
     pipeline: Pipeline, world: World, score: DemoScore, seconds: float, folder: Path
 ) -> Path:
-    """Write the HTML report beside the store."""
+    """Write the HTML report next to the store."""
     log = pipeline.log
     decoder = msgspec.msgpack.Decoder(list[DetectorResult])
     messages = log.fetch(RESULTS, 0, 0, log.end_offset(RESULTS, 0))

@@ -1,4 +1,4 @@
-"""A model's file that may leave kinds open, until a reference has decided them."""
+"""Model files in which kinds may be missing, to be inferred from a reference."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class DraftModel:
-    """A model's file on its way to a config.
+    """A model file that may not yet be a complete config.
 
     Parameters
     ----------
     draft : ModelDraft
-        Its content.
+        Content of the file.
     config : ModelConfig or None
-        None while kinds are open.
+        None while kinds are missing.
     """
 
     def __init__(self, file: Path, draft: ModelDraft, config: ModelConfig | None) -> None:
@@ -32,11 +32,11 @@ class DraftModel:
         self.config = config
         self.is_written = False
         self.decisions: list[ColumnDecision] = []
-        """About each column: those that were inferred, or all where they are to be explained."""
+        """Decisions by column: inferred kinds, or all columns if they are to be explained."""
 
     @staticmethod
     def read(file: Path) -> DraftModel:
-        """Read a model's file; errors in a complete one are reported at once."""
+        """Read a model file; errors in a complete one are raised immediately."""
         from monitor.app.installation import read_config
         from monitor.baseline.draft import ModelDraft
         from monitor.notify.config_types import model_type
@@ -46,25 +46,25 @@ class DraftModel:
 
     @property
     def key(self) -> tuple[str, str] | None:
-        """Tenant and model, where the file names the model."""
+        """Tenant and model, if the file has a model name."""
         sections = self._draft.sections
         model, tenant = sections.get("model"), sections.get("tenant", DEFAULT_TENANT)
         return (str(tenant), model) if isinstance(model, str) else None
 
     @property
     def lists_features(self) -> bool:
-        """Whether the file lists features; else every suitable column becomes one."""
+        """Whether the file lists features; otherwise every suitable column becomes one."""
         return self._draft.open_features is not None
 
     def named(self) -> ModelConfig:
-        """Return the config of a file that must name every kind.
+        """Return the config; raise if kinds are missing.
 
-        The store keeps numbers and categories apart, so of its traffic nothing is inferred.
+        Stored traffic has numbers and categories in separate columns, so kinds cannot be inferred.
         """
         return self.config or self._draft.config()
 
     def complete(self, table: pa.Table, *, explain: bool) -> ModelConfig:
-        """Decide what the file leaves open; explain the rest if it is asked for."""
+        """Infer missing kinds; describe the other columns on request."""
         from monitor.baseline.draft import complete_draft, explain_columns
 
         if self.config is None:
@@ -80,7 +80,7 @@ class DraftModel:
         return {d.name: d.kind for d in self.decisions if d.is_inferred and d.kind is not None}
 
     def write(self) -> None:
-        """Put the inferred kinds into the file: the whole of it, or none."""
+        """Write the inferred kinds into the file, atomically."""
         from monitor.baseline.kind_lines import with_kinds
 
         if not self.kinds:
@@ -92,7 +92,7 @@ class DraftModel:
         self.is_written = True
 
     def facts(self) -> dict[str, Any]:
-        """Spell the decisions for programs."""
+        """Return the decisions for JSON output."""
         columns = [
             {
                 "name": d.name,

@@ -1,4 +1,4 @@
-"""The only place that builds objects from config: receivers, stages, the whole pipeline."""
+"""Builds the whole pipeline in one process from config."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from schemas.refused import DeadLetter, dead_letter
 
 FOREVER_US = 1 << 62
 ARCHIVED_TOGETHER = 32
-"""Windows whose results are inserted together: an insert has a fixed cost."""
+"""Windows whose results are inserted together, because an insert has a fixed cost."""
 
 OnStep = Callable[[NotifyStep], None]
 ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
@@ -49,7 +49,7 @@ ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
 
 @dataclass(slots=True)
 class Pipeline:
-    """Every stage in one process, round one log. Built by :func:`build_pipeline`."""
+    """All stages in one process over one log. Built by :func:`build_pipeline`."""
 
     log: MemoryLog
     ingest: InMemoryIngest
@@ -62,20 +62,20 @@ class Pipeline:
     runner: asyncio.Runner
     read_labels: ReadLabels
     incidents: dict[str, Incident] = field(default_factory=dict)
-    """Every incident of the run as it last stood."""
+    """Last state of every incident of the run."""
     n_labels: int = 0
     longest_wait_us: int = 0
-    """How long after the last alert a notification or retraining request may follow."""
+    """Longest time from the last alert to a notification or retraining request."""
     examples: dict[str, str] = field(default_factory=dict)
-    """What was wrong with the first event that was refused, by reason, for people."""
+    """Description of the first rejected event by reason."""
     n_letters_seen: int = 0
     n_archived_windows: int = 0
     keeps_log: bool = False
-    """Keep what every stage is done with; a year of windows would fill the memory."""
+    """Whether to keep processed messages; a year of windows would fill the memory."""
 
     @property
     def watermark_us(self) -> int:
-        """How far the predictions have come in event time."""
+        """Watermark of the predictions."""
         return self.ingest.watermark_us
 
     def take_predictions(self, chunk: Chunk) -> None:
@@ -89,11 +89,11 @@ class Pipeline:
             self.direct.gpu(events, chunk)
 
     def end_predictions(self) -> None:
-        """Note that no more predictions come: hosts that serve none are not silent."""
+        """Signal the end of predictions, after which hosts without predictions are not silent."""
         self.gpu.end_signs(self.watermark_us)
 
     def take_labels(self, chunk: Chunk) -> None:
-        """Read one chunk of labels: they are archived, and no more."""
+        """Read one chunk of labels, which are only archived."""
         placed, rejects = self.read_labels(chunk)
         self.n_labels += len(placed)
         for reject in rejects:
@@ -105,7 +105,7 @@ class Pipeline:
             self.direct.labels([event for _, _, event in placed], chunk)
 
     def pump(self) -> None:
-        """Run what is due in detect and notify."""
+        """Run the detect and notify stages up to the current event time."""
         self._note_refused()
         n_windows = self.drift.counters["windows"]
         while self.drift.step():
@@ -120,14 +120,14 @@ class Pipeline:
                 self._forget()
 
     def finish(self) -> None:
-        """Close what is open: the input has ended."""
+        """Close open windows and waits at the end of the input."""
         self._note_refused()
         self.ingest.finish()
         while self.drift.step():
             pass
         end_us = max(self.watermark_us, self.gpu.watermark_us)
         self._notify(end_us)
-        # What still waits for company, or for a hardware cause, gets none any more.
+        # No further alerts can join groups that wait for more alerts or for a hardware cause.
         self._notify(end_us + self.longest_wait_us)
         if self.direct is not None:
             self.direct.flush()
@@ -140,13 +140,13 @@ class Pipeline:
         self.runner.close()
 
     def alerts(self) -> list[Alert]:
-        """Return every alert of the run, in the order it was raised."""
+        """Return every alert of the run, in order."""
         n = self.log.end_offset(topics.ALERTS, 0)
         messages = self.log.fetch(topics.ALERTS, 0, 0, n)
         return [msgspec.msgpack.decode(m.value, type=Alert) for m in messages]
 
     def _note_refused(self) -> None:
-        """Keep the first words of each reason, before the dead letters are forgotten here."""
+        """Keep the first detail of each reason, before the dead letters are dropped."""
         end = self.log.end_offset(topics.DEAD_LETTERS, 0)
         for message in self.log.fetch(topics.DEAD_LETTERS, 0, self.n_letters_seen, end):
             letter = msgspec.msgpack.decode(message.value, type=DeadLetter)
@@ -154,9 +154,9 @@ class Pipeline:
         self.n_letters_seen = end
 
     def _forget(self) -> None:
-        """Drop from the log what detect and the archive have done with.
+        """Drop messages that detect and the archive have processed from the log.
 
-        State messages go too: the log ends with its process, no restart reads it.
+        Includes state messages: the log ends with its process and is not read by a restart.
         """
         self.log.forget(topics.STATE, 0, self.log.end_offset(topics.STATE, 0))
         archived = [ARCHIVE_GROUP] if self.archive is not None else []
@@ -167,7 +167,7 @@ class Pipeline:
             self.log.forget(topic, 0, min([end, *(c.offset if c else 0 for c in done)]))
 
     def _notify(self, now_us: int) -> None:
-        """Run the notify stage to where event time has come."""
+        """Run the notify stage up to the current event time."""
         for step in self.runner.run(self.notify.step(now_us)):
             for change in step.changes:
                 self.incidents[change.incident.incident_id] = change.incident
@@ -195,29 +195,29 @@ def build_pipeline(
     source : str
         Name of the stream of predictions.
     store : Store, optional
-        Migrated; None keeps nothing.
+        Must be migrated; None stores nothing.
     receivers : mapping of str to Receiver, optional
-        In place of those of the config; then open incidents are not repeated.
+        Replaces the config's receivers; open incidents are then not repeated.
     has_retraining : bool
-        False requests no retraining, whatever the policies say.
+        False disables retraining requests.
     keeps_log : bool
-        Keep results and panes in memory after everyone has read them.
+        Keep results and panes in memory after they have been processed.
     slot_us : int, optional
-        What is counted as one pane: a multiple of ``window.pane`` that divides every window.
-        By default ``window.pane``; without a store and a kept log, where only windows are
-        made of panes, the longest that there is. Of the floats of a window the last bits
-        depend on it, because they are added in another order.
+        Length of a slot: a multiple of ``window.pane`` that divides every window. By default
+        ``window.pane``; without a store and a kept log, where panes are only used for windows, the
+        longest possible. The last bits of a window's floats depend on it, because of the order of
+        summation.
     on_step : callable, optional
-        Given every step of the notify stage.
+        Called with every step of the notify stage.
 
     Raises
     ------
     ConfigError
-        If models disagree about the source's event-time settings, or a receiver's
-        environment variable is not set.
+        If models have different event-time settings for the source, or a receiver's environment
+        variable is not set.
     """
     if receivers is not None:
-        # Read in one sitting: what is still open need not be said again every four hours.
+        # The output is read once, so repeats of open incidents are not useful.
         monitor = monitor.model_copy(update={"repeat_interval_us": FOREVER_US})
     log, configs = MemoryLog(), list(catalog.configs.values())
     window, is_read = shared_window(configs), store is not None or keeps_log
@@ -273,12 +273,12 @@ def build_pipeline(
 def check_pipeline(
     monitor: MonitorConfig, configs: Sequence[ModelConfig], *, has_receivers: bool
 ) -> None:
-    """Find out what :func:`build_pipeline` would refuse, before anything is opened for it.
+    """Raise the config errors of :func:`build_pipeline`, before any resource is opened.
 
     Parameters
     ----------
     has_receivers : bool
-        Whether the config's receivers and retraining webhooks will be used.
+        Whether the config's receivers and retraining webhooks are used.
 
     Raises
     ------
@@ -293,7 +293,7 @@ def check_pipeline(
 
 
 def _hand_on(drift: DriftDetect, direct: DirectArchive | None, pane: Pane) -> None:
-    """Give a pane to those that read it, without a message."""
+    """Pass a pane to its consumers as an object, without a message."""
     drift.take_pane(pane)
     if direct is not None:
         direct.pane(pane)
@@ -302,24 +302,24 @@ def _hand_on(drift: DriftDetect, direct: DirectArchive | None, pane: Pane) -> No
 def _build_archive(
     archive: Archive | None, log: MemoryLog, panes: PaneReader | None, source: str
 ) -> LogArchive | None:
-    """Archive the topics of this run under names no other run uses."""
+    """Build the archive, with source names that are unique to this run."""
     if archive is None:
         return None
     return LogArchive(archive, log, topic_id=lambda topic: f"{topic}@{source}", panes=panes)
 
 
 def _example(letter: DeadLetter) -> str:
-    """Return what was wrong with an event, and its position in its file."""
+    """Return the error of an event, with its position in its file."""
     is_row = letter.payload.startswith(ARROW_MARK)
     place = f"row {letter.offset + letter.row + 1}" if is_row else f"line {letter.offset + 1}"
     return f"{letter.detail} ({letter.source.partition('@')[0]}, {place})"
 
 
 def _without_retraining(config: ModelConfig) -> ModelConfig:
-    """Return the config of a model that is only looked at."""
+    """Return a model's config without retraining."""
     return config.model_copy(update={"retraining": None})
 
 
 def _without_routes(config: ModelConfig) -> ModelConfig:
-    """Return the config without routes: the receivers it names are not those in use."""
+    """Return a model's config without routes, because its receivers are not in use."""
     return config.model_copy(update={"routes": ()})

@@ -1,4 +1,4 @@
-"""Reading config files from disk: ``driftline.yaml`` and the models it names."""
+"""Reads config files: ``driftline.yaml`` and its model files."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ DEFAULT_FILE = "driftline.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A checked ``driftline.yaml`` with all of its models; paths are resolved."""
+    """A validated ``driftline.yaml`` with all of its models; paths are resolved."""
 
     file: Path
     monitor: MonitorConfig
     models: tuple[ModelConfig, ...]
     model_files: tuple[Path, ...]
-    """The file of each model, in the same order."""
+    """Files of the models, in the same order."""
     store: str
-    """Folder (absolute) or address."""
+    """Absolute path of a folder, or URL."""
     baselines: Path
 
     def model(self, name: str) -> ModelConfig:
@@ -40,7 +40,7 @@ class Installation:
         Raises
         ------
         ConfigError
-            If no file of this installation describes it.
+            If no file of this installation defines it.
         """
         for model in self.models:
             if model.model == name:
@@ -52,7 +52,7 @@ class Installation:
 
 
 def load_model(path: str | os.PathLike[str]) -> ModelConfig:
-    """Read and check one model file.
+    """Read and validate one model file.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def load_model(path: str | os.PathLike[str]) -> ModelConfig:
     Raises
     ------
     ConfigError
-        Naming every problem by file, line and field.
+        With every problem by file, line and field.
     """
     return parse_model(_text(Path(path)), str(path), config=model_type())
 
 
 def read_config(path: str | os.PathLike[str]) -> str:
-    """Return the text of a config file, unchecked but for its size and encoding.
+    """Return the text of a config file, after checking its size and encoding.
 
     Raises
     ------
@@ -83,12 +83,12 @@ def read_config(path: str | os.PathLike[str]) -> str:
 
 
 def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installation:
-    """Read ``driftline.yaml`` and every model it names, and check how they fit together.
+    """Read ``driftline.yaml`` and its models, and check their consistency.
 
     Parameters
     ----------
     path : path-like
-        Relative names inside the file are taken relative to its folder.
+        Relative paths in the file are relative to its folder.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installati
     Raises
     ------
     ConfigError
-        With the problems of all files together.
+        With the problems of all files.
     """
     file = Path(path)
     text = _text(file)
@@ -123,12 +123,12 @@ def load_installation(path: str | os.PathLike[str] = DEFAULT_FILE) -> Installati
 
 
 def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
-    """Return the event-time settings of one source, which all its models must share.
+    """Return the event-time settings of one source, which must be equal in all its models.
 
     Raises
     ------
     ConfigError
-        Naming two models that disagree.
+        Naming two models with different settings.
     """
     if not configs:
         raise ConfigError("no model is configured", fix="add one under `models`")
@@ -144,7 +144,7 @@ def shared_window(configs: Sequence[ModelConfig]) -> WindowConfig:
 
 
 def _text(path: Path) -> str:
-    """Read a config file, or say why it cannot be read."""
+    """Read a config file; raise an error with the reason if it cannot be read."""
     try:
         with path.open("rb") as handle:
             content = handle.read(MAX_CONFIG_BYTES + 1)
@@ -168,23 +168,23 @@ def _text(path: Path) -> str:
 
 
 def _nearby(path: Path) -> str:
-    """Name the YAML files that do lie in that folder."""
+    """Return a hint with the YAML files of a folder."""
     folder = path.parent
     if not folder.is_dir():
         return f"the folder {folder} does not exist"
     names = sorted(p.name for p in folder.glob("*.yaml"))
     if not names:
-        return f"no .yaml file lies in {folder.resolve()}; name one, or copy deploy/examples"
+        return f"no .yaml file is in {folder.resolve()}; name one, or copy deploy/examples"
     return suggest(path.name, names).replace("known here", "there are")
 
 
 def _model_files(file: Path, text: str, monitor: MonitorConfig, problems: list[str]) -> list[Path]:
-    """Resolve the globs under ``models``; a name that matches nothing is a problem."""
+    """Resolve the globs under ``models``; a pattern without match is a problem."""
     found: dict[Path, None] = {}
     lines = read_yaml(text, str(file))
     for i, pattern in enumerate(monitor.models):
         matches = sorted(glob.glob(pattern, root_dir=file.parent, recursive=True))  # noqa: PTH207
-        # Path.glob refuses absolute patterns, and a config may hold one.
+        # Path.glob rejects absolute patterns, which a config may contain.
         if not matches:
             place = ("models", i)
             fix = f"paths are relative to {file.resolve().parent}"
@@ -195,7 +195,7 @@ def _model_files(file: Path, text: str, monitor: MonitorConfig, problems: list[s
 
 
 def _load_into(path: Path, problems: list[str]) -> ModelConfig | None:
-    """Load one model; its problems join those of the other files."""
+    """Load one model; collect its problems."""
     try:
         return load_model(path)
     except ConfigError as error:
@@ -206,7 +206,7 @@ def _load_into(path: Path, problems: list[str]) -> ModelConfig | None:
 def _duplicate(
     file: Path, model: ModelConfig, earlier: list[tuple[Path, ModelConfig]]
 ) -> list[str]:
-    """Name the file that already describes this model."""
+    """Return the problem of a model that another file already defines."""
     same = [f for f, m in earlier if (m.tenant, m.model) == (model.tenant, model.model)]
     if not same:
         return []
@@ -216,7 +216,7 @@ def _duplicate(
 
 
 def _unknown_receivers(file: Path, model: ModelConfig, monitor: MonitorConfig) -> list[str]:
-    """Name each receiver a route asks for and the installation does not have."""
+    """Return a problem for each receiver of a route that is not configured."""
     known = list(monitor.receivers)
     missing = unknown_receivers(model.routes, known)
     if not missing:

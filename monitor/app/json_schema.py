@@ -9,7 +9,7 @@ from schemas.json_schema import generate, write
 
 
 def generate_all() -> dict[str, dict[str, Any]]:
-    """Derive every schema from its type.
+    """Generate all schemas from their types.
 
     Returns
     -------

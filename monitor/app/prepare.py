@@ -1,4 +1,4 @@
-"""What must be there before ``driftline up`` starts the first process."""
+"""Preparations of ``driftline up``: topics and baselines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOG = logging.getLogger("driftline.up")
 
 
 class Preparation:
-    """Topics and baselines.
+    """Creates topics and publishes baselines.
 
     Parameters
     ----------
@@ -22,14 +22,14 @@ class Preparation:
     n_keyed, n_input : int
         Partitions of topics that are created.
     wait_s : float
-        How long Kafka may be away.
+        How long to wait for Kafka.
     """
 
     def __init__(self, creates: bool, n_keyed: int, n_input: int, wait_s: float) -> None:
         self._creates, self._n_keyed, self._n_input = creates, n_keyed, n_input
         self._wait_s = wait_s
         self.without_baseline: list[tuple[str, str]] = []
-        """Tenant and model of those with a baseline neither in the folder nor on its topic."""
+        """Tenant and model of models without a baseline in the folder or on the topic."""
 
     def run(self, site: Site, lifecycle: Lifecycle) -> bool:
         """Create topics and publish baselines; False if interrupted."""
@@ -44,7 +44,7 @@ class Preparation:
         return not lifecycle.is_draining
 
     def _await(self, site: Site, lifecycle: Lifecycle, wanted: list[str]) -> dict[str, int] | None:
-        """Wait for Kafka, and for these topics."""
+        """Wait for Kafka and the given topics."""
         from monitor.transport.kafka.topics.wait_for_topics import wait_for_topics
 
         return wait_for_topics(
@@ -52,7 +52,7 @@ class Preparation:
         )
 
     def _create(self, site: Site) -> None:
-        """Create topics that are missing; those that are there stay as they are."""
+        """Create missing topics; existing ones are not changed."""
         from monitor.transport.kafka.topics.changes import apply_changes, read_topics
         from monitor.transport.kafka.topics.connection import open_admin
         from monitor.transport.kafka.topics.specs import Action, plan_changes, topic_specs
@@ -68,14 +68,14 @@ class Preparation:
 
 
 def _topics() -> dict[str, tuple[str, ...]]:
-    """What each stage needs."""
+    """Return the topics that the stages need."""
     from monitor.app.stages import TOPICS
 
     return TOPICS
 
 
 def _publish(site: Site) -> list[tuple[str, str]]:
-    """Publish baselines of the folder that are not on the topic yet; returns who has none."""
+    """Publish unpublished baselines of the folder; return the models without one."""
     from monitor.baseline.baseline_file import load_baselines
     from monitor.baseline.publication import PublicationOutcome, plan_all, time_text
     from monitor.baseline.topic import read_published, write_baselines

@@ -1,4 +1,4 @@
-"""Progress and notes of a use case: what a front end passes in to show them."""
+"""Callbacks by which a front end shows progress and notes of a use case."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class PhaseProgress(Protocol):
     """Receives the progress of one phase, such as reading or judging."""
 
     def __call__(self, n: float = 1, note: str = "") -> None:
-        """Count n more units; the note says what is being done now."""
+        """Add n units of progress, with a note on the current work."""
         ...
 
     def update(self, done: float, total: float | None, text: str) -> None:
@@ -23,24 +23,24 @@ StartPhase = Callable[[str, float | None], AbstractContextManager[PhaseProgress]
 """Called with the name of a phase and its number of units, or None if that is unknown."""
 
 OnNote = Callable[[str], None]
-"""Called with a note about how the input was read, if a user should know it."""
+"""Called with a note for the user on how the input was read."""
 
 
 class NoProgress:
-    """Progress that is not shown."""
+    """Discards progress."""
 
     def __call__(self, n: float = 1, note: str = "") -> None:
-        """Show nothing."""
+        """Do nothing."""
 
     def update(self, done: float, total: float | None, text: str) -> None:
-        """Show nothing."""
+        """Do nothing."""
 
 
 @contextmanager
 def no_progress(description: str, total: float | None) -> Iterator[PhaseProgress]:
-    """Start a phase whose progress is not shown: the default of every use case."""
+    """Return a phase whose progress is discarded; the default of every use case."""
     yield NoProgress()
 
 
 def ignore_note(note: str) -> None:
-    """Drop a note: the default of every use case."""
+    """Discard a note; the default of every use case."""

@@ -1,4 +1,4 @@
-"""The proposed side of a backtest: other settings for models of today's installation."""
+"""Proposed configs of a backtest, for models of the current installation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ModelName = tuple[str, str]
 
 
 def load_proposal(path: Path | None, today: Installation) -> Mapping[ModelName, ModelConfig]:
-    """Read proposed settings of the same models: of one model's file, or of an installation.
+    """Read proposed configs from one model file or from an installation.
 
     Returns
     -------
     mapping of (tenant, model) to ModelConfig
-        Empty where nothing is proposed.
+        Empty without a proposal.
 
     Raises
     ------
     ConfigError
-        If a file is wrong, names other models, or changes features or segments.
+        If a file is invalid, has other models, or changes features or segments.
     """
     if path is None:
         return {}
@@ -60,7 +60,7 @@ def listed(names: Iterable[ModelName]) -> str:
 
 
 def _is_model_file(path: Path) -> bool:
-    """Return whether a file describes one model; the loader reports unreadable ones."""
+    """Return whether a file is a model file; the loader reports unreadable files."""
     try:
         found = read_yaml(path.read_text(encoding="utf-8-sig"), str(path)).value
     except (OSError, UnicodeDecodeError, ConfigError):
@@ -69,7 +69,7 @@ def _is_model_file(path: Path) -> bool:
 
 
 def _check_alike(known: Mapping[ModelName, ModelConfig], model: ModelConfig, file: Path) -> None:
-    """Refuse a proposal whose events would be counted otherwise."""
+    """Raise if a proposal would change how events are counted."""
     own = known.get((model.tenant, model.model))
     if own is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Publish baselines to the topic that the workers read; list and retire them."""
+"""Publish, list and retire baselines on their topic."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from schemas.errors import BaselineError
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """Which baselines to publish, and from when on they hold."""
+    """Baselines to publish, and their activation time."""
 
     config: Path
     names: tuple[str, ...] = ()
-    """Baseline files or names of models; none: all of the config's folder."""
+    """Baseline files or model names; if empty, all baselines of the config's folder."""
     active_from: str | None = None
     """ISO time in UTC, ``now`` (as soon as is safe) or ``+10m``."""
     is_dry_run: bool = False
-    """Only plan."""
+    """Whether to only plan the publication."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What became of each baseline, or would."""
+    """Outcomes, or planned outcomes, by baseline."""
 
     plans: tuple[Publication, ...]
     is_dry_run: bool
@@ -48,9 +48,9 @@ class PublishedBaselines:
     """Baselines on the topic."""
 
     baselines: tuple[Baseline, ...]
-    """By tenant, model, model version and time of activation."""
+    """Sorted by tenant, model, model version and activation time."""
     unreadable: tuple[str, ...]
-    """What is wrong with messages that hold no baseline."""
+    """Errors of messages that cannot be decoded as a baseline."""
 
     def as_document(self) -> dict[str, Any]:
         """Return them for ``--json``."""
@@ -59,16 +59,16 @@ class PublishedBaselines:
 
 
 def publish_baselines(request: PublishRequest) -> PublishResult:
-    """Publish baselines, or plan it: all of them, or none if one is refused.
+    """Publish baselines, or plan it: all of them, or none if one is rejected.
 
     Raises
     ------
     ConfigError
-        If the configuration is wrong.
+        If the configuration is invalid.
     BaselineError
-        If there is no baseline, or one is refused.
+        If there is no baseline, or one is rejected.
     TransportError
-        If there is no cluster.
+        If the cluster is not available.
     """
     site = load_site(request.config)
     chosen = _choose(site.installation, request.names)
@@ -87,9 +87,9 @@ def published_baselines(config: Path) -> PublishedBaselines:
     Raises
     ------
     ConfigError
-        If the configuration is wrong.
+        If the configuration is invalid.
     TransportError
-        If there is no cluster.
+        If the cluster is not available.
     """
     published = read_published(load_site(config).cluster)
     baselines = sorted(
@@ -100,16 +100,16 @@ def published_baselines(config: Path) -> PublishedBaselines:
 
 
 def retire_baseline(config: Path, profile_id: str) -> None:
-    """Retire a published baseline: no new pane is counted in it.
+    """Retire a published baseline: it is not used for new panes.
 
     Raises
     ------
     BaselineError
-        If no baseline of that id is published.
+        If no baseline with this ID is published.
     ConfigError
-        If the configuration is wrong.
+        If the configuration is invalid.
     TransportError
-        If there is no cluster.
+        If the cluster is not available.
     """
     cluster = load_site(config).cluster
     keys = read_published(cluster).keys.get(profile_id)
@@ -121,7 +121,7 @@ def retire_baseline(config: Path, profile_id: str) -> None:
 
 
 def _choose(installation: Installation, what: Sequence[str]) -> list[tuple[Baseline, ModelConfig]]:
-    """Read the baselines that were named, each with the config of its model."""
+    """Read the requested baselines, each with the config of its model."""
     built = load_baselines(installation.baselines) if not what or not _are_files(what) else []
     found: dict[str, Baseline] = {}
     for name in what:
@@ -154,7 +154,7 @@ def _are_files(names: Sequence[str]) -> bool:
 
 
 def _config_of(installation: Installation, baseline: Baseline) -> ModelConfig:
-    """Find the config of a baseline's model."""
+    """Return the config of a baseline's model."""
     for model in installation.models:
         if (model.tenant, model.model) == (baseline.tenant, baseline.model):
             return model
@@ -166,7 +166,7 @@ def _config_of(installation: Installation, baseline: Baseline) -> ModelConfig:
 
 
 def _plan_document(plan: Publication) -> dict[str, Any]:
-    """Spell one decision for programs."""
+    """Return one outcome for JSON output."""
     return _facts(plan.baseline) | {
         "outcome": plan.outcome.value,
         "effective_us": plan.effective_us,
@@ -176,7 +176,7 @@ def _plan_document(plan: Publication) -> dict[str, Any]:
 
 
 def _facts(baseline: Baseline) -> dict[str, Any]:
-    """Spell one baseline for programs."""
+    """Return one baseline for JSON output."""
     return {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,

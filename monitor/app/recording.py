@@ -1,4 +1,4 @@
-"""Recorded events, for replay and backtest: which files, whose columns, in which order."""
+"""Inputs of replay and backtest: order of files, model of tables, check of time units."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
 
 SOONEST_US = 1_000_000_000
-"""Seconds of 2001, and a quarter of an hour for rows that are numbered from 0."""
+"""Start of suspicious times: above numbers of rows, and the year 2001 if it were in seconds."""
 
 
 def ordered_files(
@@ -32,7 +32,7 @@ def ordered_files(
     Parameters
     ----------
     rows_per_window : int or None
-        Where rows get new times, the order of the files is kept.
+        If rows get new times, the order of the files is kept.
     """
     if rows_per_window is not None:
         return files
@@ -43,14 +43,14 @@ def ordered_files(
 
 
 def known_catalog(installation: Installation) -> Catalog:
-    """Put configs and baselines together; without any baseline nothing can be judged.
+    """Return the catalog of configs and baselines; raise if there is no baseline.
 
     Raises
     ------
     ConfigError
         If the installation names no models.
     BaselineError
-        If none of them has a baseline, or one does not fit.
+        If no model has a baseline, or a baseline does not match its config.
     """
     if not installation.models:
         fix = "list your model files under models, e.g. models/*.yaml"
@@ -69,12 +69,12 @@ def known_catalog(installation: Installation) -> Catalog:
 def model_of_tables(
     installation: Installation, name: str | None, files: Sequence[str]
 ) -> ModelConfig:
-    """Choose the model whose columns tables hold.
+    """Return the model that tables belong to.
 
     Raises
     ------
     ConfigError
-        If no model has that name, or there is a table and several models it may belong to.
+        If no model has the given name, or none is given for a table and several are configured.
     """
     if name is not None:
         return installation.model(name)
@@ -113,10 +113,10 @@ def time_watch(
 def _is_unit_unstated(
     sources: Sequence[Source], model: ModelConfig, rows_per_window: int | None
 ) -> bool:
-    """Return whether times in the wrong unit would be read as they are.
+    """Return whether times in a wrong unit would be accepted unchanged.
 
-    ``columns.time_unit`` describes tables. JSON events are in microseconds; only where the
-    unit is declared to be that may they lie in 1970.
+    ``columns.time_unit`` applies to tables. JSON events are in microseconds; times in 1970 are
+    accepted only if the unit is declared explicitly.
     """
     unit = model.columns.time_unit
     is_scaled = unit is not None and all(source.is_table for source in sources)
@@ -124,24 +124,24 @@ def _is_unit_unstated(
 
 
 def _check_times(watermark_us: int, files: Sequence[str]) -> None:
-    """Refuse files whose times are in another unit: they would all be in January 1970.
+    """Raise for files whose times are in another unit, as which they would be in 1970.
 
     Parameters
     ----------
     watermark_us : int
-        How far the first chunk's times have come.
+        Watermark after the first chunk.
 
     Raises
     ------
     ConfigError
-        If they have come to between 17 minutes and three years after 1970: read as seconds
-        or milliseconds these are times of our days.
+        If it is between 17 minutes and three years after 1970, which in seconds or milliseconds is
+        a time of the present.
     """
     if not SOONEST_US <= watermark_us < EARLIEST_US:
         return
     unit = "seconds" if watermark_us < LIMITS[0][0] else "milliseconds"
     raise ConfigError(
-        f"its event times lie in 1970 to 1973 (up to {watermark_us} us): are they {unit}?",
+        f"its event times are in 1970 to 1973 (up to {watermark_us} us): are they {unit}?",
         where=", ".join(files),
         fix="send time_us in microseconds; of a table, declare columns.time_unit in the model's "
         "config (us, if they are meant so)",
@@ -149,7 +149,7 @@ def _check_times(watermark_us: int, files: Sequence[str]) -> None:
 
 
 def concatenated(sources: list[Source]) -> Iterator[Chunk]:
-    """Read files one after the other as one partition: offsets go on counting."""
+    """Read files one after the other as one partition, with consecutive offsets."""
     first = 0
     for source in sources:
         end = first
@@ -161,6 +161,6 @@ def concatenated(sources: list[Source]) -> Iterator[Chunk]:
 
 
 def pass_notes(sources: Sequence[Source], on_note: OnNote) -> None:
-    """Report the notes about how the files were read."""
+    """Report the notes on how the files were read."""
     for note in chain.from_iterable(source.notes for source in sources):
         on_note(note)

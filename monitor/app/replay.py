@@ -1,4 +1,4 @@
-"""Run recorded events through the whole pipeline: what would have been alerted."""
+"""Replay recorded events through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ NO_RECEIVERS: Mapping[str, Receiver] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What to replay."""
+    """Inputs and settings of a replay."""
 
     files: tuple[str, ...]
     """JSON Lines or tables; ``-`` is standard input."""
     config: Path
     model: str | None = None
-    """Model of a table's columns; needed where several are configured."""
+    """Model that a table's rows belong to; required if several are configured."""
     labels: Path | None = None
     gpu: Path | None = None
     store: str | None = None
     """Overrides the config's store; ``none`` stores nothing."""
     rows_per_window: int | None = None
-    """Assign evenly spaced timestamps, so many rows a window."""
+    """Assign evenly spaced timestamps, this number of rows per window."""
     has_notify: bool = False
-    """Notify the config's receivers, and request retraining."""
+    """Whether to notify the config's receivers and request retraining."""
     pane_us: int | None = None
-    """Length of the stored panes; by default it follows from the file."""
+    """Length of the stored panes; by default derived from the file."""
 
 
 def run_replay(
@@ -58,12 +58,12 @@ def run_replay(
     start_phase: StartPhase = no_progress,
     on_note: OnNote = ignore_note,
 ) -> ReplayOutcome:
-    """Check everything, then run the files through the pipeline.
+    """Validate the request, then run the files through the pipeline.
 
     Parameters
     ----------
     receivers : mapping of str to Receiver, optional
-        Notified in place of the config's, where the request does not ask for those.
+        Replace the config's receivers, unless the request notifies those.
 
     Returns
     -------
@@ -72,10 +72,10 @@ def run_replay(
     Raises
     ------
     ConfigError
-        If the configuration is wrong, windows are not made of panes of the requested length,
-        or event times are in another unit.
+        If the configuration is invalid, the requested pane length does not divide the windows, or
+        event times are in another unit.
     BaselineError
-        If no model has a baseline, or one does not fit.
+        If no model has a baseline, or a baseline does not match its config.
     TransportError
         If a file cannot be read.
     StorageError
@@ -83,7 +83,7 @@ def run_replay(
     """
     installation = load_installation(request.config)
     catalog = recording.known_catalog(installation)
-    # All that may be wrong is found before the store is opened: nothing is left half written.
+    # Everything is validated before the store is opened, so that no partial run is stored.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     if request.pane_us is not None:
         window = shared_window(installation.models)
@@ -95,7 +95,7 @@ def run_replay(
         rows = RowProgress(stack.enter_context(start_phase("replaying", None)), files)
         streams = _open_streams(request, model, stack, rows)
         chunks, slot_us = recording.concatenated(streams.predictions), None
-        # A store that is in use is refused before a pipe is read.
+        # A store that is in use is reported before standard input is read.
         store = _open_store(installation, request, stack)
         if store is not None:
             limits = installation.monitor.messages.limits
@@ -125,7 +125,7 @@ def run_replay(
 
 
 def _store_of(installation: Installation, request: ReplayRequest) -> str | None:
-    """Return where the store is; None where nothing is to be stored."""
+    """Return the store's location; None if nothing is stored."""
     target = request.store or installation.store
     return None if target == "none" else target
 
@@ -133,7 +133,7 @@ def _store_of(installation: Installation, request: ReplayRequest) -> str | None:
 def _open_store(
     installation: Installation, request: ReplayRequest, stack: ExitStack
 ) -> Store | None:
-    """Open the store that was asked for, with its tables up to date."""
+    """Open the requested store and apply its migrations."""
     target = _store_of(installation, request)
     if target is None:
         return None
@@ -149,9 +149,9 @@ def _run_id(
     catalog: Catalog,
     slot_us: int | None,
 ) -> str:
-    """Name the run after all that its outcome depends on: running it again adds nothing.
+    """Return a digest of all inputs of the run, so that repeating it adds no rows.
 
-    The store drops what comes under a name it knows, so content counts, not file names.
+    The store ignores inserts under a known name, so the digest covers content, not file names.
     """
     baselines = sorted(p.profile_id for known in catalog.baselines.values() for p in known)
     configs = sorted(c.model_dump_json() for c in catalog.configs.values())
@@ -164,7 +164,7 @@ def _run_id(
 
 
 class _Streams(NamedTuple):
-    """Every file of a replay, open."""
+    """Open files of a replay."""
 
     predictions: list[Source]
     labels: list[Source]
@@ -174,7 +174,7 @@ class _Streams(NamedTuple):
 def _open_streams(
     request: ReplayRequest, model: ModelConfig, stack: ExitStack, rows: RowProgress
 ) -> _Streams:
-    """Open every file before the first is read."""
+    """Open all files before the first is read."""
 
     def opened(path: str | Path, **options: Any) -> Source:
         source = open_source(path, model, **options)
@@ -186,14 +186,14 @@ def _open_streams(
             opened(file, rows_per_window=request.rows_per_window, on_progress=rows.of(i))
             for i, file in enumerate(request.files)
         ],
-        # Chunks short enough to fall into place between those of the predictions.
+        # Chunks that are short enough to be interleaved with those of the predictions.
         [opened(request.labels, chunk_rows=500)] if request.labels else [],
         [opened(request.gpu, chunk_rows=500, has_odd_clocks=True)] if request.gpu else [],
     )
 
 
 def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
-    """Attach to each chunk of a side stream the time of its first event."""
+    """Yield the chunks of a side stream with the time of their first event."""
     time_us = 0
     for chunk in chain.from_iterable(sources):
         events, _ = decode(chunk)
@@ -203,7 +203,7 @@ def _timed(sources: list[Source], decode: Any) -> Iterator[Timed]:
 
 
 def _timed_gpu(sources: list[Source], span_us: int) -> Iterator[Timed]:
-    """Cut telemetry so finely that it is read beside the predictions of its time."""
+    """Yield telemetry in chunks that are fine enough to be interleaved with predictions."""
     for chunk in chain.from_iterable(sources):
         times_us = [-1] * len(chunk)
         for message, _, event in decode_gpu(chunk)[0]:
@@ -212,7 +212,7 @@ def _timed_gpu(sources: list[Source], span_us: int) -> Iterator[Timed]:
 
 
 def _outcome_of(pipeline: Pipeline, catalog: Catalog, store: str | None) -> ReplayOutcome:
-    """Collect what a finished pipeline has counted and raised."""
+    """Build the outcome from a finished pipeline."""
     counters = pipeline.ingest.counters
     refused = counters + pipeline.gpu.counters
     rejected = {k.removeprefix("rejected_"): n for k, n in refused.items() if "reject" in k}

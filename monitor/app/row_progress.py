@@ -1,4 +1,4 @@
-"""Progress in rows and event time, over the files that a command reads one after the other."""
+"""Progress in rows and event time, over all files that a command reads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _LATEST_US = 253_402_300_799_000_000
 
 
 class RowProgress:
-    """How many rows were read, of how many, and how far they have come in event time.
+    """Progress of reading: rows, total, and event time.
 
     Parameters
     ----------
     shown : PhaseProgress
-        Of the phase in which the files are read.
+        Phase in which the files are read.
     paths : sequence of path-like
-        Files and folders in the order in which they are read; ``-`` is standard input.
+        Files and folders in reading order; ``-`` is standard input.
 
     Notes
     -----
-    The number of all rows is that of the tables, or is estimated by the bytes that were
-    read: nothing is read twice for it. It is not known for standard input.
+    The total is taken from table metadata, or estimated by the bytes read so far; nothing is read
+    twice for it. It is unknown for standard input.
     """
 
     def __init__(self, shown: PhaseProgress, paths: Sequence[str | Path]) -> None:
@@ -36,7 +36,7 @@ class RowProgress:
         self._time_us = -1
 
     def of(self, index: int) -> Callable[[float | None, int], None]:
-        """Return what the reader of one of the paths calls: see ``transport.inputs.Progress``."""
+        """Return the callback for the reader of one path, see ``transport.inputs.Progress``."""
 
         def report(share: float | None, n_rows: int) -> None:
             self._shares[index], self._n_rows[index] = share, n_rows
@@ -45,17 +45,17 @@ class RowProgress:
         return report
 
     def update(self, time_us: int) -> None:
-        """Note the newest event time, microseconds."""
+        """Update the newest event time, microseconds."""
         self._time_us = max(self._time_us, time_us)
         self._show()
 
     def _show(self) -> None:
-        """Show the progress of the reading."""
+        """Show the progress."""
         n_rows, total = sum(self._n_rows), self._total()
         self._shown.update(n_rows, total, rows_text(n_rows, total, self._time_us))
 
     def _total(self) -> float | None:
-        """Return the number of all rows, as far as it is known."""
+        """Return the total number of rows, or None if unknown."""
         if None in self._shares or not all(self._sizes):
             return None
         parts = zip(self._sizes, self._shares, strict=True)
@@ -64,14 +64,14 @@ class RowProgress:
 
 
 def rows_text(n_rows: float, total: float | None = None, time_us: int = -1) -> str:
-    """Write how far a reading has come.
+    """Format the progress of reading.
 
     Parameters
     ----------
     total : float, optional
-        None where it is not known.
+        None if unknown.
     time_us : int
-        Newest event time, microseconds; negative where there is none.
+        Newest event time, microseconds; negative if there is none.
 
     Examples
     --------
@@ -90,14 +90,14 @@ def rows_text(n_rows: float, total: float | None = None, time_us: int = -1) -> s
 
 
 def _date(time_us: int) -> str:
-    """Write a day; nothing for what is none."""
+    """Format a date; empty for an invalid one."""
     if not 0 <= time_us <= _LATEST_US:
         return ""
     return day_text(time_us)
 
 
 def _n_bytes(path: Path) -> int:
-    """Return how large a file or folder is; 0 where that cannot be known."""
+    """Return the size of a file or folder; 0 if unknown."""
     if path.is_dir():
         return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
     return path.stat().st_size if path.is_file() else 0

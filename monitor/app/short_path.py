@@ -1,4 +1,4 @@
-"""How a path is written in results and hints."""
+"""Formats paths in results and hints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stages of ``driftline up`` have judged since it started, read from their metrics."""
+"""Coverage of ``driftline up`` since its start, from the metrics of its stages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from monitor.clock import elapsed_s
 from monitor.service.child import Child
 
 LOOK_S = 10.0
-"""How often a process is asked for its counters; a crash loses what it counted since."""
+"""Interval at which counters are read; a crash loses counts since the last read."""
 TELL_S = 600.0
-"""Coverage is printed when windows have closed, at most this often, and at the drain."""
+"""Coverage is printed after windows have closed, at most at this interval, and on drain."""
 
 Counts = Counter[tuple[str, ...]]
-"""By metric and its labels in the order of :data:`_LABELS`."""
+"""Counts by metric and its labels, in the order of :data:`_LABELS`."""
 _LABELS = {
     "driftline_events": ("stage",),
     "driftline_rejected": ("stage", "reason"),
@@ -23,11 +23,11 @@ _LABELS = {
     "driftline_coverage": ("unit", "outcome"),
 }
 _STAGES = ("ingest", "detect")
-"""Ingest counts predictions, detect windows and GPU telemetry."""
+"""Stages with counters: ingest counts predictions, detect counts windows and GPU telemetry."""
 
 
 def counts_of(text: str) -> Counts:
-    """Return the counters of coverage in the text of ``/metrics``.
+    """Parse the counters of coverage from the text of ``/metrics``.
 
     Examples
     --------
@@ -50,14 +50,14 @@ def counts_of(text: str) -> Counts:
 
 
 class UpCoverage:
-    """Counters of all processes, over their restarts.
+    """Counters of all processes, accumulated over restarts.
 
     Parameters
     ----------
     tell : callable
-        Given the name of an event and its facts.
+        Called with the name of an event and its facts.
     clock_s : callable, optional
-        Elapsed seconds.
+        Returns elapsed seconds.
     """
 
     def __init__(self, tell: Callable[..., None], clock_s: Callable[[], float] = elapsed_s) -> None:
@@ -68,12 +68,12 @@ class UpCoverage:
         self._printed_windows = 0
 
     def observe(self, child: Child, *, is_last: bool = False) -> None:
-        """Read the counters of one process, and print the totals when they are due.
+        """Read the counters of one process, and print the totals when due.
 
         Parameters
         ----------
         is_last : bool, optional
-            It is about to be drained: read it now.
+            Read now, because the process is about to be drained.
         """
         if not child.name.startswith(_STAGES):
             return
@@ -83,7 +83,7 @@ class UpCoverage:
         self._asked_s[child.name] = now_s
         text = child.metrics_text()
         if text is not None:
-            # a process that was started again counts from 0: both counts are kept
+            # a restarted process counts from 0: its counts are added to the earlier ones
             self._now[child.name, child.pid] = counts_of(text)
         totals = self.totals
         n_windows = _of(totals, "driftline_coverage", "windows").total()
@@ -92,7 +92,7 @@ class UpCoverage:
             self._tell("coverage", **facts_of(totals))
 
     def finish(self) -> None:
-        """Print the totals: every process has been asked for the last time."""
+        """Print the final totals."""
         self._tell("coverage", **facts_of(self.totals))
 
     @property
@@ -102,14 +102,14 @@ class UpCoverage:
 
 
 def facts_of(counts: Counts) -> dict[str, Any]:
-    """Return what was read and what was judged, as the facts of an event.
+    """Return counts of events read and judged, as facts of an event.
 
     Returns
     -------
     dict
-        ``read`` has events by what ingest made of them, ``closed`` what came of windows that
-        have closed, ``gpu_events`` the telemetry that was read. A window closes when the
-        watermark passes its end, so ``closed`` lags behind ``read``.
+        ``read`` counts events by their outcome in ingest, ``closed`` events, windows and cells of
+        closed windows, ``gpu_events`` the telemetry. A window closes when the watermark passes its
+        end, so ``closed`` lags behind ``read``.
     """
     rejected = _of(counts, "driftline_rejected", "ingest")
     units = {
@@ -133,7 +133,7 @@ def facts_of(counts: Counts) -> dict[str, Any]:
 
 
 def _of(counts: Counts, name: str, *first: str) -> Counter[tuple[str, ...]]:
-    """Return the counts of one metric, by its remaining labels."""
+    """Return the counts of one metric by its remaining labels."""
     prefix = (name, *first)
     size = len(prefix)
     return Counter({key[size:]: n for key, n in counts.items() if key[:size] == prefix})

@@ -1,4 +1,4 @@
-"""Each stage built from config, and run: what the commands do after reading their options."""
+"""Builds and runs each stage from config."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_VARIABLE = "DRIFTLINE_KAFKA"
 STAGES = ("ingest", "detect", "notify", "archive")
-"""In the order in which they drain: each after those that write for it."""
+"""In drain order: each stage after those that write its input."""
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "ingest": (
@@ -55,30 +55,30 @@ TOPICS: dict[str, tuple[str, ...]] = {
         topics.LATE,
     ),
 }
-"""What each stage reads and writes."""
+"""Topics that each stage reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An installation and its cluster, as files and environment describe them."""
+    """An installation and its cluster, from files and environment."""
 
     installation: Installation
     cluster: Cluster
     store: str
-    """Folder or address; a command may name another one than the file does."""
+    """Folder or URL; a command may override the file's."""
 
 
 def load_site(file: Path, *, store: str = "", environment: Mapping[str, str] | None = None) -> Site:
-    """Read the installation's files and the cluster's variables, and check them.
+    """Read and validate the installation's files and the cluster's variables.
 
     Parameters
     ----------
     file : Path
         ``driftline.yaml``.
     store : str, optional
-        In place of the file's.
+        Overrides the file's store.
     environment : mapping of str to str, optional
-        ``DRIFTLINE_KAFKA`` comes before the file's address.
+        ``DRIFTLINE_KAFKA`` overrides the file's address.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def load_site(file: Path, *, store: str = "", environment: Mapping[str, str] | N
     Raises
     ------
     ConfigError
-        Naming everything that is wrong with them.
+        With all problems.
     """
     env = os.environ if environment is None else environment
     installation = load_installation(file)
@@ -98,12 +98,12 @@ def load_site(file: Path, *, store: str = "", environment: Mapping[str, str] | N
 
 
 def cluster_of(installation: Installation, environment: Mapping[str, str] | None = None) -> Cluster:
-    """Describe the cluster: address and names from the file, login from the environment.
+    """Return the cluster: address and prefix from the file, credentials from the environment.
 
     Raises
     ------
     ConfigError
-        If the address cannot be read, or a secret is missing.
+        If the address is invalid, or a secret is missing.
     """
     from monitor.transport.kafka.auth.security_environment import security_from_environment
     from monitor.transport.kafka.cluster import Cluster
@@ -119,18 +119,18 @@ def cluster_of(installation: Installation, environment: Mapping[str, str] | None
         security=security_from_environment(env),
         session_timeout_ms=config.session_timeout_us // 1_000,
     )
-    # A secret that is missing shall be named now, not by the first client.
+    # Missing secrets are reported now, not by the first client.
     cluster.client()
     return cluster
 
 
 def check_stage(stage: str, site: Site) -> None:
-    """Find out what a stage would refuse, before anything starts.
+    """Raise the config errors of a stage, before it starts.
 
     Raises
     ------
     ConfigError
-        If models do not fit together, or an environment variable is missing.
+        If models are inconsistent, or an environment variable is missing.
     """
     shared_window(site.installation.models)
     if stage == "notify":
@@ -142,7 +142,7 @@ def check_stage(stage: str, site: Site) -> None:
 
 
 def secrets_of_receivers(site: Site, environment: Mapping[str, str]) -> list[str]:
-    """Return values that receivers are given by variables of any name; logs must hide them."""
+    """Return the values of receivers' environment variables, which logs must redact."""
     configs: list[KindConfig] = [*site.installation.monitor.receivers.values()]
     configs += [model.retraining for model in site.installation.models if model.retraining]
     named = [name for config in configs for name in config.environment_names]
@@ -159,19 +159,18 @@ def run_stage(
     stage : str
         One of :data:`STAGES`.
     site : Site
-        Checked by :func:`check_stage`.
+        Must have passed :func:`check_stage`.
     member : str, optional
-        A name that this process keeps over restarts: the group waits for it to come back
-        instead of moving its partitions at once.
+        Static group member ID. Partitions are not reassigned while the process restarts.
     wait_s : float, optional
-        How long Kafka may be away at the start.
+        How long to wait for Kafka at the start.
 
     Raises
     ------
     TransportError
-        If the cluster is not there, or not as it must be.
+        If the cluster is not available, or its topics do not match.
     DriftlineError
-        What ends the stage; it may be started again and goes on from the log.
+        Any error of the stage; a restart continues from the log.
     """
     from monitor.transport.kafka.topics.wait_for_topics import wait_for_topics
 
@@ -191,7 +190,7 @@ def run_stage(
 
 
 def _run_ingest(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Read baselines, warm the kernels, then take predictions."""
+    """Read baselines, compile the kernels, then process predictions."""
     from monitor.ingest.on_kafka import run_ingest
 
     catalog = _catalog(site)
@@ -201,7 +200,7 @@ def _run_ingest(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
 
 
 def _run_detect(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Read baselines, then judge windows and GPU events."""
+    """Read baselines, then evaluate windows and GPU events."""
     from monitor.detect.on_kafka import run_detect
 
     catalog, monitor = _catalog(site), site.installation.monitor
@@ -210,7 +209,7 @@ def _run_detect(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
 
 
 def _run_notify(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Build the receivers, then run notify."""
+    """Build the receivers, then run the stage."""
     from monitor.notify.on_kafka import run_notify
     from monitor.notify.receivers.registry import build_receivers
     from monitor.notify.retraining.registry import build_retrainers
@@ -221,7 +220,7 @@ def _run_notify(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
 
 
 def _run_archive(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
-    """Bring every topic into the store."""
+    """Write every topic to the store."""
     from monitor.archive.on_kafka import run_archive
 
     models, monitor = site.installation.models, site.installation.monitor
@@ -240,14 +239,14 @@ _RUNS: dict[str, Callable[[Site, Lifecycle, str | None], None]] = {
 
 
 def _catalog(site: Site) -> Catalog:
-    """Every model's config; baselines come from their topic."""
+    """Return a catalog of all models, without baselines, which are read from their topic."""
     from monitor.core.windowing.catalog import Catalog
 
     return Catalog.of(site.installation.models, [])
 
 
 def _feed(site: Site, catalog: Catalog, lifecycle: Lifecycle) -> BaselineFeed:
-    """Bring the catalog up to date; a model without baseline runs, without verdict."""
+    """Read published baselines into the catalog; models without one get no verdicts."""
     from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 
     lifecycle.unready("reading baselines")

@@ -1,4 +1,4 @@
-"""What an installation does not monitor or notify, by its configuration alone."""
+"""Gaps in monitoring and notification that follow from an installation's configuration."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _NO_RECEIVER = "no receivers are configured: alerts are stored, and no one is no
 
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
-    """One thing that stays silent whatever happens."""
+    """A model, receiver or route that can never cause a notification."""
 
     check: str
     """``baseline``, ``receiver`` or ``route``."""
     name: str
-    """Of the model or receiver."""
+    """Name of the model or receiver."""
     detail: str
     fix: str
 
@@ -27,17 +27,17 @@ class CoverageGap:
 def unmonitored(
     installation: Installation, without_baseline: Iterable[tuple[str, str]]
 ) -> list[CoverageGap]:
-    """Return the gaps of an installation that may start nevertheless.
+    """Return the gaps of an installation, none of which prevents its start.
 
     Parameters
     ----------
     without_baseline : iterable of (tenant, model)
-        Models with a baseline neither in the folder nor on the topic.
+        Models without a baseline in the folder or on the topic.
 
     Returns
     -------
     list of CoverageGap
-        Models whose windows will have no verdict, then receivers and routes.
+        Models whose windows get no verdict, then receivers and routes.
     """
     files = {
         (model.tenant, model.model): file
@@ -57,7 +57,7 @@ def unmonitored(
 
 
 def silent_routes(installation: Installation) -> list[CoverageGap]:
-    """Name what no receiver is notified of: no receivers, and routes that cannot match.
+    """Return the gaps of notification: no receivers, and routes that cannot match.
 
     Returns
     -------
