@@ -149,7 +149,7 @@ def run(
 
 
 def _plant(text: str) -> Plant:
-    """Read one planted shift."""
+    """Parse one planted shift."""
     from monitor.backtest.comparison import Plant
 
     found = _PLANT.fullmatch(text.strip())

@@ -1,4 +1,4 @@
-"""A backtest on the terminal."""
+"""Prints the result of a backtest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.core.incidents.text import share_text
 from schemas.spelling import spell_controls
 
 MAX_FIRED = 30
-"""Rows printed on a terminal; the page and ``--json`` have all."""
+"""Rows printed per table; the page and ``--json`` have all."""
 
 
 def print_report(
@@ -33,7 +33,7 @@ def print_report(
     absent : sequence of str, optional
         Models that have no history.
     has_events : bool
-        Whether events were read, and not stored panes.
+        Whether events were read instead of stored panes.
     """
     if has_events:
         _print_events(counted)
@@ -46,7 +46,7 @@ def print_report(
 
 
 def _print_events(counted: Counted) -> None:
-    """Print how many events were read, and how many of them count."""
+    """Print the numbers of events accepted, rejected and late."""
     typer.echo(
         f"{counted.n_accepted:,} events accepted, {counted.n_rejected:,} rejected, "
         f"{counted.n_late:,} too late."

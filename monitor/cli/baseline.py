@@ -211,7 +211,7 @@ def _print_built(result: BuildResult, as_json: bool) -> None:
 
 
 def _print_kinds(draft: DraftModel) -> None:
-    """Print the decisions on columns, and what is left to do."""
+    """Print the decisions on columns, and the remaining steps."""
     from monitor.baseline.kind_lines import feature_lines
 
     if draft.decisions:
@@ -230,7 +230,7 @@ def _print_kinds(draft: DraftModel) -> None:
 
 
 def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
-    """Print what was decided, variable by variable and segment by segment."""
+    """Print the baseline by variable and segment."""
     from monitor.baseline.description import describe_segments, describe_variables
 
     variables = describe_variables(baseline)
@@ -261,7 +261,7 @@ def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
 
 
 def _print_traffic(baseline: Baseline, config: ModelConfig) -> None:
-    """Compare the reference's rows a window with what a verdict needs."""
+    """Compare the reference's rows per window with the minimum for a verdict."""
     from monitor.baseline.description import rows_per_window
     from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
 
@@ -279,7 +279,7 @@ def _print_traffic(baseline: Baseline, config: ModelConfig) -> None:
 
 
 def _facts(baseline: Baseline) -> dict[str, Any]:
-    """Collect what one line can say of a baseline."""
+    """Return the facts of a baseline for one line."""
     return {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,
@@ -295,7 +295,7 @@ def _facts(baseline: Baseline) -> dict[str, Any]:
 
 
 def _row(baseline: Baseline) -> tuple[Any, ...]:
-    """One line of the list of baselines."""
+    """Return one row of the list of baselines."""
     from schemas.time_text import minute_text
 
     facts = _facts(baseline)

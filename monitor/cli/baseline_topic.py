@@ -117,7 +117,7 @@ def retire(
 
 
 def _print_plan(plan: Publication, *, is_planned: bool) -> None:
-    """Print what became of one baseline."""
+    """Print the outcome of one baseline."""
     from monitor.baseline.publication import PublicationOutcome, time_text
 
     baseline = plan.baseline

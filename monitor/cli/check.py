@@ -50,7 +50,7 @@ def run(
 
 
 def _print_report(report: CheckReport) -> None:
-    """Print a table, then what to do; a broken config is only its problems."""
+    """Print a table, then the fixes; for an invalid config, only its problems."""
     from monitor.app.check import CheckState
     from monitor.cli.terminal.command_hints import as_started
 

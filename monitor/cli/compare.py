@@ -145,7 +145,7 @@ def run(
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:
-    """Read NAME=VALUE."""
+    """Parse NAME=VALUE options."""
     from monitor.compare.comparison import threshold_names
 
     found: dict[str, float] = {}

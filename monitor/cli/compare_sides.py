@@ -1,4 +1,4 @@
-"""The two sides of ``driftline compare``, as they are written on the command line."""
+"""Parses the two sides of ``driftline compare`` on the command line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from schemas.time_text import time_of_iso
 
 
 def sides_of(reference: str, current: str) -> tuple[TableSide, TableSide]:
-    """Read both arguments.
+    """Parse both arguments.
 
     Parameters
     ----------
     reference, current : str
-        ``TARGET`` or ``TARGET@FROM..TO``; either time may be left out, and the current
-        target too.
+        ``TARGET`` or ``TARGET@FROM..TO``; either time may be omitted, and the current target too.
 
     Returns
     -------
@@ -28,7 +27,7 @@ def sides_of(reference: str, current: str) -> tuple[TableSide, TableSide]:
     Raises
     ------
     typer.BadParameter
-        If a time is none, or a range is empty.
+        If a time is invalid, or a range is empty.
 
     Examples
     --------
@@ -48,7 +47,7 @@ def sides_of(reference: str, current: str) -> tuple[TableSide, TableSide]:
 
 
 def _side(text: str) -> TableSide:
-    """Split one argument; a file that is there under the whole name is that file."""
+    """Parse one argument; an existing file with the whole text as name takes precedence."""
     target, at, span = text.rpartition("@")
     if not at or ".." not in span or Path(text).exists():
         return TableSide(text, text)
@@ -60,7 +59,7 @@ def _side(text: str) -> TableSide:
 
 
 def _time_us(text: str, whole: str) -> int | None:
-    """Read an ISO time; without a zone it is UTC, without a word there is no limit."""
+    """Parse an ISO time, by default UTC; empty means no limit."""
     if not text:
         return None
     try:

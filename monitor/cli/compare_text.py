@@ -1,4 +1,4 @@
-"""What ``driftline compare`` prints: the verdict, a line a drifted column, counts."""
+"""Prints the result of ``driftline compare``: verdict, one line per drifted column, counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from schemas.spelling import spell_controls
 WIDTH = 80
 _MAX_NAME = 28
 _MAX_LISTED = 12
-"""Columns that are listed with a reason; --all lists them all."""
+"""Omitted columns that are listed with a reason; --all lists all of them."""
 _SHARE_WORDS = {
     "missing": "missing",
     "mistyped": "of another type",
@@ -42,7 +42,7 @@ _EXPLAINING = ("missing", "mistyped", "unseen")
 
 
 def print_result(result: CompareResult, *, has_all: bool, page: Path | None = None) -> None:
-    """Print the verdict and its reasons; with --all every statistic, and how it is judged."""
+    """Print the verdict and its reasons; with --all every statistic with its verdict."""
     comparison = result.comparison
     for line in summary_lines(comparison, result.reference, result.current, has_all=has_all):
         typer.echo(spell_controls(line))
@@ -53,7 +53,7 @@ def print_result(result: CompareResult, *, has_all: bool, page: Path | None = No
 
 
 def _print_statistics(comparison: Comparison) -> None:
-    """Print every statistic and how it is judged."""
+    """Print every statistic with its verdict."""
     print_table(*statistic_rows(comparison))
     summary = [variable_row(variable) for variable in comparison.variables]
     print_table(("variable", "kind", "shift", "verdict", "note"), summary)
@@ -71,14 +71,14 @@ def summary_lines(
     Parameters
     ----------
     reference, current : str
-        What the sides are called.
+        Names of the sides.
     has_all : bool
-        List every column that was left out, not only the first.
+        List every omitted column, not only the first.
 
     Returns
     -------
     list of str
-        Each at most 80 characters, where no single word is longer.
+        Lines of at most 80 characters, unless a single word is longer.
     """
     return [
         *textwrap.wrap(headline(comparison), WIDTH, break_on_hyphens=False),
@@ -90,7 +90,7 @@ def summary_lines(
 
 
 def _drifted_lines(comparison: Comparison) -> Iterator[str]:
-    """Name each drifted column with its strongest reason."""
+    """Return a line for each drifted column with its strongest reason."""
     found = [(o.name, f"gone: {o.reason}") for o in comparison.omitted if o.is_drift]
     found += [(v.name, reason_of(v)) for v in comparison.variables if v.is_drifted]
     together = comparison.together
@@ -101,7 +101,7 @@ def _drifted_lines(comparison: Comparison) -> Iterator[str]:
 
 
 def _named_lines(named: list[tuple[str, str]]) -> Iterator[str]:
-    """Write names in one column and words in another, folded at the width of a terminal."""
+    """Format names and texts in two columns, wrapped at 80 characters."""
     width = min(max((len(name) for name, _ in named), default=0), _MAX_NAME)
     for name, words in named:
         hanging = " " * (width + 4)
@@ -115,7 +115,7 @@ def _named_lines(named: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def reason_of(variable: Variable) -> str:
-    """Return the strongest reason for which a column drifted, with its sizes.
+    """Return the strongest reason of a drifted column, with its size.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def reason_of(variable: Variable) -> str:
     Returns
     -------
     str
-        Rows that are missing, of another type or of a new category explain every distance;
-        else what changed, and the statistic with the widest shift of those that count.
+        A change in missing, mistyped or unseen rows takes precedence, because it explains every
+        distance; otherwise the change and the statistic with the widest shift.
     """
     counted = [s for s in variable.statistics if s.is_beyond and s.is_counted]
     has_test = any(s.quantity == "test" for s in counted)
@@ -140,13 +140,13 @@ def reason_of(variable: Variable) -> str:
 
 
 def _share_words(share: VariableStatistic) -> str:
-    """Write a share of rows, and what it was."""
+    """Format a share of rows, with its previous value."""
     before = min(max(share.value - share.effect, 0.0), 1.0)
     return f"{percent(share.value)} {_SHARE_WORDS[share.name]}, was {percent(before)}"
 
 
 def _count_lines(comparison: Comparison, reference: str, current: str) -> Iterator[str]:
-    """Count rows and columns: what was looked at, and what came of it."""
+    """Return the line with counts of rows and columns."""
     n = len(comparison.variables)
     calm = [v for v in comparison.variables if not v.is_drifted]
     sides = (
@@ -166,7 +166,7 @@ def _count_lines(comparison: Comparison, reference: str, current: str) -> Iterat
 
 
 def _omitted_lines(comparison: Comparison, *, has_all: bool) -> Iterator[str]:
-    """Name what was not compared, and why."""
+    """Return lines for the omitted columns, with reasons."""
     omitted: list[Omitted] = [o for o in comparison.omitted if not o.is_drift]
     shown = omitted if has_all else omitted[:_MAX_LISTED]
     yield from _named_lines([(o.name, f"not compared: {o.reason}") for o in shown])
@@ -175,13 +175,13 @@ def _omitted_lines(comparison: Comparison, *, has_all: bool) -> Iterator[str]:
 
 
 def statistic_rows(comparison: Comparison) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return the headings and rows of the table of every statistic.
+    """Return headings and rows of the table of all statistics.
 
     Returns
     -------
     columns : list of str
     rows : list of tuple
-        Without the shares of data quality that are 0 on both sides.
+        Without quality shares that are 0 on both sides.
     """
     convention = comparison.options.convention
     columns = ["variable", "statistic", "n ref", "n cur", "value", "shift", "p", "p, Holm"]
@@ -196,7 +196,7 @@ def statistic_rows(comparison: Comparison) -> tuple[list[str], list[tuple[Any, .
 
 
 def _row(statistic: VariableStatistic, *, has_peer: bool) -> tuple[Any, ...]:
-    """One statistic; nothing where there is no number."""
+    """Return the row of one statistic; missing numbers are empty."""
     shift = round(statistic.shift, 4) if math.isfinite(statistic.shift) else statistic.shift
     cells = (statistic.value, shift, statistic.p_value, statistic.p_adjusted)
     peer = (peer_cell(statistic.peer),) if has_peer else ()

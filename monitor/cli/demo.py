@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 MARK = ".driftline-demo"
-"""Marks a folder that the demo wrote; only such a folder is emptied by the next run."""
+"""File that marks an output folder of the demo; only such a folder is emptied by the next run."""
 
 
 def run(
@@ -61,12 +61,12 @@ def run(
 
 
 def prepare_folder(output: Path) -> Path:
-    """Make the demo's folder, or empty that of an earlier demo; refuse any other.
+    """Create the demo's folder, or empty that of an earlier demo.
 
     Raises
     ------
     DriftlineError
-        If the folder holds something that is not a demo's.
+        If the folder is not empty and was not written by a demo.
     """
     from schemas.errors import DriftlineError
 

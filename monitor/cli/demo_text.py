@@ -1,4 +1,4 @@
-"""A demo on the terminal: each finding as it is found, then how many faults were found."""
+"""Prints a demo: each finding when it occurs, then a summary."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _MARKS = {
     "resolved": "[green]over  [/]",
 }
 _COLUMNS = {"planted": 21, "found after": 12, "evidence": 27, "cause, retraining": 13}
-"""Column and its width: 80 with what lies between them, and no word is longer."""
+"""Columns and widths, 80 in total with separators; no word is longer than its column."""
 
 
 class _LineReceiver:
-    """A receiver that writes one line a notification, stamped with event time."""
+    """A receiver that prints one line per notification, with the event time."""
 
     def __init__(self, world: World, console: Console) -> None:
         self._world, self._console = world, console
 
     async def send(self, notification: Notification) -> str:
-        """Print the notification that an on-call engineer would get."""
+        """Print the notification."""
         incident, mark = notification.incident, _MARKS.get(notification.reason, "[dim]update[/]")
         self._console.print(
             _entry(
@@ -57,10 +57,10 @@ class _LineReceiver:
         return "printed"
 
     def remember(self, notification: Notification, detail: str) -> None:
-        """Nothing to take over."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 class DemoLines(DemoListener):
@@ -73,18 +73,18 @@ class DemoLines(DemoListener):
     """
 
     def __init__(self, *, is_quiet: bool) -> None:
-        # A terminal gets lines that are broken between words, anything else whole ones.
+        # Lines are wrapped between words on a terminal only.
         self._console = Console(quiet=is_quiet, highlight=False)
         self._console.soft_wrap = not self._console.is_terminal
 
     def start(self, seed: int) -> None:
-        """Print what comes first, and takes a moment."""
+        """Print the first line, before the model is fitted."""
         self._console.print(
             f"[bold]Driftline demo[/], seed {seed}: fitting a model on the census of 2015 ..."
         )
 
     def on_world(self, world: World) -> None:
-        """Print what the demo will show."""
+        """Print the outline of the demo."""
         self._console.print(
             f"It serves 2016 from {len(world.gpus)} replicas: {world.n_events:,} events, "
             f"{world.n_windows} one-hour windows, AUC {world.auc:.3f}. "
@@ -92,11 +92,11 @@ class DemoLines(DemoListener):
         )
 
     def receivers(self, world: World) -> Mapping[str, Receiver]:
-        """Print what an on-call engineer would be notified of."""
+        """Return a receiver that prints notifications."""
         return {"console": _LineReceiver(world, self._console)}
 
     def on_step(self, step: NotifyStep) -> None:
-        """Print what was decided about retraining; the receiver prints the rest."""
+        """Print the decision about retraining; the receiver prints notifications."""
         for retraining in step.retrainings:
             title = escape(retraining.incident.title)
             words = f"[dim]{_OUTCOMES[retraining.outcome]}: {title}[/]"
@@ -107,7 +107,7 @@ class DemoLines(DemoListener):
         self._console.print("\n[dim]writing the report ...[/]")
 
     def conclude(self, result: DemoResult, folder: Path) -> None:
-        """Print the table, and where to look next."""
+        """Print the summary table and the next commands."""
         console, score = self._console, result.score
         console.print(findings_table(score))
         n, n_false = score.n_retrainings, len(score.false_alerts)
@@ -120,7 +120,7 @@ class DemoLines(DemoListener):
             console.print(f"[red]false alert[/] {escape(alert.title)}")
         store = shlex.quote(str(folder / "store"))
         question = '"SELECT severity, monitor, title FROM alerts ORDER BY time_us"'
-        # Whole, however wide the terminal: they are to be copied.
+        # Not wrapped, so that they can be copied.
         for line in (
             "",
             f"report   {result.report}",
@@ -130,7 +130,7 @@ class DemoLines(DemoListener):
 
 
 def findings_table(score: DemoScore) -> Table:
-    """Return the demo's last table.
+    """Return the summary table.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def findings_table(score: DemoScore) -> Table:
 
 
 def _entry(head: str, text: str) -> Table:
-    """Put a text beside its head, so that further lines of it stay below the first."""
+    """Return a text beside its heading, with its further lines aligned."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")

@@ -26,7 +26,7 @@ Examples:
 
 @app.callback()
 def _root() -> None:
-    """Keep ``kafka`` a command of its own while it is the only one."""
+    """Keep ``kafka`` a subcommand while it is the only one."""
 
 
 @app.command()

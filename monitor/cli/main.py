@@ -108,8 +108,8 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises
     ------
     SystemExit
-        With 0 or the code of what failed. ``DRIFTLINE_TRACEBACK=1`` lets the
-        error through instead, with its traceback.
+        With 0 or the code of the failure. With ``DRIFTLINE_TRACEBACK=1`` the error is raised
+        instead.
     """
     with guarded_output(), unused_modules_hidden():
         _run(args)

@@ -97,7 +97,7 @@ def run(
         has_notify=notify,
         pane_us=duration_option_us(pane, "--pane") if pane else None,
     )
-    # A console receiver of the config would print between a program and its one line.
+    # Notifications of a console receiver would mix with the JSON line on standard output.
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         outcome = run_replay(
             request,

@@ -1,4 +1,4 @@
-"""A replay on the terminal."""
+"""Prints the result of a replay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_EVENTS = (
 
 
 def print_outcome(outcome: ReplayOutcome) -> None:
-    """Print what went in, what was judged, what came out, and where to look further."""
+    """Print counts of events, coverage, alerts and incidents, and a query for details."""
     _print_events(outcome)
     if outcome.n_read:
         for line in coverage_lines(outcome.coverages, outcome.configs, outcome.n_read):
@@ -38,7 +38,7 @@ def print_outcome(outcome: ReplayOutcome) -> None:
 
 
 def _print_events(outcome: ReplayOutcome) -> None:
-    """Print what was read, what was rejected and why, and what counts twice."""
+    """Print counts of events, rejections with reasons, and repeated IDs."""
     typer.echo(
         f"{_counted_text(outcome.n_accepted, 'event')} accepted, {outcome.n_refused:,} rejected, "
         f"{outcome.n_late:,} too late; {_counted_text(outcome.n_windows, 'window')}."
@@ -61,7 +61,7 @@ def _print_events(outcome: ReplayOutcome) -> None:
 
 
 def _result(outcome: ReplayOutcome) -> str:
-    """Return how many incidents there were, or what may be said where there was none."""
+    """Return the line with the number of incidents, or with the verdict if there were none."""
     n = len(outcome.incidents)
     if n:
         return f"{_counted_text(n, 'incident')}, {_counted_text(len(outcome.alerts), 'alert')}."
@@ -73,7 +73,7 @@ def _result(outcome: ReplayOutcome) -> str:
 
 
 def _sides(outcome: ReplayOutcome) -> dict[str, tuple[int, int]]:
-    """Return what was read beside the predictions: how many were taken, how many rejected."""
+    """Return accepted and rejected counts of labels and telemetry."""
     return {
         "labels": (outcome.n_labels, outcome.n_labels_rejected),
         "GPU events": (outcome.n_gpu_events, outcome.n_gpu_events_rejected),
@@ -81,7 +81,7 @@ def _sides(outcome: ReplayOutcome) -> dict[str, tuple[int, int]]:
 
 
 def _mostly_rejected(sides: Mapping[str, tuple[int, int]]) -> str:
-    """Name the labels or telemetry of which more than a twentieth was rejected.
+    """Return a text if more than a twentieth of labels or telemetry was rejected.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def _mostly_rejected(sides: Mapping[str, tuple[int, int]]) -> str:
 
 
 def _counted_text(n: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Format a number with its noun.
 
     Examples
     --------

@@ -75,12 +75,12 @@ def sql(
 
 
 def _point_to_demo(store: str) -> None:
-    """Name the demo's store to a user who ran only the demo.
+    """Raise an error with the demo's store if only that exists.
 
     Raises
     ------
     StorageError
-        If the default store is not there, and the demo's is.
+        If the default store does not exist, and the demo's does.
     """
     if store == DEFAULT_STORE and not Path(store).exists() and Path(DEMO_STORE).is_dir():
         raise StorageError(
@@ -89,18 +89,18 @@ def _point_to_demo(store: str) -> None:
 
 
 run = sql
-"""The name the table of commands looks for."""
+"""The name in the table of commands."""
 
 
 def checked(query: str) -> str:
-    """Return the one statement that only reads, without its semicolon.
+    """Check that a text is one read-only statement; return it without its semicolon.
 
     Raises
     ------
     QueryError
-        If it is empty, writes, names an output of its own, or is several. The store
-        refuses writes itself (readonly = 2); this says so before it is opened, and stops
-        the ways to write a file that ClickHouse does not count as writing.
+        If it is empty, writes, has an output clause, or is several statements. The store rejects
+        writes itself (readonly = 2); this check precedes its opening, and also rejects ways of
+        writing a file that ClickHouse does not count as writes.
 
     Examples
     --------
@@ -124,13 +124,13 @@ def checked(query: str) -> str:
 
 
 def show(table: pa.Table) -> None:
-    """Print a table for people; cut after 50 rows, and say how many more there are."""
+    """Print a table of at most 50 rows, with the number of further rows."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     is_terminal = sys.stdout.isatty()
-    # Into a pipe nothing is folded or cut for the sake of a screen that is not there.
+    # Output to a pipe is neither wrapped nor truncated.
     width = None if is_terminal else 10_000
     console = Console(file=unguarded(sys.stdout), width=width, soft_wrap=not is_terminal)
     shown = Table(show_edge=False, pad_edge=False, header_style="bold")
@@ -151,7 +151,7 @@ def show(table: pa.Table) -> None:
 
 
 def write_json(table: pa.Table) -> None:
-    """Print one JSON object a row; NaN and infinities as null, bytes as text."""
+    """Print one JSON object per row; NaN and infinities as null, bytes as text."""
     for row in _rows(table):
         record = dict(zip(table.column_names, map(_plain, row), strict=True))
         sys.stdout.write(json_text(record) + "\n")
@@ -161,7 +161,7 @@ def write_csv(table: pa.Table) -> None:
     """Print CSV with a header; NULL is empty, lists and maps are JSON."""
     import csv as builtin_csv
 
-    # Into a file or a program goes what is stored, onto a terminal what can be shown.
+    # Values are escaped for display on a terminal only.
     out = sys.stdout if sys.stdout.isatty() else unguarded(sys.stdout)
     writer = builtin_csv.writer(out, lineterminator="\n")
     writer.writerow(table.column_names)
@@ -174,7 +174,7 @@ def write_csv(table: pa.Table) -> None:
 
 
 def cell(value: Any) -> str:
-    """Spell a value for people.
+    """Format a value for display.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def cell(value: Any) -> str:
 
 
 def _spelt(value: Any) -> str:
-    """Spell a value at full length."""
+    """Format a value without truncation."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -207,7 +207,7 @@ def _spelt(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turn a value into what JSON has."""
+    """Convert a value to JSON types."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, datetime | date):
@@ -236,7 +236,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         values = column.to_pylist()
     except UnicodeDecodeError:
         values = column.cast(pa.binary()).to_pylist()
-    except (OverflowError, ValueError):  # a time beyond the year 9999, which Python has not
+    except (OverflowError, ValueError):  # a time after the year 9999, which Python cannot represent
         values = column.cast(pa.string()).to_pylist()
     if pa.types.is_map(column.type):
         return [None if pairs is None else dict(pairs) for pairs in values]
@@ -244,7 +244,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    """Return whether a column is aligned to the right."""
+    """Return whether a column is numeric, and so aligned to the right."""
     import pyarrow as pa
 
     is_number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
@@ -252,7 +252,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _tables(opened: Any) -> pa.Table:
-    """List the tables and how many rows each holds, replays counted once."""
+    """Return the tables and their row counts, with repeated rows counted once."""
     import pyarrow as pa
 
     from monitor.storage.queries import row_counts

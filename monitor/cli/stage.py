@@ -194,7 +194,7 @@ def _run(
     """Check the configuration, start the health server, and run the stage until it is drained."""
     from monitor.service.signals import hold_signals, release_signals
 
-    # Before anything below starts a thread.
+    # Before any thread is started.
     hold_signals()
     try:
         _run_held(stage, config, http, member, wait_s, is_json, level, store)
@@ -238,7 +238,7 @@ def _run_held(
     secrets = secrets_of_receivers(site, os.environ)
     style = "json" if is_json else ""
     configure_logs(stage, level=level, style=style, secrets=secrets)
-    take_passwords()  # only now: logs must know the secrets to redact
+    take_passwords()  # only now, because the secrets to redact must be known
     check_stage(stage, site)
     bound_the_drain(lifecycle, BrokerProbe(site.cluster))
     bound_freezes()
@@ -248,7 +248,7 @@ def _run_held(
         try:
             run_stage(stage, site, lifecycle, member=member, wait_s=wait_s)
         except Exception as error:
-            # A library's thread that does not end must not keep the process from its restart.
+            # A library's thread that does not end must not prevent the restart.
             bound_the_end(lifecycle)
             if not isinstance(error, DriftlineError):
                 LOG.exception("%s failed", stage)

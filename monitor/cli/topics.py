@@ -178,7 +178,7 @@ def describe(
 def _specs(
     partitions: int, input_partitions: int, replication: int | None, prefix: str
 ) -> list[TopicSpec]:
-    """Compose the table from the options."""
+    """Build the specifications from the options."""
     from monitor.transport.kafka.topics.specs import BROKER_DEFAULT, topic_specs
 
     return topic_specs(
@@ -190,7 +190,7 @@ def _specs(
 
 
 def _admin(bootstrap: str) -> Any:
-    """Connect with the security that the environment names."""
+    """Connect with the security settings of the environment."""
     from monitor.transport.kafka.auth.security_environment import security_from_environment
     from monitor.transport.kafka.topics.connection import open_admin
 
@@ -198,7 +198,7 @@ def _admin(bootstrap: str) -> Any:
 
 
 def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicChange]:
-    """Compare the table with the cluster."""
+    """Compare the specifications with the cluster."""
     from monitor.transport.kafka.topics.changes import read_topics
     from monitor.transport.kafka.topics.specs import plan_changes
 
@@ -206,7 +206,7 @@ def _plan(admin: Any, specs: Sequence[TopicSpec]) -> list[TopicChange]:
 
 
 def _print_changes(changes: Sequence[TopicChange], n_topics: int) -> None:
-    """Print what differs, one line a difference."""
+    """Print the differences, one per line."""
     if not changes:
         typer.echo(f"all {n_topics} topics are as they should be")
         return
@@ -216,7 +216,7 @@ def _print_changes(changes: Sequence[TopicChange], n_topics: int) -> None:
 
 
 def _documents(changes: Sequence[TopicChange]) -> list[dict[str, str]]:
-    """Spell changes for programs."""
+    """Return the changes for JSON output."""
     return [
         {
             "topic": c.topic,
@@ -231,7 +231,7 @@ def _documents(changes: Sequence[TopicChange]) -> list[dict[str, str]]:
 
 
 def _facts(name: str, state: TopicState | None) -> dict[str, Any]:
-    """Spell one topic for programs; one that is not there has only its name."""
+    """Return one topic for JSON output; a missing topic has only its name."""
     if state is None:
         return {"topic": name, "exists": False}
     return {
@@ -245,7 +245,7 @@ def _facts(name: str, state: TopicState | None) -> dict[str, Any]:
 
 
 def _row(fact: dict[str, Any]) -> tuple[Any, ...]:
-    """Spell one topic for people."""
+    """Return the table row of one topic."""
     if not fact["exists"]:
         return (fact["topic"], None, None, "no such topic", None, None, None)
     settings = fact["settings"]
@@ -257,7 +257,7 @@ def _row(fact: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _span(milliseconds: str) -> str:
-    """Write a time span in the largest unit that fits.
+    """Format a time span in the largest unit that divides it.
 
     Examples
     --------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STORE = "store"
 _STORE_START_S = 60.0
 _FURTHER_INGEST = 10
-"""Ports of the second ingest process and those after it begin so far above the first one's."""
+"""Offset of the ports of the second and further ingest processes from the first one's."""
 
 
 def run(
@@ -140,7 +140,7 @@ def run(
 
 
 class _Ports:
-    """How many there are of each, and where they listen."""
+    """Numbers of processes, and their ports."""
 
     def __init__(self, n_ingest: int, base: int, store: int) -> None:
         self.store = store
@@ -149,7 +149,7 @@ class _Ports:
         self.stages = [*self.ingest, "detect", "notify", "archive"]
 
     def http(self, name: str) -> str:
-        """Return where a process shall listen."""
+        """Return the address on which a process listens."""
         if not self._base:
             return "127.0.0.1:0"
         first = ["ingest", "detect", "notify", "archive"]
@@ -165,7 +165,7 @@ def _run(
     lines: Lines,
     log_level: str,
 ) -> int:
-    """Prepare, start, watch, drain."""
+    """Prepare, start, supervise and drain."""
     from monitor.app.stage_coverage import UpCoverage
     from monitor.app.unmonitored import unmonitored
     from monitor.service.lifecycle import Lifecycle
@@ -178,7 +178,7 @@ def _run(
     names = [*ports.stages, STORE]
 
     def leave(code: int) -> None:
-        """Leave at once, and take everyone along."""
+        """Exit immediately, after killing the children."""
         supervisor.kill()
         os._exit(code)
 
@@ -212,7 +212,7 @@ def _start(
         take_passwords,
     )
 
-    take_passwords()  # the other stages do not inherit them
+    take_passwords()  # not inherited by the other stages
     passwords = {
         STORE: passwords_for_child(PASSWORD_VARIABLE, READER_PASSWORD_VARIABLE),
         "archive": passwords_for_child(PASSWORD_VARIABLE),
@@ -222,7 +222,7 @@ def _start(
         environment["DRIFTLINE_LOG_LEVEL"] = log_level
 
     def make(name: str, *arguments: str) -> Child:
-        """Describe one child."""
+        """Build one child."""
         return Child(name, arguments, lines.pass_on, environment | passwords.get(name, {}))
 
     store = site.store
@@ -232,7 +232,7 @@ def _start(
         url = supervisor.await_address(served, _STORE_START_S)
         if not url:
             return
-        # A store that is started again must be where the others look for it.
+        # A restarted store must use the same address, which the stages were given.
         served.arguments[-1] = url.rpartition(":")[2]
         store = f"{url}/default"
     for name in ports.stages:

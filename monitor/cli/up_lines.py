@@ -1,4 +1,4 @@
-"""What ``driftline up`` prints: its own events, and its children's lines behind their names."""
+"""Output of ``driftline up``: its events, and its children's lines prefixed with their names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from monitor.core.incidents.text import share_text
 
 
 class Lines:
-    """One writer for many threads.
+    """Writes lines; thread-safe.
 
     Parameters
     ----------
     as_json : bool
-        Events as JSON documents.
+        Print events as JSON documents.
     is_log_json : bool
-        Children log JSON; their name is added to it.
+        Children log JSON lines, to which their name is added.
     """
 
     def __init__(self, *, as_json: bool, is_log_json: bool) -> None:
@@ -36,7 +36,7 @@ class Lines:
             ``starting``, ``started``, ``status``, ``coverage``, ``unmonitored``, ``ended``,
             ``failed``, ``draining``, ``drained``, ``killed`` or ``left``.
         **facts : object
-            What is known about it.
+            Facts of the event.
         """
         with self._lock:
             if self._as_json:
@@ -52,7 +52,7 @@ class Lines:
 
 
 def _marked(name: str, line: str) -> str:
-    """Add the child's name to a JSON line, or make one of a line that is none."""
+    """Add the child's name to a JSON line, or convert another line to JSON."""
     try:
         document = json.loads(line)
     except ValueError:
@@ -63,7 +63,7 @@ def _marked(name: str, line: str) -> str:
 
 
 def _sentence(event: str, facts: dict[str, Any]) -> str:
-    """Spell an event for people.
+    """Format an event as a sentence.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def coverage_sentence(facts: dict[str, Any]) -> str:
 
 
 def _judged(counts: dict[str, Any], unit: str, *, has_share: bool) -> str:
-    """Return how many were judged, of how many."""
+    """Return the text of the judged and the total number."""
     n_judged = counts["judged"]
     n = n_judged + sum(counts["not_judged"].values())
     share = f" ({share_text(n_judged / n)})" if has_share and n else ""

@@ -1,1 +1,1 @@
-"""What every command shares: printing, progress, options, exit codes."""
+"""Shared by all commands: printing, progress, options, exit codes."""

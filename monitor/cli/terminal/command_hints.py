@@ -1,4 +1,4 @@
-"""Commands in hints, written so that they work in the shell that reads them."""
+"""Formats commands in hints so that they work in the user's shell."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _HINT = re.compile(
 
 
 def as_started(text: str) -> str:
-    """Return a text whose ``driftline COMMAND`` can be copied into this shell.
+    """Return a text in which ``driftline COMMAND`` can be copied into the user's shell.
 
     Parameters
     ----------
     text : str
-        A hint, or an error's.
+        A hint or an error message.
 
     Returns
     -------
     str
-        As it is where ``driftline`` is on the path; else with the path of the program.
+        Unchanged if ``driftline`` is on the path; else with the path of the program.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def as_started(text: str) -> str:
 
 
 def own_command(arguments: Sequence[str] | None = None, search_path: str | None = None) -> str:
-    """Return how this program is started again from the current folder.
+    """Return the command by which this program is started from the current folder.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def own_command(arguments: Sequence[str] | None = None, search_path: str | None 
     Returns
     -------
     str
-        ``driftline`` where the shell finds this very program under that name, or where it
-        is not known how it was started; else its path, quoted.
+        ``driftline`` if the shell finds this program under that name, or if it is unknown how it
+        was started; else its quoted path.
     """
     return _found(
         (sys.argv if arguments is None else arguments)[0],
@@ -67,7 +67,7 @@ def own_command(arguments: Sequence[str] | None = None, search_path: str | None 
 
 @cache
 def _found(started: str, search_path: str, folder: Path) -> str:
-    """Find the program on the path, once for each current folder."""
+    """Search the program on the path; cached per current folder."""
     program = Path(started)
     if program.parts[-3:] == ("monitor", "cli", "main.py"):
         return f"{shlex.quote(sys.executable)} -m monitor.cli.main"

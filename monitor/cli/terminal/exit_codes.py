@@ -1,4 +1,4 @@
 """Exit codes that several commands share."""
 
 UNJUDGED = 6
-"""Events were read, and none of them was judged."""
+"""Events were read, but none was in a window with a verdict."""

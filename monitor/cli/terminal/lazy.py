@@ -1,7 +1,7 @@
-"""A command group that imports a command only when it is run.
+"""Command group that imports a command only when it is run.
 
-``driftline --help`` must answer in under half a second, and one command's
-libraries (Numba, ClickHouse, Arrow) cost more than that.
+``driftline --help`` must take less than half a second, and importing the libraries of one command
+(Numba, ClickHouse, Arrow) takes longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typer.main import get_command
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and what ``--help`` says of it."""
+    """Import path of a command, and its line in ``--help``."""
 
     target: str
     """``module:name``, a function with typer parameters or a ``typer.Typer``."""
@@ -28,9 +28,9 @@ def load_command(name: str, entry: Entry) -> Any:
     Parameters
     ----------
     name : str
-        What the user types.
+        Name of the command.
     entry : Entry
-        Where to find it.
+        Import path of the command.
 
     Returns
     -------
@@ -48,22 +48,22 @@ def load_command(name: str, entry: Entry) -> Any:
 
 
 class LazyGroup(TyperGroup):
-    """Lists commands from a table; loads the one that is run."""
+    """Lists commands from a table and imports the one that is run."""
 
     entries: dict[str, Entry]
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for name, entry in self.entries.items():
-            # Enough for the listing; replaced by the real command when it is run.
+            # Placeholder for listings; replaced by the real command when it is run.
             self.commands[name] = TyperCommand(name, help=entry.summary, callback=None)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Keep the order of the table: the order in which a newcomer needs them."""
+        """Return the commands in the order of the table, which is the order of first use."""
         return list(self.entries)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Import the command that was asked for, then resolve as usual."""
+        """Import the requested command, then resolve it."""
         if args and args[0] in self.entries:
             self.commands[args[0]] = load_command(args[0], self.entries[args[0]])
         return super().resolve_command(ctx, args)

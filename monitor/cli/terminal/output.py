@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one JSON document for programs."""
+"""Output of commands: tables, or one JSON document."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.logs.guarded_stream import unguarded
 from schemas.spelling import spell_controls, spell_json
 
 _STYLES = {"ok": "green", "failed": "bold red"}
-"""Of cells that hold the state of a check."""
+"""Styles of cells with the state of a check."""
 
 
 def print_json(value: Any) -> None:
@@ -21,12 +21,12 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any) -> str:
-    """Write a JSON document on one line; what would control a terminal is an escape in it."""
+    """Return a JSON document on one line, with control characters escaped."""
     return spell_json(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def print_note(text: str) -> None:
-    """Print a sentence to standard error: how something was read, where that needs a word."""
+    """Print a note to standard error, such as on how a file was read."""
     print(spell_controls(text), file=sys.stderr)
 
 
@@ -37,16 +37,16 @@ def print_table(
     title: str = "",
     file: IO[str] | None = None,
 ) -> None:
-    """Print rows as a table: lines on a terminal, the same text without colour elsewhere.
+    """Print rows as a table; coloured on a terminal only.
 
     Parameters
     ----------
     columns : sequence of str
-        Headings.
+        Column headings.
     rows : sequence of sequences
-        Cells; None prints as nothing, numbers are aligned to the right.
+        Cells; None is printed as an empty cell, numbers are aligned to the right.
     title : str, optional
-        Printed above.
+        Title above the table.
     file : text stream, optional
         Standard output by default.
     """
@@ -56,7 +56,7 @@ def print_table(
     from rich.text import Text
 
     stream = unguarded(file or sys.stdout)
-    # Off a terminal a table as wide as its content can be searched and cut.
+    # Not wrapped outside a terminal, so that the output can be processed by line.
     width = None if stream.isatty() else _width(columns, rows)
     shown = Text(spell_controls(title)) if title else None
     table = Table(title=shown, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -71,7 +71,7 @@ def print_table(
 
 
 def _cell(value: Any) -> Any:
-    """Write one cell; text is never taken as markup."""
+    """Format one cell; text is never interpreted as markup."""
     from rich.text import Text
 
     style = _STYLES.get(value, "") if isinstance(value, str) else ""
@@ -81,7 +81,7 @@ def _cell(value: Any) -> Any:
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
-    """Measure how wide the table is when nothing is folded."""
+    """Return the width of the table without wrapping."""
     from rich.cells import cell_len
 
     widths = [
@@ -92,7 +92,7 @@ def _width(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON cannot hold."""
+    """Replace values that JSON cannot represent."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""How far a long command has come: a bar on a terminal, plain lines elsewhere.
+"""Progress of long commands: a bar on a terminal, plain lines otherwise.
 
-Nothing is shown for work that ends within two seconds, and nothing where a
-program reads the output. Everything goes to standard error.
+Nothing is shown for work that ends within two seconds, or with ``--json``. Output goes to standard
+error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monitor.logs.guarded_stream import unguarded
 from schemas.spelling import spell_controls
 
 SHOW_AFTER_S = 2.0
-"""Work shorter than this needs no bar, and lines come no faster than this."""
+"""Time before the first output, and minimum interval between lines."""
 
 
 @contextmanager
@@ -29,25 +29,25 @@ def progress(
     stream: IO[str] | None = None,
     clock: Callable[[], float] = elapsed_s,
 ) -> Iterator[PhaseProgress]:
-    """Show how far the work inside the block has come.
+    """Show the progress of the work in the block.
 
     Parameters
     ----------
     description : str
-        What is being done.
+        Name of the work.
     total : float or None
-        Units of work; None where it is not known.
+        Units of work; None if unknown.
     is_quiet : bool
         True with ``--json``.
     stream : text stream, optional
         Standard error by default.
     clock : callable
-        Seconds; for tests.
+        Returns seconds; a parameter for tests.
 
     Yields
     ------
     PhaseProgress
-        To be called as work is done.
+        Called as work is done.
     """
     out = stream or sys.stderr
     if is_quiet:
@@ -65,7 +65,7 @@ def progress(
 
 
 class _LineProgress:
-    """A line every two seconds at most."""
+    """Prints at most one line every two seconds."""
 
     def __init__(
         self, description: str, total: float | None, out: IO[str], clock: Callable[[], float]
@@ -76,13 +76,13 @@ class _LineProgress:
         self.is_shown = False
 
     def __call__(self, n: float = 1, note: str = "") -> None:
-        """Count, and print where two seconds have passed."""
+        """Add units, and print if two seconds have passed."""
         share = (self.done + n) / self.total if self.total else None
         count = f"{self.done + n:,.0f}" if share is None else f"{100 * share:.0f} %"
         self.update(self.done + n, self.total, f"{count} {note}".rstrip())
 
     def update(self, done: float, total: float | None, text: str) -> None:
-        """Print where two seconds have passed."""
+        """Print if two seconds have passed."""
         self.done, self.total = done, total
         if self.clock() - self.last_s < SHOW_AFTER_S:
             return
@@ -98,7 +98,7 @@ class _LineProgress:
 
 
 class _Bar:
-    """A bar that appears after two seconds and goes away at the end."""
+    """A bar that appears after two seconds and is removed at the end."""
 
     def __init__(
         self, description: str, total: float | None, out: IO[str], clock: Callable[[], float]
@@ -110,11 +110,11 @@ class _Bar:
         self.task: Any = None
 
     def __call__(self, n: float = 1, note: str = "") -> None:
-        """Count, and draw once two seconds have passed."""
+        """Add units, and draw after two seconds."""
         self.update(self.done + n, self.total, note)
 
     def update(self, done: float, total: float | None, text: str) -> None:
-        """Draw once two seconds have passed."""
+        """Draw after two seconds."""
         self.done, self.total = done, total
         if self.bar is None and self.clock() - self.started_s >= SHOW_AFTER_S:
             self._open()
@@ -137,6 +137,6 @@ class _Bar:
         self.bar.start()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.stop()

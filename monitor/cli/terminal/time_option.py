@@ -9,7 +9,7 @@ from schemas.time_text import time_of_iso
 
 
 def time_option_us(text: str, option: str) -> int:
-    """Read an ISO time; without a zone it is UTC.
+    """Parse an ISO time; without a time zone it is UTC.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def time_option_us(text: str, option: str) -> int:
 
 
 def duration_option_us(text: str, option: str) -> int:
-    """Read a duration, as the config files write it.
+    """Parse a duration in the format of the config files.
 
     Parameters
     ----------
