@@ -1,1 +1,1 @@
-"""What every stage's process has: a lifecycle, a health server and failpoints."""
+"""Process of a stage: lifecycle, health server, signals, failpoints, supervisor."""

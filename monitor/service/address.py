@@ -1,4 +1,4 @@
-"""Where a stage listens."""
+"""Listen addresses of stages."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ LOOPBACK = "127.0.0.1"
 
 
 class Address(NamedTuple):
-    """Where to listen; port 0 takes a free one."""
+    """Listen address; port 0 chooses a free port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Spell it as in a URL."""
+        """Return the address as in a URL."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_address(text: str, stage: str) -> Address | None:
-    """Read ``HOST:PORT``, ``:PORT``, ``PORT`` or ``off``.
+    """Parse ``HOST:PORT``, ``:PORT``, ``PORT`` or ``off``.
 
     Parameters
     ----------
     text : str
-        Empty for the stage's own port on loopback.
+        Empty for the stage's default port on loopback.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def parse_address(text: str, stage: str) -> Address | None:
     Raises
     ------
     ConfigError
-        If it cannot be read.
+        If the text is not an address.
 
     Examples
     --------

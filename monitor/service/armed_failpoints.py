@@ -1,4 +1,4 @@
-"""Deaths on order: which step kills the process, named by an environment variable."""
+"""Failpoints that kill the process, armed by an environment variable."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from monitor.core.failpoints import Hit, pass_through
 from schemas.errors import ConfigError
 
 VARIABLE = "DRIFTLINE_CRASH_AT"
-"""``step:n`` kills the process at the n-th time the step is reached (``*``: any step);
-several separated by commas. For tests of what survives."""
+"""Failpoints as ``step:n``, separated by commas.
+
+The process is killed at the n-th hit of the step (``*``: any step). For crash tests.
+"""
 
 
 def _kill() -> None:
-    """End this process as kill -9 would."""
+    """Kill this process with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def failpoints(environment: Mapping[str, str], kill: Callable[[], None] = _kill) -> Hit:
-    """Return what a stage calls at each step.
+    """Return the function that a stage calls at each step.
 
     Parameters
     ----------
     kill : callable, optional
-        Ends the process; SIGKILL by default.
+        Kills the process; SIGKILL by default.
 
     Raises
     ------
     ConfigError
-        If the variable cannot be read.
+        If the variable cannot be parsed.
 
     Examples
     --------
@@ -49,7 +51,7 @@ def failpoints(environment: Mapping[str, str], kill: Callable[[], None] = _kill)
     seen: Counter[str] = Counter()
 
     def hit(step: str) -> None:
-        """Count the step, and die if it is the one."""
+        """Count the hit, and kill the process if it is the armed one."""
         for name in (step, "*"):
             seen[name] += 1
             if (name, seen[name]) in due:
@@ -59,7 +61,7 @@ def failpoints(environment: Mapping[str, str], kill: Callable[[], None] = _kill)
 
 
 def _parse(text: str) -> tuple[str, int]:
-    """Read one ``step:n``."""
+    """Parse one ``step:n``."""
     step, _, count = text.strip().rpartition(":")
     if not step or not count.isdigit():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""One child process: its lines, its address, its health."""
+"""A child process: its output, address and health."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pathlib import Path
 from monitor.service.parent import VARIABLE
 
 _ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds our packages."""
+"""Parent folder of the packages."""
 _ASK_S = 1.0
 _STARTING = "starting"
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Loopback is never asked through a proxy."""
+"""Requests to loopback bypass proxies."""
 
 
 class Child:
-    """A ``driftline`` command that runs as our child; started as often as need be.
+    """A ``driftline`` command that runs as a child process; can be restarted.
 
     Parameters
     ----------
     name : str
-        As its lines are marked.
+        Name that marks its lines.
     arguments : sequence of str
-        After ``driftline``.
+        Arguments after ``driftline``.
     on_line : callable
-        Given its name and each line it prints, from a thread.
+        Called with its name and each line of its output, in a thread.
     environment : mapping of str to str
-        Added to this process's environment.
+        Variables added to this process's environment.
 
     Notes
     -----
-    Start it in the main thread: the kernel ends it together with the thread that started it.
+    Start it in the main thread: the kernel kills it together with the thread that started it.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self.url = ""
-        """Address of its HTTP server, once it has printed it; empty before."""
+        """Address of its HTTP server; empty until it has printed it."""
 
     def start(self) -> None:
-        """Start it; returns at once."""
+        """Start the process without waiting."""
         self.url = ""
         self._process = subprocess.Popen(
             [*_program(), *self.arguments],
@@ -65,7 +65,7 @@ class Child:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C reaches us alone, and we drain the children one after the other.
+            # Ctrl-C must reach this process only, which drains the children in order.
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
@@ -73,15 +73,15 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 before its first start."""
+        """Process ID; 0 before the first start."""
         return 0 if self._process is None else self._process.pid
 
     def ended(self) -> int | None:
-        """Return its exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while it runs."""
         return None if self._process is None else self._process.poll()
 
     def why_unready(self) -> str:
-        """Ask whether it is ready; empty if so."""
+        """Probe readiness; return the reason why not, or ""."""
         if not self.url:
             return _STARTING
         try:
@@ -90,14 +90,14 @@ class Child:
             return f"does not answer: {error}"
 
     def why_silent(self) -> str | None:
-        """Ask whether its loop goes round; empty if so, None if it does not answer."""
+        """Probe liveness; return "" if live, the reason if not, None without an answer."""
         try:
             return self._why_not("/healthz") if self.url else None
         except OSError:
             return None
 
     def metrics_text(self) -> str | None:
-        """Return what ``/metrics`` says; None if it does not answer."""
+        """Return the text of ``/metrics``; None if it does not answer."""
         if not self.url:
             return None
         try:
@@ -108,17 +108,17 @@ class Child:
             return None
 
     def terminate(self) -> None:
-        """Ask it to drain."""
+        """Send SIGTERM, which drains the process."""
         if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
 
     def wait(self, timeout_s: float) -> int | None:
-        """Return its exit code and its last lines; None if it still runs then."""
+        """Wait for the exit code, after reading its last lines; None on time-out."""
         if self._process is None:
             return 0
         try:
@@ -130,7 +130,7 @@ class Child:
         return code
 
     def _why_not(self, path: str) -> str:
-        """Ask for a sign; empty if it is given, else what it says instead."""
+        """Request a probe; return "" if it succeeds, else the response text."""
         try:
             with _DIRECT.open(f"{self.url}{path}", timeout=_ASK_S):
                 return ""
@@ -139,7 +139,7 @@ class Child:
                 return error.read(200).decode(errors="replace").strip()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        """Hand on its lines; the first one that names an address names its own."""
+        """Pass on its lines; its address is the first one in them."""
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
@@ -151,6 +151,6 @@ class Child:
 
 def _program() -> list[str]:
     """Return the command line of ``driftline`` without its arguments."""
-    # -P: modules of the working folder, such as schemas/, must not hide our packages.
+    # -P: modules in the working directory, such as schemas/, must not shadow the packages.
     flags = [] if Path.cwd() == _ROOT else ["-P"]
     return [sys.executable, *flags, "-m", "monitor.cli.main"]

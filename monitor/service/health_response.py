@@ -1,4 +1,4 @@
-"""Responses of the health server: a function of the request's head and the lifecycle."""
+"""Responses of the health server, as a function of request head and lifecycle."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PLAIN = "text/plain; charset=utf-8"
 
 
 def answer_to(head: bytes, lifecycle: Lifecycle) -> bytes:
-    """Return the answer to a request, headers and body.
+    """Return the response to a request, headers and body.
 
     Parameters
     ----------
     head : bytes
-        Request line and headers up to the blank line; empty for one that was too long.
+        Request line and headers up to the blank line; empty if it was too long.
     lifecycle : Lifecycle
         Lifecycle to report.
 
@@ -36,7 +36,7 @@ def answer_to(head: bytes, lifecycle: Lifecycle) -> bytes:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD from bytes to bytes: connections are the server's."""
+    """Handles GET and HEAD on bytes; connections are handled by the server."""
 
     server_version, sys_version = "driftline", ""
 
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer = self.wfile.getvalue()
 
     def do_GET(self) -> None:
-        """Answer one of the three, or name them."""
+        """Answer one of the three paths; for others list them."""
         lifecycle, path = self._lifecycle, self.path.partition("?")[0]
         if path == "/healthz":
             why = f"no heartbeat for {lifecycle.silent_s:.0f} s"
@@ -68,12 +68,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def _answer_state(self, is_so: bool, yes: str, why_not: str) -> None:
-        """Answer 200 where it is so, 503 with the reason where it is not."""
+        """Answer 200, or 503 with the reason."""
         words = yes if is_so else why_not
         self._answer(200 if is_so else 503, _PLAIN, f"{spell_controls(words)}\n".encode())
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
-        """Write head and, unless only the head was asked for, body."""
+        """Write the head and, except for HEAD, the body."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -83,4 +83,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Write nothing: a probe asks every few seconds."""
+        """Log nothing, because probes arrive every few seconds."""

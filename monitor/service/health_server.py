@@ -16,35 +16,35 @@ from monitor.service.lifecycle import Lifecycle
 from schemas.errors import ConfigError
 
 REQUEST_S = 5.0
-"""From a connection's beginning to the last byte of its answer, however it sends and reads."""
+"""Time-out of a connection, from accept to the last byte of its response."""
 MAX_CONNECTIONS = 128
-"""Open at once; beyond it the one that is open longest is closed."""
+"""Maximum number of connections; above it the oldest is closed."""
 MAX_HEAD_BYTES = 8_192
-"""Of a request line and its headers."""
+"""Maximum size of a request line and its headers."""
 
 
 class HealthServer:
-    """A small HTTP server in a thread of its own, for the lifetime of a stage.
+    """A small HTTP server in a separate thread, for the lifetime of a stage.
 
     Parameters
     ----------
     lifecycle : Lifecycle
         Lifecycle to report.
     address : Address
-        Loopback unless other hosts must reach it; there is no login, and it is
+        Use loopback unless other hosts need access; there is no authentication, and the server is
         read-only.
 
     Raises
     ------
     ConfigError
-        If the port is taken or the host is not local.
+        If the port is in use or the host is not local.
 
     Notes
     -----
-    One event loop reads all connections, so slow ones delay no other: each has 5 s in all, a
-    head of 8 KiB at most, and gives way to newer ones when there are too many. A connection
-    serves one request. It answers while the stage computes, because its kernels and clients
-    let go of the interpreter.
+    One event loop serves all connections, so slow ones do not delay others: each has 5 s in total,
+    a head of at most 8 KiB, and is closed in favour of newer ones when there are too many. A
+    connection serves one request. The server answers while the stage computes, because kernels and
+    clients release the GIL.
 
     Examples
     --------
@@ -81,12 +81,12 @@ def _export_lifecycle(lifecycle: Lifecycle) -> None:
 
 
 def _listen(address: Address) -> socket.socket:
-    """Open the socket, or raise what keeps it from being opened."""
+    """Open the listening socket; raise a config error if that fails."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=128)
     except OSError as error:
-        # Name resolution has error numbers of its own, negative ones.
+        # Name resolution has its own, negative error numbers.
         number = error.errno or 0
         reason = os.strerror(number).lower() if number > 0 else str(error.strerror or error)
         raise ConfigError(
@@ -97,14 +97,14 @@ def _listen(address: Address) -> socket.socket:
 
 
 class _Server:
-    """The event loop of one listener."""
+    """Event loop of one listener."""
 
     def __init__(self, lifecycle: Lifecycle, listener: socket.socket) -> None:
         self._lifecycle, self._listener = lifecycle, listener
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._open: dict[asyncio.StreamWriter, None] = {}
-        """Connections in the order in which they came."""
+        """Connections in order of arrival."""
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -115,16 +115,16 @@ class _Server:
 
     def stop(self) -> None:
         """End the loop, from another thread."""
-        with suppress(RuntimeError):  # it has ended already
+        with suppress(RuntimeError):  # the loop has already ended
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def _serve(self) -> None:
-        """Take connections until stopped, then close those that are open."""
+        """Accept connections until stopped, then close the open ones."""
         server = await asyncio.start_server(self._take, sock=self._listener, limit=MAX_HEAD_BYTES)
         async with server:
             await self._stopping.wait()
-            # A server that is closed fails connections that it has accepted and not yet handed
-            # over, and leaves their sockets open: that takes three rounds of the loop.
+            # Closing a server fails connections that are accepted but not yet passed to the
+            # handler, and leaks their sockets; the hand-over takes three iterations of the loop.
             self._loop.remove_reader(self._listener)
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -134,7 +134,7 @@ class _Server:
                 await asyncio.wait(tasks)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection within its time."""
+        """Serve one connection within its time-out."""
         if len(self._open) >= MAX_CONNECTIONS:
             oldest = next(iter(self._open))
             del self._open[oldest]
@@ -147,14 +147,14 @@ class _Server:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # a client that is too slow or hung up is no error
+            pass  # a slow or disconnected client is not an error
         finally:
             self._open.pop(writer, None)
             writer.transport.abort()
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
-    """Read a request up to the blank line; nothing where it is too long."""
+    """Read a request up to the blank line; empty if it is too long."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:

@@ -21,8 +21,8 @@ class Lifecycle:
     hit : callable, optional
         Called with the name of each failpoint.
     silence_s : float, optional
-        Time without a heartbeat after which the process is not live; five times as long
-        until it was ready once: a cold kernel cache takes a busy machine a minute.
+        Time without a heartbeat after which the process is not live; five times as long until it is
+        ready for the first time, because compiling kernels takes a minute on a busy machine.
 
     Notes
     -----
@@ -56,11 +56,11 @@ class Lifecycle:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the loop must finish its work in progress, commit, and return."""
+        """Whether the loop must finish its current work, commit, and return."""
         return self._draining.is_set()
 
     def drain(self) -> None:
-        """Request an orderly end of the loop (SIGTERM)."""
+        """Request a drain of the loop (SIGTERM)."""
         self._draining.set()
 
     def beat(self) -> None:
@@ -99,5 +99,5 @@ class Lifecycle:
         return self.silent_s < self._silence_s * self._factor
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, and wake when drained; returns whether it was."""
+        """Sleep until the time-out or a drain; return whether draining."""
         return self._draining.wait(seconds)

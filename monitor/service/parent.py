@@ -1,4 +1,4 @@
-"""A child that does not outlive ``driftline up``, however that ends."""
+"""Ends a child process when its ``driftline up`` ends for any reason."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import threading
 from collections.abc import MutableMapping
 
 VARIABLE = "DRIFTLINE_PARENT"
-"""Process id of who started this process and wants it to end with itself."""
+"""Variable with the process ID of the parent whose end must end this process."""
 
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 1.0
 
 
 def die_with_parent(environment: MutableMapping[str, str]) -> None:
-    """Tie this process to the one named in the environment, if any is.
+    """End this process when the parent named in the environment ends.
 
     Parameters
     ----------
     environment : mutable mapping of str to str
-        The variable is taken out of it: grandchildren are no matter of that parent.
+        The variable is removed from it, so that grandchildren are not affected.
 
     Notes
     -----
-    The kernel kills (Linux), so that it also holds for a stage that is stopped or blocked in
-    C code. At once rather than by a drain: who starts ``up`` again needs ports and store.
-    The kernel's "parent" is the thread that started us; ``up`` does so in its main thread.
+    The kernel sends SIGKILL (Linux), which also ends a stage that is stopped or blocked in C code.
+    It does not drain, because a restarted ``up`` needs the ports and the store. For the kernel, the
+    parent is the thread that started this process; ``up`` uses its main thread.
     """
     parent = environment.pop(VARIABLE, "")
     if not parent.isdigit():
         return
-    # The parent takes its signals in a thread and holds them elsewhere; that is inherited.
+    # The parent blocks signals in all threads but one, and children inherit the mask.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
         _start_watch(int(parent))
-    # It may have gone before the kernel knew of our wish.
+    # The parent may have ended before the call.
     if os.getppid() != int(parent):
         os._exit(1)
 
 
 def _start_watch(parent: int) -> None:
-    """Watch the parent where the kernel does not."""
+    """Start a thread that watches the parent, if the kernel does not support it."""
     pause = threading.Event()
 
     def watch() -> None:
-        """Exit when another process has become the parent."""
+        """Exit when the parent process changes."""
         while os.getppid() == parent:
             pause.wait(_LOOK_S)
         os._exit(1)

@@ -1,4 +1,4 @@
-"""When a child that died is started again."""
+"""Restart policy of child processes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 FIRST_S, LONGEST_S = 1.0, 30.0
 HEALTHY_S = 60.0
 FOR_GOOD = frozenset({2})
-"""Exit codes that the same start would give again: a wrong command line or config."""
+"""Exit codes that a restart cannot fix: a wrong command line or config."""
 
 
 @dataclass(slots=True)
 class Restarts:
-    """Doubling pauses, forgotten after a minute of health; time is an argument.
+    """Exponential back-off, reset after a run of a minute; time is an argument.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class Restarts:
     _next_s: float = field(default=FIRST_S)
 
     def pause_s(self, *, started_s: float, ended_s: float) -> float:
-        """Return how long to wait after an end, and count it."""
+        """Return the seconds to wait before the restart, and count the exit."""
         if ended_s - started_s >= HEALTHY_S:
             self._next_s = FIRST_S
         pause, self._next_s = self._next_s, min(self._next_s * 2, LONGEST_S)

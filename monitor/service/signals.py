@@ -1,8 +1,7 @@
 """Signal handling: the first SIGTERM/SIGINT drains, the second exits.
 
-A thread takes the signals, not the main thread: that one may stand in librdkafka, in a
-kernel or in an event loop when it is asked, and Python runs a handler only between two of
-its own instructions.
+Signals are received in a separate thread: the main thread may be blocked in librdkafka, in a kernel
+or in an event loop, and Python runs handlers only between bytecode instructions of the main thread.
 """
 
 from __future__ import annotations
@@ -22,29 +21,30 @@ from monitor.service.lifecycle import Lifecycle
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S = 30.0
-"""Bound of a drain."""
+"""Time-out of a drain."""
 
 CUT_OFF_S = 8.0
-"""Bound of a drain while Kafka does not answer: nothing can be finished, and nothing is lost."""
+"""Time-out of a drain while Kafka does not answer; no data is lost."""
 
 FREEZE_S = 60.0
-"""Bound of a call that keeps the interpreter; the longest one meant takes milliseconds."""
+"""Time-out of a call that holds the GIL; the longest expected one takes milliseconds."""
 
 _ASK_AFTER_S = 3.0
-"""Most drains are over by then."""
+"""Delay before Kafka is probed; most drains end earlier."""
 _ASK_EVERY_S = 0.5
 _GRACE_S = 5.0
-"""After the bound, before the process is ended without the interpreter's help."""
+"""Additional time before the process is killed without needing the GIL."""
 _N_FRAMES = 3
 
 
 def hold_signals() -> None:
-    """Keep SIGTERM and SIGINT for :func:`watch_signals`.
+    """Block SIGTERM and SIGINT for :func:`watch_signals`.
 
     Notes
     -----
-    Before anything starts a thread (numpy does when it is imported): threads inherit what
-    is held, and a signal goes to any thread that does not hold it, where it would kill.
+    Must be called before any thread is started (importing numpy starts threads): threads inherit
+    the signal mask, and a signal is delivered to any thread that does not block it, where it would
+    end the process.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
@@ -60,22 +60,21 @@ def watch_signals(
     drain_s: float = DRAIN_S,
     leave: Callable[[int], object] = os._exit,
 ) -> threading.Thread:
-    """Drain the stage when asked to leave.
+    """Drain the stage on the first signal, exit on the second.
 
     Parameters
     ----------
     lifecycle : Lifecycle
         Drained by the first SIGTERM or SIGINT.
     drain_s : float, optional
-        A drain that takes longer ends the process with exit code 1, and says where the
-        stage stood.
+        A longer drain ends the process with exit code 1, and prints where the stage was blocked.
     leave : callable, optional
-        Ends the process at once; the second signal calls it with 143 or 130.
+        Exits the process; called by the second signal with 143 or 130.
 
     Returns
     -------
     Thread
-        The one that watches, already running. Call :func:`hold_signals` first.
+        The running watcher thread. Call :func:`hold_signals` first.
     """
     thread = threading.Thread(target=_watch, args=(lifecycle, drain_s, leave), daemon=True)
     thread.name = "signals"
@@ -84,9 +83,9 @@ def watch_signals(
 
 
 def _watch(lifecycle: Lifecycle, drain_s: float, leave: Callable[[int], object]) -> None:
-    """Take the first signal, then wait for the second one or for the bound."""
+    """Wait for the first signal, then for the second one or the time-out."""
     signal.sigwait(STOPPING)
-    # First: from its next line on the stage may stand in code that keeps the interpreter.
+    # First, because after the next line the stage may be in code that holds the GIL.
     _arm_backstop(drain_s + _GRACE_S)
     lifecycle.drain()
     second = signal.sigtimedwait(STOPPING, drain_s)
@@ -110,20 +109,20 @@ def bound_the_drain(
     ask_after_s: float = _ASK_AFTER_S,
     leave: Callable[[int], object] = os._exit,
 ) -> threading.Thread:
-    """End a drain soon that cannot come to its end: what it waits for is away.
+    """Shorten a drain that cannot finish because Kafka does not answer.
 
     Parameters
     ----------
     is_there : callable
-        Asked from a thread of its own while the stage drains: whether Kafka answers.
+        Returns whether Kafka answers; called in a separate thread during the drain.
     cut_off_s : float, optional
-        After so long without an answer the process ends with exit code 1. Stages drain one
-        after the other, and supervisors kill after half a minute or less.
+        Time without an answer after which the process ends with exit code 1. Stages drain one after
+        the other, and supervisors kill after half a minute or less.
 
     Returns
     -------
     Thread
-        The one that watches, already running.
+        The running watcher thread.
     """
     args = (lifecycle, is_there, cut_off_s, ask_after_s, leave)
     thread = threading.Thread(target=_watch_drain, args=args, daemon=True, name="drain")
@@ -138,7 +137,7 @@ def _watch_drain(
     ask_after_s: float,
     leave: Callable[[int], object],
 ) -> None:
-    """Wait for the drain, then ask again and again."""
+    """Wait for the drain, then probe periodically."""
     while not lifecycle.wait(3_600.0):
         pass
     pause, heard_s = threading.Event(), elapsed_s()
@@ -162,9 +161,9 @@ def bound_the_end(lifecycle: Lifecycle, seconds: float = 2 * _GRACE_S) -> None:
     Parameters
     ----------
     lifecycle : Lifecycle
-        Not ready any more.
+        Lifecycle after the loop; not ready.
     seconds : float, optional
-        After it the process ends with exit code 1, and shows where its threads stand.
+        Time-out after which the process ends with exit code 1 and prints the stacks of its threads.
     """
     lifecycle.unready("stopped by an error")
     _arm_backstop(seconds)
@@ -174,25 +173,25 @@ _ending, _arming = threading.Event(), threading.Lock()
 
 
 def bound_freezes(seconds: float = FREEZE_S, *, every_s: float = 15.0) -> threading.Thread:
-    """End the process, exit code 1, when C code keeps the interpreter for so long.
+    """End the process with exit code 1 if C code holds the GIL for too long.
 
     Parameters
     ----------
     every_s : float, optional
-        How often the bound is moved on, which takes the interpreter.
+        Interval at which the timer is reset, which needs the GIL.
 
     Returns
     -------
     Thread
-        The one that moves it, already running; until the process drains or ends by a fault,
-        which have bounds of their own.
+        The running thread that resets the timer, until the process drains or fails, for which there
+        are separate time-outs.
 
     Notes
     -----
-    Seen: confluent-kafka 2.16, ``Consumer.close`` after a fault while a rebalance was under
-    way. Its rebalance callback asks a thread of librdkafka's that has ended already, and
-    waits for good with the interpreter in its hands: nothing of the process moves any more,
-    neither ``/healthz`` nor the end that the fault was to bring about.
+    Observed with confluent-kafka 2.16: ``Consumer.close`` after an error during a rebalance. Its
+    rebalance callback waits forever, while holding the GIL, for a thread of librdkafka that has
+    already ended. The whole process then hangs, including ``/healthz`` and the exit after the
+    error.
     """
     thread = threading.Thread(target=_move_bound, args=(seconds, every_s), daemon=True)
     thread.name = "freezes"
@@ -201,7 +200,7 @@ def bound_freezes(seconds: float = FREEZE_S, *, every_s: float = 15.0) -> thread
 
 
 def _move_bound(seconds: float, every_s: float) -> None:
-    """Put the end off again and again."""
+    """Reset the timer periodically."""
     while True:
         with _arming:
             if _ending.is_set():
@@ -211,29 +210,29 @@ def _move_bound(seconds: float, every_s: float) -> None:
 
 
 def _arm_backstop(seconds: float) -> None:
-    """End the process even when C code never gives the interpreter back; exit code 1."""
+    """End the process with exit code 1 even if C code never releases the GIL."""
     with _arming:
         _ending.set()
         _end_after(seconds)
 
 
 def _end_after(seconds: float) -> None:
-    """Set the one timer there is, which needs no interpreter."""
+    """Set faulthandler's only timer, which does not need the GIL."""
     try:
         faulthandler.dump_traceback_later(seconds, exit=True)
     except (ValueError, OSError, RuntimeError):
-        # Standard error is no file here (closed, or replaced): there is nowhere to say it.
+        # Standard error is not a file (closed or replaced), so nothing can be printed.
         return
 
 
 def _what_it_waits_for(lifecycle: Lifecycle) -> str:
-    """Return what the stage waits for: its unready reason, and its innermost frames."""
+    """Return the unready reason and the innermost frames of the stage."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     return f"{lifecycle.why_unready}; {_place(frame) if frame is not None else 'it has ended'}"
 
 
 def _place(frame: FrameType) -> str:
-    """Name the innermost lines of our own code that are running."""
+    """Return the innermost running lines of Driftline's code."""
     lines = traceback.extract_stack(frame)
     ours = [line for line in lines if f"{os.sep}monitor{os.sep}" in line.filename] or lines
     named = [

@@ -1,4 +1,4 @@
-"""Children that are kept running, watched, and drained one after the other."""
+"""Starts, watches, restarts and drains child processes."""
 
 from __future__ import annotations
 
@@ -16,66 +16,65 @@ Tell = Callable[..., None]
 
 
 class Observe(Protocol):
-    """Reads what a child shows of itself."""
+    """Callback that reads a child's metrics."""
 
     def __call__(self, child: Child, *, is_last: bool = False) -> None:
-        """Take a look at one child."""
+        """Read one child."""
 
 
 def _ignore(child: Child, *, is_last: bool = False) -> None:
-    """Observe nothing."""
+    """Do nothing."""
 
 
 LOOK_S = 0.25
 ASK_S = 1.0
 STATUS_S = 60.0
-"""How often the status is printed although nothing has changed."""
+"""Interval at which an unchanged status is printed."""
 DRAIN_S = 45.0
-"""Bound for one child; a stage bounds its own drain at 30 s."""
+"""Time-out of one child; a stage's own time-out is 30 s."""
 N_SILENT = 3
-"""A child that fails its liveness probe so often in a row is ended."""
+"""Consecutive failed liveness probes after which a child is killed."""
 
 
 @dataclass(slots=True)
 class _Member:
-    """A child and what has become of it."""
+    """A child with its state."""
 
     child: Child
     has_probes: bool
-    """Whether it serves ``/readyz`` and ``/healthz``; else an address is all it tells."""
+    """Whether it serves ``/readyz`` and ``/healthz``; otherwise it only prints its address."""
     restarts: Restarts = field(default_factory=Restarts)
     started_s: float = 0.0
     due_s: float | None = None
-    """When it is started again; None while it runs or has failed for good."""
+    """Time of its restart; None while it runs or has failed for good."""
     failed: int | None = None
-    """Exit code of a failure for good."""
+    """Exit code of a permanent failure."""
     was_ready: bool = False
     n_silent: int = 0
-    """How often in a row it said that it is not live."""
+    """Consecutive failed liveness probes."""
     ending_s: float | None = None
-    """When it was last made to end because of that."""
+    """Time at which it was last killed for that."""
     why: str = "starting"
 
 
 class Supervisor:
-    """Keeps children running until it is drained.
+    """Keeps child processes running until it is drained.
 
     Parameters
     ----------
     tell : callable
-        Given the name of each event and its facts.
+        Called with the name of each event and its facts.
     observe : callable, optional
-        Called with each child that has health probes about once a second, and with ``is_last``
-        before it is drained.
+        Called about once a second for each child with health probes, and with ``is_last`` before
+        its drain.
 
     Notes
     -----
-    One thread starts and watches them all, the main one. A child that has ended is started
-    again after a pause, and so is one that is silent: a main thread that hangs leaves it
-    ready. One that was never ready, and whose exit code says that the same would come of it
-    again, is not restarted, and all are drained: half an installation is worse
-    than none. Once it was ready, such a code may pass: a port is taken for a
-    while, a config is half saved.
+    The main thread starts and watches all children. A child that exits is restarted after a pause,
+    and so is one that fails its liveness probe, because a hung main thread does not change
+    readiness. A child that was never ready, and whose exit code means that a restart cannot help,
+    is not restarted, and all children are drained: a partial installation is worse than none. After
+    it was ready once, such a code may be temporary: a port in use, a config being saved.
     """
 
     def __init__(self, lifecycle: Lifecycle, tell: Tell, observe: Observe = _ignore) -> None:
@@ -103,7 +102,7 @@ class Supervisor:
         return next((m.failed for m in self._members if m.failed is not None), 0)
 
     def kill(self) -> None:
-        """End all at once."""
+        """Kill all children."""
         for member in self._members:
             member.child.kill()
 
@@ -123,17 +122,17 @@ class Supervisor:
             self._lifecycle.wait(LOOK_S)
 
     def drain(self, order: Sequence[str]) -> int:
-        """Ask children to leave, one after the other.
+        """Drain children, one after the other.
 
         Parameters
         ----------
         order : sequence of str
-            Names, those first whose output the others still take in.
+            Names, in order of the data flow: producers of input first.
 
         Returns
         -------
         int
-            The exit code of all: 1 if one had to be killed or failed while it drained.
+            Exit code: 1 if a child was killed or failed during the drain.
         """
         code = self.exit_code
         place = {name: i for i, name in enumerate(order)}
@@ -145,7 +144,7 @@ class Supervisor:
         return code
 
     def _drain(self, child: Child) -> int:
-        """Ask one child to leave, and see it off."""
+        """Drain one child."""
         self._tell("draining", child=child.name)
         child.terminate()
         code = child.wait(DRAIN_S)
@@ -162,7 +161,7 @@ class Supervisor:
         self._tell("killed", child=child.name, detail=f"did not drain within {DRAIN_S:g} s")
 
     def _start(self, member: _Member) -> None:
-        """Start a child, for the first time or again."""
+        """Start or restart a child."""
         member.due_s, member.started_s, member.why = None, elapsed_s(), "starting"
         member.n_silent, member.ending_s = 0, None
         member.child.start()
@@ -170,7 +169,7 @@ class Supervisor:
         self._tell("started", **facts, restarts=member.restarts.n_restarts)
 
     def _look(self) -> None:
-        """Reap exited children, and start those that are due."""
+        """Record exited children, and start those that are due."""
         now_s = elapsed_s()
         for member in self._members:
             if member.due_s is not None and now_s >= member.due_s:
@@ -185,7 +184,7 @@ class Supervisor:
                     self._tell_killed(member.child)
 
     def _record_end(self, member: _Member, code: int, now_s: float) -> None:
-        """Restart a child that has ended, or stop if a restart cannot help."""
+        """Schedule the restart of an exited child, or stop all if a restart cannot help."""
         name, member.why = member.child.name, f"ended ({code})"
         member.child.wait(ASK_S)
         if code in FOR_GOOD and not member.was_ready:
@@ -198,7 +197,7 @@ class Supervisor:
         self._tell("ended", child=name, code=code, detail=f"restarts in {pause:g} s")
 
     def _ask(self) -> None:
-        """Probe every child, and print the status when it has changed."""
+        """Probe every child, and print the status if it has changed."""
         now_s = elapsed_s()
         if now_s - self._asked_s < ASK_S:
             return
@@ -223,11 +222,11 @@ class Supervisor:
         self._tell("status", ready=not unready, children=states)
 
     def _see_silence(self, member: _Member, now_s: float) -> None:
-        """Ask one for its other sign, and end it when it is silent: it is started again."""
+        """Probe the liveness of one child, and kill it after repeated failures."""
         if not member.has_probes or member.ending_s is not None:
             return
         why = member.child.why_silent()
-        if why is None:  # no news: it starts, or the machine is busy
+        if why is None:  # no answer: it is starting, or the machine is busy
             return
         member.n_silent = member.n_silent + 1 if why else 0
         if member.n_silent >= N_SILENT:
@@ -236,7 +235,7 @@ class Supervisor:
             member.child.terminate()
 
     def _why_unready(self, member: _Member) -> str:
-        """Ask one."""
+        """Return why one child is not ready, or ""."""
         if member.has_probes:
             return member.child.why_unready()
         return "" if member.child.url else "starting"
