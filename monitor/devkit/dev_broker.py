@@ -1,4 +1,4 @@
-"""A real Apache Kafka node for development and tests, started and stopped from Python."""
+"""An Apache Kafka node for development and tests, started and stopped from Python."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from monitor.devkit.startup_log import READ_THE_FILE, READY, explain_failure
 from schemas.errors import TransportError
 
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Ready in 2 s on two busy cores, but its code is never fully optimised: for tests."""
+"""Ready in 2 s on two busy cores, without full JIT optimisation: for tests."""
 STEADY_LOAD = ("-XX:+UseG1GC",)
 """Ready in 3.5 s, and faster once warm: for benchmarks and long runs."""
 
 _LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    # The one line that says that the broker is ready is written at this level.
+    # The line that reports readiness is logged at this level.
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
@@ -44,19 +44,19 @@ _FORMAT_TIMEOUT_S = 120.0
 
 
 class DevBroker:
-    """One KRaft node on loopback: broker and controller in one process.
+    """A KRaft node on loopback: broker and controller in one process.
 
     Parameters
     ----------
     folder : Path, optional
-        Where data, configuration and log are kept, and found again by the next broker of
-        that folder. Without one: a temporary folder that :meth:`close` removes.
+        Folder of data, configuration and log, which a later broker can reuse. By default a
+        temporary folder that :meth:`close` removes.
     port : int, optional
-        Port for clients. By default (and with 0) the folder's last one, else any free one.
+        Port for clients. By default, and with 0, the folder's last port, or a free one.
     heap_mib : int, optional
-        Java heap.
+        Java heap in MiB.
     jvm_options : sequence of str, optional
-        :data:`QUICK_START` or :data:`STEADY_LOAD`, or your own.
+        :data:`QUICK_START`, :data:`STEADY_LOAD`, or other options.
     properties : mapping of str to str, optional
         Server properties added or replaced.
     listeners : mapping of str to str, optional
@@ -68,14 +68,13 @@ class DevBroker:
     Raises
     ------
     TransportError
-        From :meth:`start`: Java or Maven missing, port taken, folder in use, not ready in time.
+        From :meth:`start`: Java or Maven missing, port or folder in use, not ready in time.
 
     Notes
     -----
-    About 235 MB resident. Starting takes 1 s for formatting and 2 s more; after
-    :meth:`kill` up to 5 s more, until the node's old session has run out. The process
-    ends with the Python process that started it, even if that is killed. Not for
-    threads: one thread starts and stops a broker.
+    About 235 MB resident. Starting takes 1 s for formatting and 2 s more; after :meth:`kill` up to
+    5 s more, until the node's previous session has expired. The process ends with the Python
+    process that started it, even if that is killed. Not thread-safe.
 
     Examples
     --------
@@ -109,14 +108,14 @@ class DevBroker:
 
     @property
     def folder(self) -> Path:
-        """Where data, configuration and log are; a temporary one from the first start on."""
+        """Folder of data, configuration and log; a temporary one exists from the first start."""
         if self._folder is None:
             raise TransportError("there is no folder yet", where="DevBroker", fix="start it first")
         return self._folder
 
     @property
     def log_file(self) -> Path:
-        """What the broker says: warnings, errors, and that it is ready."""
+        """Log of the broker: warnings, errors, and readiness."""
         return self.folder / "kafka.log"
 
     @property
@@ -126,7 +125,7 @@ class DevBroker:
 
     @property
     def pid(self) -> int | None:
-        """The broker's process id while it runs."""
+        """Process ID of the running broker."""
         return self._process.pid if self._process is not None and self.is_running else None
 
     @property
@@ -135,7 +134,7 @@ class DevBroker:
         return self._process is not None and self._process.is_running
 
     def address(self, listener: str) -> str:
-        """Return ``127.0.0.1:port`` of a listener, known from the first start on."""
+        """Return ``127.0.0.1:port`` of a listener; known from the first start."""
         if listener not in self._reserved:
             raise TransportError(
                 f"listener {listener} has no port yet", where="DevBroker", fix="start it first"
@@ -143,12 +142,12 @@ class DevBroker:
         return f"{LOOPBACK}:{self._reserved[listener].port}"
 
     def start(self, timeout_s: float = 90.0) -> Self:
-        """Start, and return when clients are served; a running broker is left as it is.
+        """Start, and return when clients are served; no effect on a running broker.
 
         Parameters
         ----------
         timeout_s : float, optional
-            Bound from the start of the process until it is ready.
+            Time-out from the start of the process until it is ready.
 
         Returns
         -------
@@ -179,12 +178,12 @@ class DevBroker:
         return self
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Ask the broker to leave, and end it when it has not left within the bound."""
+        """Stop the broker with SIGTERM, or with SIGKILL after the time-out."""
         if self._process is not None:
             self._process.stop(timeout_s)
 
     def kill(self) -> None:
-        """End the broker at once (SIGKILL), as a crash would; the data stay."""
+        """Kill the broker (SIGKILL), like a crash; the data are kept."""
         if self._process is not None:
             self._process.kill()
 
@@ -194,21 +193,21 @@ class DevBroker:
         return self.start(timeout_s)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for the broker to end by itself.
+        """Wait for the broker to exit.
 
         Returns
         -------
         int or None
-            Its exit status; None if it still runs after ``timeout_s``, or never ran.
+            Exit status; None if it still runs after ``timeout_s``, or was never started.
         """
         return None if self._process is None else self._process.wait(timeout_s)
 
     def keep_folder(self) -> None:
-        """Make :meth:`close` keep a temporary folder, so that its log can be read."""
+        """Keep a temporary folder on :meth:`close`, so that its log can be read."""
         self._is_temporary = False
 
     def close(self) -> None:
-        """Stop, give the ports back, and remove the folder if it was a temporary one."""
+        """Stop, release the ports, and remove a temporary folder."""
         try:
             self.stop()
         finally:
@@ -241,7 +240,7 @@ class DevBroker:
         return self.folder / "server.properties"
 
     def _claim_folder(self) -> None:
-        """Keep other brokers out of the folder until :meth:`close`."""
+        """Lock the folder until :meth:`close`."""
         if self._lock is not None:
             return
         if self._folder is None:
@@ -260,7 +259,7 @@ class DevBroker:
         self._lock = lock
 
     def _reserve_ports(self) -> None:
-        """Take the ports the first time; they are held until :meth:`close`."""
+        """Reserve the ports at the first start; they are held until :meth:`close`."""
         last = read_ports(self._properties_file)
         for name in (PLAINTEXT, CONTROLLER, *self._protocols):
             if name in self._reserved:
@@ -271,15 +270,15 @@ class DevBroker:
                 self._reserved[name] = _reserve_preferably(last.get(name, 0))
 
     def _configure(self) -> None:
-        """Write the configuration for the ports that were taken."""
+        """Write the configuration with the reserved ports."""
         ports = {name: reserved.port for name, reserved in self._reserved.items()}
         made = server_properties(self._data, ports, self._protocols, self._overrides)
         write_properties(self._properties_file, made)
 
     def _format(self, java: str, libraries: Path) -> None:
-        """Make the folder a node's; 1 s."""
+        """Format the folder for a node; takes 1 s."""
         cluster = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
-        # A leading dash would be read as an option.
+        # A leading dash would be parsed as an option.
         cluster = "A" + cluster[1:]
         command = [java, "-Xmx128m", *QUICK_START, *_LOGGING, "-cp", f"{libraries}/*"]
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster]
@@ -298,7 +297,7 @@ class DevBroker:
                 raise explain_failure(log.read(), self.log_file, otherwise)
 
     def _await_ready(self, log_start: int, timeout_s: float) -> None:
-        """Wait for the line that says that clients are served."""
+        """Wait for the log line that reports readiness."""
         deadline = elapsed_s() + timeout_s
         while True:
             said = self._said_since(log_start)
@@ -311,14 +310,14 @@ class DevBroker:
             time.sleep(_TICK_S)
 
     def _said_since(self, position: int) -> str:
-        """Read what the broker has logged since its start."""
+        """Return the broker's log since its start."""
         with self.log_file.open("rb") as log:
             log.seek(position)
             return log.read().decode(errors="replace")
 
 
 def _reserve_preferably(port: int) -> ReservedPort:
-    """Take this port, or any free one: a node may come back elsewhere."""
+    """Reserve this port, or any free one if it is in use."""
     try:
         return ReservedPort(port)
     except TransportError:

@@ -1,7 +1,7 @@
-"""Apache Kafka's jars, resolved once from Maven Central into the user's cache.
+"""Apache Kafka's jars, downloaded once from Maven Central into the user's cache.
 
-``pom.xml`` beside this file says which; no archive is unpacked and nothing is
-installed system-wide. Java runs the broker, Maven only fetches the jars.
+``pom.xml`` in this folder lists them; no archive is unpacked and nothing is installed system-wide.
+Java runs the broker, Maven only downloads the jars.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TIMEOUT_S = 600.0
 
 
 def libraries_folder() -> Path:
-    """Return the folder of the jars, whether they are there yet or not.
+    """Return the folder of the jars, which may not exist yet.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def libraries_folder() -> Path:
 
 
 def has_libraries() -> bool:
-    """Return whether the jars are in the cache; the folder appears only when complete."""
+    """Return whether the jars are in the cache; the folder is created atomically."""
     return (libraries_folder() / _CORE_JAR).is_file()
 
 
@@ -55,8 +55,8 @@ def missing_tools() -> str:
     Returns
     -------
     str
-        One clause such as ``Maven (mvn) is not on the PATH``; empty if nothing is missing.
-        Maven is only missed while the jars are not in the cache.
+        A clause such as ``Maven (mvn) is not on the PATH``; empty if nothing is missing. Maven is
+        only needed until the jars are in the cache.
     """
     try:
         find_java()
@@ -91,7 +91,7 @@ def find_java() -> str:
 
 @functools.cache
 def _java_version(java: str) -> int:
-    """Ask a Java for its major version; 0 if it gives none."""
+    """Return the major version of a Java; 0 if unknown."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -101,12 +101,12 @@ def _java_version(java: str) -> int:
 
 
 def install_libraries(timeout_s: float = _TIMEOUT_S) -> Path:
-    """Return the folder of Kafka's jars, fetching them the first time.
+    """Return the folder of Kafka's jars, downloading them the first time.
 
     Parameters
     ----------
     timeout_s : float, optional
-        Bound for the download, and for waiting while another process downloads.
+        Time-out of the download, and of waiting for another process that downloads.
 
     Returns
     -------
@@ -115,12 +115,12 @@ def install_libraries(timeout_s: float = _TIMEOUT_S) -> Path:
     Raises
     ------
     TransportError
-        If Maven is missing or fails, or the bound is reached.
+        If Maven is missing or fails, or on time-out.
 
     Notes
     -----
-    46 jars, 43 MB, 7 s over a fast line. Resolved into a folder beside the target and
-    renamed, so a reader never sees half of it and a kill leaves nothing to repair.
+    46 jars, 43 MB, 7 s on a fast connection. Downloaded into a temporary folder and renamed, so
+    readers never see a partial download and a kill needs no repair.
     """
     target = libraries_folder()
     if has_libraries():
@@ -137,7 +137,7 @@ def install_libraries(timeout_s: float = _TIMEOUT_S) -> Path:
 
 @contextmanager
 def _locked(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold a file lock, waiting for it no longer than the bound."""
+    """Hold a file lock, with a time-out for acquiring it."""
     deadline = elapsed_s() + timeout_s
     with path.open("w") as file:
         while True:
@@ -160,7 +160,7 @@ def _resolve(scratch: Path, timeout_s: float) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise TransportError("Maven (mvn) is not on the PATH", fix=INSTALL_LINE)
-    # Maven wants to write beside its pom, and the package's folder may be read-only.
+    # Maven writes next to its pom, and the package's folder may be read-only.
     shutil.copyfile(POM, scratch / "pom.xml")
     command = [maven, "-q", "-B", "-f", str(scratch / "pom.xml"), "dependency:copy-dependencies"]
     options = [f"-DoutputDirectory={scratch / 'libs'}", "-DincludeScope=runtime"]
@@ -183,7 +183,7 @@ def _resolve(scratch: Path, timeout_s: float) -> None:
 
 
 def _first_error(output: str) -> str:
-    """Pick the line of Maven's output that says what failed."""
+    """Return the line of Maven's output with the error."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     errors = [line.removeprefix("[ERROR]").strip() for line in lines if "[ERROR]" in line]

@@ -1,4 +1,4 @@
-"""A child process that never outlives the one that started it."""
+"""Child process that never outlives its parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class GuardedProcess:
-    """A process with a log, and a guard that ends it when this process is gone.
+    """A process with a log file, and a guard that kills it when this process ends.
 
     Parameters
     ----------
@@ -17,13 +17,13 @@ class GuardedProcess:
     folder : Path
         Its working directory.
     log_file : Path
-        Output and errors are appended here.
+        File to which standard output and error are appended.
 
     Notes
     -----
-    The guard is a shell reading a pipe that closes with this process however it ends,
-    SIGKILL included. The kernel's parent-death signal would also fire when only the
-    thread that started the child ends.
+    The guard is a shell that reads from a pipe, which is closed when this process ends, even by
+    SIGKILL. The kernel's parent-death signal would also be sent when only the thread that started
+    the child ends.
     """
 
     def __init__(self, command: Sequence[str], folder: Path, log_file: Path) -> None:
@@ -34,30 +34,30 @@ class GuardedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C reaches us, and we stop the child; it must not leave on its own.
+                # Ctrl-C must reach this process only, which stops the child.
                 start_new_session=True,
             )
         self._guard = _start_guard(self._process)
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Process ID."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it is alive."""
+        """Whether it runs."""
         return self._process.poll() is None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Return its exit status, or None if it still runs after ``timeout_s``."""
+        """Return the exit status, or None if it still runs after ``timeout_s``."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
 
     def stop(self, timeout_s: float) -> None:
-        """Terminate it; kill it if it has not ended within the bound, or on Ctrl-C."""
+        """Terminate it; kill it after the time-out, or on Ctrl-C."""
         try:
             if self.is_running:
                 self._process.terminate()
@@ -66,10 +66,10 @@ class GuardedProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once and dismiss the guard; harmless when it has ended."""
+        """Kill it and end the guard; no effect if it has ended."""
         self._process.kill()
         self._process.wait()
-        # At once: the number of a process that was waited for may be reused.
+        # Immediately: the ID of a process that was waited for may be reused.
         self._guard.kill()
         self._guard.wait()
         if self._guard.stdin is not None:
@@ -77,7 +77,7 @@ class GuardedProcess:
 
 
 def _start_guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """Start the shell that waits for our end; without it the child must not run."""
+    """Start the guard; the child must not run without it."""
     try:
         return subprocess.Popen(
             ["/bin/sh", "-c", 'read -r _; kill -9 "$0"', str(process.pid)],

@@ -1,9 +1,8 @@
 """Loopback ports that stay reserved while their server is down.
 
-A broker that is stopped and started again on its port must find it free. Between
-the two, the kernel may lend the port to any outgoing connection, and another test
-may pick it. A socket that is bound but never listens prevents both, and does not
-hinder a server that sets ``SO_REUSEADDR``, as Java does.
+A restarted broker needs its port to be free. While it is stopped, the kernel may assign the port to
+an outgoing connection, and another test may choose it. A socket that is bound but never listens
+prevents both, and does not block a server that sets ``SO_REUSEADDR``, as Java does.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ LOOPBACK = "127.0.0.1"
 
 
 class ReservedPort:
-    """A port of 127.0.0.1 that no other process is given.
+    """A reserved port of 127.0.0.1.
 
     Parameters
     ----------
     port : int, optional
-        Which; 0 takes any free one.
+        Port number; 0 chooses a free port.
 
     Raises
     ------
     TransportError
-        If the port is taken, or may not be used by this user.
+        If the port is in use, or not allowed for this user.
 
     Examples
     --------
@@ -39,8 +38,8 @@ class ReservedPort:
     def __init__(self, port: int = 0) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            # A named port may have connections in TIME_WAIT from the server's last run;
-            # a drawn one must be free altogether, so the option comes after the draw.
+            # A given port may have connections in TIME_WAIT from the server's last run; a chosen
+            # one must be completely free, so the option is set after binding.
             if port:
                 self._share()
             self._socket.bind((LOOPBACK, port))
@@ -55,7 +54,7 @@ class ReservedPort:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
     def release(self) -> None:
-        """Give the port back; harmless when done twice."""
+        """Release the port; idempotent."""
         self._socket.close()
 
     def __enter__(self) -> ReservedPort:
@@ -66,7 +65,7 @@ class ReservedPort:
 
 
 def _explain(port: int, error: Exception) -> TransportError:
-    """Return in one line why a port cannot be reserved."""
+    """Return the error of a port that cannot be reserved."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return TransportError(
             f"port {port} is taken", where=LOOPBACK, fix="stop what uses it, or name another port"

@@ -23,8 +23,8 @@ _FIXED = {
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
-    # After kill -9 the node is let in again when its old session has run out:
-    # measured 13 s with the default of 9 s. Shorter, and a busy machine fences a live node.
+    # After kill -9 the node is admitted when its previous session has expired: measured 13 s with
+    # the default of 9 s. With a shorter time-out a busy machine fences a live node.
     "broker.session.timeout.ms": "5000",
     "broker.heartbeat.interval.ms": "1000",
     # The default of 128 MiB is a third of the heap.
@@ -38,16 +38,16 @@ def server_properties(
     protocols: Mapping[str, str],
     overrides: Mapping[str, str],
 ) -> dict[str, str]:
-    """Compose the configuration of one node.
+    """Build the configuration of one node.
 
     Parameters
     ----------
     data : Path
-        Where the node keeps its logs.
+        Folder of the node's logs.
     ports : mapping of str to int
-        Port of each listener; ``PLAINTEXT`` and ``CONTROLLER`` are always among them.
+        Port of each listener, always including ``PLAINTEXT`` and ``CONTROLLER``.
     protocols : mapping of str to str
-        Security protocol of the listeners besides those two.
+        Security protocols of the other listeners.
     overrides : mapping of str to str
         Properties added or replaced.
 
@@ -75,11 +75,11 @@ def server_properties(
 
 
 def write_properties(path: Path, properties: Mapping[str, str]) -> None:
-    """Write a Java properties file; backslashes and line ends are escaped, as Java reads them.
+    """Write a Java properties file, with backslashes and line ends escaped.
 
     Notes
     -----
-    Readable by its owner only: overrides may hold a listener's password.
+    Readable by its owner only, because overrides may contain a listener's password.
     """
     lines = [f"{key}={_escape(value)}\n" for key, value in properties.items()]
     path.touch(mode=0o600, exist_ok=True)
@@ -88,7 +88,7 @@ def write_properties(path: Path, properties: Mapping[str, str]) -> None:
 
 
 def read_ports(path: Path) -> dict[str, int]:
-    """Read the ports of each listener from a file written before; empty if there is none."""
+    """Read the port of each listener from an existing file; empty if there is none."""
     if not path.is_file():
         return {}
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -100,5 +100,5 @@ def read_ports(path: Path) -> dict[str, int]:
 
 
 def _escape(value: str) -> str:
-    """Escape what Java's reader would take apart."""
+    """Escape special characters of Java properties."""
     return value.replace("\\", "\\\\").replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""What a broker's log says about its start: that it is ready, or why it is not."""
+"""Interprets a broker's log: readiness, or the reason of a failed start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.errors import TransportError
 
 READY = "Kafka Server started"
 READ_THE_FILE = "read the file"
-"""What to do where the log holds no reason that is known."""
+"""Hint if the log has no known reason."""
 
 _KNOWN = (
     (r"Address already in use", "a port is taken", "stop what uses it, or name another port"),
@@ -29,16 +29,16 @@ _KNOWN = (
 
 
 def explain_failure(said: str, where: Path, otherwise: str) -> TransportError:
-    """Turn what a broker logged into one line.
+    """Convert the log of a failed start to an error.
 
     Parameters
     ----------
     said : str
         The log since the start.
     where : Path
-        Log file or folder, for the reader to look further.
+        Log file or folder, for the error.
     otherwise : str
-        What to say when the log holds no reason.
+        Reason to report if the log has none.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def explain_failure(said: str, where: Path, otherwise: str) -> TransportError:
 
 
 def _complaint(said: str) -> str:
-    """Pick the innermost cause, else the last error or exception; empty if there is none."""
+    """Return the innermost cause, else the last error or exception; empty if there is none."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     for sign in ("Caused by: ", "Exception: ", " ERROR ", "Error: "):
         found = [line for line in lines if sign in line]
@@ -70,14 +70,14 @@ def _complaint(said: str) -> str:
 
 
 def explain_end(status: int | None, log_file: Path) -> TransportError:
-    """Return the error that a running broker exited, with its last output.
+    """Return the error of a broker that exited unexpectedly, with its last output.
 
     Parameters
     ----------
     status : int or None
-        Its exit status; negative is the number of a signal.
+        Exit status; negative for a signal number.
     log_file : Path
-        Its log.
+        Log file of the broker.
 
     Returns
     -------
