@@ -1,1 +1,1 @@
-"""Baselines: built from training data or traffic, kept as one file each."""
+"""Baselines: built from training data or traffic, stored in one file each."""

@@ -1,4 +1,4 @@
-"""A baseline as one file: checked when it is read, whole or absent when it is written."""
+"""Baseline files: verified on read, written atomically."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 
 
 def save_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> Path:
-    """Write ``<model>-<id>.baseline``; a reader sees the whole file or none.
+    """Write ``<model>-<id>.baseline`` atomically.
 
     Parameters
     ----------
     baseline : Baseline
-        With its id.
+        Baseline with its ID.
     folder : path-like
-        Made if it is not there.
+        Created if missing.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def save_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> Path:
     """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    # A name that begins with a dot would be hidden in a listing of the folder.
+    # A name that begins with a dot would be hidden.
     name = re.sub(r"[^A-Za-z0-9._-]|^\.+", "_", baseline.model)[:100]
     file = target / f"{name}-{baseline.profile_id}{SUFFIX}"
     handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}-", suffix=".tmp")
@@ -65,7 +65,7 @@ def save_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> Path:
 
 
 def load_baseline(file: str | os.PathLike[str]) -> Baseline:
-    """Read one baseline and check it against its own checksum.
+    """Read one baseline and verify its checksum.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def load_baseline(file: str | os.PathLike[str]) -> Baseline:
     Raises
     ------
     BaselineError
-        If it cannot be read, was cut, changed, or written by a newer Driftline.
+        If the file cannot be read, is truncated or modified, or was written by a newer Driftline.
     """
     try:
         data = Path(file).read_bytes()
@@ -92,12 +92,12 @@ def load_baseline(file: str | os.PathLike[str]) -> Baseline:
 
 
 def load_baselines(folder: str | os.PathLike[str]) -> list[Baseline]:
-    """Read every baseline of a folder, by model and then by the time it is active from.
+    """Read every baseline of a folder, sorted by model and activation time.
 
     Parameters
     ----------
     folder : path-like
-        A folder that does not exist holds no baselines.
+        A missing folder has no baselines.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A reference cut into blocks and windows, and what their differences say."""
+"""Splits a reference into blocks and windows, and estimates design effect and tolerance."""
 
 from __future__ import annotations
 
@@ -17,27 +17,30 @@ from schemas.panes import N_COUNTERS
 
 BLOCK_ROWS = 500
 MIN_BLOCK_ROWS = 50
-"""Well above the largest household."""
+"""Smallest block; well above the largest household."""
 BLOCKS_PER_WINDOW = 4
-"""Blocks must be shorter than the movement they are to be free of: with blocks of 500
-rows over windows of 200, a daily wobble of .3 was taken for phi = 40 and hid itself."""
+"""Blocks must be shorter than the natural movement that they must not contain.
+
+With blocks of 500 rows over windows of 200, a daily cycle of .3 was estimated as phi = 40 and
+masked itself.
+"""
 MAX_BLOCKS = 400
 MAX_WINDOWS = 1_000
-"""More would add needless precision and cost memory: S x V x 256 bytes each."""
+"""More blocks would add needless precision and use memory: S x V x 256 bytes each."""
 MIN_BLOCKS = 40
 COUNTER_BYTES = 1 << 30
-"""Memory for the counters of blocks or windows of one baseline."""
+"""Memory bound of the counters of blocks or windows of one baseline."""
 
 Range = tuple[int, int]
 
 
 def block_rows(windows: Sequence[Range]) -> int:
-    """Choose the rows of a block: 500, or a quarter of the middle window where that is less.
+    """Return the rows of a block: 500, or a quarter of the median window if that is less.
 
     Parameters
     ----------
     windows : sequence of (start, stop)
-        The reference's windows; empty where it has no times.
+        The reference's windows; empty without times.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def block_rows(windows: Sequence[Range]) -> int:
 
 
 def affordable(n_cells: int, n_most: int, n_least: int) -> int:
-    """Return how many blocks or windows of so many cells fit into memory.
+    """Return how many blocks or windows of the given number of cells fit into the memory bound.
 
     Examples
     --------
@@ -68,20 +71,20 @@ def affordable(n_cells: int, n_most: int, n_least: int) -> int:
 
 
 def row_blocks(n_rows: int, size: int = BLOCK_ROWS, n_most: int = MAX_BLOCKS) -> list[Range]:
-    """Cut rows into adjacent blocks.
+    """Split rows into adjacent blocks.
 
     Parameters
     ----------
     size : int
-        Rows of a block; what is left at the end is not used.
+        Rows of a block; remaining rows are not used.
     n_most : int
-        Blocks at most.
+        Maximum number of blocks.
 
     Returns
     -------
     list of (start, stop)
-        Of more blocks than that, pairs of neighbours spread evenly; an empty block
-        separates two pairs, so that only neighbours are compared.
+        If there are more blocks, evenly spread pairs of neighbours, separated by an empty block, so
+        that only neighbours are compared.
 
     Examples
     --------
@@ -99,7 +102,7 @@ def row_blocks(n_rows: int, size: int = BLOCK_ROWS, n_most: int = MAX_BLOCKS) ->
 
 
 def time_windows(time_us: Int64Array, length_us: int) -> tuple[Int64Array, list[Range]]:
-    """Sort rows by time and cut them into tumbling windows aligned to the epoch.
+    """Sort rows by time and split them into tumbling windows aligned to the epoch.
 
     Parameters
     ----------
@@ -111,7 +114,7 @@ def time_windows(time_us: Int64Array, length_us: int) -> tuple[Int64Array, list[
     order : ndarray of int64, shape (n,)
         Rows by time.
     list of (start, stop)
-        Windows that hold rows, as ranges of ``order``.
+        Non-empty windows, as ranges of ``order``.
 
     Examples
     --------
@@ -129,19 +132,19 @@ def time_windows(time_us: Int64Array, length_us: int) -> tuple[Int64Array, list[
 def count_ranges(
     batch: EventBatch, layout: Layout, segments: Sequence[str], ranges: Sequence[Range]
 ) -> NDArray[np.int32]:
-    """Count each range of rows.
+    """Return the counters of each range of rows.
 
     Parameters
     ----------
     layout : Layout
         Bins and categories.
     segments : sequence of str
-        S segments, in the order wanted.
+        S segments, in output order.
 
     Returns
     -------
     ndarray of int32, shape (len(ranges), S, V, 64)
-        Zeros where a range holds none of a segment.
+        Zeros if a range has no rows of a segment.
     """
     position = {name: s for s, name in enumerate(segments)}
     out = np.zeros((len(ranges), len(segments), layout.n_variables, N_COUNTERS), np.int32)
@@ -159,12 +162,12 @@ def count_windows(
     order: Int64Array,
     windows: Sequence[Range],
 ) -> tuple[list[Range], NDArray[np.int32]]:
-    """Count the rows of windows; of evenly spaced ones, where all do not fit into memory.
+    """Return the counters of windows; of evenly spaced ones if not all fit into memory.
 
     Returns
     -------
     ranges : list of (start, stop)
-        The windows counted.
+        The counted windows.
     counts : ndarray of int32, shape (W, S, V, 64)
         As :func:`count_ranges` returns them.
     """
@@ -181,12 +184,12 @@ def design_effects(baseline: Baseline, blocks: NDArray[np.int32]) -> NDArray[np.
     Parameters
     ----------
     baseline : Baseline
-        With its reference counted.
+        Baseline with counted reference.
 
     Returns
     -------
     ndarray of float64, shape (S, V)
-        1 where a segment has no rows or there are fewer than two blocks.
+        1 if a segment has no rows or there are fewer than two blocks.
     """
     phi = np.ones(baseline.phi.shape)
     for s, v in _cells(baseline):
@@ -208,7 +211,7 @@ def learned_tolerances(
     Parameters
     ----------
     baseline : Baseline
-        With reference and phi.
+        Baseline with reference and phi.
     order : ndarray of int64
         Rows by time.
     windows : sequence of (start, stop)
@@ -217,7 +220,7 @@ def learned_tolerances(
     Returns
     -------
     ndarray of float64, shape (S, V), or None
-        None where there are fewer than 168 windows.
+        None with fewer than 168 windows.
     """
     if len(windows) < MIN_WINDOWS:
         return None
@@ -233,7 +236,7 @@ def learned_tolerances(
 
 
 def _cells(baseline: Baseline) -> list[tuple[int, int]]:
-    """Cells that have a baseline of their own."""
+    """Cells with their own reference."""
     return [
         (int(s), v)
         for s in np.flatnonzero(baseline.reference.n_rows)

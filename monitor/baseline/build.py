@@ -1,4 +1,4 @@
-"""A baseline out of a reference: bins, counts, design effect, learned tolerance."""
+"""Builds a baseline from a reference: bins, counts, design effect, learned tolerance."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from schemas.errors import BaselineError
 from schemas.panes import SeriesStats
 
 MIN_ROWS = 200
-"""Fewer rows cannot fill 60 bins, and the tolerance they allow would hide everything."""
+"""Minimum rows: fewer cannot fill 60 bins, and would need a tolerance that hides every change."""
 MAX_REJECTED_SHARE = 0.01
 
 N_STEPS = 4
-"""How often ``advance`` is called by :func:`build_baseline`."""
+"""Number of calls of ``advance`` by :func:`build_baseline`."""
 
 
 def _silent(n: float = 1, note: str = "") -> None:
-    """Report nothing."""
+    """Do nothing."""
 
 
 def build_baseline(
@@ -60,28 +60,28 @@ def build_baseline(
     created_from: str = "",
     advance: Callable[..., None] = _silent,
 ) -> Baseline:
-    """Learn what normal looks like.
+    """Build a baseline from a reference.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The reference, in the order in which it was collected: clustered rows stand
-        together. Columns are named as in :func:`monitor.transport.canonical.canonical`.
+        The reference, in the order in which it was collected, so that clustered rows are adjacent.
+        Columns are named as in :func:`monitor.transport.canonical.canonical`.
     config : ModelConfig
         Features, segments, window length.
     model_version : str
-        The version it describes; empty for every version without its own.
+        Model version of the baseline; empty for all versions without their own.
     active_from_us : int
-        Event time from which it holds.
+        Event time from which it is active.
     created_from : str
-        Where the reference came from, for people.
+        Origin of the reference, for display.
     advance : callable
         ``advance(n, note=...)``, called after each of ``N_STEPS`` steps.
 
     Returns
     -------
     Baseline
-        Under the hash of its content.
+        Its ID is the hash of its content.
 
     Raises
     ------
@@ -93,9 +93,9 @@ def build_baseline(
     -----
     phi is estimated from adjacent blocks in the order given: of 500 rows, or of a
     quarter of a window where the reference has times and windows are smaller. The
-    learned term of eps needs a time column and 168 windows of 1,000 rows; until then it is 0
-    and ``eps_source`` says ``default``. Cells that follow the hour of the week in four
-    weeks and more get their reference by hour, and learn eps against that.
+    learned term of eps needs a time column and 168 windows of 1,000 rows; otherwise it is 0 and
+    ``eps_source`` is ``default``. Cells that follow the hour of the week in at least four weeks get
+    a reference per hour, relative to which eps is learned.
     """
     if table.num_rows < MIN_ROWS:
         raise BaselineError(
@@ -137,18 +137,18 @@ build_profile = build_baseline
 
 
 def reference_batch(table: pa.Table, config: ModelConfig) -> tuple[EventBatch, bool]:
-    """Decode a reference the way events are decoded, so that categories agree.
+    """Decode a reference like events, so that categories match.
 
     Returns
     -------
     batch : EventBatch
     has_time : bool
-        Whether its times are real, and not numbers of rows.
+        Whether its times are event times rather than row numbers.
 
     Raises
     ------
     BaselineError
-        If columns are missing or too many rows are refused.
+        If columns are missing or too many rows are rejected.
     """
     columns, has_time = event_columns(table, config)
     pieces = columns.combine_chunks().to_batches()
@@ -175,7 +175,7 @@ def _draft(
     active_from_us: int,
     created_from: str,
 ) -> Baseline:
-    """Choose variables and segments; nothing is counted yet."""
+    """Return the baseline with variables and segments, before counting."""
     variables = _variables(batch)
     segments = segment_names(batch)
     shape = (len(segments), len(variables))
@@ -197,7 +197,7 @@ def _draft(
 
 
 def _as_counted(draft: Baseline, batch: EventBatch) -> Baseline:
-    """Leave categories that the reference holds once out of the list it is counted by."""
+    """Return the layout for counting the reference, without categories that occur once."""
     columns = dict(zip(batch.schema.categorical, batch.categorical, strict=True))
     counted = [
         without_once_seen(v, [columns[v.name]]) if v.name in columns else v for v in draft.variables
@@ -206,7 +206,7 @@ def _as_counted(draft: Baseline, batch: EventBatch) -> Baseline:
 
 
 def _variables(batch: EventBatch) -> tuple[VariableBaseline, ...]:
-    """Bin every variable, naming all columns that cannot be."""
+    """Bin every variable; raise with all columns that cannot be binned."""
     schema = batch.schema
     pairs = zip(schema.numeric, batch.numeric, strict=True)
     numeric = [(numeric_variable, name, column) for name, column in pairs]
@@ -225,7 +225,7 @@ def _variables(batch: EventBatch) -> tuple[VariableBaseline, ...]:
 
 
 def _joined(problems: list[BaselineError]) -> BaselineError:
-    """Report all variables in one error."""
+    """Return one error for all variables."""
     if len(problems) == 1:
         return problems[0]
     what = "; ".join(f"{p.where} {p.what}" for p in problems)
@@ -235,7 +235,7 @@ def _joined(problems: list[BaselineError]) -> BaselineError:
 def _windows(
     batch: EventBatch, has_time: bool, config: ModelConfig
 ) -> tuple[Int64Array, list[Range]]:
-    """Cut the reference into windows; without times there are none."""
+    """Split the reference into windows; none without times."""
     if not has_time:
         return np.arange(len(batch)), []
     return time_windows(batch.time_us, config.window.length_us)

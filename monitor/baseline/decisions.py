@@ -1,4 +1,4 @@
-"""What can be decided about a column, and the words in which it is said."""
+"""Decisions on the kind of a column, with their reasons as text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from schemas.baselines import Kind
 from schemas.panes import N_BINS
 
 MAX_SHOWN = 40
-"""Characters of a value that a reason repeats."""
+"""Maximum characters of a value in a reason."""
 MAX_CODES = 20
-"""Whole numbers with at most so many values are codes. Each value has its own counter as a
-category and as a number; taken for numbers, codes would get distances they do not have."""
+"""Whole numbers with at most this many distinct values are codes.
+
+Each value has its own counter either way; treated as numbers, codes would get meaningless
+distances.
+"""
 
 
 class Shape(StrEnum):
-    """What the values of a column look like."""
+    """Form of the values of a column."""
 
     NUMBER = "number"
     CATEGORY = "category"
@@ -39,26 +42,26 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindDecision:
-    """What was decided about one column."""
+    """Decision on one column."""
 
     shape: Shape
     kind: Kind | None
-    """How it is to be binned; None where it is refused."""
+    """Kind of the column; None if it is rejected."""
     reason: str
 
 
 def refused(shape: Shape, reason: str) -> KindDecision:
-    """Decide against a column."""
+    """Reject a column."""
     return KindDecision(shape, None, reason)
 
 
 def empty() -> KindDecision:
-    """A column without a value."""
+    """Reject a column without values."""
     return refused(Shape.EMPTY, "it has no value at all")
 
 
 def of_booleans(n_distinct: int, first: str) -> KindDecision:
-    """Truth values are two categories."""
+    """Treat booleans as two categories."""
     if n_distinct == 1:
         return of_constant(Kind.CATEGORICAL, first)
     return KindDecision(
@@ -67,7 +70,7 @@ def of_booleans(n_distinct: int, first: str) -> KindDecision:
 
 
 def of_constant(kind: Kind, value: str) -> KindDecision:
-    """One value alone: nothing is binned, and whatever else comes shows."""
+    """Accept a constant, of which every other value is counted as outside or unseen."""
     if len(value) > MAX_SHOWN:
         value = value[:MAX_SHOWN] + "..."
     outside = "is outside" if kind is Kind.NUMERIC else "is unseen"
@@ -77,16 +80,16 @@ def of_constant(kind: Kind, value: str) -> KindDecision:
 def of_numbers(
     values: NDArray[Any], *, is_whole: bool, exact: Sequence[int] | None = None
 ) -> KindDecision:
-    """Decide about numbers.
+    """Decide on a numeric column.
 
     Parameters
     ----------
     values : ndarray of numbers, shape (n,)
-        In the order of the rows, without missing ones.
+        In row order, without missing values.
     is_whole : bool
-        Whether they are written as whole numbers, so that they can be codes.
+        Whether they are stored as integers, and so can be codes.
     exact : sequence of int, optional
-        Whole numbers as they are written, where ``values`` may have rounded them.
+        Exact integers, if ``values`` may have rounded them.
     """
     if not len(values):
         return empty()
@@ -94,7 +97,7 @@ def of_numbers(
     low, high = map(_shown, distinct[[0, -1]].tolist())
     if len(distinct) == 1:
         return of_constant(Kind.NUMERIC, low)
-    # Every double from 2**53 on is whole: that its values are says nothing of keys.
+    # Every double from 2**53 is whole, so being whole does not indicate keys.
     is_large = max(abs(float(distinct[0])), abs(float(distinct[-1]))) >= EXACT
     is_exact = not is_large or (is_whole and not are_written_floats(exact or distinct.tolist()))
     is_key = is_exact and (distinct == np.floor(distinct)).all()
@@ -111,13 +114,13 @@ def of_numbers(
 
 
 def _shown(value: float) -> str:
-    """Whole numbers whole, others as short as they stay distinct."""
+    """Format the bounds: integers exactly, others with as few digits as keep them distinct."""
     is_short = value == round(value) and abs(value) < 1e15
     return str(round(value)) if is_short else f"{value:.6g}"
 
 
 def of_times(n_distinct: int, example: str) -> KindDecision:
-    """Decide about dates and times."""
+    """Decide on a column of dates or times."""
     if n_distinct == 1:
         return of_constant(Kind.CATEGORICAL, example)
     if n_distinct <= N_BINS:

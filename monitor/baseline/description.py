@@ -11,12 +11,12 @@ from schemas.baselines import Baseline
 from schemas.panes import MISSING, UNSEEN
 
 FEW_ROWS = 1_000
-"""A segment with fewer rows widens its own tolerance: eps >= sqrt(ln(200 K) / (2 n0))."""
+"""Segments with fewer rows have a wider tolerance: eps >= sqrt(ln(200 K) / (2 n0))."""
 
 
 @dataclass(frozen=True, slots=True)
 class VariableSummary:
-    """What was decided about one variable."""
+    """Decisions on one variable."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class VariableSummary:
 
 
 def describe_variables(baseline: Baseline) -> list[VariableSummary]:
-    """Return the decisions about each variable, and notes on what to check.
+    """Return the decisions on each variable, with notes on what to check.
 
     Returns
     -------
@@ -64,20 +64,20 @@ def _seasons(baseline: Baseline) -> list[str]:
 
 
 def _of(n: int, n_segments: int) -> str:
-    """Count segments."""
+    """Format a number of segments."""
     if n_segments == 1:
         return "all rows"
     return f"{n} of {n_segments} segments (all rows are one)"
 
 
 def rows_per_window(baseline: Baseline) -> float | None:
-    """Return the mean rows of the reference's windows; None where it has no times."""
+    """Return the mean rows of the reference's windows; None without times."""
     n_windows = baseline.n_reference_windows
     return int(baseline.reference.n_rows[0]) / n_windows if n_windows else None
 
 
 def describe_segments(baseline: Baseline) -> list[tuple[str, int, str]]:
-    """Name each segment that has rows, with their number and a note.
+    """Return each segment with rows, with their number and a note.
 
     Returns
     -------

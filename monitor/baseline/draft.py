@@ -1,4 +1,4 @@
-"""A model's file that leaves kinds open, completed from what its reference holds."""
+"""Completes a model file without kinds from its reference."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ _FEATURES = "features."
 _OURS = frozenset(
     {*ColumnsConfig.model_fields, "time_us", "record_time_us", "model", "tenant"} - {"time"}
 )
-"""Columns that mean something without being named."""
+"""Columns with a reserved name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnDecision:
-    """What was decided about one column of a reference, and why."""
+    """Decision on one column of a reference, with its reason."""
 
     name: str
-    """As the feature is called, else as the column is."""
+    """Name of the feature, or else of the column."""
     shape: Shape
     kind: Kind | None
-    """None where it is not monitored as a feature."""
+    """None if it is not monitored as a feature."""
     is_inferred: bool
-    """Not named in the model's file."""
+    """Whether the kind was inferred, because the model file does not name it."""
     reason: str
 
 
 @dataclass(frozen=True)
 class ModelDraft:
-    """A model's file as it is written.
+    """A model file that may lack kinds.
 
     Parameters
     ----------
     text : str
         YAML.
     name : str
-        The file's name, for messages.
+        Name of the file, for messages.
     config_type : type, optional
-        What the file is checked with; as the parameter of :func:`parse_model`.
+        Type that validates the file; as the parameter of :func:`parse_model`.
     """
 
     text: str
@@ -59,12 +59,12 @@ class ModelDraft:
 
     @cached_property
     def sections(self) -> dict[str, Any]:
-        """The file as it is written, unchecked."""
+        """Parsed sections of the file, not validated."""
         return raw_sections(self.text, self.name)
 
     @property
     def open_features(self) -> tuple[str, ...] | None:
-        """Features without a kind; None where no features are listed."""
+        """Features without a kind; None if no features are listed."""
         features = self.sections.get("features")
         if features is None:
             return None
@@ -77,44 +77,44 @@ class ModelDraft:
         return self.open_features == ()
 
     def config(self, kinds: dict[str, Kind] | None = None) -> ModelConfig:
-        """Return the checked config, with these kinds where the file leaves them open.
+        """Return the validated config, with the given kinds for features without one.
 
         Raises
         ------
         ConfigError
-            Naming every problem by file, line and field.
+            With every problem by file, line and field.
         """
         named = {name: str(kind) for name, kind in (kinds or {}).items()}
         return parse_model(self.text, self.name, named, self.config_type)
 
 
 def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, list[ColumnDecision]]:
-    """Decide what the file leaves open, and explain every column.
+    """Infer missing kinds, and describe every column.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The reference, as it was read.
+        The reference as read.
     draft : ModelDraft
-        Where it lists no features, every column becomes one that is not used otherwise
-        and can be monitored: the label, too, if the reference holds it.
+        If it lists no features, every column that can be monitored and has no other use becomes
+        one, including a label column in the reference.
 
     Returns
     -------
     config : ModelConfig
     decisions : list of ColumnDecision
-        Features in the order of the config, then the columns that are none.
+        Features in the order of the config, then the other columns.
 
     Raises
     ------
     BaselineError
-        If a feature of the file cannot be monitored, naming all of them; or no column can.
+        If features of the file cannot be monitored (names all of them), or no column can be.
     ConfigError
-        If the file is wrong.
+        If the file is invalid.
 
     Notes
     -----
-    A range in the file makes a feature numeric, and a segment of its name categorical.
+    A feature with a range is numeric; one that is also a segment is categorical.
     """
     columns = _feature_columns(flat(table))
     wanted = draft.open_features
@@ -122,7 +122,7 @@ def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, lis
     found = {name: _decide(columns[name], name, draft) for name in names if name in columns}
     if wanted is not None:
         _check_refused(found)
-    # The caller that maps the columns reports a missing column, with all others.
+    # Missing columns are reported together, by the caller that maps the columns.
     kinds = {name: Kind.NUMERIC for name in names if name not in found}
     kinds |= {name: d.kind for name, d in found.items() if d.kind is not None}
     if wanted is None and not kinds:
@@ -132,12 +132,12 @@ def complete_draft(table: pa.Table, draft: ModelDraft) -> tuple[ModelConfig, lis
 
 
 def explain_columns(table: pa.Table, config: ModelConfig) -> list[ColumnDecision]:
-    """Return the config's decision on each column, and a description of its values.
+    """Return the decision of a complete config on each column, with a description of its values.
 
     Parameters
     ----------
     config : ModelConfig
-        Naming every kind.
+        Config with all kinds.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def explain_columns(table: pa.Table, config: ModelConfig) -> list[ColumnDecision
 
 
 def _feature_columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
-    """Columns by the name a feature of theirs has; a plain name goes before a prefixed one."""
+    """Map feature names to columns; a plain column name takes precedence over a prefixed one."""
     prefixed = {
         name.removeprefix(_FEATURES): table[name]
         for name in table.column_names
@@ -160,7 +160,7 @@ def _feature_columns(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def _candidates(columns: dict[str, pa.ChunkedArray], draft: ModelDraft) -> list[str]:
-    """Columns that nothing else uses."""
+    """Return the columns without another use."""
     named = draft.sections.get("columns")
     used = set(named.values()) if isinstance(named, dict) else set()
     return [
@@ -171,7 +171,7 @@ def _candidates(columns: dict[str, pa.ChunkedArray], draft: ModelDraft) -> list[
 
 
 def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> KindDecision:
-    """Decide about one column; what else the file says of it goes first."""
+    """Decide on one column; other settings in the file take precedence."""
     if fault := field_fault(name):
         return refused(Shape.UNSUPPORTED, f"its name {fault}, which no event can bring; rename it")
     found = infer_kind(column)
@@ -188,12 +188,12 @@ def _decide(column: pa.ChunkedArray, name: str, draft: ModelDraft) -> KindDecisi
 
 
 def _asked(found: KindDecision, kind: Kind, why: str) -> KindDecision:
-    """Follow the file."""
+    """Return the decision that follows from the file."""
     return KindDecision(found.shape, kind, f"{why} in the config; {_looks(found)}")
 
 
 def _check_refused(found: dict[str, KindDecision]) -> None:
-    """Refuse what the file wants monitored and cannot be, all at once."""
+    """Raise one error for all configured features that cannot be monitored."""
     refused = [f"feature {name}: {d.reason}" for name, d in found.items() if d.kind is None]
     if refused:
         raise BaselineError(
@@ -211,7 +211,7 @@ def _reasons(found: dict[str, KindDecision]) -> str:
 def _feature_decisions(
     config: ModelConfig, columns: dict[str, pa.ChunkedArray], found: dict[str, KindDecision]
 ) -> Iterator[ColumnDecision]:
-    """Decisions about features, in the order of the config."""
+    """Return the decisions on features, in the order of the config."""
     for name, feature in config.features.items():
         if name in found:
             d = found[name]
@@ -223,14 +223,14 @@ def _feature_decisions(
 
 
 def _looks(found: KindDecision) -> str:
-    """Return what a column looks like whose kind was named."""
+    """Describe the values of a column whose kind is configured."""
     return f"it looks like {found.shape.value}: {found.reason}"
 
 
 def _others(
     table: pa.Table, config: ModelConfig, found: dict[str, KindDecision]
 ) -> Iterator[ColumnDecision]:
-    """Columns that are no features: refused, used otherwise, or not asked for."""
+    """Return the decisions on other columns: rejected, with another use, or not configured."""
     named = config.columns.model_dump(exclude_none=True)
     uses = {column: f"the events' {use}" for use, column in named.items()}
     derived = config.schema_.derived

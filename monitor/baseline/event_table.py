@@ -1,7 +1,7 @@
-"""Events of JSON lines as a table, for readers that know no model. Pure.
+"""Converts events in JSON lines to a table, without a model's schema. Pure.
 
-Lines are taken apart as the decoder does it: arrays into their elements, CloudEvents out of
-their envelopes, bare NaN and infinities as missing. Types are judged afterwards.
+Lines are parsed as by the decoder: arrays are split into elements, CloudEvents are unwrapped, bare
+NaN and infinities are missing. Types are determined afterwards.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from schemas.batch import Chunk
 from schemas.errors import TransportError
 
 MAX_NESTING = 16
-"""Objects within objects whose fields become columns; no event has so many."""
+"""Maximum nesting of objects whose fields become columns."""
 
 _decode = msgspec.json.Decoder().decode
 _SPACE = b" \t\r\n"
 
 
 class _Refusals:
-    """Counts what is no event; without a ``note`` the first of them is raised."""
+    """Counts malformed events; without ``note`` the first one is raised."""
 
     def __init__(self, note: Callable[[str], None] | None) -> None:
         self._note = note
@@ -37,14 +37,14 @@ class _Refusals:
         self._first: TransportError | None = None
 
     def add(self, error: TransportError) -> None:
-        """Count one, or raise it."""
+        """Count or raise one malformed event."""
         if self._note is None:
             raise error
         self._n += 1
         self._first = self._first or error
 
     def report(self, n_events: int) -> None:
-        """Write one sentence about those that were left out; raise if they are half of all."""
+        """Report the omitted events; raise if they are at least half of all."""
         if self._first is None:
             return
         if self._n >= n_events:
@@ -57,32 +57,30 @@ class _Refusals:
 
 
 def table_of_events(chunks: Iterable[Chunk], note: Callable[[str], None] | None = None) -> pa.Table:
-    """Put the events of JSON lines below each other.
+    """Return the events of JSON lines as one table.
 
     Parameters
     ----------
     chunks : iterable of Chunk
-        One object, one array of objects or one CloudEvents envelope a line.
+        One object, array of objects, or CloudEvents envelope per line.
     note : callable, optional
-        Called with one sentence where some are malformed; they are left out then, as a replay
-        rejects them. Without it none may be.
+        Called with one sentence if events are malformed; they are omitted, as a replay rejects
+        them. Without it malformed events are an error.
 
     Returns
     -------
     pyarrow.Table
-        A column for each field, of nested ones ``features.age``; null where an event lacks
-        it. A column of whole numbers and fractions is float64; one whose values have several
-        types is text, each value as JSON writes it.
+        One column per field, for nested ones ``features.age``; null if an event lacks it. A column
+        of integers and fractions is float64; one with values of several types is text in JSON form.
 
     Raises
     ------
     TransportError
-        Naming the first line that holds something else: without ``note``, or where half of
-        all are malformed.
+        With the first malformed line, without ``note`` or if at least half of all are malformed.
 
     Notes
     -----
-    About 1 us a value; Python's objects of one chunk at a time, Arrow's of all.
+    About 1 us per value. Python objects exist for one chunk at a time, Arrow arrays for all.
 
     Examples
     --------
@@ -121,7 +119,7 @@ def _columns(events: list[dict[str, Any]]) -> dict[str, pa.Array]:
 
 
 def _events(chunk: Chunk, refusals: _Refusals) -> Iterator[dict[str, Any]]:
-    """Yield the events of a chunk in their order."""
+    """Yield the events of a chunk in order."""
     units = messages_of(chunk)
     for message, (start, stop) in enumerate(
         zip(units.starts.tolist(), units.ends.tolist(), strict=True)
@@ -138,7 +136,7 @@ def _events(chunk: Chunk, refusals: _Refusals) -> Iterator[dict[str, Any]]:
 def _texts_of(
     chunk: Chunk, message: int, start: int, stop: int, refusals: _Refusals
 ) -> Iterator[bytes]:
-    """Yield the events of one message: itself, or the elements of an array."""
+    """Yield the events of one message: the object, or the elements of an array."""
     line = bytes(chunk.buffer.data[start:stop])
     if line.lstrip(_SPACE)[:1] != b"[":
         yield line
@@ -152,7 +150,7 @@ def _texts_of(
 
 
 def _event(text: bytes, chunk: Chunk, message: int) -> dict[str, Any]:
-    """Decode one event, out of its envelope if it has one."""
+    """Decode one event, unwrapping its envelope if it has one."""
     try:
         fields = _fields(text)
         if isinstance(fields, dict) and isinstance(fields.get("specversion"), str):
@@ -169,7 +167,7 @@ def _event(text: bytes, chunk: Chunk, message: int) -> dict[str, Any]:
 
 
 def _fields(text: bytes) -> Any:
-    """Decode JSON; bare NaN and infinities, which are none, become null."""
+    """Decode JSON; bare NaN and infinities, which JSON does not allow, become null."""
     try:
         return _decode(text)
     except msgspec.DecodeError:
@@ -179,7 +177,7 @@ def _fields(text: bytes) -> Any:
 
 
 def _refused(chunk: Chunk, message: int, what: str) -> TransportError:
-    """Return an error that names the line, counted from 1."""
+    """Return the error of a line, counted from 1."""
     line = int(chunk.log_offset[message]) + 1
     return TransportError(
         f"line {line:,} is no JSON object: {what}"[:300],
@@ -189,7 +187,7 @@ def _refused(chunk: Chunk, message: int, what: str) -> TransportError:
 
 
 def _flat(fields: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield every field; those of nested objects under the names of both."""
+    """Yield every field; those of nested objects under dotted names."""
     for name, value in fields.items():
         if isinstance(value, dict):
             if depth:
@@ -201,7 +199,7 @@ def _flat(fields: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """Choose a type that holds all values: of numbers float64, else text."""
+    """Return an array of a common type: float64 for mixed numbers, else text."""
     try:
         return pa.array(values)
     except (pa.ArrowException, OverflowError):
@@ -212,7 +210,7 @@ def _array(values: list[Any]) -> pa.Array:
 
 
 def _number(value: float | None) -> float | None:
-    """Return the nearest double; an integer beyond the largest is infinite."""
+    """Return the nearest double; integers above the largest become infinite."""
     try:
         return None if value is None else float(value)
     except OverflowError:
@@ -220,14 +218,14 @@ def _number(value: float | None) -> float | None:
 
 
 def _spelt(value: Any) -> str:
-    """Write a value as JSON does, text without its quotes."""
+    """Format a value as JSON, text without quotes."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
-    """Give all pieces of a column one type."""
+    """Return all pieces of a column with one type."""
     kinds = {part.type for part in parts if not pa.types.is_null(part.type)}
     if len(kinds) <= 1:
         kind = kinds.pop() if kinds else pa.null()
@@ -241,13 +239,13 @@ def _joined(parts: list[pa.Array]) -> pa.ChunkedArray:
 
 
 def _is_numeric(kinds: set[pa.DataType]) -> bool:
-    """Return whether all of these are numbers, or nothing at all."""
+    """Return whether all types are numeric or null."""
     return kinds <= {pa.int64(), pa.float64(), pa.null()}
 
 
 def _text(part: pa.Array) -> pa.Array:
-    """Spell the values of one piece."""
+    """Return the values of one piece as text."""
     try:
         return as_text(pa.chunked_array([part])).combine_chunks()
-    except pa.ArrowException:  # lists have no spelling as a category
+    except pa.ArrowException:  # lists have no text form
         return pa.array([None if v is None else _spelt(v) for v in part.to_pylist()], pa.string())

@@ -1,4 +1,4 @@
-"""Does a baseline still fit the config it was built for?"""
+"""Checks that a baseline matches a config."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def misfits(config: ModelConfig, baseline: Baseline) -> list[str]:
     Parameters
     ----------
     config : ModelConfig
-        As it is now.
+        Current config.
     baseline : Baseline
-        As it was built.
+        Baseline to check.
 
     Returns
     -------
     list of str
-        Empty where they fit. A feature's importance or range may change freely.
+        Empty if they match. A feature's importance and range may differ.
     """
     built = {v.name: str(v.kind) for v in baseline.variables if v.name != SCORE}
     wanted = {name: str(feature.kind) for name, feature in config.features.items()}

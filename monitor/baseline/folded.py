@@ -1,4 +1,4 @@
-"""Texts of a reference that are no category of their own, for people who meant them to be. Pure."""
+"""Hints for texts of a reference that are missing values or merged, unlike intended. Pure."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from schemas.baselines import Kind
 from schemas.config.model import ModelConfig
 
 MAX_DISTINCT = 100_000
-"""Columns of more texts are not looked at: they are no categories."""
+"""Columns with more distinct texts are not categories, and are skipped."""
 
 
 def folded_texts(table: pa.Table, config: ModelConfig) -> list[str]:
-    """Return a hint for each column whose texts may have been meant literally.
+    """Return a hint for each column whose texts may be literal values.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The reference, as it was read.
+        The reference as read.
 
     Returns
     -------
     list of str
-        Where ``NA`` or another word counts as missing, and where numbers with a fraction
-        are one number, such as the versions 1.1 and 1.10. Empty for columns that the config
-        lists under ``verbatim``.
+        For ``NA`` and other words that count as missing, and for fractions that are equal as
+        numbers, such as the versions 1.1 and 1.10. None for columns listed under ``verbatim``.
 
     Examples
     --------
@@ -49,13 +48,13 @@ def folded_texts(table: pa.Table, config: ModelConfig) -> list[str]:
 
 
 def _hints(name: str, column: pa.ChunkedArray) -> Iterator[str]:
-    """Yield what there is to say of one column."""
+    """Yield the hints of one column."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind)):
         return
     try:
         counted = pc.value_counts(as_text(column, is_verbatim=True).drop_null())
-    except pa.ArrowException:  # not UTF-8: the reader of the column names it
+    except pa.ArrowException:  # not UTF-8, which is reported when the column is read
         return
     if len(counted) > MAX_DISTINCT:
         return

@@ -1,4 +1,4 @@
-"""The folder of baselines: one for each model version and start."""
+"""Folder of baselines: one per model version and activation time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ REPLACED = "replaced"
 
 
 def add_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> tuple[Path, list[Path]]:
-    """Save a baseline; one for the same version and start time makes room.
+    """Save a baseline; replace one for the same version and activation time.
 
     Parameters
     ----------
     baseline : Baseline
-        With its id.
+        Baseline with its ID.
     folder : path-like
         Created if it does not exist, as by :func:`save_baseline`.
 
@@ -27,8 +27,8 @@ def add_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> tuple[Pa
     file : Path
         The new baseline.
     replaced : list of Path
-        Where older ones went: results name them by id, so they are kept, under
-        ``replaced/``, where nothing reads them by itself.
+        New paths of replaced baselines. Results refer to them by ID, so they are kept under
+        ``replaced/``, which is not read automatically.
     """
     file = save_baseline(baseline, folder)
     replaced = []
@@ -41,7 +41,7 @@ def add_baseline(baseline: Baseline, folder: str | os.PathLike[str]) -> tuple[Pa
 
 
 def _is_same_place(file: Path, baseline: Baseline) -> bool:
-    """Return whether a file's baseline is for the same version and time; damaged ones are kept."""
+    """Return whether a file's baseline is for the same version and time; False if damaged."""
     try:
         other = load_baseline(file)
     except BaselineError:

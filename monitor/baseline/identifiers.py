@@ -1,4 +1,4 @@
-"""Identifiers: columns whose values name rows, so that nothing is learned from their shares."""
+"""Detects identifiers: columns whose values identify rows, so that shares are meaningless."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 MIN_VALUES = 200
-"""Of fewer values it says nothing that they differ."""
+"""With fewer values, distinctness is not evidence."""
 DISTINCT_SHARE = 0.9
-"""Different values, of all, from which they count as nearly all different. At least 80 % of
-them then occur once, and by Good and Turing as large a share of all later rows is new."""
+"""Share of distinct values from which they count as nearly all distinct.
+
+At least 80 % of them then occur once, and by Good and Turing the same share of later rows has new
+values.
+"""
 _SHAPED_SHARE = 0.95
 _SHAPED_DISTINCT_SHARE = 0.2
-"""What is made like a key needs less proof, but a product's UUID in every tenth row is a
-category like any other."""
+"""Values in the form of a key need less evidence than others.
+
+But a product's UUID in every tenth row is an ordinary category.
+"""
 EXACT = 2**53
-"""From here on a double holds whole numbers only."""
+"""From here all doubles are whole numbers."""
 _ENOUGH_DOUBLES = 64
 _ODD_SHARE = 0.25
 _SHAPES = (
@@ -35,7 +40,7 @@ _SHAPES = (
 
 
 def is_nearly_distinct(n_distinct: int, n_values: int) -> bool:
-    """Return whether there are enough values, nearly all distinct.
+    """Return whether there are enough values and nearly all are distinct.
 
     Examples
     --------
@@ -46,28 +51,27 @@ def is_nearly_distinct(n_distinct: int, n_values: int) -> bool:
 
 
 def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
-    """Return why whole numbers are keys, if they are.
+    """Return the reason why whole numbers are keys, or "".
 
     Parameters
     ----------
     values : ndarray of numbers, shape (n,)
-        Whole, in the order of the rows. Doubles of 2**53 and more do not belong here: they
-        are whole whatever they count.
+        Whole numbers in row order, without doubles from 2**53, which are always whole.
     distinct : ndarray of numbers, shape (d,)
-        The different ones, sorted.
+        Distinct values, sorted.
 
     Returns
     -------
     str
-        Empty where there is no sign of it.
+        Empty if there is no evidence.
 
     Notes
     -----
-    Keys only grow (or fall) from row to row; or they are sorted and fill a range, each for
-    a few rows (a household's); or they are nearly all different and fill half of a range:
-    numbers drawn independently would repeat themselves long before (of n draws out of s
-    values s (1 - exp(-n / s)) are different, so half of s are different only when n >= .69 s,
-    and then at most .73 n are); or they are nearly all different and beyond 2**53.
+    Keys increase (or decrease) strictly; or they are sorted and fill a range, each for a few rows
+    (of a household); or they are nearly all distinct and fill half of a range, where independent
+    draws would repeat much earlier (of n draws from s values s (1 - exp(-n / s)) are distinct, so
+    half of s are distinct only if n >= .69 s, and then at most .73 n are); or they are nearly all
+    distinct and above 2**53.
 
     Examples
     --------
@@ -102,13 +106,13 @@ def key_reason(values: NDArray[Any], distinct: NDArray[Any]) -> str:
 
 
 def are_written_floats(values: Sequence[float]) -> bool:
-    """Return whether whole numbers beyond 2**53 are doubles that were written out.
+    """Return whether whole numbers above 2**53 are formatted doubles.
 
     Notes
     -----
-    Every one of them is then a double exactly, and about half have an odd mantissa. Of
-    independent integers of 19 digits one in 128 or fewer is a double; keys made of a time
-    and a counter may all be, but end in so many zero bits that their mantissas are even.
+    All of them are then exactly doubles, and about half have an odd mantissa. Of independent
+    integers of 19 digits at most one in 128 is a double; keys composed of a time and a counter may
+    all be doubles, but end in zero bits, so their mantissas are even.
 
     Examples
     --------
@@ -127,7 +131,7 @@ def are_written_floats(values: Sequence[float]) -> bool:
 
 
 def shown_whole(value: int) -> str:
-    """Write a whole number with at most 15 digits.
+    """Format a whole number with at most 15 digits.
 
     Examples
     --------
@@ -138,19 +142,19 @@ def shown_whole(value: int) -> str:
 
 
 def shape_reason(values: pa.Array, n_values: int) -> str:
-    """Return the form of keys that texts have, if any.
+    """Return the reason why texts are keys by their form, or "".
 
     Parameters
     ----------
     values : pyarrow.Array of string
-        The different ones.
+        Distinct values.
     n_values : int
-        How many there are in all.
+        Number of all values.
 
     Returns
     -------
     str
-        Empty where they look like none, or are few.
+        Empty if they do not have the form of keys, or are few.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Decided kinds written into a model's file, which keeps its comments and its order."""
+"""Writes kinds into a model file, keeping its comments and order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def feature_lines(kinds: Mapping[str, Kind]) -> list[str]:
-    """Write a list of features as a model's file has it.
+    """Format a list of features for a model file.
 
     Examples
     --------
@@ -28,24 +28,24 @@ def feature_lines(kinds: Mapping[str, Kind]) -> list[str]:
 
 
 def with_kinds(draft: ModelDraft, kinds: Mapping[str, Kind]) -> str:
-    """Return the file's text with the kinds in it.
+    """Return the file's text with the kinds added.
 
     Parameters
     ----------
     draft : ModelDraft
-        As it is.
+        Current model file.
     kinds : mapping of str to Kind
-        Of the features it leaves open; of all features where it lists none.
+        Kinds of the features without one; of all features if it lists none.
 
     Returns
     -------
     str
-        Everything else as it was.
+        Otherwise unchanged text.
 
     Raises
     ------
     ConfigError
-        If the file is written in a way that cannot be added to; nothing is lost then.
+        If the layout of the file does not allow insertion; the file is not changed.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def with_kinds(draft: ModelDraft, kinds: Mapping[str, Kind]) -> str:
         written = _spliced(text, features, "\n" + "\n".join(feature_lines(kinds)))
     else:
         written = text
-        # From the back, so that the places before stay where they are.
+        # From the end, so that earlier positions stay valid.
         for name in reversed(draft.open_features):
             written = _with_kind(written, _child(features, name), kinds[name])
     _check(replace(draft, text=written), draft, kinds)
@@ -74,18 +74,18 @@ def with_kinds(draft: ModelDraft, kinds: Mapping[str, Kind]) -> str:
 
 
 def _key(name: str) -> str:
-    """Quote a name where YAML would read it differently."""
+    """Quote a name if YAML requires it."""
     return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
-    """Return the value under a key."""
+    """Return the value of a key."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     return next((value for key, value in pairs if key.value == name), None)
 
 
 def _with_kind(text: str, node: yaml.Node | None, kind: Kind) -> str:
-    """Put one kind into the settings of its feature."""
+    """Insert one kind into the settings of its feature."""
     if not isinstance(node, yaml.MappingNode):
         return text if node is None else _spliced(text, node, f" {{kind: {kind}}}")
     at = node.start_mark.index
@@ -97,13 +97,13 @@ def _with_kind(text: str, node: yaml.Node | None, kind: Kind) -> str:
 
 
 def _spliced(text: str, node: yaml.Node, new: str) -> str:
-    """Put text in the place of a null, which may be no character at all."""
+    """Replace a null, which may be an empty string, by text."""
     before = text[: node.start_mark.index].rstrip(" ")
     return f"{before}{new}{text[node.end_mark.index :]}"
 
 
 def _check(written: ModelDraft, draft: ModelDraft, kinds: Mapping[str, Kind]) -> None:
-    """Refuse a text that does not say what was decided, and only that."""
+    """Raise if the text does not parse to the config with exactly these kinds added."""
     try:
         is_same = written.config() == draft.config(dict(kinds))
     except ConfigError:

@@ -1,4 +1,4 @@
-"""What a column of a reference is: a number, a category, or nothing that can be compared."""
+"""Infers the kind of a column of a reference: numeric, categorical, or not comparable."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from schemas.baselines import Kind
 
 
 def infer_kind(column: pa.ChunkedArray) -> KindDecision:
-    """Decide how a column is to be monitored, by its type and its values.
+    """Infer the kind of a column from its type and values.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray
-        Of a reference, as it was read and in its order; columns of CSV files are bytes.
+        Column of a reference as read, in row order; columns of CSV files are bytes.
 
     Returns
     -------
     KindDecision
-        With the reason, in words that name what was found.
+        Kind and reason.
 
     Notes
     -----
-    In this order: what holds nothing is empty; booleans are categories; dates are
-    categories as they are written where they are at most 60, else refused, because a time
-    grows for ever; dictionaries (pandas' ``category``) are categories. Whole numbers that
-    are keys are refused (:func:`monitor.baseline.identifiers.key_reason`), those of at most
-    20 values are categories; fractions are always numbers, for JSON events would spell
-    such categories in many ways. Text is judged value by value
-    (:mod:`monitor.baseline.text_kinds`). One value alone makes a constant: it is kept, and any
-    other value counts as outside (numbers) or unseen (categories).
+    In this order: a column without values is empty; booleans are categories; dates are categories
+    if there are at most 60, else rejected, because times grow without limit; dictionaries (pandas'
+    ``category``) are categories. Whole numbers that are keys are rejected
+    (:func:`monitor.baseline.identifiers.key_reason`), those of at most 20 values are categories;
+    fractions are always numeric, because JSON events would write such categories in many ways. Text
+    is classified by its values (:mod:`monitor.baseline.text_kinds`). A single value makes a
+    constant, which is accepted; any other value counts as outside (numeric) or unseen
+    (categorical).
 
-    A reference does not show everything: a sparse, unsorted customer number looks like an
-    amount. The model's config has the last word.
+    Inference can be wrong: sparse, unsorted customer numbers look like amounts. The model's config
+    takes precedence.
 
     Examples
     --------
@@ -78,7 +78,7 @@ reason='2 different numbers from 0.5 to 1.5')
 
 
 def _of_dictionary(column: pa.ChunkedArray) -> KindDecision:
-    """Decide about what its writer called categories."""
+    """Decide on a column of dictionary type."""
     plain = column.cast(column.type.value_type)
     if plain.null_count == len(plain):
         return empty()
@@ -93,7 +93,7 @@ def _of_dictionary(column: pa.ChunkedArray) -> KindDecision:
 
 
 def _of_lists(column: pa.ChunkedArray) -> KindDecision:
-    """Vectors can be monitored by what is derived from them."""
+    """Reject vectors, with a hint on derived numbers."""
     inner = column.type.value_type
     if not (pa.types.is_integer(inner) or pa.types.is_floating(inner)):
         what = f"a column of type {column.type} is neither numbers nor categories"
@@ -108,7 +108,7 @@ def _of_lists(column: pa.ChunkedArray) -> KindDecision:
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Values in the order of the rows; whole ones exactly."""
+    """Return the values in row order; integers exactly."""
     present = column.drop_null()
     if pa.types.is_integer(present.type):
         return np.asarray(present.to_numpy())
@@ -118,7 +118,7 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Strings, and bytes that are to be strings."""
+    """Return whether a type is text, or bytes to be decoded as text."""
     return bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
@@ -128,7 +128,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    """Lists of any form."""
+    """Return whether a type is a list of any form."""
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )

@@ -1,4 +1,4 @@
-"""Which baseline shall hold from when: decided before anything is written to the topic."""
+"""Plans publications of baselines: which baseline is active from when."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from schemas.time_text import second_text, time_of_iso
 from schemas.time_units import MINUTE_US
 
 NOTICE_US = MINUTE_US
-"""Every worker has read a baseline within this time after it was published."""
+"""Time within which every worker has read a published baseline."""
 USUAL_NOTICE_US = 120_000_000
 
 
 class PublicationOutcome(StrEnum):
-    """What becomes of a baseline that was handed in."""
+    """Outcome of publishing a baseline."""
 
     PUBLISHED = "published"
     UNCHANGED = "unchanged"
@@ -30,15 +30,15 @@ class PublicationOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One decision."""
+    """Plan for one baseline."""
 
     outcome: PublicationOutcome
     baseline: Baseline
-    """As on the topic: a new date gives a new id."""
+    """Baseline as on the topic; another activation time gives another ID."""
     effective_us: int
-    """Start of the first pane it holds for; 0 is always."""
+    """Start of the first pane for which it is active; 0 for always."""
     until: Baseline | None
-    """What holds until then."""
+    """Baseline that is active until then."""
     note: str = ""
 
 
@@ -51,25 +51,25 @@ def plan_publication(
     *,
     is_first: bool | None = None,
 ) -> Publication:
-    """Decide from when a baseline holds, or that there is nothing to do.
+    """Plan the activation of a baseline, or that there is nothing to do.
 
     Parameters
     ----------
     baseline : Baseline
-        As it was built.
+        Baseline to publish.
     config : ModelConfig
-        Of its model.
+        Config of its model.
     published : sequence of Baseline
-        All that stand on the topic.
+        All baselines on the topic.
     now_us : int
-        Wall clock: the workers' events are about as old.
+        Wall clock, which the event times of workers follow approximately.
     active_from : str, optional
-        An ISO time (UTC where it names no zone), ``now`` (as soon as every worker can know
-        it) or ``+5m``. By default what the baseline says; if it says nothing, always for a
-        model's first baseline, else as soon as is safe for every event.
+        An ISO time (by default UTC), ``now`` (as soon as every worker has read it) or ``+5m``. By
+        default the baseline's own time; without one, always for a model's first baseline, else the
+        earliest time that is safe for every event.
     is_first : bool, optional
-        Whether no worker can have counted in another baseline yet; by default whether none of
-        the version's is on the topic.
+        Whether no worker can have counted events in another baseline; by default whether the topic
+        has no baseline of the version.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def plan_publication(
     Raises
     ------
     BaselineError
-        If the baseline does not fit the config, would hold from a time for which some worker
-        may have counted already, or another one is published for that very time.
+        If the baseline does not match the config, if workers may already have counted events after
+        its activation time, or if another baseline has the same activation time.
 
     Notes
     -----
-    The same content is not published twice: neither under another date, nor, unless
-    ``active_from`` asks for it, when it was superseded since.
+    The same content is not published twice, neither with another activation time, nor, unless
+    ``active_from`` is given, after it was superseded.
     """
     found = misfits(config, baseline)
     if found:
@@ -115,12 +115,12 @@ def plan_all(
     now_us: int,
     active_from: str | None = None,
 ) -> list[Publication]:
-    """Decide for several baselines; each knows of those before it.
+    """Plan several baselines, each after the ones before it.
 
     Raises
     ------
     BaselineError
-        As :func:`plan_publication`: then nothing should be written.
+        As :func:`plan_publication`; nothing should be written then.
     """
     plans: list[Publication] = []
     known = list(published)
@@ -134,19 +134,19 @@ def plan_all(
 
 
 def parse_start(text: str, now_us: int, soonest_us: int) -> int:
-    """Read ``now``, ``+5m`` or an ISO time.
+    """Parse ``now``, ``+5m`` or an ISO time.
 
     Parameters
     ----------
     now_us : int
-        What ``+`` counts from.
+        Time to which ``+`` is relative.
     soonest_us : int
-        What ``now`` means.
+        Time that ``now`` stands for.
 
     Raises
     ------
     BaselineError
-        If it is none of them.
+        If the text is none of these.
 
     Examples
     --------
@@ -170,21 +170,21 @@ _REBUILD = "build it again with `driftline baseline build`"
 
 
 def _eras(baseline: Baseline, config: ModelConfig, published: Sequence[Baseline]) -> list[Baseline]:
-    """List what is published for the version of a baseline, by the time it begins to hold."""
+    """Return the published baselines of a model version, by activation time."""
     name = (baseline.tenant, baseline.model)
     own = [p for p in published if (p.tenant, p.model) == name and not misfits(config, p)]
     return Catalog.of([config], own).baselines_for(*name, baseline.model_version)
 
 
 def _content_id(baseline: Baseline) -> str:
-    """Name what a baseline says, whenever it says it."""
+    """Return a hash of a baseline's content without its activation time."""
     return with_id(replace(baseline, active_from_us=0)).profile_id
 
 
 def _start_us(
     baseline: Baseline, config: ModelConfig, now_us: int, active_from: str | None, is_first: bool
 ) -> int:
-    """Find the time from which a baseline shall hold."""
+    """Return the activation time of a baseline."""
     pane_us, ahead_us = config.window.pane_us, _ahead_us(config)
     if active_from is not None:
         soonest_us = now_us + NOTICE_US + ahead_us
@@ -195,7 +195,7 @@ def _start_us(
 
 
 def _check_start(baseline: Baseline, eras: list[Baseline], now_us: int, is_first: bool) -> None:
-    """Refuse a time that some worker may have counted for already, or that is taken."""
+    """Raise if workers may already have counted events of that time, or if it is taken."""
     start_us = baseline.active_from_us
     if not is_first and start_us < now_us + NOTICE_US:
         raise _refusal(
@@ -225,12 +225,12 @@ def _unchanged(
 
 
 def _ahead_us(config: ModelConfig) -> int:
-    """How far ahead of its arrival an event may be stamped and still be counted."""
+    """Return how far event times may be ahead of their arrival and still be counted."""
     return config.window.bound_us + config.window.max_skew_us
 
 
 def _skew_note(config: ModelConfig, start_us: int, now_us: int) -> str:
-    """Return what a time is too near for."""
+    """Return a note if the activation time is closer than the accepted clock skew."""
     ahead_us = _ahead_us(config)
     if start_us >= now_us + NOTICE_US + ahead_us:
         return ""
@@ -246,7 +246,7 @@ def _round_up(time_us: int, pane_us: int) -> int:
 
 
 def time_text(time_us: int) -> str:
-    """Write the time from which a baseline holds.
+    """Format an activation time.
 
     Examples
     --------
@@ -257,7 +257,7 @@ def time_text(time_us: int) -> str:
 
 
 def _refusal(baseline: Baseline, what: str, fix: str) -> BaselineError:
-    """Refuse one baseline."""
+    """Return the error of one baseline."""
     version = f" version {baseline.model_version!r}" if baseline.model_version else ""
     where = f"model {baseline.model!r}{version}"
     return BaselineError(f"baseline {baseline.profile_id} {what}", where=where, fix=fix)

@@ -1,4 +1,4 @@
-"""The reference by hour of the week, for cells that follow it."""
+"""Reference counts by hour of the week, for seasonal cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME
 
 MAX_CELLS = 1_000
-"""43 kB a cell: with more, a baseline would take longer to load than a window lasts."""
+"""Of 43 kB each; with more, loading a baseline would take longer than a window lasts."""
 _WEEK_US = N_SLOTS * HOUR_US
 
 
@@ -39,30 +39,29 @@ def find_seasons(
     eps_floor: float,
     timezone: str | None = None,
 ) -> SeasonalCounts | None:
-    """Count a reference by hour of the week, if any cell follows it.
+    """Count a reference by hour of the week, if any cell is seasonal.
 
     Parameters
     ----------
     baseline : Baseline
         With reference and phi.
     batch : EventBatch
-        The reference's rows, with real times.
+        The reference's rows, with event times.
     eps_floor : float
-        Cycles within this tolerance are no season.
+        Cycles within this tolerance are ignored.
     timezone : str, optional
-        The clock whose hours are counted; without it UTC's, which may be off by an hour
-        after local clocks have changed.
+        Time zone of the hours; by default UTC, whose hours are shifted when local clocks change.
 
     Returns
     -------
     SeasonalCounts or None
-        None below four weeks, above 1,000 cells, and where no cell has a season.
+        None below four weeks, above 1,000 cells, or if no cell is seasonal.
 
     Notes
     -----
-    A season is looked for in an even number of weeks, so that as many are even as odd:
-    else a trend is one. What is left of a last week that is cut short or odd is counted
-    with the rest; half a week and more is taken for a week.
+    Seasonality is tested over an even number of weeks, half of them even and half odd; otherwise a
+    trend would count as a season. An incomplete or odd last week is counted with the rest; half a
+    week or more counts as a week.
     """
     elapsed_us = batch.time_us - batch.time_us.min()
     n_weeks_used = int(elapsed_us.max() + _WEEK_US // 2) // _WEEK_US
@@ -103,23 +102,23 @@ def seasonal_tolerances(
     windows: Sequence[Range],
     length_us: int,
 ) -> NDArray[np.float64]:
-    """Learn eps of the cells with a season against what their windows are compared with.
+    """Learn eps of seasonal cells relative to their hourly references.
 
     Parameters
     ----------
     baseline : Baseline
-        With its seasonal counts, and eps as learned without them.
+        Baseline with seasonal counts, and eps learned without them.
     order : ndarray of int64
         Rows by time.
     windows : sequence of (start, stop)
         Ranges of ``order``.
     length_us : int
-        Of a window.
+        Length of a window.
 
     Returns
     -------
     ndarray of float64, shape (S, V)
-        The baseline's own for cells without a season.
+        Unchanged for cells that are not seasonal.
     """
     eps, seasonal = baseline.eps_learned.copy(), baseline.seasonal
     if seasonal is None:
@@ -140,7 +139,7 @@ def seasonal_tolerances(
 
 
 def _references(seasonal: SeasonalCounts, windows: Sequence[Int64Array]) -> NDArray[np.int64]:
-    """Return what windows that touch these slots are compared with."""
+    """Return the references of windows that overlap the given slots."""
     shape = seasonal.counts.shape[1:]
     by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
     is_seasonal = seasonal.is_seasonal.reshape(-1)

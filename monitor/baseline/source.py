@@ -1,4 +1,4 @@
-"""A reference read from files, under the names that events have."""
+"""Reads references from files, and maps columns to the names of events."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def read_rows(
     on_progress: Progress | None = None,
     note: Note | None = None,
 ) -> pa.Table:
-    """Read a file as ``driftline replay`` reads it, without a model's columns being known.
+    """Read a file as ``driftline replay`` does, without a model's column mapping.
 
     Parameters
     ----------
     path : path-like
         A table (Parquet, CSV, Arrow, ORC), JSON events, a folder of parts, or ``-``.
     model : (str, str), optional
-        Of JSON events that name a model, only those of this one are kept.
+        Keeps only this model's events of JSON events that name a model.
     on_progress : callable, optional
-        Called with the share that is read, where it is known, and its rows.
+        Called with the share that has been read, if known, and its rows.
     note : callable, optional
-        Called with one sentence where malformed events are left out; see
+        Called with one sentence if malformed events are omitted; see
         :func:`monitor.baseline.event_table.table_of_events`.
 
     Returns
     -------
     pyarrow.Table
-        As it is in the file; of JSON events as
+        As in the file; for JSON events as
         :func:`monitor.baseline.event_table.table_of_events` returns them.
 
     Raises
     ------
     TransportError
-        If it cannot be read, or its events are all of other models.
+        If the file cannot be read, or all of its events are of other models.
     """
 
     def events(chunks: Iterator[Chunk]) -> pa.Table:
@@ -64,7 +64,7 @@ def read_rows(
 
 
 def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
-    """Keep the events of one model, as a replay would; rows that name none are kept."""
+    """Keep the events of one model and rows without a model, like a replay."""
     names = table.column_names
     if model is None or not holds_events(table) or not table.num_rows:
         return table
@@ -82,7 +82,7 @@ def _of_model(table: pa.Table, model: ModelKey | None, where: str) -> pa.Table:
 
 
 def holds_events(table: pa.Table) -> bool:
-    """Return whether the rows of a table are events: they have the names that events have.
+    """Return whether the rows of a table are events, by their column names.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def holds_events(table: pa.Table) -> bool:
 
 
 def _is_value(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
-    """Return whether each value is this one, or absent."""
+    """Return whether each value is equal to the given one, or missing."""
     text = as_text(column)
     return pc.fill_null(pc.equal(text, value), True)
 
@@ -105,28 +105,28 @@ def read_reference(
     on_progress: Callable[[int], Progress] | None = None,
     note: Note | None = None,
 ) -> pa.Table:
-    """Read the files of a reference, one below the other.
+    """Read and concatenate the files of a reference.
 
     Parameters
     ----------
     paths : sequence of path-like
-        As for :func:`read_rows`; tables all with the same columns.
+        As for :func:`read_rows`; all tables must have the same columns.
     model : (str, str), optional
-        Tenant and model whose events are read.
+        Tenant and model of the events to read.
     on_progress : callable, optional
-        Given the index of a path, returns what :func:`read_rows` calls.
+        Maps the index of a path to the callback for :func:`read_rows`.
     note : callable, optional
         As for :func:`read_rows`.
 
     Returns
     -------
     pyarrow.Table
-        In file order, as it is.
+        In file order, unconverted.
 
     Raises
     ------
     TransportError
-        If a file is missing or cannot be read, or holds no events of the model.
+        If a file is missing or cannot be read, or has no events of the model.
     BaselineError
         If the files do not have the same columns.
     """
@@ -150,26 +150,26 @@ def read_reference(
 
 
 def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]:
-    """Map a reference to the columns of an event batch, as a replay of it would.
+    """Map a reference to the columns of an event batch, like a replay.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Named as in :func:`monitor.transport.canonical.canonical`.
+        Columns as in :func:`monitor.transport.canonical.canonical`.
     config : ModelConfig
-        Which features there are, and what their columns are called.
+        Features and their columns.
 
     Returns
     -------
     table : pyarrow.Table
-        Without a time column the rows are numbered, so that their order is kept.
+        Without a time column row numbers are used as times, which keeps the order.
     has_time : bool
-        Whether the times are real.
+        Whether the times are event times.
 
     Raises
     ------
     BaselineError
-        Naming every column that is missing and those there are, or one that cannot be read.
+        If columns are missing (names all of them, and the existing ones), or one cannot be read.
     """
     if holds_events(table):
         config = _for_events(table, config)
@@ -190,7 +190,7 @@ def event_columns(table: pa.Table, config: ModelConfig) -> tuple[pa.Table, bool]
 
 
 def _for_events(table: pa.Table, config: ModelConfig) -> ModelConfig:
-    """Ask events for their own names: ``columns`` describes flat tables."""
+    """Return a config for events, whose names are fixed; ``columns`` applies to flat tables."""
     columns = config.columns
     given = columns.model_dump(exclude_none=True)
     absent = {name: None for name, value in given.items() if value not in table.column_names}
@@ -198,7 +198,7 @@ def _for_events(table: pa.Table, config: ModelConfig) -> ModelConfig:
 
 
 def _without_places(table: pa.Table, config: ModelConfig) -> ModelConfig:
-    """Ask training data for no ids and hosts: nothing is learned from them."""
+    """Return a config without IDs and hosts, which are not used from training data."""
     columns = config.columns
     unasked = {
         name: None

@@ -1,4 +1,4 @@
-"""Text columns: numbers in disguise, dates, codes, categories, identifiers or prose."""
+"""Classifies text columns: numbers, dates, codes, categories, identifiers or prose."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _WHOLE = r"^[+-]?\d+$"
 _CODE = r"^[+-]?0\d"
 _TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$"
 _MAX_DIGITS = 300
-"""A float has no more before its point."""
+"""Most digits before the point of a float."""
 _SPACES = r"\s+"
 _MOSTLY_NUMBERS = 0.5
 _WORDS_OF_PROSE = 5.0
 _DISTINCT_SHARE_OF_PROSE = 0.5
-"""An answer chosen from a list may be a sentence, but it comes again."""
+"""Prose is mostly distinct; an answer chosen from a list may be a sentence, but repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """The different values of a text column, without those that stand for nothing."""
+    """Distinct values of a text column, without those that mean missing."""
 
     texts: pa.Array
-    """Without white space around them."""
+    """Stripped of white space."""
     counts: NDArray[np.int64]
 
     @property
@@ -58,12 +58,12 @@ class _Values:
 
 
 def of_words(column: pa.ChunkedArray) -> KindDecision:
-    """Decide about a column of text.
+    """Infer the kind of a text column.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray of string or binary
-        In the order of the rows.
+        In row order.
 
     Returns
     -------
@@ -72,11 +72,11 @@ def of_words(column: pa.ChunkedArray) -> KindDecision:
 
     Notes
     -----
-    All numbers: judged as numbers, but with a leading zero as codes. Numbers and text
-    together are categories up to 60 values; of more, where at least half of the rows are
-    numbers, the column is refused, for either kind would refuse or split it. Then, in
-    this order: keys by their shape, prose (five words a value, half of the values
-    different), whatever is nearly all different, and what is left are categories.
+    All numbers: as a numeric column, but codes if there are leading zeros. Mixed numbers and text
+    are categories up to 60 values; above that, if at least half of the rows are numbers, the column
+    is rejected, because neither kind fits. Then, in this order: keys by their form, prose (five
+    words per value, half of the values distinct) and nearly distinct values are rejected; all
+    others are categories.
 
     Examples
     --------
@@ -111,12 +111,12 @@ def of_words(column: pa.ChunkedArray) -> KindDecision:
 
 
 def _exact(texts: pa.Array) -> list[int]:
-    """Return whole numbers as they are written; those of more digits than a float are left out."""
+    """Return exact integers, without those that have more digits than a float."""
     return [int(text) for text in texts.to_pylist() if len(text) < _MAX_DIGITS]
 
 
 def _values(text: pa.ChunkedArray) -> _Values:
-    """Count the different values."""
+    """Return the distinct values with their counts."""
     found = pc.value_counts(text.drop_null())
     bare = pc.utf8_trim_whitespace(found.field("values"))
     words = pa.array(WORDS_FOR_MISSING, bare.type)
@@ -126,7 +126,7 @@ def _values(text: pa.ChunkedArray) -> _Values:
 
 
 def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision | None:
-    """Numbers and text in one column."""
+    """Decide on a column of numbers and text."""
     share = values.counts[is_number].sum() / values.n
     if not is_number.any() or is_number.all():
         return None
@@ -141,7 +141,7 @@ def _mixed(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision | None
 
 
 def _identifier(values: _Values) -> KindDecision | None:
-    """Keys, and prose."""
+    """Reject keys and prose."""
     shape = shape_reason(values.texts, values.n)
     if shape:
         return refused(Shape.IDENTIFIER, f"{shape}: nearly all later ones are new")
@@ -162,7 +162,7 @@ def _identifier(values: _Values) -> KindDecision | None:
 
 
 def _categories(values: _Values, is_number: NDArray[np.bool_]) -> KindDecision:
-    """What comes again."""
+    """Accept categories."""
     n_distinct = len(values.texts)
     reason = f"{n_distinct:,} categories"
     if is_number.all():

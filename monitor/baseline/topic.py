@@ -1,4 +1,4 @@
-"""The topic of baselines: reading what is on it, and writing to it."""
+"""Reads and writes the baselines topic."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Published:
     """A baseline on the topic."""
 
     baselines: dict[str, Baseline] = field(default_factory=dict)
-    """By id, those first published first."""
+    """Baselines by ID, in order of publication."""
     keys: dict[str, list[bytes]] = field(default_factory=dict)
-    """Of the messages of each id."""
+    """Message keys by ID."""
     unreadable: list[str] = field(default_factory=list)
-    """What is wrong with messages that are no baselines."""
+    """Errors of messages that cannot be decoded as baselines."""
 
 
 def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
@@ -35,7 +35,7 @@ def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
     Parameters
     ----------
     timeout_s : float, optional
-        How long nothing may come.
+        Time-out for the next message.
 
     Returns
     -------
@@ -67,22 +67,22 @@ def read_published(cluster: Cluster, timeout_s: float = 15.0) -> Published:
 
 
 def write_baselines(cluster: Cluster, baselines: Iterable[Baseline]) -> int:
-    """Write baselines and wait until the broker has them.
+    """Write baselines and wait for the acknowledgements.
 
     Parameters
     ----------
     baselines : iterable of Baseline
-        With their ids.
+        Baselines with their IDs.
 
     Returns
     -------
     int
-        Messages written.
+        Number of messages written.
 
     Raises
     ------
     BaselineError
-        If one is too large; nothing has been written then.
+        If one is too large; nothing is written then.
     TransportError
         If the broker does not acknowledge.
     """
@@ -91,7 +91,7 @@ def write_baselines(cluster: Cluster, baselines: Iterable[Baseline]) -> int:
 
 
 def delete_baseline(cluster: Cluster, keys: Sequence[bytes]) -> int:
-    """Take a baseline back: write a tombstone for each of its messages.
+    """Delete a baseline: write a tombstone for each of its messages.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def delete_baseline(cluster: Cluster, keys: Sequence[bytes]) -> int:
 
 
 def _write(cluster: Cluster, messages: Sequence[tuple[bytes, bytes | None]]) -> int:
-    """Write to the one partition, acknowledged."""
+    """Write to the only partition, and wait for the acknowledgements."""
     if messages:
         with LogProducer(cluster.client(), message_timeout_s=_ACK_S) as producer:
             for key, value in messages:

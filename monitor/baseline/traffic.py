@@ -1,4 +1,4 @@
-"""A reference out of the traffic that a store has seen."""
+"""Reads a reference from stored traffic."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from schemas.names import SCORE
 def read_traffic(
     target: str, config: ModelConfig, since_us: int, until_us: int, model_version: str = ""
 ) -> pa.Table:
-    """Read one model's predictions of a time range, in their order.
+    """Read one model's predictions of a time range, in order of time.
 
     Parameters
     ----------
     target : str
         The store.
     config : ModelConfig
-        Which features there are.
+        Features of the model.
     since_us, until_us : int
         Event times, half-open.
     model_version : str
-        Only this version; empty for all.
+        Model version to read; empty for all.
 
     Returns
     -------
     pyarrow.Table
-        Columns named like those of an event batch.
+        Columns as in an event batch.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def read_traffic(
         If the store cannot be read.
     """
     if since_us >= until_us:
-        raise BaselineError("the time range is empty", fix="--since must lie before --until")
+        raise BaselineError("the time range is empty", fix="--since must be before --until")
     bounds = {
         "tenant": config.tenant,
         "model": config.model,
@@ -62,19 +62,19 @@ def read_traffic(
 
 
 def _columns(config: ModelConfig) -> list[str]:
-    """Name the columns of the query, in its order."""
+    """Return the columns of the query, in order."""
     fixed = ["time_us", "model_version", SCORE, "prediction", "host", "gpu_uuid"]
     features = [f"features.{name}" for name in config.features]
     return fixed + features + [f"segments.{name}" for name in _own_segments(config)]
 
 
 def _own_segments(config: ModelConfig) -> list[str]:
-    """List the segments that are not features."""
+    """Return the segments that are not features."""
     return [name for name in config.segments if name not in config.features]
 
 
 def _select(config: ModelConfig) -> tuple[str, dict[str, str]]:
-    """Write the query; names go beside it as parameters, never into the text."""
+    """Return the query; names are passed as parameters, never inserted into the text."""
     names: dict[str, str] = {}
     picked = []
     for name, feature in config.features.items():

@@ -1,4 +1,4 @@
-"""What a reference says about one variable: its bins or categories, and what was noticed."""
+"""Builds one variable of a baseline: bins or categories, and notes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ from schemas.names import SCORE
 from schemas.panes import N_BINS, OTHER
 
 MAX_CATEGORIES = 100_000
-"""As many are counted exactly, and events of each are counted by name. Of more only the
-commonest are kept, as far as a bounded summary identifies them."""
+"""Most categories that are counted exactly and by name.
+
+Of more, only the most frequent ones are kept, as far as a bounded summary identifies them.
+"""
 MIN_KEPT_SHARE = 0.1
-"""Of the rows, that the kept ones of more categories must be proved to hold."""
+"""Share of the rows that the kept categories of a larger set must provably have."""
 MOSTLY_MISSING = 0.5
 """Share of missing values from which a variable gets a note."""
 
 
 def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableBaseline:
-    """Choose the bins of a numeric variable.
+    """Build a numeric variable.
 
     Parameters
     ----------
     name : str
         Feature.
     columns : sequence of ndarray of float64
-        The reference, piece by piece; NaN is missing.
+        The reference in pieces; NaN is missing.
 
     Returns
     -------
     VariableBaseline
-        With at most 60 reference-quantile bins, whose edges lie between values.
+        With at most 60 bins at reference quantiles, whose edges are between values.
 
     Raises
     ------
@@ -66,14 +68,14 @@ def numeric_variable(name: str, columns: Sequence[Float64Array]) -> VariableBase
 
 
 def categorical_variable(name: str, columns: Sequence[StringColumn]) -> VariableBaseline:
-    """Choose the categories that get a counter of their own.
+    """Build a categorical variable, with the categories that have their own counter.
 
     Parameters
     ----------
     name : str
         Feature.
     columns : sequence of StringColumn
-        The reference, piece by piece.
+        The reference in pieces.
 
     Returns
     -------
@@ -84,13 +86,13 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
     Raises
     ------
     BaselineError
-        If there is no category at all, or so many that it must be an identifier.
+        If there is no category, or so many that it must be an identifier.
 
     Notes
     -----
-    Exact up to 100,000 categories. Of more, those that :class:`HeavyHitters` keeps: of n
-    rows no category that more than n / 100,001 of them hold is missing; the others count as
-    unseen, in the reference (:func:`without_once_seen`) and later.
+    Exact up to 100,000 categories. Of more, those that :class:`HeavyHitters` keeps, which include
+    every category with more than n / 100,001 of n rows; the others count as unseen, in the
+    reference (:func:`without_once_seen`) and later.
 
     Examples
     --------
@@ -117,7 +119,7 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
     ordered = [hitter.value for hitter in counts.heaviest()]
     if len(ordered) <= N_BINS:
         return VariableBaseline(name, Kind.CATEGORICAL, np.empty(0), tuple(ordered))
-    # A category that is itself called "other" joins the rest: one name, one counter.
+    # A category named "other" is merged with the rest, because a name has one counter.
     listed = [value for value in ordered if value != OTHER][: N_BINS - 1]
     rest = sorted(set(ordered) - set(listed))
     return VariableBaseline(
@@ -126,7 +128,7 @@ def categorical_variable(name: str, columns: Sequence[StringColumn]) -> Variable
 
 
 def score_variable(columns: Sequence[Float64Array]) -> VariableBaseline:
-    """Choose the bins of the score; a model without scores gets the unit interval.
+    """Build the score's variable; without scores its range is the unit interval.
 
     Parameters
     ----------
@@ -145,27 +147,26 @@ def score_variable(columns: Sequence[Float64Array]) -> VariableBaseline:
 def without_once_seen(
     variable: VariableBaseline, columns: Sequence[StringColumn]
 ) -> VariableBaseline:
-    """Leave out of ``known`` what the reference holds once: so a reference is to be counted.
+    """Return the variable for counting its reference: without categories that occur once.
 
     Parameters
     ----------
     variable : VariableBaseline
-        Of the reference.
+        Variable of the baseline.
     columns : sequence of StringColumn
-        The reference, piece by piece.
+        The reference in pieces.
 
     Returns
     -------
     VariableBaseline
-        The same where every category is listed.
+        Unchanged if every category has its own counter.
 
     Notes
     -----
-    The reference knows all its own categories, so counted in its own list it would hold
-    none that is unseen, while of later rows a long tail always brings new ones: drift, for
-    ever. Leaving each row out in turn, a category that it alone holds is unseen to the
-    others. The share of these rows is Good and Turing's estimate of what is new later, and
-    each segment gets its own.
+    Counted with its own categories, a reference would have no unseen values, while later rows of a
+    long tail always have some, which would be permanent drift. With each row left out in turn, a
+    category that occurs once is unseen in the other rows. The share of these rows is Good and
+    Turing's estimate of the share of new values later, per segment.
 
     References
     ----------
@@ -186,7 +187,7 @@ def without_once_seen(
 
 
 def count_values(columns: Sequence[StringColumn]) -> HeavyHitters[str]:
-    """Count each value over pieces that may code it differently; exact up to 100,000."""
+    """Count each value over pieces with different dictionaries; exact up to 100,000 values."""
     counts = HeavyHitters[str](MAX_CATEGORIES)
     for column in columns:
         seen = np.bincount(column.codes[column.codes >= 0], minlength=len(column.values))
@@ -195,7 +196,7 @@ def count_values(columns: Sequence[StringColumn]) -> HeavyHitters[str]:
 
 
 def _is_identifier(counts: HeavyHitters[str]) -> bool:
-    """Return whether nearly all values are distinct, or none is common enough to keep."""
+    """Return whether nearly all values are distinct, or none is frequent enough to keep."""
     if not counts.is_exact:
         return counts.kept_share < MIN_KEPT_SHARE
     return is_nearly_distinct(len(counts.counts), counts.n)
@@ -207,12 +208,12 @@ def notes_on(variable: VariableBaseline, missing_share: float, unseen_share: flo
     Parameters
     ----------
     missing_share, unseen_share : float
-        In the reference.
+        Shares in the reference.
 
     Returns
     -------
     str
-        Empty where there is nothing to say.
+        Empty if there is nothing to check.
     """
     notes = []
     if missing_share >= 1:
@@ -233,7 +234,7 @@ def notes_on(variable: VariableBaseline, missing_share: float, unseen_share: flo
 
 
 def _numeric_notes(variable: VariableBaseline) -> list[str]:
-    """Point out a constant, and numbers that look like codes."""
+    """Return notes on a constant, and on numbers that look like codes."""
     if is_constant(variable.edges):
         return ["always the same"]
     if variable.n_bins == 2 and has_own_minimum(variable.edges):

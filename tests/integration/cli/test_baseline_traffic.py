@@ -87,7 +87,7 @@ def test_an_empty_range_says_how_to_see_what_there_is(target):
     config = ModelConfig.model_validate(CONFIG | {"model": "unknown"})
     with pytest.raises(BaselineError, match=r"no predictions of unknown .*driftline sql"):
         read_traffic(target, config, 0, SECOND_US)
-    with pytest.raises(BaselineError, match="--since must lie before --until"):
+    with pytest.raises(BaselineError, match="--since must be before --until"):
         read_traffic(target, config, SECOND_US, SECOND_US)
 
 
