@@ -1,1 +1,1 @@
-"""The pure core: time is an argument, nothing is read or written."""
+"""Pure functions of the pipeline: time is an argument, nothing is read or written."""

@@ -1,7 +1,7 @@
-"""Bounds of what a message on one of our own topics may hold.
+"""Bounds of the values in messages of internal topics.
 
-A codec checks every value against them, so that no reader has to: a message with a value
-outside is a dead letter, whatever wrote it.
+Codecs check every value against them, so that readers need not: a message with a value outside its
+bounds is a dead letter.
 """
 
 from __future__ import annotations
@@ -18,32 +18,36 @@ from schemas.errors import DomainError
 from schemas.time_units import DAY_US
 
 MAX_NAME_CHARS = 1_100
-"""Of a name that an event brings (version, host, GPU, ``segment=value``); ingest counts longer
-ones as ``other`` (``MAX_VALUE_CHARS``)."""
+"""Length of a name in an event (version, host, GPU, ``segment=value``).
+
+Ingest counts longer ones as ``other`` (``MAX_VALUE_CHARS``).
+"""
 MAX_TEXT_CHARS = 65_536
-"""Of a text for people: title, action, detail."""
+"""Length of a display text: title, action, detail."""
 MAX_COUNT = 1 << 40
-"""Of one counter of one pane; a million panes of it still fit into int64."""
+"""Value of one counter of a pane; the sum over a million panes fits into int64."""
 MAX_OFFSET = 1 << 62
-"""Of a position in a log."""
+"""Value of a log offset."""
 MAX_PARTITIONS = 1 << 14
-"""Of one source topic; a cluster has some thousands in all."""
+"""Partitions of a source topic; a cluster has some thousands in total."""
 MAX_VALUE_BYTES = 900_000
-"""Of one message; a broker's default limit is 1,048,588 bytes with key and framing."""
+"""Size of one message; a broker's default limit is 1,048,588 bytes with key and framing."""
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on bytes that are not what was asked for."""
+"""Errors of msgspec for bytes that do not match the type."""
 MAX_AHEAD_US = DAY_US
-"""How far a time may lie ahead of the record that carries it: a day, beyond any difference of
-clocks. Without it one watermark closes every window there will ever be."""
+"""How far a time may be ahead of its record time: a day, more than any clock difference.
+
+Without this bound one invalid watermark would close all future windows.
+"""
 
 
 def check_number(name: str, value: int, low: int, high: int) -> int:
-    """Return the value if it lies in [low, high].
+    """Return the value if it is in [low, high].
 
     Raises
     ------
     DomainError
-        If it does not.
+        If it is not.
 
     Examples
     --------
@@ -60,7 +64,7 @@ def check_number(name: str, value: int, low: int, high: int) -> int:
 
 
 def check_text(name: str, value: str, max_chars: int = MAX_NAME_CHARS) -> str:
-    """Return the text if it is short enough and can be written as UTF-8.
+    """Return the text if it is short enough and can be encoded as UTF-8.
 
     Raises
     ------
@@ -85,12 +89,12 @@ def check_text(name: str, value: str, max_chars: int = MAX_NAME_CHARS) -> str:
 
 
 def check_names(name: str, values: Iterable[str], max_names: int) -> None:
-    """Check texts that name things: each short, all different, not too many.
+    """Check a list of names: short, distinct, and not too many.
 
     Raises
     ------
     DomainError
-        If they are not.
+        If a check fails.
 
     Examples
     --------
@@ -109,20 +113,20 @@ def check_names(name: str, values: Iterable[str], max_names: int) -> None:
 
 
 def check_time(name: str, value: int, record_time_us: int = -1) -> int:
-    """Return the time if it can be one.
+    """Return the time if it is valid.
 
     Parameters
     ----------
     value : int
         Microseconds since 1970.
     record_time_us : int, optional
-        Of the record that carries it; -1 where there is none. Times more than a day ahead
-        of it are refused.
+        Record time of the message; -1 if there is none. Times more than a day ahead of it are
+        rejected.
 
     Raises
     ------
     DomainError
-        If it lies before 1684 or beyond 2255, or too far ahead.
+        If it is before 1684 or after 2255, or too far ahead.
 
     Examples
     --------
@@ -139,12 +143,12 @@ def check_time(name: str, value: int, record_time_us: int = -1) -> int:
 
 
 def check_counts(name: str, values: NDArray[np.int64], high: int = MAX_OFFSET) -> None:
-    """Check that counters are not negative and not beyond what can be counted.
+    """Check that counters are not negative and within their bound.
 
     Raises
     ------
     DomainError
-        If one is.
+        If a counter is out of range.
     """
     if values.size and (int(values.min()) < 0 or int(values.max()) > high):
         raise DomainError(f"{name} holds a count outside 0..{high}")
@@ -156,28 +160,28 @@ def check_finite(name: str, values: NDArray[np.float64]) -> None:
     Raises
     ------
     DomainError
-        If one is.
+        If a number is not finite.
     """
     if not np.isfinite(values).all():
         raise DomainError(f"{name} holds a number that is not finite")
 
 
 def check_struct(value: object, name: str = "value") -> None:
-    """Check everything a decoded message holds, by what its fields are called.
+    """Check all values of a decoded message, by the names of its fields.
 
     Parameters
     ----------
     value : object
         A struct, or a field of one: texts, numbers, bytes, lists, mappings.
     name : str, optional
-        Of the field, for the error; what ends in ``_us`` is a time, what begins with ``n_``
-        or ends in ``offset``, ``sequence`` or ``counts`` is not negative.
+        Name of the field, for the error. Fields that end in ``_us`` are times; fields that begin
+        with ``n_`` or end in ``offset``, ``sequence`` or ``counts`` must not be negative.
 
     Raises
     ------
     DomainError
-        Naming the first field that holds a NaN, an integer that sums would overflow, a time
-        that is none, or a text too long for any message.
+        With the first field that has a NaN, an integer whose sums could overflow, an invalid time,
+        or a text that is too long.
 
     Examples
     --------

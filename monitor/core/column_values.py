@@ -1,7 +1,7 @@
-"""Arrow columns in the one form of their values: :mod:`driftline.canonical`, column by column.
+"""Converts Arrow columns to canonical values (:mod:`driftline.canonical`).
 
-Pure. Types whose form is a matter of the type alone are cast; texts and floats are looked at
-once for each distinct value.
+Pure. Types whose form depends on the type only are cast; texts and floats are converted once per
+distinct value.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from driftline.times import EARLIEST, LIMITS, TimeUnit, moment_text, time_of_num
 
 _US = pa.timestamp("us", tz="UTC")
 _ODD_TIME = r"(?i)[.,]\d{7}|,\d|utc|gmt|z|\s[+-]"
-"""Text of a time that Arrow reads only after it was rewritten."""
+"""Times in text that Arrow parses only after rewriting."""
 _PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
 def as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return float64: the numbers of the table in :mod:`driftline.canonical`.
+    """Return a column as float64, by the number rules of :mod:`driftline.canonical`.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray
-        Numbers, decimals, booleans, durations (their seconds), or text that spells numbers.
+        Numbers, decimals, booleans, durations (in seconds), or text with numbers.
 
     Returns
     -------
     pyarrow.ChunkedArray of float64
-        Null where it is missing; NaN and infinities of floats as they are.
+        Null for missing values; NaN and infinities of floats are unchanged.
 
     Raises
     ------
     pyarrow.ArrowException, ValueError
-        If the type holds no numbers, or a text is none.
+        If the type is not numeric, or a text is not a number.
 
     Examples
     --------
@@ -61,14 +61,14 @@ def as_number(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_temporal(kind):
         raise pa.ArrowTypeError(f"a {kind} is no number")
     if pa.types.is_integer(column.type):
-        return column.cast(pa.float64(), safe=False)  # beyond 2**53 the nearest double
+        return column.cast(pa.float64(), safe=False)  # above 2**53 the nearest double
     if pa.types.is_decimal(column.type):
-        column = column.cast(pa.string())  # Arrow makes .00030000000000000003 of decimal .0003
+        column = column.cast(pa.string())  # Arrow converts decimal .0003 to .00030000000000000003
     return column.cast(pa.float64())
 
 
 def _widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Turn narrow floats into the numbers that were meant."""
+    """Convert narrow floats to the doubles with the same shortest decimal form."""
     chunks = [
         pa.array(
             widened(chunk.to_numpy(zero_copy_only=False)),
@@ -80,30 +80,30 @@ def _widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _numbers_of_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Read numbers; Arrow reads the usual ones, and what it does not is looked at one by one."""
+    """Parse numbers with Arrow, and those that it cannot parse one by one."""
     try:
         numbers = column.cast(pa.float64())
     except pa.ArrowInvalid:
         return _mapped(column, number_of_text, pa.float64())
-    if pc.all(pc.is_finite(numbers)).as_py() is False:  # words, or beyond the largest float
+    if pc.all(pc.is_finite(numbers)).as_py() is False:  # texts, or numbers above the largest float
         return _mapped(column, number_of_text, pa.float64())
     return numbers
 
 
 def as_text(column: pa.ChunkedArray, *, is_verbatim: bool = False) -> pa.ChunkedArray:
-    """Return strings: the categories of the table in :mod:`driftline.canonical`.
+    """Return a column as strings, by the category rules of :mod:`driftline.canonical`.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray
         Text, numbers, booleans, dates, times, durations, binary that is UTF-8.
     is_verbatim : bool
-        Keep texts as they are: identifiers, and what a model's ``verbatim`` lists.
+        Do not convert texts: for identifiers, and columns in a model's ``verbatim``.
 
     Returns
     -------
     pyarrow.ChunkedArray of string
-        Null where it is missing.
+        Null for missing values.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def as_text(column: pa.ChunkedArray, *, is_verbatim: bool = False) -> pa.Chunked
 
     Notes
     -----
-    Texts and floats cost .3 to 1.5 us for each distinct value, whatever the rows.
+    Texts and floats cost .3 to 1.5 us per distinct value, regardless of the rows.
 
     Examples
     --------
@@ -133,12 +133,12 @@ def as_text(column: pa.ChunkedArray, *, is_verbatim: bool = False) -> pa.Chunked
     if pa.types.is_timestamp(kind):
         spell = partial(moment_text, is_zoned=kind.tz is not None)
         return _mapped(times_us(column), spell, pa.string())
-    # decimals, dates and times of day: Arrow's text, whose form is the canonical one
+    # decimals, dates and times of day: Arrow's text is canonical
     return _mapped(column.cast(pa.string()), _form_of_text, pa.string())
 
 
 def _form_of_text(text: str) -> str | None:
-    """Return the form of a value that Arrow has spelled: no fraction without digits."""
+    """Return the canonical form of Arrow's text: no fraction of zeros."""
     if text[2:3] == ":":
         return text.rstrip("0").rstrip(".") if "." in text else text
     return category_of_text(text.replace("E", "e"))
@@ -162,16 +162,16 @@ def _mapped(
 def times_us(
     column: pa.ChunkedArray, unit: TimeUnit | None = None, *, is_small_us: bool = False
 ) -> pa.ChunkedArray:
-    """Return int64 microseconds UTC: the times of the table in :mod:`driftline.times`.
+    """Return a column as int64 microseconds UTC, by the rules of :mod:`driftline.times`.
 
     Parameters
     ----------
     column : pyarrow.ChunkedArray
         Timestamps, dates, text, or numbers.
     unit : {"s", "ms", "us", "ns"}, optional
-        Of numbers; by default their magnitude decides.
+        Unit of numbers; by default derived from their magnitude.
     is_small_us : bool
-        Take numbers that are too small for their magnitude to tell for microseconds.
+        Take numbers that are too small to derive their unit as microseconds.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def times_us(
     Raises
     ------
     pyarrow.ArrowException, ValueError
-        If a value is no time.
+        If a value is not a time.
 
     Examples
     --------
@@ -217,7 +217,7 @@ def _times_of_numbers(
     size = pc.abs(column)
     smallest, largest = (pc.min_max(size)[k].as_py() for k in ("min", "max"))
     if smallest is None or (smallest >= LIMITS[1][0] and largest < LIMITS[2][0]):
-        return pc.round(column).cast(pa.int64())  # microseconds, all of them
+        return pc.round(column).cast(pa.int64())  # all are microseconds
     if is_small_us and largest < EARLIEST:
         return pc.round(column).cast(pa.int64())
 
@@ -229,7 +229,7 @@ def _times_of_numbers(
 
 
 def _mapped_times(column: pa.ChunkedArray, form: Callable[[Any], int]) -> pa.ChunkedArray:
-    """Read each distinct number once; one that is beyond int64 is no time."""
+    """Convert each distinct number once; raise for numbers beyond int64."""
     try:
         return _mapped(column, form, pa.int64())
     except OverflowError as error:
@@ -239,7 +239,7 @@ def _mapped_times(column: pa.ChunkedArray, form: Callable[[Any], int]) -> pa.Chu
 def _times_of_text(
     column: pa.ChunkedArray, unit: TimeUnit | None, is_small_us: bool
 ) -> pa.ChunkedArray:
-    """Read text: Arrow reads the usual forms, and what it does not is looked at one by one."""
+    """Parse times with Arrow, and those that it cannot parse one by one."""
     try:
         return _iso_times_us(column)
     except pa.ArrowInvalid:
@@ -252,9 +252,9 @@ def _times_of_text(
 
 
 def _iso_times_us(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Read ISO text, with and without a zone in one column; without one it is UTC.
+    """Parse ISO texts with and without time zone; the default is UTC.
 
-    Fractions are cut to microseconds first: Arrow refuses longer ones.
+    Fractions are first truncated to microseconds, because Arrow rejects longer ones.
     """
     if pc.any(pc.match_substring_regex(column, _ODD_TIME)).as_py():
         column = pc.replace_substring_regex(column, r"[.,](\d{1,6})\d*", r".\1")
@@ -267,11 +267,11 @@ def _iso_times_us(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Undo a dictionary; text must be UTF-8, which no reader of files has looked at."""
+    """Decode a dictionary, and validate UTF-8, which readers of files do not."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type):
-        column = column.cast(pa.binary())  # no copy; the way back checks the bytes
+        column = column.cast(pa.binary())  # no copy; the cast back validates the bytes
     elif pa.types.is_large_string(column.type):
         column = column.cast(pa.large_binary())
     if pa.types.is_binary(column.type):

@@ -1,23 +1,23 @@
-"""Names that come out the same after every replay."""
+"""Deterministic IDs."""
 
 from __future__ import annotations
 
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("5b2f1a52-6d0b-5a86-9c0e-1d9f3c7e4a11")
-"""Root of every id Driftline derives; changing it would page everyone again."""
+"""Namespace of all derived IDs; changing it would repeat every notification."""
 
 _SEPARATOR = "\x1f"
 
 
 def stable_id(*parts: object) -> str:
-    """Derive one id from parts; the same parts give the same id on every machine.
+    """Derive an ID from parts; equal parts give equal IDs on every machine.
 
     Parameters
     ----------
     *parts : object
-        Turned into text and joined by the unit separator (0x1F), which is escaped
-        inside a part, so that ``("a", "bc")`` and ``("ab", "c")`` differ.
+        Converted to text and joined by the unit separator (0x1F), which is escaped within parts, so
+        that ``("a", "bc")`` and ``("ab", "c")`` differ.
 
     Returns
     -------
@@ -36,15 +36,15 @@ def stable_id(*parts: object) -> str:
 def alert_id(
     monitor: str, cell: tuple[str, ...], window_us: tuple[int, int], transition: str
 ) -> str:
-    """Derive the id of one alert: monitor, cell, window, transition.
+    """Derive the ID of an alert from monitor, cell, window and transition.
 
     Parameters
     ----------
     monitor : str
         ``drift``, ``replica``, ``gpu``, ``pipeline``.
     cell : tuple of str
-        What is watched: (tenant, model, model_version, feature, segment), or
-        (tenant, gpu_uuid or host, rule).
+        Monitored cell: (tenant, model, model_version, feature, segment), or (tenant, gpu_uuid or
+        host, rule).
     window_us : tuple of int
         Start and end of the window; for a GPU rule (opened at, changed at).
     transition : str
@@ -53,7 +53,7 @@ def alert_id(
     Returns
     -------
     str
-        A version-5 UUID: sending the alert again after a crash changes nothing.
+        A version-5 UUID, so that sending the alert again after a crash has no effect.
 
     Examples
     --------

@@ -1,10 +1,10 @@
-"""Keys of messages made of names: joined by ``|``, which is escaped within a name."""
+"""Message keys: names joined by ``|``, which is escaped within names."""
 
 from __future__ import annotations
 
 
 def join_key(*names: object) -> str:
-    """Return a key of names and numbers; others give another key.
+    """Return the key of names and numbers; distinct parts give distinct keys.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Names of the topics, once."""
+"""Names of the topics."""
 
 from __future__ import annotations
 

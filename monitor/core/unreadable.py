@@ -21,11 +21,11 @@ def unreadable_letter(
     value : bytes
         The message as in the log.
     detail : str
-        Why; cut at 500 characters.
+        Reason; truncated at 500 characters.
     source, partition, offset
-        Its position. Reading it again writes the same key.
+        Position of the message; repeated reads give the same key.
     record_time_us : int
-        -1 where there is none.
+        -1 if there is none.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def reject_letter(reject: Reject, chunk: Chunk) -> DeadLetter:
 
 
 def letter_key(letter: DeadLetter) -> bytes:
-    """Return the key of a dead letter in its topic: where the event stood.
+    """Return the key of a dead letter in its topic: the position of the event.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def letter_key(letter: DeadLetter) -> bytes:
 
 
 def letter_write(letter: DeadLetter, partition: int | None = None) -> Write:
-    """Return a dead letter as a message; without a partition its key decides.
+    """Return a dead letter as a message; by default its key determines the partition.
 
     Examples
     --------

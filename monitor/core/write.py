@@ -1,4 +1,4 @@
-"""One message to be written to a topic, whichever log carries it."""
+"""A message to be written to a topic of any log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Write(NamedTuple):
-    """One message for one of ``monitor.core.topics``; a front adds its prefix to the name.
+    """One message for one of ``monitor.core.topics``; the log adds its prefix to the name.
 
     Examples
     --------
@@ -19,6 +19,6 @@ class Write(NamedTuple):
     value: bytes | None
     """None is a tombstone."""
     partition: int | None = None
-    """None: the key decides; a log in memory then takes partition 0."""
+    """None: chosen by the key; 0 in the in-memory log."""
     timestamp_us: int = -1
-    """-1: when it is written. Kafka keeps milliseconds, rounded down."""
+    """-1: the time of the write. Kafka stores milliseconds, rounded down."""

@@ -1,1 +1,1 @@
-"""Drift: windows of panes, verdicts per cell, where the change is, the canary."""
+"""Drift: windows of panes, verdicts per cell, location of a change, canary."""

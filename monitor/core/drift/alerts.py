@@ -1,4 +1,4 @@
-"""From the rule's verdict on one cell to the alert people read. Pure."""
+"""Builds drift alerts from verdicts on cells. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from schemas.panes import ALL, SeriesId, Window
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One cell of one window: its name, its verdict, and the counters behind it."""
+    """One cell of one window: name, verdict, and counters."""
 
     monitor: Monitor
     """``drift`` or ``replica``."""
@@ -33,20 +33,20 @@ class CellView:
     importance: Importance
     decision: Decision
     index: int
-    """Of the cell in ``decision``."""
+    """Index of the cell in ``decision``."""
     set_names: tuple[str, ...]
     reference_counts: NDArray[np.int64]
     current_counts: NDArray[np.int64]
 
     @property
     def effect_where(self) -> str:
-        """Name the set that moved most; empty without rows."""
+        """Return the set with the largest change; empty without rows."""
         named = int(self.decision.set_index[self.index])
         return label_of(self.set_names[named]) if named >= 0 else ""
 
 
 def finite(value: float) -> float | None:
-    """Return the number, or None where there is none: NaN poisons averages in SQL."""
+    """Return the number, or None for NaN, which would make averages in SQL NaN."""
     return float(value) if math.isfinite(value) else None
 
 
@@ -58,7 +58,7 @@ def build_alert(
     transition: Transition,
     places: tuple[tuple[str, float], ...] = (),
 ) -> Alert:
-    """Put everything an on-call engineer needs to believe the verdict into one alert."""
+    """Build an alert with all the numbers of its verdict."""
     decision, i = view.decision, view.index
     name, value = view.segment.split("=", 1) if "=" in view.segment else ("", "")
     cell = (series.tenant, series.model, series.model_version, view.variable.name, view.segment)
@@ -102,7 +102,7 @@ def build_alert(
 
 
 def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
-    """One line: what changed, by how much, where."""
+    """Return the title: what changed, by how much, and where."""
     where = "" if view.segment == ALL else f" for {view.segment}"
     subject = f"{series.model}: {view.variable.name}{where}"
     if transition is Transition.RESOLVED and view.decision.n[view.index] == 0:
@@ -119,7 +119,7 @@ def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
 
 
 def _action(view: CellView) -> str:
-    """What to do first."""
+    """Return the recommended first action."""
     if view.monitor == Monitor.REPLICA:
         return (
             "Take the replica out of rotation, compare its answers with another's, check its GPU."

@@ -1,11 +1,10 @@
-"""A shift planted into a shadow of one feature, on schedule: can the monitor still see. Pure.
+"""Canary: planted shifts on schedule in a shadow of one feature. Pure.
 
-For some windows of every cycle the feature's rows are moved by a known amount, in a copy:
-the shadow starts from the evidence the real cell has by then, and nothing of it is ever
-added to that. A rule that is broken, a tolerance that has grown too wide, windows that
-have become too small all look the same from outside, like silence; the canary reports them.
-While the feature itself is firing there is no verdict: neither that the canary was found,
-nor that it was missed, since a real shift in the other direction may have cancelled it.
+In some windows of every cycle a copy of the feature's rows is shifted by a known amount. The shadow
+starts from the evidence of the real cell, which it never changes. A broken rule, a tolerance that
+is too wide and windows that are too small all look like the absence of drift; the canary detects
+them. While the feature itself fires there is no verdict on the canary, because a real shift may
+have added to the planted one or cancelled it.
 """
 
 from __future__ import annotations
@@ -32,66 +31,66 @@ from schemas.results import Reason
 
 
 class CanaryOutcome(StrEnum):
-    """What came of one planted shift."""
+    """Outcome of one planted shift."""
 
     FOUND = "found"
     MISSED = "missed"
     SKIPPED = "skipped"
-    """No verdict: the feature was firing anyway, or had too few rows."""
+    """No verdict: the feature was firing, or had too few rows."""
 
 
 class CanaryState(msgspec.Struct, array_like=True):
-    """What a canary has to remember between windows."""
+    """State of a canary between windows."""
 
     feature: str = ""
     cycle: int = -1
-    """Number of the cycle this is about; -1 before the first."""
+    """Number of the current cycle; -1 before the first."""
     n_windows: int = 0
-    """Planted windows that had rows enough."""
+    """Planted windows with enough rows."""
     is_over: bool = True
     evidence: bytes = b""
     n_small: int = 0
-    """Planted windows that had rows, and too few of them."""
+    """Planted windows with too few rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The end of one planted stretch."""
+    """Result of one planting, at its end."""
 
     outcome: CanaryOutcome
     n_windows: int
     """Planted windows up to the one that fired, or to the end."""
     reason: Reason = Reason.TOO_FEW_SAMPLES
-    """Of a stretch that was skipped, or whose last windows never came."""
+    """Reason of a skipped planting, or one without its last windows."""
     decision: Decision | None = None
-    """On the last planted window; of one cell."""
+    """Verdict on the last planted window, for one cell."""
     n_reference: int = 0
-    """Rows of the reference it was judged by."""
+    """Rows of its reference."""
     effect: float = 0.0
-    """By how much of the rows the shift moves the set that it moves most."""
+    """Share of rows by which the shift changes the most affected set."""
 
 
 class Canary:
-    """One feature's shadow, window after window.
+    """Evaluates the shadow of one feature, window by window.
 
     Parameters
     ----------
     config : ModelConfig
-        Its ``canary`` says what to plant, and when.
+        Its ``canary`` defines shift and schedule.
     rule : Rule
-        The model's own: the shadow is judged by the threshold of the real cells.
+        Rule of the model: the shadow has the threshold of the real cells.
     state : CanaryState, optional
-        Of an earlier life.
+        State before a restart.
 
     Raises
     ------
     ShapeError
-        If the state's evidence is not of this feature's sets.
+        If the state's evidence does not match this feature's sets.
 
     Notes
     -----
-    When to plant depends on event time alone, so a window that is read again is treated as
-    it was the first time. Models begin at different windows of the cycle, by their names.
+    The schedule depends on event time only, so a window that is processed again has the same
+    result. Models start at different windows of the cycle, depending on their names.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class Canary:
         self.feature = self.settings.feature or config.schema_.numeric[0]
         names = [variable.name for variable in baseline.variables]
         self.variable = names.index(self.feature)
-        # Evidence is of one feature's sets; the config may name another one by now.
+        # Evidence belongs to the sets of one feature; the config may have another one now.
         is_same = state is not None and state.feature == self.feature
         self.state = state if state is not None and is_same else CanaryState(self.feature)
         self._n_cycle = self.settings.every_us // config.window.length_us
@@ -116,48 +115,48 @@ class Canary:
         known, counts = baseline.variables[self.variable], baseline.reference.counts
         self._layout = SetLayout.of([cell_sets(known, counts[0, self.variable])])
         if not self.state.is_over:
-            Evidence.from_bytes(self.state.evidence, self._layout)  # a damaged state ends here
+            Evidence.from_bytes(self.state.evidence, self._layout)  # raises for a damaged state
         self._matrix = self._shift()
 
     @staticmethod
     def fits(config: ModelConfig, baseline: Baseline) -> bool:
-        """Return whether the model asks for a canary, and the baseline knows its feature."""
+        """Return whether a canary is configured, and the baseline has its feature."""
         if config.canary is None:
             return False
         feature = config.canary.feature or config.schema_.numeric[0]
         return any(v.name == feature and v.kind is Kind.NUMERIC for v in baseline.variables)
 
     def _shift(self) -> NDArray[np.float64] | None:
-        """Return what moves the rows; None where the reference has no spread to measure by."""
+        """Return the shift of the rows; None if the reference has no spread."""
         try:
             sd = reference_sd(self._baseline, self.variable)
-        except BaselineError:  # no value of it at all; one feature must not stop a partition
+        except BaselineError:  # no values; one feature must not stop a partition
             return None
         if not 0 < sd < math.inf:
             return None
         known, counts = self._baseline.variables[self.variable], self._baseline.reference.counts
         matrix = shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
-        # Rows beyond the extremes are always detected; a bounded feature never drifts
-        # there, and its canary would be found however wide the tolerance has grown.
+        # Rows beyond the extremes are always detected. A bounded feature never drifts there, and
+        # its canary would be found with any tolerance.
         for outer, beyond in ((0, UNDERFLOW), (known.n_bins - 1, OVERFLOW)):
             matrix[: known.n_bins, outer] += matrix[: known.n_bins, beyond]
             matrix[: known.n_bins, beyond] = 0.0
         return matrix
 
     def effect(self, reference: NDArray[np.int64]) -> float:
-        """Return by how much of the rows the shift moves the set that it moves most."""
+        """Return the share of rows by which the shift changes the most affected set."""
         assert self._matrix is not None
         planted = self._layout.tally(plant(reference, self._matrix)[None])
         moved = planted - self._layout.tally(reference[None])
         return float(np.abs(moved).max() / max(int(reference.sum()), 1))
 
     def place(self, window: Window) -> tuple[int, int]:
-        """Return the cycle a window is in, and which of the cycle's windows it is."""
+        """Return the cycle of a window, and its index in the cycle."""
         ordinal = window.start_us // (window.end_us - window.start_us) + self._offset
         return divmod(ordinal, self._n_cycle)
 
     def is_planted(self, window: Window) -> bool:
-        """Whether a shift is planted into this window, if its stretch is not over already."""
+        """Whether a shift is planted into this window, unless the planting has already ended."""
         return self.place(window)[1] >= self._n_cycle - self.settings.within
 
     def take(
@@ -169,23 +168,23 @@ class Canary:
         *,
         is_firing: bool,
     ) -> list[Sighting]:
-        """Take one planted window further.
+        """Process one planted window.
 
         Parameters
         ----------
         window : Window
-            One that :meth:`is_planted` names.
+            A window for which :meth:`is_planted` is True.
         counts, reference : ndarray of int64, shape (64,)
-            The feature's, of all rows.
+            Counters of the feature over all rows.
         evidence : Evidence
-            Of the real cell before this window; not changed.
+            Evidence of the real cell before this window; not changed.
         is_firing : bool
-            Whether the real cell has an alert open after this window.
+            Whether the real cell has an open alert after this window.
 
         Returns
         -------
         list of Sighting
-            At most one: at the end of a stretch.
+            At most one, at the end of a planting.
         """
         cycle, at = self.place(window)
         if self.state.cycle != cycle:
@@ -201,12 +200,12 @@ class Canary:
         return self._judge(counts, reference, is_last=at == self._n_cycle - 1)
 
     def leave(self, window: Window) -> list[Sighting]:
-        """End a stretch whose last windows never came.
+        """End a planting whose last windows did not arrive.
 
         Parameters
         ----------
         window : Window
-            Any one; only of a later cycle, or between two stretches, it matters.
+            Any window; has an effect only in a later cycle, or between two plantings.
 
         Returns
         -------
@@ -219,27 +218,27 @@ class Canary:
         return [self._end(self._ended())]
 
     def _skipped(self, is_firing: bool) -> Sighting:
-        """Return a sighting without a verdict, with its reason."""
+        """Return a skipped sighting with its reason."""
         none = Reason.NO_BASELINE if self._matrix is None else Reason.TOO_FEW_SAMPLES
         reason = Reason.STILL_FIRING if is_firing else none
         return Sighting(CanaryOutcome.SKIPPED, self.state.n_windows, reason)
 
     def _end(self, sighting: Sighting) -> Sighting:
-        """Wait for the next cycle."""
+        """Reset the state until the next cycle."""
         self.state = CanaryState(self.feature, self.state.cycle, self.state.n_windows)
         return sighting
 
     def _ended(
         self, decision: Decision | None = None, reference: NDArray[np.int64] | None = None
     ) -> Sighting:
-        """Return the outcome of a planting in which it was not found.
+        """Return the outcome of a planting without detection.
 
-        Half of the windows are enough for a verdict, and so are windows that all have too few
-        rows: in these nothing real would be found either. Without rows nothing is.
+        Half of the windows suffice for a verdict, and so do windows that all have too few rows, in
+        which real drift would be missed too. Without rows there is no verdict.
         """
         n_windows, n_small = self.state.n_windows, self.state.n_small
         within = self.settings.within
-        # No more than there are: a short stretch could never be missed, and would say nothing.
+        # At most their number: otherwise a short planting could never be missed.
         is_enough = n_windows >= min(within, max(2 * self._rule.m, within // 2))
         is_blind = n_small >= within // 2 and not n_windows
         if not (is_enough or is_blind):
@@ -258,13 +257,13 @@ class Canary:
     def _judge(
         self, counts: NDArray[np.int64], reference: NDArray[np.int64], *, is_last: bool
     ) -> list[Sighting]:
-        """Judge a planted window; the stretch ends when it is found, or is over."""
+        """Evaluate a planted window; the planting ends with a detection or its last window."""
         assert self._matrix is not None
         evidence = Evidence.from_bytes(self.state.evidence, self._layout)
         planted = plant(counts, self._matrix)
         decision = decide(self._plan(reference), evidence, planted[None])
         n_reference = int(reference.sum())
-        n = int(decision.n[0]) if n_reference else 0  # an hour that nothing is known of
+        n = int(decision.n[0]) if n_reference else 0  # an hour without reference
         is_small = 0 < n < self._rule.min_rows
         self.state = CanaryState(
             self.feature,
@@ -285,7 +284,7 @@ class Canary:
         return [self._end(self._ended(decision, reference))] if is_last else []
 
     def _plan(self, reference: NDArray[np.int64]) -> TolerancePlan:
-        """Plan the one cell as the real one is."""
+        """Return the plan of the cell, the same as the real one's."""
         v = self.variable
         phi, learned = self._baseline.phi[:1, v], self._baseline.eps_learned[:1, v]
         phi = phi if self._phi is None else np.full_like(phi, self._phi)

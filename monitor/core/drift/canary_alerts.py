@@ -1,4 +1,4 @@
-"""From a planted shift that was not found to the alert about the monitor itself. Pure."""
+"""Alerts about missed canaries. Pure."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from schemas.monitors import Monitor
 from schemas.panes import ALL, SeriesId, Window
 
 MONITOR: Final = Monitor.PIPELINE
-"""The alert is about the monitoring: no retraining, and no incident of the model's own."""
+"""``monitor`` of these alerts: they cause no retraining and no incident of the model."""
 MAX_FOUNDS: Final = 8
 
 
 def cell_key(feature: str) -> str:
-    """Return the key under which an open alert is remembered."""
+    """Return the key of an open alert."""
     return f"{MONITOR}|{feature}|{ALL}"
 
 
 def advance(
     sighting: Sighting, before: CellState | None, window: Window, n_hold: int
 ) -> tuple[CellState | None, Transition | None]:
-    """Return the state after one planted stretch, and the change if it is news.
+    """Return the state after one planting, and the transition, if any.
 
     Parameters
     ----------
     before : CellState or None
         The open alert, if there is one; ``n_quiet`` counts shifts found since.
     window : Window
-        In which the stretch ended.
+        Window in which the planting ended.
     n_hold : int
-        Shifts to be found, one after the other, before a newly opened alert resolves.
+        Consecutive detections after which a newly opened alert resolves.
 
     Returns
     -------
     after : CellState or None
-        None where no alert is open any more.
+        None if no alert is open.
     change : Transition or None
     """
     if sighting.outcome is CanaryOutcome.SKIPPED:
@@ -57,21 +57,20 @@ def advance(
 
 
 def choose_founds(closed: Closed | None) -> int:
-    """Return how many shifts have to be found before an alert resolves: twice as many each time.
+    """Return the number of detections after which an alert resolves; doubles each time.
 
-    A shift near what the windows can show is found now and then, and each time would be
-    a message.
+    A shift near the detection limit is found intermittently, and each change would be a message.
     """
     return 2 if closed is None else min(2 * closed.n_hold, MAX_FOUNDS)
 
 
 def is_forgotten(closed: Closed, now_us: int, every_us: int) -> bool:
-    """Return whether an alert that resolved no longer matters to the next one."""
+    """Return whether a resolved alert no longer affects the next one."""
     return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * every_us
 
 
 def _opened(sighting: Sighting, window: Window, n_hold: int) -> CellState:
-    """Begin an alert with the first planted window."""
+    """Return the state of a new alert, with the first planted window."""
     length_us = window.end_us - window.start_us
     return CellState(
         window.end_us,
@@ -91,11 +90,11 @@ def build_canary_alert(
     state: CellState,
     transition: Transition,
 ) -> Alert:
-    """Return the alert that a planted shift was missed; or that it is found again.
+    """Return the alert for a missed shift, or its resolution.
 
     Notes
     -----
-    No counters: a picture of planted rows would be taken for one of the model's.
+    Without counters: a chart of planted rows could be mistaken for the model's.
     """
     decision = sighting.decision
     alert = _alert(canary.feature, series, window, state, transition)
@@ -113,7 +112,7 @@ def build_canary_alert(
 
 
 def end_canary_alert(key: str, state: CellState, series: SeriesId, window: Window) -> Alert:
-    """End the alert of a canary that is no more: config or version are without it."""
+    """Resolve the alert of a canary that was removed from the config or has no version."""
     feature = key.split("|")[1]
     alert = _alert(feature, series, window, state, Transition.RESOLVED)
     title = f"{series.model}: nothing is planted into {feature} any more"
@@ -148,7 +147,7 @@ def _alert(
 
 
 def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
-    """One line: what was planted where, and what came of it."""
+    """Return the title: shift, feature, and outcome."""
     shift, feature = f"{canary.settings.shift:g} sd", canary.feature
     n = f"{sighting.n_windows} window{'s' * (sighting.n_windows != 1)}"
     if sighting.outcome is CanaryOutcome.FOUND:
@@ -160,7 +159,7 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
 
 
 def _action(canary: Canary, sighting: Sighting) -> str:
-    """Return what to do first: tell a tolerance too wide or small windows from a blind rule."""
+    """Return the first action, depending on the cause: tolerance, window size, or rule."""
     decision, moved = sighting.decision, f"the shift moves {sighting.effect:.1%} of the rows"
     if decision is None:
         return "Windows did not come: look whether detect keeps up, and at its watermark."

@@ -1,4 +1,4 @@
-"""A series' canary beside its cells: its results, and when its alert opens and ends. Pure."""
+"""Runs the canary of a series: results, and transitions of its alert. Pure."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ ClosedAlerts = dict[str, Closed]
 
 
 class CanaryWatch:
-    """Takes one series' canary from window to window; does nothing where there is none.
+    """Runs the canary of one series; does nothing without a canary.
 
     Parameters
     ----------
     rule : Rule
-        Of the series.
+        Rule of the series.
     state : CanaryState, optional
-        Of an earlier life.
+        State before a restart.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class CanaryWatch:
 
     @property
     def state(self) -> CanaryState | None:
-        """What the state message has to carry."""
+        """State for the state message."""
         return None if self.canary is None else self.canary.state
 
     def evidence_before(
         self, window: Window, evidence: Evidence, layout: SetLayout
     ) -> Evidence | None:
-        """Return what the shadowed cell has before a planted window; None before any other."""
+        """Return the evidence of the shadowed cell before a planted window, else None."""
         if self.canary is None or not self.canary.is_planted(window):
             return None
         return evidence.of_cell(layout, self.canary.variable)
@@ -78,22 +78,22 @@ class CanaryWatch:
         is_retired: bool,
         is_withheld: bool = False,
     ) -> tuple[list[DetectorResult], list[Alert]]:
-        """Take the planted shift one window further, and say when it is not seen.
+        """Process the planted shift of one window; return results and alerts.
 
         Parameters
         ----------
         window : Window
-            That the series has just judged.
+            Window that the series has just evaluated.
         before : Evidence or None
-            Of :meth:`evidence_before`.
+            Result of :meth:`evidence_before`.
         reference : ndarray of int64, shape (S * V, 64), or None
-            What the window was compared with; None as ``before`` is.
+            Reference of the window; None if ``before`` is None.
         open_alerts, closed_alerts : dict
-            Of the series; **updated in place**.
+            Alerts of the series; **updated in place**.
         is_retired : bool
-            No more windows will come.
+            Whether no more windows will arrive.
         is_withheld : bool, optional
-            The window gets no verdict: a shift planted into it is skipped.
+            Whether verdicts on the window are withheld; a shift planted into it is skipped.
         """
         canary = self.canary
         own = None if canary is None or is_retired else cell_key(canary.feature)
@@ -121,7 +121,7 @@ class CanaryWatch:
         open_alerts: OpenAlerts,
         closed_alerts: ClosedAlerts,
     ) -> list[Alert]:
-        """Take the alert one planted stretch further."""
+        """Update the alert after a planting."""
         key = cell_key(canary.feature)
         before, closed = open_alerts.pop(key, None), closed_alerts.get(key)
         if closed is not None and is_forgotten(closed, window.end_us, canary.settings.every_us):
@@ -139,7 +139,7 @@ class CanaryWatch:
     def _end(
         self, own: str | None, window: Window, open_alerts: OpenAlerts, closed_alerts: ClosedAlerts
     ) -> list[Alert]:
-        """End the alerts of canaries that nothing will resolve any more: all but our own."""
+        """Resolve the alerts of all other canaries, which nothing else would resolve."""
         for key in [k for k in closed_alerts if k.startswith(f"{MONITOR}|") and k != own]:
             del closed_alerts[key]
         gone = [k for k in open_alerts if k.startswith(f"{MONITOR}|") and k != own]

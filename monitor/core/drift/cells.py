@@ -1,4 +1,4 @@
-"""The cells of one series: which there are, how they are named, what a window holds of each."""
+"""Cells of a series: names, numbers, and counters in a window."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def count_cells(config: ModelConfig, baseline: Baseline) -> int:
 
 
 def importance_of(config: ModelConfig, feature: str) -> Importance:
-    """Return how much a feature, or the score, matters."""
+    """Return the importance of a feature or the score."""
     if feature == SCORE:
         return config.score_importance
     return config.features[feature].importance
 
 
 def align_counts(current: SeriesStats, segments: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the counters of ``segments`` in that order, zeros where the window has none.
+    """Return the counters of ``segments`` in this order, zeros for missing ones.
 
     Returns
     -------
@@ -40,17 +40,17 @@ def align_counts(current: SeriesStats, segments: tuple[str, ...]) -> NDArray[np.
 
 
 def family(slices: SeriesStats, name: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the slices called ``name=...`` and their counters of the score, shape (R, 64)."""
+    """Return the slices ``name=...`` and their score counters, shape (R, 64)."""
     at = [i for i, segment in enumerate(slices.segments) if segment.startswith(f"{name}=")]
     return [slices.segments[i] for i in at], slices.counts[at, 0]
 
 
 MAX_LABEL_CHARS = 200
-"""Of a category in an alert or a result: sixty of them have to fit into a message."""
+"""Length of a category in an alert or result; sixty must fit into a message."""
 
 
 def label_of(name: str) -> str:
-    """Return a name as a label; cut where it is long.
+    """Return a name as a label, truncated if it is long.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def label_of(name: str) -> str:
 
 
 def bin_labels(variable: VariableBaseline) -> tuple[str, ...]:
-    """Return one label a counter, for pictures: bins or categories, then the four others.
+    """Return the label of each counter, for charts: bins or categories, then the four special ones.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How much of a model's traffic got a verdict, and why the rest did not. Pure."""
+"""Coverage: the share of a model's traffic with a verdict, and reasons for the rest. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Coverage:
     """
 
     rows: Counter[str] = field(default_factory=Counter)
-    """By reason; the empty reason counts what was judged."""
+    """Rows by reason; the empty reason counts judged rows."""
     windows: Counter[str] = field(default_factory=Counter)
     """Windows with rows."""
     cells: Counter[str] = field(default_factory=Counter)
@@ -39,21 +39,21 @@ class Coverage:
     n_empty: int = 0
     """Windows without rows."""
     n_rejected: int = 0
-    """Rejected events of closed windows; like late ones they are in no row."""
+    """Rejected events of closed windows; like late ones they are not in ``rows``."""
     n_late: int = 0
 
     def note_intake(self, intake: Intake) -> None:
-        """Take what was rejected or late in one window of all versions."""
+        """Add the rejected and late events of one window of all versions."""
         self.n_rejected += intake.n_rejected
         self.n_late += intake.n_late
 
     def note(self, n_rows: int, reason: str) -> None:
-        """Take one window of one model version.
+        """Add one window of one model version.
 
         Parameters
         ----------
         reason : str
-            Why it has no verdict; empty where it has one.
+            Reason for no verdict; empty if it has one.
         """
         if not n_rows:
             self.n_empty += 1
@@ -62,7 +62,7 @@ class Coverage:
         self.windows[reason] += 1
 
     def add(self, n_rows: int, results: Iterable[DetectorResult]) -> None:
-        """Take what came of one window of one model version."""
+        """Add the results of one window of one model version."""
         found = list(results)
         self.note(n_rows, no_verdict_reason(found))
         if not n_rows:
@@ -73,14 +73,14 @@ class Coverage:
                 self.note_cell(result.segment, "" if is_judged else result.reason.value)
 
     def note_cell(self, segment: str, reason: str) -> None:
-        """Take one cell of a window with rows; the empty reason means that it was judged."""
+        """Add one cell of a window with rows; the empty reason means that it was judged."""
         self.cells[reason] += 1
         self.segments.setdefault(segment, Counter())[reason] += 1
 
     def unjudged_segments(self) -> dict[str, str]:
-        """Return the segments without any verdict, and the most frequent reason of each.
+        """Return the segments without any verdict, with their most frequent reason.
 
-        Where nothing was judged at all there are none: the reason is that of all rows.
+        Empty if nothing was judged, because the reason then concerns all rows.
 
         Examples
         --------
@@ -101,7 +101,7 @@ class Coverage:
     def counts(self) -> Counter[tuple[str, str]]:
         """Return every count by unit (``events``, ``windows``, ``cells``) and outcome.
 
-        The outcome is ``judged`` or the reason why not. What is in no row has the unit
+        The outcome is ``judged`` or the reason why not. Rejected and late events have the unit
         ``events`` and the outcome ``rejected_events`` or ``late_events``.
 
         Examples
@@ -134,7 +134,7 @@ class Coverage:
 
     @property
     def rows_per_window(self) -> float:
-        """Mean rows of the windows that have any; 0 without one."""
+        """Mean rows of non-empty windows; 0 without one."""
         n_windows = self.windows.total()
         return self.n_rows / n_windows if n_windows else 0.0
 
@@ -149,7 +149,7 @@ class Coverage:
 
 
 def _split(counts: Counter[str]) -> dict[str, object]:
-    """Separate what was judged from the reasons."""
+    """Separate judged counts from the reasons."""
     unjudged = {reason: n for reason, n in sorted(counts.items()) if reason}
     return {"judged": counts[""], "not_judged": unjudged}
 

@@ -1,4 +1,4 @@
-"""Coverage in words: what was judged, what was not, why, and what to change."""
+"""Coverage as text: what was judged, what was not, the reasons, and what to change."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from schemas.config.model import ModelConfig
 from schemas.results import Reason
 
 ENOUGH = 0.95
-"""Share of the events that must have been judged before a run may be called quiet."""
+"""Share of judged events from which a run without incident is reported as quiet."""
 
 MAX_NAMED = 4
-"""Segments that are named in a line."""
+"""Maximum number of segments named in a line."""
 
 ModelName = tuple[str, str]
 
@@ -39,13 +39,12 @@ def coverage_lines(
     configs: Mapping[ModelName, ModelConfig],
     n_read: int | None = None,
 ) -> list[str]:
-    """Return what was judged, and one line for each reason why something was not.
+    """Return a line with judged counts, and one line per reason for no verdict.
 
     Parameters
     ----------
     n_read : int, optional
-        All events that were read: accepted, rejected and late. Without it those that were
-        counted are all there are.
+        All events read: accepted, rejected and late. By default the counted events.
     """
     total = joined(coverages)
     n_read = total.n_rows if n_read is None else n_read
@@ -62,12 +61,12 @@ def coverage_lines(
 
 
 def judged_share(coverage: Coverage, n_read: int) -> float:
-    """Return the share of all events read that were in a window with a verdict."""
+    """Return the share of read events that were in a window with a verdict."""
     return coverage.n_rows_judged / n_read if n_read else 0.0
 
 
 def conclusion(coverage: Coverage, n_read: int) -> str:
-    """Return what may be said of a run without an incident.
+    """Return the conclusion of a run without incidents.
 
     Examples
     --------
@@ -99,13 +98,13 @@ def conclusion(coverage: Coverage, n_read: int) -> str:
 
 
 def _reasons(model: str, coverage: Coverage, config: ModelConfig | None) -> list[str]:
-    """Return one line for each reason of a model, the most rows first."""
+    """Return one line per reason of a model, ordered by number of rows."""
     found = [(n, reason) for reason, n in coverage.rows.items() if reason and n]
     lines = []
     for n, reason in sorted(found, reverse=True):
         n_windows = coverage.windows[reason]
         counted = f"{n:,} event{'s' * (n != 1)} in {n_windows:,} window{'s' * (n_windows != 1)}"
-        # a few thin windows at the edges of a file say nothing about the length
+        # a few small windows at the ends of a file are not evidence about the length
         is_few = n < (1 - ENOUGH) * coverage.n_rows
         why = _why(reason, n / n_windows, None if is_few else config)
         lines.append(f"  {model}: {counted} not judged, {why}")
@@ -113,7 +112,7 @@ def _reasons(model: str, coverage: Coverage, config: ModelConfig | None) -> list
 
 
 def _segments(model: str, coverage: Coverage) -> list[str]:
-    """Return one line for each reason why segments have no verdict at all."""
+    """Return one line per reason for segments without any verdict."""
     by_reason: dict[str, list[str]] = {}
     for segment, reason in coverage.unjudged_segments().items():
         by_reason.setdefault(reason, []).append(segment)
@@ -125,14 +124,14 @@ def _segments(model: str, coverage: Coverage) -> list[str]:
 
 
 def _named(segments: list[str]) -> str:
-    """Return the first segments by name, and how many more there are."""
+    """Return the names of the first segments, and the number of others."""
     shown = ", ".join(segments[:MAX_NAMED])
     n_more = len(segments) - MAX_NAMED
     return f"{shown} and {n_more:,} more" if n_more > 0 else shown
 
 
 def _why(reason: str, rows: float, config: ModelConfig | None) -> str:
-    """Return a reason and what to change."""
+    """Return a reason with what to change."""
     if reason == Reason.TOO_FEW_SAMPLES and config is not None:
         window, min_rows = config.window, config.decision.min_rows
         advice = length_advice(rows, window.length_us, min_rows, window.pane_us)

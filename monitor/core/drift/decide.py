@@ -1,4 +1,4 @@
-"""One closed window of one series: results for people, and alerts if something changed. Pure."""
+"""Evaluates a closed window of one series: results, and alerts on changes. Pure."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ from schemas.results import DetectorResult, Reason, Verdict
 
 @dataclass(slots=True)
 class Decided:
-    """What one window led to."""
+    """Results and alerts of one window."""
 
     results: list[DetectorResult] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
 
 
 class SeriesState(msgspec.Struct):
-    """All that a series has to remember between windows, as the state message carries it."""
+    """State of a series between windows, as stored in the state message."""
 
     evidence: bytes = b""
     replicas: dict[str, tuple[tuple[str, ...], bytes, list[int]]] = {}
@@ -76,26 +76,26 @@ class SeriesState(msgspec.Struct):
     open_alerts: dict[str, CellState] = {}
     """By ``monitor|feature|segment``."""
     closed_alerts: dict[str, Closed] = {}
-    """Resolved not long ago; by the same key."""
+    """Recently resolved alerts, by the same key."""
     n_empty: int = 0
-    """Windows without rows, in a row."""
+    """Consecutive windows without rows."""
     canary: CanaryState | None = None
 
 
 class SeriesDecider:
-    """The rule applied to one series, window after window.
+    """Applies the rule to one series, window by window.
 
     Parameters
     ----------
     baseline : Baseline
-        In whose layout the series is counted.
+        Baseline with the layout of the series.
     state : SeriesState, optional
-        Of an earlier life.
+        State before a restart.
     has_statistics : bool, optional
-        False leaves descriptive statistics out of the results: no verdict rests on them.
+        False omits descriptive statistics, on which no verdict depends, from the results.
     plans : SeasonPlans, optional
-        Keeps the plans of hours of the week, for several series; by default only that of the
-        last window is kept.
+        Cache of the plans per hour of the week, shared by several series; by default only the last
+        plan is kept.
     """
 
     def __init__(
@@ -134,11 +134,11 @@ class SeriesDecider:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the version had no rows for so long that no more windows will come."""
+        """Whether the version has had no rows for so long that it gets no more windows."""
         return self.n_empty >= MAX_EMPTY
 
     def decide(self, window: Window) -> Decided:
-        """Judge one window, add it to the evidence, and say what changed."""
+        """Evaluate one window, update the evidence, and return results and alerts."""
         results = self._statistics(window)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         views, alerts = self.judge(window)
@@ -154,19 +154,19 @@ class SeriesDecider:
         return Decided(results + planted, alerts + more)
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
-        """Describe a window whose rows cannot be trusted: no verdict, evidence stays as it was.
+        """Return the results of a window with incomplete rows: no verdict, evidence unchanged.
 
         Parameters
         ----------
         reason : Reason
-            Reported instead of every cell's verdict.
+            Reason reported instead of the verdicts.
 
         Notes
         -----
-        Open alerts neither escalate nor resolve, as in a window without rows.
+        As in a window without rows, open alerts neither escalate nor resolve.
         """
         if self.n_empty + 1 >= MAX_EMPTY and not window.segments.n_rows.any():
-            return self.decide(window)  # the version ends, and its alerts with it
+            return self.decide(window)  # the version has ended, and so its alerts
         self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
         evidence = self.evidence
         before = self.canary.evidence_before(window, evidence, self.plan.layout)
@@ -189,14 +189,14 @@ class SeriesDecider:
         return Decided([*self._statistics(window), *own, *planted], alerts)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
-        """As :meth:`decide`, without the statistics, which no verdict rests on.
+        """As :meth:`decide`, without the descriptive statistics.
 
         Returns
         -------
         views : list of CellView
             Every cell's verdict.
         alerts : list of Alert
-            What changed.
+            Changes of alerts.
         """
         self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
         now_us, length_us = window.end_us, window.end_us - window.start_us
@@ -210,19 +210,19 @@ class SeriesDecider:
         return views, [alert for view in ranked for alert in self._advance(view, window)]
 
     def revise(self, window: Window) -> Decided:
-        """Recompute a closed window's statistics; evidence and alerts stay as they were."""
+        """Recompute the statistics of a closed window; evidence and alerts are unchanged."""
         results = self._statistics(window)
         results.append(no_verdict_result(window, Reason.LATE))
         return Decided([msgspec.structs.replace(r, revised=True) for r in results])
 
     def _statistics(self, window: Window) -> list[DetectorResult]:
-        """Return the descriptive statistics of a window, if they are wanted."""
+        """Return the descriptive statistics of a window, if enabled."""
         if not self._has_statistics:
             return []
         return statistic_results(window, self.baseline, self.config)
 
     def inherit(self, other: SeriesDecider) -> None:
-        """Take over the open alerts of the same model version under its last baseline."""
+        """Take over the open alerts of the same model version under its previous baseline."""
         self.open_alerts.update(other.open_alerts)
         self.closed_alerts.update(other.closed_alerts)
 
@@ -251,7 +251,7 @@ class SeriesDecider:
             )
 
     def _baseline_views(self, window: Window) -> list[CellView]:
-        """Every declared cell against the baseline."""
+        """Return the verdict on every declared cell against the baseline."""
         segments, variables = self.baseline.reference.segments, self.baseline.variables
         counts = align_counts(window.segments, segments)
         plan, reference = self._plan_at(window)
@@ -274,14 +274,14 @@ class SeriesDecider:
         ]
 
     def reference_at(self, window: Window) -> NDArray[np.int64]:
-        """Return what a window compares each cell with, shape (S * V, 64)."""
+        """Return the reference of each cell for a window, shape (S * V, 64)."""
         return self._plan_at(window)[1]
 
     def _plan_at(self, window: Window) -> PlanOfHours:
-        """Return the plan of a window, and the reference it rests on.
+        """Return the plan of a window, and its reference.
 
-        That of the last window's hours is kept: every cell that fires asks for it again,
-        and 200 cells take 7 ms.
+        The plan of the last window is cached: every firing cell needs it again, and planning 200
+        cells takes 7 ms.
         """
         seasonal = self.baseline.seasonal
         if seasonal is None:
@@ -294,7 +294,7 @@ class SeriesDecider:
         return self._season[1:]
 
     def _plan_of(self, seasonal: SeasonalCounts, slots: NDArray[np.int64]) -> PlanOfHours:
-        """Plan every cell against some hours of the week."""
+        """Plan every cell against given hours of the week."""
         by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
         is_seasonal = seasonal.is_seasonal.reshape(-1)
         chosen = choose_reference(by_slot, seasonal.n_weeks, slots, is_seasonal).counts
@@ -302,10 +302,10 @@ class SeriesDecider:
         return plan_cells(self.rule, self.plan.layout, chosen, self.plan.phi, learned), chosen
 
     def slots_at(self, window: Window) -> tuple[int, ...]:
-        """Return the hours of the week a window is compared with; empty without seasons.
+        """Return the hours of the week that a window is compared with; empty without seasons.
 
-        Where the model's time zone is not known and clocks may have changed since the
-        reference, they are those of the hour that fits best, or of the one before or after.
+        If the model's time zone is unknown and local clocks may have changed since the reference,
+        the best match of the hour, the one before and the one after is used.
         """
         seasonal = self.baseline.seasonal
         if seasonal is None:
@@ -320,7 +320,7 @@ class SeriesDecider:
         return self._slots[1]
 
     def _clock_shift(self, window: Window, slots: NDArray[np.int64]) -> int:
-        """Return by how many hours local clocks have moved since the reference."""
+        """Return the shift of local clocks since the reference, in hours."""
         seasonal = self.baseline.seasonal
         if seasonal is None or seasonal.unzoned_us is None:
             return 0
@@ -333,7 +333,7 @@ class SeriesDecider:
         return best_shift(by_slot, slots, shifts, counts, follows)
 
     def _replica_views(self, window: Window) -> list[CellView]:
-        """Each host's and each GPU's score against the others of its window."""
+        """Return the verdicts on each host's and GPU's score against the others of the window."""
         views: list[CellView] = []
         for name in ("host", "gpu_uuid"):
             segments, counts = family(window.slices, name)
@@ -368,7 +368,7 @@ class SeriesDecider:
         return views
 
     def _advance(self, view: CellView, window: Window) -> list[Alert]:
-        """Take one cell's alert one window further."""
+        """Update the alert of one cell."""
         key = f"{view.monitor}|{view.variable.name}|{view.segment}"
         before, i, decision = self.open_alerts.get(key), view.index, view.decision
         if decision.has_fired[i]:
@@ -377,7 +377,7 @@ class SeriesDecider:
         elif before is not None and self._is_gone(view):
             after, change = advance_gone(before)
         elif before is not None:
-            # An hour that nothing is known of is not good news either.
+            # An hour without reference does not count as quiet.
             n_rows = int(decision.n[i]) if decision.set_index[i] >= 0 else 0
             is_positive = bool(decision.is_positive[i])
             after, change = advance_quiet(before, is_positive, n_rows)
@@ -393,7 +393,7 @@ class SeriesDecider:
         return [build_alert(view, self.series, window, after, change, self._places(view, window))]
 
     def _places(self, view: CellView, window: Window) -> tuple[Place, ...]:
-        """Return where a drift is, if it is one: what has fired has a set that moved."""
+        """Return the location of a drift; a fired cell has a set that changed."""
         if not view.decision.has_fired[view.index]:
             return ()
         if view.monitor != Monitor.DRIFT:
@@ -404,7 +404,7 @@ class SeriesDecider:
         return find_places(view, window, self.baseline, by_cell, plan.layout, phi)
 
     def _is_gone(self, view: CellView) -> bool:
-        """Return whether the version is retired, or a replica has just been forgotten."""
+        """Return whether the version is retired, or a replica has just been removed."""
         if self.is_retired:
             return True
         past = self.replicas.get(view.segment.partition("=")[0])
@@ -415,7 +415,7 @@ class SeriesDecider:
     def _fired(
         self, view: CellView, window: Window, before: CellState | None, closed: Closed | None
     ) -> tuple[CellState, Transition | None]:
-        """Rank what fired, and open, escalate or keep its alert."""
+        """Return the alert of a fired cell, if it opens or escalates."""
         rung = int(view.decision.rung[view.index])
         n_windows = int(view.decision.n_windows[view.index])
         length_us = window.end_us - window.start_us
@@ -431,7 +431,7 @@ class SeriesDecider:
 
 
 def _specificity(view: CellView) -> int:
-    """Put what explains before what it explains: replicas, then features, then the score."""
+    """Return the sort key of cells, causes first: replicas, then features, then the score."""
     if view.monitor == Monitor.REPLICA:
         return 0 if view.segment.startswith("gpu_uuid=") else 1
     return 2 if view.variable.name != SCORE else 3

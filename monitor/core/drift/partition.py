@@ -1,4 +1,4 @@
-"""One partition of the panes topic, message by message: windows, verdicts, what to write. Pure."""
+"""Processes one partition of the panes topic: windows, verdicts, writes. Pure."""
 
 from __future__ import annotations
 
@@ -44,65 +44,72 @@ from schemas.results import DetectorResult, Reason
 
 KIND = "model"
 MAX_JUDGED = 64
-"""Versions of one model that are judged in one window, and that are remembered."""
+"""Versions of one model that are evaluated per window, and that are kept in the state."""
 STALE_MESSAGES = 10_000
-"""A model's state is written again when its place in the panes lies so far back: else one
-that fell silent would make every restart read from there."""
+"""Distance of a model's offset in the panes after which its state is written again.
+
+Otherwise an idle model would make every restart read from there.
+"""
 
 MAX_UNKNOWN = 1_000
-"""Unknown baselines that panes name, kept to be looked for."""
+"""Maximum number of unknown baseline IDs that are kept for a later lookup."""
 
 GROUP_MODELS = 8
-"""Models that are decided before what came of them is written: of 200 that close at once
-the first alerts are on their way while the last ones are being decided."""
+"""Models that are evaluated before their results are written.
+
+If the windows of 200 close together, the first alerts are sent while the last models are evaluated.
+"""
 
 ModelName = tuple[str, str]
 
 
 class _Closed(NamedTuple):
-    """What closed of one model at one time."""
+    """Windows of one model that close together."""
 
     windows: list[Window]
     intakes: dict[int, IntakeWindow]
-    """By the end of the window."""
+    """By end of the window."""
 
 
 Groups = Iterable[list[WritePhase]]
-"""Groups of phases. Phases of one group go one after the other, groups side by side: they
-are of different models. Deciding goes on as groups are asked for."""
+"""Groups of write phases, evaluated lazily.
+
+Phases of a group are written in order, groups concurrently, because they belong to different
+models.
+"""
 
 
 class DriftPartition:
-    """What one owner of one partition knows; it writes nothing, it says what to write.
+    """State and processing of one owner of a partition; returns the messages to write.
 
     Parameters
     ----------
     partition : int
-        Of panes and of state, which are partitioned alike.
+        Partition of the panes and state topics, which are co-partitioned.
     owner : str
-        New for every owner: part of the keys of its state messages.
+        Unique per owner: part of the keys of its state messages.
     log_id : str, optional
-        Id of the panes topic; a state with offsets of another one starts at the beginning.
+        ID of the panes topic; offsets in a state of another topic ID are ignored.
     has_results : bool, optional
-        False where nothing reads the results: none are written, and descriptive statistics
-        are not computed.
+        False if results are not needed: none are written, and descriptive statistics are not
+        computed.
     has_states : bool, optional
-        False where no other owner follows, and weeks of windows are judged in one run: no
-        states are written, and the plans of the hours of the week are kept.
+        False if there is no later owner, and weeks of windows are evaluated in one run: no states
+        are written, and plans per hour of the week are cached.
 
     Attributes
     ----------
     position : int
-        Offset of the message that is taken next; those below change nothing.
+        Offset of the next message; earlier messages have no effect.
     counters : Counter of str
-        ``panes_*`` by what became of them: ``panes_unreadable`` messages stand among the
-        dead letters, ``panes_unknown_model`` belong to no model of the config. ``windows``,
-        ``windows_<closed_by>``, ``results_<verdict>``, ``alerts_<monitor>_<transition>``,
-        ``canary_found_<windows>``, ``canary_missed``, ``canary_skipped``.
+        ``panes_*`` by outcome: ``panes_unreadable`` messages are dead letters,
+        ``panes_unknown_model`` belong to no configured model. ``windows``, ``windows_<closed_by>``,
+        ``results_<verdict>``, ``alerts_<monitor>_<transition>``, ``canary_found_<windows>``,
+        ``canary_missed``, ``canary_skipped``.
     coverage : dict of (str, str) to Coverage
-        What was judged of each model since this owner began.
+        Coverage of each model since the start of this owner.
     unknown_baselines : set of str
-        Named by panes, not in the catalog; emptied by the caller that loads them.
+        Baseline IDs of panes that are not in the catalog; cleared by the caller that loads them.
     """
 
     def __init__(
@@ -136,24 +143,24 @@ class DriftPartition:
         return self._catalog.configs[tenant, model].window
 
     def restore(self, state: SnapshotStore, committed: int | None = None) -> list[WritePhase]:
-        """Go on where the last owner of each model stopped.
+        """Continue from the last state of each model.
 
         Parameters
         ----------
         snapshots : SnapshotStore
-            Everything in this partition of the state topic.
+            All states in this partition of the state topic.
         committed : int, optional
-            Where to read the panes from if no state says to begin before it; by default the
-            states alone say, and without any it is the beginning.
+            Offset to read the panes from, unless a state needs earlier ones; by default determined
+            by the states only, and 0 without states.
 
         Returns
         -------
         list of WritePhase
-            Each state's alerts once more: its writer may have died before it sent them.
+            The alerts of each state again, because its writer may have crashed before it sent them.
 
         Notes
         -----
-        Read the panes from :attr:`position` on, which is set here.
+        The caller must read the panes from :attr:`position`, which is set here.
         """
         self._snapshots = state
         alerts: list[Alert] = []
@@ -168,7 +175,7 @@ class DriftPartition:
         return phases(("detect:dead_letter", letters), ("detect:alert", self._alert_writes(alerts)))
 
     def _restore_model(self, name: ModelName, snapshots: SnapshotStore) -> list[Alert]:
-        """Take the highest state of a model that can be read."""
+        """Restore the highest readable state of a model."""
         self._sequences[name] = snapshots.last_sequence(KIND, name)
         for stored in snapshots.stored(KIND, name):
             try:
@@ -188,7 +195,7 @@ class DriftPartition:
         return []
 
     def _restored_deciders(self, state: ModelState) -> dict[SeriesId, SeriesDecider]:
-        """Build the deciders of a state, of those whose baseline is known."""
+        """Build the deciders of a state, for known baselines."""
         built = {e.series: self._decider(e.series, e) for e in state.series}
         known = {series: decider for series, decider in built.items() if decider is not None}
         for decider in known.values():
@@ -196,20 +203,20 @@ class DriftPartition:
         return known
 
     def take(self, offset: int, key: bytes, value: bytes, record_time_us: int = -1) -> Groups:
-        """Take one message of the panes topic, and close what it lets close.
+        """Process one message of the panes topic, and close the windows that are due.
 
-        Windows are closed at the very watermark that lets them, not once a batch:
-        otherwise how reads were cut would decide what a window holds.
+        Windows are closed at the exact watermark that completes them, not once per batch; otherwise
+        their content would depend on how reads were batched.
 
         Parameters
         ----------
         offset : int
-            Below :attr:`position`: was taken already, changes nothing.
+            Offset of the message; below :attr:`position` the message has no effect.
 
         Returns
         -------
         iterable of list of WritePhase
-            To be written, all of them; only then may the message be acked.
+            Writes, all of which must be acknowledged before the message is acked.
         """
         if offset < self.position:
             return []
@@ -228,9 +235,9 @@ class DriftPartition:
             return [self._refuse(offset, value, str(error), record_time_us)]
 
     def take_pane(self, pane: Pane) -> None:
-        """Take a pane of this process as it is; ``take`` would read the same from its message.
+        """Process a pane object of this process, with the same effect as its message.
 
-        It becomes part of its window before the next message is taken.
+        It is added to its window before the next message is processed.
         """
         if (pane.series.tenant, pane.series.model) not in self._catalog.configs:
             self.counters["panes_unknown_model"] += 1
@@ -241,7 +248,7 @@ class DriftPartition:
         self.counters[f"panes_{self.windows.add(pane, self.position).value}"] += 1
 
     def elapse(self, elapsed_us: int) -> Groups:
-        """Advance time: while all source partitions are idle, it closes windows."""
+        """Advance time, which closes windows while all source partitions are idle."""
         marks = self.windows.watermarks
         if not marks.is_idle or self._ended:
             return []
@@ -249,7 +256,7 @@ class DriftPartition:
         return self._close(self.windows.close())
 
     def retire(self, source: str) -> Groups:
-        """Forget a source topic that is gone: its partitions hold no window any more."""
+        """Remove a deleted source topic, whose partitions no longer delay windows."""
         self.windows.watermarks.retire(source)
         self._expected.pop(source, None)
         return self._close(self.windows.close())
@@ -270,7 +277,7 @@ class DriftPartition:
 
     @property
     def panes_offset(self) -> int:
-        """Offset from which a new owner would have to read."""
+        """Offset from which a new owner must read."""
         names = self.windows.models
         places = [self._windows_state(name).panes_offset for name in names]
         return min(places, default=self.position)
@@ -278,7 +285,7 @@ class DriftPartition:
     def _refuse(
         self, offset: int, value: bytes, detail: str, record_time_us: int
     ) -> list[WritePhase]:
-        """Dead-letter an unreadable message: the panes behind it must not wait for it."""
+        """Dead-letter an unreadable message, so that it does not block later panes."""
         letter = unreadable_letter(
             value,
             detail,
@@ -291,7 +298,7 @@ class DriftPartition:
         return phases(("detect:dead_letter", [letter_write(letter)]))
 
     def _hear(self, word: WatermarkMessage) -> Groups:
-        """Take a partition's word, and close what it lets close."""
+        """Process a watermark, and close the windows that are due."""
         marks = self.windows.watermarks
         marks.observe(
             word.source, word.partition, word.n_partitions, word.watermark_us, is_idle=word.is_idle
@@ -303,7 +310,7 @@ class DriftPartition:
         return self._close(self.windows.close_all() if is_over else self.windows.close())
 
     def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
-        """Take one chunk of a pane."""
+        """Process one chunk of a pane."""
         head = read_header(value)
         config = self._catalog.configs.get((head.tenant, head.model))
         if config is None:
@@ -322,7 +329,7 @@ class DriftPartition:
         self.counters[f"panes_{arrival.value}"] += 1
 
     def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
-        """Take what was rejected or late of one model."""
+        """Process the intake pane of one model."""
         pane = read_intake(value, record_time_us)
         if (pane.tenant, pane.model) not in self._catalog.configs:
             self.counters["intake_unknown_model"] += 1
@@ -330,14 +337,14 @@ class DriftPartition:
         self.counters[f"intake_{self.windows.add_intake(pane, offset).value}"] += 1
 
     def _close(self, windows: list[Window]) -> Groups:
-        """Decide closed windows and say what to write: results, state, alerts, in this order."""
+        """Evaluate closed windows; return the writes: results, state, alerts, in this order."""
         intakes = self.windows.take_intakes()
         return self._closing(windows, intakes) if windows or intakes else ()
 
     def _closing(
         self, windows: list[Window], intakes: list[IntakeWindow]
     ) -> Iterator[list[WritePhase]]:
-        """Decide some models, hand on what came of them, and so on."""
+        """Yield the writes of the models, group by group."""
         by_model: dict[ModelName, _Closed] = {}
         for intake in intakes:
             closed = by_model.setdefault((intake.tenant, intake.model), _Closed([], {}))
@@ -354,7 +361,7 @@ class DriftPartition:
         yield self._refresh(by_model)
 
     def _decide(self, by_model: dict[ModelName, _Closed]) -> list[WritePhase]:
-        """Decide the windows of some models: results, their states, the alerts of these."""
+        """Evaluate the windows of some models: results, states, alerts."""
         results: list[Write] = []
         states: list[Write] = []
         sweep: list[Write] = []
@@ -378,10 +385,10 @@ class DriftPartition:
         )
 
     def _decide_model(self, name: ModelName, closed: _Closed) -> list[Decided]:
-        """Decide the windows of one model in order of their end.
+        """Evaluate the windows of one model in order of their end.
 
-        Of one end the pipeline rules come first: whether the rows of a window can be trusted
-        is known before they are judged.
+        For each end the pipeline rules are evaluated first, so that it is known whether the rows of
+        a window are complete before they are evaluated.
         """
         judged = self._most_rows(closed.windows)
         watch = self._watches.get(name)
@@ -410,19 +417,19 @@ class DriftPartition:
         return decided
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[WritePhase]:
-        """Write the states of models that did not close, where a restart would need them."""
+        """Write the states of models without closed windows that a restart would need."""
         states: list[Write] = []
         sweep: list[Write] = []
         done = set(closed)
         for name in self.windows.models:
-            # A model without a state would not be read from its first pane after a restart.
+            # Without a state, a restart would not read a model from its first pane.
             if name not in done and (name not in self._places or self._is_stale(name)):
                 states += self._state_writes(name, [])
                 sweep += self._sweep(name)
         return phases(("detect:state", states), ("detect:sweep", sweep))
 
     def _most_rows(self, windows: list[Window]) -> set[int]:
-        """Return which windows of a model are judged: of each end, those with the most rows."""
+        """Return the windows of a model to evaluate: for each end, those with the most rows."""
         groups: dict[tuple[int, bool], list[Window]] = {}
         for window in windows:
             groups.setdefault((window.end_us, window.is_revised), []).append(window)
@@ -433,7 +440,7 @@ class DriftPartition:
         return judged
 
     def _judge(self, window: Window, is_judged: bool, *, is_withheld: bool = False) -> Decided:
-        """Judge one window, or say why it is not judged."""
+        """Evaluate one window, or return the reason for no verdict."""
         if not is_judged:
             return Decided([no_verdict_result(window, Reason.TOO_MANY_VERSIONS)])
         if window.is_baseline_changed:
@@ -451,7 +458,7 @@ class DriftPartition:
         return decider.withhold(window, Reason.PIPELINE) if is_withheld else decider.decide(window)
 
     def _drop_retired(self, name: ModelName) -> None:
-        """Forget versions that get no more windows, and of too many those that are idle."""
+        """Remove versions that get no more windows, and idle ones if there are too many."""
         own = self._deciders.get(name, {})
         for series in [s for s, decider in own.items() if decider.is_retired]:
             del own[series]
@@ -462,10 +469,10 @@ class DriftPartition:
             self.windows.forget(*name, series.model_version)
 
     def _succeed(self, decider: SeriesDecider) -> None:
-        """Put a decider in the place of that of the version's last baseline.
+        """Replace the decider of the version's previous baseline.
 
-        Evidence is against one baseline; an open alert is about the model, and its
-        receivers must get the resolution.
+        Evidence is relative to one baseline; an open alert concerns the model, and its receivers
+        must get the resolution.
         """
         series = decider.series
         own = self._deciders[series.tenant, series.model]
@@ -474,7 +481,7 @@ class DriftPartition:
         own[series] = decider
 
     def _decider(self, series: SeriesId, entry: SeriesEntry | None = None) -> SeriesDecider | None:
-        """Build the decider of a series; None where there is no baseline."""
+        """Build the decider of a series; None without a baseline."""
         baseline = self._catalog.baseline_of(series)
         if baseline is None:
             return None
@@ -485,7 +492,7 @@ class DriftPartition:
         )
 
     def _is_stale(self, name: ModelName) -> bool:
-        """Return whether a model's last state points far back, and a new one would not."""
+        """Return whether a model's last state needs much older panes than a new one would."""
         place = self._places[name]
         if self.position - place <= STALE_MESSAGES:
             return False
@@ -511,7 +518,7 @@ class DriftPartition:
         return state_writes(KIND, name, self._owner, state.sequence, body, partition=self.partition)
 
     def _sweep(self, name: ModelName) -> list[Write]:
-        """Return what takes back the states of the owners before, once."""
+        """Return the tombstones of previous owners' states, once."""
         if self._snapshots is None:
             return []
         made = self._snapshots.tombstones(KIND, name, self.partition)
@@ -519,7 +526,7 @@ class DriftPartition:
         return made
 
     def _windows_state(self, name: ModelName) -> WindowState:
-        """Return the windows of one model; a pane that is not whole yet is to be read again."""
+        """Return the window state of one model, such that incomplete panes are read again."""
         state = self.windows.export(*name, self.position)
         waiting = self._assembler.first_offset
         if waiting is not None:
@@ -527,14 +534,14 @@ class DriftPartition:
         return state
 
     def _alert_writes(self, alerts: list[Alert]) -> list[Write]:
-        """Return alerts as messages that came when the watermark could close their window."""
+        """Return alerts as messages, timestamped when the watermark could close their window."""
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
         self.counters["alerts"] += len(alerts)
         return [alert_write(a, self._settings(a.tenant, a.model).lateness_us) for a in alerts]
 
     def _count_results(self, results: list[DetectorResult]) -> None:
-        """Count results by verdict; of planted shifts what came of them."""
+        """Count results by verdict, and planted shifts by outcome."""
         real = [result for result in results if result.monitor != Monitor.CANARY]
         for verdict, n in Counter(result.verdict.value for result in real).items():
             self.counters[f"results_{verdict}"] += n
@@ -544,7 +551,7 @@ class DriftPartition:
 
 
 def _n_rows(window: Window) -> int:
-    """Return how many rows a window has."""
+    """Return the number of rows of a window."""
     return int(window.segments.n_rows[0]) if len(window.segments.segments) else 0
 
 

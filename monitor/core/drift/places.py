@@ -1,6 +1,6 @@
-"""Where a drift is: the segments, hosts and features that carry more of it than their rows. Pure.
+"""Locates a drift: segments, hosts and features with a disproportionate part of it. Pure.
 
-Asked only when an alert opens or escalates: a handful of sums over one window.
+Computed only when an alert opens or escalates: a few sums over one window.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from schemas.names import SCORE
 from schemas.panes import ALL, N_COUNTERS, Window
 
 MAX_PLACES = 4
-"""More would make the alert too long to read."""
+"""Maximum number of places in an alert."""
 
 Place = tuple[str, float]
 """``name=value`` of a segment, host or GPU, or a feature's name; its part of the change."""
@@ -35,38 +35,37 @@ def find_places(
     layout: SetLayout,
     phi: float,
 ) -> tuple[Place, ...]:
-    """Return who carries most of what a cell's alert is about.
+    """Return the places with most of the change of a cell.
 
     Parameters
     ----------
     view : CellView
-        The cell; only that of all rows has parts.
+        The cell; only cells of all rows have parts.
     window : Window
         The window that changed the alert.
     baseline : Baseline
-        Whose segments and variables these are.
+        Baseline with the segments and variables.
     reference : ndarray of int64, shape (S, V, 64)
-        What each cell was compared with in this window.
+        Reference of each cell in this window.
     layout : SetLayout
-        The sets that ``view.decision`` names.
+        The sets of ``view.decision``.
     phi : float
         Design effect of the cell.
 
     Returns
     -------
     tuple of (str, float)
-        By falling part of the change inside its family: the values of one segment, the
-        hosts, the GPUs; of the score also the features, by what moved most in each.
-        Empty where the change is the same everywhere.
+        In descending order of the part of the change within its family: the values of one segment,
+        the hosts, the GPUs; for the score also the features, by the most changed set of each. Empty
+        if the change is uniform.
 
     Notes
     -----
-    Parts are of the set the alert names and of the last window: earlier ones may have
-    been carried by others. A segment with values that are compared with other hours than
-    the whole is (too few rows for its slot, or no season of their own) is left out: it
-    would be measured against a mix of hours. Hosts are compared with the whole baseline,
-    because training data has no hosts; only their scores are counted, so a feature is
-    placed by segment.
+    Parts refer to the set in the alert and to the last window; earlier windows may differ. A
+    segment whose values are compared with other hours than all rows are (too few rows for their
+    slot, or not seasonal) is omitted, because its reference mixes hours. Hosts are compared with
+    the whole baseline, because training data has no hosts; only their scores are counted, so
+    features are located by segment only.
     """
     if view.monitor != Monitor.DRIFT or view.segment != ALL or not view.effect_where:
         return ()
@@ -80,8 +79,10 @@ def find_places(
 
 
 OTHER_HOURS = 8
-"""A part's share of the rows in one hour of the week differs from that over all by less; one
-hour is a 24th or a 168th of all."""
+"""Bound on the ratio of a part's share of rows in one hour of the week to its share over all.
+
+One hour is a 24th or a 168th of all.
+"""
 
 
 def _by_segment(
@@ -92,7 +93,7 @@ def _by_segment(
     layout: SetLayout,
     phi: float,
 ) -> Iterator[Place]:
-    """Values of each segment; rows without a value, or with an unknown one, are the rest."""
+    """Return the places among the values of each segment; other rows are the rest."""
     named = int(view.decision.set_index[view.index])
     segments, v = baseline.reference.segments, view.index % len(baseline.variables)
     shape = (len(segments), -1, N_COUNTERS)
@@ -110,7 +111,7 @@ def _by_segment(
 
 
 def _is_of_same_hours(parts: Counts, whole: Counts, all_hours: Counts, rows: list[int]) -> bool:
-    """Whether parts and whole are of the same hours: their sizes are those of all hours, about."""
+    """Return whether parts and whole have the same hours, judged by their sizes."""
     if (parts.sum(axis=0) > whole).any():
         return False
     here = parts.sum(axis=1) / max(int(whole.sum()), 1)
@@ -121,7 +122,7 @@ def _is_of_same_hours(parts: Counts, whole: Counts, all_hours: Counts, rows: lis
 def _by_replica(
     view: CellView, window: Window, layout: SetLayout, named: int, phi: float, name: str
 ) -> Iterator[Place]:
-    """Hosts or GPUs, each against the whole baseline."""
+    """Return the places among hosts or GPUs, each compared with the whole baseline."""
     replicas, counts = family(window.slices, name)
     if len(replicas) > 1:
         before = _moved(view.reference_counts[None], layout, named)[0]
@@ -132,7 +133,7 @@ def _by_replica(
 def _by_feature(
     view: CellView, window: Window, baseline: Baseline, reference: Counts, layout: SetLayout
 ) -> Iterator[Place]:
-    """Features beyond their own tolerance in this window, each by the set that says most."""
+    """Return the features outside their tolerance in this window, by their most changed set."""
     decision, n_variables = view.decision, len(baseline.variables)
     first = view.index - view.index % n_variables
     cells = [c for c in range(first, first + n_variables - 1) if decision.is_positive[c]]
@@ -144,7 +145,7 @@ def _by_feature(
         for of in (reference[first // n_variables], counts)
     ]
     before, now = sides
-    # References may be of different hours, and so of very different sizes.
+    # References may have different hours, and so very different sizes.
     totals = now.sum(axis=1, keepdims=True) / np.maximum(before.sum(axis=1, keepdims=True), 1)
     before = np.rint(before * totals).astype(np.int64)
     for c, part in zip(cells, contributions(before, now).inside.tolist(), strict=True):
@@ -152,7 +153,7 @@ def _by_feature(
 
 
 def _places(names: list[str], before: Counts, now: Counts, phi: float) -> Iterator[Place]:
-    """Name the cells that stand out; the rest, which is the last, has no name."""
+    """Return the disproportionate places; the last part is the rest, which has no name."""
     inside = contributions(before, now).inside
     for c in standing_out(before, now, phi=phi).tolist():
         if c < len(names):
@@ -160,12 +161,12 @@ def _places(names: list[str], before: Counts, now: Counts, phi: float) -> Iterat
 
 
 def _with_rest(parts: Counts, whole: Counts) -> Counts:
-    """Add the rows that are in none of the parts."""
+    """Append the rows that are in none of the parts."""
     return np.concatenate([parts, np.maximum(whole - parts.sum(axis=0), 0)[None]])
 
 
 def _moved(counts: Counts, layout: SetLayout, named: int) -> Counts:
-    """Count rows outside and in one set, shape (P, 2)."""
+    """Return the rows outside and inside one set, shape (P, 2)."""
     own = slice(named, named + 1)
     one = CellSets(
         layout.names[own],

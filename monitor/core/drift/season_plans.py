@@ -1,4 +1,4 @@
-"""The tolerances of the hours that windows were last compared with, within a bound. Pure."""
+"""Bounded cache of plans by hour of the week. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from detectors.decision_rule.decision import TolerancePlan
 
 PlanOfHours = tuple[TolerancePlan, NDArray[np.int64]]
-"""A plan, and the reference counters it rests on."""
+"""A plan and its reference counters."""
 MAX_PLAN_BYTES = 128 << 20
-"""Where windows of weeks are judged in one run: 168 hours of 60 cells."""
+"""For evaluating weeks of windows in one run: 168 hours of 60 cells."""
 
 
 class SeasonPlans:
-    """Plans by key, those used last.
+    """Least-recently-used cache of plans.
 
     Parameters
     ----------
     max_bytes : int, optional
-        Of all plans together; 0 keeps none.
+        Size bound of all plans together; 0 keeps none.
 
     Notes
     -----
-    Hourly windows meet the same hour of the week again after 168 windows: plans were a third
-    of the CPU of judging such a window of 32 cells in a replay. A stage that closes one window
-    an hour would keep them for a week before it needs one.
+    Hourly windows reach the same hour of the week after 168 windows: in a replay, planning was a
+    third of the CPU of evaluating such a window of 32 cells. A stage that closes one window per
+    hour would keep plans for a week before reusing them.
     """
 
     def __init__(self, max_bytes: int = 0) -> None:
@@ -37,7 +37,7 @@ class SeasonPlans:
         self._plans: OrderedDict[Hashable, PlanOfHours] = OrderedDict()
 
     def find(self, key: Hashable, build: Callable[[], PlanOfHours]) -> PlanOfHours:
-        """Return the plan of a key, built where it is not kept."""
+        """Return the plan of a key, building it if it is not cached."""
         found = self._plans.get(key)
         if found is not None:
             self._plans.move_to_end(key)
@@ -53,7 +53,7 @@ class SeasonPlans:
 
 
 def _bytes_of(found: PlanOfHours) -> int:
-    """Return the bytes of the arrays that grow with the sets and counters."""
+    """Return the size of the arrays that depend on sets and counters."""
     plan, reference = found
     arrays = (plan.gain, plan.loss, plan.p_ref, plan.eps_set, reference)
     return sum(array.nbytes for array in arrays)

@@ -1,4 +1,4 @@
-"""The state of one model: windows, evidence, open alerts. Written at every close."""
+"""State of one model: windows, evidence, open alerts. Written when windows close."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.panes import SeriesId
 
 
 class SeriesEntry(msgspec.Struct, array_like=True):
-    """The state of one series id."""
+    """State of one series."""
 
     tenant: str
     model: str
@@ -23,27 +23,27 @@ class SeriesEntry(msgspec.Struct, array_like=True):
 
     @property
     def series(self) -> SeriesId:
-        """Return the id of the series."""
+        """Return the series ID."""
         return SeriesId(self.tenant, self.model, self.model_version, self.profile_id)
 
 
 class ModelState(msgspec.Struct):
     """The state message of one model.
 
-    It is written after the results of a close and before its alerts. After a crash, a new
-    owner sends ``alerts`` again if this state was written, and else closes the windows again.
+    Written after the results of closed windows and before their alerts. After a crash, a new owner
+    sends ``alerts`` again if this state was written; otherwise it closes the windows again.
     """
 
     sequence: int
-    """Counts the state messages of this model; the highest is used."""
+    """Sequence number of the state messages of this model; the highest is used."""
     windows: WindowState
     series: list[SeriesEntry]
     alerts: list[Alert]
-    """Of this close."""
+    """Alerts of the windows that closed with this state."""
     log_id: str = ""
-    """Id of the panes topic of the offsets in ``windows``: a recreated topic repeats offsets."""
+    """ID of the panes topic that the offsets in ``windows`` belong to."""
     pipeline: PipelineState | None = None
-    """None in states of older versions."""
+    """None in states of earlier versions."""
 
 
 def read_model_state(body: bytes) -> ModelState:

@@ -1,4 +1,4 @@
-"""Checks of a model's state beyond its types, so that nothing made of it fails later."""
+"""Validates a model's state beyond its types, so that later processing cannot fail on it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from schemas.errors import DomainError
 from schemas.results import Reason
 
 MAX_SERIES = 1_000
-"""Versions of one model in a state; 64 are remembered at once."""
+"""Maximum number of versions of a model in a state; 64 are kept at a time."""
 _MAX_REPLICAS = 10_000
 _MAX_KEY_CHARS = 4 * MAX_NAME_CHARS
 
 
 def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
-    """Check the state of one model; evidence is checked when it is laid out.
+    """Check the state of one model; evidence is checked when it is restored.
 
     Parameters
     ----------
     name : (str, str)
-        Tenant and model of its key.
+        Tenant and model in the key.
 
     Raises
     ------
     DomainError
-        If it is another model's, or holds a value that none can have.
+        If it belongs to another model, or has an invalid value.
     """
     check_struct(state)
     windows = state.windows
@@ -62,12 +62,12 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
 
 
 def check_evidence(decider: SeriesDecider) -> None:
-    """Check the evidence that a decider was restored with.
+    """Check the restored evidence of a decider.
 
     Raises
     ------
     DomainError
-        If a ratio is negative or NaN, or a run of windows is negative.
+        If a ratio is negative or NaN, or a count of windows is negative.
     """
     evidence = [decider.evidence, *(past.evidence for past in decider.replicas.values())]
     for each in evidence:
@@ -76,7 +76,7 @@ def check_evidence(decider: SeriesDecider) -> None:
 
 
 def _check_series(state: SeriesState) -> None:
-    """Check what one series remembers."""
+    """Check the state of one series."""
     for key, cell in state.open_alerts.items():
         _check_cell_key(key)
         _check_cell(cell)
@@ -92,7 +92,7 @@ def _check_series(state: SeriesState) -> None:
 
 
 def _check_pipeline(state: PipelineState) -> None:
-    """Check what the pipeline rules remember."""
+    """Check the state of the pipeline rules."""
     for rule in (*state.pools, *state.open_alerts, *state.closed_alerts):
         if rule not in RULES:
             raise DomainError(f"{rule[:80]!r} is not a pipeline rule")
@@ -118,6 +118,6 @@ def _check_cell(cell: CellState) -> None:
 
 
 def _check_name(found: tuple[str, str], name: tuple[str, str]) -> None:
-    """Check whose state it is."""
+    """Check tenant and model."""
     if found != name:
         raise DomainError(f"it is of {found[0][:80]!r}/{found[1][:80]!r}, its key of another model")

@@ -1,4 +1,4 @@
-"""Rows of ``results``: what a window showed of every cell, whether or not anything fired. Pure."""
+"""Builds the rows of ``results``: all cells of a window, fired or not. Pure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from schemas.panes import ALL, Window
 from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"
-"""The metric under which the rule's own verdict is stored."""
+"""Metric of the decision rule's verdicts."""
 CANARY_DELAY = "canary_delay"
-"""Planted windows until the shift was found; NULL where it was not."""
+"""Metric of canaries: planted windows until detection; NULL if not detected."""
 
 
 def statistic_results(
     window: Window, baseline: Baseline, config: ModelConfig
 ) -> list[DetectorResult]:
-    """Return every descriptive statistic of the window, drift and fairness."""
+    """Return all descriptive statistics of a window, drift and fairness."""
     ranges = {
         name: feature.range
         for name, feature in config.features.items()
@@ -46,7 +46,7 @@ def statistic_results(
 
 
 def decision_results(views: Sequence[CellView], window: Window) -> list[DetectorResult]:
-    """Return the rule's verdict on each cell."""
+    """Return the verdict of the rule on each cell."""
     shared, results = _shared(window), list[DetectorResult]()
     for _, group in groupby(views, key=lambda view: id(view.decision)):
         results += _of_one_decision(list(group), shared)
@@ -54,11 +54,11 @@ def decision_results(views: Sequence[CellView], window: Window) -> list[Detector
 
 
 def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[DetectorResult]:
-    """Return the results of cells that were decided together.
+    """Return the results of cells that were evaluated together.
 
     Notes
     -----
-    Arrays become lists once: read number by number, 32 cells took .4 ms.
+    Arrays are converted to lists once; element access took .4 ms for 32 cells.
     """
     decision = views[0].decision
     n, p, log_m = decision.n.tolist(), _finite(decision.p_current), _finite(decision.log_m)
@@ -92,12 +92,12 @@ def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[
 
 
 def _finite(values: NDArray[np.float64]) -> list[float | None]:
-    """Return numbers, None where there is none."""
+    """Return numbers, with None for NaN."""
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
-    """Return the one row of a window that is not judged at all, and why."""
+    """Return the single row of a window without verdicts, with the reason."""
     return DetectorResult(
         **_shared(window),
         monitor=Monitor.DRIFT,
@@ -112,30 +112,29 @@ def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
 
 
 def no_verdict_reason(results: list[DetectorResult]) -> str:
-    """Return why no cell of a window was judged.
+    """Return the reason why no cell of a window has a verdict.
 
     Parameters
     ----------
     results : list of DetectorResult
-        Of all versions.
+        Results of all versions.
 
     Returns
     -------
     str
-        The most frequent reason; empty where at least one cell got a verdict, or there are
-        no cells.
+        The most frequent reason; empty if at least one cell has a verdict, or there are no cells.
     """
     cells = [r for r in results if r.metric == DECISION and r.monitor == Monitor.DRIFT]
     if any(r.verdict is not Verdict.NONE for r in cells):
         return ""
     counts = Counter(r.reason.value for r in cells)
     if len(counts) > 1:
-        counts.pop(Reason.NO_DATA, None)  # empty segments say nothing of the others
+        counts.pop(Reason.NO_DATA, None)  # reasons of empty segments are ignored
     return max(sorted(counts), key=lambda reason: counts[reason], default="")
 
 
 def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:
-    """Return what came of one planted shift: after how many windows it was found."""
+    """Return the result of one planted shift: the number of windows until its detection."""
     decision, is_found = sighting.decision, sighting.outcome is CanaryOutcome.FOUND
     has_verdict = sighting.outcome is not CanaryOutcome.SKIPPED
     quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
@@ -158,7 +157,7 @@ def canary_result(sighting: Sighting, canary: Canary, window: Window) -> Detecto
 
 
 def canary_counter(result: DetectorResult) -> str:
-    """Return the counter that one planted shift's outcome raises."""
+    """Return the name of the counter of a planted shift's outcome."""
     if result.statistic is not None:
         return f"canary_found_{int(result.statistic)}"
     outcome = CanaryOutcome.SKIPPED if result.verdict is Verdict.NONE else CanaryOutcome.MISSED
@@ -166,7 +165,7 @@ def canary_counter(result: DetectorResult) -> str:
 
 
 def _shared(window: Window) -> dict[str, Any]:
-    """Return what all results of a window have in common."""
+    """Return the fields that all results of a window share."""
     series = window.series
     return {
         "tenant": series.tenant,
@@ -181,7 +180,7 @@ def _shared(window: Window) -> dict[str, Any]:
 
 
 def _statistic_result(monitor: Monitor, row: Statistic, shared: dict[str, Any]) -> DetectorResult:
-    """Return a statistic as a result: the rule does not judge it."""
+    """Return a descriptive statistic as a result, without verdict."""
     return DetectorResult(
         **shared,
         monitor=monitor,

@@ -1,4 +1,4 @@
-"""Panes into windows: which version of a pane is current, and when a window closes."""
+"""Merges panes into windows: current versions of panes, and closing of windows."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ if TYPE_CHECKING:
     from schemas.config.model import WindowConfig
 
 MAX_EMPTY = 24
-"""Windows without rows that are closed after the last one with rows; then silence."""
+"""Number of empty windows that are closed after the last one with rows."""
 KEEP_CLOSED = 2
-"""Closed windows whose panes are kept, so that a late pane can revise them."""
+"""Number of closed windows whose panes are kept, so that late panes can revise them."""
 
 Settings = Callable[[str, str], "WindowConfig"]
 """(tenant, model) -> length and lateness of its windows."""
 
 
 class Arrival(StrEnum):
-    """What became of a pane."""
+    """Outcome of adding a pane."""
 
     KEPT = "kept"
     STALE = "stale"
-    """A version as high is there already: a duplicate, a replay, a zombie."""
+    """The stored version is at least as high: a duplicate, a replay, or a zombie's pane."""
     LATE = "late"
-    """Its window has closed: the window will be given out again, revised."""
+    """Its window has closed, and will be returned again, revised."""
     REPEATED = "repeated"
-    """Its window has closed, and it says what was known: ingest was restarted before it could
-    commit, and published the same once more at a later position."""
+    """Its window has closed, and its content is unchanged.
+
+    Ingest was restarted before its commit, and published the pane again at a later position.
+    """
     TOO_OLD = "too_old"
-    """Its window closed too long ago to be revised."""
+    """Its window has closed too long ago to be revised."""
 
 
 class _Place(NamedTuple):
-    """Of panes with the same place the highest version is current."""
+    """Key of a pane; of panes with the same key the highest version is current."""
 
     series: SeriesId
     source: str
@@ -57,7 +59,7 @@ class _Kept(NamedTuple):
 
 
 class _IntakePlace(NamedTuple):
-    """Of intake panes with the same place the highest version holds."""
+    """Key of an intake pane; of intake panes with the same key the highest version is current."""
 
     source: str
     partition: int
@@ -70,7 +72,7 @@ class _KeptIntake(NamedTuple):
 
 
 class IntakeWindow(NamedTuple):
-    """What was rejected or late while one window of a model was open."""
+    """Rejected and late events of one window of a model."""
 
     tenant: str
     model: str
@@ -80,7 +82,7 @@ class IntakeWindow(NamedTuple):
 
 
 def _says_the_same(one: Pane, other: Pane) -> bool:
-    """Whether two versions of a pane hold the same counts, bit for bit."""
+    """Whether two versions of a pane have bitwise equal counts."""
     return all(
         a.segments == b.segments
         and all(
@@ -93,7 +95,7 @@ def _says_the_same(one: Pane, other: Pane) -> bool:
 
 
 class VersionState(msgspec.Struct, array_like=True):
-    """One model version: when it last had rows, and in which layout."""
+    """State of one model version: its last rows and their layout."""
 
     model_version: str
     last_start_us: int
@@ -103,15 +105,15 @@ class VersionState(msgspec.Struct, array_like=True):
 
 
 class WindowState(msgspec.Struct):
-    """What the windows of one model need after a restart."""
+    """State of the windows of one model."""
 
     tenant: str
     model: str
     closed_until_us: int | None
     panes_offset: int
-    """Read the pane log again from here: the first message a window may still need."""
+    """Offset of the first pane message that a window may still need."""
     read_until: int
-    """Panes before this offset were taken before the state was written: they revise nothing."""
+    """Panes before this offset were processed before the state was written, and revise nothing."""
     versions: list[VersionState]
 
 
@@ -129,7 +131,7 @@ class _Model:
         self.read_until = 0
 
     def occupied(self, version: str, end: int) -> list[int]:
-        """Starts of open windows of a version that have panes and end by ``end``."""
+        """Starts of open, non-empty windows of a version that end by ``end``."""
         floor = self.closed_until
         return sorted(
             start
@@ -140,7 +142,7 @@ class _Model:
         )
 
     def starts(self, version: str, end: int, length_us: int) -> Iterable[int]:
-        """Starts of windows to close for a version: with panes, and empty ones in between."""
+        """Starts of the windows of a version to close, including empty ones in between."""
         state = self.versions.get(version)
         last = state.last_start_us if state is not None else None
         for start in (*self.occupied(version, end), end):
@@ -152,13 +154,13 @@ class _Model:
             last = start
 
     def all_versions(self) -> list[str]:
-        """Every version known, from state or from panes."""
+        """All versions known from state or panes."""
         seen = {place.series.model_version for kept in self.panes.values() for place in kept}
         return sorted(seen | set(self.versions))
 
 
 class Windows:
-    """Tumbling windows of every model whose panes come by one pane log.
+    """Tumbling windows of all models in one partition of the panes topic.
 
     Parameters
     ----------
@@ -171,8 +173,8 @@ class Windows:
     length. Float sums are added per source partition in order of time, then over
     partitions in order of name, so they do not depend on the order of arrival.
 
-    A model version that had rows gets up to 24 empty windows (``n_rows`` 0) after its
-    last, then none until new panes come.
+    A model version gets up to 24 empty windows (``n_rows`` 0) after its last one with rows, then
+    none until new panes arrive.
 
     References
     ----------
@@ -187,7 +189,7 @@ class Windows:
 
     @property
     def models(self) -> list[tuple[str, str]]:
-        """(tenant, model) of every model seen, sorted."""
+        """(tenant, model) of all models, sorted."""
         return sorted(self._models)
 
     def closed_until_us(self, tenant: str, model: str) -> int | None:
@@ -197,7 +199,7 @@ class Windows:
 
     @property
     def horizon_us(self) -> int:
-        """No pane that ends by then changes anything any more."""
+        """Panes that end by this time have no effect."""
         horizons = []
         for name, entry in self._models.items():
             if entry.closed_until is None:
@@ -206,10 +208,10 @@ class Windows:
         return min(horizons, default=NO_WATERMARK)
 
     def width_of(self, pane: Pane) -> int | None:
-        """Return the variables of what a pane's window holds of its series, which it has to have.
+        """Return the number of variables that a pane must have to match its window.
 
-        None if it holds nothing, or if the pane has none: where there is no baseline only rows
-        are counted, whatever else says it is of the same series.
+        None if the window has no panes of the series, or if the pane has no variables: without a
+        baseline only rows are counted.
         """
         series = pane.series
         entry = self._models.get((series.tenant, series.model))
@@ -219,19 +221,19 @@ class Windows:
         return entry.widths.get(pane.start_us // length_us * length_us, {}).get(series)
 
     def add(self, pane: Pane, offset: int) -> Arrival:
-        """Take a pane.
+        """Add a pane.
 
         Parameters
         ----------
         pane : Pane
             Whole.
         offset : int
-            Its first message's offset in the pane log.
+            Offset of its first message.
 
         Returns
         -------
         Arrival
-            ``kept``, or why it changed nothing or came late.
+            ``kept``, or the reason why it has no effect or is late.
         """
         series = pane.series
         entry = self._models.setdefault((series.tenant, series.model), _Model())
@@ -256,18 +258,18 @@ class Windows:
         return Arrival.LATE
 
     def add_intake(self, pane: IntakePane, offset: int) -> Arrival:
-        """Take an intake pane.
+        """Add an intake pane.
 
         Parameters
         ----------
         offset : int
-            Its offset in the pane log.
+            Offset of its message.
 
         Returns
         -------
         Arrival
-            ``kept``, ``stale``, or ``too_old`` for one whose window has closed: a closed
-            window is not revised for it.
+            ``kept``, ``stale``, or ``too_old`` if its window has closed; closed windows are not
+            revised for it.
         """
         entry = self._models.setdefault((pane.tenant, pane.model), _Model())
         length_us = self._settings(pane.tenant, pane.model).length_us
@@ -283,12 +285,12 @@ class Windows:
         return Arrival.KEPT
 
     def take_intakes(self) -> list[IntakeWindow]:
-        """Return the intake of the windows that closed since the last call, by end and model."""
+        """Return the intake of windows closed since the last call, by end and model."""
         taken, self._intakes = self._intakes, []
         return sorted(taken, key=lambda i: (i.end_us, i.tenant, i.model))
 
     def close(self) -> list[Window]:
-        """Return the windows that closed, and those to be revised, in order of their end.
+        """Return closed and revised windows, in order of their end.
 
         A window closes when the minimum watermark has reached its end + lateness. The
         same call never returns a window twice unless a late pane revised it.
@@ -296,11 +298,11 @@ class Windows:
         return self._close(is_end=False)
 
     def close_all(self) -> list[Window]:
-        """Close every window that has panes: the input ended."""
+        """Close all windows with panes at the end of the input."""
         return self._close(is_end=True)
 
     def _close(self, is_end: bool) -> list[Window]:
-        """Close what is due in every model."""
+        """Close the due windows of all models."""
         closed: list[Window] = []
         for tenant, model in self.models:
             entry = self._models[tenant, model]
@@ -318,7 +320,7 @@ class Windows:
         return sorted(closed, key=lambda w: (w.end_us, w.series))
 
     def _end(self, entry: _Model, length_us: int, lateness_us: int, is_end: bool) -> int | None:
-        """Return the end of the last window that may close now, None if there is none new."""
+        """Return the end of the last window that can close now; None if there is no new one."""
         minimum = self.watermarks.minimum_us
         ends = [] if minimum is None else [(minimum - lateness_us) // length_us * length_us]
         starts = (*entry.panes, *entry.intake)
@@ -354,13 +356,13 @@ class Windows:
         for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length_us]:
             del entry.panes[old]
             entry.widths.pop(old, None)
-        # a version silent for so long gets no empty windows: it need not be remembered
+        # a version that is idle for so long gets no empty windows, and is removed
         horizon = end - (MAX_EMPTY + 1) * length_us
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
         return windows
 
     def _closed_by(self, due_us: int) -> ClosedBy:
-        """Name what closes a window that was due at this watermark."""
+        """Return the reason of closing a window at this watermark."""
         marks = self.watermarks
         if marks.heard_us is not None and due_us <= marks.heard_us:
             return ClosedBy.WATERMARK
@@ -387,7 +389,7 @@ class Windows:
     def _window(
         self, entry: _Model, version: str, start: int, length_us: int, lateness_us: int
     ) -> Window | None:
-        """Merge the panes of one window; None if there are none."""
+        """Merge the panes of one window; None without panes."""
         kept = entry.panes.get(start, {})
         panes = [k.pane for p, k in sorted(kept.items()) if p.series.model_version == version]
         if not panes:
@@ -419,7 +421,7 @@ class Windows:
         tenant, model : str
             Which model.
         next_offset : int
-            Offset of the pane log that is read next.
+            Next offset to read.
 
         Returns
         -------
@@ -442,14 +444,14 @@ class Windows:
         )
 
     def forget(self, tenant: str, model: str, version: str) -> None:
-        """Give out no empty windows of a version any more."""
+        """Stop returning empty windows of a version."""
         entry = self._models.get((tenant, model))
         if entry is not None:
             entry.versions.pop(version, None)
 
     @property
     def is_holding(self) -> bool:
-        """Whether there are panes of windows that have not closed."""
+        """Whether there are panes of open windows."""
         return any(
             entry.intake
             or (
@@ -460,7 +462,7 @@ class Windows:
         )
 
     def restore(self, state: WindowState) -> None:
-        """Continue a model; then read the pane log from ``panes_offset`` and ``add`` again."""
+        """Restore a model. The caller must then ``add`` the panes from ``panes_offset`` again."""
         entry = _Model()
         entry.closed_until = state.closed_until_us
         entry.read_until = state.read_until

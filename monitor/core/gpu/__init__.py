@@ -1,1 +1,1 @@
-"""GPU health: counters, clocks, the rule table, XIDs, silence, state."""
+"""GPU health: counters, clocks, rule table, XIDs, silence, state."""

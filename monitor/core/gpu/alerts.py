@@ -1,4 +1,4 @@
-"""Alerts of GPU rules: one text, one id, one sequence."""
+"""Builds the alerts of GPU rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ALWAYS_REPORTED = 5
 
 
 def new_state(rule: GpuRule) -> RuleState:
-    """Start the state machine of one rule.
+    """Return the initial state of one rule.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def new_state(rule: GpuRule) -> RuleState:
 def is_worth_telling(n_events: int) -> bool:
     """Return whether the n-th event of an open alert is reported: the first five, then doublings.
 
-    One GPU can make 99 % of a fleet's XID 95s: the count in the text loses none of them.
+    One GPU can cause 99 % of a fleet's XID 95s; the text has the count of all of them.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def is_worth_telling(n_events: int) -> bool:
 
 
 class GpuAlerts:
-    """Collects the alerts that one event or tick makes.
+    """Collects the alerts of one event or tick.
 
     Parameters
     ----------
     disabled : frozenset of str
-        Rules that stay silent; their state is kept all the same.
+        Rules without alerts; their state is kept nevertheless.
     """
 
     def __init__(self, disabled: frozenset[str] = frozenset()) -> None:
@@ -68,7 +68,7 @@ class GpuAlerts:
         change: RuleChange,
         time_us: int,
     ) -> None:
-        """Make the alert a change calls for, and drop the state of a rule that is over."""
+        """Add the alert of a change, and drop the state of a resolved rule."""
         if change is RuleChange.OPENED:
             self._make(place, rule, state, Transition.OPENED, state.opened_at_us)
         elif change is RuleChange.AGAIN and is_worth_telling(state.n_events):
@@ -82,12 +82,12 @@ class GpuAlerts:
     def escalate(
         self, place: GpuState | HostState, rule: str, state: RuleState, time_us: int
     ) -> None:
-        """Make the alert of a rule that became graver."""
+        """Add the alert of a rule whose severity increased."""
         state.sequence += 1
         self._make(place, rule, state, Transition.ESCALATED, time_us)
 
     def resolve(self, place: GpuState | HostState, rule: str, time_us: int, why: str) -> None:
-        """End a rule; one that only waited ends without a word."""
+        """Resolve a rule; a pending rule ends without an alert."""
         state = place.rules.pop(rule)
         if state.n_events:
             state.sequence += 1
@@ -102,7 +102,7 @@ class GpuAlerts:
         time_us: int,
         why: str = "",
     ) -> None:
-        """Append one alert."""
+        """Add one alert."""
         if rule in self._disabled:
             return
         uuid = place.uuid if isinstance(place, GpuState) else ""

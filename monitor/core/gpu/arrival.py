@@ -1,4 +1,4 @@
-"""What the arrival of an event says, whatever its own time is: who is alive, whose clock is off."""
+"""Processes the arrival of GPU events: liveness of hosts, and clock offsets."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ def note_arrival(
     *,
     is_refused: bool = False,
 ) -> GpuEvent | None:
-    """Take note of an event before it is judged, and put it on the stream's clock.
+    """Record the arrival of an event, and correct its time to the stream's clock.
 
     Parameters
     ----------
     fleet : Fleet
-        All state; changed.
+        State of all GPUs; updated in place.
     event : GpuEvent
-        As it was sent; one that is refused for its time arrives, too.
+        Event as sent, including one that is rejected for its time.
     record_us : int
-        Its record time; -1 without one.
+        Record time; -1 without one.
     interval_us, lost_us : int
-        How often a GPU reports, and how long without a sample counts as lost.
+        Reporting interval of a GPU, and time without samples after which it is lost.
     rule : GpuRule or None
-        ``clock_offset``; None where it is switched off.
+        Rule ``clock_offset``; None if it is disabled.
     alerts : GpuAlerts
-        Takes what is found.
+        Collects the alerts.
     is_refused : bool
-        It lies too far ahead of its record, and is not judged.
+        Whether it is too far ahead of its record time, and is not evaluated.
 
     Returns
     -------
     GpuEvent or None
-        At the time it has by the stream's clock: never later than its record, corrected by
-        the host's offset, and now where it is ahead of everything. None if it was refused,
-        and nothing is known that its time could be corrected by.
+        With its time on the stream's clock: never later than its record time, corrected by the
+        host's offset, and the current stream time if it is ahead of that. None if it was rejected
+        and its time cannot be corrected.
     """
     host, clock = fleet.host(event.tenant, event.host), fleet.clock
     jump_us = max(interval_us, lost_us - interval_us)
@@ -67,12 +67,12 @@ def note_arrival(
 
 
 def _hear(fleet: Fleet, event: GpuEvent, time_us: int, interval_us: int, is_refused: bool) -> None:
-    """Note that a GPU sent an event, if it is not a repeated one."""
+    """Record that a GPU sent an event, unless it is a repeat."""
     gpu = fleet.gpus.get(event.gpu_uuid)
     if gpu is None:
         return
     now_us = fleet.clock.now_us
-    # One event that is refused may be a stray of anywhere; two in a row are the host's.
+    # A single rejected event may be misattributed; two in a row are the host's.
     is_own = not is_refused or gpu.is_refused
     gpu.is_refused = is_refused
     if event.time_us > gpu.sent_us and is_own:
@@ -82,7 +82,7 @@ def _hear(fleet: Fleet, event: GpuEvent, time_us: int, interval_us: int, is_refu
 
 
 def _judge_clock(fleet: Fleet, host: HostState, rule: GpuRule, alerts: GpuAlerts) -> None:
-    """Open or resolve the rule of a host's clock."""
+    """Open or resolve the clock rule of a host."""
     clock, now_us, threshold_us = host.clock, fleet.clock.now_us, rule.threshold * SECOND_US
     state, steady_us = host.rules.get(rule.name), clock.steady_us
     if clock.is_right(_CLEAR_SHARE * threshold_us):
@@ -101,7 +101,7 @@ def _judge_clock(fleet: Fleet, host: HostState, rule: GpuRule, alerts: GpuAlerts
 
 
 def _is_common(fleet: Fleet, host: HostState, lag_us: int) -> bool:
-    """Return whether most other hosts lag alike: then it is the way telemetry comes."""
+    """Return whether most other hosts have the same lag, which is then due to the transport."""
     others = [
         steady_us
         for other in fleet.hosts.values()

@@ -1,4 +1,4 @@
-"""What the remembered state of GPUs may hold, so that no rule fails on it later."""
+"""Validates the state of GPU rules, so that later processing cannot fail on it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from monitor.core.gpu.state import Fleet, GpuState, HostState
 from schemas.errors import DomainError
 
 MAX_GPUS = 1_000_000
-"""Of one partition, and hosts, and cards that were replaced."""
+"""Maximum number of GPUs, hosts, and replaced cards of one partition."""
 _MAX_HISTORY = 10_000
 
 
 def check_fleet(fleet: Fleet) -> None:
-    """Check all that GPU rules remember.
+    """Check the state of all GPU rules.
 
     Raises
     ------
     DomainError
-        If a value is none that it can have.
+        If a value is invalid.
     """
     check_struct(fleet)
     for name in ("gpus", "hosts", "replaced_us"):

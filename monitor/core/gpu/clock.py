@@ -1,4 +1,4 @@
-"""Clocks of hosts, and the time of the telemetry stream, which no single clock may move far."""
+"""Clock offsets of hosts, and the time of the telemetry stream, robust to wrong clocks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from schemas.time_units import DAY_US
 
 KEPT_LAGS, NEEDED_LAGS = 8, 5
 STEADY_US = 15_000_000
-"""Lags of a clock that is off differ by no more; those of late telemetry do."""
+"""Maximum variation of the lags of a wrong clock; lags of late telemetry vary more."""
 _MANY_IN_A_ROW = 16
 _OWN_STAMP_US = 5_000_000
-"""A record time that is so near to the event's may be of the same clock."""
+"""Record times that are this close to the event's may come from the same clock."""
 
 
 class StreamClock(msgspec.Struct):
-    """How far the events of a partition have come.
+    """Event time of a partition.
 
     Notes
     -----
-    An event that lies further ahead than ``jump_us`` moves the time only when another one
-    agrees: the next one, of another host where there are several, or one of sixteen in a
-    row. A clock that is ahead would make every other host look silent.
+    An event that is more than ``jump_us`` ahead advances the time only if a second one confirms it:
+    the next one, of another host if there are several, or one of sixteen in a row. Otherwise a
+    clock that is ahead would make all other hosts look silent.
 
     Examples
     --------
@@ -40,11 +40,11 @@ class StreamClock(msgspec.Struct):
 
     now_us: int = -1
     doubted_host: str = ""
-    """Who sent the event ahead, after which none in time has come."""
+    """Host of the last event that was ahead, without an event in time since."""
     n_doubted: int = 0
 
     def advance(self, time_us: int, host: str, n_hosts: int, jump_us: int) -> None:
-        """Take the time of an event."""
+        """Process the time of an event."""
         if self.now_us < 0 or time_us <= self.now_us + jump_us:
             self.now_us, self.n_doubted = max(self.now_us, time_us), 0
             return
@@ -58,7 +58,7 @@ class StreamClock(msgspec.Struct):
 
 
 class HostClock(msgspec.Struct):
-    """How long after their own time the events of a host come.
+    """Lags of a host's events: arrival minus event time.
 
     Examples
     --------
@@ -71,16 +71,16 @@ class HostClock(msgspec.Struct):
 
     lows_us: list[int] = []
     highs_us: list[int] = []
-    """The least and the largest lag of each of the last stretches of time."""
+    """Smallest and largest lag of each of the last intervals."""
     began_us: int = -1
     low_us: int = 0
     high_us: int = 0
-    """Of the stretch that has begun."""
+    """Start of the current interval."""
     offset_us: int = 0
-    """What is added to the host's times; 0 while its clock is not known to be off."""
+    """Correction added to the host's times; 0 unless its clock is known to be wrong."""
 
     def note(self, lag_us: int, now_us: int, every_us: int) -> bool:
-        """Note a lag; returns whether it is the first of another stretch."""
+        """Record a lag; return whether it starts a new interval."""
         if self.began_us >= 0 and 0 <= now_us - self.began_us < every_us:
             self.low_us, self.high_us = min(self.low_us, lag_us), max(self.high_us, lag_us)
             return False
@@ -92,9 +92,9 @@ class HostClock(msgspec.Struct):
 
     @property
     def steady_us(self) -> int | None:
-        """The lag that all events of the last five stretches agree on; None if they do not.
+        """The common lag of all events of the last five intervals; None if lags vary.
 
-        Telemetry that comes in bursts does not: its last event is not late.
+        Lags of telemetry in bursts vary, because its last event is not late.
         """
         lags = [*self.lows_us[-NEEDED_LAGS:], *self.highs_us[-NEEDED_LAGS:]]
         if len(lags) < 2 * NEEDED_LAGS:
@@ -103,26 +103,26 @@ class HostClock(msgspec.Struct):
         return middle if all(abs(lag - middle) <= STEADY_US for lag in lags) else None
 
     def is_right(self, limit_us: float) -> bool:
-        """Return whether the clock was near the stream's for all stretches that are kept."""
+        """Return whether the clock was close to the stream's in all stored intervals."""
         lags = [*self.lows_us, *self.highs_us]
         return len(lags) == 2 * KEPT_LAGS and all(abs(lag) < limit_us for lag in lags)
 
 
 def lag_of(time_us: int, record_us: int, now_us: int) -> int:
-    """Return how long after its own time an event came; negative where it is ahead.
+    """Return the lag of an event: arrival minus event time; negative if it is ahead.
 
     Parameters
     ----------
     time_us, record_us : int
-        The event's own time, and its record's; -1 where there is none.
+        Event time and record time; -1 without one.
     now_us : int
-        Of the stream.
+        Time of the stream.
 
     Returns
     -------
     int
-        By the record time, unless that is missing, of a day later (a history that is read
-        in), or so near that the same clock may have made it; then by the stream.
+        Relative to the record time, unless that is missing, a day later (imported history), or so
+        close that it may come from the same clock; then relative to the stream.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def lag_of(time_us: int, record_us: int, now_us: int) -> int:
 
 
 def offset_text(offset_us: int) -> str:
-    """Write how far a clock is off.
+    """Format a clock offset.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The installation's own thresholds in the table of GPU rules."""
+"""Applies an installation's thresholds to the table of GPU rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.errors import ConfigError
 
 
 def configure_rules(config: GpuConfig, rules: tuple[GpuRule, ...]) -> tuple[GpuRule, ...]:
-    """Apply a config's thresholds and leave out what it switches off.
+    """Apply a config's thresholds, and remove disabled rules.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def configure_rules(config: GpuConfig, rules: tuple[GpuRule, ...]) -> tuple[GpuR
 
 
 def _unknown_rule(name: str, where: str, names: set[str]) -> ConfigError:
-    """Name what is wrong and what could have been meant."""
+    """Return the error of an unknown rule, with the valid names."""
     return ConfigError(
         f"{name!r} is not a GPU rule", where=where, fix=f"one of: {', '.join(sorted(names))}"
     )

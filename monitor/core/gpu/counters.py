@@ -1,31 +1,32 @@
-"""Counters that restart, and sums over the last while."""
+"""Counters with restarts and bad readings, and sums over a sliding interval."""
 
 from __future__ import annotations
 
 import msgspec
 
 _BLANKS = ((2**31 - 16, 2**31), (2**32 - 1, 2**32), (2**47, 2**47 + 15))
-"""DCGM's 32-bit and double blanks with their variants (not found, not supported, not
-permitted), and NVML's -1 as an unsigned number; both ends with their float32 forms."""
+"""Ranges of DCGM's 32-bit and double blanks, and NVML's -1 as an unsigned number.
+
+They include the variants (not found, not supported, not permitted) and the float32 forms.
+"""
 _BLANK_FLOOR = 2**62
 _PLAUSIBLE_RISE = 8
 _RESTARTED_READINGS, _CLEARED_READINGS = 2, 10
 
 
 def is_blank(value: float | int | None) -> bool:
-    """Return whether a field holds no number: null, NaN, or a driver's "no value".
+    """Return whether a field has no value: null, NaN, or a driver's blank value.
 
     Parameters
     ----------
     value : float, int or None
-        A field as it was sent.
+        Field as sent.
 
     Returns
     -------
     bool
-        True for None, NaN, infinities, anything from 2**62 up (the 64-bit blanks lie
-        just below 2**63), DCGM's 32-bit and double blanks, and 2**32 - 1. Also for the
-        same numbers as float64 or float32.
+        True for None, NaN, infinities, values from 2**62 (the 64-bit blanks are just below 2**63),
+        DCGM's 32-bit and double blanks, and 2**32 - 1; also for their float64 and float32 forms.
 
     References
     ----------
@@ -43,18 +44,17 @@ def is_blank(value: float | int | None) -> bool:
 
 
 class Counter(msgspec.Struct):
-    """A counter whose growth is wanted, and whose bad readings and restarts are not.
+    """Growth of a counter, robust to bad readings and restarts.
 
     Notes
     -----
-    One reading below the value is a bad one, and so is one that rose by more than 8,
-    unless the next reading agrees. Smaller rises count at once.
+    A single reading below the value is ignored as bad, and so is a rise by more than 8, unless the
+    next reading confirms it. Smaller rises count immediately.
 
-    A volatile counter restarts from 0 when the driver is loaded: after two readings below
-    its value, what it shows has grown since. A counter in the card's own memory
-    (``is_persistent``) does not restart: growth is what lies above the highest value.
-    Only when ten readings in a row lay below was it cleared, and counts from the lowest
-    of them.
+    A volatile counter restarts from 0 when the driver is loaded: after two readings below its
+    value, its reading is the growth since. A counter in the card's memory (``is_persistent``) does
+    not restart: growth is the part above the highest value. After ten consecutive lower readings it
+    counts as cleared, and growth is measured from the lowest of them.
 
     Examples
     --------
@@ -68,29 +68,29 @@ class Counter(msgspec.Struct):
     """
 
     last: float | None = None
-    """The value that was reached for certain; None before the first reading."""
+    """Last confirmed value; None before the first reading."""
     previous: float | None = None
-    """The reading before the newest; None before the second."""
+    """Previous reading; None before the second."""
     newest: float | None = None
     lowest: float = 0
     n_below: int = 0
-    """Readings in a row below ``last``, and the lowest of them."""
+    """Consecutive readings below ``last``, and the lowest of them."""
     n_restarts: int = 0
 
     def observe(self, value: float, is_persistent: bool = False) -> float:
-        """Take the newest value and return the growth that is certain now.
+        """Process a reading and return the confirmed growth.
 
         Parameters
         ----------
         value : float
-            The counter, >= 0.
+            Reading of the counter, >= 0.
         is_persistent : bool
-            It survives a driver reload.
+            Whether the counter survives a driver reload.
 
         Returns
         -------
         float
-            0 for the first value: what was counted before we looked is not new.
+            0 for the first reading: earlier counts are not growth.
         """
         is_second = self.previous is None
         self.previous, self.newest = self.newest, value
@@ -98,7 +98,7 @@ class Counter(msgspec.Struct):
             self.last = value
             return 0
         if is_second and is_persistent and self.last == 0 and value > _PLAUSIBLE_RISE:
-            self.last = value  # the card was not up yet when it was read first
+            self.last = value  # the card was not initialised at the first reading
             return 0
         if value >= self.last:
             self.n_below = 0
@@ -112,18 +112,18 @@ class Counter(msgspec.Struct):
         return self._rise(value)
 
     def restart(self) -> None:
-        """Begin at 0 again: a reset was announced, no fall has to be confirmed."""
+        """Restart from 0 after a reported reset, without confirmation."""
         self.last, self.previous, self.newest, self.n_below = 0, 0, 0, 0
 
     @property
     def level(self) -> float | None:
-        """The value as two readings agree on it; None before a second one."""
+        """The value confirmed by two readings; None before the second."""
         if self.previous is None or self.newest is None:
             return None
         return min(self.previous, self.newest) if self.n_below else self.last
 
     def _rise(self, value: float) -> float:
-        """Take a value that is not below ``last``, as far as it is certain."""
+        """Process a reading that is not below ``last``; return the confirmed growth."""
         before, last = self.previous or 0, self.last or 0
         certain = max(last, min(before, value))
         self.last = value if value - certain <= _PLAUSIBLE_RISE else certain
@@ -131,18 +131,18 @@ class Counter(msgspec.Struct):
 
 
 class Recent(msgspec.Struct):
-    """Amounts of the last while: their sum within a horizon."""
+    """Amounts with times, summed over a sliding interval."""
 
     times_us: list[int] = []
     amounts: list[float] = []
 
     def add(self, time_us: int, amount: float) -> None:
-        """Add an amount at a time that is not before the newest."""
+        """Add an amount; its time must not be before the newest."""
         self.times_us.append(time_us)
         self.amounts.append(amount)
 
     def total(self, now_us: int, within_us: int) -> float:
-        """Sum what lies in (now - within, now], and forget what is older."""
+        """Return the sum over (now - within, now], and drop older amounts."""
         n_old = sum(1 for t in self.times_us if t <= now_us - within_us)
         del self.times_us[:n_old], self.amounts[:n_old]
         return sum(self.amounts)

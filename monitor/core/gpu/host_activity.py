@@ -1,4 +1,4 @@
-"""Host activity: which hosts served predictions, and when."""
+"""Host activity: times at which hosts served predictions."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from schemas.batch import EventBatch, Int64Array
 from schemas.events import MAX_VALUE_CHARS
 
 SIGN_US = 20_000_000
-"""A host gives one sign in this much event time: less than an exporter's interval."""
+"""Resolution of host activity in event time; less than an exporter's interval."""
 MAX_SIGNS = 2_000
 MAX_MESSAGE_BYTES = 300_000
-"""Of one message: names of control characters take six bytes a character."""
+"""Entries per message; control characters in names take six bytes each."""
 
 
 class HostSign(NamedTuple):
-    """A prediction came from a host."""
+    """Activity of a host: it served a prediction."""
 
     tenant: str
     host: str
     time_us: int
-    """Start of the stretch of ``SIGN_US`` in which it was made."""
+    """Start of the interval of ``SIGN_US`` with the prediction."""
 
 
 def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostSign]:
-    """Return which hosts served the predictions of a batch.
+    """Return the activity of the hosts in a batch.
 
     Parameters
     ----------
     without : ndarray of int64, optional
-        Rows that do not count, such as those stamped in the future.
+        Rows to ignore, such as those with times in the future.
 
     Returns
     -------
     list of HostSign
-        One for each host and stretch of time, by host and time. Hosts with names of more
-        than ``MAX_VALUE_CHARS`` give none: GPU telemetry cannot name them.
+        One per host and interval, sorted by host and time. Hosts with names of more than
+        ``MAX_VALUE_CHARS`` are omitted: GPU telemetry cannot contain them.
 
     Notes
     -----
-    O(n): some nanoseconds a row where predictions name their host, nothing where not.
+    O(n): some nanoseconds per row if predictions have a host, constant otherwise.
     """
     codes = batch.host.codes
     is_named = codes >= 0
@@ -74,11 +74,11 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
 
 
 class NewestSigns:
-    """The newest sign of each host, as far as it was not yet handed on.
+    """The newest activity of each host that has not been returned yet.
 
     Notes
     -----
-    What it hands on is at most one sign of a host in ``SIGN_US`` of event time.
+    Returns at most one entry per host and ``SIGN_US`` of event time.
     """
 
     def __init__(self) -> None:
@@ -86,13 +86,13 @@ class NewestSigns:
         self._new: dict[tuple[str, str], int] = {}
 
     def add(self, signs: Iterable[HostSign]) -> None:
-        """Take signs, in any order."""
+        """Add activity, in any order."""
         for tenant, host, time_us in signs:
             if time_us > self._reported.get((tenant, host), -1):
                 self._new[tenant, host] = max(time_us, self._new.get((tenant, host), -1))
 
     def take(self) -> list[HostSign]:
-        """Return what is new since the last call."""
+        """Return new activity since the last call."""
         found = [HostSign(*key, time_us) for key, time_us in sorted(self._new.items())]
         self._reported |= self._new
         self._new = {}
@@ -102,11 +102,11 @@ class NewestSigns:
 
 
 MAX_HOSTS = 20_000
-"""Hosts that are remembered: names made up at will must not fill the memory."""
+"""Maximum number of hosts kept, so that arbitrary names cannot fill the memory."""
 
 
 def sign_messages(signs: list[HostSign]) -> list[bytes]:
-    """Return signs as messages of the GPU topic: events of hosts, without a GPU.
+    """Return activity as messages of the GPU topic: events of hosts, without a GPU.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How the fields of one sample become the number that meets a rule's threshold."""
+"""Computes the number that is compared with a rule's threshold from a sample."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from schemas.time_units import MINUTE_US
 def measure(
     gpu: GpuState, rule: GpuRule, fields: dict[str, float], growth: dict[str, float]
 ) -> float:
-    """Turn the sample's fields into the number that meets the rule's threshold.
+    """Return the number of a sample that is compared with the rule's threshold.
 
     Parameters
     ----------
     gpu : GpuState
-        Its memory of the last while; changed.
+        State of the GPU; updated in place.
     rule : GpuRule
-        At least one of its fields is in the sample.
+        Rule with at least one field in the sample.
     fields, growth : dict of str to float
-        The sample's values, those of counters as two readings agree on them, and how
-        much its counters grew.
+        Values of the sample, with counters as confirmed by two readings, and growth of its
+        counters.
 
     Returns
     -------
     float
-        In the rule's own unit: see ``Condition``.
+        In the rule's unit, see ``Condition``.
     """
     here = [name for name in rule.fields if name in fields]
     if rule.condition is Condition.BIT_MINUTES:
@@ -43,7 +43,7 @@ def measure(
 
 
 def _count_minutes(gpu: GpuState, rule: GpuRule, bits: int) -> int:
-    """Count the minutes, this one included, in which one of the rule's bits was set."""
+    """Return the number of minutes, including this one, in which one of the rule's bits was set."""
     minute = gpu.last_us // MINUTE_US
     first = minute - rule.within_us // MINUTE_US + 1
     minutes = [m for m in gpu.minutes.get(rule.name, []) if m >= first]

@@ -1,4 +1,4 @@
-"""GPU telemetry and XIDs to alerts: a table of rules, one state machine each."""
+"""Evaluates GPU telemetry and XIDs: a table of rules with one state machine each."""
 
 from __future__ import annotations
 
@@ -37,31 +37,30 @@ _CLEAR_SHARE = 0.8
 _COUNTING = (Condition.INCREASE, Condition.INCREASE_WITHIN)
 _STATE_VERSION = 1
 _MAX_FIELD_NAMES = 10_000
-"""Spellings of fields that are remembered: an exporter has some hundreds."""
+"""Size of the cache of field names; an exporter has some hundreds."""
 
 
 class GpuRules:
-    """Judges GPU events one by one; all of its state can be carried over a restart.
+    """Evaluates GPU events one by one; its state can be exported and restored.
 
     Parameters
     ----------
     config : GpuConfig
-        Reporting interval, rules switched off, thresholds by rule name.
+        Reporting interval, disabled rules, thresholds by rule name.
     rules : sequence of GpuRule, optional
-        The table; a further failure is a further row.
+        Table of rules.
 
     Raises
     ------
     ConfigError
-        If a rule is named that is not in the table.
+        If the config has a rule that is not in the table.
 
     Notes
     -----
-    Time is the events' own. Samples are ordered per GPU: one older than the newest
-    is ignored, a repeated one changes nothing. XIDs are events: an older one still
-    counts, a repeated one (equal, within 5 s) does not.
-    The gauge ``xid_errors`` is not read: it cannot show the same code twice.
-    Cost: some microseconds a sample; ``tick`` walks over all GPUs.
+    Times are event times. Samples are ordered per GPU: samples older than the newest are ignored,
+    repeats have no effect. XIDs are events: older ones count, repeats (equal, within 5 s) do not.
+    The gauge ``xid_errors`` is ignored: it cannot show the same code twice. Cost: some microseconds
+    per sample; ``tick`` iterates over all GPUs.
 
     Examples
     --------
@@ -87,7 +86,7 @@ class GpuRules:
         self._fleet = Fleet()
 
     def observe(self, event: GpuEvent) -> list[Alert]:
-        """Take one event.
+        """Process one event.
 
         Parameters
         ----------
@@ -97,7 +96,7 @@ class GpuRules:
         Returns
         -------
         list of Alert
-            What it changed; empty most of the time.
+            Changes of alerts; usually empty.
         """
         alerts = GpuAlerts(self._disabled)
         if event.is_host_activity:
@@ -107,7 +106,7 @@ class GpuRules:
         if gpu is None:
             return []
         fields = self._clean(event)
-        # An XID out of a kernel log has no fields; telemetry beside one is a sample, even if
+        # An XID from a kernel log has no fields; an event with telemetry is also a sample, even if
         # all of its fields are blank.
         if (event.xid is None or event.fields) and event.time_us >= gpu.last_us:
             self._sample(gpu, event, fields, alerts)
@@ -122,24 +121,24 @@ class GpuRules:
     def arrive(
         self, event: GpuEvent, record_us: int = -1, *, is_refused: bool = False
     ) -> tuple[GpuEvent | None, list[Alert]]:
-        """Take note of an event before time passes to it and it is judged.
+        """Record the arrival of an event, before time advances and it is evaluated.
 
         Parameters
         ----------
         event : GpuEvent
-            As it was sent, even if it is refused for its time.
+            Event as sent, even if it is rejected for its time.
         record_us : int
-            Its record time; -1 without one.
+            Record time; -1 without one.
         is_refused : bool
-            It lies too far ahead of its record.
+            Whether it is too far ahead of its record time.
 
         Returns
         -------
         event : GpuEvent or None
-            At its time by the stream's clock, for :meth:`observe`; None if it is refused,
-            and its host's clock is not known to be off.
+            With its time on the stream's clock, for :meth:`observe`; None if it is rejected and its
+            host's clock is not known to be wrong.
         alerts : list of Alert
-            About the host's clock.
+            Alerts on the host's clock.
         """
         alerts = GpuAlerts(self._disabled)
         rule = self._by_name.get("clock_offset")
@@ -156,20 +155,20 @@ class GpuRules:
         return placed, alerts.made
 
     def resume(self, now_us: int) -> None:
-        """Go on at a time, after a state of before the stream had a clock of its own."""
+        """Set the stream's time, after restoring a state from a version without it."""
         if self._fleet.clock.now_us < 0 < now_us:
             self._fleet.clock.now_us = now_us
 
     @property
     def now_us(self) -> int:
-        """How far the stream has come; -1 before the first event."""
+        """Time of the stream; -1 before the first event."""
         return self._fleet.clock.now_us
 
     def observe_host(self, host: str, time_us: int, tenant: str = "default") -> None:
-        """Note host activity that is not GPU telemetry: a prediction, a heartbeat.
+        """Record host activity other than GPU telemetry: a prediction, a heartbeat.
 
-        It distinguishes a dead exporter from a dead node. It may come before the telemetry of its
-        time; hosts without GPUs are not watched.
+        It distinguishes a failed exporter from a failed node. It may arrive before the telemetry of
+        its time; hosts without GPUs are not monitored.
         """
         state = self._fleet.hosts.get(f"{tenant}/{host}")
         if state is None or len(state.signs_us) >= MAX_SIGNS or time_us <= state.alive_us:
@@ -179,7 +178,7 @@ class GpuRules:
             state.signs_us.insert(place, time_us)
 
     def end_signs(self, time_us: int) -> None:
-        """Record that the predictions end at a time: nothing follows from their silence."""
+        """Record the end of predictions, after which their absence is not evidence."""
         self._fleet.signs_end_us = time_us
 
     def tick(self, now_us: int) -> list[Alert]:
@@ -193,7 +192,7 @@ class GpuRules:
         Returns
         -------
         list of Alert
-            Stamped with the moment the wait was over, however late the tick.
+            With the time at which the wait ended, regardless of the time of the tick.
         """
         alerts = GpuAlerts(self._disabled)
         watch_silence(self._fleet, self._by_name, now_us, self._interval_us, self._lost_us, alerts)
@@ -206,7 +205,7 @@ class GpuRules:
         return msgspec.msgpack.encode((_STATE_VERSION, self._fleet))
 
     def restore(self, data: bytes) -> None:
-        """Take over what ``export`` returned.
+        """Restore the result of ``export``.
 
         Raises
         ------
@@ -231,7 +230,7 @@ class GpuRules:
         self._fleet = fleet
 
     def _find(self, event: GpuEvent, alerts: GpuAlerts) -> GpuState | None:
-        """Return the GPU's state; a new UUID in a slot that fell silent replaces the old one."""
+        """Return the GPU's state; a new UUID in a silent slot replaces the previous one."""
         fleet = self._fleet
         left_us = fleet.replaced_us.get(event.gpu_uuid)
         if left_us is not None and event.time_us <= left_us:
@@ -250,9 +249,9 @@ class GpuRules:
         return gpu
 
     def _replace(self, event: GpuEvent, alerts: GpuAlerts) -> None:
-        """End everything about the GPU whose slot the event's GPU took.
+        """Resolve all rules of the GPU that the event's GPU replaces.
 
-        Only one that fell silent: MIG instances share a slot and all report.
+        Only a silent GPU is replaced: MIG instances share a slot and all report.
         """
         slot = (event.tenant, event.host, event.gpu)
         for old in list(self._fleet.gpus.values()):
@@ -264,7 +263,7 @@ class GpuRules:
                 self._fleet.replaced_us[old.uuid] = event.time_us
 
     def _clean(self, event: GpuEvent) -> dict[str, float]:
-        """Keep the fields a rule reads, under their one name, without blanks."""
+        """Return the fields that rules read, by canonical name and without blanks."""
         fields: dict[str, float] = {}
         for raw, value in event.fields.items():
             name = self._names.get(raw)
@@ -277,15 +276,15 @@ class GpuRules:
         return fields
 
     def _holds_nothing(self, name: str, value: float) -> bool:
-        """Return whether a field's number means "no value"."""
+        """Return whether a field's number means that there is no value."""
         if name == "total_energy_consumption" and value == 0:
-            return True  # the card did not answer: a running one has used some after a second
+            return True  # the card did not answer: a running one counts within a second
         return is_blank(value) or (value < 0 and name in self._masks)
 
     def _sample(
         self, gpu: GpuState, event: GpuEvent, fields: dict[str, float], alerts: GpuAlerts
     ) -> None:
-        """Judge one sample that is not older than the newest."""
+        """Evaluate one sample that is not older than the newest."""
         time_us = event.time_us
         if time_us > gpu.last_us or not gpu.has_sampled:
             note_sample(self._fleet, gpu, time_us, self._lost_us)
@@ -317,7 +316,7 @@ class GpuRules:
             self._judge_recurrence(gpu, time_us, alerts)
 
     def _has_reset_flag(self, gpu: GpuState, event: GpuEvent, fields: dict[str, float]) -> bool:
-        """Return whether the sample itself reports a reset, a reboot or a driver reload."""
+        """Return whether the sample reports a reset, a reboot or a driver reload."""
         version, before = event.driver_version, gpu.driver_version
         gpu.driver_version = version or before
         is_other_driver = bool(version and before and version != before)
@@ -326,7 +325,7 @@ class GpuRules:
     def _grow(
         self, gpu: GpuState, fields: dict[str, float], *, is_reported: bool
     ) -> tuple[dict[str, float], bool]:
-        """Return the growth of every counter in the sample, and whether the driver reloaded."""
+        """Return the growth of every counter in the sample, and whether the driver was reloaded."""
         growth, has_restarted = {}, False
         for name in self._counted & fields.keys():
             value, is_persistent = fields[name], name in PERSISTENT
@@ -341,7 +340,7 @@ class GpuRules:
         return growth, has_restarted
 
     def _fall_time(self, gpu: GpuState, fields: dict[str, float], time_us: int) -> int:
-        """Return since when a reload counter reads less than it did; -1 where none does."""
+        """Return the time since which a reload counter is below its value; -1 if none is."""
         seen = RELOAD_COUNTERS & fields.keys() & gpu.counters.keys()
         if not seen:
             return gpu.fell_us
@@ -352,7 +351,7 @@ class GpuRules:
     def _judge(
         self, gpu: GpuState, rule: GpuRule, time_us: int, value: float, alerts: GpuAlerts
     ) -> None:
-        """Take one rule one step on."""
+        """Advance the state machine of one rule."""
         state = gpu.rules.get(rule.name)
         is_over = value >= rule.threshold
         if state is None:
@@ -368,7 +367,7 @@ class GpuRules:
         alerts.note(gpu, rule.name, state, change, time_us)
 
     def _judge_recurrence(self, gpu: GpuState, time_us: int, alerts: GpuAlerts) -> None:
-        """Count fatal XIDs of the last day."""
+        """Evaluate the number of fatal XIDs of the last day."""
         gpu.fatal_us = [t for t in gpu.fatal_us if t > time_us - DAY_US]
         for rule in self._rules:
             if rule.condition is Condition.FATAL_XIDS:
@@ -376,7 +375,7 @@ class GpuRules:
                 self._judge(gpu, rule, time_us, recent, alerts)
 
     def _after_xid(self, gpu: GpuState, event: GpuEvent, alerts: GpuAlerts) -> None:
-        """Judge what an XID says beyond itself: recurrence, and a row that waits for a reset."""
+        """Evaluate consequences of an XID: recurrence, and a row pending a reset."""
         self._judge_recurrence(gpu, max(event.time_us, gpu.last_us), alerts)
         xid = CATALOGUE.get(event.xid or 0)
         is_news = event.time_us >= max(gpu.last_us, gpu.reset_us)
@@ -385,7 +384,7 @@ class GpuRules:
             self._judge(gpu, rule, event.time_us, rule.threshold, alerts)
 
     def _pass_time(self, gpu: GpuState, now_us: int, alerts: GpuAlerts) -> None:
-        """End the waits of one GPU that are over."""
+        """End the due waits of one GPU."""
         for name, state in list(gpu.rules.items()):
             change = state.ripen(now_us, gpu.last_us + self._lost_us)
             if change is RuleChange.NONE:
@@ -394,7 +393,7 @@ class GpuRules:
 
 
 def _reset(gpu: GpuState, reset_us: int, time_us: int, alerts: GpuAlerts) -> None:
-    """End what a reset at ``reset_us`` ends; what came after it stays."""
+    """Resolve rules that a reset at ``reset_us`` ends; later ones stay open."""
     gpu.reset_us = reset_us
     gpu.values.pop("gpu_recovery_action", None)
     for name, state in list(gpu.rules.items()):
@@ -405,7 +404,7 @@ def _reset(gpu: GpuState, reset_us: int, time_us: int, alerts: GpuAlerts) -> Non
 
 
 def _forget_pending(gpu: GpuState) -> None:
-    """Restart waits after a gap: what was not seen is not counted as bad."""
+    """Restart waits after a gap, because unobserved time does not count."""
     for name, state in list(gpu.rules.items()):
         if state.phase is RulePhase.PENDING:
             del gpu.rules[name]

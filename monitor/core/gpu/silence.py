@@ -1,4 +1,4 @@
-"""Silence: is it the GPU, the exporter, or the node?"""
+"""Detects missing telemetry, and attributes it to GPU, exporter or node."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from schemas.time_units import MINUTE_US
 
 _HOST_RULES = ("exporter_lost", "node_lost")
 _MAX_QUIET_US, _MAX_GRACE_US = 30 * MINUTE_US, 10 * MINUTE_US
-"""However seldom a host serves predictions, it is gone after the first without one, and is
-waited for no longer than the second."""
+"""Bounds of the time without predictions after which a host counts as inactive.
+
+Within them the time depends on how often the host usually serves predictions.
+"""
 
 
 def note_sample(fleet: Fleet, gpu: GpuState, time_us: int, lost_us: int) -> None:
-    """Count a sample towards the end of silence; a sample after a gap restarts the count.
+    """Count a sample towards the end of a silence; a gap restarts the count.
 
     Parameters
     ----------
     fleet : Fleet
-        All state; changed.
+        State of all GPUs; updated in place.
     gpu : GpuState
-        Who reports; its ``last_us`` is still the sample before.
+        GPU of the sample; its ``last_us`` is still that of the previous sample.
     time_us : int
-        The new sample.
+        Time of the sample.
     lost_us : int
-        How long without a sample counts as lost.
+        Time without samples after which a GPU is lost.
     """
     _begin_clearing(gpu, "gpu_lost", time_us, time_us - gpu.last_us >= lost_us)
     host = fleet.host(gpu.tenant, gpu.host)
@@ -45,26 +47,26 @@ def watch_silence(
     lost_us: int,
     alerts: GpuAlerts,
 ) -> None:
-    """Find who fell silent, and name the smallest thing that explains it.
+    """Detect silent GPUs, and fire the most specific rule that explains them.
 
     Parameters
     ----------
     fleet : Fleet
-        All state; changed.
+        State of all GPUs; updated in place.
     rules : dict of str to GpuRule
-        ``gpu_lost``, ``exporter_lost``, ``node_lost``; one that is missing is not judged.
+        ``gpu_lost``, ``exporter_lost``, ``node_lost``; missing rules are not evaluated.
     now_us : int
         The GPU stream's watermark.
     interval_us, lost_us : int
-        How often a GPU reports, and how long without a sample counts as lost.
+        Reporting interval of a GPU, and time without samples after which it is lost.
     alerts : GpuAlerts
-        Takes what is found.
+        Collects the alerts.
 
     Notes
     -----
-    A GPU is lost alone when a sibling still reported two intervals after its own last
-    sample: GPUs of a node that dies stop within one interval of each other.
-    Until that is known none is named, so all are named within 120 s at 30 s intervals.
+    A single GPU is lost if a sibling still reported two intervals after its last sample: GPUs of a
+    failing node stop within one interval of each other. No rule fires before that is known, so all
+    fire within 120 s at 30 s intervals.
     """
     members: dict[tuple[str, str], list[GpuState]] = defaultdict(list)
     for gpu in fleet.gpus.values():
@@ -93,11 +95,11 @@ def watch_silence(
 def _name_host(
     fleet: Fleet, host: HostState, newest_us: int, interval_us: int, lost_us: int, now_us: int
 ) -> str:
-    """Name the rule of a host whose GPUs are all silent; empty while it is not yet known.
+    """Return the rule of a host whose GPUs are all silent; empty while undecided.
 
-    The exporter is lost if the host still serves predictions, as often as it usually does;
-    else the node. Predictions come by another way and may be behind: a host that serves
-    some is given another interval, or twice its usual gap.
+    The exporter is lost if the host still serves predictions at its usual rate; otherwise the node.
+    Predictions have another transport and may be delayed: a host with predictions gets one more
+    interval, or twice its usual gap.
     """
     known_us = now_us if fleet.signs_end_us is None else min(now_us, fleet.signs_end_us)
     quiet_us = min(max(lost_us, 3 * host.gap_us), _MAX_QUIET_US)
@@ -119,7 +121,7 @@ def _open_host(
     alerts: GpuAlerts,
     n_gpus: int,
 ) -> None:
-    """Fire a rule of a host; the other one of the two is over then."""
+    """Fire a rule of a host, and resolve the other one."""
     other = next(rule for rule in _HOST_RULES if rule != found)
     if other in host.rules:
         is_alive = found == "exporter_lost"
@@ -136,7 +138,7 @@ def _open(
     alerts: GpuAlerts,
     who: str = "",
 ) -> None:
-    """Fire a silence rule, or let one that was clearing fire on."""
+    """Fire a silence rule, or return a clearing one to firing."""
     state = place.rules.get(name)
     if state is not None:
         state.phase = RulePhase.FIRING
@@ -148,7 +150,7 @@ def _open(
 
 
 def _begin_clearing(place: GpuState | HostState, name: str, time_us: int, is_gap: bool) -> None:
-    """Start, or after a gap restart, the wait for the end of a silence."""
+    """Start the wait for the end of a silence, or restart it after a gap."""
     state = place.rules.get(name)
     if state is not None and (state.phase is RulePhase.FIRING or is_gap):
         state.phase, state.since_us = RulePhase.CLEARING, time_us

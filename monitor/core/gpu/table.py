@@ -1,4 +1,4 @@
-"""The GPU rules as one table: a new rule is a new row."""
+"""The table of GPU rules. To add a rule, add a row."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ from schemas.alerts import Severity
 from schemas.time_units import DAY_US, MINUTE_US
 
 QUIET_US = 10 * MINUTE_US
-"""What has no for-duration counts as over after this long without another (our judgement)."""
+"""Time without another event after which a rule without ``for_us`` resolves (our judgement)."""
 
 
 class Condition(StrEnum):
-    """How a row turns fields into the one number that meets its threshold."""
+    """How the number that is compared with a rule's threshold is computed."""
 
     LEVEL = "level"
-    """The largest of the newest values."""
+    """Largest of the newest values."""
     INCREASE = "increase"
-    """Growth of a counter since the sample before, the largest of the fields."""
+    """Growth of a counter since the previous sample; the largest of the fields."""
     INCREASE_WITHIN = "increase_within"
     """Growth of a counter over ``within_us``."""
     BIT_MINUTES = "bit_minutes"
-    """Minutes of the last ``within_us`` in which a bit of ``mask`` was set."""
+    """Number of minutes in the last ``within_us`` in which a bit of ``mask`` was set."""
     FATAL_XIDS = "fatal_xids"
-    """XIDs of the fatal tier within ``within_us``."""
+    """Number of XIDs of the fatal tier within ``within_us``."""
     SILENCE = "silence"
-    """Reporting intervals without a sample; judged by ``monitor.core.gpu.silence``."""
+    """Reporting intervals without a sample; evaluated by ``monitor.core.gpu.silence``."""
     CLOCK = "clock"
-    """Seconds that a host's clock is off; judged by ``monitor.core.gpu.arrival``."""
+    """Clock offset of a host in seconds; evaluated by ``monitor.core.gpu.arrival``."""
 
 
 @dataclass(frozen=True, slots=True)
 class GpuRule:
-    """One failure and how it is seen."""
+    """One failure and its condition."""
 
     name: str
     condition: Condition
     threshold: float
     severity: Severity
     what: str
-    """For people, after "GPU 7 on node-2: "."""
+    """Description, displayed after "GPU 7 on node-2: "."""
     action: str
     source: str
     fields: tuple[str, ...] = ()
     for_us: int = 0
-    """How long the condition must hold before it fires."""
+    """Time for which the condition must be met before the rule fires."""
     within_us: int = 0
     clear_us: int | None = None
-    """How long it must stay below 80 % of the threshold; None: twice ``for_us``."""
+    """Time for which the value must be below 80 % of the threshold; None for twice ``for_us``."""
     mask: int = 0
     is_latched: bool = False
-    """Ends only with a reset, a reboot or a replacement."""
+    """Whether it resolves only by a reset, a reboot or a replacement."""
     is_ended_by_reset: bool = False
-    """A reset ends it although it may also end by itself."""
+    """Whether a reset resolves it although it can also resolve by itself."""
 
     @property
     def quiet_us(self) -> int:
-        """How long the rule stays quiet before it is over."""
+        """Quiet time after which the rule resolves."""
         return 2 * self.for_us if self.clear_us is None else self.clear_us
 
 
 TELEMETRY_RULES = frozenset({"exporter_lost", "clock_offset"})
-"""Rules about how telemetry comes, not about hardware: cause pipeline, evidence of nothing."""
+"""Rules on telemetry rather than hardware: their cause is pipeline, and they are no evidence."""
 
 _P1, _P2 = Severity.PAGE, Severity.TICKET
 _RMA = "drain, run field diagnosis, start an RMA"
 
 RULES: tuple[GpuRule, ...] = (
-    # Latched although the published rule does not say so: its action is a reset, and
-    # an uncorrectable error does not become correct by ten quiet minutes.
+    # Latched, unlike the published rule: its action is a reset, and an uncorrectable error is not
+    # fixed by ten quiet minutes.
     GpuRule(
         "double_bit_ecc",
         Condition.INCREASE,
@@ -194,7 +194,7 @@ RULES: tuple[GpuRule, ...] = (
         "GWDG study",
         clear_us=180_000_000,
     ),
-    # The GPUs themselves may be well: blind, not broken, so a ticket (our judgement).
+    # The GPUs may be healthy: they are unobserved, not failed, so a ticket (our judgement).
     GpuRule(
         "exporter_lost",
         Condition.SILENCE,
@@ -230,21 +230,23 @@ PERSISTENT = frozenset(
     {"ecc_sbe_agg_total", "ecc_dbe_agg_total", "uncorrectable_remapped_rows"}
     | {"correctable_remapped_rows", "retired_sbe", "retired_dbe"}
 )
-"""Counters kept in the card's memory: they never fall, whatever is reset. All others restart
-from 0 when the driver is loaded or the GPU is reset: a missed restart would hide what came
-after it."""
+"""Counters in the card's memory, which no reset decreases.
+
+All others restart from 0 when the driver is loaded or the GPU is reset: a missed restart would hide
+later counts.
+"""
 
 FLAGS = frozenset(
     {"row_remap_pending", "row_remap_failure", "sram_exceeded", "memory_unrepairable"}
     | {"retired_pending", "gpu_reset", "driver_reload", "reboot"}
 )
-"""Fields that are 1 or 0, which some exporters write as a boolean or as Yes and No."""
+"""Fields that are 1 or 0, which some exporters write as boolean or as Yes and No."""
 
 RELOAD_COUNTERS = frozenset({"total_energy_consumption", "ecc_sbe_vol_total", "ecc_dbe_vol_total"})
-"""Volatile counters whose fall, confirmed by a second reading, shows a driver reload."""
+"""Volatile counters whose decrease, confirmed by a second reading, indicates a driver reload."""
 
 RESET_FIELDS = frozenset({"gpu_reset", "driver_reload", "reboot"})
-"""Non-zero in an event that says so outright: ends every latched rule of the GPU."""
+"""Fields that report a reset if non-zero; it resolves every latched rule of the GPU."""
 
 _RENAMED = {
     "clock_throttle_reasons": "clocks_event_reasons",
@@ -260,7 +262,7 @@ _RENAMED = {
 
 
 def field_name(name: str) -> str:
-    """Give a field its one name, however the exporter's version spells it.
+    """Return the canonical name of a field, for any version of an exporter.
 
     Parameters
     ----------
@@ -270,7 +272,7 @@ def field_name(name: str) -> str:
     Returns
     -------
     str
-        Lower case, without DCGM's prefix, renamed fields under their new name.
+        In lower case, without DCGM's prefix; renamed fields have their new name.
 
     Examples
     --------

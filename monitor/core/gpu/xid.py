@@ -1,4 +1,4 @@
-"""NVIDIA's XID catalogue as code: what each error is, and what to do about it."""
+"""NVIDIA's XID catalogue: name, tier and action of each error."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 from schemas.alerts import Severity
 
 SAME_EVENT_US = 5_000_000
-"""Equal XIDs no further apart than this are one."""
+"""Equal XIDs within this time count as one."""
 SIBLING_US = 300_000_000
-"""XID 45 follows an XID of the same GPU this close before it."""
+"""Time within which XID 45 is attributed to an earlier XID of the same GPU."""
 
 
 class Tier(StrEnum):
-    """How the catalogue treats an XID."""
+    """Tier of an XID."""
 
     FATAL = "fatal"
     """P1: page, latched until the GPU is reset, rebooted or replaced."""
@@ -23,26 +23,26 @@ class Tier(StrEnum):
     RECORD = "record"
     """P3: kept without a notification."""
     FOLLOWS = "follows"
-    """A consequence: recorded under the XID it follows."""
+    """A consequence: recorded with the XID that it follows."""
     MAPPED = "mapped"
-    """Judged by the GPU's recovery action."""
+    """Tier determined by the GPU's recovery action."""
     UNKNOWN = "unknown"
-    """Not in the catalogue: a ticket, never dropped."""
+    """Not in the catalogue: always a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Xid:
-    """One entry: what the error is called and what follows from it."""
+    """One entry of the catalogue."""
 
     code: int
     tier: Tier
     name: str
     action: str
     repeated_action: str = ""
-    """From the second within 24 hours on."""
+    """Action from the second occurrence within 24 hours."""
     is_page_when_repeated: bool = False
     pends_remap: bool = False
-    """The XID says that a row waits for a reset to be remapped."""
+    """Whether the XID means that a row is remapped at the next reset."""
 
 
 _RESET = "drain the node, reset the GPU"
@@ -132,7 +132,7 @@ CATALOGUE: dict[int, Xid] = {entry.code: entry for entry in _ENTRIES}
 """By code. Tiers and actions: NVIDIA's XID catalogue (October 2025)."""
 
 NVLINK = frozenset({74, 121, 136, 137, *range(144, 151), 155})
-"""One switch or link fault shows as these, on every GPU it joins."""
+"""XIDs of one switch or link fault, which all connected GPUs report."""
 
 RECOVERY_ACTIONS: dict[int, tuple[Severity, str]] = {
     0: (Severity.RECORD, "no recovery is asked for"),
@@ -146,7 +146,7 @@ RECOVERY_ACTIONS: dict[int, tuple[Severity, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class XidVerdict:
-    """What one XID means for the GPU it came from."""
+    """Verdict on one XID of a GPU."""
 
     severity: Severity
     is_latched: bool
@@ -155,7 +155,7 @@ class XidVerdict:
 
 
 def find_xid(code: int) -> Xid:
-    """Look one code up; an unlisted code becomes a warning.
+    """Return the entry of a code.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def find_xid(code: int) -> Xid:
     Returns
     -------
     Xid
-        Its entry; tier ``unknown`` where the catalogue has none.
+        Entry of the catalogue; tier ``unknown`` if it is not listed.
 
     Examples
     --------
@@ -186,11 +186,11 @@ def judge_xid(
     code : int
         The XID.
     n_in_day : int
-        How often this GPU had it within 24 hours, this one included.
+        Occurrences on this GPU within 24 hours, including this one.
     recovery_action : int or None
-        The GPU's newest GPU_RECOVERY_ACTION; None where it never said.
+        The GPU's newest GPU_RECOVERY_ACTION; None if never reported.
     sibling : int, optional
-        The XID that came shortly before, for XID 45.
+        The XID shortly before, for XID 45.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def judge_xid(
 
 
 def _judge_mapped(xid: Xid, recovery_action: int | None) -> XidVerdict:
-    """Follow the recovery action; a ticket as long as the GPU has not named one."""
+    """Return the verdict by recovery action; a ticket while it is unknown."""
     if recovery_action not in RECOVERY_ACTIONS:
         return XidVerdict(Severity.TICKET, False, xid.name, xid.action)
     severity, action = RECOVERY_ACTIONS[recovery_action]

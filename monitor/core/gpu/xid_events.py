@@ -1,4 +1,4 @@
-"""XIDs of one GPU: which are new events, and what each makes of its rule."""
+"""XIDs of one GPU: detection of new events, and their effect on rules."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from schemas.events import GpuEvent
 from schemas.time_units import DAY_US
 
 _KEPT = 64
-"""Times remembered per XID; recurrence needs five of a day."""
+"""Bursts kept per XID; the recurrence rule needs five per day."""
 
 
 def observe_xid(gpu: GpuState, event: GpuEvent, alerts: GpuAlerts) -> None:
-    """Judge one XID.
+    """Process one XID.
 
     Parameters
     ----------
     gpu : GpuState
-        The GPU's memory; changed.
+        State of the GPU; updated in place.
     event : GpuEvent
-        Its ``xid`` is not None.
+        Event with an ``xid``.
     alerts : GpuAlerts
-        Takes what the XID makes.
+        Collects the alerts.
 
     Notes
     -----
-    An XID from before the GPU's last reset is recorded and nothing more: what it asks
-    for has been done.
+    An XID from before the GPU's last reset is only recorded, because its action has been taken.
     """
     code, time_us = event.xid or 0, event.time_us
     history = gpu.xids.setdefault(code, XidHistory())
@@ -60,7 +59,7 @@ def observe_xid(gpu: GpuState, event: GpuEvent, alerts: GpuAlerts) -> None:
 
 
 def remap_recovery(gpu: GpuState, time_us: int, alerts: GpuAlerts) -> None:
-    """Judge open XIDs again after the GPU named its recovery action."""
+    """Re-evaluate open XIDs after the GPU has reported its recovery action."""
     for name, state in list(gpu.rules.items()):
         if not name.startswith("xid_"):
             continue
@@ -75,10 +74,10 @@ def remap_recovery(gpu: GpuState, time_us: int, alerts: GpuAlerts) -> None:
 
 
 def _is_new(history: XidHistory, time_us: int) -> bool:
-    """Return whether this is a new event, and remember it.
+    """Return whether this is a new event, and record it.
 
-    A burst counts as one however long it lasts: an event within 5 s of its start, its
-    end or anything between belongs to it.
+    A burst of any length counts as one event: an XID within 5 s of the burst's time range belongs
+    to it.
     """
     starts, ends = history.starts_us, history.ends_us
     if len(starts) >= _KEPT and time_us < starts[0]:
@@ -95,13 +94,13 @@ def _is_new(history: XidHistory, time_us: int) -> bool:
 
 
 def _recovery_action(gpu: GpuState) -> int | None:
-    """Return what the GPU last asked for, if it ever did."""
+    """Return the last reported recovery action, or None."""
     value = gpu.values.get("gpu_recovery_action")
     return None if value is None else int(value)
 
 
 def _sibling(gpu: GpuState, code: int, time_us: int) -> int | None:
-    """Find the XID that came shortly before XID 45 on the same GPU."""
+    """Return the XID shortly before XID 45 on the same GPU, or None."""
     if find_xid(code).tier is not Tier.FOLLOWS:
         return None
     near = [
@@ -113,7 +112,7 @@ def _sibling(gpu: GpuState, code: int, time_us: int) -> int | None:
 
 
 def _first_state(what: str, time_us: int) -> RuleState:
-    """Start an XID's state: quiet for long enough ends it, unless it latches."""
+    """Return the state of a new XID, which resolves after a quiet time unless it latches."""
     return RuleState(
         severity=Severity.RECORD,
         what=what,
@@ -129,7 +128,7 @@ def _first_state(what: str, time_us: int) -> RuleState:
 
 
 def _grade(state: RuleState, severity: Severity, is_latched: bool) -> None:
-    """Raise severity and latch; neither ever falls while the alert is open."""
+    """Update severity and latch, neither of which decreases while the alert is open."""
     state.severity = max(state.severity, severity)
     if is_latched:
         state.is_latched, state.phase = True, RulePhase.FIRING

@@ -1,1 +1,1 @@
-"""From alerts to incidents: the alert lifecycle, evidence, grouping, text."""
+"""Incidents: lifecycle of alerts, evidence, grouping, text."""

@@ -1,4 +1,4 @@
-"""What an alert and a notification may hold: more than their types say."""
+"""Validates alerts and notifications beyond their types."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from schemas.errors import DomainError
 from schemas.panes import N_COUNTERS
 
 MAX_ALERTS = 1 << 17
-"""Of one incident, or of one state: 100 features in 500 segments that all change at once are
-50,000."""
+"""Alerts of one incident or state: 100 features in 500 segments that all change give 50,000."""
 _MAX_PARTS = 1_000
 _NAMES = (
     "alert_id", "tenant", "model", "model_version", "feature", "segment", "importance", "host",
@@ -21,12 +20,12 @@ _SHARES = ("effect_size", "p_reference", "p_current", "minimum_detectable_effect
 
 
 def check_alert(alert: Alert) -> None:
-    """Check everything an alert says.
+    """Check all values of an alert.
 
     Raises
     ------
     DomainError
-        If a value is none that an alert can have; nothing made of the alert fails then.
+        If a value is invalid. Processing of a checked alert cannot fail.
     """
     check_struct(alert)
     for name in _NAMES:
@@ -43,7 +42,7 @@ def check_alert(alert: Alert) -> None:
 
 
 def check_alerts(alerts: list[Alert]) -> None:
-    """Check the alerts of a state, which are sent again when it is restored.
+    """Check the alerts of a state, which are sent again on restore.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def check_step(delivery: Delivery, notification: Notification) -> None:
     Raises
     ------
     DomainError
-        If a value is none that it can have.
+        If a value is invalid.
     """
     check_struct(delivery)
     check_struct(notification)

@@ -1,13 +1,12 @@
-"""When a cell's verdicts become an alert, escalate it, and resolve it. Pure.
+"""Lifecycle of a cell's alert: opening, escalation and resolution. Pure.
 
-A cell that fires opens an alert. Firing again while it is open is no news; a
-higher severity is. The alert resolves after ``2 m`` windows with rows and
-without positive evidence, the span over which the rule asks for persistence;
-also when the replica or the model version itself is gone.
+A cell that fires opens an alert. While it is open, only a higher severity is a change. The alert
+resolves after ``2 m`` windows with rows and without positive evidence, the span over which the rule
+requires persistence; also when the replica or the model version no longer exists.
 
-A cell that opens again soon after it resolved has to be quiet for twice as long
-the next time: a steady drift just over its tolerance (.1 sd at 1,000 rows) fired
-and fell silent some thirty times a month, and each was a message.
+If a cell opens again soon after its resolution, the required quiet time doubles: a constant drift
+just above the tolerance (.1 sd at 1,000 rows) opened and resolved about thirty times a month, each
+with a message.
 """
 
 from __future__ import annotations
@@ -24,36 +23,35 @@ class CellState(msgspec.Struct, array_like=True):
 
     opened_at_us: int
     first_positive_us: int
-    """Start of the first window of the run that led here."""
+    """Start of the first window of the evidence."""
     severity: Severity
     rung: int
     sequence: int = 0
     n_quiet: int = 0
-    """Windows with rows and without positive evidence, in a row."""
+    """Consecutive windows with rows and without positive evidence."""
     n_windows: int = 0
     n_hold: int = 0
-    """Quiet windows after which it resolves."""
+    """Number of quiet windows after which it resolves."""
 
 
 class Closed(msgspec.Struct, array_like=True):
-    """A resolved alert of one cell, for as long as it matters."""
+    """A recently resolved alert of one cell."""
 
     resolved_at_us: int
     n_hold: int
 
 
 MAX_HOLD = 168
-"""Quiet windows asked for at most: a week of hours."""
+"""Maximum required quiet windows: the hours of a week."""
 REMEMBERED_HOLDS = 6
-"""A cell that opens again within so many times its hold is the same trouble."""
+"""A cell that opens again within this multiple of its hold has the same cause."""
 
 
 def severity_of(rung: int, feature: str, importance: Importance) -> Severity:
     """Return the severity of a cell that fired at ``rung``.
 
-    A page is the top rung on the score or on a feature of high importance;
-    everything else is a ticket (performance and fairness page too, once labels
-    are there to judge them).
+    The top rung on the score or on a feature of high importance is a page; everything else is a
+    ticket.
 
     Examples
     --------
@@ -67,12 +65,12 @@ def severity_of(rung: int, feature: str, importance: Importance) -> Severity:
 
 
 def choose_hold(closed: Closed | None, now_us: int, window_us: int, persistence: int) -> int:
-    """Return the quiet windows a newly opened alert has to wait before it resolves.
+    """Return the number of quiet windows after which a newly opened alert resolves.
 
     Parameters
     ----------
     closed : Closed or None
-        The cell's last alert, if it is remembered.
+        The cell's last alert, if it is known.
     now_us, window_us : int
         End of the window that fired, and its length.
     persistence : int
@@ -89,7 +87,7 @@ def choose_hold(closed: Closed | None, now_us: int, window_us: int, persistence:
 
 
 def is_past(closed: Closed, now_us: int, window_us: int) -> bool:
-    """Return whether a resolved alert no longer matters to the next one."""
+    """Return whether a resolved alert no longer affects the next one."""
     return now_us - closed.resolved_at_us > REMEMBERED_HOLDS * closed.n_hold * window_us
 
 
@@ -102,20 +100,20 @@ def advance_fired(
     n_windows: int,
     n_hold: int,
 ) -> tuple[CellState, Transition | None]:
-    """Return the state after a window in which the cell fired, and the change if it is news.
+    """Return the state after a window in which the cell fired, and the transition, if any.
 
     Parameters
     ----------
     state : CellState or None
-        The open alert, if there is one.
+        The open alert, if any.
     start_us : int
-        Start of the first window of the run of evidence.
+        Start of the first window of the evidence.
     end_us : int
         End of the window that fired.
     n_windows : int
-        Windows from ``start_us`` to ``end_us``.
+        Number of windows from ``start_us`` to ``end_us``.
     n_hold : int
-        Quiet windows before a newly opened alert resolves.
+        Number of quiet windows after which a newly opened alert resolves.
     """
     if state is None:
         opened = CellState(end_us, start_us, severity, rung, n_windows=n_windows, n_hold=n_hold)
@@ -137,7 +135,7 @@ def advance_quiet(
 ) -> tuple[CellState, Transition | None]:
     """Return the state after a window in which the cell did not fire.
 
-    A window without rows changes nothing: no data is not good news.
+    A window without rows has no effect: missing data does not count as quiet.
     """
     if n_rows == 0:
         return state, None
@@ -149,9 +147,9 @@ def advance_quiet(
 
 
 def advance_gone(state: CellState) -> tuple[CellState, Transition]:
-    """Return the last state of a cell that is no longer there, and the end of its alert.
+    """Return the last state of a cell that no longer exists, and the resolution of its alert.
 
-    Nothing would ever resolve it: a replica that was taken out of rotation, as its
-    alert advises, or a retired version has no more rows that could be quiet.
+    It could not resolve otherwise: a replica that was taken out of rotation, as its alert
+    recommends, or a retired version has no more windows with rows.
     """
     return msgspec.structs.replace(state, sequence=state.sequence + 1), Transition.RESOLVED

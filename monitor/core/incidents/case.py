@@ -1,4 +1,4 @@
-"""One incident as it is worked on: what its alerts say about whom it concerns."""
+"""An open incident with derived data for grouping."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from schemas.monitors import Monitor
 from schemas.names import SCORE
 
 KEPT_ALERTS = 256
-"""A storm's incident holds no more than these, and the last alert of each further cell."""
+"""Maximum number of alerts of an incident, plus the last alert of each further cell."""
 
 
 class Case(msgspec.Struct, eq=False):
-    """An incident with what is needed to go on with it."""
+    """An incident with its working state."""
 
     incident: Incident
     open_cells: set[str]
     last_gpu_us: int = -1
     number: int = -1
-    """Position in the order of opening."""
+    """Index in order of opening."""
     n_by_key: dict[tuple[str, ...], int] = {}
-    """Alerts of each key of the index."""
+    """Number of alerts per key of the index."""
 
 
 def cell_of(alert: Alert) -> str:
-    """Name what an alert watches; all changes of one alert share it.
+    """Return the key of an alert's cell, which all transitions of one alert share.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def cell_of(alert: Alert) -> str:
     ['t', 'gpu', '', '', '', '', 'g', 'xid_79']
     """
     if alert.monitor == Monitor.GPU:
-        # Keyed on the UUID: a card may be moved to another host while its alert is open.
+        # By UUID, because a card may be moved to another host while its alert is open.
         place = alert.gpu_uuid or f"host={alert.host}"
         return "|".join((alert.tenant, Monitor.GPU, "", "", "", "", place, alert.rule))
     parts = (alert.tenant, alert.monitor, alert.model, alert.model_version, alert.feature)
@@ -47,17 +47,17 @@ def cell_of(alert: Alert) -> str:
 
 
 def is_about_data(alert: Alert) -> bool:
-    """Return whether an alert is about a feature or the score, not a replica or the pipeline."""
+    """Return whether an alert concerns a feature or the score, not a replica or the pipeline."""
     return alert.monitor not in (Monitor.GPU, Monitor.REPLICA, Monitor.PIPELINE)
 
 
 def is_score(alert: Alert) -> bool:
-    """Return whether an alert is about the score as a whole or of one segment."""
+    """Return whether an alert concerns the score, overall or in a segment."""
     return is_about_data(alert) and alert.feature == SCORE
 
 
 def is_same_feature(one: Alert, other: Alert) -> bool:
-    """Return whether two alerts are about the same input of the same model."""
+    """Return whether two alerts concern the same feature of the same model."""
     return is_about_data(one) and (one.tenant, one.model, one.feature) == (
         other.tenant,
         other.model,
@@ -72,7 +72,7 @@ def has_model(case: Case, alert: Alert) -> bool:
 
 
 def rank_of(alert: Alert) -> int:
-    """Order alerts by how much they explain: the smaller owns."""
+    """Return the sort key of alerts; the smallest owns the incident."""
     if alert.monitor == Monitor.GPU:
         return 0
     if alert.monitor == Monitor.REPLICA:
@@ -81,7 +81,7 @@ def rank_of(alert: Alert) -> int:
 
 
 def explained_us(case: Case, alert: Alert) -> int:
-    """Return when the incident last touched the model by more than its score."""
+    """Return the time of the incident's last alert on the model other than on its score."""
     key = (alert.tenant, alert.model)
     times = [
         a.opened_at_us
@@ -92,7 +92,7 @@ def explained_us(case: Case, alert: Alert) -> int:
 
 
 def specificity(case: Case) -> int:
-    """Order cases that opened together: a replica's before a feature's."""
+    """Return the sort key of cases that opened together: replicas before features."""
     return -min(rank_of(a) for a in case.incident.alerts)
 
 
@@ -108,7 +108,7 @@ def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
 
 
 def describe_incident(incident: Incident) -> None:
-    """Name the cause and the incident after all it holds."""
+    """Set cause and title of the incident from its alerts."""
     monitors = {alert.monitor for alert in incident.alerts}
     is_telemetry = (
         monitors == {Monitor.GPU} and {a.rule for a in incident.alerts} <= TELEMETRY_RULES
@@ -123,12 +123,12 @@ def describe_incident(incident: Incident) -> None:
 
 
 def trim_alerts(incident: Incident) -> list[Alert]:
-    """Of a very long incident keep the newest alerts, the owner, and the last of each cell.
+    """Drop alerts of a very long incident except the newest, the owner, and the last of each cell.
 
     Returns
     -------
     list of Alert
-        Those that were dropped.
+        The dropped alerts.
     """
     n_old = len(incident.alerts) - KEPT_ALERTS
     if n_old <= 0:

@@ -1,4 +1,4 @@
-"""What a GPU alert proves about a model's scores, and which GPU alerts are one fault."""
+"""GPU alerts as evidence for wrong scores, and grouping of GPU alerts by fault."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from schemas.alerts import Alert, Severity, Transition
 from schemas.monitors import Monitor
 
 _HARDWARE_RECORDS = frozenset({"xid_63", "xid_92"})
-"""Records without a notification that are about the card, not the application."""
+"""Rules with severity record that concern the card, not the application."""
 _HOST_RULES = frozenset({"exporter_lost", "node_lost"})
 
 
 def window_us_of(alert: Alert, default_us: int) -> int:
-    """Return the length of one of the alert's windows, or the default where it names none.
+    """Return the window length of an alert, or the default if it has none.
 
     An alert's ``window_start_us`` is that of its first positive window.
     """
@@ -23,7 +23,7 @@ def window_us_of(alert: Alert, default_us: int) -> int:
 
 
 def replica_of(alert: Alert) -> tuple[str, str]:
-    """Return (host, gpu_uuid) of a replica's alert, as far as it names them.
+    """Return (host, gpu_uuid) of a replica's alert; empty where unknown.
 
     Examples
     --------
@@ -39,10 +39,10 @@ def replica_of(alert: Alert) -> tuple[str, str]:
 
 
 def is_hardware(alert: Alert) -> bool:
-    """Return whether a GPU alert speaks of the card itself.
+    """Return whether a GPU alert concerns the card itself.
 
-    A record does not, unless it is about memory: XID 43 or 45 is an application's end.
-    A dead exporter says nothing of the GPUs.
+    Records do not, unless they concern memory: XID 43 or 45 is the end of an application. A lost
+    exporter is no evidence about the GPUs.
     """
     if alert.monitor != Monitor.GPU or alert.rule == "exporter_lost":
         return False
@@ -52,7 +52,7 @@ def is_hardware(alert: Alert) -> bool:
 def gpu_evidence(
     replica: Alert, gpu_alerts: Sequence[Alert], firing: Collection[str], span_us: int
 ) -> list[Alert]:
-    """Find the GPU alerts that explain one replica's wrong scores.
+    """Return the GPU alerts that explain one replica's wrong scores.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ def gpu_evidence(
     gpu_alerts : sequence of Alert
         Candidates.
     firing : collection of str
-        Ids of the alerts that still fire: they count however old they are.
+        IDs of the alerts that are still firing, which count regardless of age.
     span_us : int
-        How far others may lie before the first window or after the alert.
+        How far others may be before the first window or after the alert.
 
     Returns
     -------
     list of Alert
-        On that GPU, or on that host; empty where there is no evidence.
+        Alerts on that GPU or host; empty without evidence.
     """
     host, uuid = replica_of(replica)
     first_us = replica.window_start_us or replica.time_us
@@ -93,10 +93,10 @@ def _is_there(alert: Alert, host: str, uuid: str) -> bool:
 def is_same_replica(
     one: Alert, other: Alert, hosts_of: Callable[[str], Collection[str]], span_us: int
 ) -> bool:
-    """Return whether two replica alerts of one model see the same replica.
+    """Return whether two replica alerts of one model concern the same replica.
 
-    The same GPU, the same host, or one a GPU and one a host within ``span_us``, unless
-    ``hosts_of``, which returns the known hosts of a GPU, names others.
+    The same GPU, the same host, or a GPU and a host within ``span_us``, unless ``hosts_of``, which
+    returns the known hosts of a GPU, excludes it.
     """
     if one.monitor != Monitor.REPLICA:
         return False
@@ -114,18 +114,18 @@ def is_same_replica(
 def is_gpu_cascade(
     alerts: Sequence[Alert], last_gpu_us: int, alert: Alert, cascade_us: int
 ) -> bool:
-    """Return whether a GPU alert belongs to the fault that made others.
+    """Return whether a GPU alert belongs to the same fault as earlier ones.
 
     Parameters
     ----------
     alerts : sequence of Alert
-        Those of one open incident.
+        Alerts of one open incident.
     last_gpu_us : int
-        Time of its newest GPU alert.
+        Time of the newest GPU alert.
     alert : Alert
         The new one.
     cascade_us : int
-        How soon after the newest the same fault on another GPU still belongs to it.
+        Time after the newest alert within which the same fault on another GPU belongs to it.
 
     Returns
     -------
@@ -142,13 +142,13 @@ def is_gpu_cascade(
 
 
 def _is_one_fault(one: Alert, other: Alert) -> bool:
-    """Return whether two alerts of one host are the same fault, or one of the whole host."""
+    """Return whether two alerts of one host have the same fault, or one concerns the whole host."""
     is_host = bool({one.rule, other.rule} & _HOST_RULES)
     return is_host or _family(one.rule) == _family(other.rule)
 
 
 def _family(rule: str) -> str:
-    """Give the rules of one kind of fault one name: links fail on all their GPUs."""
+    """Return a common name for rules of one kind of fault: links fail on all their GPUs."""
     code = rule.removeprefix("xid_")
     is_code = code.isascii() and code.isdigit() and len(code) < 8
     return "nvlink" if is_code and int(code) in NVLINK else rule

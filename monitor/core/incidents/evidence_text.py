@@ -1,4 +1,4 @@
-"""Evidence in words: how rarely chance alone gets so far."""
+"""Evidence as text: how rarely it is reached by chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LARGEST = 990e12
 
 
 def rarity_text(log_m: float) -> str:
-    """Write a number of windows with two digits that count.
+    """Format e^log_m with two significant digits.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def rarity_text(log_m: float) -> str:
     Returns
     -------
     str
-        e^log_m for people; at least 1, at most a number that can still be read.
+        At least 1, and bounded so that it stays readable.
 
     Examples
     --------
@@ -35,12 +35,12 @@ def rarity_text(log_m: float) -> str:
 
 
 def _two_digits(n: float) -> str:
-    """Round to two digits that count."""
+    """Round to two significant digits."""
     return f"{float(f'{n:.2g}'):,.15g}"
 
 
 def rarity_ticks(lowest: float, highest: float) -> list[tuple[float, str]]:
-    """Choose powers of ten on the axis of evidence.
+    """Return ticks at powers of ten for an axis of evidence.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""GPU alerts of the last week, by GPU and by host: evidence for replicas that fail later."""
+"""GPU alerts of the last week by GPU and host, as evidence for later replica alerts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from schemas.alerts import Alert
 
 
 class GpuHistory:
-    """GPU alerts in the order of the log, found by GPU and by host.
+    """GPU alerts in log order, indexed by GPU and host.
 
     Examples
     --------

@@ -1,18 +1,17 @@
-"""Alerts with one cause become one incident, and its cause gets a name.
+"""Groups alerts with one cause into incidents, and determines the cause.
 
-Who belongs together, tried in this order:
+Rules of grouping, in this order:
 
-1. a change of an alert goes where the alert is;
+1. a transition of an alert joins the alert's incident;
 2. GPU alerts: the same GPU while its incident is open; the same fault (rule, or the
-   NVLink family) on another GPU of the host within ``cascade_us``; a host that went
-   silent and its GPUs;
-3. a replica's alert: GPU evidence on that GPU or host, firing or not longer ago than
-   ``n_windows``; else the same model's other view (host, GPU) of the same replica;
-4. the score: the newest open incident of its model, as a symptom of it; one that came
-   first is taken over by what explains it within ``n_windows``;
-5. a feature: the open incident of the same model and feature, whatever the segment.
-   Of cells that fired in one window the global one owns, because a fault that all
-   segments share shows in both; a segment that fired earlier keeps owning.
+   NVLink family) on another GPU of the host within ``cascade_us``; a silent host and its GPUs;
+3. a replica's alert: GPU evidence on that GPU or host, firing or at most ``n_windows`` ago; else
+the same model's other alert (by host or GPU) on the same replica; 4. the score: the newest open
+incident of its model, as a symptom; an earlier score alert is merged into the incident that
+explains it within ``n_windows``; 5. a feature: the open incident of the same model and feature, in
+any segment.
+   Of cells that fire in one window the global one owns the incident, because a fault that all
+   segments share appears in both; a segment that fired earlier stays the owner.
 
 Different features are different incidents.
 """
@@ -71,19 +70,21 @@ _FORGET_EVERY_US = HOUR_US
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How near alerts must be to share an incident."""
+    """Bounds within which alerts share an incident."""
 
     n_windows: int = 2
-    """GPU evidence counts this many windows before and after a replica's alert, and a
-    score waits as long for what explains it."""
+    """Number of windows before and after a replica's alert in which GPU evidence counts.
+
+    A score alert can be explained within the same number of windows.
+    """
     cascade_us: int = 300_000_000
-    """The same fault on a second GPU of the host."""
+    """Time within which the same fault on a second GPU of the host is grouped."""
     window_us: int = HOUR_US
-    """Length of a window for alerts that name none."""
+    """Window length for alerts without windows."""
 
 
 class ChangeKind(StrEnum):
-    """What became of an incident."""
+    """Kind of a change of an incident."""
 
     OPENED = "opened"
     UPDATED = "updated"
@@ -92,7 +93,7 @@ class ChangeKind(StrEnum):
 
 
 class ChangeReason(StrEnum):
-    """Why an incident changed."""
+    """Reason of a change of an incident."""
 
     FIRST_ALERT = "first_alert"
     SAME_ALERT = "same_alert"
@@ -101,13 +102,13 @@ class ChangeReason(StrEnum):
     GPU_EVIDENCE = "gpu_evidence"
     SAME_REPLICA = "same_replica"
     SYMPTOM = "symptom"
-    """A score that moved because of what the incident is about."""
+    """A score alert joined as a symptom of the incident."""
     CAUSE_FOUND = "cause_found"
-    """What explains a score that had moved before."""
+    """The incident explains an earlier score alert."""
     SAME_PIPELINE_FAULT = "same_pipeline_fault"
     ALL_RESOLVED = "all_resolved"
     MERGED = "merged"
-    """Its alerts went to the incident that explains them."""
+    """Its alerts were merged into the incident that explains them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,25 +121,25 @@ class IncidentChange:
     time_us: int
     is_cause_changed: bool = False
     is_model_added: bool = False
-    """A model was found to suffer that the incident did not name before."""
+    """Whether a model is newly affected by the incident."""
     merged_into: str = ""
-    """Id of the incident that took over."""
+    """ID of the incident that it was merged into."""
 
 
 class Incidents:
-    """Groups alerts, names the cause, and says what changed.
+    """Groups alerts into incidents, and returns their changes.
 
     Parameters
     ----------
     grouping : Grouping, optional
-        How near is near.
+        Bounds of grouping.
 
     Notes
     -----
-    Order of the alerts is the order of the log; an alert sent twice (same id) changes
-    nothing. The id of an incident is that of its first alert and never changes;
-    ``owner_alert_id`` may still move to a more specific alert of the same window.
-    Severity and the number of alerts never fall while it is open.
+    Alerts must be in log order; an alert that is sent twice (same ID) has no effect. The ID of an
+    incident is that of its first alert and never changes; ``owner_alert_id`` may change to a more
+    specific alert of the same window. Severity and number of alerts never decrease while it is
+    open.
 
     Examples
     --------
@@ -156,7 +157,7 @@ class Incidents:
         self._grouping = grouping or Grouping()
         self._cases = OpenCases()
         self._gpu_alerts = GpuHistory()
-        """Of the last week: evidence may be over before the scores show it."""
+        """GPU alerts of the last week, because evidence may resolve before the scores change."""
         self._seen: dict[str, int] = {}
         """Times of alerts, by id."""
         self._forgot_us = 0
@@ -167,14 +168,14 @@ class Incidents:
         return [case.incident for case in self._cases]
 
     def observe(self, alert: Alert, now_us: int) -> list[IncidentChange]:
-        """Take one alert.
+        """Process one alert.
 
         Parameters
         ----------
         alert : Alert
-            A change of a cell or a GPU rule.
+            A transition of a cell or a GPU rule.
         now_us : int
-            Stamps the change.
+            Time of the change.
 
         Returns
         -------
@@ -196,12 +197,12 @@ class Incidents:
         return [*merged, self._join(found[0], alert, found[1], now_us)]
 
     def forget_old(self, now_us: int) -> None:
-        """Drop evidence and alert ids of more than a week ago, at most once an hour.
+        """Drop evidence and alert IDs that are older than a week, at most once an hour.
 
         Parameters
         ----------
         now_us : int
-            Alerts older than a week before it must not come any more.
+            Alerts older than a week before this time must not be observed later.
         """
         if now_us - self._forgot_us < _FORGET_EVERY_US:
             return
@@ -210,7 +211,7 @@ class Incidents:
         self._gpu_alerts.forget_before(oldest_us)
 
     def _find(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
-        """Find the open incident an alert belongs to, and why."""
+        """Return the open incident that an alert belongs to, with the reason."""
         if alert.monitor == Monitor.GPU:
             return self._find_for_gpu(alert)
         if alert.monitor == Monitor.PIPELINE:
@@ -225,7 +226,7 @@ class Incidents:
         return _first(same, ChangeReason.SAME_FEATURE) or self._find_unexplained(alert)
 
     def _find_for_pipeline(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
-        """Find the incident of the same fault of the model's pipeline."""
+        """Return the incident of the same pipeline fault of the model."""
         same = (
             c
             for c in self._cases.having(model_key(alert))
@@ -237,7 +238,7 @@ class Incidents:
         return _first(same, ChangeReason.SAME_PIPELINE_FAULT)
 
     def _find_for_gpu(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
-        """Find the incident of the GPU, of its host's fault, or of scores it explains."""
+        """Return the incident of the GPU, of its host's fault, or of scores that it explains."""
         cascade_us = self._grouping.cascade_us
         for case in self._cases.having(*gpu_keys(alert.host, alert.gpu_uuid)):
             if is_gpu_cascade(case.incident.alerts, case.last_gpu_us, alert, cascade_us):
@@ -253,7 +254,7 @@ class Incidents:
         return None
 
     def _find_for_replica(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
-        """Find the broken GPU, the same replica seen otherwise, or a score to explain."""
+        """Return the incident of the GPU, of the same replica, or of a score that it explains."""
         for case in self._cases.having(*gpu_keys(*replica_of(alert))):
             if self._evidence(alert, case.incident.alerts, case.open_cells):
                 return case, ChangeReason.GPU_EVIDENCE
@@ -274,11 +275,11 @@ class Incidents:
         return bool(found)
 
     def _find_unexplained(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
-        """Find an incident of the model's score that the alert is the cause of."""
+        """Return an incident of the model's score that the alert explains."""
         return _first(_not_pipeline(self._unexplained(alert)), ChangeReason.CAUSE_FOUND)
 
     def _unexplained(self, alert: Alert) -> list[Case]:
-        """List incidents of the model's score alone, near enough to be the alert's symptom."""
+        """Return incidents of the model's score only, close enough to be a symptom of the alert."""
         span_us = self._span_us(alert)
         return [
             c
@@ -288,7 +289,7 @@ class Incidents:
         ]
 
     def _merge(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
-        """Take over incidents that the alert explains: of the score, or of a replica."""
+        """Merge incidents of the score or of a replica that the alert explains."""
         explained: list[Case] = []
         if alert.monitor == Monitor.REPLICA:
             explained = self._unexplained(alert)
@@ -320,7 +321,7 @@ class Incidents:
         return any(gpu_evidence(a, [alert], {alert.alert_id}, self._span_us(a)) for a in replicas)
 
     def _open(self, alert: Alert, now_us: int) -> IncidentChange:
-        """Open an incident; a replica brings the GPU evidence that is over already."""
+        """Open an incident; a replica's includes resolved GPU evidence."""
         evidence: list[Alert] = []
         if alert.monitor == Monitor.REPLICA:
             candidates = self._gpu_alerts.near(*replica_of(alert))
@@ -363,7 +364,7 @@ class Incidents:
         )
 
     def _resolve(self, case: Case, alert: Alert, now_us: int) -> list[IncidentChange]:
-        """End one alert; the last one ends the incident."""
+        """Resolve one alert; the last one resolves the incident."""
         self._cases.resolve(case, alert)
         if case.open_cells:
             return []
@@ -381,24 +382,24 @@ class Incidents:
 
 
 _REJECTS = frozenset({REJECTED_EVENTS, DEAD_LETTERS})
-"""A share of rejected events, and more of them than are kept: one fault, seen twice."""
+"""Rules on rejected events: a high share, and more than the dead-letter limit, are one fault."""
 
 
 def _is_hardware(alert: Alert) -> bool:
-    """Whether an alert is about a GPU or a node itself, not about its telemetry."""
+    """Whether an alert concerns a GPU or a node, not its telemetry."""
     return alert.monitor == Monitor.GPU and alert.rule not in TELEMETRY_RULES
 
 
 def _is_same_fault(rule: str, other: str) -> bool:
-    """Whether two pipeline rules of one model are about the same fault."""
+    """Whether two pipeline rules of one model have the same fault."""
     return rule == other or {rule, other} <= _REJECTS
 
 
 def _not_pipeline(cases: list[Case]) -> list[Case]:
-    """Return the incidents that are not about the pipeline."""
+    """Return the incidents whose cause is not the pipeline."""
     return [case for case in cases if case.incident.cause is not Cause.PIPELINE]
 
 
 def _first(cases: Iterable[Case], reason: ChangeReason) -> tuple[Case, ChangeReason] | None:
-    """Pair the first case with its reason."""
+    """Return the first case with its reason, or None."""
     return next(((case, reason) for case in cases), None)

@@ -1,8 +1,8 @@
-"""Open incidents, found by what their alerts name: cell, model, feature, GPU, host, replica.
+"""Index of open incidents by cell, model, feature, GPU, host and replica of their alerts.
 
-With thousands of open incidents a search through all of them costs a millisecond an alert.
-Each incident is indexed by the keys of its alerts; a lookup gives candidates in the order in
-which they opened, and the rules of :mod:`monitor.core.incidents.grouping` decide among them.
+With thousands of open incidents a linear search takes a millisecond per alert. Each incident is
+indexed by the keys of its alerts; a lookup returns candidates in order of opening, and the rules of
+:mod:`monitor.core.incidents.grouping` choose among them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def replica_keys(host: str, gpu_uuid: str) -> tuple[Key, Key]:
 
 
 def keys_of(alert: Alert) -> list[Key]:
-    """Return the keys under which an alert makes its incident found.
+    """Return the index keys of an alert.
 
     Examples
     --------
@@ -69,14 +69,14 @@ def keys_of(alert: Alert) -> list[Key]:
 
 
 class OpenCases:
-    """Open incidents in the order in which they opened, with their index.
+    """Open incidents in order of opening, with their index.
 
     Notes
     -----
-    All changes of an incident's alerts and open cells go through this class, so that the
-    index and the incidents agree. A cell is open in at most one incident. An update costs
-    a dictionary entry for each key of the alert, a lookup the number of its candidates;
-    neither depends on how many incidents are open.
+    All changes of an incident's alerts and open cells go through this class, so that the index is
+    consistent. A cell is open in at most one incident. An update costs a dictionary access per key
+    of the alert, a lookup is linear in its candidates; neither depends on the number of open
+    incidents.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class OpenCases:
         return iter(self._cases.values())
 
     def of_cell(self, cell: str) -> Case | None:
-        """Return the incident in which a cell is open."""
+        """Return the incident with an open cell."""
         return self._by_cell.get(cell)
 
     def having(self, *keys: Key) -> list[Case]:
@@ -113,7 +113,7 @@ class OpenCases:
         self._index(case, case.incident.alerts)
 
     def close(self, case: Case) -> None:
-        """Remove an incident; its alerts and cells are left as they are."""
+        """Remove an incident; its alerts and cells are unchanged."""
         del self._cases[case.number]
         for cell in case.open_cells:
             del self._by_cell[cell]
@@ -121,7 +121,7 @@ class OpenCases:
             self._drop(case, key)
 
     def add(self, case: Case, alert: Alert) -> None:
-        """Append an alert to an incident; its cell is open from now on."""
+        """Append an alert to an incident, and mark its cell as open."""
         case.incident.alerts.append(alert)
         cell = cell_of(alert)
         case.open_cells.add(cell)
@@ -129,7 +129,7 @@ class OpenCases:
         self._index(case, [alert])
 
     def resolve(self, case: Case, alert: Alert) -> None:
-        """Append an alert that closes its cell; close the incident with its last cell."""
+        """Append an alert that closes its cell; the last cell closes the incident."""
         case.incident.alerts.append(alert)
         cell = cell_of(alert)
         case.open_cells.remove(cell)
@@ -147,7 +147,7 @@ class OpenCases:
         self._index(case, other.incident.alerts)
 
     def trim(self, case: Case) -> None:
-        """Drop the alerts that a very long incident no longer keeps."""
+        """Drop surplus alerts of a very long incident."""
         for alert in trim_alerts(case.incident):
             for key in keys_of(alert):
                 case.n_by_key[key] -= 1
@@ -156,14 +156,14 @@ class OpenCases:
                     self._drop(case, key)
 
     def _index(self, case: Case, alerts: Iterable[Alert]) -> None:
-        """Count the keys of alerts that an incident has gained."""
+        """Add the keys of new alerts of an incident."""
         for alert in alerts:
             for key in keys_of(alert):
                 case.n_by_key[key] = case.n_by_key.get(key, 0) + 1
                 self._by_key.setdefault(key, {})[case.number] = case
 
     def _drop(self, case: Case, key: Key) -> None:
-        """Remove an incident from those of a key."""
+        """Remove an incident from the index of a key."""
         cases = self._by_key[key]
         del cases[case.number]
         if not cases:

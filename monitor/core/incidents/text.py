@@ -1,4 +1,4 @@
-"""Names of incidents, short enough to be read aloud at night."""
+"""Short titles of incidents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED_FAULTS = 3
 
 
 def share_text(share: float) -> str:
-    """Write a share as a percentage people can say: two digits that count.
+    """Format a share as a percentage with two significant digits.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def share_text(share: float) -> str:
 
 
 def set_text(feature: str, where: str) -> str:
-    """Return which values of a feature moved.
+    """Return the text for the values of a feature that changed.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def set_text(feature: str, where: str) -> str:
 
 
 def places_text(alert: Alert) -> str:
-    """Return who carries most of a change; empty where all carry their part.
+    """Return the places with most of a change; empty if it is uniform.
 
     Examples
     --------
@@ -75,18 +75,18 @@ def places_text(alert: Alert) -> str:
 
 
 def since_us(alert: Alert) -> int:
-    """Return the start of the first window that showed what the alert is about."""
+    """Return the start of the first window with evidence for the alert."""
     return alert.window_start_us or alert.opened_at_us
 
 
 def began_us(incident: Incident) -> int:
-    """Return when an incident began: the one moment that every text about it names.
+    """Return the start of an incident, which all texts about it use.
 
     Returns
     -------
     int
-        The start of the first window that showed any of it; where a GPU event lies inside
-        that window, the event's own time.
+        Start of the first window with evidence; the time of a GPU event inside that window, if
+        there is one.
 
     Examples
     --------
@@ -107,12 +107,12 @@ def began_us(incident: Incident) -> int:
 
 
 def name_incident(incident: Incident, alert: Alert) -> str:
-    """Name an incident after the alert that explains most.
+    """Return the title of an incident, from its most specific alert.
 
     Parameters
     ----------
     incident : Incident
-        Its cause and alerts.
+        Incident with cause and alerts.
     alert : Alert
         The most specific one.
 
@@ -135,7 +135,7 @@ def name_incident(incident: Incident, alert: Alert) -> str:
 
 
 def _name_data(alert: Alert, start_us: int) -> str:
-    """Name what an input or the score did."""
+    """Return the title of a change of a feature or the score."""
     if alert.p_current is None or alert.p_reference is None:
         return alert.title
     text = f"{alert.model}: {set_text(alert.feature, alert.effect_where)}"
@@ -146,7 +146,7 @@ def _name_data(alert: Alert, start_us: int) -> str:
 
 
 def _name_hardware(incident: Incident) -> str:
-    """Name the place, its faults, and the models whose scores suffer."""
+    """Return the title with GPU or host, faults, and affected models."""
     faults: dict[str, list[str]] = {}
     for alert in incident.alerts:
         if alert.monitor == Monitor.GPU:
@@ -169,7 +169,7 @@ def _name_hardware(incident: Incident) -> str:
 
 
 def _list_text(parts: list[str]) -> str:
-    """Join names as a person would, and count what would be too long to read out."""
+    """Join names with commas and "and", with a count of further ones."""
     if len(parts) > _NAMED_FAULTS:
         parts = [*parts[: _NAMED_FAULTS - 1], f"{len(parts) - _NAMED_FAULTS + 1} more"]
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,1 +1,1 @@
-"""What is sent to whom: routing, deduplication, retraining requests."""
+"""Notifications: routing, deduplication, retraining requests."""

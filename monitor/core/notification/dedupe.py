@@ -1,4 +1,4 @@
-"""When a receiver is notified of an incident, and when that is suppressed."""
+"""Decides when a receiver is notified of an incident, and when that is suppressed."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _NEVER_US = 1 << 62
 
 
 class NotifyReason(StrEnum):
-    """Why a receiver is notified, or why not."""
+    """Reason of a notification or a suppression."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
     CAUSE_CHANGED = "cause_changed"
     MODEL_AFFECTED = "model_affected"
-    """A hardware incident turned out to spoil a model's scores."""
+    """A hardware incident newly affects a model's scores."""
     STILL_OPEN = "still_open"
     """``repeat_interval`` has passed since the last message."""
     RESOLVED = "resolved"
     MERGED = "merged"
-    """Resolved here because another incident explains it."""
+    """Resolved because it was merged into another incident."""
     RETRAINING = "retraining"
 
     GROUP_WAIT = "group_wait"
-    """Suppressed: the first message is still waiting and will hold this too."""
+    """Suppressed: the first message is still in its group wait and will include this."""
     REPEAT_INTERVAL = "repeat_interval"
-    """Suppressed: notified recently, and no relevant change since."""
+    """Suppressed: notified within the repeat interval, without a relevant change since."""
     NEVER_NOTIFIED = "never_notified"
     """Suppressed: resolved before the first notification."""
     ALREADY_SENT = "already_sent"
-    """Suppressed: this very notification went out before."""
+    """Suppressed: this notification was already sent."""
     NOT_ROUTED = "not_routed"
-    """Suppressed: the routes name no receiver."""
+    """Suppressed: no route has a receiver."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendDecision:
-    """One notification, and whether it goes out."""
+    """One notification, and whether it is sent."""
 
     notification: Notification
     is_sent: bool
@@ -55,26 +55,25 @@ class SendDecision:
 
 
 class _Thread(msgspec.Struct):
-    """What one receiver knows of one incident."""
+    """State of one incident at one receiver."""
 
     incident: Incident
     receiver: str
     due_us: int
-    """When the first message goes out."""
+    """Time of the first message."""
     notified_us: int | None = None
     n_repeats: int = 0
     notified_before: list[str] = []
-    """Ids of the alerts that were sent before a restart: they are read once more."""
+    """IDs of alerts that were sent before a restart, and are processed again."""
 
 
 def dedup_key(incident: Incident) -> str:
-    """Name an incident for receivers that drop repetitions: the same in every message.
+    """Return the dedup key of an incident, the same in all of its messages.
 
     Returns
     -------
     str
-        At most 255 characters (PagerDuty's limit); a longer tenant is replaced by its
-        hash.
+        At most 255 characters (PagerDuty's limit); a long tenant is replaced by its hash.
 
     Examples
     --------
@@ -92,7 +91,7 @@ def dedup_key(incident: Incident) -> str:
 
 
 class Dedupe:
-    """Holds first messages for ``group_wait`` and repetitions for ``repeat_interval``.
+    """Delays first messages by ``group_wait`` and repeats by ``repeat_interval``.
 
     Parameters
     ----------
@@ -103,8 +102,8 @@ class Dedupe:
 
     Notes
     -----
-    A notification's id follows from the incident, the receiver and its content, so the
-    same one is never decided twice, also after a restart (``remember``).
+    The ID of a notification is derived from incident, receiver and content, so the same one is
+    never decided twice, also after a restart (``remember``).
 
     Examples
     --------
@@ -118,8 +117,8 @@ class Dedupe:
         self._repeat_interval_us = repeat_interval_us
         self._threads: dict[str, _Thread] = {}
         self._sent: dict[str, int] = {}
-        # When each thread is due, and those times in order: a thousand incidents may be open,
-        # and a tick comes with every alert.
+        # Due times by thread, and in order, because a thousand incidents may be open and every
+        # alert causes a tick.
         self._due_us: dict[str, int] = {}
         self._order: list[tuple[int, int, str]] = []
         self._n_watched = 0
@@ -127,7 +126,7 @@ class Dedupe:
 
     @property
     def n_waiting(self) -> int:
-        """Incidents and receivers whose first message still waits."""
+        """Number of pairs of incident and receiver in their group wait."""
         return sum(thread.notified_us is None for thread in self._threads.values())
 
     def observe(
@@ -138,16 +137,16 @@ class Dedupe:
         Parameters
         ----------
         change : IncidentChange
-            What became of an incident.
+            Change of an incident.
         receivers : sequence of str
-            Named by the routes now; those notified before get the resolution as well.
+            Receivers by the current routes; receivers notified before get the resolution too.
         now_us : int
-            Starts the waits.
+            Current time, from which waits are measured.
 
         Returns
         -------
         list of SendDecision
-            Those that go out now, and those suppressed, each with its reason.
+            Notifications to send now, and suppressed ones, each with its reason.
         """
         incident = change.incident
         if change.kind is ChangeKind.RESOLVED:
@@ -180,12 +179,12 @@ class Dedupe:
         return decisions
 
     def remember(self, notification: Notification) -> None:
-        """Take over from the log that a notification went out.
+        """Restore a sent notification from the log.
 
         Parameters
         ----------
         notification : Notification
-            One that is done.
+            A delivered notification.
         """
         self._sent[notification.notification_id] = notification.time_us
         key = _key(notification.incident, notification.receiver)
@@ -203,7 +202,7 @@ class Dedupe:
             self._watch(thread)
 
     def _watch(self, thread: _Thread) -> None:
-        """Note when a thread is due, if that has changed."""
+        """Update the due time of a thread."""
         key = _key(thread.incident, thread.receiver)
         self._receivers[thread.receiver] = None
         due_us = thread.due_us
@@ -217,7 +216,7 @@ class Dedupe:
                 heapq.heappush(self._order, (due_us, self._n_watched, key))
 
     def _pop_due(self, now_us: int) -> list[str]:
-        """Take out the threads that are due, by when they were; those that moved stay in."""
+        """Remove and return due threads, by due time; rescheduled ones are kept."""
         keys = []
         while self._order and self._order[0][0] <= now_us:
             due_us, _, key = heapq.heappop(self._order)
@@ -227,7 +226,7 @@ class Dedupe:
         return keys
 
     def _tell(self, change: IncidentChange, receiver: str, now_us: int) -> SendDecision:
-        """Decide for one receiver and a change that is not the end."""
+        """Decide on one receiver and a change other than the resolution."""
         incident = change.incident
         key = _key(incident, receiver)
         thread = self._threads.get(key)
@@ -255,7 +254,7 @@ class Dedupe:
         return self._suppress(incident, receiver, NotifyReason.REPEAT_INTERVAL, now_us)
 
     def _end(self, change: IncidentChange, now_us: int) -> list[SendDecision]:
-        """Notify the resolution to the receivers that were notified of the incident."""
+        """Decide on the resolution, for receivers that were notified of the incident."""
         incident = change.incident
         is_merged = change.reason is ChangeReason.MERGED
         reason = NotifyReason.MERGED if is_merged else NotifyReason.RESOLVED
@@ -275,7 +274,7 @@ class Dedupe:
         return decisions
 
     def _send(self, thread: _Thread, reason: NotifyReason, what: str, now_us: int) -> SendDecision:
-        """Send, unless this very notification went out before."""
+        """Return a notification to send, unless it was already sent."""
         notification = _notify(thread.incident, thread.receiver, reason, what, now_us)
         thread.notified_us = now_us
         if thread.incident.resolved_at_us is None:
@@ -288,13 +287,13 @@ class Dedupe:
     def _suppress(
         self, incident: Incident, receiver: str, reason: NotifyReason, now_us: int
     ) -> SendDecision:
-        """Spare the receiver, and say why."""
+        """Return a suppressed notification with its reason."""
         what = f"suppressed {reason} {len(incident.alerts)}"
         return SendDecision(_notify(incident, receiver, reason, what, now_us), False, reason)
 
 
 def _key(incident: Incident, receiver: str) -> str:
-    """Name what one receiver knows of one incident."""
+    """Return the key of a thread."""
     return f"{incident.incident_id}/{receiver}"
 
 

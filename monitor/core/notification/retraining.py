@@ -1,4 +1,4 @@
-"""When a model's retraining is asked for, and why not the other times."""
+"""Decides when a retraining is requested, with a reason otherwise."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from schemas.monitors import Monitor
 from schemas.time_units import DAY_US
 
 RECEIVER = "retraining"
-"""The receiver's name in notifications and deliveries."""
+"""Name of the receiver in notifications and deliveries."""
 _REMEMBERED_US = 90 * DAY_US
 
 
 class RetrainingOutcome(StrEnum):
-    """What came of one incident. Every silence has a reason."""
+    """Outcome of one incident: requested, or the reason why not."""
 
     REQUESTED = "requested"
     NOT_DATA = "not_data"
-    """The cause is hardware, the pipeline, or one replica: new data would not help."""
+    """The cause is hardware, the pipeline, or one replica, which retraining does not fix."""
     SEVERITY_NOT_LISTED = "severity_not_listed"
     FEATURE_NOT_LISTED = "feature_not_listed"
     COOLDOWN = "cooldown"
-    """Another request went out too recently; asked again when that is over."""
+    """Within the cooldown of an earlier request; decided again when it ends."""
     RESOLVED_IN_TIME = "resolved_in_time"
-    """Over before the wait was."""
+    """Resolved before the wait ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainingDecision:
-    """One outcome for one incident; ``evidence`` is filled when requested."""
+    """Outcome of one incident; ``evidence`` is set if a retraining is requested."""
 
     outcome: RetrainingOutcome
     incident: Incident
@@ -57,27 +57,27 @@ class RetrainingDecision:
 
 
 class _OpenCandidate(msgspec.Struct):
-    """An incident of the model that is open, or was contaminating its windows."""
+    """An incident of the model that is open, or has contaminated windows."""
 
     incident: Incident
     decided: str = ""
-    """The outcome last decided."""
+    """The last outcome."""
 
 
 class Retraining:
-    """The policy of one model.
+    """Retraining policy of one model.
 
     Parameters
     ----------
     tenant, model : str
-        Whose policy.
+        Tenant and model of the policy.
     config : RetrainingConfig
-        Severities, features, the wait for a hardware cause to show, the cooldown.
+        Severities, features, wait for a hardware cause, cooldown.
 
     Notes
     -----
-    Windows in which hardware or the pipeline spoilt the model's rows are named in the
-    evidence, to be left out of the training data.
+    The evidence lists windows whose rows are contaminated by hardware or the pipeline, to be
+    excluded from the training data.
 
     Examples
     --------
@@ -92,23 +92,23 @@ class Retraining:
         self._config = config
         self._candidates: dict[str, _OpenCandidate] = {}
         self._contaminating: dict[str, Incident] = {}
-        """Hardware and pipeline incidents of the model, open or not."""
+        """Hardware and pipeline incidents of the model, open or resolved."""
         self._requested_us: int | None = None
 
     def observe(self, change: IncidentChange, now_us: int) -> list[RetrainingDecision]:
-        """Take one change of an incident; others' incidents are ignored.
+        """Process one change of an incident; incidents of other models are ignored.
 
         Parameters
         ----------
         change : IncidentChange
-            What became of an incident.
+            Change of an incident.
         now_us : int
-            The same clock as the incidents' times.
+            Current time, on the clock of the incidents.
 
         Returns
         -------
         list of RetrainingDecision
-            What could be decided at once.
+            Decisions that need no wait.
         """
         incident = change.incident
         if not any((a.tenant, a.model) == (self._tenant, self._model) for a in incident.alerts):
@@ -145,12 +145,12 @@ class Retraining:
         return [d for candidate in candidates for d in self._decide(candidate, now_us)]
 
     def remember(self, notification: Notification) -> None:
-        """Take over from the log that a retraining was asked for.
+        """Restore a retraining request from the log.
 
         Parameters
         ----------
         notification : Notification
-            A request of this model, sent or about to be.
+            A request of this model, sent or logged as an intent.
         """
         incident = notification.incident
         key = stable_id("retraining", self._tenant, self._model, incident.incident_id)
@@ -164,7 +164,7 @@ class Retraining:
         ).decided = RetrainingOutcome.REQUESTED
 
     def _decide(self, candidate: _OpenCandidate, now_us: int) -> list[RetrainingDecision]:
-        """Judge an open incident; the same outcome is returned once."""
+        """Decide on an open incident; an unchanged outcome is not returned again."""
         if candidate.decided == RetrainingOutcome.REQUESTED:
             return []
         outcome = self._judge(candidate.incident, now_us)
@@ -176,7 +176,7 @@ class Retraining:
         return [self._make(outcome, candidate.incident, now_us)]
 
     def _judge(self, incident: Incident, now_us: int) -> RetrainingOutcome | None:
-        """Name the outcome; None while the wait goes on."""
+        """Return the outcome; None during the wait."""
         if incident.cause is not Cause.DATA:
             return RetrainingOutcome.NOT_DATA
         if now_us < incident.opened_at_us + self._config.wait_us:
@@ -192,7 +192,7 @@ class Retraining:
         return RetrainingOutcome.REQUESTED
 
     def _finish(self, candidate: _OpenCandidate, now_us: int) -> list[RetrainingDecision]:
-        """Return the decisions on an incident that ended before it had an outcome."""
+        """Return the decisions on an incident that was resolved without an outcome."""
         if candidate.decided:
             return []
         is_data = candidate.incident.cause is Cause.DATA
@@ -202,7 +202,7 @@ class Retraining:
     def _make(
         self, outcome: RetrainingOutcome, incident: Incident, now_us: int
     ) -> RetrainingDecision:
-        """Build the decision, with the evidence where it is asked for."""
+        """Build the decision, with evidence if a retraining is requested."""
         key = stable_id("retraining", self._tenant, self._model, incident.incident_id)
         evidence: dict[str, Any] = {}
         if outcome is RetrainingOutcome.REQUESTED:
@@ -212,29 +212,29 @@ class Retraining:
 
 
 def _leaves_rows_alone(incident: Incident) -> bool:
-    """Whether no row of the model is missing or wrong: planted shifts, windows too short."""
+    """Whether the incident affects no rows of the model: planted shifts, short windows."""
     return all(alert.rule in (CANARY_MISSED, NO_VERDICT) for alert in incident.alerts)
 
 
 def contaminated_windows(
     tenant: str, model: str, incidents: list[Incident], now_us: int
 ) -> list[dict[str, Any]]:
-    """List the spans in which the model's rows should not be learnt from.
+    """Return the time spans whose rows must not be used for training.
 
     Parameters
     ----------
     tenant, model : str
-        Whose rows.
+        Tenant and model of the rows.
     incidents : list of Incident
         Hardware and pipeline incidents.
     now_us : int
-        End of a span that is still open.
+        End of spans that are still open.
 
     Returns
     -------
     list of dict
-        ``start_us``, ``end_us``, ``segments`` (the replicas, where they are known),
-        ``cause``, ``incident_id``; ordered by start.
+        ``start_us``, ``end_us``, ``segments`` (replicas, if known), ``cause``, ``incident_id``;
+        sorted by start.
 
     Examples
     --------
@@ -261,20 +261,20 @@ def contaminated_windows(
 def bundle_evidence(
     tenant: str, model: str, incident: Incident, spoilt: list[Incident], key: str, now_us: int
 ) -> dict[str, Any]:
-    """Gather what a training job needs to know.
+    """Build the evidence for a training job.
 
     Parameters
     ----------
     tenant, model : str
-        Whose model.
+        Tenant and model.
     incident : Incident
-        Why a retraining is asked for.
+        Reason of the request.
     spoilt : list of Incident
         Hardware and pipeline incidents of the model.
     key : str
-        Idempotency key: the target ignores a repetition.
+        Idempotency key, by which the target ignores repeats.
     now_us : int
-        When it was asked for.
+        Time of the request.
 
     Returns
     -------
@@ -303,12 +303,12 @@ def bundle_evidence(
 
 
 def request_retraining(decision: RetrainingDecision) -> Notification:
-    """Turn a requested retraining into the notification its receiver takes.
+    """Return the notification of a retraining request.
 
     Parameters
     ----------
     decision : RetrainingDecision
-        Its outcome is ``requested``.
+        A decision with outcome ``requested``.
 
     Returns
     -------
@@ -334,6 +334,6 @@ _NOT_SENT = frozenset(
 
 
 def _statistics_of(alert: Alert) -> dict[str, Any]:
-    """Keep what an alert measured; the counts stay in the store."""
+    """Return the measurements of an alert, without counters."""
     values = msgspec.to_builtins(alert)
     return {name: value for name, value in values.items() if name not in _NOT_SENT}

@@ -60,14 +60,14 @@ def choose_receivers(
     incident : Incident
         Incident to route.
     routes : mapping of (tenant, model) to sequence of RouteConfig
-        Each model's own; of every model the incident touches the first match counts.
+        Routes of each model; for every affected model the first matching route is used.
     receivers : sequence of str
         All receivers of the installation.
 
     Returns
     -------
     Routing
-        Each receiver once, in the order found.
+        Receivers without duplicates, in order of the routes.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def check_routes(model: str, routes: Sequence[RouteConfig], receivers: Collectio
     Raises
     ------
     ConfigError
-        Naming the route and the receivers there are.
+        With the route and the existing receivers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From a change of a pipeline rule to the alert people read. Pure."""
+"""Builds alerts of the pipeline rules. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 class AlertChange(NamedTuple):
-    """What happened to the alert of one rule, and in which window."""
+    """Transition of the alert of one rule, with its window."""
 
     rule: str
     state: CellState
@@ -37,16 +37,16 @@ class AlertChange(NamedTuple):
 def share_alert(
     change: AlertChange, config: ModelConfig, pool: SharePool, limit: float, reason: str
 ) -> Alert:
-    """Return the alert about a share of rejected or late events.
+    """Return the alert on a share of rejected or late events.
 
     Parameters
     ----------
     pool : SharePool
-        Events the change rests on; of a resolved alert those of its last window.
+        Events of the change; for a resolution those of its last window.
     limit : float
-        The share that is allowed.
+        Allowed share.
     reason : str
-        The most frequent reject reason; empty where there is none.
+        Most frequent reject reason, or "".
     """
     share = pool.n_hits / pool.n_events if pool.n_events else 0.0
     return _alert(
@@ -62,7 +62,7 @@ def share_alert(
 
 
 def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun) -> Alert:
-    """Return the alert about windows of which none got a verdict."""
+    """Return the alert on windows without verdicts."""
     if change.transition is Transition.RESOLVED:
         return _alert(change, config, title=f"{config.model}: windows have verdicts again")
     rows = run.n_rows / run.n_windows
@@ -81,7 +81,7 @@ def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun)
 def _share_title(
     change: AlertChange, model: str, pool: SharePool, share: float, reason: str
 ) -> str:
-    """Return which share of the events is missing, and of how many."""
+    """Return the title, with the share of missing events."""
     is_late = change.rule == LATE_EVENTS
     if change.transition is Transition.RESOLVED:
         what, again = ("late", "on time") if is_late else ("rejected", "accepted")
@@ -94,7 +94,7 @@ def _share_title(
 
 
 def _share_action(rule: str, model: str, reason: str) -> str:
-    """Return where to look and what to change."""
+    """Return the recommended action."""
     if rule == LATE_EVENTS:
         return (
             "Find the producer whose events are delayed, or raise window.bound and "
@@ -117,7 +117,7 @@ def _alert(
     p_current: float | None = None,
     effect_where: str = "",
 ) -> Alert:
-    """Fill in what all of them have in common."""
+    """Build an alert with the common fields."""
     state, is_over = change.state, change.transition is Transition.RESOLVED
     cell = (config.tenant, config.model, change.rule)
     window_us = (change.start_us, change.end_us)

@@ -1,8 +1,8 @@
-"""How many dead letters one model may make, and the alert when it makes more.
+"""Limit of dead letters per model, and the alert when it is exceeded.
 
-Counted per model and minute of record time, in one source partition: a function of the
-log. After a restart the current minute is counted from 0; alerts that are open travel in
-the commit, so that they are still resolved.
+Counted per model and minute of record time in one source partition, so a function of the log. After
+a restart the current minute is counted from 0; open alerts are stored in the commit, so that they
+are resolved later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from schemas.monitors import Monitor
 from schemas.time_units import MINUTE_US
 
 MAX_PER_MINUTE = 1_000
-"""Dead letters of one model, a minute of record time, a source partition."""
+"""Dead letters per model, minute of record time, and source partition."""
 RULE = DEAD_LETTERS
 _MAX_NOTED = 8
 _MAX_NOTE_BYTES = 600
@@ -26,7 +26,7 @@ _MAX_NOTE_BYTES = 600
 ModelKey = tuple[str, str]
 
 UNCONFIGURED: ModelKey = ("", "")
-"""Events of models that are not configured, and those whose model cannot be read."""
+"""Bucket of events whose model is not configured or cannot be read."""
 
 
 class _Open(msgspec.Struct, array_like=True):
@@ -36,20 +36,20 @@ class _Open(msgspec.Struct, array_like=True):
     model: str
     opened_minute: int
     last_minute: int
-    """The last one in which the cap was reached."""
+    """The last minute in which the limit was reached."""
 
 
 class DeadLetterLimit:
-    """Admits dead letters, counts the others, and says when a model begins and ends to flood.
+    """Admits dead letters up to the limit, counts the others, and raises alerts.
 
     Parameters
     ----------
     topic : str
-        Named in the alerts.
+        Topic in the alerts.
     models : iterable of (str, str)
-        Tenant and model of those that are configured; all others share one allowance.
+        Tenant and model of the configured models; all others share one limit.
     limit : int, optional
-        Letters a model may have each minute.
+        Dead letters per model and minute.
 
     Examples
     --------
@@ -76,18 +76,18 @@ class DeadLetterLimit:
         self._alerts: list[Alert] = []
 
     def bucket(self, tenant: str, model: str) -> ModelKey:
-        """Return whose allowance an event uses."""
+        """Return the model whose limit applies to an event."""
         return (tenant, model) if (tenant, model) in self._models else UNCONFIGURED
 
     def admits(self, tenant: str, model: str, record_time_us: int) -> bool:
-        """Count one refused event; whether it may become a dead letter.
+        """Count one rejected event; return whether it becomes a dead letter.
 
         Parameters
         ----------
         tenant, model : str
-            As far as they could be read.
+            Tenant and model, if they could be read.
         record_time_us : int
-            Of its message.
+            Record time of its message.
         """
         key, minute = self.bucket(tenant, model), record_time_us // MINUTE_US
         counted, n = self._counts.get(key, (minute, 0))
@@ -112,13 +112,13 @@ class DeadLetterLimit:
         found.last_minute = max(found.last_minute, minute)
 
     def advance(self, record_time_us: int) -> None:
-        """Resolve the alerts of models that kept within their cap for a whole minute."""
+        """Resolve the alerts of models that were within the limit for a whole minute."""
         minute = record_time_us // MINUTE_US
         for found in [f for f in self._open.values() if minute > f.last_minute + 1]:
             self._resolve(found)
 
     def _resolve(self, found: _Open) -> None:
-        """End an alert when its first quiet minute is over."""
+        """Resolve an alert after its first quiet minute."""
         del self._open[found.tenant, found.model]
         self._alerts.append(self._alert(found, Transition.RESOLVED, found.last_minute + 2))
 
@@ -128,7 +128,7 @@ class DeadLetterLimit:
         return taken
 
     def note(self) -> str:
-        """Return the open alerts as text for the commit; those that do not fit are left out."""
+        """Return the open alerts as text for the commit; those that do not fit are omitted."""
         noted = list(self._open.values())[:_MAX_NOTED]
         while noted:
             text = msgspec.json.encode(noted).decode()
@@ -138,13 +138,13 @@ class DeadLetterLimit:
         return ""
 
     def restore(self, note: str) -> None:
-        """Go on with the open alerts of a commit."""
+        """Restore the open alerts of a commit."""
         if note:
             for found in msgspec.json.decode(note, type=list[_Open]):
                 self._open[found.tenant, found.model] = found
 
     def _alert(self, found: _Open, transition: Transition, minute: int) -> Alert:
-        """Put one change into words."""
+        """Build the alert of one transition."""
         place = f"partition={self._partition}"
         whose = f"model {found.model!r}" if found.model else "events of no configured model"
         is_over = transition is Transition.RESOLVED

@@ -15,9 +15,9 @@ class SilenceState(msgspec.Struct):
     """The state message of ``SourceSilence``."""
 
     open: dict[str, tuple[str, int, int]]
-    """By ``source|partition``: source, partition, time of the alert that opened it."""
+    """By ``source|partition``: source, partition, time of the opening alert."""
     alerts: list[Alert]
-    """Sent after this state; sent again when it is restored."""
+    """Alerts sent after this state, and again on restore."""
 
 
 def read_silence_state(body: bytes) -> SilenceState:

@@ -1,7 +1,7 @@
-"""Alerts about source partitions whose owners are silent. Pure.
+"""Alerts on source partitions whose owners send no watermarks. Pure.
 
-Windows wait for every source partition: one whose owner died, or was never started, holds
-them all. That is right (silence is not idleness), and it must not go unnoticed.
+Windows wait for every source partition: one whose owner failed, or was never started, delays all of
+them. That is intended (a silent partition is not an idle one), but must raise an alert.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BOUND_S = 60.0
 WATCHING_PARTITION = 0
 """The partition of the panes topic whose owner writes alerts of silent sources."""
 MAX_HEARD = 1 << 17
-"""Partitions that are remembered: those of all sources there can be, several times over."""
+"""Maximum number of partitions kept: several times those of all possible sources."""
 _NAME = ("sources",)
 _ACTION = (
     "Is an ingest process running for this partition? `driftline ingest` logs what keeps it, "
@@ -43,7 +43,7 @@ class SourceSilence:
     owner : str
         Part of the keys of its state messages.
     start_s : float
-        A partition without any message is silent from here on.
+        Time from which a partition without any message counts as silent.
     bound_s : float, optional
         Silence beyond it raises an alert.
 
@@ -85,14 +85,14 @@ class SourceSilence:
         return [(place, silent_s) for place, silent_s in since if silent_s > self._bound_s]
 
     def check(self, marks: Watermarks, now_s: float, *, is_holding: bool) -> list[WritePhase]:
-        """Return the alerts of partitions that fell silent, spoke again or are gone.
+        """Return the alerts of partitions that became silent, sent again or were removed.
 
         Parameters
         ----------
         marks : Watermarks
-            What is expected, and how far event time has come.
+            Expected partitions, and watermarks.
         is_holding : bool
-            Whether panes wait for their window to close.
+            Whether there are panes of open windows.
         """
         silent = self.silent(marks, now_s)
         quiet = {_key(place) for place, _ in silent}
@@ -119,7 +119,7 @@ class SourceSilence:
         )
 
     def _resolved(self, key: str, marks: Watermarks) -> Alert:
-        """Resolve the alert of a partition that sends again, or is gone."""
+        """Resolve the alert of a partition that sends again or was removed."""
         source, partition, opened_us = self._open.pop(key)
         time_us = max(marks.newest_us or 0, opened_us + 1)
         is_there = (source, partition) in marks.partitions
@@ -133,7 +133,7 @@ class SourceSilence:
         )
 
     def _write(self, alerts: list[Alert]) -> list[WritePhase]:
-        """State first, then its alerts."""
+        """Return the writes: state, then alerts."""
         for alert in alerts:
             self.counters[f"alerts_{alert.monitor}_{alert.transition.value}"] += 1
         self._sequence += 1
@@ -150,7 +150,7 @@ class SourceSilence:
 
 
 def _key(place: Place) -> str:
-    """Name a partition."""
+    """Return the key of a partition."""
     return f"{place[0]}|{place[1]}"
 
 

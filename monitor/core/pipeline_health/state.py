@@ -1,4 +1,4 @@
-"""What the pipeline rules of one model remember between windows. Pure."""
+"""State of the pipeline rules of one model. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from monitor.core.incidents.alerting import CellState, Closed
 from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS
 
 RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT)
-"""Pipeline rules that detect decides window by window: a function of the log alone."""
+"""Pipeline rules that detect evaluates per window, as a function of the log."""
 
 
 class SharePool(msgspec.Struct, array_like=True, frozen=True):
@@ -28,11 +28,11 @@ class UnjudgedRun(msgspec.Struct, array_like=True, frozen=True):
     n_rows: int = 0
     start_us: int = 0
     reason: str = ""
-    """Of the last of them."""
+    """End of the last of these windows."""
 
 
 class PipelineState(msgspec.Struct):
-    """All of it, as the state message carries it."""
+    """State of all pipeline rules, as stored in the state message."""
 
     pools: dict[str, SharePool] = {}
     """By rule."""
@@ -40,4 +40,4 @@ class PipelineState(msgspec.Struct):
     open_alerts: dict[str, CellState] = {}
     """By rule."""
     closed_alerts: dict[str, Closed] = {}
-    """Resolved not long ago; by rule."""
+    """Recently resolved alerts, by rule."""

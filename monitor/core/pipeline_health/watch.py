@@ -1,8 +1,8 @@
-"""Are the events of a model counted and judged? Three rules, window by window. Pure.
+"""Pipeline rules of a model, evaluated per window. Pure.
 
-The share of rejected events, the share of late events, and windows without any verdict.
-While one of the first two is open, the rows of a window are a biased sample of the model's
-events: its drift verdicts are withheld.
+Share of rejected events, share of late events, and windows without any verdict. While one of the
+first two is open, the rows of a window are a biased sample of the model's events, so drift verdicts
+are withheld.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ from schemas.config.model import ModelConfig
 from schemas.intake import Intake
 
 ALPHA = 1e-6
-"""Error rate of one window's test: 4 rejected events of 4 are enough at a limit of 2 %, 1 of 2
-is not; a window is tested every hour for years."""
+"""Significance level of one window's test; low, because a window is tested every hour for years.
+
+4 rejected events of 4 suffice at a limit of 2 %, 1 of 2 does not.
+"""
 MAX_POOLED = 24
-"""Windows pooled at most."""
+"""Maximum number of pooled windows."""
 PAGE_SHARE = 0.5
-"""A page opens where more than half of the events are missing."""
+"""Share of missing events above which the alert is a page."""
 PERSISTENCE = 1
-"""An alert resolves after twice as many windows within the limit."""
+"""An alert resolves after twice this number of windows within the limit."""
 
 
 class PipelineWatch:
@@ -48,7 +50,7 @@ class PipelineWatch:
     Parameters
     ----------
     state : PipelineState, optional
-        Of an earlier owner.
+        State of an earlier owner.
 
     Examples
     --------
@@ -66,25 +68,25 @@ class PipelineWatch:
 
     @property
     def is_withholding(self) -> bool:
-        """Whether drift verdicts of the model cannot be trusted now."""
+        """Whether drift verdicts of the model are withheld."""
         return not self.state.open_alerts.keys().isdisjoint((REJECTED_EVENTS, LATE_EVENTS))
 
     def observe_intake(
         self, start_us: int, end_us: int, n_accepted: int, intake: Intake
     ) -> list[Alert]:
-        """Take the events of one closed window, before its rows are judged.
+        """Process the event counts of one closed window, before its rows are evaluated.
 
         Parameters
         ----------
         n_accepted : int
-            Rows of the window, all versions.
+            Rows of the window, over all versions.
         intake : Intake
-            What was rejected or late.
+            Rejected and late events.
 
         Returns
         -------
         list of Alert
-            What changed.
+            Changes of alerts.
         """
         settings = self._config.pipeline
         n = n_accepted + intake.n_rejected + intake.n_late
@@ -106,7 +108,7 @@ class PipelineWatch:
         limit: float,
         reason: str,
     ) -> list[Alert]:
-        """Take one share one window further."""
+        """Update the rule of one share."""
         state, (n_hits, n) = self.state, counts
         if not n:
             return []
@@ -133,7 +135,7 @@ class PipelineWatch:
         return [share_alert(made, self._config, pool, limit, reason)]
 
     def _pooled(self, rule: str, start_us: int, n_hits: int, n: int, limit: float) -> SharePool:
-        """Add a window to those before it; start again where the pooled share is allowed."""
+        """Pool a window with earlier ones; reset if the pooled share is within the limit."""
         before = self.state.pools.get(rule, SharePool())
         if not before.n_windows or before.n_windows >= MAX_POOLED:
             before = SharePool(start_us=start_us)
@@ -158,19 +160,19 @@ class PipelineWatch:
         return advance_fired(before, severity, 0, first_us, end_us, n_windows, hold)
 
     def observe_verdicts(self, start_us: int, end_us: int, n_rows: int, reason: str) -> list[Alert]:
-        """Take what came of one window's rows.
+        """Process the verdicts of one window.
 
         Parameters
         ----------
         n_rows : int
-            All versions; a window without rows changes nothing.
+            Rows over all versions; a window without rows has no effect.
         reason : str
-            Why no cell got a verdict; empty where at least one did.
+            Reason why no cell has a verdict; empty if at least one has.
 
         Returns
         -------
         list of Alert
-            What changed.
+            Changes of alerts.
         """
         if not n_rows or self.is_withholding:
             return []
@@ -197,7 +199,7 @@ class PipelineWatch:
         return [no_verdict_alert(made, self._config, self.state.run)]
 
     def _keep(self, rule: str, after: CellState, change: Transition | None, end_us: int) -> None:
-        """Remember the alert of a rule."""
+        """Store the alert of a rule."""
         state, length_us = self.state, self._config.window.length_us
         state.closed_alerts = {
             r: c for r, c in state.closed_alerts.items() if not is_past(c, end_us, length_us)
@@ -210,5 +212,5 @@ class PipelineWatch:
 
 
 def _is_above(n_hits: int, n: int, limit: float) -> bool:
-    """Whether a share is above a limit beyond chance."""
+    """Whether a share is significantly above a limit."""
     return n_hits > limit * n and tail_probability(n_hits, n, limit) < ALPHA

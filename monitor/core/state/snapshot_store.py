@@ -1,10 +1,9 @@
-"""State messages: chunks in two alternating slots, so that a whole state survives a crash.
+"""State messages: chunks in two alternating slots, so that a complete state survives a crash.
 
-A state may be larger than a broker takes, and it is written over the last one on a
-compacted topic. So its chunks carry the sequence they belong to, and the key only its
-parity: while sequence 8 is being written over 6, all of 7 is still there. The owner is in
-the key as well, because compaction keeps the last offset, not the highest sequence: what a
-zombie wrote would replace what the new owner did.
+A state may exceed the broker's message size, and replaces the previous one on a compacted topic. So
+chunks contain their sequence number, and the key only its parity: while sequence 8 overwrites 6,
+sequence 7 is still complete. The owner is in the key too, because compaction keeps the last offset,
+not the highest sequence: otherwise a zombie's messages would replace those of the new owner.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from schemas.errors import DomainError, TransportError
 SCHEMA = 1
 MAX_SEQUENCE = 1 << 53
 _HIGHEST = 1 << 52
-"""Counting goes on from here at most, so that a damaged sequence leaves room above it."""
+"""Upper bound from which counting continues, so that a damaged sequence number leaves room."""
 MAX_REFUSED = 100
-"""Messages kept as they are for the dead letters; further ones are only counted."""
+"""Unreadable messages that are kept for dead letters; further ones are only counted."""
 MAX_SNAPSHOT_BYTES = 2 << 30
-"""Of all states of one partition, compressed; what comes beyond it is refused."""
+"""Compressed size of all states of a partition; further states are rejected."""
 _MAX_NAMES = 4
 
 StateT = TypeVar("StateT", bound=msgspec.Struct)
@@ -48,7 +47,7 @@ class _Chunk(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StateKey(NamedTuple):
-    """A message key. ``kind`` says whose state, ``name`` of which model or partition."""
+    """A message key: ``kind`` of the state, ``name`` of the model or partition."""
 
     kind: str
     name: tuple[str, ...]
@@ -68,12 +67,12 @@ class StateKey(NamedTuple):
 
     @staticmethod
     def parse(key: bytes) -> StateKey:
-        """Read a key back.
+        """Decode a key.
 
         Raises
         ------
         TransportError
-            If it is none.
+            If it is not a key.
 
         Examples
         --------
@@ -91,7 +90,7 @@ class StateKey(NamedTuple):
 
 
 def _small(digits: str) -> int:
-    """Read a slot or a chunk's number."""
+    """Parse a slot or chunk number."""
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 4):
         raise ValueError(digits[:80])
     return int(digits)
@@ -112,13 +111,13 @@ def state_writes(
     Parameters
     ----------
     kind, name, owner
-        Of the key.
+        Parts of the key.
     sequence : int
-        Number of the state of this kind and name, over owners; the highest is current.
+        Sequence number of the state of this kind and name, over all owners; the highest is current.
     max_bytes : int, optional
-        Of one value.
+        Maximum size of one value.
     partition : int
-        Of the state topic: that of the input.
+        Partition of the state topic, the same as that of the input.
     """
     packed = pa.compress(body, codec="zstd", asbytes=True)
     parts = [packed[i : i + max_bytes] for i in range(0, len(packed), max_bytes)]
@@ -134,7 +133,7 @@ def state_writes(
 
 
 class Stored(NamedTuple):
-    """A whole state."""
+    """A complete state."""
 
     sequence: int
     owner: str
@@ -142,7 +141,7 @@ class Stored(NamedTuple):
 
 
 class RefusedState(NamedTuple):
-    """A message of the state topic that cannot be used."""
+    """An unusable message of the state topic."""
 
     offset: int
     value: bytes
@@ -151,14 +150,14 @@ class RefusedState(NamedTuple):
 
 
 class SnapshotStore:
-    """Every state message of one partition, read in log order; compacted or not is the same.
+    """All state messages of one partition, in log order; independent of compaction.
 
     Attributes
     ----------
     n_unreadable : int
-        Messages and bodies that could not be read: as if they were not there.
+        Number of unreadable messages and bodies, which are ignored.
     refused : list of RefusedState
-        The first hundred of these messages, for the dead letters.
+        The first hundred of these messages, for dead letters.
     """
 
     def __init__(self) -> None:
@@ -169,12 +168,12 @@ class SnapshotStore:
         self.refused: list[RefusedState] = []
 
     def add(self, key: bytes, value: bytes, offset: int = -1, record_time_us: int = -1) -> None:
-        """Take one message; an empty value is a tombstone.
+        """Add one message; an empty value is a tombstone.
 
         Parameters
         ----------
         offset, record_time_us : int, optional
-            Of the message, for its dead letter.
+            Offset and record time of the message, for its dead letter.
         """
         try:
             place = StateKey.parse(key)
@@ -186,7 +185,7 @@ class SnapshotStore:
             self._refuse(RefusedState(offset, value, str(error), record_time_us))
 
     def _put(self, place: StateKey, chunk: _Chunk | None) -> None:
-        """Put a chunk in its place, or take away what is there."""
+        """Store a chunk, or delete it for a tombstone."""
         before = self._chunks.get(place)
         n_bytes = self._n_bytes - (len(before.part) if before is not None else 0)
         if chunk is None:
@@ -219,12 +218,12 @@ class SnapshotStore:
                 self._refuse_body(place, f"damaged state: {error}")
 
     def refuse(self, kind: str, stored: Stored, name: tuple[str, ...], detail: str) -> None:
-        """Note that a whole state holds what none can hold."""
+        """Reject a complete state with an invalid value."""
         place = StateKey(kind, name, stored.owner, stored.sequence % 2, 0)
         self._refuse_body(place, f"damaged state: {detail}")
 
     def _refuse_body(self, place: StateKey, detail: str) -> None:
-        """Note that a whole state cannot be used, under its first chunk."""
+        """Record an unusable complete state, with its first chunk."""
         offset, record_time_us = self._where.get(place, (-1, -1))
         self._refuse(
             RefusedState(
@@ -233,18 +232,18 @@ class SnapshotStore:
         )
 
     def _refuse(self, refused: RefusedState) -> None:
-        """Count a message that cannot be used, and keep it for its dead letter."""
+        """Count an unusable message, and keep it for its dead letter."""
         self.n_unreadable += 1
         if len(self.refused) < MAX_REFUSED:
             self.refused.append(refused)
 
     def last_sequence(self, kind: str, name: tuple[str, ...]) -> int:
-        """Return the highest sequence seen, whole or not; 0 for none."""
+        """Return the highest sequence number, complete or not; 0 without states."""
         found = (c.sequence for p, c in self._chunks.items() if (p.kind, p.name) == (kind, name))
         return min(max(found, default=0), _HIGHEST)
 
     def tombstones(self, kind: str, name: tuple[str, ...], partition: int) -> list[Write]:
-        """Return tombstones of all of them, for when a new owner's state is written."""
+        """Return tombstones of all messages, to be written after a new owner's state."""
         return [
             Write(STATE, place.encode(), None, partition)
             for place in self._chunks
@@ -252,18 +251,18 @@ class SnapshotStore:
         ]
 
     def forget(self, kind: str, name: tuple[str, ...]) -> None:
-        """Drop what is held of one name."""
+        """Drop all messages of one name."""
         mine = [p for p in self._chunks if (p.kind, p.name) == (kind, name)]
         for place in mine:
             self._put(place, None)
 
     def _is_whole(self, place: StateKey, head: _Chunk) -> bool:
-        """Return whether all chunks of the first one's sequence are there."""
+        """Return whether all chunks of the first chunk's sequence exist."""
         others = (self._chunks.get(place._replace(chunk=i)) for i in range(head.chunks))
         return all(c is not None and c.sequence == head.sequence for c in others)
 
     def _body(self, place: StateKey) -> bytes:
-        """Put the chunks of a whole state together."""
+        """Join the chunks of a complete state."""
         head = self._chunks[place]
         parts = [self._chunks[place._replace(chunk=i)].part for i in range(head.chunks)]
         body: bytes = pa.decompress(b"".join(parts), head.raw_bytes, codec="zstd", asbytes=True)
@@ -271,14 +270,14 @@ class SnapshotStore:
 
 
 def read_body(body: bytes, kind: type[StateT]) -> StateT:
-    """Decode the body of a state; its owner checks the values.
+    """Decode the body of a state; values are checked by the caller.
 
     Parameters
     ----------
     body : bytes
-        Of a :class:`Stored`.
+        Body of a :class:`Stored`.
     kind : type
-        The struct to decode.
+        Type to decode.
 
     Raises
     ------
@@ -292,7 +291,7 @@ def read_body(body: bytes, kind: type[StateT]) -> StateT:
 
 
 def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
-    """Decode one message value, and check what it says of itself."""
+    """Decode one message value, and check its metadata."""
     try:
         chunk = msgspec.msgpack.decode(value, type=_Chunk)
     except DECODE_ERRORS as error:
@@ -309,14 +308,14 @@ def _read_chunk(value: bytes, place: StateKey) -> _Chunk:
 
 
 def refused_writes(snapshots: SnapshotStore, partition: int, first: int = 0) -> list[Write]:
-    """Return the dead letters of what the store could not use.
+    """Return the dead letters of unusable messages.
 
     Parameters
     ----------
     partition : int
-        Of the state topic.
+        Partition of the state topic.
     first : int, optional
-        Those before it have been written.
+        Index of the first message that is not yet written as a dead letter.
     """
     return [
         letter_write(

@@ -1,4 +1,4 @@
-"""What detect wants written, in which order; the caller writes and waits."""
+"""Ordered writes of detect, which the caller writes and awaits."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from schemas.alerts import Alert
 from schemas.results import DetectorResult
 
 MAX_RESULTS = 500
-"""Of one message: about 300 KB, where the broker takes 1,048,588 bytes."""
+"""Results per message: about 300 KB, with a broker limit of 1,048,588 bytes."""
 
 
 class WritePhase(NamedTuple):
-    """Writes that may go side by side; all must be acknowledged before the next phase."""
+    """Concurrent writes, all of which must be acknowledged before the next phase."""
 
     step: str
-    """Failpoint behind it: ``detect:results``."""
+    """Failpoint after the phase, such as ``detect:results``."""
     writes: list[Write]
 
 
 def result_writes(
     name: tuple[str, str], results: list[DetectorResult], partition: int
 ) -> list[Write]:
-    """Return the results of one model as messages of a few hundred that a broker takes."""
+    """Return the results of one model as messages within the broker's size limit."""
     key = "|".join(name).encode()
     chunks = [results[i : i + MAX_RESULTS] for i in range(0, len(results), MAX_RESULTS)]
     values = [value for chunk in chunks for value in _result_values(chunk)]
@@ -36,7 +36,7 @@ def result_writes(
 
 
 def _result_values(results: list[DetectorResult]) -> list[bytes]:
-    """Write results as one message, or as two of half of them where names are long."""
+    """Encode results as one message, or split them in halves if names are long."""
     value = msgspec.msgpack.encode(results)
     if len(value) <= MAX_VALUE_BYTES or len(results) == 1:
         return [value]
@@ -45,20 +45,20 @@ def _result_values(results: list[DetectorResult]) -> list[bytes]:
 
 
 def alert_write(alert: Alert, delay_us: int = 0) -> Write:
-    """Return an alert as a message; the same id again is harmless.
+    """Return an alert as a message; repeats have the same ID.
 
     Parameters
     ----------
     delay_us : int, optional
-        Between the alert's time and the earliest watermark that could report it. The
-        record says when it came, in event time: notify's waits count from there.
+        Time from the alert to the earliest watermark that can report it. The record time is the
+        alert's arrival in event time, from which waits of notify are measured.
     """
     value, key = msgspec.msgpack.encode(alert), alert.alert_id.encode()
     return Write(ALERTS, key, value, timestamp_us=alert.time_us + delay_us)
 
 
 def phases(*pairs: tuple[str, Iterable[Write]]) -> list[WritePhase]:
-    """Return phases in order, without those that write nothing.
+    """Return phases in order, without empty ones.
 
     Examples
     --------
