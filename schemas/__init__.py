@@ -1,4 +1,4 @@
-"""Nouns only: events, panes, baselines, results, alerts, config, tables, errors."""
+"""Data types: events, panes, baselines, results, alerts, config, errors."""
 
 from schemas.moved import redirect_moved_modules
 

@@ -1,8 +1,8 @@
-"""From a verdict to a delivered message.
+"""Types of alerts, incidents, notifications and deliveries.
 
 ``Alert`` (one cell or GPU rule changed state) -> ``Incident`` (alerts with one
-cause, one identity everywhere) -> ``Notification`` (what one receiver is sent)
--> ``Delivery`` (what came of it).
+cause, one identity everywhere) -> ``Notification`` (what one receiver is sent) -> ``Delivery`` (its
+outcome).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import msgspec
 from schemas.monitors import Monitor
 
 CANARY_MISSED = "canary_missed"
-"""Rule of the alert about a planted shift that was missed: the model's own rows are unchanged."""
+"""Rule of the alert on a missed canary; the model's rows are not affected."""
 REJECTED_EVENTS = "rejected_events"
 LATE_EVENTS = "late_events"
-"""Rules of the alerts about events of a model that no verdict includes."""
+"""Rules of the alerts on rejected and late events."""
 DEAD_LETTERS = "dead_letters"
-"""Rule of the alert about more rejected events than are kept one by one."""
+"""Rule of the alert on an exceeded dead-letter limit."""
 NO_VERDICT = "no_verdict"
-"""Rule of the alert about windows with rows that all ended without a verdict."""
+"""Rule of the alert on consecutive windows with rows and without a verdict."""
 
 
 class Transition(StrEnum):
-    """What happened to the alert."""
+    """Transition of an alert."""
 
     OPENED = "opened"
     ESCALATED = "escalated"
@@ -42,18 +42,18 @@ class Severity(StrEnum):
     """
 
     RECORD = "record"
-    """Stored, and sent only where a route names records."""
+    """Stored; sent only by routes that include records."""
     TICKET = "ticket"
     """Sent; it can wait for working hours."""
     PAGE = "page"
-    """Sent; it needs attention at once."""
+    """Sent; it needs immediate attention."""
 
     @property
     def rank(self) -> int:
         """Return its position in the order, 0 for ``record``."""
         return list(Severity).index(self)
 
-    # A StrEnum would compare the texts: "page" < "record" < "ticket".
+    # StrEnum would compare alphabetically: "page" < "record" < "ticket".
     def __lt__(self, other: str) -> bool:
         return self.rank < Severity(other).rank
 
@@ -68,7 +68,7 @@ class Severity(StrEnum):
 
 
 class Cause(StrEnum):
-    """What an incident is called."""
+    """Cause of an incident."""
 
     DATA = "data"
     HARDWARE = "hardware"
@@ -79,7 +79,7 @@ class Cause(StrEnum):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One cell or GPU rule changed state.
 
-    ``alert_id`` is uuid5 of monitor, cell, window and transition: sent again, it is the same.
+    ``alert_id`` is uuid5 of monitor, cell, window and transition, so repeats have the same ID.
     """
 
     alert_id: str
@@ -94,7 +94,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     """0 when opened, then counting the changes of this alert."""
     title: str
-    """One line for people: what changed, by how much, where."""
+    """Title of one line: what changed, by how much, where."""
     model: str = ""
     model_version: str = ""
     feature: str = ""
@@ -104,9 +104,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     gpu_uuid: str = ""
     rule: str = ""
-    """GPU rule, ``xid_79``; of ``pipeline`` what went wrong, ``rejected_events``."""
+    """GPU rule such as ``xid_79``, or pipeline rule such as ``rejected_events``."""
     action: str = ""
-    """What to do."""
+    """Recommended action."""
     window_start_us: int = 0
     window_end_us: int = 0
     n_windows: int = 0
@@ -124,16 +124,18 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     rung: str = ""
     profile_id: str = ""
     reference_counts: tuple[int, ...] = ()
-    """64 counters of the cell, for the picture; empty for GPU alerts."""
+    """64 counters of the cell, for the chart; empty for GPU alerts."""
     current_counts: tuple[int, ...] = ()
     bin_labels: tuple[str, ...] = ()
     contributions: tuple[tuple[str, float], ...] = ()
-    """Who carries more of the change than their rows, and which part of it, largest first:
-    ``segment=value``, ``host=...``, ``gpu_uuid=...``; of the score also features, by name."""
+    """Places with a disproportionate part of the change, with their part, largest first.
+
+    ``segment=value``, ``host=...``, ``gpu_uuid=...``; for the score also features, by name.
+    """
 
 
 class Incident(msgspec.Struct, kw_only=True):
-    """Alerts that share a cause. One identity in Slack, PagerDuty and webhooks."""
+    """Alerts that share a cause, with one ID in Slack, PagerDuty and webhooks."""
 
     incident_id: str
     tenant: str
@@ -142,13 +144,13 @@ class Incident(msgspec.Struct, kw_only=True):
     opened_at_us: int
     title: str
     owner_alert_id: str
-    """The most specific alert, fired first: it owns the incident."""
+    """The most specific alert of the first ones, which owns the incident."""
     alerts: list[Alert] = []
     resolved_at_us: int | None = None
 
 
 class NotificationKind(StrEnum):
-    """What a notification is for."""
+    """Kind of a notification."""
 
     INCIDENT = "incident"
     RESOLVED = "resolved"
@@ -160,31 +162,31 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
     notification_id: str
     dedup_key: str
-    """<= 255 characters; the same for every message about this incident."""
+    """At most 255 characters; the same for every message about this incident."""
     receiver: str
     kind: NotificationKind
     incident: Incident
     time_us: int
     reason: str
-    """Why notified, or why suppressed."""
+    """Reason of the notification or suppression."""
     evidence: str = ""
-    """Retraining: the evidence bundle as JSON; else empty."""
+    """Evidence of a retraining request as JSON; otherwise empty."""
 
 
 class DeliveryState(StrEnum):
     """Steps of a notification's delivery."""
 
     INTENT = "intent"
-    """Written before it is sent."""
+    """Intent, logged before the notification is sent."""
     DONE = "done"
     FAILED = "failed"
     """Rejected by the receiver, or given up after the last attempt."""
     SUPPRESSED = "suppressed"
-    """Not sent; ``detail`` holds the reason."""
+    """Not sent; ``detail`` has the reason."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a notification."""
+    """Outcome of a notification."""
 
     notification_id: str
     receiver: str

@@ -1,4 +1,4 @@
-"""What normal looks like for one model version."""
+"""Types of baselines: the reference statistics of one model version."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class VariableBaseline:
     Numeric: bin 0 is [edges[0], edges[1]], bin i is (edges[i], edges[i + 1]];
     below edges[0] is underflow, above edges[-1] overflow. The edges are distinct
     reference quantiles, at most 61 of them, at least two, edges[0] below the minimum and
-    edges[-1] above the maximum. They lie between reference values, as far from them as
-    float32 rounds (``detectors.decision_rule.edges.between_values``); in baselines of older
-    versions on them. The first two may be equal, or as close as that: then bin 0 holds the minimum
-    alone (a constant column, a spike at the minimum, few distinct values).
+    edges[-1] above the maximum. They are between reference values, at a distance of float32
+    rounding (``detectors.decision_rule.edges.between_values``); in baselines of earlier versions
+    they equal reference values. The first two may be equal or within that distance: then bin 0 has
+    only the minimum (a constant column, a spike at the minimum, few distinct values).
     """
 
     name: str
@@ -38,9 +38,10 @@ class VariableBaseline:
     """Empty for a categorical variable."""
     categories: tuple[str, ...] = ()
     """At most 60; counter i counts categories[i]; the last may be ``other``
-    when the reference holds more, and then it counts the rest of ``known``."""
+    if the reference has more, which counts the rest of ``known``.
+    """
     known: tuple[str, ...] = ()
-    """Every reference category beyond the listed ones, counted as ``other``."""
+    """Reference categories beyond the listed ones, counted as ``other``."""
 
     @property
     def n_bins(self) -> int:
@@ -50,34 +51,36 @@ class VariableBaseline:
 
 @dataclass(frozen=True, slots=True)
 class SeasonalCounts:
-    """The reference by hour of the week, Monday 00:00 first, where cells move with it."""
+    """Reference counts by hour of the week, from Monday 00:00, for seasonal cells."""
 
     counts: NDArray[np.int32]
-    """Shape (168, S, V, 64): adds up to the counts of the reference."""
+    """Shape (168, S, V, 64); sums to the counts of the reference."""
     n_weeks: NDArray[np.int64]
-    """Shape (168,): weeks in which the hour had rows."""
+    """Shape (168,): number of weeks in which the hour had rows."""
     is_seasonal: NDArray[np.bool_]
-    """Shape (S, V): cells whose shares follow the hour beyond their tolerance."""
+    """Shape (S, V): cells whose shares depend on the hour beyond their tolerance."""
     timezone: str = UTC_NAME
-    """IANA name of the clock whose hours these are."""
+    """IANA time zone of the hours."""
     unzoned_us: int | None = None
-    """The middle of a reference whose model names no time zone; then the hours are UTC's, and
-    local clocks may have moved by one since. None where the zone is known."""
+    """Middle of the reference if the model has no time zone; None otherwise.
+
+    The hours are then UTC, and local clocks may have changed by an hour since.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A versioned, immutable baseline; its id is the hash of its content."""
+    """A versioned, immutable baseline; its ID is the hash of its content."""
 
     profile_id: str
     tenant: str
     model: str
     model_version: str
-    """``""`` fits every version that has no baseline of its own."""
+    """``""`` applies to every version without its own baseline."""
     variables: tuple[VariableBaseline, ...]
-    """numeric features, categorical features, the score: ``ModelSchema.variables``."""
+    """Numeric features, categorical features, the score: ``ModelSchema.variables``."""
     reference: SeriesStats
-    """Counts of the reference by segment, in this baseline's own layout."""
+    """Counts of the reference by segment, in this baseline's layout."""
     phi: NDArray[np.float64]
     """Shape (S, V): design effect of each cell, >= 1."""
     eps_learned: NDArray[np.float64]
@@ -86,9 +89,9 @@ class Baseline:
     eps_source: str
     """``default`` or ``learned``."""
     positive: str
-    """The predicted class counted in ``n_positive``; empty where there is none."""
+    """The predicted class counted in ``n_positive``; empty if there is none."""
     active_from_us: int
     created_from: str
-    """Where the reference came from, for people."""
+    """Origin of the reference, for display."""
     seasonal: SeasonalCounts | None = None
-    """None where no cell has a season, or there are less than four weeks to know it by."""
+    """None if no cell is seasonal, or the reference has less than four weeks."""

@@ -1,4 +1,4 @@
-"""Columns of decoded events: what the fast path hands on. No object per event."""
+"""Decoded events as columns, without an object per event."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Uint8Array = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class ModelSchema:
-    """Which columns a model's events carry, in column order.
+    """Columns of a model's events, in column order.
 
-    Variables (what is monitored) are ``numeric + categorical + ("score",)``,
-    in this order everywhere: panes, baselines, results.
+    Monitored variables are ``numeric + categorical + ("score",)``, in this order in panes,
+    baselines and results.
     """
 
     tenant: str
@@ -31,29 +31,29 @@ class ModelSchema:
     categorical: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     derived: tuple[Derived, ...] = ()
-    """Of ``numeric`` those that are made of something else."""
+    """Derived columns of ``numeric``."""
     verbatim: tuple[str, ...] = ()
-    """Categorical features, segments or ``prediction`` whose texts are kept as they are."""
+    """Categorical features, segments or ``prediction`` whose texts are not converted."""
 
     @property
     def received(self) -> ModelSchema:
-        """Columns as received: sources of derived numbers are among the texts."""
+        """Columns as received, in which the sources of derived numbers are texts."""
         sources = dict.fromkeys(d.source for d in self.derived if d.source not in self.categorical)
         return replace(
             self,
             categorical=(*self.categorical, *sources),
             derived=(),
-            verbatim=(*self.verbatim, *sources),  # the length of a text is that of all of it
+            verbatim=(*self.verbatim, *sources),  # lengths are those of unconverted texts
         )
 
     def is_verbatim(self, name: str, inside: str = "") -> bool:
-        """Return whether texts of a column are kept as they are, and not as categories.
+        """Return whether texts of a column are kept unconverted.
 
         Parameters
         ----------
         inside : str
-            ``features`` or ``segments``; empty for the events' own names, of which all but
-            the prediction are identifiers.
+            ``features`` or ``segments``; empty for top-level fields, all of which except the
+            prediction are identifiers.
 
         Examples
         --------
@@ -73,9 +73,9 @@ class ModelSchema:
 class StringColumn:
     """Dictionary-coded strings.
 
-    ``values`` grows by appending while a decoder lives and is replaced by a new
-    list when it is full: its *identity* names its generation, so a consumer may
-    cache what it derived from ``values[:k]`` for as long as it sees the same list.
+    ``values`` grows by appending and is replaced by a new list when it is full: its *identity*
+    identifies its generation, so consumers may cache what they derive from ``values[:k]`` while the
+    list is the same.
     """
 
     codes: Int32Array
@@ -90,8 +90,8 @@ class StringColumn:
 class EventBatch:
     """Accepted events of one model out of one chunk, in source order.
 
-    All arrays have length n. ``message`` and ``row`` place each event in its
-    chunk; (message, row) is strictly increasing.
+    All arrays have length n. ``message`` and ``row`` locate each event in its chunk; (message, row)
+    is strictly increasing.
     """
 
     schema: ModelSchema

@@ -1,4 +1,4 @@
-"""Numbers that are made of what is none: texts, and times."""
+"""Numbers derived from texts and times."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ Quantity = Literal[
     "weekday",
     "age_days",
 ]
-"""What can be made of a text, and, the last three, of a time: ISO 8601, in the model's time
-zone where it names none; ``age_days`` counts from the time to the event."""
+"""Quantities derived from a text, and, the last three, from a time.
+
+Times are ISO 8601, by default in the model's time zone; ``age_days`` is the difference to the event
+time.
+"""
 
 TIME_QUANTITIES: Final = ("hour", "weekday", "age_days")
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """One such number; an event may also bring it itself, and then nothing is made."""
+    """A derived number; if an event has it already, it is not derived."""
 
     name: str
     source: str
-    """The feature it is made of, as events name it."""
+    """Name of the source feature in events."""
     quantity: Quantity
     timezone: str = UTC_NAME
-    """IANA name of the clock whose hours and weekdays are meant."""
+    """IANA time zone of hours and weekdays."""

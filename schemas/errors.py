@@ -1,26 +1,26 @@
-"""The one exception tree.
+"""The exception tree.
 
 ::
 
-    DriftlineError              everything Driftline raises on purpose
-    ├── ConfigError             a configuration file is wrong: file, line, field
-    ├── BaselineError           a baseline is missing, unreadable or does not fit
+    DriftlineError              base of all errors that Driftline raises
+    ├── ConfigError             a configuration file is invalid: file, line, field
+    ├── BaselineError           a baseline is missing, unreadable or does not match
     ├── EventError              an event cannot be accepted (becomes a dead letter)
-    ├── ShapeError              arrays whose shapes or dtypes do not fit (ValueError)
+    ├── ShapeError              arrays whose shapes or dtypes do not match (ValueError)
     ├── DomainError             a value outside its domain (ValueError)
     ├── TransportError          reading or writing a log or a file failed
-    ├── StorageError            the store refused or failed
+    ├── StorageError            the store rejected a request or failed
     │   ├── StoreLockedError    another process holds the embedded store
     │   ├── StoreFullError      no space left under the store
-    │   └── QueryError          the store refused one query
-    │       └── RowsRefusedError    and will refuse these rows again
-    └── DeliveryError           a receiver did not take a notification
-        ├── RetryableDelivery   worth another try (time-out, 429, 5xx)
-        └── RefusedDelivery     will fail again (4xx)
+    │   └── QueryError          the store rejected one query
+    │       └── RowsRefusedError    the rows are invalid; permanent
+    └── DeliveryError           a receiver did not accept a notification
+        ├── RetryableDelivery   temporary (time-out, 429, 5xx)
+        └── RefusedDelivery     permanent (4xx)
 
-Every message names what was wrong, where, and what to do. Values of settings
-that hold secrets are never put into a message. The root, ``DomainError`` and
-``TransportError`` are defined in ``driftline/errors.py``: the SDK raises them.
+Every message has what is wrong, where, and how to fix it. Messages never contain values of settings
+that hold secrets. The root, ``DomainError`` and ``TransportError`` are defined in
+``driftline/errors.py``: the SDK raises them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from driftline.errors import TransportError as TransportError
 
 
 class ConfigError(DriftlineError):
-    """A configuration file is wrong. Carries every problem found, not the first.
+    """A configuration file is invalid. Has all problems, not only the first.
 
     Parameters
     ----------
     what : str
-        One line, or several joined by newlines when there are several problems.
+        One line per problem, joined by newlines.
     problems : tuple of str
         ``file:line: field: problem`` lines.
     """
@@ -53,7 +53,7 @@ class ConfigError(DriftlineError):
 
 
 class BaselineError(DriftlineError):
-    """A baseline is missing, unreadable, or does not fit the model."""
+    """A baseline is missing, unreadable, or does not match the model."""
 
     exit_code: ClassVar[int] = 3
 
@@ -63,11 +63,11 @@ class EventError(DriftlineError):
 
 
 class ShapeError(DriftlineError, ValueError):
-    """Arrays whose shapes or dtypes do not fit together."""
+    """Arrays whose shapes or dtypes do not match."""
 
 
 class StorageError(DriftlineError):
-    """The store refused or failed."""
+    """The store rejected a request or failed."""
 
     exit_code: ClassVar[int] = 5
 
@@ -77,28 +77,28 @@ class StoreLockedError(StorageError):
 
 
 class StoreFullError(StorageError):
-    """No space left where the store lives."""
+    """No space left on the store's disk."""
 
 
 class QueryError(StorageError):
-    """The store refused one query."""
+    """The store rejected one query."""
 
 
 class RowsRefusedError(QueryError):
-    """The store refused the rows of one insert for what is in them, and will again."""
+    """The store rejected the rows of one insert because of their values; permanent."""
 
 
 class DeliveryError(DriftlineError):
-    """A receiver did not take a notification."""
+    """A receiver did not accept a notification."""
 
 
 class RetryableDelivery(DeliveryError):
-    """Worth another try: a time-out, 429, a 5xx.
+    """A temporary failure: a time-out, 429, a 5xx.
 
     Parameters
     ----------
     retry_after_s : float, optional
-        How long the receiver asked to be left alone.
+        Wait that the receiver requested.
     """
 
     def __init__(
@@ -109,4 +109,4 @@ class RetryableDelivery(DeliveryError):
 
 
 class RefusedDelivery(DeliveryError):
-    """Will fail again: a 4xx other than 408 and 429."""
+    """A permanent failure: a 4xx other than 408 and 429."""

@@ -1,7 +1,7 @@
-"""Events that producers send, and rejects: events that were not accepted.
+"""Types of events, and of rejected events.
 
-The event types are defined in ``driftline/wire.py``, for the SDK. A model's own features are
-checked against its config by ``monitor.decode``, which derives a stricter type per model.
+The event types are defined in ``driftline/wire.py``, for the SDK. A model's features are validated
+against its config by ``monitor.decode``, with a stricter type per model.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from driftline.wire import LabelEvent as LabelEvent
 from driftline.wire import PredictionEvent as PredictionEvent
 
 MAX_VALUE_CHARS = 512
-"""Of a model version, a segment's value, host or GPU: a longer one is counted as ``other``; in
-GPU telemetry it is refused."""
+"""Maximum length of a model version, segment value, host or GPU.
+
+Longer ones are counted as ``other``; in GPU telemetry they are rejected.
+"""
 
 
 class RejectReason(StrEnum):
-    """Why an event was dead-lettered. Counted one by one, by this name."""
+    """Reason why an event was rejected; the name of its counter."""
 
     MALFORMED = "malformed"
     """Not JSON, or not a JSON object."""
@@ -30,18 +32,18 @@ class RejectReason(StrEnum):
     MISTYPED = "mistyped"
     """A field of the wrong type, a number out of range, a required field missing."""
     OVERSIZED = "oversized"
-    """Larger than what is read of one event or one message: bytes, rows, columns."""
+    """Larger than the limits of an event or a message: bytes, rows, columns."""
     UNKNOWN_MODEL = "unknown_model"
     FUTURE = "future"
-    """Stamped further ahead of its record time than the allowed skew."""
+    """Event time further ahead of the record time than the allowed skew."""
     UNSUPPORTED = "unsupported"
-    """An Arrow stream or envelope that cannot be read as events."""
+    """An Arrow stream or envelope that cannot be decoded as events."""
     DECODER_FAILED = "decoder_failed"
-    """The decoder raised an error it does not raise by design: a bug in Driftline."""
+    """The decoder raised an unexpected error: a bug in Driftline."""
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """One event that was not accepted, and where it came from in its chunk."""
+    """One rejected event, with its position in the chunk."""
 
     message: int
     """Index of the message within the decoded chunk."""
@@ -49,18 +51,23 @@ class Reject(msgspec.Struct, frozen=True):
     """Row within the message (JSON array, Arrow batch); 0 for a single event."""
     reason: RejectReason
     detail: str
-    """Names the field and what was wrong with it; never more than 500 characters."""
+    """The field and its problem; at most 500 characters."""
     payload: bytes
-    """The original bytes, whole (the dead letter keeps 512 KiB): of the message, of its
-    row where it is a JSON array, or an Arrow stream of its one row."""
+    """The complete original bytes (the dead letter keeps 512 KiB).
+
+    Those of the message, of the row of a JSON array, or an Arrow stream of the row.
+    """
     tenant: str = ""
     model: str = ""
-    """Filled where they could be read."""
+    """Set if it could be read."""
     n_events: int = 1
-    """How many events it represents. Beyond the first ``messages.max_letters`` of a message,
-    those of one model and reason share a reject, at the row of the first of them."""
+    """Number of events it represents.
+
+    Beyond the first ``messages.max_letters`` of a message, events of one model and reason share a
+    reject, at the row of the first of them.
+    """
     time_us: int | None = None
-    """Event time; None where it could not be read."""
+    """Event time; None if it could not be read."""
 
     @property
     def has_known_model(self) -> bool:

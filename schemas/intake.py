@@ -1,4 +1,4 @@
-"""Events that ingest did not count in any pane, counted by model and time."""
+"""Counts of rejected and late events by model and time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 class IntakePane(msgspec.Struct, frozen=True, kw_only=True):
     """Rejected and late events of one model, source partition and [start_us, end_us).
 
-    Cumulative and versioned like a pane: of several with the same (tenant, model, start_us,
-    source, partition) the one with the highest ``pane_version`` holds. A rejected event counts
-    at its own event time; a late one, and one without a readable time, at the newest event
-    time that its partition had reached when it was read.
+    Cumulative and versioned like a pane: of several with the same (tenant, model, start_us, source,
+    partition) the one with the highest ``pane_version`` is current. A rejected event counts at its
+    own event time; a late one, and one without a readable time, at the newest event time that its
+    partition had reached when it was read.
     """
 
     tenant: str
@@ -21,7 +21,7 @@ class IntakePane(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     partition: int
     owner: str
-    """New at each assignment of the source partition."""
+    """Changes with each assignment of the source partition."""
     pane_version: int
     """F, the position of the source partition at the flush."""
     n_late: int = 0
@@ -30,7 +30,7 @@ class IntakePane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intake(msgspec.Struct, frozen=True):
-    """Events of one model and window that no verdict includes, over all partitions.
+    """Rejected and late events of one model and window, over all partitions.
 
     Examples
     --------
@@ -48,12 +48,12 @@ class Intake(msgspec.Struct, frozen=True):
 
     @property
     def main_reason(self) -> str:
-        """Return the most frequent reason; empty where nothing was rejected."""
+        """Return the most frequent reason; empty without rejected events."""
         return max(sorted(self.rejected), key=lambda r: self.rejected[r], default="")
 
     @staticmethod
     def total(panes: list[IntakePane]) -> Intake:
-        """Add the panes of one model."""
+        """Return the sum of the panes of one model."""
         rejected: dict[str, int] = {}
         for pane in panes:
             for reason, n in pane.rejected.items():

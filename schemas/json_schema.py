@@ -1,9 +1,9 @@
 """JSON Schemas generated from the types.
 
-Producers check their events against ``*_event.schema.json``; editors complete
-and check the YAML against ``model.schema.json`` and ``driftline.schema.json``.
-``python -m schemas.json_schema`` writes those of events, ``python -m monitor.app.json_schema``
-all of them: only a layer above knows every kind of receiver and retraining target.
+Producers can validate events with ``*_event.schema.json``; editors complete and validate YAML with
+``model.schema.json`` and ``driftline.schema.json``. ``python -m schemas.json_schema`` writes those
+of events, ``python -m monitor.app.json_schema`` all of them, because the kinds of receivers and
+retraining targets are defined in a higher layer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EVENTS: dict[str, type[msgspec.Struct]] = {
 
 
 def generate(configs: Mapping[str, type[BaseModel]] | None = None) -> dict[str, dict[str, Any]]:
-    """Derive every schema from its type.
+    """Generate all schemas from their types.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ def generate(configs: Mapping[str, type[BaseModel]] | None = None) -> dict[str, 
 
 
 def render(schema: dict[str, Any]) -> str:
-    """Write one schema as the text that is committed."""
+    """Return one schema as formatted text."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def write(schemas: Mapping[str, dict[str, Any]], folder: Path = FOLDER) -> list[Path]:
-    """Write schemas by name; returns the files."""
+    """Write schemas by name; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, schema in schemas.items():
@@ -70,7 +70,7 @@ def write(schemas: Mapping[str, dict[str, Any]], folder: Path = FOLDER) -> list[
 
 
 def _event_schema(name: str, event: type[msgspec.Struct]) -> dict[str, Any]:
-    """Flatten the one reference, so that a reader finds the fields at the top."""
+    """Inline the only reference, so that the fields are at the top level."""
     schema = msgspec.json.schema(event)
     body = schema["$defs"].pop(event.__name__)
     body["description"] = inspect.cleandoc(event.__doc__ or "")
@@ -79,14 +79,14 @@ def _event_schema(name: str, event: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _config_schema(name: str, config: type[BaseModel]) -> dict[str, Any]:
-    """Show durations as they are written, and only defaults that are one value."""
+    """Return a config schema with durations in YAML syntax, and scalar defaults only."""
     schema = config.model_json_schema()
     _write_defaults(schema)
     return {"$schema": DIALECT, "$id": f"{name}.schema.json", **schema}
 
 
 def _write_defaults(node: Any) -> None:
-    """Turn microseconds into ``10s`` and drop defaults that are whole groups."""
+    """Convert default durations to text such as ``10s``, and drop defaults of groups."""
     if isinstance(node, list):
         for item in node:
             _write_defaults(item)

@@ -1,4 +1,4 @@
-"""The monitors: what each result and each alert is about."""
+"""The monitors of results and alerts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Monitor(StrEnum):
-    """Which part of Driftline measured something.
+    """Monitor that a result or alert belongs to.
 
-    Results are of ``drift``, ``replica``, ``quality``, ``fairness`` and ``canary``; alerts of
-    ``drift``, ``replica``, ``gpu`` and ``pipeline``.
+    Results have ``drift``, ``replica``, ``quality``, ``fairness`` or ``canary``; alerts have
+    ``drift``, ``replica``, ``gpu`` or ``pipeline``.
     """
 
     DRIFT = "drift"
@@ -20,8 +20,8 @@ class Monitor(StrEnum):
     FAIRNESS = "fairness"
     """Positive rates of protected segments, against each other."""
     CANARY = "canary"
-    """A planted shift: how many windows until it was found."""
+    """A planted shift: number of windows until its detection."""
     GPU = "gpu"
     """Telemetry and XIDs of one GPU or host."""
     PIPELINE = "pipeline"
-    """Rejected, late and missing events or verdicts, and the monitor itself."""
+    """Rejected, late and missing events, missing verdicts, and the monitor itself."""

@@ -1,4 +1,4 @@
-"""Old paths of modules that moved: importable for one release, with a warning."""
+"""Old paths of moved modules, importable for one release with a warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABLE = Path(__file__).with_name("moved_modules.txt")
 
 
 def redirect_moved_modules() -> None:
-    """Let imports by an old path find the module; only imports that fail otherwise ask.
+    """Install an import hook for old paths, used only by imports that would otherwise fail.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def moved_modules() -> dict[str, tuple[str, dict[str, str]]]:
 
 
 class _MovedModules(MetaPathFinder):
-    """Finds modules of the table."""
+    """Finder of moved modules."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -51,7 +51,7 @@ class _MovedModules(MetaPathFinder):
 
 
 class _Alias(Loader):
-    """Loads the module itself: a second copy would define each class twice."""
+    """Loader that returns the moved module, because a copy would define each class twice."""
 
     def __init__(self, path: str, names: dict[str, str]) -> None:
         self._path, self._names = path, names

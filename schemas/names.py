@@ -1,4 +1,4 @@
-"""The name of the score, and which names features, segments and models can have. Pure."""
+"""Reserved names, and validation of the names of features, segments and models. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from typing import Final
 
 SCORE: Final = "score"
-"""Among a model's variables, and as a column of events, panes, results and alerts."""
+"""Name of the score as a variable, and in columns of events, panes, results and alerts."""
 MAX_SHOWN = 60
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def text_fault(name: str) -> str:
-    """Return why a name is no text that can be written as UTF-8; empty where it can.
+    """Return why a name cannot be encoded as UTF-8, or "".
 
     Examples
     --------
@@ -26,7 +26,7 @@ def text_fault(name: str) -> str:
 
 
 def field_fault(name: str) -> str:
-    """Return why a feature or segment cannot have a name; empty where it can.
+    """Return why a name is invalid for a feature or segment, or "".
 
     Examples
     --------
@@ -37,7 +37,7 @@ def field_fault(name: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """Spell a name for a message: escaped, and not longer than ``MAX_SHOWN``.
+    """Return a name for a message: escaped, and not longer than ``MAX_SHOWN``.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Mergeable statistics: panes, and windows made of them."""
+"""Mergeable statistics: panes and windows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ OVERFLOW = 61
 MISSING = 62
 """Counter of absent, null and non-finite values."""
 UNSEEN = 63
-"""Counter of categories the reference never held."""
+"""Counter of categories that are not in the reference."""
 N_COUNTERS = 64
 N_CALIBRATION = 20
 """Fixed, equally wide score bins on [0, 1]."""
 ALL = "*"
-"""The segment that holds every row."""
+"""The segment of all rows."""
 OTHER = "other"
-"""Collects all values beyond the first hundred of a segment."""
+"""Segment value of all values beyond the first hundred."""
 MAX_SEGMENT_VALUES = 100
 
 
@@ -39,12 +39,12 @@ class SeriesStats:
     counts: NDArray[np.int64]
     """Shape (S, V, 64): bins, underflow, overflow, missing, unseen; sums to n_rows per variable."""
     sums: NDArray[np.float64]
-    """Shape (S, V); of values that are not missing (0 for categorical variables)."""
+    """Shape (S, V); sums of non-missing values (0 for categorical variables)."""
     sums_sq: NDArray[np.float64]
     minima: NDArray[np.float64]
-    """Shape (S, V); +inf where nothing was seen."""
+    """Shape (S, V); +inf without values."""
     maxima: NDArray[np.float64]
-    """Shape (S, V); -inf where nothing was seen."""
+    """Shape (S, V); -inf without values."""
     n_predicted: NDArray[np.int64]
     """Shape (S,): rows with a predicted class."""
     n_positive: NDArray[np.int64]
@@ -56,7 +56,7 @@ class SeriesStats:
 
     @staticmethod
     def empty(segments: tuple[str, ...], n_variables: int) -> SeriesStats:
-        """Return the identity of merging for these series."""
+        """Return the neutral element of merging for these series."""
         s, v = len(segments), n_variables
         return SeriesStats(
             segments=segments,
@@ -75,18 +75,18 @@ class SeriesStats:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesId:
-    """One model version measured in one baseline's layout. Panes of different ids never merge."""
+    """One model version counted in one baseline's layout; panes of different IDs never merge."""
 
     tenant: str
     model: str
     model_version: str
     profile_id: str
-    """Empty where the model version has no baseline: then only rows are counted (V = 0)."""
+    """Empty if the model version has no baseline; then only rows are counted (V = 0)."""
 
 
 @dataclass(slots=True)
 class Pane:
-    """The whole partial of one source partition for one model in [start_us, end_us).
+    """Counters of one series in [start_us, end_us) from one source partition.
 
     Cumulative and versioned: of several with the same (series, start_us, source,
     partition) the one with the highest ``pane_version`` is current, so duplicates,
@@ -99,7 +99,7 @@ class Pane:
     source: str
     partition: int
     owner: str
-    """New at each assignment of the source partition."""
+    """Changes with each assignment of the source partition."""
     pane_version: int
     """F, the position of the source partition at the flush."""
     segments: SeriesStats
@@ -109,7 +109,7 @@ class Pane:
 
 
 class ClosedBy(StrEnum):
-    """What closed a window."""
+    """Reason why a window closed."""
 
     WATERMARK = "watermark"
     IDLE = "idle"
@@ -130,6 +130,6 @@ class Window:
     n_panes: int
     closed_by: ClosedBy
     is_revised: bool = False
-    """A pane came after the window had closed: the result is rewritten, evidence stays."""
+    """A pane arrived after the window had closed: results are recomputed, evidence is unchanged."""
     is_baseline_changed: bool = False
-    """Its panes are of two baselines; only those of the later one are in it: no verdict."""
+    """The baseline changed within the window, which has only panes of the later one: no verdict."""

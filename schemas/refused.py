@@ -1,7 +1,7 @@
-"""Events that were accepted nowhere: dead letters, and events later than the lateness.
+"""Types of events that are not counted: dead letters and late events.
 
-Both are recorded one by one under their place in the source, never as counters
-inside panes: a replay writes the same records again, and adds nothing.
+Both are stored individually, keyed by their source position, so a replay writes the same records
+and adds none.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgspec
 from schemas.events import MAX_VALUE_CHARS, Reject
 
 MAX_PAYLOAD_BYTES = 512 * 1024
-"""A dead letter keeps this much of the original bytes."""
+"""Most original bytes that a dead letter keeps."""
 MAX_DETAIL_CHARS = 500
 REFUSED_COLUMN = "driftline.refused"
-"""In a table's messages: null, or ``reason: detail`` of a row that could not be mapped."""
+"""Column in messages from tables: null, or ``reason: detail`` of a row that could not be mapped."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One event that was refused, with the reason and the original bytes."""
+    """One rejected event, with reason and original bytes."""
 
     source: str
     """Topic id, or the file's name."""
@@ -28,22 +28,22 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     row: int
     record_time_us: int
-    """-1 where the source has no record time."""
+    """-1 if the source has no record time."""
     reason: str
     """A ``RejectReason``."""
     detail: str
     payload: bytes
     """The first ``MAX_PAYLOAD_BYTES`` of the original bytes."""
     n_bytes: int
-    """Of all the original bytes."""
+    """Length of the complete original bytes."""
     sha256: str
-    """Hex, of all the original bytes."""
+    """SHA-256 of the complete original bytes, hexadecimal."""
     tenant: str = ""
     model: str = ""
 
 
 class LateEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event whose pane was retired before it came."""
+    """One event that arrived after its pane was closed."""
 
     source: str
     partition: int
@@ -53,28 +53,28 @@ class LateEvent(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     time_us: int
     watermark_us: int
-    """Of its source partition, when the event was read."""
+    """Watermark of its source partition when the event was read."""
 
 
 def dead_letter(
     reject: Reject, *, source: str, partition: int, offset: int, record_time_us: int = -1
 ) -> DeadLetter:
-    """Return the record of one refused event.
+    """Return the dead letter of one rejected event.
 
     Parameters
     ----------
     reject : Reject
-        What the decoder refused, with the whole original bytes.
+        Rejected event, with the complete original bytes.
     source, partition, offset
         Position of its message; ``offset`` is the chunk's ``log_offset[reject.message]``.
     record_time_us : int
-        The message's record time; -1 where there is none.
+        Record time of the message; -1 if there is none.
 
     Returns
     -------
     DeadLetter
-        With the payload cut at ``MAX_PAYLOAD_BYTES``, its full length and SHA-256. Names that
-        the event brought are cut as well: a letter fits into a message, whatever it is about.
+        With the payload truncated at ``MAX_PAYLOAD_BYTES``, its full length and SHA-256. Names from
+        the event are truncated too, so that a dead letter always fits into a message.
 
     Examples
     --------

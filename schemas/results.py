@@ -1,4 +1,4 @@
-"""What a window showed, and why there is a verdict or none."""
+"""Results of windows: numbers, verdicts and reasons."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from schemas.panes import ClosedBy
 
 
 class Verdict(StrEnum):
-    """What the rule says of one cell in one window."""
+    """Verdict of the rule on one cell in one window."""
 
     NORMAL = "normal"
     DRIFT = "drift"
     NONE = "none"
-    """No verdict; ``reason`` says why."""
+    """No verdict; see ``reason``."""
 
 
 class Reason(StrEnum):
-    """Why this verdict. Every verdict and every silence has one."""
+    """Reason of a verdict or a missing verdict."""
 
     WITHIN_TOLERANCE = "within_tolerance"
     ACCUMULATING = "accumulating"
     """Evidence above the start, below the threshold."""
     NOT_PERSISTENT = "not_persistent"
-    """Over the threshold, but positive in fewer than m of the last 2m windows."""
+    """Above the threshold, but positive in fewer than m of the last 2m windows."""
     EVIDENCE = "evidence"
     """The threshold was reached: drift."""
     STILL_FIRING = "still_firing"
@@ -34,21 +34,21 @@ class Reason(StrEnum):
     NO_BASELINE = "no_baseline"
     NO_DATA = "no_data"
     LATE = "late"
-    """The window closed before all of its data came; see ``revised``."""
+    """The window closed before all of its data arrived; see ``revised``."""
     PROFILE_CHANGED = "profile_changed"
     SEGMENT_UNKNOWN = "segment_unknown"
     """The segment is not in the baseline."""
     DESCRIPTIVE = "descriptive"
-    """A statistic kept for people; the decision rule does not judge it."""
+    """A descriptive statistic, without verdict."""
     NO_LABELS = "no_labels"
     PIPELINE = "pipeline"
-    """A pipeline alert of the model is open: its rows are not all of its events."""
+    """A pipeline alert of the model is open, so its rows are incomplete."""
     TOO_MANY_VERSIONS = "too_many_versions"
-    """More versions of one model at once than are judged; those with the most rows are."""
+    """Too many concurrent versions of one model; only those with the most rows are evaluated."""
 
 
 class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One number about one cell in one window, with all that is needed to believe it."""
+    """One number on one cell in one window, with the numbers that it depends on."""
 
     tenant: str
     monitor: Monitor
@@ -62,7 +62,7 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     metric: str
     """``decision`` for the rule; ``psi``, ``ks``, ``wasserstein`` ... for a statistic."""
     window_us: int
-    """Length."""
+    """Length of the window."""
     start_us: int
     end_us: int
     statistic: float | None
@@ -70,9 +70,9 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: float | None = None
     """log M of the decision rule."""
     effect_size: float | None = None
-    """``decision``: max over sets of p(A) - p_ref(A), signed like the set that moved most."""
+    """For ``decision``: max over sets of p(A) - p_ref(A), with the sign of the most changed set."""
     effect_where: str = ""
-    """The set that moved most, for people: ``> 94``, ``ANC=4``, ``missing``."""
+    """The most changed set, for display: ``> 94``, ``ANC=4``, ``missing``."""
     threshold: float | None = None
     n: int
     n_reference: int = 0
@@ -80,8 +80,10 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     eps: float | None = None
     phi: float | None = None
     rung: str = msgspec.field(default="", name="severity")
-    """Highest rung reached: ``eps``, ``.04``, ``.08``, ``.125``; empty while quiet. Messages
-    keep its old name, ``severity``, so that processes of both versions read them."""
+    """Highest rung reached: ``eps``, ``.04``, ``.08``, ``.125``; empty if none.
+
+    Named ``severity`` in messages, for compatibility between versions.
+    """
     verdict: Verdict
     reason: Reason
     closed_by: ClosedBy

@@ -1,9 +1,8 @@
-"""Characters that a reader does not see, spelt so that they can be seen.
+"""Escapes control and invisible characters in displayed text.
 
-A name that came from outside (a category, a host, a column, a file) may hold what sets the
-title of a terminal, colours or overwrites what is on it, turns the order of a line round, or
-makes two lines of one. One function spells such characters wherever a name reaches a terminal,
-a log line or a message.
+Names from outside (categories, hosts, columns, files) may contain sequences that set a terminal's
+title, colour or overwrite its content, reverse the text direction, or split a line. These functions
+escape them wherever a name is written to a terminal, a log or a message.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ _ALWAYS = (
     "\ud800-\udfff"  # halves of surrogate pairs: no encoding has them
 )
 _JOINERS = r"(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
-"""Joiners beside ASCII: within Persian words, Indic ones and emoji they belong to the text."""
+"""Joiners next to ASCII, which are escaped; in Persian, Indic words and emoji they are text."""
 _IN_LINES = re.compile(f"[{_ALWAYS}]|{_JOINERS}")
 _IN_NAMES = re.compile(f"[\t\n{_ALWAYS}]|{_JOINERS}")
 _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def spell_controls(text: str) -> str:
-    r"""Return the text as one line without a character that controls how it is shown.
+    r"""Return the text on one line, with control characters escaped.
 
     Parameters
     ----------
     text : str
-        A name, or a message that holds names.
+        A name, or a message with names.
 
     Returns
     -------
     str
         Control characters (C0, C1, DEL), line separators, directional and invisible ones as
-        ``\n``, ``\x1b``, ``\u202e``; everything else as it was. Applied again it changes nothing.
+        ``\n``, ``\x1b``, ``\u202e``; everything else unchanged. Idempotent.
 
     Examples
     --------
@@ -50,7 +49,7 @@ def spell_controls(text: str) -> str:
 
 
 def spell_lines(text: str) -> str:
-    r"""As :func:`spell_controls`, but line feeds and tabs stay: for text of several lines.
+    r"""As :func:`spell_controls`, but keeps line feeds and tabs, for multi-line text.
 
     Examples
     --------
@@ -62,7 +61,7 @@ def spell_lines(text: str) -> str:
 
 
 def spell_json(text: str) -> str:
-    r"""Return a JSON text with the same value in which these characters are escapes.
+    r"""Return an equivalent JSON text in which these characters are escaped.
 
     Examples
     --------
@@ -73,7 +72,7 @@ def spell_json(text: str) -> str:
 
 
 def _spelt(found: re.Match[str]) -> str:
-    """Spell one character as Python does."""
+    """Return the Python escape of one character."""
     character = found[0]
     code = ord(character)
     if character in _SHORT:
@@ -84,7 +83,7 @@ def _spelt(found: re.Match[str]) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Write one character as JSON does: in UTF-16."""
+    """Return the JSON escape of one character, in UTF-16."""
     units = found[0].encode("utf-16-be", "surrogatepass")
     pairs = (units[i : i + 2].hex() for i in range(0, len(units), 2))
     return "".join(f"\\u{pair}" for pair in pairs)

@@ -1,6 +1,6 @@
-"""Times as people read and write them, all in UTC. Pure.
+"""Formats and parses times for display and options, all in UTC. Pure.
 
-Other forms of times, as in files and events, are read by :mod:`driftline.times`.
+Other forms of times, in files and events, are parsed by :mod:`driftline.times`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def moment_of(time_us: int) -> datetime:
 
 
 def time_of_iso(text: str) -> int:
-    """Read an ISO 8601 time; without a zone it is UTC.
+    """Parse an ISO 8601 time; the default time zone is UTC.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def time_of_iso(text: str) -> int:
 
 
 def clock_text(time_us: int) -> str:
-    """Write a time of day.
+    """Format a time of day.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def clock_text(time_us: int) -> str:
 
 
 def short_text(time_us: int) -> str:
-    """Write a day and a time of day, for figures and lists.
+    """Format a day and a time of day, for figures and lists.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def short_text(time_us: int) -> str:
 
 
 def tick_text(time_us: int) -> str:
-    """Write the label of an axis: a time of day, and at midnight the day.
+    """Format a tick label: the time of day, or the day at midnight.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def tick_text(time_us: int) -> str:
 
 
 def minute_text(time_us: int) -> str:
-    """Write a time to the minute, for tables.
+    """Format a time with minutes, for tables.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def minute_text(time_us: int) -> str:
 
 
 def second_text(time_us: int) -> str:
-    """Write a time to the second.
+    """Format a time with seconds.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def second_text(time_us: int) -> str:
 
 
 def iso_text(time_us: int) -> str:
-    """Write a time as it may be given back; what is outside the years 1 to 9999 as a number.
+    """Format a time in ISO 8601; as a number outside the years 1 to 9999.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def iso_text(time_us: int) -> str:
 
 
 def day_text(time_us: int) -> str:
-    """Write a day.
+    """Format a day.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def day_text(time_us: int) -> str:
 
 
 def weekday_text(time_us: int) -> str:
-    """Write a time to the minute with its day of the week, for messages.
+    """Format a time with minutes and weekday, for messages.
 
     Examples
     --------

@@ -9,12 +9,12 @@ UTC_NAME = "UTC"
 
 
 def find_zone(name: str) -> ZoneInfo:
-    """Return the time zone of a name, with all of its daylight saving.
+    """Return the time zone of a name.
 
     Parameters
     ----------
     name : str
-        As in the IANA data base: ``Europe/Berlin``, ``UTC``.
+        IANA name: ``Europe/Berlin``, ``UTC``.
 
     Returns
     -------
@@ -24,7 +24,7 @@ def find_zone(name: str) -> ZoneInfo:
     Raises
     ------
     ValueError
-        If there is no such zone; the message names those that are spelled alike.
+        If there is no such zone; the message has similar names.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def find_zone(name: str) -> ZoneInfo:
 
 
 def _hint(name: str) -> str:
-    """Name what may have been meant."""
+    """Return a hint with a similar name."""
     known = {zone.lower(): zone for zone in available_timezones()}
     close = get_close_matches(name.lower(), known, n=3, cutoff=0.75)
     if close:

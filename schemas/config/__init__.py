@@ -1,6 +1,6 @@
 """Configuration files: models, parsing, values and error messages.
 
-The models are here by name, and imported when they are asked for.
+The config models are exported here, and imported on first use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import a config model on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'schemas.config' has no attribute {name!r}")
     return getattr(import_module(f"schemas.config.{_HOMES[name]}"), name)

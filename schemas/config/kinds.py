@@ -1,7 +1,7 @@
-"""Settings whose ``kind`` chooses their config model: receivers, retraining targets.
+"""Settings whose ``kind`` selects their config model: receivers, retraining targets.
 
-The model of a kind is defined beside the code that it configures, in a layer above this one.
-The registry of that layer lists the models, and :func:`union_of` makes one type of them.
+The model of a kind is defined next to the code that it configures, in a higher layer. The registry
+of that layer lists the models, and :func:`union_of` combines them into one type.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ K = TypeVar("K", bound="KindConfig")
 
 
 class KindConfig(BaseModel):
-    """Settings that ``kind`` chooses a model for; the model of each kind is a subclass.
+    """Settings whose model is selected by ``kind``; the model of each kind is a subclass.
 
-    Used directly it keeps settings it does not know, unchecked. Files are read with the
-    types that a registry composes, which know every kind and refuse every other key.
+    Used directly it keeps unknown settings without validation. Files are read with the types that a
+    registry builds, which have all kinds and reject unknown keys.
     """
 
     model_config = ConfigDict(
@@ -45,12 +45,12 @@ class KindConfig(BaseModel):
     )
 
     noun: ClassVar[str] = ""
-    """What the settings configure, for messages: a receiver."""
+    """What the settings configure, for messages, such as "receiver"."""
     kind: str
 
     @property
     def environment_names(self) -> tuple[str, ...]:
-        """Environment variables that the settings name, in the order of the settings."""
+        """Environment variables in the settings, in order."""
         fields = type(self).model_fields.items()
         values = [getattr(self, name) for name, field in fields if _names_variable(field)]
         lists = [[value] if isinstance(value, str) else value or () for value in values]
@@ -58,7 +58,7 @@ class KindConfig(BaseModel):
 
 
 def kind_of(config: type[KindConfig]) -> str:
-    """Return the kind that a config model is for.
+    """Return the kind of a config model.
 
     Examples
     --------
@@ -78,25 +78,25 @@ def union_of(configs: Sequence[type[KindConfig]], default: str | None = None) ->
     configs : sequence of type
         One model per kind, each with ``kind: Literal[...]``.
     default : str, optional
-        The kind of settings that do not name one; without it ``kind`` is required.
+        Default of ``kind``; without it ``kind`` is required.
 
     Returns
     -------
     Any
-        An annotation for pydantic. Problems are worded as everywhere in config files, with
-        paths that do not name the kind.
+        An annotation for pydantic. Problems have the same form as others in config files, with
+        paths that do not contain the kind.
     """
     by_kind = {kind_of(config): config for config in configs}
 
     def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        """Validate by kind, and put problems into words."""
+        """Validate by kind, and convert problems to messages."""
         try:
             return validate(value)
         except ValidationError as error:
             raise Misfit(list(_problems(error, by_kind))) from None
 
     def with_default(value: Any) -> Any:
-        """Fill in the kind of settings that name none."""
+        """Add the default kind to settings without one."""
         return {"kind": default} | value if default and isinstance(value, dict) else value
 
     return Annotated[
@@ -107,21 +107,21 @@ def union_of(configs: Sequence[type[KindConfig]], default: str | None = None) ->
 
 
 def checked(config: KindConfig, configs: Sequence[type[K]], where: str) -> K:
-    """Return settings as the model of their kind.
+    """Return settings as an instance of the model of their kind.
 
     Parameters
     ----------
     config : KindConfig
-        Of one of the models, or unchecked: then it is validated now.
+        Instance of one of the models, or unvalidated settings, which are then validated.
     configs : sequence of type
         One model per kind.
     where : str
-        The settings, for errors.
+        Name of the settings, for errors.
 
     Raises
     ------
     ConfigError
-        If no model is for this kind, or it refuses the settings.
+        If there is no model of this kind, or the settings are invalid.
     """
     for known in configs:
         if isinstance(config, known):
@@ -137,12 +137,12 @@ def checked(config: KindConfig, configs: Sequence[type[K]], where: str) -> K:
 
 
 def with_fields(config: type[C], **fields: Any) -> type[C]:
-    """Return a config model with other types in the place of some of its fields.
+    """Return a config model in which the types of some fields are replaced.
 
     Returns
     -------
     type
-        A subclass of the same name, with the checks of ``config``.
+        A subclass with the same name and validators as ``config``.
     """
     return create_model(
         config.__name__,
@@ -154,7 +154,7 @@ def with_fields(config: type[C], **fields: Any) -> type[C]:
 
 
 def _problems(error: ValidationError, by_kind: dict[str, type[KindConfig]]) -> Iterator[Problem]:
-    """Word each problem by the model of its kind; the union puts the kind before the path."""
+    """Return the problems by the model of their kind; the union prefixes paths with the kind."""
     for entry in error.errors(include_url=False):
         found = dict(entry)
         if entry["type"] == "union_tag_not_found":
@@ -171,7 +171,7 @@ def _problems(error: ValidationError, by_kind: dict[str, type[KindConfig]]) -> I
 
 
 def _unknown_kind(entry: ErrorDetails, known: list[str]) -> Problem:
-    """Name the kind nearest to one that does not exist."""
+    """Return the problem of an unknown kind, with the nearest known one."""
     value = entry["input"]
     kind = value["kind"] if isinstance(value, dict) else value.kind
     if kind is None:
@@ -180,14 +180,14 @@ def _unknown_kind(entry: ErrorDetails, known: list[str]) -> Problem:
 
 
 def _explained(problem: Problem, config: type[KindConfig], kind: str) -> Problem:
-    """Return a problem; a missing setting that this kind requires is fixed by naming the kind."""
+    """Return a problem; for a missing setting that this kind requires, the hint names the kind."""
     if config.noun and problem.what == "is missing":
         return problem._replace(fix=f"a {kind} {config.noun} needs it")
     return problem
 
 
 def _names_variable(annotation: Any) -> bool:
-    """Return whether a field, or a part of its type, is the name of a variable."""
+    """Return whether a field, or a part of its type, is an environment variable's name."""
     parts = [*getattr(annotation, "metadata", ()), *get_args(annotation)]
     parts.append(getattr(annotation, "annotation", None))
     return any(part is NAMES_A_VARIABLE or _names_variable(part) for part in parts if part)

@@ -1,4 +1,4 @@
-"""What a validation error is called, in words that name the value and the way out."""
+"""Converts validation errors to messages with the value and a fix."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pydantic import BaseModel
 from schemas.config.values import Misfit, Problem
 
 MAX_SHOWN = 60
-"""Characters of a value that a message repeats."""
+"""Maximum characters of a value in a message."""
 
 
 def words_for(error: dict[str, Any], config: type[BaseModel]) -> list[Problem]:
-    """Return what is wrong with one field.
+    """Return the problems of one validation error.
 
     Parameters
     ----------
     error : dict
         One entry of a validation error's list.
     config : type
-        The config class that was validated; names the settings it knows.
+        Validated config class, with the known settings.
 
     Returns
     -------
     list of Problem
-        Usually one; several where fields do not fit together.
+        Usually one; several if fields are inconsistent.
     """
     loc: tuple[str | int, ...] = tuple(error["loc"])
     cause = error.get("ctx", {}).get("error")
@@ -44,7 +44,7 @@ def words_for(error: dict[str, Any], config: type[BaseModel]) -> list[Problem]:
 
 
 def shown(value: object) -> str:
-    """Repeat a value in a message, shortened.
+    """Return a value for a message, shortened.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def shown(value: object) -> str:
 
 
 def suggest(name: str, known: list[str]) -> str:
-    """Name the nearest known word, else all of them.
+    """Return a hint with the nearest known word, else with all of them.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def suggest(name: str, known: list[str]) -> str:
 
 
 def annotation_at(config: type[BaseModel], loc: tuple[str | int, ...]) -> Any:
-    """Return the type at ``loc``, or None where the path leaves the types."""
+    """Return the type at ``loc``, or None if the path does not exist in the types."""
     found: Any = config
     for step in loc:
         found = _bare(found)
@@ -87,7 +87,7 @@ def annotation_at(config: type[BaseModel], loc: tuple[str | int, ...]) -> Any:
 
 
 def settings_of(config: type[BaseModel]) -> dict[str, Any]:
-    """Return the types of a group's settings, by the names that a file uses.
+    """Return the types of a group's settings, by their names in files.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def settings_of(config: type[BaseModel]) -> dict[str, Any]:
 
 
 def _bare(annotation: Any) -> Any:
-    """Take off Annotated and ``| None``."""
+    """Strip Annotated and ``| None``."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _bare(get_args(annotation)[0])
@@ -110,14 +110,14 @@ def _bare(annotation: Any) -> Any:
 
 
 def _allowed(annotation: Any) -> list[str]:
-    """List the values of a closed set."""
+    """Return the values of an enumerated type."""
     if isinstance(annotation, EnumMeta):
         return [str(member.value) for member in annotation]  # type: ignore[var-annotated]
     return [str(a) for a in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _unknown_setting(loc: tuple[str | int, ...], config: type[BaseModel]) -> Problem:
-    """Name the setting nearest to one that does not exist."""
+    """Return the problem of an unknown setting, with the nearest known one."""
     parent = annotation_at(config, loc[:-1])
     known = list(settings_of(parent)) if hasattr(parent, "model_fields") else []
     return Problem(loc, "unknown setting", suggest(str(loc[-1]), known))
@@ -126,7 +126,7 @@ def _unknown_setting(loc: tuple[str | int, ...], config: type[BaseModel]) -> Pro
 def _field_words(
     error: dict[str, Any], loc: tuple[str | int, ...], config: type[BaseModel]
 ) -> tuple[str, str]:
-    """Return what is wrong with one value, and what would be right."""
+    """Return the problem of one value, and the fix."""
     kind, value, ctx = error["type"], error.get("input"), error.get("ctx", {})
     allowed = _allowed(annotation_at(config, loc))
     if kind == "missing":
@@ -143,7 +143,7 @@ def _field_words(
 
 
 def suggest_value(value: str, allowed: list[str]) -> str:
-    """Name the nearest allowed value and all others.
+    """Return a hint with the nearest allowed value and all others.
 
     Examples
     --------
@@ -195,4 +195,4 @@ _RULES: dict[str, Callable[[Any, Any], tuple[str, str]]] = {
         f"write exactly {ctx['max_length']}",
     ),
 }
-"""Words for each kind of error; a kind that is not here keeps the validator's own."""
+"""Messages by type of error; other types keep the validator's message."""

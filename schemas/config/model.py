@@ -37,7 +37,7 @@ from schemas.time_zones import UTC_NAME
 Place = tuple[str | int, ...]
 """Path of a setting."""
 DEFAULT_TARGET = "webhook"
-"""Kind of a retraining target that names none."""
+"""Default kind of a retraining target."""
 _RENAME = "give it a name, here and in the events"
 
 
@@ -50,24 +50,24 @@ class Importance(StrEnum):
 
 
 Bound = Annotated[float, Field(allow_inf_nan=True)]
-"""An end of a range; ``inf`` and ``-inf`` leave it open."""
+"""A bound of a range; ``inf`` and ``-inf`` mean unbounded."""
 
 
 class FeatureConfig(Strict):
-    """One feature: how it is binned and how much it matters.
+    """One feature: kind, range and importance.
 
-    ``note.length: {kind: numeric, of: note, derive: length}`` is made of the text ``note``,
-    which is not monitored itself, nor kept.
+    ``note.length: {kind: numeric, of: note, derive: length}`` is derived from the text ``note``,
+    which is neither monitored itself nor stored.
     """
 
     kind: Kind
     of: str = ""
-    """The text or time that this number is made of, where events do not bring it."""
+    """The text or time from which this number is derived, if events do not have it."""
     derive: Quantity | None = None
-    """What is made of it."""
+    """The derived quantity."""
     importance: Importance = Importance.MEDIUM
     range: tuple[Bound, Bound] | None = None
-    """Numeric: values outside are counted as a range violation."""
+    """For numeric features: values outside are counted as range violations."""
 
 
 class WindowConfig(Strict):
@@ -80,7 +80,7 @@ class WindowConfig(Strict):
     lateness_us: Duration = Field(MINUTE_US, alias="lateness")
     idle_us: PositiveDuration = Field(30 * SECOND_US, alias="idle")
     max_skew_us: Duration = Field(5 * MINUTE_US, alias="max_skew")
-    """An event stamped further ahead of its record time is dead-lettered as ``future``."""
+    """An event whose time is further ahead of its record time is dead-lettered as ``future``."""
 
 
 class DecisionConfig(Strict):
@@ -89,41 +89,43 @@ class DecisionConfig(Strict):
     max_false_pages_per_month: float = Field(0.1, gt=0)
     eps: float = Field(0.02, ge=0, lt=0.5)
     phi: float | None = Field(None, ge=1)
-    """Declared cluster size; overrides the estimate."""
+    """Declared design effect; overrides the estimate."""
     persistence: int = Field(2, ge=1, le=8)
-    """m: positive in at least m of the last 2m windows."""
+    """m: evidence must be positive in at least m of the last 2m windows."""
     min_rows: int = Field(30, ge=1)
     """A cell with fewer rows in a window gets no verdict."""
 
 
 class PipelineConfig(Strict):
-    """Limits beyond which missing events or verdicts of a model open an alert."""
+    """Limits of missing events and verdicts, above which an alert opens."""
 
     max_rejected: float = Field(0.02, ge=0, le=1)
-    """Share of rejected events beyond which drift verdicts are withheld and an alert opens.
-    As large as ``decision.eps``: leaving out so many rows moves a share of the others as far.
-    1 turns it off."""
+    """Share of rejected events above which drift verdicts are withheld and an alert opens.
+
+    As large as ``decision.eps``, because omitting this share of rows can change other shares by as
+    much. 1 disables the rule.
+    """
     max_late: float = Field(0.05, ge=0, le=1)
-    """The same for events that came after their pane was final."""
+    """The same for late events."""
     max_unjudged_windows: int = Field(24, ge=1)
-    """Windows with rows and without any verdict, one after the other, before an alert opens."""
+    """Consecutive windows with rows and without any verdict after which an alert opens."""
 
 
 class CanaryConfig(Strict):
     """A known shift, planted on a schedule into a shadow of one feature, to test detection."""
 
     feature: str = ""
-    """Numeric; by default the first one."""
+    """Numeric feature; by default the first one."""
     shift: float = Field(0.5, ge=-10, le=10)
-    """In standard deviations of the reference."""
+    """Shift in standard deviations of the reference."""
     every_us: PositiveDuration = Field(25 * HOUR_US, alias="every")
-    """Not a day: so the planted windows walk through the hours of the day."""
+    """Not a day, so that planted windows cover all hours of the day in turn."""
     within: int = Field(12, ge=2, le=1000)
-    """Windows that it is planted for, and in which it has to be found."""
+    """Number of windows with the shift, in which it must be detected."""
 
 
 class SliceConfig(Strict):
-    """Slices of the score by where it was computed."""
+    """Slices of the score by host and GPU."""
 
     host: bool = True
     gpu_uuid: bool = True
@@ -137,7 +139,7 @@ class ColumnsConfig(Strict):
     time: str | None = None
     """Timestamps, ISO text, or numbers; ``driftline/times.py`` has all forms."""
     time_unit: TimeUnit | None = None
-    """Of times that are numbers; by default their magnitude decides."""
+    """Unit of numeric times; by default derived from their magnitude."""
     record_time: str | None = None
     id: str | None = None
     score: str | None = None
@@ -148,7 +150,7 @@ class ColumnsConfig(Strict):
 
 
 class RetrainingConfig(KindConfig):
-    """When a retraining is requested; ``kind`` chooses the target, a webhook by default.
+    """When a retraining is requested; ``kind`` selects the target, a webhook by default.
 
     ``monitor.notify.retraining`` has one subclass per kind of target, with its own settings.
     """
@@ -158,12 +160,12 @@ class RetrainingConfig(KindConfig):
     features: tuple[str, ...] = ()
     """Only drift of these features; empty means any."""
     wait_us: Duration = Field(10 * MINUTE_US, alias="wait")
-    """How long to wait for a hardware cause to show before asking."""
+    """How long to wait for a hardware cause before the request."""
     cooldown_us: Duration = Field(DAY_US, alias="cooldown")
 
     @model_serializer(mode="wrap")
     def _without_default_kind(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out the default kind: replays are named after their configs, as before kinds."""
+        """Omit the default kind, so that run IDs of replays, which hash configs, stay the same."""
         written: dict[str, Any] = write(self)
         if self.kind == DEFAULT_TARGET:
             written.pop("kind", None)
@@ -188,7 +190,7 @@ class ModelConfig(Strict):
     positive: str = ""
     """The predicted class counted as positive."""
     segments: tuple[str, ...] = ()
-    """Names in the events' ``segments``; a feature's name makes a segment of that feature."""
+    """Names in the events' ``segments``, or names of features, whose values are then segments."""
     slices: SliceConfig = SliceConfig()
     protected: tuple[str, ...] = ()
     """Segments whose positive rates are compared (demographic parity, disparate impact)."""
@@ -196,21 +198,25 @@ class ModelConfig(Strict):
     decision: DecisionConfig = DecisionConfig()
     pipeline: PipelineConfig = PipelineConfig()
     canary: CanaryConfig | None = None
-    """``canary: {}`` plants .5 sd into the first numeric feature every 25 hours."""
+    """``canary: {}`` plants a shift of .5 sd into the first numeric feature every 25 hours."""
     columns: ColumnsConfig = ColumnsConfig()
     verbatim: tuple[str, ...] = ()
-    """Features, segments or ``prediction`` whose texts are categories exactly as they are:
-    "NA" is one (Namibia), "1.10" is not "1.1". See ``driftline/canonical.py``."""
+    """Features, segments or ``prediction`` whose texts are used unconverted as categories.
+
+    "NA" is then a category (Namibia), and "1.10" differs from "1.1". See
+    ``driftline/canonical.py``.
+    """
     timezone: TimeZone | None = None
-    """The clock that traffic follows, by its IANA name: hours of the week and derived hours
-    are those of this clock, with daylight saving. Without it they are UTC's, and hours of
-    the week may be off by one where clocks changed since the reference."""
+    """IANA time zone of the traffic, for hours of the week and derived hours.
+
+    By default UTC, in which the hours of the week shift when local clocks change.
+    """
     routes: tuple[RouteConfig, ...] = ()
     retraining: SerializeAsAny[RetrainingConfig] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:
-        """Check what no single field can know."""
+        """Check the consistency of fields."""
         problems = [
             *self._name_problems(),
             *self._feature_problems(),
@@ -224,7 +230,7 @@ class ModelConfig(Strict):
         return self
 
     def _name_problems(self) -> Iterator[Problem]:
-        """Names that no event can bring."""
+        """Return problems of names that events cannot contain."""
         named: list[tuple[Place, str]] = [(("features", name), name) for name in self.features]
         named += [(("features", n, "of"), f.of) for n, f in self.features.items() if f.of]
         named += [(("segments", i), name) for i, name in enumerate(self.segments) if name]
@@ -233,7 +239,7 @@ class ModelConfig(Strict):
                 yield Problem(at, f"the name {shown_name(name)} {fault}", _RENAME)
 
     def _feature_problems(self) -> Iterator[Problem]:
-        """Names and ranges of features, and what refers to them."""
+        """Return problems of features: names, ranges, and references to them."""
         for name, feature in self.features.items():
             if name == SCORE:
                 yield Problem(
@@ -264,7 +270,7 @@ class ModelConfig(Strict):
                 )
 
     def _derivation_problems(self, name: str, feature: FeatureConfig) -> Iterator[Problem]:
-        """A derived feature is a number, made of something that is none."""
+        """Return problems of a derived feature: it must be numeric, and its source must not be."""
         if bool(feature.of) != (feature.derive is not None):
             missing = "derive" if feature.of else "of"
             yield Problem(
@@ -283,7 +289,7 @@ class ModelConfig(Strict):
             )
 
     def _segment_problems(self) -> Iterator[Problem]:
-        """Segments are listed once, categorical, and hold what is protected."""
+        """Return problems of segments, which must be unique, categorical, and include protected."""
         for i, name in enumerate(self.segments):
             if name in self.segments[:i]:
                 yield Problem(("segments", i), f"{name!r} is listed twice", "remove one")
@@ -310,7 +316,7 @@ class ModelConfig(Strict):
             )
 
     def _window_problems(self) -> Iterator[Problem]:
-        """Windows are made of whole panes."""
+        """Return problems of windows: they must be multiples of the pane."""
         length_us, pane_us = self.window.length_us, self.window.pane_us
         if length_us % pane_us:
             length, pane = format_duration(length_us), format_duration(pane_us)
@@ -321,7 +327,7 @@ class ModelConfig(Strict):
             )
 
     def _canary_problems(self) -> Iterator[Problem]:
-        """A canary has a numeric feature, a size, and quiet windows between its shifts."""
+        """Return problems of the canary, which needs a numeric feature, a shift, and pauses."""
         canary = self.canary
         if canary is None:
             return
@@ -343,7 +349,7 @@ class ModelConfig(Strict):
             )
 
     def _verbatim_problems(self) -> Iterator[Problem]:
-        """What is kept verbatim is text."""
+        """Return problems of ``verbatim``: its columns must be text."""
         texts = {n for n, f in self.features.items() if f.kind is Kind.CATEGORICAL}
         for i, name in enumerate(self.verbatim):
             if name not in {*texts, *self.segments, "prediction"}:

@@ -21,7 +21,7 @@ from schemas.time_units import HOUR_US, MINUTE_US, SECOND_US
 
 
 class ReceiverConfig(KindConfig):
-    """Where notifications go. Secrets only from environment variables, by name.
+    """A receiver of notifications. Secrets are read from environment variables, given by name.
 
     ``monitor.notify.receivers`` has one subclass per kind, with its own settings.
     """
@@ -30,42 +30,42 @@ class ReceiverConfig(KindConfig):
 
 
 class GpuConfig(Strict):
-    """GPU rules: what may be overridden by name."""
+    """Settings of the GPU rules."""
 
     interval_us: PositiveDuration = Field(30 * SECOND_US, alias="interval")
-    """How often each GPU reports."""
+    """Reporting interval of each GPU."""
     max_skew_us: Duration = Field(5 * MINUTE_US, alias="max_skew")
-    """How far an event may be stamped ahead of its record time; beyond it is a dead letter."""
+    """How far an event time may be ahead of its record time; events beyond it are dead letters."""
     disabled: tuple[str, ...] = ()
     thresholds: dict[str, float] = Field(default_factory=dict)
-    """``rule: threshold``, in the rule's own unit."""
+    """``rule: threshold``, in the rule's unit."""
 
 
 class MessageConfig(Strict):
     """Limits of one message, checked before it is decoded."""
 
     max_rows: int = Field(MessageLimits().max_rows, ge=1, le=100_000_000)
-    """Of an Arrow stream or a JSON array; a longer one is refused whole."""
+    """Rows of an Arrow stream or a JSON array; longer ones are rejected as a whole."""
     max_bytes: int = Field(MessageLimits().max_bytes, ge=1 << 20, le=1 << 30)
-    """Of a message, and of an Arrow stream once its buffers are decompressed."""
+    """Size of a message, and of an Arrow stream after decompression."""
     max_letters: int = Field(MessageLimits().max_letters, ge=1, le=100_000)
-    """Refused rows of one message that become dead letters of their own; the rest is counted."""
+    """Rejected rows of a message that become separate dead letters; the rest is counted."""
 
     @property
     def limits(self) -> MessageLimits:
-        """The same, as the decoder takes it."""
+        """The limits in the decoder's type."""
         return MessageLimits(**self.model_dump())
 
 
 class KafkaConfig(Strict):
-    """The cluster. TLS and login come from ``DRIFTLINE_KAFKA_*`` environment variables."""
+    """The cluster. TLS and SASL are configured by ``DRIFTLINE_KAFKA_*`` environment variables."""
 
     bootstrap: str = Field("127.0.0.1:9092", min_length=1)
     """``host:port``, several separated by commas."""
     prefix: str = ""
-    """Put before every topic and group, so that installations can share a cluster."""
+    """Prefix of every topic and group, so that installations can share a cluster."""
     session_timeout_us: PositiveDuration = Field(10 * SECOND_US, alias="session_timeout")
-    """How long a worker may be silent before its partitions move."""
+    """Time without heartbeats after which a worker's partitions are reassigned."""
 
 
 class MonitorConfig(Strict):
@@ -76,7 +76,7 @@ class MonitorConfig(Strict):
     store: str = "driftline-store"
     """Folder of the embedded store, or ``http(s)://host:port/database``."""
     baselines: str = "baselines"
-    """Folder of built baselines."""
+    """Folder of baselines."""
     models: tuple[str, ...] = ()
     """Model files, relative to this file; globs are allowed."""
     receivers: Mapping[str, SerializeAsAny[ReceiverConfig]] = {
@@ -89,7 +89,7 @@ class MonitorConfig(Strict):
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> MonitorConfig:
-        """A password in the store's address would end up in logs."""
+        """Reject credentials in the store's URL, which would be logged."""
         if re.match(r"[a-z+]+://[^/]*@", self.store):
             raise Misfit(
                 [

@@ -1,4 +1,4 @@
-"""Config files from text: everything wrong is named by file, line and field, at once."""
+"""Parses config files; all problems are reported together, by file, line and field."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ def parse_model(
     kinds: Mapping[str, str] | None = None,
     config: type[ModelConfig] = ModelConfig,
 ) -> ModelConfig:
-    """Turn the text of ``models/<model>.yaml`` into a checked config.
+    """Parse and validate the text of ``models/<model>.yaml``.
 
     Parameters
     ----------
     text : str
         YAML.
     name : str
-        The file's name, for messages.
+        Name of the file, for messages.
     kinds : mapping of str to str, optional
-        For features whose kind the text leaves open; where it lists no features, these are
-        the features.
+        Kinds of features without one in the text; if it lists no features, these are the features.
     config : type, optional
         ``monitor.notify.config_types.model_type()`` knows every kind of retraining target.
         ``ModelConfig`` keeps the settings of a target unchecked.
@@ -62,14 +61,14 @@ def parse_model(
 def parse_monitor(
     text: str, name: str, config: type[MonitorConfig] = MonitorConfig
 ) -> MonitorConfig:
-    """Turn the text of ``driftline.yaml`` into a checked config.
+    """Parse and validate the text of ``driftline.yaml``.
 
     Parameters
     ----------
     text : str
         YAML.
     name : str
-        The file's name, for messages.
+        Name of the file, for messages.
     config : type, optional
         ``monitor.notify.config_types.monitor_type()`` knows every kind of receiver.
         ``MonitorConfig`` keeps the settings of a receiver unchecked.
@@ -92,7 +91,7 @@ def parse_monitor(
 
 
 def field_name(path: Path) -> str:
-    """Write a path the way people do.
+    """Format the path of a field.
 
     Examples
     --------
@@ -104,13 +103,13 @@ def field_name(path: Path) -> str:
 
 
 def problem_line(name: str, line: int, path: Path, what: str, fix: str = "") -> str:
-    """Join the parts of one message."""
+    """Format one problem."""
     where = f"{name}:{line}: " + (f"{field_name(path)}: " if path else "")
     return f"{where}{what}" + (f" ({fix})" if fix else "")
 
 
 def raw_sections(text: str, name: str) -> dict[str, Any]:
-    """Return a file as it is written, unchecked; nothing where it is no group of settings.
+    """Return the parsed content of a file without validation; empty if it is not a mapping.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def raw_sections(text: str, name: str) -> dict[str, Any]:
 
 
 def is_open(settings: Any) -> bool:
-    """Return whether a feature in a file names no kind.
+    """Return whether a feature in a file has no kind.
 
     Examples
     --------
@@ -138,7 +137,7 @@ def is_open(settings: Any) -> bool:
 
 
 def _filled(value: Any, kinds: Mapping[str, str]) -> Any:
-    """Put kinds where the text leaves them open."""
+    """Add kinds to features without one."""
     if not kinds or not isinstance(value, dict):
         return value
     features = value.get("features")
@@ -156,7 +155,7 @@ def _filled(value: Any, kinds: Mapping[str, str]) -> Any:
 
 
 def _parse(text: str, name: str, config: type[C], kinds: Mapping[str, str] | None = None) -> C:
-    """Validate, and raise all problems in the order of their lines."""
+    """Validate; raise all problems in order of their lines."""
     document = read_yaml(text, name)
     found = list(document.spots)
     try:
@@ -175,7 +174,7 @@ def _parse(text: str, name: str, config: type[C], kinds: Mapping[str, str] | Non
 def _spots(
     error: ValidationError, document: Document, config: type[BaseModel]
 ) -> list[tuple[Path, int, str, str]]:
-    """Place each problem at its line."""
+    """Return the problems with their lines."""
     problems = [
         p for entry in error.errors(include_url=False) for p in words_for(dict(entry), config)
     ]

@@ -1,4 +1,4 @@
-"""Values of a config as they are written: durations, names of secrets, problems."""
+"""Types of config values: durations, names of environment variables, problems."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _UNITS_US = {
     "d": DAY_US,
 }
 MAX_DURATION_US = 3650 * DAY_US
-"""Keeps every sum of times within int64."""
+"""Keeps sums of times within int64."""
 _DURATION = re.compile(r"(\d+)\s*(us|ms|s|m|h|d)")
 
 
 def parse_duration_us(value: object) -> int:
-    """Turn ``"90s"``, ``"1h"`` or ``"1h 30m"`` into microseconds.
+    """Convert ``"90s"``, ``"1h"`` or ``"1h 30m"`` to microseconds.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def parse_duration_us(value: object) -> int:
 
 
 def format_duration(duration_us: int) -> str:
-    """Write microseconds the way :func:`parse_duration_us` reads them.
+    """Format microseconds in the syntax of :func:`parse_duration_us`.
 
     Examples
     --------
@@ -66,10 +66,10 @@ PositiveDuration = Annotated[int, BeforeValidator(parse_duration_us), Field(gt=0
 
 
 class Strict(BaseModel):
-    """No unknown keys, no NaN, immutable.
+    """Base of config models: no unknown keys, no NaN, immutable.
 
-    Durations are microseconds under a name with their unit; the setting of ``length_us`` is
-    called ``length``, in YAML, as an argument and in JSON.
+    Durations are in microseconds in attributes with the unit in their name; the setting of
+    ``length_us`` is ``length`` in YAML, as an argument and in JSON.
     """
 
     model_config = ConfigDict(
@@ -78,16 +78,16 @@ class Strict(BaseModel):
 
 
 class Problem(NamedTuple):
-    """One thing no single field can know."""
+    """One inconsistency between fields."""
 
     loc: tuple[str | int, ...]
-    """Path of the field that has to change."""
+    """Path of the field to change."""
     what: str
     fix: str = ""
 
 
 class Misfit(ValueError):
-    """Fields that are right one by one and wrong together; carries every :class:`Problem`."""
+    """Error of fields that are valid individually but inconsistent, with every :class:`Problem`."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
@@ -97,7 +97,7 @@ class Misfit(ValueError):
 
 
 def _environment_name(value: str) -> str:
-    """Refuse what looks like the secret itself; the message must not repeat it."""
+    """Reject a value that looks like a secret; the message must not contain it."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError("must be the NAME of an environment variable, never the secret itself")
     return value
@@ -109,7 +109,7 @@ EnvironmentName = Annotated[str, NAMES_A_VARIABLE, Field(json_schema_extra={"for
 
 
 def _time_zone(value: str) -> str:
-    """Refuse a name that no time zone has."""
+    """Reject an unknown time zone."""
     return find_zone(value).key
 
 

@@ -1,7 +1,7 @@
-"""YAML text with the line of every field kept, so that a message can name it.
+"""YAML parser that records the line of every field, for messages.
 
-Scalars stay text: a config's types decide what they mean, so ``on:`` is a key,
-``positive: 1`` is the class "1", and ``tenant: no`` is not false.
+Scalars stay text and are interpreted by the config's types, so ``on:`` is a key, ``positive: 1`` is
+the class "1", and ``tenant: no`` is not false.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from schemas.names import shown_name, text_fault
 
 Path = tuple[str | int, ...]
 Spot = tuple[Path, int, str, str]
-"""Path, line, what is wrong, what to do."""
+"""Path, line, problem, fix."""
 
 _REWRITE = "write the character itself, or \\U and eight digits"
 MAX_NODES = 100_000
-"""Aliases may repeat a node; more than this is an accident or an attack."""
+"""Maximum expansion of aliases; more is an error or an attack."""
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _INFINITE = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
@@ -35,7 +35,7 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
     """1-based line of each key and list item; the empty path is the first line."""
     spots: list[Spot] = field(default_factory=list)
-    """What is wrong with the text itself: duplicate keys, tags."""
+    """Problems of the text itself: duplicate keys, tags."""
     n_nodes: int = 0
 
     def line(self, path: Path) -> int:
@@ -46,14 +46,14 @@ class Document:
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """Read YAML and remember the line of each key.
+    """Parse YAML and record the line of each key.
 
     Parameters
     ----------
     text : str
-        The file's content.
+        Content of the file.
     name : str
-        The file's name, for messages.
+        Name of the file, for messages.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def read_yaml(text: str, name: str) -> Document:
     Raises
     ------
     ConfigError
-        If the text is not YAML at all, or is empty.
+        If the text is not YAML or is empty.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def read_yaml(text: str, name: str) -> Document:
 
 
 def _syntax_error(error: yaml.MarkedYAMLError, name: str) -> ConfigError:
-    """Name the line; YAML's own words are kept, they are what a search finds."""
+    """Return the error with its line and the parser's message, which can be searched for."""
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
     problem = error.problem or "cannot be read"
@@ -101,7 +101,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, name: str) -> ConfigError:
 def _value(
     node: yaml.Node, path: Path, document: Document, name: str, parents: tuple[int, ...]
 ) -> Any:
-    """Turn one node into plain data."""
+    """Convert one node to plain data."""
     document.n_nodes += 1
     if document.n_nodes > MAX_NODES or id(node) in parents:
         what = "an alias contains itself, or aliases expand without end"
@@ -129,7 +129,7 @@ def _value(
 def _mapping(
     node: yaml.MappingNode, path: Path, document: Document, name: str, inside: tuple[int, ...]
 ) -> dict[str, Any]:
-    """Turn a mapping into a dict; its keys are text, each once."""
+    """Convert a mapping to a dict with unique text keys."""
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
@@ -152,7 +152,7 @@ def _mapping(
 
 
 def _scalar(node: yaml.Node) -> str | None:
-    """Keep the text; only a plain null is None."""
+    """Return the text of a scalar; None for a plain null."""
     text = str(node.value)
     if getattr(node, "style", None) is not None:
         return text
