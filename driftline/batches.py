@@ -28,14 +28,14 @@ class OutgoingMessage(NamedTuple):
 
 
 class Made(NamedTuple):
-    """The messages of one batch, and counts of what was refused."""
+    """The messages of one batch, and counts of rejected events and values."""
 
     messages: list[OutgoingMessage]
     n_invalid: int
     error: str
-    """About the last invalid event, or the last value without a form."""
+    """Error of the last invalid event, or of the last value without a canonical form."""
     n_odd_values: int = 0
-    """Values that have no form and are sent as missing."""
+    """Number of values without a canonical form, sent as missing."""
 
 
 class Batches:
@@ -75,10 +75,10 @@ class Batches:
                     labels.append(encode_event(label_event(one, self._identity)))
                     continue
                 event = prediction_event(one, self._identity, values)
-                # Even if it is sent as Arrow: both formats refuse the same events.
+                # Even if it is sent as Arrow, so that both formats reject the same events.
                 predictions.append(encode_event(event))
                 events.append(event)
-            except Exception as caught:  # values are of any class, which may raise anything
+            except Exception as caught:  # values can be of any class, which may raise anything
                 n_invalid += 1
                 error = f"{type(caught).__name__}: {str(caught)[:200]}"
         messages = [*self._predictions(events, predictions)]

@@ -74,7 +74,7 @@ class Buffer:
             return [self._events.popleft() for _ in range(n)]
 
     def hurry(self) -> None:
-        """End all waits, now and later: the reporter is closing."""
+        """End current and later waits, because the reporter is closing."""
         with self._ready:
             self._is_hurried = True
             self._ready.notify_all()

@@ -1,8 +1,8 @@
 """Canonical forms of values, the same for every input format.
 
 A feature arrives as a Parquet column, a cell of CSV, a JSON value, an Arrow array or a
-Python object. All inputs convert it by this table, so that a model trained on data in one
-format and served in another shows no change.
+Python object. All inputs convert it by this table, so that training data in one format and live
+data in another do not differ.
 
 =========================== ================================ ==========================
 value                       as a category                    as a number
@@ -41,19 +41,19 @@ any other text              itself, code point by code point refused
 lists, dicts, other objects refused                          refused
 =========================== ================================ ==========================
 
-Refused: the event is a reject; the SDK sends the value as missing, and counts it. Blanks
-around a number, a boolean or a word for missing are not part of it; around other text they
-are. Text is not normalised (NFC): no entrance changes code points, and a model's encoder
-tells two forms apart, so a change between them is one that the model sees too.
+Refused: the event is rejected; the SDK sends the value as missing, and counts it. Blanks around a
+number, a boolean or a word for missing are ignored; around other text they are kept. Text is not
+normalised (NFC): no input changes code points, and a model's encoder distinguishes the forms, so a
+change between them affects the model too.
 
-A feature, a segment or the prediction that a model's file lists under ``verbatim`` keeps its
-texts as they are: "NA" is Namibia, "1.10" is not "1.1". Identifiers (``id``, ``host``,
+A feature, a segment or the prediction that a model's file lists under ``verbatim`` keeps its texts
+unconverted: "NA" is Namibia, "1.10" differs from "1.1". Identifiers (``id``, ``host``,
 ``gpu_uuid``, ``model_version``) always do. Times of events: :mod:`driftline.times`.
 
-A column that holds nothing but ``true`` and ``false``, or nothing but 0 and 1, in the
-reference is one of booleans: there the other spelling counts as the same category.
+A column with only ``true`` and ``false``, or only 0 and 1, in the reference is boolean: the other
+spelling counts as the same category.
 
-Every form is a fixed point: the form of a form is itself.
+The conversion is idempotent.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def is_missing_word(text: str) -> bool:
 
 
 def category_of_text(text: str) -> str | None:
-    """Return the category that a text names; None where it is missing.
+    """Return the category of a text; None if it is missing.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def category_of_text(text: str) -> str | None:
 
 
 def category_of_number(number: float) -> str | None:
-    """Return the category that a number names; None where it is not finite.
+    """Return the category of a number; None if it is not finite.
 
     Examples
     --------
@@ -135,7 +135,7 @@ def category_of_number(number: float) -> str | None:
 
 
 def category_of_json_number(token: str) -> str | None:
-    """Return the category that a JSON number names, as it is written there.
+    """Return the category of a JSON number, from its text.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def category_of_json_number(token: str) -> str | None:
 
 
 def category_of(value: str | float | bool | None) -> str | None:
-    """Return the category that a plain value names.
+    """Return the category of a plain value.
 
     Examples
     --------
@@ -165,20 +165,20 @@ def category_of(value: str | float | bool | None) -> str | None:
 
 
 def boolean_aliases(categories: Collection[str]) -> dict[str, str]:
-    """Return how else the categories of a column of booleans may be written.
+    """Return the alternative spellings of the categories of a boolean column.
 
-    One system writes a boolean as ``true``, another as 1; neither says that it is one. Where
-    a column holds nothing but one of the two spellings, the other one means the same.
+    One system writes a boolean as ``true``, another as 1, without a type. If a column has only one
+    of the two spellings, the other one has the same meaning.
 
     Parameters
     ----------
     categories : collection of str
-        All that the reference holds.
+        All categories of the reference.
 
     Returns
     -------
     dict of str to str
-        The other spelling of each category; empty where the column holds anything else.
+        The other spelling of each category; empty if the column has other values.
 
     Examples
     --------
@@ -193,12 +193,12 @@ def boolean_aliases(categories: Collection[str]) -> dict[str, str]:
 
 
 def number_of_text(text: str) -> float | None:
-    """Return the number that a text spells; None where it is missing.
+    """Return the number in a text; None if it is missing.
 
     Raises
     ------
     ValueError
-        If it spells none.
+        If the text is not a number.
 
     Examples
     --------
@@ -218,12 +218,12 @@ def number_of_text(text: str) -> float | None:
 
 
 def number_of(value: str | float | bool | None) -> float | None:
-    """Return the number that a plain value is; None where it is missing.
+    """Return the number of a plain value; None if it is missing.
 
     Raises
     ------
     ValueError
-        If it is text that spells no number.
+        If it is text that is not a number.
 
     Examples
     --------
@@ -242,7 +242,7 @@ def number_of(value: str | float | bool | None) -> float | None:
 
 
 def _numeral(numeral: re.Match[str]) -> str | None:
-    """Spell a numeral; None where it is beyond all floats."""
+    """Format a numeral; None if it is above the largest float."""
     whole, fraction, exponent = numeral.groups()
     if whole is not None and exponent is None and not (fraction or "").strip(".0"):
         digits = numeral[0].split(".")[0]

@@ -1,4 +1,4 @@
-"""The codec of the producer's batches: the best one whose library is installed.
+"""Chooses the codec of the producer's batches: the best one whose library is installed.
 
 A batch of 500 JSON events with ten features shrinks 2.8 times with LZ4 (0.7 us of CPU an event)
 and 4.8 times with Zstandard (1.4 us). gzip needs no library, but kafka-python runs it at its

@@ -24,7 +24,7 @@ class Counters:
     n_dropped: int = 0
     """The oldest events of a full buffer."""
     n_invalid: int = 0
-    """Refused by the SDK: no time, features without names, too long."""
+    """Rejected by the SDK: no time, features without names, too long."""
     n_failed: int = 0
     """Passed to the Kafka client and not acknowledged in time; they may have arrived."""
     n_unsent: int = 0
@@ -32,9 +32,9 @@ class Counters:
     n_waiting: int = 0
     """In the buffer or in flight."""
     n_odd_values: int = 0
-    """Values (not events) that have no form and were sent as missing."""
+    """Values (not events) without a canonical form, sent as missing."""
     last_error: str = ""
-    """The last error; never holds a password."""
+    """The last error; never contains a password."""
 
     @property
     def is_complete(self) -> bool:

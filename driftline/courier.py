@@ -81,7 +81,7 @@ class Courier:
                     break
                 self._work()
             self._settle()
-        except BaseException as error:  # must not reach the model's code
+        except BaseException as error:  # must not propagate to the model's code
             self._note(error)
 
     def _work(self) -> None:
@@ -105,8 +105,8 @@ class Courier:
         while not self._in_flight.acquire(timeout=min(1.0, max(0.0, self._left_s()))):
             if self._left_s() <= 0:
                 return
-            # No acknowledgement for a while. A producer that failed for good is replaced at
-            # the next message, which would never come; flush replaces it as well.
+            # No acknowledgement in time. A failed producer is replaced at the next message, which
+            # would never be sent; flush replaces it too.
             with contextlib.suppress(Exception):
                 self._sender.flush(0.0)
         while True:
@@ -121,7 +121,7 @@ class Courier:
             self._is_stopping.wait(min(pause_s, max(0.0, self._left_s())))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             if self._is_stopping.is_set():
-                # wait() returns at once now: spread the last tries over the time left.
+                # wait() returns immediately now: spread the last attempts over the remaining time.
                 time.sleep(min(FIRST_PAUSE_S, max(0.0, self._left_s())))
 
     def _done(self, message: OutgoingMessage, error: BaseException | None) -> None:

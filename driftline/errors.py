@@ -9,16 +9,16 @@ from typing import ClassVar
 
 
 class DriftlineError(Exception):
-    """Root of everything Driftline raises on purpose.
+    """Base of all errors that Driftline raises.
 
     Parameters
     ----------
     what : str
-        What was wrong, with the offending value.
+        The problem, with the invalid value.
     where : str, optional
         File and line, field path, topic and offset.
     fix : str, optional
-        What the reader can do about it.
+        How to fix it.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class DriftlineError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        """One line: where, what, and what to do."""
+        """Return one line: where, what, and how to fix it."""
         prefix = f"{self.where}: " if self.where else ""
         suffix = f" ({self.fix})" if self.fix else ""
         return f"{prefix}{self.what}{suffix}"

@@ -54,7 +54,7 @@ def prediction_event(
     Parameters
     ----------
     values : Values, optional
-        Counts the values that have no form and are missing in the event.
+        Counts values without a canonical form, which are missing in the event.
 
     Raises
     ------

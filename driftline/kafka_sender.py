@@ -1,4 +1,4 @@
-"""Sending with kafka-python; used on the background thread only."""
+"""Sends with kafka-python; used on the background thread only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from driftline.compression import choose_codec
 from driftline.errors import TransportError
 
 REPLACE_PAUSE_S = 1.0
-"""Least time between two producers: the same error may fail the next one at once."""
+"""Minimum time between two producers, because the same error may fail the next one immediately."""
 
 UNSUPPORTED_COMPRESSION_TYPE = 76
-"""Error code of a broker that does not take a codec."""
+"""Error code of a broker that does not support a codec."""
 
 Done = Callable[[BaseException | None], None]
 """Called once, from any thread; with None when the broker has acknowledged."""
@@ -30,7 +30,7 @@ class Sender(Protocol):
     """The interface between the reporter and Kafka."""
 
     def send(self, message: OutgoingMessage, done: Done) -> None:
-        """Accept a message, or raise and keep nothing of it."""
+        """Accept a message, or raise without keeping it."""
 
     def flush(self, timeout_s: float) -> None:
         """Wait for acknowledgements, at most ``timeout_s``; may raise."""
@@ -53,16 +53,16 @@ class KafkaSender:
         Further options of ``kafka.KafkaProducer``: TLS, SASL.
     compression : str, optional
         As in :func:`driftline.compression.choose_codec`; a ``compression_type`` in ``options``
-        takes precedence. Where a broker refuses the codec that ``auto`` chose, the next
-        producer sends uncompressed.
+        takes precedence. If a broker rejects the codec that ``auto`` chose, the next producer sends
+        uncompressed.
 
     Notes
     -----
-    The producer is idempotent: its retries write no message twice. In return, after an
-    error that is not retriable (an ACL, a message too large) kafka-python fails every
-    later message, even if the cause is gone. Such a producer is replaced at the next
-    message. There is no lock, which a fork could leave held: callbacks on the producer's
-    thread write only into the :class:`_LastError` of their producer.
+    The producer is idempotent: its retries write no message twice. However, after an error that is
+    not retriable (an ACL, a message too large) kafka-python fails every later message, even if the
+    cause is fixed. Such a producer is replaced at the next message. There is no lock, which a fork
+    could leave locked: callbacks on the producer's thread write only into the :class:`_LastError`
+    of their producer.
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class KafkaSender:
             "max_request_size": 1_048_576,
             "linger_ms": 0,
             "reconnect_backoff_max_ms": 2_000,
-            # Without it the constructor asks a broker; with none it fails and leaks a socket.
+            # Without it the constructor contacts a broker; if none answers it fails and leaks a
+            # socket.
             "api_version": (2, 5),
             **options,
         }
@@ -99,19 +100,19 @@ class KafkaSender:
             self._make()
         last = self._last_error
         future = self._producer.send(message.topic, message.payload)
-        if future.is_done and future.failed():  # refused at once: nothing was taken
+        if future.is_done and future.failed():  # rejected immediately: not queued
             last.note(future.exception)
             raise future.exception
 
         def failed(error: BaseException) -> None:
-            last.note(error)  # first: ``done`` lets the next message go
+            last.note(error)  # first, because ``done`` allows the next message
             done(error)
 
         future.add_callback(lambda _: done(None))
         future.add_errback(failed)
 
     def flush(self, timeout_s: float) -> None:
-        """Wait for acknowledgements, unless the producer failed for good."""
+        """Wait for acknowledgements, unless the producer has failed permanently."""
         self._drop_if_useless()
         if self._producer is not None:
             self._producer.flush(timeout=timeout_s)
@@ -129,7 +130,7 @@ class KafkaSender:
         _abandoned.append(producer)
 
     def _drop_if_useless(self) -> None:
-        """Close a producer that failed for good, or whose codec the broker refuses."""
+        """Close a producer that has failed permanently, or whose codec the broker rejects."""
         if self._producer is None:
             return
         is_refused = self._compression == "auto" and self._last_error.is_about_codec
@@ -159,12 +160,12 @@ class KafkaSender:
             codec = choose_codec(self._compression)
             version = self._options["api_version"]
             if self._compression == "auto" and codec == "zstd" and version and version < (2, 1):
-                codec = None  # the constructor would refuse it
+                codec = None  # the constructor would reject it
             self._producer = KafkaProducer(**{"compression_type": codec, **self._options})
         except Exception as error:
             self._why_none = repr(error)
             raise
-        # Its own clean-up at exit would run before the reporter's, which may still send.
+        # Its clean-up at exit would run before the reporter's, which may still send.
         _disarm(self._producer)
 
 
@@ -183,7 +184,7 @@ class _LastError:
 
 
 def _why_useless(producer: Any, last: _LastError) -> str:
-    """Return why a producer cannot send any more; empty if it can."""
+    """Return why a producer can no longer send; empty if it can."""
     try:
         manager = producer._transaction_manager
         if manager is None:  # not idempotent, by option: an error concerns one message
@@ -191,7 +192,7 @@ def _why_useless(producer: Any, last: _LastError) -> str:
         if manager.has_fatal_error():
             return repr(manager.last_error)
         # kafka-python 3.0.12 drops its producer id when a retried message times out, and
-        # requests another one only in its initial state: it then waits for ever.
+        # requests another one only in its initial state: it then waits forever.
         if manager._current_state.name == "READY" and not manager.has_producer_id():
             return "the producer lost its id after a time-out"
     except AttributeError:  # another version of kafka-python: rely on the last error

@@ -1,4 +1,4 @@
-"""The reporter: the object a model's service reports through, one per process."""
+"""The reporter, through which a model's service reports; one per process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GPU_VARIABLE = "DRIFTLINE_GPU_UUID"
 
 
 class Reporter:
-    """Reports a model's predictions and labels to Driftline, beside the model's own work.
+    """Reports a model's predictions and labels to Driftline in the background.
 
     Parameters
     ----------

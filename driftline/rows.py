@@ -1,4 +1,4 @@
-"""Features as callers pass them: copied on the model's thread, named on the sending one."""
+"""Converts features of callers: copied on the model's thread, named on the sending thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Python objects as plain values: text, number, boolean or nothing. No library is imported.
+"""Converts Python objects to plain values: text, number, boolean or None; imports no library.
 
-The scalars of numpy, pandas, torch, TensorFlow and JAX are known by what they offer
-(``dtype``, ``item``, ``numpy``), so that a model's service needs none of them here.
+Scalars of numpy, pandas, torch, TensorFlow and JAX are recognised by their attributes (``dtype``,
+``item``, ``numpy``), so that none of these libraries is required.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Plain = str | int | float | bool | None
 _NAMES_OF_MISSING = frozenset({"NAType", "NaTType", "MaskedConstant"})
 """Types of pandas' NA and NaT and of numpy's masked: NA cannot even be compared with itself."""
 _LARGEST_EXPONENT = 400
-"""A decimal beyond it is beyond every float."""
+"""Decimals with a larger exponent exceed every float."""
 
 
 def plain(value: Any) -> Plain:
-    """Return a value as text, int, float, bool or None: the table of :mod:`driftline.canonical`.
+    """Return a value as text, int, float, bool or None, by :mod:`driftline.canonical`.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def plain(value: Any) -> Plain:
     Returns
     -------
     str, int, float, bool or None
-        None where it is missing; a float may still be NaN or infinite.
+        None if it is missing; a float may be NaN or infinite.
 
     Raises
     ------
     ValueError, TypeError
-        If it has no plain form; or whatever the object itself raises.
+        If it has no plain form; also any error of the object itself.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def narrowest(value: float, kind: str) -> float:
 
     Notes
     -----
-    Every decimal of so many digits as ``_FLOATS`` begins with survives the way into the
+    Decimals with the first number of digits in ``_FLOATS`` are preserved by the conversion to the
     narrow float and back, so fewer digits need not be tried.
 
     Examples
@@ -122,7 +122,7 @@ _FLOATS: Final[dict[str, tuple[Callable[[float], float], int, int]]] = {
     "bfloat16": (_bfloat16, 2, 4),
     "float32": (_packed("<f"), 6, 9),
 }
-"""By name: how a number is rounded to it, the digits that always survive, and the most needed."""
+"""By name: rounding function, digits that are always preserved, and most digits needed."""
 
 
 def _of_array_scalar(value: Any) -> Plain:
@@ -146,7 +146,7 @@ def _of_array_scalar(value: Any) -> Plain:
 
 
 def _of_enum(value: Enum) -> Plain:
-    """Return what an enumeration's member holds, or its name where that has no form."""
+    """Return the value of an enumeration's member, or its name if the value has no form."""
     try:
         return plain(value.value)
     except (TypeError, ValueError):
@@ -154,7 +154,7 @@ def _of_enum(value: Enum) -> Plain:
 
 
 def _of_decimal(value: Decimal | Fraction) -> Plain:
-    """Return whole ones as int, others as the nearest float."""
+    """Return whole decimals as int, others as the nearest float."""
     if isinstance(value, Decimal):
         if not value.is_finite():
             return None
@@ -164,22 +164,22 @@ def _of_decimal(value: Decimal | Fraction) -> Plain:
 
 
 def _of_moment(value: datetime | date) -> str:
-    """Spell a date, with or without a time of day."""
+    """Format a date, with or without a time of day."""
     is_zoned = isinstance(value, datetime) and value.utcoffset() is not None
     return moment_text(time_of_moment(value), is_zoned=is_zoned)
 
 
 def _of_time(value: time) -> str:
-    """Spell a time of day."""
+    """Format a time of day."""
     text = value.replace(tzinfo=None).isoformat()
     shown = text.rstrip("0") if "." in text else text
     return shown + value.isoformat()[len(text) :]
 
 
 _CONVERSIONS: Final[tuple[tuple[Any, Callable[[Any], Plain]], ...]] = (
-    # Enumerations first: one of texts is text, and holds it.
+    # Enumerations first, because a member of a text enumeration is also text.
     (Enum, _of_enum),
-    # Subclasses, numpy's float64 and str_ among them, as what they hold.
+    # Subclasses, such as numpy's float64 and str_, as their base type.
     (bool, bool),
     (float, float.__float__),
     (int, int.__int__),

@@ -1,4 +1,4 @@
-"""Times as microseconds since 1970, UTC: every form in which files and producers write them.
+"""Parses times in all forms of files and producers to microseconds since 1970, UTC.
 
 ======================================== ===============================================
 written as                               read as
@@ -14,8 +14,8 @@ a number below 1e8 that is no date       refused: it would be in 1970 to 1973
 any number, with a declared unit         that unit
 ======================================== ===============================================
 
-A number may have a fraction, and may be text. In these ranges seconds reach from 1973 to the
-year 5138, and so do the others: no time of our days is ambiguous.
+A number may have a fraction, and may be text. In these ranges seconds cover 1973 to 5138, and so do
+the other units, so no present time is ambiguous.
 """
 
 from __future__ import annotations
@@ -27,21 +27,26 @@ from typing import Final, Literal
 TimeUnit = Literal["s", "ms", "us", "ns"]
 
 EARLIEST: Final = 100_000_000
-"""The least number that is taken for a time without a declared unit: March 1973 in seconds."""
+"""The smallest number that is a time without a declared unit: March 1973 in seconds."""
 LATEST: Final = 2**63 - 1
-"""The largest int64: nanoseconds reach to the year 2262."""
+"""The largest int64; nanoseconds reach the year 2262."""
 LIMITS: Final = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))
-"""Numbers below the first are that many microseconds each; above all of them nanoseconds."""
+"""Upper bounds of numbers, with their microseconds per unit; larger numbers are nanoseconds."""
 US_OF_UNIT: Final = {"s": 10**6, "ms": 10**3, "us": 1}
 """Microseconds of a unit; a nanosecond is less than one."""
 
 FARTHEST_US: Final = 1 << 53
-"""Times beyond this (the year 2255) are always ahead, whatever the record time: nanoseconds
-read as microseconds are, and one would make all that follow late. As far before 1970: late."""
+"""Times above this (the year 2255) are rejected as future, regardless of the record time.
+
+Nanoseconds read as microseconds exceed it, and one such time would make all later events late.
+Times as far before 1970 are late.
+"""
 
 EARLIEST_US: Final = 10**14
-"""Times from 1970 to this (March 1973) are in seconds or milliseconds, where the record was
-written later: read as microseconds they would be in January 1970, and late for ever."""
+"""Times from 1970 to this (March 1973) are in seconds or milliseconds, if the record is later.
+
+Read as microseconds they would be in January 1970, and always late.
+"""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -55,14 +60,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.([0-9]+))?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 def time_of_text(text: str, unit: TimeUnit | None = None, zone: tzinfo = UTC) -> int:
-    """Read a time that is text.
+    """Parse a time in text form.
 
     Parameters
     ----------
     unit : {"s", "ms", "us", "ns"}, optional
-        Of a number; by default its magnitude decides.
+        Unit of a number; by default derived from its magnitude.
     zone : tzinfo
-        Of a time that names none.
+        Time zone of times without one.
 
     Returns
     -------
@@ -72,7 +77,7 @@ def time_of_text(text: str, unit: TimeUnit | None = None, zone: tzinfo = UTC) ->
     Raises
     ------
     ValueError
-        If it is no time.
+        If it is not a time.
 
     Examples
     --------
@@ -93,12 +98,12 @@ def time_of_text(text: str, unit: TimeUnit | None = None, zone: tzinfo = UTC) ->
 
 
 def time_of_number(number: float, unit: TimeUnit | None = None) -> int:
-    """Read a time that is a number: by its declared unit, else by its magnitude.
+    """Convert a number to a time, by its declared unit or its magnitude.
 
     Raises
     ------
     ValueError
-        If it is beyond int64; or no unit is declared, and it is too small and no date.
+        If it exceeds int64, or if it has no declared unit, is too small, and is not a date.
 
     Examples
     --------
@@ -123,7 +128,7 @@ def time_of_number(number: float, unit: TimeUnit | None = None) -> int:
 
 
 def time_of_moment(moment: datetime | date) -> int:
-    """Read a datetime or a date; without a zone it is UTC.
+    """Convert a datetime or a date; the default time zone is UTC.
 
     Examples
     --------
@@ -137,15 +142,15 @@ def time_of_moment(moment: datetime | date) -> int:
 
 
 def moment_text(time_us: int, *, is_zoned: bool) -> str:
-    """Write a moment in the one form that categories have: ISO 8601.
+    """Format a time in the canonical form of categories, ISO 8601.
 
     Parameters
     ----------
     time_us : int
-        Microseconds since 1970, UTC; of a moment without a zone, of its clock.
+        Microseconds since 1970, UTC; local for times without a time zone.
     is_zoned : bool
-        Whether it names a zone: then it is written in UTC with a ``Z``. Without one it has
-        none, and midnight is a date.
+        Whether the time has a time zone, and is written in UTC with ``Z``. Without one no zone is
+        written, and midnight is written as a date.
 
 
     Examples
@@ -184,7 +189,7 @@ def form_of_moment(text: str) -> str | None:
 
 
 def _moment(found: re.Match[str], zone: tzinfo) -> int:
-    """Count the microseconds of a matched text; what names no day raises ``ValueError``."""
+    """Return the microseconds of a matched text; raise ``ValueError`` for an invalid date."""
     hour, minute, second = (int(found[group] or 0) for group in (5, 6, 7))
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and minute + second):
         raise ValueError(f"{found[0]!r} is no time of day")
@@ -199,7 +204,7 @@ def _moment(found: re.Match[str], zone: tzinfo) -> int:
 
 
 def _offset_s(zone: str) -> int:
-    """Count the seconds that a zone is ahead of UTC."""
+    """Return the offset of a time zone from UTC in seconds."""
     if zone[:1] not in ("+", "-"):
         return 0
     digits = f"{zone[1:].replace(':', ''):0<6}"
@@ -208,7 +213,7 @@ def _offset_s(zone: str) -> int:
 
 
 def _date_number(number: float) -> int:
-    """Read YYYYMMDD."""
+    """Parse YYYYMMDD."""
     found = _MOMENT.fullmatch(str(int(number))) if number == int(number) else None
     if found is None:
         raise ValueError(f"{number} is no time; declare its unit with columns.time_unit")

@@ -1,7 +1,7 @@
 """Conversion of a model's values to the types of the wire contract.
 
-One value must not cost an event: a value that has no form (:mod:`driftline.canonical`), or
-whose conversion raises, is sent as missing and counted.
+A single value must not invalidate an event: a value without a canonical form
+(:mod:`driftline.canonical`), or whose conversion raises, is sent as missing and counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_TEXT_BYTES = 1 << 18
 
 
 class Values:
-    """Convert values, and count those that have no form.
+    """Convert values, and count those without a canonical form.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class Values:
     def __init__(self) -> None:
         self.n_odd = 0
         self.error = ""
-        """Name and fault of the last value without a form."""
+        """Name and error of the last value without a canonical form."""
 
     def feature(self, value: Any, name: str) -> Plain:
         """Return a feature's value; None if it is missing or not finite."""
@@ -52,7 +52,7 @@ class Values:
         return found if isinstance(found, str) else category_of(found)
 
     def number(self, value: Any, name: str) -> float | None:
-        """Return a number; text that spells one is accepted."""
+        """Return a number; text with a number is accepted."""
         try:
             return number_of(self._plain(value, name))
         except ValueError as error:
@@ -77,7 +77,7 @@ class Values:
             return value  # type: ignore[no-any-return]
         try:
             found = plain(value)
-        except Exception as error:  # values are of any class, which may raise anything
+        except Exception as error:  # values can be of any class, which may raise anything
             self._note(name, _words(error))
             return None
         if isinstance(found, str):
@@ -88,7 +88,7 @@ class Values:
         return found
 
     def _note(self, name: str, why: str) -> None:
-        """Count a value that has no form."""
+        """Count a value without a canonical form."""
         self.n_odd += 1
         self.error = f"{name}: {why}"[:200]
 

@@ -28,7 +28,7 @@ def watched(
     predict : callable
         Reports one prediction.
     refuse : callable
-        Called with an exception of an extractor, which does not reach the function's caller.
+        Called with an exception of an extractor, which is not raised to the function's caller.
     function : callable
         Plain or async.
     features, score, prediction, id, segments : callable or None

@@ -1,4 +1,4 @@
-"""What producers send: predictions, labels, GPU telemetry.
+"""Types of events that producers send: predictions, labels, GPU telemetry.
 
 These types are the wire contract; ``schemas/json/*.schema.json`` is generated from them.
 """
@@ -16,7 +16,7 @@ DEFAULT_TENANT = "default"
 class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One prediction: the features a model received, and its output.
 
-    Unknown fields and features the model's config does not name are ignored.
+    Unknown fields and features that are not in the model's config are ignored.
     A feature that is absent, null, NaN or infinite is *missing*.
     """
 
@@ -32,7 +32,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     score: float | None = None
     """Probability of the positive class, or the regression's output."""
     prediction: str | None = None
-    """The decided class, as text."""
+    """The predicted class, as text."""
     host: str | None = None
     gpu_uuid: str | None = None
 
