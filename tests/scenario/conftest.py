@@ -1,4 +1,4 @@
-"""What the fault scenarios on Kafka share: the process that forks stages, a store."""
+"""Fixtures of the fault scenarios on Kafka: the process that forks stages, a store."""
 
 from __future__ import annotations
 

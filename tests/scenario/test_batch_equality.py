@@ -1,7 +1,7 @@
-"""What the stream says is what a batch job over the same bytes says.
+"""The stream's results equal those of a batch computation over the same bytes.
 
-The other side is ``tests/support/scenario/batch_oracle``: written from the design alone, one event
-at a time over ``json.loads``.
+The batch computation is ``tests/support/scenario/batch_oracle``, written independently from the
+design, one event at a time with ``json.loads``.
 """
 
 from __future__ import annotations

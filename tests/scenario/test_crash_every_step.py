@@ -1,4 +1,4 @@
-"""A worker that dies after any write leaves no trace: the same panes, results and alerts."""
+"""A worker that is killed after any write: panes, results and alerts are the same."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class KilledError(Exception):
 
 
 class Reaper:
-    """Kills at the n-th steps given, counted over all lives."""
+    """Kills at the given step numbers, counted over all restarts."""
 
     def __init__(self, *steps: int) -> None:
         self.steps, self.names = set(steps), []
@@ -45,7 +45,7 @@ class Reaper:
 
 
 def live(world: SmallWorld, log: MemoryLog, hit, owner: str, chunk_messages: int) -> None:
-    """One life of a worker that runs every stage, from wherever the log says, to the end."""
+    """One run of a worker with every stage, from the committed position to the end."""
     ingest = InMemoryIngest(
         log,
         world.catalog,
@@ -76,7 +76,7 @@ def world_gpu_config():
 
 
 def run(world: SmallWorld, hit=lambda step: None, chunk_messages: int = 97) -> MemoryLog:
-    """Run to the end, starting again whenever the worker is killed."""
+    """Run to the end, restarting the worker whenever it is killed."""
     log = world.log()
     for life in count():
         try:
@@ -88,7 +88,7 @@ def run(world: SmallWorld, hit=lambda step: None, chunk_messages: int = 97) -> M
 
 
 def outcome(log: MemoryLog) -> dict[str, object]:
-    """What a reader of the topics ends up with, duplicates and order taken away."""
+    """Return the content of the topics, independent of duplicates and order."""
     panes: dict[object, object] = {}
     intake: dict[object, tuple] = {}
     assembler = PaneAssembler()

@@ -1,7 +1,7 @@
-"""From source topics to the store and the receivers: killed anywhere, nothing differs.
+"""Kills at any step, from source topics to store and receivers: the outputs are the same.
 
-The same law as ``test_crash_every_step``, with notify and the archive in it: the store is
-the real engine, and what receivers were sent survives every kill, as it does outside.
+The same property as in ``test_crash_every_step``, including notify and the archive: the store is
+the real engine, and the receivers' messages survive every kill, as in production.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROWS = {
     "predictions": "* EXCEPT (ingest_time)",
     "labels": "* EXCEPT (ingest_time)",
     "gpu": "* EXCEPT (ingest_time)",
-    # Who published a pane, and at which position, tells of the crash; what it holds does not.
+    # Owner and position of a pane depend on the crash; its content does not.
     "panes": "* EXCEPT (ingest_time, owner, pane_version)",
     "results": "* EXCEPT (ingest_time)",
     "alerts": "* EXCEPT (ingest_time)",
@@ -45,9 +45,8 @@ ROWS = {
 }
 """Table -> the columns that must be the same after any crash.
 
-A message is due when a wait is over, and goes out when notify next looks: its time tells
-how reads were cut. So do the silences, which are no messages: only what was meant to be
-sent, and was, is compared.
+A message is due when a wait ends, and is sent at the next step of notify, so its time depends on
+how reads were batched. So do suppressions; only sent messages are compared.
 """
 WHERE = {"notifications": "WHERE state != 'suppressed'"}
 
@@ -62,7 +61,7 @@ def source_topics(world: SmallWorld) -> MemoryLog:
 
 
 def rows_of(store: Store) -> dict[str, Counter[str]]:
-    """Return every table's rows as they stand, with how often each is there."""
+    """Return every table's rows with their counts."""
     return {
         table: Counter(map(repr, select(store, table, columns).to_pylist()))
         for table, columns in ROWS.items()
@@ -74,7 +73,7 @@ def select(store: Store, table: str, columns: str) -> pa.Table:
 
 
 def crash(world: SmallWorld, folder: Path, reaper: PipelineReaper) -> tuple[Outside, dict]:
-    """Run the whole, killed where the reaper says; return what is left outside."""
+    """Run the whole pipeline with kills at the given steps; return its outputs."""
     with Store.open(folder) as store:
         store.migrate()
         outside = run_whole(world, MODEL, Outside(source_topics(world), store), reaper)
@@ -100,7 +99,7 @@ def undisturbed(world, tmp_path_factory) -> tuple[Outside, dict, list[str]]:
 
 
 def assert_same(found: tuple[Outside, dict], undisturbed: tuple[Outside, dict, list[str]]) -> None:
-    """Compare everything that outlives a worker."""
+    """Compare all outputs."""
     outside, rows = found
     expected, expected_rows, _ = undisturbed
     for table, expected_of_table in expected_rows.items():
@@ -114,7 +113,7 @@ def assert_same(found: tuple[Outside, dict], undisturbed: tuple[Outside, dict, l
 
 
 def assert_sent_once(got: list[Notification], wanted: list[Notification], n_kills: int) -> None:
-    """Every message once, and at most once more for each kill, under the same keys."""
+    """Check that every message was sent once, plus at most once per kill, with the same keys."""
     times = Counter(n.notification_id for n in got)
     assert set(times) == {n.notification_id for n in wanted}
     assert sum(times.values()) - len(times) <= n_kills
@@ -123,7 +122,7 @@ def assert_sent_once(got: list[Notification], wanted: list[Notification], n_kill
 
 
 def sample(names: list[str], n_each: int) -> list[int]:
-    """Return steps to die at: up to ``n_each`` of every kind, spread over the run."""
+    """Return steps to kill at: up to ``n_each`` of every kind, spread over the run."""
     steps = []
     for name in sorted(set(names)):
         places = [i + 1 for i, other in enumerate(names) if other == name]

@@ -1,4 +1,4 @@
-"""The rule by itself on the real data: what fires, when, and nothing else."""
+"""The decision rule alone on real data: which cells fire, and when."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_car_loan_is_silent_until_its_shift_and_then_found_in_few_windows(of, n,
         first.setdefault(variable, w - boundary + 1)
     shifted = ("car_value", "loan_length", "repaid_loan_on_prev_car", "y_pred_proba")
     assert [first[variable] for variable in shifted] == windows
-    # Its top category falls from .10 to .01: as real as the rest, and smaller.
+    # Its top category falls from .10 to .01: a real change too, but smaller.
     assert set(first) <= {*shifted, "salary_range"}
 
 

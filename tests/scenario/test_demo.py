@@ -1,4 +1,4 @@
-"""What a newcomer sees: three faults planted, three found, silence before."""
+"""The demo finds its three planted faults, without alerts before them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fault scenarios compare with, before any broker: it has everything in it, and agrees."""
+"""The expected outputs of the fault scenarios cover all cases and agree with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker goes away, for short and for long, politely and not: nothing lost, nothing double."""
+"""Short and long outages of the broker, by stop and by kill: no loss, no duplicates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_broker_that_goes_away_three_times(new_broker, topic_prefix, nursery, 
         run.start("archive", "a1")
         run.await_ready()
         pause = threading.Event()
-        # What gives up is started again from outside, at any time, and goes on from the log.
+        # A stage that exits is restarted at any time, and continues from the log.
         with run.keeping():
             with run.feeding(pause_s=0.4):
                 # Shorter than the session time-out, longer than it, and killed.

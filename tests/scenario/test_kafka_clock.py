@@ -1,4 +1,4 @@
-"""Clocks that jump: the workers' by an hour, back and forth, and the broker's for a while."""
+"""Clocks that jump: the workers' by an hour in both directions, the broker's temporarily."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_wall_clocks_that_jump(broker, topic_prefix, nursery, database, tmp_path
 
 @pytest.mark.timeout(600)
 def test_a_brokers_clock_that_jumps(broker, topic_prefix, nursery, tmp_path):
-    """Record times an hour early or late for a stretch: judged as the batch job judges them."""
+    """Record times that are an hour off for a while give the results of the batch computation."""
     with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery) as run:
         for stage in ("ingest", "detect", "notify"):
             run.start(stage, f"{stage}-1")

@@ -1,4 +1,4 @@
-"""kill -9 at every step of every stage's cycle, on real Kafka: nothing lost, nothing double."""
+"""kill -9 at every step of every stage's cycle, on real Kafka: no loss, no duplicates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.scenario.kill_sequence import (
 pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
 N_LIVES = 26
-"""Of each of the four stages: 104 kills."""
+"""Kills per stage: 104 in total."""
 
 
 def test_every_step_that_the_code_names_is_died_at():

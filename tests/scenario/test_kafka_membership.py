@@ -1,4 +1,4 @@
-"""Workers that join, leave, die and wake again while events come: nothing lost, nothing double."""
+"""Workers that join, leave, crash, and stall while events arrive: no loss, no duplicates."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_workers_join_and_leave_under_load(broker, topic_prefix, nursery, databa
             run.await_members(DETECT, 2)
             run.await_members(ARCHIVE, 2)
             run.await_ready()
-            # The last to join only takes: the first partition it hands over, and dies of, is
-            # the one it has when it is asked to leave (or loses to a member that comes back).
+            # The last member only gains partitions: the first one that it revokes, and crashes at,
+            # is the one it has when it is drained (or loses to a member that rejoins).
             leaver = run.start("ingest", "i2", is_static=False, crash_at="ingest:revoke:1")
             run.await_members(INGEST, 3)
             wait_until(lambda: leaver.n_partitions() > 0 or not leaver.is_running, 90, "i2 owner")
             run.start("notify", "n2", is_static=False)
             run.await_members(NOTIFY, 2)
-            # One is asked and dies while it hands over, one is killed; one is asked to leave.
+            # One crashes while it revokes on a drain, one is killed, one is drained.
             leaver.signal(signal.SIGTERM)
             run.kill("d1")
             run.kill("a1")
@@ -81,7 +81,7 @@ def test_zombies_that_wake_after_their_partitions_moved(
                 run.children[name].signal(signal.SIGCONT)
             run.await_windows(4)
             for name in zombies:
-                # Fenced by its static name it ends, and is started again, as `up` would do.
+                # It exits when fenced by its static member ID, and is restarted, as by `up`.
                 if not run.children[name].is_running:
                     stage = run.children[name].arguments[0]
                     run.start(stage, name)

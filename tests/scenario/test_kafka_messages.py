@@ -1,4 +1,4 @@
-"""Messages that come twice, out of order, unreadable, or from a recreated topic."""
+"""Messages that are duplicated, out of order, unreadable, or from a recreated topic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
 
 class Copier(threading.Thread):
-    """Writes what lies in a topic once more, in another order: replays, and zombies' words."""
+    """Writes the messages of a topic again in another order, like replays and zombies."""
 
     def __init__(self, run: FaultRun, topic: str, n_partitions: int, seed: int = 0) -> None:
         super().__init__(daemon=True)
@@ -49,7 +49,7 @@ class Copier(threading.Thread):
             self._producer.flush(10)
 
     def stop(self) -> None:
-        """End, with every copy in the log."""
+        """Stop when every copy is in the log."""
         self._is_over.set()
         self.join()
         self._consumer.close()
@@ -68,7 +68,7 @@ def test_panes_and_alerts_come_twice_and_in_another_order(
             run.start(stage, f"{stage}-1")
         run.await_ready()
         run.feed(16, pause_s=0.2)
-        # The copies of the last panes come after their windows have closed.
+        # The copies of the last panes arrive after their windows have closed.
         run.write(run.world.ending())
         expected = run.expected()
         run.await_all(expected, 120)
@@ -100,7 +100,7 @@ def test_poison_in_every_batch_and_in_every_internal_topic(
         await_internal_letters(run)
         run.stop_all()
         run.look()
-        # No stretch of predictions that is read at once is free of it.
+        # Every chunk of predictions contains one.
         n_dead = len(expected.outcome.dead)
         assert run.n_written[names.PREDICTIONS] / n_dead < POISON_EVERY
         run.check(expected)

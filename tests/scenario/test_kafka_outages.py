@@ -1,6 +1,6 @@
-"""Outages in which a stage ends: asked to drain while Kafka is away, and after it is back.
+"""Outages in which a stage exits: drained while Kafka is unavailable, and after it is back.
 
-Short and long absences that the stages live through are in test_kafka_broker_outages.py.
+Outages that the stages survive are in test_kafka_broker_outages.py.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ pytestmark = [pytest.mark.kafka, pytest.mark.integration, pytest.mark.slow]
 
 STAGES = ("ingest", "detect", "notify", "archive")
 GIVE_UP_S = 20.0
-"""Eight seconds, and what two busy cores make of them; the bound of a drain is thirty."""
+"""Eight seconds, with a margin for busy machines; the time-out of a drain is thirty."""
 SESSION = "30s"
-"""Longer than that: whose session runs out first has lost its partitions, has nothing left to
-finish, and drains. With six seconds either came about, whichever was sooner."""
+"""Longer than that.
+
+A stage whose session expires first has lost its partitions, has nothing to finish, and drains. With
+six seconds either happened.
+"""
 
 
 @pytest.mark.timeout(600)
@@ -39,7 +42,7 @@ def test_drained_while_the_broker_is_away_they_give_up_and_nothing_is_lost(
         for stage in STAGES:
             run.start(stage, f"{stage}-1")
         run.await_ready()
-        # Written in full, and by no means worked off when the broker dies.
+        # Completely written, and mostly unprocessed when the broker is killed.
         run.feed(10)
         wait_until(lambda: bool(run.webhook.received), 90, "a first message")
         run.feed(6)
@@ -56,7 +59,7 @@ def test_drained_while_the_broker_is_away_they_give_up_and_nothing_is_lost(
             assert " drained" not in said, child.tail()
             assert "Traceback" not in said, child.tail(200)
         broker.start()
-        # A process that was cut off may have sent a notification without logging it.
+        # A process that was killed may have sent a notification without logging it.
         run.n_kills["notify"] += 1
         for stage in STAGES:
             run.start(stage, f"{stage}-1")

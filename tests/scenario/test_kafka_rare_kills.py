@@ -1,4 +1,4 @@
-"""kill -9 where a stage seldom comes: floods, garbage, refusals, and partitions that move."""
+"""kill -9 at rare steps: floods, invalid messages, rejections, and reassigned partitions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECEIVERS = {
 
 
 def schedules(run: FaultRun) -> list[KillSequence]:
-    """Return kills at each rare step, and of the archive while it holds unreadable messages."""
+    """Return kills at each rare step, and of the archive while it has unreadable messages."""
     of = {
         "ingest": ["ingest:alert:1", "ingest:alert:2"],
         "detect": [f"{kind}:dead_letter:{n}" for n in (1, 3) for kind in ("detect", "gpu")],
@@ -76,8 +76,8 @@ def test_deaths_while_handing_partitions_over_leave_no_trace(
     with FaultRun(tmp_path / "run", broker.bootstrap, topic_prefix, nursery, store=database) as run:
         for kind, steps in MOVING.items():
             for step in steps:
-                # Static: it comes back within its session to the assignment it had, and what
-                # it had given back would have no owner.
+                # Static: it rejoins within its session with its previous assignment, and partitions
+                # that it had revoked would have no owner.
                 run.start(kind, f"{kind}-1", crash_at=f"{kind}:{step}:1")
         run.start("detect", "detect-1")
         run.start("notify", "notify-1")
@@ -85,7 +85,7 @@ def test_deaths_while_handing_partitions_over_leave_no_trace(
         with run.feeding(pause_s=0.5):
             run.await_windows(4)
             for kind in MOVING:
-                # A second member: the first is to give up a part of what is its own.
+                # A second member, so that the first revokes some of its partitions.
                 run.start(kind, f"{kind}-2", is_static=False)
             for kind in MOVING:
                 assert run.children[f"{kind}-1"].wait(60) == -9, run.children[f"{kind}-1"].tail()

@@ -1,4 +1,4 @@
-"""ClickHouse is down, slow, flapping, full: pages keep flowing, and the archive catches up."""
+"""ClickHouse is down, slow, flapping, or full: pages are sent, and the archive catches up."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_store_that_is_down_then_slow_then_flapping(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 48 MB, where one may be mounted."""
+    """A disk of 48 MB, if mounting is allowed."""
     with small_disk_at(tmp_path / "disk", "48m") as disk:
         yield disk
 
@@ -83,5 +83,5 @@ def test_a_full_disk_under_the_store(broker, topic_prefix, nursery, small_disk, 
 
 
 def _await_received(run: FaultRun, n: int) -> None:
-    """Wait until the receiver has had so many messages: pages keep flowing."""
+    """Wait until the receiver has got ``n`` messages."""
     wait_until(lambda: len(run.webhook.received) >= n, 120, f"{n} messages")

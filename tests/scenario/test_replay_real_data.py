@@ -1,4 +1,4 @@
-"""The whole pipeline on real data: silent where nothing changed, and quick where it did."""
+"""The whole pipeline on real data: no alerts without a change, short delays with one."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ EXAMPLES = ROOT / "deploy" / "examples" / "models"
 
 
 def model_config(name: str) -> ModelConfig:
-    """Return an example's config with panes long enough for these thin streams."""
+    """Return an example's config with panes that are long enough for low traffic."""
     config = load_model(EXAMPLES / f"{name}.yaml")
     window = config.window.model_copy(update={"pane_us": HOUR_US // 6})
     return config.model_copy(update={"window": window})
 
 
 def run(config: ModelConfig, reference: pa.Table, current: Path, n: int) -> Pipeline:
-    """Replay a table against a baseline, so many rows a one-hour window."""
+    """Replay a table against a baseline, with ``n`` rows per one-hour window."""
     catalog = Catalog.of([config], [build_baseline(reference, config)])
     pipeline = build_pipeline(
         MonitorConfig(), catalog, source="replay", store=None, receivers={}, has_retraining=False
@@ -85,7 +85,7 @@ def test_car_loan_shift_is_found_within_two_windows_and_nothing_before(of, n):
 
 
 def households(relp: pa.ChunkedArray) -> np.ndarray:
-    """Number of each row's household: one starts at RELP 0, group quarters stand alone."""
+    """Return the household number of each row; one starts at RELP 0, group quarters are single."""
     codes = np.array([int(v) for v in relp.to_pylist()])
     return np.cumsum((codes == 0) | (codes >= 16))
 
