@@ -1,4 +1,4 @@
-"""The mathematics: arrays in, numbers out; nothing here reads, waits or logs.
+"""Statistics and detectors: pure functions of arrays, without input, output or clocks.
 
 Statistics of two histograms, one file each: ``psi``, ``kl``, ``ks``, ``wasserstein``,
 ``energy``, ``jensen_shannon``, ``hellinger``, ``total_variation``, ``chi_square``,
@@ -124,7 +124,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import a name on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'detectors' has no attribute {name!r}")
     return getattr(import_module(f"detectors.{_HOMES[name]}"), name)

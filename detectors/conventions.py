@@ -46,11 +46,11 @@ FloatArray = NDArray[np.float64]
 MAX_SMALL_ROWS = 1_000
 """Reference rows up to which evidently's default is a p-value."""
 MAX_CATEGORY_VALUES = 5
-"""Distinct numbers up to which evidently's default takes a column for categories."""
+"""Distinct numbers up to which evidently's default treats a column as categorical."""
 
 
 class PeerScore(NamedTuple):
-    """What the peer would have printed."""
+    """Score as reported by a peer library."""
 
     value: float
     quantity: Literal["p_value", "statistic"]
@@ -76,7 +76,7 @@ def peer_score(
     convention : {"evidently", "nannyml", "scipy"}
         evidently 0.7.23, nannyml 0.13.1 with its default settings, or scipy 1.17.1.
     kind : {"numeric", "categorical"}, default "numeric"
-        What the peer takes the column for.
+        Kind that the peer assigns to the column.
 
     Returns
     -------
@@ -133,14 +133,14 @@ def peer_score(
 def evidently_default(
     reference: ArrayLike, current: ArrayLike, *, kind: Kind = "numeric"
 ) -> tuple[str, Kind, float]:
-    """Which detector evidently uses where none was named, and its threshold.
+    """Return evidently's default detector and threshold.
 
     Parameters
     ----------
     reference, current : array_like, shape (n,)
         Raw samples.
     kind : {"numeric", "categorical"}, default "numeric"
-        Whether the column is taken for numbers or for categories.
+        Whether the column is treated as numeric or categorical.
 
     Returns
     -------
@@ -178,13 +178,13 @@ def evidently_default(
 
 
 def _without_infinite(values: ArrayLike) -> NDArray[Any]:
-    """Drop infinite numbers, whatever else there is."""
+    """Drop infinite numbers."""
     array = np.asarray(values)
     return array[~np.isinf(array)] if array.dtype.kind == "f" else array
 
 
 def _pair(p: Counts, q: Counts) -> tuple[Counts, Counts]:
-    """First category against all others, which are none where there is one only."""
+    """Return counts of the first category against all others."""
     return tuple(np.array([c[0], c[1:].sum()]) for c in (p, q))  # type: ignore[return-value]
 
 
@@ -196,7 +196,7 @@ def _two(p: Counts, q: Counts) -> tuple[Counts, Counts]:
 
 
 def _beyond(p: Counts, q: Counts) -> tuple[Counts, Counts]:
-    """Join what the reference never held in one more bin, as nannyml does."""
+    """Merge values that are not in the reference into one more bin, like nannyml."""
     seen = p > 0
     return np.append(p[seen], 0), np.append(q[seen], q[~seen].sum())
 

@@ -1,4 +1,4 @@
-"""The default decision rule: is what this cell shows more than its tolerance allows.
+"""The default decision rule: whether a cell's change exceeds its tolerance.
 
 Each set of a cell carries four bets that its share has grown beyond p_ref + eps.
 A bet's evidence is a likelihood ratio, capped, and summed over windows by
@@ -61,18 +61,18 @@ _NO_VERDICT: Final = (Reason.TOO_FEW_SAMPLES, Reason.NO_BASELINE, Reason.NO_DATA
 
 @dataclass(slots=True)
 class Evidence:
-    """What C cells have gathered so far. :func:`decide` updates it in place."""
+    """Evidence of C cells so far. :func:`decide` updates it in place."""
 
     ratios: NDArray[np.float32]
     """Shape (T, 16): e^L by set, rung and bet; 0 is L = -inf."""
     history: NDArray[np.uint32]
-    """Shape (C,): bit i says whether the window i windows ago was positive."""
+    """Shape (C,): bit i is set if the window i windows ago was positive."""
     n_windows: NDArray[np.int64]
     """Shape (C,): windows since the first positive one of the present run; 0 while quiet."""
 
     @staticmethod
     def start(layout: SetLayout) -> Evidence:
-        """Return the evidence of cells that have seen nothing: L = -inf.
+        """Return the initial evidence of cells: L = -inf.
 
         Parameters
         ----------
@@ -91,11 +91,11 @@ class Evidence:
         )
 
     def copy(self) -> Evidence:
-        """Return a copy that :func:`decide` may update without touching this one."""
+        """Return an independent copy."""
         return Evidence(self.ratios.copy(), self.history.copy(), self.n_windows.copy())
 
     def of_cell(self, layout: SetLayout, cell: int) -> Evidence:
-        """Return a copy of what one cell has gathered, as the evidence of that cell alone."""
+        """Return a copy of one cell's evidence."""
         own = slice(layout.offsets[cell], layout.offsets[cell + 1])
         at = slice(cell, cell + 1)
         return Evidence(self.ratios[own].copy(), self.history[at].copy(), self.n_windows[at].copy())
@@ -117,7 +117,7 @@ class Evidence:
 
     @staticmethod
     def from_bytes(data: bytes, layout: SetLayout) -> Evidence:
-        """Restore what :meth:`to_bytes` wrote.
+        """Restore the evidence from :meth:`to_bytes`.
 
         Parameters
         ----------
@@ -153,21 +153,22 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one window showed of C cells. Every array has shape (C,)."""
+    """Decision on C cells in one window. Every array has shape (C,)."""
 
     n: NDArray[np.int64]
     """Rows, missing included."""
     log_m: NDArray[np.float64]
     """log M after this window, before a reset; -inf before the first."""
     window_evidence: NDArray[np.float64]
-    """Log-mean of exp(l): what this window alone says."""
+    """Log-mean of exp(l): evidence of this window alone."""
     is_positive: NDArray[np.bool_]
     has_fired: NDArray[np.bool_]
     rung: NDArray[np.int64]
-    """Highest rung reached, 0 to 3; -1 where nothing fired."""
+    """Highest rung reached, 0 to 3; -1 if the cell did not fire."""
     set_index: NDArray[np.int64]
     """The set named, among all sets of the layout: of a cell that is over the threshold or
-    positive the one that gives most to M, else the one that grew most; -1 without rows."""
+    positive the one that gives most to M, else the one that grew most; -1 without rows.
+    """
     p_current: NDArray[np.float64]
     """Share of that set in the window; NaN without rows."""
     p_reference: NDArray[np.float64]
@@ -189,16 +190,16 @@ class Decision:
         return REASONS[self.reason[cell]]
 
     def verdict_of(self, cell: int) -> Verdict:
-        """Drift where the cell fired, none where the window cannot tell, else normal."""
+        """Return ``drift`` if the cell fired, ``none`` without a verdict, else ``normal``."""
         return verdict_of(self.reason_of(cell), has_fired=bool(self.has_fired[cell]))
 
     def rung_of(self, cell: int) -> str:
-        """Return the name of the highest rung reached; empty while quiet."""
+        """Return the name of the highest rung reached, or ""."""
         return RUNG_NAMES[self.rung[cell]] if self.has_fired[cell] else ""
 
 
 def verdict_of(reason: Reason, *, has_fired: bool) -> Verdict:
-    """Return the verdict that a reason stands for."""
+    """Return the verdict of a reason."""
     if has_fired:
         return Verdict.DRIFT
     return Verdict.NONE if reason in _NO_VERDICT else Verdict.NORMAL
@@ -211,18 +212,18 @@ def decide(
     *,
     n_rungs: int = N_RUNGS,
 ) -> Decision:
-    """Judge one tumbling window of every cell, and add it to the evidence.
+    """Evaluate one tumbling window of every cell, and update the evidence.
 
     Parameters
     ----------
     plan : TolerancePlan
         Of C cells.
     evidence : Evidence
-        Gathered so far; **updated in place**. Pass a copy to judge without adding.
+        Evidence so far; **updated in place**. Pass a copy to keep it unchanged.
     counts : ndarray of int64, shape (C, 64)
         Counters of the window; a row's sum is N, missing included.
     n_rungs : int, optional
-        1 leaves the severity rungs alone, for measuring what they cost.
+        1 disables the severity rungs, for measuring their cost.
 
     Returns
     -------
@@ -309,7 +310,7 @@ def _check_shapes(layout: SetLayout, evidence: Evidence, counts: NDArray[np.int6
 def _decision(
     plan: TolerancePlan, integers: NDArray[np.int64], floats: NDArray[np.float64]
 ) -> Decision:
-    """Name the columns, and look up the set that is named."""
+    """Build the decision, with the set that is reported."""
     named, p_current = integers[:, 4], floats[:, 2]
     is_idle = named < 0
     p_reference = np.where(is_idle, np.nan, plan.p_ref[named])

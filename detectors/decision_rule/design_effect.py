@@ -1,4 +1,4 @@
-"""How much more a share varies than independent rows would make it.
+"""Design effect: the variance of a share relative to that of independent rows.
 
 Two numbers of a baseline: phi, the design effect of clustered rows, from
 differences between neighbouring panes (over whole windows real movement would
@@ -17,12 +17,12 @@ from detectors.decision_rule.sets import CellSets
 from schemas.errors import DomainError
 
 MIN_WINDOWS: Final = 168
-"""Reference windows (a week of hours) below which eps learns nothing."""
+"""Minimum reference windows for learning eps (a week of hours)."""
 MIN_WINDOW_ROWS: Final = 1_000
-"""Rows of a window below which its noise would be learned as movement."""
+"""Minimum rows of a window; below, noise would be learned as movement."""
 _P_LOW, _P_HIGH = 0.02, 0.98
 QUANTILE: Final = 0.99
-"""Of reference windows that lie inside what is learned."""
+"""Share of reference windows that are within the learned tolerance."""
 
 
 def design_effect(
@@ -42,7 +42,7 @@ def design_effect(
     Returns
     -------
     float
-        phi >= 1; 1 where no two neighbouring panes hold rows.
+        phi >= 1; 1 if no two neighbouring panes have rows.
 
     Raises
     ------
@@ -88,12 +88,12 @@ def learned_eps(
     reference_counts: NDArray[np.int64],
     phi: float,
 ) -> float:
-    """Learn from quiet windows how far the cell moves by itself.
+    """Learn the natural movement of a cell from quiet windows.
 
     Parameters
     ----------
     window_counts : ndarray of int64, shape (W, 64)
-        Reference windows of the length that will be judged.
+        Reference windows of the length used for detection.
     sets : CellSets
         The cell's sets.
     reference_counts : ndarray of int64, shape (64,)

@@ -11,7 +11,7 @@ from schemas.errors import BaselineError
 from schemas.panes import N_BINS
 
 MARGIN = 2.0**-23
-"""Share of a value by which an edge keeps away from it: twice the rounding of float32."""
+"""Relative distance between an edge and a value: twice the rounding of float32."""
 
 
 def quantile_edges(values: ArrayLike, n_bins: int = N_BINS) -> NDArray[np.float64]:
@@ -20,7 +20,7 @@ def quantile_edges(values: ArrayLike, n_bins: int = N_BINS) -> NDArray[np.float6
     Parameters
     ----------
     values : array_like of float, shape (n,)
-        The reference; what is not finite is left out.
+        The reference; non-finite values are ignored.
     n_bins : int
         At most 60.
 
@@ -84,7 +84,7 @@ def between_values(edges: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     edges : array_like of float, shape (n_bins + 1,)
         From :func:`quantile_edges`.
     values : array_like of float, shape (n,)
-        The reference; what is not finite is left out.
+        The reference; non-finite values are ignored.
 
     Returns
     -------
@@ -121,13 +121,13 @@ def between_values(edges: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     has_room = (lowest <= highest) | (upper == largest)
     moved = np.where(has_room, np.maximum(given[1:], lowest), middle)
     moved = np.where(has_room & (upper < largest), np.minimum(moved, highest), moved)
-    # two halves of a sum may round below a value whose neighbour is the next float
+    # the sum of two halves may round below a value whose neighbour is the next float
     moved = np.where((moved < lower) | (moved >= upper), np.minimum(lower, largest), moved)
     return np.concatenate(([first], np.unique(moved)))
 
 
 def _margins(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far an edge has to keep away from each value."""
+    """Return the minimum distance of an edge from each value."""
     with np.errstate(over="ignore"):
         copy = values.astype(np.float32).astype(np.float64)
     is_rounded = np.isfinite(copy) & (copy != values)
@@ -135,7 +135,7 @@ def _margins(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def has_own_minimum(edges: ArrayLike) -> bool:
-    """Return whether the first bin holds the minimum alone.
+    """Return whether the first bin has only the minimum.
 
     Its edges are equal in baselines from before :func:`between_values`, which moves them apart
     by twice ``MARGIN``.
@@ -150,12 +150,12 @@ def has_own_minimum(edges: ArrayLike) -> bool:
     given = np.asarray(edges, dtype=np.float64)
     width = given[1] - given[0]
     is_narrow = bool(width <= 4 * MARGIN * np.abs(given[:2]).max())
-    # numbers like 1.7e9 may have ordinary bins that are as narrow
+    # large numbers such as 1.7e9 may have ordinary bins that are as narrow
     return is_narrow and (len(given) == 2 or bool(width <= (given[2] - given[1]) / 2))
 
 
 def is_constant(edges: ArrayLike) -> bool:
-    """Return whether the reference holds a single value.
+    """Return whether the reference has a single value.
 
     Examples
     --------

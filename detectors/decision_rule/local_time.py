@@ -21,7 +21,7 @@ Times = NDArray[np.int64]
 
 
 def local_time_us(time_us: ArrayLike, timezone: str = UTC_NAME) -> Times:
-    """Return what a local clock shows, as microseconds since its 1 January 1970.
+    """Return local time as microseconds since 1 January 1970, local.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def local_time_us(time_us: ArrayLike, timezone: str = UTC_NAME) -> Times:
     Returns
     -------
     ndarray of int64
-        Of the same shape. In autumn an hour comes twice, in spring one is left out.
+        Of the same shape. In autumn one hour occurs twice, in spring one is skipped.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def clock_offsets(timezone: str, first_us: int, last_us: int) -> tuple[Times, Ti
     Returns
     -------
     starts_us, offsets_us : ndarray of int64
-        When each offset begins to hold, the first one at ``first_us``, and the offset,
+        Start of each offset, the first one at ``first_us``, and the offset,
         microseconds to be added to UTC. Neighbours differ.
 
     Raises

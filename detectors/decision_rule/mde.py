@@ -1,8 +1,7 @@
 """The smallest change one window could have shown.
 
-A window that stayed quiet says "no change larger than about this", not "no
-change". The figure follows from the rule itself, so it is known per window and
-cell, whatever n happened to be.
+A quiet window means "no change larger than about this", not "no change". The figure follows from
+the rule, so it is known per window and cell for every n.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def smallest_shift(
     p_ref, cap : ndarray of float64, shape (k,)
         Share of the set in the reference, and the cap, nats.
     gain, loss : ndarray of float64, shape (k, n_bets)
-        What a row inside and a row outside the set adds; both 0 for a dead bet.
+        Evidence of a row inside and of a row outside the set; both 0 for a disabled bet.
 
     Returns
     -------

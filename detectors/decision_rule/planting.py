@@ -1,4 +1,4 @@
-"""A shift of known size, planted into the histograms of a history."""
+"""Plants a shift of known size into histograms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.errors import BaselineError, DomainError
 from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW
 
 RELIABLE = 1e-6
-"""Share of the mean square that a variance from sums has to be: 1e-10 of it may be rounding."""
+"""Minimum variance from sums relative to the mean square, of which 1e-10 may be rounding."""
 EULER_GAMMA = 0.5772156649015329
 
 
@@ -59,7 +59,7 @@ def reference_sd(baseline: Baseline, variable: int) -> float:
 
 
 def _binned_sd(edges: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
-    """Spread of rows that lie evenly in their bins."""
+    """Return the standard deviation of rows that are uniform within their bins."""
     with np.errstate(over="ignore", invalid="ignore"):
         middle = ((edges[:-1] - edges[0]) + (edges[1:] - edges[0])) / 2
         mean = np.average(middle, weights=counts)
@@ -71,7 +71,7 @@ def _binned_sd(edges: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
 def shift_matrix(
     edges: NDArray[np.float64], reference_counts: NDArray[np.int64], shift: float
 ) -> NDArray[np.float64]:
-    """Return what share of each counter's rows a shift of all values takes to each other.
+    """Return the share of each counter's rows that a shift moves to each other counter.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _shares_below(
     i: int,
     at: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return which shares of bin i's rows lie at or below some points."""
+    """Return the shares of bin i's rows at or below given points."""
     low, high, n_bins = float(edges[i]), float(edges[i + 1]), len(edges) - 1
     if i == 0 and has_own_minimum(edges):
         # The spike at the minimum: as wide as the interval its rows would have to cross.
@@ -151,7 +151,7 @@ def _shares_below(
 
 
 def plant(counts: NDArray[np.int64], matrix: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Move the rows of some windows as the matrix says.
+    """Apply a shift matrix to the counters of windows.
 
     Parameters
     ----------
@@ -163,8 +163,8 @@ def plant(counts: NDArray[np.int64], matrix: NDArray[np.float64]) -> NDArray[np.
     Returns
     -------
     ndarray of int64, shape (..., 64)
-        Expected counts, rounded so that every row's total stays what it was. Nothing is
-        drawn at random: the noise of the windows themselves is kept.
+        Expected counts, rounded so that totals are unchanged. Deterministic: the noise of the
+        windows is kept.
 
     Examples
     --------

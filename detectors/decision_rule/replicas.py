@@ -1,4 +1,4 @@
-"""Replicas against each other: a shift that all share is data, one that is alone is its own.
+"""Compares replicas: a shift of all is in the data, a shift of one is in the replica.
 
 The rule of :mod:`detectors.decision_rule.decision` on the score of each replica (a host, a GPU),
 with the other replicas of the same window as the reference. Prefer it to comparing
@@ -22,12 +22,12 @@ from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS
 
 FORGET_AFTER: Final = 168
-"""Windows without rows after which a replica's evidence is dropped: pods come and go."""
+"""Windows without rows after which a replica's evidence is dropped, because pods are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaEvidence:
-    """What R replicas have gathered so far; never changed in place."""
+    """Evidence of R replicas so far; immutable."""
 
     names: tuple[str, ...]
     evidence: Evidence
@@ -36,16 +36,16 @@ class ReplicaEvidence:
 
     @staticmethod
     def start() -> ReplicaEvidence:
-        """Return the evidence of no replica at all; they are added as they are seen."""
+        """Return evidence without replicas, which are added on their first window."""
         return ReplicaEvidence((), Evidence.start(SetLayout.of([])), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaDecision:
-    """What one window showed of R replicas."""
+    """Decision on R replicas in one window."""
 
     names: tuple[str, ...]
-    """The replicas known, in the order of ``decision``: also those without rows."""
+    """All known replicas, including those without rows, in the order of ``decision``."""
     decision: Decision
     plan: TolerancePlan
     """Of this window: its references are the other replicas."""
@@ -61,7 +61,7 @@ def decide_replicas(
     counts: NDArray[np.int64],
     phi: float = 1.0,
 ) -> tuple[ReplicaDecision, ReplicaEvidence]:
-    """Judge each replica of one window against the others.
+    """Compare each replica of one window with the others.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def decide_replicas(
     sets : CellSets
         Of the score, chosen from the baseline: they stay the same over windows.
     past : ReplicaEvidence
-        Gathered so far; left as it is.
+        Evidence so far; not changed.
     names : sequence of str
-        Replicas of this window, each once.
+        Replicas of this window, without duplicates.
     counts : ndarray of int64, shape (R, 64)
         Their counters of the score.
     phi : float, optional
@@ -86,7 +86,7 @@ def decide_replicas(
     Raises
     ------
     ShapeError
-        If names and counts do not fit, or a name comes twice.
+        If names and counts do not match, or names are not unique.
 
     Notes
     -----
@@ -153,7 +153,7 @@ def suspects(
     Returns
     -------
     ndarray of bool, shape (R,)
-        True for those that stand out; always fewer than half of those with rows,
+        True for outliers; always fewer than half of those with rows,
         so of two replicas neither is trusted more.
 
     Notes
@@ -192,7 +192,7 @@ def _plan(
 
 
 def _joined(past: ReplicaEvidence, sets: CellSets, names: Sequence[str]) -> ReplicaEvidence:
-    """Return a copy of the past with replicas it had not seen, sorted, at L = -inf."""
+    """Return a copy of the evidence with new replicas added, sorted, at L = -inf."""
     new = sorted(set(names) - set(past.names))
     fresh = Evidence.start(SetLayout.of([sets] * len(new)))
     evidence = Evidence(

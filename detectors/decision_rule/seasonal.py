@@ -1,4 +1,4 @@
-"""The same hour of the same weekday as the reference, where there is enough history of it."""
+"""Seasonal reference: the same hour of the week, if there is enough history."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ N_SLOTS: Final = 168
 MIN_WEEKS: Final = 4
 """Weeks in which a slot must have had rows: fewer cannot separate a season from chance."""
 MIN_DAYS: Final = 14
-"""Days, for an hour of the day whatever the weekday."""
+"""Minimum days for an hour of the day, over all weekdays."""
 MIN_ROWS: Final = 1_000
 """Rows of a slot: with fewer its tolerance, about .07 at K = 60, hides more than the season."""
 MIN_OWN_ROWS: Final = 200
-"""Rows of a slot that nothing larger can stand for: within .15, but large changes show."""
+"""Minimum rows of a slot without a larger substitute: tolerance .15, so only large changes fire."""
 MIN_SHARE: Final = 0.02
 """Sets rarer than this are too coarse to show a season."""
 N_ERRORS: Final = 3.0
 """In each of two halves of the weeks: one slot and set in a million by chance."""
 BY_SLOT, BY_HOUR, BY_ALL, BY_NONE = range(4)
-"""What a cell is compared with: the hours of the week, those of the day, everything, nothing."""
+"""Reference levels: hours of the week, hours of the day, all hours, none."""
 
 _WEEK_US: Final = N_SLOTS * HOUR_US
 _CHANGING_ZONES: Final = (
@@ -48,12 +48,12 @@ Counts = NDArray[np.int64]
 
 
 class SeasonalReference(NamedTuple):
-    """What each of C cells is compared with in one window."""
+    """Reference of each of C cells in one window."""
 
     counts: Counts
-    """Shape (C, 64); its sum is n0. Zeros where there is no baseline for these hours."""
+    """Shape (C, 64); sums to n0. Zeros if there is no baseline for these hours."""
     level: NDArray[np.int64]
-    """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference, 3 nothing."""
+    """Shape (C,): 0 slot of the week, 1 hour of the day, 2 the whole reference, 3 none."""
 
 
 def slot_of(time_us: ArrayLike, timezone: str = UTC_NAME) -> Counts:
@@ -89,7 +89,7 @@ def slot_of(time_us: ArrayLike, timezone: str = UTC_NAME) -> Counts:
 
 
 def slots_of_window(start_us: int, length_us: int, timezone: str = UTC_NAME) -> Counts:
-    """Return the slots that a window touches, each once.
+    """Return the slots that a window overlaps, without duplicates.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def slots_of_window(start_us: int, length_us: int, timezone: str = UTC_NAME) -> 
 
 
 def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
-    """Return by how many hours local clocks may have moved between reference and window.
+    """Return possible shifts of local clocks between reference and window, in hours.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def best_shift(
     counts: Counts,
     chosen: NDArray[np.bool_] | None = None,
 ) -> int:
-    """Return by how many hours the reference has to be moved to fit a window best.
+    """Return the shift of the reference in hours that fits a window best.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def best_shift(
 
 
 def has_season(halves: NDArray[np.integer], sets: CellSets, phi: float, eps_floor: float) -> bool:
-    """Return whether a cell moves with the hour by more than its tolerance, week after week.
+    """Return whether a cell follows the hour of the week by more than its tolerance.
 
     Where it does not, the whole reference is the better one: it has 168 times the rows.
 
@@ -298,7 +298,7 @@ def choose_reference(
     slots: Counts,
     is_seasonal: NDArray[np.bool_] | None = None,
 ) -> SeasonalReference:
-    """Choose what each cell is compared with in a window.
+    """Choose the reference of each cell in a window.
 
     Prefer it to one reference for all hours where traffic has a daily or weekly cycle:
     one reference either fires at every peak, or learns a tolerance as wide as the cycle.
@@ -310,9 +310,9 @@ def choose_reference(
     n_weeks : ndarray of int64, shape (168,)
         Weeks in which each slot had rows.
     slots : ndarray of int64
-        Those the window touches, see :func:`slots_of_window`.
+        Slots that the window overlaps, see :func:`slots_of_window`.
     is_seasonal : ndarray of bool, shape (C,), optional
-        Cells with a season, see :func:`has_season`; the others get the whole reference.
+        Seasonal cells, see :func:`has_season`; the others get the whole reference.
         Without it no cell is known to have one.
 
     Returns
@@ -379,7 +379,7 @@ def choose_reference(
 
 
 def _least_level(own: NDArray[np.integer], n_weeks: Counts) -> NDArray[np.int64]:
-    """Return the level of cells with a season whose slots and hours hold too little."""
+    """Return the level of seasonal cells whose slots and hours have too few rows."""
     n_rows = own.sum(axis=2, dtype=np.int64)
     n_known = n_rows[n_weeks >= MIN_WEEKS].sum(axis=0)
     is_enough = (n_known >= MIN_OWN_ROWS) & (2 * n_known >= n_rows.sum(axis=0))
@@ -397,7 +397,7 @@ def learned_seasonal_eps(
     Parameters
     ----------
     window_counts : ndarray of int64, shape (W, 64)
-        Reference windows of the length that will be judged.
+        Reference windows of the length used for detection.
     references : ndarray of int64, shape (W, 64)
         What each was compared with. It holds the window too, which is taken out. Zeros
         are no baseline: the window is left out.

@@ -1,4 +1,4 @@
-"""The sets of values a cell is judged by.
+"""Sets of values, of which the rule tests the shares.
 
 :class:`CellSets` are the sets of one cell, :class:`SetLayout` those of many cells
 laid end to end, so that one kernel call serves a whole window.
@@ -76,7 +76,7 @@ _Set = tuple[str, int, int, int, bool]
 
 
 def cell_sets(variable: VariableBaseline, reference_counts: NDArray[np.int64]) -> CellSets:
-    """Choose the sets one cell is judged by.
+    """Return the sets that are tested for one cell.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class SetLayout:
         Parameters
         ----------
         cells : sequence of CellSets
-            In the order in which counts will be given.
+            Cells in the order of their counts.
 
         Returns
         -------
@@ -216,7 +216,7 @@ class SetLayout:
         Raises
         ------
         ShapeError
-            If there is not one row of 64 counters for each cell.
+            If there is not a row of 64 counters per cell.
         """
         _check_counters(counts, self.n_cells)
         cell, sums = self.cell, _running(counts)
@@ -226,7 +226,7 @@ class SetLayout:
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    """Concatenate, also nothing."""
+    """Concatenate; empty input is allowed."""
     return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype, copy=False)
 
 

@@ -1,4 +1,4 @@
-"""The settings of the default decision rule, and what follows from them."""
+"""Settings of the default decision rule, and derived quantities."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from schemas.errors import DomainError
 BETS: Final = (0.02, 0.05, 0.10, 0.25)
 """D of an ordinary set: how far beyond the tolerance each bet places its alternative."""
 RARE_BETS: Final = (0.002, 0.01, 0.05, 0.25)
-"""D of a rare set, one the reference holds fewer than ten rows of."""
+"""D of a rare set, which has fewer than ten rows in the reference."""
 N_BETS: Final = len(BETS)
 RARE_ROWS: Final = 10.0
 RARE_EPS: Final = 0.002
 RARE_EPS_ROWS: Final = 7.0
-"""eps of a rare set is max(.002, 7 / n0): seven rows are what a rate of nearly zero can hide."""
+"""eps of a rare set is max(.002, 7 / n0): seven rows are compatible with a rate near zero.
+"""
 MAX_Q1: Final = 0.995
 """A bet on a share at or beyond this is dead: l = 0, and still counted."""
 RUNGS: Final = (0.0, 0.04, 0.08, 0.125)
@@ -78,22 +79,22 @@ class Rule:
     min_rows: int = 30
 
     def __post_init__(self) -> None:
-        """Refuse what the guarantee does not cover."""
+        """Reject settings that the guarantee does not cover."""
         _check(0 < self.alpha <= 1, "alpha", self.alpha, "a rate per window in (0, 1]")
         _check(self.n_cells >= 1, "n_cells", self.n_cells, "the number of declared cells")
         _check(1 <= self.m <= 8, "m", self.m, "1 to 8 windows")
         _check(0 <= self.eps_floor < 0.5, "eps_floor", self.eps_floor, "a share in [0, .5)")
         _check(self.min_rows >= 1, "min_rows", self.min_rows, "at least one row")
-        # Evidence is kept in float32, which ends at e^88.
+        # Evidence is stored as float32, whose range ends at e^88.
         _check(self.threshold < _MAX_THRESHOLD, "ln(K / alpha)", self.threshold, "a larger alpha")
 
     @property
     def threshold(self) -> float:
-        """ln(K / alpha), what log M has to reach."""
+        """ln(K / alpha), the threshold of log M."""
         return math.log(self.n_cells / self.alpha)
 
     def cap(self, n_components: int) -> float:
-        """ln(K n_components / alpha) / m, the most one window may add to a component."""
+        """ln(K n_components / alpha) / m, the maximum evidence of a component per window."""
         return math.log(self.n_cells * max(n_components, 1) / self.alpha) / self.m
 
     def eps(
@@ -128,7 +129,7 @@ class Rule:
 
 
 def alpha_of(window_us: int, false_pages_per_month: float) -> float:
-    """Return the false alarms a model may raise per window.
+    """Return the allowed false alarms of a model per window.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The tolerance null in numbers: what each set of a cell may gain before it counts.
+"""The tolerance null: how much each set of a cell may gain.
 
 A cell is within its tolerance while p_t(A) - p_ref(A) <= eps for every set A.
 The plan of a baseline is built once; a replica's reference is the other replicas
@@ -31,7 +31,7 @@ from schemas.panes import N_COUNTERS
 
 @dataclass(frozen=True, slots=True)
 class TolerancePlan:
-    """All that the rule needs of C cells with T sets, whatever the window brings."""
+    """Quantities of C cells with T sets that do not depend on the window."""
 
     layout: SetLayout
     rule: Rule
@@ -42,15 +42,15 @@ class TolerancePlan:
     eps: NDArray[np.float64]
     """Shape (C,): tolerance of the sets that are not rare."""
     cap: NDArray[np.float64]
-    """Shape (C,): the most one window may add to a component, nats."""
+    """Shape (C,): maximum evidence of a component per window, nats."""
     p_ref: NDArray[np.float64]
     """Shape (T,)."""
     eps_set: NDArray[np.float64]
     """Shape (T,): tolerance of each set."""
     gain: NDArray[np.float64]
-    """Shape (T, 16), rung by rung: what a row inside the set adds, nats; 0 for a dead bet."""
+    """Shape (T, 16), by rung: evidence of a row inside the set, nats; 0 for a disabled bet."""
     loss: NDArray[np.float64]
-    """Shape (T, 16): what a row outside the set adds (negative)."""
+    """Shape (T, 16): evidence of a row outside the set (negative)."""
     hardest: NDArray[np.int64]
     """Shape (C,): of each cell the set whose share is nearest to one half."""
 
@@ -62,7 +62,7 @@ def plan_cells(
     phi: NDArray[np.float64],
     eps_learned: NDArray[np.float64],
 ) -> TolerancePlan:
-    """Compute what every bet gains and loses against this reference.
+    """Compute gains and losses of every bet against this reference.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def plan_cells(
     layout : SetLayout
         The sets of C cells.
     reference_counts : ndarray of int64, shape (C, 64)
-        Each cell's own baseline; a row of zeros means there is none.
+        Baseline of each cell; a row of zeros means none.
     phi, eps_learned : ndarray of float64, shape (C,)
         Design effect, and the learned term of eps (0 for none).
 
@@ -156,7 +156,7 @@ def _ratios(
     bets = np.where(is_rare[:, None], RARE_BETS, BETS)[:, None, :]
     q0 = (p_ref[:, None] + np.maximum(eps[:, None], RUNGS))[:, :, None]
     q1 = q0 + bets
-    is_live = q1 < MAX_Q1  # False for NaN too: a cell without a baseline bets on nothing
+    is_live = q1 < MAX_Q1  # False for NaN too: bets of a cell without a baseline are disabled
     q0, q1 = np.where(is_live, q0, 0.5), np.where(is_live, q1, 0.5)
     gain = np.log(q1 / q0) / phi[:, None, None]
     loss = np.log((1.0 - q1) / (1.0 - q0)) / phi[:, None, None]

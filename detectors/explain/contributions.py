@@ -1,4 +1,4 @@
-"""Where a change is: the part of a divergence that each segment, host or feature carries."""
+"""Contributions of segments, hosts or features to a divergence."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from schemas.errors import DomainError, ShapeError
 FloatArray = NDArray[np.float64]
 
 LEVEL = 0.01
-"""Chance that :func:`standing_out` names any cell where all changed alike."""
+"""Probability that :func:`standing_out` returns any cell if all changed equally."""
 MIN_LEAD = 0.15
-"""How much more of the change than of the rows a cell has to carry to be worth a name."""
+"""Minimum ratio of a cell's part of the change to its part of the rows."""
 NOTHING = 1e-15
-"""A divergence below is rounding, nats: nothing changed, so nothing is carried."""
+"""Divergences below are rounding errors, nats: contributions are 0."""
 
 
 class Contributions(NamedTuple):
-    """A Jensen-Shannon divergence taken apart. ``inside`` and ``mix`` together sum to 1."""
+    """Decomposition of a Jensen-Shannon divergence. ``inside`` and ``mix`` together sum to 1."""
 
     inside: FloatArray
     """Shape (n_cells,): part of the total that changed inside each cell."""
     mix: FloatArray
     """Shape (n_cells,): part that is only the cell's own size, its share of the rows."""
     bins: FloatArray
-    """Shape (n_cells, n_bins): part that each bin of each cell carries, sums to 1."""
+    """Shape (n_cells, n_bins): part of each bin of each cell; sums to 1."""
     rows: FloatArray
     """Shape (n_cells,): share of the current rows. A change that all cells have in common
-    is carried in about these parts."""
+    is carried in about these parts.
+    """
     total: float
-    """Nats; NaN where either side holds nothing."""
+    """Nats; NaN if either side is empty."""
 
 
 def contributions(reference: ArrayLike, current: ArrayLike) -> Contributions:
@@ -106,7 +107,7 @@ def contributions(reference: ArrayLike, current: ArrayLike) -> Contributions:
 def standing_out(
     reference: ArrayLike, current: ArrayLike, *, phi: float = 1.0, level: float = LEVEL
 ) -> NDArray[np.intp]:
-    """Return the cells that changed more than the others, and carry more than their rows.
+    """Return the cells that changed more than the others, and more than their share of rows.
 
     Prefer it to the largest part of :func:`contributions` before naming anybody: where
     all cells changed alike, the largest part is that of the largest cell.
@@ -120,7 +121,7 @@ def standing_out(
     phi : float, default 1
         Design effect of clustered rows.
     level : float, default .01
-        Chance that any cell is named where none differs from the others.
+        Probability that any cell is returned if none differs from the others.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def standing_out(
 
 
 def _joint(before: NDArray[np.int64], now: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-    """Shares of (cell, bin) on both sides; NaN where a side holds nothing."""
+    """Return the shares of (cell, bin) on both sides; NaN for an empty side."""
     if now.ndim != 2 or before.shape not in (now.shape, now.shape[1:]):
         raise ShapeError(
             f"reference has shape {before.shape}, current {now.shape}",
@@ -198,7 +199,7 @@ def _lead(before: NDArray[np.int64], now: NDArray[np.int64]) -> tuple[FloatArray
     lead, variance = np.zeros(len(now)), np.zeros(len(now))
     for side, sign in ((now, 1.0), (before, -1.0)):
         if side is before and is_shared:
-            continue  # the same baseline is taken off both
+            continue  # the same baseline is subtracted from both
         for counts, direction in ((side, sign), (side.sum(axis=0) - side, -sign)):
             n = counts.sum(axis=1) + 1.0
             share = (counts[:, 1] + 0.5) / n

@@ -1,4 +1,4 @@
-"""Which slice of the rows carries a drift: values of single attributes, and pairs of them."""
+"""Searches for slices that explain a drift: values of single attributes, and pairs of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIN_ROWS = 30
 SURE = 0.01
 """Level at which a part must exceed the rest of its whole: the larger slice is preferred."""
 MAX_SLICES = 20_000
-"""More could be tested, but with what power: .05 / 20,000 is 4.6 standard errors."""
+"""Maximum number of slices; power limits it: .05 / 20,000 is 4.6 standard errors."""
 
 Control = Literal["holm", "benjamini_yekutieli"]
 Table = Mapping[str, ArrayLike]
@@ -28,10 +28,10 @@ Counts = NDArray[np.int64]
 
 
 class Slice(NamedTuple):
-    """A slice that changed by more than what it is part of."""
+    """A slice that changed by more than the slices that contain it."""
 
     where: tuple[tuple[str, Hashable], ...]
-    """Attribute and value, by attribute; none is all rows, the value None is missing."""
+    """Attribute and value, sorted; empty for all rows. The value None means missing."""
     effect: float
     """Share of the hits in the current rows of the slice, less that in its reference rows."""
     low: float
@@ -41,21 +41,21 @@ class Slice(NamedTuple):
     """Current rows of the slice."""
     n_reference: int
     p_value: float
-    """That nothing changed in the slice; adjusted for all slices tested."""
+    """p-value of no change in the slice, adjusted for all tested slices."""
 
     @property
     def name(self) -> str:
-        """Write the slice for people: ``region=eu & sex=f``, ``*`` for all rows."""
+        """Return the display name: ``region=eu & sex=f``, ``*`` for all rows."""
         return " & ".join(f"{name}={value}" for name, value in self.where) or "*"
 
 
 class SliceSearch(NamedTuple):
-    """What was found, and among how many."""
+    """Slices found, and number of slices tested."""
 
     found: tuple[Slice, ...]
     """By falling evidence."""
     n_tested: int
-    """Slices that were large enough to be tested."""
+    """Number of slices that were large enough to be tested."""
 
 
 def slice_search(
@@ -70,7 +70,7 @@ def slice_search(
     control: Control = "holm",
     phi: float = 1.0,
 ) -> SliceSearch:
-    """Find the slices that carry a drift; prefer it to reading a table of many p-values.
+    """Find the slices that explain a drift; preferable to a table of many p-values.
 
     Prefer :func:`detectors.explain.contributions.standing_out` for segments that are counted
     already; this needs raw rows, because pairs of attributes do.
@@ -249,10 +249,10 @@ class _CodedTables:
         return _SliceCandidate(tuple(codes), np.array(n, np.int64), np.array(hits, np.int64))
 
     def describe(self, one: _SliceCandidate, p_value: float, phi: float) -> Slice:
-        """Name a slice, and say by how much it changed; it was found, so n / phi is 1 or more."""
+        """Return a found slice with its change; n / phi is at least 1."""
         where = tuple((self.names[a], self.values[a][value]) for a, value in one.codes)
         (n0, n), (x0, x) = one.n.tolist(), one.hits.tolist()
-        # Hits to the nearest row of n / phi: rounded down, the effect may lie outside.
+        # Hits are rounded to the nearest row of n / phi: rounded down, the effect may be outside.
         m0, m = int(n0 / phi), int(n / phi)
         interval = newcombe_interval(round(x / n * m), m, round(x0 / n0 * m0), m0)
         return Slice(where, x / n - x0 / n0, interval.low, interval.high, n, n0, p_value)
@@ -265,7 +265,7 @@ _Counted = Mapping[tuple[tuple[int, int], ...], _SliceCandidate]
 def _specific(
     changed: _Found, counted: _Counted, level: float, min_rows: int, phi: float
 ) -> _Found:
-    """Keep slices that changed by more than the rest of each slice they are part of.
+    """Keep slices that changed by more than the rest of each slice that contains them.
 
     What a slice is part of has no fewer rows, so it was large enough to be counted too.
     """
@@ -275,7 +275,7 @@ def _specific(
                 _excess_p_value(one, counted[wider], min_rows, phi)
                 for wider in (tuple(c for c in one.codes if c != left) for left in one.codes)
             ),
-            default=0.0,  # all rows are part of nothing
+            default=0.0,  # the slice of all rows is in no other one
         )
         for one, _ in changed
     ]
@@ -284,12 +284,12 @@ def _specific(
 
 
 def _distinct(kept: _Found, rows: _CodedTables, level: float, min_rows: int, phi: float) -> _Found:
-    """Drop slices that show nothing but what those before them have in common with them."""
+    """Drop slices whose change is explained by earlier slices that they overlap."""
     found: _Found = []
     taken = [np.zeros(len(hits), np.bool_) for hits in rows.hits]
     for one, p_value in kept:
         left = rows.count(one.codes, but=taken)
-        # NaN, below one row of n / phi, shows nothing either.
+        # NaN, below one row of n / phi, is not evidence either.
         if left.n.min() < min_rows or not _p_value(left.hits, left.n, phi) <= level:
             continue
         found.append((one, p_value))
@@ -339,7 +339,7 @@ def _hits_of(values: ArrayLike, name: str) -> NDArray[np.bool_]:
 
 
 def _coded(column: NDArray[np.generic], number: Mapping[Hashable, int]) -> Counts:
-    """Return the number of each row's value; missing is the value None."""
+    """Return the code of each row's value; missing is the value None."""
     flat: Iterable[Any]
     if column.dtype.kind == "O":
         flat = (None if v is None or v != v else v for v in column.tolist())

@@ -1,4 +1,4 @@
-"""Kernels that add rows to counters, each row into the slot named for it.
+"""Kernels that add rows to the counters of their slots.
 
 A slot is one row of the arrays of ``monitor.core.windowing.slots``; a negative slot skips the
 row. Values are added one by one in row order into the running sums, so that cutting
@@ -19,11 +19,11 @@ N_MOMENTS = 4
 N_TALLIES = 3 + N_CALIBRATION
 """Rows, rows with a predicted class, rows with the positive one, then the score's bins."""
 EMPTY = -1
-"""A place of the hash table that holds no key."""
+"""Marker of an empty entry of the hash table."""
 SKIPPED = -1
 """Slot of a row that is not counted."""
 OVERFLOWED = -2
-"""Slot of a row whose key came after the pane's last free place."""
+"""Slot of a row whose key did not fit into the full pane."""
 
 
 @kernel
@@ -245,7 +245,7 @@ def fill_table(
     keys: NDArray[np.int64],
     places: NDArray[np.int32],
 ) -> None:
-    """Put keys and their slots into an empty hash table."""
+    """Insert keys and their slots into an empty hash table."""
     mask = np.uint64(keys.size - 1)
     for i in range(live_keys.size):
         folded = (live_keys[i] ^ (live_keys[i] >> 32)) & 0xFFFFFFFF
@@ -269,7 +269,7 @@ def fold(
     out_tallies: NDArray[np.int64],
     out_calibration: NDArray[np.float64],
 ) -> None:
-    """Add each slot to its target series, in the order given.
+    """Add each slot to its target series, in the given order.
 
     ``targets`` has shape (slots, T); -1 is none.
     """

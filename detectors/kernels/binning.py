@@ -1,9 +1,8 @@
 """Which reference-quantile bin a value falls into: a lookup table, then a short scan.
 
-A uniform grid over the inner edges names the first bin that a value of that cell
-can lie in. Rounding in the cell's arithmetic does not matter, because the table is
-made with the same arithmetic and that arithmetic is monotone: an edge in a lower
-cell is a smaller number, whatever was rounded.
+A uniform grid over the inner edges has, for each grid cell, the first bin that a value of the cell
+can be in. Rounding does not matter, because the table is built with the same arithmetic, which is
+monotone: an edge in a lower grid cell is always a smaller number.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW
 
 N_CELLS = 2048
 N_SCANNED = 8
-"""Bins of one cell that are scanned; where more share a cell they are halved first."""
+"""Maximum bins of a grid cell that are scanned linearly; more are bisected first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +51,12 @@ def make_grid(edges: ArrayLike) -> Grid:
     Returns
     -------
     Grid
-        What the kernels take.
+        Arguments of the kernels.
 
     Raises
     ------
     ShapeError
-        If there are too few or too many edges, or they do not ascend.
+        If there are too few or too many edges, or they are not ascending.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Counters of a cell to components: shares, polynomial means, products of two features."""
+"""Computes components from counters: shares, polynomial means, products of two features."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def loudest(
     loss: NDArray[np.float64],
     ratios: NDArray[np.float32],
 ) -> tuple[int, int]:
-    """Return the set of a cell that says most, and its rows.
+    """Return the set of a cell with the most evidence, and its rows.
 
     The one that gives most to M. A large shift takes many sets to the cap, where
     they give the same; of those within a factor of two of the most, the one whose

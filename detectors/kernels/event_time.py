@@ -21,7 +21,7 @@ def judge(
     verdicts: NDArray[np.uint8],
     pane: NDArray[np.int64],
 ) -> None:
-    """Judge each event with the watermark as of that event.
+    """Classify each event by the watermark at that event.
 
     ``settings`` = [pane, bound, lateness, max_skew]; ``state`` = [wm, S], both
     written back; ``pane`` gets the index of each accepted event's pane, and the watermark

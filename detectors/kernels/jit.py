@@ -1,4 +1,4 @@
-"""How kernels are compiled, and where the machine code is kept.
+"""Compilation of kernels, and cache of the machine code.
 
 One decorator, :func:`kernel`. The cache lives in the user's cache directory,
 one folder per Driftline version, Numba version, CPU and kernel source, because
@@ -50,7 +50,7 @@ def _sources_digest() -> str:
 
 
 def _base_folder() -> Path:
-    """Find the user's cache; relative where there is no home at all, which is never used."""
+    """Return the user's cache folder; a relative path, which is never used, without a home."""
     own, shared = os.environ.get("DRIFTLINE_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     if own:
         return Path(own).absolute()
@@ -85,7 +85,7 @@ _HAS_CACHE = _usable(CACHE_FOLDER)
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Hold the cache's write lock; without a place for it, write nothing."""
+    """Hold the write lock of the cache; without a lock file nothing is written."""
     with open(CACHE_FOLDER / "lock", "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         try:
@@ -101,7 +101,7 @@ class _Count:
 
 
 class _Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
-    """Points to our folder, whether it may be written to or only read.
+    """Locates the cache folder, whether it is writable or read-only.
 
     Numba's own locators would leave a folder that is read-only and write beside the
     sources, unlocked, instead.
@@ -137,7 +137,7 @@ class _CheckedFile(caching.IndexDataCacheFile):  # type: ignore[misc]
 
 
 class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
-    """Numba's cache, which may fail without anyone noticing but the clock."""
+    """Numba's cache, whose failures only cause a recompilation."""
 
     _impl_class = _Implementation
 
@@ -162,7 +162,7 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
         return sig, codegen.magic_tuple(), code
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load machine code without what only a compilation needs.
+        """Load machine code without initialising the compiler.
 
         Numba imports and registers everything that it can compile before it loads anything:
         0.3 s of each start. Machine code needs the runtime alone; a compilation still
@@ -181,7 +181,7 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
                 with _lock():
                     super().save_overload(sig, data)
                 return
-            except Exception:  # an index that cannot be read: empty it, then once more
+            except Exception:  # an unreadable index: empty it, then retry
                 self._discard()
 
     def _discard(self) -> None:
@@ -222,7 +222,7 @@ def inlined(function: F) -> F:
 
 
 def uncounted(function: F) -> F:
-    """Compile a kernel that allocates nothing and keeps no array: without reference counts.
+    """Compile a kernel that does not allocate or store arrays, without reference counting.
 
     Numba counts an array's references wherever a function takes it, also an inlined one,
     and drops what is superfluous only from simple functions: with a few branches 20 of
@@ -240,6 +240,6 @@ def _compile(function: F, inline: str, counts: bool = True) -> F:
         nogil=True, fastmath=False, inline=inline, error_model="numpy", **options
     )(function)
     if _HAS_CACHE:
-        with suppress(Exception):  # no source file to name it by: an interactive shell
+        with suppress(Exception):  # no source file: an interactive shell
             dispatcher._cache = _KernelCache(function)
     return cast(F, dispatcher)

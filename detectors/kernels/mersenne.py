@@ -17,13 +17,13 @@ from detectors.kernels.jit import inlined, uncounted
 
 N_WORDS = 624
 N_PLACES = N_WORDS + 1
-"""The words, and which is next."""
+"""The words, and the index of the next one."""
 _SHIFT = 397
 
 
 @uncounted
 def twist(state: NDArray[np.float64], at: int) -> None:
-    """Make the next 624 words of those that begin at ``at``."""
+    """Generate the next 624 words from those that begin at ``at``."""
     for i in range(N_WORDS):
         this = int(state[at + i])
         following = int(state[at + (i + 1) % N_WORDS])

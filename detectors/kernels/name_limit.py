@@ -72,7 +72,7 @@ def refill(
     keys: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Put keys and their sizes into an empty table."""
+    """Insert keys and their sizes into an empty table."""
     for i in range(live_keys.size):
         place = _find(live_keys[i], keys)
         keys[place] = live_keys[i]

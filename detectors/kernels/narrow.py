@@ -14,7 +14,7 @@ from detectors.kernels.jit import kernel
 from driftline.scalars import narrowest
 
 _POWERS: NDArray[np.float64] = np.array([float(10**k) for k in range(23)])
-"""Powers of ten that are exact in float64: a quotient by one is rounded once."""
+"""Powers of ten that are exact in float64, so a quotient is rounded once."""
 _SMALLEST, _LARGEST = 1e-13, 1e15
 """Beyond these bounds the powers are not exact."""
 

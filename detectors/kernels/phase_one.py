@@ -1,4 +1,4 @@
-"""Mean and standard deviation that a control chart judges by: given, or learned once.
+"""Mean and standard deviation of a control chart: given, or learned once.
 
 Five neighbouring places of a state: three of Welford's, then the standard deviation,
 and whether both are known. They are frozen when ``min_instances`` values were seen: a
@@ -26,7 +26,7 @@ N_PLACES = _N_WELFORD + 2
 
 @inlined
 def begin(settings: FloatArray, state: FloatArray, at: int) -> None:
-    """Forget everything, and learn again what was not given."""
+    """Reset, and learn the figures that were not given."""
     state[:] = 0.0
     if not math.isnan(settings[GIVEN_MEAN]):
         state[at + MEAN] = settings[GIVEN_MEAN]
@@ -36,7 +36,7 @@ def begin(settings: FloatArray, state: FloatArray, at: int) -> None:
 
 @inlined
 def is_learning(x: float, settings: FloatArray, state: FloatArray, at: int) -> bool:
-    """Add one value while the figures are not known, and freeze them at the last one."""
+    """Add one value while the figures are being learned; freeze them at the last one."""
     if state[at + IS_KNOWN] != 0.0:
         return False
     add(x, state, at)

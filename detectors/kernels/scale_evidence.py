@@ -46,15 +46,17 @@ SMALLEST_SHARE: Final = 0.002
 """A change of a share below it never matters."""
 RARE_UPWARD: Final = 0.05
 """Below this share growth follows Bennett's bound for a weighted sum of rare events; so does
-the loss of a share beyond 1 - .05, the same event counted the other way."""
+the loss of a share beyond 1 - .05, the same event counted the other way.
+"""
 BACK_MARGIN: Final = 3.0
 """An alert closes only below h - 3."""
 SKIPPED: Final = 12.0
 """m^2 / V below which a component is not evaluated: less than 6 nats."""
 TIE_NATS: Final = 1e-5
-"""Of components that differ by less the first is named: rounding must not choose."""
+"""Of components whose evidence differs by less, the first is reported, despite rounding.
+"""
 N_WINDOW_ROWS: Final = 20.0
-"""A share of which an average holds fewer rows has not shown its own movement yet."""
+"""Rows in an average below which a share's movement is not yet estimated."""
 
 
 @uncounted
@@ -208,7 +210,7 @@ def strongest(
     out_integers: Integers,
     out_floats: Floats,
 ) -> None:
-    """Find the component and scale of a cell with the largest E - h (1.3 steps 7 to 10).
+    """Return the component and scale of a cell with the largest E - h (1.3 steps 7 to 10).
 
     Writes component and scale, and E, E - h, the change, tau^2 and v of it. Where no
     component is beyond ``SKIPPED``, the component is -1 and E - h is -inf.

@@ -43,7 +43,7 @@ from detectors.kernels.scale_state import (
 
 EARLY_LIMIT: Final = 6.0
 LATE_LIMIT: Final = 2.5
-"""A sample counts as at most so many times what is believed; the second after 20 samples."""
+"""Cap of a sample relative to the estimate; the second one applies after 20 samples."""
 LATE_MEAN: Final = 0.81
 """E[min(x, 2.5)] of the square x of a standard Gaussian."""
 N_EARLY: Final = 20.0
@@ -67,7 +67,7 @@ def correct(
     cells: Singles,
     phi: Floats,
 ) -> None:
-    """Move the baseline of a cell as far as the reference's own error allows (1.5).
+    """Correct the baseline of a cell within the sampling error of the reference (1.5).
 
     A day is confirmed when the next one has passed without an alert.
     """

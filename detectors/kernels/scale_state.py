@@ -47,14 +47,14 @@ HOURS_OTHER_DAY: Final = N_CONTEXTS
 N_MODEL_VALUES: Final = N_CONTEXTS + 1
 
 CLIP: Final = 4.5
-"""Standard deviations of its own by which one tick may move an average."""
+"""Standard deviations of an average by which one tick may move it."""
 MAX_WEIGHT: Final = 4.0
 """A tick counts as at most so many ordinary ones."""
 PRIOR_VARIANCE: Final = 0.03**2
-"""Natural movement at the shortest scale before anything is known, as a share of p(1 - p)."""
+"""Prior of natural movement at the shortest scale, as a share of p(1 - p)."""
 PRIOR_SAMPLES: Final = 4.0
 PRIOR_DECAY: Final = 0.5
-"""Variance of a scale over that of the next shorter one, until it has been seen."""
+"""Prior ratio of the variance of a scale to that of the next shorter one."""
 PHI_PRIOR_TICKS: Final = 5.0
 PHI_SHRINKAGE: Final = 10.0
 """Ticks for which the cell's design effect counts in that of a component."""

@@ -59,15 +59,16 @@ from detectors.kernels.scale_state import (
 )
 
 NONE, OPENED, CLOSED = 0, 1, -1
-"""What happened to the alert of a cell in a tick."""
+"""Transition of a cell's alert in a tick."""
 
 MAX_GAINED: Final = 2.0
 KNOWN_SHARE: Final = 1e-4
 """Rows that one tick may add to a share in any case, and the p(1 - p) below which it is one
-row: two rows of a value that 300,000 have never had are 21 nats, and would fire alone."""
+row: two rows of a value that 300,000 have never had are 21 nats, and would fire alone.
+"""
 MAX_CLUSTER_RATIO: Final = 16.0
 MAX_BELIEVED_PHI: Final = 3.0
-"""Longer clusters reach over two ticks: then a second tick in a row is clipped as the first."""
+"""Longer clusters extend over two ticks, so a second consecutive tick is clipped like the first."""
 MEAN_ROWS_RATE: Final = 0.002
 YOUNG_HOURS: Final = 24.0
 REFERENCE_TICKS: Final = 12.0
@@ -199,7 +200,7 @@ def clipped(
     natural: float,
     is_believed: bool,
 ) -> float:
-    """Limit the deviation of one tick; a second one in a row is believed (1.3 step 4).
+    """Limit the deviation of one tick; a second consecutive one is not limited (1.3 step 4).
 
     A share may gain ``n_gained`` rows in any case. Squares save most square roots.
     """
@@ -238,7 +239,7 @@ def follow(
     cells: Singles,
     phi: Floats,
 ) -> None:
-    """Update the averages of a cell, and the design effects they are judged by (steps 3 to 6)."""
+    """Update the averages of a cell, and their design effects (steps 3 to 6)."""
     weight = weigh(scales, cells, c, n, tick_hours)
     per_row = 1.0 / n
     for s in range(N_SCALES):
@@ -314,7 +315,7 @@ def fire_or_close(
     out_integers: Integers,
     out_floats: Floats,
 ) -> None:
-    """Open the alert of a cell, or close it by evidence of being back (steps 10 and 12)."""
+    """Open the alert of a cell, or close it by evidence of its return (steps 10 and 12)."""
     margin = out_floats[c, 1]
     if cells[c, IS_OPEN] == 0.0:
         if margin < 0.0:
@@ -370,14 +371,14 @@ def tick(
     out_integers: Integers,
     out_floats: Floats,
 ) -> None:
-    """Judge one tick of every cell.
+    """Evaluate one tick of every cell.
 
     Parameters
     ----------
     sums : ndarray of float64, shape (I,)
         Counts of shares and sums of means in this tick, component by component.
     rows : ndarray of float64, shape (C,)
-        Rows of each cell; a cell without rows is left as it is.
+        Rows of each cell; a cell without rows is unchanged.
     slot : int
         Hour of the day, plus 24 at weekends.
     constants, codes, season, offsets, references

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detectors.kernels.jit import inlined
 
 FloatArray: TypeAlias = NDArray[np.float64]
-"""A detector's settings, its state, and the values it takes."""
+"""A detector's settings, its state, and its input values."""
 
 NOTHING = 0
 DRIFT = 1

@@ -1,4 +1,4 @@
-"""The components of a cell: what is followed of its 64 counters.
+"""Components of a cell: the quantities that are monitored of its 64 counters.
 
 :class:`CellComponents` are those of one cell, :class:`ComponentLayout` those of all cells of
 a model laid end to end, with the products of its most important numeric features last.
@@ -103,7 +103,7 @@ def group_bins(counts: Integers, n_bins: int) -> Integers:
 
 
 def variable_components(variable: VariableBaseline, reference_counts: Integers) -> CellComponents:
-    """Choose the components of a cell of a baseline.
+    """Return the components of a cell of a baseline.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def _cell(
 
 @dataclass(frozen=True, slots=True)
 class ComponentLayout:
-    """Components of C cells, laid end to end; a cell of products of features comes last."""
+    """Components of C cells, concatenated; the cell of products of features is last."""
 
     cells: tuple[CellComponents, ...]
     offsets: Integers
