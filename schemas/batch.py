@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from schemas.derived import Derived
 from schemas.names import SCORE
+
+N_NAMES = 4
+"""Columns of codes behind categorical variables and segments: model version, prediction, host,
+GPU."""
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -113,6 +117,125 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.time_us)
+
+
+def code_columns(batch: EventBatch) -> tuple[StringColumn, ...]:
+    """Return all dictionary-coded columns: categorical variables and segments come first."""
+    return (
+        *batch.categorical,
+        *batch.segments,
+        batch.model_version,
+        batch.prediction,
+        batch.host,
+        batch.gpu_uuid,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MixedBatch:
+    """Accepted events of several models out of one chunk, in source order.
+
+    For models with few events each: an :class:`EventBatch` has thirty arrays, and to make one
+    costs as much as a hundred events. All arrays have a column per event. Valid until the
+    decoder reads the next chunk.
+    """
+
+    schemas: Sequence[ModelSchema]
+    """Every model the decoder knows."""
+    model: Int64Array
+    """Shape (n,): index into ``schemas``."""
+    message: Int64Array
+    row: Int64Array
+    time_us: Int64Array
+    numbers: Float64Array
+    """Shape (columns, n): ``schema.numeric`` in order, then the score; undefined beyond."""
+    codes: Int32Array
+    """Shape (columns, n): categorical variables, segments, model version, prediction, host, GPU."""
+    dictionaries: Sequence[tuple[int, ...]]
+    """Of each model the dictionary of every column of codes."""
+    texts: Sequence[Sequence[str]]
+    """``values`` of each dictionary, as in :class:`StringColumn`."""
+    id_spans: Int64Array
+    id_bytes: Uint8Array
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    def values(self, model: int) -> list[Sequence[str]]:
+        """Return the texts of every column of codes of a model."""
+        return [self.texts[d] for d in self.dictionaries[model]]
+
+    def by_model(self) -> Iterator[tuple[int, Int64Array]]:
+        """Yield each model that has events and its rows, in source order."""
+        order = np.argsort(self.model, kind="stable")
+        models, starts = np.unique(self.model[order], return_index=True)
+        bounds = [*starts.tolist(), len(order)]
+        for i, model in enumerate(models.tolist()):
+            yield model, order[bounds[i] : bounds[i + 1]]
+
+    def take(self, rows: Int64Array) -> MixedBatch:
+        """Return the rows given, in this order."""
+        return replace(
+            self,
+            model=self.model[rows],
+            message=self.message[rows],
+            row=self.row[rows],
+            time_us=self.time_us[rows],
+            numbers=self.numbers[:, rows],
+            codes=self.codes[:, rows],
+            id_spans=self.id_spans[rows],
+        )
+
+    def batch(self, rows: Int64Array) -> EventBatch:
+        """Return rows of one model as its batch.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+            At least one; all of the same model, in source order.
+        """
+        model = int(self.model[rows[0]])
+        schema = self.schemas[model]
+        n, first = len(schema.numeric), len(schema.categorical)
+        following = first + len(schema.segments)
+        strings = [
+            StringColumn(self.codes[c, rows], texts) for c, texts in enumerate(self.values(model))
+        ]
+        model_version, prediction, host, gpu_uuid = strings[following:]
+        return EventBatch(
+            schema=schema,
+            message=self.message[rows],
+            row=self.row[rows],
+            time_us=self.time_us[rows],
+            numeric=tuple(self.numbers[c, rows] for c in range(n)),
+            categorical=tuple(strings[:first]),
+            segments=tuple(strings[first:following]),
+            score=self.numbers[n, rows],
+            model_version=model_version,
+            prediction=prediction,
+            host=host,
+            gpu_uuid=gpu_uuid,
+            id_spans=self.id_spans[rows],
+            id_bytes=self.id_bytes,
+        )
+
+    @staticmethod
+    def of(batch: EventBatch, rows: Int64Array) -> MixedBatch:
+        """Return rows of a batch, of one model, as a batch of mixed models."""
+        columns = code_columns(batch)
+        return MixedBatch(
+            schemas=(batch.schema,),
+            model=np.zeros(len(rows), np.int64),
+            message=batch.message[rows],
+            row=batch.row[rows],
+            time_us=batch.time_us[rows],
+            numbers=np.array([c[rows] for c in (*batch.numeric, batch.score)], np.float64),
+            codes=np.array([c.codes[rows] for c in columns], np.int32),
+            dictionaries=(tuple(range(len(columns))),),
+            texts=[c.values for c in columns],
+            id_spans=batch.id_spans[rows],
+            id_bytes=batch.id_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ monotone: an edge in a lower grid cell is always a smaller number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.kernels.jit import kernel
+from detectors.kernels.jit import inlined, uncounted
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_BINS, OVERFLOW, UNDERFLOW
 
@@ -87,7 +88,60 @@ def make_grid(edges: ArrayLike) -> Grid:
     return Grid(array, table, origin, scale)
 
 
-@kernel
+def packed_grids(grids: Sequence[Grid]) -> list[Grid]:
+    """Return the grids with look-up tables that lie behind each other in one array.
+
+    Examples
+    --------
+    >>> first, second = packed_grids([make_grid([0.0, 1.0]), make_grid([0.0, 2.0])])
+    >>> first.table.base is second.table.base
+    True
+    """
+    if not grids:
+        return []
+    tables = np.stack([grid.table for grid in grids])
+    return [replace(grid, table=table) for grid, table in zip(grids, tables, strict=True)]
+
+
+@inlined
+def find_bin(
+    x: float,
+    edges: NDArray[np.float64],
+    first: np.uint64,
+    n_edges: np.uint64,
+    table: NDArray[np.uint8],
+    base: np.uint64,
+    origin: float,
+    scale: float,
+) -> np.uint64:
+    """Return the counter of one value.
+
+    The edges begin at ``first``, the look-up table at ``base``. Unsigned indices spare the test
+    for negative ones. Only for kernels that are :func:`~detectors.kernels.jit.uncounted`: with
+    reference counts a value took 22 ns instead of 1.3.
+    """
+    one = np.uint64(1)
+    k = np.uint64(MISSING)
+    if x >= edges[first] and x <= edges[first + n_edges - one]:
+        position = min(max((x - origin) * scale, 0.0), N_CELLS - 1.0)
+        cell = base + np.uint64(np.int64(position))
+        k = np.uint64(table[cell])
+        if x > edges[first + k + one]:
+            top = np.uint64(table[cell + one])
+            while np.int64(top) - np.int64(k) > N_SCANNED:
+                middle = (k + top) >> one
+                if x > edges[first + middle + one]:
+                    k = middle + one
+                else:
+                    top = middle
+            while x > edges[first + k + one]:
+                k += one
+    elif x - x == 0.0:  # 0 for every finite number, NaN for NaN and the infinities
+        k = np.uint64(UNDERFLOW) if x < edges[first] else np.uint64(OVERFLOW)
+    return k
+
+
+@uncounted
 def fill_bins(
     values: NDArray[np.float64],
     edges: NDArray[np.float64],
@@ -96,34 +150,11 @@ def fill_bins(
     scale: float,
     out: NDArray[np.uint8],
 ) -> None:
-    """Write the counter of each value; the arrays are those of a :class:`Grid`.
-
-    Unsigned indices spare the test for negative ones, and the loop is written out
-    because handing arrays to an inlined function cost 22 ns a value instead of 1.3.
-    """
-    lowest = edges[0]
-    highest = edges[edges.size - 1]
-    one = np.uint64(1)
+    """Write the counter of each value; the arrays are those of a :class:`Grid`."""
+    zero = np.uint64(0)
+    n_edges = np.uint64(edges.size)
     for i in range(values.size):
-        x = values[i]
-        k = np.uint64(MISSING)
-        if x >= lowest and x <= highest:
-            position = min(max((x - origin) * scale, 0.0), N_CELLS - 1.0)
-            cell = np.uint64(np.int64(position))
-            k = np.uint64(table[cell])
-            if x > edges[k + one]:
-                top = np.uint64(table[cell + one])
-                while np.int64(top) - np.int64(k) > N_SCANNED:
-                    middle = (k + top) >> one
-                    if x > edges[middle + one]:
-                        k = middle + one
-                    else:
-                        top = middle
-                while x > edges[k + one]:
-                    k += one
-        elif x - x == 0.0:  # 0 for every finite number, NaN for NaN and the infinities
-            k = np.uint64(UNDERFLOW) if x < lowest else np.uint64(OVERFLOW)
-        out[i] = k
+        out[i] = find_bin(values[i], edges, zero, n_edges, table, zero, origin, scale)
 
 
 def bin_values(

@@ -77,14 +77,16 @@ def find_extents(
     lowest: int,
     first: NDArray[np.int64],
     last: NDArray[np.int64],
+    n_rows: NDArray[np.int64],
 ) -> None:
-    """Write the first and the last accepted row of each pane from ``lowest`` on."""
+    """Write the first and last accepted row, and how many, of each pane from ``lowest`` on."""
     for i in range(pane.size):
         if verdicts[i] == ACCEPTED:
             k = pane[i] - lowest
             if first[k] < 0:
                 first[k] = i
             last[k] = i
+            n_rows[k] += 1
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors.decision_rule.edges import quantile_edges
 from schemas.baselines import Baseline, Kind, VariableBaseline
-from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
+from schemas.batch import Chunk, EventBatch, MixedBatch, ModelSchema, StringColumn
 from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats
 
@@ -120,6 +120,35 @@ def chunk_of(
         record_time_us=np.array([m.record_time_us for m in messages], np.int64),
     )
     return chunk, [batch_of(rows, dictionary) for rows in by_model.values()]
+
+
+def mixed_of(batches: Sequence[EventBatch]) -> MixedBatch:
+    """Return the events of several models as one batch, in source order."""
+    parts = [MixedBatch.of(batch, np.arange(len(batch))) for batch in batches]
+    n = sum(map(len, parts))
+    numbers = np.full((max(len(p.numbers) for p in parts), n), np.nan)
+    codes = np.full((max(len(p.codes) for p in parts), n), -1, np.int32)
+    dictionaries, texts, at = [], [], 0
+    for part in parts:
+        numbers[: len(part.numbers), at : at + len(part)] = part.numbers
+        codes[: len(part.codes), at : at + len(part)] = part.codes
+        dictionaries.append(tuple(range(len(texts), len(texts) + len(part.texts))))
+        texts += part.texts
+        at += len(part)
+    joined = MixedBatch(
+        schemas=[batch.schema for batch in batches],
+        model=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        message=np.concatenate([p.message for p in parts]),
+        row=np.concatenate([p.row for p in parts]),
+        time_us=np.concatenate([p.time_us for p in parts]),
+        numbers=numbers,
+        codes=codes,
+        dictionaries=dictionaries,
+        texts=texts,
+        id_spans=np.concatenate([p.id_spans for p in parts]),
+        id_bytes=batches[0].id_bytes,
+    )
+    return joined.take(np.lexsort((joined.row, joined.message)))
 
 
 def rejects_of(messages: Sequence[RowMessage]) -> list[Reject]:

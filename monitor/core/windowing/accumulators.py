@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,12 @@ from detectors.kernels import accumulate
 from detectors.kernels.binning import fill_bins
 from monitor.core.windowing.layout import Layout
 from monitor.core.windowing.name_limit import NameLimit
-from monitor.core.windowing.slots import Interner, SlotIndex, SlotPool
+from monitor.core.windowing.slots import Counters, Interner, SlotIndex, SlotPool
 from schemas.batch import EventBatch, StringColumn
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, OTHER, SeriesId, SeriesStats
+
+if TYPE_CHECKING:
+    from monitor.core.windowing.held.held_rows import HeldRows
 
 MAX_COMBINATIONS = 256
 SLICES = ("host", "gpu_uuid")
@@ -220,18 +224,9 @@ class SeriesAccumulator:
         """Add combinations, then directly counted rows, to the segments that occur."""
         joint = self._combinations.held.get(ordinal, [])
         direct = self._direct.held.get(ordinal, [])
-        keys = np.array([k for k, _ in joint], np.int64)
-        targets = np.full((len(joint) + len(direct), 1 + len(self.layout.digits)), -1, np.int32)
-        if self.layout.is_joint:
-            targets[: len(joint)] = self.layout.series_of(keys)
-        targets[len(joint) :, 0] = [k for k, _ in direct]
-        present = np.unique(targets[targets > 0])
-        names = self.layout.segments
-        order = [0, *sorted(present.tolist(), key=lambda i: names[i])]
-        position = np.full(len(names) + 1, -1, np.int32)
-        position[order] = np.arange(len(order))
+        targets, names = segment_targets(self.layout, [k for k, _ in joint], [k for k, _ in direct])
         slots = np.array([s for _, s in (*joint, *direct)], np.int32)
-        return self._pool.fold(slots, position[targets], [names[i] for i in order])
+        return self._pool.fold(slots, targets, names)
 
     def _collect_slices(self, ordinal: int) -> SeriesStats:
         """Give each slice its name; values called ``other`` join the rest."""
@@ -242,10 +237,34 @@ class SeriesAccumulator:
             for number, slot in index.held.get(ordinal, []):
                 named.append((f"{name}={interner.names[number]}", slot))
             named += [(f"{name}={OTHER}", slot) for _, slot in rest.held.get(ordinal, [])]
-        names = sorted({name for name, _ in named})
-        position = {name: i for i, name in enumerate(names)}
-        targets = np.array([position[name] for name, _ in named], np.int32).reshape(-1, 1)
+        targets, names = slice_targets([name for name, _ in named])
         return self._slice_pool.fold(np.array([s for _, s in named], np.int32), targets, names)
+
+    def add_rows(self, ordinal: int, n_ordinals: int, held: HeldRows) -> None:
+        """Add rows that a pane held, which is counted from now on.
+
+        Parameters
+        ----------
+        ordinal, n_ordinals : int
+            Of the pane; more than any ordinal.
+        held : HeldRows
+            At most ``MAX_COMBINATIONS`` and ``MAX_SEGMENT_VALUES`` of them.
+        """
+        ordinals = np.full(len(held), ordinal, np.int32)
+        pool = self._pool
+        slots = self._combinations.assign(ordinals, held.combinations, n_ordinals)[0]
+        held.pour(slots, Counters(pool.counts, pool.moments, pool.tallies, pool.calibration))
+        if not self.layout.n_variables:
+            return
+        pool = self._slice_pool
+        for interner, index, given in zip(
+            self._interners, self._slices, held.names_of_rows(), strict=True
+        ):
+            numbers = np.array([0 if n is None else interner.number(n) for n in given], np.int64)
+            named = np.where(numbers > 0, ordinals, np.int32(-1))
+            slots = index.assign(named, numbers, n_ordinals)[0]
+            counters = Counters(pool.counts, pool.moments, pool.tallies, pool.calibration)
+            held.pour(slots, counters, is_score_only=True)
 
     def release(self, ordinals: Sequence[int]) -> None:
         """Forget these panes."""
@@ -256,6 +275,38 @@ class SeriesAccumulator:
         for interner, index in zip(self._interners, self._slices, strict=True):
             if len(interner.names) > _N_FORGET:
                 interner.forget({k for pairs in index.held.values() for k, _ in pairs})
+
+
+def segment_targets(
+    layout: Layout, combinations: Sequence[int], direct: Sequence[int] = ()
+) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the segments that slots are added to, shape (slots, T), -1 is none; and their names.
+
+    Parameters
+    ----------
+    combinations : sequence of int
+        Of segment values, a slot each.
+    direct : sequence of int
+        Segments that have a slot of their own, behind the combinations.
+    """
+    n = len(combinations)
+    targets = np.full((n + len(direct), 1 + len(layout.digits)), -1, np.int32)
+    if layout.is_joint:
+        targets[:n] = layout.series_of(np.array(combinations, np.int64))
+    targets[n:, 0] = direct
+    present = np.unique(targets[targets > 0])
+    names = layout.segments
+    order = [0, *sorted(present.tolist(), key=lambda i: names[i])]
+    position = np.full(len(names) + 1, -1, np.int32)
+    position[order] = np.arange(len(order))
+    return position[targets], [names[i] for i in order]
+
+
+def slice_targets(names: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the slice that each slot is added to, shape (slots, 1), and the slices' names."""
+    found = sorted(set(names))
+    position = {name: i for i, name in enumerate(found)}
+    return np.array([position[name] for name in names], np.int32).reshape(-1, 1), found
 
 
 def summarize(
@@ -293,4 +344,12 @@ def summarize(
     return accumulator.collect(0)
 
 
-__all__ = ["ALL", "MAX_COMBINATIONS", "SLICES", "SeriesAccumulator", "summarize", "take"]
+__all__ = [
+    "ALL",
+    "MAX_COMBINATIONS",
+    "MAX_SEGMENT_VALUES",
+    "SLICES",
+    "SeriesAccumulator",
+    "summarize",
+    "take",
+]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
-from monitor.core.windowing.accumulators import SeriesAccumulator, summarize, take
+from monitor.core.windowing.accumulators import summarize, take
+from monitor.core.windowing.held.row_pool import RowPools
 from monitor.core.windowing.intake_aggregate import (
     RETIRED,
     IntakeAggregator,
@@ -21,7 +24,14 @@ from monitor.core.windowing.layout import Layout
 from monitor.core.windowing.open_panes import OpenPanes, OpenSeries, Origin
 from monitor.core.windowing.version_cap import VersionCap, others_joined, version_name
 from monitor.core.windowing.watermark import NO_WATERMARK, Commit, EventClock
-from schemas.batch import Chunk, EventBatch, ModelSchema
+from schemas.batch import (
+    N_NAMES,
+    Chunk,
+    EventBatch,
+    MixedBatch,
+    ModelSchema,
+    code_columns,
+)
 from schemas.events import Reject
 from schemas.intake import IntakePane
 from schemas.panes import Pane, SeriesId
@@ -80,6 +90,18 @@ class _Era(NamedTuple):
     until_us: int = _END_OF_TIME_US
 
 
+_Part = EventBatch | MixedBatch | RejectedEvents
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of the events of a chunk, so far."""
+
+    n_accepted: int = 0
+    late: list[RefusedRows] = field(default_factory=list)
+    future: list[RefusedRows] = field(default_factory=list)
+
+
 class PartitionAggregator:
     """Panes of one source partition: event-time rules and the commit rule of ingest.
 
@@ -108,9 +130,9 @@ class PartitionAggregator:
     Notes
     -----
     An in-order chunk of one model costs about 40 us whatever its size, so read 1,000
-    events at once or more; rows are never touched by Python. Memory: 544 V bytes per
-    combination of segment values per open pane, so choose a pane that holds a hundred
-    rows, or read shorter chunks.
+    events at once or more; rows are never touched by Python. Memory of an open pane: about
+    9 V + 35 bytes a row, up to some fifty rows; then 544 V bytes per combination of segment
+    values.
 
     References
     ----------
@@ -139,6 +161,7 @@ class PartitionAggregator:
         self._row_layouts: dict[ModelSchema, Layout] = {}
         self._series: dict[SeriesId, OpenSeries] = {}
         self._open = OpenPanes()
+        self._pools = RowPools()
         self._intake = IntakeAggregator(source, partition, owner, window)
         self._has_exact_clock = True
         self._versions = VersionCap()
@@ -238,7 +261,11 @@ class PartitionAggregator:
         return gap
 
     def add(
-        self, chunk: Chunk, batches: Sequence[EventBatch], rejects: Sequence[Reject] = ()
+        self,
+        chunk: Chunk,
+        batches: Sequence[EventBatch],
+        rejects: Sequence[Reject] = (),
+        mixed: MixedBatch | None = None,
     ) -> Added:
         """Aggregate the events of one chunk.
 
@@ -252,16 +279,15 @@ class PartitionAggregator:
             What the decoder rejected. An event of a configured model whose time could be
             read moves the watermark like any other: else a model of which everything is
             rejected would hold the windows of all.
+        mixed : MixedBatch, optional
+            Accepted events of models that have no batch.
 
         Returns
         -------
         Added
             Late and future events, to be recorded before the next commit.
         """
-        n_accepted = 0
-        late: list[RefusedRows] = []
-        future: list[RefusedRows] = []
-        report_from, clock = self.report_from, self._clock
+        outcome, clock = _Outcome(), self._clock
         retired_us = self._resumed.retired_before_us if self._resumed else NO_WATERMARK
         origin = Origin(
             int(chunk.log_offset[0]) if len(chunk) else self._position,
@@ -274,7 +300,9 @@ class PartitionAggregator:
             first_open=retired_us // self._pane_us,
             is_published=lambda index, last: self._is_published((index + 1) * self._pane_us, last),
         )
-        parts: list[EventBatch | RejectedEvents] = [b for b in batches if len(b)]
+        parts: list[_Part] = [b for b in batches if len(b)]
+        if mixed is not None and len(mixed):
+            parts.append(mixed)
         if rejects and len(rejected := RejectedEvents.of(rejects)):
             parts.append(rejected)
         for batch, verdicts, pane in self._judge(parts, chunk):
@@ -286,25 +314,113 @@ class PartitionAggregator:
                 verdicts[(verdicts == ACCEPTED) & (pane < first_open)] = RETIRED
             if isinstance(batch, RejectedEvents):
                 self._intake.count_rejected(chunk, batch, verdicts, pane, reading)
-                continue
-            n_refused = int(np.count_nonzero(verdicts))
-            n_accepted += len(batch) - n_refused
-            if n_refused:
-                self._intake.count_refused(chunk, batch, verdicts, pane, reading)
-                is_new = chunk.log_offset[batch.message] >= report_from
-                for kind, refused in ((LATE, late), (FUTURE, future)):
-                    rows = np.flatnonzero((verdicts == kind) & is_new)
-                    if rows.size:
-                        refused.append(RefusedRows(batch, rows, pane[rows]))
-            if n_refused < len(batch):
-                self._aggregate(chunk, batch, verdicts, pane, origin)
+            elif isinstance(batch, MixedBatch):
+                self._take_mixed(chunk, batch, verdicts, pane, reading, outcome)
+            else:
+                self._take_batch(chunk, batch, verdicts, pane, reading, outcome)
         if len(chunk):
             self._position = max(self._position, int(chunk.log_offset[-1]) + 1)
-        return Added(n_accepted, tuple(late), tuple(future))
+        return Added(outcome.n_accepted, tuple(outcome.late), tuple(outcome.future))
+
+    def _take_batch(
+        self,
+        chunk: Chunk,
+        batch: EventBatch,
+        verdicts: NDArray[np.uint8],
+        pane: NDArray[np.int64],
+        reading: Reading,
+        outcome: _Outcome,
+    ) -> None:
+        """Count the events of one model, and note those that are refused."""
+        n_refused = int(np.count_nonzero(verdicts))
+        outcome.n_accepted += len(batch) - n_refused
+        if n_refused:
+            self._intake.count_refused(chunk, batch, verdicts, pane, reading)
+            is_new = chunk.log_offset[batch.message] >= self.report_from
+            for kind, refused in ((LATE, outcome.late), (FUTURE, outcome.future)):
+                rows = np.flatnonzero((verdicts == kind) & is_new)
+                if rows.size:
+                    refused.append(RefusedRows(batch, rows, pane[rows]))
+        if n_refused < len(batch):
+            self._aggregate(chunk, batch, verdicts, pane, reading.origin)
+
+    def _take_mixed(
+        self,
+        chunk: Chunk,
+        mixed: MixedBatch,
+        verdicts: NDArray[np.uint8],
+        pane: NDArray[np.int64],
+        reading: Reading,
+        outcome: _Outcome,
+    ) -> None:
+        """Have panes hold events of many models; a model with anything unusual gets a batch."""
+        is_refused = verdicts != ACCEPTED
+        refused = set(mixed.model[is_refused].tolist()) if is_refused.any() else set()
+        for model, rows in mixed.by_model():
+            if model not in refused and self._hold(
+                chunk, mixed, model, rows, pane[rows].tolist(), reading.origin
+            ):
+                outcome.n_accepted += len(rows)
+                continue
+            batch = mixed.batch(rows)
+            self._take_batch(chunk, batch, verdicts[rows], pane[rows], reading, outcome)
+
+    def _hold(
+        self,
+        chunk: Chunk,
+        mixed: MixedBatch,
+        model: int,
+        rows: NDArray[np.int64],
+        places: list[int],
+        origin: Origin,
+    ) -> bool:
+        """Have panes hold accepted rows of one model; False where they have to be counted.
+
+        Nothing has happened then. So it is where rows are of several versions or baselines,
+        where the cap on versions may be reached, and where a pane would hold too many rows.
+        """
+        schema, values = mixed.schemas[model], mixed.values(model)
+        codes = mixed.codes[len(values) - N_NAMES, rows]
+        key = (schema.tenant, schema.model)
+        if (codes != codes[0]).any() or not self._versions.has_room(key, 1):
+            return False
+        version = version_name(values[-N_NAMES], int(codes[0]))
+        era = self._era_of(schema, version, places)
+        if era is None:
+            return False
+        series = self._series_of(schema, version, era)
+        series.learn_texts(values)
+        counts = Counter(places)
+        if not all(series.has_room(place, n) for place, n in counts.items()):
+            return False
+        last = dict(zip(places, rows.tolist(), strict=True))
+        for place, row in last.items():
+            self._touch(chunk, mixed.message[row], series, place, origin)
+        self._versions.note(key, counts, version)
+        chains = np.array([series.chain(place) for place in places], np.int64)
+        series.pool.append(series.layout.row_tables, mixed, rows, chains)
+        return True
+
+    def _era_of(self, schema: ModelSchema, version: str, places: Sequence[int]) -> _Era | None:
+        """Return the layout that holds at all of these places; None if there are several."""
+        found = self._layouts(schema.tenant, schema.model, version)
+        if isinstance(found, Layout):
+            return _Era(found)
+        active, eras = self._eras(schema, found or ())
+        first = bisect_right(active, min(places))
+        return eras[first] if first == bisect_right(active, max(places)) else None
+
+    def _eras(self, schema: ModelSchema, layouts: Sequence[Layout]) -> tuple[list[int], list[_Era]]:
+        """Return the places where each layout begins to hold; and one range more of time."""
+        # of the first pane that starts when the layout holds already
+        active = [-(-layout.active_from_us // self._pane_us) for layout in layouts]
+        cuts = [-_END_OF_TIME_US, *(a * self._pane_us for a in active), _END_OF_TIME_US]
+        every = (self._rows_only(schema), *layouts)
+        return active, [_Era(layout, *cuts[i : i + 2]) for i, layout in enumerate(every)]
 
     def _judge(
-        self, batches: Sequence[EventBatch | RejectedEvents], chunk: Chunk
-    ) -> Iterator[tuple[EventBatch | RejectedEvents, NDArray[np.uint8], NDArray[np.int64]]]:
+        self, batches: Sequence[_Part], chunk: Chunk
+    ) -> Iterator[tuple[_Part, NDArray[np.uint8], NDArray[np.int64]]]:
         """Run the watermark over the events of all models in source order."""
         if len(batches) == 1:
             batch = batches[0]
@@ -338,13 +454,13 @@ class PartitionAggregator:
             codes = self._versions.names(batch, np.flatnonzero(verdicts == ACCEPTED), pane)
             is_single = bool((codes == codes[0]).all())
         if is_single:
-            version = version_name(batch, int(codes[0]))
+            version = version_name(batch.model_version.values, int(codes[0]))
             self._add_version(chunk, batch, verdicts, pane, version, origin)
             return
         codes = others_joined(batch, codes)
         for code in np.unique(codes).tolist():
             rows = np.flatnonzero(codes == code)
-            version = version_name(batch, code)
+            version = version_name(batch.model_version.values, code)
             part = take(batch, rows)
             self._add_version(chunk, part, verdicts[rows], pane[rows], version, origin)
 
@@ -363,12 +479,8 @@ class PartitionAggregator:
         if isinstance(found, Layout):
             self._add_layout(chunk, batch, verdicts, pane, version, _Era(found), origin)
             return
-        layouts = [self._rows_only(schema), *(found or ())]
-        # of the first pane that starts when the layout holds already
-        active = [-(-layout.active_from_us // self._pane_us) for layout in layouts[1:]]
+        active, eras = self._eras(schema, found or ())
         era = np.searchsorted(np.array(active, np.int64), pane, side="right")
-        cuts = [-_END_OF_TIME_US, *(a * self._pane_us for a in active), _END_OF_TIME_US]
-        eras = [_Era(layout, *cuts[i : i + 2]) for i, layout in enumerate(layouts)]
         for i in np.unique(era[verdicts == ACCEPTED]).tolist():
             rows = np.flatnonzero(era == i)
             if len(rows) == len(batch):
@@ -405,32 +517,51 @@ class PartitionAggregator:
             indices = np.unique(accepted // self._grain)
             slot, lowest, highest = np.searchsorted(indices, slot), 0, len(indices) - 1
         first = np.full(highest - lowest + 1, -1, np.int64)
-        last = np.empty_like(first)
-        find_extents(slot, verdicts, lowest, first, last)
+        last, n_rows = np.empty_like(first), np.zeros_like(first)
+        find_extents(slot, verdicts, lowest, first, last, n_rows)
         ordinals = np.full(len(first), -1, np.int32)
+        chains = np.full(len(first), -1, np.int32)
         found = np.flatnonzero(first >= 0)
         places = (indices[found] if indices.size else found + lowest).tolist()
+        if found.size and n_rows[found].min() <= series.max_rows:
+            series.learn_texts([column.values for column in code_columns(batch)])
+        n_counted = 0
         for k, index in zip(found.tolist(), places, strict=True):
-            ends = int(chunk.log_offset[batch.message[last[k]]])
-            ordinals[k] = self._open.ordinal(series, index, origin)
-            if not self._is_published((index + 1) * self._slot_us, ends):
-                self._open.touch(series, index)
+            self._touch(chunk, batch.message[last[k]], series, index, origin)
+            if series.has_room(index, int(n_rows[k])):
+                chains[k] = series.chain(index)
+            else:
+                ordinals[k], n_counted = series.ordinal(index), n_counted + 1
         panes = places if self._grain == 1 else _runs(accepted)
         self._versions.note((batch.schema.tenant, batch.schema.model), panes, version)
         placed = np.empty(len(batch), np.int32)
+        if n_counted < len(places):
+            place_rows(slot, verdicts, lowest, chains, placed)
+            _append(series, batch, placed)
+        if not n_counted:
+            return
         place_rows(slot, verdicts, lowest, ordinals, placed)
         in_slot = None
         if self._grain > 1:
             in_slot = placed.astype(np.int64) * self._grain + pane % self._grain
         series.accumulator.add(batch, placed, series.n_ordinals, in_slot)
 
+    def _touch(
+        self, chunk: Chunk, last_message: int, series: OpenSeries, index: int, origin: Origin
+    ) -> None:
+        """Note that a pane gets rows, the last of them in this message of the chunk."""
+        self._open.open(series, index, origin)
+        ends = int(chunk.log_offset[last_message]) if self._resumed is not None else 0
+        if not self._is_published((index + 1) * self._slot_us, ends):
+            self._open.touch(series, index)
+
     def _series_of(self, schema: ModelSchema, version: str, era: _Era) -> OpenSeries:
         """Return the open panes of a model version in one layout."""
         series_id = SeriesId(schema.tenant, schema.model, version, era.layout.profile_id)
         series = self._series.get(series_id)
         if series is None:
-            accumulator = SeriesAccumulator(series_id, era.layout, self._grain)
-            series = self._series[series_id] = OpenSeries(series_id, accumulator)
+            series = OpenSeries(series_id, era.layout, self._pools, self._grain)
+            self._series[series_id] = series
         series.from_us, series.until_us = era.from_us, era.until_us
         return series
 
@@ -492,7 +623,7 @@ class PartitionAggregator:
 
     def _publish(self, series: OpenSeries, index: int) -> Pane:
         """Return the pane with its current counts."""
-        segments, slices = series.accumulator.collect(series.ordinals[index])
+        segments, slices = series.collect(index)
         start_us, end_us = index * self._slot_us, (index + 1) * self._slot_us
         # Only within the slot: a layout's end may move into the past of what was counted in it,
         # where a baseline is heard of late.
@@ -519,6 +650,14 @@ class PartitionAggregator:
         change, else F. None before the first flush.
         """
         return self._commit
+
+
+def _append(series: OpenSeries, batch: EventBatch, chains: NDArray[np.int32]) -> None:
+    """Add rows to panes that hold rows; those whose chain is negative are left out."""
+    rows = np.flatnonzero(chains >= 0)
+    mixed = MixedBatch.of(batch, rows)
+    every = np.arange(len(rows), dtype=np.int64)
+    series.pool.append(series.layout.row_tables, mixed, every, chains[rows].astype(np.int64))
 
 
 def _runs(values: NDArray[np.int64]) -> set[int]:

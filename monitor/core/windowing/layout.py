@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.binning import Grid, make_grid
+from detectors.kernels.binning import Grid, make_grid, packed_grids
 from driftline.canonical import boolean_aliases, category_of_text
+from monitor.core.windowing.held.row_tables import RowTables
 from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.batch import EventBatch, ModelSchema, StringColumn
 from schemas.errors import BaselineError
@@ -52,7 +54,10 @@ class Remap:
 
     def table(self, column: StringColumn) -> NDArray[np.int64]:
         """Return the table: entry ``code + 1`` is the target of that code."""
-        values = column.values
+        return self.table_of(column.values)
+
+    def table_of(self, values: Sequence[str]) -> NDArray[np.int64]:
+        """Return the table of a column that has these values."""
         if self._values is not values:
             self._values = values
             self._table = np.array([self.null], np.int64)
@@ -147,7 +152,7 @@ class Layout:
             )
         *features, score = baseline.variables
         numeric, categorical = features[:n_numeric], features[n_numeric:]
-        self.grids = [make_grid(v.edges) for v in (*numeric, score)]
+        self.grids = packed_grids([make_grid(v.edges) for v in (*numeric, score)])
         self.categories = [Remap(_category_index(v), MISSING, UNSEEN) for v in categorical]
         self.n_variables = len(names)
         if baseline.positive:
@@ -169,6 +174,11 @@ class Layout:
             self.digits.append(np.array(series, np.int32))
             self.n_joint *= len(series)
         self.is_joint = self.n_joint <= MAX_JOINT
+
+    @cached_property
+    def row_tables(self) -> RowTables:
+        """How rows of this layout are kept in panes that hold few of them."""
+        return RowTables(self)
 
     def series_of(self, joint: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the segments of combinations, shape (n, 1 + names); -1 is none."""

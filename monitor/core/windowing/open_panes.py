@@ -8,10 +8,16 @@ dozen places, not about thousands of series.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
+from monitor.core.windowing import accumulators
 from monitor.core.windowing.accumulators import SeriesAccumulator
-from schemas.panes import SeriesId
+from monitor.core.windowing.held.held_rows import HeldRows
+from monitor.core.windowing.held.row_pool import RowPools, row_bytes
+from monitor.core.windowing.layout import Layout
+from monitor.core.windowing.slots import slot_bytes
+from schemas.panes import SeriesId, SeriesStats
 
 
 class Origin(NamedTuple):
@@ -23,30 +29,128 @@ class Origin(NamedTuple):
 
 
 class OpenSeries:
-    """The open panes of one series id: the ordinal each has in the accumulator."""
+    """The open panes of one series id: each holds rows, or has counters.
 
-    def __init__(self, series: SeriesId, accumulator: SeriesAccumulator) -> None:
+    Parameters
+    ----------
+    series : SeriesId
+        Whose panes they are.
+    layout : Layout
+        How its rows are counted.
+    pools : RowPools
+        Where panes hold rows.
+    grain : int
+        Panes that are counted as one; with more than one all have counters.
+
+    Attributes
+    ----------
+    rows : dict of int to int
+        Chain in the pool, by place, of panes that hold rows.
+    ordinals : dict of int to int
+        Ordinal in the accumulator, by place, of panes that have counters.
+    max_rows : int
+        So many rows of a pane take less room than counters.
+    """
+
+    def __init__(self, series: SeriesId, layout: Layout, pools: RowPools, grain: int = 1) -> None:
         self.series = series
-        self.accumulator = accumulator
+        self.layout = layout
         self.from_us, self.until_us = -(1 << 62), 1 << 62
         """When its layout holds: panes are cut there."""
         self.ordinals: dict[int, int] = {}
+        self.rows: dict[int, int] = {}
         self._free: list[int] = []
         self.n_ordinals = 0
+        self._grain = grain
+        words = layout.row_tables.words
+        self.pool = pools.of(words)
+        self._names = layout.row_tables.names
+        self.max_rows = 0
+        if grain == 1 and layout.is_joint:
+            room = slot_bytes(layout.n_variables) // row_bytes(words)
+            most = min(accumulators.MAX_COMBINATIONS, accumulators.MAX_SEGMENT_VALUES)
+            self.max_rows = min(room, most)
 
-    def open(self, index: int) -> int:
-        """Give the pane at ``index`` an ordinal of its own."""
+    @cached_property
+    def accumulator(self) -> SeriesAccumulator:
+        """Counters of the panes that have some."""
+        return SeriesAccumulator(self.series, self.layout, self._grain)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pane is open."""
+        return not (self.rows or self.ordinals)
+
+    def holds(self, index: int) -> bool:
+        """Whether the pane at ``index`` is open."""
+        return index in self.rows or index in self.ordinals
+
+    def has_room(self, index: int, n_new: int) -> bool:
+        """Whether a pane may hold so many more rows; else they are counted."""
+        chain = self.rows.get(index)
+        if chain is not None:
+            return self.pool.size(chain) + n_new <= self.max_rows
+        return n_new <= self.max_rows and index not in self.ordinals
+
+    def chain(self, index: int) -> int:
+        """Return the chain of a pane that may hold rows, a new one if it has none."""
+        chain = self.rows.get(index)
+        if chain is None:
+            chain = self.rows[index] = self.pool.open()
+        return chain
+
+    def learn_texts(self, values: Sequence[Sequence[str]]) -> None:
+        """Take note of the texts of rows that panes are going to hold.
+
+        Where hosts and GPUs get numbers of their own from now on, panes that hold rows with the
+        old ones are counted first.
+
+        Parameters
+        ----------
+        values : sequence of sequence of str
+            As of ``RowTables.refresh``.
+        """
+        tables = self.layout.row_tables
+        tables.refresh(values)
+        if self._names is not tables.names:
+            for index in list(self.rows):
+                self.ordinal(index)
+            self._names = tables.names
+
+    def ordinal(self, index: int) -> int:
+        """Return the ordinal of a pane, which has counters from now on."""
+        if index in self.ordinals:
+            return self.ordinals[index]
         if not self._free:
             self._free.append(self.n_ordinals)
             self.n_ordinals += 1
-        self.ordinals[index] = self._free.pop()
-        return self.ordinals[index]
+        ordinal = self.ordinals[index] = self._free.pop()
+        chain = self.rows.pop(index, None)
+        if chain is not None:
+            self.accumulator.add_rows(ordinal, self.n_ordinals, self._held(chain))
+            self.pool.release([chain])
+        return ordinal
+
+    def collect(self, index: int) -> tuple[SeriesStats, SeriesStats]:
+        """Return what a pane holds: segments (``*`` first, then sorted) and slices (sorted)."""
+        chain = self.rows.get(index)
+        if chain is None:
+            return self.accumulator.collect(self.ordinals[index])
+        held = self._held(chain)
+        return held.segments(), held.slices()
+
+    def _held(self, chain: int) -> HeldRows:
+        return HeldRows.of(self.layout, self.pool, self._names, chain)
 
     def retire(self, indices: Sequence[int]) -> None:
         """Forget panes."""
-        ordinals = [self.ordinals.pop(i) for i in indices]
-        self.accumulator.release(ordinals)
-        self._free += ordinals
+        chains = [self.rows.pop(i) for i in indices if i in self.rows]
+        if chains:
+            self.pool.release(chains)
+        ordinals = [self.ordinals.pop(i) for i in indices if i in self.ordinals]
+        if ordinals:
+            self.accumulator.release(ordinals)
+            self._free += ordinals
 
 
 class OpenPanes:
@@ -62,14 +166,11 @@ class OpenPanes:
         self._dirty: dict[int, set[OpenSeries]] = {}
         self._origins: dict[int, Origin] = {}
 
-    def ordinal(self, series: OpenSeries, index: int, origin: Origin) -> int:
-        """Return the pane's ordinal; a new pane was opened by a message at or after ``origin``."""
-        known = series.ordinals.get(index)
-        if known is not None:
-            return known
-        self._open.setdefault(index, set()).add(series)
-        self._origins.setdefault(index, origin)
-        return series.open(index)
+    def open(self, series: OpenSeries, index: int, origin: Origin) -> None:
+        """Note a pane that was opened by a message at or after ``origin``, if it is new."""
+        if not series.holds(index):
+            self._open.setdefault(index, set()).add(series)
+            self._origins.setdefault(index, origin)
 
     def touch(self, series: OpenSeries, index: int) -> None:
         """Note that a pane holds what was not published."""
@@ -107,5 +208,5 @@ class OpenPanes:
             self._dirty.pop(index, None)
         for series, indices in gone.items():
             series.retire(indices)
-            if not series.ordinals:
+            if series.is_empty:
                 yield series

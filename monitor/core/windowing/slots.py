@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,17 @@ _MIN_SLOTS = 4
 """Fewer are not worth giving back."""
 
 
+def slot_bytes(n_variables: int) -> int:
+    """Return how much room the counters of a slot take.
+
+    Examples
+    --------
+    >>> slot_bytes(21)
+    11768
+    """
+    return n_variables * 8 * (N_COUNTERS + accumulate.N_MOMENTS) + 344
+
+
 class SlotPool:
     """Counter arrays of many slots over V variables, and which of them are free.
 
@@ -26,7 +38,7 @@ class SlotPool:
 
     Notes
     -----
-    A slot takes 544 V + 350 bytes. The arrays grow by a quarter when they are full, and
+    A slot takes 544 V + 344 bytes. The arrays grow by a quarter when they are full, and
     shrink when their upper half is free: eight thousand series of twenty variables hold
     ten panes in .95 GB; after one catch-up over thirty panes they held 3.5 GB for good.
     """
@@ -86,38 +98,58 @@ class SlotPool:
         self, slots: NDArray[np.int32], targets: NDArray[np.int32], names: Sequence[str]
     ) -> SeriesStats:
         """Add slots to their target series, shape (slots, T), in the order given."""
-        s = len(names)
-        counts = np.zeros((s, self.n_variables, N_COUNTERS), np.int64)
-        moments = np.zeros((s, self.n_variables, accumulate.N_MOMENTS))
+        counters = Counters(self.counts, self.moments, self.tallies, self.calibration)
+        return counters.fold(slots, targets, names)
+
+
+class Counters(NamedTuple):
+    """The counters of some slots."""
+
+    counts: NDArray[np.int64]
+    """Shape (slots, V, 64)."""
+    moments: NDArray[np.float64]
+    """Shape (slots, V, 4)."""
+    tallies: NDArray[np.int64]
+    """Shape (slots, 23)."""
+    calibration: NDArray[np.float64]
+    """Shape (slots, 20)."""
+
+    @staticmethod
+    def empty(n_slots: int, n_variables: int) -> Counters:
+        """Return counters of nothing."""
+        moments = np.zeros((n_slots, n_variables, accumulate.N_MOMENTS))
         moments[:, :, 2] = np.inf
         moments[:, :, 3] = -np.inf
-        tallies = np.zeros((s, accumulate.N_TALLIES), np.int64)
-        calibration = np.zeros((s, N_CALIBRATION))
-        accumulate.fold(
-            slots,
-            targets,
-            self.counts,
-            self.moments,
-            self.tallies,
-            self.calibration,
-            counts,
+        return Counters(
+            np.zeros((n_slots, n_variables, N_COUNTERS), np.int64),
             moments,
-            tallies,
-            calibration,
+            np.zeros((n_slots, accumulate.N_TALLIES), np.int64),
+            np.zeros((n_slots, N_CALIBRATION)),
         )
+
+    def fold(
+        self, slots: NDArray[np.int32], targets: NDArray[np.int32], names: Sequence[str]
+    ) -> SeriesStats:
+        """Add slots to their target series, shape (slots, T), in the order given."""
+        total = Counters.empty(len(names), self.counts.shape[1])
+        accumulate.fold(slots, targets, *self, *total)
+        return total.stats(names)
+
+    def stats(self, names: Sequence[str]) -> SeriesStats:
+        """Return the statistics of series that have a slot each."""
         # + 0.0 turns -0.0 into 0.0: which of the two a minimum keeps depends on the order
         return SeriesStats(
             segments=tuple(names),
-            n_rows=tallies[:, 0].copy(),
-            counts=counts,
-            sums=moments[:, :, 0].copy(),
-            sums_sq=moments[:, :, 1].copy(),
-            minima=moments[:, :, 2] + 0.0,
-            maxima=moments[:, :, 3] + 0.0,
-            n_predicted=tallies[:, 1].copy(),
-            n_positive=tallies[:, 2].copy(),
-            calibration_counts=tallies[:, 3:].copy(),
-            calibration_sums=calibration,
+            n_rows=self.tallies[:, 0].copy(),
+            counts=self.counts,
+            sums=self.moments[:, :, 0].copy(),
+            sums_sq=self.moments[:, :, 1].copy(),
+            minima=self.moments[:, :, 2] + 0.0,
+            maxima=self.moments[:, :, 3] + 0.0,
+            n_predicted=self.tallies[:, 1].copy(),
+            n_positive=self.tallies[:, 2].copy(),
+            calibration_counts=self.tallies[:, 3:].copy(),
+            calibration_sums=self.calibration,
         )
 
 
@@ -237,16 +269,20 @@ class Interner:
 
     def table(self, column: StringColumn) -> NDArray[np.int64]:
         """Return the table: entry ``code + 1`` is the number of that string, 0 is null."""
-        if self._values is not column.values:
-            self._values = column.values
+        return self.table_of(column.values)
+
+    def table_of(self, values: Sequence[str]) -> NDArray[np.int64]:
+        """Return the table of a column that has these values."""
+        if self._values is not values:
+            self._values = values
             self._table = np.zeros(1, np.int64)
         n_known = len(self._table) - 1
-        if n_known < len(column.values):
-            new = [self._number(name) for name in column.values[n_known:]]
+        if n_known < len(values):
+            new = [self.number(name) for name in values[n_known:]]
             self._table = np.concatenate((self._table, np.array(new, np.int64)))
         return self._table
 
-    def _number(self, name: str) -> int:
+    def number(self, name: str) -> int:
         """Return the string's number, a new one if it has none; too long ones are ``other``."""
         name = name if len(name) <= MAX_VALUE_CHARS else OTHER
         number = self.numbers.get(name)

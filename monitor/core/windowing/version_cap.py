@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from itertools import chain
 
 import numpy as np
@@ -22,14 +22,14 @@ OTHER_CODE = -2
 ModelKey = tuple[str, str]
 
 
-def version_name(batch: EventBatch, code: int) -> str:
+def version_name(values: Sequence[str], code: int) -> str:
     """Return the name of a version code; an event without a version has the empty one.
 
     A version longer than ``MAX_VALUE_CHARS`` is called ``other``: it is part of keys.
     """
     if code == OTHER_CODE:
         return OTHER
-    name = batch.model_version.values[code] if code >= 0 else ""
+    name = values[code] if code >= 0 else ""
     return name if len(name) <= MAX_VALUE_CHARS else OTHER
 
 
@@ -56,19 +56,31 @@ class VersionCap:
     def __init__(self) -> None:
         self._panes: dict[ModelKey, dict[str, set[int]]] = {}
         """Panes of each version: a batch of one version may have thousands."""
+        self._oldest: dict[ModelKey, int] = {}
+        """The first pane of any of its versions, or one before that."""
+        self._before: int | None = None
 
-    def note(self, key: ModelKey, indices: Iterable[int], version: str) -> None:
-        """Remember that these panes have this version."""
-        if version != OTHER:
-            self._panes.setdefault(key, {}).setdefault(version, set()).update(indices)
+    def note(self, key: ModelKey, indices: Collection[int], version: str) -> None:
+        """Remember that these panes, one at least, have this version."""
+        if version == OTHER:
+            return
+        self._panes.setdefault(key, {}).setdefault(version, set()).update(indices)
+        oldest = min(indices)
+        if oldest < self._oldest.get(key, oldest + 1):
+            self._oldest[key] = oldest
 
     def forget(self, before: int) -> None:
         """Forget panes below this place."""
-        for key in list(self._panes):
+        if before == self._before:
+            return
+        self._before = before
+        for key in [key for key, oldest in self._oldest.items() if oldest < before]:
             kept = {v: {i for i in p if i >= before} for v, p in self._panes[key].items()}
             self._panes[key] = {version: panes for version, panes in kept.items() if panes}
-            if not self._panes[key]:
-                del self._panes[key]
+            if self._panes[key]:
+                self._oldest[key] = min(map(min, self._panes[key].values()))
+            else:
+                del self._panes[key], self._oldest[key]
 
     def has_room(self, key: ModelKey, n_new: int) -> bool:
         """Whether so many versions fit into every open pane, even if all of them are new."""
@@ -103,10 +115,13 @@ class VersionCap:
         versions = self._panes.setdefault(key, {})
         for k in np.argsort(firsts).tolist():
             row = int(rows[firsts[k]])
-            version, index = version_name(batch, int(codes[row])), int(pane[row])
+            version = version_name(batch.model_version.values, int(codes[row]))
+            index = int(pane[row])
             if version != OTHER and index not in versions.get(version, ()):
                 is_refused[k] = sum(index in p for p in versions.values()) >= MAX_VERSIONS
                 if not is_refused[k]:
-                    versions.setdefault(version, set()).add(index)
+                    self.note(key, (index,), version)
+        if not versions:
+            del self._panes[key]
         codes[rows[is_refused[which]]] = OTHER_CODE
         return codes

@@ -102,7 +102,8 @@ def versions(*names: str | None) -> EventBatch:
 def test_the_name_of_a_code_is_its_version_where_that_is_not_too_long():
     batch = versions("a", LONG[1:], LONG, None)
     codes = [*batch.model_version.codes.tolist(), version_cap.OTHER_CODE]
-    assert [version_cap.version_name(batch, c) for c in codes] == ["a", LONG[1:], OTHER, "", OTHER]
+    values = batch.model_version.values
+    assert [version_cap.version_name(values, c) for c in codes] == ["a", LONG[1:], OTHER, "", OTHER]
 
 
 def test_versions_too_long_to_be_named_have_one_code():

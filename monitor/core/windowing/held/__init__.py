@@ -1,0 +1,1 @@
+"""Rows that an open pane holds until they need as much room as counters."""

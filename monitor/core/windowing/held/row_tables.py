@@ -1,0 +1,96 @@
+"""How an event becomes a row of a pane that holds too few to be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels import rows as kernels
+from monitor.core.windowing.slots import Interner
+
+if TYPE_CHECKING:
+    from monitor.core.windowing.layout import Layout
+
+N_FORGET = 4_096
+"""With more names of hosts or GPUs than this, new rows get numbers of their own."""
+
+
+class RowTables:
+    """A layout's edges, look-up tables and tables of codes, as :func:`append_rows` takes them.
+
+    Parameters
+    ----------
+    layout : Layout
+        Its grids and remaps are shared, not copied.
+
+    Attributes
+    ----------
+    shape : ndarray of int64
+        See :mod:`detectors.kernels.rows`.
+    names : tuple of Interner
+        Numbers of hosts and GPUs. Replaced by new ones when there are too many: rows that
+        were written before keep the old ones.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        schema, grids = layout.schema, layout.grids
+        first = len(schema.categorical)
+        following = first + len(schema.segments)
+        v = layout.n_variables
+        self.words = kernels.record_words(len(grids), v)
+        places = (first, following + 1, following + 2, following + 3)
+        self.shape = np.array((len(grids), v, len(layout.remaps), *places, self.words), np.int64)
+        self.n_edges = np.array([len(grid.edges) for grid in grids], np.int64)
+        width = int(self.n_edges.max(initial=0))
+        padded = [np.pad(grid.edges, (0, width - len(grid.edges))) for grid in grids]
+        self.edges = np.concatenate(padded) if grids else np.empty(0)
+        self.grids = _joined_tables(layout)
+        self.scales = np.array([x for grid in grids for x in (grid.origin, grid.scale)], float)
+        self.radices = np.array([len(remap.index) + 1 for remap in layout.remaps], np.int64)
+        self.names = (Interner(), Interner())
+        self._layout = layout
+        self._known: list[tuple[Sequence[str], int]] = []
+        self.tables: NDArray[np.int64] = np.empty(0, np.int64)
+        self.starts: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def refresh(self, values: Sequence[Sequence[str]]) -> None:
+        """Take note of texts that are new.
+
+        Parameters
+        ----------
+        values : sequence of sequence of str
+            Texts of every column of codes: categorical variables, segments, model version,
+            prediction, host, GPU.
+        """
+        if len(self._known) == len(values) and all(
+            known is texts and n == len(texts)
+            for (known, n), texts in zip(self._known, values, strict=True)
+        ):
+            return
+        self._known = [(texts, len(texts)) for texts in values]
+        if max(len(interner.names) for interner in self.names) > N_FORGET:
+            self.names = (Interner(), Interner())
+        layout, first = self._layout, len(self._layout.schema.categorical)
+        *_, prediction, host, gpu = values
+        parts = [
+            *(remap.table_of(values[i]) for i, remap in enumerate(layout.categories)),
+            *(remap.table_of(values[first + i]) for i, remap in enumerate(layout.remaps)),
+            layout.positives.table_of(prediction),
+            self.names[0].table_of(host),
+            self.names[1].table_of(gpu),
+        ]
+        self.tables = np.concatenate(parts)
+        ends = np.cumsum([len(part) for part in parts])
+        self.starts = np.concatenate(([0], ends[:-1]))
+
+
+def _joined_tables(layout: Layout) -> NDArray[np.uint8]:
+    """Return the look-up tables of all grids as one array: they lie behind each other."""
+    if not layout.grids:
+        return np.empty(0, np.uint8)
+    joined = layout.grids[0].table.base
+    assert joined is not None
+    return joined.reshape(-1)
