@@ -12,7 +12,14 @@ import numpy as np
 from driftline.canonical import category_of
 from monitor.decode.columns import NAMES, Columns
 from monitor.decode.dictionaries import Dictionaries
-from schemas.batch import EventBatch, Int32Array, Int64Array, StringColumn, Uint8Array
+from schemas.batch import (
+    EventBatch,
+    Int32Array,
+    Int64Array,
+    MixedBatch,
+    StringColumn,
+    Uint8Array,
+)
 
 _OWN_VALUES = attrgetter("time_us", "score", *NAMES)
 
@@ -145,7 +152,7 @@ def merge_batches(batches: Sequence[EventBatch]) -> EventBatch:
     def strings(get: Any) -> StringColumn:
         return StringColumn(joined(lambda b: get(b).codes), get(batches[0]).values)
 
-    id_spans, id_bytes = _joined_ids(batches)
+    id_spans, id_bytes = joined_ids(batches)
     first = batches[0]
     return EventBatch(
         schema=first.schema,
@@ -167,7 +174,9 @@ def merge_batches(batches: Sequence[EventBatch]) -> EventBatch:
     )
 
 
-def _joined_ids(batches: Sequence[EventBatch]) -> tuple[Int64Array, Uint8Array]:
+def joined_ids(
+    batches: Sequence[EventBatch] | Sequence[MixedBatch],
+) -> tuple[Int64Array, Uint8Array]:
     """Spans into one buffer; buffers that are the same stay one."""
     buffers: list[Uint8Array] = []
     starts: list[int] = []

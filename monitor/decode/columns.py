@@ -43,6 +43,11 @@ class Columns:
         """Column number of the score."""
         return len(self.numeric)
 
+    @property
+    def has_shared_segments(self) -> bool:
+        """Whether a segment is a categorical feature, too."""
+        return not self.segments.keys().isdisjoint(self.categorical)
+
 
 def assign_columns(schema: ModelSchema, first_dictionary: int) -> Columns:
     """Number a model's columns; its dictionaries start at ``first_dictionary``.

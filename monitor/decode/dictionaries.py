@@ -131,6 +131,11 @@ class Dictionaries:
             codes[text] = known
         return known
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether columns may hold provisional codes."""
+        return bool(self._moved)
+
     def settled(self, dictionary: int, codes: Int32Array) -> Int32Array:
         """Return the codes of a kernel's column with those replaced that were provisional."""
         moved = self._moved.get(dictionary)

@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.decode.reject_cap import EventRejects
 from monitor.decode.strict import RefusedEvent
-from schemas.batch import Chunk, EventBatch, Uint8Array
+from schemas.batch import Chunk, EventBatch, MixedBatch, Uint8Array
 from schemas.events import Reject
 from schemas.limits import MessageLimits
 
@@ -43,6 +43,7 @@ class Work:
         self.view: memoryview = np.ascontiguousarray(chunk.buffer).data
         self.rejects: list[Reject] = []
         self.parts: dict[int, list[EventBatch]] = {}
+        self.mixed: list[MixedBatch] = []
         self.arrays: list[int] = []
         self.streams: list[int] = []
         self._side = bytearray()
@@ -82,6 +83,7 @@ class Work:
         ]
         for parts in self.parts.values():
             parts[:] = [replace(b, message=b.message + self._first) for b in parts]
+        self.mixed = [replace(m, message=m.message + self._first) for m in self.mixed]
 
     def id_span(self, text: str | None, payload: bytes, start: int) -> tuple[int, int]:
         """Where an id's bytes are: in the event itself, or else on the side.

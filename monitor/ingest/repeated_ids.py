@@ -27,7 +27,7 @@ from monitor.decode.memory import (
     store_code,
     store_word,
 )
-from schemas.batch import EventBatch
+from schemas.batch import EventBatch, Int64Array, MixedBatch, ModelSchema, Uint8Array
 
 N_BUCKETS = 1 << 14
 BUCKET = 16
@@ -59,6 +59,7 @@ class RepeatedIds:
     def __init__(self) -> None:
         self._tags = np.zeros((N_BUCKETS, BUCKET), np.uint32)
         self._next = np.zeros(N_BUCKETS, np.uint8)
+        self._seeds: dict[tuple[str, str], int] = {}
 
     def count(self, batch: EventBatch) -> int:
         """Return how many events of a batch have an id read before, and remember all ids.
@@ -68,23 +69,39 @@ class RepeatedIds:
         Events without an id are not counted. 40 ns an event of 16 bytes of id where neither
         the ids nor the table are in the processor's cache, as in ingest.
         """
-        seed = crc32(f"{batch.schema.tenant}|{batch.schema.model}".encode())
-        if not HAS_KERNELS:
-            return self._count_slowly(batch, seed)
-        ids = np.ascontiguousarray(batch.id_bytes)
-        spans = np.ascontiguousarray(batch.id_spans)
-        hashes = np.empty(len(spans), np.uint64)
-        where = spans.ctypes.data, len(spans)
-        hash_ids(*where, ids.ctypes.data, len(ids), seed, hashes.ctypes.data)
-        tables = self._tags.ctypes.data, self._next.ctypes.data
-        return int(count_repeated(*where, hashes.ctypes.data, *tables))
+        seeds = np.full(len(batch), self._seed(batch.schema), np.uint64)
+        return self._count(batch.id_spans, batch.id_bytes, seeds)
 
-    def _count_slowly(self, batch: EventBatch, seed: int) -> int:
+    def count_mixed(self, mixed: MixedBatch) -> int:
+        """Return the same for events of several models."""
+        models, places = np.unique(mixed.model, return_inverse=True)
+        seeds = np.array([self._seed(mixed.schemas[i]) for i in models.tolist()], np.uint64)
+        return self._count(mixed.id_spans, mixed.id_bytes, seeds[places])
+
+    def _seed(self, schema: ModelSchema) -> int:
+        """Return what distinguishes equal ids of different models."""
+        key = (schema.tenant, schema.model)
+        seed = self._seeds.get(key)
+        if seed is None:
+            seed = self._seeds[key] = crc32("|".join(key).encode())
+        return seed
+
+    def _count(self, spans: Int64Array, ids: Uint8Array, seeds: NDArray[np.uint64]) -> int:
+        """Count ids, and remember them. Seeds are replaced by hashes."""
+        if not HAS_KERNELS:
+            return self._count_slowly(spans, ids, seeds)
+        ids, spans = np.ascontiguousarray(ids), np.ascontiguousarray(spans)
+        where = spans.ctypes.data, len(spans)
+        hash_ids(*where, ids.ctypes.data, len(ids), seeds.ctypes.data)
+        tables = self._tags.ctypes.data, self._next.ctypes.data
+        return int(count_repeated(*where, seeds.ctypes.data, *tables))
+
+    def _count_slowly(self, spans: Int64Array, ids: Uint8Array, seeds: NDArray[np.uint64]) -> int:
         """Count without compiled code."""
         n_repeated = 0
-        for start, length in batch.id_spans.tolist():
+        for (start, length), seed in zip(spans.tolist(), seeds.tolist(), strict=True):
             if length > 0:
-                text = batch.id_bytes[start : start + length].tobytes()
+                text = ids[start : start + length].tobytes()
                 key = seed.to_bytes(4, "little")
                 hashed = int.from_bytes(blake2b(text, digest_size=8, key=key).digest(), "little")
                 n_repeated += _take(self._tags, self._next, hashed)
@@ -103,9 +120,7 @@ def _take(tags: NDArray[np.uint32], following: NDArray[np.uint8], hashed: int) -
 
 
 @kernel
-def hash_ids(
-    spans: Address, n: int, ids: Address, n_bytes: int, seed: int, hashes: Address
-) -> None:
+def hash_ids(spans: Address, n: int, ids: Address, n_bytes: int, hashes: Address) -> None:
     """Hash each id in words of eight bytes.
 
     Parameters
@@ -113,7 +128,8 @@ def hash_ids(
     spans : int
         Address of n pairs of int64, start and length of an id in ``ids``, of ``n_bytes``.
     hashes : int
-        Address of n uint64. Written; of no meaning where there is no id.
+        Address of n uint64: the seed of each, which its hash replaces; of no meaning where
+        there is no id.
 
     Notes
     -----
@@ -123,7 +139,7 @@ def hash_ids(
     for i in range(n):
         prefetch(ids + load_int(spans + 16 * min(i + _AHEAD, n - 1)))
         start, length = load_int(spans + 16 * i), load_int(spans + 16 * i + 8)
-        hashed = (np.uint64(seed) + np.uint64(length)) * _MIX
+        hashed = (load_word(hashes + 8 * i) + np.uint64(length)) * _MIX
         at = 0
         while at < length:
             rest = length - at

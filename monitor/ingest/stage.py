@@ -11,7 +11,7 @@ import numpy as np
 
 from monitor.clock import elapsed_s
 from monitor.core.failpoints import Hit, pass_through
-from monitor.core.gpu.host_activity import HostSign, signs_of
+from monitor.core.gpu.host_activity import HostSign, signs_of, signs_of_mixed
 from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.topics import ALERTS, PANES
 from monitor.core.unreadable import letter_write, reject_letter, unreadable_letter
@@ -23,7 +23,7 @@ from monitor.core.windowing.intake_message import encode_intake, intake_key
 from monitor.core.windowing.watermark import Commit
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.core.write import Write
-from monitor.decode.decoder import Decoder
+from monitor.decode.decoder import Decoded, Decoder
 from monitor.ingest.refusals import late_events, late_write, new_rejects
 from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.transport.types import Log
@@ -210,10 +210,11 @@ class Ingest:
     def _add(self, chunk: Chunk) -> None:
         """Decode messages that may be decoded together."""
         began_s = elapsed_s()
-        decoded = self._decoder.decode(chunk)
+        # the archive in this process takes a batch of each model
+        decoded = self._decoder.decode(chunk, is_mixed=self._on_batch is None)
         decoded_s = elapsed_s()
-        self._count_repeated(decoded.batches)
-        added = self._aggregator.add(chunk, decoded.batches, decoded.rejects)
+        self._count_repeated(decoded)
+        added = self._aggregator.add(chunk, decoded.batches, decoded.rejects, decoded.mixed)
         if self._observe is not None:
             self._observe("decode", decoded_s - began_s)
             self._observe("aggregate", elapsed_s() - decoded_s)
@@ -225,6 +226,8 @@ class Ingest:
             future = {id(refused.batch): refused.rows for refused in added.future}
             for batch in decoded.batches:
                 self._on_signs(signs_of(batch, future.get(id(batch))))
+            if decoded.mixed is not None:
+                self._on_signs(sorted(signs_of_mixed(decoded.mixed, added.future)))
         if self._on_batch is not None:
             self._archive(chunk, decoded.batches, added)
 
@@ -255,9 +258,11 @@ class Ingest:
         if gap is not None:
             self.gaps.append(gap)
 
-    def _count_repeated(self, batches: Sequence[EventBatch]) -> None:
+    def _count_repeated(self, decoded: Decoded) -> None:
         """Count repeated ids; of what is read again after a restart only remember them."""
-        n = sum(self._repeated_ids.count(batch) for batch in batches)
+        n = sum(self._repeated_ids.count(batch) for batch in decoded.batches)
+        if decoded.mixed is not None:
+            n += self._repeated_ids.count_mixed(decoded.mixed)
         if not self._aggregator.is_catching_up:
             self.counters["repeated"] += n
 

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from schemas.batch import EventBatch, Int64Array
+from monitor.core.windowing.aggregate import RefusedRows
+from schemas.batch import EventBatch, Int64Array, MixedBatch
 from schemas.events import MAX_VALUE_CHARS
 
 SIGN_US = 20_000_000
@@ -71,6 +72,31 @@ def signs_of(batch: EventBatch, without: Int64Array | None = None) -> list[HostS
         for key in keys.tolist()
         if len(names[low + key // n_steps]) <= MAX_VALUE_CHARS
     ]
+
+
+def signs_of_mixed(mixed: MixedBatch, without: Iterable[RefusedRows] = ()) -> set[HostSign]:
+    """Return which hosts served the predictions of several models.
+
+    Parameters
+    ----------
+    without : iterable of RefusedRows, optional
+        Events that do not count, such as those stamped in the future.
+    """
+    places = {
+        (int(refused.batch.message[i]), int(refused.batch.row[i]))
+        for refused in without
+        for i in refused.rows.tolist()
+    }
+    steps = (mixed.time_us // SIGN_US * SIGN_US).tolist()
+    found = set()
+    for i, model in enumerate(mixed.model.tolist()):
+        names = mixed.texts[mixed.dictionaries[model][-2]]
+        code = mixed.codes[len(mixed.dictionaries[model]) - 2, i]
+        if code < 0 or len(names[code]) > MAX_VALUE_CHARS:
+            continue
+        if not places or (int(mixed.message[i]), int(mixed.row[i])) not in places:
+            found.add(HostSign(mixed.schemas[model].tenant, names[code], steps[i]))
+    return found
 
 
 class NewestSigns:

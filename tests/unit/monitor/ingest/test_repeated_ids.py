@@ -63,13 +63,13 @@ def test_the_last_100_000_ids_are_remembered_and_the_oldest_forgotten():
 def test_bytes_behind_the_ids_change_no_hash():
     text = "0123456789abcdefg"
     ids = np.frombuffer(text.encode(), np.uint8)
-    hashes = np.empty(len(text), np.uint64)
+    hashes = np.full(len(text), 7, np.uint64)
     padded = np.frombuffer(text.encode() + b"\xff" * 8, np.uint8)
     spans = np.array([(at, len(text) - at) for at in range(len(text))], np.int64)
-    expected = np.empty_like(hashes)
+    expected = hashes.copy()
     for buffer, n_bytes, found in ((ids, len(ids), hashes), (padded, len(padded), expected)):
         repeated_ids.hash_ids(
-            *(spans.ctypes.data, len(spans), buffer.ctypes.data, n_bytes, 7, found.ctypes.data)
+            *(spans.ctypes.data, len(spans), buffer.ctypes.data, n_bytes, found.ctypes.data)
         )
     assert (hashes == expected).all()
     assert len(set(hashes.tolist())) == len(text)

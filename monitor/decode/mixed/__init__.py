@@ -1,0 +1,1 @@
+"""One batch for all models that have few events in a chunk."""
