@@ -103,7 +103,7 @@ def test_kernels_are_compiled_already(image):
         "-c",
         "import numpy as np\n"
         "from detectors.kernels import jit\n"
-        "from monitor.transport.kafka import gather\n"
+        "from monitor.transport.kafka.readers import gather\n"
         "gather.find_errors(np.zeros(1, np.int64), 0, np.zeros(1, np.int64))\n"
         "print(jit.compiled_count())\n",
     )
