@@ -19,7 +19,8 @@ from schemas.results import Reason
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_REASONS = (Reason.DESCRIPTIVE, Reason.TOO_FEW_SAMPLES, Reason.NO_BASELINE, Reason.NO_DATA)
+REASONS = (Reason.DESCRIPTIVE, Reason.TOO_FEW_SAMPLES, Reason.NO_BASELINE, Reason.NO_DATA)
+"""By the code that :func:`reason_codes` gives."""
 _ARRAYS = ("counts", "sums", "sums_sq", "minima", "maxima")
 
 
@@ -143,6 +144,14 @@ def choose(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
     )
 
 
+def reason_codes(block: Block, min_rows: int) -> NDArray[np.uint8]:
+    """Return why each cell has a number or none, as positions in ``REASONS``."""
+    code = np.where(block.n < min_rows, 1, 0).astype(np.uint8)
+    code[block.n_reference == 0] = 2
+    code[block.n == 0] = 3
+    return code
+
+
 def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
     """Make one row of each cell, with numbers only where the reason is ``descriptive``.
 
@@ -158,9 +167,7 @@ def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
     iterator of Statistic
         Segment by segment, variable by variable.
     """
-    code = np.where(block.n < min_rows, 1, 0)
-    code[block.n_reference == 0] = 2
-    code[block.n == 0] = 3
+    code = reason_codes(block, min_rows)
     has_none = code > 0
 
     def plain(values: Any) -> Iterator[float | None]:
@@ -182,7 +189,7 @@ def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
         plain(block.threshold),
         block.n.ravel().tolist(),
         block.n_reference.ravel().tolist(),
-        (_REASONS[c] for c in code.ravel().tolist()),
+        (REASONS[c] for c in code.ravel().tolist()),
         plain(block.low),
         plain(block.high),
     )

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.app.progress import StartPhase, no_progress
 from monitor.app.row_progress import rows_text
 from monitor.baseline.build import build_baseline
 from monitor.baseline.folder import add_baseline
 from monitor.clock import elapsed_s
+from monitor.core.state.result_messages import read_results
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
 from monitor.core.windowing.catalog import Catalog
 from monitor.demo.findings import DemoScore, score_run
@@ -34,7 +33,6 @@ from monitor.notify.receivers.protocol import Receiver
 from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store
-from schemas.results import DetectorResult
 
 CHUNK_MESSAGES = 500
 """Half a window, so that findings are reported as they are found."""
@@ -169,8 +167,7 @@ def _write_report(
 ) -> Path:
     """Write the HTML report next to the store."""
     log = pipeline.log
-    decoder = msgspec.msgpack.Decoder(list[DetectorResult])
     messages = log.fetch(RESULTS, 0, 0, log.end_offset(RESULTS, 0))
-    results = (result for message in messages for result in decoder.decode(message.value))
+    results = (result for message in messages for result in read_results(message.value))
     content = compose_report(world, score, list(pipeline.incidents.values()), results, seconds)
     return write_report(folder / "report.html", content)

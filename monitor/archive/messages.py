@@ -1,14 +1,15 @@
 """Messages of the archived topics, and how a range of them becomes rows.
 
 Values are MessagePack of the structs in ``schemas``: one struct, or a list of them.
-A delivery may be accompanied: ``[Delivery, Notification]``.
+A delivery may be accompanied: ``[Delivery, Notification]``. Results may also be a table of
+statistics, whose columns become those of the store without an object for each row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,19 +17,32 @@ import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
 from monitor.core.bounds import DECODE_ERRORS
+from monitor.core.state.result_messages import ResultDecoder
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
-from monitor.storage.rows import (
-    alert_rows,
-    dead_letter_rows,
-    delivery_rows,
-    late_rows,
-    result_rows,
-)
+from monitor.storage.result_columns import result_message_rows
+from monitor.storage.rows import alert_rows, dead_letter_rows, delivery_rows, late_rows
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
+from schemas.errors import TransportError
 from schemas.refused import DeadLetter, LateEvent
-from schemas.results import DetectorResult
+from schemas.result_table import ResultTable
+
+_Accepted = tuple[Message, Sequence[Any] | ResultTable]
+"""A message, and what it holds."""
+
+
+class ValueDecoder(Protocol):
+    """Reads values: ``msgspec.msgpack.Decoder`` is one."""
+
+    def decode(self, value: bytes, /) -> Any:
+        """Return an item, a list of items, or a table.
+
+        Raises
+        ------
+        msgspec.DecodeError, TransportError
+            If it cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +50,9 @@ class TopicRows:
     """How the values of one topic become rows of one table."""
 
     table: str
-    decoder: msgspec.msgpack.Decoder[Any]
+    decoder: ValueDecoder
     to_rows: Callable[[list[Any]], pa.Table]
+    """What several messages hold -> rows in that order."""
 
 
 def _delivery_pairs(items: Iterable[Any]) -> pa.Table:
@@ -46,20 +61,23 @@ def _delivery_pairs(items: Iterable[Any]) -> pa.Table:
     return delivery_rows(pairs)
 
 
-def _one_or_many(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind | list[kind])
+def _struct_rows(table: str, types: Any, to_rows: Callable[[list[Any]], pa.Table]) -> TopicRows:
+    """Describe a topic whose values are one item or a list of them."""
+    return TopicRows(
+        table,
+        msgspec.msgpack.Decoder(types),
+        lambda values: to_rows([item for items in values for item in items]),
+    )
 
 
 STRUCT_TOPICS = {
-    RESULTS: TopicRows("results", _one_or_many(DetectorResult), result_rows),
-    ALERTS: TopicRows("alerts", _one_or_many(Alert), alert_rows),
-    NOTIFICATIONS: TopicRows(
-        "notifications",
-        msgspec.msgpack.Decoder(Delivery | tuple[Delivery, Notification | None]),
-        _delivery_pairs,
+    RESULTS: TopicRows("results", ResultDecoder(), result_message_rows),
+    ALERTS: _struct_rows("alerts", Alert | list[Alert], alert_rows),
+    NOTIFICATIONS: _struct_rows(
+        "notifications", Delivery | tuple[Delivery, Notification | None], _delivery_pairs
     ),
-    DEAD_LETTERS: TopicRows("dead_letters", _one_or_many(DeadLetter), dead_letter_rows),
-    LATE: TopicRows("late", _one_or_many(LateEvent), late_rows),
+    DEAD_LETTERS: _struct_rows("dead_letters", DeadLetter | list[DeadLetter], dead_letter_rows),
+    LATE: _struct_rows("late", LateEvent | list[LateEvent], late_rows),
 }
 """Topic name -> its table."""
 
@@ -88,31 +106,34 @@ def struct_rows(
     >>> len(rows), refused
     (0, [])
     """
-    accepted: list[tuple[Message, list[Any]]] = []
+    accepted: list[_Accepted] = []
     refused = []
     for message in messages:
         if not message.value:
             continue
         try:
             value = topic.decoder.decode(message.value)
-        except DECODE_ERRORS as error:
+        except (*DECODE_ERRORS, TransportError) as error:
             refused.append(refuse(message, place, str(error)))
         else:
-            accepted.append((message, value if isinstance(value, list) else [value]))
+            is_one = not isinstance(value, list | ResultTable)
+            accepted.append((message, [value] if is_one else value))
+    # Structs before tables, so that rows of a kind are made together.
+    accepted.sort(key=lambda each: isinstance(each[1], ResultTable))
     try:
         return _placed(topic, accepted), refused
     except (OverflowError, pa.ArrowException):
         return _placed(topic, _fitting(topic, accepted, refused, place)), refused
 
 
-def _placed(topic: TopicRows, accepted: Sequence[tuple[Message, list[Any]]]) -> PlacedRows:
+def _placed(topic: TopicRows, accepted: Sequence[_Accepted]) -> PlacedRows:
     """Make the rows, and remember whose they are."""
     sizes = [len(items) for _, items in accepted]
     offsets = np.array([message.offset for message, _ in accepted], np.int64)
     numbers = [np.arange(n, dtype=np.int64) for n in sizes]
     return PlacedRows(
         topic.table,
-        topic.to_rows([item for _, items in accepted for item in items]),
+        topic.to_rows([items for _, items in accepted]),
         np.repeat(offsets, sizes),
         np.concatenate([np.zeros(0, np.int64), *numbers]),
     )
@@ -120,15 +141,15 @@ def _placed(topic: TopicRows, accepted: Sequence[tuple[Message, list[Any]]]) -> 
 
 def _fitting(
     topic: TopicRows,
-    accepted: Sequence[tuple[Message, list[Any]]],
+    accepted: Sequence[_Accepted],
     refused: list[DeadLetter],
     place: Place,
-) -> list[tuple[Message, list[Any]]]:
+) -> list[_Accepted]:
     """Find the messages that decode and fit no column: an integer beyond int64."""
     fitting = []
     for message, items in accepted:
         try:
-            topic.to_rows(items)
+            topic.to_rows([items])
         except (OverflowError, pa.ArrowException) as error:
             refused.append(refuse(message, place, str(error)))
         else:

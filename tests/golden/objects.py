@@ -43,8 +43,10 @@ from schemas.config.monitor import GpuConfig
 from schemas.config.parse import parse_model, parse_monitor
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent, Reject, RejectReason
 from schemas.intake import IntakePane
-from schemas.panes import Pane, SeriesId, SeriesStats
+from schemas.monitors import Monitor
+from schemas.panes import ClosedBy, Pane, SeriesId, SeriesStats
 from schemas.refused import DeadLetter, LateEvent, dead_letter
+from schemas.result_table import ResultColumns, ResultTable
 from schemas.results import DetectorResult, Reason, Verdict
 
 MODEL = ("default", "fraud|eu")
@@ -237,6 +239,31 @@ def results() -> list[DetectorResult]:
         closed_by="end",
     )  # fmt: skip
     return [decision, statistic, silent]
+
+
+def result_table() -> ResultTable:
+    """Three statistics of two cells; one has no number, one a large count."""
+    columns = ResultColumns(
+        features=("age", "score"),
+        segments=("*", "region=eu"),
+        metrics=("psi", "ks"),
+        reasons=(Reason.DESCRIPTIVE, Reason.TOO_FEW_SAMPLES),
+        feature=np.array([0, 1, 1], np.int32),
+        segment=np.array([0, 1, 0], np.int32),
+        metric=np.array([0, 0, 1], np.int32),
+        reason=np.array([0, 1, 0], np.int32),
+        statistic=np.array([0.1875, np.nan, 0.5]),
+        p_value=np.array([np.nan, np.nan, 0.25]),
+        effect_size=np.array([-0.125, np.nan, 1.0]),
+        threshold=np.array([0.1, np.nan, 0.0625]),
+        n=np.array([5_000, 12, 70_000]),
+        n_reference=np.array([80_000, 80_000, 1 << 33]),
+    )
+    return ResultTable(
+        tenant=MODEL[0], monitor=Monitor.DRIFT, model=MODEL[1], model_version="2.1",
+        profile_id=SERIES.profile_id, window_us=HOUR_US, start_us=NOON_US,
+        end_us=NOON_US + HOUR_US, closed_by=ClosedBy.WATERMARK, revised=True, columns=columns,
+    )  # fmt: skip
 
 
 def incident() -> Incident:

@@ -114,6 +114,8 @@ def _others() -> Iterator[Recorded]:
         )
     for write in result_writes(objects.MODEL, objects.results(), 0):
         yield Recorded("results", topics.RESULTS, write.key, write.value or b"")
+    for write in result_writes(objects.MODEL, [], 0, [objects.result_table()]):
+        yield Recorded("result-table", topics.RESULTS, write.key, write.value or b"")
     for name, entry in objects.notifications().items():
         yield Recorded(
             f"notification-{name}", topics.NOTIFICATIONS, entry_key(entry), encode_entry(entry)

@@ -23,6 +23,7 @@ from monitor.core.gpu.rules import GpuRules
 from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline_health.silence_state import read_silence_state
 from monitor.core.pipeline_health.source_silence import SourceSilence
+from monitor.core.state.result_messages import read_results
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, RESULTS
 from monitor.core.windowing import baseline_codec as baseline_codec
@@ -238,6 +239,13 @@ def test_recorded_records_are_read_by_the_archive_as_they_were_made(name, topic,
     one: Recorded = FILES[name]
     assert one.topic == topic
     assert STRUCT_TOPICS[topic].decoder.decode(one.value) == made()
+
+
+def test_a_recorded_table_of_statistics_is_read_as_it_was_made():
+    value = FILES["result-table"].value
+    assert read_results(value) == objects.result_table().results()
+    found = STRUCT_TOPICS[RESULTS].decoder.decode(value)
+    assert found.results() == objects.result_table().results()
 
 
 def test_recorded_signs_of_life_are_read_as_events_without_a_gpu():

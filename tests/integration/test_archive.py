@@ -12,6 +12,7 @@ import pytest
 from monitor.archive.in_memory import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
+from monitor.core.state.result_messages import encode_table
 from monitor.core.topics import (
     ALERTS,
     DEAD_LETTERS,
@@ -41,6 +42,7 @@ from schemas.errors import StorageError
 from schemas.events import GpuEvent, LabelEvent, Reject, RejectReason
 from schemas.panes import SeriesStats
 from schemas.refused import LateEvent, dead_letter
+from tests.support.result_tables import random_columns, table_of
 from tests.support.store.stored import SCHEMA, alert_of, batch_of, pane_of, result_of
 
 pytestmark = pytest.mark.integration
@@ -444,3 +446,20 @@ def test_panes_of_the_real_codec_in_several_chunks_arrive_whole(store, max_messa
         "SELECT counts FROM panes WHERE pane_version = 2 AND segment = 'id=7' AND feature = 'job'"
     )["counts"][0].as_py()
     assert counts == panes[1].segments.counts[7, 2].tolist()
+
+
+def test_tables_of_statistics_and_structs_leave_the_same_rows_in_the_store(store):
+    table = table_of(random_columns(500, 1), revised=True)
+    log = MemoryLog()
+    for value in encode_table(table):
+        log.produce(RESULTS, value)
+    archive_over(store, log).drain()
+    columns = "* EXCEPT (ingest_time)"
+    written = store.query(f"SELECT {columns} FROM results ORDER BY ALL").to_pylist()
+    store.command("TRUNCATE TABLE results")
+    # Another log: offsets of the first were archived.
+    older = MemoryLog()
+    older.produce(RESULTS, encode(table.results()))
+    LogArchive(Archive(store), older, topic_id=lambda topic: f"{topic}@older").drain()
+    assert store.query(f"SELECT {columns} FROM results ORDER BY ALL").to_pylist() == written
+    assert len(written) == 500

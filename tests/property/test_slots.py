@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.core import topics
 from monitor.core.drift.windows import Windows
+from monitor.core.state.result_messages import read_results
 from monitor.core.windowing import accumulators, version_cap
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
@@ -152,11 +153,7 @@ def chunks(events: list[bytes], size: int) -> Iterator:
 def results_of(pipeline: Pipeline) -> list[DetectorResult]:
     log = pipeline.log
     messages = log.fetch(topics.RESULTS, 0, 0, log.end_offset(topics.RESULTS, 0))
-    return [
-        result
-        for message in messages
-        for result in msgspec.msgpack.decode(message.value, type=list[DetectorResult])
-    ]
+    return [result for message in messages for result in read_results(message.value)]
 
 
 def outcome(pipeline: Pipeline) -> tuple:

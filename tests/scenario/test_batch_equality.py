@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.core.state.result_messages import read_results
 from monitor.core.topics import DEAD_LETTERS, LATE, PANES, PREDICTIONS, RESULTS
 from monitor.core.windowing.codec import PaneAssembler
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
@@ -27,7 +28,6 @@ from monitor.transport.memory import MemoryLog
 from schemas.intake import IntakePane
 from schemas.panes import MISSING, UNSEEN, Pane, SeriesStats
 from schemas.refused import DeadLetter, LateEvent
-from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
 from tests.support.scenario.batch_oracle import (
     Batch,
@@ -246,7 +246,7 @@ def test_every_window_judges_as_many_rows_as_the_batch_has(chunk_messages):
     rows = rows_by_window([batch()], WINDOW_S * SECOND_US)
     judged = {}
     for message in stream(chunk_messages).fetch(RESULTS, 0, 0, ALL):
-        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+        for r in read_results(message.value):
             if r.metric == "decision" and r.feature == "score":
                 judged[r.model, r.model_version, r.start_us, r.segment] = r.n
     assert judged == rows

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.core.state.result_messages import read_results
 from monitor.core.topics import ALERTS, DEAD_LETTERS, GPU, LATE, PANES, PREDICTIONS, RESULTS
 from monitor.core.windowing.codec import PaneAssembler
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
@@ -21,7 +22,6 @@ from monitor.ingest.stage import Assignment
 from monitor.transport.memory import MemoryLog
 from schemas.alerts import Alert
 from schemas.refused import DeadLetter, LateEvent
-from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
 from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
@@ -109,7 +109,7 @@ def outcome(log: MemoryLog) -> dict[str, object]:
             panes[key] = (pane.pane_version, stats)
     results: dict[object, object] = {}
     for message in log.fetch(RESULTS, 0, 0, ALL_MESSAGES):
-        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+        for r in read_results(message.value):
             key = (
                 r.monitor,
                 r.model_version,

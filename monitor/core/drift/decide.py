@@ -36,8 +36,9 @@ from monitor.core.drift.places import Place, find_places
 from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
 from monitor.core.drift.window_results import (
     decision_results,
+    fairness_results,
     no_verdict_result,
-    statistic_results,
+    statistic_table,
 )
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import (
@@ -56,6 +57,7 @@ from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
+from schemas.result_table import ResultTable
 from schemas.results import DetectorResult, Reason, Verdict
 
 
@@ -65,6 +67,8 @@ class Decided:
 
     results: list[DetectorResult] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    statistics: ResultTable | None = None
+    """Descriptive statistics of the window's cells; None where they are not wanted."""
 
 
 class SeriesState(msgspec.Struct):
@@ -139,7 +143,7 @@ class SeriesDecider:
 
     def decide(self, window: Window) -> Decided:
         """Evaluate one window, update the evidence, and return results and alerts."""
-        results = self._statistics(window)
+        results = self._fairness(window)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         views, alerts = self.judge(window)
         results += decision_results(views, window)
@@ -151,7 +155,7 @@ class SeriesDecider:
             self.closed_alerts,
             is_retired=self.is_retired,
         )
-        return Decided(results + planted, alerts + more)
+        return Decided(results + planted, alerts + more, self._statistics(window))
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
         """Return the results of a window with incomplete rows: no verdict, evidence unchanged.
@@ -186,7 +190,8 @@ class SeriesDecider:
             msgspec.structs.replace(result, verdict=Verdict.NONE, reason=reason, rung="")
             for result in decision_results(views, window)
         ]
-        return Decided([*self._statistics(window), *own, *planted], alerts)
+        found = [*self._fairness(window), *own, *planted]
+        return Decided(found, alerts, self._statistics(window))
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the descriptive statistics.
@@ -211,15 +216,19 @@ class SeriesDecider:
 
     def revise(self, window: Window) -> Decided:
         """Recompute the statistics of a closed window; evidence and alerts are unchanged."""
-        results = self._statistics(window)
-        results.append(no_verdict_result(window, Reason.LATE))
-        return Decided([msgspec.structs.replace(r, revised=True) for r in results])
+        results = [*self._fairness(window), no_verdict_result(window, Reason.LATE)]
+        revised = [msgspec.structs.replace(r, revised=True) for r in results]
+        return Decided(revised, statistics=self._statistics(window))
 
-    def _statistics(self, window: Window) -> list[DetectorResult]:
-        """Return the descriptive statistics of a window, if enabled."""
+    def _statistics(self, window: Window) -> ResultTable | None:
+        """Return the descriptive statistics of a window's cells, if enabled."""
         if not self._has_statistics:
-            return []
-        return statistic_results(window, self.baseline, self.config)
+            return None
+        return statistic_table(window, self.baseline, self.config)
+
+    def _fairness(self, window: Window) -> list[DetectorResult]:
+        """Return the statistics of protected groups, if they are wanted."""
+        return fairness_results(window, self.config) if self._has_statistics else []
 
     def inherit(self, other: SeriesDecider) -> None:
         """Take over the open alerts of the same model version under its previous baseline."""

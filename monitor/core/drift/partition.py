@@ -40,7 +40,8 @@ from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor
 from schemas.panes import Pane, SeriesId, Window
-from schemas.results import DetectorResult, Reason
+from schemas.result_table import ResultTable
+from schemas.results import DetectorResult, Reason, Verdict
 
 KIND = "model"
 MAX_JUDGED = 64
@@ -370,9 +371,10 @@ class DriftPartition:
             decided = self._decide_model(name, closed)
             self._drop_retired(name)
             found = [result for one in decided for result in one.results]
-            self._count_results(found)
+            tables = [one.statistics for one in decided if one.statistics is not None]
+            self._count_results(found, tables)
             if self._has_results:
-                results += result_writes(name, found, self.partition)
+                results += result_writes(name, found, self.partition, tables)
             own = [alert for one in decided for alert in one.alerts]
             alerts += own
             states += self._state_writes(name, own)
@@ -540,8 +542,10 @@ class DriftPartition:
         self.counters["alerts"] += len(alerts)
         return [alert_write(a, self._settings(a.tenant, a.model).lateness_us) for a in alerts]
 
-    def _count_results(self, results: list[DetectorResult]) -> None:
+    def _count_results(self, results: list[DetectorResult], tables: list[ResultTable]) -> None:
         """Count results by verdict, and planted shifts by outcome."""
+        if n_statistics := sum(map(len, tables)):
+            self.counters[f"results_{Verdict.NONE.value}"] += n_statistics
         real = [result for result in results if result.monitor != Monitor.CANARY]
         for verdict, n in Counter(result.verdict.value for result in real).items():
             self.counters[f"results_{verdict}"] += n

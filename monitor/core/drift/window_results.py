@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision_rule.decision import REASONS, verdict_of
-from detectors.evaluate.all_statistics import evaluate, evaluate_fairness
+from detectors.evaluate.all_statistics import evaluate_columns, evaluate_fairness
 from detectors.evaluate.cells import Statistic
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
@@ -21,6 +21,7 @@ from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL, Window
+from schemas.result_table import ResultTable
 from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"
@@ -29,20 +30,24 @@ CANARY_DELAY = "canary_delay"
 """Metric of canaries: planted windows until detection; NULL if not detected."""
 
 
-def statistic_results(
-    window: Window, baseline: Baseline, config: ModelConfig
-) -> list[DetectorResult]:
-    """Return all descriptive statistics of a window, drift and fairness."""
+def statistic_table(window: Window, baseline: Baseline, config: ModelConfig) -> ResultTable:
+    """Return every descriptive statistic of the window's cells against the baseline."""
     ranges = {
         name: feature.range
         for name, feature in config.features.items()
         if feature.range is not None and feature.kind is Kind.NUMERIC
     }
+    min_rows = config.decision.min_rows
+    columns = evaluate_columns(window.segments, baseline, min_rows=min_rows, ranges=ranges)
+    revised = window.is_revised
+    return ResultTable(monitor=Monitor.DRIFT, revised=revised, columns=columns, **_shared(window))
+
+
+def fairness_results(window: Window, config: ModelConfig) -> list[DetectorResult]:
+    """Return how the window's predictions treat the groups of each protected attribute."""
     shared = _shared(window)
-    rows = evaluate(window.segments, baseline, min_rows=config.decision.min_rows, ranges=ranges)
-    results = [_statistic_result(Monitor.DRIFT, row, shared) for row in rows]
     fairness = evaluate_fairness(window.segments, config.protected)
-    return results + [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
+    return [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
 
 
 def decision_results(views: Sequence[CellView], window: Window) -> list[DetectorResult]:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.core.bounds import MAX_VALUE_BYTES
+from monitor.core.state.result_messages import encode_table
 from monitor.core.topics import ALERTS, RESULTS
 from monitor.core.write import Write
 from schemas.alerts import Alert
+from schemas.result_table import ResultTable
 from schemas.results import DetectorResult
 
 MAX_RESULTS = 500
@@ -26,12 +28,19 @@ class WritePhase(NamedTuple):
 
 
 def result_writes(
-    name: tuple[str, str], results: list[DetectorResult], partition: int
+    name: tuple[str, str],
+    results: list[DetectorResult],
+    partition: int,
+    tables: Iterable[ResultTable] = (),
 ) -> list[Write]:
-    """Return the results of one model as messages within the broker's size limit."""
+    """Return the results of one model as messages within the broker's size limit.
+
+    Structs are written some hundreds together, each table of statistics by itself.
+    """
     key = "|".join(name).encode()
     chunks = [results[i : i + MAX_RESULTS] for i in range(0, len(results), MAX_RESULTS)]
     values = [value for chunk in chunks for value in _result_values(chunk)]
+    values += [value for table in tables for value in encode_table(table)]
     return [Write(RESULTS, key, value, partition) for value in values]
 
 

@@ -11,6 +11,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from monitor.core.state.result_messages import read_results
 from monitor.core.topics import ALERTS, GPU, PANES, PREDICTIONS, RESULTS
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.watermark_message import KEY_PREFIX
@@ -77,7 +78,7 @@ def results_of(messages: Iterable[Message]) -> dict[ResultKey, DetectorResult]:
     """Results by what they are about, the last one of each."""
     found: dict[ResultKey, DetectorResult] = {}
     for message in messages:
-        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+        for r in read_results(message.value):
             key = (r.model, r.model_version, r.monitor, r.feature, r.segment, r.metric)
             found[*key, str(r.end_us)] = r
     return found

@@ -22,6 +22,7 @@ from monitor.clock import elapsed_s
 from monitor.core import topics as names
 from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline_health.state import RULES
+from monitor.core.state.result_messages import read_results
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.codec import PaneAssembler
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
@@ -286,7 +287,7 @@ class StageOutcome:
 
     def _take_results(self, message: Message) -> None:
         """The last of the highest version is current."""
-        for r in msgspec.msgpack.decode(message.value, type=list[DetectorResult]):
+        for r in read_results(message.value):
             key = (r.monitor, r.model, r.model_version, r.feature, r.segment, r.metric, r.start_us)
             target = self.revised if r.revised else self.results
             before = target.get(key)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import msgspec
-
+from monitor.core.state.result_messages import read_results
 from monitor.core.windowing.baseline_codec import with_id
 from monitor.core.windowing.codec import PaneAssembler
 from monitor.core.windowing.intake_message import NOT_PANES
@@ -35,7 +34,7 @@ def panes_of(messages: Iterable[Message]) -> list[Pane]:
 
 def results_of(messages: Iterable[Message]) -> list[DetectorResult]:
     """Return every result of the results topic."""
-    lists = (msgspec.msgpack.decode(m.value, type=list[DetectorResult]) for m in messages)
+    lists = (read_results(m.value) for m in messages)
     return [result for results in lists for result in results]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from monitor.core.drift.cells import bin_labels
+from monitor.core.state.result_messages import read_results
 from monitor.core.state.writes import result_writes
 from monitor.core.unreadable import letter_key
 from monitor.decode import Decoder, chunk_of
@@ -47,11 +48,7 @@ def test_results_with_long_names_go_in_more_messages_and_none_is_lost():
     results = [result(f"{i}=" + "x" * 5_000) for i in range(1_100)]
     writes = result_writes(("default", "m"), results, 0)
     assert max(len(write.value or b"") for write in writes) < BROKER_TAKES
-    back = [
-        one
-        for write in writes
-        for one in msgspec.msgpack.decode(write.value or b"", type=list[DetectorResult])
-    ]
+    back = [one for write in writes for one in read_results(write.value or b"")]
     assert back == results
 
 

@@ -14,6 +14,7 @@ from monitor.baseline.build import build_baseline
 from monitor.core.drift import partition as drift_partition
 from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
+from monitor.core.state.result_messages import read_results
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.state.writes import MAX_RESULTS, WritePhase, result_writes
 from monitor.core.topics import ALERTS, RESULTS, STATE
@@ -53,7 +54,7 @@ class Driver:
                 if write.topic == STATE:
                     self.state[write.key] = write.value
                 elif write.topic == RESULTS:
-                    self.results += msgspec.msgpack.decode(write.value, type=list[DetectorResult])
+                    self.results += read_results(write.value)
 
     def pane(self, pane: Pane) -> None:
         for i, value in enumerate(encode(pane)):

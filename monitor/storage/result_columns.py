@@ -1,0 +1,88 @@
+"""Rows of ``results`` from tables of statistics, column by column over all tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from monitor.storage.rows import RESULTS, result_rows
+from schemas.result_table import CODES, COUNTS, FLOATS, SHARED, ResultTable
+from schemas.results import DetectorResult, Verdict
+
+_TEXTS = [field.name for field in RESULTS if field.type == pa.string()]
+
+
+def result_message_rows(messages: Sequence[list[DetectorResult] | ResultTable]) -> pa.Table:
+    """Return rows of table ``results``: structs first, then the rows of tables.
+
+    Parameters
+    ----------
+    messages : sequence of (list of DetectorResult, or ResultTable)
+        All structs before all tables.
+
+    Returns
+    -------
+    pyarrow.Table
+        Texts are dictionary-coded.
+
+    Examples
+    --------
+    >>> result_message_rows([]).num_rows
+    0
+    """
+    structs = [one for each in messages if isinstance(each, list) for one in each]
+    tables = [each for each in messages if isinstance(each, ResultTable)]
+    rows = result_rows(structs)
+    if not any(map(len, tables)):
+        return rows
+    columns = _table_columns(tables)
+    for name in _TEXTS:
+        rows = rows.set_column(
+            rows.column_names.index(name), name, rows.column(name).dictionary_encode()
+        )
+    own = pa.Table.from_arrays([columns[name] for name in rows.column_names], schema=rows.schema)
+    return pa.concat_tables([rows, own]).unify_dictionaries().combine_chunks()
+
+
+def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
+    """Return the columns of all tables, one after the other."""
+    sizes = np.array([len(table) for table in tables], np.int64)
+    columns: dict[str, pa.Array] = {}
+    for field in RESULTS:
+        if field.name in SHARED:
+            values = [getattr(table, field.name) for table in tables]
+            columns[field.name] = (
+                _texts([[str(value)] for value in values], [np.zeros(n, np.int32) for n in sizes])
+                if field.type == pa.string()
+                else pa.array(np.repeat(np.array(values), sizes), field.type)
+            )
+        elif field.name in CODES:
+            own = [getattr(table.columns, CODES[field.name]) for table in tables]
+            columns[field.name] = _texts(own, [getattr(t.columns, field.name) for t in tables])
+        elif field.name in (*FLOATS, *COUNTS):
+            joined = np.concatenate([getattr(table.columns, field.name) for table in tables])
+            columns[field.name] = pa.array(joined, field.type, from_pandas=field.name in FLOATS)
+        else:
+            columns[field.name] = _constant(field, int(sizes.sum()))
+    return columns
+
+
+def _texts(names: Sequence[Sequence[str]], codes: Sequence[np.ndarray[Any, Any]]) -> pa.Array:
+    """Return texts by their position in each table's own list, as one dictionary."""
+    numbers: dict[str, int] = {}
+    found = [
+        np.array([numbers.setdefault(name, len(numbers)) for name in listed], np.int32)[own]
+        for listed, own in zip(names, codes, strict=True)
+    ]
+    return pa.DictionaryArray.from_arrays(np.concatenate(found), pa.array(numbers, pa.string()))
+
+
+def _constant(field: pa.Field, n_rows: int) -> pa.Array:
+    """Return what no statistic has."""
+    if field.type != pa.string():
+        return pa.nulls(n_rows, field.type)
+    value = Verdict.NONE.value if field.name == "verdict" else ""
+    return pa.DictionaryArray.from_arrays(np.zeros(n_rows, np.int32), pa.array([value]))
