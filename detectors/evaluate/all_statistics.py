@@ -7,15 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from detectors.evaluate import families
-from detectors.evaluate.cells import Block, Cells, Statistic, align, choose, rows_of
-from detectors.evaluate.columns import columns_of
+from detectors.evaluate.cells import Cells, Statistic, align, choose, rows_of
 from detectors.evaluate.fairness_rows import evaluate_fairness
 from schemas.baselines import Baseline, Kind
 from schemas.panes import ALL, SeriesStats
-from schemas.result_table import ResultColumns
 from schemas.results import Reason
 
-__all__ = ["MIN_ROWS", "Statistic", "evaluate", "evaluate_columns", "evaluate_fairness"]
+__all__ = ["MIN_ROWS", "Statistic", "evaluate", "evaluate_fairness"]
 
 MIN_ROWS = 30
 """Below, a cell gets no number: ``DecisionConfig.min_rows``."""
@@ -98,32 +96,6 @@ def evaluate(
     total_variation 0.10 100 descriptive
     unseen 0.10 100 descriptive
     """
-    blocks = _blocks(current, baseline, ranges)
-    rows = [row for chosen, block in blocks for row in rows_of(chosen, block, min_rows)]
-    return rows + _unknown(current, baseline)
-
-
-def evaluate_columns(
-    current: SeriesStats,
-    baseline: Baseline,
-    *,
-    min_rows: int = MIN_ROWS,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-) -> ResultColumns:
-    """Return what :func:`evaluate` returns as columns, without an object for each number.
-
-    Takes and refuses what :func:`evaluate` does; the rows are the same, in the same order.
-    """
-    blocks = _blocks(current, baseline, ranges)
-    return columns_of(blocks, _unknown(current, baseline), min_rows)
-
-
-def _blocks(
-    current: SeriesStats,
-    baseline: Baseline,
-    ranges: Mapping[str, tuple[float, float]] | None,
-) -> list[tuple[Cells, Block]]:
-    """Return every metric over the cells that it is about."""
     cells = align(current, baseline)
     is_numeric = np.array([v.kind is Kind.NUMERIC for v in baseline.variables], bool)
     blocks = [(cells, block) for block in families.of_any(cells)]
@@ -137,7 +109,8 @@ def _blocks(
     for name, limits in (ranges or {}).items():
         one = _variable(cells, name, is_numeric)
         blocks += [(one, families.of_range(one, *limits))] if one.names else []
-    return blocks
+    rows = [row for chosen, block in blocks for row in rows_of(chosen, block, min_rows)]
+    return rows + _unknown(current, baseline)
 
 
 def _variable(cells: Cells, name: str, is_numeric: np.ndarray) -> Cells:

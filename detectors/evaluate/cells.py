@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 REASONS = (Reason.DESCRIPTIVE, Reason.TOO_FEW_SAMPLES, Reason.NO_BASELINE, Reason.NO_DATA)
-"""By the code that :func:`reason_codes` gives."""
+"""In the order of their codes."""
 _ARRAYS = ("counts", "sums", "sums_sq", "minima", "maxima")
 
 
@@ -144,14 +144,6 @@ def choose(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
     )
 
 
-def reason_codes(block: Block, min_rows: int) -> NDArray[np.uint8]:
-    """Return why each cell has a number or none, as positions in ``REASONS``."""
-    code = np.where(block.n < min_rows, 1, 0).astype(np.uint8)
-    code[block.n_reference == 0] = 2
-    code[block.n == 0] = 3
-    return code
-
-
 def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
     """Make one row of each cell, with numbers only where the reason is ``descriptive``.
 
@@ -167,7 +159,9 @@ def rows_of(cells: Cells, block: Block, min_rows: int) -> Iterator[Statistic]:
     iterator of Statistic
         Segment by segment, variable by variable.
     """
-    code = reason_codes(block, min_rows)
+    code = np.where(block.n < min_rows, 1, 0)
+    code[block.n_reference == 0] = 2
+    code[block.n == 0] = 3
     has_none = code > 0
 
     def plain(values: Any) -> Iterator[float | None]:

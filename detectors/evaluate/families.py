@@ -96,7 +96,7 @@ def _share(metric: str, change: ShareChange, cells: Cells) -> Block:
     return Block(metric, n, n0, change.share, change.p_value, change.effect)
 
 
-def _closed(counts: IntArray) -> IntArray:
+def closed(counts: IntArray) -> IntArray:
     """Sixty bins with underflow in the first and overflow in the last."""
     bins = counts[..., :N_BINS].copy()
     bins[..., 0] += counts[..., UNDERFLOW]
@@ -106,7 +106,7 @@ def _closed(counts: IntArray) -> IntArray:
 
 def _deciles(cells: Cells) -> tuple[IntArray, IntArray]:
     """Deciles of the reference, and missing, of both sides."""
-    p, q = group_by_quantile(_closed(cells.reference), _closed(cells.counts))
+    p, q = group_by_quantile(closed(cells.reference), closed(cells.counts))
     missing = slice(MISSING, MISSING + 1)
     return (
         np.concatenate([p, cells.reference[..., missing]], axis=-1),
@@ -158,7 +158,7 @@ def _moves(cells: Cells, edges: FloatArray) -> Iterator[Block]:
     tails = Tails(*beyond, cells.sums, cells.minima, cells.maxima)
     inner = cells.counts[..., :N_BINS]
     value, low, high = wasserstein_binned(
-        edges, _closed(cells.reference), inner, tails, sum_reference=cells.sums_reference
+        edges, closed(cells.reference), inner, tails, sum_reference=cells.sums_reference
     )
     scaled, bounds = normed(value, before.sd), (normed(low, before.sd), normed(high, before.sd))
     at = WASSERSTEIN_THRESHOLD

@@ -47,17 +47,34 @@ def group_by_quantile(
     [20 20  0 60] [ 5  5  0 90]
     """
     p, q = counts_pair(reference, current)
-    upto, upto_current = np.cumsum(p, axis=-1), np.cumsum(q, axis=-1)
+    cuts = cuts_of(p, n_groups=n_groups)
+    return _between(np.cumsum(p, axis=-1), cuts), _between(np.cumsum(q, axis=-1), cuts)
+
+
+def cuts_of(reference: NDArray[np.int64], *, n_groups: int = N_GROUPS) -> NDArray[np.intp]:
+    """Return the last bin of each group but the last, shape (..., n_groups - 1), ascending.
+
+    Parameters
+    ----------
+    reference : ndarray of int64, shape (..., n_bins)
+        Checked counts.
+
+    Examples
+    --------
+    >>> cuts_of(np.array([10, 10, 20, 60]), n_groups=4).tolist()
+    [1, 2, 2]
+    """
+    upto = np.cumsum(reference, axis=-1)
     total = upto[..., -1:]
     # n_groups * mass against k * total, in integers: no share to round.
     targets = np.arange(1, n_groups) * total
     off = np.abs(upto[..., None, :] * n_groups - targets[..., None])
     is_outer = (upto == 0) | (upto == total)
     off[np.broadcast_to(is_outer[..., None, :], off.shape)] = np.iinfo(np.int64).max
-    cuts = off.argmin(axis=-1)
+    cuts: NDArray[np.intp] = off.argmin(axis=-1)
     # Without a cut that has mass on both sides, everything is one group: the first.
-    cuts[is_outer.all(axis=-1)] = p.shape[-1] - 1
-    return _between(upto, cuts), _between(upto_current, cuts)
+    cuts[is_outer.all(axis=-1)] = reference.shape[-1] - 1
+    return cuts
 
 
 def _between(upto: NDArray[np.int64], cuts: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -156,7 +156,7 @@ def wasserstein_binned(
     >>> print(f"{moved.value:.3f} in [{moved.low:.3f}, {moved.high:.3f}]")
     23.875 in [22.875, 24.875]
     """
-    e = _checked_edges(np.asarray(edges, np.float64))
+    e = checked_edges(np.asarray(edges, np.float64))
     p_counts, q_counts = counts_pair(reference, current)
     if e.shape[-1] != p_counts.shape[-1] + 1:
         what = f"{e.shape[-1]} edges for {p_counts.shape[-1]} bins"
@@ -225,7 +225,7 @@ def normed(distance: ArrayLike, sd_reference: ArrayLike) -> Numbers:
     return np.asarray(distance) / np.maximum(sd, SMALLEST_SD)
 
 
-def _checked_edges(edges: FloatArray) -> FloatArray:
+def checked_edges(edges: FloatArray) -> FloatArray:
     """Return edges that are finite and do not descend."""
     if edges.ndim == 0 or edges.shape[-1] < 2:
         raise ShapeError(f"edges have shape {edges.shape}", where="wasserstein_binned")

@@ -27,6 +27,7 @@ from detectors.decision_rule.seasonal import (
 )
 from detectors.decision_rule.sets import SetLayout, cell_sets
 from detectors.decision_rule.settings import Rule
+from detectors.evaluate.plan import StatisticPlan
 from monitor.core.drift.alerts import CellView, build_alert
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.canary_alerts import MONITOR
@@ -38,6 +39,7 @@ from monitor.core.drift.window_results import (
     decision_results,
     fairness_results,
     no_verdict_result,
+    statistic_plan,
     statistic_table,
 )
 from monitor.core.drift.windows import MAX_EMPTY
@@ -129,6 +131,7 @@ class SeriesDecider:
         self.open_alerts: dict[str, CellState] = {}
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
+        self._statistic_plan: StatisticPlan | None = None
         self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
         self._slots: tuple[tuple[int, int], tuple[int, ...]] | None = None
         planted = state.canary if state is not None else None
@@ -224,7 +227,9 @@ class SeriesDecider:
         """Return the descriptive statistics of a window's cells, if enabled."""
         if not self._has_statistics:
             return None
-        return statistic_table(window, self.baseline, self.config)
+        if self._statistic_plan is None:
+            self._statistic_plan = statistic_plan(self.baseline, self.config)
+        return statistic_table(window, self._statistic_plan)
 
     def _fairness(self, window: Window) -> list[DetectorResult]:
         """Return the statistics of protected groups, if they are wanted."""

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision_rule.decision import REASONS, verdict_of
-from detectors.evaluate.all_statistics import evaluate_columns, evaluate_fairness
 from detectors.evaluate.cells import Statistic
+from detectors.evaluate.fairness_rows import evaluate_fairness
+from detectors.evaluate.plan import StatisticPlan
 from monitor.core.drift.alerts import CellView, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
 from monitor.core.drift.cells import label_of
@@ -30,17 +31,24 @@ CANARY_DELAY = "canary_delay"
 """Metric of canaries: planted windows until detection; NULL if not detected."""
 
 
-def statistic_table(window: Window, baseline: Baseline, config: ModelConfig) -> ResultTable:
-    """Return every descriptive statistic of the window's cells against the baseline."""
+def statistic_plan(baseline: Baseline, config: ModelConfig) -> StatisticPlan:
+    """Return what computes the descriptive statistics of windows of one baseline."""
     ranges = {
         name: feature.range
         for name, feature in config.features.items()
         if feature.range is not None and feature.kind is Kind.NUMERIC
     }
-    min_rows = config.decision.min_rows
-    columns = evaluate_columns(window.segments, baseline, min_rows=min_rows, ranges=ranges)
-    revised = window.is_revised
-    return ResultTable(monitor=Monitor.DRIFT, revised=revised, columns=columns, **_shared(window))
+    return StatisticPlan(baseline, min_rows=config.decision.min_rows, ranges=ranges)
+
+
+def statistic_table(window: Window, plan: StatisticPlan) -> ResultTable:
+    """Return every descriptive statistic of the window's cells against the baseline."""
+    return ResultTable(
+        monitor=Monitor.DRIFT,
+        revised=window.is_revised,
+        columns=plan.columns(window.segments),
+        **_shared(window),
+    )
 
 
 def fairness_results(window: Window, config: ModelConfig) -> list[DetectorResult]:

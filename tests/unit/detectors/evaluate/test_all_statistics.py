@@ -6,12 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from detectors.evaluate.all_statistics import (
-    Statistic,
-    evaluate,
-    evaluate_columns,
-    evaluate_fairness,
-)
+from detectors.evaluate.all_statistics import Statistic, evaluate, evaluate_fairness
 from schemas.baselines import Baseline
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import SeriesStats
@@ -307,20 +302,3 @@ def test_picking_the_extreme_of_many_equal_groups_is_not_called_significant() ->
         rows = evaluate_fairness(grouped(**groups), ("sex",))
         n_significant += find(rows, "sex", "demographic_parity_difference").p_value < 0.05
     assert n_significant <= 0.05 * 300 + 5 * np.sqrt(300 * 0.05 * 0.95)
-
-
-@pytest.mark.parametrize("n", [0, 10, 29, 30, 1_000])
-def test_columns_hold_the_rows_of_structs_in_their_order(baseline: Baseline, n: int) -> None:
-    seen = window(baseline, all_=draw(n), b=draw(n // 2, 0.2), c=draw(n, seed=3))
-    ranges = {"amount": (-1.0, 1.0)}
-    rows = evaluate(seen, baseline, ranges=ranges)
-    columns = evaluate_columns(seen, baseline, ranges=ranges)
-    assert [columns.reasons[i] for i in columns.reason] == [r.reason for r in rows]
-    for name in ("feature", "segment", "metric"):
-        listed = getattr(columns, f"{name}s")
-        assert [listed[i] for i in getattr(columns, name)] == [getattr(r, name) for r in rows]
-    for name in ("statistic", "p_value", "effect_size", "threshold"):
-        expected = np.array([getattr(r, name) for r in rows], np.float64)
-        np.testing.assert_allclose(getattr(columns, name), expected, rtol=0, atol=1e-12)
-    for name in ("n", "n_reference"):
-        assert getattr(columns, name).tolist() == [getattr(r, name) for r in rows]
