@@ -1,4 +1,4 @@
-"""Alerts as the detectors make them, for tests of what comes after."""
+"""Alerts as built by the detectors, for tests of later stages."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def compressed(n: int) -> bytes:
 
 
 def long_values(kind: str, n: int, n_bytes: int) -> bytes:
-    """n ids of n_bytes each, that stand in the message once."""
+    """n IDs of n_bytes each, which share one value in the message."""
     text = "x" * n_bytes
     if kind == "runs":
         ids = runs(text, n)

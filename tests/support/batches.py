@@ -152,7 +152,7 @@ def mixed_of(batches: Sequence[EventBatch]) -> MixedBatch:
 
 
 def rejects_of(messages: Sequence[RowMessage]) -> list[Reject]:
-    """What a decoder rejects of the messages."""
+    """Return the events that a decoder rejects."""
     return [
         Reject(
             i,
@@ -223,6 +223,6 @@ ARRAYS = (
 
 
 def as_bits(stats: SeriesStats) -> tuple[object, ...]:
-    """Everything a SeriesStats holds, comparable bit for bit."""
+    """Return the content of a SeriesStats, for bitwise comparison."""
     arrays = (getattr(stats, name) for name in ARRAYS)
     return (stats.segments, *((a.shape, a.dtype.str, a.tobytes()) for a in arrays))

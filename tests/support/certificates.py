@@ -54,6 +54,6 @@ def _sign(folder: Path, name: str, extension: str, password: str | None) -> Path
 
 
 def _openssl(*arguments: str) -> None:
-    """Run openssl; its words are shown when it fails."""
+    """Run openssl; its output is shown on failure."""
     done = subprocess.run(["openssl", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

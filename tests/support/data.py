@@ -1,4 +1,4 @@
-"""Where the tests' real data lies: extracts in the repository, large files where there are any.
+"""Locations of real data: extracts in the repository, and large files if available.
 
 A test that needs the large files is marked ``shared``. Where they are missing it is listed with
 the reason, and is no failure in CI.

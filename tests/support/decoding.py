@@ -1,4 +1,4 @@
-"""Events to decode, ways to spoil them, and what ``json.loads`` says they hold."""
+"""Events to decode, ways to corrupt them, and their content by ``json.loads``."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def spoiled(rng: random.Random, payload: bytes) -> list[bytes]:
 
 
 def spoiled_bytes(rng: random.Random, payload: bytes) -> list[bytes]:
-    """Bytes after one change of bytes, or nothing; two messages where they were cut."""
+    """Return the bytes after one corruption; two messages if they were split."""
     n = len(payload)
     at = rng.randrange(n)
     choice = rng.randrange(11)
@@ -235,7 +235,7 @@ def _text(column: StringColumn, i: int) -> str | None:
 
 
 def row_of(batch: EventBatch, i: int) -> Row:
-    """Everything a batch says of one event."""
+    """Return all columns of one event of a batch."""
     start, length = batch.id_spans[i].tolist()
     texts = (batch.model_version, batch.prediction, batch.host, batch.gpu_uuid)
     return (
@@ -268,7 +268,7 @@ def rejects_of(decoded: Decoded) -> list[tuple[Any, ...]]:
 
 
 def expected_row(payload: bytes, schema: ModelSchema) -> Row:
-    """What an accepted event holds, by ``json.loads``."""
+    """Return the content of an accepted event, by ``json.loads``."""
     said = json.loads(payload)
     features, segments = said.get("features", {}), said.get("segments", {})
 

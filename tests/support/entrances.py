@@ -45,7 +45,7 @@ class EntranceResult(NamedTuple):
 
 
 def wanted(category: str | None, number: float | str | None) -> EntranceResult:
-    """What has to arrive."""
+    """Expected values."""
     return EntranceResult(category, category, category, number)
 
 

@@ -38,7 +38,7 @@ def extracts(folder: Path = SHARED) -> dict[str, pa.Table]:
 
 
 def household_numbers(people: pa.Table) -> NDArray[np.int64]:
-    """Return each row's household: one starts at RELP 0; group quarters (16, 17) live alone."""
+    """Return each row's household: one starts at RELP 0; group quarters (16, 17) are single."""
     relation = np.array([int(value) for value in people["RELP"].to_pylist()])
     year = people["year"].to_numpy()
     starts = (relation == 0) | (relation >= 16)

@@ -96,7 +96,7 @@ def command(*arguments: object) -> Ended:
 
 
 def start(*arguments: object, folder: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Start ``driftline`` in a process of its own."""
+    """Start ``driftline`` in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "monitor.cli.main", *map(str, arguments)],
         cwd=folder,

@@ -36,14 +36,14 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class HttpAnswer(NamedTuple):
-    """What a stage's HTTP server said."""
+    """Response of a stage's HTTP server."""
 
     status: int
     body: str
 
 
 class StageProcess:
-    """One stage command; it can die and be started again under the same name.
+    """One stage command, which can be killed and restarted under the same name.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class StageProcess:
     # -- starting -----------------------------------------------------------------
 
     def start(self, *, crash_at: str | None = None, **environment: str) -> Self:
-        """Start it; returns at once. ``crash_at`` is ``DRIFTLINE_CRASH_AT`` of this life."""
+        """Start the process without waiting. ``crash_at`` is its ``DRIFTLINE_CRASH_AT``."""
         assert not self.is_running, f"{self.name} runs already"
         self._reap()
         given = {**self._environment, **environment}
@@ -118,13 +118,13 @@ class StageProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of the current life."""
+        """Process ID of the current run."""
         assert self._process is not None
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether the current life goes on."""
+        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -135,7 +135,7 @@ class StageProcess:
         return self._first_line.split()[-1]
 
     def get(self, path: str) -> HttpAnswer:
-        """Ask its HTTP server; status 0 without an answer."""
+        """Send a request to its HTTP server; status 0 without an answer."""
         try:
             with DIRECT.open(self.url + path, timeout=10) as answer:
                 return HttpAnswer(answer.status, answer.read().decode())
@@ -147,7 +147,7 @@ class StageProcess:
 
     @property
     def is_ready(self) -> bool:
-        """Whether ``/readyz`` says yes."""
+        """Whether ``/readyz`` reports ready."""
         return self.is_running and self.get("/readyz").status == 200
 
     def wait_ready(self, timeout_s: float = START_S) -> Self:
@@ -166,13 +166,13 @@ class StageProcess:
         return found
 
     def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric over all label sets that hold ``labels``; 0 without any."""
+        """Return the sum of a metric over all label sets that include ``labels``; 0 without any."""
         wanted = set(labels.items())
         return sum(v for have, v in self.metrics().get(name, {}).items() if wanted <= have)
 
     @property
     def log(self) -> str:
-        """Everything it said on standard error, in all its lives."""
+        """Its complete standard error, over all runs."""
         return "".join(self.errors)
 
     # -- ending -------------------------------------------------------------------
@@ -188,7 +188,7 @@ class StageProcess:
         self._reap()
 
     def terminate(self) -> None:
-        """Ask it to drain; returns at once."""
+        """Send SIGTERM without waiting."""
         self.signal(signal.SIGTERM)
 
     def wait(self, timeout_s: float = 60.0) -> int:
@@ -202,14 +202,14 @@ class StageProcess:
         return code
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """Ask it to drain; return its exit code."""
+        """Drain the process; return its exit code."""
         self.terminate()
         return self.wait(timeout_s)
 
     # -- inside -------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Wait for a process that has ended, and for what it said last."""
+        """Wait for an ended process and its last output."""
         if self._process is None:
             return
         self._process.wait()
@@ -243,7 +243,7 @@ class StageProcess:
             pause.wait(0.05)
 
     def _story(self, what: str) -> str:
-        """Return what went wrong, with the end of its log."""
+        """Return an error text with the end of its log."""
         is_up = self.is_running and self._has_line.is_set() and " on http" in self._first_line
         answer = self.get("/readyz") if is_up else ""
         return f"{self.name}: {what} {answer}\n{''.join([*self.lines, *self.errors][-60:])}"
@@ -332,7 +332,7 @@ class Stages:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without what would lead a stage elsewhere."""
+    """Return the environment without variables that would affect a stage."""
     return {
         name: value
         for name, value in os.environ.items()

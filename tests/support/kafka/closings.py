@@ -1,4 +1,4 @@
-"""Opens and closes readers in every state and order; run as a process of its own.
+"""Opens and closes readers in every state and order; run as a separate process.
 
 Each thread has a reader at a time, all in one group: a member that joins or leaves makes the
 others rebalance, so that readers are closed before, in the middle of and after joining,
@@ -23,7 +23,7 @@ FAILED: list[BaseException] = []
 
 
 class OnPurposeError(RuntimeError):
-    """What an owner raises here."""
+    """Error raised by an owner."""
 
 
 def fail(*_):
@@ -50,7 +50,7 @@ def step(rng: random.Random, reader: GroupReader) -> None:
 
 
 def live(rng: random.Random, settings: ReaderSettings, kind: str) -> None:
-    """One reader from its opening to its end, whichever it is."""
+    """Run one reader from its opening to its end."""
     callbacks = Callbacks(
         on_assign=fail if rng.random() < 0.1 else lambda partition, committed: 0,
         on_revoke=fail if rng.random() < 0.1 else lambda partition: None,

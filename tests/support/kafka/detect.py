@@ -1,4 +1,4 @@
-"""Detect on a real broker in a thread: what it is given, what it wrote, and its deaths."""
+"""Runs detect on a real broker in a thread: inputs, outputs, and simulated kills."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def small_world() -> SmallWorld:
 
 @cache
 def published() -> tuple[Message, ...]:
-    """What ingest publishes of the whole small world."""
+    """Return the messages that ingest publishes for the small world."""
     world = small_world()
     log = world.log()
     ingest = InMemoryIngest(log, world.catalog, CONFIG.window, Assignment(PREDICTIONS, 0, 1, "o"))
@@ -55,7 +55,7 @@ def published() -> tuple[Message, ...]:
 
 
 def in_memory(world: SmallWorld, panes: Iterable[Message]) -> MemoryLog:
-    """Run both stages over a log in memory: what is to be found."""
+    """Run both stages over a log in memory; return the expected outputs."""
     log = world.log()
     for message in panes:
         log.produce(PANES, message.value, key=message.key)
@@ -75,7 +75,7 @@ def alerts_of(messages: Iterable[Message]) -> dict[str, Alert]:
 
 
 def results_of(messages: Iterable[Message]) -> dict[ResultKey, DetectorResult]:
-    """Results by what they are about, the last one of each."""
+    """Return the last result of each cell and window."""
     found: dict[ResultKey, DetectorResult] = {}
     for message in messages:
         for r in read_results(message.value):
@@ -85,7 +85,7 @@ def results_of(messages: Iterable[Message]) -> dict[ResultKey, DetectorResult]:
 
 
 class DetectWorker:
-    """One life of the stage, in a thread."""
+    """One run of the stage, in a thread."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class DetectSite:
         assert not failed
 
     def write_panes(self, panes: Iterable[Message], model: bytes = b"default|small") -> None:
-        """Write panes to their model's partition, and words to every one."""
+        """Write panes to their model's partition, and watermarks to all partitions."""
         own = zlib.crc32(model) % self.n_keyed
         self.write(
             PANES,

@@ -1,4 +1,4 @@
-"""An ingest process as a thread of the test: started, drained, left to die."""
+"""An ingest process in a thread of the test: started, drained, or killed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class IngestMember:
         return self
 
     def wait_end(self) -> BaseException | None:
-        """Return what it ended with."""
+        """Return the error with which it ended, if any."""
         self._thread.join(90)
         assert not self.is_running, "it does not end"
         return self.error

@@ -1,4 +1,4 @@
-"""What the stages left on Kafka, and what a run without faults makes of the same log.
+"""Outputs of the stages on Kafka, and the expected outputs of a run without faults.
 
 :class:`Topics` reads every topic. :class:`StageOutcome` takes away what may differ
 after a crash (duplicates, order, owners, positions). :func:`undisturbed` drives the
@@ -62,7 +62,7 @@ ALL = 10**9
 
 
 class Topics:
-    """Every topic of one installation, read as far as :meth:`update` has come.
+    """All topics of one installation, read up to the last :meth:`update`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Topics:
         )
 
     def begin_again(self, topic: str) -> dict[int, list[Message]]:
-        """Read a recreated topic from its start; return what the old one held."""
+        """Read a recreated topic from its start; return the content of the old one."""
         past = {p: list(messages) for p, messages in self.partitions(topic).items()}
         for partition in past:
             self.messages[topic, partition] = []
@@ -140,7 +140,7 @@ class Topics:
                 self._assign()
 
     def _position(self, place: tuple[str, int]) -> int:
-        """Return how far a partition was read; compaction may have taken its last message."""
+        """Return the position in a partition, whose last message may have been compacted away."""
         topic, partition = place
         (at,) = self._consumer.position([TopicPartition(self._prefix + topic, partition)])
         got = self.messages[place]
@@ -194,7 +194,7 @@ ResultId = tuple[str, str, str, str, str, str, int]
 
 @dataclass
 class StageOutcome:
-    """What a reader of the topics ends up with; :meth:`take` adds a message."""
+    """Content of the output topics after deduplication; :meth:`take` adds a message."""
 
     panes: dict[PaneId, Pane] = field(default_factory=dict)
     results: dict[ResultId, DetectorResult] = field(default_factory=dict)
@@ -215,7 +215,7 @@ class StageOutcome:
     _n_read: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def catch_up(self, topics: Topics) -> StageOutcome:
-        """Take what a reader has got since the last time."""
+        """Add the messages read since the last call."""
         for place, messages in topics.messages.items():
             for message in messages[self._n_read[place] :]:
                 self.take(*place, message)
@@ -223,7 +223,7 @@ class StageOutcome:
         return self
 
     def take(self, topic: str, partition: int, message: Message) -> None:
-        """Take one message; topics that hold no outcome are passed over."""
+        """Add one message; topics without outputs are ignored."""
         self.n_messages[topic] += 1
         try:
             self._take(topic, partition, message)
@@ -259,7 +259,7 @@ class StageOutcome:
         assert known == alert, f"two alerts with one id: {known} {alert}"
 
     def _take_pane(self, partition: int, message: Message) -> None:
-        """Put chunks together; what is not whole never counts."""
+        """Join the chunks of a pane; incomplete panes are ignored."""
         if message.key.startswith(KEY_PREFIX):
             return
         if message.key.startswith(INTAKE_PREFIX):
@@ -278,7 +278,7 @@ class StageOutcome:
             self.panes[name] = pane
 
     def _take_intake(self, message: Message) -> None:
-        """The highest version holds."""
+        """Keep the highest version."""
         pane = read_intake(message.value)
         place = (pane.source, pane.partition, pane.model, pane.start_us)
         before = self.intake.get(place)
@@ -343,7 +343,7 @@ def _run_source(
     window: WindowConfig,
     chunk_messages: int,
 ) -> None:
-    """Take one source to its end, a chunk of each partition in turn."""
+    """Read one source to its end, a chunk of each partition in turn."""
     ingests = [
         InMemoryIngest(
             log,
@@ -371,7 +371,7 @@ def _copy(log: MemoryLog, topic: str, partition: int, messages: Sequence[Message
 
 
 def _gpu_alerts(messages: Sequence[Message], gpu: GpuConfig) -> list[Message]:
-    """Judge one partition of GPU events; each partition has rules of its own."""
+    """Evaluate one partition of GPU events, with separate rules per partition."""
     log = MemoryLog()
     _copy(log, names.GPU, 0, messages)
     detect = GpuDetect(log, gpu)
@@ -432,7 +432,7 @@ BITS = ("n_rows", "counts", "sums", "sums_sq", "minima", "maxima", "n_predicted"
 
 
 def bits_of(pane: Pane) -> list[bytes]:
-    """Return everything a pane says, without who said it at which position."""
+    """Return the content of a pane, without owner and position."""
     return [b for stats in (pane.segments, pane.slices) for b in _bits(stats)]
 
 

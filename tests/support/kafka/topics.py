@@ -1,4 +1,4 @@
-"""Topics of a test, what is written into them, and what a reader reads of them."""
+"""Topics of a test, with writers and readers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NUMBERS = itertools.count()
 
 
 def wait_until(is_so: Callable[[], object], step: Callable[[], object], bound_s: float = 60.0):
-    """Take steps until something holds; fail after the bound."""
+    """Run steps until a condition holds; fail after the time-out."""
     deadline = elapsed_s() + bound_s
     while not is_so():
         assert elapsed_s() < deadline, f"nothing came of it in {bound_s} s"
@@ -48,7 +48,7 @@ def create_stage_topics(bootstrap: str, prefix: str) -> None:
 
 @dataclass
 class Topic:
-    """One topic of its own for a test."""
+    """A topic for one test."""
 
     bootstrap: str
     n_partitions: int = 1
@@ -105,7 +105,7 @@ class Topic:
 
 @dataclass
 class Watcher:
-    """Records what a reader calls back."""
+    """Records the callbacks of a reader."""
 
     assigned: dict[int, Committed | None] = field(default_factory=dict)
     revoked: list[int] = field(default_factory=list)
@@ -149,7 +149,7 @@ def join(reader: GroupReader, n_partitions: int = 1):
 
 
 def numbered(n: int, first: int = 0) -> list[bytes]:
-    """Values that say where they stand."""
+    """Return values that contain their position."""
     return [b"%d" % i for i in range(first, first + n)]
 
 

@@ -1,4 +1,4 @@
-"""What a batch job over the same bytes finds: one event at a time over ``json.loads``.
+"""Batch computation over the same bytes, one event at a time with ``json.loads``.
 
 Written from the design alone. It shares no code with decoder, watermark, aggregation or
 merging, and knows nothing of flushes, commits or owners.
@@ -19,7 +19,7 @@ _MINUTE_US = 60_000_000
 
 
 class Record(NamedTuple):
-    """One message of one partition, as the log holds it."""
+    """One message of one partition of the log."""
 
     offset: int
     value: bytes
@@ -77,7 +77,7 @@ class Cell:
 
 @dataclass
 class Batch:
-    """What the batch job found in one partition."""
+    """Result of the batch computation for one partition."""
 
     panes: dict[OraclePlace, Cell] = field(default_factory=lambda: defaultdict(Cell))
     slices: dict[OraclePlace, Cell] = field(default_factory=lambda: defaultdict(Cell))
@@ -179,7 +179,7 @@ def _count(found: Batch, event: dict[str, Any], pane_us: int) -> None:
 
 
 def read(value: bytes, models: frozenset[str]) -> tuple[dict[str, Any] | None, str]:
-    """Return an event, or why it is none: what the worlds get wrong, and no more."""
+    """Return an event, or the reason of its rejection, for the faults in the test worlds."""
     try:
         event = json.loads(value.decode())
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""One installation on Kafka: its topics, its stages, its input, and what it must come to.
+"""An installation on Kafka: topics, stages, input, and expected outputs.
 
 ::
 
@@ -217,7 +217,7 @@ class FaultRun:
     def start(
         self, stage: str, name: str, *, crash_at: str = "", is_static: bool = True, **more: str
     ) -> ForkedStage:
-        """Start a stage under a name, or its next life."""
+        """Start or restart a stage under a name."""
         environment = {**self.environment, **more}
         if crash_at:
             environment["DRIFTLINE_CRASH_AT"] = crash_at
@@ -332,11 +332,11 @@ class FaultRun:
         wait_until(lambda: len(self.members(group)) == n, timeout_s, f"{n} members of {group}")
 
     def await_ready(self, timeout_s: float = 90.0) -> None:
-        """Wait until every stage that was started says that it is ready."""
+        """Wait until every started stage is ready."""
         self.await_ready_of(*self.children, timeout_s=timeout_s)
 
     def await_ready_of(self, *names_: str, timeout_s: float = 90.0) -> None:
-        """Wait until these stages say that they are ready."""
+        """Wait until the given stages are ready."""
         deadline, pause = elapsed_s() + timeout_s, threading.Event()
         for child in (self.children[name] for name in names_):
             while not child.is_ready():
@@ -349,7 +349,7 @@ class FaultRun:
     # -- what comes of it ------------------------------------------------------------
 
     def expected(self) -> Expected:
-        """Compute what must come of the logs as Kafka holds them."""
+        """Compute the expected outputs from the input topics."""
         self.topics.update()
         now = (self.source_id, self.topics.partitions(names.PREDICTIONS))
         return Expected.of([*self._past, now], self.topics.partitions(names.GPU))
@@ -362,7 +362,7 @@ class FaultRun:
         return expected
 
     def finish(self, timeout_s: float = 120.0) -> Expected:
-        """Settle, then drain the stages, and read what they said last."""
+        """Wait for all outputs, drain the stages, and read their last output."""
         expected = self.settle(timeout_s)
         self.stop_all()
         self.look()
@@ -384,7 +384,7 @@ class FaultRun:
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
-        """Start again whatever ends while the block runs, as `driftline up` does."""
+        """Restart stages that exit while the block runs, like `driftline up`."""
         is_over, failed = threading.Event(), []
 
         def keep() -> None:
@@ -415,7 +415,7 @@ class FaultRun:
         return self.found.catch_up(self.topics)
 
     def await_all(self, expected: Expected, timeout_s: float) -> None:
-        """Wait until nothing is missing; wrong values are found later."""
+        """Wait until no output is missing; values are checked later."""
         deadline, pause = elapsed_s() + timeout_s, threading.Event()
         while missing := self.missing(expected):
             assert elapsed_s() < deadline, (
@@ -424,7 +424,7 @@ class FaultRun:
             pause.wait(0.3)
 
     def missing(self, expected: Expected) -> dict[str, Any]:
-        """Return what is not there yet, by its kind."""
+        """Return the missing outputs, by kind."""
         found, wanted = self.look(), expected.outcome
         missing: dict[str, Any] = {
             "panes": sum(
@@ -456,7 +456,7 @@ class FaultRun:
         return expected_notifications(self.topics, monitor, catalog())
 
     def _noted(self) -> set[str]:
-        """Return the ids of which the log says what came: they were taken, or refused."""
+        """Return the IDs with a final outcome in the log: delivered or rejected."""
         refused = self.webhook.refused
         return {
             i
@@ -465,13 +465,13 @@ class FaultRun:
         }
 
     def tails(self) -> str:
-        """Return the last words of every stage."""
+        """Return the end of every stage's log."""
         return "\n".join(child.tail() for child in self.children.values())
 
     # -- the comparison ----------------------------------------------------------------
 
     def check(self, expected: Expected) -> None:
-        """Compare everything that is there with what must be; nothing lost, nothing double."""
+        """Compare all outputs with the expected ones: no loss, no duplicates."""
         self._check_panes(expected)
         found, wanted = self.found, expected.outcome
         sources = {source for source, _ in expected.batches}
@@ -619,7 +619,7 @@ def _raw(expected: Expected) -> set[tuple[str, str, int]]:
 
 
 def run_in_memory(n_windows: int, seed: int = 0, chunk_messages: int = 2_000) -> Expected:
-    """Run the world without a broker: what the scenarios compare with, compared with itself."""
+    """Run the world without a broker, and compare the expected outputs with each other."""
     world = FaultWorld(1_700_000_000 * SECOND_US, seed=seed)
     sent = [one for _ in range(n_windows) for one in world.next_window()]
     topics: dict[str, dict[int, list[Message]]] = {topic: {} for topic in INPUTS}

@@ -42,7 +42,7 @@ CLOCK_VARIABLE = "DRIFTLINE_TEST_CLOCK"
 
 
 class ForkedStage:
-    """One stage; it may die and be started again under the same name."""
+    """One stage, which can be killed and restarted under the same name."""
 
     def __init__(
         self, nursery: Nursery, arguments: Sequence[str], folder: Path, name: str, log: Path
@@ -54,7 +54,7 @@ class ForkedStage:
         self._pid = 0
 
     def start(self, environment: Mapping[str, str]) -> Self:
-        """Start a life; returns when its process id is known."""
+        """Start a process; returns when its process ID is known."""
         assert not self.is_running, f"{self.name} runs already"
         self.n_starts += 1
         self._number, self._pid = self._nursery.fork(self, environment)
@@ -62,17 +62,17 @@ class ForkedStage:
 
     @property
     def pid(self) -> int:
-        """Process id of the current life."""
+        """Process ID of the current run."""
         return self._pid
 
     @property
     def code(self) -> int | None:
-        """How the last life ended; None while it goes on."""
+        """Exit code of the last run; None while it runs."""
         return self._nursery.codes.get(self._number)
 
     @property
     def is_running(self) -> bool:
-        """Whether the current life goes on."""
+        """Whether the process runs."""
         return self._pid > 0 and self.code is None
 
     def signal(self, number: int) -> None:
@@ -86,18 +86,18 @@ class ForkedStage:
         return self.wait()
 
     def wait(self, timeout_s: float = 60.0) -> int:
-        """Wait for the end of this life; -9 where it was killed."""
+        """Wait for the process to end; return its exit code, -9 if it was killed."""
         code = self._nursery.wait_for(self._number, timeout_s)
         assert code is not None, f"{self.name} does not end in {timeout_s:g} s\n{self.tail()}"
         return code
 
     def stop(self, timeout_s: float = 60.0) -> int:
-        """Ask it to drain; return its exit code."""
+        """Drain the process; return its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Return what its HTTP server answers, status and text; 0 without an answer."""
+        """Return status and text of its HTTP server; status 0 without an answer."""
         said = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
         addresses = re.findall(r"^driftline \w+ on (http://\S+)$", said, re.MULTILINE)
         if len(addresses) < self.n_starts or not self.is_running:
@@ -116,16 +116,16 @@ class ForkedStage:
         return self.ask(path)[0]
 
     def n_partitions(self) -> int:
-        """Return how many partitions it says it owns."""
+        """Return the number of partitions that it reports as owned."""
         owned = re.findall(r"^driftline_partitions\{.*\} (\S+)$", self.ask("/metrics")[1], re.M)
         return sum(int(float(n)) for n in owned)
 
     def is_ready(self) -> bool:
-        """Whether ``/readyz`` says yes."""
+        """Whether ``/readyz`` reports ready."""
         return self.get("/readyz") == 200
 
     def tail(self, n_lines: int = 40) -> str:
-        """Return the last it said, over all lives."""
+        """Return the end of its log, over all runs."""
         if not self.log_file.exists():
             return ""
         lines = self.log_file.read_text(errors="replace").splitlines()
@@ -177,7 +177,7 @@ class Nursery:
         return ForkedStage(self, arguments, folder, name, log).start(environment)
 
     def fork(self, child: ForkedStage, environment: Mapping[str, str]) -> tuple[int, int]:
-        """Start a life; return its number here, and its process id."""
+        """Fork a process; return its number and its process ID."""
         with self._changed:
             number, self._n_forked = self._n_forked, self._n_forked + 1
         order = {
@@ -197,7 +197,7 @@ class Nursery:
             return number, self._pids[number]
 
     def wait_for(self, number: int, timeout_s: float) -> int | None:
-        """Wait until a life has ended."""
+        """Wait until a process has ended."""
         with self._changed:
             self._changed.wait_for(lambda: number in self.codes or self._is_gone, timeout_s)
             return self.codes.get(number)
@@ -207,7 +207,7 @@ class Nursery:
         return self._process.poll() is not None
 
     def _read(self) -> None:
-        """Hear of births and deaths."""
+        """Read reports of started and ended processes."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = json.loads(line)
@@ -222,7 +222,7 @@ class Nursery:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would lead a stage elsewhere."""
+    """Return the environment without variables that would affect a stage."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -234,7 +234,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def _load() -> None:
-    """Import what stages import, and run every kernel once."""
+    """Import the modules of the stages, and run every kernel once."""
     import importlib
 
     for name in (
@@ -259,7 +259,7 @@ def _load() -> None:
 
 
 def _serve() -> None:
-    """Fork on order, tell who was born and who died; end, with all of them, at the end of input."""
+    """Fork on request and report started and ended processes; at end of input kill all and exit."""
     _load()
     # A thread would not survive a fork; jemalloc's (Arrow brings it) is made for that.
     names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
@@ -294,7 +294,7 @@ def _tell(**said: Any) -> None:
 
 
 def _reap(alive: dict[int, int]) -> None:
-    """Return how those who died have ended."""
+    """Return the exit codes of ended processes."""
     while alive:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
@@ -303,7 +303,7 @@ def _reap(alive: dict[int, int]) -> None:
 
 
 def _fork(order: Mapping[str, Any]) -> int:
-    """Fork one life."""
+    """Fork one process."""
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -329,7 +329,7 @@ def _fork(order: Mapping[str, Any]) -> int:
 
 
 def _become(order: Mapping[str, Any], parent: int) -> None:
-    """Take a place, an environment and a log of its own."""
+    """Set working directory, environment and log of the forked process."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(70)
@@ -350,7 +350,7 @@ def _become(order: Mapping[str, Any], parent: int) -> None:
 
 
 def _shorten_silence(bound_s: float) -> None:
-    """Let detect give up a source that is gone sooner than a test could wait."""
+    """Shorten the time after which detect drops a missing source."""
     from monitor.core.pipeline_health.source_silence import SourceSilence
     from monitor.transport.kafka.topics import known as known_topics
 
@@ -359,7 +359,7 @@ def _shorten_silence(bound_s: float) -> None:
 
 
 def _bend_clock(file: Path) -> None:
-    """Let the wall clock of this process be wrong by the seconds that stand in a file.
+    """Shift the wall clock of this process by the seconds in a file.
 
     Everything Python reads (``time.time``, ``time_ns``, ``datetime`` by way of the logs) is
     bent; the monotonic clock does not jump in reality either, and librdkafka reads it alone.

@@ -1,4 +1,4 @@
-"""Deaths by the dozen: each stage is killed at one step after the other, while input comes."""
+"""Kills each stage at one step after the other, while input arrives."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class KillSequence(threading.Thread):
         self.failure: str = ""
 
     def run(self) -> None:
-        """Live and die."""
+        """Run the stage, and restart it after each kill."""
         try:
             for crash_at in self._schedule:
                 self._live(crash_at)
@@ -107,7 +107,7 @@ def names_of(*tables: Mapping[str, Sequence[str]]) -> set[str]:
 
 
 def schedule_of(kinds: Sequence[str], n_lives: int) -> list[str]:
-    """Return failpoints for so many lives: each step in turn, at changing hit counts."""
+    """Return failpoints for a number of runs: each step in turn, at varying hit counts."""
     steps = [f"{kind}:{step}" for kind in kinds for step in STEPS[kind]]
     lives = [(steps[i % len(steps)], 1 + i // len(steps) % 3) for i in range(n_lives)]
     # A life is restored once.
@@ -121,7 +121,7 @@ def reap(
     trickle_s: float = 1.5,
     feed: Callable[[], None] | None = None,
 ) -> None:
-    """Feed windows, or what ``feed`` writes, until every schedule is through.
+    """Write windows, or call ``feed``, until every schedule is finished.
 
     Every second death brings a window more, and so does time: with too many the lives would
     only catch up, with too few they would not come to the step they are to die at.

@@ -78,7 +78,7 @@ def check_internal_letters(run: FaultRun) -> None:
 
 
 def _garbage(run: FaultRun) -> list[Place]:
-    """Return where they stand, in order."""
+    """Return their positions, in order."""
     return sorted(
         (topic, partition, message.offset)
         for topic in PUT_ASIDE
@@ -88,7 +88,7 @@ def _garbage(run: FaultRun) -> list[Place]:
 
 
 def _stored(run: FaultRun) -> list[Place]:
-    """Return what the store holds of them, in order."""
+    """Return their rows in the store, in order."""
     assert run.store is not None
     named = ", ".join(f"'{topic}'" for topic in PUT_ASIDE)
     sql = f"SELECT source, partition, offset FROM dead_letters FINAL WHERE source IN ({named})"

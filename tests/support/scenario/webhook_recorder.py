@@ -14,7 +14,7 @@ REFUSING = "deaf"
 
 
 class ReceivedPost(NamedTuple):
-    """One message, as it came."""
+    """One received message."""
 
     notification_id: str
     dedup_key: str
@@ -28,7 +28,7 @@ class _WebhookServer(ThreadingHTTPServer):
     """A client may be killed in the middle of a request."""
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class WebhookRecorder:

@@ -1,4 +1,4 @@
-"""Every stage over one log into one store, in a life that may end at any step."""
+"""Runs all stages over one log into one store, with simulated kills at any step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PipelineKilledError(Exception):
 
 
 class PipelineReaper:
-    """Kills at the n-th steps given, counted over all lives."""
+    """Kills at the given step numbers, counted over all restarts."""
 
     def __init__(self, *steps: int) -> None:
         self.steps, self.names = set(steps), []
@@ -66,7 +66,7 @@ class OutsideReceiver:
 
 @dataclass
 class Outside:
-    """What survives every kill: the log, the store, and the receivers."""
+    """State that survives kills: the log, the store, and the receivers."""
 
     log: MemoryLog
     store: Store
@@ -77,7 +77,7 @@ class Outside:
 
 @dataclass
 class PipelineWorker:
-    """One life: built from nothing but what is outside."""
+    """One run of the pipeline, built from the surviving state only."""
 
     ingest: InMemoryIngest
     drift: DriftDetect
@@ -123,7 +123,7 @@ def build_worker(
 
 
 async def live(worker: PipelineWorker, log: MemoryLog, chunk_messages: int) -> None:
-    """Run every stage, from wherever the log says, to the end."""
+    """Run every stage from the committed position to the end."""
     await worker.notify.start()
     ingest, gpu = worker.ingest, worker.gpu
     while True:
@@ -152,7 +152,7 @@ def run_whole(
     hit: Hit = lambda step: None,
     chunk_messages: int = 600,
 ) -> Outside:
-    """Run to the end, starting again whenever the worker is killed."""
+    """Run to the end, restarting the worker whenever it is killed."""
     while True:
         try:
             worker = build_worker(world, model, outside, hit)

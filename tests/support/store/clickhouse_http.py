@@ -1,4 +1,4 @@
-"""A ClickHouse over HTTP for tests: ours in a process of its own, or a real one.
+"""ClickHouse over HTTP for tests: ``driftline store serve``, or a real server.
 
 ``DRIFTLINE_TEST_CLICKHOUSE=http://host:port`` names a real server (user and password as
 for the store: ``DRIFTLINE_STORE_USER``, ``DRIFTLINE_STORE_PASSWORD``); without it
@@ -26,7 +26,7 @@ COMMAND = (sys.executable, "-m", "monitor.cli.main", "store", "serve")
 
 
 class Server:
-    """``driftline store serve`` in a process of its own."""
+    """``driftline store serve`` in a separate process."""
 
     def __init__(
         self, folder: Path, *options: str, environment: Mapping[str, str] | None = None
@@ -45,7 +45,7 @@ class Server:
         self.url = line.split()[-1]
 
     def stop(self) -> int:
-        """Ask it to stop; return its exit code."""
+        """Stop the server; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.communicate(timeout=60)
@@ -56,7 +56,7 @@ class Server:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what would set passwords or proxies."""
+    """Return the environment without passwords and proxies."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""A proxy that plays what happens between a client and its store.
+"""A proxy that simulates network faults between a client and its store.
 
 Bytes of TCP are forwarded; what the client sends after an answer is the next request,
 and each request meets the next fault of ``faults``, or ``standing`` when there is none.
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 
 class Fault(enum.Enum):
-    """What one request meets."""
+    """Fault of one request."""
 
     NONE = "forwarded"
     OUTAGE = "the connection is closed, nothing was forwarded"
@@ -98,7 +98,7 @@ class FaultProxy:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=30)
 
     async def _shut(self) -> None:
-        """Close the listener and all that came by it.
+        """Close the listener and all of its connections.
 
         A server that is closed fails connections that it has accepted and not yet handed
         over, and leaves their sockets open: so accepting ends some rounds earlier.
@@ -115,7 +115,7 @@ class FaultProxy:
         await self._rounds()
 
     async def _rounds(self) -> None:
-        """Let what is scheduled run: transports are made, and closed, in up to three rounds."""
+        """Run scheduled callbacks: transports are created and closed in up to three rounds."""
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -148,7 +148,7 @@ class FaultProxy:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _upward(self, line: _Line, reader: asyncio.StreamReader) -> None:
-        """Forward what the client sends, unless its request meets a fault."""
+        """Forward requests of the client, unless a fault is scheduled."""
         while data := await reader.read(1 << 16):
             if line.is_answering:
                 line.is_answering, line.n_sent = False, 0
@@ -176,7 +176,7 @@ class FaultProxy:
             await line.server.drain()
 
     async def _downward(self, line: _Line, reader: asyncio.StreamReader) -> None:
-        """Forward what the server answers, unless it meets a fault."""
+        """Forward responses of the server, unless a fault is scheduled."""
         while data := await reader.read(1 << 16):
             line.is_answering = True
             if line.fault is Fault.DROPPED_ANSWER:

@@ -31,7 +31,7 @@ def small_disk_at(place: Path, size: str = "24m") -> Iterator[Path]:
 
 
 def fill(path: Path) -> None:
-    """Write until nothing more goes in."""
+    """Write until the disk is full."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
         while file.write(b"\0" * (1 << 16)):
             pass

@@ -1,4 +1,4 @@
-"""Statements that try to reach beyond an account, by what they try.
+"""Statements that attempt to exceed an account's rights, by category.
 
 ``{file}`` is a file with a secret, ``{out}`` a path where nothing is, ``{port}`` a port of
 this machine that listens, ``{t}`` a table.

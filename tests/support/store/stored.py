@@ -1,4 +1,4 @@
-"""Small batches, panes and results to put into a store, and a folder for one."""
+"""Small batches, panes and results for a store, and a folder for one."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ encode = msgspec.msgpack.encode
 
 @dataclass
 class ArchiveWorld:
-    """Topics of one test, what was written into them, and where."""
+    """Topics of one test, with the messages written and their positions."""
 
     cluster: Cluster
     n_partitions: int = 2
@@ -237,7 +237,7 @@ class Archiving:
             self._ended.put(error)
 
     def end(self, bound_s: float = 60.0) -> BaseException | None:
-        """Wait for it to end by itself; return what it raised."""
+        """Wait for it to end; return its error, if any."""
         self._thread.join(bound_s)
         assert not self._thread.is_alive()
         return self._ended.get()
@@ -257,7 +257,7 @@ class Archiving:
 def start_process(
     cluster: Cluster, url: str, *, member: str | None = None, crash_at: str = "", **environment: str
 ) -> subprocess.Popen[bytes]:
-    """Start the archive in a process of its own, that can be killed and stopped."""
+    """Start the archive in a separate process, which can be killed and stopped."""
     given = {**os.environ, VARIABLE: crash_at, **environment}
     arguments = [cluster.bootstrap, cluster.prefix, url, member or ""]
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A baseline that changes while the small world runs, and what must come of it."""
+"""A baseline that changes while the small world runs, with the expected outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.worlds.small import SECOND_US, START_US, WINDOW_S
 
 
 def dated(old: Baseline, seconds: int) -> Baseline:
-    """Another baseline, that holds from so long after the world's start."""
+    """Return another baseline that becomes active a given time after the world's start."""
     start_us = START_US + seconds * SECOND_US
     return with_id(replace(old, active_from_us=start_us, n_reference_windows=1))
 

@@ -182,11 +182,11 @@ class FaultWorld:
 
     @property
     def end_us(self) -> int:
-        """Where the windows taken so far end."""
+        """End of the windows written so far."""
         return self.start_us + self.n_windows * WINDOW_US
 
     def next_window(self) -> list[FaultEvent]:
-        """Return what is written during the next window, in the order of the writing."""
+        """Return the messages of the next window, in order of writing."""
         w, begin_us = self.n_windows, self.end_us
         self.n_windows += 1
         sent = self._delayed
@@ -198,7 +198,7 @@ class FaultWorld:
         return list(self._with_poison(sorted(due, key=lambda one: one.record_us)))
 
     def ending(self) -> list[FaultEvent]:
-        """Return what is still on its way, and one event a partition from long after it."""
+        """Return the remaining messages, and one much later event per partition."""
         time_us = self.end_us + ENDING_US
         last = [
             _prediction(_rows(self._rng, "alpha", 1)[0], f"end-{p}", time_us, time_us, p)
@@ -256,7 +256,7 @@ class FaultWorld:
         return sent
 
     def _with_poison(self, sent: Sequence[FaultEvent]) -> Iterator[FaultEvent]:
-        """Put unusable messages between predictions, again and again."""
+        """Insert unusable messages between predictions repeatedly."""
         for one in sent:
             yield one
             if one.topic != PREDICTIONS or _HIGH in one.value:

@@ -134,7 +134,7 @@ def _predictions(rng: np.random.Generator) -> list[tuple[bytes, int]]:
 
 
 def _spoil(rng: np.random.Generator, row: dict) -> bytes:
-    """Encode an event; one in fifty is not what it should be."""
+    """Encode an event; one in fifty is corrupted."""
     kind = rng.random()
     if kind < 0.005:
         return b'{"model": "small", "time_us":'
