@@ -1,4 +1,4 @@
-"""Every detector by its name: what it takes, what it answers, when to believe it.
+"""Registry of the detectors: inputs, results and usual thresholds.
 
 Nothing is imported before a detector is used: help and configuration checks read this
 table, and must not pay for numpy. Those that look at rows of several columns stand in
@@ -37,13 +37,13 @@ CATEGORICAL: frozenset[Kind] = frozenset(["categorical"])
 
 
 class Score(NamedTuple):
-    """What any detector answers, in one form."""
+    """Common form of the results of detectors."""
 
     statistic: Numbers
     effect: Numbers
     """Size that does not grow with rows: the statistic itself of a distance."""
     p_value: Numbers | None
-    """None where there is no test."""
+    """None without a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Detector:
         values: ArrayLike | None = None,
         **options: Any,
     ) -> Score:
-        """Compare two histograms, whatever form the function itself takes.
+        """Compare two histograms with any detector.
 
         Parameters
         ----------
@@ -325,14 +325,14 @@ _ALL = (
 )
 
 DETECTORS: Mapping[str, Detector] = MappingProxyType({d.name: d for d in _ALL})
-"""By name, in the order in which they are best read."""
+"""By name, in display order."""
 
 NAMES: tuple[str, ...] = (*DETECTORS, *MULTIVARIATE, *SEQUENTIAL)
-"""Of every detector there is."""
+"""Names of all detectors."""
 
 
 def detector_named(name: str) -> Detector | RowDetector | StreamDetector:
-    """Return a detector; raise with the nearest names where there is none.
+    """Return a detector; raise with similar names if it does not exist.
 
     Raises
     ------

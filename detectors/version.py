@@ -1,3 +1,3 @@
-"""The version, where every layer may read it."""
+"""The version, in a module that every layer may import."""
 
 VERSION = "0.1.0"

@@ -75,7 +75,7 @@ def minimum_detectable_effects(plan: TolerancePlan, n: NDArray[np.int64]) -> NDA
     Notes
     -----
     Taken at the hardest set and not as the minimum over sets: the minimum is
-    always that of an empty set such as ``unseen`` (a hundredth), and says nothing
+    always that of an empty set such as ``unseen`` (a hundredth), and is no information
     about the body of the distribution. A change that would show here would show
     in the tails sooner. It falls as n grows, never rises.
 

@@ -78,7 +78,7 @@ def shift_matrix(
     edges : ndarray of float64, shape (n_bins + 1,)
         Of a numeric variable.
     reference_counts : ndarray of int64, shape (64,)
-        Its reference; the counts of the outermost bins say how long their tails are.
+        Its reference; the counts of the outermost bins determine the length of the tails.
     shift : float
         Added to every value; not 0, finite.
 
@@ -103,7 +103,7 @@ def shift_matrix(
     reference hardly knows would be found before the shift itself.
 
     A value of its own (few distinct values, a spike at the minimum) represents the
-    interval below it: a share of its rows moves on, so that the mean moves as asked.
+    interval below it: a share of its rows moves on, so that the mean moves by the shift.
 
     Examples
     --------

@@ -147,7 +147,7 @@ def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
     Notes
     -----
     For models whose time zone is not known: the clocks of Europe, North and South America
-    and Australia stand for all.
+    and Australia represent all.
 
     Examples
     --------

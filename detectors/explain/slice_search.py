@@ -122,7 +122,7 @@ def slice_search(
 
     Steps 2 and 3 only remove. Where only the traffic between slices changed, all rows
     together are what is found. A value new to the reference has no rows there and is not
-    tested: ``unseen`` says so. Cost: a pass over the rows for every pair of attributes and
+    tested: see ``unseen``. Cost: a pass over the rows for every pair of attributes and
     for every slice that step 2 leaves, and Fisher's test a slice, some ms where there are
     many hits. Ten attributes of five values and 100,000 rows a side: 1,176 slices, .3 to
     .7 s on a busy core. Not mergeable.

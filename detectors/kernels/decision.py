@@ -49,7 +49,7 @@ def loudest(
 
     The one that gives most to M. A large shift takes many sets to the cap, where
     they give the same; of those within a factor of two of the most, the one whose
-    evidence in this window would be largest without the cap. Dead bets say nothing.
+    evidence in this window would be largest without the cap. Disabled bets are ignored.
     """
     most = 0.0
     for t in range(start, end):
@@ -101,7 +101,7 @@ def step(
     """Add one window to the evidence of every cell, and decide.
 
     Long, because the components are visited once, in the order they lie in
-    memory, and everything that is asked of them is summed on that visit.
+    memory, and all sums over them are computed in that pass.
 
     Parameters
     ----------

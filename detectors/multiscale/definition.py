@@ -48,7 +48,7 @@ def judge_by_definition(
     is_learning: bool = True,
     is_firing: bool = True,
 ) -> Verdicts:
-    """Judge one tick as :func:`detectors.multiscale.rule.judge` does, some 500 times slower.
+    """Evaluate one tick like :func:`detectors.multiscale.rule.judge`, about 500 times slower.
 
     References
     ----------

@@ -24,7 +24,7 @@ HORIZON_HOURS: Final = (0.25, 1.0, 24.0, 168.0)
 HORIZONS: Final = ("15 minutes", "an hour", "a day", "a week")
 _N_HALVINGS: Final = 60
 _LARGEST_MEAN: Final = 8.0
-"""A mean of a polynomial cannot move further in practice: then nothing would be found."""
+"""Largest possible change of a polynomial's mean in practice; larger ones count as undetectable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,13 @@ class DetectableChange:
     """Smallest changes of I components, for each of H horizons."""
 
     change: Floats
-    """Shape (H, I): growth of a share, change of a mean; NaN where nothing would be found."""
+    """Shape (H, I): growth of a share, change of a mean; NaN if undetectable."""
     scale: Integers
-    """Shape (H, I): the scale that would find it; -1 where none would."""
+    """Shape (H, I): the scale that would detect it; -1 if none would."""
     natural_sd: Floats
     """Shape (H, I): by how much averages of that scale vary by themselves, for the text that
-    says why; NaN where there is no scale."""
+    has the reason; NaN without a scale.
+    """
     is_natural: NDArray[np.bool_]
     """Shape (H, I): natural movement is more than half of the variance."""
 
@@ -108,7 +109,7 @@ def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> D
 
 
 def _in_use(state: ScaleState) -> NDArray[np.bool_]:
-    """Scales with samples enough to fire, shape (C, 6)."""
+    """Return the scales with enough samples to fire, shape (C, 6)."""
     samples = state.scales[:, :, SAMPLES]
     is_used: NDArray[np.bool_] = samples >= MIN_SAMPLES
     is_used[:, 1:] |= samples[:, :-1] >= 4 * MIN_SAMPLES
@@ -122,7 +123,7 @@ def _needed(
     is_share: NDArray[np.bool_],
     p: Floats,
 ) -> Floats:
-    """Change of each average at which E = h, shape (I, 6); inf where none reaches it."""
+    """Return the change of each average at which E = h, shape (I, 6); inf if unreachable."""
     shape = (plan.n_components, len(SCALE_HOURS))
     share, base = is_share[:, None], np.clip(p, 0.0, 1.0)[:, None]
     low = np.zeros(shape)

@@ -16,7 +16,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class AverageVariance:
-    """Of what the variance of averages consists; arrays that broadcast over components."""
+    """Parts of the variance of averages; arrays that broadcast over components."""
 
     unit: Floats
     """p(1 - p) of a share, 1 of a mean."""
@@ -127,7 +127,7 @@ def _entropy(p: Floats, q: Floats) -> Floats:
 
 
 def size_of_change(m: Floats, is_share: Bools, p: Floats, unit: Floats) -> Floats:
-    """Return how large a change is, whatever the evidence for it.
+    """Return the size of a change, independent of its evidence.
 
     Returns
     -------

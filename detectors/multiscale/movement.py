@@ -1,4 +1,4 @@
-"""What the stream has shown of its own movement, read from the state."""
+"""Natural movement of the stream, estimated from the state."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LOOK_BACK: Final = 6.0
 """Time constants of the scale that fired to search."""
 LEAST_HOURS: Final = 6.0
 _LEAST_ROWS: Final = 0.5
-"""Rows of the reference in a share that it has none of."""
+"""Assumed rows of the reference in an empty share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the kernel needs of a baseline: shares, variances, products, season, by component."""
+"""Quantities of a baseline that the kernel needs: shares, variances, products, season."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Integers = NDArray[np.int64]
 SMALLEST: Final = 0.05
 """Smallest change that matters: Cohen's h of a share, sd of a mean."""
 _LEAST_ROWS: Final = 0.3
-"""p(1 - p) of a share is at least .3 / n0: none in n0 rows is not never."""
+"""p(1 - p) of a share is at least .3 / n0, because zero of n0 rows is not a rate of zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class ScalePlan:
     """Shape (I, 5): p, p(1 - p) or 1, largest |g|, factor of the product, season factor."""
     codes: Integers
     """Shape (I, 5): is share, the two components whose product is taken off (-1: none; of this
-    cell or of one before it), cell, is seasonal."""
+    cell or of one before it), cell, is seasonal.
+    """
     references: Floats
     """Shape (C, 4): rows n0, hours (0 where it has no times), smallest change, design effect."""
     season: NDArray[np.float32]
@@ -153,7 +154,7 @@ def plan_cells(
 
 
 def _products(layout: ComponentLayout) -> tuple[Integers, Integers, Floats, Floats]:
-    """Components whose product is taken off, its factor, and the largest |g| of each mean."""
+    """Return the subtracted products: components, factor, and the largest |g| of each mean."""
     n = layout.n_components
     first, product, g_max = np.full(n, NO_COMPONENT), np.ones(n), np.ones(n)
     second = first.copy()

@@ -1,4 +1,4 @@
-"""Products of the locations of two features, summed as integers: what correlations move."""
+"""Products of the locations of two features, summed as integers, to detect changed correlations."""
 
 from __future__ import annotations
 

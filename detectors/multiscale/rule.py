@@ -1,4 +1,4 @@
-"""The multi-scale rule: one call judges one tick of all cells of a model."""
+"""The multi-scale rule: one call evaluates one tick of all cells of a model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ CONTEXTS: Final = ("own hour", "next hour", "hour before", "other kind of day")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaleRule:
-    """Settings of the rule for one model, and what follows from them; see :meth:`of`."""
+    """Settings of the rule for one model, and derived quantities; see :meth:`of`."""
 
     budget: float
     tick_hours: float
     thresholds: Floats
     """h_s by scale, nats."""
     decay: Floats
-    """g_s, what a tick leaves of an average."""
+    """g_s, the decay of an average per tick."""
     every: Integers
     """Ticks between two evaluations of a scale."""
     sample_every: Integers
@@ -88,13 +88,14 @@ class Verdicts:
     has_closed: NDArray[np.bool_]
     component: Integers
     """The component with the largest E - h, by its index in the plan; -1 where none is beyond
-    6 nats or the cell has no rows."""
+    6 nats or the cell has no rows.
+    """
     scale: Integers
     """Index into ``SCALE_HOURS``; -1 likewise."""
     context: Integers
     """Index into ``CONTEXTS``."""
     evidence: Floats
-    """E, nats; 0 where there is no component."""
+    """E, nats; 0 without a component."""
     margin: Floats
     """E - h; negative where the change is below the smallest that matters."""
     change: Floats
@@ -116,7 +117,7 @@ def judge(
     is_learning: bool = True,
     is_firing: bool = True,
 ) -> Verdicts:
-    """Judge one closed tick of all cells.
+    """Evaluate one closed tick of all cells.
 
     Parameters
     ----------

@@ -17,9 +17,9 @@ Integers = NDArray[np.int64]
 MIN_DAYS: Final = 14
 MIN_KNOWN_SLOTS: Final = 24
 _RARE: Final = 0.005
-"""Shares below it have no season: their slots hold too few rows."""
+"""Smaller shares are not seasonal, because their slots have too few rows."""
 _LEAST_KEPT: Final = 0.3
-"""Part of the deviation that is kept below which a component has no season."""
+"""Shrinkage factor below which a component is not seasonal."""
 _DAYS_TO_MONDAY: Final = 3
 """1970-01-01 was a Thursday."""
 

@@ -1,4 +1,4 @@
-"""What the multi-scale rule remembers of a model: a pure function of its closed ticks."""
+"""State of the multi-scale rule for a model, a pure function of its closed ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The variance of every average as the state knows it now: what evidence is measured in."""
+"""Current variance of every average, in units of which evidence is measured."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def movement_over(natural: Floats, span_hours: Floats) -> Floats:
 def reference_variances(
     plan: ScalePlan, rule: ScaleRule, state: ScaleState, phi: Floats, natural: Floats
 ) -> Floats:
-    """Return the variance of the reference's own means, before the live correction.
+    """Return the variance of the reference's means, before the live correction.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from schemas.errors import DomainError, ShapeError
 
 
 class Band(NamedTuple):
-    """Where a statistic lies as long as nothing has changed, ends included."""
+    """Range of a statistic without drift, ends included."""
 
     low: float
     high: float

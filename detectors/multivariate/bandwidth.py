@@ -10,7 +10,7 @@ from schemas.errors import DomainError
 
 
 def median_bandwidth(rows: ArrayLike, *, max_rows: int = 1000, seed: int = 0) -> float:
-    """Median distance between two rows; the usual width where nothing better is known.
+    """Median distance between two rows; the usual default bandwidth.
 
     Parameters
     ----------

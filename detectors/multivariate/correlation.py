@@ -15,7 +15,7 @@ LARGEST_CORRELATION = 1.0 - 1e-12
 
 
 class CorrelationChange(NamedTuple):
-    """How two correlation matrices differ; NaN where there is no pair to compare."""
+    """Difference of two correlation matrices; NaN if there is no pair to compare."""
 
     largest: float
     """Largest absolute change of a correlation, in [0, 2]."""

@@ -1,4 +1,4 @@
-"""Each multivariate detector on plain rows: summaries are made, compared and dropped.
+"""Multivariate detectors on raw rows, without keeping summaries.
 
 For tables that fit into memory, for a first look, and for the registry, whose detectors
 all take two sides. Where windows are to be kept and merged, keep their summaries instead.

@@ -1,4 +1,4 @@
-"""PCA reconstruction error: how far rows lie from the plane that the reference spans."""
+"""PCA reconstruction error: distance of rows from the principal subspace of the reference."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from detectors.multivariate.rows import FloatArray, scales_of
 from schemas.errors import DomainError, ShapeError
 
 USUAL_SHARE = 0.65
-"""Of the variance that is kept, as nannyml has it."""
+"""Share of the variance that is kept, as in nannyml."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrincipalComponents:
-    """The plane that most of the reference lies in; made by :meth:`fit`.
+    """Principal subspace of the reference; created by :meth:`fit`.
 
     Prefer it for tens to hundreds of correlated features, of which it watches all
     relations at once; :func:`detectors.multivariate.correlation.correlation_change` names
@@ -51,7 +51,7 @@ class PrincipalComponents:
 
     @property
     def n_components(self) -> int:
-        """Directions that are kept."""
+        """Number of components kept."""
         return len(self.mean) - int(self.left_out.shape[1])
 
     @classmethod
@@ -116,7 +116,7 @@ class PrincipalComponents:
         return cls(reference.mean, scale, left_out, float(kept[n_components - 1]))
 
     def reconstruction_error(self, window: SecondMoments) -> float:
-        """Mean squared distance of a window's rows from the plane, from its moments alone.
+        """Mean squared distance of a window's rows from the subspace, from moments only.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Names of seeded projections, so that windows of two of them are never mixed."""
+"""Digests of seeded projections, so that windows of different ones are not mixed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.errors import DomainError
 
 
 def digest_of(kind: str, *arrays: FloatArray) -> str:
-    """Return 16 hexadecimal digits that name a projection: of all that it computes with.
+    """Return a digest of 16 hexadecimal digits of all parameters of a projection.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Every multivariate detector by its name; looking costs nothing, as in :mod:`detectors.registry`.
+"""Registry of the multivariate detectors, without importing them, as :mod:`detectors.registry`.
 
 >>> [d.name for d in MULTIVARIATE.values() if not d.is_mergeable]
 ['sliced_energy', 'domain_classifier']
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class RowScore(NamedTuple):
-    """What any of them answers, in one form."""
+    """Common form of the results."""
 
     statistic: float
     p_value: float | None
-    """None where there is no test: take a band from the reference's windows."""
+    """None without a test: use a band from the reference's windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +137,4 @@ _ALL = (
 )
 
 MULTIVARIATE: Mapping[str, RowDetector] = MappingProxyType({d.name: d for d in _ALL})
-"""By name, in the order in which they are best read."""
+"""By name, in display order."""

@@ -1,4 +1,4 @@
-"""Raw rows of several variables: whole ones kept, those with a missing value counted."""
+"""Raw rows of several variables: complete rows, and the number of incomplete ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rows(NamedTuple):
     """Rows that can be computed with, and how many could not."""
 
     present: FloatArray
-    """Shape (n, n_features); the caller's own memory where nothing had to change."""
+    """Shape (n, n_features); the caller's array if no conversion was needed."""
     n_missing: int
     """Rows left out because a value was NaN."""
 
@@ -29,7 +29,7 @@ def rows_of(values: ArrayLike, name: str, n_features: int | None = None) -> Rows
     values : array_like of float, int or bool, shape (n, n_features)
         Only read. float64 is not copied unless a row is left out.
     name : str
-        What to call them in an error.
+        Name for errors.
     n_features : int, optional
         Columns that there must be.
 

@@ -16,7 +16,7 @@ class ShareChange(NamedTuple):
     """A share of rows now and in the reference, and whether the difference is chance."""
 
     share: Numbers
-    """In [0, 1]; NaN in a window without rows."""
+    """In [0, 1]; NaN for a window without rows."""
     reference_share: Numbers
     effect: Numbers
     """``share - reference_share``."""
@@ -121,7 +121,7 @@ def missing_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
 
 
 def unseen_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
-    """Rows whose category the baseline never held.
+    """Share of rows whose category is not in the baseline.
 
     Prefer it to L-infinity for new categories: together they count even where each
     is rare.
@@ -161,9 +161,9 @@ def out_of_range_share(current: ArrayLike, reference: ArrayLike) -> ShareChange:
 def range_excess(
     minima: ArrayLike, maxima: ArrayLike, low: ArrayLike, high: ArrayLike
 ) -> RangeExcess:
-    """How far a window's extremes lie beyond the configured range.
+    """Distance of a window's extremes from the configured range.
 
-    Panes hold extremes, not counts, at limits that are not edges, so this says *that*
+    Panes hold extremes, not counts, at limits that are not edges, so this shows *that*
     and *how far*, never how often. :func:`out_of_range_share` counts, against the
     baseline's own range.
 
@@ -177,7 +177,7 @@ def range_excess(
     Returns
     -------
     RangeExcess
-        0 where the range holds, and where nothing was seen.
+        0 within the range, and without values.
 
     Raises
     ------

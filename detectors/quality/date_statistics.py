@@ -1,6 +1,6 @@
 """Dates as numbers and categories that can be compared with the past: age, hour, weekday.
 
-An instant itself cannot: it grows for ever, so every window would lie beyond the
+An instant itself cannot: it grows without limit, so every window would be beyond the
 reference's maximum. What matters of a birthday, a contract's start or a last visit is how
 long ago it was (:func:`age_days`); of a moment within the traffic, where in the day and the
 week it lies (:func:`hour_of_day`, :func:`weekday`).
@@ -19,7 +19,7 @@ _EPOCH_WEEKDAY = 3
 
 
 def age_days(times_us: ArrayLike, event_us: ArrayLike) -> NDArray[np.float64]:
-    """Days from a date to the event that carries it; prefer it to hour and weekday for the past.
+    """Days from a date to its event; preferable to hour and weekday for dates in the past.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def age_days(times_us: ArrayLike, event_us: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n,)
-        Negative for a date that is still to come; NaN where either is missing.
+        Negative for dates after the event; NaN if either is missing.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def age_days(times_us: ArrayLike, event_us: ArrayLike) -> NDArray[np.float64]:
 
 
 def hour_of_day(times_us: ArrayLike) -> NDArray[np.float64]:
-    """Hour of the day in UTC: 0 to 23; a category, for hour 23 lies beside hour 0.
+    """Hour of the day in UTC, 0 to 23; a category, because hour 23 is next to hour 0.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def weekday(times_us: ArrayLike) -> NDArray[np.float64]:
 
 
 def _times(times_us: ArrayLike) -> NDArray[np.float64]:
-    """Doubles hold every microsecond until the year 2255; infinity is missing, too."""
+    """Return times as float64, exact to the microsecond until 2255; infinity is missing."""
     array = np.asarray(times_us)
     if array.dtype.kind not in "iuf":
         what = f"dtype is {array.dtype}"

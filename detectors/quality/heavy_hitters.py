@@ -13,7 +13,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Hitter(NamedTuple, Generic[K]):
-    """One value, and between which bounds its number of occurrences lies."""
+    """One value, with bounds on its number of occurrences."""
 
     value: K
     lower: int
@@ -21,7 +21,7 @@ class Hitter(NamedTuple, Generic[K]):
 
 
 class HeavyHitters(Generic[K]):
-    """Misra-Gries summary; prefer it to counting where there may be too many values to hold.
+    """Misra-Gries summary; preferable to counting if there may be too many distinct values.
 
     Exact while there are no more values than counters. Where a value must be known to be
     frequent, take it and not Space-Saving: the two hold the same information, but its lower
@@ -70,7 +70,7 @@ class HeavyHitters(Generic[K]):
             raise DomainError(f"capacity is {capacity}", where="HeavyHitters", fix="pass 1 or more")
         self.capacity = capacity
         self.counts: dict[K, int] = {}
-        """Kept values, at most ``capacity``, each with its lower bound."""
+        """Kept values, at most ``capacity``, with their lower bounds."""
         self.n = 0
         """Occurrences that were added."""
         self.error = 0
@@ -78,12 +78,12 @@ class HeavyHitters(Generic[K]):
 
     @property
     def is_exact(self) -> bool:
-        """Whether every value is kept with its true count."""
+        """Whether all counts are exact."""
         return self.error == 0
 
     @property
     def kept_share(self) -> float:
-        """Share of all occurrences that the kept counts prove; NaN of none."""
+        """Lower bound of the share of the kept values; NaN without occurrences."""
         return sum(self.counts.values()) / self.n if self.n else float("nan")
 
     def add(self, counts: Mapping[K, int]) -> None:
@@ -149,7 +149,7 @@ class HeavyHitters(Generic[K]):
         return merged
 
     def heaviest(self, n_most: int | None = None) -> list[Hitter[K]]:
-        """Return the kept values by falling count, with both bounds.
+        """Return the kept values in descending order of count, with both bounds.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class HeavyHitters(Generic[K]):
         return [Hitter(value, c, c + self.error) for value, c in ranked[:n_most]]
 
     def _reduce(self) -> None:
-        """Subtract the (k + 1)-th largest count from all, where more than k are held."""
+        """Subtract the (k + 1)-th largest count from all, if more than k are kept."""
         if len(self.counts) <= self.capacity:
             return
         held = np.fromiter(self.counts.values(), np.int64, len(self.counts))

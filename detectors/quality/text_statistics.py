@@ -1,4 +1,4 @@
-"""Text as numbers that need no language: length, classes of characters, words, novelty."""
+"""Language-independent statistics of texts: length, character classes, words, novelty."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ class TextStatistics(NamedTuple):
     punctuation_share: Floats
     """Punctuation and symbols."""
     upper_share: Floats
-    """Of the letters: upper and title case; 0 in scripts that know no case."""
+    """Share of letters in upper and title case; 0 in scripts without case."""
     mean_word_length: Floats
-    """Code points a word: a run of letters, marks and digits."""
+    """Mean code points per word; a word is a run of letters, marks and digits."""
     out_of_vocabulary_share: Floats
     """Of the character trigrams: those the reference lacks; NaN without a vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrigramVocabulary:
-    """Character trigrams of a reference, each with the number of texts that hold it.
+    """Character trigrams of a reference, with the number of texts that contain them.
 
     Parameters
     ----------
     keys : ndarray of int64, shape (m,)
         Trigrams, sorted; three code points of 21 bits.
     n_texts : ndarray of int64, shape (m,)
-        Texts of the reference that hold each at least once.
+        Number of texts of the reference that contain each trigram.
 
     Notes
     -----
@@ -139,7 +139,7 @@ def text_statistics(
     vocabulary : TrigramVocabulary, optional
         Of the reference.
     is_reference : bool
-        Whether the vocabulary was made of these very texts.
+        Whether the vocabulary was built from these texts.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def _code_points(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def _classes(codes: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Class of each character; each distinct one is looked up once."""
+    """Return the class of each character; each distinct one is looked up once."""
     distinct, at = np.unique(codes, return_inverse=True)
     found = np.fromiter(map(_class_of, distinct.tolist()), np.uint8, len(distinct))
     return found[at]
@@ -260,7 +260,7 @@ def _n_words(classes: NDArray[np.uint8], owner: NDArray[np.int64], n: int) -> Fl
 
 
 def _trigrams(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Trigrams of all texts end to end, and the text that owns each; an empty one has none."""
+    """Return the trigrams of all texts, with the index of their text."""
     codes, owner = _code_points([f" {text.casefold()} " if text else "" for text in texts])
     if len(codes) < 3:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -280,7 +280,7 @@ def _novelty(texts: Sequence[str], vocabulary: TrigramVocabulary | None, n_least
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
-    """NaN of nothing."""
+    """Return a ratio; NaN if the denominator is 0."""
     ratio = np.full(len(whole), np.nan)
     np.divide(part, whole, out=ratio, where=whole > 0)
     return ratio

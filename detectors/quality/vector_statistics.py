@@ -22,7 +22,7 @@ class VectorStatistics(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Centroid:
-    """Mean of the reference's vectors, kept as a sum so that pieces can be added.
+    """Mean of the reference's vectors, stored as a mergeable sum.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ADWIN: a window that grows while nothing changes and is cut where something did."""
+"""ADWIN: a window that grows without change and is cut at a change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _N_SCALARS = _COUNTS + _MAX_ROWS
 
 @inlined
 def begin(state: FloatArray) -> None:
-    """Forget everything; what is left in buckets is never read."""
+    """Reset the state; the content of buckets is not read."""
     state[:_N_SCALARS] = 0.0
     state[_N_ROWS] = 1.0
 
@@ -37,7 +37,7 @@ def drop_first(state: FloatArray, row: int, n_dropped: int, n_places: int) -> No
 
 @inlined
 def insert(x: float, state: FloatArray, max_buckets: int) -> None:
-    """Put a value into the window; where a row is over-full, its two oldest become one."""
+    """Insert a value; merge the two oldest buckets of a row that is full."""
     n_places = max_buckets + 1
     width = state[_WIDTH] + 1.0
     if width > 1.0:
@@ -69,7 +69,7 @@ def insert(x: float, state: FloatArray, max_buckets: int) -> None:
 
 @inlined
 def remove_oldest(state: FloatArray, max_buckets: int) -> None:
-    """Take the oldest bucket out of the window."""
+    """Remove the oldest bucket."""
     n_places = max_buckets + 1
     row = int(state[_N_ROWS]) - 1
     at = _N_SCALARS + 2 * n_places * row
@@ -115,7 +115,7 @@ def has_cut(state: FloatArray, delta: float, max_buckets: int, min_length: float
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     max_buckets = int(settings[_MAX_BUCKETS])
@@ -131,7 +131,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
 
 
 class ADWIN(SequentialDetector, step=step):
-    """Adaptive windowing; the choice where nothing is known of the change or its size.
+    """Adaptive windowing; for changes of unknown kind and size.
 
     It follows the mean of any bounded or light-tailed stream, forgets by itself, and has
     a bound on false alarms. Page-Hinkley and CUSUM see one known size of shift sooner,
@@ -219,7 +219,7 @@ class ADWIN(SequentialDetector, step=step):
 
     @property
     def variance(self) -> float:
-        """Their squared deviations from the mean, summed, which is what river calls so."""
+        """Sum of squared deviations from the mean, which river calls variance."""
         return float(self._state[_VARIANCE])
 
     @property

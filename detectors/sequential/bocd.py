@@ -19,7 +19,7 @@ _LENGTH, _WEIGHT, _MU, _B, _RATIO, _N_RUN = range(6)
 
 @inlined
 def begin_run(weight: float, settings: FloatArray, state: FloatArray, at: int) -> None:
-    """Put a run of no values at ``at``, with the prior's parameters."""
+    """Initialise an empty run at ``at`` with the prior's parameters."""
     alpha = settings[_ALPHA]
     state[at + _LENGTH] = 0.0
     state[at + _WEIGHT] = weight
@@ -111,7 +111,7 @@ def prune(settings: FloatArray, state: FloatArray) -> None:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(settings, state)
     weigh(x, settings, state)
@@ -137,7 +137,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
 class BOCD(SequentialDetector, step=step):
     """Bayesian online change point detection; for a probability instead of a threshold.
 
-    It sees changes of mean and of spread, says how likely a change is and when it was.
+    It detects changes of mean and spread, with their probability and time.
     It costs most but for KSWIN, and trusts its model: normal values, scaled so that the
     prior fits. With heavy tails every outlier looks like a change; prefer ADWIN.
 

@@ -17,14 +17,14 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class ControlChart(SequentialDetector):
-    """Base of the charts that judge by mean and standard deviation; use one of those.
+    """Base class of charts with mean and standard deviation.
 
     Parameters
     ----------
     limits : dict of float
         The chart's own parameters, in the order in which its step reads them.
     min_instances : int, default 30
-        Values from which mean and standard deviation are learned, where not given.
+        Values from which mean and standard deviation are learned, if not given.
     mode : {"both", "up", "down"}, default "both"
         Which changes count.
     mean, sd : float, optional
@@ -54,7 +54,7 @@ class ControlChart(SequentialDetector):
 
 
 def mode_number(mode: Mode, where: str) -> float:
-    """Return what a kernel knows a mode by, or raise DomainError."""
+    """Return the number of a mode in kernels, or raise DomainError."""
     require(mode in MODES, where, "mode", mode, f"use one of {MODES}")
     return {"up": UP_ONLY, "down": DOWN_ONLY, "both": BOTH}[mode]
 

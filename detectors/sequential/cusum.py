@@ -14,7 +14,7 @@ _HAS_ALARMED, _UP, _DOWN, _PHASE_ONE = range(4)
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(settings, state, _PHASE_ONE)
     if is_learning(x, settings, state, _PHASE_ONE):

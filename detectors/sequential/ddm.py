@@ -27,7 +27,7 @@ def begin(state: FloatArray) -> None:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success."""
+    """Process one error or success."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     n = state[_N] + 1.0

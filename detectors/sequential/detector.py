@@ -1,4 +1,4 @@
-"""What all sequential detectors share: updates, arrays, and state that can be kept.
+"""Base class of sequential detectors: updates, arrays, and serialisable state.
 
 A detector's file holds one kernel: ``step(x, settings, state)`` takes one finite value
 and returns the signals DRIFT and WARNING. The loop over an array is compiled from it.
@@ -27,7 +27,7 @@ State: TypeAlias = dict[str, Any]
 
 
 class Detections(NamedTuple):
-    """What a detector found in an array."""
+    """Detections in an array."""
 
     drifts: NDArray[np.int64]
     """Zero-based places of the values at which drift was detected, ascending."""
@@ -67,7 +67,7 @@ class SequentialDetector:
     _high: ClassVar[float] = sys.float_info.max
     _only_whole: ClassVar[bool] = False
     _unit: ClassVar[str] = ""
-    """Meaning of 1, where values must lie in [0, 1]."""
+    """Meaning of 1, if values must be in [0, 1]."""
 
     parameters: Mapping[str, Parameter]
     n_missing: int
@@ -94,7 +94,7 @@ class SequentialDetector:
         return bool(self._signals & DRIFT)
 
     def update(self, x: float) -> None:
-        """Take one value.
+        """Process one value.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class SequentialDetector:
         return cls(**parameters).run(values)
 
     def run(self, values: ArrayLike) -> Detections:
-        """Take an array of values, as :meth:`update` would one after the other.
+        """Process an array of values, equivalent to :meth:`update` for each.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class SequentialDetector:
         return Detections(drifts, warnings, self.state())
 
     def state(self) -> State:
-        """Return all that is needed to go on later: a dict of plain values and one array.
+        """Return the complete state: a dict of plain values and one array.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class SequentialDetector:
 
     @classmethod
     def from_state(cls, saved: State) -> Self:
-        """Return a detector that goes on where :meth:`state` was taken.
+        """Return a detector that continues from a :meth:`state`.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class SequentialDetector:
         return new
 
     def _check(self, values: FloatArray) -> None:
-        """Refuse values that are neither errors nor hits, where only those are taken."""
+        """Raise for values other than errors or hits, if only those are allowed."""
         is_refused = (values < self._low) | (values > self._high)
         if self._only_whole:
             is_refused |= (values > 0.0) & (values < 1.0)
@@ -249,7 +249,7 @@ class SequentialDetector:
 
 
 class ErrorDetector(SequentialDetector):
-    """Base of the detectors that take errors or hits in [0, 1]; use one of those."""
+    """Base class of detectors of errors or hits in [0, 1]."""
 
     __slots__ = ()
     _low = 0.0
@@ -275,12 +275,12 @@ def require(holds: bool, where: str, name: str, value: Parameter, fix: str) -> N
 
 
 def numbers(values: ArrayLike, where: str) -> FloatArray:
-    """Turn values into an array that one compiled signature takes."""
+    """Convert values to an array with the compiled signature."""
     array = np.asarray(values)
     if array.ndim != 1:
         fix = "pass one stream, shape (n,)"
         raise ShapeError(f"values have shape {array.shape}", where=where, fix=fix)
     if array.size and array.dtype.kind not in "biuf":
         raise ShapeError(f"dtype is {array.dtype}", where=where, fix="pass numbers")
-    # Numba compiles read-only arrays once more, for seconds; a copy costs a nanosecond a value
+    # Numba recompiles for read-only arrays, which takes seconds; a copy takes 1 ns per value
     return np.require(array, np.float64, ["C", "W"])

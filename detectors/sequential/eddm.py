@@ -1,4 +1,4 @@
-"""Early drift detection method: how far errors lie apart."""
+"""Early drift detection method: distances between errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def begin(state: FloatArray) -> None:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success."""
+    """Process one error or success."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     n = state[_N] + 1.0
@@ -43,7 +43,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
             level = reach / state[_MOST]
             if level < settings[_BETA]:
                 state[_HAS_ALARMED] = 1.0
-                # river leaves the warning standing beside the alarm that follows it
+                # river keeps the warning together with the alarm that follows it
                 return DRIFT | WARNING if state[_IS_WARNING] != 0.0 else DRIFT
             state[_IS_WARNING] = 1.0 if level < settings[_ALPHA] else 0.0
     return WARNING if state[_IS_WARNING] != 0.0 else NOTHING

@@ -17,7 +17,7 @@ _HAS_ALARMED, _GAP, _REST, _PHASE_ONE = range(4)
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value; deviations are averaged, so that a constant stream gives exact zeros."""
+    """Process one value; deviations are averaged, so that a constant stream gives exact zeros."""
     if state[_HAS_ALARMED] != 0.0:
         begin(settings, state, _PHASE_ONE)
         state[_REST] = 1.0

@@ -22,7 +22,7 @@ def begin(state: FloatArray) -> None:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one hit or miss; the window is a ring, all 0 at first."""
+    """Process one hit or miss; the window is a ring, initially 0."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     size = int(settings[_SIZE])

@@ -24,7 +24,7 @@ def begin(state: FloatArray) -> None:
 
 @inlined
 def bound(n: float, n_cut: float, log_term: float) -> float:
-    """How far the mean of all may lie from that of the values before the cut."""
+    """Return the bound on the difference of the overall mean and the mean before the cut."""
     return math.sqrt((n - n_cut) / n_cut * (1.0 / n) / 2.0 * log_term)
 
 
@@ -47,7 +47,7 @@ def follow(
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success."""
+    """Process one error or success."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     n = state[_N] + 1.0

@@ -53,7 +53,7 @@ def add(x: float, lambda_: float, state: FloatArray, at: int) -> None:
 
 @inlined
 def follow(x: float, sign: float, settings: FloatArray, state: FloatArray, side: int) -> int:
-    """Move the cut of one side, and compare what lies before and after it."""
+    """Update the cut of one side, and compare the values before and after it."""
     epsilon = math.sqrt(state[_ALL + _WEIGHT] * settings[_DRIFT] / 2.0)
     reach = sign * state[_ALL + _MEAN] + epsilon
     if reach < state[side + _CUT]:
@@ -74,7 +74,7 @@ def follow(x: float, sign: float, settings: FloatArray, state: FloatArray, side:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success."""
+    """Process one error or success."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     add(x, settings[_LAMBDA], state, _ALL)

@@ -23,10 +23,11 @@ _SIZE, _STAT_SIZE, _LEAST_GAP, _HAS_POOL, _IS_SEEDED = range(5)
 _HAS_ALARMED, _N, _GAP, _RANDOM = 0, 1, 2, 3
 """Alarm, values since the last one, largest gap of counts (-1: not tested), generator."""
 _FIRST_RANDOM = _RANDOM + N_PLACES
-"""The generator as it was seeded."""
+"""Initial state of the generator."""
 _WINDOW = _FIRST_RANDOM + N_PLACES
 """The window in ascending order; the place in arrival, modulo size, of each; a mark of
-each by arrival, and the pool of those not drawn: both are only used within a step."""
+each by arrival, and the pool of those not drawn: both are only used within a step.
+"""
 
 
 @inlined
@@ -42,7 +43,7 @@ def begin(is_seeded: bool, state: FloatArray) -> None:
 
 @inlined
 def put(x: float, size: int, state: FloatArray) -> None:
-    """Add a value to the ordered window, in place of the oldest where it is full."""
+    """Insert a value into the ordered window, replacing the oldest if it is full."""
     n = int(state[_N])
     places = _WINDOW + size
     last = min(n, size - 1)
@@ -117,7 +118,7 @@ def largest_gap(size: int, stat_size: int, has_pool: bool, state: FloatArray) ->
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(settings[_IS_SEEDED] != 0.0, state)
     size = int(settings[_SIZE])
@@ -178,7 +179,7 @@ def p_value(gap: int, n: int) -> float:
 
 
 def least_gap(alpha: float, n: int) -> int:
-    """Return the smallest n D that is an alarm; n + 1 where none is. By halving."""
+    """Return the smallest n D that is an alarm, by bisection; n + 1 if there is none."""
     low, high = 0, n + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -218,7 +219,7 @@ class KSWIN(SequentialDetector, step=step):
     -----
     The two samples are of one size n, so p depends on n D alone, a whole number, and
     the alarm is n D >= a limit found once. The window is kept in order: O(window_size)
-    a value, a p-value only when asked for.
+    a value, a p-value only on request.
 
     Names, parameters and p-values are river 0.26.1's (scipy's exact two-sample test).
     Alarms too, given a ``seed``: the draws are those of ``random.Random(seed).sample``

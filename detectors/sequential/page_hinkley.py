@@ -24,7 +24,7 @@ def begin(state: FloatArray) -> None:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     n = state[_N] + 1.0
@@ -58,11 +58,11 @@ class PageHinkley(SequentialDetector, step=step):
     min_instances : int, default 30
         No alarm before this many values.
     delta : float, default .005
-        Deviation that is let pass, in the stream's unit.
+        Tolerated deviation, in the stream's unit.
     threshold : float, default 50
         Sum of deviations that is an alarm, in the stream's unit.
     alpha : float, default .9999
-        What is left of the sum after each value.
+        Decay factor of the sum per value.
     mode : {"both", "up", "down"}, default "both"
         Which changes count.
 

@@ -14,7 +14,8 @@ _WARM_START, _WARNING, _DRIFT, _SIZE, _MAX_SIZE, _LIMIT = range(6)
 _HAS_ALARMED, _IS_TOO_LONG, _N, _P, _P_MIN, _S_MIN, _N_SEEN, _N_KEPT, _SINCE, _WINDOW = range(10)
 """Alarm; statistics are to be counted again; values in them, their error rate, the best
 one and its standard deviation; values seen; newest of them kept; ordinal of the value
-with which the present warning began, 0 for none; the kept values, a ring."""
+with which the present warning began, 0 for none; the kept values, a ring.
+"""
 
 
 @inlined
@@ -30,7 +31,7 @@ def count(x: float, n_least: float, state: FloatArray) -> float:
     """Add one value, keep the best rate of ``n_least`` values or more, return its s."""
     n = state[_N] + 1.0
     p = state[_P] + (x - state[_P]) / n
-    # where every value was wrong, p may have been rounded above 1
+    # if every value was an error, p may have been rounded above 1
     s = math.sqrt(max(p * (1.0 - p), 0.0) / n)
     state[_N] = n
     state[_P] = p
@@ -42,7 +43,7 @@ def count(x: float, n_least: float, state: FloatArray) -> float:
 
 @inlined
 def count_again(settings: FloatArray, state: FloatArray) -> None:
-    """Take the statistics from the values kept: those since the warning began, or all."""
+    """Recompute the statistics from kept values: those since the warning began, or all."""
     is_new_concept = state[_HAS_ALARMED] != 0.0
     if is_new_concept:
         state[_P_MIN] = np.inf
@@ -51,7 +52,7 @@ def count_again(settings: FloatArray, state: FloatArray) -> None:
     if state[_SINCE] > 0.0:
         state[_N_KEPT] = min(seen - state[_SINCE] + 1.0, settings[_SIZE])
     size = int(settings[_SIZE])
-    # the authors' program asks for one value more here than while it counts on
+    # the authors' program requires one value more here than while counting
     n_least = settings[_WARM_START] + 1.0 if is_new_concept else np.inf
     state[_N] = 0.0
     state[_P] = 0.0
@@ -64,7 +65,7 @@ def count_again(settings: FloatArray, state: FloatArray) -> None:
 
 @inlined
 def alarm(state: FloatArray, is_sudden: bool) -> int:
-    """Note an alarm; where no warning came before, only its own value is kept."""
+    """Record an alarm; without a preceding warning only its value is kept."""
     state[_HAS_ALARMED] = 1.0
     if is_sudden:
         state[_N_KEPT] = 1.0
@@ -74,7 +75,7 @@ def alarm(state: FloatArray, is_sudden: bool) -> int:
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success."""
+    """Process one error or success."""
     if state[_HAS_ALARMED] != 0.0 or state[_IS_TOO_LONG] != 0.0:
         count_again(settings, state)
     size = int(settings[_SIZE])

@@ -1,4 +1,4 @@
-"""Every sequential detector by its name; looking costs nothing, as in :mod:`detectors.registry`.
+"""Registry of the sequential detectors, without importing them, as :mod:`detectors.registry`.
 
 >>> [d.name for d in SEQUENTIAL.values() if d.peer and d.takes == "numbers"]
 ['ADWIN', 'PageHinkley', 'KSWIN']
@@ -89,4 +89,4 @@ _ALL = (
 )
 
 SEQUENTIAL: Mapping[str, StreamDetector] = MappingProxyType({d.name: d for d in _ALL})
-"""By name, in the order in which they are best read."""
+"""By name, in display order."""

@@ -14,7 +14,7 @@ _HAS_ALARMED, _PHASE_ONE = range(2)
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one value."""
+    """Process one value."""
     if state[_HAS_ALARMED] != 0.0:
         begin(settings, state, _PHASE_ONE)
     if is_learning(x, settings, state, _PHASE_ONE):
@@ -28,7 +28,7 @@ def step(x: float, settings: FloatArray, state: FloatArray) -> int:
 
 
 class Shewhart(ControlChart, step=step):
-    """Shewhart's individuals chart; for single large deviations, at once.
+    """Shewhart's individuals chart; for immediate detection of single large deviations.
 
     It remembers nothing, so one outlier is an alarm and a lasting shift of 1 sd takes 44
     values on average; prefer CUSUM or EWMA for those.

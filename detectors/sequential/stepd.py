@@ -34,7 +34,7 @@ def rise_p_value(wrong: float, n: float, wrong_before: float, n_before: float) -
 
 @uncounted
 def step(x: float, settings: FloatArray, state: FloatArray) -> int:
-    """Take one error or success; the window is a ring, all 0 at first."""
+    """Process one error or success; the window is a ring, initially 0."""
     if state[_HAS_ALARMED] != 0.0:
         begin(state)
     size = int(settings[_SIZE])

@@ -24,7 +24,7 @@ LIMIT_SD = math.sqrt(2 * (math.pi**2 / 3 - 3))
 
 
 class AndersonDarling(NamedTuple):
-    """An Anderson-Darling test and the size of what it saw."""
+    """Result of an Anderson-Darling test, with an effect size."""
 
     statistic: Numbers
     """Standardised: (A^2 - 1) / sigma, which is what scipy reports."""

@@ -12,12 +12,12 @@ from detectors.statistics.histogram import Numbers, counts_pair
 
 
 class ChiSquare(NamedTuple):
-    """A chi-square test and the size of what it saw."""
+    """Result of a chi-square test, with an effect size."""
 
     statistic: Numbers
     p_value: Numbers
     dof: NDArray[np.int64]
-    """Degrees of freedom: categories either side holds, less one."""
+    """Degrees of freedom: number of non-empty categories minus one."""
     cramers_v: Numbers
     """In [0, 1], uncorrected; unlike the statistic it does not grow with the rows."""
 
@@ -161,7 +161,7 @@ def _counts(
 
 
 def _dof(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Categories that either side holds, less one."""
+    """Return the number of non-empty categories minus one."""
     n_held: NDArray[np.int64] = ((p + q) > 0).sum(axis=-1)
     return np.maximum(n_held - 1, 0)
 

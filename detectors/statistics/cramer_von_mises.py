@@ -21,7 +21,7 @@ MAX_EXACT_ROWS = 20
 
 
 class CramerVonMises(NamedTuple):
-    """A Cramér-von Mises test and the size of what it saw."""
+    """Result of a Cramér-von Mises test, with an effect size."""
 
     statistic: Numbers
     """T of Anderson's eq. 9; about 1/6 without drift."""

@@ -14,8 +14,8 @@ USUAL_THRESHOLD = 0.2
 def cramers_v(reference: ArrayLike, current: ArrayLike, *, bias_corrected: bool = False) -> Numbers:
     """Cramér's V of the table of two rows; prefer it to a chi-square p-value to judge size.
 
-    A p-value says whether, V how much. Against total variation it weighs a change of a
-    rare category more, and it depends on how many rows each side has.
+    A p-value tests for a difference, V measures its size. Against total variation it weighs a
+    change of a rare category more, and it depends on how many rows each side has.
 
     Parameters
     ----------

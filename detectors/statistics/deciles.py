@@ -1,4 +1,4 @@
-"""Ten groups out of sixty bins, for the distances that many bins make noisy."""
+"""Merges sixty bins into ten groups, for distances that are noisy with many bins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def group_by_quantile(
         Counts of ordered bins, which :func:`detectors.statistics.histogram.counts_pair` checks;
         underflow belongs to the first and overflow to the last.
     n_groups : int, default 10
-        Groups asked for.
+        Requested number of groups.
 
     Returns
     -------

@@ -13,12 +13,12 @@ from schemas.errors import DomainError
 
 
 class GTest(NamedTuple):
-    """A G-test and the size of what it saw."""
+    """Result of a G-test, with an effect size."""
 
     statistic: Numbers
     p_value: Numbers
     dof: NDArray[np.int64]
-    """Degrees of freedom: categories either side holds, less one."""
+    """Degrees of freedom: number of non-empty categories minus one."""
     effect: Numbers
     """Root of uncorrected statistic / rows; near Cramér's V, and like it free of the rows."""
 

@@ -1,4 +1,4 @@
-"""What bins may hide: bounds of the squared-gap statistics of the raw rows."""
+"""Bounds of squared-gap statistics of the raw rows, given binned counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detectors.statistics.histogram import Numbers
 
 
 def cramer_von_mises_bounds(reference: ArrayLike, current: ArrayLike) -> tuple[Numbers, Numbers]:
-    """Where the statistic of the raw rows lies, seen from their bins.
+    """Bounds of the statistic of the raw rows, from their bins.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def cramer_von_mises_bounds(reference: ArrayLike, current: ArrayLike) -> tuple[N
 
 
 def anderson_darling_bounds(reference: ArrayLike, current: ArrayLike) -> tuple[Numbers, Numbers]:
-    """Where A^2 of the raw rows lies, seen from their bins, if no two rows are tied.
+    """Bounds of A^2 of the raw rows without ties, from their bins.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergence: how surprising the current rows are not, seen from the reference."""
+"""Kullback-Leibler divergence of the current rows from the reference."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class LInfinity(NamedTuple):
     statistic: Numbers
     """In [0, 1]."""
     bin: NDArray[np.int64]
-    """Index of the bin; -1 where there is none."""
+    """Index of the bin; -1 without one."""
     change: Numbers
     """Current minus reference share of that bin: the statistic with its sign."""
 

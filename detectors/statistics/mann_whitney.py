@@ -22,7 +22,7 @@ MAX_EXACT_PAIRS = 1_000_000
 
 
 class MannWhitney(NamedTuple):
-    """A Mann-Whitney test and the size of what it saw."""
+    """Result of a Mann-Whitney test, with an effect size."""
 
     statistic: Numbers
     """U of the reference: pairs in which its row is the larger one, ties half."""

@@ -94,7 +94,7 @@ def benjamini_yekutieli(p_values: ArrayLike) -> FloatArray:
 
 
 def _sorted(p_values: ArrayLike) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Return checked p-values, and where those that exist stand, smallest first."""
+    """Return validated p-values, and the indices of those that exist, in ascending order."""
     p = np.asarray(p_values, np.float64)
     if p.ndim != 1:
         raise ShapeError(f"shape is {p.shape}", where="p_values", fix="pass one dimension")

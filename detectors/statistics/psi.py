@@ -65,7 +65,7 @@ def psi(reference: ArrayLike, current: ArrayLike, *, convention: ZeroFill = "evi
 
 
 def psi_bias(n_bins: ArrayLike, n_reference: ArrayLike, n_current: ArrayLike) -> Numbers:
-    """Mean of PSI when nothing has changed, to first order.
+    """Mean of PSI without drift, to first order.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def psi_bias(n_bins: ArrayLike, n_reference: ArrayLike, n_current: ArrayLike) ->
 
 
 def fill_zeros(proportions: NDArray[np.float64], convention: str) -> NDArray[np.float64]:
-    """Put a small share into empty bins, so that a logarithm exists.
+    """Replace empty bins by a small share, so that logarithms are finite.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def tail_probability(n_hits: int, n: int, limit: float) -> float:
 
     Examples
     --------
-    One rejected of two says little, twenty of twenty a lot.
+    One rejected of two is weak evidence, twenty of twenty is strong.
 
     >>> print(f"{tail_probability(1, 2, 0.02):.2g} {tail_probability(20, 20, 0.02):.1g}")
     0.04 1e-34

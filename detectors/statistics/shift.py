@@ -154,7 +154,7 @@ def moments_of_sample(values: ArrayLike) -> Moments:
 def shift(reference: Moments, current: Moments) -> Shift:
     """Standardised difference of means, and ratio of spreads; prefer it to explain a drift.
 
-    It says which way, which no distance does; it is blind to changes of shape that
+    It has a direction, which no distance has; it is blind to changes of shape that
     leave both alone.
 
     Parameters

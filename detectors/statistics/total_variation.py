@@ -112,7 +112,7 @@ def total_variation_p_value(
             continue
         rng = np.random.default_rng(seed)
         drawn = rng.multivariate_hypergeometric(both, n0, n_permutations, method="marginals")
-        # Splits as far apart as the one seen count, whatever rounding says.
+        # Splits as far apart as the observed one count, regardless of rounding.
         n_far = (total_variation(drawn, both - drawn) >= seen[at] - 1e-12).sum()
         result[at] = (1 + n_far) / (1 + n_permutations)
     return result[()]

@@ -13,7 +13,7 @@ from schemas.errors import ShapeError
 
 
 class TwoProportionZ(NamedTuple):
-    """A two-proportion z-test and the size of what it saw."""
+    """Result of a two-proportion z-test, with an effect size."""
 
     statistic: Numbers
     """z; positive where the current share is the larger one."""
@@ -24,7 +24,7 @@ class TwoProportionZ(NamedTuple):
 
 
 def two_proportion_z(reference: ArrayLike, current: ArrayLike) -> TwoProportionZ:
-    """Two-proportion z-test; prefer it to chi-square for a yes or no: it says which way.
+    """Two-proportion z-test; preferable to chi-square for two categories: it has a direction.
 
     Prefer Fisher's test below about five expected rows on either side, and
     :func:`detectors.quality.checks.share_change` where hits and rows are at hand.

@@ -1,4 +1,4 @@
-"""Unseen categories: the share of rows whose category the reference never held."""
+"""Share of rows with categories that are not in the reference."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FloatArray = NDArray[np.float64]
 
 
 class Tails(NamedTuple):
-    """What a pane keeps of the values beyond its edges."""
+    """Summary of the values beyond the edges of a pane."""
 
     below: NDArray[np.int64]
     """Rows under the first edge."""
@@ -28,13 +28,13 @@ class Tails(NamedTuple):
     sums: FloatArray
     """Sum of all values, those within the edges included."""
     minima: FloatArray
-    """Smallest value; +inf where there was none."""
+    """Smallest value; +inf without values."""
     maxima: FloatArray
-    """Largest value; -inf where there was none."""
+    """Largest value; -inf without values."""
 
 
 class Distance(NamedTuple):
-    """A distance from bins, and where the one between the raw samples must lie."""
+    """A distance from bins, with bounds of the distance between the raw samples."""
 
     value: Numbers
     """In the variable's unit."""
@@ -111,7 +111,7 @@ def wasserstein_binned(
         The current window's values beyond the edges.
     sum_reference : array_like of float, shape (...), optional
         Sum of the reference's values: then the difference of the means, which is
-        exact, corrects what the bins say.
+        exact, corrects the value from the bins.
 
     Returns
     -------

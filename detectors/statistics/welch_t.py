@@ -14,7 +14,7 @@ Convention = Literal["scipy", "evidently"]
 
 
 class WelchT(NamedTuple):
-    """A t-test and the size of what it saw."""
+    """Result of a t-test, with an effect size."""
 
     statistic: Numbers
     """t; positive where the current mean is the larger one."""
@@ -29,7 +29,7 @@ class WelchT(NamedTuple):
 def welch_t(reference: Moments, current: Moments, *, convention: Convention = "scipy") -> WelchT:
     """Welch's t-test; prefer it where the mean itself is the question, as for a score.
 
-    It says which way and by how much. One wild value moves it: prefer Mann-Whitney
+    It has a direction and a size. A single outlier changes it: prefer Mann-Whitney
     for heavy tails. :func:`detectors.statistics.shift.shift` has the normal limit of it.
 
     Parameters
