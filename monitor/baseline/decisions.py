@@ -128,6 +128,6 @@ def of_times(n_distinct: int, example: str) -> KindDecision:
         return KindDecision(Shape.TIME, Kind.CATEGORICAL, reason)
     return refused(
         Shape.TIME,
-        f"{n_distinct:,} times like '{example}': a time grows for ever; monitor how many days ago "
-        "it was, its hour or weekday (`of:` and `derive: age_days` in the model's config)",
+        f"{n_distinct:,} times like '{example}': times grow without limit; monitor how many days "
+        "ago it was, its hour or weekday (`of:` and `derive: age_days` in the model's config)",
     )

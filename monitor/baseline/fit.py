@@ -38,7 +38,7 @@ def misfits(config: ModelConfig, baseline: Baseline) -> list[str]:
     ]
     order = tuple(v.name for v in baseline.variables)
     if not found and order != config.schema_.variables:
-        found.append("the features stand in another order now")
+        found.append("the order of the features differs")
     names = {s.split("=", 1)[0] for s in baseline.reference.segments if s != ALL}
     unknown = [name for name in config.segments if name not in names]
     found += [f"built without segments {', '.join(unknown)}"] if unknown else []

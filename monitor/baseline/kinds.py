@@ -88,7 +88,7 @@ def _of_dictionary(column: pa.ChunkedArray) -> KindDecision:
     if found.shape is Shape.CONSTANT:
         return of_constant(Kind.CATEGORICAL, str(plain.drop_null()[0]))
     n_distinct = pc.count_distinct(plain).as_py()
-    reason = f"{n_distinct:,} categories, as the column's type says"
+    reason = f"{n_distinct:,} categories, by the column's type"
     return KindDecision(Shape.CATEGORY, Kind.CATEGORICAL, reason)
 
 

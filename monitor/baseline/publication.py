@@ -141,7 +141,7 @@ def parse_start(text: str, now_us: int, soonest_us: int) -> int:
     now_us : int
         Time to which ``+`` is relative.
     soonest_us : int
-        Time that ``now`` stands for.
+        Meaning of ``now``.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def _print_events(counted: Counted) -> None:
     if n_missing > (1 - ENOUGH) * n_read:
         typer.echo(
             f"{share_text(n_missing / n_read)} of the events were not counted: what follows "
-            "holds for the others only. driftline replay says why."
+            "holds for the others only. driftline replay has the reasons."
         )
 
 

@@ -91,7 +91,7 @@ def run(
     For a small installation. It first publishes the baselines of the config's folder that
     are not published yet. A store that is a folder is served over HTTP, so that other
     programs can read it. A process that exits, or whose main loop hangs, is restarted
-    after 1 s, then 2 s, up to 30 s. If `driftline up` itself dies, all processes end.
+    after 1 s, then 2 s, up to 30 s. If `driftline up` itself is killed, all processes end.
 
     At the start it prints what is not monitored (a model without a baseline, no
     receivers). As windows close, and at the end, it prints the coverage: the share of

@@ -9,7 +9,7 @@ from schemas.alerts import Cause, Severity
 from schemas.config.model import RouteConfig
 
 _NOTIFIED = (Severity.PAGE.value, Severity.TICKET.value)
-"""A record is kept without a notification unless a route asks for one."""
+"""Records cause no notification unless a route includes them."""
 
 
 def route_gaps(routes: Sequence[RouteConfig]) -> list[str]:

@@ -592,7 +592,7 @@ class GroupReader(ABC):
             raise TransportError(
                 f"partition {partition} is not owned, of {list(self.partitions)}",
                 where=f"{self._settings.group} on {self._settings.topic}",
-                fix="ask only between on_assign and on_revoke",
+                fix="call it only between on_assign and on_revoke",
             )
         return partition
 

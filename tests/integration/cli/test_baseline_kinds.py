@@ -97,7 +97,7 @@ def test_each_column_of_the_census_is_what_it_is(decided):
     }
     reasons = {name: column["reason"] for name, column in columns.items()}
     assert reasons["year"] == "always 2015: any other value is outside"
-    assert reasons["SCHL"] == "25 categories, as the column's type says"
+    assert reasons["SCHL"] == "25 categories, by the column's type"
     assert reasons["SEX"] == "two whole numbers, 1 and 2"
     assert reasons["AGEP"] == "93 different numbers from 0 to 94"
 

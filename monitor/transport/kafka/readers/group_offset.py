@@ -41,7 +41,7 @@ def committed_offset(
         _, end = retry_transient(lambda: consumer.get_watermark_offsets(where, timeout=timeout_s))
     except KafkaException as error:
         raise TransportError(
-            f"cannot ask for the committed offset: {error.args[0].str()}",
+            f"cannot read the committed offset: {error.args[0].str()}",
             where=f"{cluster.group(group)} on {where.topic}:{partition}",
             fix="check that the broker is running",
         ) from None

@@ -67,7 +67,7 @@ REFUSED = [
     ("addresses", [f"u{i}@x.org" for i in range(N)], Shape.IDENTIFIER, "e-mail addresses"),
     ("names", [f"user-{i}" for i in range(N)], Shape.IDENTIFIER, "1,000 different values in 1,000"),
     ("prose", PROSE, Shape.TEXT, "derive: length"),
-    ("days", DAYS, Shape.TIME, "1,000 times like '2020-01-01': a time grows for ever"),
+    ("days", DAYS, Shape.TIME, "1,000 times like '2020-01-01': times grow without limit"),
     (
         "moments",
         [datetime(2020, 1, 1, i % 24, i // 24) for i in range(N)],
@@ -134,7 +134,7 @@ def test_pandas_categories_of_numbers_stay_categories():
     codes = pa.array(RNG.integers(0, 25, N)).dictionary_encode()
     found = infer_kind(pa.chunked_array([codes]))
     assert (found.shape, found.kind) == (Shape.CATEGORY, Kind.CATEGORICAL)
-    assert found.reason == "25 categories, as the column's type says"
+    assert found.reason == "25 categories, by the column's type"
     alone = infer_kind(pa.chunked_array([pa.array([7] * N).dictionary_encode()]))
     assert alone.reason == "always 7: any other value is unseen"
 
