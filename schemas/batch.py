@@ -168,10 +168,12 @@ class MixedBatch:
     def by_model(self) -> Iterator[tuple[int, Int64Array]]:
         """Yield each model that has events and its rows, in source order."""
         order = np.argsort(self.model, kind="stable")
-        models, starts = np.unique(self.model[order], return_index=True)
-        bounds = [*starts.tolist(), len(order)]
-        for i, model in enumerate(models.tolist()):
-            yield model, order[bounds[i] : bounds[i + 1]]
+        models = self.model[order]
+        ends = [*(np.flatnonzero(models[1:] != models[:-1]) + 1).tolist(), len(order)]
+        start = 0
+        for end in ends if len(order) else ():
+            yield int(models[start]), order[start:end]
+            start = end
 
     def take(self, rows: Int64Array) -> MixedBatch:
         """Return the rows given, in this order."""

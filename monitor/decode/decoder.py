@@ -31,7 +31,7 @@ from monitor.decode.dictionaries import HAS_KERNELS, Dictionaries
 from monitor.decode.fast import FastPath
 from monitor.decode.layout import MAX_LAYOUTS
 from monitor.decode.learning.speculation import Speculation
-from monitor.decode.mixed.small_models import SmallModels, merge_mixed
+from monitor.decode.mixed.small_models import FEW, SmallModels, merge_mixed
 from monitor.decode.program import Program
 from monitor.decode.reject_cap import capped
 from monitor.decode.slow import SlowPath
@@ -314,15 +314,19 @@ class Decoder:
         n_models = self._program.n_models
         fits = scratch.fits
         lowest = int(fits.min()) if len(fits) else REJECTED
-        models = np.where(fits >= 0, fits % n_models, REJECTED) if n_models > 1 else fits
+        may_share = self._is_mixed and (n_models > 1 or 0 < len(fits) < FEW)
+        has_models = may_share or n_models > 1
+        models = np.where(fits >= 0, fits % n_models, REJECTED) if has_models else fits
         id_bytes = work.id_bytes()
         place = (units.message, units.row)
         known = self._dictionaries
-        few = self._small.rows(models) if self._is_mixed and len(models) else None
+        few = self._small.rows(models) if may_share else None
         if few is not None:
             mixed = self._small.batch(scratch, few, models, units, known, id_bytes)
             work.mixed.append(mixed)
             models[few] = lowest = REJECTED
+            if len(few) == len(models):
+                models = models[:0]
         for model, rows in _rows_by_model(models, lowest, n_models):
             batch = batch_of(scratch, rows, place, self._columns[model], known, id_bytes)
             work.parts.setdefault(model, []).append(batch)

@@ -74,9 +74,8 @@ class RepeatedIds:
 
     def count_mixed(self, mixed: MixedBatch) -> int:
         """Return the same for events of several models."""
-        models, places = np.unique(mixed.model, return_inverse=True)
-        seeds = np.array([self._seed(mixed.schemas[i]) for i in models.tolist()], np.uint64)
-        return self._count(mixed.id_spans, mixed.id_bytes, seeds[places])
+        seeds = [self._seed(mixed.schemas[i]) for i in mixed.model.tolist()]
+        return self._count(mixed.id_spans, mixed.id_bytes, np.array(seeds, np.uint64))
 
     def _seed(self, schema: ModelSchema) -> int:
         """Return what distinguishes equal ids of different models."""

@@ -15,8 +15,6 @@ from schemas.batch import Int64Array, MixedBatch, Uint8Array
 FEW = 16
 """A model with fewer events in a chunk may share a batch: one of its own costs as much as a
 hundred events."""
-LEAST_MODELS = 3
-"""Fewer models get a batch each."""
 
 
 class SmallModels:
@@ -38,7 +36,7 @@ class SmallModels:
         self._shared = {i for i, c in enumerate(columns) if c.has_shared_segments}
 
     def rows(self, models: Int64Array) -> Int64Array | None:
-        """Return the events of models that have few; None where there are few such models.
+        """Return the events of models that have few; None where there are none.
 
         Parameters
         ----------
@@ -48,7 +46,7 @@ class SmallModels:
         is_there = models >= 0
         counts = np.bincount(models[is_there], minlength=len(self._may_share))
         is_few = (counts > 0) & (counts < FEW) & self._may_share
-        if np.count_nonzero(is_few) < LEAST_MODELS:
+        if not is_few.any():
             return None
         return np.flatnonzero(is_few[models] & is_there)
 

@@ -103,7 +103,9 @@ def test_a_derived_number_is_made_in_a_batch_of_its_own():
     assert [batch.schema.model for batch in decoded.batches] == ["m6"]
 
 
-def test_a_few_models_get_a_batch_each():
-    decoded = Decoder(SCHEMAS).decode(of_models("m0", "m1"), is_mixed=True)
+def test_few_events_of_the_only_model_are_a_mixed_batch_many_are_not():
+    decoder = Decoder(SCHEMAS[:1])
+    assert decoder.decode(of_models("m0", "m0"), is_mixed=True).mixed is not None
+    decoded = decoder.decode(of_models(*["m0"] * FEW), is_mixed=True)
     assert decoded.mixed is None
-    assert len(decoded.batches) == 2
+    assert [len(batch) for batch in decoded.batches] == [FEW]
