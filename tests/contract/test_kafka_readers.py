@@ -508,12 +508,14 @@ def test_a_million_messages_leave_memory_as_it_was(broker, kind):
     topic.write([b"x" * 200] * 100_000)
     with open_on(topic, kind, queue_bytes=4 << 20) as reader:
         sizes = []
-        for _ in range(10):
+        for _ in range(12):
             n = sum(len(c) for c in read_until(reader, 100_000)[0])
             assert n == 100_000
             sizes.append(resident_bytes())
             reader.seek(0, 0)
-    assert sizes[-1] - sizes[2] < 12 << 20
+    # The least of three: the process has other threads, and a chunk takes 20 MB for a moment.
+    # Seven rounds lie between the two, so a leak of 18 bytes a message is found.
+    assert min(sizes[9:]) - min(sizes[2:5]) < 12 << 20
 
 
 def resident_bytes() -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
 )
 
 from monitor.app.stages import STAGES, TOPICS
+from monitor.archive.topic import group_of
 from monitor.core import topics
 from monitor.devkit.dev_broker import DevBroker
 from monitor.storage.clickhouse import Store
@@ -124,6 +125,13 @@ def settings(broker: DevBroker, user: str) -> dict[str, str]:
     }
 
 
+def letters_archived(admin: AdminClient) -> int:
+    """Return how far the archive has committed the dead letters, which have one partition."""
+    asked = ConsumerGroupTopicPartitions(group_of(topics.DEAD_LETTERS))
+    [future] = admin.list_consumer_group_offsets([asked]).values()
+    return sum(max(p.offset, 0) for p in future.result(30).topic_partitions)
+
+
 def test_the_whole_path_works_with_exactly_the_rights_of_the_table(
     guarded, allowed, run_as, tmp_path
 ):
@@ -151,6 +159,8 @@ def test_the_whole_path_works_with_exactly_the_rights_of_the_table(
         producer.produce(topics.GPU, b"no event")
         assert producer.flush(30) == 0
         wait_until(lambda: running["detect"].metric("driftline_windows_total") > 0, 120, "a window")
+        # Ingest's, detect's, and the archive's own: it stores a letter once it has read it back.
+        wait_until(lambda: letters_archived(allowed) == 3, 120, "three letters in the store")
         for role, process in running.items():
             assert process.stop(60) == 0, process.log
             assert "AUTHORIZATION" not in process.log.upper(), (role, process.log)
