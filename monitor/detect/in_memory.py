@@ -93,11 +93,23 @@ class DriftDetect:
                 write_phases(self._log, found, self._hit)
                 is_due |= not self._has_states
                 is_due |= any(phase.step == "detect:state" for phase in found)
+            self._read_again()
             if is_due:
                 offset = self._drift.panes_offset
                 self._log.commit(GROUP, PANES, self._partition, offset)
                 self._hit("detect:commit")
         return len(messages)
+
+    def _read_again(self) -> None:
+        """Read again what the last message changed."""
+        found = self._rules.rereading
+        if found is None:
+            return
+        span = found.end_offset - found.first_offset
+        for message in self._log.fetch(PANES, self._partition, found.first_offset, span):
+            if message.offset < found.end_offset:
+                found.read(message.offset, message.key, message.value, message.timestamp_us)
+        found.end()
 
 
 class GpuDetect:

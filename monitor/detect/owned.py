@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from monitor.clock import elapsed_s
+from monitor.core.drift.rereading import Rereading
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.state.writes import WritePhase
 from monitor.core.topics import STATE
@@ -36,6 +37,11 @@ class Rules(Protocol):
 
     position: int
     """Offset of the message that is taken next."""
+
+    @property
+    def rereading(self) -> Rereading | None:
+        """What is to be read again after the message that was taken last."""
+        ...
 
     def restore(self, state: SnapshotStore) -> list[WritePhase]:
         """Take the last state; say what its writer may not have sent."""
@@ -155,7 +161,7 @@ class OwnedPartitions(Generic[RulesT]):
                 if message.offset > owned.rules.position:
                     await self._read(partition, owned, message.offset)
                 if message.offset >= owned.rules.position:
-                    await self._apply(owned, owned.rules.hear(message))
+                    await self._hear(owned, partition, message)
         except _DroppedError:
             return
 
@@ -226,11 +232,35 @@ class OwnedPartitions(Generic[RulesT]):
             messages = scan(self._cluster, self._topic, partition, start, end)
             while batch := await asyncio.to_thread(_some, messages):
                 for message in batch:
-                    await self._apply(owned, owned.rules.hear(message))
+                    await self._hear(owned, partition, message)
                 await asyncio.sleep(0)
                 if owned.is_dropped:
                     raise _DroppedError
         owned.rules.position = max(owned.rules.position, end)
+
+    async def _hear(self, owned: _Owned[RulesT], partition: int, message: Message) -> None:
+        """Take one message, and read again what it changed."""
+        await self._apply(owned, owned.rules.hear(message))
+        found = owned.rules.rereading
+        if found is None:
+            return
+        low, _ = await asyncio.to_thread(log_extent, self._cluster, self._topic, partition)
+        if low > found.first_offset:
+            LOG.warning(
+                "%s:%d: a pane at offset %d changed after its window was added up, and the panes "
+                "of the window from offset %d on are gone: the change is left out",
+                self._topic, partition, message.offset, found.first_offset,
+            )  # fmt: skip
+            return
+        span = (found.first_offset, found.end_offset)
+        messages = scan(self._cluster, self._topic, partition, *span)
+        while batch := await asyncio.to_thread(_some, messages):
+            for each in batch:
+                found.read(each.offset, each.key, each.value, each.timestamp_us)
+            await asyncio.sleep(0)
+            if owned.is_dropped:
+                raise _DroppedError
+        found.end()
 
     async def _apply(self, owned: _Owned[RulesT], groups: Iterable[list[WritePhase]]) -> None:
         """Write groups side by side while the next ones are being decided."""

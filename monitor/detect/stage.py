@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import chain
 
 from monitor.core.drift.partition import DriftPartition, Groups
+from monitor.core.drift.rereading import Rereading
 from monitor.core.pipeline_health.source_silence import WATCHING_PARTITION, SourceSilence
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes
 from monitor.core.state.writes import WritePhase, phases
@@ -79,6 +80,11 @@ class PanesRules:
     @position.setter
     def position(self, offset: int) -> None:
         self.drift.position = offset
+
+    @property
+    def rereading(self) -> Rereading | None:
+        """What is to be read again after the message that was taken last."""
+        return self.drift.rereading
 
     @property
     def counters(self) -> Counter[str]:

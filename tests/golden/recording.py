@@ -61,6 +61,11 @@ def _panes() -> Iterator[Recorded]:
     wide = objects.wide_pane()
     for i, value in enumerate(encode(wide, WIDE_BYTES)):
         yield Recorded(f"pane-wide-{i}", topics.PANES, pane_key(wide, i).encode(), value)
+    for name, pane in (("packed-pane", objects.pane()), ("packed-pane-rows", objects.row_pane())):
+        (value,) = encode(pane, schema=2)
+        yield Recorded(name, topics.PANES, pane_key(pane, 0).encode(), value)
+    for i, value in enumerate(encode(wide, WIDE_BYTES, schema=2)):
+        yield Recorded(f"packed-pane-wide-{i}", topics.PANES, pane_key(wide, i).encode(), value)
     intake = objects.intake()
     yield Recorded("intake", topics.PANES, intake_key(intake), encode_intake(intake))
     for i, mark in enumerate(objects.watermarks()):

@@ -112,8 +112,11 @@ def read_pane(chunks: Sequence[bytes]) -> Any:
         ([FILES["pane"].value], objects.pane),
         ([FILES["pane-rows"].value], objects.row_pane),
         (values("pane-wide"), objects.wide_pane),
+        ([FILES["packed-pane"].value], objects.pane),
+        ([FILES["packed-pane-rows"].value], objects.row_pane),
+        (values("packed-pane-wide"), objects.wide_pane),
     ],
-    ids=["one message", "rows only", "several messages"],
+    ids=["one message", "rows only", "several messages", "packed", "packed rows", "packed wide"],
 )
 def test_a_recorded_pane_is_read_as_it_was_made(chunks, made):
     assert plain(read_pane(chunks)) == plain(made())

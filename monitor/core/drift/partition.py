@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 
-from monitor.core.bounds import check_number, check_time
+from monitor.core.bounds import MAX_COUNT, check_number, check_time
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
+from monitor.core.drift.rereading import Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
@@ -28,10 +28,9 @@ from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.checks import check_pane, largest_body
-from monitor.core.windowing.codec import PaneAssembler, read_header
+from monitor.core.windowing.codec import Assembled, PaneAssembler, PaneMessage, read_message
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.windowing.intake_message import read_intake
-from monitor.core.windowing.stats_codec import with_finite_sums
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
 from schemas.alerts import Alert
@@ -111,6 +110,9 @@ class DriftPartition:
         Coverage of each model since the start of this owner.
     unknown_baselines : set of str
         Baseline IDs of panes that are not in the catalog; cleared by the caller that loads them.
+    rereading : Rereading or None
+        After a ``take`` of a pane that was ``changed``: what is to be read again from the log
+        before anything else is called.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class DriftPartition:
         self._has_results, self._has_states = has_results, has_states
         self._plans = SeasonPlans(0 if has_states else MAX_PLAN_BYTES)
         self.windows = Windows(self._settings)
-        self._assembler = PaneAssembler()
+        self._assembler = PaneAssembler(MAX_COUNT)
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
         self._watches: dict[ModelName, PipelineWatch] = {}
         self.coverage: dict[ModelName, Coverage] = {}
@@ -139,6 +141,7 @@ class DriftPartition:
         self.position = 0
         self.counters: Counter[str] = Counter()
         self.unknown_baselines: set[str] = set()
+        self.rereading: Rereading | None = None
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
@@ -219,6 +222,7 @@ class DriftPartition:
         iterable of list of WritePhase
             Writes, all of which must be acknowledged before the message is acked.
         """
+        self.rereading = None
         if offset < self.position:
             return []
         self.position = offset + 1
@@ -243,9 +247,6 @@ class DriftPartition:
         if (pane.series.tenant, pane.series.model) not in self._catalog.configs:
             self.counters["panes_unknown_model"] += 1
             return
-        pane = replace(
-            pane, segments=with_finite_sums(pane.segments), slices=with_finite_sums(pane.slices)
-        )
         self.counters[f"panes_{self.windows.add(pane, self.position).value}"] += 1
 
     def elapse(self, elapsed_us: int) -> Groups:
@@ -311,23 +312,48 @@ class DriftPartition:
         return self._close(self.windows.close_all() if is_over else self.windows.close())
 
     def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
-        """Process one chunk of a pane."""
-        head = read_header(value)
+        """Take one chunk of a pane."""
+        message = read_message(value)
+        whole = self._assembled(self._assembler, message, offset, record_time_us)
+        if whole is None:
+            return
+        pane = whole.packed
+        arrival = self.windows.add(pane, whole.first_offset)
+        self.counters[f"panes_{arrival.value}"] += 1
+        changed = self.windows.changed
+        if changed is not None:
+            self.rereading = Rereading(
+                self.windows,
+                self._assembled,
+                changed,
+                pane.series.model_version,
+                whole.first_offset,
+                self.position,
+            )
+
+    def _assembled(
+        self, assembler: PaneAssembler, message: PaneMessage, offset: int, record_time_us: int
+    ) -> Assembled | None:
+        """Take one chunk; return the pane it completes, which can be added to its window."""
+        head = message.header
         config = self._catalog.configs.get((head.tenant, head.model))
         if config is None:
             self.counters["panes_unknown_model"] += 1
-            return
-        baseline = self._catalog.baseline_of(head.series)
+            return None
+        series = head.series
+        baseline = self._catalog.baseline_of(series)
         check_time("start_us", head.start_us, record_time_us)
-        check_number("raw_bytes", head.raw_bytes, 0, largest_body(config, baseline))
-        whole = self._assembler.add(value, offset)
+        limit = largest_body(config, baseline)
+        check_number("raw_bytes", head.raw_bytes, 0, limit)
+        whole = assembler.take(message, offset)
         if whole is None:
-            return
+            return None
         if baseline is None and head.profile_id and len(self.unknown_baselines) < MAX_UNKNOWN:
             self.unknown_baselines.add(head.profile_id)
-        check_pane(whole.pane, baseline, self.windows.width_of(whole.pane))
-        arrival = self.windows.add(whole.pane, whole.first_offset)
-        self.counters[f"panes_{arrival.value}"] += 1
+        has_variables = whole.body.n_variables > 0
+        width = self.windows.width_of(series, head.start_us) if has_variables else None
+        check_pane(head.model, whole.body, baseline, width, limit)
+        return whole
 
     def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Process the intake pane of one model."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import numpy as np
 
-from monitor.core.windowing.merge import merge_all
+from monitor.core.drift.source_panes import Placed, SourcePanes
+from monitor.core.windowing.packed_pane import PackedPane, pack_pane
+from monitor.core.windowing.pane_total import PaneTotal
 from monitor.core.windowing.watermark import NO_WATERMARK, Watermarks
 from schemas.intake import Intake, IntakePane
 from schemas.panes import ALL, ClosedBy, Pane, SeriesId, SeriesStats, Window
@@ -36,26 +36,33 @@ class Arrival(StrEnum):
     LATE = "late"
     """Its window has closed, and will be returned again, revised."""
     REPEATED = "repeated"
-    """Its window has closed, and its content is unchanged.
+    """It is final, or its window has closed, and its content is unchanged.
 
     Ingest was restarted before its commit, and published the pane again at a later position.
     """
+    CHANGED = "changed"
+    """Its content differs although it was final and is part of a sum, or later panes are: its
+    window has to be read again from the log."""
     TOO_OLD = "too_old"
     """Its window has closed too long ago to be revised."""
 
 
 class _Place(NamedTuple):
-    """Key of a pane; of panes with the same key the highest version is current."""
+    """Key of panes that are added up in order of time."""
 
     series: SeriesId
     source: str
     partition: int
+
+
+class ChangedWindow(NamedTuple):
+    """A window to be read again, since a pane changed that was part of its sums."""
+
+    tenant: str
+    model: str
     start_us: int
-
-
-class _Kept(NamedTuple):
-    pane: Pane
-    offset: int
+    first_offset: int
+    """Of the panes it holds."""
 
 
 class _IntakePlace(NamedTuple):
@@ -79,19 +86,6 @@ class IntakeWindow(NamedTuple):
     start_us: int
     end_us: int
     intake: Intake
-
-
-def _says_the_same(one: Pane, other: Pane) -> bool:
-    """Whether two versions of a pane have bitwise equal counts."""
-    return all(
-        a.segments == b.segments
-        and all(
-            np.array_equal(getattr(a, f.name), getattr(b, f.name))
-            for f in fields(SeriesStats)
-            if f.name != "segments"
-        )
-        for a, b in ((one.segments, other.segments), (one.slices, other.slices))
-    )
 
 
 class VersionState(msgspec.Struct, array_like=True):
@@ -122,7 +116,9 @@ class _Model:
 
     def __init__(self) -> None:
         self.closed_until: int | None = None
-        self.panes: dict[int, dict[_Place, _Kept]] = {}
+        self.panes: dict[int, dict[_Place, SourcePanes]] = {}
+        self.unfolded: set[int] = set()
+        """Windows that were read again: they keep all their panes, so that happens once."""
         self.widths: dict[int, dict[SeriesId, int]] = {}
         """Variables of the panes of each series, by window."""
         self.intake: dict[int, dict[_IntakePlace, _KeptIntake]] = {}
@@ -173,6 +169,9 @@ class Windows:
     length. Float sums are added per source partition in order of time, then over
     partitions in order of name, so they do not depend on the order of arrival.
 
+    A pane that its partition has retired (it ends by the partition's last watermark less the
+    lateness) changes no more: it is added to a running total. Others are kept as bytes.
+
     A model version gets up to 24 empty windows (``n_rows`` 0) after its last one with rows, then
     none until new panes arrive.
 
@@ -186,6 +185,8 @@ class Windows:
         self._settings = settings
         self._models: dict[tuple[str, str], _Model] = {}
         self._intakes: list[IntakeWindow] = []
+        self.changed: ChangedWindow | None = None
+        """Of the pane added last, if it was ``changed``."""
 
     @property
     def models(self) -> list[tuple[str, str]]:
@@ -207,25 +208,24 @@ class Windows:
             horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length_us)
         return min(horizons, default=NO_WATERMARK)
 
-    def width_of(self, pane: Pane) -> int | None:
-        """Return the number of variables that a pane must have to match its window.
+    def width_of(self, series: SeriesId, start_us: int) -> int | None:
+        """Return the variables of the panes of a series in the window that holds a time.
 
-        None if the window has no panes of the series, or if the pane has no variables: without a
-        baseline only rows are counted.
+        None if it holds none. A pane without variables is of any width: where there is no
+        baseline only rows are counted, whatever else says it is of the same series.
         """
-        series = pane.series
         entry = self._models.get((series.tenant, series.model))
-        if entry is None or not pane.segments.counts.shape[1]:
+        if entry is None:
             return None
         length_us = self._settings(series.tenant, series.model).length_us
-        return entry.widths.get(pane.start_us // length_us * length_us, {}).get(series)
+        return entry.widths.get(start_us // length_us * length_us, {}).get(series)
 
-    def add(self, pane: Pane, offset: int) -> Arrival:
+    def add(self, pane: Pane | PackedPane, offset: int) -> Arrival:
         """Add a pane.
 
         Parameters
         ----------
-        pane : Pane
+        pane : Pane or PackedPane
             Whole.
         offset : int
             Offset of its first message.
@@ -233,29 +233,91 @@ class Windows:
         Returns
         -------
         Arrival
-            ``kept``, or the reason why it has no effect or is late.
+            ``kept``, or why it changed nothing or came late. After ``changed``, which
+            changed nothing so far, :attr:`changed` says what is to be read again.
         """
-        series = pane.series
+        self.changed, series = None, pane.series
         entry = self._models.setdefault((series.tenant, series.model), _Model())
-        length_us = self._settings(series.tenant, series.model).length_us
-        start = pane.start_us // length_us * length_us
+        config = self._settings(series.tenant, series.model)
+        start = pane.start_us // config.length_us * config.length_us
         closed = entry.closed_until
-        if closed is not None and start < closed - KEEP_CLOSED * length_us:
+        if closed is not None and start < closed - KEEP_CLOSED * config.length_us:
             return Arrival.TOO_OLD
-        kept = entry.panes.setdefault(start, {})
-        place = _Place(series, pane.source, pane.partition, pane.start_us)
-        before = kept.get(place)
-        if before is not None and before.pane.pane_version >= pane.pane_version:
+        packed = pane if isinstance(pane, PackedPane) else pack_pane(pane)
+        placed = self._put(entry, start, packed, offset, config.lateness_us)
+        if placed is Placed.STALE:
             return Arrival.STALE
-        kept[place] = _Kept(pane, offset)
-        entry.widths.setdefault(start, {})[series] = pane.segments.counts.shape[1]
-        if closed is None or start >= closed:
-            return Arrival.KEPT
-        if before is not None and _says_the_same(before.pane, pane):
+        if placed is Placed.CHANGED:
+            name = (series.tenant, series.model)
+            first = min(p.first_offset for p in entry.panes[start].values())
+            self.changed = ChangedWindow(*name, start, first)
+            return Arrival.CHANGED
+        entry.widths.setdefault(start, {})[series] = packed.n_variables
+        is_open = closed is None or start >= closed
+        if placed is Placed.SAME_FOLDED or (placed is Placed.SAME and not is_open):
             return Arrival.REPEATED
-        if offset >= entry.read_until:
-            entry.revised.add((start, series.model_version))
+        if is_open:
+            return Arrival.KEPT
+        self._revise(entry, start, series.model_version, offset)
         return Arrival.LATE
+
+    def _put(
+        self, entry: _Model, start: int, pane: PackedPane, offset: int, lateness_us: int
+    ) -> Placed:
+        """Put a pane where it belongs, and fold what its partition has retired."""
+        kept = entry.panes.setdefault(start, {})
+        place = _Place(pane.series, pane.source, pane.partition)
+        panes = kept.get(place)
+        if panes is None:
+            panes = kept[place] = SourcePanes()
+        placed = panes.put(pane, offset)
+        if start not in entry.unfolded:
+            panes.settle_oldest(self._retired_us(place, lateness_us))
+        return placed
+
+    def _retired_us(self, place: _Place, lateness_us: int) -> int:
+        """Return the time by which what a partition counted is final."""
+        return self.watermarks.last_us(place.source, place.partition) - lateness_us
+
+    def _revise(self, entry: _Model, start: int, version: str, offset: int) -> None:
+        """Have a closed window given out again, unless the state before a restart knew it."""
+        if offset >= entry.read_until:
+            entry.revised.add((start, version))
+
+    def begin_rereading(self, window: ChangedWindow) -> None:
+        """Forget the panes of a window, to ``add_again`` those from its first offset on.
+
+        From then on all of its panes are kept as bytes: what else changes in it replaces the
+        version before, as it does where nothing is folded.
+        """
+        entry = self._models[window.tenant, window.model]
+        entry.unfolded.add(window.start_us)
+        entry.panes[window.start_us] = {}
+        entry.widths.pop(window.start_us, None)
+
+    def add_again(self, window: ChangedWindow, pane: PackedPane, offset: int) -> None:
+        """Take a pane of the log that is read again, if it is of that window."""
+        series = pane.series
+        config = self._settings(window.tenant, window.model)
+        start = pane.start_us // config.length_us * config.length_us
+        if (series.tenant, series.model, start) != window[:3]:
+            return
+        entry = self._models[window.tenant, window.model]
+        if self._put(entry, start, pane, offset, config.lateness_us) is not Placed.STALE:
+            entry.widths.setdefault(start, {})[series] = pane.n_variables
+
+    def end_rereading(self, window: ChangedWindow, version: str, offset: int) -> None:
+        """Have the window given out again if it has closed.
+
+        Parameters
+        ----------
+        version, offset : str, int
+            Of the model, and in the log: of the pane that changed.
+        """
+        entry = self._models[window.tenant, window.model]
+        closed = entry.closed_until
+        if closed is not None and window.start_us < closed:
+            self._revise(entry, window.start_us, version, offset)
 
     def add_intake(self, pane: IntakePane, offset: int) -> Arrival:
         """Add an intake pane.
@@ -356,7 +418,8 @@ class Windows:
         for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length_us]:
             del entry.panes[old]
             entry.widths.pop(old, None)
-        # a version that is idle for so long gets no empty windows, and is removed
+            entry.unfolded.discard(old)
+        # a version silent for so long gets no empty windows: it need not be remembered
         horizon = end - (MAX_EMPTY + 1) * length_us
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
         return windows
@@ -389,28 +452,29 @@ class Windows:
     def _window(
         self, entry: _Model, version: str, start: int, length_us: int, lateness_us: int
     ) -> Window | None:
-        """Merge the panes of one window; None without panes."""
-        kept = entry.panes.get(start, {})
-        panes = [k.pane for p, k in sorted(kept.items()) if p.series.model_version == version]
-        if not panes:
+        """Add up the panes of one window; None if there are none."""
+        kept = sorted(entry.panes.get(start, {}).items(), key=lambda item: item[0])
+        found = [(place, p) for place, p in kept if place.series.model_version == version]
+        if not found:
             return None
-        baselines = {p.series.profile_id for p in panes}
-        latest = max(panes, key=lambda p: (p.start_us, p.series)).series
-        panes = [p for p in panes if p.series == latest]
-        width = min(p.segments.counts.shape[1] for p in panes)
-        panes = [p for p in panes if p.segments.counts.shape[1] == width]
-        sources: dict[tuple[str, int], list[Pane]] = {}
-        for pane in panes:
-            sources.setdefault((pane.source, pane.partition), []).append(pane)
+        if start not in entry.unfolded:
+            for place, panes in found:
+                panes.settle(self._retired_us(place, lateness_us))
+        latest = max((panes.last_start_us, place.series) for place, panes in found)[1]
+        own = [panes for place, panes in found if place.series == latest]
+        width = min(panes.n_variables for panes in own)
+        totals = [total for panes in own if (total := panes.total(width)) is not None]
+        total = totals[0] if len(totals) == 1 else _sum_of(totals)
+        segments, slices = total.stats()
         return Window(
             series=latest,
             start_us=start,
             end_us=start + length_us,
-            segments=merge_all([merge_all([p.segments for p in s]) for s in sources.values()]),
-            slices=merge_all([merge_all([p.slices for p in s]) for s in sources.values()]),
-            n_panes=len(panes),
+            segments=segments,
+            slices=slices,
+            n_panes=total.n_panes,
             closed_by=self._closed_by(start + length_us + lateness_us),
-            is_baseline_changed=len(baselines) > 1,
+            is_baseline_changed=len({place.series.profile_id for place, _ in found}) > 1,
         )
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:
@@ -431,7 +495,7 @@ class Windows:
         """
         entry = self._models.get((tenant, model), _Model())
         offsets = [
-            *(k.offset for kept in entry.panes.values() for k in kept.values()),
+            *(p.first_offset for kept in entry.panes.values() for p in kept.values()),
             *(k.offset for kept in entry.intake.values() for k in kept.values()),
         ]
         return WindowState(
@@ -468,3 +532,11 @@ class Windows:
         entry.read_until = state.read_until
         entry.versions = {v.model_version: v for v in state.versions}
         self._models[state.tenant, state.model] = entry
+
+
+def _sum_of(totals: Sequence[PaneTotal]) -> PaneTotal:
+    """Return the sum of the totals of partitions, in their order."""
+    made = PaneTotal(totals[0].n_variables)
+    for total in totals:
+        made.add_total(total)
+    return made

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from monitor.core.windowing.stats_codec import body_limit, check_addable
+from monitor.core.bounds import check_number
+from monitor.core.windowing.pane_body import PaneBody
+from monitor.core.windowing.stats_codec import body_limit
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
-from schemas.panes import ALL, MAX_SEGMENT_VALUES, Pane
+from schemas.panes import ALL, MAX_SEGMENT_VALUES
 
 _N_VALUES = MAX_SEGMENT_VALUES + 1
 """Of one segment, host or GPU: those that keep their names, and ``other``."""
@@ -35,37 +37,42 @@ def largest_body(config: ModelConfig, baseline: Baseline | None) -> int:
     return body_limit(n_series, n_variables, n_slices=2 * _N_VALUES)
 
 
-def check_pane(pane: Pane, baseline: Baseline | None, width: int | None) -> None:
+def check_pane(
+    model: str, body: PaneBody, baseline: Baseline | None, width: int | None, limit: int
+) -> None:
     """Refuse a pane that cannot be added to those of its window.
 
     Parameters
     ----------
+    body : PaneBody
+        Checked by itself.
     baseline : Baseline or None
         That it names, where it is known.
     width : int or None
         Variables of the panes of its series that its window holds already; None for none.
+    limit : int
+        Bytes that its arrays may take, of :func:`largest_body`.
 
     Raises
     ------
     DomainError
         If it is not in the layout of its baseline, or another than those before it.
     """
-    n_variables = pane.segments.counts.shape[1]
-    if baseline is not None and n_variables != len(baseline.variables):
+    if baseline is not None and body.n_variables != len(baseline.variables):
         raise DomainError(
-            f"a pane of {n_variables} variables, its baseline {baseline.profile_id} "
+            f"a pane of {body.n_variables} variables, its baseline {baseline.profile_id} "
             f"has {len(baseline.variables)}",
-            where=f"panes of {pane.series.model}",
+            where=f"panes of {model}",
         )
-    if width is not None and n_variables != width:
+    if width is not None and body.n_variables != width:
         raise DomainError(
-            f"a pane of {n_variables} variables among panes of {width}",
-            where=f"panes of {pane.series.model}",
+            f"a pane of {body.n_variables} variables among panes of {width}",
+            where=f"panes of {model}",
         )
-    if pane.segments.segments and pane.segments.segments[0] != ALL:
-        first = pane.segments.segments[0][:80]
-        raise DomainError(f"its first segment is {first!r}, not {ALL!r}", where="panes")
-    if any("=" not in name for name in pane.slices.segments):
+    check_number("bytes of its arrays", body.unpacked_bytes, 0, limit)
+    if body.segments and body.segments[0] != ALL:
+        raise DomainError(
+            f"its first segment is {body.segments[0][:80]!r}, not {ALL!r}", where="panes"
+        )
+    if any("=" not in name for name in body.slices):
         raise DomainError("a slice that names no host and no GPU", where="panes")
-    check_addable(pane.segments)
-    check_addable(pane.slices)

@@ -11,7 +11,6 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from monitor.core.bounds import (
-    MAX_COUNT,
     MAX_NAME_CHARS,
     check_counts,
     check_finite,
@@ -126,18 +125,6 @@ def unpack(packed: PackedStats) -> SeriesStats:
     stats = SeriesStats(segments=packed.segments, **arrays)  # type: ignore[arg-type]
     check_values(stats)
     return stats
-
-
-def check_addable(stats: SeriesStats) -> None:
-    """Check that the panes of a window add up without an overflow.
-
-    Raises
-    ------
-    DomainError
-        If a counter is beyond what one pane can count.
-    """
-    for name in _INTEGERS:
-        check_counts(name, getattr(stats, name), MAX_COUNT)
 
 
 def check_values(stats: SeriesStats) -> None:

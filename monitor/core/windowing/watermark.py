@@ -228,6 +228,11 @@ class Watermarks:
         """(source, partition) of all that hold windows, also before their first message."""
         return [(name, p) for name, s in self._sources.items() for p in range(s.n_partitions)]
 
+    def last_us(self, source: str, partition: int) -> int:
+        """Return the last watermark of a partition; ``NO_WATERMARK`` before the first."""
+        entry = self._sources.get(source)
+        return NO_WATERMARK if entry is None else entry.watermarks.get(partition, NO_WATERMARK)
+
     @property
     def newest_us(self) -> int | None:
         """The highest watermark of any partition; None before the first."""

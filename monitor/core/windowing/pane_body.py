@@ -1,0 +1,251 @@
+"""The body of a pane, encoding 2: statistics as bytes that are added without being unpacked.
+
+Names of the segments and slices, tokens, floats; ``detectors/kernels/pane_body.py`` has the
+format of the last two. What a body claims is checked by :func:`check_body` before anything is
+made of it; afterwards :func:`open_body` believes it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels import pane_body as kernels
+from detectors.kernels.accumulate import N_MOMENTS, N_TALLIES
+from monitor.core.bounds import DECODE_ERRORS, check_names, check_number
+from monitor.core.windowing.stats_codec import MAX_SERIES, MAX_VARIABLES, finite_sums
+from schemas.errors import DomainError, ShapeError
+from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
+
+MAX_UNPACKED_BYTES = 256 << 20
+"""Of the arrays of one pane: a run of zeros may claim any number of them."""
+_NAME_CACHE_BYTES = 16_384
+_FAULTS = {
+    kernels.ENDS_EARLY: "its tokens end early",
+    kernels.LONG_TOKEN: "a token of more than 63 bits",
+    kernels.EMPTY_RUN: "a run of no zeros",
+    kernels.LARGE_COUNT: "a count beyond what one pane can count",
+    kernels.BAD_MASK: "sums of more calibration bins than there are",
+    kernels.BAD_KIND: "moments of an unknown kind",
+    kernels.NO_FLOAT: "its floats end early",
+    kernels.NOT_FINITE: "a sum that is not finite",
+    kernels.NO_EXTREME: "an extreme is not a number",
+    kernels.LEFT_OVER: "more than its series take",
+}
+_NO_INTEGERS, _NO_FLOATS = np.zeros((0, N_TALLIES), np.int64), np.zeros((0, N_CALIBRATION))
+
+
+class _Parts(msgspec.Struct, array_like=True):
+    """A body as MessagePack."""
+
+    segments: bytes
+    """MessagePack of the names: a reader that has seen the same ones does not decode them."""
+    n_variables: int
+    slices: bytes
+    tokens: bytes
+    floats: bytes
+    """Little-endian float64."""
+
+
+_PARTS = msgspec.msgpack.Decoder(_Parts)
+_NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
+
+
+class PaneBody(NamedTuple):
+    """A body, opened: names, and views of its bytes."""
+
+    segments: tuple[str, ...]
+    n_variables: int
+    slices: tuple[str, ...]
+    tokens: NDArray[np.uint8]
+    floats: NDArray[np.float64]
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Bytes of the arrays that :func:`decode_body` makes of it."""
+        return unpacked_bytes(len(self.segments), self.n_variables, len(self.slices))
+
+
+def unpacked_bytes(n_series: int, n_variables: int, n_slices: int) -> int:
+    """Return the bytes of the arrays of a pane.
+
+    Examples
+    --------
+    >>> unpacked_bytes(1, 20, 0)
+    11224
+    """
+    fixed, cell = N_TALLIES + N_CALIBRATION, N_COUNTERS + N_MOMENTS
+    return 8 * (n_series * (fixed + n_variables * cell) + n_slices * (fixed + cell))
+
+
+def integers_of(stats: SeriesStats) -> NDArray[np.int64]:
+    """Return the integers of statistics, one row a series, in the kernels' order."""
+    s = len(stats.segments)
+    rows = np.empty((s, N_TALLIES + stats.counts.shape[1] * N_COUNTERS), np.int64)
+    rows[:, 0], rows[:, 1], rows[:, 2] = stats.n_rows, stats.n_predicted, stats.n_positive
+    rows[:, N_TALLIES - N_CALIBRATION : N_TALLIES] = stats.calibration_counts
+    rows[:, N_TALLIES:] = stats.counts.reshape(s, rows.shape[1] - N_TALLIES)
+    return rows
+
+
+def floats_of(stats: SeriesStats) -> NDArray[np.float64]:
+    """Return the floats of statistics, one row a series, sums as :func:`finite_sums` has them."""
+    s, v = len(stats.segments), stats.counts.shape[1]
+    rows = np.empty((s, N_CALIBRATION + v * N_MOMENTS))
+    rows[:, :N_CALIBRATION] = finite_sums(stats.calibration_sums)
+    moments = rows[:, N_CALIBRATION:].reshape(s, v, N_MOMENTS)
+    if s and v and not np.shares_memory(moments, rows):
+        raise ShapeError("moments are no view of their rows", where="pane body")
+    moments[:, :, 0], moments[:, :, 1] = finite_sums(stats.sums), finite_sums(stats.sums_sq)
+    moments[:, :, 2], moments[:, :, 3] = stats.minima, stats.maxima
+    return rows
+
+
+def stats_of(
+    segments: tuple[str, ...], integers: NDArray[np.int64], floats: NDArray[np.float64]
+) -> SeriesStats:
+    """Return rows of integers and floats as statistics; every array is a new one."""
+    s, v = len(segments), (integers.shape[1] - N_TALLIES) // N_COUNTERS
+    moments = floats[:, N_CALIBRATION:].reshape(s, v, N_MOMENTS)
+    return SeriesStats(
+        segments=segments,
+        n_rows=integers[:, 0].copy(),
+        counts=integers[:, N_TALLIES:].copy().reshape(s, v, N_COUNTERS),
+        sums=moments[:, :, 0].copy(),
+        sums_sq=moments[:, :, 1].copy(),
+        minima=moments[:, :, 2].copy(),
+        maxima=moments[:, :, 3].copy(),
+        n_predicted=integers[:, 1].copy(),
+        n_positive=integers[:, 2].copy(),
+        calibration_counts=integers[:, N_TALLIES - N_CALIBRATION : N_TALLIES].copy(),
+        calibration_sums=floats[:, :N_CALIBRATION].copy(),
+    )
+
+
+def empty_rows(n_rows: int, n_variables: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return integers and floats of so many series without a row."""
+    integers = np.zeros((n_rows, N_TALLIES + n_variables * N_COUNTERS), np.int64)
+    floats = np.zeros((n_rows, N_CALIBRATION + n_variables * N_MOMENTS))
+    floats[:, N_CALIBRATION + 2 :: N_MOMENTS] = np.inf
+    floats[:, N_CALIBRATION + 3 :: N_MOMENTS] = -np.inf
+    return integers, floats
+
+
+def encode_body(segments: SeriesStats, slices: SeriesStats) -> bytes:
+    """Return the bytes of a pane's statistics; the same statistics give the same bytes.
+
+    Raises
+    ------
+    ShapeError
+        If a counter is negative, or the slices have another number of variables than one.
+
+    Notes
+    -----
+    As with encoding 1, a sum beyond float64 is written as the largest number there is.
+    """
+    if slices.counts.shape[1] != 1:
+        raise ShapeError(f"slices of {slices.counts.shape[1]} variables", where="pane body")
+    s, v, n = len(segments.segments), segments.counts.shape[1], len(slices.segments)
+    places = kernels.n_places(s, v) + kernels.n_places(n, 1)
+    tokens = np.empty(kernels.TOKEN_BYTES * places + kernels.TOKEN_BYTES, np.uint8)
+    floats = np.empty(s * (N_CALIBRATION + v * N_MOMENTS) + n * (N_CALIBRATION + N_MOMENTS))
+    lengths = np.zeros(2, np.int64)
+    arrays = (integers_of(segments), floats_of(segments), integers_of(slices), floats_of(slices))
+    if kernels.write_body(*arrays, tokens, floats, lengths) == kernels.NEGATIVE:
+        raise ShapeError("a negative counter", where="pane body", fix="count from zero")
+    return msgspec.msgpack.encode(
+        _Parts(
+            msgspec.msgpack.encode(segments.segments),
+            v,
+            msgspec.msgpack.encode(slices.segments),
+            tokens[: lengths[0]].tobytes(),
+            floats[: lengths[1]].astype("<f8", copy=False).tobytes(),
+        )
+    )
+
+
+def _decode_names(raw: bytes) -> tuple[str, ...]:
+    """Read names, and check them."""
+    names = _NAMES.decode(raw)
+    check_names("segments", names, MAX_SERIES)
+    return names
+
+
+_known_names = lru_cache(maxsize=512)(_decode_names)
+
+
+def _names(raw: bytes) -> tuple[str, ...]:
+    """Return names; equal ones are the same object, most of the time."""
+    return _known_names(raw) if len(raw) <= _NAME_CACHE_BYTES else _decode_names(raw)
+
+
+def open_body(raw: bytes) -> PaneBody:
+    """Return a body's parts, without looking at its tokens and floats.
+
+    Raises
+    ------
+    DomainError
+        If the bytes are no body, or it would take more than ``MAX_UNPACKED_BYTES``.
+    """
+    try:
+        parts = _PARTS.decode(raw)
+        segments, slices = _names(parts.segments), _names(parts.slices)
+    except DECODE_ERRORS as error:
+        raise DomainError(f"no body of a pane: {error}") from error
+    check_number("variables", parts.n_variables, 0, MAX_VARIABLES)
+    if len(parts.floats) % 8:
+        raise DomainError(f"floats of {len(parts.floats)} bytes")
+    n_bytes = unpacked_bytes(len(segments), parts.n_variables, len(slices))
+    check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
+    return PaneBody(
+        segments,
+        parts.n_variables,
+        slices,
+        np.frombuffer(parts.tokens, np.uint8),
+        np.frombuffer(parts.floats, np.float64),
+    )
+
+
+def check_body(body: PaneBody, most: int) -> None:
+    """Check everything that a body holds; nothing is added.
+
+    Parameters
+    ----------
+    most : int
+        The highest count that one counter may have.
+
+    Raises
+    ------
+    DomainError
+        If its tokens or floats are not those of its series.
+    """
+    nowhere = np.full(len(body.segments), -1, np.int32)
+    none = np.full(len(body.slices), -1, np.int32)
+    empty = (_NO_INTEGERS, _NO_FLOATS)
+    found = kernels.add_body(
+        body.tokens, body.floats, body.n_variables, nowhere, *empty, none, *empty, most, False
+    )
+    if found != kernels.FINE:
+        raise DomainError(_FAULTS[found])
+
+
+def decode_body(body: PaneBody, most: int) -> tuple[SeriesStats, SeriesStats]:
+    """Return segments and slices, bit for bit as they were encoded.
+
+    Raises
+    ------
+    DomainError
+        As :func:`check_body`.
+    """
+    check_body(body, most)
+    s, n = len(body.segments), len(body.slices)
+    own, sliced = empty_rows(s, body.n_variables), empty_rows(n, 1)
+    rows, slice_rows = np.arange(s, dtype=np.int32), np.arange(n, dtype=np.int32)
+    kernels.add_body(
+        body.tokens, body.floats, body.n_variables, rows, *own, slice_rows, *sliced, most, True
+    )
+    return stats_of(body.segments, *own), stats_of(body.slices, *sliced)

@@ -1,0 +1,117 @@
+"""The sum of panes, kept as it grows: a body is added to it without being unpacked."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels import pane_body as kernels
+from detectors.kernels.accumulate import N_MOMENTS
+from monitor.core.windowing.merge import ordered_segments
+from monitor.core.windowing.pane_body import PaneBody, empty_rows, stats_of
+from schemas.panes import N_CALIBRATION, SeriesStats
+
+_MOST = 1 << 62
+
+
+class _Rows:
+    """Integers and floats of named series; a name that is new gets the next row."""
+
+    __slots__ = ("_last", "_names", "_rows", "floats", "integers")
+
+    def __init__(self, n_variables: int) -> None:
+        self._names: dict[str, int] = {}
+        self.integers, self.floats = empty_rows(0, n_variables)
+        self._last: tuple[str, ...] = ()
+        self._rows: NDArray[np.int32] = np.empty(0, np.int32)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of the rows."""
+        return tuple(self._names)
+
+    def rows_of(self, names: tuple[str, ...]) -> NDArray[np.int32]:
+        """Return the row of each name."""
+        if names is not self._last:
+            known = self._names
+            for name in names:
+                known.setdefault(name, len(known))
+            self._grow(len(known) - len(self.integers))
+            self._rows = np.array([known[name] for name in names], np.int32)
+            self._last = names
+        return self._rows
+
+    def _grow(self, n_new: int) -> None:
+        """Append rows."""
+        if n_new:
+            n_variables = (self.floats.shape[1] - N_CALIBRATION) // N_MOMENTS
+            integers, floats = empty_rows(n_new, n_variables)
+            self.integers = np.concatenate((self.integers, integers))
+            self.floats = np.concatenate((self.floats, floats))
+
+    def add(self, other: _Rows) -> None:
+        """Add every series of another one."""
+        rows = self.rows_of(other.names)
+        kernels.add_rows(rows, other.integers, other.floats, self.integers, self.floats)
+
+    def stats(self) -> SeriesStats:
+        """Return the series in the order of :func:`ordered_segments`."""
+        names = ordered_segments(self._names)
+        order = [self._names[name] for name in names]
+        return stats_of(names, self.integers[order], self.floats[order])
+
+
+class PaneTotal:
+    """Segments and slices of all panes added so far, in the order they were added.
+
+    Parameters
+    ----------
+    n_variables : int
+        Of the segments of every pane.
+
+    Notes
+    -----
+    Bit for bit what :func:`~monitor.core.windowing.merge.merge_all` makes of the same panes in
+    the same order: each series is its first pane added to zeros, then the next one.
+    """
+
+    __slots__ = ("_segments", "_slices", "n_panes", "n_variables")
+
+    def __init__(self, n_variables: int) -> None:
+        self.n_variables, self.n_panes = n_variables, 0
+        self._segments, self._slices = _Rows(n_variables), _Rows(1)
+
+    def add(self, body: PaneBody) -> None:
+        """Add a pane that was checked, of the same number of variables."""
+        segments, slices = self._segments, self._slices
+        rows, slice_rows = segments.rows_of(body.segments), slices.rows_of(body.slices)
+        kernels.add_body(
+            body.tokens,
+            body.floats,
+            body.n_variables,
+            rows,
+            segments.integers,
+            segments.floats,
+            slice_rows,
+            slices.integers,
+            slices.floats,
+            _MOST,
+            False,
+        )
+        self.n_panes += 1
+
+    def add_total(self, other: PaneTotal) -> None:
+        """Add all that another total holds, as one pane."""
+        self._segments.add(other._segments)
+        self._slices.add(other._slices)
+        self.n_panes += other.n_panes
+
+    def copy(self) -> PaneTotal:
+        """Return a total that grows by itself."""
+        made = PaneTotal(self.n_variables)
+        made.add_total(self)
+        return made
+
+    def stats(self) -> tuple[SeriesStats, SeriesStats]:
+        """Return segments and slices as new arrays."""
+        return self._segments.stats(), self._slices.stats()
