@@ -62,9 +62,6 @@ class GpuPartition:
     written only where alerts depend on it, and a restart repeats what came after it.
     """
 
-    rereading: None = None
-    """Nothing is read again."""
-
     def __init__(self, config: GpuConfig, partition: int, owner: str, *, log_id: str = "") -> None:
         self._rules, self._interval_us = GpuRules(config), config.interval_us
         self._max_skew_us = config.max_skew_us

@@ -102,6 +102,7 @@ class _Detect:
             PANES,
             lifecycle,
             lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
+            lambda rules: rules.rereading,
         )
         self._gpu = OwnedPartitions(
             app,

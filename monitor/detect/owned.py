@@ -38,11 +38,6 @@ class Rules(Protocol):
     position: int
     """Offset of the message that is taken next."""
 
-    @property
-    def rereading(self) -> Rereading | None:
-        """What is to be read again after the message that was taken last."""
-        ...
-
     def restore(self, state: SnapshotStore) -> list[WritePhase]:
         """Take the last state; say what its writer may not have sent."""
         ...
@@ -82,6 +77,8 @@ class OwnedPartitions(Generic[RulesT]):
         Called with the name of each failpoint.
     build : callable
         (partition, owner) -> the rules; the owner is new at each assignment.
+    rereading : callable, optional
+        What the rules have to read again after the message they took last, if anything.
 
     Notes
     -----
@@ -97,9 +94,10 @@ class OwnedPartitions(Generic[RulesT]):
         topic: str,
         lifecycle: Lifecycle,
         build: Callable[[int, str], RulesT],
+        rereading: Callable[[RulesT], Rereading | None] = lambda rules: None,
     ) -> None:
         self._app, self._cluster, self._topic, self._lifecycle = app, cluster, topic, lifecycle
-        self._build = build
+        self._build, self._rereading = build, rereading
         self._owned: dict[int, _Owned[RulesT]] = {}
 
     @property
@@ -241,7 +239,7 @@ class OwnedPartitions(Generic[RulesT]):
     async def _hear(self, owned: _Owned[RulesT], partition: int, message: Message) -> None:
         """Take one message, and read again what it changed."""
         await self._apply(owned, owned.rules.hear(message))
-        found = owned.rules.rereading
+        found = self._rereading(owned.rules)
         if found is None:
             return
         low, _ = await asyncio.to_thread(log_extent, self._cluster, self._topic, partition)

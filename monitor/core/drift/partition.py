@@ -31,10 +31,12 @@ from monitor.core.windowing.checks import check_pane, largest_body
 from monitor.core.windowing.codec import Assembled, PaneAssembler, PaneMessage, read_message
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
 from schemas.alerts import Alert
-from schemas.config.model import WindowConfig
+from schemas.baselines import Baseline
+from schemas.config.model import ModelConfig, WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor
@@ -50,6 +52,10 @@ STALE_MESSAGES = 10_000
 
 Otherwise an idle model would make every restart read from there.
 """
+
+SETTLE_EVERY_US = 10_000_000
+"""Event time between two looks for final panes: it asks every model that has panes of a source
+partition, and there is a watermark a second."""
 
 MAX_UNKNOWN = 1_000
 """Maximum number of unknown baseline IDs that are kept for a later lookup."""
@@ -138,6 +144,8 @@ class DriftPartition:
         self._snapshots: SnapshotStore | None = None
         self._expected: dict[str, int] = {}
         self._ended: set[tuple[str, int]] = set()
+        self._limits: dict[tuple[str, str, str | None], int] = {}
+        self._settled_us: dict[tuple[str, int], int] = {}
         self.position = 0
         self.counters: Counter[str] = Counter()
         self.unknown_baselines: set[str] = set()
@@ -261,6 +269,7 @@ class DriftPartition:
         """Remove a deleted source topic, whose partitions no longer delay windows."""
         self.windows.watermarks.retire(source)
         self._expected.pop(source, None)
+        self._settled_us = {p: us for p, us in self._settled_us.items() if p[0] != source}
         return self._close(self.windows.close())
 
     def open_alerts(self) -> Counter[tuple[str, str]]:
@@ -305,11 +314,19 @@ class DriftPartition:
         marks.observe(
             word.source, word.partition, word.n_partitions, word.watermark_us, is_idle=word.is_idle
         )
+        self._settle(word)
         self._expected[word.source] = word.n_partitions
         if word.is_end:
             self._ended.add((word.source, word.partition))
         is_over = len(self._ended) == sum(self._expected.values())
         return self._close(self.windows.close_all() if is_over else self.windows.close())
+
+    def _settle(self, word: WatermarkMessage) -> None:
+        """Fold what a source partition has retired, once in ``SETTLE_EVERY_US`` of its time."""
+        place = (word.source, word.partition)
+        if word.watermark_us - self._settled_us.get(place, NO_WATERMARK) >= SETTLE_EVERY_US:
+            self._settled_us[place] = word.watermark_us
+            self.windows.settle(*place)
 
     def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Take one chunk of a pane."""
@@ -343,7 +360,7 @@ class DriftPartition:
         series = head.series
         baseline = self._catalog.baseline_of(series)
         check_time("start_us", head.start_us, record_time_us)
-        limit = largest_body(config, baseline)
+        limit = self._limit_of(config, baseline)
         check_number("raw_bytes", head.raw_bytes, 0, limit)
         whole = assembler.take(message, offset)
         if whole is None:
@@ -354,6 +371,14 @@ class DriftPartition:
         width = self.windows.width_of(series, head.start_us) if has_variables else None
         check_pane(head.model, whole.body, baseline, width, limit)
         return whole
+
+    def _limit_of(self, config: ModelConfig, baseline: Baseline | None) -> int:
+        """Return the bytes that a pane may take; worked out once, it is asked for every pane."""
+        key = (config.tenant, config.model, baseline.profile_id if baseline is not None else None)
+        limit = self._limits.get(key)
+        if limit is None:
+            limit = self._limits[key] = largest_body(config, baseline)
+        return limit
 
     def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Process the intake pane of one model."""

@@ -99,12 +99,16 @@ class SourcePanes:
 
     def settle(self, retired_us: int) -> None:
         """Fold the panes that end by ``retired_us``, up to the first that does not."""
-        for start in sorted(self._waiting):
-            waiting = self._waiting[start]
-            if waiting.pane.end_us > retired_us:
-                return
-            self._fold(waiting)
-            del self._waiting[start]
+        starts = sorted(self._waiting)
+        n_folded = 0
+        for start in starts:
+            if self._waiting[start].pane.end_us > retired_us:
+                break
+            self._fold(self._waiting[start])
+            n_folded += 1
+        if n_folded:
+            # a new dictionary: one that held hundreds keeps their room
+            self._waiting = {start: self._waiting[start] for start in starts[n_folded:]}
 
     def settle_oldest(self, retired_us: int) -> None:
         """Fold as :meth:`settle` does, where the pane that came first has retired.
@@ -126,6 +130,11 @@ class SourcePanes:
         self._digests.append(hash(pane.body))
         known = self._first_offset
         self._first_offset = waiting.offset if known is None else min(known, waiting.offset)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a pane may still change."""
+        return bool(self._waiting)
 
     @property
     def first_offset(self) -> int:

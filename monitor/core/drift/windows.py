@@ -185,6 +185,8 @@ class Windows:
         self._settings = settings
         self._models: dict[tuple[str, str], _Model] = {}
         self._intakes: list[IntakeWindow] = []
+        self._unsettled: dict[tuple[str, int], dict[SourcePanes, int]] = {}
+        """By source partition: what holds panes that may change, and their lateness."""
         self.changed: ChangedWindow | None = None
         """Of the pane added last, if it was ``changed``."""
 
@@ -273,7 +275,27 @@ class Windows:
         placed = panes.put(pane, offset)
         if start not in entry.unfolded:
             panes.settle_oldest(self._retired_us(place, lateness_us))
+            if panes.is_waiting:
+                waiting = self._unsettled.setdefault((pane.source, pane.partition), {})
+                waiting[panes] = lateness_us
         return placed
+
+    def settle(self, source: str, partition: int) -> None:
+        """Fold what a partition has retired; to be called now and then as its watermark rises.
+
+        Panes are folded also as others come after them: this is for the last ones.
+        """
+        waiting = self._unsettled.get((source, partition), {})
+        last_us = self.watermarks.last_us(source, partition)
+        for panes, lateness_us in list(waiting.items()):
+            panes.settle_oldest(last_us - lateness_us)
+            if not panes.is_waiting:
+                del waiting[panes]
+
+    def _drop(self, panes: dict[_Place, SourcePanes]) -> None:
+        """Let go of the panes of a window."""
+        for place, held in panes.items():
+            self._unsettled.get((place.source, place.partition), {}).pop(held, None)
 
     def _retired_us(self, place: _Place, lateness_us: int) -> int:
         """Return the time by which what a partition counted is final."""
@@ -292,6 +314,7 @@ class Windows:
         """
         entry = self._models[window.tenant, window.model]
         entry.unfolded.add(window.start_us)
+        self._drop(entry.panes[window.start_us])
         entry.panes[window.start_us] = {}
         entry.widths.pop(window.start_us, None)
 
@@ -416,7 +439,7 @@ class Windows:
             self._intakes.append(IntakeWindow(*name, start, start + length_us, Intake.total(panes)))
         entry.closed_until = end
         for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length_us]:
-            del entry.panes[old]
+            self._drop(entry.panes.pop(old))
             entry.widths.pop(old, None)
             entry.unfolded.discard(old)
         # a version silent for so long gets no empty windows: it need not be remembered
@@ -527,6 +550,9 @@ class Windows:
 
     def restore(self, state: WindowState) -> None:
         """Restore a model. The caller must then ``add`` the panes from ``panes_offset`` again."""
+        before = self._models.get((state.tenant, state.model), _Model())
+        for panes in before.panes.values():
+            self._drop(panes)
         entry = _Model()
         entry.closed_until = state.closed_until_us
         entry.read_until = state.read_until
