@@ -56,10 +56,10 @@ class Recorded(NamedTuple):
 
 def _panes() -> Iterator[Recorded]:
     for name, pane in (("pane", objects.pane()), ("pane-rows", objects.row_pane())):
-        (value,) = encode(pane)
+        (value,) = encode(pane, schema=1)
         yield Recorded(name, topics.PANES, pane_key(pane, 0).encode(), value)
     wide = objects.wide_pane()
-    for i, value in enumerate(encode(wide, WIDE_BYTES)):
+    for i, value in enumerate(encode(wide, WIDE_BYTES, schema=1)):
         yield Recorded(f"pane-wide-{i}", topics.PANES, pane_key(wide, i).encode(), value)
     for name, pane in (("packed-pane", objects.pane()), ("packed-pane-rows", objects.row_pane())):
         (value,) = encode(pane, schema=2)

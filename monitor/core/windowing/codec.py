@@ -33,7 +33,7 @@ from schemas.panes import Pane, SeriesId
 from schemas.time_units import DAY_US
 
 SCHEMA = 1
-"""Version of the encoding that is written."""
+"""Version of the encoding that every reader knows; ingest names the one it writes."""
 READABLE = (1, 2)
 """Versions that are read; a reader refuses one it does not know."""
 MAX_BODY_BYTES = 256 << 20
@@ -266,14 +266,11 @@ def _joined(messages: Sequence[PaneMessage], max_count: int, first_offset: int =
     TransportError
         As :func:`decode`, and if a counter is above ``max_count``.
     """
-    messages = sorted(messages, key=lambda m: m.header.chunk)
-    if not messages or [m.header.chunk for m in messages] != [*range(messages[0].header.chunks)]:
-        raise TransportError(
-            f"chunks {[m.header.chunk for m in messages]} do not make a pane", where="panes"
-        )
-    head = messages[0].header
-    if any(msgspec.structs.replace(m.header, chunk=0) != head for m in messages[1:]):
-        raise TransportError("chunks of different panes", where=f"panes of {head.model}")
+    head = messages[0].header if messages else None
+    if head is None or len(messages) > 1 or head.chunks > 1:
+        messages = sorted(messages, key=lambda m: m.header.chunk)
+        _check_chunks(messages)
+        head = messages[0].header
     raw = b"".join([m.part for m in messages]) if len(messages) > 1 else messages[0].part
     try:
         if head.schema == 1:
@@ -296,6 +293,17 @@ def _joined(messages: Sequence[PaneMessage], max_count: int, first_offset: int =
         raw,
     )
     return Assembled(packed, body, first_offset)
+
+
+def _check_chunks(messages: Sequence[PaneMessage]) -> None:
+    """Check that messages, in order, are the chunks of one pane."""
+    if not messages or [m.header.chunk for m in messages] != [*range(messages[0].header.chunks)]:
+        raise TransportError(
+            f"chunks {[m.header.chunk for m in messages]} do not make a pane", where="panes"
+        )
+    head = messages[0].header
+    if any(msgspec.structs.replace(m.header, chunk=0) != head for m in messages[1:]):
+        raise TransportError("chunks of different panes", where=f"panes of {head.model}")
 
 
 def _recoded(raw: bytes, n_bytes: int) -> bytes:

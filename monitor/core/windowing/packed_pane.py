@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from monitor.core.bounds import MAX_OFFSET
 from monitor.core.windowing.pane_body import PaneBody, decode_body, encode_body, open_body
 from schemas.panes import Pane, SeriesId
 
 
-@dataclass(frozen=True, slots=True)
-class PackedPane:
+class PackedPane(NamedTuple):
     """A pane whose statistics are the body of encoding 2, which has been checked."""
 
     series: SeriesId

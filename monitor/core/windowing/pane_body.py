@@ -36,6 +36,7 @@ _FAULTS = {
     kernels.NO_EXTREME: "an extreme is not a number",
     kernels.LEFT_OVER: "more than its series take",
 }
+_NOWHERE = np.full(1_024, -1, np.int32)
 _NO_INTEGERS, _NO_FLOATS = np.zeros((0, N_TALLIES), np.int64), np.zeros((0, N_CALIBRATION))
 
 
@@ -210,6 +211,11 @@ def open_body(raw: bytes) -> PaneBody:
     )
 
 
+def _nowhere(n_rows: int) -> NDArray[np.int32]:
+    """Return a row of -1 for each series."""
+    return _NOWHERE[:n_rows] if n_rows <= len(_NOWHERE) else np.full(n_rows, -1, np.int32)
+
+
 def check_body(body: PaneBody, most: int) -> None:
     """Check everything that a body holds; nothing is added.
 
@@ -223,8 +229,7 @@ def check_body(body: PaneBody, most: int) -> None:
     DomainError
         If its tokens or floats are not those of its series.
     """
-    nowhere = np.full(len(body.segments), -1, np.int32)
-    none = np.full(len(body.slices), -1, np.int32)
+    nowhere, none = _nowhere(len(body.segments)), _nowhere(len(body.slices))
     empty = (_NO_INTEGERS, _NO_FLOATS)
     found = kernels.add_body(
         body.tokens, body.floats, body.n_variables, nowhere, *empty, none, *empty, most, False

@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 import pytest
 
-from monitor.archive.messages import STRUCT_TOPICS
+from monitor.core.state.result_messages import read_results
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS, STATE
 from monitor.core.windowing.codec import decode, encode, pane_key
 from monitor.core.windowing.intake_message import NOT_PANES
@@ -75,8 +75,7 @@ def results(log: MemoryLog) -> list[bytes]:
 
 
 def rows_of(values: list[bytes]) -> list[DetectorResult]:
-    decoder = STRUCT_TOPICS[RESULTS].decoder
-    return [row for value in values for row in decoder.decode(value)]
+    return [row for value in values for row in read_results(value)]
 
 
 def places() -> tuple[int, int]:
@@ -128,7 +127,7 @@ def test_a_changed_pane_of_a_closed_window_revises_it():
     while stage.step():
         pass
     assert stage.counters["panes_changed"] == 1
-    revised = rows_of(results(log)[n_before : n_before + 1])
+    revised = rows_of(results(log)[n_before:])
     whole = rows_of(results(run([*published()[: first + 1], other, *published()[first + 1 :]])[1]))
     own = [row for row in whole if (row.start_us, row.metric) == (end - length, "psi")]
     assert own
