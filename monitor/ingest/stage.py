@@ -33,6 +33,8 @@ from schemas.events import Reject
 from schemas.intake import IntakePane
 from schemas.panes import Pane
 
+PANE_ENCODING = 2
+"""Bytes that detect adds without unpacking them. Readers of the version before refuse it."""
 GROUP = "driftline-ingest"
 
 OnBatch = Callable[[EventBatch, Chunk], None]
@@ -359,7 +361,7 @@ class Ingest:
                 continue
             series, n = pane.series, self._n_panes_partitions
             partition = pane_partition(series.tenant, series.model, n)
-            for i, value in enumerate(encode(pane)):
+            for i, value in enumerate(encode(pane, schema=PANE_ENCODING)):
                 key = pane_key(pane, i).encode()
                 self._log.append(Write(PANES, key, value, partition))
                 self._hit("ingest:pane")
