@@ -250,6 +250,15 @@ def test_a_season_is_found_and_days_that_differ_are_none():
     assert not fit_season(*season_model(lambda h: 0.1 * np.sin(2 * np.pi * h / 24), 13)).has_season
 
 
+def test_a_slot_without_two_days_has_no_season():
+    plan, sums, rows, slots, days = season_model(lambda h: 0.1 * np.sin(h * np.pi / 12))
+    is_known = slots != 3
+    fitted = fit_season(plan, *(x[is_known] for x in (sums, rows, slots, days)))
+    assert fitted.has_season
+    assert not fitted.season[3].any()
+    assert np.abs(fitted.season[[9, 21]]).max() > 0.02
+
+
 def test_slots_are_hours_and_weekends():
     hour = 3_600_000_000
     monday = 4 * 24 * hour  # 1970-01-05

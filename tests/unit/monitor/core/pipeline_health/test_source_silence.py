@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from monitor.core.pipeline_health.silence_state import SilenceState, read_silence_state
 from monitor.core.pipeline_health.source_silence import SourceSilence
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.topics import ALERTS, STATE
@@ -15,6 +16,7 @@ from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.stage import PanesRules
 from monitor.transport.types import Message
 from schemas.alerts import Alert
+from schemas.errors import DomainError
 from schemas.panes import Pane, SeriesId, SeriesStats
 from tests.support.worlds.small import CONFIG, SECOND_US, START_US, WINDOW_S, build_small_world
 
@@ -156,3 +158,11 @@ def test_of_two_topics_that_are_gone_one_is_forgotten_at_a_time():
         decided.append([p.step for group in groups for p in group].count("detect:results"))
     assert decided == [1, 1, 0]
     assert rules.drift.windows.closed_until_us("default", "small") == start_of(5)
+
+
+def test_a_state_whose_key_is_not_that_of_its_source_is_refused():
+    key = "k" * 100
+    body = msgspec.msgpack.encode(SilenceState({key: (SOURCE, 1, START_US)}, []))
+    with pytest.raises(DomainError) as caught:
+        read_silence_state(body)
+    assert str(caught.value).startswith(f"{key[:80]!r} is not the key of a source")

@@ -32,6 +32,16 @@ def test_a_large_pane_becomes_chunks_below_the_limit():
     assert [read_header(v).chunk for v in values] == list(range(len(values)))
 
 
+def test_an_unknown_encoding_is_named_with_the_first_hundred_characters_of_the_model():
+    pane = a_pane()
+    pane.series = SeriesId("t", "m" * 150, "1", "p")
+    head, body = msgspec.msgpack.decode(encode(pane)[0])
+    damaged = msgspec.msgpack.encode([[99, *head[1:]], body])
+    with pytest.raises(TransportError, match="pane of encoding 99") as caught:
+        read_header(damaged)
+    assert caught.value.where == "panes of " + "m" * 100
+
+
 def test_an_incomplete_set_never_counts():
     assembler = PaneAssembler()
     values = encode(a_pane(), 20_000)
