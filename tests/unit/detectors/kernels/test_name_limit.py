@@ -26,3 +26,17 @@ def test_values_beyond_the_capacity_of_a_pane_are_marked():
     state, out = np.zeros(1, np.int64), np.zeros(6, bool)
     assert admit(panes, numbers, 0, 2, keys, sizes, state, out) == 6
     assert out.tolist() == [False, False, False, True, False, True]
+
+
+def test_each_pane_admits_its_own_first_values():
+    rng = np.random.default_rng(3)
+    panes, numbers = rng.integers(0, 12, 2_000), rng.integers(0, 60, 2_000)
+    keys, sizes = np.full(4_096, EMPTY, np.int64), np.zeros(4_096, np.int64)
+    state, out = np.zeros(1, np.int64), np.zeros(len(panes), bool)
+    assert admit(panes, numbers, 0, 20, keys, sizes, state, out) == len(panes)
+    admitted: dict[int, set[int]] = {}
+    for pane, number, is_beyond in zip(panes.tolist(), numbers.tolist(), out.tolist(), strict=True):
+        own = admitted.setdefault(pane, set())
+        assert is_beyond == (number != 0 and number not in own and len(own) == 20)
+        if number and not is_beyond:
+            own.add(number)
