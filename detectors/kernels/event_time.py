@@ -80,13 +80,20 @@ def find_extents(
     n_rows: NDArray[np.int64],
 ) -> None:
     """Write the first and last accepted row, and how many, of each pane from ``lowest`` on."""
+    current, n = -1, 0
     for i in range(pane.size):
         if verdicts[i] == ACCEPTED:
             k = pane[i] - lowest
-            if first[k] < 0:
-                first[k] = i
+            if k != current:
+                if current >= 0:
+                    n_rows[current] += n
+                if first[k] < 0:
+                    first[k] = i
+                current, n = k, 0
             last[k] = i
-            n_rows[k] += 1
+            n += 1
+    if current >= 0:
+        n_rows[current] += n
 
 
 @kernel
