@@ -227,3 +227,15 @@ def test_a_pane_of_one_row_is_short():
         segments.sums_sq[0, v] = (v / 7) * (v / 7)
     body = encode_body(segments, slices)
     assert len(body) < 8 * 21 + 3 * 21 + 40
+
+
+@pytest.mark.parametrize("name", ["sums", "sums_sq", "minima", "maxima"])
+def test_moments_that_differ_from_one_row_in_a_single_number_come_back(name):
+    x = 1.5
+    segments = SeriesStats.empty(("*",), 1)
+    segments.sums[:], segments.sums_sq[:] = x, x * x
+    segments.minima[:] = segments.maxima[:] = x
+    getattr(segments, name)[:] = 7.25
+    body = open_body(encode_body(segments, SeriesStats.empty((), 1)))
+    again, _ = decode_body(body, MAX_OFFSET)
+    assert as_bits(again) == as_bits(segments)
