@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -18,6 +22,7 @@ from driftline.times import TimeUnit
 from schemas.baselines import Kind
 from schemas.batch import ModelSchema
 from schemas.config.kinds import KindConfig
+from schemas.config.messages import shown, words_for
 from schemas.config.values import (
     Duration,
     Misfit,
@@ -68,6 +73,16 @@ class FeatureConfig(Strict):
     importance: Importance = Importance.MEDIUM
     range: tuple[Bound, Bound] | None = None
     """For numeric features: values outside are counted as range violations."""
+    smallest: Annotated[float, Field(gt=0, le=3)] | None = None
+    """Rule 2: overrides ``decision.smallest``."""
+
+    @model_serializer(mode="wrap")
+    def _without_smallest(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out ``smallest`` where it is not set: replays are named after their configs."""
+        written: dict[str, Any] = write(self)
+        if self.smallest is None:
+            written.pop("smallest", None)
+        return written
 
 
 class WindowConfig(Strict):
@@ -83,17 +98,104 @@ class WindowConfig(Strict):
     """An event whose time is further ahead of its record time is dead-lettered as ``future``."""
 
 
+class FleetBudget(Strict):
+    """A budget of false alarms of all models together."""
+
+    fleet: float = Field(gt=0)
+    """Divided by the number of models."""
+
+
+def _read_budget(value: Any) -> float | FleetBudget:
+    """Read a number, or the budget of a fleet; problems are worded by what was written."""
+    if isinstance(value, FleetBudget):
+        return value
+    try:
+        if isinstance(value, dict):
+            return FleetBudget.model_validate(value)
+        number = float(value)
+    except ValidationError as error:
+        entries = error.errors(include_url=False)
+        raise Misfit([p for e in entries for p in words_for(dict(e), FleetBudget)]) from None
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 < number < math.inf:
+        what = f"{shown(value)} is not a number above 0"
+        raise Misfit([Problem((), what, "write 0.1, or {fleet: 3}")])
+    return number
+
+
+Budget = Annotated[
+    float | FleetBudget,
+    BeforeValidator(
+        _read_budget, json_schema_input_type=Annotated[float, Field(gt=0)] | FleetBudget
+    ),
+]
+"""Incidents without cause a month: of one model, or of all together."""
+
+
 class DecisionConfig(Strict):
     """Settings of the decision rule."""
 
+    rule: int = Field(1, ge=1, le=2)
+    """1 judges windows; 2 judges ticks, over averages of six time constants."""
+    budget: Budget | None = None
+    """Incidents without cause a model and month of 730 hours, or ``{fleet: 3}``."""
     max_false_pages_per_month: float = Field(0.1, gt=0)
+    """The older name of ``budget``; read where ``budget`` is not set."""
+    smallest: float = Field(0.05, gt=0, le=3)
+    """Rule 2: the smallest change that matters, in standard deviations, of a share Cohen's h."""
+    tick_us: PositiveDuration = Field(5 * MINUTE_US, alias="tick")
+    """Rule 2: what is judged at once."""
     eps: float = Field(0.02, ge=0, lt=0.5)
     phi: float | None = Field(None, ge=1)
-    """Declared design effect; overrides the estimate."""
+    """Rule 1: declared design effect; overrides the estimate."""
     persistence: int = Field(2, ge=1, le=8)
-    """m: evidence must be positive in at least m of the last 2m windows."""
+    """Rule 1, m: evidence must be positive in at least m of the last 2m windows."""
     min_rows: int = Field(30, ge=1)
-    """A cell with fewer rows in a window gets no verdict."""
+    """Rule 1: a cell with fewer rows in a window gets no verdict."""
+
+    @model_serializer(mode="wrap")
+    def _without_new_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what rule 2 added, at its default: replays are named after their configs."""
+        written: dict[str, Any] = write(self)
+        for name, alias in _OF_RULE_2.items():
+            if getattr(self, name) == type(self).model_fields[name].default:
+                written.pop(alias, None)
+        if self.budget is not None:
+            written.pop("max_false_pages_per_month", None)
+        return written
+
+    def monthly_budget(self, n_models: int = 1) -> float:
+        """Return the incidents without cause that one model may have a month.
+
+        Parameters
+        ----------
+        n_models : int, optional
+            Models of the installation, among which the budget of a fleet is divided.
+
+        Examples
+        --------
+        >>> DecisionConfig(budget={"fleet": 3}).monthly_budget(30)
+        0.1
+        """
+        if self.budget is None:
+            return self.max_false_pages_per_month
+        if isinstance(self.budget, FleetBudget):
+            return self.budget.fleet / max(n_models, 1)
+        return self.budget
+
+
+_OF_RULE_2 = {"rule": "rule", "budget": "budget", "smallest": "smallest", "tick_us": "tick"}
+"""Settings that rule 2 added, and how they are written."""
+
+
+class CalendarConfig(Strict):
+    """The clock and the holidays that traffic follows."""
+
+    timezone: TimeZone | None = None
+    """The same as ``timezone`` of the model."""
+    holidays: tuple[date, ...] = ()
+    """Days of that clock that are like a Sunday."""
 
 
 class PipelineConfig(Strict):
@@ -211,8 +313,27 @@ class ModelConfig(Strict):
 
     By default UTC, in which the hours of the week shift when local clocks change.
     """
+    calendar: CalendarConfig | None = None
     routes: tuple[RouteConfig, ...] = ()
     retraining: SerializeAsAny[RetrainingConfig] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zone_of_calendar(cls, data: Any) -> Any:
+        """Take the time zone of the calendar for that of the model, where only it is given."""
+        calendar = data.get("calendar") if isinstance(data, dict) else None
+        if not isinstance(calendar, dict) or data.get("timezone") is not None:
+            return data
+        zone = calendar.get("timezone")
+        return data if zone is None else {**data, "timezone": zone}
+
+    @model_serializer(mode="wrap")
+    def _without_calendar(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a calendar that is not set: replays are named after their configs."""
+        written: dict[str, Any] = write(self)
+        if self.calendar is None:
+            written.pop("calendar", None)
+        return written
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelConfig:
@@ -222,6 +343,7 @@ class ModelConfig(Strict):
             *self._feature_problems(),
             *self._segment_problems(),
             *self._window_problems(),
+            *self._tick_problems(),
             *self._canary_problems(),
             *self._verbatim_problems(),
         ]
@@ -324,6 +446,46 @@ class ModelConfig(Strict):
                 ("window", "length"),
                 f"{length} is not a multiple of the pane, {pane}",
                 "change window.length or window.pane",
+            )
+
+    def _tick_problems(self) -> Iterator[Problem]:
+        """Ticks are made of whole panes, windows of whole ticks; one zone, one budget."""
+        decision, window = self.decision, self.window
+        is_older = "max_false_pages_per_month" in decision.model_fields_set
+        if decision.budget is not None and is_older:
+            yield Problem(
+                ("decision", "budget"),
+                "max_false_pages_per_month is given too, and is the same setting",
+                "keep budget",
+            )
+        zone = self.calendar.timezone if self.calendar is not None else None
+        if zone not in (None, self.timezone):
+            yield Problem(
+                ("calendar", "timezone"),
+                f"{zone} is not the timezone of the model, {self.timezone}",
+                "keep one of them",
+            )
+        if decision.rule != 2:
+            return
+        tick = format_duration(decision.tick_us)
+        if decision.tick_us > HOUR_US or decision.tick_us % window.pane_us:
+            yield Problem(
+                ("decision", "tick"),
+                f"{tick} is not a multiple of the pane, {format_duration(window.pane_us)}, "
+                "of at most 1h",
+                "use 5m",
+            )
+        if window.length_us % decision.tick_us:
+            yield Problem(
+                ("decision", "tick"),
+                f"windows of {format_duration(window.length_us)} are not made of ticks of {tick}",
+                "change decision.tick or window.length",
+            )
+        if self.canary is not None:
+            yield Problem(
+                ("canary",),
+                "a planted shift is not judged by rule 2 yet",
+                "remove canary, or set decision.rule: 1",
             )
 
     def _canary_problems(self) -> Iterator[Problem]:
