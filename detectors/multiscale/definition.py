@@ -21,7 +21,8 @@ from detectors.kernels.scale_learning import (
     MAX_LEVEL_SHARE,
     N_EARLY,
 )
-from detectors.multiscale.evidence import evidence, size_of_change
+from detectors.multiscale.change_size import size_of_change
+from detectors.multiscale.evidence import evidence
 from detectors.multiscale.movement import design_effects, effective_shares, natural_variances
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule, Verdicts

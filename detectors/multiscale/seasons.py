@@ -49,7 +49,13 @@ def slot_of(time_us: Integers) -> Integers:
 
 
 def fit_season(
-    plan: ScalePlan, sums: Floats, rows: Floats, slots: Integers, days: Integers
+    plan: ScalePlan,
+    sums: Floats,
+    rows: Floats,
+    slots: Integers,
+    days: Integers,
+    *,
+    min_days: int = MIN_DAYS,
 ) -> ScalePlan:
     """Return the plan with the season of the reference's ticks, where it has one.
 
@@ -59,11 +65,13 @@ def fit_season(
         Ticks of the reference.
     slots, days : ndarray of int64, shape (T,)
         Slot and day of each tick.
+    min_days : int, optional
+        Days below which there is no season; fewer where a day stands for several.
 
     Returns
     -------
     ScalePlan
-        Unchanged where there are less than 14 days, or fewer than 24 slots that have
+        Unchanged where there are less than ``min_days`` days, or fewer than 24 slots that have
         occurred on two days.
 
     Notes
@@ -76,7 +84,7 @@ def fit_season(
     ----------
     Decision rule 2, section 1.6.
     """
-    if len(np.unique(days)) < MIN_DAYS:
+    if len(np.unique(days)) < min_days:
         return plan
     cell, p = plan.codes[:, 3], plan.constants[:, 0]
     keys, place = np.unique(days * N_SLOTS + slots, return_inverse=True)
