@@ -8,8 +8,10 @@ outcome).
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.monitors import Monitor
 
@@ -76,6 +78,17 @@ class Cause(StrEnum):
     PIPELINE = "pipeline"
 
 
+class Onset(NamedTuple):
+    """Beginning of a change, microseconds of event time."""
+
+    onset_us: int
+    """Most likely beginning."""
+    onset_low_us: int
+    """First likely beginning."""
+    onset_high_us: int
+    """Last likely beginning."""
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One cell or GPU rule changed state.
 
@@ -132,6 +145,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
     ``segment=value``, ``host=...``, ``gpu_uuid=...``; for the score also features, by name.
     """
+    onset_us: int | UnsetType = UNSET
+    """Rule 2: most likely beginning of the change; unset fields are not written."""
+    onset_low_us: int | UnsetType = UNSET
+    onset_high_us: int | UnsetType = UNSET
+    """First and last likely beginning."""
+
+    @property
+    def onset(self) -> Onset | None:
+        """Beginning of the change; None under rule 1."""
+        return _onset_of(self)
 
 
 class Incident(msgspec.Struct, kw_only=True):
@@ -147,6 +170,33 @@ class Incident(msgspec.Struct, kw_only=True):
     """The most specific alert of the first ones, which owns the incident."""
     alerts: list[Alert] = []
     resolved_at_us: int | None = None
+    onset_us: int | UnsetType = UNSET
+    """Rule 2: most likely beginning of its first change."""
+    onset_low_us: int | UnsetType = UNSET
+    onset_high_us: int | UnsetType = UNSET
+
+    @property
+    def onset(self) -> Onset | None:
+        """Beginning of the first change; None under rule 1."""
+        return _onset_of(self)
+
+
+def _onset_of(item: Alert | Incident) -> Onset | None:
+    """Return the beginning that an alert or incident carries."""
+    if item.onset_us is UNSET or item.onset_low_us is UNSET or item.onset_high_us is UNSET:
+        return None
+    return Onset(item.onset_us, item.onset_low_us, item.onset_high_us)
+
+
+def onset_fields(onset: Onset | None) -> dict[str, int | None]:
+    """Return the fields of an onset by name, for JSON documents.
+
+    Examples
+    --------
+    >>> onset_fields(None)
+    {'onset_us': None, 'onset_low_us': None, 'onset_high_us': None}
+    """
+    return dict(zip(Onset._fields, onset or (None, None, None), strict=True))
 
 
 class NotificationKind(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from schemas.monitors import Monitor
 from schemas.panes import ClosedBy
@@ -89,3 +90,17 @@ class DetectorResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     closed_by: ClosedBy
     revised: bool = False
     result_version: int = 0
+    rule: int | UnsetType = UNSET
+    """Number of the decision rule. Unset, as all fields that follow, under rule 1."""
+    scale_s: float | UnsetType = UNSET
+    """Time constant of the average with the strongest evidence, seconds."""
+    component: str | UnsetType = UNSET
+    """Component with the strongest evidence: ``location``, ``missing``, ``price=low``."""
+    natural_sd: float | UnsetType = UNSET
+    """Standard deviation of averages of that length, in units of the component."""
+    context: str | UnsetType = UNSET
+    """The hours of the baseline that it was compared with."""
+    onset_us: int | UnsetType = UNSET
+    """Of an open alert: most likely, first and last likely beginning of the change."""
+    onset_low_us: int | UnsetType = UNSET
+    onset_high_us: int | UnsetType = UNSET

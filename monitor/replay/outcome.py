@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.core.drift.coverage import Coverage, joined
-from schemas.alerts import Alert, Incident
+from schemas.alerts import Alert, Incident, onset_fields
 from schemas.config.model import ModelConfig
 
 ModelName = tuple[str, str]
@@ -87,6 +87,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "severity": incident.severity.value,
         "opened_at_us": incident.opened_at_us,
         "resolved_at_us": incident.resolved_at_us,
+        **onset_fields(incident.onset),
         "features": sorted({a.feature for a in incident.alerts if a.feature}),
         "gpus": sorted({a.gpu_uuid for a in incident.alerts if a.gpu_uuid}),
     }

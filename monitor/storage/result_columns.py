@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from monitor.storage.rows import RESULTS, result_rows
+from monitor.storage.rows import RESULTS, UNSET_VALUES, result_rows
 from schemas.result_table import CODES, COUNTS, FLOATS, SHARED, ResultTable
 from schemas.results import DetectorResult, Verdict
 
@@ -82,7 +82,8 @@ def _texts(names: Sequence[Sequence[str]], codes: Sequence[np.ndarray[Any, Any]]
 
 def _constant(field: pa.Field, n_rows: int) -> pa.Array:
     """Return what no statistic has."""
+    value = Verdict.NONE.value if field.name == "verdict" else UNSET_VALUES.get(field.name)
     if field.type != pa.string():
-        return pa.nulls(n_rows, field.type)
-    value = Verdict.NONE.value if field.name == "verdict" else ""
-    return pa.DictionaryArray.from_arrays(np.zeros(n_rows, np.int32), pa.array([value]))
+        is_null = value is None
+        return pa.nulls(n_rows, field.type) if is_null else pa.array([value] * n_rows, field.type)
+    return pa.DictionaryArray.from_arrays(np.zeros(n_rows, np.int32), pa.array([value or ""]))

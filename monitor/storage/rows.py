@@ -6,12 +6,13 @@ All functions are pure; rows keep their order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import UNSET
 
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.events import GpuEvent, LabelEvent
@@ -34,9 +35,11 @@ def _schema(text: str = "", ints: str = "", floats: str = "", **others: pa.DataT
 
 RESULTS = _schema(
     "tenant monitor model model_version profile_id feature segment metric effect_where rung "
-    "verdict reason closed_by",
-    "window_us start_us end_us n n_reference result_version",
-    "statistic p_value evidence effect_size threshold minimum_detectable_effect eps phi",
+    "verdict reason closed_by component context",
+    "window_us start_us end_us n n_reference result_version rule onset_us onset_low_us "
+    "onset_high_us",
+    "statistic p_value evidence effect_size threshold minimum_detectable_effect eps phi scale_s "
+    "natural_sd",
     revised=pa.bool_(),
 )
 ALERTS = _schema(
@@ -48,6 +51,9 @@ ALERTS = _schema(
     current_counts=pa.list_(_INT),
     bin_labels=pa.list_(_TEXT),
     contributions=_NUMBERS,
+    onset_us=_INT,
+    onset_low_us=_INT,
+    onset_high_us=_INT,
 )
 DELIVERIES = _schema(
     "notification_id receiver state detail dedup_key kind reason tenant incident_id cause "
@@ -66,6 +72,15 @@ LABELS = _schema("tenant model id label", "time_us", "label_value")
 GPU = _schema(
     "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
 )
+
+
+UNSET_VALUES: Final[Mapping[str, int | str | None]] = {
+    "rule": 1,
+    "component": "",
+    "context": "",
+    **dict.fromkeys(("scale_s", "natural_sd", "onset_us", "onset_low_us", "onset_high_us")),
+}
+"""Fields that may be unset, and their value in the store; None is NULL."""
 
 
 def result_rows(results: Sequence[DetectorResult]) -> pa.Table:
@@ -187,12 +202,17 @@ def _struct_rows(structs: Sequence[Any], schema: pa.Schema) -> pa.Table:
 
     Notes
     -----
+    A field that is not set gets the value of :data:`UNSET_VALUES`.
+
     Transposing structs as tuples takes a third of the time of reading each attribute.
     """
     if not structs:
         return schema.empty_table()
     turned = zip(*map(msgspec.structs.astuple, structs), strict=True)
     found = dict(zip(structs[0].__struct_fields__, turned, strict=True))
+    for name, value in UNSET_VALUES.items():
+        if UNSET in found.get(name, ()):
+            found[name] = tuple(value if v is UNSET else v for v in found[name])
     columns = [_array(found[field.name], field) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from monitor.core.gpu.table import TELEMETRY_RULES
-from monitor.core.incidents.text import name_incident
+from monitor.core.incidents.text import earliest_change, name_incident
 from schemas.alerts import Alert, Cause, Incident
 from schemas.monitors import Monitor
 from schemas.names import SCORE
+from schemas.time_units import HOUR_US
 
+TOGETHER_US = 2 * HOUR_US
+"""Changes of a model that are found within so long are one incident."""
 KEPT_ALERTS = 256
 """Maximum number of alerts of an incident, plus the last alert of each further cell."""
 
@@ -63,6 +66,23 @@ def is_same_feature(one: Alert, other: Alert) -> bool:
         other.model,
         other.feature,
     )
+
+
+def is_together(incident: Incident, alert: Alert) -> bool:
+    """Return whether a change was found within two hours of an incident, or began with it.
+
+    Parameters
+    ----------
+    alert : Alert
+        With a known beginning.
+    """
+    owner = next(a for a in incident.alerts if a.alert_id == incident.owner_alert_id)
+    first, onset = owner.onset, alert.onset
+    if first is None or onset is None:
+        return False
+    if alert.time_us - incident.opened_at_us <= TOGETHER_US:
+        return True
+    return onset.onset_low_us <= first.onset_high_us and first.onset_low_us <= onset.onset_high_us
 
 
 def has_model(case: Case, alert: Alert) -> bool:
@@ -120,6 +140,11 @@ def describe_incident(incident: Incident) -> None:
     else:
         incident.cause = Cause.MODEL if Monitor.REPLICA in monitors else Cause.DATA
     incident.title = name_incident(incident, min(incident.alerts, key=lambda a: rank_of(a)))
+    first = earliest_change(incident.alerts)
+    if first is not None:
+        incident.onset_us = first.onset_us
+        incident.onset_low_us = first.onset_low_us
+        incident.onset_high_us = first.onset_high_us
 
 
 def trim_alerts(incident: Incident) -> list[Alert]:

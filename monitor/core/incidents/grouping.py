@@ -33,6 +33,7 @@ from monitor.core.incidents.case import (
     explained_us,
     has_model,
     is_score,
+    is_together,
     specificity,
     trim_alerts,
 )
@@ -99,6 +100,8 @@ class ChangeReason(StrEnum):
     SAME_ALERT = "same_alert"
     SAME_GPU = "same_gpu"
     SAME_FEATURE = "same_feature"
+    SAME_TIME = "same_time"
+    """Another feature of the model that changed at the same time."""
     GPU_EVIDENCE = "gpu_evidence"
     SAME_REPLICA = "same_replica"
     SYMPTOM = "symptom"
@@ -223,7 +226,18 @@ class Incidents:
             ranked = sorted(own, key=lambda c: (explained_us(c, alert), specificity(c)))
             return _first(ranked[-1:], ChangeReason.SYMPTOM)
         same = _not_pipeline(self._cases.having(feature_key(alert)))
-        return _first(same, ChangeReason.SAME_FEATURE) or self._find_unexplained(alert)
+        return (
+            _first(same, ChangeReason.SAME_FEATURE)
+            or self._find_together(alert)
+            or self._find_unexplained(alert)
+        )
+
+    def _find_together(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Find the incident of other features of the model that changed at the same time."""
+        if alert.onset is None:
+            return None
+        same = _not_pipeline(self._cases.having(model_key(alert)))
+        return _first((c for c in same if is_together(c.incident, alert)), ChangeReason.SAME_TIME)
 
     def _find_for_pipeline(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Return the incident of the same pipeline fault of the model."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from monitor.core.incidents.evidence import replica_of
+from monitor.core.incidents.onset_text import onset_text
 from schemas.alerts import Alert, Cause, Incident, Transition
 from schemas.monitors import Monitor
+from schemas.names import SCORE
 from schemas.time_text import clock_text
 
 _SETS = {
@@ -131,7 +136,61 @@ def name_incident(incident: Incident, alert: Alert) -> str:
         host, uuid = replica_of(alert)
         who = f"GPU {uuid}" if uuid else f"host {host}"
         return f"{alert.model}: scores of {who} are wrong, one replica alone; no GPU evidence"
+    together = _changed_together(incident)
+    if len(together) > 1:
+        return _name_together(together)
     return _name_data(alert, began_us(incident))
+
+
+def size_of(alert: Alert) -> float:
+    """Return how large a change is: Cohen's h of a share, standard deviations of a mean.
+
+    Examples
+    --------
+    >>> from schemas.alerts import Severity, Transition
+    >>> alert = Alert(alert_id="1", tenant="t", monitor="drift", severity=Severity.PAGE, sequence=0,
+    ...               transition=Transition.OPENED, time_us=0, opened_at_us=0, title="",
+    ...               p_reference=0.5, p_current=0.6)
+    >>> round(size_of(alert), 3)
+    0.201
+    """
+    if alert.p_current is None or alert.p_reference is None:
+        return abs(alert.effect_size or 0.0)
+    now, before = (math.asin(math.sqrt(p)) for p in (alert.p_current, alert.p_reference))
+    return 2 * abs(now - before)
+
+
+def earliest_change(alerts: Sequence[Alert]) -> Alert | None:
+    """Return the alert whose change began first, of those with a known beginning."""
+    known = [
+        (alert.onset, i)
+        for i, alert in enumerate(alerts)
+        if alert.onset is not None and alert.transition is not Transition.RESOLVED
+    ]
+    return alerts[min(known)[1]] if known else None
+
+
+def _changed_together(incident: Incident) -> list[Alert]:
+    """Return the largest change of each feature with a known beginning, largest first.
+
+    The score is among them only where nothing else is.
+    """
+    largest: dict[str, Alert] = {}
+    for alert in incident.alerts:
+        if alert.onset is None or alert.transition is Transition.RESOLVED:
+            continue
+        if alert.feature not in largest or size_of(alert) > size_of(largest[alert.feature]):
+            largest[alert.feature] = alert
+    inputs = [alert for alert in largest.values() if alert.feature != SCORE]
+    return sorted(inputs or largest.values(), key=size_of, reverse=True)
+
+
+def _name_together(together: list[Alert]) -> str:
+    """Name several features of a model by the size of their changes."""
+    first = earliest_change(together) or together[0]
+    names = _list_text([alert.feature for alert in together])
+    since = _since(first, since_us(first))
+    return f"{first.model}: {len(together)} features changed together: {names}, {since}"
 
 
 def _name_data(alert: Alert, start_us: int) -> str:
@@ -142,7 +201,14 @@ def _name_data(alert: Alert, start_us: int) -> str:
     if alert.segment not in ("*", ""):
         text += f" for {alert.segment}"
     now, before = share_text(alert.p_current), share_text(alert.p_reference)
-    return f"{text}, {now} of rows (baseline {before}), since {clock_text(start_us)}"
+    return f"{text}, {now} of rows (baseline {before}), {_since(alert, start_us)}"
+
+
+def _since(alert: Alert, start_us: int) -> str:
+    """Write when it began: with an interval where the alert has one."""
+    if alert.onset is None:
+        return f"since {clock_text(start_us)}"
+    return onset_text(*alert.onset, alert.time_us)
 
 
 def _name_hardware(incident: Incident) -> str:

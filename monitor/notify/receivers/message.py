@@ -9,7 +9,7 @@ from monitor.core.incidents.text import began_us, places_text, set_text, share_t
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 from schemas.monitors import Monitor
 from schemas.spelling import spell_controls
-from schemas.time_text import clock_text, weekday_text
+from schemas.time_text import clock_text, minute_text, weekday_text
 from schemas.time_units import MINUTE_US
 
 _MAX_ALERTS = 4
@@ -127,8 +127,17 @@ def _lines(incident: Incident) -> list[str]:
     versions = sorted({a.model_version for a in alerts if a.model_version})
     if versions:
         lines.append(f"Model version: {', '.join(versions)}")
-    lines.append(f"Since {weekday_text(began_us(incident))}")
+    lines.append(_since(incident))
     return lines
+
+
+def _since(incident: Incident) -> str:
+    """Return when an incident began, with an interval where it is known."""
+    onset = incident.onset
+    if onset is None:
+        return f"Since {weekday_text(began_us(incident))}"
+    interval = f"{minute_text(onset.onset_low_us)} to {minute_text(onset.onset_high_us)}"
+    return f"Since about {weekday_text(onset.onset_us)} ({interval})"
 
 
 def _fact(alert: Alert) -> str:
