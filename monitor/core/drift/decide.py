@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from detectors.decision_rule.decision import (
@@ -35,6 +36,7 @@ from monitor.core.drift.canary_watch import CanaryWatch
 from monitor.core.drift.cells import align_counts, count_cells, family, importance_of
 from monitor.core.drift.places import Place, find_places
 from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
+from monitor.core.drift.ticks.state import ScaleSeries
 from monitor.core.drift.window_results import (
     decision_results,
     fairness_results,
@@ -86,6 +88,13 @@ class SeriesState(msgspec.Struct):
     n_empty: int = 0
     """Consecutive windows without rows."""
     canary: CanaryState | None = None
+    rule: int | UnsetType = UNSET
+    """Number of the decision rule of the evidence; unset under rule 1.
+
+    The evidence of another rule than the configured one is dropped.
+    """
+    scale: ScaleSeries | UnsetType = UNSET
+    """State of rule 2."""
 
 
 class SeriesDecider:
@@ -102,6 +111,8 @@ class SeriesDecider:
     plans : SeasonPlans, optional
         Cache of the plans per hour of the week, shared by several series; by default only the last
         plan is kept.
+    n_models : int, optional
+        Models of the installation, among which the budget of a fleet is divided.
     """
 
     def __init__(
@@ -113,12 +124,13 @@ class SeriesDecider:
         *,
         has_statistics: bool = True,
         plans: SeasonPlans | None = None,
+        n_models: int = 1,
     ) -> None:
         self._has_statistics, self._plans = has_statistics, plans or SeasonPlans()
         self.series, self.config, self.baseline = series, config, baseline
         rule = config.decision
         self.rule = Rule(
-            alpha=alpha_of(config.window.length_us, rule.max_false_pages_per_month),
+            alpha=alpha_of(config.window.length_us, rule.monthly_budget(n_models)),
             n_cells=count_cells(config, baseline),
             m=rule.persistence,
             eps_floor=rule.eps,
@@ -255,7 +267,8 @@ class SeriesDecider:
         )
 
     def _restore(self, state: SeriesState) -> None:
-        self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
+        if state.rule is UNSET:
+            self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
         self.open_alerts = dict(state.open_alerts)
         self.closed_alerts, self.n_empty = dict(state.closed_alerts), state.n_empty
         for name, (names, evidence, n_idle) in state.replicas.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from monitor.core.bounds import MAX_COUNT, check_number, check_time
 from monitor.core.drift.coverage import Coverage
@@ -15,6 +16,8 @@ from monitor.core.drift.rereading import Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
+from monitor.core.drift.ticks.closing import Ticks
+from monitor.core.drift.ticks.decider import DECIDERS, ScaleDecider
 from monitor.core.drift.window_results import (
     canary_counter,
     no_verdict_reason,
@@ -31,6 +34,7 @@ from monitor.core.windowing.checks import check_pane, largest_body
 from monitor.core.windowing.codec import Assembled, PaneAssembler, PaneMessage, read_message
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.windowing.intake_message import read_intake
+from monitor.core.windowing.packed_pane import PackedPane, pack_pane
 from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
@@ -75,6 +79,8 @@ class _Closed(NamedTuple):
     windows: list[Window]
     intakes: dict[int, IntakeWindow]
     """By end of the window."""
+    ticks: list[Window]
+    """Of a model that is judged by rule 2."""
 
 
 Groups = Iterable[list[WritePhase]]
@@ -135,6 +141,7 @@ class DriftPartition:
         self._has_results, self._has_states = has_results, has_states
         self._plans = SeasonPlans(0 if has_states else MAX_PLAN_BYTES)
         self.windows = Windows(self._settings)
+        self._ticks = Ticks(self._config, self.windows.watermarks)
         self._assembler = PaneAssembler(MAX_COUNT)
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
         self._watches: dict[ModelName, PipelineWatch] = {}
@@ -153,6 +160,9 @@ class DriftPartition:
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
+
+    def _config(self, tenant: str, model: str) -> ModelConfig:
+        return self._catalog.configs[tenant, model]
 
     def restore(self, state: SnapshotStore, committed: int | None = None) -> list[WritePhase]:
         """Continue from the last state of each model.
@@ -200,6 +210,9 @@ class DriftPartition:
             if state.log_id != self._log_id:
                 state.windows.panes_offset = state.windows.read_until = 0
             self.windows.restore(state.windows)
+            if self._config(*name).decision.rule != 1:
+                # One that was judged by windows goes on with the first tick after the last one.
+                self._ticks.restore(state.windows if state.ticks is UNSET else state.ticks)
             self._places[name] = state.windows.panes_offset
             self._deciders[name] = deciders
             self._watches[name] = PipelineWatch(self._catalog.configs[name], state.pipeline)
@@ -255,7 +268,12 @@ class DriftPartition:
         if (pane.series.tenant, pane.series.model) not in self._catalog.configs:
             self.counters["panes_unknown_model"] += 1
             return
-        self.counters[f"panes_{self.windows.add(pane, self.position).value}"] += 1
+        self._add(pack_pane(pane), self.position)
+
+    def _add(self, pane: PackedPane, offset: int) -> None:
+        """Add a pane to its window and its tick."""
+        self.counters[f"panes_{self.windows.add(pane, offset).value}"] += 1
+        self._ticks.add(pane, offset)
 
     def elapse(self, elapsed_us: int) -> Groups:
         """Advance time, which closes windows while all source partitions are idle."""
@@ -263,14 +281,14 @@ class DriftPartition:
         if not marks.is_idle or self._ended:
             return []
         marks.elapse(elapsed_us)
-        return self._close(self.windows.close())
+        return self._close()
 
     def retire(self, source: str) -> Groups:
         """Remove a deleted source topic, whose partitions no longer delay windows."""
         self.windows.watermarks.retire(source)
         self._expected.pop(source, None)
         self._settled_us = {p: us for p, us in self._settled_us.items() if p[0] != source}
-        return self._close(self.windows.close())
+        return self._close()
 
     def open_alerts(self) -> Counter[tuple[str, str]]:
         """Count open alerts by monitor and severity."""
@@ -319,7 +337,7 @@ class DriftPartition:
         if word.is_end:
             self._ended.add((word.source, word.partition))
         is_over = len(self._ended) == sum(self._expected.values())
-        return self._close(self.windows.close_all() if is_over else self.windows.close())
+        return self._close(is_end=is_over)
 
     def _settle(self, word: WatermarkMessage) -> None:
         """Fold what a source partition has retired, once in ``SETTLE_EVERY_US`` of its time."""
@@ -335,8 +353,7 @@ class DriftPartition:
         if whole is None:
             return
         pane = whole.packed
-        arrival = self.windows.add(pane, whole.first_offset)
-        self.counters[f"panes_{arrival.value}"] += 1
+        self._add(pane, whole.first_offset)
         changed = self.windows.changed
         if changed is not None:
             self.rereading = Rereading(
@@ -388,24 +405,34 @@ class DriftPartition:
             return
         self.counters[f"intake_{self.windows.add_intake(pane, offset).value}"] += 1
 
-    def _close(self, windows: list[Window]) -> Groups:
-        """Evaluate closed windows; return the writes: results, state, alerts, in this order."""
+    def _close(self, *, is_end: bool = False) -> Groups:
+        """Evaluate what closes; return the writes: results, state, alerts, in this order.
+
+        Parameters
+        ----------
+        is_end : bool, optional
+            The input ended: everything that has panes closes.
+        """
+        windows = self.windows.close_all() if is_end else self.windows.close()
+        ticks = self._ticks.close_all() if is_end else self._ticks.close()
         intakes = self.windows.take_intakes()
-        return self._closing(windows, intakes) if windows or intakes else ()
+        return self._closing(windows, intakes, ticks) if windows or intakes or ticks else ()
 
     def _closing(
-        self, windows: list[Window], intakes: list[IntakeWindow]
+        self, windows: list[Window], intakes: list[IntakeWindow], ticks: list[Window]
     ) -> Iterator[list[WritePhase]]:
         """Yield the writes of the models, group by group."""
         by_model: dict[ModelName, _Closed] = {}
         for intake in intakes:
-            closed = by_model.setdefault((intake.tenant, intake.model), _Closed([], {}))
-            closed.intakes[intake.end_us] = intake
+            _closed_of(by_model, intake.tenant, intake.model).intakes[intake.end_us] = intake
         for window in windows:
-            name = (window.series.tenant, window.series.model)
-            by_model.setdefault(name, _Closed([], {})).windows.append(window)
+            _closed_of(by_model, *_model_of(window)).windows.append(window)
             self.counters[f"windows_{window.closed_by}"] += not window.is_revised
+        for tick in ticks:
+            _closed_of(by_model, *_model_of(tick)).ticks.append(tick)
         self.counters["windows"] += sum(not w.is_revised for w in windows)
+        if ticks:
+            self.counters["ticks"] += len(ticks)
         self._assembler.forget(self.windows.horizon_us)
         names = list(by_model)
         for i in range(0, len(names), GROUP_MODELS):
@@ -438,12 +465,13 @@ class DriftPartition:
         )
 
     def _decide_model(self, name: ModelName, closed: _Closed) -> list[Decided]:
-        """Evaluate the windows of one model in order of their end.
+        """Evaluate the ticks and windows of one model in order of their end.
 
-        For each end the pipeline rules are evaluated first, so that it is known whether the rows of
-        a window are complete before they are evaluated.
+        For each end the ticks are evaluated first, then the pipeline rules, so that it is known
+        whether the rows of a window are complete before they are evaluated. Ticks follow the
+        pipeline verdict of the previous window.
         """
-        judged = self._most_rows(closed.windows)
+        judged = self._most_rows([*closed.windows, *closed.ticks])
         watch = self._watches.get(name)
         if watch is None:
             watch = self._watches[name] = PipelineWatch(self._catalog.configs[name])
@@ -453,7 +481,11 @@ class DriftPartition:
             if not window.is_revised:
                 by_end.setdefault(window.end_us, []).append(window)
         length_us = self._settings(*name).length_us
+        waiting = list(closed.ticks)
         for end, windows in sorted(by_end.items()):
+            n_due = sum(tick.end_us <= end for tick in waiting)
+            decided += self._judge_ticks(watch, waiting[:n_due], judged)
+            waiting = waiting[n_due:]
             place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
             found = closed.intakes.get(end)
             intake = found.intake if found is not None else Intake()
@@ -467,6 +499,17 @@ class DriftPartition:
                 covered.add(_n_rows(window), one.results)
             reason = no_verdict_reason([r for one in own for r in one.results])
             decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
+        return decided + self._judge_ticks(watch, waiting, judged)
+
+    def _judge_ticks(
+        self, watch: PipelineWatch, ticks: list[Window], judged: set[int]
+    ) -> list[Decided]:
+        """Judge ticks in order; while rows cannot be trusted they are left out."""
+        decided: list[Decided] = []
+        for tick in ticks:
+            decider = self._found(tick) if id(tick) in judged else None
+            if isinstance(decider, ScaleDecider) and not watch.is_withholding:
+                decided.append(Decided(alerts=decider.take_tick(tick)))
         return decided
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[WritePhase]:
@@ -498,17 +541,28 @@ class DriftPartition:
             return Decided([no_verdict_result(window, Reason.TOO_MANY_VERSIONS)])
         if window.is_baseline_changed:
             return Decided([no_verdict_result(window, Reason.PROFILE_CHANGED)])
-        name = (window.series.tenant, window.series.model)
-        known = self._deciders.setdefault(name, {}).get(window.series)
-        decider = known or self._decider(window.series)
-        n_variables = window.segments.counts.shape[1]
-        if decider is None or n_variables != len(decider.baseline.variables):
+        decider = self._found(window)
+        if decider is None:
             return Decided([no_verdict_result(window, Reason.NO_BASELINE)])
         if window.is_revised:
             return decider.revise(window)
-        if known is None:
-            self._succeed(decider)
         return decider.withhold(window, Reason.PIPELINE) if is_withheld else decider.decide(window)
+
+    def _found(self, window: Window) -> SeriesDecider | None:
+        """Return the decider of a window or tick; None where there is no fitting baseline.
+
+        That of a window that is revised is not kept if it is new.
+        """
+        if window.is_baseline_changed:
+            return None
+        known = self._deciders.setdefault(_model_of(window), {}).get(window.series)
+        decider = known or self._decider(window.series)
+        n_variables = window.segments.counts.shape[1]
+        if decider is None or n_variables != len(decider.baseline.variables):
+            return None
+        if known is None and not window.is_revised:
+            self._succeed(decider)
+        return decider
 
     def _drop_retired(self, name: ModelName) -> None:
         """Remove versions that get no more windows, and idle ones if there are too many."""
@@ -520,6 +574,7 @@ class DriftPartition:
         for series in idle[: max(0, len(own) - MAX_JUDGED)]:
             del own[series]
             self.windows.forget(*name, series.model_version)
+            self._ticks.forget(*name, series.model_version)
 
     def _succeed(self, decider: SeriesDecider) -> None:
         """Replace the decider of the version's previous baseline.
@@ -540,8 +595,14 @@ class DriftPartition:
             return None
         state = entry.state if entry is not None else None
         config = self._catalog.config_of(series)
-        return SeriesDecider(
-            series, config, baseline, state, has_statistics=self._has_results, plans=self._plans
+        return DECIDERS[config.decision.rule](
+            series,
+            config,
+            baseline,
+            state,
+            has_statistics=self._has_results,
+            plans=self._plans,
+            n_models=len(self._catalog.configs),
         )
 
     def _is_stale(self, name: ModelName) -> bool:
@@ -566,6 +627,7 @@ class DriftPartition:
             alerts,
             self._log_id,
             self._watches[name].state if name in self._watches else None,
+            self._ticks_state(name),
         )
         body = msgspec.msgpack.encode(state)
         return state_writes(KIND, name, self._owner, state.sequence, body, partition=self.partition)
@@ -586,6 +648,12 @@ class DriftPartition:
             state.panes_offset = min(state.panes_offset, waiting)
         return state
 
+    def _ticks_state(self, name: ModelName) -> WindowState | UnsetType:
+        """Return the ticks of one model; unset if it is judged by windows."""
+        if self._config(*name).decision.rule == 1:
+            return UNSET
+        return self._ticks.export(*name, self.position)
+
     def _alert_writes(self, alerts: list[Alert]) -> list[Write]:
         """Return alerts as messages, timestamped when the watermark could close their window."""
         for alert in alerts:
@@ -603,6 +671,16 @@ class DriftPartition:
         for result in results:
             if result.monitor == Monitor.CANARY:
                 self.counters[canary_counter(result)] += 1
+
+
+def _model_of(window: Window) -> ModelName:
+    """Return tenant and model of a window."""
+    return window.series.tenant, window.series.model
+
+
+def _closed_of(by_model: dict[ModelName, _Closed], tenant: str, model: str) -> _Closed:
+    """Return what closed of a model, empty where that is nothing so far."""
+    return by_model.setdefault((tenant, model), _Closed([], {}, []))
 
 
 def _n_rows(window: Window) -> int:

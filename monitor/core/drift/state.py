@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.windows import WindowState
@@ -44,6 +45,8 @@ class ModelState(msgspec.Struct):
     """ID of the panes topic that the offsets in ``windows`` belong to."""
     pipeline: PipelineState | None = None
     """None in states of earlier versions."""
+    ticks: WindowState | UnsetType = UNSET
+    """Unset if the model is judged by windows; unset fields are not written."""
 
 
 def read_model_state(body: bytes) -> ModelState:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from detectors.decision_rule.settings import N_RUNGS
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
@@ -13,6 +15,7 @@ from monitor.core.bounds import (
 )
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.drift.state import ModelState
+from monitor.core.drift.windows import WindowState
 from monitor.core.incidents.alert_checks import check_alerts
 from monitor.core.incidents.alerting import CellState
 from monitor.core.pipeline_health.state import RULES, PipelineState
@@ -40,12 +43,8 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
         If it belongs to another model, or has an invalid value.
     """
     check_struct(state)
-    windows = state.windows
-    _check_name((windows.tenant, windows.model), name)
-    check_names("versions", [v.model_version for v in windows.versions], MAX_SERIES)
-    for version in windows.versions:
-        check_text("profile_id", version.profile_id)
-        check_number("n_variables", version.n_variables, 0, MAX_VARIABLES)
+    for windows in (state.windows, *([] if state.ticks is UNSET else [state.ticks])):
+        _check_windows(windows, name)
     check_number("series", len(state.series), 0, MAX_SERIES)
     if len({entry.series for entry in state.series}) != len(state.series):
         raise DomainError("two states of one series")
@@ -59,6 +58,15 @@ def check_model_state(state: ModelState, name: tuple[str, str]) -> None:
     check_alerts(state.alerts)
     for alert in state.alerts:
         _check_name((alert.tenant, alert.model), name)
+
+
+def _check_windows(windows: WindowState, name: tuple[str, str]) -> None:
+    """Check where the windows, or the ticks, of a model are."""
+    _check_name((windows.tenant, windows.model), name)
+    check_names("versions", [v.model_version for v in windows.versions], MAX_SERIES)
+    for version in windows.versions:
+        check_text("profile_id", version.profile_id)
+        check_number("n_variables", version.n_variables, 0, MAX_VARIABLES)
 
 
 def check_evidence(decider: SeriesDecider) -> None:
@@ -80,8 +88,10 @@ def _check_series(state: SeriesState) -> None:
     for key, cell in state.open_alerts.items():
         _check_cell_key(key)
         _check_cell(cell)
-    for key in state.closed_alerts:
+    for key in (*state.closed_alerts, *(() if state.scale is UNSET else state.scale.onsets)):
         _check_cell_key(key)
+    if state.rule is not UNSET:
+        check_number("rule", state.rule, 2, 2)
     for names, _, n_idle in state.replicas.values():
         check_names("replicas", names, _MAX_REPLICAS)
         if len(names) != len(n_idle) or not all(n >= 0 for n in n_idle):

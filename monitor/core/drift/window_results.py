@@ -47,20 +47,20 @@ def statistic_table(window: Window, plan: StatisticPlan) -> ResultTable:
         monitor=Monitor.DRIFT,
         revised=window.is_revised,
         columns=plan.columns(window.segments),
-        **_shared(window),
+        **shared_fields(window),
     )
 
 
 def fairness_results(window: Window, config: ModelConfig) -> list[DetectorResult]:
     """Return how the window's predictions treat the groups of each protected attribute."""
-    shared = _shared(window)
+    shared = shared_fields(window)
     fairness = evaluate_fairness(window.segments, config.protected)
     return [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
 
 
 def decision_results(views: Sequence[CellView], window: Window) -> list[DetectorResult]:
     """Return the verdict of the rule on each cell."""
-    shared, results = _shared(window), list[DetectorResult]()
+    shared, results = shared_fields(window), list[DetectorResult]()
     for _, group in groupby(views, key=lambda view: id(view.decision)):
         results += _of_one_decision(list(group), shared)
     return results
@@ -112,7 +112,7 @@ def _finite(values: NDArray[np.float64]) -> list[float | None]:
 def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
     """Return the single row of a window without verdicts, with the reason."""
     return DetectorResult(
-        **_shared(window),
+        **shared_fields(window),
         monitor=Monitor.DRIFT,
         feature=ALL,
         segment=ALL,
@@ -152,7 +152,7 @@ def canary_result(sighting: Sighting, canary: Canary, window: Window) -> Detecto
     has_verdict = sighting.outcome is not CanaryOutcome.SKIPPED
     quiet = Verdict.NORMAL if has_verdict else Verdict.NONE
     return DetectorResult(
-        **_shared(window),
+        **shared_fields(window),
         monitor=Monitor.CANARY,
         feature=canary.feature,
         segment=ALL,
@@ -177,7 +177,7 @@ def canary_counter(result: DetectorResult) -> str:
     return f"canary_{outcome.value}"
 
 
-def _shared(window: Window) -> dict[str, Any]:
+def shared_fields(window: Window) -> dict[str, Any]:
     """Return the fields that all results of a window share."""
     series = window.series
     return {

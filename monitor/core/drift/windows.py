@@ -162,6 +162,8 @@ class Windows:
     ----------
     settings : callable
         (tenant, model) -> WindowConfig; ``length`` and ``lateness`` are used.
+    watermarks : Watermarks, optional
+        Shared with other windows of the same log; by default its own.
 
     Notes
     -----
@@ -180,8 +182,8 @@ class Windows:
     Akidau et al., The Dataflow Model, VLDB 2015 (windows, watermarks, refinement).
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.watermarks = Watermarks()
+    def __init__(self, settings: Settings, watermarks: Watermarks | None = None) -> None:
+        self.watermarks = Watermarks() if watermarks is None else watermarks
         self._settings = settings
         self._models: dict[tuple[str, str], _Model] = {}
         self._intakes: list[IntakeWindow] = []

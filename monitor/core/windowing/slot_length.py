@@ -32,7 +32,8 @@ def slot_of(configs: Iterable[ModelConfig]) -> int:
     Returns
     -------
     int
-        Microseconds: the greatest common divisor of the windows' lengths.
+        Microseconds: the greatest common divisor of the windows' lengths, and of the ticks
+        of models that are judged by rule 2.
 
     Examples
     --------
@@ -42,7 +43,12 @@ def slot_of(configs: Iterable[ModelConfig]) -> int:
     >>> slot_of([hour, hour.model_copy(update={"window": longer})]) // 60_000_000
     30
     """
-    return gcd(*(config.window.length_us for config in configs))
+    return gcd(*(_judged_us(config) for config in configs))
+
+
+def _judged_us(config: ModelConfig) -> int:
+    """Return the shortest span of a model that is judged at once; windows are made of ticks."""
+    return config.window.length_us if config.decision.rule == 1 else config.decision.tick_us
 
 
 def check_slot(slot_us: int, pane_us: int, model: str) -> None:

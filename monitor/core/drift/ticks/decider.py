@@ -1,0 +1,354 @@
+"""Rule 2 applied to one series, tick after tick; windows are what people read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+from numpy.typing import NDArray
+
+from detectors.kernels.scale_evidence import BACK_MARGIN
+from detectors.kernels.scale_state import (
+    IS_OPEN,
+    N_BACK,
+    OPEN_CHANGE,
+    OPEN_COMPONENT,
+    OPEN_SCALE,
+    P,
+    average,
+    cell_phi,
+)
+from detectors.multiscale.rule import Verdicts
+from detectors.multiscale.rule import judge as judge_cells
+from detectors.multiscale.state import ScaleState
+from monitor.core.drift.alerts import CellView
+from monitor.core.drift.cells import importance_of
+from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
+from monitor.core.drift.season_plans import SeasonPlans
+from monitor.core.drift.ticks.alerts import (
+    CellNews,
+    Finding,
+    build_scale_alert,
+    finding,
+    severity_of_change,
+)
+from monitor.core.drift.ticks.cells import ScaleCells
+from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
+from monitor.core.drift.ticks.history import TickHistory
+from monitor.core.drift.ticks.onset import Beginning, find_onset
+from monitor.core.drift.ticks.results import RULE, scale_results
+from monitor.core.drift.ticks.slots import slot_at
+from monitor.core.drift.ticks.state import (
+    CellFinding,
+    ScaleSeries,
+    check_scale,
+    state_bytes,
+    state_of,
+)
+from monitor.core.drift.ticks.total_loss import Streak, advance_streaks
+from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, resolved
+from monitor.core.drift.window_results import decision_results
+from monitor.core.drift.windows import MAX_EMPTY
+from monitor.core.incidents.alerting import CellState
+from schemas.alerts import Alert, Transition
+from schemas.baselines import Baseline
+from schemas.config.model import Importance, ModelConfig
+from schemas.monitors import Monitor
+from schemas.names import SCORE
+from schemas.panes import SeriesId, Window
+from schemas.results import DetectorResult, Reason, Verdict
+
+Counts = NDArray[np.int64]
+
+_LOSS_SCALE = 1
+"""A total loss is followed by the average of half an hour."""
+
+
+class ScaleDecider(SeriesDecider):
+    """Rule 2 for one series: :meth:`take_tick` judges, :meth:`decide` describes a window.
+
+    Parameters are those of :class:`SeriesDecider`. Replicas are still judged by windows, as
+    under rule 1. A state of rule 1 leaves its open alerts, with their beginning; its evidence is
+    dropped.
+    """
+
+    def __init__(
+        self,
+        series: SeriesId,
+        config: ModelConfig,
+        baseline: Baseline,
+        state: SeriesState | None = None,
+        *,
+        has_statistics: bool = True,
+        plans: SeasonPlans | None = None,
+        n_models: int = 1,
+    ) -> None:
+        self.cells = ScaleCells.of(config, baseline, n_models)
+        self.averages = ScaleState.start(self.cells.plan)
+        n_components, n_cells = self.cells.plan.n_components, self.cells.plan.n_cells
+        self.history = TickHistory(n_components, n_cells)
+        self.held: Tick | None = None
+        self.streaks: dict[int, Streak] = {}
+        self.onsets: dict[str, tuple[int, int, int]] = {}
+        self.peaks: dict[int, CellFinding] = {}
+        super().__init__(
+            series,
+            config,
+            baseline,
+            state,
+            has_statistics=has_statistics,
+            plans=plans,
+            n_models=n_models,
+        )
+
+    def take_tick(self, window: Window) -> list[Alert]:
+        """Judge a closed tick, or hold it back until there are more rows."""
+        ready, self.held = merge_thin(self.held, self.cells.tick(window))
+        counts = self.cells.counts(window)
+        return [alert for tick in ready for alert in self._judge_tick(tick, counts)]
+
+    def decide(self, window: Window) -> Decided:
+        """Describe a closed window: statistics, the strongest evidence of its ticks, replicas."""
+        views, alerts = self.judge(window)
+        results = [
+            *self._fairness(window),
+            *self._cell_results(window),
+            *decision_results(views, window),
+        ]
+        if self.is_retired:
+            alerts += self._retire(window)
+        self.peaks = {}
+        return Decided(results, alerts, self._statistics(window))
+
+    def withhold(self, window: Window, reason: Reason) -> Decided:
+        """Describe a window whose rows cannot be trusted; its ticks were not judged."""
+        if self.n_empty + 1 >= MAX_EMPTY and not window.segments.n_rows.any():
+            return self.decide(window)
+        decided = super().withhold(window, reason)
+        own = [
+            msgspec.structs.replace(result, verdict=Verdict.NONE, reason=reason)
+            for result in self._cell_results(window)
+        ]
+        self.peaks = {}
+        return replace(decided, results=[*decided.results, *own])
+
+    def inherit(self, other: SeriesDecider) -> None:
+        """Take over the open alerts of the same model version under its last baseline."""
+        super().inherit(other)
+        if isinstance(other, ScaleDecider):
+            self.onsets.update(other.onsets)
+
+    def export(self) -> SeriesState:
+        """Return the state, for the state message."""
+        scale = ScaleSeries(
+            averages=state_bytes(self.averages),
+            history=self.history.export(),
+            held=None if self.held is None else HeldTick.of(self.held),
+            streaks=dict(self.streaks),
+            onsets=dict(self.onsets),
+            peaks=dict(self.peaks),
+        )
+        return msgspec.structs.replace(super().export(), evidence=b"", rule=RULE, scale=scale)
+
+    def _restore(self, state: SeriesState) -> None:
+        super()._restore(state)
+        scale = state.scale
+        if state.rule != RULE or scale is UNSET:
+            return
+        self.averages = state_of(scale.averages, self.cells.plan)
+        check_scale(scale, self.averages, self.cells.plan)
+        self.history.restore(scale.history)
+        self.held = None if scale.held is None else scale.held.tick()
+        self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
+        self.peaks = dict(scale.peaks)
+
+    def _baseline_views(self, window: Window) -> list[CellView]:
+        """None: rule 1 does not judge the cells."""
+        return []
+
+    def _cell_results(self, window: Window) -> list[DetectorResult]:
+        onsets = {
+            c: self._onset_of(key, self.open_alerts[key])
+            for c in range(len(self.cells.cells))
+            if (key := self._key(c)) in self.open_alerts
+        }
+        return scale_results(window, self.baseline, self.cells, self.peaks, onsets)
+
+    def _key(self, c: int) -> str:
+        cell = self.cells.cells[c]
+        return f"{Monitor.DRIFT}|{cell.variable.name}|{cell.segment}"
+
+    def _judge_tick(self, tick: Tick, counts: Counts) -> list[Alert]:
+        """Judge one tick of every cell, and say what changed."""
+        cells, state = self.cells, self.averages
+        references = cells.plan.references
+        phi = np.array([cell_phi(state.cells, references, c) for c in range(len(cells.cells))])
+        slot = slot_at(tick.start_us, self.config)
+        verdicts = judge_cells(cells.plan, cells.rule, state, tick.sums, tick.rows, slot)
+        self.history.add(tick)
+        self.streaks, lost = advance_streaks(cells.losses, self.streaks, tick, phi)
+        present = np.flatnonzero(tick.rows > 0).tolist()
+        # What explains comes before what it explains.
+        present.sort(key=lambda c: cells.cells[c].variable.name == SCORE)
+        alerts = []
+        for c in present:
+            self._note_peak(c, verdicts)
+            alerts += self._advance_cell(c, verdicts, tick, counts[c], lost.get(c))
+        return alerts
+
+    def _note_peak(self, c: int, verdicts: Verdicts) -> None:
+        """Keep the strongest evidence of a cell until its window closes."""
+        margin, before = float(verdicts.margin[c]), self.peaks.get(c)
+        if verdicts.component[c] >= 0 and (before is None or margin > before.margin):
+            self.peaks[c] = CellFinding(
+                int(verdicts.component[c]),
+                float(verdicts.change[c]),
+                float(verdicts.evidence[c]),
+                margin,
+                int(verdicts.scale[c]),
+                float(verdicts.natural[c]),
+                int(verdicts.context[c]),
+            )
+
+    def _advance_cell(
+        self, c: int, verdicts: Verdicts, tick: Tick, counts: Counts, lost: int | None
+    ) -> list[Alert]:
+        """Take the alert of one cell one tick further."""
+        key, own = self._key(c), self.averages.cells[c]
+        before = self.open_alerts.get(key)
+        if lost is not None and not own[IS_OPEN]:
+            self._open_lost(c, lost, tick)
+        if own[IS_OPEN]:
+            component = int(own[OPEN_COMPONENT])
+            if before is None:
+                begun = self._begin(c, component, verdicts, tick)
+                self.onsets[key] = begun[:3]
+                found = self._finding(c, component, begun.change, verdicts)
+            else:
+                found = self._finding(c, component, self._followed(c), verdicts)
+            onset_us = self._onset_of(key, before)[0]
+            n_windows = self._n_windows(onset_us, tick.end_us)
+            severity = severity_of_change(found, self._importance(c))
+            after, change = advance_open(before, severity, onset_us, tick.end_us, n_windows)
+        elif verdicts.has_closed[c] and before is not None:
+            found = self._finding(c, int(own[OPEN_COMPONENT]), self._followed(c), verdicts)
+            after, change = resolved(before), Transition.RESOLVED
+        elif before is not None:
+            found = None
+            is_quiet = float(verdicts.margin[c]) < -BACK_MARGIN
+            after, change = advance_foreign(before, is_quiet, self.cells.rule.tick_hours)
+        else:
+            return []
+        return self._changed(c, after, change, found, (tick.start_us, tick.end_us), counts)
+
+    def _changed(
+        self,
+        c: int,
+        after: CellState,
+        change: Transition | None,
+        found: Finding | None,
+        tick_us: tuple[int, int],
+        counts: Counts,
+    ) -> list[Alert]:
+        """Keep the new state of a cell's alert; return the alert if there is news."""
+        key, cell = self._key(c), self.cells.cells[c]
+        if change is None:
+            self.open_alerts[key] = after
+            return []
+        onset_us = self._onset_of(key, after)
+        if change is Transition.RESOLVED:
+            del self.open_alerts[key]
+            self.onsets.pop(key, None)
+        else:
+            self.open_alerts[key] = after
+        reference = self.baseline.reference.counts.reshape(-1, counts.shape[-1])[cell.place]
+        news = CellNews(
+            series=self.series,
+            cell=cell,
+            importance=self._importance(c),
+            state=after,
+            onset_us=onset_us,
+            found=found,
+            tick_us=tick_us,
+            is_gone=self.is_retired,
+            n_windows=self._n_windows(onset_us[0], tick_us[1]),
+            n_reference=int(reference.sum()),
+            reference_counts=reference,
+            current_counts=counts,
+        )
+        return [build_scale_alert(news, change)]
+
+    def _open_lost(self, c: int, component: int, tick: Tick) -> None:
+        """Open the alert of a cell that lost most of its rows: it closes by evidence as others."""
+        change = float(
+            tick.sums[component] / tick.rows[c] - self.cells.plan.constants[component, P]
+        )
+        own = self.averages.cells[c]
+        own[IS_OPEN], own[OPEN_COMPONENT], own[OPEN_SCALE] = 1.0, component, _LOSS_SCALE
+        own[OPEN_CHANGE], own[N_BACK] = change, 0.0
+
+    def _followed(self, c: int) -> float:
+        """Return the change of an open cell, as the average that follows it shows it."""
+        plan, state, own = self.cells.plan, self.averages, self.averages.cells[c]
+        values = plan.constants, plan.codes, state.components, state.scales
+        return float(average(*values, int(own[OPEN_COMPONENT]), int(own[OPEN_SCALE])))
+
+    def _finding(self, c: int, component: int, change: float, verdicts: Verdicts) -> Finding:
+        """Describe the change of a cell."""
+        evidence, margin = float(verdicts.evidence[c]), float(verdicts.margin[c])
+        cells = self.cells
+        return finding(
+            cells.plan,
+            cells.names,
+            cells.losses.is_gross,
+            component,
+            change,
+            evidence,
+            evidence - margin,
+        )
+
+    def _begin(self, c: int, component: int, verdicts: Verdicts, tick: Tick) -> Beginning:
+        """Search the beginning of a change whose alert opens."""
+        sampling, natural = float(verdicts.sampling[c]), float(verdicts.natural[c])
+        return find_onset(
+            self.cells,
+            self.averages,
+            self.history,
+            self.config,
+            c,
+            component,
+            max(int(verdicts.scale[c]), 0),
+            1.0 + natural / sampling if sampling > 0 else 1.0,
+            tick.end_us,
+        )
+
+    def _onset_of(self, key: str, state: CellState | None) -> tuple[int, int, int]:
+        """Return the beginning of a cell's alert; that of rule 1 has no interval."""
+        first_us = state.first_positive_us if state is not None else 0
+        return self.onsets.get(key, (first_us, first_us, first_us))
+
+    def _n_windows(self, onset_us: int, now_us: int) -> int:
+        return max(1, -(-(now_us - onset_us) // self.config.window.length_us))
+
+    def _importance(self, c: int) -> Importance:
+        return importance_of(self.config, self.cells.cells[c].variable.name)
+
+    def _retire(self, window: Window) -> list[Alert]:
+        """Resolve the alerts of a version that gets no more windows."""
+        alerts = []
+        counts = self.cells.counts(window)
+        for c in range(len(self.cells.cells)):
+            before = self.open_alerts.get(self._key(c))
+            if before is not None:
+                span = window.start_us, window.end_us
+                after = resolved(before)
+                alerts += self._changed(c, after, Transition.RESOLVED, None, span, counts[c])
+        return alerts
+
+
+DECIDERS: Final[Mapping[int, type[SeriesDecider]]] = {1: SeriesDecider, RULE: ScaleDecider}
+"""By ``decision.rule``."""

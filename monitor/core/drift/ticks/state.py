@@ -1,0 +1,128 @@
+"""What rule 2 remembers of one series between ticks, as the state message carries it. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.kernels.scale_state import (
+    IS_OPEN,
+    N_CONTEXTS,
+    N_SCALES,
+    OPEN_COMPONENT,
+    OPEN_SCALE,
+)
+from detectors.multiscale.plan import ScalePlan
+from detectors.multiscale.state import ScaleState
+from monitor.core.bounds import MAX_OFFSET, check_number
+from monitor.core.drift.ticks.closing import HeldTick
+from monitor.core.drift.ticks.history import Stretch
+from monitor.core.drift.ticks.total_loss import Streak
+from schemas.errors import DomainError, ShapeError
+
+
+class CellFinding(msgspec.Struct, array_like=True):
+    """The strongest evidence of a cell since the last window closed."""
+
+    component: int
+    change: float
+    evidence: float
+    margin: float
+    scale: int = 0
+    natural: float = 0.0
+    """Variance of averages of that scale by themselves."""
+    context: int = 0
+
+
+class ScaleSeries(msgspec.Struct):
+    """All that rule 2 has to remember of a series."""
+
+    averages: bytes = b""
+    """See :func:`state_bytes`."""
+    history: list[Stretch] = []
+    held: HeldTick | None = None
+    streaks: dict[int, Streak] = {}
+    """Total losses in sight, by cell."""
+    onsets: dict[str, tuple[int, int, int]] = {}
+    """Beginning of each open alert, and its interval, by ``monitor|feature|segment``."""
+    peaks: dict[int, CellFinding] = {}
+    """By cell."""
+
+
+def state_bytes(state: ScaleState) -> bytes:
+    """Return averages, learned variances and open alerts, float32, little-endian."""
+    return b"".join(a.astype("<f4").tobytes() for a in _parts(state))
+
+
+def state_of(data: bytes, plan: ScalePlan) -> ScaleState:
+    """Restore what :func:`state_bytes` wrote.
+
+    Raises
+    ------
+    ShapeError
+        If it is of another baseline.
+    DomainError
+        If a value is not a number, or no state has it.
+    """
+    state = ScaleState.start(plan)
+    n_values = sum(a.size for a in _parts(state))
+    if len(data) != 4 * n_values:
+        raise ShapeError(
+            f"{len(data)} bytes of averages, not {4 * n_values}",
+            where=f"{plan.n_cells} cells, {plan.n_components} components",
+            fix="restore them with the baseline they were saved under",
+        )
+    values = np.frombuffer(data, "<f4").astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DomainError("averages that are not numbers")
+    at = 0
+    for part in _parts(state):
+        part[...] = values[at : at + part.size].reshape(part.shape)
+        at += part.size
+    return state
+
+
+def check_scale(scale: ScaleSeries, state: ScaleState, plan: ScalePlan) -> None:
+    """Check what :func:`state_of` has restored, and what lies beside it.
+
+    Raises
+    ------
+    DomainError
+        If it names a cell, component or scale that there is not, or counts below 0.
+    """
+    n_components, n_cells = plan.n_components, plan.n_cells
+    opened = state.cells[state.cells[:, IS_OPEN] != 0]
+    for name, column, n in (
+        ("component", OPEN_COMPONENT, n_components),
+        ("scale", OPEN_SCALE, N_SCALES),
+    ):
+        values = opened[:, column]
+        if not ((values >= 0) & (values < n)).all():
+            raise DomainError(f"an open alert of a {name} that there is not")
+    check_number("history", len(scale.history), 0, MAX_STRETCHES)
+    for stretch in scale.history:
+        check_number("end of a stretch", stretch.end_us, stretch.start_us + 1, MAX_OFFSET)
+    for cell, streak in scale.streaks.items():
+        check_number("cell", cell, 0, n_cells - 1)
+        check_number("component", streak.component, 0, n_components - 1)
+        check_number("ticks", streak.n_ticks, 0, MAX_OFFSET)
+        check_number("rows", streak.n_rows, 0, MAX_OFFSET)
+    for cell, peak in scale.peaks.items():
+        check_number("cell", cell, 0, n_cells - 1)
+        check_number("component", peak.component, 0, n_components - 1)
+        check_number("scale", peak.scale, 0, N_SCALES - 1)
+        check_number("context", peak.context, 0, N_CONTEXTS - 1)
+    held = scale.held
+    if held is not None and (len(held.sums) != 8 * n_components or len(held.rows) != 8 * n_cells):
+        raise DomainError("a tick of another baseline")
+
+
+MAX_STRETCHES: Final = 1_000
+"""Of a history: more than any tick and month make."""
+
+
+def _parts(state: ScaleState) -> tuple[NDArray[np.float32], ...]:
+    return state.components, state.scales, state.cells, state.model
