@@ -27,6 +27,7 @@ from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import NO_BOUND_US, longest_pane_us, read_panes
 from monitor.transport.files import Source, open_source
 from schemas.config.model import ModelConfig
+from schemas.config.values import format_duration
 from schemas.errors import BaselineError, ConfigError, StorageError, TransportError
 from schemas.names import SCORE
 from schemas.panes import Pane
@@ -55,6 +56,8 @@ class BacktestRequest:
     """False alarms per month for which a tolerance is searched."""
     page: Path | None = None
     """Path of the HTML page."""
+    rule: int | None = None
+    """Decision rule to judge by; None: that of each config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,14 @@ def run_backtest(
         If the store cannot be read, or has no data of the models.
     """
     today = load_installation(request.config)
+    proposed = {
+        name: under_rule(model, request.rule, len(today.models))
+        for name, model in load_proposal(request.proposed, today).items()
+    }
+    models = tuple(under_rule(m, request.rule, len(today.models)) for m in today.models)
+    today = replace(today, models=models)
     catalog = recording.known_catalog(today)
-    proposed = load_proposal(request.proposed, today)
-    _check(request, catalog)
+    _check(request, catalog, proposed)
     counted = (
         _from_files(request, today, proposed, catalog, start_phase, on_note)
         if request.files
@@ -153,8 +161,51 @@ def _judge(
         ]
 
 
-def _check(request: BacktestRequest, catalog: Catalog) -> None:
-    """Validate the request before the history is read."""
+def under_rule(config: ModelConfig, rule: int | None, n_models: int) -> ModelConfig:
+    """Return a config under a decision rule, with its own part of a fleet's budget.
+
+    Raises
+    ------
+    ConfigError
+        If rule 2 cannot judge it.
+
+    Examples
+    --------
+    >>> config = ModelConfig(model="m", features={"x": {"kind": "numeric"}})
+    >>> under_rule(config, 2, 1).decision.rule, under_rule(config, None, 1) is config
+    (2, True)
+    """
+    decision = config.decision
+    is_fleet = decision.budget is not None and decision.budget != decision.monthly_budget(n_models)
+    if rule in (None, decision.rule) and not is_fleet:
+        return config
+    changed: dict[str, Any] = {"rule": decision.rule if rule is None else rule}
+    if is_fleet:
+        changed["budget"] = decision.monthly_budget(n_models)
+    length_us, tick_us, pane_us = config.window.length_us, decision.tick_us, config.window.pane_us
+    if changed["rule"] == 2 and (length_us % tick_us or tick_us % pane_us):
+        raise ConfigError(
+            f"windows or panes of {config.model!r} do not fit ticks of {format_duration(tick_us)}",
+            where="--rule 2",
+            fix="set decision.tick to a multiple of window.pane that divides window.length",
+        )
+    return config.model_copy(update={"decision": decision.model_copy(update=changed)})
+
+
+def _check(
+    request: BacktestRequest, catalog: Catalog, proposed: Mapping[ModelName, ModelConfig]
+) -> None:
+    """Find out what would be refused before a long reading begins."""
+    by_ticks = [
+        c.model for c in (*catalog.configs.values(), *proposed.values()) if c.decision.rule == 2
+    ]
+    for option, is_asked in (("--budget", request.budget is not None), ("--plant", request.plants)):
+        if is_asked and by_ticks:
+            raise ConfigError(
+                f"applies to rule 1, and {by_ticks[0]!r} is judged by rule 2",
+                where=option,
+                fix="add --rule 1, or leave it out",
+            )
     chosen = {"--store": request.store, "--since": request.since_us, "--until": request.until_us}
     for option, value in chosen.items():
         if request.files and value is not None:

@@ -35,8 +35,8 @@ class Check:
     """Result of one check."""
 
     check: str
-    """``config``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``, ``traffic``
-    or ``route``.
+    """``config``, ``decision``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``,
+    ``traffic`` or ``route``.
     """
     name: str
     state: CheckState
@@ -97,12 +97,24 @@ def _checks(file: Path) -> list[Check]:
     config = Check("config", str(file), OK, f"{n_models} model{'s' * (n_models > 1)}")
     return [
         config,
+        *_decisions(installation),
         *_baselines(installation),
         *_receivers(installation),
         *_retraining(installation),
         *_kafka(installation),
         _store(installation.store),
         *_traffic(installation),
+    ]
+
+
+def _decisions(installation: Installation) -> list[Check]:
+    """Name the settings of rule 1 in the configs of models that rule 2 judges."""
+    from monitor.app.replaced_settings import REPLACED, fix_of, replaced_settings
+
+    return [
+        Check("decision", model.model, WARNING, f"{name} {REPLACED[name]}", fix_of(name))
+        for model in installation.models
+        for name in replaced_settings(model)
     ]
 
 
@@ -136,7 +148,7 @@ def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:
         return Check("baseline", model.model, FAILED, "; ".join(found), build)
     n_rows = int(baseline.reference.n_rows[0])
     detail = f"{baseline.profile_id}: {len(baseline.variables)} variables, {n_rows:,} rows"
-    if not baseline.n_reference_windows:
+    if not baseline.n_reference_windows and model.decision.rule == 1:
         detail += f", no times: whether a window holds {model.decision.min_rows} rows is unknown"
     return Check("baseline", model.model, OK, detail)
 
@@ -144,15 +156,17 @@ def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:
 def _traffic(installation: Installation) -> list[Check]:
     """Warn about models whose windows have too few rows, with a sufficient window length.
 
-    Rows are counted in the store, else in the reference of the newest baseline.
+    Models of rule 2 are omitted, because their thin ticks are merged. Rows are counted in the
+    store, else in the reference of the newest baseline.
     """
     from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
     from monitor.storage.stored_traffic import mean_rows_of
 
-    names = {(m.tenant, m.model): m.window.length_us for m in installation.models}
+    models = [m for m in installation.models if m.decision.rule == 1]
+    names = {(m.tenant, m.model): m.window.length_us for m in models}
     stored = mean_rows_of(installation.store, names)
     checks = []
-    for model in installation.models:
+    for model in models:
         rows, source = stored.get((model.tenant, model.model)), "in the store"
         if rows is None:
             rows, source = _reference_rows(model, installation.baselines), "in the reference"

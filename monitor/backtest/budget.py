@@ -122,7 +122,8 @@ def solve(
         raise DomainError(f"a budget of {budget:g}", where="--budget", fix="pass a number > 0")
 
     def proposed(step: int) -> ModelConfig:
-        changed = {"max_false_pages_per_month": budget, "eps": round(step * STEP, 3)}
+        eps = round(step * STEP, 3)
+        changed = {"max_false_pages_per_month": budget, "budget": None, "eps": eps}
         return config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
 
     def judged(step: int) -> Outcome:
@@ -133,7 +134,7 @@ def solve(
     dullest = judged(high)
     n_allowed = int(budget * dullest.months + ROUNDING)
     if not dullest.judged_us or dullest.n_incidents > n_allowed:
-        changed = {"max_false_pages_per_month": budget}
+        changed = {"max_false_pages_per_month": budget, "budget": None}
         kept = config.model_copy(update={"decision": config.decision.model_copy(update=changed)})
         outcome = judge(windows, kept, baselines, withheld=withheld)
         return _solution(budget, n_allowed, None, outcome)

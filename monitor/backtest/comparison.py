@@ -97,7 +97,7 @@ def compare(
     """
     history = history_of(panes, config, intake)
     advance("today's config")
-    outcome = judge(history.windows, config, baselines, withheld=history.withheld)
+    outcome = _judged(history, config, baselines)
     delays = _delays(history, config, baselines, plants, advance)
     today = ConfigSide(outcome, delays, history.alerts)
     if budget is None and proposed is None:
@@ -110,11 +110,16 @@ def compare(
         solution = solve(history.windows, other, baselines, budget, step, history.withheld)
         outcome = solution.outcome
     else:
-        outcome = judge(history.windows, other, baselines, withheld=history.withheld)
+        outcome = _judged(history, other, baselines)
     delays = _delays(history, outcome.config, baselines, plants, advance)
     return ConfigComparison(
         config.model, today, ConfigSide(outcome, delays, history.alerts), solution
     )
+
+
+def _judged(history: History, config: ModelConfig, baselines: Mapping[str, Baseline]) -> Outcome:
+    """Judge a history under the rule of a config."""
+    return judge(history.windows, config, baselines, withheld=history.withheld, ticks=history.ticks)
 
 
 def _delays(
@@ -124,7 +129,12 @@ def _delays(
     plants: Sequence[Plant],
     advance: Callable[[str], None],
 ) -> tuple[Delay, ...]:
-    """Plant what was asked for; sizes of one feature and time go together."""
+    """Plant what was asked for; sizes of one feature and time go together.
+
+    Shifts are planted into windows: under rule 2, which judges ticks, none are.
+    """
+    if config.decision.rule != 1:
+        return ()
     sizes: dict[tuple[str, int | None], list[float]] = {}
     for plant in plants:
         if plant.feature in (*plantable(config), SCORE):

@@ -10,7 +10,7 @@ from monitor.backtest.comparison import ConfigComparison, ConfigSide
 from monitor.backtest.counting import Counted
 from monitor.backtest.delays import Delay
 from monitor.backtest.text import config_lines
-from schemas.alerts import Alert
+from schemas.alerts import Alert, onset_fields
 
 
 def backtest_document(
@@ -55,7 +55,8 @@ def _side_json(side: ConfigSide) -> dict[str, Any]:
     decision = outcome.config.decision
     return {
         "window_us": outcome.config.window.length_us,
-        "max_false_pages_per_month": decision.max_false_pages_per_month,
+        "rule": decision.rule,
+        "max_false_pages_per_month": decision.monthly_budget(),
         "eps": decision.eps,
         "threshold": outcome.threshold,
         "windows": outcome.n_windows,
@@ -79,6 +80,7 @@ def _alert_json(alert: Alert) -> dict[str, Any]:
     return {
         "time_us": alert.time_us,
         "since_us": alert.window_start_us,
+        **onset_fields(alert.onset),
         "monitor": alert.monitor,
         "feature": alert.feature,
         "segment": alert.segment,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from monitor.backtest.judging import n_rows_of
+from monitor.backtest.traces import n_rows_of
+from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.drift.windows import IntakeWindow, Windows
 from monitor.core.pipeline_health.watch import PipelineWatch
 from schemas.alerts import Alert
@@ -24,6 +25,8 @@ class History:
     """Ends of windows in which too many events were rejected or late for a drift verdict."""
     alerts: tuple[Alert, ...] = ()
     """Changes of the pipeline alerts about these, in order."""
+    ticks: list[Window] = field(default_factory=list)
+    """Of a config of rule 2: what is judged."""
 
 
 def history_of(
@@ -48,13 +51,16 @@ def history_of(
         operation counts here.
     """
     found = Windows(lambda tenant, model: config.window)
+    ticks = Ticks(lambda tenant, model: config, found.watermarks)
     place = 0
     for place, pane in enumerate(panes):
         found.add(pane, place)
+        ticks.add(pane, place)
     for counted in intake:
         found.add_intake(counted, place)
     windows = found.close_all()
-    return History(windows, *_withheld(windows, found.take_intakes(), config))
+    withheld, alerts = _withheld(windows, found.take_intakes(), config)
+    return History(windows, withheld, alerts, ticks.close_all())
 
 
 def _withheld(

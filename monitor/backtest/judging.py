@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from monitor.backtest.scale_judging import (
+    cover_results,
+    fires_at,
+    is_tick_withheld,
+    trace_results,
+)
+from monitor.backtest.traces import Cell, Trace, n_rows_of
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import SeriesDecider
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
+from monitor.core.drift.ticks.decider import DECIDERS, ScaleDecider
 from monitor.core.incidents.grouping import ChangeKind, Grouping, Incidents
 from schemas.alerts import Alert, Severity, Transition
 from schemas.baselines import Baseline
@@ -23,26 +30,7 @@ from schemas.time_units import HOUR_US
 
 WEEK_US = 168 * HOUR_US
 MONTH_US = 730 * HOUR_US
-Cell = tuple[str, str, str, str]
-"""Model version, monitor, feature, segment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """The evidence of one cell, window by window."""
-
-    time_us: array[int] = field(default_factory=lambda: array("q"))
-    """Ends of the windows."""
-    log_m: array[float] = field(default_factory=lambda: array("d"))
-    fired_us: list[int] = field(default_factory=list)
-    """Ends of the windows in which the cell fired."""
-
-    def add(self, time_us: int, log_m: float, has_fired: bool) -> None:
-        """Take the next window."""
-        self.time_us.append(time_us)
-        self.log_m.append(log_m)
-        if has_fired:
-            self.fired_us.append(time_us)
+__all__ = ["Cell", "Outcome", "Trace", "count_notifications", "judge", "n_rows_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +97,7 @@ def judge(
     baselines: Mapping[str, Baseline],
     *,
     withheld: Collection[int] = (),
+    ticks: Sequence[Window] = (),
     has_traces: bool = True,
 ) -> Outcome:
     """Run the decision rule over a history.
@@ -124,6 +113,8 @@ def judge(
     withheld : collection of int, optional
         Ends of windows whose rows are not all of the model's events: as in detect they get
         no verdict, and evidence stays as it was.
+    ticks : sequence of Window, optional
+        Of the same history, in order; needed under rule 2.
     has_traces : bool, optional
         False keeps no evidence, for searching.
 
@@ -143,14 +134,20 @@ def judge(
     judged: set[int] = set()
     coverage, threshold = Coverage(), float("nan")
     plans = SeasonPlans(MAX_PLAN_BYTES)
+    waiting = deque(ticks)
     for window in windows:
+        while waiting and waiting[0].end_us <= window.end_us:
+            tick = waiting.popleft()
+            scale = _decider(deciders, tick, config, baselines, plans)
+            if isinstance(scale, ScaleDecider) and not is_tick_withheld(tick, config, withheld):
+                alerts += scale.take_tick(tick)
         decider = _decider(deciders, window, config, baselines, plans)
         if decider is None:
             is_changed = window.is_baseline_changed
             reason = Reason.PROFILE_CHANGED if is_changed else Reason.NO_BASELINE
             coverage.note(n_rows_of(window), reason.value)
             continue
-        threshold = decider.rule.threshold
+        threshold = fires_at(decider)
         if window.end_us in withheld:
             decided = decider.withhold(window, Reason.PIPELINE)
             coverage.add(n_rows_of(window), decided.results)
@@ -158,12 +155,20 @@ def judge(
             if decider.is_retired:
                 del deciders[window.series]
             continue
-        views, changed = decider.judge(window)
-        if _cover(coverage, window, views):
-            judged.add(window.start_us)
-        alerts += changed
-        if has_traces:
-            _trace(traces, views, window)
+        if isinstance(decider, ScaleDecider):
+            decided = decider.decide(window)
+            if cover_results(coverage, window, decided.results):
+                judged.add(window.start_us)
+            alerts += decided.alerts
+            if has_traces:
+                trace_results(traces, decided.results, window, threshold)
+        else:
+            views, changed = decider.judge(window)
+            if _cover(coverage, window, views):
+                judged.add(window.start_us)
+            alerts += changed
+            if has_traces:
+                _trace(traces, views, window)
         if decider.is_retired:
             del deciders[window.series]
     counts = count_notifications(alerts, config.window.length_us)
@@ -241,11 +246,6 @@ def count_notifications(alerts: Iterable[Alert], window_us: int) -> Notification
     return NotificationCounts(n_incidents, n_pages, n_tickets)
 
 
-def n_rows_of(window: Window) -> int:
-    """Return how many rows a window has."""
-    return int(window.segments.n_rows[0]) if window.segments.segments else 0
-
-
 def _decider(
     deciders: dict[SeriesId, SeriesDecider],
     window: Window,
@@ -260,7 +260,9 @@ def _decider(
     if baseline is None or not is_fitting or window.is_baseline_changed:
         return None
     if series not in deciders:
-        decider = SeriesDecider(series, config, baseline, plans=plans)
+        decider = DECIDERS[config.decision.rule](
+            series, config, baseline, has_statistics=False, plans=plans
+        )
         # Under a new baseline the evidence starts again, and open alerts stay open.
         for other in [s for s in deciders if s.model_version == series.model_version]:
             decider.inherit(deciders.pop(other))

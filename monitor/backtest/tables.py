@@ -9,8 +9,10 @@ from typing import Any
 
 from monitor.backtest.comparison import ConfigComparison, ConfigSide
 from monitor.backtest.delays import Delay
+from monitor.backtest.judging import Outcome
 from monitor.core.incidents.evidence_text import rarity_text
 from schemas.alerts import Alert, Transition
+from schemas.config.model import DecisionConfig
 from schemas.config.values import format_duration
 from schemas.time_text import minute_text
 
@@ -76,11 +78,29 @@ def _rate_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
             [minute_text(o.notified[0].time_us) if o.notified else "none" for o in outcomes],
         ),
         row("window", [format_duration(o.config.window.length_us) for o in outcomes]),
-        row("fires at", [_threshold(o.threshold) for o in outcomes]),
-        row("false pages a month", [f"{d.max_false_pages_per_month:g}" for d in decisions]),
-        row("eps", [f"{d.eps:g}" for d in decisions]),
-        row("persistence", [f"{d.persistence}" for d in decisions]),
+        row("fires at", [_threshold(o) for o in outcomes]),
+        row("false pages a month", [f"{d.monthly_budget():g}" for d in decisions]),
+        *_setting_rows(decisions),
     ]
+
+
+def _setting_rows(decisions: Sequence[DecisionConfig]) -> list[tuple[str, ...]]:
+    """Return the settings of the rules in use; one that a side's rule has not is left empty."""
+    texts = [_setting_texts(decision) for decision in decisions]
+    names = [name for name in _SETTINGS if any(name in own for own in texts)]
+    has_two_rules = len({d.rule for d in decisions}) > 1 or decisions[0].rule != 1
+    rows = [("rule", *(f"{d.rule}" for d in decisions))] if has_two_rules else []
+    return rows + [(name, *(own.get(name, "") for own in texts)) for name in names]
+
+
+_SETTINGS = ("eps", "persistence", "tick", "smallest")
+
+
+def _setting_texts(decision: DecisionConfig) -> dict[str, str]:
+    """Write the settings of a config's rule."""
+    if decision.rule == 1:
+        return {"eps": f"{decision.eps:g}", "persistence": f"{decision.persistence}"}
+    return {"tick": format_duration(decision.tick_us), "smallest": f"{decision.smallest:g}"}
 
 
 def _rate(per_week: float | None, n: int) -> str:
@@ -88,9 +108,13 @@ def _rate(per_week: float | None, n: int) -> str:
     return _NO_VERDICT if per_week is None else f"{per_week:.3g} ({n:,})"
 
 
-def _threshold(log_m: float) -> str:
+def _threshold(outcome: Outcome) -> str:
     """Write how rare the evidence has to be by chance; NaN where nothing was judged."""
-    return _NO_VERDICT if math.isnan(log_m) else f"once in {rarity_text(log_m)} windows"
+    if math.isnan(outcome.threshold):
+        return _NO_VERDICT
+    if outcome.config.decision.rule != 1:
+        return f"{outcome.threshold:.1f} nats at the shortest scale"
+    return f"once in {rarity_text(outcome.threshold)} windows"
 
 
 def _fired_rows(report: ConfigComparison) -> list[tuple[str, ...]]:

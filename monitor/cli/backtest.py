@@ -80,6 +80,15 @@ def run(
             help="Search for a tolerance (eps) with at most RATE false alarms per month (730 h).",
         ),
     ] = None,
+    rule: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1|2",
+            min=1,
+            max=2,
+            help="Judge by this decision rule; by default by decision.rule of each config.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write an HTML report to this file.")
     ] = None,
@@ -135,6 +144,7 @@ def run(
         has_delays=has_delays,
         budget=budget,
         page=html,
+        rule=rule,
     )
     start_phase = partial(progress, is_quiet=as_json)
     result = run_backtest(request, start_phase=start_phase, on_note=print_note)

@@ -1,0 +1,132 @@
+"""Rule 2 through the commands: replay and backtest find the same changes, and say since when."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.time_units import HOUR_US, MINUTE_US
+from tests.support.installation import START_US, command
+
+MODEL = """model: loans
+features:
+  income: {kind: numeric, importance: high}
+  job: {kind: categorical}
+window: {length: 1h}
+decision: {rule: 2}
+"""
+STEP_US = 3_600_000
+"""1,000 rows an hour."""
+SHIFTED_US = START_US + 6 * HOUR_US + 2 * MINUTE_US
+LOST_US = START_US + 10 * HOUR_US + 31 * MINUTE_US
+
+
+def rows(rng: np.random.Generator, n: int, start_us: int) -> dict[str, np.ndarray]:
+    return {
+        "income": rng.normal(50_000, 10_000, n),
+        "job": rng.choice(["clerk", "cook", "nurse"], n).astype(object),
+        "score": rng.random(n),
+        "time_us": start_us + STEP_US * np.arange(n),
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve hours: income shifts by .8 sd in the seventh, job goes missing in the eleventh."""
+    folder, rng = tmp_path_factory.mktemp("rule2"), np.random.default_rng(2)
+    (folder / "models").mkdir()
+    model, reference = folder / "models/loans.yaml", folder / "train.parquet"
+    model.write_text(MODEL)
+    (folder / "driftline.yaml").write_text("models: [models/*.yaml]\n")
+    n = 20_000
+    pq.write_table(pa.table(rows(rng, n, START_US - n * STEP_US)), reference)
+    built = command("baseline", "build", model, "-r", reference, "-o", folder / "baselines")
+    assert built.code == 0, built.err
+    live = rows(rng, 12_000, START_US)
+    live["income"] += np.where(live["time_us"] >= SHIFTED_US, 8_000, 0)
+    live["job"][live["time_us"] >= LOST_US] = None
+    pq.write_table(pa.table(live), folder / "live.parquet")
+    return folder
+
+
+def run(folder: Path, name: str, *options: str) -> dict:
+    ended = command(
+        name, folder / "live.parquet", "--config", folder / "driftline.yaml", "--json", *options
+    )
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+@pytest.fixture(scope="module")
+def replayed(installed: Path) -> dict:
+    """What the replay prints, and the alerts it has stored."""
+    found = run(installed, "replay", "--store", str(installed / "store"))
+    query = "SELECT * FROM alerts FINAL ORDER BY time_us, feature"
+    stored = command("sql", query, "--store", installed / "store", "--json")
+    assert stored.code == 0, stored.err
+    return found | {"stored": [json.loads(line) for line in stored.out.splitlines()]}
+
+
+def test_replay_opens_alerts_within_ticks_and_states_their_beginning(replayed):
+    opened = {a["feature"]: a for a in replayed["stored"] if a["transition"] == "opened"}
+    assert set(opened) == {"income", "job"}
+    for feature, began_us in (("income", SHIFTED_US), ("job", LOST_US)):
+        alert = opened[feature]
+        assert alert["onset_low_us"] <= began_us <= alert["onset_high_us"]
+        assert alert["time_us"] <= began_us + 20 * MINUTE_US
+        assert "since about" in alert["title"]
+    assert opened["job"]["severity"] == "page"
+    assert opened["job"]["time_us"] == START_US + 10 * HOUR_US + 40 * MINUTE_US
+
+
+def test_incidents_of_a_replay_carry_the_beginning(replayed):
+    by_feature = {i["features"][0]: i for i in replayed["incidents"]}
+    for feature, began_us in (("income", SHIFTED_US), ("job", LOST_US)):
+        incident = by_feature[feature]
+        assert incident["onset_low_us"] <= began_us <= incident["onset_high_us"]
+        assert "since about" in incident["title"]
+
+
+def test_a_backtest_finds_what_a_replay_finds(installed, replayed):
+    (model,) = run(installed, "backtest")["models"]
+    names = ("time_us", "feature", "segment", "transition", "severity", "onset_us", "evidence")
+    own = [{n: a[n] for n in names} for a in model["today"]["fired"]]
+    stored = [a for a in replayed["stored"] if a["transition"] != "resolved"]
+    assert own == [{n: a[n] for n in names} for a in stored]
+    assert own
+
+
+def test_a_backtest_of_rule_1_is_hours_later(installed):
+    (model,) = run(installed, "backtest", "--rule", "1", "--no-delays")["models"]
+    assert model["today"]["rule"] == 1
+    first_us: dict[str, int] = {}
+    for alert in model["today"]["fired"]:
+        assert alert["onset_us"] is None
+        first_us.setdefault(alert["feature"], alert["time_us"])
+    assert first_us["income"] >= START_US + 8 * HOUR_US
+
+
+@pytest.mark.parametrize("option", [("--budget", "0.1"), ("--plant", "income=0.3sd")])
+def test_a_backtest_refuses_what_only_rule_1_has(installed, option):
+    ended = command(
+        "backtest", installed / "live.parquet", "--config", installed / "driftline.yaml", *option
+    )
+    assert ended.code == 2
+    assert "add --rule 1" in ended.err
+
+
+def test_check_names_what_replaces_the_settings_of_rule_1(installed, tmp_path):
+    (tmp_path / "m.yaml").write_text(
+        MODEL.replace("{rule: 2}", "{rule: 2, eps: 0.03, max_false_pages_per_month: 1}")
+    )
+    (tmp_path / "driftline.yaml").write_text(
+        f"models: [m.yaml]\nbaselines: {installed / 'baselines'}\n"
+    )
+    found = json.loads(command("check", tmp_path / "driftline.yaml", "--json").out)
+    own = {c["fix"]: c["state"] for c in found["checks"] if c["check"] == "decision"}
+    assert own == {"rename it to budget": "warning", "remove eps": "warning"}
