@@ -471,7 +471,7 @@ class DriftPartition:
         whether the rows of a window are complete before they are evaluated. Ticks follow the
         pipeline verdict of the previous window.
         """
-        judged = self._most_rows([*closed.windows, *closed.ticks])
+        judged = self._most_rows(closed.windows) | self._most_rows(closed.ticks)
         watch = self._watches.get(name)
         if watch is None:
             watch = self._watches[name] = PipelineWatch(self._catalog.configs[name])
