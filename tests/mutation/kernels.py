@@ -10,9 +10,8 @@ from pathlib import Path
 from grimp import ImportGraph
 
 from tests.mutation.mutants import Mutant
-from tests.mutation.selection import environment, module_name
+from tests.mutation.selection import COMPILER, environment, module_name
 
-COMPILER = "detectors.kernels.jit"
 _ASK = f"from {COMPILER} import CACHE_FOLDER; print(CACHE_FOLDER.name)"
 
 

@@ -1,8 +1,8 @@
 """Which tests execute a line, and how long they take, recorded once by coverage.py.
 
 Coverage does not see the lines of compiled kernels, nor what ran once at import. For those, and
-after the tests of the line, come the tests of the whole module, then those of the modules that
-import it.
+after the tests of the line, come the tests of the whole module and of files that import it, then
+those of the modules that import it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 from tests.mutation.mutants import PACKAGES, ROOT, Mutant
 
 FOLDERS = ("tests/unit", "tests/oracle", "tests/property")
+COMPILER = "detectors.kernels.jit"
+"""What modules with compiled kernels import."""
 FILES_AT_ONCE = 12
 """Test files of one recording; an interrupted run goes on with the next."""
 PYTEST = ["-q", "-o", "addopts=", "-p", "no:cacheprovider"]
@@ -137,26 +139,30 @@ class Selection:
         mutant : Mutant
             Its line need not be covered.
         budget_s : float
-            Sum of the recorded seconds of what is returned.
+            Sum of the recorded seconds of what is returned; a test that no longer fits is left
+            out, and shorter ones after it are not.
 
         Returns
         -------
         list of str
-            Tests of one file are adjacent: their module's fixtures are set up once.
+            Tests of one file are adjacent: their module's fixtures are set up once. Importers
+            only where nothing else is known, and for modules with kernels, of which coverage
+            sees the calls from plain Python only.
         """
         source = (ROOT / mutant.path).read_text()
         is_current = hashlib.sha256(source.encode()).hexdigest() == self._digests.get(mutant.path)
         lines = statement_lines(source, mutant.line) if is_current else ()
-        chosen: list[str] = []
+        module = module_name(mutant.path)
+        is_compiled = COMPILER in self.graph.find_modules_directly_imported_by(module)
+        chosen, too_long = list[str](), list[str]()
         for level, group in enumerate(self._groups(mutant.path, lines)):
-            if level > 1 and chosen:
+            if level > 1 and chosen and not is_compiled:
                 break
-            for test in self._ordered(group.difference(chosen), module_name(mutant.path)):
-                budget_s -= self._seconds[test]
-                if budget_s < 0:
-                    return chosen or [test]
-                chosen.append(test)
-        return chosen
+            for test in self._ordered(group.difference(chosen, too_long), module):
+                is_fitting = self._seconds[test] <= budget_s
+                (chosen if is_fitting else too_long).append(test)
+                budget_s -= self._seconds[test] if is_fitting else 0.0
+        return chosen or too_long[:1]
 
     def seconds(self, tests: list[str]) -> float:
         """Return how long tests took when they were recorded."""
@@ -170,7 +176,7 @@ class Selection:
 
         def rank(file: str) -> tuple[bool, float]:
             mean = self.seconds(by_file[file]) / len(by_file[file])
-            return f"from {module} import" not in (ROOT / file).read_text(), mean
+            return module not in _imported_by(file), mean
 
         return [test for file in sorted(by_file, key=rank) for test in by_file[file]]
 
@@ -189,7 +195,8 @@ class Selection:
         seen = set(modules)
         while modules:
             paths = {found for module in modules if (found := _path(module))}
-            yield {t for p in paths for t in self._of_lines(p, function_lines(p))}
+            direct = {t for t in self._seconds if modules & _imported_by(_file(t))}
+            yield direct.union(*(self._of_lines(p, function_lines(p)) for p in paths))
             of_each = map(self.graph.find_modules_that_directly_import, modules)
             modules = set().union(*of_each) - seen
             seen |= modules
@@ -201,6 +208,19 @@ class Selection:
             for line, contexts in data.contexts_by_lineno(path).items():
                 found[line] += [context for context in contexts if context]
         return found
+
+
+@cache
+def _imported_by(file: str) -> frozenset[str]:
+    """Return the modules that a test file imports, and names that may be modules."""
+    found: set[str] = set()
+    tree = ast.parse((ROOT / file).read_text()) if (ROOT / file).exists() else ast.Module([], [])
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(found)
 
 
 def module_name(path: str) -> str:
