@@ -139,7 +139,7 @@ def _shares_below(
     low, high, n_bins = float(edges[i]), float(edges[i + 1]), len(edges) - 1
     if i == 0 and has_own_minimum(edges):
         # The spike at the minimum: as wide as the interval its rows would have to cross.
-        low = low - float(edges[i + 2] - edges[i + 1]) if n_bins > i + 1 else low - 1.0
+        low -= float(edges[2]) - high if n_bins > 1 else 1.0
         return np.clip((at - low) / (high - low), 0.0, 1.0)
     share = np.clip((at - low) / (high - low), 0.0, 1.0)
     if n_bins < 3 or i not in (0, n_bins - 1):

@@ -183,8 +183,6 @@ def centroid_shift(reference: EmbeddingMoments, current: EmbeddingMoments) -> Ce
     1.414 0.163 1.0
     """
     _check_dimensions(reference, current)
-    if not reference.n or not current.n:
-        return CentroidShift(np.nan, np.nan, np.nan, np.nan)
     euclidean = _length(reference.mean - current.mean)
     expected = effect = np.nan
     if min(reference.n, current.n) > 1:

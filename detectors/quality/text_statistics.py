@@ -262,8 +262,6 @@ def _n_words(classes: NDArray[np.uint8], owner: NDArray[np.int64], n: int) -> Fl
 def _trigrams(texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the trigrams of all texts, with the index of their text."""
     codes, owner = _code_points([f" {text.casefold()} " if text else "" for text in texts])
-    if len(codes) < 3:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     keys = codes[:-2] << 2 * _CODE_BITS | codes[1:-1] << _CODE_BITS | codes[2:]
     is_within = owner[:-2] == owner[2:]
     return keys[is_within], owner[:-2][is_within]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.core.gpu.state import GpuState, HostState, RuleChange, RuleState
+from monitor.core.gpu.state import GpuState, HostState, RuleChange, RulePhase, RuleState
 from monitor.core.gpu.table import GpuRule
 from monitor.core.identity import alert_id
 from schemas.alerts import Alert, Transition
@@ -76,7 +76,7 @@ class GpuAlerts:
             self._make(place, rule, state, Transition.ESCALATED, time_us)
         elif change is RuleChange.RESOLVED:
             self.resolve(place, rule, state.since_us + state.clear_us, "quiet again")
-        if not state.n_events and state.phase == "ok":
+        if not state.n_events and state.phase is RulePhase.OK:
             place.rules.pop(rule, None)
 
     def escalate(

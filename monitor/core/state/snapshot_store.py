@@ -224,7 +224,7 @@ class SnapshotStore:
 
     def _refuse_body(self, place: StateKey, detail: str) -> None:
         """Record an unusable complete state, with its first chunk."""
-        offset, record_time_us = self._where.get(place, (-1, -1))
+        offset, record_time_us = self._where[place]
         self._refuse(
             RefusedState(
                 offset, msgspec.msgpack.encode(self._chunks[place]), detail, record_time_us

@@ -590,7 +590,8 @@ class PartitionAggregator:
             Panes the watermark has passed, and panes that a late but allowed event
             changed since they were published; none while catching up.
         """
-        self._position = max(self._position, position if position is not None else 0)
+        if position is not None:
+            self._position = max(self._position, position)
         if self.is_catching_up:
             return []
         wm, s = self._clock.watermark_us, self._clock.retired_before_us

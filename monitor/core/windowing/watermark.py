@@ -264,5 +264,5 @@ class Watermarks:
 
     def elapse(self, elapsed_us: int) -> None:
         """Advance time: moves the minimum only while all partitions are idle."""
-        if self.is_idle and self.minimum_us is not None and elapsed_us > 0:
-            self.minimum_us += elapsed_us
+        if self.is_idle and self.minimum_us is not None:
+            self.minimum_us += max(elapsed_us, 0)

@@ -74,6 +74,14 @@ def test_a_partition_not_heard_from_holds_the_minimum():
     assert marks.minimum_us == 40
 
 
+@pytest.mark.parametrize(("elapsed_us", "minimum_us"), [(-1, 50), (0, 50), (1, 51)])
+def test_time_that_elapses_while_all_are_idle_never_lowers_the_minimum(elapsed_us, minimum_us):
+    marks = Watermarks()
+    marks.observe("a", 0, 1, 50, is_idle=True)
+    marks.elapse(elapsed_us)
+    assert marks.minimum_us == minimum_us
+
+
 def test_a_declared_source_holds_the_minimum():
     marks = Watermarks()
     marks.declare("b", 1)
