@@ -11,7 +11,7 @@ from detectors.evaluate.all_statistics import evaluate
 from detectors.evaluate.plan import StatisticPlan
 from schemas.baselines import Baseline, Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
-from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW, SeriesStats
+from schemas.panes import N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN, SeriesStats
 from schemas.results import Reason
 
 FLOATS = ("statistic", "p_value", "effect_size", "threshold")
@@ -94,6 +94,23 @@ def test_a_plan_gives_what_the_statistics_give_one_by_one(given, min_rows: int) 
     for name in FLOATS:
         expected = np.array([getattr(r, name) for r in rows], np.float64)
         np.testing.assert_allclose(getattr(columns, name), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", ["window", "reference"])
+def test_a_counter_that_numbers_do_not_use_is_part_of_no_distance(baseline, side) -> None:
+    """Panes come from a topic: the unseen counter of a number may hold anything."""
+    current = SeriesStats.empty(("*",), 1)
+    current.counts[0, 0, :3], current.n_rows[0] = (40, 60, 50), 150
+    changed = current if side == "window" else baseline.reference
+    changed.counts[0, 0, UNSEEN] = 90
+    rows = evaluate(current, baseline, min_rows=30)
+    columns = StatisticPlan(baseline, min_rows=30, ranges={}).columns(current)
+    assert columns.n.tolist() == [r.n for r in rows]
+    assert columns.n_reference.tolist() == [r.n_reference for r in rows]
+    expected = np.array([r.statistic for r in rows], np.float64)
+    np.testing.assert_allclose(columns.statistic, expected, rtol=1e-12)
+    by_metric = {r.metric: (r.n, r.n_reference) for r in rows}
+    assert by_metric["psi"] == by_metric["total_variation"] == (150, 150)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from detectors.multiscale.components import (
     variable_components,
 )
 from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
+from detectors.multiscale.movement import natural_variances
 from detectors.multiscale.onset import look_back_ticks, onset
 from detectors.multiscale.plan import _products, block_phi, plan_cells
 from detectors.multiscale.products import counter_values, product_sums
@@ -22,6 +23,7 @@ from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
+from detectors.multiscale.variances import average_variances
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from tests.support.decision.multiscale import SmallModel, random_model, states_equal
@@ -300,6 +302,27 @@ def test_a_tick_without_rows_is_no_beginning():
         onset(np.zeros(3), np.zeros(3), 0.1, is_share=True, n_reference=10)
     with pytest.raises(DomainError, match="inflation"):
         onset(sums, rows, 0.01, is_share=True, n_reference=1e4, inflation=0.5)
+
+
+@pytest.mark.parametrize("n_rows", [1.0, 19.9, 20.1, 500.0])
+def test_a_share_of_fewer_than_20_rows_moves_as_its_cell_does(n_rows):
+    """Decision rule 2, section 1.3, step 7: p < 20 q has shown nothing of its own yet."""
+    shares = np.zeros(64)
+    shares[:2] = 0.7, 0.3
+    plan = SmallModel.of([shares], 0, phi=2.0).plan
+    state, share = ScaleState.start(plan), 1
+    p = plan.constants[share, at.P]
+    q = p / n_rows
+    state.scales[:, :, at.WEIGHT], state.scales[:, :, at.SQUARES] = 1.0, q
+    inflation = 3.0
+    state.scales[:, :, at.INFLATION] = at.PRIOR_SAMPLES * (inflation - 1)
+    found = average_variances(plan, ScaleRule.of(plan.n_components), state)
+    own = natural_variances(plan, state)[share]
+    of_cell = (inflation - 1) * found.sampling[share]
+    expected = np.maximum(own, of_cell) if n_rows < 20 else own
+    assert found.sampling[share] == pytest.approx(2.0 * p * (1 - p) * q)
+    assert found.natural[share] == pytest.approx(expected)
+    assert (of_cell > own).all()
 
 
 def test_six_time_constants_are_searched():

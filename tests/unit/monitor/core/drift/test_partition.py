@@ -14,6 +14,7 @@ from monitor.baseline.build import build_baseline
 from monitor.core.drift import partition as drift_partition
 from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
+from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.state.result_messages import read_results
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.state.writes import MAX_RESULTS, WritePhase, result_writes
@@ -206,6 +207,39 @@ def test_a_model_that_fell_silent_does_not_make_a_restart_read_from_far_back(mon
     assert driver.offset > 400
     assert driver.offset - driver.restart().position < 200
     assert driver.stored("mute").alerts == []
+
+
+def test_the_state_of_a_silent_model_is_written_only_after_many_messages(monkeypatch):
+    monkeypatch.setattr(drift_partition, "STALE_MESSAGES", 60)
+    driver = Driver(Catalog.of([named("loud"), named("mute")], []))
+    driver.pane(pane_of(0, model="mute"))
+    driver.word(end_of(0))
+    read_from = [driver.stored("mute").windows.panes_offset]
+    for window in range(1, MAX_EMPTY + 40):
+        for _ in range(10):
+            driver.pane(pane_of(window, model="loud"))
+        driver.word(end_of(window))
+        offset = driver.stored("mute").windows.panes_offset
+        read_from += [offset] if offset != read_from[-1] else []
+    n_messages = np.diff(read_from)[MAX_EMPTY:]
+    assert len(n_messages) > 3
+    assert (n_messages > 60).all(), "an empty window is a reason of its own; afterwards none is"
+
+
+def test_a_source_that_was_removed_and_returns_settles_from_its_first_watermark(monkeypatch):
+    driver = Driver(Catalog.of([CONFIG], []))
+    settled: list[tuple[str, int]] = []
+    settle = driver.core.windows.settle
+    monkeypatch.setattr(
+        driver.core.windows, "settle", lambda *place: (settled.append(place), settle(*place))
+    )
+    driver.word(end_of(9))
+    driver.note(driver.core.retire("another"))
+    driver.word(end_of(9))
+    assert settled == [("s", 0)], "the same watermark retires nothing more"
+    driver.note(driver.core.retire("s"))
+    driver.word(end_of(2))
+    assert settled == [("s", 0), ("s", 0)]
 
 
 def test_a_model_whose_first_window_is_open_is_read_from_its_first_pane():

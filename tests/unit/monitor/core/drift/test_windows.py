@@ -207,6 +207,20 @@ def test_a_restart_closes_each_window_once_with_the_same_rows():
         assert found == expected
 
 
+@pytest.mark.parametrize(("offset", "is_new"), [(6, False), (7, True), (8, True)])
+def test_after_a_restart_a_late_pane_revises_from_the_first_offset_not_yet_read(offset, is_new):
+    w = windows()
+    w.add(pane(10, 5), 0)
+    advance_to(w, 120)
+    state = w.export("t", "m", 7)
+    w = windows()
+    w.restore(state)
+    w.add(pane(10, 5), 0)
+    assert advance_to(w, 120) == []
+    assert w.add(pane(20, 2), offset) is Arrival.LATE
+    assert [(x.start_us, x.is_revised) for x in w.close()] == ([(0, True)] if is_new else [])
+
+
 def test_state_is_kept_for_models_without_panes():
     w = windows()
     w.add(pane(10), 0)

@@ -249,7 +249,8 @@ def test_latched_rules_end_with_a_new_driver_version(rules: GpuRules) -> None:
 
 def test_a_card_that_answers_zero_energy_was_not_reset(rules: GpuRules) -> None:
     feed(rules, sample(0, total_energy_consumption=9e9), xid(10, 79))
-    assert feed(rules, sample(30, total_energy_consumption=0)) == []
+    assert feed(rules, *(sample(t, total_energy_consumption=0) for t in (30, 60, 90))) == []
+    assert feed(rules, sample(120, total_energy_consumption=9.1e9)) == []
 
 
 def test_a_new_uuid_in_a_silent_slot_is_a_replacement(rules: GpuRules) -> None:

@@ -101,6 +101,21 @@ def test_a_baseline_that_does_not_fit_is_refused():
         Layout(schema_of(row(values=(1.0, 2.0, 3.0))), baseline)
 
 
+def test_a_pane_with_more_rows_than_are_held_adds_none_to_the_others():
+    """As many panes hold rows as the pool has chains at first, and one more has counters."""
+    n_held, n_many = 16, 200
+    times = [10 * i for i in range(n_held)] + [10 * n_held] * n_many
+    panes = panes_of(*map(row, times))
+    counted = {pane.start_us: int(pane.segments.n_rows[0]) for pane in panes}
+    assert counted == dict.fromkeys(times[:n_held], 1) | {10 * n_held: n_many}
+
+
+def test_late_rows_are_in_no_pane_beside_held_ones():
+    times = [*range(0, 160, 10), 0, 200, 10, 20]
+    counted = {pane.start_us: int(pane.segments.n_rows[0]) for pane in panes_of(*map(row, times))}
+    assert counted == dict.fromkeys(range(0, 160, 10), 1) | {200: 1}
+
+
 def test_without_a_baseline_only_rows_are_counted():
     (pane,) = panes_of(row(1, host="h"), row(2), layouts=lambda *_: None)
     assert (pane.series.profile_id, pane.segments.segments) == ("", ("*",))
