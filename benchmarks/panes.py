@@ -6,7 +6,9 @@ Each partition's watermark follows its panes. ``pane_bytes``: the mean message.
 ``pane_us``: CPU of one, from its bytes until it is part of its window's sums.
 ``window_ms``: CPU of closing the window: adding up its partitions, judging its 88 cells and
 the hosts', and their descriptive statistics. ``encode_us``: CPU of a pane in ingest, from
-counters to a message. Pure, no broker.
+counters to a message. ``tick_pane_us``: CPU of a pane for its tick of rule 2, beside its
+window. ``window_bytes``, ``tick_bytes``: most bytes that the panes of the open window, and of
+the open ticks, take in detect. Pure, no broker.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from benchmarks.events import FIRST_US, make_messages
 from benchmarks.output import Figures, main
 from benchmarks.worlds import fraud
 from monitor.core.drift.decide import SeriesDecider
+from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.drift.windows import Windows
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.codec import PaneAssembler, encode
@@ -80,6 +83,32 @@ def cost(written: list[list[bytes]]) -> tuple[float, float]:
     return pane_s / len(written) * 1e6, (time.process_time() - begin_s) * 1e3
 
 
+def tick_cost(written: list[list[bytes]]) -> tuple[float, int, int]:
+    """CPU microseconds of a pane in its tick; most bytes of the window and of the ticks."""
+    catalog = fraud()
+    config = next(iter(catalog.configs.values()))
+    decision = config.decision.model_copy(update={"rule": 2})
+    config = config.model_copy(update={"decision": decision})
+    windows, assembler = Windows(lambda *_: config.window), PaneAssembler()
+    marks = windows.watermarks
+    ticks = Ticks(lambda *_: config, marks)
+    marks.declare("s", N_PARTITIONS)
+    tick_s, window_bytes, tick_bytes = 0.0, 0, 0
+    for offset, values in enumerate(written):
+        found = [whole for value in values if (whole := assembler.add(value, offset)) is not None]
+        for pane in (whole.packed for whole in found):
+            windows.add(pane, offset)
+            begin_s = time.process_time()
+            ticks.add(pane, offset)
+            marks.observe(pane.source, pane.partition, N_PARTITIONS, pane.end_us, is_idle=False)
+            ticks.close()
+            tick_s += time.process_time() - begin_s
+        if offset % 16 == 0:
+            window_bytes = max(window_bytes, windows.held_bytes)
+            tick_bytes = max(tick_bytes, ticks.windows.held_bytes)
+    return tick_s / len(written) * 1e6, window_bytes, tick_bytes
+
+
 def measure(quick: bool) -> Figures:
     made = panes()
     for pane in made[:8]:
@@ -89,11 +118,15 @@ def measure(quick: bool) -> Figures:
     encode_us = (time.process_time() - begin_s) / len(made) * 1e6
     cost(written[:8])  # compiled before the clock starts
     found = [cost(written) for _ in range(3 if quick else 9)]
+    tick_us, window_bytes, tick_bytes = tick_cost(written)
     return {
         "pane_bytes": statistics.mean(sum(map(len, values)) for values in written),
         "pane_us": statistics.median(pane_us for pane_us, _ in found),
         "window_ms": statistics.median(window_ms for _, window_ms in found),
         "encode_us": encode_us,
+        "tick_pane_us": tick_us,
+        "window_bytes": window_bytes,
+        "tick_bytes": tick_bytes,
         "n_panes": len(written),
     }
 

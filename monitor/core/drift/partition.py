@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from monitor.core.bounds import MAX_COUNT, check_number, check_time
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
-from monitor.core.drift.rereading import Rereading
+from monitor.core.drift.rereading import Changed, Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
@@ -345,6 +345,7 @@ class DriftPartition:
         if word.watermark_us - self._settled_us.get(place, NO_WATERMARK) >= SETTLE_EVERY_US:
             self._settled_us[place] = word.watermark_us
             self.windows.settle(*place)
+            self._ticks.windows.settle(*place)
 
     def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Take one chunk of a pane."""
@@ -354,12 +355,12 @@ class DriftPartition:
             return
         pane = whole.packed
         self._add(pane, whole.first_offset)
-        changed = self.windows.changed
-        if changed is not None:
+        parts = (self.windows, self._ticks.windows)
+        changed = [Changed(part, part.changed) for part in parts if part.changed is not None]
+        if changed:
             self.rereading = Rereading(
-                self.windows,
-                self._assembled,
                 changed,
+                self._assembled,
                 pane.series.model_version,
                 whole.first_offset,
                 self.position,

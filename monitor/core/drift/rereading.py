@@ -1,8 +1,9 @@
-"""Reading the panes of one window again: one of them changed after it had been added up."""
+"""Reading the panes of a window or tick again, after one changed that had been added up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from monitor.core.bounds import MAX_COUNT
 from monitor.core.drift.windows import ChangedWindow, Windows
@@ -14,17 +15,23 @@ Assemble = Callable[[PaneAssembler, PaneMessage, int, int], Assembled | None]
 """(assembler, message, offset, record time) -> the pane it completes, checked."""
 
 
+class Changed(NamedTuple):
+    """A window, or a tick, to be read again."""
+
+    windows: Windows
+    """The windows it is one of."""
+    window: ChangedWindow
+
+
 class Rereading:
-    """A range of the log of panes, of which the panes of one window are taken again.
+    """A range of the log of panes, of which the panes of a window and its tick are taken again.
 
     Parameters
     ----------
-    windows : Windows
-        Whose window it is.
+    changed : sequence of Changed
+        Of one model, at least one.
     assemble : callable
         Takes one chunk as it was taken the first time.
-    window : ChangedWindow
-        To be read again.
     model_version, offset : str, int
         Of the pane that changed.
     end_offset : int
@@ -40,17 +47,17 @@ class Rereading:
 
     def __init__(
         self,
-        windows: Windows,
+        changed: Sequence[Changed],
         assemble: Assemble,
-        window: ChangedWindow,
         model_version: str,
         offset: int,
         end_offset: int,
     ) -> None:
-        self._windows, self._assemble, self._window = windows, assemble, window
+        self._changed, self._assemble = tuple(changed), assemble
         self._model_version, self._offset = model_version, offset
         self._assembler: PaneAssembler | None = None
-        self.first_offset, self.end_offset = window.first_offset, end_offset
+        self.first_offset = min(each.window.first_offset for each in self._changed)
+        self.end_offset = end_offset
 
     def read(self, offset: int, key: bytes, value: bytes, record_time_us: int = -1) -> None:
         """Take one message of the range."""
@@ -58,18 +65,21 @@ class Rereading:
             return
         if self._assembler is None:
             self._assembler = PaneAssembler(MAX_COUNT)
-            self._windows.begin_rereading(self._window)
+            for each in self._changed:
+                each.windows.begin_rereading(each.window)
         try:
             message = read_message(value)
-            if (message.header.tenant, message.header.model) != self._window[:2]:
+            if (message.header.tenant, message.header.model) != self._changed[0].window[:2]:
                 return
             whole = self._assemble(self._assembler, message, offset, record_time_us)
         except (TransportError, DomainError):
             return  # became a dead letter when it came
         if whole is not None:
-            self._windows.add_again(self._window, whole.packed, whole.first_offset)
+            for each in self._changed:
+                each.windows.add_again(each.window, whole.packed, whole.first_offset)
 
     def end(self) -> None:
         """Have the window given out again, if it has closed."""
         if self._assembler is not None:
-            self._windows.end_rereading(self._window, self._model_version, self._offset)
+            for each in self._changed:
+                each.windows.end_rereading(each.window, self._model_version, self._offset)

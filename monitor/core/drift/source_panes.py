@@ -38,6 +38,11 @@ class _Waiting(NamedTuple):
 class SourcePanes:
     """Panes of one series and source partition in one window, by their start.
 
+    Parameters
+    ----------
+    has_slices : bool, optional
+        False if only the segments of the panes are added up.
+
     Notes
     -----
     A pane is *folded* once its partition has retired it, and all before it: it is added to the
@@ -50,10 +55,11 @@ class SourcePanes:
     writer knows. It is compared in this process only.
     """
 
-    __slots__ = ("_digests", "_first_offset", "_offsets", "_starts", "_totals", "_versions",
-                 "_waiting")  # fmt: skip
+    __slots__ = ("_digests", "_first_offset", "_has_slices", "_offsets", "_starts", "_totals",
+                 "_versions", "_waiting")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_slices: bool = True) -> None:
+        self._has_slices = has_slices
         self._starts, self._versions = array("q"), array("q")
         self._offsets, self._digests = array("q"), array("q")
         self._first_offset: int | None = None
@@ -123,7 +129,7 @@ class SourcePanes:
     def _fold(self, waiting: _Waiting) -> None:
         """Add a pane to the sum, and remember which it was."""
         pane = waiting.pane
-        _add(self._totals, pane)
+        self._add(self._totals, pane)
         self._starts.append(pane.start_us)
         self._versions.append(pane.pane_version)
         self._offsets.append(waiting.offset)
@@ -135,6 +141,13 @@ class SourcePanes:
     def is_waiting(self) -> bool:
         """Whether a pane may still change."""
         return bool(self._waiting)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of totals, of what is kept of folded panes, and of the bodies of others."""
+        totals = sum(total.n_bytes for total in self._totals.values())
+        waiting = sum(len(each.pane.body) for each in self._waiting.values())
+        return totals + 4 * self._starts.itemsize * len(self._starts) + waiting
 
     @property
     def first_offset(self) -> int:
@@ -162,13 +175,13 @@ class SourcePanes:
             return total
         made = {n_variables: total.copy()} if total is not None else {}
         for pane in own:
-            _add(made, pane)
+            self._add(made, pane)
         return made[n_variables]
 
-
-def _add(totals: dict[int, PaneTotal], pane: PackedPane) -> None:
-    """Add a pane to the total of its number of variables."""
-    total = totals.get(pane.n_variables)
-    if total is None:
-        total = totals[pane.n_variables] = PaneTotal(pane.n_variables)
-    total.add(pane.open())
+    def _add(self, totals: dict[int, PaneTotal], pane: PackedPane) -> None:
+        """Add a pane to the total of its number of variables."""
+        n = pane.n_variables
+        total = totals.get(n)
+        if total is None:
+            total = totals[n] = PaneTotal(n, has_slices=self._has_slices)
+        total.add(pane.open())

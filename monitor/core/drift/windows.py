@@ -164,6 +164,10 @@ class Windows:
         (tenant, model) -> WindowConfig; ``length`` and ``lateness`` are used.
     watermarks : Watermarks, optional
         Shared with other windows of the same log; by default its own.
+    keep_closed : int, optional
+        Number of closed windows whose panes are kept, so that late panes can revise them.
+    has_slices : bool, optional
+        False if only the segments of the panes are added up.
 
     Notes
     -----
@@ -182,8 +186,16 @@ class Windows:
     Akidau et al., The Dataflow Model, VLDB 2015 (windows, watermarks, refinement).
     """
 
-    def __init__(self, settings: Settings, watermarks: Watermarks | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        watermarks: Watermarks | None = None,
+        *,
+        keep_closed: int = KEEP_CLOSED,
+        has_slices: bool = True,
+    ) -> None:
         self.watermarks = Watermarks() if watermarks is None else watermarks
+        self._keep_closed, self._has_slices = keep_closed, has_slices
         self._settings = settings
         self._models: dict[tuple[str, str], _Model] = {}
         self._intakes: list[IntakeWindow] = []
@@ -209,7 +221,9 @@ class Windows:
         for name, entry in self._models.items():
             if entry.closed_until is None:
                 return NO_WATERMARK
-            horizons.append(entry.closed_until - KEEP_CLOSED * self._settings(*name).length_us)
+            horizons.append(
+                entry.closed_until - self._keep_closed * self._settings(*name).length_us
+            )
         return min(horizons, default=NO_WATERMARK)
 
     def width_of(self, series: SeriesId, start_us: int) -> int | None:
@@ -245,7 +259,7 @@ class Windows:
         config = self._settings(series.tenant, series.model)
         start = pane.start_us // config.length_us * config.length_us
         closed = entry.closed_until
-        if closed is not None and start < closed - KEEP_CLOSED * config.length_us:
+        if closed is not None and start < closed - self._keep_closed * config.length_us:
             return Arrival.TOO_OLD
         packed = pane if isinstance(pane, PackedPane) else pack_pane(pane)
         placed = self._put(entry, start, packed, offset, config.lateness_us)
@@ -273,7 +287,7 @@ class Windows:
         place = _Place(pane.series, pane.source, pane.partition)
         panes = kept.get(place)
         if panes is None:
-            panes = kept[place] = SourcePanes()
+            panes = kept[place] = SourcePanes(has_slices=self._has_slices)
         placed = panes.put(pane, offset)
         if start not in entry.unfolded:
             panes.settle_oldest(self._retired_us(place, lateness_us))
@@ -440,7 +454,7 @@ class Windows:
             panes = [kept.pane for _, kept in sorted(entry.intake.pop(start).items())]
             self._intakes.append(IntakeWindow(*name, start, start + length_us, Intake.total(panes)))
         entry.closed_until = end
-        for old in [s for s in entry.panes if s < end - KEEP_CLOSED * length_us]:
+        for old in [s for s in entry.panes if s < end - self._keep_closed * length_us]:
             self._drop(entry.panes.pop(old))
             entry.widths.pop(old, None)
             entry.unfolded.discard(old)
@@ -550,6 +564,16 @@ class Windows:
             for entry in self._models.values()
         )
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the panes of all windows, folded or not; computed from all of them."""
+        return sum(
+            panes.n_bytes
+            for entry in self._models.values()
+            for kept in entry.panes.values()
+            for panes in kept.values()
+        )
+
     def restore(self, state: WindowState) -> None:
         """Restore a model. The caller must then ``add`` the panes from ``panes_offset`` again."""
         before = self._models.get((state.tenant, state.model), _Model())
@@ -564,7 +588,7 @@ class Windows:
 
 def _sum_of(totals: Sequence[PaneTotal]) -> PaneTotal:
     """Return the sum of the totals of partitions, in their order."""
-    made = PaneTotal(totals[0].n_variables)
-    for total in totals:
+    made = totals[0].copy()
+    for total in totals[1:]:
         made.add_total(total)
     return made

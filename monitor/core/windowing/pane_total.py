@@ -9,7 +9,7 @@ from detectors.kernels import pane_body as kernels
 from detectors.kernels.accumulate import N_MOMENTS
 from monitor.core.windowing.merge import ordered_segments
 from monitor.core.windowing.pane_body import PaneBody, empty_rows, stats_of
-from schemas.panes import N_CALIBRATION, SeriesStats
+from schemas.panes import ALL, N_CALIBRATION, SeriesStats
 
 _MOST = 1 << 62
 
@@ -68,6 +68,8 @@ class PaneTotal:
     ----------
     n_variables : int
         Of the segments of every pane.
+    has_slices : bool, optional
+        False if only the segments are needed.
 
     Notes
     -----
@@ -75,16 +77,18 @@ class PaneTotal:
     the same order: each series is its first pane added to zeros, then the next one.
     """
 
-    __slots__ = ("_segments", "_slices", "n_panes", "n_variables")
+    __slots__ = ("_segments", "_slices", "has_slices", "n_panes", "n_variables")
 
-    def __init__(self, n_variables: int) -> None:
-        self.n_variables, self.n_panes = n_variables, 0
+    def __init__(self, n_variables: int, *, has_slices: bool = True) -> None:
+        self.n_variables, self.n_panes, self.has_slices = n_variables, 0, has_slices
         self._segments, self._slices = _Rows(n_variables), _Rows(1)
 
     def add(self, body: PaneBody) -> None:
         """Add a pane that was checked, of the same number of variables."""
         segments, slices = self._segments, self._slices
-        rows, slice_rows = segments.rows_of(body.segments), slices.rows_of(body.slices)
+        rows = segments.rows_of(body.segments)
+        # the kernel writes all slices: without them, into one row
+        slice_rows = slices.rows_of(body.slices if self.has_slices else (ALL,) * len(body.slices))
         kernels.add_body(
             body.tokens,
             body.floats,
@@ -106,12 +110,19 @@ class PaneTotal:
         self._slices.add(other._slices)
         self.n_panes += other.n_panes
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its arrays."""
+        parts = (self._segments, self._slices)
+        return sum(part.integers.nbytes + part.floats.nbytes for part in parts)
+
     def copy(self) -> PaneTotal:
         """Return a total that grows by itself."""
-        made = PaneTotal(self.n_variables)
+        made = PaneTotal(self.n_variables, has_slices=self.has_slices)
         made.add_total(self)
         return made
 
     def stats(self) -> tuple[SeriesStats, SeriesStats]:
         """Return segments and slices as new arrays."""
-        return self._segments.stats(), self._slices.stats()
+        slices = self._slices.stats() if self.has_slices else SeriesStats.empty((), 1)
+        return self._segments.stats(), slices

@@ -133,11 +133,17 @@ class Ticks:
         (tenant, model) -> ModelConfig; ``decision.tick`` and ``window.lateness`` are used.
     watermarks : Watermarks
         Those of the windows of the same log.
+
+    Attributes
+    ----------
+    windows : Windows
+        The open ticks: a total of what is final for each series and source partition, without
+        slices, and the bytes of the other panes. Nothing of a closed tick is kept.
     """
 
     def __init__(self, configs: Configs, watermarks: Watermarks) -> None:
         self._configs = configs
-        self._windows = Windows(self._settings, watermarks)
+        self.windows = Windows(self._settings, watermarks, keep_closed=0, has_slices=False)
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         config = self._configs(tenant, model)
@@ -145,25 +151,26 @@ class Ticks:
 
     def add(self, pane: Pane | PackedPane, offset: int) -> None:
         """Add a pane of a model that is judged by ticks, unless its tick has closed."""
+        self.windows.changed = None
         if self._configs(pane.series.tenant, pane.series.model).decision.rule != 1:
-            self._windows.add(pane, offset)
+            self.windows.add(pane, offset)
 
     def close(self) -> list[Window]:
         """Return the ticks that closed, in order of their end; none is ever revised."""
-        return [tick for tick in self._windows.close() if not tick.is_revised]
+        return [tick for tick in self.windows.close() if not tick.is_revised]
 
     def close_all(self) -> list[Window]:
         """Close every tick that has panes: the input ended."""
-        return [tick for tick in self._windows.close_all() if not tick.is_revised]
+        return [tick for tick in self.windows.close_all() if not tick.is_revised]
 
     def forget(self, tenant: str, model: str, version: str) -> None:
         """Close no empty ticks of a version any more."""
-        self._windows.forget(tenant, model, version)
+        self.windows.forget(tenant, model, version)
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:
         """Return the state of one model: see :meth:`Windows.export`."""
-        return self._windows.export(tenant, model, next_offset)
+        return self.windows.export(tenant, model, next_offset)
 
     def restore(self, state: WindowState) -> None:
         """Continue a model; then read the pane log from the offset of its windows."""
-        self._windows.restore(state)
+        self.windows.restore(state)
