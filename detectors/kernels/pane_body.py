@@ -41,8 +41,8 @@ _ALL_SUMS = (1 << N_CALIBRATION) - 1
 _ONE = np.uint64(1)
 _SEVEN = np.uint64(7)
 _MORE = np.uint64(128)
-_TWO_BYTES, _LONG, _RUN, _LONG_RUN = 112, 127, 128, 255
-_N_TWO_BYTES = _TWO_BYTES + 256 * (_LONG - _TWO_BYTES)
+TWO_BYTES, _LONG, _RUN, _LONG_RUN = 112, 127, 128, 255
+_N_TWO_BYTES = TWO_BYTES + 256 * (_LONG - TWO_BYTES)
 """The first number that takes a varint."""
 
 
@@ -114,12 +114,12 @@ def _read_block(
                 begin = at
                 if is_counted:
                     to = first + np.uint64(place)
-                    while at < end and tokens[at] < _TWO_BYTES:
+                    while at < end and tokens[at] < TWO_BYTES:
                         flat[to] += tokens[at]
                         to += _ONE
                         at += _ONE
                 else:
-                    while at < end and tokens[at] < _TWO_BYTES:
+                    while at < end and tokens[at] < TWO_BYTES:
                         at += _ONE
                 place += int(np.int64(at - begin))
                 if place == n_integers:
@@ -145,10 +145,10 @@ def _read_block(
                     fault, at, value = _read_varint(tokens, at)
                     if fault != FINE:
                         return fault
-                elif value >= _TWO_BYTES:
+                elif value >= TWO_BYTES:
                     if at >= n_bytes:
                         return ENDS_EARLY
-                    value = _TWO_BYTES + 256 * (value - _TWO_BYTES) + np.int64(tokens[at])
+                    value = TWO_BYTES + 256 * (value - TWO_BYTES) + np.int64(tokens[at])
                     at += _ONE
             if place < n_integers:
                 if value > most:
@@ -278,7 +278,7 @@ def _write_varint(value: int, out: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
-def _write_zeros(n: int, out: NDArray[np.uint8], at: int) -> int:
+def write_zeros(n: int, out: NDArray[np.uint8], at: int) -> int:
     """Write a run of zeros; returns the place behind it."""
     if n <= _LONG_RUN - _RUN:
         out[at] = n + _RUN - 1
@@ -288,18 +288,18 @@ def _write_zeros(n: int, out: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
-def _write_number(value: int, out: NDArray[np.uint8], at: int) -> int:
+def write_number(value: int, out: NDArray[np.uint8], at: int) -> int:
     """Write a number from 112 on; returns the place behind it."""
     if value >= _N_TWO_BYTES:
         out[at] = _LONG
         return _write_varint(value, out, at + 1)
-    out[at] = _TWO_BYTES + (value - _TWO_BYTES >> 8)
-    out[at + 1] = value - _TWO_BYTES & 255
+    out[at] = TWO_BYTES + (value - TWO_BYTES >> 8)
+    out[at + 1] = value - TWO_BYTES & 255
     return at + 2
 
 
 @kernel
-def _kind_of(moments: NDArray[np.float64], bits: NDArray[np.int64], s: int, f: int) -> int:
+def kind_of(moments: NDArray[np.float64], bits: NDArray[np.int64], s: int, f: int) -> int:
     """Return how the moments at column ``f`` are written."""
     x = float(moments[s, f])
     has_no_sum = bits[s, f] == 0 and bits[s, f + 1] == 0
@@ -342,7 +342,7 @@ def _write_block(
                 value = np.int64(0 if held == counted else held + 1)
             else:
                 f = N_CALIBRATION + (place - n_integers - 1) * N_MOMENTS
-                value = np.int64(_kind_of(floats, bits, s, f))
+                value = np.int64(kind_of(floats, bits, s, f))
                 n = 1 if value == ONE else (N_MOMENTS if value == FOUR else 0)
                 for m in range(n):
                     numbers[number + m] = floats[s, f + m]
@@ -353,13 +353,13 @@ def _write_block(
             if value < 0:
                 return NEGATIVE
             if zeros > 0:
-                at = _write_zeros(zeros, tokens, at)
+                at = write_zeros(zeros, tokens, at)
                 zeros = 0
-            if value < _TWO_BYTES:
+            if value < TWO_BYTES:
                 tokens[at] = value
                 at += 1
             else:
-                at = _write_number(value, tokens, at)
+                at = write_number(value, tokens, at)
     state[0], state[1], state[2] = at, number, zeros
     return FINE
 
@@ -384,6 +384,6 @@ def write_body(
     if found == FINE:
         found = _write_block(slice_integers, slice_floats, tokens, numbers, state)
     if found == FINE and state[2] > 0:
-        state[0] = _write_zeros(state[2], tokens, state[0])
+        state[0] = write_zeros(state[2], tokens, state[0])
     lengths[0], lengths[1] = state[0], state[1]
     return found

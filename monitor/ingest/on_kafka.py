@@ -18,6 +18,7 @@ from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from schemas.config.model import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
+from schemas.panes import MAX_SEGMENT_VALUES
 
 
 def run_ingest(
@@ -107,10 +108,12 @@ def warm_up(catalog: Catalog, window: WindowConfig) -> None:
     aggregator = PartitionAggregator("warm", 0, "warm", window, catalog.layout)
     table = {"model": [schema.model], "tenant": [schema.tenant], "time_us": [1], "host": ["a"]}
     stream = stream_of(pa.record_batch(table))
-    for _ in range(2):  # the first learns the layout, the second is read by the kernel
-        chunk = chunk_of([json.dumps(event).encode()] * 2 + [stream], "warm")
+    # the first learns the layout and its pane holds rows; the second is read by the kernel and
+    # its rows are counted
+    for n in (2, MAX_SEGMENT_VALUES + 1):
+        chunk = chunk_of([json.dumps(event).encode()] * n + [stream], "warm")
         batches = decoder.decode(chunk).batches
         aggregator.add(chunk, batches)
         for batch in batches:
             repeated_ids.count(batch)
-    aggregator.flush_all()
+        aggregator.flush_packed(is_end=True)

@@ -20,6 +20,7 @@ from monitor.core.windowing.aggregate import Added, PartitionAggregator, Retenti
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.codec import encode, pane_key, pane_partition
 from monitor.core.windowing.intake_message import encode_intake, intake_key
+from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.watermark import Commit
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.core.write import Write
@@ -343,7 +344,10 @@ class Ingest:
             self._write_watermark(is_idle=is_idle, is_end=is_end)
             return
         began_s = elapsed_s()
-        self._write_panes(self._aggregator.flush(is_end=is_complete))
+        if self._on_pane is None:
+            self._write_panes(self._aggregator.flush_packed(is_end=is_complete))
+        else:
+            self._hand_on(self._aggregator.flush(is_end=is_complete), self._on_pane)
         self._write_intake(self._aggregator.take_intake())
         if not self._aggregator.is_catching_up:
             self._write_watermark(is_idle=is_idle, is_end=is_end)
@@ -353,12 +357,15 @@ class Ingest:
         if self._observe is not None:
             self._observe("flush", elapsed_s() - began_s)
 
-    def _write_panes(self, panes: Sequence[Pane]) -> None:
-        """Write every chunk of every pane, or hand the panes on."""
+    def _hand_on(self, panes: Sequence[Pane], on_pane: OnPane) -> None:
+        """Pass panes to the process's own detect."""
         for pane in panes:
-            if self._on_pane is not None:
-                self._on_pane(pane)
-                continue
+            on_pane(pane)
+        self.counters["panes"] += len(panes)
+
+    def _write_panes(self, panes: Sequence[PackedPane]) -> None:
+        """Write every chunk of every pane."""
+        for pane in panes:
             series, n = pane.series, self._n_panes_partitions
             partition = pane_partition(series.tenant, series.model, n)
             for i, value in enumerate(encode(pane, schema=PANE_ENCODING)):

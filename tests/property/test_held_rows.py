@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.windowing import accumulators, open_panes
-from monitor.core.windowing.held import row_tables
+from monitor.core.windowing.held import row_bodies, row_tables
 from tests.support.aggregation import run
 from tests.support.pane_logs import logs
 
@@ -50,3 +50,15 @@ def test_held_rows_respect_the_limits_of_combinations_and_names(log, sizes, cras
             counted = run(log, [], [])
         with held(100):
             assert run(log, sizes, crashes, is_mixed=True).bits() == counted.bits()
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(logs(), SIZES, CRASHES, st.sampled_from([0, 2, 5, 100]), st.sampled_from([1, 4_096]))
+def test_bodies_of_held_rows_have_the_bytes_of_bodies_of_counters(log, sizes, crashes, n, n_forget):
+    with held(0):
+        counted = run(log, [], [])
+    for room in (1, 1 << 23):
+        with held(n, n_forget), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(row_bodies, "_MAX_ROOM", room)
+            found = run(log, sizes, crashes, is_mixed=True, is_packed=True)
+        assert found.bodies() == counted.bodies()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.packed_pane import PackedPane, pack_pane
 from schemas.intake import IntakePane
 from schemas.panes import Pane
 from tests.support.batches import Dictionary, RowMessage, as_bits, chunk_of, mixed_of, rejects_of
@@ -21,7 +22,7 @@ class AggregateWorld:
     future: set = field(default_factory=set)
     n_accepted: int = 0
 
-    def publish(self, pane: Pane) -> None:
+    def publish(self, pane: Pane | PackedPane) -> None:
         key = (pane.series, pane.start_us, pane.end_us)
         if key not in self.panes or self.panes[key].pane_version < pane.pane_version:
             self.panes[key] = pane
@@ -46,6 +47,13 @@ class AggregateWorld:
                     offset = chunk.log_offset[part.batch.message[i]]
                     kind.add((int(offset), int(part.batch.row[i])))
 
+    def bodies(self) -> dict:
+        """Return the bytes of every pane."""
+        return {
+            key: p.body if isinstance(p, PackedPane) else pack_pane(p).body
+            for key, p in sorted(self.panes.items())
+        }
+
     def bits(self) -> dict:
         return {
             key: (as_bits(p.segments), as_bits(p.slices)) for key, p in sorted(self.panes.items())
@@ -53,10 +61,17 @@ class AggregateWorld:
 
 
 def run(
-    log: list[RowMessage], sizes, crashes, grain: int = 1, *, is_mixed: bool = False
+    log: list[RowMessage],
+    sizes,
+    crashes,
+    grain: int = 1,
+    *,
+    is_mixed: bool = False,
+    is_packed: bool = False,
 ) -> AggregateWorld:
     """Read the log in chunks of these sizes; crash as scheduled: 1 after add, 2 within the
-    publishing, 3 after it and before the commit. With ``is_mixed`` all models are one batch."""
+    publishing, 3 after it and before the commit. With ``is_mixed`` all models are one batch,
+    with ``is_packed`` panes are published as bytes."""
     world, commit, owner = AggregateWorld(), None, 0
     sizes, crashes = iter(sizes), iter(crashes)
     end = log[-1].offset + 1
@@ -80,7 +95,8 @@ def run(
                 world.record(chunk, added)
                 at = todo[-1].offset + 1
             done = at >= end
-            panes = aggregator.flush(at, is_end=done)
+            flush = aggregator.flush_packed if is_packed else aggregator.flush
+            panes = flush(at, is_end=done)
             for pane in panes[: len(panes) // 2] if crash == 2 else panes:
                 world.publish(pane)
             intake = aggregator.take_intake()

@@ -21,7 +21,7 @@ from detectors.kernels import accumulate
 from detectors.kernels.binning import fill_bins
 from monitor.core.windowing.layout import Layout
 from monitor.core.windowing.name_limit import NameLimit
-from monitor.core.windowing.slots import Counters, Interner, SlotIndex, SlotPool
+from monitor.core.windowing.slots import SLICES, Counters, Interner, SlotIndex, SlotPool
 from schemas.batch import EventBatch, StringColumn
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, OTHER, SeriesId, SeriesStats
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from monitor.core.windowing.held.held_rows import HeldRows
 
 MAX_COMBINATIONS = 256
-SLICES = ("host", "gpu_uuid")
 _UNLIMITED = 1 << 62
 _N_FORGET = 4096
 """An interner with more names than this is asked to forget the unused ones."""
@@ -348,7 +347,6 @@ __all__ = [
     "ALL",
     "MAX_COMBINATIONS",
     "MAX_SEGMENT_VALUES",
-    "SLICES",
     "SeriesAccumulator",
     "summarize",
     "take",

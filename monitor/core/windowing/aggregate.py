@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from monitor.core.windowing.intake_aggregate import (
     RejectedEvents,
 )
 from monitor.core.windowing.layout import Layout
-from monitor.core.windowing.open_panes import OpenPanes, OpenSeries, Origin
+from monitor.core.windowing.open_panes import OpenPanes, OpenSeries, Origin, bodies_of
+from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.version_cap import VersionCap, others_joined, version_name
 from monitor.core.windowing.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Added", "Layout", "PartitionAggregator", "RefusedRows", "summarize"]
 
+P = TypeVar("P")
 Layouts = Callable[[str, str, str], Layout | Sequence[Layout] | None]
 """(tenant, model, model_version) -> its layout; of several the one
 active at the start of a pane (``active_from_us``) holds; None counts rows only."""
@@ -90,6 +92,8 @@ class _Era(NamedTuple):
     until_us: int = _END_OF_TIME_US
 
 
+_Dirty = Sequence[tuple[OpenSeries, int]]
+_Publish = Callable[[_Dirty], list[P]]
 _Part = EventBatch | MixedBatch | RejectedEvents
 
 
@@ -590,6 +594,16 @@ class PartitionAggregator:
             Panes the watermark has passed, and panes that a late but allowed event
             changed since they were published; none while catching up.
         """
+        return self._flush(position, is_end, self._panes)
+
+    def flush_packed(
+        self, position: int | None = None, *, is_end: bool = False
+    ) -> list[PackedPane]:
+        """Return the same panes with their statistics as bytes, which cost less to make."""
+        return self._flush(position, is_end, self._packed)
+
+    def _flush(self, position: int | None, is_end: bool, publish: _Publish[P]) -> list[P]:
+        """Publish what is due, and retire what cannot change any more."""
         if position is not None:
             self._position = max(self._position, position)
         if self.is_catching_up:
@@ -598,8 +612,7 @@ class PartitionAggregator:
         self._has_exact_clock = True
         # all that lies before this has ended, or is retired by a gap that came after it
         ended_us = max(wm, s)
-        dirty = self._open.take_dirty(None if is_end else ended_us // self._slot_us)
-        panes = [self._publish(series, index) for series, index in dirty]
+        panes = publish(self._open.take_dirty(None if is_end else ended_us // self._slot_us))
         self._intake.flush(None if is_end else ended_us // self._pane_us, self._position)
         for series in self._open.retire(s // self._slot_us):
             del self._series[series.series]
@@ -622,22 +635,36 @@ class PartitionAggregator:
         clock = (first.watermark_us, first.retired_before_us)
         return Commit(first.offset, wm, s, self._position, self.source, clock=clock)
 
-    def _publish(self, series: OpenSeries, index: int) -> Pane:
-        """Return the pane with its current counts."""
-        segments, slices = series.collect(index)
+    def _panes(self, dirty: _Dirty) -> list[Pane]:
+        """Return panes with their current counts."""
+        place = (self.source, self.partition, self.owner, self._position)
+        return [
+            Pane(series.series, *self._span(series, index), *place, *series.collect(index))
+            for series, index in dirty
+        ]
+
+    def _packed(self, dirty: _Dirty) -> list[PackedPane]:
+        """Return panes with the bytes of their current counts."""
+        place = (self.source, self.partition, self.owner, self._position)
+        return [
+            PackedPane(
+                series.series,
+                *self._span(series, index),
+                *place,
+                series.layout.n_variables,
+                body,
+            )
+            for (series, index), body in zip(dirty, bodies_of(dirty), strict=True)
+        ]
+
+    def _span(self, series: OpenSeries, index: int) -> tuple[int, int]:
+        """Return when a pane begins and ends."""
         start_us, end_us = index * self._slot_us, (index + 1) * self._slot_us
         # Only within the slot: a layout's end may move into the past of what was counted in it,
         # where a baseline is heard of late.
-        return Pane(
-            series=series.series,
-            start_us=series.from_us if start_us < series.from_us < end_us else start_us,
-            end_us=series.until_us if start_us < series.until_us < end_us else end_us,
-            source=self.source,
-            partition=self.partition,
-            owner=self.owner,
-            pane_version=self._position,
-            segments=segments,
-            slices=slices,
+        return (
+            series.from_us if start_us < series.from_us < end_us else start_us,
+            series.until_us if start_us < series.until_us < end_us else end_us,
         )
 
     def flush_all(self) -> list[Pane]:

@@ -80,7 +80,7 @@ class PaneMessage(msgspec.Struct, array_like=True):
     part: bytes
 
 
-def pane_key(pane: Pane, chunk: int) -> str:
+def pane_key(pane: Pane | PackedPane, chunk: int) -> str:
     """Return the message key, ``tenant|model|version|baseline|pane|source|partition|owner|chunk``.
 
     Examples
@@ -115,13 +115,15 @@ def pane_partition(tenant: str, model: str, n_partitions: int) -> int:
     return crc32(f"{tenant}|{model}".encode()) % n_partitions
 
 
-def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES, schema: int = SCHEMA) -> list[bytes]:
+def encode(
+    pane: Pane | PackedPane, max_bytes: int = MAX_VALUE_BYTES, schema: int = SCHEMA
+) -> list[bytes]:
     """Return the message values of a pane, in the order of their chunk numbers.
 
     Parameters
     ----------
-    pane : Pane
-        Any pane.
+    pane : Pane or PackedPane
+        Any pane; the body of a packed one is that of encoding 2.
     max_bytes : int
         Limit of one value; at least 8 KiB.
     schema : int, optional
@@ -176,8 +178,12 @@ def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES, schema: int = SCHEMA) -
     ]
 
 
-def _body_of(pane: Pane, schema: int) -> bytes:
+def _body_of(pane: Pane | PackedPane, schema: int) -> bytes:
     """Return the body of a pane in an encoding, before compression."""
+    if isinstance(pane, PackedPane):
+        if schema != 1:
+            return pane.body
+        pane = pane.unpack()
     if schema == 1:
         return msgspec.msgpack.encode((pack(pane.segments), pack(pane.slices)))
     return encode_body(pane.segments, pane.slices)

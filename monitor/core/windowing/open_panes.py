@@ -14,8 +14,10 @@ from typing import NamedTuple
 from monitor.core.windowing import accumulators
 from monitor.core.windowing.accumulators import SeriesAccumulator
 from monitor.core.windowing.held.held_rows import HeldRows
-from monitor.core.windowing.held.row_pool import RowPools, row_bytes
+from monitor.core.windowing.held.row_bodies import RowsOfPane, row_bodies
+from monitor.core.windowing.held.row_pool import RowPool, RowPools, row_bytes
 from monitor.core.windowing.layout import Layout
+from monitor.core.windowing.pane_body import encode_body
 from monitor.core.windowing.slots import slot_bytes
 from schemas.panes import SeriesId, SeriesStats
 
@@ -139,6 +141,13 @@ class OpenSeries:
         held = self._held(chain)
         return held.segments(), held.slices()
 
+    def rows_of(self, index: int) -> RowsOfPane | None:
+        """Return where the rows of a pane are; None where it has counters."""
+        chain = self.rows.get(index)
+        if chain is None:
+            return None
+        return RowsOfPane(self.layout.row_tables, self._names, chain)
+
     def _held(self, chain: int) -> HeldRows:
         return HeldRows.of(self.layout, self.pool, self._names, chain)
 
@@ -151,6 +160,22 @@ class OpenSeries:
         if ordinals:
             self.accumulator.release(ordinals)
             self._free += ordinals
+
+
+def bodies_of(panes: Sequence[tuple[OpenSeries, int]]) -> list[bytes]:
+    """Return the body of each pane, given by series and place."""
+    found: list[bytes] = [b""] * len(panes)
+    by_pool: dict[RowPool, list[tuple[int, RowsOfPane]]] = {}
+    for i, (series, index) in enumerate(panes):
+        held = series.rows_of(index)
+        if held is None:
+            found[i] = encode_body(*series.collect(index))
+        else:
+            by_pool.setdefault(series.pool, []).append((i, held))
+    for pool, some in by_pool.items():
+        for (i, _), body in zip(some, row_bodies(pool, [held for _, held in some]), strict=True):
+            found[i] = body
+    return found
 
 
 class OpenPanes:

@@ -158,15 +158,28 @@ def encode_body(segments: SeriesStats, slices: SeriesStats) -> bytes:
     arrays = (integers_of(segments), floats_of(segments), integers_of(slices), floats_of(slices))
     if kernels.write_body(*arrays, tokens, floats, lengths) == kernels.NEGATIVE:
         raise ShapeError("a negative counter", where="pane body", fix="count from zero")
-    return msgspec.msgpack.encode(
-        _Parts(
-            msgspec.msgpack.encode(segments.segments),
-            v,
-            msgspec.msgpack.encode(slices.segments),
-            tokens[: lengths[0]].tobytes(),
-            floats[: lengths[1]].astype("<f8", copy=False).tobytes(),
-        )
+    return joined_body(
+        msgspec.msgpack.encode(segments.segments),
+        v,
+        msgspec.msgpack.encode(slices.segments),
+        tokens[: lengths[0]].tobytes(),
+        floats[: lengths[1]].astype("<f8", copy=False).tobytes(),
     )
+
+
+def joined_body(
+    segments: bytes, n_variables: int, slices: bytes, tokens: bytes, floats: bytes
+) -> bytes:
+    """Return the bytes of a pane's statistics, given what is in them.
+
+    Parameters
+    ----------
+    segments, slices : bytes
+        MessagePack of their names.
+    tokens, floats : bytes
+        As :func:`~detectors.kernels.pane_body.write_body` writes them; floats little-endian.
+    """
+    return msgspec.msgpack.encode(_Parts(segments, n_variables, slices, tokens, floats))
 
 
 def _decode_names(raw: bytes) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from schemas.batch import StringColumn
 from schemas.events import MAX_VALUE_CHARS
 from schemas.panes import N_CALIBRATION, N_COUNTERS, OTHER, SeriesStats
 
+SLICES = ("host", "gpu_uuid")
+"""Columns whose values the score is counted by."""
 _MIN_SLOTS = 4
 """Fewer are not worth giving back."""
 
@@ -132,7 +134,9 @@ class Counters(NamedTuple):
     ) -> SeriesStats:
         """Add slots to their target series, shape (slots, T), in the order given."""
         total = Counters.empty(len(names), self.counts.shape[1])
-        accumulate.fold(slots, targets, *self, *total)
+        # values beyond 1e154 have no finite square; compiled kernels say nothing of it
+        with np.errstate(over="ignore", invalid="ignore"):
+            accumulate.fold(slots, targets, *self, *total)
         return total.stats(names)
 
     def stats(self, names: Sequence[str]) -> SeriesStats:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels import rows as kernels
-from monitor.core.windowing.accumulators import SLICES, segment_targets, slice_targets
+from monitor.core.windowing.accumulators import segment_targets, slice_targets
+from monitor.core.windowing.held.row_names import RowNames
 from monitor.core.windowing.held.row_pool import RowPool
 from monitor.core.windowing.layout import Layout
-from monitor.core.windowing.slots import Counters, Interner
+from monitor.core.windowing.slots import SLICES, Counters
 from schemas.panes import ALL, SeriesStats
 
 
@@ -21,14 +22,14 @@ class HeldRows:
 
     layout: Layout
     pool: RowPool
-    names: tuple[Interner, Interner]
+    names: RowNames
     """Of hosts and GPUs."""
     records: NDArray[np.int32]
     integers: NDArray[np.int64]
     """Shape (3, n): combination of segment values, host, GPU."""
 
     @staticmethod
-    def of(layout: Layout, pool: RowPool, names: tuple[Interner, Interner], chain: int) -> HeldRows:
+    def of(layout: Layout, pool: RowPool, names: RowNames, chain: int) -> HeldRows:
         """Return the rows of a chain; they are valid until the pool changes."""
         return HeldRows(layout, pool, names, *pool.list(layout.row_tables, chain))
 
@@ -45,7 +46,7 @@ class HeldRows:
         """Return the host of each row, and the GPU of each row."""
         return [
             [interner.names.get(number) for number in numbers.tolist()]
-            for interner, numbers in zip(self.names, self.integers[1:], strict=True)
+            for interner, numbers in zip(self.names.interners, self.integers[1:], strict=True)
         ]
 
     def pour(
@@ -54,18 +55,20 @@ class HeldRows:
         """Add each row to its slot; rows with a negative one are left out."""
         first = self.layout.n_variables - 1 if is_score_only else 0
         pool, shape = self.pool, self.layout.row_tables.shape
-        kernels.pour_rows(
-            self.records,
-            slots,
-            first,
-            shape,
-            pool.floats,
-            pool.octets,
-            counters.counts.reshape(-1),
-            counters.moments.reshape(-1),
-            counters.tallies.reshape(-1),
-            counters.calibration.reshape(-1),
-        )
+        # values beyond 1e154 have no finite square; compiled kernels say nothing of it
+        with np.errstate(over="ignore", invalid="ignore"):
+            kernels.pour_rows(
+                self.records,
+                slots,
+                first,
+                shape,
+                pool.floats,
+                pool.octets,
+                counters.counts.reshape(-1),
+                counters.moments.reshape(-1),
+                counters.tallies.reshape(-1),
+                counters.calibration.reshape(-1),
+            )
 
     def segments(self) -> SeriesStats:
         """Return the statistics of ``*`` and of the segments that occur."""
@@ -85,7 +88,9 @@ class HeldRows:
         """Return the statistics of the score by host and by GPU."""
         named: list[str] = []
         slots_of_rows: list[NDArray[np.int32]] = []
-        for dimension, interner, numbers in zip(SLICES, self.names, self.integers[1:], strict=True):
+        for dimension, interner, numbers in zip(
+            SLICES, self.names.interners, self.integers[1:], strict=True
+        ):
             first, found = len(named), dict[int, int]()
             slots = [
                 found.setdefault(number, first + len(found)) if number else -1
