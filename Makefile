@@ -49,7 +49,7 @@ lint: $(VENV)/dev.stamp      ## ruff, mypy, import-linter, generated files
 	$(BIN)/lint-imports
 
 bench: $(VENV)/dev.stamp     ## all benchmarks, one line of JSON each
-	@for name in aggregate decode shapes decision startup; do \
+	@for name in aggregate decode shapes decision panes closing startup; do \
 	  $(BIN)/python -m benchmarks.$$name --json $(BENCH_ARGS) || exit 1; done
 
 up:              ## Kafka, ClickHouse, Grafana and the stages in Docker

@@ -123,15 +123,77 @@ def decide_replicas(
             where="replicas",
             fix=f"pass each name once and ({len(names)}, {N_COUNTERS})",
         )
-    known = _joined(past, sets, names)
-    own = np.zeros((len(known.names), N_COUNTERS), np.int64)
-    own[[known.names.index(name) for name in names]] = counts
-    others = _others(own, suspects(rule, sets, own, phi))
-    plan = _plan(rule, sets, others, phi)
-    decision = decide(plan, known.evidence, own)
-    n_idle = np.where(decision.n > 0, 0, known.n_idle + 1)
-    seen = ReplicaDecision(known.names, decision, plan, others)
-    return seen, _kept(ReplicaEvidence(known.names, known.evidence, n_idle), len(sets))
+    return ReplicaRule(rule, sets, phi).decide(past, names, counts)
+
+
+class ReplicaRule:
+    """:func:`decide_replicas` for the windows of one series that follow each other.
+
+    Parameters
+    ----------
+    rule, sets, phi
+        As in :func:`decide_replicas`.
+
+    Notes
+    -----
+    The sets of R replicas are laid out once, until R changes. The plan of a window is kept for
+    the next one, and used again only if the counters of every reference are the same, as in
+    windows without rows.
+    """
+
+    def __init__(self, rule: Rule, sets: CellSets, phi: float = 1.0) -> None:
+        self._rule, self._sets, self._phi = rule, sets, phi
+        self._layout = SetLayout.of([])
+        self._last: tuple[NDArray[np.int64], TolerancePlan] | None = None
+
+    def decide(
+        self, past: ReplicaEvidence, names: Sequence[str], counts: NDArray[np.int64]
+    ) -> tuple[ReplicaDecision, ReplicaEvidence]:
+        """Compare each replica of one window with the others; see :func:`decide_replicas`."""
+        if counts.shape != (len(names), N_COUNTERS) or len(set(names)) != len(names):
+            raise ShapeError(
+                f"{len(names)} names for counts of shape {counts.shape}",
+                where="replicas",
+                fix=f"pass each name once and ({len(names)}, {N_COUNTERS})",
+            )
+        known = _joined(past, self._sets, names)
+        own = np.zeros((len(known.names), N_COUNTERS), np.int64)
+        position = {name: i for i, name in enumerate(known.names)}
+        own[[position[name] for name in names]] = counts
+        others = _others(own, self.suspects(own))
+        plan = self.plan(others)
+        decision = decide(plan, known.evidence, own)
+        n_idle = np.where(decision.n > 0, 0, known.n_idle + 1)
+        seen = ReplicaDecision(known.names, decision, plan, others)
+        kept = ReplicaEvidence(known.names, known.evidence, n_idle)
+        return seen, _kept(kept, len(self._sets))
+
+    def plan(self, reference_counts: NDArray[np.int64]) -> TolerancePlan:
+        """Plan every replica against its own reference, shape (R, 64)."""
+        if self._last is not None and np.array_equal(self._last[0], reference_counts):
+            return self._last[1]
+        n_replicas = len(reference_counts)
+        if self._layout.n_cells != n_replicas:
+            self._layout = SetLayout.of([self._sets] * n_replicas)
+        effect, nothing = np.full(n_replicas, self._phi), np.zeros(n_replicas)
+        plan = plan_cells(self._rule, self._layout, reference_counts, effect, nothing)
+        self._last = reference_counts, plan
+        return plan
+
+    def suspects(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Find the replicas that are no reference for the others; see :func:`suspects`."""
+        is_suspect = np.zeros(len(counts), np.bool_)
+        n_rows = counts.sum(axis=1)
+        for _ in range((int((n_rows > 0).sum()) - 1) // 2):
+            plan = self.plan(_others(counts, is_suspect))
+            alone = decide(plan, Evidence.start(plan.layout), counts, n_rungs=1)
+            candidates = alone.is_positive & ~is_suspect
+            if not candidates.any():
+                break
+            shares = self._sets.tally(counts) / np.maximum(n_rows, 1)[:, None]
+            excess = shares - (plan.p_ref + plan.eps_set).reshape(shares.shape)
+            is_suspect[np.argmax(np.where(candidates, excess.max(axis=1), -np.inf))] = True
+        return is_suspect
 
 
 def suspects(
@@ -161,18 +223,7 @@ def suspects(
     One at a time: of the replicas whose window is positive against the others, the
     one furthest beyond its tolerance, until none is positive. Cost: one plan a round.
     """
-    is_suspect = np.zeros(len(counts), np.bool_)
-    n_rows = counts.sum(axis=1)
-    for _ in range((int((n_rows > 0).sum()) - 1) // 2):
-        plan = _plan(rule, sets, _others(counts, is_suspect), phi)
-        alone = decide(plan, Evidence.start(plan.layout), counts, n_rungs=1)
-        candidates = alone.is_positive & ~is_suspect
-        if not candidates.any():
-            break
-        shares = sets.tally(counts) / np.maximum(n_rows, 1)[:, None]
-        excess = shares - (plan.p_ref + plan.eps_set).reshape(shares.shape)
-        is_suspect[np.argmax(np.where(candidates, excess.max(axis=1), -np.inf))] = True
-    return is_suspect
+    return ReplicaRule(rule, sets, phi).suspects(counts)
 
 
 def _others(counts: NDArray[np.int64], is_suspect: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -181,19 +232,11 @@ def _others(counts: NDArray[np.int64], is_suspect: NDArray[np.bool_]) -> NDArray
     return np.asarray(trusted.sum(axis=0) - trusted, np.int64)
 
 
-def _plan(
-    rule: Rule, sets: CellSets, reference_counts: NDArray[np.int64], phi: float
-) -> TolerancePlan:
-    """Plan every replica against its own reference."""
-    n_replicas = len(reference_counts)
-    layout = SetLayout.of([sets] * n_replicas)
-    effect, nothing = np.full(n_replicas, phi), np.zeros(n_replicas)
-    return plan_cells(rule, layout, reference_counts, effect, nothing)
-
-
 def _joined(past: ReplicaEvidence, sets: CellSets, names: Sequence[str]) -> ReplicaEvidence:
     """Return a copy of the evidence with new replicas added, sorted, at L = -inf."""
     new = sorted(set(names) - set(past.names))
+    if not new:
+        return ReplicaEvidence(past.names, past.evidence.copy(), past.n_idle)
     fresh = Evidence.start(SetLayout.of([sets] * len(new)))
     evidence = Evidence(
         np.concatenate([past.evidence.ratios, fresh.ratios]),
@@ -207,6 +250,8 @@ def _joined(past: ReplicaEvidence, sets: CellSets, names: Sequence[str]) -> Repl
 def _kept(known: ReplicaEvidence, n_sets: int) -> ReplicaEvidence:
     """Drop replicas that have been silent too long."""
     stays = known.n_idle < FORGET_AFTER
+    if stays.all():
+        return known
     ratios = known.evidence.ratios.reshape(len(stays), n_sets, N_RUNGS * N_BETS)[stays]
     evidence = Evidence(
         np.ascontiguousarray(ratios.reshape(-1, N_RUNGS * N_BETS)),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.kernels.set_layout import lay_out, nearest_edges
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
@@ -24,6 +26,8 @@ _SPECIAL: Final = (
     (UNDERFLOW, "below minimum"),
     (OVERFLOW, "above maximum"),
 )
+_SPECIAL_NAMES: Final = tuple(name for _, name in _SPECIAL)
+_SPECIAL_COUNTERS: Final = np.array([counter for counter, _ in _SPECIAL])
 _TARGETS: Final = np.arange(1, 20) / 20.0
 """5 %, 10 %, ... 95 %."""
 
@@ -65,14 +69,11 @@ class CellSets:
         ShapeError
             If there are not 64 counters.
         """
-        _check_counters(counts, counts.shape[0])
+        check_counters(counts, counts.shape[0])
         sums = _running(counts)
         tally = sums[:, self.stop] - sums[:, self.first]
         tally += np.where(self.extra >= 0, counts[:, self.extra], 0)
         return np.where(self.is_complement, sums[:, -1:] - tally, tally)
-
-
-_Set = tuple[str, int, int, int, bool]
 
 
 def cell_sets(variable: VariableBaseline, reference_counts: NDArray[np.int64]) -> CellSets:
@@ -113,40 +114,9 @@ def cell_sets(variable: VariableBaseline, reference_counts: NDArray[np.int64]) -
     >>> cell_sets(land, counts).names[:4]
     ('land=a', 'not land=a', 'land=b', 'not land=b')
     """
-    _check_counters(reference_counts[None], 1)
-    own = _half_lines if variable.kind is Kind.NUMERIC else _categories
-    rows = own(variable, reference_counts)
-    rows += [(name, 0, 0, counter, False) for counter, name in _SPECIAL]
-    names, first, stop, extra, is_complement = zip(*rows, strict=True)
-    return CellSets(
-        names, np.array(first), np.array(stop), np.array(extra), np.array(is_complement)
-    )
-
-
-def _half_lines(variable: VariableBaseline, counts: NDArray[np.int64]) -> list[_Set]:
-    """{x <= e} and {x > e} at the edges nearest to each twentieth."""
-    n_bins = variable.n_bins
-    below = counts[UNDERFLOW] + np.cumsum(counts[:n_bins])[:-1]
-    n_present = counts[:n_bins].sum() + counts[UNDERFLOW] + counts[OVERFLOW]
-    if n_bins < 2 or n_present == 0:
-        return []
-    # Rounded, so that two edges equally far on either side are a tie on every machine.
-    distance = np.abs(below / n_present - _TARGETS[:, None]).round(12)
-    rows: list[_Set] = []
-    for k in np.unique(np.argmin(distance, axis=1)) + 1:
-        edge = format(variable.edges[k], ".6g")
-        rows.append((f"<= {edge}", 0, int(k), UNDERFLOW, False))
-        rows.append((f"> {edge}", int(k), n_bins, OVERFLOW, False))
-    return rows
-
-
-def _categories(variable: VariableBaseline, _counts: NDArray[np.int64]) -> list[_Set]:
-    """Each category and each complement."""
-    rows: list[_Set] = []
-    for i, category in enumerate(variable.categories):
-        rows.append((f"{variable.name}={category}", i, i + 1, NO_COUNTER, False))
-        rows.append((f"not {variable.name}={category}", i, i + 1, NO_COUNTER, True))
-    return rows
+    check_counters(reference_counts[None], 1)
+    layout = SetLayout.of_cells([variable], reference_counts[None])
+    return CellSets(layout.names, layout.first, layout.stop, layout.extra, layout.is_complement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +152,42 @@ class SetLayout:
             stop=_joined([cell.stop for cell in cells], np.int64),
             extra=_joined([cell.extra for cell in cells], np.int64),
             is_complement=_joined([cell.is_complement for cell in cells], np.bool_),
-            names=tuple(name for cell in cells for name in cell.names),
+            names=tuple(chain.from_iterable(cell.names for cell in cells)),
         )
+
+    @staticmethod
+    def of_cells(
+        variables: Sequence[VariableBaseline], reference_counts: NDArray[np.int64]
+    ) -> SetLayout:
+        """Choose the sets of many cells, each as :func:`cell_sets` does.
+
+        Parameters
+        ----------
+        variables : sequence of VariableBaseline
+            V of them.
+        reference_counts : ndarray of int64, shape (S * V, 64)
+            The baseline of each cell; cell ``s * V + v`` is of variable v.
+
+        Notes
+        -----
+        88 cells take .5 ms, one after the other 7 ms.
+        """
+        n_cells, n_variables = len(reference_counts), len(variables)
+        check_counters(reference_counts, n_cells)
+        is_numeric = np.array([v.kind is Kind.NUMERIC for v in variables], np.bool_)
+        sizes = np.array([v.n_bins for v in variables], np.int64)
+        repeats = n_cells // n_variables if n_variables else 0
+        n_bins = np.tile(np.where(is_numeric, sizes, 0), repeats)
+        n_categories = np.tile(np.where(is_numeric, 0, sizes), repeats)
+        edges, n_edges = np.zeros((n_cells, len(_TARGETS)), np.int64), np.zeros(n_cells, np.int64)
+        nearest_edges(np.ascontiguousarray(reference_counts), n_bins, _TARGETS, edges, n_edges)
+        offsets = np.zeros(n_cells + 1, np.int64)
+        np.cumsum(2 * (n_edges + n_categories) + len(_SPECIAL), out=offsets[1:])
+        first, stop, extra = np.zeros((3, int(offsets[-1])), np.int64)
+        is_complement = np.zeros(len(first), np.bool_)
+        sets = first, stop, extra, is_complement
+        lay_out(edges, n_edges, n_bins, n_categories, _SPECIAL_COUNTERS, offsets, *sets)
+        return SetLayout(offsets, *sets, _names(variables, edges, n_edges))
 
     @property
     def n_cells(self) -> int:
@@ -218,11 +222,44 @@ class SetLayout:
         ShapeError
             If there is not a row of 64 counters per cell.
         """
-        _check_counters(counts, self.n_cells)
+        check_counters(counts, self.n_cells)
         cell, sums = self.cell, _running(counts)
         tally = sums[cell, self.stop] - sums[cell, self.first]
         tally += np.where(self.extra >= 0, counts[cell, self.extra], 0)
         return np.where(self.is_complement, sums[cell, -1] - tally, tally)
+
+
+class _LineNames(dict[int, tuple[str, str]]):
+    """Names of the two half-lines at each edge of a variable, formatted when first asked for."""
+
+    def __init__(self, variable: VariableBaseline) -> None:
+        super().__init__()
+        self._edges = variable.edges
+
+    def __missing__(self, k: int) -> tuple[str, str]:
+        text = format(self._edges[k], ".6g")
+        self[k] = f"<= {text}", f"> {text}"
+        return self[k]
+
+
+def _names(
+    variables: Sequence[VariableBaseline], edges: NDArray[np.int64], n_edges: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """Return the names of all sets of all cells."""
+    lines = [_LineNames(variable) for variable in variables]
+    categories = [
+        [text for c in v.categories for text in (f"{v.name}={c}", f"not {v.name}={c}")]
+        if v.kind is Kind.CATEGORICAL
+        else []
+        for v in variables
+    ]
+    names: list[str] = []
+    for cell, (own, n) in enumerate(zip(edges.tolist(), n_edges.tolist(), strict=True)):
+        v = cell % len(variables)
+        names.extend(chain.from_iterable(map(lines[v].__getitem__, own[:n])))
+        names += categories[v]
+        names += _SPECIAL_NAMES
+    return tuple(names)
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
@@ -230,7 +267,7 @@ def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[A
     return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype, copy=False)
 
 
-def _check_counters(counts: NDArray[np.int64], n_rows: int) -> None:
+def check_counters(counts: NDArray[np.int64], n_rows: int) -> None:
     """Refuse counters that are not 64 wide, or not as many rows."""
     if counts.shape != (n_rows, N_COUNTERS):
         raise ShapeError(

@@ -8,11 +8,12 @@ of the same window, so its plan is rebuilt from the same sets.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision_rule.sets import SetLayout, cell_sets
+from detectors.decision_rule.sets import SetLayout, check_counters
 from detectors.decision_rule.settings import (
     BETS,
     MAX_Q1,
@@ -25,8 +26,12 @@ from detectors.decision_rule.settings import (
     RUNGS,
     Rule,
 )
+from detectors.kernels.odds import odds
 from schemas.baselines import Baseline
 from schemas.panes import N_COUNTERS
+
+_BETS: Final = np.array([BETS, RARE_BETS])
+_RUNGS: Final = np.array(RUNGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +85,54 @@ def plan_cells(
     TolerancePlan
         For :func:`detectors.decision_rule.decision.decide`.
 
+    Raises
+    ------
+    ShapeError
+        If there is not a row of 64 counters for each cell.
+
     Notes
     -----
     Rungs: eps_A of every set, rare ones too, becomes max(eps_A, rung); a rare
     set keeps its rare bets. Where eps_A is beyond a rung already, that rung's
     statistic equals the base. Cost: 32 logarithms a set.
     """
+    check_counters(reference_counts, layout.n_cells)
     n_reference = reference_counts.sum(axis=1)
-    cell, n_sets = layout.cell, np.diff(layout.offsets)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p_ref = layout.tally(reference_counts) / n_reference[cell]
     eps = rule.eps(n_reference, phi, eps_learned)
-    is_rare = p_ref * n_reference[cell] < RARE_ROWS
     with np.errstate(divide="ignore"):
         rare_eps = np.maximum(RARE_EPS, RARE_EPS_ROWS / n_reference)
-    eps_set = np.where(is_rare, rare_eps[cell], eps[cell])
-    gain, loss = _ratios(p_ref, eps_set, is_rare, phi[cell])
+    p_ref, eps_set = np.empty((2, layout.n_sets))
+    gain, loss = np.empty((2, layout.n_sets, N_RUNGS * N_BETS))
+    hardest = np.zeros(layout.n_cells, np.int64)
+    inputs = np.ascontiguousarray(reference_counts, np.int64), n_reference
+    sets = layout.offsets, layout.first, layout.stop, layout.extra, layout.is_complement
+    limits = eps, rare_eps, RARE_ROWS, _BETS, _RUNGS, MAX_Q1
+    arguments: list[Any] = [*inputs, *sets, *limits, p_ref, eps_set, gain, loss, hardest]
+    odds(*arguments)
+    effect = phi[layout.cell, None]
+    for ratios in (gain, loss):
+        np.log(ratios, out=ratios)
+        ratios /= effect
     return TolerancePlan(
         layout=layout,
         rule=rule,
         n_reference=n_reference,
         phi=phi,
         eps=eps,
-        cap=np.array([rule.cap(N_BETS * int(n)) for n in n_sets]),
+        cap=_caps(rule, layout),
         p_ref=p_ref,
         eps_set=eps_set,
         gain=gain,
         loss=loss,
-        hardest=_hardest(layout, p_ref),
+        hardest=hardest,
     )
+
+
+def _caps(rule: Rule, layout: SetLayout) -> NDArray[np.float64]:
+    """Return the cap of each cell, which depends on how many sets it has."""
+    n_sets = np.diff(layout.offsets).tolist()
+    by_size = {n: rule.cap(N_BETS * n) for n in set(n_sets)}
+    return np.array([by_size[n] for n in n_sets], np.float64)
 
 
 def plan_baseline(rule: Rule, baseline: Baseline, phi: float | None = None) -> TolerancePlan:
@@ -130,35 +154,6 @@ def plan_baseline(rule: Rule, baseline: Baseline, phi: float | None = None) -> T
         ``counts.reshape(-1, 64)`` of a window in the baseline's order fits.
     """
     reference = np.ascontiguousarray(baseline.reference.counts.reshape(-1, N_COUNTERS))
-    n_variables = len(baseline.variables)
-    cells = [
-        cell_sets(baseline.variables[c % n_variables], reference[c]) for c in range(len(reference))
-    ]
     effect = baseline.phi.reshape(-1) if phi is None else np.full(len(reference), float(phi))
-    return plan_cells(
-        rule, SetLayout.of(cells), reference, effect, baseline.eps_learned.reshape(-1)
-    )
-
-
-def _hardest(layout: SetLayout, p_ref: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Of each cell the set whose share is nearest to one half; NaN sorts last."""
-    order = np.lexsort((np.abs(p_ref - 0.5), layout.cell))
-    return order[layout.offsets[:-1]]
-
-
-def _ratios(
-    p_ref: NDArray[np.float64],
-    eps: NDArray[np.float64],
-    is_rare: NDArray[np.bool_],
-    phi: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """ln(q1 / q0) / phi and ln((1 - q1) / (1 - q0)) / phi by set, rung and bet; 0 where dead."""
-    bets = np.where(is_rare[:, None], RARE_BETS, BETS)[:, None, :]
-    q0 = (p_ref[:, None] + np.maximum(eps[:, None], RUNGS))[:, :, None]
-    q1 = q0 + bets
-    is_live = q1 < MAX_Q1  # False for NaN too: bets of a cell without a baseline are disabled
-    q0, q1 = np.where(is_live, q0, 0.5), np.where(is_live, q1, 0.5)
-    gain = np.log(q1 / q0) / phi[:, None, None]
-    loss = np.log((1.0 - q1) / (1.0 - q0)) / phi[:, None, None]
-    shape = (len(p_ref), N_RUNGS * N_BETS)
-    return gain.reshape(shape), loss.reshape(shape)
+    layout = SetLayout.of_cells(baseline.variables, reference)
+    return plan_cells(rule, layout, reference, effect, baseline.eps_learned.reshape(-1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from detectors.decision_rule.decision import (
     plan_baseline,
     plan_cells,
 )
-from detectors.decision_rule.replicas import ReplicaEvidence, decide_replicas
+from detectors.decision_rule.replicas import ReplicaEvidence, ReplicaRule
 from detectors.decision_rule.seasonal import (
     N_SLOTS,
     best_shift,
@@ -63,6 +64,9 @@ from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.result_table import ResultTable
 from schemas.results import DetectorResult, Reason, Verdict
+
+REPLICAS: Final = ("host", "gpu_uuid")
+"""Slices that are compared with each other."""
 
 
 @dataclass(slots=True)
@@ -140,6 +144,10 @@ class SeriesDecider:
         self.score_sets = cell_sets(baseline.variables[-1], baseline.reference.counts[0, -1])
         self.evidence = Evidence.start(self.plan.layout)
         self.replicas: dict[str, ReplicaEvidence] = {}
+        effect = rule.phi or float(baseline.phi[0, -1])
+        self._replica_rules = {
+            name: ReplicaRule(self.rule, self.score_sets, effect) for name in REPLICAS
+        }
         self.open_alerts: dict[str, CellState] = {}
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
@@ -362,19 +370,13 @@ class SeriesDecider:
     def _replica_views(self, window: Window) -> list[CellView]:
         """Return the verdicts on each host's and GPU's score against the others of the window."""
         views: list[CellView] = []
-        for name in ("host", "gpu_uuid"):
+        for name in REPLICAS:
             segments, counts = family(window.slices, name)
             past = self.replicas.get(name)
             if not segments and (past is None or not past.names):
                 continue
-            phi = self.config.decision.phi or float(self.baseline.phi[0, -1])
-            seen, self.replicas[name] = decide_replicas(
-                self.rule,
-                self.score_sets,
-                past or ReplicaEvidence.start(),
-                segments,
-                counts,
-                phi,
+            seen, self.replicas[name] = self._replica_rules[name].decide(
+                past or ReplicaEvidence.start(), segments, counts
             )
             own = {segment: counts[i] for i, segment in enumerate(segments)}
             empty = np.zeros(64, np.int64)

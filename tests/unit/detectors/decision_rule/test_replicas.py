@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from detectors.decision_rule.decision import Rule, cell_sets
-from detectors.decision_rule.replicas import FORGET_AFTER, ReplicaEvidence, decide_replicas
+from detectors.decision_rule.replicas import (
+    FORGET_AFTER,
+    ReplicaEvidence,
+    ReplicaRule,
+    decide_replicas,
+)
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 
@@ -116,3 +121,45 @@ def test_names_that_do_not_fit_are_refused():
     for names in (("a",), ("a", "a")):
         with pytest.raises(ShapeError, match="pass each name once"):
             decide_replicas(RULE, SETS, ReplicaEvidence.start(), names, counts)
+
+
+def same_decision(a, b):
+    assert a.names == b.names
+    np.testing.assert_array_equal(a.reference_counts, b.reference_counts)
+    for name in ("n", "log_m", "has_fired", "rung", "set_index", "effect", "eps", "mde", "reason"):
+        np.testing.assert_array_equal(getattr(a.decision, name), getattr(b.decision, name), name)
+
+
+def test_a_kept_plan_sees_replicas_that_come_go_change_or_are_silent():
+    rng = np.random.default_rng(11)
+    rule, kept, fresh = ReplicaRule(RULE, SETS), ReplicaEvidence.start(), ReplicaEvidence.start()
+    names = tuple("abcdefgh")
+    steady = scores(rng, 8, 400)
+    windows = [
+        (names, steady),
+        (names, steady),  # the same counters again: the plan is reused
+        (names, scores(rng, 8, 400)),
+        (names, scores(rng, 8, 400, "constant")),
+        (names[:5], scores(rng, 5, 400)),
+        ((*names, "i", "j"), scores(rng, 10, 400)),
+        ((), np.zeros((0, 64), np.int64)),
+        ((), np.zeros((0, 64), np.int64)),
+        (names[::-1], scores(rng, 8, 400)),
+        (("x", *names[1:]), scores(rng, 8, 400)),
+    ]
+    for own, counts in windows:
+        seen, kept = rule.decide(kept, own, counts)
+        without, fresh = decide_replicas(RULE, SETS, fresh, own, counts)
+        same_decision(seen, without)
+        assert kept.evidence.to_bytes() == fresh.evidence.to_bytes()
+        assert (kept.names, kept.n_idle.tolist()) == (fresh.names, fresh.n_idle.tolist())
+
+
+def test_the_plan_of_equal_references_is_the_same_object():
+    counts = scores(np.random.default_rng(12), 4, 300)
+    rule, past = ReplicaRule(RULE, SETS), ReplicaEvidence.start()
+    first, past = rule.decide(past, tuple("abcd"), counts)
+    again, past = rule.decide(past, tuple("abcd"), counts)
+    other, _ = rule.decide(past, tuple("abcd"), counts + 1)
+    assert first.plan is again.plan
+    assert other.plan is not again.plan
