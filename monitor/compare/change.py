@@ -1,4 +1,4 @@
-"""What a reader sees first of a column: its middle, or its category that changed most. Pure."""
+"""One phrase on how a column changed: its median, or its most changed category. Pure."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _of_numbers(pair: NumberPair) -> str:
 
 
 def _number(value: float) -> str:
-    """Write a number with few digits."""
+    """Format a number with few digits."""
     if 1e4 <= abs(value) < 1e12:
         return f"{value:,.0f}"
     return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3g}"
@@ -62,7 +62,7 @@ def _of_categories(pair: CategoryPair) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share with few digits, never 0 or 100 where it is not quite.
+    """Format a share as a percentage; 0 % and 100 % only where it is exact.
 
     Examples
     --------

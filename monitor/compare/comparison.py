@@ -1,4 +1,4 @@
-"""Two tables, column by column: every statistic, and which of them count."""
+"""Compares two tables column by column: every statistic, and the verdict on each column."""
 
 from __future__ import annotations
 
@@ -129,12 +129,12 @@ def compare(
 
 
 def threshold_names() -> tuple[str, ...]:
-    """Every name that a threshold can be given for."""
+    """Return the names for which a threshold can be set."""
     return (*DETECTORS, *SHARES)
 
 
 def _check(reference: pa.Table, current: pa.Table, options: Options) -> None:
-    """Refuse what nothing can be said about."""
+    """Raise where no comparison is possible."""
     for side, table in (("reference", reference), ("current", current)):
         if not table.num_rows:
             fix = "an empty file would pass any check"
@@ -149,7 +149,7 @@ def _check(reference: pa.Table, current: pa.Table, options: Options) -> None:
 
 
 def _check_declared(reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind]) -> None:
-    """Refuse a declared column that is missing: it would be taken for no drift."""
+    """Raise for a declared column that is missing: leaving it out would look like no drift."""
     there = {*reference.column_names, *current.column_names}
     missing = [name for name in kinds if name not in there]
     if missing:
@@ -161,7 +161,7 @@ def _check_declared(reference: pa.Table, current: pa.Table, kinds: Mapping[str, 
 
 
 def _check_found(variables: Sequence[Variable], omitted: Sequence[Omitted]) -> None:
-    """Refuse to call it no drift if nothing was looked at."""
+    """Raise where no column was compared: the result would look like no drift."""
     if variables or any(o.is_drift for o in omitted):
         return
     reasons = _listed([f"{o.name!r}: {o.reason}" for o in omitted], "; ")
@@ -173,7 +173,7 @@ def _check_found(variables: Sequence[Variable], omitted: Sequence[Omitted]) -> N
 
 
 def _listed(words: Sequence[str], between: str) -> str:
-    """Write the first few."""
+    """List the first few."""
     more = [f"and {len(words) - _N_NAMED} more"] if len(words) > _N_NAMED else []
     return between.join([*words[:_N_NAMED], *more])
 
@@ -181,7 +181,7 @@ def _listed(words: Sequence[str], between: str) -> str:
 def _columns(
     reference: pa.Table, current: pa.Table, kinds: Mapping[str, Kind] | None
 ) -> Iterator[tuple[str, Kind | None]]:
-    """Names in the reference's order, then those it lacks."""
+    """Return names in the reference's order, then those that the reference lacks."""
     if kinds is not None:
         yield from kinds.items()
         return
@@ -192,7 +192,7 @@ def _columns(
 def _compare_column(
     name: str, kind: Kind | None, reference: pa.Table, current: pa.Table, options: Options
 ) -> Iterator[Variable | Omitted]:
-    """Compare one column, or what can be derived from it, or say why not."""
+    """Compare one column or the variables derived from it, or record why it was omitted."""
     is_there = name in reference.column_names, name in current.column_names
     if not all(is_there):
         where = "only in the reference" if is_there[0] else "only in the current rows"
@@ -230,13 +230,13 @@ def _compare_values(
 
 
 def _decide(reference: pa.ChunkedArray, current: pa.ChunkedArray) -> KindDecision:
-    """Take a column for what the reference holds, or for what came where it held nothing."""
+    """Choose a column's kind by the reference, or by the current rows where it is empty there."""
     found = infer_kind(reference)
     return infer_kind(current) if found.shape is Shape.EMPTY else found
 
 
 def _number_names(variables: list[Variable], reference: pa.Table) -> list[str]:
-    """Columns of numbers, not those made of something else."""
+    """Return the numeric columns, without derived ones."""
     there = set(reference.column_names)
     return [v.name for v in variables if v.kind is Kind.NUMERIC and v.name in there]
 
@@ -244,7 +244,7 @@ def _number_names(variables: list[Variable], reference: pa.Table) -> list[str]:
 def _judged(
     variables: list[Variable], together: Together | None, options: Options
 ) -> tuple[list[Variable], Together | None, int]:
-    """Fill in thresholds and adjusted p-values, and sort each variable's statistics."""
+    """Add thresholds and adjusted p-values, and sort each variable's statistics."""
     p_together = [together.p_value] if together is not None else []
     adjusted = holm([*(s.p_value for v in variables for s in v.statistics), *p_together])
     each = iter(adjusted.tolist())
@@ -258,12 +258,12 @@ def _judged(
 
 
 def _sorted(statistics: list[VariableStatistic]) -> tuple[VariableStatistic, ...]:
-    """Widest shift first; those without one last."""
+    """Sort by shift, largest first; statistics without one last."""
     return tuple(sorted(statistics, key=lambda s: math.inf if math.isnan(s.shift) else -s.shift))
 
 
 def _judge(statistic: VariableStatistic, p_adjusted: float, options: Options) -> VariableStatistic:
-    """Hold one statistic against its threshold; NaN is beyond nothing."""
+    """Compare one statistic with its threshold; NaN is never beyond it."""
     threshold = options.thresholds.get(statistic.name, _usual(statistic, options))
     is_beyond = (
         threshold is not None
@@ -284,7 +284,7 @@ def _judge(statistic: VariableStatistic, p_adjusted: float, options: Options) ->
 
 
 def _usual(statistic: VariableStatistic, options: Options) -> float | None:
-    """The usual threshold; for tests it is the common level."""
+    """Return the default threshold; of tests, the common significance level."""
     if statistic.quantity == "test":
         return options.alpha
     if statistic.quantity == "share":
@@ -293,7 +293,7 @@ def _usual(statistic: VariableStatistic, options: Options) -> float | None:
 
 
 def _size(statistic: VariableStatistic) -> float:
-    """An effect without its direction; a ratio's is the larger way round."""
+    """Return an effect without its direction; of a ratio, the larger of it and its inverse."""
     if statistic.name == "sd_shift":
         ratio = statistic.value
         return max(ratio, 1 / ratio) if ratio > 0 else math.inf if ratio == 0 else math.nan

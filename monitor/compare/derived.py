@@ -1,4 +1,4 @@
-"""What can be compared of a column that is neither numbers nor categories: text, vectors, times.
+"""Variables derived from columns of text, vectors or times, which can be compared.
 
 Each becomes a few variables named ``column.variable``, made alike on both sides, with what
 they need to know of the reference (its vocabulary, its centroid) taken from there.
@@ -28,7 +28,7 @@ MAX_NUMBERS: Final = 20_000_000
 
 
 class DerivedSample(NamedTuple):
-    """One variable, of both sides."""
+    """One derived variable, of both sides."""
 
     name: str
     kind: Kind
@@ -39,7 +39,7 @@ class DerivedSample(NamedTuple):
 def derive(
     name: str, shape: Shape, reference: pa.ChunkedArray, current: pa.ChunkedArray
 ) -> list[DerivedSample]:
-    """Make variables of a column, by what it looks like.
+    """Derive variables from a column by the kind of its values.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def derive(
 
 
 def sampled(column: pa.ChunkedArray, n_most: int) -> pa.ChunkedArray:
-    """Keep at most so many rows, evenly spread; the same ones each time.
+    """Return at most so many rows, evenly spaced; deterministic.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def sampled(column: pa.ChunkedArray, n_most: int) -> pa.ChunkedArray:
 def _of_texts(
     name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
 ) -> Iterator[DerivedSample]:
-    """Lengths, classes of characters, and trigrams the reference lacks."""
+    """Derive lengths, shares of character classes, and the share of new trigrams."""
     before, now = (text_of(sampled(c, MAX_TEXTS))[0].to_pylist() for c in (reference, current))
     vocabulary = TrigramVocabulary.of(before)
     sides = text_statistics(before, vocabulary, is_reference=True), text_statistics(now, vocabulary)
@@ -95,7 +95,7 @@ def _of_texts(
 def _of_vectors(
     name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
 ) -> Iterator[DerivedSample]:
-    """Lengths of vectors, and their angles to where the reference's lie."""
+    """Derive norms of vectors, and their angles to the reference's mean direction."""
     n_dimensions = _commonest_length(reference)
     if not n_dimensions:
         return
@@ -110,7 +110,7 @@ def _of_vectors(
 def _of_times(
     name: str, reference: pa.ChunkedArray, current: pa.ChunkedArray
 ) -> Iterator[DerivedSample]:
-    """Hours and weekdays; how long ago they were is not known here."""
+    """Derive hours and weekdays; ages would need the time of the row."""
     try:
         sides = [times_us(column) for column in (reference, current)]
     except (pa.ArrowException, ValueError):
@@ -124,12 +124,12 @@ def _of_times(
 
 
 def _numbers(name: str, reference: FloatArray, current: FloatArray) -> DerivedSample:
-    """Name a numeric variable."""
+    """Return a numeric variable under its name."""
     return DerivedSample(name, Kind.NUMERIC, _column(reference), _column(current))
 
 
 def _column(values: FloatArray) -> pa.ChunkedArray:
-    """NaN is missing."""
+    """Return a column in which NaN is null."""
     return pa.chunked_array([pa.array(values, from_pandas=True)])
 
 

@@ -44,7 +44,7 @@ NEARLY_ONE = 1 - 1e-12
 
 
 class Surroundings(NamedTuple):
-    """What a size depends on besides the statistic."""
+    """What an effect size depends on besides the statistic."""
 
     sd: float
     """Standard deviation of the reference; NaN of categories."""
@@ -81,53 +81,53 @@ def shift_of(name: str, value: float, effect: float, around: Surroundings) -> fl
 
 
 def _root(square: float) -> float:
-    """Root of what may be below 0 by noise."""
+    """Return the square root, 0 of numbers that noise made negative."""
     return math.sqrt(max(square, 0.0))
 
 
 def _share(value: float, effect: float, around: Surroundings) -> float:
-    """A share of rows that moved, in whichever direction."""
+    """Convert a share of rows that moved, in either direction."""
     from scipy.special import ndtri
 
     return float(2 * ndtri((1 + min(abs(effect), NEARLY_ONE)) / 2))
 
 
 def _area(value: float, effect: float, around: Surroundings) -> float:
-    """A pair of rows in the wrong order."""
+    """Convert the probability that a pair of rows is in reverse order."""
     from scipy.special import ndtri
 
     return float(math.sqrt(2) * ndtri(min(max(1 - effect, 1 - NEARLY_ONE), NEARLY_ONE)))
 
 
 def _hellinger(value: float, effect: float, around: Surroundings) -> float:
-    """Exact for Gaussians."""
+    """Convert Hellinger's distance; exact for Gaussians."""
     square = min(max(value**2 - around.bias / 8, 0.0), NEARLY_ONE)
     return math.sqrt(-8 * math.log1p(-square))
 
 
 def _scaled(value: float, effect: float, around: Surroundings) -> float:
-    """A move in the variable's unit."""
+    """Convert a shift in the variable's unit."""
     return value / around.sd if around.sd > 0 else math.nan
 
 
 def _energy(value: float, effect: float, around: Surroundings) -> float:
-    """A move in the root of the variable's unit."""
+    """Convert an energy distance, whose unit is the root of the variable's."""
     return value * math.pi**0.25 / math.sqrt(around.sd) if around.sd > 0 else math.nan
 
 
 def _table(value: float, effect: float, around: Surroundings) -> float:
-    """Cramér's V, which unequal numbers of rows make smaller."""
+    """Convert Cramér's V, which is smaller where the numbers of rows are unequal."""
     n0, n = around.n_reference, around.n_current
     return effect * (n0 + n) / math.sqrt(n0 * n) if n0 and n else math.nan
 
 
 def _ratio(value: float, effect: float, around: Surroundings) -> float:
-    """A ratio of spreads; one of 0 has no logarithm."""
+    """Convert a ratio of standard deviations; NaN where one is 0."""
     return math.sqrt(2) * math.log(value) if value > 0 and around.sd > 0 else math.nan
 
 
 def _odds(value: float, effect: float, around: Surroundings) -> float:
-    """Odds ratio; infinite where one side has none."""
+    """Convert an odds ratio; NaN where one side has no odds."""
     return math.log(value) * math.sqrt(3) / math.pi if 0 < value < math.inf else math.nan
 
 
@@ -153,4 +153,4 @@ _SHIFTS: Mapping[str, _Map] = {
     "cramers_v": _table,
     "fisher_exact": _odds,
 }
-"""Those that are not here are changes of a share."""
+"""Statistics that are not listed are changes of a share."""

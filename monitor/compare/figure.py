@@ -1,4 +1,4 @@
-"""Both histograms of a variable over each other, as SVG."""
+"""The overlaid histograms of a variable as SVG."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def histogram_figure(name: str, histograms: Picture) -> Markup:
 
 
 def _overlaid(bars: list[tuple[str, float, float]], histograms: Picture, title: str) -> Markup:
-    """Columns side by side; the rows without a value stand apart at the right."""
+    """Return the columns side by side, and the rows without a value apart at the right."""
     highest = max(max(p, q) for _, p, q in bars) or 1.0
     has_missing = bars[-1][0] == MISSING
     n = len(bars) - has_missing
@@ -81,10 +81,10 @@ def _ticks(histograms: Picture, n: int) -> list[tuple[float, str, str]]:
 
 
 def _written(edge: float) -> str:
-    """Write an edge so that five of them fit below the picture."""
+    """Format an edge so that five of them fit below the picture."""
     return f"{edge:,.0f}" if 1_000 <= abs(edge) < 10_000_000 else f"{edge:.3g}"
 
 
 def _short(label: str) -> str:
-    """Cut a long category, which has no place beside its bars."""
+    """Shorten a long category name."""
     return label if len(label) <= MAX_NAME else label[: MAX_NAME - 1] + "…"

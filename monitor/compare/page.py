@@ -52,7 +52,7 @@ class _VariableCard:
 
 
 def comparison_page(comparison: Comparison, reference: str, current: str) -> str:
-    """Write the page.
+    """Return the page as HTML.
 
     Parameters
     ----------
@@ -132,6 +132,6 @@ def _row(statistic: VariableStatistic, *, has_peer: bool) -> _Row:
 
 
 def _written(value: float | None, digits: int = 4) -> str:
-    """Few digits; nothing for what is not there."""
+    """Format a number with few digits; an empty text for None."""
     shown = number(value)
     return "" if shown is None else f"{shown:.{digits}g}"

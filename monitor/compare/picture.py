@@ -1,4 +1,4 @@
-"""Two histograms over the same bins, to be looked at."""
+"""Two histograms over the same bins, for display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_POINTS = 30
 """So many distinct numbers have a column each."""
 N_COLUMNS = 40
 TAIL = 0.005
-"""Share of the rows beyond either end: they stand in the outermost columns."""
+"""Share of the rows beyond either end; they are counted in the outermost columns."""
 _EXACT = 2.0**52
 MAX_CATEGORIES = 16
 MISSING = "no value"
@@ -42,7 +42,7 @@ def picture_of(pair: NumberPair | CategoryPair) -> Picture:
 
 
 def _of_numbers(pair: NumberPair) -> Picture:
-    """Equally wide columns, or one a number where there are few."""
+    """Use columns of equal width, or one per number where there are few numbers."""
     pooled = np.concatenate(pair.values)
     points = np.unique(pooled)
     if len(points) <= MAX_POINTS:
@@ -59,7 +59,7 @@ def _of_numbers(pair: NumberPair) -> Picture:
 
 
 def _edges(pooled: FloatArray) -> FloatArray:
-    """Equally wide, and of finite width whatever the values."""
+    """Return edges of equal, finite width for any values."""
     low, high = np.quantile(pooled, [TAIL, 1 - TAIL], method="inverted_cdf")
     if low == high or not np.isfinite(high - low):
         low, high = pooled.min() / 2, pooled.max() / 2
@@ -73,7 +73,7 @@ def _edges(pooled: FloatArray) -> FloatArray:
 
 
 def _of_categories(pair: CategoryPair) -> Picture:
-    """The largest on either side, the rest together."""
+    """Use a column for each of the largest categories of either side, and one for the rest."""
     shares = [c / max(int(c.sum()), 1) for c in pair.counts]
     order = np.argsort(-np.maximum(*shares), kind="stable")
     shown, rest = order[:MAX_CATEGORIES], order[MAX_CATEGORIES:]

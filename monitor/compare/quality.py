@@ -1,4 +1,4 @@
-"""Data quality of one variable: shares of rows, and what is worth a note."""
+"""Data quality of one variable: shares of rows, and notes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def notes_on(pair: NumberPair | CategoryPair) -> tuple[str, ...]:
 
 
 def _notes(pair: NumberPair | CategoryPair) -> Iterator[str]:
-    """Empty and constant sides."""
+    """Return notes on empty and constant sides."""
     sides = ("reference", "current")
     for side, n in zip(sides, pair.n_present, strict=True):
         if not n:
@@ -126,7 +126,7 @@ def _share(name: str, hits: tuple[int, int], rows: tuple[int, int]) -> VariableS
 def _rise(
     name: str, hits: tuple[int, int], rows: tuple[int, int], more_variance: float = 0.0
 ) -> VariableStatistic:
-    """Compare a share of which only a rise is news; fewer new values than expected are none."""
+    """Compare a share of which only an increase matters."""
     from scipy.special import ndtr
 
     share = _share(name, hits, rows)

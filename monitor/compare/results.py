@@ -1,4 +1,4 @@
-"""What a comparison says: plain values, for a table, a page or a program."""
+"""Results of a comparison as plain values, for tables, pages and programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Quantity = Literal["distance", "test", "effect", "share"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What counts as beyond."""
+    """Thresholds and options of a comparison."""
 
     alpha: float = 0.05
     """Level of all tests together."""
@@ -72,7 +72,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """Everything about one column."""
+    """Results of one column."""
 
     name: str
     kind: Kind
@@ -80,15 +80,15 @@ class Variable:
     """Rows that hold a value."""
     n_current: int
     statistics: tuple[VariableStatistic, ...]
-    """Widest shift first, those without one last; shares among them."""
+    """By shift, largest first, those without one last; shares included."""
     picture: Picture
     notes: tuple[str, ...] = ()
     change: str = ""
-    """How the current rows differ, as a phrase for people."""
+    """How the current rows differ, as a phrase."""
 
     @property
     def shift(self) -> float:
-        """The widest of its finite shifts; 0 where there is none."""
+        """The largest of its finite shifts; 0 where there is none."""
         shifts = [s.shift for s in self.statistics if 0 <= s.shift < float("inf")]
         return max(shifts, default=0.0)
 
@@ -100,7 +100,7 @@ class Variable:
 
     @property
     def is_drifted(self) -> bool:
-        """Large and no chance: a size and a test beyond, or a share that is both."""
+        """Whether it is large and significant: a size and a test beyond, or a share beyond."""
         return self.is_beyond("share") or (
             self.is_beyond("test") and self.is_beyond("distance", "effect")
         )
@@ -117,17 +117,17 @@ class Omitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two samples, compared."""
+    """Results of comparing two samples."""
 
     n_reference: int
     n_current: int
     variables: Sequence[Variable]
-    """Widest shift first."""
+    """By shift, largest first."""
     omitted: Sequence[Omitted]
     options: Options
     n_tests: int
     together: Together | None = None
-    """How the numeric columns hang together; None where there is nothing to say."""
+    """Dependence between the numeric columns; None where it cannot be compared."""
 
     @property
     def n_judged(self) -> int:

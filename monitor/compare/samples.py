@@ -1,4 +1,4 @@
-"""One variable of both sides, in the forms that statistics take."""
+"""One variable of both sides, in the forms that statistics need."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _statistic(
     around: Surroundings,
     peer: PeerScore | None,
 ) -> VariableStatistic:
-    """Write a score down; too few rows have no value."""
+    """Return a statistic from its score; None where there are too few rows."""
     value, effect = float(score.statistic), float(score.effect)
     p_value = math.nan
     if detector.quantity == "test" and score.p_value is not None:
@@ -141,7 +141,7 @@ def _statistic(
 
 
 def _peers(pair: Pair, convention: Convention | None) -> dict[str, PeerScore]:
-    """Ask for the peer's own numbers; what it cannot compute is left out."""
+    """Return the peer library's numbers; what it cannot compute is left out."""
     if convention is None:
         return {}
     x, y = pair.raw()

@@ -1,4 +1,4 @@
-"""What no column shows alone: numbers that each look as always, and no longer move together."""
+"""Changes of the dependence between numeric columns, which no single column shows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ THRESHOLD: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Numeric columns of two tables, looked at together."""
+    """Joint comparison of the numeric columns of two tables."""
 
     columns: tuple[str, ...]
     n_reference: int
@@ -59,13 +59,13 @@ class Together:
         return f"correlation of {self.pair[0]} and {self.pair[1]}"
 
     def judged(self, p_adjusted: float, alpha: float) -> Together:
-        """Hold the change against its threshold: it has to be large, and no chance."""
+        """Add the verdict: drift is a change that is both large and significant."""
         is_large = abs(self.now - self.before) > THRESHOLD
         return replace(self, p_adjusted=p_adjusted, is_drifted=is_large and p_adjusted < alpha)
 
 
 def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) -> Together | None:
-    """Compare how numeric columns hang together.
+    """Compare the dependence between numeric columns.
 
     Parameters
     ----------
@@ -80,10 +80,10 @@ def look_together(reference: pa.Table, current: pa.Table, names: Sequence[str]) 
 
     Notes
     -----
-    Values are ranked, each side by itself, and made normal scores: a shift, a stretch, or a
-    tail of one column changes nothing, so what changes is the dependence. With ties (whole
-    numbers) the scores are not normal, and the p-value is rougher. Cost: MAX_ROWS x
-    MAX_COLUMNS numbers a side, and the classifier.
+    The values of each side are ranked separately and replaced by normal scores, so a shift, a
+    change of scale or a tail of one column has no effect: only the dependence counts. With ties
+    (whole numbers) the scores are not normal and the p-value is less exact. Cost: MAX_ROWS x
+    MAX_COLUMNS numbers per side, and the classifier.
 
     Examples
     --------

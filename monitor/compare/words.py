@@ -1,4 +1,4 @@
-"""What a comparison comes to, in words and rows: shared by the terminal, the page and JSON."""
+"""A comparison as texts and rows, shared by the terminal, the page and JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def verdict(variable: Variable) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """Return what was found, in one sentence; a second one where the rows are too few to tell.
+    """Return the result in one sentence, with a second one where there are too few rows.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def _too_few(comparison: Comparison) -> str:
-    """Return the warning that finding nothing says little; empty where there are rows enough."""
+    """Return a warning that small samples detect little; empty where there are enough rows."""
     n_rows = min(comparison.n_reference, comparison.n_current)
     if n_rows >= MIN_ROWS:
         return ""
@@ -93,7 +93,7 @@ def beyond_mark(statistic: VariableStatistic) -> str | None:
 
 
 def peer_cell(peer: PeerScore | None, p_digits: int = 4) -> str | None:
-    """Write a peer's number; its p-values are marked as such.
+    """Format a peer's number; its p-values are marked as such.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def number(value: float | None) -> float | None:
 
 
 def document(comparison: Comparison, reference: str, current: str) -> dict[str, Any]:
-    """Return everything as plain values, for a program.
+    """Return the whole comparison as plain values, for programs.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def document(comparison: Comparison, reference: str, current: str) -> dict[str, 
 
 
 def _together(found: Together | None) -> dict[str, Any] | None:
-    """How numbers hang together, as plain values."""
+    """Return the dependence between numeric columns as plain values."""
     if found is None:
         return None
     plain = {name: getattr(found, name) for name in found.__slots__}
@@ -179,7 +179,7 @@ def together_text(found: Together) -> str:
 
 
 def _variable(variable: Variable) -> dict[str, Any]:
-    """One variable as plain values."""
+    """Return one variable as plain values."""
     return {
         "name": variable.name,
         "kind": str(variable.kind),
