@@ -65,13 +65,13 @@ def extract(folder: Path) -> pa.Table:
 
 
 def _labels(analysis: pa.Table, target: pa.Table) -> pa.ChunkedArray:
-    """Look up the truth by id; the two files need not be in the same order."""
+    """Look up the labels by ID; the two files need not be in the same order."""
     position = pc.index_in(analysis["id"], target["id"])
     return target["employed"].take(position)
 
 
 def _narrow(table: pa.Table) -> pa.Table:
-    """Keep a byte a value: every attribute of this survey is a small whole number."""
+    """Store each value in a byte: every attribute of this survey is a small whole number."""
     columns = {}
     for name in table.column_names:
         column = table[name].combine_chunks()

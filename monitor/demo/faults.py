@@ -1,4 +1,4 @@
-"""What is planted: three faults in the second half of the year, drawn by the seed."""
+"""The three planted faults of the demo, drawn by the seed, in the second half of the year."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from schemas.names import SCORE
 from schemas.time_units import HOUR_US
 
 N_WINDOWS_BROKEN = 6
-"""Each fault is mended after this many windows, so that later findings are not its own."""
+"""Each fault is repaired after this many windows, so that later findings are not about it."""
 SLOT_HOURS = (36, 47, 58)
 """Windows at which a fault may begin: all in the second half of 69."""
 UNKNOWN_CODES = {"SCHL": 99, "MAR": 7, "CIT": 8, "MIG": 5}
-"""Features a producer may begin to send a new code of, and the code."""
+"""Features that may get a new code, and the code."""
 XIDS = (48, 94, 95)
 """Memory errors a GPU survives, so that it goes on serving: double-bit, contained, uncontained."""
 
@@ -28,11 +28,11 @@ BAD_REPLICA = "bad replica"
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault, where it sits, and what would be the right thing to say about it."""
+    """One planted fault: its place, and what the monitor should report about it."""
 
     name: str
     what: str
-    """One line for people."""
+    """Description in one line."""
     feature: str
     segment: str
     """``*`` or ``gpu_uuid=...``."""
@@ -42,7 +42,7 @@ class Planted(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     """Of the rows that are broken; for a replica, of its own rows."""
     has_retraining: bool
-    """Whether the policy of the demo's model asks for a retraining."""
+    """Whether the policy of the demo's model requests a retraining."""
     host: str = ""
     gpu_uuid: str = ""
     xid: int = 0

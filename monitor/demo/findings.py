@@ -1,4 +1,4 @@
-"""Did it find what was planted, and nothing else? As strict as an on-call engineer."""
+"""Scores a run of the demo: every planted fault found once, and no other alert."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from schemas.names import SCORE
 from schemas.time_units import HOUR_US
 
 N_WINDOWS_AFTER = 4
-"""An alert may still come this many windows after its fault was mended."""
+"""An alert counts as in time until this many windows after its fault was repaired."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one planted fault."""
+    """What the monitor reported about one planted fault."""
 
     planted: Planted
     incident: Incident | None
@@ -30,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_cause_right(self) -> bool:
-        """Whether it was called what it is."""
+        """Whether the incident has the cause of the fault."""
         return self.incident is not None and self.incident.cause is self.planted.cause
 
     @property
@@ -40,30 +40,30 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_retraining_right(self) -> bool:
-        """Whether a retraining was asked for exactly when the policy says so, and once."""
+        """Whether a retraining was requested once if the policy requires it, otherwise never."""
         return self.n_retrainings == int(self.planted.has_retraining)
 
     @property
     def n_windows(self) -> float | None:
-        """Hours from the fault's beginning to the cell's alert."""
+        """Hours from the start of the fault to the cell's alert."""
         if self.alert is None:
             return None
         return (self.alert.opened_at_us - self.planted.start_us) / HOUR_US
 
 
 class DemoScore(msgspec.Struct, frozen=True, kw_only=True):
-    """The run judged."""
+    """Score of a run."""
 
     findings: tuple[Finding, ...]
     false_alerts: tuple[Alert, ...]
-    """Opened, and explained by nothing that was planted."""
+    """Opened alerts that no planted fault explains."""
     n_retrainings: int
     n_stray_retrainings: int
-    """Asked for by an incident that found nothing planted."""
+    """Requested by an incident about no planted fault."""
 
     @property
     def n_found(self) -> int:
-        """Planted faults found under their right cause."""
+        """Planted faults that were found with the right cause."""
         return sum(finding.is_found for finding in self.findings)
 
     @property
@@ -82,7 +82,7 @@ def score_run(
     retrained: Sequence[str] = (),
     alerts: Sequence[Alert] = (),
 ) -> DemoScore:
-    """Match incidents with what was planted.
+    """Match incidents with the planted faults.
 
     Parameters
     ----------
@@ -133,25 +133,25 @@ def score_run(
 
 
 def _owner(incident: Incident) -> Alert | None:
-    """The alert that owns the incident."""
+    """Return the alert that owns the incident."""
     return next((a for a in incident.alerts if a.alert_id == incident.owner_alert_id), None)
 
 
 def _is_in_time(alert: Alert, fault: Planted) -> bool:
-    """Opened while the fault lasted, or shortly after."""
+    """Return whether an incident opened while the fault lasted, or shortly after."""
     last_us = fault.end_us + N_WINDOWS_AFTER * HOUR_US
     return fault.start_us <= alert.opened_at_us <= last_us
 
 
 def _is_cell(alert: Alert, fault: Planted) -> bool:
-    """The cell that was broken: the feature, or the score of the one replica."""
+    """Return whether an alert is of the broken cell: the feature, or the replica's score."""
     if fault.name == BAD_REPLICA:
         return alert.monitor == Monitor.REPLICA and alert.segment == fault.segment
     return alert.monitor in (Monitor.DRIFT, Monitor.QUALITY) and alert.feature == fault.feature
 
 
 def _is_about(alert: Alert | None, fault: Planted) -> bool:
-    """The broken cell itself, or the broken GPU."""
+    """Return whether an alert is of the broken cell or the broken GPU."""
     if alert is None or not _is_in_time(alert, fault):
         return False
     is_gpu = (
@@ -161,7 +161,7 @@ def _is_about(alert: Alert | None, fault: Planted) -> bool:
 
 
 def _is_explained(alert: Alert, fault: Planted) -> bool:
-    """The fault, or what follows from it: the score, and the failing GPU's host."""
+    """Return whether an alert is of the fault or its effects: the score, the GPU's host."""
     if not _is_in_time(alert, fault):
         return False
     if _is_about(alert, fault):
@@ -172,7 +172,7 @@ def _is_explained(alert: Alert, fault: Planted) -> bool:
 
 
 def _find(fault: Planted, incidents: list[Incident], retrained: Sequence[str]) -> Finding:
-    """Gather what is known of one fault from the incidents about it."""
+    """Return the finding for one fault from the incidents about it."""
     incident = incidents[0] if incidents else None
     ids = {i.incident_id for i in incidents}
     cells = [

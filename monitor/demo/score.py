@@ -1,4 +1,4 @@
-"""The judged run in words: findings, and the last line of ``--json``.
+"""The score of a run as text: findings, and the last line of ``--json``.
 
 ``monitor.demo.findings`` does the judging; its names are here too, one import for the caller.
 """
@@ -57,7 +57,7 @@ def summarize_run(
 
 
 def describe_finding(finding: Finding) -> dict[str, str]:
-    """Put one finding into words, for the table and the report.
+    """Describe one finding, for the table and the report.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def describe_finding(finding: Finding) -> dict[str, str]:
 
 
 def _finding_entry(finding: Finding) -> dict[str, object]:
-    """One planted fault in the JSON line."""
+    """Return one planted fault as in the JSON line."""
     alert, incident, fault = finding.alert, finding.incident, finding.planted
     delay = finding.n_windows
     return {
@@ -101,7 +101,7 @@ def _finding_entry(finding: Finding) -> dict[str, object]:
 
 
 def _delay_words(finding: Finding) -> str:
-    """How long it took; the GPU's own alert comes first."""
+    """Describe the delay; the GPU's own alert comes first."""
     if finding.n_windows is None:
         return "missed"
     words = f"{finding.n_windows:.1f} windows"
@@ -113,14 +113,14 @@ def _delay_words(finding: Finding) -> str:
 
 
 def _evidence_words(alert: Alert | None) -> str:
-    """log M against the threshold."""
+    """Describe log M and its threshold."""
     if alert is None or alert.evidence is None or alert.threshold is None:
         return ""
     return f"log M {alert.evidence:.1f} (fires at {alert.threshold:.1f})"
 
 
 def _effect_words(alert: Alert | None) -> str:
-    """The set that moved most, before and now."""
+    """Describe the set that moved most, before and now."""
     if alert is None:
         return ""
     if alert.p_reference is None or alert.p_current is None:
@@ -129,7 +129,7 @@ def _effect_words(alert: Alert | None) -> str:
 
 
 def _where_words(finding: Finding) -> str:
-    """Feature and segment, or host and GPU."""
+    """Describe the place: feature and segment, or host and GPU."""
     alert, fault = finding.alert, finding.planted
     if alert is None:
         return ""
@@ -140,7 +140,7 @@ def _where_words(finding: Finding) -> str:
 
 
 def _retraining_words(finding: Finding) -> str:
-    """Requested or not, and whether the policy agrees."""
+    """Describe whether a retraining was requested, and whether the policy requires it."""
     if finding.n_retrainings:
         words = "requested" if finding.n_retrainings == 1 else f"requested {finding.n_retrainings}x"
         return words if finding.is_retraining_right else f"{words}, wrongly"

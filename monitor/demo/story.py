@@ -1,4 +1,4 @@
-"""The demo's run as a report: what was planted, what was seen, and pictures of why."""
+"""The report of a demo run: planted faults, findings, and charts of the evidence."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def compose_report(
 
 
 def _headline(score: DemoScore) -> str:
-    """One sentence."""
+    """Return the headline, one sentence."""
     n, found, false = len(score.findings), score.n_found, len(score.false_alerts)
     first = (
         f"{found} of {n} injected faults found" if found < n else f"All {n} injected faults found"
@@ -96,7 +96,7 @@ def _judged_text(results: Iterable[DetectorResult]) -> str:
 
 
 def _facts(world: World, score: DemoScore, seconds: float) -> list[tuple[str, str]]:
-    """Numbers under the headline."""
+    """Return the numbers below the headline."""
     first = min((p.start_us for p in world.planted), default=world.end_us)
     quiet = (first - world.start_us) // HOUR_US
     early = sum(a.opened_at_us < first for a in score.false_alerts)
@@ -113,7 +113,7 @@ def _facts(world: World, score: DemoScore, seconds: float) -> list[tuple[str, st
 
 
 def _notes(world: World, score: DemoScore) -> list[str]:
-    """False alerts by name, and where the data is from."""
+    """Return notes: false alerts by name, and the source of the data."""
     notes = [f"Not explained: {short_text(a.opened_at_us)} {a.title}" for a in score.false_alerts]
     return [
         *notes,
@@ -124,7 +124,7 @@ def _notes(world: World, score: DemoScore) -> list[str]:
 
 
 def _finding_row(finding: Finding) -> FindingRow:
-    """One line of the table."""
+    """Return one row of the table."""
     words = describe_finding(finding)
     del words["evidence"]
     alert, planted = finding.alert, finding.planted
@@ -141,7 +141,7 @@ def _finding_row(finding: Finding) -> FindingRow:
 def _evidence(
     results: Iterable[DetectorResult], incidents: Sequence[Incident]
 ) -> tuple[list[EvidenceLine], float | None]:
-    """A line for each incident's cell, and one for the highest of everything else."""
+    """Return a line for each incident's cell, and one for the maximum of all other cells."""
     cells: dict[tuple[str, str, str], dict[int, float]] = defaultdict(dict)
     threshold = None
     for r in results:
@@ -165,12 +165,12 @@ def _evidence(
 
 
 def _cell(alert: Alert) -> tuple[str, str, str]:
-    """What the alert watches."""
+    """Return the cell of an alert."""
     return alert.monitor, alert.feature, alert.segment
 
 
 def _pictured(incident: Incident) -> Alert | None:
-    """The owner, or the first alert that carries evidence if the owner is a GPU rule."""
+    """Return the owner, or the first alert with evidence if the owner is a GPU rule."""
     opened = [a for a in incident.alerts if a.transition is Transition.OPENED and a.feature]
     owned = [a for a in opened if a.alert_id == incident.owner_alert_id]
     replicas = [a for a in opened if a.monitor == Monitor.REPLICA and a.gpu_uuid]
@@ -178,7 +178,7 @@ def _pictured(incident: Incident) -> Alert | None:
 
 
 def _line(label: str, values: dict[int, float], cause: Cause | None) -> EvidenceLine:
-    """Values by time as arrays."""
+    """Return values by time as arrays."""
     times = sorted(values)
     return EvidenceLine(
         label, np.array(times, np.int64), np.array([values[t] for t in times], np.float64), cause
@@ -186,7 +186,7 @@ def _line(label: str, values: dict[int, float], cause: Cause | None) -> Evidence
 
 
 def _replicas(world: World) -> list[ReplicaPanel]:
-    """Scores by replica while the bad one was bad."""
+    """Return scores by replica during the fault of the bad one."""
     bad = next((p for p in world.planted if p.name == BAD_REPLICA), None)
     if bad is None:
         return []
@@ -207,7 +207,7 @@ def _replicas(world: World) -> list[ReplicaPanel]:
 
 
 def _gpu_lanes(world: World) -> list[GpuLane]:
-    """What each GPU reported, read from its own messages."""
+    """Return what each GPU reported, read from its messages."""
     decoder = msgspec.json.Decoder(GpuEvent)
     errors: dict[str, list[int]] = defaultdict(list)
     xids: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -234,7 +234,7 @@ def _gpu_lanes(world: World) -> list[GpuLane]:
 
 
 def _concatenated(tables: Sequence[pa.Table]) -> pa.Table:
-    """The rows served while something was broken; dictionaries differ from part to part."""
+    """Concatenate the rows served during faults; dictionaries differ between parts."""
     plain = pa.schema(
         pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type)
         for f in tables[0].schema

@@ -1,4 +1,4 @@
-"""Event streams as a producer would send them: JSON, one event a message, in order of time."""
+"""Event streams as a producer would send them: JSON, one event per message, in order of time."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write_predictions(
     gpus: tuple[Gpu, ...],
     latency_us: Int64Array,
 ) -> Stream:
-    """Render one prediction event a row.
+    """Render one prediction event per row.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def write_predictions(
     replica : ndarray of int64, shape (n,)
         Index into ``gpus``.
     latency_us : ndarray of int64, shape (n,)
-        From the event's time to the log; messages stand in the order they arrived.
+        From the event's time to the log; messages are in order of arrival.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The survey rows the demo runs on: columns of one year, whole households shuffled."""
+"""The survey rows of the demo: columns of one year, with whole households shuffled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP_QUARTERS = (16, 17)
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """People of one year: an attribute is a column of whole numbers."""
+    """People of one year, each attribute as a column of whole numbers."""
 
     columns: Mapping[str, Float64Array]
     """Each of ``ATTRIBUTES``, shape (n,)."""
@@ -30,7 +30,7 @@ class Survey:
         return len(self.employed)
 
     def take(self, rows: NDArray[np.int64]) -> Survey:
-        """Return these rows, in this order.
+        """Return rows in the order given.
 
         Parameters
         ----------

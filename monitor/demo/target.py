@@ -1,4 +1,4 @@
-"""Where the demo's retraining requests go: a real HTTP endpoint on loopback that checks them."""
+"""The target of the demo's retraining requests: an HTTP endpoint on loopback that checks them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class RetrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def incident_id(self) -> str:
-        """The incident that the retraining is asked for; empty if the bundle names none."""
+        """The incident that requested the retraining; empty if the bundle names none."""
         incident = self.body.get("incident")
         return str(incident.get("incident_id", "")) if isinstance(incident, dict) else ""
 
 
 class RetrainingInbox:
-    """Judges requests for a retraining: signed just now, JSON, and new.
+    """Accepts retraining requests that are signed, recent, valid JSON and new.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class RetrainingInbox:
             return 202
 
     def _is_signed(self, body: bytes, signature: str) -> bool:
-        """Return whether someone who knows the secret signed this body just now."""
+        """Return whether the body has a valid, recent signature."""
         match = re.fullmatch(r"t=(\d{1,12}),v1=([0-9a-f]{64})", signature)
         if match is None or abs(now_us() // 1_000_000 - int(match[1])) > TOLERANCE_S:
             return False
@@ -114,7 +114,7 @@ def _read_object(body: bytes) -> dict[str, object] | None:
 
 
 class DemoRetrainingTarget:
-    """A training service's endpoint on loopback, serving on a thread of its own.
+    """A training service's endpoint on loopback, on its own thread.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class DemoRetrainingTarget:
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """URL of the endpoint."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/retrain"
 
     @property
@@ -147,7 +147,7 @@ class DemoRetrainingTarget:
         return self.inbox.requests
 
     def close(self) -> None:
-        """Stop serving; what was accepted stays readable."""
+        """Stop serving; accepted requests can still be read."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -170,12 +170,12 @@ def _handler(inbox: RetrainingInbox) -> type[BaseHTTPRequestHandler]:
     """Bind the request handler to its inbox."""
 
     class Handler(BaseHTTPRequestHandler):
-        """Reads one request, lets the inbox judge it, answers."""
+        """Reads one request, passes it to the inbox and answers."""
 
         timeout = 10
 
         def do_POST(self) -> None:
-            """Answer a request for a retraining."""
+            """Answer a retraining request."""
             try:
                 n_bytes = int(self.headers.get("Content-Length", ""))
             except ValueError:
@@ -198,6 +198,6 @@ def _handler(inbox: RetrainingInbox) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keep the console for the demo."""
+            """Write nothing: the console belongs to the demo."""
 
     return Handler

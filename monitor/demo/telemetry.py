@@ -1,4 +1,4 @@
-"""GPU telemetry beside the predictions: healthy noise, and one GPU whose memory fails."""
+"""GPU telemetry of the demo: normal noise, and one GPU whose memory fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_telemetry(
     start_us: int,
     end_us: int,
 ) -> Stream:
-    """Render a sample of every GPU each interval, and the failing one's XID.
+    """Render a sample of every GPU per interval, and the XID of the failing one.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def write_telemetry(
 def _samples(
     rng: np.random.Generator, gpu: Gpu, fault: Planted | None, start_us: int, end_us: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield time and message of one GPU's samples."""
+    """Yield time and message of each sample of one GPU."""
     n = (end_us - start_us) // INTERVAL_US
     phase_us = int(rng.integers(0, INTERVAL_US // 2))
     jitter_us = rng.integers(0, 200_000, n)
@@ -95,14 +95,14 @@ def _samples(
 def _corrected_errors(
     rng: np.random.Generator, time_us: Int64Array, fault: Planted | None
 ) -> Int64Array:
-    """Single-bit errors since the last reset: about one a day, and that is healthy."""
+    """Return the single-bit errors since the last reset: about one a day, which is normal."""
     return _since_reset(np.cumsum(rng.random(len(time_us)) < 1 / 2880), time_us, fault)
 
 
 def _double_bit_errors(
     rng: np.random.Generator, time_us: Int64Array, fault: Planted | None
 ) -> Int64Array:
-    """None, until the fault: one at its start, then about one an hour."""
+    """Return the double-bit errors: none before the fault, one at its start, then one an hour."""
     if fault is None:
         return np.zeros(len(time_us), np.int64)
     during = (time_us >= fault.start_us) & (time_us < fault.end_us)
@@ -112,7 +112,7 @@ def _double_bit_errors(
 
 
 def _since_reset(total: Int64Array, time_us: Int64Array, fault: Planted | None) -> Int64Array:
-    """Take off what was counted before the GPU was reset, when the fault was mended."""
+    """Subtract what was counted before the GPU was reset, at the end of the fault."""
     if fault is None:
         return total
     before = int(np.searchsorted(time_us, fault.end_us))

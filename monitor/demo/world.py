@@ -1,4 +1,4 @@
-"""The demo's world: a model in service, its replicas, and what goes wrong with them."""
+"""The demo's world: a model in service, its replicas, and their faults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REFERENCE_START_US = 1_420_070_400_000_000
 """2015-01-01T00:00:00Z."""
 ROWS_PER_WINDOW = 1_000
 HOSTS = ("node-11", "node-12", "node-13", "node-14")
-"""Four: of two hosts each is the other's only reference, and neither is known to be right."""
+"""Four: with two hosts, neither could be told apart from its only reference."""
 GPUS_PER_HOST = 2
 RETRAINING_URL_ENV = "DRIFTLINE_DEMO_RETRAINING_URL"
 RETRAINING_SECRET_ENV = "DRIFTLINE_DEMO_RETRAINING_SECRET"
@@ -36,7 +36,7 @@ RETRAINING_SECRET_ENV = "DRIFTLINE_DEMO_RETRAINING_SECRET"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What was served, as columns: the same rows as the prediction events."""
+    """The served rows as columns, the same as in the prediction events."""
 
     columns: dict[str, Float64Array]
     """The 16 attributes as the service received them, shape (n,)."""
@@ -48,7 +48,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything a run of the demo reads, and what it ought to find."""
+    """Everything that a run of the demo reads, and what it should find."""
 
     seed: int
     config: ModelConfig
@@ -68,12 +68,12 @@ class World:
 
     @property
     def n_windows(self) -> int:
-        """Windows of one hour."""
+        """Number of windows of one hour."""
         return (self.end_us - self.start_us) // HOUR_US
 
     @property
     def n_events(self) -> int:
-        """Predictions, labels and GPU samples together."""
+        """Number of predictions, labels and GPU samples."""
         return len(self.predictions) + len(self.labels) + len(self.gpu)
 
     def served_table(self, start_us: int, end_us: int) -> pa.Table:
@@ -90,7 +90,7 @@ class World:
 
 
 def build_world(seed: int) -> World:
-    """Fit the model on 2015 and let eight replicas serve 2016, three faults planted.
+    """Fit the model on 2015 and serve 2016 by eight replicas, with three planted faults.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def model_config() -> ModelConfig:
 
 
 def monitor_config(store: str, baselines: str) -> MonitorConfig:
-    """Return the demo's installation: console, embedded store, a GPU sample each 30 s.
+    """Return the demo's installation: console, embedded store, a GPU sample every 30 s.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def monitor_config(store: str, baselines: str) -> MonitorConfig:
 
 
 def _gpus(seed: int) -> tuple[Gpu, ...]:
-    """Eight GPUs on four hosts; their uuids are drawn from the seed too."""
+    """Return eight GPUs on four hosts; their UUIDs are drawn from the seed, too."""
     return tuple(
         Gpu(f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{seed}.{host}.{index}')}", host, index)
         for host in HOSTS
@@ -211,7 +211,7 @@ def _serve(
     rng: np.random.Generator,
     rng_rows: np.random.Generator,
 ) -> Served:
-    """Stamp the rows evenly, hand each to a replica, and answer from what was received."""
+    """Assign times and replicas to the rows, evenly, and score what each replica received."""
     time_us = START_US + np.arange(len(people), dtype=np.int64) * (HOUR_US // ROWS_PER_WINDOW)
     replica = rng.integers(0, len(gpus), len(people))
     received = break_inputs(dict(people.columns), time_us, planted, rng_rows)
@@ -220,7 +220,7 @@ def _serve(
 
 
 def _latency_us(rng: np.random.Generator, n: int) -> Int64Array:
-    """From an event to the log: some 50 ms, one in fifty over 3 s, so some overtake others.
+    """Return latencies from event to log: about 50 ms, 1 in 50 over 3 s, so order changes.
 
     Never as long as the bound on disorder, 5 s: nothing is late.
     """
@@ -230,13 +230,13 @@ def _latency_us(rng: np.random.Generator, n: int) -> Int64Array:
 
 
 def _reference(model: EmploymentModel, training: Survey) -> pa.Table:
-    """Stamp the training rows like the served ones, so that adjacent panes hold households."""
+    """Assign times to the training rows as to the served ones: households stay together."""
     time_us = REFERENCE_START_US + np.arange(len(training)) * (HOUR_US // ROWS_PER_WINDOW)
     return _table(dict(training.columns), model.score(training.columns), time_us)
 
 
 def _table(columns: dict[str, Float64Array], scores: Float64Array, time_us: Int64Array) -> pa.Table:
-    """Columns as ``batch_from_arrow`` names them; categories are the survey's codes as text."""
+    """Return columns as ``batch_from_arrow`` names them; categories are codes as text."""
     arrays = {"time_us": pa.array(time_us, pa.int64()), SCORE: pa.array(scores)}
     arrays["prediction"] = _as_text((scores >= 0.5).astype(np.float64))
     arrays |= {f"features.{name}": pa.array(columns[name]) for name in NUMERIC}
@@ -245,7 +245,7 @@ def _table(columns: dict[str, Float64Array], scores: Float64Array, time_us: Int6
 
 
 def _as_text(codes: Float64Array) -> pa.DictionaryArray:
-    """Dictionary-coded text of whole numbers."""
+    """Return whole numbers as dictionary-encoded text."""
     values, indices = np.unique(codes, return_inverse=True)
     return pa.DictionaryArray.from_arrays(
         pa.array(indices, pa.int32()), pa.array([str(int(v)) for v in values])
