@@ -17,7 +17,7 @@ from typing import TypeVar
 from tests.mutation import survivors
 from tests.mutation.mutants import ROOT, Mutant, all_mutants, sample
 from tests.mutation.selection import Selection, record, unrecorded
-from tests.mutation.trial import KILLED, START_S, SURVIVED, Outcome, Tree
+from tests.mutation.trial import START_S, SURVIVED, Outcome, Tree
 
 FOLDER = ROOT / ".mutation"
 """Copies of the repository, the recording of which test executes which line, and the last
@@ -38,11 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     batches = unrecorded(trees[0].root, FOLDER)
     _each(batches, trees, lambda files, tree: record(files, tree.root, FOLDER))
     drawn = [m for m in sample(all_mutants(), chosen.sample, chosen.seed) if chosen.only in m.path]
-    known = {o.key: o for o in _last() if o.result == KILLED} if chosen.keep_killed else {}
+    known = {o.key: o for o in _last() if survivors.is_final(o)} if chosen.keep_killed else {}
     outcomes = [known[mutant.key] for mutant in drawn if mutant.key in known]
     new = [mutant for mutant in drawn if mutant.key not in known]
-    outcomes += _judged(new, trees, chosen.budget, outcomes)
-    outcomes = _with_stable_tests(outcomes, trees[0])
+    outcomes += _with_stable_tests(_judged(new, trees, chosen.budget, outcomes), trees[0])
     _save(outcomes)
     if chosen.write:
         survivors.write(outcomes, chosen.seed, chosen.sample)
@@ -59,7 +58,11 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time (2)")
     parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests a mutant (30)")
     parser.add_argument("--only", default="", help="mutants whose path contains this text")
-    parser.add_argument("--keep-killed", action="store_true", help="judge what the last run left")
+    parser.add_argument(
+        "--keep-killed",
+        action="store_true",
+        help="judge only mutants that the last run did not kill and that are not equivalent",
+    )
     parser.add_argument("--record", action="store_true", help="record coverage of all tests again")
     parser.add_argument("--write", action="store_true", help="write tests/mutation/survivors.yaml")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

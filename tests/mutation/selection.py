@@ -56,7 +56,7 @@ def record(files: list[str], tree: Path, folder: Path) -> None:
         If the tests could not be run; one that fails is left out.
     """
     (folder / "coveragerc").write_text(COVERAGE)
-    name = hashlib.sha256(files[0].encode()).hexdigest()[:12]
+    name = hashlib.sha256(" ".join(files).encode()).hexdigest()[:12]
     times = tree.parent / "times.json"
     names = {"COVERAGE_FILE": str(folder / f"coverage.{name}"), "MUTATION_TIMES": str(times)}
     command = [sys.executable, "-m", "pytest", *PYTEST, "-p", "pytest_cov", "--timeout=900", *files]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.mutation.trial import KILLED, SURVIVED, TIMED_OUT, Outcome
 FILE = Path(__file__).with_name("survivors.yaml")
 NEEDED = 0.9
 """Share of the judged mutants that tests must detect."""
+EQUIVALENT = "equivalent"
+"""How the reason of a survivor begins that behaves as the original does."""
 _HEAD = """\
 # Mutants of monitor/core and detectors that no unit, property or oracle test detects.
 # `make mutate MUTATE_ARGS=--write` writes this file and keeps the reasons; new ones need one.
@@ -39,9 +42,19 @@ def read() -> dict[str, Any]:
     return dict(yaml.safe_load(FILE.read_text())) if FILE.exists() else {}
 
 
+def is_final(outcome: Outcome) -> bool:
+    """Return whether no test can change an outcome: detected, or equivalent by its reason."""
+    return outcome.result != SURVIVED or _reasons().get(outcome.key, "").startswith(EQUIVALENT)
+
+
+@cache
+def _reasons() -> dict[str, str]:
+    return {entry["key"]: entry["reason"] for entry in read().get("survivors", [])}
+
+
 def write(outcomes: list[Outcome], seed: int, n_sampled: int) -> None:
     """Write the file again, with the reasons that it has."""
-    reasons = {entry["key"]: entry["reason"] for entry in read().get("survivors", [])}
+    reasons = _reasons()
     survivors = [
         {"key": o.key, "place": o.place, "diff": o.diff, "reason": reasons.get(o.key, "")}
         for o in sorted(outcomes, key=lambda o: o.place)

@@ -75,6 +75,27 @@ def test_a_mutant_that_exceeds_its_time_is_detected():
     assert (found["sampled"], found["judged"]) == (9, 4)
 
 
+@pytest.mark.parametrize(
+    ("result", "reason", "is_final"),
+    [
+        (KILLED, "", True),
+        (TIMED_OUT, "", True),
+        (SURVIVED, "equivalent: the flag is 0 or 1", True),
+        (SURVIVED, "a test is missing", False),
+        (SURVIVED, "not equivalent: only time is lost", False),
+        (SURVIVED, "", False),
+    ],
+)
+def test_mutants_that_no_test_could_change_are_not_judged_again(
+    monkeypatch, result, reason, is_final
+):
+    content = {"survivors": [{"key": "k", "reason": reason}] if reason else []}
+    monkeypatch.setattr(survivors, "read", lambda: content)
+    survivors._reasons.cache_clear()
+    assert survivors.is_final(Outcome("k", "p", "", result, "", 1)) == is_final
+    survivors._reasons.cache_clear()
+
+
 def test_every_survivor_is_of_a_module_that_exists_and_has_its_reason():
     content = survivors.read()
     assert content["survived"] == len(content["survivors"])
