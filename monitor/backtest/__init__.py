@@ -1,1 +1,1 @@
-"""What a config would have said of a recorded history: panes in, verdicts out. Pure."""
+"""Verdicts of a config on a recorded history: panes in, verdicts out. Pure."""

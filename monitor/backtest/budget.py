@@ -1,4 +1,4 @@
-"""From a budget of false pages to the settings that keep to it."""
+"""Solves for the settings that keep to a budget of false pages."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from schemas.panes import Window
 STEP = 0.001
 MAX_EPS = 0.499
 ROUNDING = 1e-9
-"""Ten times a tenth is one."""
+"""Tolerance: ten times .1 counts as 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Settings for a budget, and what the history says for them."""
+    """Settings for a budget, and their result on the history."""
 
     budget: float
     """False alarms a month (730 hours)."""
     n_allowed: int
-    """What the budget comes to over the history, rounded down."""
+    """Number of alarms that the budget allows over the history, rounded down."""
     n_alarms: int
-    """Incidents under the settings found, each once."""
+    """Number of incidents under these settings."""
     months: float
-    """How long was judged; 0: no window got a verdict, and nothing was solved."""
+    """Judged time; 0: no window got a verdict, so nothing was solved."""
     eps: float | None
-    """None: none was found that keeps to the budget, so the history was not quiet, or nothing
-    of it was judged."""
+    """None if no eps keeps to the budget (the history was not quiet), or nothing was judged."""
     config: ModelConfig
-    """With the budget, and with eps where there is one."""
+    """With the budget, and with eps if one was found."""
     outcome: Outcome
 
     @property
@@ -48,9 +47,9 @@ def upper_rate(n: int, exposure: float) -> float:
     Parameters
     ----------
     n : int
-        Events seen.
+        Number of events.
     exposure : float
-        How long; the rate is per unit of it.
+        Time observed; the rate is per unit of it.
 
     Returns
     -------
@@ -79,19 +78,19 @@ def solve(
     advance: Callable[[], None] = lambda: None,
     withheld: Collection[int] = (),
 ) -> Solution:
-    """Find an eps that makes no more alarms of a quiet history than are allowed.
+    """Find an eps under which a quiet history raises no more alarms than allowed.
 
     Parameters
     ----------
     windows : sequence of Window
-        Taken to be quiet: whatever fires in them is false.
+        Assumed quiet: every alarm in them is false.
     config : ModelConfig
-        Everything but the budget and eps stays.
+        Only the budget and eps are changed.
     budget : float
         False alarms a month, > 0. alpha follows from it by
         :func:`detectors.decision_rule.settings.alpha_of`.
     advance : callable, optional
-        Called after each replay; there are about ten.
+        Called before each replay; there are about ten.
     withheld : collection of int, optional
         See :func:`monitor.backtest.judging.judge`.
 
@@ -106,17 +105,17 @@ def solve(
 
     Notes
     -----
-    An alarm is an incident of whatever severity, counted once, as alpha counts any cell that
-    fires: pages alone need a change beyond .125, at which eps hardly matters.
+    An alarm is an incident of any severity, counted once, as alpha counts every cell that
+    fires: pages alone need a change beyond .125, where eps has little effect.
 
-    eps is searched by halving in steps of .001: the one found keeps to the budget, and the
-    step below, if there is one, does not. It need not be the smallest: as eps grows alarms
-    fall on the whole and not at every step, for a cell that fires starts again, and cells
-    that fire apart are more incidents than cells that fire together. The eps of a cell is
-    the largest of this floor, its sampling error and what was learned for it, so on a small
-    reference a small floor changes nothing. Only windows with a verdict count as quiet time;
-    without any nothing is solved, for any eps would seem to do. A short history allows 0
-    alarms and proves little: ``upper_95`` says how little.
+    eps is searched by bisection in steps of .001: the result keeps to the budget, and the next
+    smaller step, if there is one, does not. It need not be the smallest: the number of alarms
+    decreases with eps, but not at every step, because a cell that fires starts again, and cells
+    that fire at different times are more incidents than cells that fire together. The eps of a
+    cell is the maximum of this floor, its sampling error and its learned tolerance, so with a
+    small reference a small floor has no effect. Only windows with a verdict count as quiet
+    time; without any, nothing is solved, because every eps would fit. A short history allows 0
+    alarms and is weak evidence: ``upper_95`` is the bound that it supports.
     """
     if not 0 < budget < float("inf"):
         raise DomainError(f"a budget of {budget:g}", where="--budget", fix="pass a number > 0")
@@ -150,6 +149,6 @@ def solve(
 
 
 def _solution(budget: float, n_allowed: int, eps: float | None, outcome: Outcome) -> Solution:
-    """Put a solution together."""
+    """Return the solution from its parts."""
     n_alarms, months = outcome.n_incidents, outcome.months
     return Solution(budget, n_allowed, n_alarms, months, eps, outcome.config, outcome)

@@ -1,4 +1,4 @@
-"""Two configs over one history of one model, side by side."""
+"""Compares two configs on one history of one model."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from schemas.panes import Pane
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A shift to be planted."""
+    """A shift to plant."""
 
     feature: str
     shift_sd: float
     at_us: int | None
-    """None: at several places of the quiet stretch."""
+    """None for several places of the quiet stretch."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigSide:
-    """One config's part of the answer."""
+    """Result of one config."""
 
     outcome: Outcome
     delays: tuple[Delay, ...]
     pipeline: tuple[Alert, ...] = ()
-    """Changes of the alerts about rejected and late events; they are in no rate."""
+    """Changes of alerts about rejected and late events; no rate includes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigComparison:
-    """The answer for one model."""
+    """Result for one model."""
 
     model: str
     today: ConfigSide
     proposed: ConfigSide | None
     solution: Solution | None
-    """Of a budget; its outcome is that of ``proposed``."""
+    """Solution for a budget; its outcome is that of ``proposed``."""
 
     @property
     def sides(self) -> dict[str, ConfigSide]:
@@ -55,7 +55,7 @@ class ConfigComparison:
 
 
 def default_plants(config: ModelConfig) -> tuple[Plant, ...]:
-    """Return .1, .2, .3 and .5 sd of every numeric feature, planted wherever it is quiet."""
+    """Return shifts of .1, .2, .3 and .5 sd of every numeric feature, in quiet stretches."""
     return tuple(Plant(name, shift, None) for name in plantable(config) for shift in SHIFTS_SD)
 
 
@@ -70,7 +70,7 @@ def compare(
     intake: Sequence[IntakePane] = (),
     advance: Callable[[str], None] = lambda note: None,
 ) -> ConfigComparison:
-    """Judge one model's panes under today's config and under another.
+    """Judge one model's panes under today's config and a proposed one.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def compare(
         Rejected and late events of the model: where they are too many, drift verdicts are
         withheld as in detect.
     advance : callable, optional
-        Called with what is being done.
+        Called with a description of each step.
 
     Returns
     -------

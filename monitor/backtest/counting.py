@@ -1,4 +1,4 @@
-"""Recorded events into panes, once, however many configs are to be judged on them."""
+"""Aggregates recorded events to panes once, for any number of configs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = "backtest"
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a recording held."""
+    """Content of a recording."""
 
     panes: Mapping[tuple[str, str], Sequence[Pane]]
     """By (tenant, model), in order of time and series; at most ``slot_us`` long."""

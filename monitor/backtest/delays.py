@@ -1,4 +1,4 @@
-"""How long a config takes to find a planted shift."""
+"""Detection delays of planted shifts under a config."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Slots = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How often and how soon one shift of one feature was found."""
+    """Detection rate and delay of one shift of one feature."""
 
     feature: str
     shift_sd: float

@@ -16,7 +16,7 @@ from schemas.alerts import Alert, onset_fields
 def backtest_document(
     reports: Sequence[ConfigComparison], counted: Counted, absent: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return everything for ``--json``.
+    """Return the whole backtest for ``--json``.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def backtest_document(
 
 
 def _side_json(side: ConfigSide) -> dict[str, Any]:
-    """Return one config's part."""
+    """Return the result of one config."""
     outcome = side.outcome
     decision = outcome.config.decision
     return {
@@ -76,7 +76,7 @@ def _side_json(side: ConfigSide) -> dict[str, Any]:
 
 
 def _alert_json(alert: Alert) -> dict[str, Any]:
-    """Return what would have been reported of one cell."""
+    """Return an alert that would have been sent about one cell."""
     return {
         "time_us": alert.time_us,
         "since_us": alert.window_start_us,
@@ -124,7 +124,7 @@ def _delay_json(delay: Delay) -> dict[str, Any]:
 
 
 def _solution_json(solution: Solution) -> dict[str, Any]:
-    """Return what was solved for."""
+    """Return the solution for a budget."""
     return {
         "false_pages_per_month": solution.budget,
         "months": solution.months,

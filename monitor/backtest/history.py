@@ -18,7 +18,7 @@ from schemas.panes import Pane, Window
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What there is to judge."""
+    """The windows to judge."""
 
     windows: list[Window]
     withheld: frozenset[int] = frozenset()
@@ -32,7 +32,7 @@ class History:
 def history_of(
     panes: Iterable[Pane], config: ModelConfig, intake: Iterable[IntakePane] = ()
 ) -> History:
-    """Put panes of one model together to the windows of a config.
+    """Merge panes of one model to the windows of a config.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ __all__ = ["Cell", "Outcome", "Trace", "count_notifications", "judge", "n_rows_o
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one config makes of one model's history."""
+    """Result of one config on one model's history."""
 
     config: ModelConfig
     start_us: int

@@ -41,7 +41,7 @@ def cover_results(coverage: Coverage, window: Window, results: Sequence[Detector
 def trace_results(
     traces: dict[Cell, Trace], results: Sequence[DetectorResult], window: Window, threshold: float
 ) -> None:
-    """Note the evidence of every cell.
+    """Record the evidence of every cell.
 
     Parameters
     ----------

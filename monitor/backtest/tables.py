@@ -61,7 +61,7 @@ def tables_of(report: ConfigComparison) -> list[TextTable]:
 
 
 def _rate_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
-    """Compare what each config costs its readers, and the settings behind it."""
+    """Return notification rates and settings of each config."""
     sides = report.sides.values()
 
     def row(name: str, values: Sequence[str]) -> tuple[str, ...]:
@@ -97,19 +97,19 @@ _SETTINGS = ("eps", "persistence", "tick", "smallest")
 
 
 def _setting_texts(decision: DecisionConfig) -> dict[str, str]:
-    """Write the settings of a config's rule."""
+    """Format the settings of a config's rule."""
     if decision.rule == 1:
         return {"eps": f"{decision.eps:g}", "persistence": f"{decision.persistence}"}
     return {"tick": format_duration(decision.tick_us), "smallest": f"{decision.smallest:g}"}
 
 
 def _rate(per_week: float | None, n: int) -> str:
-    """Write a rate with the number behind it: a short history makes large rates of few."""
+    """Format a rate with its count: in a short history a few alerts are a high rate."""
     return _NO_VERDICT if per_week is None else f"{per_week:.3g} ({n:,})"
 
 
 def _threshold(outcome: Outcome) -> str:
-    """Write how rare the evidence has to be by chance; NaN where nothing was judged."""
+    """Format the threshold: how rarely chance reaches it, or nats at the shortest scale."""
     if math.isnan(outcome.threshold):
         return _NO_VERDICT
     if outcome.config.decision.rule != 1:
@@ -143,7 +143,7 @@ def _severity(alert: Alert | None) -> str:
 
 
 def _delay_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
-    """Return one line a planted shift."""
+    """Return one line per planted shift."""
     sides = report.sides.values()
     has_lengths = _has_two_lengths(report)
     keys = dict.fromkeys((d.feature, d.shift_sd) for side in sides for d in side.delays)

@@ -1,4 +1,4 @@
-"""A backtest in sentences: what was judged, what was withheld, what keeps to a budget."""
+"""A backtest as sentences: the judged time, withheld verdicts, the solution for a budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.time_text import minute_text
 
 
 def headline(report: ConfigComparison) -> str:
-    """Return what was judged, in one line."""
+    """Return one line about the judged time."""
     today = report.today.outcome
     length = format_duration(today.config.window.length_us)
     span = f"{minute_text(today.start_us)} to {minute_text(today.end_us)}"
@@ -42,12 +42,12 @@ def pipeline_lines(alerts: Sequence[Alert]) -> list[str]:
 
 
 def _withheld_line(opened: Alert, until: str) -> str:
-    """Name the alert because of which nothing was judged."""
+    """Return the alert because of which verdicts were withheld."""
     return f"  verdicts withheld {minute_text(opened.time_us)} {until}: {opened.title}"
 
 
 def solution_text(solution: Solution) -> str:
-    """Return what was searched, what was found, and how much the history proves."""
+    """Return the search, its result, and how strong the evidence of the history is."""
     if not solution.months:
         return (
             "No window got a verdict, so nothing was solved: without a baseline nothing fires "
@@ -74,7 +74,7 @@ def solution_text(solution: Solution) -> str:
 
 
 def config_lines(solution: Solution) -> str:
-    """Write the decision block to paste: what is not default, the budget, and eps.
+    """Return the decision block to paste: settings that are not default, budget and eps.
 
     Returns
     -------
