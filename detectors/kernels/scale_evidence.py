@@ -17,6 +17,7 @@ from detectors.kernels.scale_state import (
     IS_SEASONAL,
     IS_SHARE,
     MIN_SAMPLES,
+    N_BACK,
     N_PHI,
     N_SCALES,
     OPEN_SCALE,
@@ -50,6 +51,8 @@ the loss of a share beyond 1 - .05, the same event counted the other way.
 """
 BACK_MARGIN: Final = 3.0
 """An alert closes only below h - 3."""
+CLOSING_HOURS: Final = 1.0
+"""An alert closes after so long on end below h - 3, or one time constant if that is longer."""
 SKIPPED: Final = 12.0
 """m^2 / V below which a component is not evaluated: less than 6 nats."""
 TIE_NATS: Final = 1e-5
@@ -177,9 +180,17 @@ def is_due(
     c: int,
     s: int,
 ) -> bool:
-    """Return whether a scale is evaluated in this tick."""
+    """Return whether a scale is evaluated in this tick.
+
+    All of them are in the tick in which an alert would close: an average of 32 hours is
+    otherwise evaluated every four hours, and the alert would open again at the next.
+    """
     age = int(cells[c, AGE])
-    is_watched = cells[c, IS_OPEN] != 0.0 and s == int(cells[c, OPEN_SCALE])
+    is_watched = False
+    if cells[c, IS_OPEN] != 0.0:
+        own = int(cells[c, OPEN_SCALE])
+        wait = max(CLOSING_HOURS, float(hours[own]))
+        is_watched = s == own or (float(cells[c, N_BACK]) + 1.0) * tick_hours >= wait * BARELY
     if age % int(every[s]) != 0 and not is_watched:
         return False
     if age * tick_hours < 2.0 * float(hours[s]) * BARELY:

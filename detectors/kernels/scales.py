@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from detectors.kernels.jit import uncounted
-from detectors.kernels.scale_evidence import BACK_MARGIN, strongest
+from detectors.kernels.scale_evidence import BACK_MARGIN, CLOSING_HOURS, strongest
 from detectors.kernels.scale_learning import correct, learn
 from detectors.kernels.scale_state import (
     AGE,
@@ -84,7 +84,6 @@ OTHER_DAY_RECOVERY: Final = 0.25
 
 CLOSING_SHARE: Final = 0.4
 """An alert closes when less than this part of the change is left."""
-CLOSING_HOURS: Final = 1.0
 CHANGE_RATE: Final = 0.001
 
 

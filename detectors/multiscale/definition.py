@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels import scale_state as at
 from detectors.kernels import scales as kernel
-from detectors.kernels.scale_evidence import BACK_MARGIN, SKIPPED, TIE_NATS
+from detectors.kernels.scale_evidence import BACK_MARGIN, CLOSING_HOURS, SKIPPED, TIE_NATS
 from detectors.kernels.scale_learning import (
     CORRECTION_HOURS,
     DAY_HOURS,
@@ -21,6 +21,7 @@ from detectors.kernels.scale_learning import (
     MAX_LEVEL_SHARE,
     N_EARLY,
 )
+from detectors.multiscale.averages import averages, expected_shares
 from detectors.multiscale.change_size import size_of_change
 from detectors.multiscale.evidence import evidence
 from detectors.multiscale.movement import design_effects, effective_shares, natural_variances
@@ -214,36 +215,18 @@ def _limit(sampling: Floats, natural: Floats, gained: Floats, n: float) -> Float
     return found
 
 
-def _averages(plan: ScalePlan, state: ScaleState) -> Floats:
-    """Return m of every component and scale, less the product of two others where it has one."""
-    weight = state.scales[plan.codes[:, at.CELL], :, at.WEIGHT].astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        m = state.components[:, _SUMS] / weight
-    first, second = plan.codes[:, at.FIRST], plan.codes[:, at.SECOND]
-    product = plan.constants[:, at.PRODUCT, None] * m[first] * m[second]
-    return np.where(first[:, None] >= 0, m - product, m)
-
-
 def _weigh_evidence(
     plan: ScalePlan, rule: ScaleRule, state: ScaleState, c: int, slot: int, out: Verdicts
 ) -> None:
     """Steps 7 to 9: evidence of all scales that are due, the gate, the strongest."""
     own = _members(plan, c)
     is_share, unit = plan.codes[own, at.IS_SHARE, None] == 1, plan.constants[own, at.PQ, None]
-    p = plan.constants[:, at.P] + state.components[:, at.CORRECTION]
-    p = np.where(plan.codes[:, at.IS_SHARE] == 1, np.clip(p, 0.0, 1.0), plan.constants[:, at.P])
-    own_unit = plan.constants[:, at.PQ].copy()
-    is_moving = (plan.codes[:, at.IS_SEASONAL] == 1) & (plan.codes[:, at.IS_SHARE] == 1)
-    if is_moving.any():
-        seasonal = np.clip(p + plan.season[slot], 1e-6, 1 - 1e-6)
-        p = np.where(is_moving, seasonal, p)
-        floor = 0.25 * own_unit
-        own_unit = np.where(is_moving, np.maximum(p * (1 - p), floor), own_unit)
+    p, own_unit = expected_shares(plan, state, slot)
     everything = average_variances(plan, rule, state, own_unit)
     variance = type(everything)(
         *(getattr(everything, name)[own] for name in everything.__dataclass_fields__)
     )
-    m, base = _averages(plan, state)[own], p[own, None]
+    m, base = averages(plan, state)[own], p[own, None]
     e = evidence(m, is_share, base, variance, plan.constants[own, at.G_MAX, None], rule.decay)
     margin = e - rule.thresholds
     size = size_of_change(m, is_share, base, unit)
@@ -272,7 +255,10 @@ def _due(rule: ScaleRule, state: ScaleState, c: int) -> NDArray[np.bool_]:
     age = int(cell[at.AGE])
     is_due = age % rule.every == 0
     if cell[at.IS_OPEN]:
-        is_due[int(cell[at.OPEN_SCALE])] = True
+        scale = int(cell[at.OPEN_SCALE])
+        wait = max(CLOSING_HOURS, _HOURS[scale]) * _BARELY
+        is_due[scale] = True
+        is_due |= (cell[at.N_BACK] + 1) * rule.tick_hours >= wait
     has_samples = samples >= at.MIN_SAMPLES
     has_samples[1:] |= samples[:-1] >= 4 * at.MIN_SAMPLES
     due: NDArray[np.bool_] = is_due & has_samples & (age * rule.tick_hours >= 2 * _HOURS * _BARELY)
@@ -295,12 +281,12 @@ def _fire_or_close(
             out.has_opened[c] = True
         return
     scale, change = int(cell[at.OPEN_SCALE]), float(cell[at.OPEN_CHANGE])
-    m = float(_averages(plan, state)[int(cell[at.OPEN_COMPONENT]), scale])
+    m = float(averages(plan, state)[int(cell[at.OPEN_COMPONENT]), scale])
     is_back = m / change < kernel.CLOSING_SHARE and out.margin[c] < -BACK_MARGIN
     cell[at.N_BACK] = cell[at.N_BACK] + 1 if is_back else 0
     if m * change > 0 and abs(m) > abs(change):
         cell[at.OPEN_CHANGE] = change + kernel.CHANGE_RATE * (m - change)
-    wanted = max(kernel.CLOSING_HOURS, _HOURS[scale])
+    wanted = max(CLOSING_HOURS, _HOURS[scale])
     if cell[at.N_BACK] * rule.tick_hours >= wanted * _BARELY:
         cell[at.IS_OPEN] = 0
         out.has_closed[c] = True
@@ -346,7 +332,7 @@ def _learn(plan: ScalePlan, rule: ScaleRule, state: ScaleState, c: int) -> None:
     p, unit = plan.constants[own, at.P], plan.constants[own, at.PQ]
     is_share = plan.codes[own, at.IS_SHARE] == 1
     age, phi = int(state.cells[c, at.AGE]), design_effects(plan, state)[own]
-    q, m = effective_shares(state)[c], _averages(plan, state)[own]
+    q, m = effective_shares(state)[c], averages(plan, state)[own]
     for s in range(at.N_SCALES):
         if age % rule.sample_every[s] or age * rule.tick_hours < 2 * _HOURS[s] * _BARELY:
             continue

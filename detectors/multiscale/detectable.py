@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.scale_evidence import SMALLEST_SHARE
-from detectors.kernels.scale_state import CORRECTION, MIN_SAMPLES, SAMPLES, SMALLEST
+from detectors.kernels.scale_state import CORRECTION, SMALLEST
+from detectors.multiscale.averages import scales_in_use
 from detectors.multiscale.evidence import AverageVariance, evidence
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule
@@ -90,7 +91,7 @@ def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> D
     is_share, p = plan.codes[:, 0] == 1, plan.constants[:, 0] + state.components[:, CORRECTION]
     variance = average_variances(plan, rule, state)
     needed = _needed(plan, rule, variance, is_share, p)
-    needed[~_in_use(state)[plan.codes[:, 3]]] = np.inf
+    needed[~scales_in_use(state)[plan.codes[:, 3]]] = np.inf
     smallest = _smallest(plan, is_share, p)
     shape = (len(HORIZON_HOURS), plan.n_components)
     change, sd = np.full(shape, np.nan), np.full(shape, np.nan)
@@ -106,14 +107,6 @@ def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> D
         sd[h, is_found] = np.sqrt(natural[is_found])
         is_natural[h] = is_found & (natural > total / 2)
     return DetectableChange(change, scale, sd, is_natural)
-
-
-def _in_use(state: ScaleState) -> NDArray[np.bool_]:
-    """Return the scales with enough samples to fire, shape (C, 6)."""
-    samples = state.scales[:, :, SAMPLES]
-    is_used: NDArray[np.bool_] = samples >= MIN_SAMPLES
-    is_used[:, 1:] |= samples[:, :-1] >= 4 * MIN_SAMPLES
-    return is_used
 
 
 def _needed(
