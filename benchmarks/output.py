@@ -10,7 +10,10 @@ Figures = Mapping[str, float | int | str | bool | None]
 
 
 def main(
-    description: str, measure: Callable[[bool], Figures], switches: Sequence[str] = ()
+    description: str,
+    measure: Callable[[bool], Figures],
+    switches: Sequence[str] = (),
+    choices: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Parse ``--json`` and ``--quick``, measure, print.
 
@@ -22,12 +25,16 @@ def main(
         Takes ``quick`` and returns the figures, named.
     switches : sequence of str, optional
         More options without a value, which ``measure`` looks for itself.
+    choices : mapping of str to sequence of str, optional
+        Options with one of these values, likewise.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print exactly one JSON line")
     parser.add_argument("--quick", action="store_true", help="smaller, below 50 s")
     for switch in switches:
         parser.add_argument(switch, action="store_true", help="see the module's text")
+    for option, values in (choices or {}).items():
+        parser.add_argument(option, choices=values, help="see the module's text")
     options = parser.parse_args()
     figures = measure(options.quick)
     if options.json:

@@ -110,8 +110,8 @@ def _cells(delay: RuleDelay) -> tuple[str, str, str]:
 
 _PAGE = """# False alarms and detection delays
 
-Written by `python -m benchmarks.quality --write`; do not edit. Hourly windows, a budget of 0.1
-false pages per model and month, every firing counted as a page.
+Written by `python -m benchmarks.quality --rule 1 --write`; do not edit. Hourly windows, a budget
+of 0.1 false pages per model and month, every firing counted as a page.
 
 ## Without change
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.quality.changes import Planted
 from benchmarks.quality.laws import Integers
+from benchmarks.quality.peers import (
+    N_FEATURES_SIMULATED,
+    hourly,
+    null_world,
+    peer_delays,
+    standardised,
+    thresholds,
+)
 from benchmarks.quality.ticks import STRETCH_HOURS, TICKS_AN_HOUR, Model, build, draw, judged
-from benchmarks.quality.worlds import Planted, constant
+from benchmarks.quality.worlds import constant
 from detectors.kernels.scale_state import CORRECTION
 from detectors.multiscale.onset import look_back_ticks, onset
 from detectors.multiscale.rule import Verdicts
@@ -36,6 +45,8 @@ class PlantedRun:
     n_before: int
     """Alerts before the change."""
     n_reopened: int
+    peers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Delays of calibrated peers; infinite beyond the end of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,18 @@ class PlantedFigures:
     n_before: int
     n_reopened: int
     n_planted: int
+    peer_hours: Mapping[str, float]
+    """Median delay of every calibrated peer."""
+
+    @property
+    def delay_ratio(self) -> float:
+        """Median delay over that of the fastest calibrated peer; NaN if there is none."""
+        fastest = min(self.peer_hours.values(), default=np.nan)
+        return (
+            np.nan
+            if np.isinf(fastest) and np.isinf(self.median_hours)
+            else (self.median_hours / fastest)
+        )
 
     @property
     def is_met(self) -> bool:
@@ -64,6 +87,8 @@ class PlantedFigures:
         delays = np.array([d for r in runs for d in r.delays])
         errors = np.abs([e for r in runs for e in r.onset_errors])
         has_errors = len(errors) > 0
+        names = runs[0].peers
+        peers = {n: float(np.median([d for r in runs for d in r.peers[n]])) for n in names}
         return PlantedFigures(
             runs[0].planted,
             float(np.median(delays)),
@@ -74,13 +99,20 @@ class PlantedFigures:
             sum(r.n_before for r in runs),
             sum(r.n_reopened for r in runs),
             len(delays),
+            peers,
         )
 
 
-def planted_run(planted: Planted, seed: int, after_hours: int = AFTER_HOURS) -> PlantedRun:
+def planted_run(
+    planted: Planted,
+    seed: int,
+    after_hours: int = AFTER_HOURS,
+    n_calibrated: int = N_FEATURES_SIMULATED,
+) -> PlantedRun:
     """Plant a change in every feature of a model and wait until the alerts open.
 
     Stops five days after all features have been found, or ``after_hours`` after the change.
+    Calibrated peers see the same rows, in windows of an hour.
     """
     rng = np.random.default_rng(seed)
     drawer = draw(planted.law, rng)
@@ -96,6 +128,8 @@ def planted_run(planted: Planted, seed: int, after_hours: int = AFTER_HOURS) -> 
         return drawer.with_score(features, planted.is_categorical), tick
 
     columns, tick = columns_of(hours)
+    scale = np.nanmean(columns, axis=0), np.nanstd(columns, axis=0)
+    scores: list[Floats] = []
     model = build(
         columns,
         tick if has_times else None,
@@ -107,11 +141,20 @@ def planted_run(planted: Planted, seed: int, after_hours: int = AFTER_HOURS) -> 
     watch = Watch(model, begin_hour * TICKS_AN_HOUR, planted.is_of_products)
     for begin in range(0, last, STRETCH_HOURS):
         hours = np.arange(begin, min(last, begin + STRETCH_HOURS))
-        for verdicts, own in judged(model, *columns_of(hours), hours):
+        columns, tick = columns_of(hours)
+        scores.append(standardised(columns, tick // TICKS_AN_HOUR, len(hours), *scale))
+        for verdicts, own in judged(model, columns, tick, hours):
             watch.add(verdicts, *own)
             if watch.is_complete:
-                return watch.run(planted)
-    return watch.run(planted)
+                break
+        if watch.is_complete:
+            break
+    found = watch.run(planted)
+    limits = thresholds(null_world(planted, planted.reference_rows or REFERENCE_ROWS), n_calibrated)
+    own_scores = None if planted.is_categorical else np.concatenate(scores)
+    features = hourly(model, np.stack(watch.sums), own_scores)
+    delays = peer_delays(features, limits, begin_hour)
+    return replace(found, peers={name: tuple(own) for name, own in delays.items()})
 
 
 class Watch:
@@ -122,8 +165,9 @@ class Watch:
         cell = model.plan.n_cells - 1
         self._cells = [cell] if is_of_products else list(range(n_features))
         self._model, self._begin = model, begin
-        self._sums: list[Floats] = []
-        self._rows: list[Floats] = []
+        self.sums: list[NDArray[np.float32]] = []
+        """Components of every tick."""
+        self._rows: list[NDArray[np.float32]] = []
         self._found: dict[int, float] = {}
         self._errors: list[float] = []
         self._n_covered = self._n_before = self._n_reopened = 0
@@ -133,13 +177,13 @@ class Watch:
         """Whether all watched cells were found, five days ago."""
         if len(self._found) < len(self._cells):
             return False
-        hours = (len(self._sums) - self._begin) / TICKS_AN_HOUR
+        hours = (len(self.sums) - self._begin) / TICKS_AN_HOUR
         return hours >= max(self._found.values()) + SETTLE_HOURS
 
     def add(self, verdicts: Verdicts, sums: Floats, rows: Floats) -> None:
         """Add a tick."""
-        t = len(self._sums)
-        self._sums.append(sums.astype(np.float32))
+        t = len(self.sums)
+        self.sums.append(sums.astype(np.float32))
         self._rows.append(rows.astype(np.float32))
         if t < self._begin:
             self._n_before += int(verdicts.has_opened.sum())
@@ -156,8 +200,8 @@ class Watch:
     def _locate(self, verdicts: Verdicts, c: int) -> None:
         plan, i = self._model.plan, int(verdicts.component[c])
         back = look_back_ticks(int(verdicts.scale[c]), self._model.rule.tick_hours)
-        first = max(0, len(self._sums) - back)
-        sums = np.array([x[i] for x in self._sums[first:]], np.float64)
+        first = max(0, len(self.sums) - back)
+        sums = np.array([x[i] for x in self.sums[first:]], np.float64)
         rows = np.array([x[c] for x in self._rows[first:]], np.float64)
         expected = plan.constants[i, 0] + float(self._model.state.components[i, CORRECTION])
         sampling, natural = float(verdicts.sampling[c]), float(verdicts.natural[c])

@@ -16,6 +16,8 @@ from detectors.multiscale.components import (
     categorical_components,
     numeric_components,
 )
+from detectors.multiscale.excursion_watch import ExcursionWatch, learn_excursions
+from detectors.multiscale.excursions import reference_kinds
 from detectors.multiscale.plan import ScalePlan, block_phi, plan_cells
 from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import TICK_US, ScaleRule, Verdicts, judge, learn_reference
@@ -132,6 +134,7 @@ class Model:
     plan: ScalePlan
     rule: ScaleRule
     state: ScaleState
+    watch: ExcursionWatch
 
     def ticks(
         self, columns: Columns, tick: Integers, n_ticks: int
@@ -188,6 +191,7 @@ def build(
     sums, rows = (np.stack(found) for found in zip(*ticks, strict=True))
     hours = n_ticks / TICKS_AN_HOUR if has_times else 0.0
     plan = plan_cells(layout, sums.sum(axis=0), rows.sum(axis=0), hours=hours)
+    watch = ExcursionWatch()
     plan = plan.with_phi(block_phi(plan, sums, rows))
     rule = ScaleRule.of(plan.n_components)
     hour = first_hour + np.arange(n_ticks) // TICKS_AN_HOUR
@@ -196,7 +200,9 @@ def build(
     state = ScaleState.start(plan)
     if has_times:
         learn_reference(plan, rule, state, sums, rows, slots(hour))
-    return Model(binning, layout, plan, rule, state)
+        seen = learn_excursions(plan, rule, state, ticks, slots(hour).tolist())
+        watch = ExcursionWatch(reference_kinds(seen, hours))
+    return Model(binning, layout, plan, rule, state, watch)
 
 
 def slots(hour: Integers) -> Integers:
@@ -211,4 +217,5 @@ def judged(
     n_ticks = len(hours) * TICKS_AN_HOUR
     slot = np.repeat(slots(hours), TICKS_AN_HOUR).tolist()
     for t, own in enumerate(model.ticks(columns, tick, n_ticks)):
-        yield judge(model.plan, model.rule, model.state, *own, slot[t]), own
+        verdicts = judge(model.plan, model.rule, model.state, *own, slot[t])
+        yield model.watch.follow(model.plan, model.rule, model.state, verdicts, slot[t]), own

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.quality.__main__ import finite, quiet_figures, worst_of
 from benchmarks.quality.delays import QUIET_WINDOWS, RuleDelay, delay_of
 from benchmarks.quality.ours import Nights
 from benchmarks.quality.page import _PAGE, FOLDER, all_delays, number, rates
 from benchmarks.quality.real import Groups, halves, windows_of
 from benchmarks.quality.rows import PEERS, Column, p_below_05
+from benchmarks.quality.rule_1 import finite, quiet_figures, worst_of
 from benchmarks.quality.sides import Found
 
 

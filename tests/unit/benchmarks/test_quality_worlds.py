@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import laws
+from benchmarks.quality.changes import PlantedChange, planted_changes
 from benchmarks.quality.laws import Stretch
 from benchmarks.quality.planted import PlantedFigures, PlantedRun, planted_run
-from benchmarks.quality.quiet import Incidents, QuietRate, QuietRun, quiet_run
+from benchmarks.quality.quiet import Incidents, QuietRate, QuietRun, quiet_run, with_job
+from benchmarks.quality.recurring import AUDIENCE, DAYS, RESTARTS, minutes, recurring
 from benchmarks.quality.ticks import TICKS_AN_HOUR, Binning, build, draw
-from benchmarks.quality.worlds import (
-    PlantedChange,
-    constant,
-    day_and_night,
-    planted_changes,
-    worlds,
-)
+from benchmarks.quality.worlds import constant, day_and_night, worlds
 from detectors.multiscale.rule import Verdicts
 
 WORLDS, CHANGES = worlds(), planted_changes()
@@ -43,7 +39,7 @@ def test_names_are_unique_and_every_bar_is_positive():
     for rows in (WORLDS, CHANGES):
         assert len({r.name for r in rows}) == len(rows)
     assert all(p.bar_hours > 0 for p in CHANGES)
-    assert all(not w.bar <= 0 for w in WORLDS)
+    assert all(not w.bar < 0 for w in WORLDS)
 
 
 def test_sessions_are_of_20_rows_and_days_keep_their_effect():
@@ -166,3 +162,52 @@ def test_a_quiet_day_fires_nothing_and_a_gross_fault_two_ticks_later():
     assert run.delays == (2 / TICKS_AN_HOUR,) * 10
     assert run.n_covered == 10
     assert run.n_before == 0
+
+
+def test_minutes_are_even_within_an_hour():
+    rows = Stretch(np.array([-1, 0]), np.repeat([0, 1], [2, 4]))
+    assert minutes(rows).tolist() == [-60, -30, 0, 15, 30, 45]
+
+
+def test_restarts_come_twice_a_week_for_half_an_hour():
+    columns = recurring(RESTARTS)(np.random.default_rng(9))(stretch(28 * 24, 60))
+    is_missing = np.isnan(columns[:, 0])
+    assert int((np.diff(is_missing.astype(int)) == 1).sum()) == 8
+    assert is_missing.sum() / 60 == pytest.approx(8 * 32.5 / 60, rel=0.3)
+    assert np.array_equal(is_missing, np.isnan(columns[:, 1]))
+    assert not np.isnan(columns[:, 2:]).any()
+
+
+def test_another_audience_comes_three_times_a_week():
+    columns = recurring(AUDIENCE)(np.random.default_rng(9))(stretch(28 * 24, 600))
+    by_hour = columns[:, :5].reshape(28 * 24, -1).mean(axis=1)
+    is_on = by_hour > 0.15
+    assert 10 <= int((np.diff(is_on.astype(int)) == 1).sum()) <= 12
+    assert not (columns[:, 5:].reshape(28 * 24, -1).mean(axis=1) > 0.15).any()
+
+
+def test_days_that_differ_are_two_in_four_weeks():
+    columns = recurring(DAYS)(np.random.default_rng(2))(stretch(28 * 24, 20))
+    by_day = columns.reshape(28, -1, 10).mean(axis=(1, 2))
+    assert int((by_day > 0.2).sum()) == 2
+
+
+def test_a_job_adds_equal_rows_in_order_of_time():
+    world = next(w for w in WORLDS if w.name == "50,000 equal rows at night")
+    hours, tick = np.arange(4), np.repeat(np.arange(48), 2)
+    columns, ticks = with_job(world, hours, np.zeros((96, 3)), tick)
+    assert len(columns) == 96 + 50_000
+    assert (np.diff(ticks) >= 0).all()
+    assert np.unique(ticks[columns[:, 0] == 0.37]).tolist() == [2 * 12 + 5]
+    spread = replace(world, job_ticks=12)
+    columns, ticks = with_job(spread, hours, np.zeros((96, 3)), tick)
+    own = np.bincount(ticks[columns[:, 0] == 0.37], minlength=48)
+    assert own.tolist() == [0] * 24 + [50_000 // 12] * 12 + [0] * 12
+
+
+def test_excursions_that_the_reference_contains_are_not_reported():
+    world = next(w for w in WORLDS if w.name == "missing for half an hour twice a week")
+    world = replace(world, reference_hours=28 * 24, rows=constant(300))
+    assert quiet_run(world, 3, days=14).n_together == 0
+    unknown = replace(world, reference_hours=48, has_times=False)
+    assert quiet_run(unknown, 3, days=14).n_together >= 1
