@@ -39,7 +39,7 @@ class AlertmanagerWebhook:
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """URL to post to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     def statuses(self, alertname: str, **labels: str) -> list[str]:

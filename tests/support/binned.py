@@ -47,7 +47,7 @@ def count_categories(values: np.ndarray, categories: tuple[str, ...]) -> np.ndar
 
 
 def variables_of(columns: Columns) -> tuple[VariableBaseline, ...]:
-    """Baseline every column by itself."""
+    """Return the baseline of each column."""
     return tuple(
         VariableBaseline(name, Kind.NUMERIC, quantile_edges(values))
         if values.dtype.kind == "f"

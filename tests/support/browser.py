@@ -1,4 +1,4 @@
-"""Headless Chromium over its debugging protocol: pages as people see them, judged by axe-core."""
+"""Headless Chromium over its debugging protocol: rendered pages, checked by axe-core."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_S = 60.0
 
 
 class View(NamedTuple):
-    """How a page is looked at."""
+    """Colour scheme and width under which a page is rendered."""
 
     name: str
     scheme: str
@@ -42,7 +42,7 @@ VIEWS = (
 
 
 class PageState(NamedTuple):
-    """What one view of a page is like."""
+    """State of a page in one view."""
 
     violations: list[str]
     """Rule, impact and element of everything that axe objects to."""
@@ -53,7 +53,7 @@ class PageState(NamedTuple):
 
 
 def look(page: Path, view: View, folder: Path, screenshot: Path | None = None) -> PageState:
-    """Open a page with every detail unfolded, and judge it.
+    """Open a page with all details expanded, and return its state.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ async def _judge(tab: _Tab, page: Path, view: View, screenshot: Path | None) -> 
 
 
 async def _photograph(tab: _Tab, file: Path) -> None:
-    """Write the whole page as a picture."""
+    """Save a screenshot of the whole page."""
     taken = await tab.call("Page.captureScreenshot", captureBeyondViewport=True)
     file.write_bytes(base64.b64decode(taken["data"]))
 

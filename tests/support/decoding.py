@@ -121,7 +121,7 @@ def any_json(rng: random.Random, depth: int = 0) -> Any:
 
 
 def enveloped(rng: random.Random, value: dict[str, Any]) -> dict[str, Any]:
-    """An event in a CloudEvents envelope, some of it at fault."""
+    """An event in a CloudEvents envelope, some members of it invalid."""
     data = {k: v for k, v in value.items() if k not in ("id", "time_us") or rng.random() < 0.3}
     times = (
         "2024-03-04T08:00:00Z", "2024-03-04 08:00:00.123456789+05:30", "2024-02-29T23:59:59.5",
@@ -165,7 +165,7 @@ def doubled(rng: random.Random, value: dict[str, Any]) -> bytes:
 
 
 def written(rng: random.Random, value: dict[str, Any]) -> bytes:
-    """One of the ways producers write JSON."""
+    """Encode an event in one of the forms of JSON that producers use."""
     is_compact, is_ascii = rng.random() < 0.3, rng.random() < 0.3
     separators = (",", ":") if is_compact else None
     return json.dumps(value, separators=separators, ensure_ascii=is_ascii).encode()

@@ -29,7 +29,7 @@ window: {length: 1h}
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ class Ended(NamedTuple):
 
 
 def rows(n: int, seed: int = 0) -> pa.Table:
-    """Return rows of the model, one a second."""
+    """Return rows of the model, one per second."""
     rng = np.random.default_rng(seed)
     return pa.table(
         {

@@ -220,7 +220,7 @@ class StageProcess:
                 stream.close()
 
     def _read_output(self, process: subprocess.Popen[str]) -> None:
-        """Keep standard output; the first line tells the address."""
+        """Keep standard output; the first line contains the address."""
         assert process.stdout is not None
         for line in process.stdout:
             self.lines.append(line)
@@ -243,7 +243,7 @@ class StageProcess:
             pause.wait(0.05)
 
     def _story(self, what: str) -> str:
-        """Return an error text with the end of its log."""
+        """Return an error message with the end of its log."""
         is_up = self.is_running and self._has_line.is_set() and " on http" in self._first_line
         answer = self.get("/readyz") if is_up else ""
         return f"{self.name}: {what} {answer}\n{''.join([*self.lines, *self.errors][-60:])}"
@@ -325,7 +325,7 @@ class Stages:
         return process.start(crash_at=crash_at, **environment)
 
     def _watch(self, pid: int) -> None:
-        """Tell the guard about one more process."""
+        """Register one more process with the guard."""
         assert self._guard.stdin is not None
         self._guard.stdin.write(f"{pid}\n".encode())
         self._guard.stdin.flush()

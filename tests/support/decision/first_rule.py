@@ -37,7 +37,7 @@ def sets_of(is_numeric: bool, n_bins: int, reference: NDArray[np.int64]) -> list
 
 @dataclass
 class SlowCell:
-    """One cell, one rung after another."""
+    """One cell; its rungs are evaluated one after the other."""
 
     sets: list[set[int]]
     reference: NDArray[np.int64]

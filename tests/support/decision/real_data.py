@@ -1,4 +1,4 @@
-"""The real data as windows of counters, binned by NumPy alone, for testing the rule by itself."""
+"""The real data as windows of counters, binned by NumPy alone, for tests of the decision rule."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PANE_ROWS = 250
 
 @dataclass(frozen=True)
 class DecisionStream:
-    """A table as counters: (W, C, 64), and what they are judged by."""
+    """A table as counters, shape (W, C, 64), and the plan that judges them."""
 
     names: tuple[str, ...]
     plan: TolerancePlan
@@ -78,7 +78,7 @@ def stream(
 
 
 def panes_of(codes: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Counters of n rows after n rows; what is left over is dropped."""
+    """Return counters of every n rows; an incomplete rest is dropped."""
     n_panes = len(codes) // n
     flat = np.arange(n_panes).repeat(n) * 64 + codes[: n_panes * n]
     return np.bincount(flat, minlength=n_panes * 64).reshape(n_panes, 64)

@@ -67,7 +67,7 @@ class WebhookRecorder:
 
     @property
     def url(self) -> str:
-        """Where to post."""
+        """URL to post to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def listening() -> Iterator[tuple[int, list[bool]]]:
     """Yield a port, and a list that grows with each connection to it."""
-    heard: list[bool] = []
+    connected: list[bool] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.1)
         done = threading.Event()
@@ -20,12 +20,12 @@ def listening() -> Iterator[tuple[int, list[bool]]]:
             while not done.is_set():
                 with contextlib.suppress(TimeoutError):
                     listener.accept()[0].close()
-                    heard.append(True)
+                    connected.append(True)
 
         thread = threading.Thread(target=listen)
         thread.start()
         try:
-            yield listener.getsockname()[1], heard
+            yield listener.getsockname()[1], connected
         finally:
             done.set()
             thread.join()

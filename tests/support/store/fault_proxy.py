@@ -39,7 +39,7 @@ _CANNED = {
 
 @dataclass
 class _Line:
-    """One client's connection and the fault its current request meets."""
+    """One client's connection, and the fault of its current request."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -50,7 +50,7 @@ class _Line:
 
 @dataclass
 class FaultProxy:
-    """Forwards to ``target`` and does harm on demand; a context manager.
+    """Forwards to ``target`` and injects faults on demand; a context manager.
 
     Set ``standing`` and ``faults`` from any thread; they hold from the next request on.
     """

@@ -1,4 +1,4 @@
-"""A small file system, and something that fills it."""
+"""A small file system, and a way to fill it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk_at(place: Path, size: str = "24m") -> Iterator[Path]:
-    """Mount a file system of that size, where the machine lets us; else skip the test."""
+    """Mount a file system of that size; skip the test without the permission to mount."""
     place.mkdir()
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:

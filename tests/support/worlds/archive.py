@@ -201,7 +201,7 @@ def counts(store: Store, *, final: bool = False) -> dict[str, int]:
 
 
 def stop_merges(store: Store) -> None:
-    """Keep ReplacingMergeTree from hiding a doubled insert."""
+    """Stop merges, so that ReplacingMergeTree does not remove duplicated inserts."""
     for table in TABLES.values():
         store.command(
             f"ALTER TABLE {table} MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1, "
@@ -210,7 +210,7 @@ def stop_merges(store: Store) -> None:
 
 
 def wait_for(store: Store, sent: Counter[str], bound_s: float = 90.0) -> None:
-    """Wait until every table has its rows, then see that it has no more."""
+    """Wait until every table has its rows, then check that it has no more."""
     wait_until(lambda: is_reached(counts(store), sent), bound_s, f"{dict(sent)} rows")
     assert counts(store) == dict(sent)
     assert counts(store, final=True) == dict(sent)

@@ -1,4 +1,4 @@
-"""Three models on four hosts, in event time that runs as fast as it is written.
+"""Three models on four hosts; event time advances as fast as events are written.
 
 Everything that makes a log awkward is in it: events out of order, late, twice, stamped in
 the future, of no configured model, and something no decoder can read in every short stretch.
@@ -76,7 +76,7 @@ def configs() -> list[ModelConfig]:
 
 
 def recent_start_us() -> int:
-    """Return a start that no retention has reached yet, at the beginning of a window."""
+    """Return the start of a window that is within the retention."""
     return (time.time_ns() // 1_000 - 7_200 * SECOND_US) // WINDOW_US * WINDOW_US
 
 

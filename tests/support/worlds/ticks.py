@@ -40,7 +40,7 @@ CONFIG = ModelConfig.model_validate(SETTINGS)
 
 @cache
 def baseline() -> Baseline:
-    """20,000 rows without times to speak of: a normal number, three categories, a score."""
+    """Baseline of 20,000 rows without usable times: a normal number, three categories, a score."""
     rng = np.random.default_rng(1)
     n = 20_000
     table = pa.table(
@@ -125,7 +125,7 @@ Messages = list[Message]
 
 
 def pane_messages(pane: Pane) -> Messages:
-    """A pane as it stands in the log."""
+    """A pane as messages of the log."""
     return [(pane_key(pane, i).encode(), value) for i, value in enumerate(encode(pane))]
 
 
@@ -153,7 +153,7 @@ class Driver:
         self.restart()
 
     def restart(self) -> None:
-        """Go on as another owner would: with the stored state, and nothing else."""
+        """Continue as another owner does, with the stored state only."""
         snapshots = SnapshotStore()
         for key, value in self.state.items():
             snapshots.add(key, value or b"")
