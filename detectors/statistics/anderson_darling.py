@@ -80,11 +80,12 @@ def anderson_darling(
     atom; right: n0 n / N times the sum over all atoms but the last of
     h_b (F - G)^2 / (H (1 - H)), taken behind it. That is eq. 7, and 6, of Scholz and
     Stephens for k = 2, written in shares so that counts of 1e15 neither overflow nor
-    cancel. Their variance is that of untied rows: in scipy's convention 5 % were 6 %
-    with twenty bins and 8 % with six, without any drift. ``"limit"`` takes the variance
-    of the bins, 2 sum over b and c of h_b h_c rho_bc^2 with rho the correlation of the
-    gaps in b and c, and kept to 5.0 to 5.4 % from two bins to sixty. For the statistic
-    of the raw rows see :func:`detectors.statistics.gap_bounds.anderson_darling_bounds`. O(n_bins);
+    cancel. Their variance is that of untied rows: with scipy's convention a test at the
+    5 % level rejects 6 % of the samples without drift in twenty bins, and 8 % in six.
+    ``"limit"`` uses the variance for the bins, 2 sum over b and c of h_b h_c rho_bc^2 with
+    rho the correlation of the gaps in b and c; it rejects 5.0 to 5.4 % with two to sixty
+    bins. For the statistic of the raw rows see
+    :func:`detectors.statistics.gap_bounds.anderson_darling_bounds`. O(n_bins);
     exact for those edges from merged panes.
 
     References

@@ -50,8 +50,8 @@ def chi_square(reference: ArrayLike, current: ArrayLike, *, correction: bool = T
     Notes
     -----
     Sum over cells of (observed - expected)^2 / expected against chi-square with
-    K - 1 degrees of freedom. Below about five expected rows a category the p-value
-    is rough; it is reported all the same, because the decision rule does not use it.
+    K - 1 degrees of freedom. Below about five expected rows per category the p-value is
+    approximate; it is reported nevertheless, because the decision rule does not use it.
     O(n_categories); exact from merged panes. nannyml and Alibi Detect use this form.
 
     References

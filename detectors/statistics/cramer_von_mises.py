@@ -69,15 +69,15 @@ def cramer_von_mises(
     -----
     T = n0 n / (n0 + n) times the mean over the pooled rows of (F - G)^2. Midranks add
     sum_b d_b^3 (n0 - n)^2 (n0 + n) / (12 n0 n) for equal shares d_b: 1,000 rows in
-    sixty bins against a reference of 100,000 have T = 230 without any drift. So
-    ``"scipy"`` is only for samples with few ties or of equal size; it is there to agree.
+    sixty bins against a reference of 100,000 have T = 230 without drift. ``"scipy"`` is
+    therefore only for samples with few ties or of equal size, to reproduce scipy's results.
 
-    The pooled T keeps to its level in bins: 5 % were 5.3 % with four and 4.9 % with
-    sixty, without any drift. For the statistic of the raw rows see
+    The pooled T keeps its level in bins: a test at 5 % rejects 5.3 % of the samples without
+    drift with four bins, and 4.9 % with sixty. For the statistic of the raw rows see
     :func:`detectors.statistics.gap_bounds.cramer_von_mises_bounds`. Asymptotic: the limit of the
-    one-sample statistic at T moved and scaled to its mean and variance. Exact: over all
-    orders of the rows if none were tied, all sums along the lattice; O((n0 n)^2) and
-    worse, for a few dozen rows. O(n_bins) otherwise; exact for those edges from merged panes.
+    one-sample statistic at T, shifted and scaled to its mean and variance. Exact: over all
+    orders of untied rows, by all sums along the lattice; O((n0 n)^2) or worse, for a few
+    dozen rows. O(n_bins) otherwise; exact for those edges from merged panes.
 
     References
     ----------

@@ -33,8 +33,8 @@ def cramers_v(reference: ArrayLike, current: ArrayLike, *, bias_corrected: bool 
     -----
     V = sqrt(chi^2 / N), chi-square uncorrected: the smaller side of the table is 2.
     V^2 = a (1 - a) sum over b of (p_b - q_b)^2 / h_b with a the current share of all
-    rows and h the pooled shares: a window that is 1 % of the reference has a V of at
-    most .1 by that alone. Compare windows of one size, or use Hellinger.
+    rows and h the pooled shares, so a window of 1 % of the reference's rows has a V of at
+    most .1. Compare windows of one size, or use Hellinger.
     O(n_categories); exact from merged panes.
 
     References

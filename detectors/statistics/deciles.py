@@ -36,9 +36,9 @@ def group_by_quantile(
 
     Notes
     -----
-    A cut is the edge whose reference mass is nearest to k / n_groups, never an edge
-    with none of it on one side: so no group is empty in the reference, and from
-    sixty bins without ties the groups are the deciles. O(n_bins n_groups).
+    A cut is the edge whose reference mass is nearest to k / n_groups, but never an edge with
+    no mass on one side. No group is therefore empty in the reference, and sixty bins without
+    ties give the deciles. O(n_bins n_groups).
 
     Examples
     --------

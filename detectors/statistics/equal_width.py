@@ -74,9 +74,9 @@ def wasserstein_equal_width(
 
     Notes
     -----
-    Rows beyond the range count with their full distance. Where any lies below, nannyml
-    counts one row too many as being below: the result is then too large, or too small,
-    by up to the range divided by the rows. That is kept.
+    Rows beyond the range count with their full distance. If any row is below the range,
+    nannyml counts one row too many as below, so the result is too large or too small by up to
+    the range divided by the number of rows. This function reproduces that.
 
     References
     ----------

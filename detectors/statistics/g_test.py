@@ -62,7 +62,7 @@ def g_test(
     G = 2 sum over cells of O ln(O / E) against chi-square with K - 1 degrees of
     freedom. Each cell is taken as 2 E [(1 + t) ln(1 + t) - t], t = (O - E) / E, which
     has the same sum and does not cancel when counts are large. Below about five
-    expected rows a category the p-value is rough, and for G too small.
+    expected rows per category the p-value is approximate, and that of G too small.
     O(n_categories); exact from merged panes.
 
     References

@@ -93,8 +93,8 @@ def proportions_of(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
     Notes
     -----
-    Whole numbers held as floats are refused rather than guessed at: 1.0 may be
-    one event or all of them.
+    Whole numbers as floats are refused because they are ambiguous: 1.0 may be one event or
+    a share of 100 %.
 
     Examples
     --------

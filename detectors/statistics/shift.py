@@ -47,8 +47,8 @@ def moments_of(n: ArrayLike, sums: ArrayLike, sums_sq: ArrayLike) -> Moments:
 
     Notes
     -----
-    sd^2 = sums_sq / n - mean^2 loses digits where the mean is large against the sd:
-    at a mean of 1e6 sd it is good to about 1e-3. Panes keep sums because they merge
+    sd^2 = sums_sq / n - mean^2 loses digits where the mean is large compared with the sd: at
+    a mean of 1e6 sd its relative error is about 1e-3. Panes keep sums because they merge
     by addition.
 
     Examples

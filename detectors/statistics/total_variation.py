@@ -81,9 +81,10 @@ def total_variation_p_value(
 
     Notes
     -----
-    (1 + b) / (1 + B), b of B splits at least as far apart, which is a valid p-value;
-    evidently divides b by B, and draws rows where this draws counts (multivariate
-    hypergeometric, the same law): both differ by the noise of 1,000 draws, up to .03.
+    (1 + b) / (1 + B), where b of B splits are at least as far apart: a valid p-value.
+    evidently divides b by B and draws rows; this function draws counts (multivariate
+    hypergeometric, the same distribution). The two differ by the noise of 1,000 draws, up
+    to .03.
     O(n_bins n_permutations) whatever the rows; exact law from merged panes.
 
     References

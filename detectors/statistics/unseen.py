@@ -41,8 +41,8 @@ def unseen_category_share(reference: ArrayLike, current: ArrayLike) -> UnseenSha
 
     Notes
     -----
-    A share well above ``expected`` is news; a share near it is the tail of a long list
-    of categories, such as identifiers. O(n_categories); exact from merged panes as long
+    A share well above ``expected`` is a change; a share near it is normal for a long tail of
+    categories, such as identifiers. O(n_categories); exact from merged panes as long
     as they keep the categories apart.
 
     References

@@ -128,21 +128,20 @@ def wasserstein_binned(
 
     Notes
     -----
-    Within a bin both cumulatives are drawn straight; each is off by at most its own
-    share, so |F - G| by at most the larger of the two, and the interior error is
+    Within a bin both cumulatives are interpolated linearly. The error of each is at most its
+    own share, so that of |F - G| is at most the larger of the two, and the interior error is
     <= sum over b of width_b max(p_b, q_b). Beyond the edges the reference is 0 or 1,
     so a tail adds exactly its share times (its mean - the edge). The tail's mean is
-    not kept, but the sum of all values is: what the bins leave over belongs to the
-    tails, within what the extremes allow (one row lies at the extreme, all others
-    between it and the edge). One value at 1e9 therefore costs 1e9 / n, and not
-    half of the tail's rows times that.
+    not kept, but the sum of all values is: the difference from the sum of the bins belongs to
+    the tails, bounded by the extremes (one row is at the extreme, all others between it and
+    the edge). One value at 1e9 therefore adds 1e9 / n, not half of the tail's rows times
+    that.
 
     W = U + D, the areas where F is above G (rows moved up) and below it, and
-    U - D is the difference of the means. With ``sum_reference`` what the bins' U - D
-    lacks of it is shared out in proportion to U and D: a move in one direction comes
-    out exact, and W is never below the difference of the means. Without it a shift
-    of .3 sd of a Gaussian in 60 quantile bins reads .32, because the outer bins are
-    wide. O(n_bins); mergeable, because all of it is.
+    U - D is the difference of the means. With ``sum_reference`` the error of the bins' U - D
+    is distributed in proportion to U and D: a shift in one direction is exact, and W is never
+    below the difference of the means. Without it a shift of .3 sd of a Gaussian in 60 quantile
+    bins is .32, because the outer bins are wide. O(n_bins); mergeable, like all of its inputs.
 
     References
     ----------
