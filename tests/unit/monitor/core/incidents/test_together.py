@@ -71,3 +71,13 @@ def test_changes_of_rule_1_stay_incidents_of_their_own():
         )
         incidents.observe(plain, FOUND_US)
     assert len(incidents.open) == 2
+
+
+def test_a_change_with_a_beginning_joins_no_incident_without_one():
+    incidents = Incidents()
+    plain = msgspec.structs.replace(
+        alert("a", FOUND_US, 0.2), onset_us=UNSET, onset_low_us=UNSET, onset_high_us=UNSET
+    )
+    incidents.observe(plain, FOUND_US)
+    incidents.observe(alert("b", FOUND_US, 0.4), FOUND_US)
+    assert len(incidents.open) == 2
