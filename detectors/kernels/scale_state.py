@@ -17,6 +17,7 @@ from detectors.kernels.jit import uncounted
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 N_SCALES: Final = 6
 N_SLOTS: Final = 48

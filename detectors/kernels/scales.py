@@ -48,6 +48,7 @@ from detectors.kernels.scale_state import (
     TODAY,
     W_TODAY,
     WEIGHT,
+    Bools,
     Floats,
     Integers,
     P,
@@ -132,13 +133,17 @@ def choose_context(
     codes: Integers,
     season: Singles,
     slot: int,
+    is_guessed: Bools,
     tick_hours: float,
     components: Singles,
     cells: Singles,
     model: Singles,
     scratch: Floats,
 ) -> int:
-    """Choose the context of a tick, one for the whole model (1.6)."""
+    """Choose the context of a tick, one for the whole model (1.6).
+
+    A context that is not guessed, because the clock or the calendar is declared, is skipped.
+    """
     own = len(sums)
     for a in range(N_CONTEXTS):
         scratch[own + a] = context_deviation(
@@ -147,6 +152,8 @@ def choose_context(
         model[a] = CONTEXT_MEMORY * float(model[a]) + scratch[own + a]
     best, now = 0, 0
     for a in range(1, N_CONTEXTS):
+        if not is_guessed[a]:
+            continue
         if model[a] < model[best]:
             best = a
         if scratch[own + a] < scratch[own + now]:
@@ -359,7 +366,7 @@ def tick(
     sample_every: Integers,
     thresholds: Floats,
     tick_hours: float,
-    has_season: bool,
+    is_guessed: Bools,
     is_learning: bool,
     is_firing: bool,
     components: Singles,
@@ -384,8 +391,10 @@ def tick(
         Of the plan: :class:`detectors.multiscale.plan.ScalePlan`.
     hours, decay, every, sample_every, thresholds, tick_hours
         Of the rule: :class:`detectors.multiscale.rule.ScaleRule`.
-    has_season, is_learning, is_firing : bool
-        Whether contexts are compared, variances are learned, alerts open and close.
+    is_guessed : ndarray of bool, shape (4,)
+        Contexts that are compared with the own hour; only without one is the first False.
+    is_learning, is_firing : bool
+        Whether variances are learned, alerts open and close.
     components, scales, cells, model
         :class:`detectors.multiscale.state.ScaleState`; updated.
     phi : ndarray of float64, shape (I + 4,)
@@ -407,7 +416,7 @@ def tick(
     if total <= 0.0:
         return
     context = 0
-    if has_season and is_firing:
+    if is_guessed[0] and is_firing:
         context = choose_context(
             sums,
             rows,
@@ -415,6 +424,7 @@ def tick(
             codes,
             season,
             slot,
+            is_guessed,
             tick_hours,
             components,
             cells,

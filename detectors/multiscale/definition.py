@@ -26,7 +26,7 @@ from detectors.multiscale.change_size import size_of_change
 from detectors.multiscale.evidence import evidence
 from detectors.multiscale.movement import design_effects, effective_shares, natural_variances
 from detectors.multiscale.plan import ScalePlan
-from detectors.multiscale.rule import ScaleRule, Verdicts
+from detectors.multiscale.rule import EVERY_CONTEXT, ScaleRule, Verdicts
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import SCALE_HOURS
 from detectors.multiscale.variances import average_variances, movement_over, reference_variances
@@ -47,6 +47,7 @@ def judge_by_definition(
     rows: Floats,
     slot: int = 0,
     *,
+    is_guessed: NDArray[np.bool_] = EVERY_CONTEXT,
     is_learning: bool = True,
     is_firing: bool = True,
 ) -> Verdicts:
@@ -59,7 +60,9 @@ def judge_by_definition(
     out = _nothing(plan.n_cells)
     if rows.sum() <= 0:
         return out
-    context = _context(plan, rule, state, sums, rows, slot) if is_firing else 0
+    context = 0
+    if is_firing and plan.has_season:
+        context = _context(plan, rule, state, sums, rows, slot, is_guessed)
     own = kernel.context_slot(slot, context)
     present = np.flatnonzero(rows > 0).tolist()
     out.context[present] = context
@@ -102,11 +105,15 @@ def _season(plan: ScalePlan, slot: int, own: slice) -> Floats:
 
 
 def _context(
-    plan: ScalePlan, rule: ScaleRule, state: ScaleState, sums: Floats, rows: Floats, slot: int
+    plan: ScalePlan,
+    rule: ScaleRule,
+    state: ScaleState,
+    sums: Floats,
+    rows: Floats,
+    slot: int,
+    is_guessed: NDArray[np.bool_],
 ) -> int:
     """Step 2, section 1.6: which hour of its own season the whole model looks like."""
-    if not plan.has_season:
-        return 0
     is_used = (plan.codes[:, at.IS_SEASONAL] == 1) & (plan.codes[:, at.IS_SHARE] == 0)
     is_used &= rows[plan.codes[:, at.CELL]] > 0
     cell, unit = plan.codes[is_used, at.CELL], plan.constants[is_used, at.PQ]
@@ -120,7 +127,8 @@ def _context(
         now[a] = np.minimum(d * d / variance, kernel.MAX_CONTEXT_DEVIATION).sum()
     score = kernel.CONTEXT_MEMORY * state.model[: at.N_CONTEXTS] + now
     state.model[: at.N_CONTEXTS] = score
-    best = int(np.argmin(state.model[: at.N_CONTEXTS]))
+    now = np.where(is_guessed, now, np.inf)
+    best = int(np.argmin(np.where(is_guessed, state.model[: at.N_CONTEXTS], np.inf)))
     if now[0] - now.min() > kernel.DECISIVE:
         best = int(np.argmin(now))
         least = state.model[best] + kernel.DECISIVE + 1

@@ -25,6 +25,34 @@ EVALUATIONS: Final = 8
 """A scale is evaluated eight times within its time constant."""
 _HOURS: Final = np.array(SCALE_HOURS)
 CONTEXTS: Final = ("own hour", "next hour", "hour before", "other kind of day")
+EVERY_CONTEXT: Final = np.ones(N_CONTEXTS, bool)
+_NO_CONTEXT: Final = np.zeros(N_CONTEXTS, bool)
+
+
+def guessed_contexts(*, has_timezone: bool, has_holidays: bool) -> NDArray[np.bool_]:
+    """Return the contexts in which a tick may be explained other than by its own hour.
+
+    Parameters
+    ----------
+    has_timezone : bool
+        Whether the slots follow a declared time zone: the neighbouring hours are then not
+        compared.
+    has_holidays : bool
+        Whether holidays are declared, so that their slots are those of weekends: the other
+        kind of day is then not compared.
+
+    Returns
+    -------
+    ndarray of bool, shape (4,)
+        By index into ``CONTEXTS``.
+
+    Examples
+    --------
+    >>> guessed_contexts(has_timezone=True, has_holidays=False).tolist()
+    [True, False, False, True]
+    """
+    neighbours, other_day = not has_timezone, not has_holidays
+    return np.array([True, neighbours, neighbours, other_day])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +142,7 @@ def judge(
     rows: Floats,
     slot: int = 0,
     *,
+    is_guessed: NDArray[np.bool_] = EVERY_CONTEXT,
     is_learning: bool = True,
     is_firing: bool = True,
 ) -> Verdicts:
@@ -127,6 +156,8 @@ def judge(
         The tick as :meth:`ComponentLayout.add_up` adds it up.
     slot : int, optional
         Hour of the day, plus 24 at weekends; of use where the plan has seasons.
+    is_guessed : ndarray of bool, shape (4,), optional
+        Of :func:`guessed_contexts`: what a declared clock or calendar leaves to guess.
     is_learning, is_firing : bool, optional
         The reference's own ticks are learned, and open no alert.
 
@@ -171,7 +202,7 @@ def judge(
         rule.sample_every,
         rule.thresholds,
         rule.tick_hours,
-        plan.has_season,
+        is_guessed if plan.has_season else _NO_CONTEXT,
         is_learning,
         is_firing,
         state.components,

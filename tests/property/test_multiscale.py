@@ -7,11 +7,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels import scale_state as at
+from detectors.multiscale.components import ComponentLayout, numeric_components
 from detectors.multiscale.definition import judge_by_definition
 from detectors.multiscale.evidence import AverageVariance, evidence
 from detectors.multiscale.movement import design_effects, natural_variances
-from detectors.multiscale.rule import ScaleRule, judge
+from detectors.multiscale.plan import plan_cells
+from detectors.multiscale.rule import ScaleRule, guessed_contexts, judge
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
 from detectors.multiscale.variances import movement_over, reference_variances
@@ -77,11 +80,14 @@ def run(plan, rule, state, ticks, slots, act=judge, **how):
     return [act(plan, rule, state, *t, s, **how) for t, s in zip(ticks, slots, strict=True)]
 
 
-def assert_equals_the_definition(plan, rule, ticks, slots, is_firing=True):
+def assert_equals_the_definition(plan, rule, ticks, slots, is_firing=True, guesses=None):
+    how = {"is_firing": is_firing}
+    if guesses is not None:
+        how["is_guessed"] = guesses
     a, b = ScaleState.start(plan), ScaleState.start(plan)
     for (sums, rows), slot in zip(ticks, slots, strict=True):
-        x = judge(plan, rule, a, sums, rows, slot, is_firing=is_firing)
-        y = judge_by_definition(plan, rule, b, sums, rows, slot, is_firing=is_firing)
+        x = judge(plan, rule, a, sums, rows, slot, **how)
+        y = judge_by_definition(plan, rule, b, sums, rows, slot, **how)
         for name in ("has_opened", "has_closed", "context"):
             assert np.array_equal(getattr(x, name), getattr(y, name)), name
         for name in ("evidence", "margin", "change", "natural", "sampling"):
@@ -99,10 +105,11 @@ def assert_equals_the_definition(plan, rule, ticks, slots, is_firing=True):
 
 
 @settings(max_examples=25, deadline=None)
-@given(streams(), st.booleans())
-def test_the_kernel_equals_its_definition(stream, is_firing):
+@given(streams(), st.booleans(), st.booleans(), st.booleans())
+def test_the_kernel_equals_its_definition(stream, is_firing, has_timezone, has_holidays):
     plan, rule, ticks, slots = stream
-    assert_equals_the_definition(plan, rule, ticks, slots, is_firing)
+    guesses = guessed_contexts(has_timezone=has_timezone, has_holidays=has_holidays)
+    assert_equals_the_definition(plan, rule, ticks, slots, is_firing, guesses)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -215,6 +222,34 @@ def test_the_order_of_categories_does_not_matter(seed):
     np.testing.assert_allclose(
         states[0].components[own], states[1].components, rtol=1e-3, atol=1e-4
     )
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.sampled_from([np.exp, np.cbrt, lambda x: 1e3 * x - 7, np.arctan]))
+def test_a_monotone_map_of_a_number_changes_no_verdict(seed, to):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=3_000)
+    x[: len(x) // 3] = np.round(x[: len(x) // 3], 1)  # ties, and a bin of its own
+    y = rng.normal(0.2, 1.0, size=(40, 100))
+    found = []
+    quantiles = quantile_edges(x)  # interpolated: edges move with the map, values between do not
+    for edges, own_x, own_y in ((quantiles, x, y), (to(quantiles), to(x), to(y))):
+        counts = counts_of(edges, own_x)
+        layout = ComponentLayout.of([numeric_components(edges, counts)])
+        plan = plan_cells(layout, *layout.add_up(counts[None]))
+        rule, state = ScaleRule.of(27, tick_us=HOUR_US), ScaleState.start(plan)
+        ticks = [layout.add_up(counts_of(edges, values)[None]) for values in own_y]
+        found.append([judge(plan, rule, state, *tick) for tick in ticks])
+    for a, b in zip(*found, strict=True):
+        assert np.array_equal(a.has_opened, b.has_opened)
+        assert np.array_equal(a.margin, b.margin)
+
+
+def counts_of(edges, values):
+    """Counters of values by the edges of a reference."""
+    bins = np.searchsorted(edges[1:], values, side="left")
+    bins = np.where(values < edges[0], 60, np.where(values > edges[-1], 61, bins))
+    return np.bincount(bins, minlength=64).astype(np.int64)
 
 
 @settings(max_examples=25, deadline=None)
