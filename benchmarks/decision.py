@@ -12,8 +12,11 @@ rule in plain vectorised NumPy (logaddexp and logsumexp), in the same run.
 ``rule2_cell_ticks_per_s``: of :func:`detectors.multiscale.rule.judge`, numeric cells of 27
 components in ticks of 83 rows, learning on, whole calls; ``_categories60`` the same for 60
 categories (62 components). ``rule2_components_per_s``: cells a second whose counters are
-turned into components. ``rule2_state_bytes_*``: state of a cell. ``onset_ms``: the search for
-the beginning over 32 days of stored ticks, six time constants of the longest scale.
+turned into components. ``rule2_state_bytes_*``: state of a cell.
+``rule2_rebuild_14d_1000_cells_s``: CPU seconds in which the state of 1,000 numeric cells is
+rebuilt from the counters of 14 days of ticks; ``--quick`` takes a day of them, times 14.
+``onset_ms``: the search for the beginning over 32 days of stored ticks, six time constants of
+the longest scale.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ N_ROWS = 1_000
 N_TICK_ROWS = 83
 """1,000 rows an hour in ticks of 5 minutes."""
 SHIFT = 0.3
+REBUILT_CELLS, REBUILT_TICKS = 1_000, 14 * 288
 
 
 def reference_plan(n_cells: int) -> TolerancePlan:
@@ -98,8 +102,8 @@ def seconds(act: Callable[[NDArray[np.int64]], object], counts: NDArray[np.int64
     return statistics.median(laps)
 
 
-def scale_figures(n_cells: int, n_ticks: int) -> dict[str, float | int]:
-    """Throughput, state and onset of the multi-scale rule."""
+def scale_figures(n_cells: int, n_ticks: int, n_rebuilt: int) -> dict[str, float | int]:
+    """Throughput, state, rebuild and onset of the multi-scale rule."""
     reference = np.zeros(64, np.int64)
     reference[:60] = 20_000 // 60
     numeric = numeric_components(np.arange(61.0), reference)
@@ -112,6 +116,7 @@ def scale_figures(n_cells: int, n_ticks: int) -> dict[str, float | int]:
         "rule2_components_per_s": numbers[1],
         "rule2_state_bytes_numeric": numbers[2],
         "rule2_state_bytes_categories60": names[2],
+        "rule2_rebuild_14d_1000_cells_s": rebuild_s(n_rebuilt),
         "onset_ms": onset_ms(),
     }
 
@@ -135,6 +140,22 @@ def scale_speed(
     adding_s = seconds(layout.add_up, counts)
     size = state.n_bytes - state.model.nbytes
     return n_cells / judging_s, n_cells / adding_s, size // n_cells
+
+
+def rebuild_s(n_ticks: int) -> float:
+    """CPU seconds to rebuild 1,000 numeric cells from 14 days of counters."""
+    reference = np.zeros(64, np.int64)
+    reference[:60] = 20_000 // 60
+    layout = ComponentLayout.of([numeric_components(np.arange(61.0), reference)] * REBUILT_CELLS)
+    plan = plan_scales(layout, *layout.add_up(np.tile(reference, (REBUILT_CELLS, 1))))
+    rule, state = ScaleRule.of(plan.n_components), ScaleState.start(plan)
+    rng = np.random.default_rng(6)
+    counts = rng.multinomial(N_TICK_ROWS, reference / reference.sum(), (10, REBUILT_CELLS))
+    judge(plan, rule, state, *layout.add_up(counts[0]))  # compiled before the clock starts
+    begin = time.process_time()
+    for t in range(n_ticks):
+        judge(plan, rule, state, *layout.add_up(counts[t % len(counts)]))
+    return (time.process_time() - begin) * REBUILT_TICKS / n_ticks
 
 
 def onset_ms() -> float:
@@ -168,7 +189,11 @@ def measure(quick: bool) -> Figures:
         "n_cells": n_cells,
         "n_components": 4 * plan.layout.n_sets // n_cells,
         "n_rows": N_ROWS,
-        **scale_figures(200 if quick else 1_000, 300 if quick else 600),
+        **scale_figures(
+            200 if quick else 1_000,
+            300 if quick else 600,
+            REBUILT_TICKS // 14 if quick else REBUILT_TICKS,
+        ),
     }
 
 
