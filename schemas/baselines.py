@@ -68,6 +68,34 @@ class SeasonalCounts:
     """
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceTicks:
+    """What decision rule 2 learned from the ticks of a reference with times.
+
+    Of I components and C cells, in the order of
+    :func:`detectors.multiscale.reference_cells.reference_cells`.
+    """
+
+    tick_us: int
+    """Length of a tick, microseconds."""
+    n_ticks: int
+    """Ticks with rows that were learned."""
+    components: NDArray[np.float32]
+    """Shape (I, 19): the state of each component, columns of ``detectors.kernels.scale_state``."""
+    scales: NDArray[np.float32]
+    """Shape (C, 6, 4)."""
+    cells: NDArray[np.float32]
+    """Shape (C, 16)."""
+    season: NDArray[np.float32]
+    """Shape (48, I), expected deviation by hour of the day and kind of day; (48, 0) for none."""
+    is_seasonal: NDArray[np.bool_]
+    """Shape (I,)."""
+    season_factor: NDArray[np.float64]
+    """Shape (I,): growth of the variance by the error of the season, >= 1."""
+    timezone: str = UTC_NAME
+    """IANA time zone of the hours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """A versioned, immutable baseline; its ID is the hash of its content."""
@@ -95,3 +123,5 @@ class Baseline:
     """Origin of the reference, for display."""
     seasonal: SeasonalCounts | None = None
     """None if no cell is seasonal, or the reference has less than four weeks."""
+    ticks: ReferenceTicks | None = None
+    """None without times, under rule 1, and in baselines of earlier versions."""

@@ -21,6 +21,7 @@ from monitor.baseline.blocks import (
     row_blocks,
     time_windows,
 )
+from monitor.baseline.reference_ticks import learn_ticks
 from monitor.baseline.seasons import find_seasons, seasonal_tolerances
 from monitor.baseline.source import event_columns
 from monitor.baseline.variables import (
@@ -95,7 +96,8 @@ def build_baseline(
     quarter of a window where the reference has times and windows are smaller. The
     learned term of eps needs a time column and 168 windows of 1,000 rows; otherwise it is 0 and
     ``eps_source`` is ``default``. Cells that follow the hour of the week in at least four weeks get
-    a reference per hour, relative to which eps is learned.
+    a reference per hour, relative to which eps is learned. Under rule 2 the movement and the
+    season of the reference's own ticks are learned, if it has times.
     """
     if table.num_rows < MIN_ROWS:
         raise BaselineError(
@@ -128,6 +130,8 @@ def build_baseline(
         learned = seasonal_tolerances(without, batch, layout, order, windows, length_us)
     if learned is not None and learned.any():
         baseline = replace(baseline, eps_learned=learned, eps_source="learned")
+    if has_time and config.decision.rule != 1:
+        baseline = replace(baseline, ticks=learn_ticks(baseline, batch, layout, config))
     advance(1, note="done")
     return with_id(baseline)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.baseline.variables import notes_on
-from schemas.baselines import Baseline
+from schemas.baselines import Baseline, ReferenceTicks
+from schemas.config.values import format_duration
 from schemas.panes import MISSING, UNSEEN
 
 FEW_ROWS = 1_000
@@ -68,6 +69,25 @@ def _of(n: int, n_segments: int) -> str:
     if n_segments == 1:
         return "all rows"
     return f"{n} of {n_segments} segments (all rows are one)"
+
+
+def ticks_text(ticks: ReferenceTicks) -> str:
+    """Write what rule 2 learned from a reference's ticks.
+
+    Examples
+    --------
+    >>> from numpy import empty, zeros
+    >>> none = empty((0, 0), "f4")
+    >>> ticks = ReferenceTicks(300_000_000, 4_032, none, none, none, none, zeros(2, bool), none)
+    >>> ticks_text(ticks)
+    'learned from 4,032 ticks of 5m; no season'
+    """
+    season = (
+        f"season by hour of the day and kind of day in {int(ticks.is_seasonal.sum()):,} components"
+        if ticks.is_seasonal.any()
+        else "no season"
+    )
+    return f"learned from {ticks.n_ticks:,} ticks of {format_duration(ticks.tick_us)}; {season}"
 
 
 def rows_per_window(baseline: Baseline) -> float | None:

@@ -47,4 +47,6 @@ def misfits(config: ModelConfig, baseline: Baseline) -> list[str]:
     zone = config.timezone or UTC_NAME
     if baseline.seasonal is not None and baseline.seasonal.timezone != zone:
         found.append(f"timezone was {baseline.seasonal.timezone}, is {zone} now")
+    elif baseline.ticks is not None and baseline.ticks.timezone != zone:
+        found.append(f"timezone was {baseline.ticks.timezone}, is {zone} now")
     return found

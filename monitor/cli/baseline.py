@@ -231,7 +231,7 @@ def _print_kinds(draft: DraftModel) -> None:
 
 def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
     """Print the baseline by variable and segment."""
-    from monitor.baseline.description import describe_segments, describe_variables
+    from monitor.baseline.description import describe_segments, describe_variables, ticks_text
 
     variables = describe_variables(baseline)
     if as_json:
@@ -255,6 +255,8 @@ def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
     model = spell_controls(facts["model"])
     typer.echo(f"baseline {facts['profile_id']} of {model}: {facts['n_rows']:,} rows")
     typer.echo(f"tolerance: {eps}")
+    if baseline.ticks is not None:
+        typer.echo(f"movement: {ticks_text(baseline.ticks)}")
     if more.get("replaced"):
         typer.echo(f"replaced: {', '.join(more['replaced'])}")
     typer.echo(f"file: {more['file']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -9,6 +10,15 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from detectors.kernels.scale_state import (
+    IS_OPEN,
+    N_CELL_VALUES,
+    N_COMPONENT_VALUES,
+    N_SCALE_VALUES,
+    N_SCALES,
+    N_SLOTS,
+)
+from detectors.multiscale.reference_cells import reference_cells
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
@@ -28,17 +38,25 @@ from monitor.core.windowing.stats_codec import (
     finite_sums,
     shape_of,
 )
-from schemas.baselines import Baseline, Kind, SeasonalCounts, VariableBaseline
+from schemas.baselines import (
+    Baseline,
+    Kind,
+    ReferenceTicks,
+    SeasonalCounts,
+    VariableBaseline,
+)
 from schemas.errors import DomainError
 from schemas.panes import ALL, N_BINS, N_COUNTERS, SeriesStats
+from schemas.time_units import HOUR_US
 from schemas.time_zones import UTC_NAME, find_zone
 
 MAX_KNOWN = 1 << 21
 """Categories of all variables together, beyond the listed ones."""
-_N_SLOTS = 168
+_N_HOURS = 168
 _MAX_DIMENSIONS = 4
 _ARRAYS = tuple(name for name in SeriesStats.__dataclass_fields__ if name != "segments")
 _SEASONS = ("counts", "n_weeks", "is_seasonal")
+_LEARNED = ("components", "scales", "cells", "season", "is_seasonal", "season_factor")
 _TYPES = {"f": ("<f8", "<f4"), "i": ("<i8", "<i4"), "b": ("|b1",)}
 _Packed = tuple[str, Annotated[list[int], Meta(max_length=_MAX_DIMENSIONS)], bytes]
 
@@ -63,6 +81,20 @@ class _Seasonal(msgspec.Struct, forbid_unknown_fields=True):
     unzoned_us: int | None = None
 
 
+class _Ticks(msgspec.Struct, forbid_unknown_fields=True):
+    """What rule 2 learned from the reference's ticks, as it is written."""
+
+    tick_us: int
+    n_ticks: int
+    components: _Packed
+    scales: _Packed
+    cells: _Packed
+    season: _Packed
+    is_seasonal: _Packed
+    season_factor: _Packed
+    timezone: str = UTC_NAME
+
+
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
     """Everything a baseline holds, as it is written; variables are read one by one."""
 
@@ -81,6 +113,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     active_from_us: int
     created_from: str
     seasonal: _Seasonal | None = None
+    ticks: _Ticks | None = None
     has_forms: bool = False
     """Whether categories have their canonical form; no part of what the id is made of."""
 
@@ -88,8 +121,10 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 def content_of(baseline: Baseline) -> dict[str, Any]:
     """List everything a baseline holds, in a fixed order."""
     stats, seasonal = baseline.reference, baseline.seasonal
-    # absent where there is none, so that baselines from before seasons keep their ids
+    # absent where there is none, so that baselines of earlier versions keep their ids
     more: dict[str, Any] = {} if seasonal is None else {"seasonal": _packed_fields(seasonal)}
+    if baseline.ticks is not None:
+        more["ticks"] = _packed_ticks(baseline.ticks)
     return more | {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,
@@ -154,6 +189,7 @@ def read_content(data: bytes) -> Baseline:
         active_from_us=check_time("active_from_us", content.active_from_us),
         created_from=content.created_from,
         seasonal=_seasonal(content.seasonal, cells),
+        ticks=_ticks(content.ticks, variables, reference.counts),
     )
     return baseline if content.has_forms else with_forms(baseline)
 
@@ -228,8 +264,8 @@ def _seasonal(packed: _Seasonal | None, cells: tuple[int, int]) -> SeasonalCount
     """Read the counters by the hour of the week, where there are any."""
     if packed is None:
         return None
-    counts = _array("counts", packed.counts, "i", (_N_SLOTS, *cells, N_COUNTERS))
-    n_weeks = _array("n_weeks", packed.n_weeks, "i", (_N_SLOTS,))
+    counts = _array("counts", packed.counts, "i", (_N_HOURS, *cells, N_COUNTERS))
+    n_weeks = _array("n_weeks", packed.n_weeks, "i", (_N_HOURS,))
     check_counts("counts", counts)
     check_counts("n_weeks", n_weeks)
     if packed.unzoned_us is not None:
@@ -241,6 +277,42 @@ def _seasonal(packed: _Seasonal | None, cells: tuple[int, int]) -> SeasonalCount
         find_zone(check_text("timezone", packed.timezone)).key,
         packed.unzoned_us,
     )
+
+
+def _ticks(
+    packed: _Ticks | None,
+    variables: Sequence[VariableBaseline],
+    counts: NDArray[np.int64],
+) -> ReferenceTicks | None:
+    """Read what was learned from the reference's ticks, where there are any."""
+    if packed is None:
+        return None
+    components = reference_cells(variables, counts)[1]
+    n_cells, n = len(components), sum(map(len, components))
+    has_season = packed.season[1] != [N_SLOTS, 0]
+    ticks = ReferenceTicks(
+        tick_us=check_number("tick_us", packed.tick_us, 1, HOUR_US),
+        n_ticks=check_number("n_ticks", packed.n_ticks, 1, 1 << 53),
+        components=_singles("components", packed.components, (n, N_COMPONENT_VALUES)),
+        scales=_singles("scales", packed.scales, (n_cells, N_SCALES, N_SCALE_VALUES)),
+        cells=_singles("cells", packed.cells, (n_cells, N_CELL_VALUES)),
+        season=_singles("season", packed.season, (N_SLOTS, n if has_season else 0)),
+        is_seasonal=_array("is_seasonal", packed.is_seasonal, "b", (n,)),
+        season_factor=_floats("season_factor", packed.season_factor, (n,)),
+        timezone=find_zone(check_text("timezone", packed.timezone)).key,
+    )
+    if ticks.is_seasonal.any() and not has_season:
+        raise DomainError("a component with a season that is not there")
+    if (ticks.season_factor < 1).any() or (ticks.scales < 0).any() or (ticks.cells < 0).any():
+        raise DomainError("a learned weight or count below 0")
+    if ticks.cells[:, IS_OPEN].any():
+        raise DomainError("an open alert of the reference")
+    return ticks
+
+
+def _singles(name: str, packed: _Packed, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Read an array of finite numbers of single precision."""
+    return _floats(name, packed, shape).astype(np.float32)
 
 
 def _floats(
@@ -286,6 +358,13 @@ def _packed_fields(seasonal: SeasonalCounts) -> dict[str, Any]:
     if seasonal.unzoned_us is not None:
         packed["unzoned_us"] = seasonal.unzoned_us
     return packed
+
+
+def _packed_ticks(ticks: ReferenceTicks) -> dict[str, Any]:
+    """Write what was learned from the reference's ticks by name."""
+    packed: dict[str, Any] = {name: _packed(getattr(ticks, name)) for name in _LEARNED}
+    packed |= {"tick_us": ticks.tick_us, "n_ticks": ticks.n_ticks}
+    return packed | ({} if ticks.timezone == UTC_NAME else {"timezone": ticks.timezone})
 
 
 def _packed(array: NDArray[Any]) -> tuple[str, list[int], bytes]:

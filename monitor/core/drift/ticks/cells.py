@@ -7,14 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.multiscale.components import CellComponents, ComponentLayout, variable_components
+from detectors.kernels.scale_state import N_MODEL_VALUES
+from detectors.multiscale.components import CellComponents, ComponentLayout
 from detectors.multiscale.plan import ScalePlan, plan_cells
+from detectors.multiscale.reference_cells import reference_cells
 from detectors.multiscale.rule import ScaleRule
+from detectors.multiscale.state import ScaleState
 from monitor.core.drift.cells import align_counts, label_of
 from monitor.core.drift.ticks.closing import Tick
 from monitor.core.drift.ticks.seasons import with_season_of
 from monitor.core.drift.ticks.total_loss import LossPlan
-from schemas.baselines import Baseline, Kind, VariableBaseline
+from schemas.baselines import Baseline, Kind, ReferenceTicks, VariableBaseline
 from schemas.config.model import ModelConfig
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, Window
@@ -35,10 +38,11 @@ class ScaleCell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScaleCells:
-    """What rule 2 needs of a baseline, from its counts alone.
+    """What rule 2 needs of a baseline.
 
     Segments without rows in the reference have no cell. Baselines have no products of features
-    yet: pairs are not followed. The season is that of the baseline's hours of the week.
+    yet: pairs are not followed. Movement and season are those of the reference's ticks; without
+    them the season is that of the baseline's hours of the week, and nothing is known of movement.
     """
 
     cells: tuple[ScaleCell, ...]
@@ -49,6 +53,8 @@ class ScaleCells:
     losses: LossPlan
     names: tuple[str, ...]
     """Of the components, as alerts name them."""
+    learned: ScaleState | None = None
+    """State after the ticks of the reference."""
 
     @staticmethod
     def of(config: ModelConfig, baseline: Baseline, n_models: int = 1) -> ScaleCells:
@@ -65,14 +71,9 @@ class ScaleCells:
         """
         segments, variables = baseline.reference.segments, baseline.variables
         counts = baseline.reference.counts.reshape(-1, N_COUNTERS)
-        cells = tuple(
-            ScaleCell(variable, segment, s * len(variables) + v)
-            for s, segment in enumerate(segments)
-            for v, variable in enumerate(variables)
-            if counts[s * len(variables) + v].sum() > 0
-        )
-        places = [cell.place for cell in cells]
-        components = [variable_components(cell.variable, counts[cell.place]) for cell in cells]
+        places, components = reference_cells(variables, baseline.reference.counts)
+        n = len(variables)
+        cells = tuple(ScaleCell(variables[p % n], segments[p // n], p) for p in places)
         layout = ComponentLayout.of(components)
         decision = config.decision
         plan = plan_cells(
@@ -82,7 +83,14 @@ class ScaleCells:
             phi=np.maximum(baseline.phi.reshape(-1)[places], 1.0),
             smallest=np.array([_smallest(config, cell.variable.name) for cell in cells]),
         )
-        if baseline.seasonal is not None:
+        ticks = baseline.ticks
+        if ticks is not None and ticks.tick_us != decision.tick_us:
+            ticks = None
+        if ticks is not None:
+            plan = plan.with_season(
+                ticks.season.astype(np.float64), ticks.is_seasonal, ticks.season_factor
+            )
+        elif baseline.seasonal is not None:
             plan = with_season_of(plan, layout, np.array(places), baseline.seasonal)
         budget = decision.monthly_budget(n_models)
         rule = ScaleRule.of(layout.n_components, budget, decision.tick_us)
@@ -98,7 +106,12 @@ class ScaleCells:
                 for cell, own in zip(cells, components, strict=True)
                 for name in _component_names(cell.variable, own)
             ),
+            learned=None if ticks is None else _learned(ticks),
         )
+
+    def start(self) -> ScaleState:
+        """Return the state before the first tick of the stream."""
+        return ScaleState.start(self.plan) if self.learned is None else self.learned.copy()
 
     def counts(self, window: Window) -> NDArray[np.int64]:
         """Return the counters of every cell in a window, shape (C, 64)."""
@@ -109,6 +122,12 @@ class ScaleCells:
         """Return a closed tick, added up by component."""
         sums, rows = self.layout.add_up(self.counts(window))
         return Tick(window.start_us, window.end_us, sums, rows)
+
+
+def _learned(ticks: ReferenceTicks) -> ScaleState:
+    """Return the state after the ticks of the reference."""
+    model = np.zeros(N_MODEL_VALUES, np.float32)
+    return ScaleState(ticks.components, ticks.scales, ticks.cells, model)
 
 
 def _smallest(config: ModelConfig, name: str) -> float:

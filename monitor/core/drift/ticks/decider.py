@@ -24,7 +24,6 @@ from detectors.kernels.scale_state import (
 )
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
-from detectors.multiscale.state import ScaleState
 from monitor.core.drift.alerts import CellView
 from monitor.core.drift.cells import importance_of
 from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
@@ -88,7 +87,7 @@ class ScaleDecider(SeriesDecider):
         n_models: int = 1,
     ) -> None:
         self.cells = ScaleCells.of(config, baseline, n_models)
-        self.averages = ScaleState.start(self.cells.plan)
+        self.averages = self.cells.start()
         n_components, n_cells = self.cells.plan.n_components, self.cells.plan.n_cells
         self.history = TickHistory(n_components, n_cells)
         self.held: Tick | None = None

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.decision_rule.local_time import local_time_us
 from detectors.multiscale.seasons import slot_of
 from schemas.config.model import ModelConfig
-from schemas.time_text import moment_of
+from schemas.time_units import DAY_US, HOUR_US
 from schemas.time_zones import UTC_NAME
 
 _HOURS = 24
+_EPOCH = date(1970, 1, 1)
 
 
 def slot_at(time_us: int, config: ModelConfig) -> int:
-    """Return the slot of a time in the season of a model.
-
-    Parameters
-    ----------
-    time_us : int
-        Event time, microseconds.
-    config : ModelConfig
-        ``timezone`` and ``calendar`` are used.
-
-    Returns
-    -------
-    int
-        Hour of the day, plus 24 at weekends and on holidays.
+    """Return the slot of a time in the season of a model: see :func:`slots_at`.
 
     Examples
     --------
@@ -36,9 +28,31 @@ def slot_at(time_us: int, config: ModelConfig) -> int:
     >>> slot_at(christmas_us, config), slot_at(christmas_us - 2 * hour_us, config)
     (25, 23)
     """
-    local_us = local_time_us(np.array([time_us]), config.timezone or UTC_NAME)
-    slot = int(slot_of(local_us)[0])
+    return int(slots_at(np.array([time_us]), config)[0][0])
+
+
+def slots_at(
+    time_us: NDArray[np.int64], config: ModelConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the slots of times in the season of a model, and their local hours.
+
+    Parameters
+    ----------
+    time_us : ndarray of int64, shape (T,)
+        Event times, microseconds.
+    config : ModelConfig
+        ``timezone`` and ``calendar`` are used.
+
+    Returns
+    -------
+    slots : ndarray of int64, shape (T,)
+        Hour of the day, plus 24 at weekends and on holidays.
+    hours : ndarray of int64, shape (T,)
+        Hours of the local clock since 1970.
+    """
+    local_us = local_time_us(time_us, config.timezone or UTC_NAME)
+    slots = slot_of(local_us)
     holidays = config.calendar.holidays if config.calendar is not None else ()
-    if slot < _HOURS and holidays and moment_of(int(local_us[0])).date() in holidays:
-        return slot + _HOURS
-    return slot
+    free = [(day - _EPOCH).days for day in holidays]
+    is_free = (slots < _HOURS) & np.isin(local_us // DAY_US, np.array(free, np.int64))
+    return slots + _HOURS * is_free, local_us // HOUR_US
