@@ -58,6 +58,7 @@ class Tree:
         self.folder = folder
         self.root = folder / "tree"
         self._process: BaseProcess | None = None
+        self._is_stopped = False
 
     def fill(self) -> None:
         """Copy every file that git tracks or does not ignore, with its time."""
@@ -74,7 +75,8 @@ class Tree:
                 shutil.copy2(ROOT / name, self.root / name)
 
     def stop(self) -> None:
-        """End a run that is under way."""
+        """End a run that is under way; it has no outcome."""
+        self._is_stopped = True
         if self._process:
             _end_group(self._process)
 
@@ -137,6 +139,8 @@ class Tree:
         self._process = process
         process.start()
         process.join(WALL_S)
+        if self._is_stopped:
+            raise InterruptedError("the run was stopped before its tests ended")
         code = process.exitcode if process.exitcode is not None else -signal.SIGXCPU
         _end_group(process)
         failed = json.loads(outcome.read_text()) if outcome.exists() else []
