@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from detectors.kernels import scale_state as at
 from detectors.multiscale.averages import averages, margins_beyond
+from detectors.multiscale.excursion_state import (
+    WatchState,
+    kind_states,
+    kinds_of,
+    watch_of,
+    watch_state,
+)
 from detectors.multiscale.excursion_watch import ExcursionWatch, learn_excursions
 from detectors.multiscale.excursions import (
     MAX_KINDS,
@@ -22,7 +30,7 @@ from detectors.multiscale.excursions import (
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.snapshot import Snapshot
 from detectors.multiscale.state import ScaleState
-from schemas.errors import DomainError
+from schemas.errors import DomainError, ShapeError
 from tests.support.decision.multiscale import SmallModel, states_equal
 
 EVEN = np.zeros(64)
@@ -156,20 +164,47 @@ def test_averages_return_to_those_before_a_known_excursion(known):
     assert m[missing] == pytest.approx(quiet[missing], abs=2e-3)
 
 
-def test_a_checkpoint_anywhere_in_an_excursion_changes_nothing(known):
+@pytest.mark.parametrize("size", [MISSING, 0.9], ids=["held", "reported"])
+def test_a_checkpoint_anywhere_in_an_excursion_changes_nothing(known, size):
     model, rule, start, kinds = known
-    ticks = stream(known, [(300, LENGTH, MISSING), (700, LENGTH, MISSING)], days=3)
-    states = []
-    for cut in (0, 303, 320):
+    ticks = stream(known, [(300, LENGTH, size), (700, LENGTH, MISSING)], days=3)
+    states, opened = [], []
+    for cuts in ((), (12, 301, 303, 320, 380), (305, 704, 760)):
         state, watch = start.copy(), ExcursionWatch(kinds)
+        opened.append([])
         for t, tick in enumerate(ticks):
-            if t == cut:
+            if t in cuts:
+                stored = msgspec.msgpack.encode(watch_state(watch))
+                watch = watch_of(msgspec.msgpack.decode(stored, type=WatchState), model.plan)
                 state = state.copy()
-                watch = replace(watch)
-            watch.follow(model.plan, rule, state, judge(model.plan, rule, state, *tick))
-        states.append(state)
-    assert states_equal(states[0], states[1])
-    assert states_equal(states[0], states[2])
+            found = watch.follow(model.plan, rule, state, judge(model.plan, rule, state, *tick))
+            opened[-1] += [(t, found.evidence[0], found.change[0])] * int(found.has_opened[0])
+        states.append((state, msgspec.msgpack.encode(watch_state(watch))))
+    for state, stored in states[1:]:
+        assert states_equal(state, states[0][0])
+        assert stored == states[0][1]
+    assert opened[0] == opened[1] == opened[2]
+    assert bool(opened[0]) == (size > 0.5)
+
+
+def test_excursions_of_another_baseline_are_refused(known):
+    model, rule, state, kinds = known
+    other = SmallModel.of([EVEN], 1, has_products=False).plan
+    with pytest.raises(ShapeError, match="another|saved under|bytes"):
+        kinds_of(kind_states(kinds), other)
+    watch = ExcursionWatch(kinds)
+    ticks = stream(known, [(20, LENGTH, MISSING)], days=1)
+    own = state.copy()
+    for tick in ticks[:26]:
+        watch.follow(model.plan, rule, own, judge(model.plan, rule, own, *tick))
+    assert watch.held is not None
+    saved = watch_state(watch)
+    saved.kinds = []
+    with pytest.raises(ShapeError, match="saved under"):
+        watch_of(saved, other)
+    short = msgspec.structs.replace(saved, snapshots=[b"1234"])
+    with pytest.raises(ShapeError, match="4 bytes"):
+        watch_of(short, model.plan)
 
 
 def test_an_excursion_that_a_person_marks_is_held_from_then_on(known):
