@@ -204,7 +204,8 @@ def _arrays(data: bytes, shapes: Sequence[tuple[int, ...]], plan: ScalePlan) -> 
 def _cells(data: bytes, plan: ScalePlan) -> NDArray[np.bool_]:
     if len(data) != plan.n_cells:
         raise _of_another(f"{len(data)} cells, not {plan.n_cells}", plan)
-    return np.frombuffer(data, np.uint8) != 0
+    found: NDArray[np.bool_] = np.frombuffer(data, np.uint8) != 0
+    return found
 
 
 def _flags(cells: NDArray[np.bool_]) -> bytes:
