@@ -33,7 +33,7 @@ class KindState(msgspec.Struct, array_like=True):
     """A byte a cell."""
     extremes: bytes
     """Smallest, then largest averages, float32, little-endian."""
-    is_marked: bool
+    marked_hours: float
 
 
 class RecentState(msgspec.Struct, array_like=True):
@@ -78,7 +78,7 @@ def kind_states(kinds: Sequence[ExcursionKind]) -> list[KindState]:
             kind.n_ticks,
             _flags(kind.cells),
             _singles(kind.low, kind.high),
-            kind.is_marked,
+            kind.marked_hours,
         )
         for kind in kinds
     ]
@@ -97,7 +97,7 @@ def kinds_of(states: Sequence[KindState], plan: ScalePlan) -> tuple[ExcursionKin
         low, high = _extremes(own.extremes, plan)
         cells = _cells(own.cells, plan)
         found.append(
-            ExcursionKind(own.n_known, own.hours, own.n_ticks, cells, low, high, own.is_marked)
+            ExcursionKind(own.n_known, own.hours, own.n_ticks, cells, low, high, own.marked_hours)
         )
     return tuple(found)
 

@@ -99,7 +99,11 @@ class ExcursionWatch:
         return own.cells if own is not None and own.is_held else None
 
     def mark_normal(self, excursion: Excursion, tick_hours: float) -> None:
-        """Add an excursion that a person marked as normal: one more of its kind is held."""
+        """Add an excursion that a person marked as normal: one more of its kind is held.
+
+        To undo a mark, set ``kinds`` to those of
+        :func:`detectors.multiscale.excursions.with_marks` without it.
+        """
         hours = max(self.n_ticks, excursion.n_ticks) * tick_hours
         self.kinds = with_kind(self.kinds, kind_of(excursion, hours, is_marked=True))
 

@@ -60,16 +60,24 @@ class ExcursionKind:
 
     n_known: int
     hours: float
-    """Time in which they were seen; hours of the reference, of the stream if a person
-    marked them.
-    """
+    """Of the reference in which they were seen; 0 if in none."""
     n_ticks: int
     """Of the longest."""
     cells: Bools
     low: Singles
     high: Singles
-    is_marked: bool = False
-    """Whether a person marked one of them as normal."""
+    marked_hours: float = 0.0
+    """Of the stream when a person marked the last of them as normal; 0 if none was."""
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a person marked one of them as normal."""
+        return self.marked_hours > 0
+
+    @property
+    def span_hours(self) -> float:
+        """Time in which they came: that of the reference, if it has any."""
+        return self.hours or self.marked_hours
 
     @property
     def is_known(self) -> bool:
@@ -110,7 +118,7 @@ class ExcursionKind:
             self.cells | other.cells,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
-            self.is_marked or other.is_marked,
+            max(self.marked_hours, other.marked_hours),
         )
 
 
@@ -122,7 +130,7 @@ def kind_of(excursion: Excursion, hours: float, *, is_marked: bool = False) -> E
     excursion : Excursion
         Of a reference, or of an incident that was closed.
     hours : float
-        Time in which it came once.
+        Span of the reference; of a marked one, time since the stream began.
     is_marked : bool, optional
         Whether a person marked it as normal.
 
@@ -133,8 +141,15 @@ def kind_of(excursion: Excursion, hours: float, *, is_marked: bool = False) -> E
     """
     if not hours > 0:
         raise DomainError(f"{hours:g} hours", where="excursions", fix="expected > 0")
+    of_reference, of_stream = (0.0, hours) if is_marked else (hours, 0.0)
     return ExcursionKind(
-        1, hours, excursion.n_ticks, excursion.cells, excursion.low, excursion.high, is_marked
+        1,
+        of_reference,
+        excursion.n_ticks,
+        excursion.cells,
+        excursion.low,
+        excursion.high,
+        of_stream,
     )
 
 
@@ -180,6 +195,24 @@ def reference_kinds(excursions: Iterable[Excursion], hours: float) -> tuple[Excu
     return tuple(kind for kind in kinds if kind.is_known)
 
 
+def with_marks(
+    kinds: Iterable[ExcursionKind], marks: Iterable[ExcursionKind]
+) -> tuple[ExcursionKind, ...]:
+    """Return the kinds of a reference with those that persons marked as normal.
+
+    Parameters
+    ----------
+    kinds : iterable of ExcursionKind
+        Of :func:`reference_kinds`.
+    marks : iterable of ExcursionKind
+        Of :func:`kind_of`, one for each mark. A mark is undone by leaving it out.
+    """
+    found = tuple(kinds)
+    for mark in marks:
+        found = with_kind(found, mark)
+    return found
+
+
 def comes_more_often(kind: ExcursionKind, ages_hours: Sequence[float], hours: float) -> bool:
     """Return whether a kind comes more often than it is known to.
 
@@ -212,11 +245,11 @@ def comes_more_often(kind: ExcursionKind, ages_hours: Sequence[float], hours: fl
     for days in OFTEN_DAYS:
         span = 24.0 * days
         n = sum(age < span for age in ages_hours)
-        if n / span <= kind.n_known / kind.hours:
+        if n / span <= kind.n_known / kind.span_hours:
             continue
-        common = (n + kind.n_known) / (span + kind.hours)
+        common = (n + kind.n_known) / (span + kind.span_hours)
         nats = n * math.log(n / span / common)
-        nats += kind.n_known * math.log(kind.n_known / kind.hours / common)
+        nats += kind.n_known * math.log(kind.n_known / kind.span_hours / common)
         if nats >= OFTEN_NATS:
             return True
         if span >= hours:
@@ -231,4 +264,5 @@ __all__ = [
     "kind_of",
     "reference_kinds",
     "with_kind",
+    "with_marks",
 ]

@@ -28,13 +28,13 @@ def kinds(draw):
         cells=rng.random(N_CELLS) < 0.6,
         low=-rng.random((N_COMPONENTS, 6)).astype(np.float32),
         high=rng.random((N_COMPONENTS, 6)).astype(np.float32),
-        is_marked=draw(st.booleans()),
+        marked_hours=draw(st.sampled_from([0.0, 30.0, 900.0])),
     )
 
 
 def same(a, b):
     arrays = all(np.array_equal(getattr(a, k), getattr(b, k)) for k in ("cells", "low", "high"))
-    names = ("n_known", "hours", "n_ticks", "is_marked")
+    names = ("n_known", "hours", "n_ticks", "marked_hours")
     return arrays and all(getattr(a, k) == getattr(b, k) for k in names)
 
 

@@ -26,6 +26,7 @@ from detectors.multiscale.excursions import (
     kind_of,
     reference_kinds,
     with_kind,
+    with_marks,
 )
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.snapshot import Snapshot
@@ -225,7 +226,13 @@ def test_an_excursion_that_a_person_marks_is_held_from_then_on(known):
 def kind(n_known=2, n_ticks=20, cells=(1, 1, 0), is_marked=False):
     flat = np.zeros((4, 6), np.float32)
     return ExcursionKind(
-        n_known, 500.0, n_ticks, np.array(cells, bool), flat - 1, flat + 1, is_marked
+        n_known,
+        500.0 * (not is_marked),
+        n_ticks,
+        np.array(cells, bool),
+        flat - 1,
+        flat + 1,
+        70.0 * is_marked,
     )
 
 
@@ -245,6 +252,21 @@ def test_what_came_once_is_no_kind_unless_a_person_marked_it():
     assert reference_kinds([once, once], 500.0)[0].n_known == 2
     with pytest.raises(DomainError, match="0 hours"):
         kind_of(once, 0.0)
+
+
+def test_a_mark_raises_the_rate_that_is_known_and_can_be_undone():
+    reference, mark = (kind(n_known=4),), kind(n_known=1, is_marked=True)
+    (both,) = with_marks(reference, [mark])
+    assert (both.n_known, both.span_hours) == (5, 500.0)
+    assert both.is_marked
+    assert with_marks(reference, []) == reference
+    (alone,) = with_marks((), [mark])
+    assert (alone.n_known, alone.span_hours) == (1, 70.0)
+    # Marked until they are no longer too often.
+    ages = [6.0 * k for k in range(6)]
+    assert comes_more_often(reference[0], ages, 700.0)
+    (often,) = with_marks(reference, [mark] * 20)
+    assert not comes_more_often(often, ages, 700.0)
 
 
 def test_of_many_kinds_the_marked_and_the_commonest_are_kept():
