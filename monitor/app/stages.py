@@ -205,7 +205,7 @@ def _run_detect(site: Site, lifecycle: Lifecycle, member: str | None) -> None:
 
     catalog, monitor = _catalog(site), site.installation.monitor
     with _feed(site, catalog, lifecycle) as feed:
-        run_detect(site.cluster, catalog, feed, monitor, lifecycle, member=member)
+        run_detect(site.cluster, catalog, feed, monitor, lifecycle, member=member, store=site.store)
 
 
 def _run_notify(site: Site, lifecycle: Lifecycle, member: str | None) -> None:

@@ -16,6 +16,7 @@ from monitor.detect.gauges import STAGE, DetectGauges
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.owned import OwnedPartitions
 from monitor.detect.stage import GROUP, PanesRules
+from monitor.detect.stored_ticks import rebuild_from_store
 from monitor.detect.warm import warm_decision
 from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
@@ -40,6 +41,7 @@ def run_detect(
     lifecycle: Lifecycle,
     *,
     member: str | None = None,
+    store: str = "",
 ) -> None:
     """Judge panes and GPU events until drained.
 
@@ -53,6 +55,8 @@ def run_detect(
         Ready when every owned partition has been restored.
     member : str, optional
         Static member id.
+    store : str, optional
+        URL of the store, whose panes are read where a model changes to rule 2.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def run_detect(
     is passed over by its offset, and what it leaves out is read by a plain consumer.
     """
     warm_decision(catalog)
-    _Detect(cluster, catalog, feed, monitor, lifecycle, member).run()
+    _Detect(cluster, catalog, feed, monitor, lifecycle, member, store).run()
 
 
 class _Detect:
@@ -80,6 +84,7 @@ class _Detect:
         monitor: MonitorConfig,
         lifecycle: Lifecycle,
         member: str | None,
+        store: str,
     ) -> None:
         self._cluster, self._catalog, self._feed, self._lifecycle = (
             cluster,
@@ -103,6 +108,7 @@ class _Detect:
             lifecycle,
             lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
             lambda rules: rules.rereading,
+            lambda rules: rebuild_from_store(rules.drift, store),
         )
         self._gpu = OwnedPartitions(
             app,

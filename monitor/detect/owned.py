@@ -77,6 +77,8 @@ class OwnedPartitions(Generic[RulesT]):
         Called with the name of each failpoint.
     build : callable
         (partition, owner) -> the rules; the owner is new at each assignment.
+    prepare : callable, optional
+        Called with the rules in a thread after they were restored and before the first message.
     rereading : callable, optional
         What the rules have to read again after the message they took last, if anything.
 
@@ -95,9 +97,10 @@ class OwnedPartitions(Generic[RulesT]):
         lifecycle: Lifecycle,
         build: Callable[[int, str], RulesT],
         rereading: Callable[[RulesT], Rereading | None] = lambda rules: None,
+        prepare: Callable[[RulesT], None] = lambda rules: None,
     ) -> None:
         self._app, self._cluster, self._topic, self._lifecycle = app, cluster, topic, lifecycle
-        self._build, self._rereading = build, rereading
+        self._build, self._rereading, self._prepare = build, rereading, prepare
         self._owned: dict[int, _Owned[RulesT]] = {}
 
     @property
@@ -206,6 +209,7 @@ class OwnedPartitions(Generic[RulesT]):
                 states = scan(self._cluster, STATE, partition)
                 snapshots = await asyncio.to_thread(read_states, states)
                 first = owned.rules.restore(snapshots)
+                await asyncio.to_thread(self._prepare, owned.rules)
                 low, high = await asyncio.to_thread(
                     log_extent, self._cluster, self._topic, partition
                 )

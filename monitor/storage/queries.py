@@ -14,6 +14,7 @@ TABLES = (
     "notifications",
     "dead_letters",
     "late",
+    "audit",
 )
 """Tables in display order."""
 

@@ -70,8 +70,10 @@ def store_of_version_6(store, monkeypatch) -> Store:
     with monkeypatch.context() as before:
         before.setattr("monitor.storage.clickhouse.load_migrations", first_six)
         assert store.migrate() == [1, 2, 3, 4, 5, 6]
-    rows = result_rows([result_of(3_600_000_000, rung=".08")])
-    store.insert("results", rows.rename_columns({"rung": "severity"}), token="old")
+    rows = result_rows([result_of(3_600_000_000, rung=".08")]).rename_columns({"rung": "severity"})
+    known = set(store.query("DESCRIBE TABLE results")["name"].to_pylist())
+    own = [name for name in rows.column_names if name in known]
+    store.insert("results", rows.select(own), token="old")
     return store
 
 
@@ -83,7 +85,7 @@ def rungs_of(store: Store) -> list[tuple[str, str]]:
 
 def test_the_rung_of_stored_and_of_new_results_has_both_names(store_of_version_6):
     store = store_of_version_6
-    assert store.migrate() == [7]
+    assert store.migrate()[0] == 7
     store.insert("results", result_rows([result_of(7_200_000_000, rung=".125")]), token="new")
     assert rungs_of(store) == [(".08", ".08"), (".125", ".125")]
     result = store.query("SELECT * FROM results FINAL WHERE end_us = 7200000000")
@@ -96,7 +98,7 @@ def test_a_migration_that_was_interrupted_is_completed(store_of_version_6, n_sta
     store = store_of_version_6
     for text in statements(load_migrations()[6].sql, TableOptions().values())[:n_statements]:
         store.command(text)
-    assert store.migrate() == [7]
+    assert store.migrate()[0] == 7
     assert rungs_of(store) == [(".08", ".08")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,13 @@ from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
 from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.drift.ticks.decider import DECIDERS, ScaleDecider
+from monitor.core.drift.ticks.rebuilding import (
+    REBUILT_US,
+    OpenSpan,
+    RebuildRequest,
+    Rebuilt,
+    rebuild,
+)
 from monitor.core.drift.window_results import (
     canary_counter,
     no_verdict_reason,
@@ -122,6 +129,9 @@ class DriftPartition:
         Coverage of each model since the start of this owner.
     unknown_baselines : set of str
         Baseline IDs of panes that are not in the catalog; cleared by the caller that loads them.
+    rebuilds : list of RebuildRequest
+        After a ``restore``: models that were judged by rule 1 and are judged by rule 2 from now
+        on. The caller may :meth:`rebuild` them before the first message.
     rereading : Rereading or None
         After a ``take`` of a pane that was ``changed``: what is to be read again from the log
         before anything else is called.
@@ -157,6 +167,7 @@ class DriftPartition:
         self.counters: Counter[str] = Counter()
         self.unknown_baselines: set[str] = set()
         self.rereading: Rereading | None = None
+        self.rebuilds: list[RebuildRequest] = []
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
@@ -210,14 +221,55 @@ class DriftPartition:
             if state.log_id != self._log_id:
                 state.windows.panes_offset = state.windows.read_until = 0
             self.windows.restore(state.windows)
-            if self._config(*name).decision.rule != 1:
+            config = self._config(*name)
+            if config.decision.rule != 1:
                 # One that was judged by windows goes on with the first tick after the last one.
                 self._ticks.restore(state.windows if state.ticks is UNSET else state.ticks)
+                if any(entry.state.rule is UNSET for entry in state.series):
+                    self._request_rebuild(config, state.windows.closed_until_us)
             self._places[name] = state.windows.panes_offset
             self._deciders[name] = deciders
             self._watches[name] = PipelineWatch(self._catalog.configs[name], state.pipeline)
             return state.alerts
         return []
+
+    def _request_rebuild(self, config: ModelConfig, until_us: int | None) -> None:
+        """Ask for the stored panes of a model that rule 1 judged until now."""
+        if until_us is not None:
+            since_us, tick_us = until_us - REBUILT_US, config.decision.tick_us
+            self.rebuilds.append(
+                RebuildRequest(config.tenant, config.model, tick_us, since_us, until_us)
+            )
+
+    def variables_of(self, tenant: str, model: str) -> tuple[str, ...]:
+        """Return the variables of a model's panes."""
+        return self._config(tenant, model).schema_.variables
+
+    def rebuild(
+        self,
+        request: RebuildRequest,
+        days: Iterable[Sequence[Pane]],
+        spans: Sequence[OpenSpan],
+    ) -> list[Rebuilt]:
+        """Learn averages and movement of a model from its stored panes, before the first message.
+
+        Parameters
+        ----------
+        request : RebuildRequest
+            One of :attr:`rebuilds`.
+        days : iterable of sequence of Pane
+            Stretches in order of time, such as days; in each, one pane for each tick and series,
+            in order of time.
+        spans : sequence of OpenSpan
+            Times in which alerts of the model were open.
+        """
+        own = self._deciders.get((request.tenant, request.model), {})
+        deciders = [own[series] for series in sorted(own)]
+        found = [(d, Rebuilt(d.series)) for d in deciders if isinstance(d, ScaleDecider)]
+        for panes in days:
+            for decider, rebuilt in found:
+                rebuild(decider, panes, spans, request.until_us, rebuilt)
+        return [rebuilt for _, rebuilt in found]
 
     def _restored_deciders(self, state: ModelState) -> dict[SeriesId, SeriesDecider]:
         """Build the deciders of a state, for known baselines."""

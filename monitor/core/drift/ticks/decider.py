@@ -173,11 +173,12 @@ class ScaleDecider(SeriesDecider):
         onsets = {
             c: self._onset_of(key, self.open_alerts[key])
             for c in range(len(self.cells.cells))
-            if (key := self._key(c)) in self.open_alerts
+            if (key := self.cell_key(c)) in self.open_alerts
         }
         return scale_results(window, self.baseline, self.cells, self.peaks, onsets)
 
-    def _key(self, c: int) -> str:
+    def cell_key(self, c: int) -> str:
+        """Return the key of a cell's alert: ``monitor|feature|segment``."""
         cell = self.cells.cells[c]
         return f"{Monitor.DRIFT}|{cell.variable.name}|{cell.segment}"
 
@@ -217,7 +218,7 @@ class ScaleDecider(SeriesDecider):
         self, c: int, verdicts: Verdicts, tick: Tick, counts: Counts, lost: int | None
     ) -> list[Alert]:
         """Take the alert of one cell one tick further."""
-        key, own = self._key(c), self.averages.cells[c]
+        key, own = self.cell_key(c), self.averages.cells[c]
         before = self.open_alerts.get(key)
         if lost is not None and not own[IS_OPEN]:
             self._open_lost(c, lost, tick)
@@ -254,7 +255,7 @@ class ScaleDecider(SeriesDecider):
         counts: Counts,
     ) -> list[Alert]:
         """Keep the new state of a cell's alert; return the alert if there is news."""
-        key, cell = self._key(c), self.cells.cells[c]
+        key, cell = self.cell_key(c), self.cells.cells[c]
         if change is None:
             self.open_alerts[key] = after
             return []
@@ -341,7 +342,7 @@ class ScaleDecider(SeriesDecider):
         alerts = []
         counts = self.cells.counts(window)
         for c in range(len(self.cells.cells)):
-            before = self.open_alerts.get(self._key(c))
+            before = self.open_alerts.get(self.cell_key(c))
             if before is not None:
                 span = window.start_us, window.end_us
                 after = resolved(before)

@@ -1,0 +1,131 @@
+"""A model that changes to rule 2 starts from the panes and alerts of the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detectors.kernels.scale_state import SAMPLES
+from monitor.core.drift.ticks.rebuilding import OpenSpan
+from monitor.detect.stored_ticks import REBUILT, rebuild_from_store, rebuild_models
+from monitor.storage.clickhouse import Store
+from monitor.storage.pane_columns import pane_rows
+from monitor.storage.rows import alert_rows
+from monitor.storage.stored_alerts import open_spans
+from schemas.alerts import Alert, Severity, Transition
+from schemas.config.model import ModelConfig
+from schemas.time_units import HOUR_US, MINUTE_US
+from tests.support.worlds.ticks import (
+    CONFIG,
+    SETTINGS,
+    START_US,
+    Driver,
+    draw,
+    log_of,
+    panes_of,
+    series,
+)
+
+pytestmark = pytest.mark.integration
+
+N_MINUTES = 320
+RULE_1 = ModelConfig.model_validate(SETTINGS | {"decision": {"rule": 1}})
+VARIABLES = CONFIG.schema_.variables
+UNTIL_US = START_US + 5 * HOUR_US
+
+
+def alert(feature: str, transition: Transition, hour: int, opened: int, **fields) -> Alert:
+    return Alert(
+        alert_id=f"{feature}-{transition.value}-{hour}", tenant="default", monitor="drift",
+        transition=transition, severity=Severity.TICKET, time_us=START_US + hour * HOUR_US,
+        opened_at_us=START_US + opened * HOUR_US, sequence=0, title="", model="ticked",
+        model_version="1", feature=feature, segment="*",
+        window_start_us=START_US + (opened - 1) * HOUR_US, **fields,
+    )  # fmt: skip
+
+
+ALERTS = [
+    alert("c", Transition.OPENED, 2, 2),
+    alert("c", Transition.ESCALATED, 3, 2),
+    alert("c", Transition.RESOLVED, 4, 2),
+    alert("a", Transition.OPENED, 4, 4),
+    alert("score", Transition.OPENED, 1, 1),
+    alert("score", Transition.RESOLVED, 3, 1),
+]
+
+
+@pytest.fixture
+def driver() -> Driver:
+    """A model that rule 1 has judged for five hours, restarted under rule 2."""
+    panes = panes_of(draw(np.random.default_rng(1), N_MINUTES, 8))
+    own = Driver(RULE_1)
+    own.run(log_of(panes, N_MINUTES)[:-1])
+    own.catalog.configs["default", "ticked"] = CONFIG
+    own.restart()
+    return own
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(tmp_path / "store") as store:
+        store.migrate()
+        yield store
+
+
+def fill(store: Store, length: int = 1) -> None:
+    """Archive the panes of two partitions, one of them in two versions."""
+    rows = draw(np.random.default_rng(1), N_MINUTES, 8)
+    rows = replace(rows, minute=rows.minute // length * length)
+    partition = np.random.default_rng(2).integers(0, 2, len(rows.minute))
+    panes = panes_of(rows, partition, version=3)
+    for pane in panes:
+        pane.end_us = pane.start_us + length * MINUTE_US
+    store.insert("panes", pane_rows([(pane, VARIABLES) for pane in panes]))
+    store.insert("panes", pane_rows([(replace(p, pane_version=1), VARIABLES) for p in panes[:9]]))
+    store.insert("alerts", alert_rows(ALERTS))
+
+
+def test_alerts_of_the_store_are_times_in_which_they_were_open(store):
+    fill(store)
+    spans = open_spans(store, "default", "ticked", (START_US + 3 * HOUR_US, UNTIL_US))
+    assert spans == [
+        OpenSpan("1", "a", "*", START_US + 3 * HOUR_US, UNTIL_US),
+        OpenSpan("1", "c", "*", START_US + HOUR_US, START_US + 4 * HOUR_US),
+    ]
+
+
+def test_averages_are_rebuilt_and_the_rebuild_is_recorded_once(driver, store):
+    fill(store)
+    rebuild_models(driver.core, store)
+    (decider,) = driver.core._deciders["default", "ticked"].values()
+    assert (decider.averages.scales[:, 0, SAMPLES] > 3).all()
+    rows = decider.history.past(0, 0, 0).rows.sum()
+    assert rows == 3 * 60 * 8  # of ``a``, whose alert is open for the last two hours
+    rebuild_models(driver.core, store)
+    (row,) = store.query("SELECT * FROM audit FINAL").to_pylist()
+    assert (row["tenant"], row["model"], row["model_version"]) == ("default", "ticked", "1")
+    assert (row["action"], row["actor"], row["time_us"]) == (REBUILT, "detect", UNTIL_US)
+    detail = json.loads(row["detail"])
+    assert detail["left_out_hours"] == {"a|*": 2.0, "c|*": 3.0, "score|*": 3.0}
+    assert detail["profile_id"] == series().profile_id
+
+
+def test_panes_longer_than_a_tick_are_not_used(driver, store, caplog):
+    fill(store, length=10)
+    with caplog.at_level(logging.WARNING):
+        rebuild_models(driver.core, store)
+    assert "longer than a tick: 10m" in caplog.text
+    assert store.query("SELECT count() AS n FROM audit").to_pydict() == {"n": [0]}
+
+
+@pytest.mark.parametrize("target", ["driftline-store", "http://127.0.0.1:9/none"])
+def test_without_a_store_that_answers_averages_begin_empty(driver, target, caplog):
+    with caplog.at_level(logging.WARNING):
+        rebuild_from_store(driver.core, target)
+    assert "begins with empty averages" in caplog.text
+    assert driver.core.rebuilds == []
+    driver.run(log_of([], 0), driver.core.position)
