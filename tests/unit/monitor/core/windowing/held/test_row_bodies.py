@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from math import nan
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.held import row_bodies
 from monitor.core.windowing.layout import Layout
 from monitor.core.windowing.packed_pane import pack_pane
 from schemas.config.model import WindowConfig
@@ -58,3 +64,22 @@ def test_models_of_different_shapes_are_written_in_one_flush():
     packed, counted = bodies(rows)
     assert len(packed) == 2 * 40
     assert packed == counted
+
+
+def test_bodies_that_end_with_zeros_end_where_counters_end_them():
+    """The last variable has no value, so its moments are the last zeros of the body."""
+    rows = [Row(t, (0.5, nan), ("a",), ("x",), "1") for t in (0, 0, 10, 20)]
+    packed, counted = bodies(rows)
+    assert len(packed) == 3
+    assert packed == counted
+
+
+@given(st.lists(st.integers(1, 12), max_size=20))
+def test_panes_are_written_together_as_far_as_their_room_allows(rooms):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_bodies, "_MAX_ROOM", 10)
+        cuts = list(row_bodies._cuts(np.array(rooms, np.int64)))
+    assert [k for start, end in cuts for k in range(start, end)] == list(range(len(rooms)))
+    for start, end in cuts:
+        assert sum(rooms[start:end]) <= 10 or end == start + 1
+        assert end == len(rooms) or sum(rooms[start : end + 1]) > 10, "one more does not fit"
