@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -126,6 +127,13 @@ class _Model:
         self.revised: set[tuple[int, str]] = set()
         self.read_until = 0
 
+    @property
+    def floor(self) -> int | None:
+        """Start of the first window that has not closed; None before the first pane."""
+        if self.closed_until is not None:
+            return self.closed_until
+        return min((*self.panes, *self.intake), default=None)
+
     def occupied(self, version: str, end: int) -> list[int]:
         """Starts of open, non-empty windows of a version that end by ``end``."""
         floor = self.closed_until
@@ -201,6 +209,8 @@ class Windows:
         self._intakes: list[IntakeWindow] = []
         self._unsettled: dict[tuple[str, int], dict[SourcePanes, int]] = {}
         """By source partition: what holds panes that may change, and their lateness."""
+        self._due_us: float = -inf
+        """No window closes while the minimum watermark is below it."""
         self.changed: ChangedWindow | None = None
         """Of the pane added last, if it was ``changed``."""
 
@@ -271,6 +281,8 @@ class Windows:
             self.changed = ChangedWindow(*name, start, first)
             return Arrival.CHANGED
         entry.widths.setdefault(start, {})[series] = packed.n_variables
+        if closed is None:
+            self._note_start(start, config)
         is_open = closed is None or start >= closed
         if placed is Placed.SAME_FOLDED or (placed is Placed.SAME and not is_open):
             return Arrival.REPEATED
@@ -321,6 +333,11 @@ class Windows:
         """Have a closed window given out again, unless the state before a restart knew it."""
         if offset >= entry.read_until:
             entry.revised.add((start, version))
+            self._due_us = -inf
+
+    def _note_start(self, start: int, config: WindowConfig) -> None:
+        """Note a window of a model of which none has closed."""
+        self._due_us = min(self._due_us, start + config.length_us + config.lateness_us)
 
     def begin_rereading(self, window: ChangedWindow) -> None:
         """Forget the panes of a window, to ``add_again`` those from its first offset on.
@@ -373,9 +390,11 @@ class Windows:
             revised for it.
         """
         entry = self._models.setdefault((pane.tenant, pane.model), _Model())
-        length_us = self._settings(pane.tenant, pane.model).length_us
-        start = pane.start_us // length_us * length_us
-        if entry.closed_until is not None and start < entry.closed_until:
+        config = self._settings(pane.tenant, pane.model)
+        start = pane.start_us // config.length_us * config.length_us
+        if entry.closed_until is None:
+            self._note_start(start, config)
+        elif start < entry.closed_until:
             return Arrival.TOO_OLD
         kept = entry.intake.setdefault(start, {})
         place = _IntakePlace(pane.source, pane.partition, pane.start_us)
@@ -404,7 +423,11 @@ class Windows:
 
     def _close(self, is_end: bool) -> list[Window]:
         """Close the due windows of all models."""
+        minimum = self.watermarks.minimum_us
+        if not is_end and (minimum is None or minimum < self._due_us):
+            return []
         closed: list[Window] = []
+        self._due_us = inf
         for tenant, model in self.models:
             entry = self._models[tenant, model]
             config = self._settings(tenant, model)
@@ -418,18 +441,18 @@ class Windows:
             end = self._end(entry, length_us, lateness_us, is_end)
             if end is not None:
                 closed += self._close_model(entry, (tenant, model), end, length_us, lateness_us)
+            floor = entry.floor
+            if floor is not None:
+                self._note_start(floor, config)
         return sorted(closed, key=lambda w: (w.end_us, w.series))
 
     def _end(self, entry: _Model, length_us: int, lateness_us: int, is_end: bool) -> int | None:
         """Return the end of the last window that can close now; None if there is no new one."""
         minimum = self.watermarks.minimum_us
         ends = [] if minimum is None else [(minimum - lateness_us) // length_us * length_us]
-        starts = (*entry.panes, *entry.intake)
-        if is_end and starts:
-            ends.append(max(starts) + length_us)
-        floor = entry.closed_until
-        if floor is None:
-            floor = min(starts, default=None)
+        if is_end and (entry.panes or entry.intake):
+            ends.append(max((*entry.panes, *entry.intake)) + length_us)
+        floor = entry.floor
         if not ends or floor is None or max(ends) <= floor:
             return None
         return max(ends)
@@ -584,6 +607,7 @@ class Windows:
         entry.read_until = state.read_until
         entry.versions = {v.model_version: v for v in state.versions}
         self._models[state.tenant, state.model] = entry
+        self._due_us = -inf
 
 
 def _sum_of(totals: Sequence[PaneTotal]) -> PaneTotal:
