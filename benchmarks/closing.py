@@ -32,12 +32,12 @@ from benchmarks.worlds import fraud
 from monitor.core.topics import ALERTS, PANES, RESULTS, STATE
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.codec import encode
+from monitor.core.windowing.codec import encode_one
+from monitor.core.windowing.packed_pane import pack_pane
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from monitor.detect.in_memory import DriftDetect
-from monitor.ingest.stage import PANE_ENCODING
 from monitor.transport.memory import MemoryLog
 from schemas.config.model import WindowConfig
 from schemas.panes import Pane
@@ -93,13 +93,13 @@ def models(process: int) -> tuple[Catalog, list[list[str]]]:
 
 def write_window(logs: list[MemoryLog], names: list[list[str]], window: int) -> None:
     """Write the panes of all models, and the watermarks of all source partitions but the last."""
-    made = panes(window)
+    made = [pack_pane(pane) for pane in panes(window)]
     end_us = FIRST_US + (window + 1) * WINDOW.length_us
     for log, own in zip(logs, names, strict=True):
         for name in own:
             for pane in made:
-                renamed = replace(pane, series=replace(pane.series, model=name))
-                for value in encode(renamed, schema=PANE_ENCODING):
+                renamed = pane._replace(series=replace(pane.series, model=name))
+                for value in encode_one(renamed):
                     log.produce(PANES, value, key=f"{name}|{pane.partition}".encode())
         for source in range(N_SOURCES):
             write_watermark(log, source, end_us)

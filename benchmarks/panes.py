@@ -26,10 +26,10 @@ from monitor.core.drift.decide import SeriesDecider
 from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.drift.windows import Windows
 from monitor.core.windowing.aggregate import PartitionAggregator
-from monitor.core.windowing.codec import PaneAssembler, encode
+from monitor.core.windowing.codec import PaneAssembler, encode_one
+from monitor.core.windowing.packed_pane import pack_pane
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
-from monitor.ingest.stage import PANE_ENCODING
 from schemas.config.model import WindowConfig
 from schemas.panes import Pane
 
@@ -68,8 +68,7 @@ def cost(written: list[list[bytes]]) -> tuple[float, float]:
     begin_s = time.process_time()
     for offset, values in enumerate(written):
         for value in values:
-            whole = assembler.add(value, offset)
-            if whole is not None:
+            for whole in assembler.add(value, offset):
                 pane = whole.packed
                 windows.add(pane, offset)
                 place = (pane.source, pane.partition)
@@ -112,9 +111,9 @@ def tick_cost(written: list[list[bytes]]) -> tuple[float, int, int]:
 def measure(quick: bool) -> Figures:
     made = panes()
     for pane in made[:8]:
-        encode(pane, schema=PANE_ENCODING)
+        encode_one(pack_pane(pane))
     begin_s = time.process_time()
-    written = [encode(pane, schema=PANE_ENCODING) for pane in made]
+    written = [encode_one(pack_pane(pane)) for pane in made]
     encode_us = (time.process_time() - begin_s) / len(made) * 1e6
     cost(written[:8])  # compiled before the clock starts
     found = [cost(written) for _ in range(3 if quick else 9)]

@@ -108,12 +108,11 @@ def standing_rows(cluster: Cluster, pane_us: int) -> Counter[str]:
         for message in scan(cluster, PANES, panes_partition):
             if message.key.startswith(NOT_PANES):
                 continue
-            whole = assembler.add(message.value, message.offset)
-            if whole is None:
-                continue
-            place = whole.pane.partition, whole.pane.start_us
-            if place not in standing or standing[place].pane_version <= whole.pane.pane_version:
-                standing[place] = whole.pane
+            for whole in assembler.add(message.value, message.offset):
+                pane = whole.pane
+                place = pane.partition, pane.start_us
+                if place not in standing or standing[place].pane_version <= pane.pane_version:
+                    standing[place] = pane
     return Counter(
         {
             f"{partition}|{start_us // pane_us}": int(pane.segments.n_rows[0])

@@ -17,6 +17,13 @@ A body is a stream of tokens and a list of floats. Tokens begin with a byte b:
 Each series has its row of integers, a mask of its calibration sums (0: those whose count is
 not 0; else the mask plus 1), and for each variable how its moments are written: ``NONE``,
 ``ONE`` float x (for x, x*x, x, x: of one row), or ``FOUR``.
+
+Where every series is that of the same one row, the body is that row instead: 255 and 0 (a run of
+no zeros, which no stream has), a byte of flags (1 predicted, 2 positive), the calibration bin (20
+for none), for each variable its counter, plus 64 if it has a number, and then these numbers: 0
+for the next of the floats, or 1 + 4 e + n - 1 and a whole number of n bytes (two's complement,
+low byte first) that is divided by 10^e. The last variable is the score, of which the calibration
+sum and the slices are.
 """
 
 from __future__ import annotations
@@ -33,7 +40,7 @@ from schemas.panes import N_CALIBRATION, N_COUNTERS
 NONE, ONE, FOUR = 0, 1, 2
 FINE = 0
 ENDS_EARLY, LONG_TOKEN, EMPTY_RUN, LARGE_COUNT, BAD_MASK, BAD_KIND = 1, 2, 3, 4, 5, 6
-NO_FLOAT, NOT_FINITE, NO_EXTREME, LEFT_OVER, NEGATIVE = 7, 8, 9, 10, 11
+NO_FLOAT, NOT_FINITE, NO_EXTREME, LEFT_OVER, NEGATIVE, BAD_ROW = 7, 8, 9, 10, 11, 12
 TOKEN_BYTES = 11
 """Of the longest token."""
 _FIRST_CALIBRATION = N_TALLIES - N_CALIBRATION
@@ -44,6 +51,15 @@ _MORE = np.uint64(128)
 TWO_BYTES, _LONG, _RUN, _LONG_RUN = 112, 127, 128, 255
 _N_TWO_BYTES = TWO_BYTES + 256 * (_LONG - TWO_BYTES)
 """The first number that takes a varint."""
+ROW_TOKENS = 4
+"""Bytes of a row before its variables: two that mark it, flags, calibration bin."""
+_ROW_FLAGS, _ROW_BIN = 2, 3
+HAS_NUMBER, _COUNTER = 64, 63
+_WHOLE = 0
+_MAX_MANTISSA, _MAX_EXPONENT = 4, 9
+"""Bytes, and digits behind the point, of a decimal."""
+_MAX_DECIMAL = float(1 << 31)
+_POWERS = np.array([float(10**e) for e in range(_MAX_EXPONENT + 1)])
 
 
 def n_places(n_series: int, n_variables: int) -> int:
@@ -210,6 +226,130 @@ def _read_block(
 
 
 @kernel
+def _add_row_to(
+    tokens: NDArray[np.uint8],
+    found: NDArray[np.float64],
+    first: int,
+    rows: NDArray[np.int32],
+    integers: NDArray[np.int64],
+    floats: NDArray[np.float64],
+    is_exact: bool,
+) -> None:
+    """Add a row that was read to series that have its variables from ``first`` on."""
+    place = np.int64(tokens[_ROW_BIN])
+    for s in range(rows.size):
+        row = rows[s]
+        if row < 0:
+            continue
+        integers[row, 0] += 1
+        integers[row, 1] += tokens[_ROW_FLAGS] & 1
+        integers[row, 2] += tokens[_ROW_FLAGS] >> 1
+        if place < N_CALIBRATION:
+            score = float(found[found.size - 1])
+            integers[row, _FIRST_CALIBRATION + place] += 1
+            floats[row, place] = score if is_exact else floats[row, place] + score
+        for v in range(first, found.size):
+            token = np.int64(tokens[ROW_TOKENS + v])
+            integers[row, N_TALLIES + (v - first) * N_COUNTERS + (token & _COUNTER)] += 1
+            if not token & HAS_NUMBER:
+                continue
+            x = float(found[v])
+            f = N_CALIBRATION + (v - first) * N_MOMENTS
+            if is_exact:
+                floats[row, f], floats[row, f + 1] = x, x * x
+                floats[row, f + 2], floats[row, f + 3] = x, x
+            else:
+                floats[row, f] += x
+                floats[row, f + 1] += x * x
+                floats[row, f + 2] = min(floats[row, f + 2], x) + 0.0
+                floats[row, f + 3] = max(floats[row, f + 3], x) + 0.0
+
+
+@kernel
+def _read_row(
+    tokens: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
+    n_slices: int,
+    found: NDArray[np.float64],
+) -> int:
+    """Read the numbers of a row of as many variables as ``found`` has; returns what is wrong."""
+    n_variables = found.size
+    if tokens.size < ROW_TOKENS + n_variables:
+        return ENDS_EARLY
+    if n_slices > 0 and n_variables == 0:
+        return LEFT_OVER
+    if tokens[_ROW_FLAGS] > 3 or tokens[_ROW_BIN] > N_CALIBRATION:
+        return BAD_ROW
+    at, number = ROW_TOKENS + n_variables, 0
+    has_score = False
+    for v in range(n_variables):
+        token = np.int64(tokens[ROW_TOKENS + v])
+        if token > HAS_NUMBER | _COUNTER:
+            return BAD_ROW
+        has_score = token & HAS_NUMBER != 0
+        if not has_score:
+            continue
+        if at >= tokens.size:
+            return ENDS_EARLY
+        form = np.int64(tokens[at])
+        at += 1
+        if form == _WHOLE:
+            if number >= numbers.size:
+                return NO_FLOAT
+            x = float(numbers[number])
+            number += 1
+        else:
+            n_bytes = (form - 1) % _MAX_MANTISSA + 1
+            exponent = (form - 1) // _MAX_MANTISSA
+            if exponent > _MAX_EXPONENT:
+                return BAD_ROW
+            if at + n_bytes > tokens.size:
+                return ENDS_EARLY
+            mantissa = np.int64(0)
+            for k in range(n_bytes):
+                mantissa |= np.int64(tokens[at + k]) << (8 * k)
+            if tokens[at + n_bytes - 1] >= 128:
+                mantissa -= np.int64(1) << (8 * n_bytes)
+            at += n_bytes
+            x = float(mantissa) / _POWERS[exponent]
+        if not math.isfinite(x * x):
+            return NOT_FINITE
+        found[v] = x
+    if tokens[_ROW_BIN] < N_CALIBRATION and not has_score:
+        return BAD_ROW
+    return FINE if at == tokens.size and number == numbers.size else LEFT_OVER
+
+
+@kernel
+def put_number(x: float, tokens: NDArray[np.uint8], at: int) -> tuple[int, bool]:
+    """Write a number of a row as a decimal, or that it is among the floats.
+
+    Most events have decimals of few digits, and dividing a whole number below 2^53 by a power
+    of ten up to 10^22 gives the nearest float, which is the one that the text stands for
+    (Clinger, How to read floating point numbers accurately, PLDI 1990). Returns the place
+    behind it, and whether it is to be put among the floats.
+    """
+    for exponent in range(_MAX_EXPONENT + 1):
+        scaled = x * _POWERS[exponent]
+        if not -_MAX_DECIMAL < scaled < _MAX_DECIMAL:
+            break
+        mantissa = np.int64(round(scaled))
+        if float(mantissa) / _POWERS[exponent] != x or (
+            mantissa == 0 and math.copysign(1.0, x) < 0
+        ):
+            continue
+        n_bytes = 1
+        while not -(1 << (8 * n_bytes - 1)) <= mantissa < 1 << (8 * n_bytes - 1):
+            n_bytes += 1
+        tokens[at] = 1 + exponent * _MAX_MANTISSA + n_bytes - 1
+        for k in range(n_bytes):
+            tokens[at + 1 + k] = mantissa >> (8 * k) & 255
+        return at + 1 + n_bytes, False
+    tokens[at] = _WHOLE
+    return at + 1, True
+
+
+@kernel
 def add_body(
     tokens: NDArray[np.uint8],
     numbers: NDArray[np.float64],
@@ -230,6 +370,14 @@ def add_body(
     refused. With ``is_exact`` numbers are set, not added. Returns ``FINE``, or what is wrong:
     what was read before has been added then, so check a body before it is added.
     """
+    if tokens.size >= ROW_TOKENS and tokens[0] == _LONG_RUN and tokens[1] == 0:
+        values = np.empty(n_variables)
+        found = _read_row(tokens, numbers, slice_rows.size, values)
+        if found == FINE:
+            last = n_variables - 1
+            _add_row_to(tokens, values, 0, rows, integers, floats, is_exact)
+            _add_row_to(tokens, values, last, slice_rows, slice_integers, slice_floats, is_exact)
+        return found
     state = np.zeros(3, np.int64)
     found = _read_block(tokens, numbers, n_variables, rows, integers, floats, most, is_exact, state)
     if found != FINE:
@@ -387,3 +535,146 @@ def write_body(
         state[0] = write_zeros(state[2], tokens, state[0])
     lengths[0], lengths[1] = state[0], state[1]
     return found
+
+
+@kernel
+def check_bodies(
+    tokens: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
+    shapes: NDArray[np.int64],
+    most: int,
+    faults: NDArray[np.int64],
+) -> None:
+    """Check bodies that lie behind each other.
+
+    Parameters
+    ----------
+    shapes : ndarray of int64, shape (P, 5)
+        Segments, variables and slices of each body; bytes of its tokens, and its floats.
+    faults : ndarray of int64, shape (P,)
+        Becomes ``FINE``, or what is wrong.
+    """
+    integers, floats = np.zeros((0, N_TALLIES), np.int64), np.zeros((0, N_CALIBRATION))
+    n_most = 0
+    for p in range(shapes.shape[0]):
+        n_most = max(n_most, shapes[p, 0], shapes[p, 2])
+    nowhere = np.full(n_most, -1, np.int32)
+    token, number = 0, 0
+    for p in range(shapes.shape[0]):
+        token_end, number_end = token + shapes[p, 3], number + shapes[p, 4]
+        faults[p] = add_body(
+            tokens[token:token_end],
+            numbers[number:number_end],
+            shapes[p, 1],
+            nowhere[: shapes[p, 0]],
+            integers,
+            floats,
+            nowhere[: shapes[p, 2]],
+            integers,
+            floats,
+            most,
+            False,
+        )
+        token, number = token_end, number_end
+
+
+@kernel
+def start_row(tokens: NDArray[np.uint8], at: int, flags: int, place: int) -> None:
+    """Write what comes before the variables of a row."""
+    tokens[at], tokens[at + 1] = _LONG_RUN, 0
+    tokens[at + _ROW_FLAGS], tokens[at + _ROW_BIN] = flags, place
+
+
+@kernel
+def _row_tokens(
+    integers: NDArray[np.int64], floats: NDArray[np.float64], tokens: NDArray[np.uint8]
+) -> bool:
+    """Write the tokens of one series if it is that of one row."""
+    bits = floats.view(np.int64)
+    n_variables = (integers.shape[1] - N_TALLIES) // N_COUNTERS
+    if integers[0, 0] != 1 or not 0 <= integers[0, 1] <= 1 or not 0 <= integers[0, 2] <= 1:
+        return False
+    start_row(tokens, 0, integers[0, 1] + 2 * integers[0, 2], N_CALIBRATION)
+    for v in range(n_variables):
+        counter = -1
+        for k in range(N_COUNTERS):
+            n = integers[0, N_TALLIES + v * N_COUNTERS + k]
+            if n != 0 and (n != 1 or counter >= 0):
+                return False
+            counter = k if n == 1 else counter
+        kind = kind_of(floats, bits, 0, N_CALIBRATION + v * N_MOMENTS)
+        if counter < 0 or kind == FOUR:
+            return False
+        tokens[ROW_TOKENS + v] = counter + (HAS_NUMBER if kind == ONE else 0)
+    last = N_CALIBRATION + (n_variables - 1) * N_MOMENTS
+    for k in range(N_CALIBRATION):
+        n = integers[0, _FIRST_CALIBRATION + k]
+        if n == 0 and bits[0, k] == 0:
+            continue
+        is_other = n != 1 or tokens[_ROW_BIN] < N_CALIBRATION
+        if is_other or n_variables == 0 or tokens[ROW_TOKENS + n_variables - 1] < HAS_NUMBER:
+            return False
+        if bits[0, k] != bits[0, last]:
+            return False
+        tokens[_ROW_BIN] = k
+    return True
+
+
+@kernel
+def put_numbers(
+    floats: NDArray[np.float64],
+    tokens: NDArray[np.uint8],
+    n_variables: int,
+    numbers: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Write the numbers of a row behind its variables; returns bytes of tokens, and floats."""
+    at, number = ROW_TOKENS + n_variables, 0
+    for v in range(n_variables):
+        if tokens[ROW_TOKENS + v] & HAS_NUMBER:
+            x = float(floats[0, N_CALIBRATION + v * N_MOMENTS])
+            at, is_whole = put_number(x, tokens, at)
+            if is_whole:
+                numbers[number] = x
+                number += 1
+    return at, number
+
+
+@kernel
+def write_row(
+    integers: NDArray[np.int64],
+    floats: NDArray[np.float64],
+    slice_integers: NDArray[np.int64],
+    slice_floats: NDArray[np.float64],
+    tokens: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+) -> bool:
+    """Write statistics as one row, if every series is that of the same row.
+
+    Parameters and results as of :func:`write_body`; False if they are of other rows.
+    """
+    n_integers, n_floats = integers.shape[1], floats.shape[1]
+    n_variables = (n_integers - N_TALLIES) // N_COUNTERS
+    if integers.shape[0] == 0 or (slice_integers.shape[0] > 0 and n_variables == 0):
+        return False
+    if not _row_tokens(integers, floats, tokens):
+        return False
+    bits, slice_bits = floats.view(np.int64), slice_floats.view(np.int64)
+    for s in range(1, integers.shape[0]):
+        for k in range(n_integers):
+            if integers[s, k] != integers[0, k]:
+                return False
+        for k in range(n_floats):
+            if bits[s, k] != bits[0, k]:
+                return False
+    for s in range(slice_integers.shape[0]):
+        for k in range(N_TALLIES + N_COUNTERS):
+            column = k if k < N_TALLIES else n_integers - N_COUNTERS + k - N_TALLIES
+            if slice_integers[s, k] != integers[0, column]:
+                return False
+        for k in range(N_CALIBRATION + N_MOMENTS):
+            column = k if k < N_CALIBRATION else n_floats - N_MOMENTS + k - N_CALIBRATION
+            if slice_bits[s, k] != bits[0, column]:
+                return False
+    lengths[0], lengths[1] = put_numbers(floats, tokens, n_variables, numbers)
+    return True

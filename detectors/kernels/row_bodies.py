@@ -23,10 +23,14 @@ from detectors.kernels.accumulate import N_MOMENTS, N_TALLIES
 from detectors.kernels.jit import kernel, uncounted
 from detectors.kernels.pane_body import (
     FOUR,
+    HAS_NUMBER,
     NONE,
     ONE,
+    ROW_TOKENS,
     TWO_BYTES,
     kind_of,
+    put_number,
+    start_row,
     write_number,
     write_zeros,
 )
@@ -257,6 +261,50 @@ def _write_series(
 
 
 @kernel
+def _write_row(
+    record: int,
+    shape: NDArray[np.int64],
+    floats: NDArray[np.float64],
+    octets: NDArray[np.uint8],
+    tokens: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
+    state: NDArray[np.int64],
+) -> bool:
+    """Append a pane of one record as that row; False if it cannot be written so."""
+    n_numbers, n_variables = shape[N_NUMBERS], shape[N_VARIABLES]
+    word = record * shape[WORDS]
+    first = 8 * (word + n_numbers + N_INTEGERS)
+    start, number = state[0], state[1]
+    place = N_CALIBRATION
+    if n_numbers:
+        x = float(floats[word + n_numbers - 1])
+        if x >= 0.0 and x <= 1.0:
+            if n_variables == 0:
+                return False
+            place = int(min(x * N_CALIBRATION, N_CALIBRATION - 1.0))
+    predicted = octets[first + n_variables]
+    start_row(tokens, start, int(predicted > 0) + 2 * int(predicted > 1), place)
+    at = start + ROW_TOKENS + n_variables
+    for v in range(n_variables):
+        counter = np.int64(octets[first + v])
+        is_number = v == n_variables - 1 or v < n_numbers - 1
+        if not is_number or counter == MISSING:
+            tokens[start + ROW_TOKENS + v] = counter
+            continue
+        # + 0.0 turns -0.0 into 0.0, as counters do
+        x = float(floats[word + (n_numbers - 1 if v == n_variables - 1 else v)]) + 0.0
+        if not math.isfinite(x * x):
+            return False
+        tokens[start + ROW_TOKENS + v] = counter + HAS_NUMBER
+        at, is_whole = put_number(x, tokens, at)
+        if is_whole:
+            numbers[number] = x
+            number += 1
+    state[0], state[1] = at, number
+    return True
+
+
+@kernel
 def write_bodies(
     panes: NDArray[np.int64],
     layouts: NDArray[np.int64],
@@ -314,6 +362,11 @@ def write_bodies(
         for j in range(n):
             came[j] = record
             record = following[record]
+        is_row = n == 1 and _write_row(came[0], shape, floats, octets, tokens, numbers, state)
+        if is_row:
+            ends[p, 0], ends[p, 1] = state[0], state[1]
+            first_segment, first_slice = series_ends[p, 0], series_ends[p, 1]
+            continue
         n_slots = 0
         if n_segments == 0:
             records[:n] = came[:n]

@@ -1,8 +1,8 @@
-"""Panes out of the chunks they travel in.
+"""Panes out of the messages they travel in.
 
-A pane is one message, or several that share a key but for its last part, the chunk's
-number. It belongs to the range that holds the chunk which completes it: so each pane
-is written once, wherever the ranges are cut. A set that is torn by a crash never
+A message has several panes, or a pane is one message, or several that share a key but for its
+last part, the chunk's number. A pane belongs to the range that holds the chunk which completes
+it: so each pane is written once, wherever the ranges are cut. A set that is torn by a crash never
 completes; its next owner publishes the whole again.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.core.windowing.codec import decode, read_header
+from monitor.core.windowing.codec import decode_sound, read_header
 from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.transport.types import Message
 from schemas.errors import DriftlineError
@@ -85,27 +85,29 @@ class PaneSets:
             if not message.value or message.key.startswith(NOT_PANES):
                 continue
             try:
-                pane = self._add(message)
+                values = self._add(message)
+                found, faults = decode_sound(values) if values else ([], [])
             except DriftlineError as error:
                 refused.append(UnreadableMessage(message, str(error)))
             else:
-                panes += [(pane, message)] if pane is not None else []
+                panes += [(pane, message) for pane in found]
+                refused += [UnreadableMessage(message, fault) for fault in faults[:1]]
         return panes, refused
 
-    def _add(self, message: Message) -> Pane | None:
-        """Take one chunk; return the pane it completes."""
+    def _add(self, message: Message) -> list[bytes]:
+        """Take one message; return it, or the chunks which it makes whole."""
         head = read_header(message.value)
         key = (head.series, head.start_us, head.end_us, head.source, head.partition, head.owner)
         if head.chunk == 0:
             self._sets[key] = _ChunkSet(head.pane_version, message.offset, [])
         found = self._sets.get(key)
         if found is None or (head.pane_version, head.chunk) != (found.version, len(found.values)):
-            return None
+            return []
         found.values.append(message.value)
         if len(found.values) < head.chunks:
-            return None
+            return []
         del self._sets[key]
-        return decode(found.values)
+        return found.values
 
     def begin(self, before: Iterable[Message]) -> None:
         """Take what stood before the first range; it completes nothing that is new."""

@@ -138,12 +138,12 @@ class RangeRows:
         reader = self._panes or PaneReader({})
         rows = pane_rows(reader.named(pane) for pane, _ in panes)
         sizes = [_n_cells(pane) for pane, _ in panes]
-        offsets = np.array([message.offset for _, message in panes], np.int64)
+        offsets = np.repeat(np.array([m.offset for _, m in panes], np.int64), sizes)
+        # rows of one message are numbered through, whichever of its panes they are of
+        first = np.flatnonzero(np.diff(offsets, prepend=-1))
+        lengths = np.diff(first, append=len(offsets))
         return PlacedRows(
-            "panes",
-            rows,
-            np.repeat(offsets, sizes),
-            np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in sizes)]),
+            "panes", rows, offsets, np.arange(len(offsets)) - np.repeat(first, lengths)
         )
 
 

@@ -18,13 +18,14 @@ from monitor.core.unreadable import letter_write, reject_letter, unreadable_lett
 from monitor.core.windowing.accumulators import take as take_rows
 from monitor.core.windowing.aggregate import Added, PartitionAggregator, RetentionGap
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.codec import encode, pane_key, pane_partition
+from monitor.core.windowing.codec import pane_partition
 from monitor.core.windowing.intake_message import encode_intake, intake_key
 from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.watermark import Commit
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.core.write import Write
 from monitor.decode.decoder import Decoded, Decoder
+from monitor.ingest.pane_writer import PaneWriter
 from monitor.ingest.refusals import late_events, late_write, new_rejects
 from monitor.ingest.repeated_ids import RepeatedIds
 from monitor.transport.types import Log
@@ -34,8 +35,6 @@ from schemas.events import Reject
 from schemas.intake import IntakePane
 from schemas.panes import Pane
 
-PANE_ENCODING = 2
-"""Bytes that detect adds without unpacking them. Readers of the version before refuse it."""
 GROUP = "driftline-ingest"
 
 OnBatch = Callable[[EventBatch, Chunk], None]
@@ -119,6 +118,7 @@ class Ingest:
             grain=grain,
         )
         self._cap, self._n_panes_partitions = cap, n_panes_partitions
+        self._pane_writer = PaneWriter(n_panes_partitions)
         self._on_batch, self._observe, self._hit = on_batch, observe, hit
         self._on_pane, self._on_signs = on_pane, on_signs
         self.counters: Counter[str] = Counter()
@@ -353,6 +353,7 @@ class Ingest:
             self._write_watermark(is_idle=is_idle, is_end=is_end)
         commit = self._aggregator.commit_point()
         if commit is not None:
+            self._pane_writer.forget(commit.retired_before_us)
             self._commit(commit)
         if self._observe is not None:
             self._observe("flush", elapsed_s() - began_s)
@@ -364,14 +365,10 @@ class Ingest:
         self.counters["panes"] += len(panes)
 
     def _write_panes(self, panes: Sequence[PackedPane]) -> None:
-        """Write every chunk of every pane."""
-        for pane in panes:
-            series, n = pane.series, self._n_panes_partitions
-            partition = pane_partition(series.tenant, series.model, n)
-            for i, value in enumerate(encode(pane, schema=PANE_ENCODING)):
-                key = pane_key(pane, i).encode()
-                self._log.append(Write(PANES, key, value, partition))
-                self._hit("ingest:pane")
+        """Write the messages of panes."""
+        for write in self._pane_writer.writes(panes):
+            self._log.append(write)
+            self._hit("ingest:pane")
         self.counters["panes"] += len(panes)
 
     def _write_intake(self, intake: Sequence[IntakePane]) -> None:

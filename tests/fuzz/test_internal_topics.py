@@ -27,8 +27,9 @@ from monitor.core.topics import ALERTS, GPU, NOTIFICATIONS, PANES, PREDICTIONS, 
 from monitor.core.windowing import baseline_codec as baseline_codec
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.codec import decode, encode, pane_key
+from monitor.core.windowing.codec import BATCH, decode, encode, encode_batch, pane_key
 from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.packed_pane import PackedPane, pack_pane
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.decode import Decoder, chunk_of
 from monitor.detect.gpu_partition import GpuPartition
@@ -45,8 +46,10 @@ from schemas.alerts import Notification
 from schemas.baselines import Baseline
 from schemas.config.monitor import GpuConfig, MonitorConfig
 from schemas.errors import BaselineError, DomainError
+from schemas.panes import Pane
 from tests.fuzz.mutation import flip, twist
 from tests.support.log_chunks import fetch_chunk
+from tests.support.pane_messages import apart
 from tests.support.worlds.small import CONFIG, build_small_world, event_rows
 
 N_INPUTS = int(os.environ.get("DRIFTLINE_FUZZ_INPUTS", "200"))
@@ -90,7 +93,10 @@ def notify_over(log: MemoryLog) -> NotifyStage:
 
 def messages(topic: str) -> list[Message]:
     log = world()[1]
-    return list(log.fetch(topic, 0, 0, log.end_offset(topic, 0)))
+    found = log.fetch(topic, 0, 0, log.end_offset(topic, 0))
+    if topic != PANES:
+        return list(found)
+    return [Message(i, *one, -1) for i, one in enumerate(apart((m.key, m.value) for m in found))]
 
 
 def inputs(name: str) -> Iterable[tuple[int, random.Random]]:
@@ -116,9 +122,11 @@ def twisted(rng: random.Random, value: bytes, n: int = 1) -> bytes:
 
 def twisted_pane(rng: random.Random, value: bytes) -> bytes:
     """Change a pane's header, or its body under a header that fits."""
+    head, packed = plain(value)
     if rng.random() < 0.4:
         return twisted(rng, value)
-    head, packed = plain(value)
+    if head[0] == BATCH and rng.random() < 0.7:
+        return repacked_batch(rng, head, packed)
     is_packed = head[0] == 1
     body = pa.decompress(packed, head[-1], codec="zstd", asbytes=True) if is_packed else packed
     raw = twisted(rng, body)
@@ -132,14 +140,40 @@ def twisted_pane(rng: random.Random, value: bytes) -> bytes:
         return flip(rng, value)
 
 
-def in_both_encodings(known: list[Message]) -> list[Message]:
-    """Every other pane in the newer encoding."""
-    return [
-        replace(m, value=encode(decode([m.value]), schema=2)[0])
-        if i % 2 and not m.key.startswith(NOT_PANES)
-        else m
-        for i, m in enumerate(known)
-    ]
+def repacked_batch(rng: random.Random, head: list, part: bytes) -> bytes:
+    """Change the body or the series of one pane of a message, which stays whole."""
+    entries = plain(part)
+    entry = rng.choice(entries)
+    place = rng.choice([0, 3])
+    entry[place] = rng.choice([flip, twisted])(rng, entry[place])
+    packed = msgspec.msgpack.encode(entries)
+    return msgspec.msgpack.encode([[*head[:-1], len(packed)], packed])
+
+
+def in_all_encodings(known: list[Message]) -> list[Message]:
+    """Panes in encodings 1 to 3 by turns; and several of them in one message."""
+    found, packed = [], []
+    for i, message in enumerate(known):
+        schema = i % 4
+        if message.key.startswith(NOT_PANES):
+            found.append(message)
+            continue
+        pane = decode([message.value])
+        packed.append(pack_pane(pane))
+        some = [replace_named(p, pane) for p in packed[-1 - i % 7 :]]
+        value = encode(pane, schema=schema)[0] if schema in (1, 2) else encode_batch(some)
+        found.append(replace(message, value=value))
+    return found
+
+
+def replace_named(packed: PackedPane, like: Pane) -> PackedPane:
+    """Return a pane as one of the message of another."""
+    return packed._replace(
+        source=like.source,
+        partition=like.partition,
+        owner=like.owner,
+        pane_version=like.pane_version,
+    )
 
 
 def hostile(rng: random.Random, message: Message) -> bytes:
@@ -157,7 +191,7 @@ def drain(groups: Iterable) -> list:
 
 
 def test_panes_and_watermarks_of_any_bytes_stop_no_partition():
-    catalog, known = world()[0], in_both_encodings(messages(PANES))
+    catalog, known = world()[0], in_all_encodings(messages(PANES))
     part, offset = DriftPartition(catalog, 0, "me"), 0
     for i, rng in inputs("panes"):
         if i % ROUND == 0:
@@ -177,7 +211,7 @@ def test_panes_and_watermarks_of_any_bytes_stop_no_partition():
 
 def test_panes_of_any_bytes_stop_no_archive():
     panes = [m for m in messages(PANES) if not m.key.startswith(NOT_PANES)]
-    known = in_both_encodings(panes)
+    known = in_all_encodings(panes)
     sets = PaneSets()
     for i, rng in inputs("archive"):
         chosen = rng.choice(known)

@@ -99,10 +99,8 @@ def test_what_was_compressed_is_the_same_whatever_compresses_it():
 
 
 def read_pane(chunks: Sequence[bytes]) -> Any:
-    assembler, found = PaneAssembler(), None
-    for offset, value in enumerate(chunks):
-        found = assembler.add(value, offset)
-    assert found is not None
+    assembler = PaneAssembler()
+    (found,) = [w for offset, value in enumerate(chunks) for w in assembler.add(value, offset)]
     return found.pane
 
 

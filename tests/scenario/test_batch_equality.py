@@ -126,10 +126,10 @@ def final_panes(log: MemoryLog) -> dict[int, Pane]:
     assembler, panes = PaneAssembler(), {}
     for message in log.fetch(PANES, 0, 0, ALL):
         if not message.key.startswith(NOT_PANES):
-            whole = assembler.add(message.value, message.offset)
-            before = panes.get(whole.pane.start_us)
-            if before is None or before.pane_version < whole.pane.pane_version:
-                panes[whole.pane.start_us] = whole.pane
+            for whole in assembler.add(message.value, message.offset):
+                before = panes.get(whole.pane.start_us)
+                if before is None or before.pane_version < whole.pane.pane_version:
+                    panes[whole.pane.start_us] = whole.pane
     return panes
 
 

@@ -101,12 +101,11 @@ def outcome(log: MemoryLog) -> dict[str, object]:
             if place not in intake or intake[place][0] <= counted.pane_version:
                 intake[place] = (counted.pane_version, counted.n_late, counted.rejected)
             continue
-        whole = assembler.add(message.value, message.offset)
-        pane = whole.pane
-        key = (pane.series, pane.start_us, pane.source, pane.partition)
-        if key not in panes or panes[key][0] <= pane.pane_version:
-            stats = [s for x in (pane.segments, pane.slices) for s in _bits(x)]
-            panes[key] = (pane.pane_version, stats)
+        for pane in [whole.pane for whole in assembler.add(message.value, message.offset)]:
+            key = (pane.series, pane.start_us, pane.source, pane.partition)
+            if key not in panes or panes[key][0] <= pane.pane_version:
+                stats = [s for x in (pane.segments, pane.slices) for s in _bits(x)]
+                panes[key] = (pane.pane_version, stats)
     results: dict[object, object] = {}
     for message in log.fetch(RESULTS, 0, 0, ALL_MESSAGES):
         for r in read_results(message.value):

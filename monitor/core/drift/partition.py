@@ -9,10 +9,10 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from monitor.core.bounds import MAX_COUNT, check_number, check_time
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
-from monitor.core.drift.rereading import Changed, Rereading
+from monitor.core.drift.pane_intake import PaneIntake
+from monitor.core.drift.rereading import Changed, Changes, Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
 from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
@@ -37,8 +37,6 @@ from monitor.core.state.writes import WritePhase, alert_write, phases, result_wr
 from monitor.core.topics import PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.checks import check_pane, largest_body
-from monitor.core.windowing.codec import Assembled, PaneAssembler, PaneMessage, read_message
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.windowing.intake_message import read_intake
 from monitor.core.windowing.packed_pane import PackedPane, pack_pane
@@ -46,7 +44,6 @@ from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
 from schemas.alerts import Alert
-from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig, WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
@@ -67,9 +64,6 @@ Otherwise an idle model would make every restart read from there.
 SETTLE_EVERY_US = 10_000_000
 """Event time between two looks for final panes: it asks every model that has panes of a source
 partition, and there is a watermark a second."""
-
-MAX_UNKNOWN = 1_000
-"""Maximum number of unknown baseline IDs that are kept for a later lookup."""
 
 GROUP_MODELS = 8
 """Models that are evaluated before their results are written.
@@ -152,7 +146,7 @@ class DriftPartition:
         self._plans = SeasonPlans(0 if has_states else MAX_PLAN_BYTES)
         self.windows = Windows(self._settings)
         self._ticks = Ticks(self._config, self.windows.watermarks)
-        self._assembler = PaneAssembler(MAX_COUNT)
+        self._intake = PaneIntake(catalog, self.windows)
         self._deciders: dict[ModelName, dict[SeriesId, SeriesDecider]] = {}
         self._watches: dict[ModelName, PipelineWatch] = {}
         self.coverage: dict[ModelName, Coverage] = {}
@@ -161,13 +155,16 @@ class DriftPartition:
         self._snapshots: SnapshotStore | None = None
         self._expected: dict[str, int] = {}
         self._ended: set[tuple[str, int]] = set()
-        self._limits: dict[tuple[str, str, str | None], int] = {}
         self._settled_us: dict[tuple[str, int], int] = {}
         self.position = 0
         self.counters: Counter[str] = Counter()
-        self.unknown_baselines: set[str] = set()
         self.rereading: Rereading | None = None
         self.rebuilds: list[RebuildRequest] = []
+
+    @property
+    def unknown_baselines(self) -> set[str]:
+        """Baseline IDs of panes that are not in the catalog."""
+        return self._intake.unknown_baselines
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         return self._catalog.configs[tenant, model].window
@@ -306,8 +303,7 @@ class DriftPartition:
                 self._take_intake(value, offset, record_time_us)
                 return []
             if value:
-                self._take(value, offset, record_time_us)
-                return []
+                return self._take(value, offset, record_time_us)
             raise TransportError("an empty message", where="panes")
         except (TransportError, DomainError) as error:
             return [self._refuse(offset, value, str(error), record_time_us)]
@@ -399,56 +395,24 @@ class DriftPartition:
             self.windows.settle(*place)
             self._ticks.windows.settle(*place)
 
-    def _take(self, value: bytes, offset: int, record_time_us: int) -> None:
-        """Take one chunk of a pane."""
-        message = read_message(value)
-        whole = self._assembled(self._assembler, message, offset, record_time_us)
-        if whole is None:
-            return
-        pane = whole.packed
-        self._add(pane, whole.first_offset)
+    def _take(self, value: bytes, offset: int, record_time_us: int) -> Groups:
+        """Take the panes of a message; it is a dead letter if some of them cannot be used."""
+        intake, changes = self._intake, Changes()
         parts = (self.windows, self._ticks.windows)
-        changed = [Changed(part, part.changed) for part in parts if part.changed is not None]
-        if changed:
-            self.rereading = Rereading(
-                changed,
-                self._assembled,
-                pane.series.model_version,
-                whole.first_offset,
-                self.position,
-            )
-
-    def _assembled(
-        self, assembler: PaneAssembler, message: PaneMessage, offset: int, record_time_us: int
-    ) -> Assembled | None:
-        """Take one chunk; return the pane it completes, which can be added to its window."""
-        head = message.header
-        config = self._catalog.configs.get((head.tenant, head.model))
-        if config is None:
-            self.counters["panes_unknown_model"] += 1
-            return None
-        series = head.series
-        baseline = self._catalog.baseline_of(series)
-        check_time("start_us", head.start_us, record_time_us)
-        limit = self._limit_of(config, baseline)
-        check_number("raw_bytes", head.raw_bytes, 0, limit)
-        whole = assembler.take(message, offset)
-        if whole is None:
-            return None
-        if baseline is None and head.profile_id and len(self.unknown_baselines) < MAX_UNKNOWN:
-            self.unknown_baselines.add(head.profile_id)
-        has_variables = whole.body.n_variables > 0
-        width = self.windows.width_of(series, head.start_us) if has_variables else None
-        check_pane(head.model, whole.body, baseline, width, limit)
-        return whole
-
-    def _limit_of(self, config: ModelConfig, baseline: Baseline | None) -> int:
-        """Return the bytes that a pane may take; worked out once, it is asked for every pane."""
-        key = (config.tenant, config.model, baseline.profile_id if baseline is not None else None)
-        limit = self._limits.get(key)
-        if limit is None:
-            limit = self._limits[key] = largest_body(config, baseline)
-        return limit
+        for pane in intake.read(value, offset, record_time_us):
+            self._add(pane.packed, pane.first_offset)
+            for part in parts:
+                if part.changed is not None:
+                    version = pane.packed.series.model_version
+                    changes.add(Changed(part, part.changed), version, pane.first_offset)
+        if changes:
+            self.rereading = Rereading(intake.read, changes, self.position)
+        if intake.n_unknown_models:
+            self.counters["panes_unknown_model"] += intake.n_unknown_models
+        if not intake.faults:
+            return []
+        more = f" (and {len(intake.faults) - 1} more panes)" if len(intake.faults) > 1 else ""
+        return [self._refuse(offset, value, intake.faults[0] + more, record_time_us)]
 
     def _take_intake(self, value: bytes, offset: int, record_time_us: int) -> None:
         """Process the intake pane of one model."""
@@ -486,7 +450,7 @@ class DriftPartition:
         self.counters["windows"] += sum(not w.is_revised for w in windows)
         if ticks:
             self.counters["ticks"] += len(ticks)
-        self._assembler.forget(self.windows.horizon_us)
+        self._intake.assembler.forget(self.windows.horizon_us)
         names = list(by_model)
         for i in range(0, len(names), GROUP_MODELS):
             yield self._decide({name: by_model[name] for name in names[i : i + GROUP_MODELS]})
@@ -696,7 +660,7 @@ class DriftPartition:
     def _windows_state(self, name: ModelName) -> WindowState:
         """Return the window state of one model, such that incomplete panes are read again."""
         state = self.windows.export(*name, self.position)
-        waiting = self._assembler.first_offset
+        waiting = self._intake.assembler.first_offset
         if waiting is not None:
             state.panes_offset = min(state.panes_offset, waiting)
         return state

@@ -1,18 +1,17 @@
-"""Reading the panes of a window or tick again, after one changed that had been added up."""
+"""Reading the panes of windows and ticks again, after some changed that had been added up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from monitor.core.bounds import MAX_COUNT
 from monitor.core.drift.windows import ChangedWindow, Windows
-from monitor.core.windowing.codec import Assembled, PaneAssembler, PaneMessage, read_message
+from monitor.core.windowing.codec import Assembled, PaneAssembler
 from monitor.core.windowing.intake_message import NOT_PANES
 from schemas.errors import DomainError, TransportError
 
-Assemble = Callable[[PaneAssembler, PaneMessage, int, int], Assembled | None]
-"""(assembler, message, offset, record time) -> the pane it completes, checked."""
+Read = Callable[[bytes, int, int, PaneAssembler], Iterator[Assembled]]
+"""(value, offset, record time, assembler) -> the panes of a message, checked."""
 
 
 class Changed(NamedTuple):
@@ -23,63 +22,92 @@ class Changed(NamedTuple):
     window: ChangedWindow
 
 
+class _Version(NamedTuple):
+    """A pane that changed: its model version, and its offset."""
+
+    model_version: str
+    offset: int
+
+
+class Changes:
+    """Windows and ticks of which panes changed in one message, each with these panes."""
+
+    def __init__(self) -> None:
+        self._changed: dict[tuple[int, str, str, int], Changed] = {}
+        self._versions: dict[tuple[int, str, str, int], list[_Version]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._changed)
+
+    def add(self, changed: Changed, model_version: str, offset: int) -> None:
+        """Note a pane that changed, and what its window says of it."""
+        place = (id(changed.windows), *changed.window[:3])
+        self._changed.setdefault(place, changed)
+        self._versions.setdefault(place, []).append(_Version(model_version, offset))
+
+    @property
+    def first_offset(self) -> int:
+        """The first offset of a pane of these windows."""
+        return min(changed.window.first_offset for changed in self._changed.values())
+
+    def begin(self) -> None:
+        """Forget the panes of these windows."""
+        for windows, window in self._changed.values():
+            windows.begin_rereading(window)
+
+    def add_again(self, pane: Assembled) -> None:
+        """Add a pane to those of these windows in which it lies."""
+        series = pane.packed.series
+        for windows, window in self._changed.values():
+            if (series.tenant, series.model) == window[:2]:
+                windows.add_again(window, pane.packed, pane.first_offset)
+
+    def end(self) -> None:
+        """Have these windows given out again, if they have closed."""
+        for place, (windows, window) in self._changed.items():
+            for version in self._versions[place]:
+                windows.end_rereading(window, *version)
+
+
 class Rereading:
-    """A range of the log of panes, of which the panes of a window and its tick are taken again.
+    """A range of the log of panes, of which the panes of some windows and ticks are taken again.
 
     Parameters
     ----------
-    changed : sequence of Changed
-        Of one model, at least one.
-    assemble : callable
-        Takes one chunk as it was taken the first time.
-    model_version, offset : str, int
-        Of the pane that changed.
+    read : callable
+        Reads a message as it was read the first time.
+    changes : Changes
+        The windows, at least one.
     end_offset : int
-        The range ends before it, and holds that pane.
+        The range ends before it, and holds the panes that changed.
 
     Notes
     -----
     Give every message of the range to :meth:`read`, then call :meth:`end`. If retention has
-    taken the first one, give none: the window stays as it was, since a part of its panes is
-    no better. Sums are not taken apart instead: what was added to a float cannot be taken
+    taken the first one, give none: the windows stay as they were, since a part of their panes
+    is no better. Sums are not taken apart instead: what was added to a float cannot be taken
     away again without a trace in its last bits.
     """
 
-    def __init__(
-        self,
-        changed: Sequence[Changed],
-        assemble: Assemble,
-        model_version: str,
-        offset: int,
-        end_offset: int,
-    ) -> None:
-        self._changed, self._assemble = tuple(changed), assemble
-        self._model_version, self._offset = model_version, offset
+    def __init__(self, read: Read, changes: Changes, end_offset: int) -> None:
+        self._read, self._changes = read, changes
         self._assembler: PaneAssembler | None = None
-        self.first_offset = min(each.window.first_offset for each in self._changed)
-        self.end_offset = end_offset
+        self.first_offset, self.end_offset = changes.first_offset, end_offset
 
     def read(self, offset: int, key: bytes, value: bytes, record_time_us: int = -1) -> None:
         """Take one message of the range."""
         if not value or key.startswith(NOT_PANES):
             return
         if self._assembler is None:
-            self._assembler = PaneAssembler(MAX_COUNT)
-            for each in self._changed:
-                each.windows.begin_rereading(each.window)
+            self._assembler = PaneAssembler()
+            self._changes.begin()
         try:
-            message = read_message(value)
-            if (message.header.tenant, message.header.model) != self._changed[0].window[:2]:
-                return
-            whole = self._assemble(self._assembler, message, offset, record_time_us)
+            for pane in self._read(value, offset, record_time_us, self._assembler):
+                self._changes.add_again(pane)
         except (TransportError, DomainError):
             return  # became a dead letter when it came
-        if whole is not None:
-            for each in self._changed:
-                each.windows.add_again(each.window, whole.packed, whole.first_offset)
 
     def end(self) -> None:
-        """Have the window given out again, if it has closed."""
+        """Have the windows given out again, if they have closed."""
         if self._assembler is not None:
-            for each in self._changed:
-                each.windows.end_rereading(each.window, self._model_version, self._offset)
+            self._changes.end()

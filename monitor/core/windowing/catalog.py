@@ -21,10 +21,17 @@ class Catalog:
     Notes
     -----
     Configs stay as they are; baselines come while a stage runs (:meth:`add`). For one thread.
+
+    Attributes
+    ----------
+    n_changes : int
+        How many baselines were added or retired: what was derived before holds while it is the
+        same.
     """
 
     configs: dict[tuple[str, str], ModelConfig]
     baselines: dict[tuple[str, str], list[Baseline]] = field(default_factory=dict)
+    n_changes: int = 0
     _layouts: dict[tuple[str, str, str], Layout | tuple[Layout, ...]] = field(default_factory=dict)
     _retired: dict[str, Baseline] = field(default_factory=dict)
 
@@ -106,6 +113,7 @@ class Catalog:
 
     def _forget_layouts(self, key: tuple[str, str]) -> None:
         """Drop the cached layouts of one model's versions."""
+        self.n_changes += 1
         self._layouts = {k: v for k, v in self._layouts.items() if k[:2] != key}
 
     def _add_baseline(self, baseline: Baseline) -> None:

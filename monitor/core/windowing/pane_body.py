@@ -1,4 +1,4 @@
-"""The body of a pane, encoding 2: statistics as bytes that are added without being unpacked.
+"""The body of a pane: statistics as bytes that are added without being unpacked.
 
 Names of the segments and slices, tokens, floats; ``detectors/kernels/pane_body.py`` has the
 format of the last two. What a body claims is checked by :func:`check_body` before anything is
@@ -7,6 +7,7 @@ made of it; afterwards :func:`open_body` believes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels import pane_body as kernels
 from detectors.kernels.accumulate import N_MOMENTS, N_TALLIES
-from monitor.core.bounds import DECODE_ERRORS, check_names, check_number
+from monitor.core.bounds import DECODE_ERRORS, MAX_OFFSET, check_names, check_number
 from monitor.core.windowing.stats_codec import MAX_SERIES, MAX_VARIABLES, finite_sums
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
@@ -35,9 +36,8 @@ _FAULTS = {
     kernels.NOT_FINITE: "a sum that is not finite",
     kernels.NO_EXTREME: "an extreme is not a number",
     kernels.LEFT_OVER: "more than its series take",
+    kernels.BAD_ROW: "a row of counters or bins that there are not",
 }
-_NOWHERE = np.full(1_024, -1, np.int32)
-_NO_INTEGERS, _NO_FLOATS = np.zeros((0, N_TALLIES), np.int64), np.zeros((0, N_CALIBRATION))
 
 
 class _Parts(msgspec.Struct, array_like=True):
@@ -57,13 +57,18 @@ _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 
 
 class PaneBody(NamedTuple):
-    """A body, opened: names, and views of its bytes."""
+    """A body, opened: names, and its bytes."""
 
     segments: tuple[str, ...]
     n_variables: int
     slices: tuple[str, ...]
-    tokens: NDArray[np.uint8]
-    floats: NDArray[np.float64]
+    tokens: bytes
+    floats: bytes
+    """Little-endian float64."""
+
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Return views of tokens and floats."""
+        return np.frombuffer(self.tokens, np.uint8), np.frombuffer(self.floats, np.float64)
 
     @property
     def unpacked_bytes(self) -> int:
@@ -136,8 +141,13 @@ def empty_rows(n_rows: int, n_variables: int) -> tuple[NDArray[np.int64], NDArra
     return integers, floats
 
 
-def encode_body(segments: SeriesStats, slices: SeriesStats) -> bytes:
+def encode_body(segments: SeriesStats, slices: SeriesStats, *, has_rows: bool = True) -> bytes:
     """Return the bytes of a pane's statistics; the same statistics give the same bytes.
+
+    Parameters
+    ----------
+    has_rows : bool, optional
+        False for messages of encoding 2, whose readers know no body that is one row.
 
     Raises
     ------
@@ -156,7 +166,8 @@ def encode_body(segments: SeriesStats, slices: SeriesStats) -> bytes:
     floats = np.empty(s * (N_CALIBRATION + v * N_MOMENTS) + n * (N_CALIBRATION + N_MOMENTS))
     lengths = np.zeros(2, np.int64)
     arrays = (integers_of(segments), floats_of(segments), integers_of(slices), floats_of(slices))
-    if kernels.write_body(*arrays, tokens, floats, lengths) == kernels.NEGATIVE:
+    is_row = has_rows and kernels.write_row(*arrays, tokens, floats, lengths)
+    if not is_row and kernels.write_body(*arrays, tokens, floats, lengths) == kernels.NEGATIVE:
         raise ShapeError("a negative counter", where="pane body", fix="count from zero")
     return joined_body(
         msgspec.msgpack.encode(segments.segments),
@@ -180,6 +191,16 @@ def joined_body(
         As :func:`~detectors.kernels.pane_body.write_body` writes them; floats little-endian.
     """
     return msgspec.msgpack.encode(_Parts(segments, n_variables, slices, tokens, floats))
+
+
+def canonical_body(raw: bytes) -> bytes:
+    """Return a checked body of encoding 2 as :func:`encode_body` writes it today.
+
+    Bodies of the same statistics then have the same bytes, whichever version wrote them.
+    """
+    body = open_body(raw)
+    is_one_row = body.tokens[:1] == b"\x01"
+    return encode_body(*decode_body(body, MAX_OFFSET)) if is_one_row else raw
 
 
 def _decode_names(raw: bytes) -> tuple[str, ...]:
@@ -215,18 +236,7 @@ def open_body(raw: bytes) -> PaneBody:
         raise DomainError(f"floats of {len(parts.floats)} bytes")
     n_bytes = unpacked_bytes(len(segments), parts.n_variables, len(slices))
     check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
-    return PaneBody(
-        segments,
-        parts.n_variables,
-        slices,
-        np.frombuffer(parts.tokens, np.uint8),
-        np.frombuffer(parts.floats, np.float64),
-    )
-
-
-def _nowhere(n_rows: int) -> NDArray[np.int32]:
-    """Return a row of -1 for each series."""
-    return _NOWHERE[:n_rows] if n_rows <= len(_NOWHERE) else np.full(n_rows, -1, np.int32)
+    return PaneBody(segments, parts.n_variables, slices, parts.tokens, parts.floats)
 
 
 def check_body(body: PaneBody, most: int) -> None:
@@ -242,13 +252,34 @@ def check_body(body: PaneBody, most: int) -> None:
     DomainError
         If its tokens or floats are not those of its series.
     """
-    nowhere, none = _nowhere(len(body.segments)), _nowhere(len(body.slices))
-    empty = (_NO_INTEGERS, _NO_FLOATS)
-    found = kernels.add_body(
-        body.tokens, body.floats, body.n_variables, nowhere, *empty, none, *empty, most, False
+    (fault,) = check_bodies([body], most)
+    if fault:
+        raise DomainError(fault)
+
+
+def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
+    """Check bodies in one pass.
+
+    Parameters
+    ----------
+    most : int
+        The highest count that one counter may have.
+
+    Returns
+    -------
+    list of str
+        What is wrong with each; empty where nothing is.
+    """
+    shapes = np.array(
+        [(len(b[0]), b[1], len(b[2]), len(b[3]), len(b[4]) // 8) for b in bodies], np.int64
+    ).reshape(len(bodies), 5)
+    faults = np.empty(len(bodies), np.int64)
+    tokens = b"".join([b.tokens for b in bodies])
+    floats = b"".join([b.floats for b in bodies])
+    kernels.check_bodies(
+        np.frombuffer(tokens, np.uint8), np.frombuffer(floats, np.float64), shapes, most, faults
     )
-    if found != kernels.FINE:
-        raise DomainError(_FAULTS[found])
+    return [_FAULTS[fault] if fault else "" for fault in faults.tolist()]
 
 
 def decode_body(body: PaneBody, most: int) -> tuple[SeriesStats, SeriesStats]:
@@ -263,7 +294,5 @@ def decode_body(body: PaneBody, most: int) -> tuple[SeriesStats, SeriesStats]:
     s, n = len(body.segments), len(body.slices)
     own, sliced = empty_rows(s, body.n_variables), empty_rows(n, 1)
     rows, slice_rows = np.arange(s, dtype=np.int32), np.arange(n, dtype=np.int32)
-    kernels.add_body(
-        body.tokens, body.floats, body.n_variables, rows, *own, slice_rows, *sliced, most, True
-    )
+    kernels.add_body(*body.arrays(), body.n_variables, rows, *own, slice_rows, *sliced, most, True)
     return stats_of(body.segments, *own), stats_of(body.slices, *sliced)

@@ -90,8 +90,7 @@ class PaneTotal:
         # the kernel writes all slices: without them, into one row
         slice_rows = slices.rows_of(body.slices if self.has_slices else (ALL,) * len(body.slices))
         kernels.add_body(
-            body.tokens,
-            body.floats,
+            *body.arrays(),
             body.n_variables,
             rows,
             segments.integers,

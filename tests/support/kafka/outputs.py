@@ -265,17 +265,14 @@ class StageOutcome:
         if message.key.startswith(INTAKE_PREFIX):
             self._take_intake(message)
             return
-        whole = self._assemblers.setdefault(partition, PaneAssembler()).add(
-            message.value, message.offset
-        )
-        if whole is None:
-            return
-        pane = whole.pane
-        name = PaneId(pane.source, pane.partition, pane.series, pane.start_us)
-        before = self.panes.get(name)
-        self.repeated[names.PANES] += before is not None
-        if before is None or before.pane_version <= pane.pane_version:
-            self.panes[name] = pane
+        assembler = self._assemblers.setdefault(partition, PaneAssembler())
+        for whole in assembler.add(message.value, message.offset):
+            pane = whole.pane
+            name = PaneId(pane.source, pane.partition, pane.series, pane.start_us)
+            before = self.panes.get(name)
+            self.repeated[names.PANES] += before is not None
+            if before is None or before.pane_version <= pane.pane_version:
+                self.panes[name] = pane
 
     def _take_intake(self, message: Message) -> None:
         """Keep the highest version."""

@@ -27,8 +27,7 @@ def panes_of(messages: Iterable[Message]) -> list[Pane]:
     assembler, found = PaneAssembler(), []
     for message in messages:
         if not message.key.startswith(NOT_PANES):
-            whole = assembler.add(message.value, message.offset)
-            found += [whole.pane] if whole is not None else []
+            found += [whole.pane for whole in assembler.add(message.value, message.offset)]
     return found
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from monitor.core.state.result_messages import read_results
 from monitor.core.topics import PANES, PREDICTIONS, RESULTS, STATE
-from monitor.core.windowing.codec import decode, encode, pane_key
+from monitor.core.windowing.codec import BATCH, decode, encode, encode_batch, encode_one, pane_key
 from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.packed_pane import pack_pane
 from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
@@ -19,6 +20,7 @@ from monitor.transport.memory import MemoryLog
 from schemas.panes import Pane
 from schemas.results import DetectorResult
 from tests.support.log_chunks import fetch_chunk
+from tests.support.pane_messages import apart
 from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
 ALL = 10**9
@@ -38,7 +40,7 @@ def published() -> Messages:
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 20)):
         ingest.take(chunk)
     ingest.finish()
-    return [(m.key, m.value) for m in log.fetch(PANES, 0, 0, ALL)]
+    return apart((m.key, m.value) for m in log.fetch(PANES, 0, 0, ALL))
 
 
 def is_pane(message: tuple[bytes, bytes]) -> bool:
@@ -46,7 +48,7 @@ def is_pane(message: tuple[bytes, bytes]) -> bool:
 
 
 def message_of(pane: Pane, schema: int = 1) -> tuple[bytes, bytes]:
-    (value,) = encode(pane, schema=schema)
+    (value,) = encode_one(pack_pane(pane)) if schema == BATCH else encode(pane, schema=schema)
     return pane_key(pane, 0).encode(), value
 
 
@@ -87,7 +89,7 @@ def places() -> tuple[int, int]:
     return own[0], own[-1]
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, BATCH])
 def test_another_version_of_a_folded_pane_is_counted_and_its_window_is_read_again(schema):
     first, last = places()
     other = message_of(changed(published()[first]), schema)
@@ -149,13 +151,13 @@ def test_a_restart_after_a_changed_pane_ends_with_the_same_state_and_results():
 
 
 @pytest.mark.parametrize("n_before", [0, 1, 40])
-def test_both_encodings_in_one_log_give_the_same_results(n_before):
+def test_all_encodings_in_one_log_give_the_same_results(n_before):
     """As while ingest is restarted process by process."""
     mixed = []
     for i, message in enumerate(published()):
         is_new = is_pane(message) and i >= n_before and i % 3
         pane = decode([message[1]]) if is_new else None
-        mixed.append(message_of(pane, 2) if pane is not None else message)
+        mixed.append(message_of(pane, i % 3) if pane is not None else message)
     stage, log = run(mixed)
     assert results(log) == results(run(published())[1])
     last = {m[0]: decode([m[1]]) for m in mixed if is_pane(m)}
@@ -165,3 +167,19 @@ def test_both_encodings_in_one_log_give_the_same_results(n_before):
     assert stage.counters["panes_changed"] == 0
     assert stage.counters["panes_repeated"] > 0
     assert len(results(log)) == n_results
+
+
+def test_several_changed_panes_of_one_message_are_read_again_together():
+    """Panes of two windows: each of them changes, in one message."""
+    first, last = places()
+    length = CONFIG.window.length_us
+    own = [i for i, message in enumerate(published()) if is_pane(message) and i <= last]
+    before = decode([published()[first][1]]).start_us // length * length - length
+    second = next(i for i in own if decode([published()[i][1]]).start_us >= before)
+    others = [pack_pane(changed(published()[i])) for i in (second, first)]
+    late = (b"foreign|0|foreign|0", encode_batch(others))
+    stage, log = run([*published()[: last + 1], late, *published()[last + 1 :]])
+    assert (stage.counters["panes_changed"], stage.counters["panes_unreadable"]) == (2, 0)
+    apart = [message_of(changed(published()[i])) for i in (second, first)]
+    _, expected = run([*published()[: last + 1], *apart, *published()[last + 1 :]])
+    assert results(log) == results(expected) != results(run(published())[1])

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.topics import DEAD_LETTERS, PANES, PREDICTIONS, RESULTS
-from monitor.core.windowing.codec import decode, encode, pane_key
+from monitor.core.windowing.codec import decode, encode, encode_batch, encode_one, pane_key
 from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.packed_pane import pack_pane
 from monitor.detect.in_memory import DriftDetect
 from monitor.ingest.in_memory import InMemoryIngest
 from monitor.ingest.stage import Assignment
@@ -21,6 +22,7 @@ from monitor.transport.types import Message
 from schemas.panes import SeriesId, SeriesStats
 from schemas.refused import DeadLetter
 from tests.support.log_chunks import fetch_chunk
+from tests.support.pane_messages import apart
 from tests.support.worlds.small import CONFIG, SmallWorld, build_small_world
 
 ALL = 10**9
@@ -51,7 +53,8 @@ def published() -> list[Message]:
     while len(chunk := fetch_chunk(log, PREDICTIONS, 0, ingest.position, 300)):
         ingest.take(chunk)
     ingest.finish()
-    return list(log.fetch(PANES, 0, 0, ALL))
+    found = apart((m.key, m.value) for m in log.fetch(PANES, 0, 0, ALL))
+    return [Message(i, *message, -1) for i, message in enumerate(found)]
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +150,12 @@ def test_a_new_owner_puts_the_same_poison_aside_under_the_same_key(world, panes)
     which=st.integers(0, 4),
     damage=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=4),
     length=st.sampled_from([None, 0, 1, -1, 1 << 40]),
-    schema=st.sampled_from([1, 2]),
+    schema=st.sampled_from([1, 2, 3]),
 )
 def test_no_damage_to_a_body_stops_detect(which, damage, length, schema):
     message = [m for m in published() if not m.key.startswith(NOT_PANES)][which]
-    (value,) = encode(decode([message.value]), schema=schema)
+    pane = decode([message.value])
+    (value,) = encode_one(pack_pane(pane)) if schema == 3 else encode(pane, schema=schema)
     head, part = msgspec.msgpack.decode(value)
     body = np.frombuffer(part, np.uint8).copy()
     for place, bits in damage:
@@ -161,3 +165,24 @@ def test_no_damage_to_a_body_stops_detect(which, damage, length, schema):
     damaged = msgspec.msgpack.encode([head, body.tobytes()])
     stage = detect(small_world(), log, [(message.key, damaged)])
     assert stage.counters["panes_unreadable"] + stage.counters["panes_kept"] == 1
+
+
+@pytest.mark.parametrize("which", [0, 3, 7])
+def test_a_damaged_pane_of_a_message_takes_no_other_with_it(world, panes, expected, which):
+    """All panes in messages of eight; one of them is followed by a pane that cannot be read."""
+    own = [decode([m.value]) for m in panes if not m.key.startswith(NOT_PANES)]
+    others = [(m.key, m.value) for m in panes if m.key.startswith(NOT_PANES)]
+    groups = [own[i : i + 8] for i in range(0, len(own), 8)]
+    found = list[tuple[bytes, bytes]]()
+    for i, group in enumerate(groups):
+        packed = [pack_pane(pane)._replace(pane_version=group[-1].pane_version) for pane in group]
+        if i == 1:
+            packed.insert(which, packed[0]._replace(body=packed[0].body[:-9]))
+        found.append((b"s|0|o|%d" % i, encode_batch(packed)))
+    log = MemoryLog()
+    stage = detect(world, log, [*found, *others])
+    assert results(log) == expected
+    assert stage.counters["panes_unreadable"] == 1
+    (letter,) = letters(log)
+    assert letter.payload == found[1][1]
+    assert stage.counters["panes_kept"] == len(own)

@@ -12,7 +12,7 @@ import pytest
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.topics import LATE, PANES
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.codec import decode
+from monitor.core.windowing.codec import decode_all
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE
 from monitor.core.windowing.intake_message import NOT_PANES, read_intake
 from monitor.decode.chunk import chunk_of
@@ -79,14 +79,15 @@ class Written:
         ingest.publish(is_complete=True, is_end=True)
         self.counters = ingest.counters
         messages = log.fetch(PANES, 0, 0, 1 << 30)
-        self.panes, self.intake = dict[bytes, tuple](), dict[bytes, tuple]()
+        self.panes, self.intake = dict[tuple, tuple](), dict[bytes, tuple]()
         for message in messages:
             if message.key.startswith(INTAKE):
                 pane = read_intake(message.value)
                 self.intake[message.key] = (pane.n_late, pane.rejected)
             elif not message.key.startswith(NOT_PANES):
-                pane = decode([message.value])
-                self.panes[message.key] = (as_bits(pane.segments), as_bits(pane.slices))
+                for pane in decode_all([message.value]):
+                    stats = (as_bits(pane.segments), as_bits(pane.slices))
+                    self.panes[pane.series, pane.start_us] = stats
         self.late = Counter(m.value for m in log.fetch(LATE, 0, 0, 1 << 30))
 
 

@@ -14,6 +14,8 @@ from monitor.core.windowing import pane_body
 from monitor.core.windowing.merge import merge_all
 from monitor.core.windowing.pane_body import (
     PaneBody,
+    canonical_body,
+    check_bodies,
     check_body,
     decode_body,
     encode_body,
@@ -124,7 +126,7 @@ def kernel_result(tokens: np.ndarray, floats: np.ndarray, body: PaneBody) -> int
 
 def test_every_byte_changed_every_length_and_nothing_outside_is_touched():
     body = open_body(encode_body(*dense(n_variables=2)))
-    tokens, floats = body.tokens.tobytes(), body.floats.tobytes()
+    tokens, floats = body.tokens, body.floats
     n_refused = 0
     rng = random.Random(3)
     for i in range(len(tokens)):
@@ -209,6 +211,118 @@ def test_zeros_that_would_fill_memory_are_refused_before_it_is_asked_for():
 def test_what_is_no_body_is_refused(parts):
     with pytest.raises(DomainError):
         open_body(msgspec.msgpack.encode(parts))
+
+
+@st.composite
+def one_row(draw: st.DrawFn) -> tuple[SeriesStats, SeriesStats]:
+    """Statistics of one row: some segments and slices of it, the score last."""
+    n_variables = draw(st.integers(0, 4))
+    numbers = st.one_of(
+        NUMBERS,
+        st.decimals(-(10**6), 10**6, places=4).map(float),
+        st.integers(-(1 << 40), 1 << 40).map(float),
+    )
+    decided = draw(st.integers(0, 3)), draw(st.integers(0, 20))
+    cells = [(draw(st.integers(0, 63)), draw(st.none() | numbers)) for _ in range(n_variables)]
+    names = [("*", "a=1", "b=é")[: draw(st.integers(1, 3))], ()]
+    if n_variables:
+        names[1] = ("gpu_uuid=g", "host=h")[: draw(st.integers(0, 2))]
+    made = []
+    for own, some in zip(names, (cells, cells[-1:]), strict=True):
+        stats = SeriesStats.empty(own, len(some) if own or some else 1)
+        stats.n_rows[:] = 1
+        stats.n_predicted[:], stats.n_positive[:] = decided[0] & 1, decided[0] >> 1
+        for v, (counter, x) in enumerate(some):
+            stats.counts[:, v, counter] = 1
+            if x is not None:
+                with np.errstate(over="ignore", under="ignore"):
+                    stats.sums[:, v], stats.sums_sq[:, v] = x, np.float64(x) * x
+                stats.minima[:, v] = stats.maxima[:, v] = x
+        if some and some[-1][1] is not None and decided[1] < 20:
+            stats.calibration_counts[:, decided[1]] = 1
+            stats.calibration_sums[:, decided[1]] = some[-1][1]
+        made.append(stats)
+    return made[0], made[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(one_row())
+def test_one_row_comes_back_bit_for_bit_and_is_added_as_counters_are(pane):
+    raw = encode_body(*pane)
+    body, long_body = open_body(raw), open_body(encode_body(*pane, has_rows=False))
+    expected = [as_bits(with_finite_sums(s)) for s in pane]
+    assert [as_bits(s) for s in decode_body(body, 1)] == expected
+    assert len(raw) <= 4 + len(encode_body(*pane, has_rows=False))
+    assert canonical_body(encode_body(*pane, has_rows=False)) == canonical_body(raw) == raw
+    totals = [PaneTotal(body.n_variables) for _ in range(2)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for total, one in zip(totals, (body, long_body), strict=True):
+            total.add(one)
+            total.add(one)
+    assert [as_bits(s) for s in totals[0].stats()] == [as_bits(s) for s in totals[1].stats()]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_statistics_that_differ_from_one_row_in_a_single_number_come_back(name):
+    for part in range(2):
+        pane = SeriesStats.empty(("*", "a=1"), 2), SeriesStats.empty(("host=h",), 1)
+        for stats in pane:
+            stats.n_rows[:], stats.counts[:, :, 7] = 1, 1
+            stats.sums[:] = stats.minima[:] = stats.maxima[:] = 0.5
+            stats.sums_sq[:] = 0.25
+            stats.calibration_counts[:, 10], stats.calibration_sums[:, 10] = 1, 0.5
+        assert open_body(encode_body(*pane)).tokens[:2] == b"\xff\x00"
+        array = getattr(pane[part], name)
+        for place in range(array.size):
+            before = array.flat[place]
+            array.flat[place] = 3
+            body = open_body(encode_body(*pane))
+            again = decode_body(body, MAX_OFFSET)
+            assert [as_bits(s) for s in again] == [as_bits(s) for s in pane]
+            array.flat[place] = before
+
+
+def test_decimals_are_exact_and_short():
+    for x in (0.1, 0.3, -1.2345, 1e-9, 2147483647.0, 123.456, -0.0001, 5.0, 0.0):
+        tokens = np.zeros(8, np.uint8)
+        at, is_whole = kernels.put_number(x, tokens, 0)
+        assert (is_whole, at <= 5) == (False, True)
+    for x in (-0.0, 1 / 3, 1e-10, 2147483648.0, 5e-324, 1e300):
+        assert kernels.put_number(x, np.zeros(8, np.uint8), 0) == (1, True)
+
+
+def test_every_byte_of_a_row_changed_and_nothing_outside_is_touched():
+    segments, slices = SeriesStats.empty(("*",), 3), SeriesStats.empty(("host=h",), 1)
+    for stats in (segments, slices):
+        stats.n_rows[:], stats.counts[:, :, 63] = 1, 1
+        stats.sums[:] = stats.minima[:] = stats.maxima[:] = 1.5
+        stats.sums_sq[:] = 2.25
+    third = 1 / 3
+    segments.sums[0, 1] = segments.minima[0, 1] = segments.maxima[0, 1] = third
+    segments.sums_sq[0, 1] = third * third
+    body = open_body(encode_body(segments, slices))
+    assert body.tokens[:2] == b"\xff\x00"
+    numbers = guarded(body.floats).view(float)
+    for i in range(2, len(body.tokens)):
+        for changed in range(256):
+            damaged = body.tokens[:i] + bytes([changed]) + body.tokens[i + 1 :]
+            kernel_result(guarded(damaged), numbers, body)
+        for part in (body.tokens[:i], body.tokens[i + 1 :]):
+            assert kernel_result(guarded(part), numbers, body) != kernels.FINE
+    assert kernel_result(guarded(body.tokens), numbers[:0], body) == kernels.NO_FLOAT
+    assert kernel_result(guarded(body.tokens + b"\x00"), numbers, body) == kernels.LEFT_OVER
+    assert kernel_result(guarded(body.tokens), np.array([np.inf]), body) == kernels.NOT_FINITE
+    assert kernel_result(guarded(body.tokens), numbers, body) == kernels.FINE
+
+
+def test_bodies_are_checked_together_as_each_by_itself():
+    bodies = [open_body(encode_body(*dense(i))) for i in range(5)]
+    bodies[1] = bodies[1]._replace(tokens=bodies[1].tokens[:-1])
+    bodies[3] = bodies[3]._replace(floats=bodies[3].floats[:-8])
+    faults = check_bodies(bodies, MAX_COUNT)
+    assert [bool(fault) for fault in faults] == [False, True, False, True, False]
+    assert faults == [check_bodies([body], MAX_COUNT)[0] for body in bodies]
+    assert check_bodies([], MAX_COUNT) == []
 
 
 def test_negative_counters_are_not_written():
