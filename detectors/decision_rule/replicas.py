@@ -51,6 +51,8 @@ class ReplicaDecision:
     """Of this window: its references are the other replicas."""
     reference_counts: NDArray[np.int64]
     """Shape (R, 64): the other replicas' counters."""
+    counts: NDArray[np.int64]
+    """Shape (R, 64): each replica's own; zeros of one without rows."""
 
 
 def decide_replicas(
@@ -164,7 +166,7 @@ class ReplicaRule:
         plan = self.plan(others)
         decision = decide(plan, known.evidence, own)
         n_idle = np.where(decision.n > 0, 0, known.n_idle + 1)
-        seen = ReplicaDecision(known.names, decision, plan, others)
+        seen = ReplicaDecision(known.names, decision, plan, others, own)
         kept = ReplicaEvidence(known.names, known.evidence, n_idle)
         return seen, _kept(kept, len(self._sets))
 

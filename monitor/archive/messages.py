@@ -26,7 +26,7 @@ from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.errors import TransportError
 from schemas.refused import DeadLetter, LateEvent
-from schemas.result_table import ResultTable
+from schemas.result_table import ResultTable, VerdictColumns
 
 _Accepted = tuple[Message, Sequence[Any] | ResultTable]
 """A message, and what it holds."""
@@ -118,12 +118,18 @@ def struct_rows(
         else:
             is_one = not isinstance(value, list | ResultTable)
             accepted.append((message, [value] if is_one else value))
-    # Structs before tables, so that rows of a kind are made together.
-    accepted.sort(key=lambda each: isinstance(each[1], ResultTable))
+    accepted.sort(key=lambda each: _kind_of(each[1]))
     try:
         return _placed(topic, accepted), refused
     except (OverflowError, pa.ArrowException):
         return _placed(topic, _fitting(topic, accepted, refused, place)), refused
+
+
+def _kind_of(value: Sequence[Any] | ResultTable) -> int:
+    """Return the place of a message in the order in which rows of a kind are made together."""
+    if not isinstance(value, ResultTable):
+        return 0
+    return 2 if isinstance(value.columns, VerdictColumns) else 1
 
 
 def _placed(topic: TopicRows, accepted: Sequence[_Accepted]) -> PlacedRows:

@@ -150,7 +150,7 @@ def judge(
         threshold = fires_at(decider)
         if window.end_us in withheld:
             decided = decider.withhold(window, Reason.PIPELINE)
-            coverage.add(n_rows_of(window), decided.results)
+            coverage.add(n_rows_of(window), decided.results, decided.verdicts)
             alerts += [alert for alert in decided.alerts if alert.monitor != Monitor.CANARY]
             if decider.is_retired:
                 del deciders[window.series]
@@ -161,7 +161,7 @@ def judge(
                 judged.add(window.start_us)
             alerts += decided.alerts
             if has_traces:
-                trace_results(traces, decided.results, window, threshold)
+                trace_results(traces, decided.rows(), window, threshold)
         else:
             views, changed = decider.judge(window)
             if _cover(coverage, window, views):

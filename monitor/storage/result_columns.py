@@ -1,15 +1,16 @@
-"""Rows of ``results`` from tables of statistics, column by column over all tables. Pure."""
+"""Rows of ``results`` from tables of statistics and verdicts, column by column. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from monitor.storage.rows import RESULTS, UNSET_VALUES, result_rows
-from schemas.result_table import CODES, COUNTS, FLOATS, SHARED, ResultTable
+from schemas.result_table import COUNTS, SHARED, ResultTable
 from schemas.results import DetectorResult, Verdict
 
 _TEXTS = [field.name for field in RESULTS if field.type == pa.string()]
@@ -21,7 +22,7 @@ def result_message_rows(messages: Sequence[list[DetectorResult] | ResultTable]) 
     Parameters
     ----------
     messages : sequence of (list of DetectorResult, or ResultTable)
-        All structs before all tables.
+        All structs before all tables, and all statistics before all verdicts.
 
     Returns
     -------
@@ -38,17 +39,21 @@ def result_message_rows(messages: Sequence[list[DetectorResult] | ResultTable]) 
     rows = result_rows(structs)
     if not any(map(len, tables)):
         return rows
-    columns = _table_columns(tables)
+    by_kind = [list(own) for _, own in groupby(tables, key=lambda table: type(table.columns))]
     for name in _TEXTS:
         rows = rows.set_column(
             rows.column_names.index(name), name, rows.column(name).dictionary_encode()
         )
-    own = pa.Table.from_arrays([columns[name] for name in rows.column_names], schema=rows.schema)
-    return pa.concat_tables([rows, own]).unify_dictionaries().combine_chunks()
+    found = [
+        pa.Table.from_arrays([columns[name] for name in rows.column_names], schema=rows.schema)
+        for columns in map(_table_columns, by_kind)
+    ]
+    return pa.concat_tables([rows, *found]).unify_dictionaries().combine_chunks()
 
 
 def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
-    """Return the columns of all tables, one after the other."""
+    """Return the columns of all tables of one kind, one after the other."""
+    kind = type(tables[0].columns)
     sizes = np.array([len(table) for table in tables], np.int64)
     columns: dict[str, pa.Array] = {}
     for field in RESULTS:
@@ -59,12 +64,13 @@ def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
                 if field.type == pa.string()
                 else pa.array(np.repeat(np.array(values), sizes), field.type)
             )
-        elif field.name in CODES:
-            own = [getattr(table.columns, CODES[field.name]) for table in tables]
+        elif field.name in kind.codes:
+            own = [getattr(table.columns, kind.codes[field.name]) for table in tables]
             columns[field.name] = _texts(own, [getattr(t.columns, field.name) for t in tables])
-        elif field.name in (*FLOATS, *COUNTS):
+        elif field.name in (*kind.floats, *COUNTS):
             joined = np.concatenate([getattr(table.columns, field.name) for table in tables])
-            columns[field.name] = pa.array(joined, field.type, from_pandas=field.name in FLOATS)
+            is_float = field.name in kind.floats
+            columns[field.name] = pa.array(joined, field.type, from_pandas=is_float)
         else:
             columns[field.name] = _constant(field, int(sizes.sum()))
     return columns
@@ -81,7 +87,7 @@ def _texts(names: Sequence[Sequence[str]], codes: Sequence[np.ndarray[Any, Any]]
 
 
 def _constant(field: pa.Field, n_rows: int) -> pa.Array:
-    """Return what no statistic has."""
+    """Return a column that no table has."""
     value = Verdict.NONE.value if field.name == "verdict" else UNSET_VALUES.get(field.name)
     if field.type != pa.string():
         is_null = value is None

@@ -1,14 +1,16 @@
-"""Tables of statistics, made up."""
+"""Tables of statistics and of verdicts, made up."""
 
 from __future__ import annotations
+
+from dataclasses import fields, replace
 
 import numpy as np
 from hypothesis import strategies as st
 
 from schemas.monitors import Monitor
 from schemas.panes import ClosedBy
-from schemas.result_table import ResultColumns, ResultTable
-from schemas.results import Reason
+from schemas.result_table import ResultColumns, ResultTable, VerdictColumns
+from schemas.results import Reason, Verdict
 
 REASONS = (Reason.DESCRIPTIVE, Reason.TOO_FEW_SAMPLES, Reason.NO_DATA)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -41,6 +43,23 @@ def random_columns(n_rows: int, seed: int, n_names: int = 5) -> ResultColumns:
     )
 
 
+def with_verdicts(columns: ResultColumns, seed: int, wheres: tuple[str, ...]) -> VerdictColumns:
+    """Add verdicts to columns; a third of the numbers is missing."""
+    rng, n = np.random.default_rng(seed), len(columns)
+    known = {each.name: getattr(columns, each.name) for each in fields(columns)}
+    floats = [np.where(rng.random(n) < 1 / 3, np.nan, rng.normal(size=n)) for _ in "123"]
+    return VerdictColumns(
+        **known,
+        verdicts=tuple(Verdict),
+        rungs=("", "eps", ".04"),
+        wheres=wheres,
+        verdict=rng.integers(0, 3, n),
+        rung=rng.integers(0, 3, n),
+        effect_where=rng.integers(0, len(wheres), n),
+        **dict(zip(("evidence", "minimum_detectable_effect", "eps"), floats, strict=True)),
+    )
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> ResultTable:
     """Draw tables of any names, numbers and sizes."""
@@ -63,3 +82,11 @@ def tables(draw: st.DrawFn) -> ResultTable:
         revised=draw(st.booleans()),
         start_us=draw(st.integers(0, 1 << 50)),
     )
+
+
+@st.composite
+def verdict_tables(draw: st.DrawFn) -> ResultTable:
+    """Draw tables of verdicts."""
+    table = draw(tables())
+    seed, wheres = draw(st.integers(0, 1 << 20)), tuple(draw(NAMES))
+    return replace(table, columns=with_verdicts(table.columns, seed, wheres))

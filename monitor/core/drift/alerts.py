@@ -45,6 +45,45 @@ class CellView:
         return label_of(self.set_names[named]) if named >= 0 else ""
 
 
+@dataclass(frozen=True, slots=True)
+class CellGroup:
+    """Cells of one window that were judged together: segment by segment, variables in order."""
+
+    monitor: Monitor
+    variables: tuple[VariableBaseline, ...]
+    importances: tuple[Importance, ...]
+    """Of each variable."""
+    segments: tuple[str, ...]
+    decision: Decision
+    set_names: tuple[str, ...]
+    reference_counts: NDArray[np.int64]
+    """Shape (n_cells, 64)."""
+    current_counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.segments) * len(self.variables)
+
+    def alert_keys(self) -> list[str]:
+        """Return the key of each cell's alert: ``monitor|feature|segment``."""
+        names = [variable.name for variable in self.variables]
+        return [f"{self.monitor}|{name}|{segment}" for segment in self.segments for name in names]
+
+    def view(self, i: int) -> CellView:
+        """Return one cell."""
+        segment, v = divmod(i, len(self.variables))
+        return CellView(
+            self.monitor,
+            self.variables[v],
+            self.segments[segment],
+            self.importances[v],
+            self.decision,
+            i,
+            self.set_names,
+            self.reference_counts[i],
+            self.current_counts[i],
+        )
+
+
 def finite(value: float) -> float | None:
     """Return the number, or None for NaN, which would make averages in SQL NaN."""
     return float(value) if math.isfinite(value) else None

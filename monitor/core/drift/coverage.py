@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from monitor.core.drift.window_results import DECISION, no_verdict_reason
+from monitor.core.drift.window_results import cell_outcomes, most_frequent_reason
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS
 from schemas.intake import Intake
-from schemas.monitors import Monitor
-from schemas.results import DetectorResult, Verdict
+from schemas.result_table import ResultTable
+from schemas.results import DetectorResult
 
 
 @dataclass(slots=True)
@@ -61,21 +61,23 @@ class Coverage:
         self.rows[reason] += n_rows
         self.windows[reason] += 1
 
-    def add(self, n_rows: int, results: Iterable[DetectorResult]) -> None:
-        """Add the results of one window of one model version."""
-        found = list(results)
-        self.note(n_rows, no_verdict_reason(found))
-        if not n_rows:
-            return
-        for result in found:
-            if result.metric == DECISION and result.monitor == Monitor.DRIFT:
-                is_judged = result.verdict is not Verdict.NONE
-                self.note_cell(result.segment, "" if is_judged else result.reason.value)
+    def add(
+        self,
+        n_rows: int,
+        results: Iterable[DetectorResult],
+        tables: Iterable[ResultTable] = (),
+    ) -> None:
+        """Add the results of one window of one model version, in both forms."""
+        found = cell_outcomes(results, tables)
+        self.note(n_rows, most_frequent_reason(found))
+        if n_rows:
+            for (segment, reason), n_cells in found.items():
+                self.note_cell(segment, reason, n_cells)
 
-    def note_cell(self, segment: str, reason: str) -> None:
-        """Add one cell of a window with rows; the empty reason means that it was judged."""
-        self.cells[reason] += 1
-        self.segments.setdefault(segment, Counter())[reason] += 1
+    def note_cell(self, segment: str, reason: str, n_cells: int = 1) -> None:
+        """Add cells of a window with rows; the empty reason means that they were judged."""
+        self.cells[reason] += n_cells
+        self.segments.setdefault(segment, Counter())[reason] += n_cells
 
     def unjudged_segments(self) -> dict[str, str]:
         """Return the segments without any verdict, with their most frequent reason.

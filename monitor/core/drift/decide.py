@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -30,7 +31,7 @@ from detectors.decision_rule.seasonal import (
 from detectors.decision_rule.sets import SetLayout, cell_sets
 from detectors.decision_rule.settings import Rule
 from detectors.evaluate.plan import StatisticPlan
-from monitor.core.drift.alerts import CellView, build_alert
+from monitor.core.drift.alerts import CellGroup, CellView, build_alert
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.canary_alerts import MONITOR
 from monitor.core.drift.canary_watch import CanaryWatch
@@ -39,11 +40,12 @@ from monitor.core.drift.places import Place, find_places
 from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
 from monitor.core.drift.ticks.state import ScaleSeries
 from monitor.core.drift.window_results import (
-    decision_results,
     fairness_results,
     no_verdict_result,
     statistic_plan,
     statistic_table,
+    verdict_table,
+    without_verdicts,
 )
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import (
@@ -63,7 +65,7 @@ from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
 from schemas.result_table import ResultTable
-from schemas.results import DetectorResult, Reason, Verdict
+from schemas.results import DetectorResult, Reason
 
 REPLICAS: Final = ("host", "gpu_uuid")
 """Slices that are compared with each other."""
@@ -77,6 +79,18 @@ class Decided:
     alerts: list[Alert] = field(default_factory=list)
     statistics: ResultTable | None = None
     """Descriptive statistics of the window's cells; None where they are not wanted."""
+    verdicts: list[ResultTable] = field(default_factory=list)
+    """Verdicts on the window's cells, where they are columns."""
+
+    def rows(self) -> list[DetectorResult]:
+        """Return results and verdicts as structs, without descriptive statistics."""
+        return [*self.results, *(row for table in self.verdicts for row in table.results())]
+
+    @property
+    def tables(self) -> list[ResultTable]:
+        """Everything that is columns."""
+        own = [] if self.statistics is None else [self.statistics]
+        return own + self.verdicts
 
 
 class SeriesState(msgspec.Struct):
@@ -148,6 +162,7 @@ class SeriesDecider:
         self._replica_rules = {
             name: ReplicaRule(self.rule, self.score_sets, effect) for name in REPLICAS
         }
+        self._importances = tuple(importance_of(config, v.name) for v in baseline.variables)
         self.open_alerts: dict[str, CellState] = {}
         self.closed_alerts: dict[str, Closed] = {}
         self.n_empty = 0
@@ -168,8 +183,7 @@ class SeriesDecider:
         """Evaluate one window, update the evidence, and return results and alerts."""
         results = self._fairness(window)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
-        views, alerts = self.judge(window)
-        results += decision_results(views, window)
+        groups, alerts = self._judge(window)
         planted, more = self.canary.watch(
             window,
             before,
@@ -178,7 +192,8 @@ class SeriesDecider:
             self.closed_alerts,
             is_retired=self.is_retired,
         )
-        return Decided(results + planted, alerts + more, self._statistics(window))
+        verdicts = [verdict_table(group, window) for group in groups]
+        return Decided(results + planted, alerts + more, self._statistics(window), verdicts)
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
         """Return the results of a window with incomplete rows: no verdict, evidence unchanged.
@@ -198,7 +213,7 @@ class SeriesDecider:
         evidence = self.evidence
         before = self.canary.evidence_before(window, evidence, self.plan.layout)
         replicas, self.evidence = dict(self.replicas), evidence.copy()
-        views = [*self._baseline_views(window), *self._replica_views(window)]
+        groups = [*self._baseline_groups(window), *self._replica_groups(window)]
         self.evidence, self.replicas = evidence, replicas
         planted, alerts = self.canary.watch(
             window,
@@ -209,12 +224,9 @@ class SeriesDecider:
             is_retired=False,
             is_withheld=True,
         )
-        own = [
-            msgspec.structs.replace(result, verdict=Verdict.NONE, reason=reason, rung="")
-            for result in decision_results(views, window)
-        ]
-        found = [*self._fairness(window), *own, *planted]
-        return Decided(found, alerts, self._statistics(window))
+        verdicts = [without_verdicts(verdict_table(group, window), reason) for group in groups]
+        found = [*self._fairness(window), *planted]
+        return Decided(found, alerts, self._statistics(window), verdicts)
 
     def judge(self, window: Window) -> tuple[list[CellView], list[Alert]]:
         """As :meth:`decide`, without the descriptive statistics.
@@ -226,6 +238,11 @@ class SeriesDecider:
         alerts : list of Alert
             Changes of alerts.
         """
+        groups, alerts = self._judge(window)
+        return [group.view(i) for group in groups for i in range(len(group))], alerts
+
+    def _judge(self, window: Window) -> tuple[list[CellGroup], list[Alert]]:
+        """Evaluate every cell, and advance the alerts of those that fired or have one open."""
         self.n_empty = 0 if window.segments.n_rows.any() else self.n_empty + 1
         now_us, length_us = window.end_us, window.end_us - window.start_us
         self.closed_alerts = {
@@ -233,9 +250,19 @@ class SeriesDecider:
             for k, c in self.closed_alerts.items()
             if k.startswith(f"{MONITOR}|") or not is_past(c, now_us, length_us)
         }
-        views = [*self._baseline_views(window), *self._replica_views(window)]
-        ranked = sorted(views, key=_specificity)
-        return views, [alert for view in ranked for alert in self._advance(view, window)]
+        groups = [*self._baseline_groups(window), *self._replica_groups(window)]
+        ranked = sorted(self._changing(groups), key=_specificity)
+        return groups, [alert for view in ranked for alert in self._advance(view, window)]
+
+    def _changing(self, groups: Iterable[CellGroup]) -> list[CellView]:
+        """Return the cells that fired or have an open alert."""
+        found: list[CellView] = []
+        for group in groups:
+            is_changing = group.decision.has_fired
+            if self.open_alerts:
+                is_changing = is_changing | [key in self.open_alerts for key in group.alert_keys()]
+            found += [group.view(i) for i in np.flatnonzero(is_changing).tolist()]
+        return found
 
     def revise(self, window: Window) -> Decided:
         """Recompute the statistics of a closed window; evidence and alerts are unchanged."""
@@ -285,28 +312,16 @@ class SeriesDecider:
                 tuple(names), Evidence.from_bytes(evidence, layout), np.array(n_idle, np.int64)
             )
 
-    def _baseline_views(self, window: Window) -> list[CellView]:
-        """Return the verdict on every declared cell against the baseline."""
+    def _baseline_groups(self, window: Window) -> list[CellGroup]:
+        """Judge every declared cell against the baseline."""
         segments, variables = self.baseline.reference.segments, self.baseline.variables
         counts = align_counts(window.segments, segments)
         plan, reference = self._plan_at(window)
         decision = decide(plan, self.evidence, counts)
         names = self.plan.layout.names
-        return [
-            CellView(
-                Monitor.DRIFT,
-                variable,
-                segment,
-                importance_of(self.config, variable.name),
-                decision,
-                s * len(variables) + v,
-                names,
-                reference[s * len(variables) + v],
-                counts[s * len(variables) + v],
-            )
-            for s, segment in enumerate(segments)
-            for v, variable in enumerate(variables)
-        ]
+        importances = self._importances
+        group = (Monitor.DRIFT, variables, importances, segments, decision, names)
+        return [CellGroup(*group, reference, counts)]
 
     def reference_at(self, window: Window) -> NDArray[np.int64]:
         """Return the reference of each cell for a window, shape (S * V, 64)."""
@@ -367,9 +382,9 @@ class SeriesDecider:
         by_slot = seasonal.counts.reshape(N_SLOTS, -1, N_COUNTERS)
         return best_shift(by_slot, slots, shifts, counts, follows)
 
-    def _replica_views(self, window: Window) -> list[CellView]:
-        """Return the verdicts on each host's and GPU's score against the others of the window."""
-        views: list[CellView] = []
+    def _replica_groups(self, window: Window) -> list[CellGroup]:
+        """Judge each host's and GPU's score against the others of the window."""
+        groups: list[CellGroup] = []
         for name in REPLICAS:
             segments, counts = family(window.slices, name)
             past = self.replicas.get(name)
@@ -378,23 +393,19 @@ class SeriesDecider:
             seen, self.replicas[name] = self._replica_rules[name].decide(
                 past or ReplicaEvidence.start(), segments, counts
             )
-            own = {segment: counts[i] for i, segment in enumerate(segments)}
-            empty = np.zeros(64, np.int64)
-            views += [
-                CellView(
+            groups.append(
+                CellGroup(
                     Monitor.REPLICA,
-                    self.baseline.variables[-1],
-                    segment,
-                    importance_of(self.config, SCORE),
+                    self.baseline.variables[-1:],
+                    self._importances[-1:],
+                    seen.names,
                     seen.decision,
-                    i,
                     seen.plan.layout.names,
-                    seen.reference_counts[i],
-                    own.get(segment, empty),
+                    seen.reference_counts,
+                    seen.counts,
                 )
-                for i, segment in enumerate(seen.names)
-            ]
-        return views
+            )
+        return groups
 
     def _advance(self, view: CellView, window: Window) -> list[Alert]:
         """Update the alert of one cell."""

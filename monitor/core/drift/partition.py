@@ -50,7 +50,7 @@ from schemas.intake import Intake
 from schemas.monitors import Monitor
 from schemas.panes import Pane, SeriesId, Window
 from schemas.result_table import ResultTable
-from schemas.results import DetectorResult, Reason, Verdict
+from schemas.results import DetectorResult, Reason
 
 KIND = "model"
 MAX_JUDGED = 64
@@ -466,7 +466,7 @@ class DriftPartition:
             decided = self._decide_model(name, closed)
             self._drop_retired(name)
             found = [result for one in decided for result in one.results]
-            tables = [one.statistics for one in decided if one.statistics is not None]
+            tables = [table for one in decided for table in one.tables]
             self._count_results(found, tables)
             if self._has_results:
                 results += result_writes(name, found, self.partition, tables)
@@ -513,8 +513,10 @@ class DriftPartition:
             own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
             decided += own
             for window, one in zip(windows, own, strict=True):
-                covered.add(_n_rows(window), one.results)
-            reason = no_verdict_reason([r for one in own for r in one.results])
+                covered.add(_n_rows(window), one.results, one.verdicts)
+            reason = no_verdict_reason(
+                [r for one in own for r in one.results], [t for one in own for t in one.verdicts]
+            )
             decided.append(Decided(alerts=watch.observe_verdicts(*place, n_rows, reason)))
         return decided + self._judge_ticks(watch, waiting, judged)
 
@@ -680,8 +682,9 @@ class DriftPartition:
 
     def _count_results(self, results: list[DetectorResult], tables: list[ResultTable]) -> None:
         """Count results by verdict, and planted shifts by outcome."""
-        if n_statistics := sum(map(len, tables)):
-            self.counters[f"results_{Verdict.NONE.value}"] += n_statistics
+        for table in tables:
+            for value, n_rows in table.count_verdicts().items():
+                self.counters[f"results_{value}"] += n_rows
         real = [result for result in results if result.monitor != Monitor.CANARY]
         for verdict, n in Counter(result.verdict.value for result in real).items():
             self.counters[f"results_{verdict}"] += n

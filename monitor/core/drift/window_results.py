@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision_rule.decision import REASONS, verdict_of
+from detectors.decision_rule.settings import RUNG_NAMES
 from detectors.evaluate.cells import Statistic
 from detectors.evaluate.fairness_rows import evaluate_fairness
 from detectors.evaluate.plan import StatisticPlan
-from monitor.core.drift.alerts import CellView, finite
+from monitor.core.drift.alerts import CellGroup, finite
 from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
 from monitor.core.drift.cells import label_of
 from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL, Window
-from schemas.result_table import ResultTable
+from schemas.result_table import ResultTable, VerdictColumns
 from schemas.results import DetectorResult, Reason, Verdict
 
 DECISION = "decision"
 """Metric of the decision rule's verdicts."""
+_VERDICTS: Final = (Verdict.DRIFT, Verdict.NORMAL, Verdict.NONE)
+_QUIET: Final = np.array([_VERDICTS.index(verdict_of(r, has_fired=False)) for r in REASONS])
+"""Position of the verdict on a cell that did not fire, by reason."""
+_RUNGS: Final = ("", *RUNG_NAMES)
 CANARY_DELAY = "canary_delay"
 """Metric of canaries: planted windows until detection; NULL if not detected."""
 
@@ -58,55 +62,70 @@ def fairness_results(window: Window, config: ModelConfig) -> list[DetectorResult
     return [_statistic_result(Monitor.FAIRNESS, row, shared) for row in fairness]
 
 
-def decision_results(views: Sequence[CellView], window: Window) -> list[DetectorResult]:
-    """Return the verdict of the rule on each cell."""
-    shared, results = shared_fields(window), list[DetectorResult]()
-    for _, group in groupby(views, key=lambda view: id(view.decision)):
-        results += _of_one_decision(list(group), shared)
-    return results
+def verdict_table(group: CellGroup, window: Window) -> ResultTable:
+    """Return the verdict of the rule on each cell of a group, as columns."""
+    decision, n_cells, n_variables = group.decision, len(group), len(group.variables)
+    cell = np.arange(n_cells)
+    wheres, where = _named_sets(group)
+    columns = VerdictColumns(
+        features=tuple(variable.name for variable in group.variables),
+        segments=group.segments,
+        metrics=(DECISION,),
+        reasons=REASONS,
+        feature=cell % n_variables,
+        segment=cell // n_variables,
+        metric=np.zeros(n_cells, np.int64),
+        reason=decision.reason,
+        statistic=_finite(decision.p_current),
+        p_value=np.full(n_cells, np.nan),
+        effect_size=_finite(decision.effect),
+        threshold=np.full(n_cells, decision.threshold),
+        n=decision.n,
+        n_reference=group.reference_counts.sum(axis=1),
+        verdicts=_VERDICTS,
+        rungs=_RUNGS,
+        wheres=wheres,
+        verdict=np.where(decision.has_fired, 0, _QUIET[decision.reason]),
+        rung=np.where(decision.has_fired, decision.rung + 1, 0),
+        effect_where=where,
+        evidence=_finite(decision.log_m),
+        minimum_detectable_effect=_finite(decision.mde),
+        eps=_finite(decision.eps),
+    )
+    return ResultTable(monitor=group.monitor, columns=columns, **shared_fields(window))
 
 
-def _of_one_decision(views: Sequence[CellView], shared: dict[str, Any]) -> list[DetectorResult]:
-    """Return the results of cells that were evaluated together.
+def without_verdicts(table: ResultTable, reason: Reason) -> ResultTable:
+    """Return the same numbers without verdicts, all for one reason."""
+    columns = table.columns
+    if not isinstance(columns, VerdictColumns):
+        return table
+    nothing = np.zeros(len(columns), np.int64)
+    hidden = replace(
+        columns,
+        reasons=(reason,),
+        verdicts=(Verdict.NONE,),
+        rungs=("",),
+        reason=nothing,
+        verdict=nothing,
+        rung=nothing,
+    )
+    return replace(table, columns=hidden)
 
-    Notes
-    -----
-    Arrays are converted to lists once; element access took .4 ms for 32 cells.
-    """
-    decision = views[0].decision
-    n, p, log_m = decision.n.tolist(), _finite(decision.p_current), _finite(decision.log_m)
-    effect, mde, eps = _finite(decision.effect), _finite(decision.mde), _finite(decision.eps)
-    n_reference = np.array([view.reference_counts for view in views]).sum(axis=1).tolist()
-    named, fired = decision.set_index.tolist(), decision.has_fired.tolist()
-    reasons = [REASONS[code] for code in decision.reason.tolist()]
-    where = [label_of(v.set_names[i]) if (i := named[v.index]) >= 0 else "" for v in views]
-    return [
-        DetectorResult(
-            **shared,
-            monitor=view.monitor,
-            feature=view.variable.name,
-            segment=view.segment,
-            metric=DECISION,
-            statistic=p[view.index],
-            evidence=log_m[view.index],
-            effect_size=effect[view.index],
-            effect_where=where[k],
-            threshold=decision.threshold,
-            n=n[view.index],
-            n_reference=n_reference[k],
-            minimum_detectable_effect=mde[view.index],
-            eps=eps[view.index],
-            rung=decision.rung_of(view.index) if fired[view.index] else "",
-            verdict=verdict_of(reasons[view.index], has_fired=fired[view.index]),
-            reason=reasons[view.index],
-        )
-        for k, view in enumerate(views)
+
+def _named_sets(group: CellGroup) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the label of each cell's reported set, and its position; empty without rows."""
+    positions: dict[str, int] = {}
+    where = [
+        positions.setdefault(label_of(group.set_names[i]) if i >= 0 else "", len(positions))
+        for i in group.decision.set_index.tolist()
     ]
+    return tuple(positions), np.array(where, np.int64)
 
 
-def _finite(values: NDArray[np.float64]) -> list[float | None]:
-    """Return numbers, with None for NaN."""
-    return [value if math.isfinite(value) else None for value in values.tolist()]
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers, with NaN for what is infinite."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
@@ -124,23 +143,64 @@ def no_verdict_result(window: Window, reason: Reason) -> DetectorResult:
     )
 
 
-def no_verdict_reason(results: list[DetectorResult]) -> str:
+def cell_outcomes(
+    results: Iterable[DetectorResult], tables: Iterable[ResultTable] = ()
+) -> Counter[tuple[str, str]]:
+    """Count the cells that drift rules judge, by segment and reason for no verdict.
+
+    Parameters
+    ----------
+    results, tables
+        Rows of windows, in both forms.
+
+    Returns
+    -------
+    Counter of (str, str)
+        The empty reason counts cells with a verdict.
+    """
+    found = Counter(
+        (r.segment, r.reason.value if r.verdict is Verdict.NONE else "")
+        for r in results
+        if r.metric == DECISION and r.monitor == Monitor.DRIFT
+    )
+    for table in tables:
+        columns = table.columns
+        if table.monitor == Monitor.DRIFT and isinstance(columns, VerdictColumns):
+            has_none = np.array([v is Verdict.NONE for v in columns.verdicts])[columns.verdict]
+            n_reasons = len(columns.reasons) + 1
+            codes = columns.segment * n_reasons + np.where(has_none, columns.reason + 1, 0)
+            numbers = np.bincount(codes, minlength=len(columns.segments) * n_reasons)
+            reasons = ("", *(reason.value for reason in columns.reasons))
+            for code in np.flatnonzero(numbers).tolist():
+                segment, reason = divmod(code, n_reasons)
+                found[columns.segments[segment], reasons[reason]] += int(numbers[code])
+    return found
+
+
+def no_verdict_reason(results: Iterable[DetectorResult], tables: Iterable[ResultTable] = ()) -> str:
     """Return the reason why no cell of a window has a verdict.
 
     Parameters
     ----------
-    results : list of DetectorResult
-        Results of all versions.
+    results, tables
+        Rows of all versions, in both forms.
 
     Returns
     -------
     str
         The most frequent reason; empty if at least one cell has a verdict, or there are no cells.
     """
-    cells = [r for r in results if r.metric == DECISION and r.monitor == Monitor.DRIFT]
-    if any(r.verdict is not Verdict.NONE for r in cells):
+    return most_frequent_reason(cell_outcomes(results, tables))
+
+
+def most_frequent_reason(outcomes: Mapping[tuple[str, str], int]) -> str:
+    """Return :func:`no_verdict_reason` of counted cells."""
+    counts: Counter[str] = Counter()
+    for (_, reason), n in outcomes.items():
+        counts[reason] += n
+    if counts[""]:
         return ""
-    counts = Counter(r.reason.value for r in cells)
+    del counts[""]
     if len(counts) > 1:
         counts.pop(Reason.NO_DATA, None)  # reasons of empty segments are ignored
     return max(sorted(counts), key=lambda reason: counts[reason], default="")

@@ -1,7 +1,7 @@
-"""Messages of the results topic: one struct, a list of structs, or a table of statistics. Pure.
+"""Messages of the results topic: one struct, a list of structs, or a table. Pure.
 
-A table is written as columns behind two bytes that begin no MessagePack value. Earlier
-versions write lists of structs only; both forms are read.
+A table of statistics or verdicts is written as columns behind two bytes that begin no MessagePack
+value. Earlier versions write lists of structs only; all forms are read.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from monitor.core.bounds import (
 from schemas.errors import DomainError, TransportError
 from schemas.monitors import Monitor
 from schemas.panes import ClosedBy
-from schemas.result_table import CODES, COUNTS, FLOATS, SHARED, ResultColumns, ResultTable
-from schemas.results import DetectorResult, Reason
+from schemas.result_table import COUNTS, SHARED, ResultColumns, ResultTable, VerdictColumns
+from schemas.results import DetectorResult, Reason, Verdict
 
 TABLE_PREFIX = b"\xc1R"
-"""Of a table; MessagePack leaves the first byte unused."""
+"""Of a table of statistics; MessagePack leaves the first byte unused."""
+VERDICT_PREFIX = b"\xc1V"
+"""Of a table of verdicts."""
 SCHEMA = 1
 """Version of a table's encoding; a reader rejects one it does not know."""
 _INTEGERS: dict[int, np.dtype[Any]] = {
@@ -66,8 +68,20 @@ class _TableMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One bit per row that has a number, and these numbers as 64 bits each."""
 
 
+class _VerdictMessage(_TableMessage, frozen=True, gc=False):
+    """A table of verdicts; arrays in the order of the codes and floats of its columns."""
+
+    verdicts: tuple[Verdict, ...]
+    rungs: tuple[str, ...]
+    wheres: tuple[str, ...]
+
+
+_Columns = type[ResultColumns]
 _STRUCTS = msgspec.msgpack.Decoder(DetectorResult | list[DetectorResult])
-_TABLE = msgspec.msgpack.Decoder(_TableMessage)
+_TABLES: dict[bytes, tuple[_Columns, msgspec.msgpack.Decoder[_TableMessage]]] = {
+    TABLE_PREFIX: (ResultColumns, msgspec.msgpack.Decoder(_TableMessage)),
+    VERDICT_PREFIX: (VerdictColumns, msgspec.msgpack.Decoder(_VerdictMessage)),
+}
 
 
 def encode_table(table: ResultTable) -> list[bytes]:
@@ -90,17 +104,22 @@ def encode_table(table: ResultTable) -> list[bytes]:
 
 def _encoded(table: ResultTable, columns: ResultColumns) -> list[bytes]:
     """Write rows as one value, or as two of half of them."""
+    has_verdicts = isinstance(columns, VerdictColumns)
+    kind, prefix = (
+        (_VerdictMessage, VERDICT_PREFIX) if has_verdicts else (_TableMessage, TABLE_PREFIX)
+    )
     shared = {name: getattr(table, name) for name in SHARED}
-    names = {listed: getattr(columns, listed) for listed in CODES.values()}
-    message = _TableMessage(
+    names = {listed: getattr(columns, listed) for listed in columns.codes.values()}
+    integers = (*columns.codes, *COUNTS)
+    message = kind(
         schema=SCHEMA,
         n_rows=len(columns),
-        integers=tuple(_pack_integers(getattr(columns, name)) for name in (*CODES, *COUNTS)),
-        floats=tuple(_pack_floats(getattr(columns, name)) for name in FLOATS),
+        integers=tuple(_pack_integers(getattr(columns, name)) for name in integers),
+        floats=tuple(_pack_floats(getattr(columns, name)) for name in columns.floats),
         **shared,
         **names,
     )
-    value = TABLE_PREFIX + msgspec.msgpack.encode(message)
+    value = prefix + msgspec.msgpack.encode(message)
     if len(value) <= MAX_VALUE_BYTES or len(columns) <= 1:
         return [value]
     middle = len(columns) // 2
@@ -134,15 +153,17 @@ class ResultDecoder:
             As :func:`read_results`.
         """
         try:
-            if value.startswith(TABLE_PREFIX):
-                return _table_of(_TABLE.decode(memoryview(value)[len(TABLE_PREFIX) :]))
+            known = _TABLES.get(bytes(value[: len(TABLE_PREFIX)]))
+            if known is not None:
+                kind, decoder = known
+                return _table_of(kind, decoder.decode(memoryview(value)[len(TABLE_PREFIX) :]))
             found: DetectorResult | list[DetectorResult] = _STRUCTS.decode(value)
         except (*DECODE_ERRORS, DomainError) as error:
             raise TransportError(str(error), where="results") from None
         return found
 
 
-def _table_of(message: _TableMessage) -> ResultTable:
+def _table_of(kind: _Columns, message: _TableMessage) -> ResultTable:
     """Check what the types do not say, and read the arrays."""
     check_number("encoding", message.schema, SCHEMA, SCHEMA)
     for name in ("tenant", "model", "model_version", "profile_id"):
@@ -154,31 +175,33 @@ def _table_of(message: _TableMessage) -> ResultTable:
     n_rows = check_number("n_rows", message.n_rows, 0, MAX_VALUE_BYTES)
     integers = [_unpack_integers(each, n_rows) for each in message.integers]
     floats = [_unpack_floats(*each, n_rows) for each in message.floats]
-    _check_columns(message, integers, len(floats))
-    columns = ResultColumns(
-        message.features,
-        message.segments,
-        message.metrics,
-        message.reasons,
-        *integers[: len(CODES)],
-        *floats,
-        *(each.astype(np.int64) for each in integers[len(CODES) :]),
-    )
-    return ResultTable(**{name: getattr(message, name) for name in SHARED}, columns=columns)
+    _check_columns(kind, message, integers, len(floats))
+    n_codes = len(kind.codes)
+    counts = (each.astype(np.int64) for each in integers[n_codes:])
+    fields: dict[str, Any] = {
+        **{listed: getattr(message, listed) for listed in kind.codes.values()},
+        **dict(zip(kind.codes, integers, strict=False)),
+        **dict(zip(kind.floats, floats, strict=True)),
+        **dict(zip(COUNTS, counts, strict=True)),
+    }
+    shared = {name: getattr(message, name) for name in SHARED}
+    return ResultTable(**shared, columns=kind(**fields))
 
 
-def _check_columns(message: _TableMessage, integers: list[NDArray[Any]], n_floats: int) -> None:
+def _check_columns(
+    kind: _Columns, message: _TableMessage, integers: list[NDArray[Any]], n_floats: int
+) -> None:
     """Check that all columns are there, and that positions lie within the names."""
-    check_number("columns of integers", len(integers), *[len(CODES) + len(COUNTS)] * 2)
-    check_number("columns of numbers", n_floats, *[len(FLOATS)] * 2)
-    for codes, listed in zip(integers, CODES.values(), strict=False):
+    check_number("columns of integers", len(integers), *[len(kind.codes) + len(COUNTS)] * 2)
+    check_number("columns of numbers", n_floats, *[len(kind.floats)] * 2)
+    for codes, listed in zip(integers, kind.codes.values(), strict=False):
         names = getattr(message, listed)
         for name in names:
             check_text(listed, name)
         if codes.size:
             check_number(listed, int(codes.max()), 0, len(names) - 1)
             check_counts(listed, codes)
-    for name, counts in zip(COUNTS, integers[len(CODES) :], strict=True):
+    for name, counts in zip(COUNTS, integers[len(kind.codes) :], strict=True):
         check_counts(name, counts)
 
 

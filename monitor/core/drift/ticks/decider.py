@@ -24,7 +24,7 @@ from detectors.kernels.scale_state import (
 )
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
-from monitor.core.drift.alerts import CellView
+from monitor.core.drift.alerts import CellGroup
 from monitor.core.drift.cells import importance_of
 from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
 from monitor.core.drift.season_plans import SeasonPlans
@@ -50,7 +50,7 @@ from monitor.core.drift.ticks.state import (
 )
 from monitor.core.drift.ticks.total_loss import Streak, advance_streaks
 from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, resolved
-from monitor.core.drift.window_results import decision_results
+from monitor.core.drift.window_results import verdict_table
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
 from schemas.alerts import Alert, Transition
@@ -112,16 +112,13 @@ class ScaleDecider(SeriesDecider):
 
     def decide(self, window: Window) -> Decided:
         """Describe a closed window: statistics, the strongest evidence of its ticks, replicas."""
-        views, alerts = self.judge(window)
-        results = [
-            *self._fairness(window),
-            *self._cell_results(window),
-            *decision_results(views, window),
-        ]
+        groups, alerts = self._judge(window)
+        results = [*self._fairness(window), *self._cell_results(window)]
+        verdicts = [verdict_table(group, window) for group in groups]
         if self.is_retired:
             alerts += self._retire(window)
         self.peaks = {}
-        return Decided(results, alerts, self._statistics(window))
+        return Decided(results, alerts, self._statistics(window), verdicts)
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
         """Describe a window whose rows cannot be trusted; its ticks were not judged."""
@@ -165,7 +162,7 @@ class ScaleDecider(SeriesDecider):
         self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
         self.peaks = dict(scale.peaks)
 
-    def _baseline_views(self, window: Window) -> list[CellView]:
+    def _baseline_groups(self, window: Window) -> list[CellGroup]:
         """None: rule 1 does not judge the cells."""
         return []
 

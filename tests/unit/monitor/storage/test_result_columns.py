@@ -14,10 +14,16 @@ from monitor.storage.result_columns import result_message_rows
 from monitor.storage.rows import result_rows
 from monitor.transport.types import Message
 from schemas.result_table import ResultTable
-from tests.support.result_tables import random_columns, table_of, tables
+from tests.support.result_tables import (
+    random_columns,
+    table_of,
+    tables,
+    verdict_tables,
+    with_verdicts,
+)
 
 
-@given(st.lists(tables(), max_size=3))
+@given(st.lists(tables() | verdict_tables(), max_size=4))
 def test_rows_of_tables_are_the_rows_of_their_structs(found: list[ResultTable]) -> None:
     structs = [row for table in found for row in table.results()]
     assert result_message_rows(found).to_pylist() == result_rows(structs).to_pylist()
@@ -36,6 +42,18 @@ def test_structs_and_tables_of_one_range_are_all_archived_under_their_offsets() 
     )
     assert placed.offsets.tolist() == [11] * 2 + [10] * 3 + [12] * 5
     assert placed.numbers.tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 3, 4]
+
+
+def test_statistics_and_verdicts_of_one_range_are_archived_under_their_offsets() -> None:
+    statistics = table_of(random_columns(3, 1))
+    verdicts = table_of(with_verdicts(random_columns(2, 2), 2, ("", "> 3")))
+    every = [verdicts, statistics, verdicts]
+    messages = [Message(10 + i, b"k", encode_table(t)[0], -1) for i, t in enumerate(every)]
+    placed, refused = struct_rows(STRUCT_TOPICS[RESULTS], messages, Place("t", 0))
+    assert not refused
+    assert placed.offsets.tolist() == [11] * 3 + [10] * 2 + [12] * 2
+    structs = [row for table in (statistics, verdicts, verdicts) for row in table.results()]
+    assert placed.rows.to_pylist() == result_rows(structs).to_pylist()
 
 
 def test_a_table_that_cannot_be_read_is_one_dead_letter() -> None:

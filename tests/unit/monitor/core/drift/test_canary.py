@@ -93,7 +93,7 @@ def test_the_real_evidence_alerts_and_results_are_those_without_a_canary(baselin
     watched, alone = decider_of(baseline, with_canary()), decider_of(baseline, CONFIG)
     for window in windows(baseline, 3 * EVERY):
         with_it, without = watched.decide(window), alone.decide(window)
-        assert [r for r in with_it.results if r.monitor != "canary"] == without.results
+        assert [r for r in with_it.rows() if r.monitor != "canary"] == without.rows()
         assert [a for a in with_it.alerts if a.rule != CANARY_MISSED] == without.alerts
         assert watched.evidence.to_bytes() == alone.evidence.to_bytes()
 

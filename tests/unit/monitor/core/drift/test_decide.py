@@ -97,7 +97,7 @@ def test_a_window_names_replicas_first_then_features_then_the_score(decider):
 
 def test_every_host_and_gpu_of_a_first_window_is_judged(decider):
     window = window_of(decider, event_rows(np.random.default_rng(1), 40, 0), 0)
-    named = {view.segment for view in decider._replica_views(window)}
+    named = {name for group in decider._replica_groups(window) for name in group.segments}
     assert named == set(window.slices.segments)
     assert {name.partition("=")[0] for name in named} == {"host", "gpu_uuid"}
 

@@ -172,6 +172,6 @@ def test_a_canary_does_not_count_hours_without_a_baseline(baseline):
     )
     decider = SeriesDecider(SeriesId("default", "m", "1", ""), config, nights)
     rng = np.random.default_rng(0)
-    found = [r for at in range(25) for r in decider.decide(window_of(nights, at, rng)).results]
+    found = [r for at in range(25) for r in decider.decide(window_of(nights, at, rng)).rows()]
     (canary,) = [r for r in found if r.monitor == "canary"]
     assert (canary.reason, canary.statistic) == (Reason.TOO_FEW_SAMPLES, None)

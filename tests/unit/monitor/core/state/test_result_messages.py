@@ -20,10 +20,16 @@ from monitor.storage.result_columns import result_message_rows
 from schemas.errors import TransportError
 from schemas.result_table import ResultTable
 from schemas.results import DetectorResult, Verdict
-from tests.support.result_tables import random_columns, table_of, tables
+from tests.support.result_tables import (
+    random_columns,
+    table_of,
+    tables,
+    verdict_tables,
+    with_verdicts,
+)
 
 
-@given(tables())
+@given(tables() | verdict_tables())
 def test_a_table_is_read_as_it_was_written(table: ResultTable) -> None:
     (value,) = encode_table(table)
     found = ResultDecoder().decode(value)
@@ -76,7 +82,10 @@ def test_a_table_too_long_for_a_message_is_cut_and_none_of_its_rows_is_lost() ->
 
 @given(st.data())
 def test_a_damaged_table_is_refused_or_is_a_whole_table(data: st.DataObject) -> None:
-    (value,) = encode_table(table_of(random_columns(9, 4)))
+    columns = random_columns(9, 4)
+    if data.draw(st.booleans()):
+        columns = with_verdicts(columns, 4, ("", "> 3"))
+    (value,) = encode_table(table_of(columns))
     damaged = bytearray(value)
     for _ in range(data.draw(st.integers(1, 3))):
         i = data.draw(st.integers(len(TABLE_PREFIX), len(damaged) - 1))
@@ -91,9 +100,30 @@ def test_a_damaged_table_is_refused_or_is_a_whole_table(data: st.DataObject) -> 
         assert result_message_rows([found]).num_rows == len(found) == len(found.results())
 
 
-@pytest.mark.parametrize("name", ["feature", "segment", "metric", "reason"])
+def test_a_row_of_a_verdict_has_every_field_of_its_result() -> None:
+    columns = with_verdicts(random_columns(40, 3), 5, ("", "> 3", "missing"))
+    for i, row in enumerate(table_of(columns).results()):
+        assert row.verdict is columns.verdicts[columns.verdict[i]]
+        assert row.rung == columns.rungs[columns.rung[i]]
+        assert row.effect_where == columns.wheres[columns.effect_where[i]]
+        for name in ("evidence", "minimum_detectable_effect", "eps", "effect_size"):
+            number = getattr(columns, name)[i]
+            assert getattr(row, name) == (None if np.isnan(number) else number)
+
+
+def test_a_long_table_of_verdicts_is_cut_and_none_of_its_rows_is_lost() -> None:
+    long = tuple(f"{i}={'x' * 1_000}" for i in range(900))
+    table = table_of(with_verdicts(random_columns(900, 2), 3, long))
+    values = encode_table(table)
+    assert len(values) > 1
+    assert [row for value in values for row in read_results(value)] == table.results()
+
+
+@pytest.mark.parametrize(
+    "name", ["feature", "segment", "metric", "reason", "verdict", "rung", "effect_where"]
+)
 def test_a_position_beyond_the_names_is_refused(name: str) -> None:
-    columns = random_columns(3, 0)
+    columns = with_verdicts(random_columns(3, 0), 1, ("", "> 3"))
     getattr(columns, name)[1] = 99
     (value,) = encode_table(table_of(columns))
     with pytest.raises(TransportError, match="99"):
