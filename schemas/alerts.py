@@ -25,6 +25,9 @@ DEAD_LETTERS = "dead_letters"
 NO_VERDICT = "no_verdict"
 """Rule of the alert on consecutive windows with rows and without a verdict."""
 
+VOLUME = "volume"
+"""Rule of the alert on much less or much more traffic than expected."""
+
 
 class Transition(StrEnum):
     """Transition of an alert."""

@@ -97,6 +97,30 @@ class ReferenceTicks:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedVolume:
+    """Movement of the rows of a tick, as learned from the reference's own ticks."""
+
+    tick_us: int
+    scatter: float
+    """Variance of a tick's rows as a part of the expected ones, beyond that of counting."""
+    n_ticks: int
+    averages: NDArray[np.float32]
+    """Shape (64,): ``detectors.multiscale.state.ScaleState`` of one component."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceVolume:
+    """Rows by hour of the week of a reference with at least two weeks of event times."""
+
+    by_slot: NDArray[np.float64]
+    """Shape (168,): rows an hour, from Monday 00:00 on the clock of ``timezone``."""
+    n_rows: int
+    n_weeks: float
+    timezone: str
+    learned: tuple[LearnedVolume, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """A versioned, immutable baseline; its ID is the hash of its content."""
 
@@ -125,3 +149,5 @@ class Baseline:
     """None if no cell is seasonal, or the reference has less than four weeks."""
     ticks: ReferenceTicks | None = None
     """None without times, under rule 1, and in baselines of earlier versions."""
+    volume: ReferenceVolume | None = None
+    """None if the reference has less than two weeks of event times."""

@@ -30,6 +30,7 @@ from monitor.baseline.variables import (
     score_variable,
     without_once_seen,
 )
+from monitor.baseline.volume import find_volume
 from monitor.core.windowing.accumulators import summarize
 from monitor.core.windowing.layout import Layout, segment_names
 from monitor.decode.arrow.record_batches import batch_from_arrow
@@ -123,7 +124,8 @@ def build_baseline(
     if has_time:
         eps, zone = config.decision.eps, config.timezone
         seasonal = find_seasons(baseline, batch, layout, eps, zone)
-    baseline = replace(baseline, n_reference_windows=len(windows), seasonal=seasonal)
+    volume = find_volume(batch.time_us, config) if has_time else None
+    baseline = replace(baseline, n_reference_windows=len(windows), seasonal=seasonal, volume=volume)
     if learned is not None and seasonal is not None:
         without = replace(baseline, eps_learned=learned)
         length_us = config.window.length_us

@@ -48,7 +48,7 @@ from schemas.config.model import ModelConfig, WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor
-from schemas.panes import Pane, SeriesId, Window
+from schemas.panes import ClosedBy, Pane, SeriesId, Window
 from schemas.result_table import ResultTable
 from schemas.results import DetectorResult, Reason
 
@@ -82,6 +82,17 @@ class _Closed(NamedTuple):
     """By end of the window."""
     ticks: list[Window]
     """Of a model that is judged by rule 2."""
+    tick_intakes: list[IntakeWindow]
+    """Likewise."""
+
+
+class _ClosedTick(NamedTuple):
+    """What closed of one tick of a model, all versions."""
+
+    end_us: int
+    start_us: int
+    ticks: list[Window]
+    intake: Intake
 
 
 Groups = Iterable[list[WritePhase]]
@@ -421,6 +432,7 @@ class DriftPartition:
             self.counters["intake_unknown_model"] += 1
             return
         self.counters[f"intake_{self.windows.add_intake(pane, offset).value}"] += 1
+        self._ticks.add_intake(pane, offset)
 
     def _close(self, *, is_end: bool = False) -> Groups:
         """Evaluate what closes; return the writes: results, state, alerts, in this order.
@@ -432,16 +444,17 @@ class DriftPartition:
         """
         windows = self.windows.close_all() if is_end else self.windows.close()
         ticks = self._ticks.close_all() if is_end else self._ticks.close()
-        intakes = self.windows.take_intakes()
-        return self._closing(windows, intakes, ticks) if windows or intakes or ticks else ()
+        by_model: dict[ModelName, _Closed] = {}
+        for intake in self.windows.take_intakes():
+            _closed_of(by_model, intake.tenant, intake.model).intakes[intake.end_us] = intake
+        for intake in self._ticks.take_intakes():
+            _closed_of(by_model, intake.tenant, intake.model).tick_intakes.append(intake)
+        return self._closing(windows, by_model, ticks) if windows or by_model or ticks else ()
 
     def _closing(
-        self, windows: list[Window], intakes: list[IntakeWindow], ticks: list[Window]
+        self, windows: list[Window], by_model: dict[ModelName, _Closed], ticks: list[Window]
     ) -> Iterator[list[WritePhase]]:
         """Yield the writes of the models, group by group."""
-        by_model: dict[ModelName, _Closed] = {}
-        for intake in intakes:
-            _closed_of(by_model, intake.tenant, intake.model).intakes[intake.end_us] = intake
         for window in windows:
             _closed_of(by_model, *_model_of(window)).windows.append(window)
             self.counters[f"windows_{window.closed_by}"] += not window.is_revised
@@ -498,9 +511,10 @@ class DriftPartition:
             if not window.is_revised:
                 by_end.setdefault(window.end_us, []).append(window)
         length_us = self._settings(*name).length_us
-        waiting = list(closed.ticks)
+        waiting = _by_end(closed)
+        has_ticks = self._config(*name).decision.rule != 1
         for end, windows in sorted(by_end.items()):
-            n_due = sum(tick.end_us <= end for tick in waiting)
+            n_due = sum(one.end_us <= end for one in waiting)
             decided += self._judge_ticks(watch, waiting[:n_due], judged)
             waiting = waiting[n_due:]
             place, n_rows = (end - length_us, end), sum(map(_n_rows, windows))
@@ -509,6 +523,8 @@ class DriftPartition:
             covered = self.coverage.setdefault(name, Coverage())
             covered.note_intake(intake)
             decided.append(Decided(alerts=watch.observe_intake(*place, n_rows, intake)))
+            counted = None if has_ticks else intake
+            decided.append(Decided(alerts=self._volume_alerts(watch, windows, place, counted)))
             is_withheld = watch.is_withholding
             own = [self._judge(w, id(w) in judged, is_withheld=is_withheld) for w in windows]
             decided += own
@@ -521,15 +537,38 @@ class DriftPartition:
         return decided + self._judge_ticks(watch, waiting, judged)
 
     def _judge_ticks(
-        self, watch: PipelineWatch, ticks: list[Window], judged: set[int]
+        self, watch: PipelineWatch, due: list[_ClosedTick], judged: set[int]
     ) -> list[Decided]:
-        """Judge ticks in order; while rows cannot be trusted they are left out."""
+        """Judge ticks in order; while rows cannot be trusted only their number counts."""
         decided: list[Decided] = []
-        for tick in ticks:
-            decider = self._found(tick) if id(tick) in judged else None
-            if isinstance(decider, ScaleDecider) and not watch.is_withholding:
-                decided.append(Decided(alerts=decider.take_tick(tick)))
+        for end_us, start_us, ticks, intake in due:
+            place = (start_us, end_us)
+            decided.append(Decided(alerts=self._volume_alerts(watch, ticks, place, intake)))
+            for tick in ticks:
+                decider = self._found(tick) if id(tick) in judged else None
+                if isinstance(decider, ScaleDecider) and not watch.is_withholding:
+                    decided.append(Decided(alerts=decider.take_tick(tick)))
         return decided
+
+    def _volume_alerts(
+        self,
+        watch: PipelineWatch,
+        windows: list[Window],
+        place: tuple[int, int],
+        intake: Intake | None,
+    ) -> list[Alert]:
+        """Judge the number of events of one end, unless the input was cut short there.
+
+        Without ``intake`` the ticks before have been judged, and those without a row are added.
+        """
+        if any(window.closed_by is ClosedBy.END for window in windows):
+            return []
+        main = max(windows, key=_n_rows, default=None)
+        baseline = self._catalog.baseline_of(main.series) if main is not None else None
+        if intake is None:
+            return watch.observe_time(place[1], baseline)
+        n_events = sum(map(_n_rows, windows)) + intake.n_rejected + intake.n_late
+        return watch.observe_volume(*place, n_events, baseline)
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[WritePhase]:
         """Write the states of models without closed windows that a restart would need."""
@@ -700,7 +739,21 @@ def _model_of(window: Window) -> ModelName:
 
 def _closed_of(by_model: dict[ModelName, _Closed], tenant: str, model: str) -> _Closed:
     """Return what closed of a model, empty where that is nothing so far."""
-    return by_model.setdefault((tenant, model), _Closed([], {}, []))
+    return by_model.setdefault((tenant, model), _Closed([], {}, [], []))
+
+
+def _by_end(closed: _Closed) -> list[_ClosedTick]:
+    """Return the ticks of one model by their end, with what was rejected or late in each."""
+    found: dict[int, _ClosedTick] = {}
+    for tick in closed.ticks:
+        place = _ClosedTick(tick.end_us, tick.start_us, [], Intake())
+        found.setdefault(tick.end_us, place).ticks.append(tick)
+    for intake in closed.tick_intakes:
+        known = found.get(intake.end_us)
+        ticks = known.ticks if known is not None else []
+        place = _ClosedTick(intake.end_us, intake.start_us, ticks, intake.intake)
+        found[intake.end_us] = place
+    return [found[end_us] for end_us in sorted(found)]
 
 
 def _n_rows(window: Window) -> int:

@@ -19,6 +19,7 @@ from monitor.core.drift.windows import WindowState
 from monitor.core.incidents.alert_checks import check_alerts
 from monitor.core.incidents.alerting import CellState
 from monitor.core.pipeline_health.state import RULES, PipelineState
+from monitor.core.pipeline_health.volume_state import check_volume
 from monitor.core.windowing.stats_codec import MAX_VARIABLES
 from schemas.errors import DomainError
 from schemas.results import Reason
@@ -112,6 +113,8 @@ def _check_pipeline(state: PipelineState) -> None:
         check_number("n_events", pool.n_events, 0, MAX_OFFSET)
         check_number("n_hits", pool.n_hits, 0, pool.n_events)
     check_number("n_windows", state.run.n_windows, 0, MAX_OFFSET)
+    if state.volume is not UNSET:
+        check_volume(state.volume)
     if state.run.reason not in ("", *Reason):
         raise DomainError(f"{state.run.reason[:80]!r} is not a reason")
 

@@ -9,7 +9,8 @@ Rules of grouping, in this order:
 the same model's other alert (by host or GPU) on the same replica; 4. the score: the newest open
 incident of its model, as a symptom; an earlier score alert is merged into the incident that
 explains it within ``n_windows``; 5. a feature: the open incident of the same model and feature, in
-any segment.
+any segment. Before 3 to 5: drift that opens within two hours after or before much less or much
+more traffic of the model belongs to the incident of the traffic.
    Of cells that fire in one window the global one owns the incident, because a fault that all
    segments share appears in both; a segment that fired earlier stays the owner.
 
@@ -32,6 +33,7 @@ from monitor.core.incidents.case import (
     describe_incident,
     explained_us,
     has_model,
+    is_about_data,
     is_score,
     is_together,
     specificity,
@@ -56,6 +58,7 @@ from monitor.core.incidents.open_cases import (
 from schemas.alerts import (
     DEAD_LETTERS,
     REJECTED_EVENTS,
+    VOLUME,
     Alert,
     Cause,
     Incident,
@@ -67,6 +70,8 @@ from schemas.time_units import DAY_US, HOUR_US
 
 _REMEMBERED_US = 7 * DAY_US
 _FORGET_EVERY_US = HOUR_US
+OWNED_US = 2 * HOUR_US
+"""Time between changes of traffic and drift that are one incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class ChangeReason(StrEnum):
     CAUSE_FOUND = "cause_found"
     """The incident explains an earlier score alert."""
     SAME_PIPELINE_FAULT = "same_pipeline_fault"
+    VOLUME = "volume"
+    """The traffic of the model changed at the same time."""
     ALL_RESOLVED = "all_resolved"
     MERGED = "merged"
     """Its alerts were merged into the incident that explains them."""
@@ -195,7 +202,9 @@ class Incidents:
             self._gpu_alerts.add(alert)
         found = (case, ChangeReason.SAME_ALERT) if case is not None else self._find(alert)
         if found is None:
-            return [self._open(alert, now_us)]
+            opened = self._open(alert, now_us)
+            own = self._cases.of_cell(cell_of(alert))
+            return [opened, *self._merge(own, alert, now_us)] if own is not None else [opened]
         merged = self._merge(found[0], alert, now_us)
         return [*merged, self._join(found[0], alert, found[1], now_us)]
 
@@ -219,6 +228,8 @@ class Incidents:
             return self._find_for_gpu(alert)
         if alert.monitor == Monitor.PIPELINE:
             return self._find_for_pipeline(alert)
+        if (owner := self._find_volume(alert)) is not None:
+            return owner
         if alert.monitor == Monitor.REPLICA:
             return self._find_for_replica(alert)
         if alert.feature == SCORE:
@@ -238,6 +249,20 @@ class Incidents:
             return None
         same = _not_pipeline(self._cases.having(model_key(alert)))
         return _first((c for c in same if is_together(c.incident, alert)), ChangeReason.SAME_TIME)
+
+    def _find_volume(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
+        """Return the incident of a change of traffic that began shortly before a drift alert."""
+        if not is_about_data(alert):
+            return None
+        owners = (
+            case
+            for case in self._cases.having(model_key(alert))
+            for other in case.incident.alerts
+            if other.rule == VOLUME
+            and cell_of(other) in case.open_cells
+            and alert.time_us - other.opened_at_us <= OWNED_US
+        )
+        return _first(owners, ChangeReason.VOLUME)
 
     def _find_for_pipeline(self, alert: Alert) -> tuple[Case, ChangeReason] | None:
         """Return the incident of the same pipeline fault of the model."""
@@ -310,6 +335,8 @@ class Incidents:
         elif _is_hardware(alert):
             replicas = self._cases.having(*replica_keys(alert.host, alert.gpu_uuid))
             explained = [c for c in replicas if self._explains(alert, c)]
+        elif alert.rule == VOLUME and alert.transition is Transition.OPENED:
+            explained = self._drift_since(alert, alert.time_us - OWNED_US)
         changes = []
         for other in explained:
             if other is case:
@@ -326,6 +353,15 @@ class Incidents:
                 )
             )
         return changes
+
+    def _drift_since(self, alert: Alert, first_us: int) -> list[Case]:
+        """Return the incidents of the model that hold drift alerts only, and opened lately."""
+        return [
+            case
+            for case in self._cases.having(model_key(alert))
+            if case.incident.opened_at_us >= first_us
+            and all(is_about_data(other) for other in case.incident.alerts)
+        ]
 
     def _explains(self, alert: Alert, case: Case) -> bool:
         """Return whether a GPU alert explains a replica without evidence so far."""

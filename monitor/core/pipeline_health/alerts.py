@@ -8,14 +8,20 @@ from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.text import share_text
 from monitor.core.pipeline_health.state import SharePool, UnjudgedRun
+from monitor.core.pipeline_health.volume_watch import VolumeChange
 from monitor.core.windowing.window_length import length_advice
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS, Alert, Transition
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
 from schemas.panes import ALL
 from schemas.results import Reason
+from schemas.time_units import HOUR_US
 
 _CONSEQUENCE = "until then drift verdicts of this model are withheld."
+_VOLUME_ACTION = (
+    "Find out whether the callers of the model stopped or repeat their requests, "
+    "or what forwards its events does."
+)
 _WORDS = {
     Reason.NO_BASELINE: "there is no baseline",
     Reason.PROFILE_CHANGED: "the baseline changed within the window",
@@ -76,6 +82,38 @@ def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun)
         title += f", {_WORDS.get(Reason(run.reason), run.reason.replace('_', ' '))}"
         action = "build a baseline with driftline baseline build, and run driftline check"
     return _alert(change, config, title=title, action=action[:1].upper() + action[1:] + ".")
+
+
+def volume_alert(change: AlertChange, config: ModelConfig, volume: VolumeChange) -> Alert:
+    """Return the alert on less or more traffic than expected."""
+    return _alert(
+        change,
+        config,
+        title=f"{config.model}: {_volume_text(change.transition, volume)}",
+        action=_VOLUME_ACTION,
+        n=round(volume.rate * (change.end_us - change.start_us) / HOUR_US),
+        effect_where="volume",
+    )
+
+
+def _volume_text(transition: Transition, volume: VolumeChange) -> str:
+    """Return what became of the traffic, in rows an hour."""
+    now, usual = _rate_text(volume.rate), _rate_text(volume.expected_rate)
+    if transition is Transition.RESOLVED:
+        if volume.kind == "settled":
+            return f"the traffic of the last week, {now} rows an hour now, is expected from now on"
+        return f"traffic is back, {now} rows an hour"
+    if volume.rate == 0:
+        return f"no traffic; {usual} rows an hour are expected"
+    share = volume.rate / volume.expected_rate
+    if share < 1:
+        return f"{share_text(1 - share)} less traffic, {now} rows an hour instead of {usual}"
+    return f"{share:.3g} times the traffic, {now} rows an hour instead of {usual}"
+
+
+def _rate_text(rate: float) -> str:
+    """Format rows an hour with three significant digits, or all before the point."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def _share_title(

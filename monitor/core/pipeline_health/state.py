@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from monitor.core.incidents.alerting import CellState, Closed
-from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS
+from monitor.core.pipeline_health.volume_state import VolumeMemory
+from schemas.alerts import LATE_EVENTS, NO_VERDICT, REJECTED_EVENTS, VOLUME
 
-RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT)
+RULES = (REJECTED_EVENTS, LATE_EVENTS, NO_VERDICT, VOLUME)
 """Pipeline rules that detect evaluates per window, as a function of the log."""
 
 
@@ -41,3 +42,5 @@ class PipelineState(msgspec.Struct):
     """By rule."""
     closed_alerts: dict[str, Closed] = {}
     """Recently resolved alerts, by rule."""
+    volume: VolumeMemory | msgspec.UnsetType = msgspec.UNSET
+    """Of the volume rule; absent before the first tick, and in states of earlier versions."""

@@ -1,11 +1,13 @@
-"""Pipeline rules of a model, evaluated per window. Pure.
+"""Pipeline rules of a model, evaluated per window, and the volume also per tick. Pure.
 
-Share of rejected events, share of late events, and windows without any verdict. While one of the
-first two is open, the rows of a window are a biased sample of the model's events, so drift verdicts
-are withheld.
+Share of rejected events, share of late events, windows without any verdict, and volume. While one
+of the first two is open, the rows of a window are a biased sample of the model's events, so drift
+verdicts are withheld.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -18,18 +20,28 @@ from monitor.core.incidents.alerting import (
     choose_hold,
     is_past,
 )
-from monitor.core.pipeline_health.alerts import AlertChange, no_verdict_alert, share_alert
+from monitor.core.pipeline_health.alerts import (
+    AlertChange,
+    no_verdict_alert,
+    share_alert,
+    volume_alert,
+)
 from monitor.core.pipeline_health.state import PipelineState, SharePool, UnjudgedRun
+from monitor.core.pipeline_health.volume_watch import SILENT_SHARE, VolumeChange, VolumeWatch
 from schemas.alerts import (
     LATE_EVENTS,
     NO_VERDICT,
     REJECTED_EVENTS,
+    VOLUME,
     Alert,
     Severity,
     Transition,
 )
+from schemas.baselines import Baseline, ReferenceVolume
 from schemas.config.model import ModelConfig
 from schemas.intake import Intake
+from schemas.results import Reason
+from schemas.time_zones import UTC_NAME
 
 ALPHA = 1e-6
 """Significance level of one window's test; low, because a window is tested every hour for years.
@@ -159,6 +171,70 @@ class PipelineWatch:
         before = self.state.open_alerts.get(rule)
         return advance_fired(before, severity, 0, first_us, end_us, n_windows, hold)
 
+    def observe_volume(
+        self, start_us: int, end_us: int, n_events: int, baseline: Baseline | None
+    ) -> list[Alert]:
+        """Process the number of events of one window or tick, in order of time.
+
+        Parameters
+        ----------
+        n_events : int
+            Events over all versions, accepted or not.
+        baseline : Baseline or None
+            Of the version with the most rows.
+
+        Returns
+        -------
+        list of Alert
+            Changes of the alert on volume.
+        """
+        return self._volumes(
+            lambda watch, *expected: watch.observe(start_us, end_us, n_events, *expected),
+            baseline,
+        )
+
+    def observe_time(self, until_us: int, baseline: Baseline | None) -> list[Alert]:
+        """Process the ticks without events up to a time, as :meth:`observe_volume` does."""
+        return self._volumes(
+            lambda watch, *expected: watch.pass_time(until_us, *expected), baseline
+        )
+
+    def _volumes(
+        self,
+        observe: Callable[[VolumeWatch, ReferenceVolume | None, str], list[VolumeChange]],
+        baseline: Baseline | None,
+    ) -> list[Alert]:
+        """Advance the volume rule."""
+        known = self.state.volume
+        memory = None if known is msgspec.UNSET else known
+        watch = VolumeWatch(memory, self._config.timezone or UTC_NAME)
+        volume = baseline.volume if baseline is not None else None
+        profile_id = baseline.profile_id if baseline is not None else ""
+        changes = observe(watch, volume, profile_id)
+        if watch.memory is not None:
+            self.state.volume = watch.memory
+        return [a for change in changes for a in self._volume(change)]
+
+    def _volume(self, volume: VolumeChange) -> list[Alert]:
+        """Open, escalate or resolve the alert on volume."""
+        before, window_us = self.state.open_alerts.get(VOLUME), volume.tick_us
+        if volume.kind in ("back", "settled"):
+            if before is None:
+                return []
+            after = msgspec.structs.replace(before, sequence=before.sequence + 1)
+            change: Transition | None = Transition.RESOLVED
+        else:
+            is_silent = volume.rate <= SILENT_SHARE * volume.expected_rate
+            severity = Severity.PAGE if is_silent else Severity.TICKET
+            n_windows = max(1, (window_us[1] - volume.since_us) // (window_us[1] - window_us[0]))
+            after, change = advance_fired(
+                before, severity, 0, volume.since_us, window_us[1], n_windows, 0
+            )
+        self._keep(VOLUME, after, change, window_us[1])
+        if change is None:
+            return []
+        return [volume_alert(AlertChange(VOLUME, after, change, *window_us), self._config, volume)]
+
     def observe_verdicts(self, start_us: int, end_us: int, n_rows: int, reason: str) -> list[Alert]:
         """Process the verdicts of one window.
 
@@ -174,7 +250,8 @@ class PipelineWatch:
         list of Alert
             Changes of alerts.
         """
-        if not n_rows or self.is_withholding:
+        is_explained = reason == Reason.TOO_FEW_SAMPLES and VOLUME in self.state.open_alerts
+        if not n_rows or self.is_withholding or is_explained:
             return []
         before = self.state.open_alerts.get(NO_VERDICT)
         if not reason:

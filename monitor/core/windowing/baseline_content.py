@@ -19,6 +19,7 @@ from detectors.kernels.scale_state import (
     N_SLOTS,
 )
 from detectors.multiscale.reference_cells import reference_cells
+from detectors.multiscale.volume import N_VOLUME_VALUES
 from monitor.core.bounds import (
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
@@ -41,18 +42,24 @@ from monitor.core.windowing.stats_codec import (
 from schemas.baselines import (
     Baseline,
     Kind,
+    LearnedVolume,
     ReferenceTicks,
+    ReferenceVolume,
     SeasonalCounts,
     VariableBaseline,
 )
 from schemas.errors import DomainError
 from schemas.panes import ALL, N_BINS, N_COUNTERS, SeriesStats
-from schemas.time_units import HOUR_US
+from schemas.time_units import DAY_US, HOUR_US
 from schemas.time_zones import UTC_NAME, find_zone
 
 MAX_KNOWN = 1 << 21
 """Categories of all variables together, beyond the listed ones."""
 _N_HOURS = 168
+_MAX_LEARNED = 8
+_MAX_WEEKS = 10_000
+_MAX_RATE = 1e12
+_MAX_TICK_US = 400 * DAY_US
 _MAX_DIMENSIONS = 4
 _ARRAYS = tuple(name for name in SeriesStats.__dataclass_fields__ if name != "segments")
 _SEASONS = ("counts", "n_weeks", "is_seasonal")
@@ -95,6 +102,25 @@ class _Ticks(msgspec.Struct, forbid_unknown_fields=True):
     timezone: str = UTC_NAME
 
 
+class _LearnedVolume(msgspec.Struct, forbid_unknown_fields=True):
+    """What was learned from ticks of one length, as it is written."""
+
+    tick_us: int
+    scatter: float
+    n_ticks: int
+    averages: _Packed
+
+
+class _Volume(msgspec.Struct, forbid_unknown_fields=True):
+    """Rows by hour of the week, as they are written."""
+
+    by_slot: _Packed
+    n_rows: int
+    n_weeks: float
+    timezone: str
+    learned: Annotated[list[_LearnedVolume], Meta(max_length=_MAX_LEARNED)]
+
+
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
     """Everything a baseline holds, as it is written; variables are read one by one."""
 
@@ -114,6 +140,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     created_from: str
     seasonal: _Seasonal | None = None
     ticks: _Ticks | None = None
+    volume: _Volume | None = None
     has_forms: bool = False
     """Whether categories have their canonical form; no part of what the id is made of."""
 
@@ -125,6 +152,8 @@ def content_of(baseline: Baseline) -> dict[str, Any]:
     more: dict[str, Any] = {} if seasonal is None else {"seasonal": _packed_fields(seasonal)}
     if baseline.ticks is not None:
         more["ticks"] = _packed_ticks(baseline.ticks)
+    if baseline.volume is not None:
+        more["volume"] = _packed_volume(baseline.volume)
     return more | {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,
@@ -190,6 +219,7 @@ def read_content(data: bytes) -> Baseline:
         created_from=content.created_from,
         seasonal=_seasonal(content.seasonal, cells),
         ticks=_ticks(content.ticks, variables, reference.counts),
+        volume=_volume(content.volume),
     )
     return baseline if content.has_forms else with_forms(baseline)
 
@@ -313,6 +343,57 @@ def _ticks(
 def _singles(name: str, packed: _Packed, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Read an array of finite numbers of single precision."""
     return _floats(name, packed, shape).astype(np.float32)
+
+
+def _volume(packed: _Volume | None) -> ReferenceVolume | None:
+    """Read the rows by the hour of the week, where there are any."""
+    if packed is None:
+        return None
+    by_slot = _floats("by_slot", packed.by_slot, (_N_HOURS,))
+    if (by_slot < 0).any() or (by_slot > _MAX_RATE).any() or not by_slot.any():
+        raise DomainError("no rows in any hour of the week, or fewer than none, or too many")
+    if not 0 < packed.n_weeks <= _MAX_WEEKS:
+        raise DomainError(f"n_weeks is {packed.n_weeks}, not in 0..{_MAX_WEEKS}")
+    return ReferenceVolume(
+        by_slot,
+        check_number("n_rows", packed.n_rows, 1, 1 << 53),
+        packed.n_weeks,
+        find_zone(check_text("timezone", packed.timezone)).key,
+        tuple(_learned(one) for one in packed.learned),
+    )
+
+
+def _learned(packed: _LearnedVolume) -> LearnedVolume:
+    """Read what was learned from ticks of one length."""
+    if not 0 <= packed.scatter < np.inf:
+        raise DomainError(f"scatter is {packed.scatter}")
+    averages = _array("averages", packed.averages, "f", (N_VOLUME_VALUES,))
+    check_finite("averages", averages)
+    return LearnedVolume(
+        check_number("tick_us", packed.tick_us, 1, _MAX_TICK_US),
+        packed.scatter,
+        check_number("n_ticks", packed.n_ticks, 0, 1 << 53),
+        averages.astype(np.float32),
+    )
+
+
+def _packed_volume(volume: ReferenceVolume) -> dict[str, Any]:
+    """Write the rows by the hour of the week."""
+    return {
+        "by_slot": _packed(volume.by_slot),
+        "n_rows": volume.n_rows,
+        "n_weeks": volume.n_weeks,
+        "timezone": volume.timezone,
+        "learned": [
+            {
+                "tick_us": one.tick_us,
+                "scatter": one.scatter,
+                "n_ticks": one.n_ticks,
+                "averages": _packed(one.averages),
+            }
+            for one in volume.learned
+        ],
+    }
 
 
 def _floats(

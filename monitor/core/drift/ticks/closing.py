@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.drift.windows import Windows, WindowState
+from monitor.core.drift.windows import IntakeWindow, Windows, WindowState
 from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.watermark import Watermarks
+from schemas.intake import IntakePane
 from schemas.panes import Pane, Window
 from schemas.time_units import HOUR_US
 
@@ -154,6 +155,15 @@ class Ticks:
         self.windows.changed = None
         if self._configs(pane.series.tenant, pane.series.model).decision.rule != 1:
             self.windows.add(pane, offset)
+
+    def add_intake(self, pane: IntakePane, offset: int) -> None:
+        """Add an intake pane of a model that is judged by ticks, unless its tick has closed."""
+        if self._configs(pane.tenant, pane.model).decision.rule != 1:
+            self.windows.add_intake(pane, offset)
+
+    def take_intakes(self) -> list[IntakeWindow]:
+        """Return the intake of ticks closed since the last call, by end and model."""
+        return self.windows.take_intakes()
 
     def close(self) -> list[Window]:
         """Return the ticks that closed, in order of their end; none is ever revised."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.core.incidents.grouping import ChangeKind, ChangeReason, IncidentChange, Incidents
-from schemas.alerts import Alert, Cause, Severity, Transition
+from schemas.alerts import VOLUME, Alert, Cause, Severity, Transition
 from tests.support.alerts import START, drift, gpu, replica
 
 
@@ -277,3 +277,38 @@ def test_evidence_and_alert_ids_of_a_week_ago_are_forgotten(incidents: Incidents
     (opened,) = feed(incidents, replica(15))
     assert (opened.incident.cause, len(opened.incident.alerts)) == (Cause.MODEL, 1)
     assert feed(incidents, started)
+
+
+def volume(window: int, transition: Transition = Transition.OPENED) -> Alert:
+    """The alert on the traffic of the model."""
+    return drift(
+        window, feature="", monitor="pipeline", rule=VOLUME, transition=transition, title="3 times"
+    )
+
+
+def test_drift_within_two_hours_of_a_change_of_traffic_belongs_to_it():
+    incidents = Incidents()
+    first = incidents.observe(drift(9, "ANC"), 0)
+    opened = incidents.observe(volume(10), 0)
+    assert [c.kind.value for c in opened] == ["opened", "resolved"]
+    assert opened[1].merged_into == opened[0].incident.incident_id
+    assert opened[1].incident.incident_id == first[0].incident.incident_id
+    joined = incidents.observe(drift(12, "AGEP"), 0) + incidents.observe(drift(12, "score"), 0)
+    assert [c.reason.value for c in joined] == ["volume", "volume"]
+    assert [i.cause.value for i in incidents.open] == ["pipeline"]
+    assert incidents.open[0].title == "3 times"
+
+
+def test_drift_long_after_a_change_of_traffic_is_an_incident_of_its_own():
+    incidents = Incidents()
+    incidents.observe(drift(2, "ANC"), 0)
+    incidents.observe(volume(10), 0)
+    assert incidents.observe(drift(13, "AGEP"), 0)[0].reason.value == "first_alert"
+    assert len(incidents.open) == 3
+
+
+def test_drift_after_traffic_is_back_is_an_incident_of_its_own():
+    incidents = Incidents()
+    incidents.observe(volume(10), 0)
+    incidents.observe(volume(11, Transition.RESOLVED), 0)
+    assert incidents.observe(drift(11, "AGEP"), 0)[0].reason.value == "first_alert"
