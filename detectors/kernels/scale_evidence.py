@@ -12,6 +12,7 @@ from detectors.kernels.scale_state import (
     CORRECTION,
     FIRST,
     G_MAX,
+    GATE,
     INFLATION,
     IS_OPEN,
     IS_SEASONAL,
@@ -280,7 +281,8 @@ def strongest(
                 freedom_phi,
             )
             margin = e - thresholds[s]
-            if size_of_change(is_share, p, m, unit) < references[c, SMALLEST]:
+            least_size = references[c, SMALLEST] * constants[i, GATE]
+            if size_of_change(is_share, p, m, unit) < least_size:
                 margin = min(margin, -1e-6)
             if margin > out_floats[c, 1] + TIE_NATS:
                 out_integers[c, 1], out_integers[c, 2] = i, s

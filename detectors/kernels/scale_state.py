@@ -24,7 +24,7 @@ N_SLOTS: Final = 48
 """Hour of the day, Monday to Friday, then the same at weekends."""
 
 # Columns of the plan's ``constants``, by component.
-P, PQ, G_MAX, PRODUCT, SEASON_FACTOR = range(5)
+P, PQ, G_MAX, PRODUCT, SEASON_FACTOR, GATE = range(6)
 # Columns of the plan's ``codes``, by component.
 IS_SHARE, FIRST, SECOND, CELL, IS_SEASONAL = range(5)
 # Columns of the plan's ``references``, by cell: rows, hours (0: not known), smallest change.

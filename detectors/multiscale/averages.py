@@ -98,7 +98,7 @@ def margins_beyond(
     beyond, g_max = m - allowed, plan.constants[:, at.G_MAX, None]
     found = evidence(beyond, is_share, base, variance, g_max, rule.decay) - rule.thresholds
     size = size_of_change(beyond, is_share, base, plan.constants[:, at.PQ, None])
-    least = plan.references[cell, at.SMALLEST, None]
+    least = (plan.references[cell, at.SMALLEST] * plan.constants[:, at.GATE])[:, None]
     found = np.where(size < least, np.minimum(found, -1e-6), found)
     hours = state.cells[:, at.AGE, None] * rule.tick_hours
     is_used = scales_in_use(state) & (hours >= 2 * np.array(SCALE_HOURS) * at.BARELY)

@@ -238,7 +238,8 @@ def _weigh_evidence(
     e = evidence(m, is_share, base, variance, plan.constants[own, at.G_MAX, None], rule.decay)
     margin = e - rule.thresholds
     size = size_of_change(m, is_share, base, unit)
-    margin = np.where(size < plan.references[c, at.SMALLEST], np.minimum(margin, -1e-6), margin)
+    least_size = plan.references[c, at.SMALLEST] * plan.constants[own, at.GATE, None]
+    margin = np.where(size < least_size, np.minimum(margin, -1e-6), margin)
     least = np.clip(1.6 * (rule.thresholds - BACK_MARGIN), 0.0, SKIPPED)
     with np.errstate(invalid="ignore"):
         is_seen = m * m >= least * (variance.sampling + variance.natural)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.scale_evidence import SMALLEST_SHARE
-from detectors.kernels.scale_state import CORRECTION, SMALLEST
+from detectors.kernels.scale_state import CORRECTION, GATE, SMALLEST
 from detectors.multiscale.averages import scales_in_use
 from detectors.multiscale.evidence import AverageVariance, evidence
 from detectors.multiscale.plan import ScalePlan
@@ -139,7 +139,7 @@ def _needed(
 
 def _smallest(plan: ScalePlan, is_share: NDArray[np.bool_], p: Floats) -> Floats:
     """Growth at which the gate opens."""
-    least = plan.references[plan.codes[:, 3], SMALLEST]
+    least = plan.references[plan.codes[:, 3], SMALLEST] * plan.constants[:, GATE]
     angle = np.arcsin(np.sqrt(np.clip(p, 0.0, 1.0))) + least / 2
     share = np.sin(np.minimum(angle, np.pi / 2)) ** 2 - np.clip(p, 0.0, 1.0)
     mean = least * np.sqrt(plan.constants[:, 1])

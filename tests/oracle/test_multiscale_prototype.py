@@ -33,7 +33,9 @@ class Case:
         cell = np.repeat(np.arange(len(own["jn"])), own["jn"])
         self.plan = ScalePlan(
             offsets=np.concatenate(([0], np.cumsum(own["jn"]))),
-            constants=np.stack([own[k] for k in ("p0", "pq", "gmax", "pc", "nuseas")], axis=1),
+            constants=np.stack(
+                [*(own[k] for k in ("p0", "pq", "gmax", "pc", "nuseas")), np.ones(n)], axis=1
+            ),
             codes=np.stack(
                 [own["kind"] == 1, own["pa"], own["pb"], cell, own["isseas"]], axis=1
             ).astype(np.int64),

@@ -17,7 +17,7 @@ from detectors.multiscale.components import (
 from detectors.multiscale.detectable import HORIZON_HOURS, detectable_changes
 from detectors.multiscale.movement import natural_variances
 from detectors.multiscale.onset import look_back_ticks, onset
-from detectors.multiscale.plan import _products, block_phi, plan_cells
+from detectors.multiscale.plan import GROUP_GATE, _products, block_phi, plan_cells
 from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
@@ -393,3 +393,19 @@ def test_nothing_is_detectable_before_a_scale_has_samples():
     assert np.isnan(found.change).all()
     assert (found.scale == -1).all()
     assert not found.is_natural.any()
+
+
+def test_groups_of_a_number_matter_from_a_larger_change_on_than_categories():
+    letters = np.zeros(64)
+    letters[:10] = 0.1
+    model = SmallModel.of([EVEN, letters], 1)
+    factor = model.plan.constants[:, at.GATE]
+    names = [name for cell in model.layout.cells for name in cell.names]
+    assert (factor[:20] == GROUP_GATE).all()
+    assert (factor[20:] == 1).all()
+    assert names[20] == "below minimum"
+    few = SmallModel.of([letters], 1)
+    assert (few.plan.constants[:, at.GATE] == GROUP_GATE).sum() == 10
+    fewer = np.zeros(64)
+    fewer[:3] = 0.5, 0.3, 0.2
+    assert (SmallModel.of([fewer], 1).plan.constants[:, at.GATE] == 1).all()
