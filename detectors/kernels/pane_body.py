@@ -310,7 +310,7 @@ def _read_row(
                 mantissa |= np.int64(tokens[at + k]) << (8 * k)
             if tokens[at + n_bytes - 1] >= 128:
                 mantissa -= np.int64(1) << (8 * n_bytes)
-            at += n_bytes
+            at += int(n_bytes)
             x = float(mantissa) / _POWERS[exponent]
         if not math.isfinite(x * x):
             return NOT_FINITE

@@ -127,6 +127,13 @@ class _Model:
         self.revised: set[tuple[int, str]] = set()
         self.read_until = 0
 
+    def widths_of(self, start: int) -> dict[SeriesId, int]:
+        """Return the variables of the panes of each series in a window."""
+        widths = self.widths.get(start)
+        if widths is None:
+            widths = self.widths[start] = {}
+        return widths
+
     @property
     def floor(self) -> int | None:
         """Start of the first window that has not closed; None before the first pane."""
@@ -265,7 +272,7 @@ class Windows:
             changed nothing so far, :attr:`changed` says what is to be read again.
         """
         self.changed, series = None, pane.series
-        entry = self._models.setdefault((series.tenant, series.model), _Model())
+        entry = self._model(series.tenant, series.model)
         config = self._settings(series.tenant, series.model)
         start = pane.start_us // config.length_us * config.length_us
         closed = entry.closed_until
@@ -280,7 +287,7 @@ class Windows:
             first = min(p.first_offset for p in entry.panes[start].values())
             self.changed = ChangedWindow(*name, start, first)
             return Arrival.CHANGED
-        entry.widths.setdefault(start, {})[series] = packed.n_variables
+        entry.widths_of(start)[series] = packed.n_variables
         if closed is None:
             self._note_start(start, config)
         is_open = closed is None or start >= closed
@@ -291,11 +298,20 @@ class Windows:
         self._revise(entry, start, series.model_version, offset)
         return Arrival.LATE
 
+    def _model(self, tenant: str, model: str) -> _Model:
+        """Return what is known of a model."""
+        entry = self._models.get((tenant, model))
+        if entry is None:
+            entry = self._models[tenant, model] = _Model()
+        return entry
+
     def _put(
         self, entry: _Model, start: int, pane: PackedPane, offset: int, lateness_us: int
     ) -> Placed:
         """Put a pane where it belongs, and fold what its partition has retired."""
-        kept = entry.panes.setdefault(start, {})
+        kept = entry.panes.get(start)
+        if kept is None:
+            kept = entry.panes[start] = {}
         place = _Place(pane.series, pane.source, pane.partition)
         panes = kept.get(place)
         if panes is None:
@@ -304,7 +320,10 @@ class Windows:
         if start not in entry.unfolded:
             panes.settle_oldest(self._retired_us(place, lateness_us))
             if panes.is_waiting:
-                waiting = self._unsettled.setdefault((pane.source, pane.partition), {})
+                unsettled = (pane.source, pane.partition)
+                waiting = self._unsettled.get(unsettled)
+                if waiting is None:
+                    waiting = self._unsettled[unsettled] = {}
                 waiting[panes] = lateness_us
         return placed
 
@@ -389,7 +408,7 @@ class Windows:
             ``kept``, ``stale``, or ``too_old`` if its window has closed; closed windows are not
             revised for it.
         """
-        entry = self._models.setdefault((pane.tenant, pane.model), _Model())
+        entry = self._model(pane.tenant, pane.model)
         config = self._settings(pane.tenant, pane.model)
         start = pane.start_us // config.length_us * config.length_us
         if entry.closed_until is None:

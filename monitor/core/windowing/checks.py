@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from monitor.core.bounds import check_number
 from monitor.core.windowing.pane_body import PaneBody
 from monitor.core.windowing.stats_codec import body_limit
@@ -35,6 +37,16 @@ def largest_body(config: ModelConfig, baseline: Baseline | None) -> int:
     if baseline is not None:
         n_variables = max(n_variables, len(baseline.variables))
     return body_limit(n_series, n_variables, n_slices=2 * _N_VALUES)
+
+
+def _are_slices(names: tuple[str, ...]) -> bool:
+    """Whether all names are those of slices."""
+    return all("=" in name for name in names)
+
+
+_are_few_slices = lru_cache(maxsize=512)(_are_slices)
+"""Most panes have the same few names as others."""
+_MAX_FEW = 64
 
 
 def check_pane(
@@ -74,5 +86,6 @@ def check_pane(
         raise DomainError(
             f"its first segment is {body.segments[0][:80]!r}, not {ALL!r}", where="panes"
         )
-    if any("=" not in name for name in body.slices):
+    is_known = _are_few_slices if len(body.slices) <= _MAX_FEW else _are_slices
+    if not is_known(body.slices):
         raise DomainError("a slice that names no host and no GPU", where="panes")

@@ -142,8 +142,8 @@ def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES, schema: int = SCHEMA) -
 
     Parameters
     ----------
-    pane : Pane or PackedPane
-        Any pane; the body of a packed one is that of encoding 2.
+    pane : Pane
+        Any pane.
     max_bytes : int
         Limit of one value; at least 8 KiB.
     schema : int, optional
@@ -161,7 +161,7 @@ def encode(pane: Pane, max_bytes: int = MAX_VALUE_BYTES, schema: int = SCHEMA) -
     """
     body = _body_of(pane, schema)
     packed = pa.compress(body, codec="zstd", asbytes=True) if schema == 1 else body
-    return _chunks(schema, pane.series, span_of(pane), packed, len(body), max_bytes)
+    return _chunks(schema, pane.series, pane, packed, len(body), max_bytes)
 
 
 def encode_one(pane: PackedPane, max_bytes: int = MAX_VALUE_BYTES) -> list[bytes]:
@@ -178,7 +178,7 @@ def encode_one(pane: PackedPane, max_bytes: int = MAX_VALUE_BYTES) -> list[bytes
         One for most panes; publish value i under ``pane_key(pane, i)``.
     """
     part = encode_entries([pane])
-    return _chunks(BATCH, pane.series, span_of(pane), part, len(part), max_bytes)
+    return _chunks(BATCH, pane.series, pane, part, len(part), max_bytes)
 
 
 def encode_batch(panes: Sequence[PackedPane]) -> bytes:
@@ -196,25 +196,19 @@ def encode_batch(panes: Sequence[PackedPane]) -> bytes:
     share of the rest, 415 in a message of its own.
     """
     part = encode_entries(panes)
-    (value,) = _chunks(BATCH, NO_SERIES, span_of(panes[0]), part, len(part), MAX_VALUE_BYTES)
+    (value,) = _chunks(BATCH, NO_SERIES, panes[0], part, len(part), MAX_VALUE_BYTES)
     return value
-
-
-def span_of(pane: Pane | PackedPane) -> tuple[int, int, str, int, str, int]:
-    """Return what a header says of a pane beside its series."""
-    place = (pane.source, pane.partition, pane.owner)
-    return pane.start_us, pane.end_us, *place, pane.pane_version
 
 
 def _chunks(
     schema: int,
     series: SeriesId,
-    span: tuple[int, int, str, int, str, int],
+    pane: Pane | PackedPane,
     packed: bytes,
     n_bytes: int,
     max_bytes: int,
 ) -> list[bytes]:
-    """Cut a body into message values."""
+    """Cut what a message holds into values, under the times and the source of a pane."""
     room = max_bytes - _HEADER_BYTES
     if room < _HEADER_BYTES:
         raise ShapeError(f"max_bytes is {max_bytes}", where="encode", fix="allow 8192 at least")
@@ -225,11 +219,24 @@ def _chunks(
             fix="fewer segments or features make it smaller",
         )
     parts = [packed[i : i + room] for i in range(0, len(packed), room)]
-    names = (series.tenant, series.model, series.model_version, series.profile_id)
+    head = PaneHeader(
+        schema,
+        series.tenant,
+        series.model,
+        series.model_version,
+        series.profile_id,
+        pane.start_us,
+        pane.end_us,
+        pane.source,
+        pane.partition,
+        pane.owner,
+        pane.pane_version,
+        0,
+        len(parts),
+        n_bytes,
+    )
     return [
-        msgspec.msgpack.encode(
-            PaneMessage(PaneHeader(schema, *names, *span, i, len(parts), n_bytes), part)
-        )
+        msgspec.msgpack.encode(PaneMessage(msgspec.structs.replace(head, chunk=i), part))
         for i, part in enumerate(parts)
     ]
 
