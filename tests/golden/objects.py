@@ -22,6 +22,7 @@ from monitor.core.pipeline_health.dead_letter_limit import DeadLetterLimit
 from monitor.core.pipeline_health.silence_state import SilenceState
 from monitor.core.pipeline_health.state import PipelineState, SharePool, UnjudgedRun
 from monitor.core.windowing.baseline_codec import with_id
+from monitor.core.windowing.packed_pane import PackedPane, pack_pane
 from monitor.core.windowing.watermark import NO_WATERMARK, Commit
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.gpu_topic_state import GpuTopicState
@@ -128,6 +129,26 @@ def wide_pane() -> Pane:
         state = state * 48_271 % 2_147_483_647
         wide.counts[place] = state
     return replace(pane(), segments=wide)
+
+
+def shared_panes() -> list[PackedPane]:
+    """Panes of one flush: dense, of one row with a decimal and another number, rows only."""
+    one_row, slices = SeriesStats.empty(("*", "country=DE"), 3), SeriesStats.empty(("host=h-1",), 1)
+    for stats, numbers in ((one_row, (1 / 3, None, 0.25)), (slices, (0.25,))):
+        stats.n_rows[:] = stats.n_predicted[:] = 1
+        stats.calibration_counts[:, 5], stats.calibration_sums[:, 5] = 1, 0.25
+        for v, x in enumerate(numbers):
+            stats.counts[:, v, 62 if x is None else 15] = 1
+            if x is not None:
+                stats.sums[:, v] = stats.minima[:, v] = stats.maxima[:, v] = x
+                stats.sums_sq[:, v] = x * x
+    first, last = pane(), row_pane()
+    middle = replace(first, series=SeriesId(*MODEL, "2", ""), segments=one_row, slices=slices)
+    place = {"source": first.source, "partition": first.partition, "owner": first.owner}
+    return [
+        pack_pane(each)._replace(**place, pane_version=first.pane_version)
+        for each in (first, middle, last)
+    ]
 
 
 def row_pane() -> Pane:

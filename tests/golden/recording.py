@@ -18,8 +18,9 @@ from monitor.core.state.snapshot_store import state_writes
 from monitor.core.state.writes import alert_write, result_writes
 from monitor.core.unreadable import letter_write
 from monitor.core.windowing import baseline_codec as baseline_codec
-from monitor.core.windowing.codec import encode, pane_key
+from monitor.core.windowing.codec import encode, encode_batch, encode_one, pane_key
 from monitor.core.windowing.intake_message import encode_intake, intake_key
+from monitor.core.windowing.pane_batch import batch_key
 from monitor.ingest.refusals import late_write
 from monitor.notify.delivery.log import encode_entry, entry_key
 from tests.golden import objects
@@ -66,6 +67,10 @@ def _panes() -> Iterator[Recorded]:
         yield Recorded(name, topics.PANES, pane_key(pane, 0).encode(), value)
     for i, value in enumerate(encode(wide, WIDE_BYTES, schema=2)):
         yield Recorded(f"packed-pane-wide-{i}", topics.PANES, pane_key(wide, i).encode(), value)
+    shared = objects.shared_panes()
+    yield Recorded("shared-panes", topics.PANES, batch_key(shared[0], 3), encode_batch(shared))
+    (value,) = encode_one(shared[0])
+    yield Recorded("shared-panes-one", topics.PANES, pane_key(shared[0], 0).encode(), value)
     intake = objects.intake()
     yield Recorded("intake", topics.PANES, intake_key(intake), encode_intake(intake))
     for i, mark in enumerate(objects.watermarks()):

@@ -104,6 +104,14 @@ def read_pane(chunks: Sequence[bytes]) -> Any:
     return found.pane
 
 
+def test_panes_that_share_a_message_read_back():
+    packed = objects.shared_panes()
+    found = PaneAssembler().add(FILES["shared-panes"].value, 0)
+    assert [whole.packed for whole in found] == packed
+    (alone,) = PaneAssembler().add(FILES["shared-panes-one"].value, 0)
+    assert alone.packed == packed[0]
+
+
 @pytest.mark.parametrize(
     ("chunks", "made"),
     [
