@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.baseline.build import build_baseline
+from monitor.core.drift import pane_intake
 from monitor.core.drift import partition as drift_partition
 from monitor.core.drift.partition import KIND, MAX_JUDGED, DriftPartition
 from monitor.core.drift.state import ModelState, read_model_state
@@ -281,7 +282,7 @@ def test_while_all_are_idle_time_alone_closes_windows_and_says_so():
 
 
 def test_only_baselines_that_are_not_in_the_catalog_are_unknown(monkeypatch):
-    monkeypatch.setattr(drift_partition, "MAX_UNKNOWN", 3)
+    monkeypatch.setattr(pane_intake, "MAX_UNKNOWN", 3)
     catalog = small_world().catalog
     known = catalog.baselines["default", "small"][0].profile_id
     driver = Driver(catalog)
