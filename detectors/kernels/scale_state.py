@@ -25,6 +25,7 @@ N_SLOTS: Final = 48
 
 # Columns of the plan's ``constants``, by component.
 P, PQ, G_MAX, PRODUCT, SEASON_FACTOR, GATE = range(6)
+N_CONSTANTS: Final = 6
 # Columns of the plan's ``codes``, by component.
 IS_SHARE, FIRST, SECOND, CELL, IS_SEASONAL = range(5)
 # Columns of the plan's ``references``, by cell: rows, hours (0: not known), smallest change.

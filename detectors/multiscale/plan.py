@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.scale_state import N_SLOTS
+from detectors.kernels.scale_state import N_CONSTANTS, N_SLOTS
 from detectors.multiscale.components import (
     MIN_GROUPS_SPREAD,
     NO_COMPONENT,
@@ -50,6 +50,21 @@ class ScalePlan:
     """Shape (C, 4): rows n0, hours (0 where it has no times), smallest change, design effect."""
     season: NDArray[np.float32]
     """Shape (48, I): expected deviation by hour of the day and kind of day; (48, 0) for none."""
+
+    def __post_init__(self) -> None:
+        """Check the columns, which the kernel does not.
+
+        Raises
+        ------
+        ShapeError
+            If a constant is missing.
+        """
+        if self.constants.shape[1] != N_CONSTANTS:
+            raise ShapeError(
+                f"{self.constants.shape[1]} constants of a component",
+                where="plan",
+                fix=f"expected {N_CONSTANTS}",
+            )
 
     @property
     def n_components(self) -> int:

@@ -18,6 +18,7 @@ from detectors.kernels.scale_state import (
     IS_OPEN,
     N_CELL_VALUES,
     N_COMPONENT_VALUES,
+    N_CONSTANTS,
     N_MODEL_VALUES,
     N_SCALE_VALUES,
     N_SCALES,
@@ -71,7 +72,7 @@ def volume_plan(n_rows: float, n_weeks: float) -> ScalePlan:
         raise DomainError(f"{n_rows} rows in {n_weeks} weeks", where="volume")
     return ScalePlan(
         offsets=np.array([0, 1]),
-        constants=np.ones((1, 5)),
+        constants=np.ones((1, N_CONSTANTS)),
         codes=np.array([[0, -1, -1, 0, 0]]),
         references=np.array(
             [[n_rows / _DAYS, _HOURS_OF_A_SLOT_DAY * n_weeks, SMALLEST_CHANGE, 1.0]]

@@ -15,7 +15,6 @@ from detectors.multiscale.excursions import (
 )
 
 N_CELLS, N_COMPONENTS = 3, 5
-FLOATS = st.floats(0, 10, width=32)
 
 
 @st.composite

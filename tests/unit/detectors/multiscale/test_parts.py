@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -157,6 +159,12 @@ def test_the_mean_product_of_two_features_is_their_rank_correlation():
     assert found[0] == pytest.approx(
         np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1], abs=0.01
     )
+
+
+def test_a_plan_refuses_constants_of_another_version():
+    plan = SmallModel.of([EVEN], 1).plan
+    with pytest.raises(ShapeError, match="5 constants"):
+        replace(plan, constants=plan.constants[:, :5])
 
 
 def test_a_plan_refuses_a_cell_without_reference():
