@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from monitor.archive.writes import Archive
 from monitor.core import topics
 from monitor.core.windowing.catalog import Catalog, max_skews
 from monitor.core.windowing.slot_length import slot_of
+from monitor.decode.arrow.decode_ahead import DecodedChunk, decode_ahead
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import Placed, decode_labels
 from monitor.decode.work import ARROW_MARK
@@ -78,7 +79,11 @@ class Pipeline:
         """Watermark of the predictions."""
         return self.ingest.watermark_us
 
-    def take_predictions(self, chunk: Chunk) -> None:
+    def decode_ahead(self, chunks: Iterable[Chunk]) -> Iterator[Chunk | DecodedChunk]:
+        """Decode tables several chunks at a time; give all to :meth:`take_predictions`."""
+        return decode_ahead(self.ingest.decoder, chunks)
+
+    def take_predictions(self, chunk: Chunk | DecodedChunk) -> None:
         """Read one chunk of predictions."""
         self.ingest.take(chunk)
 

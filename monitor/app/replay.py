@@ -115,7 +115,7 @@ def run_replay(
         )
         replay(
             pipeline,
-            chunks,
+            pipeline.decode_ahead(chunks),
             _timed(streams.labels, decode_labels),
             _timed_gpu(streams.gpu, installation.monitor.gpu.interval_us // 2),
             after_chunk=lambda chunk: watch(pipeline.watermark_us),

@@ -69,6 +69,8 @@ class RepeatedIds:
         Events without an id are not counted. 40 ns an event of 16 bytes of id where neither
         the ids nor the table are in the processor's cache, as in ingest.
         """
+        if not (batch.id_spans[:, 1] > 0).any():
+            return 0
         seeds = np.full(len(batch), self._seed(batch.schema), np.uint64)
         return self._count(batch.id_spans, batch.id_bytes, seeds)
 

@@ -130,6 +130,11 @@ class Ingest:
         self._restore()
 
     @property
+    def decoder(self) -> Decoder:
+        """The decoder of this partition's events."""
+        return self._decoder
+
+    @property
     def position(self) -> int:
         """Offset to read from."""
         return self._aggregator.position
@@ -197,30 +202,36 @@ class Ingest:
         """
         return self._aggregator.messages_to_catch_up
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: Chunk, decoded: Decoded | None = None) -> None:
         """Decode and aggregate one chunk, and record what was refused.
 
         Parameters
         ----------
         chunk : Chunk
             The messages that follow those of the last call.
+        decoded : Decoded, optional
+            What it held, if it was decoded already, by this stage's decoder.
         """
         if self._is_gap_expected:
             self._skip(int(chunk.log_offset[0]), int(chunk.record_time_us[0]))
+        if decoded is not None:
+            self._add(chunk, decoded)
+            return
         for part in self._decoder.parts(chunk):
-            self._add(part)
+            began_s = elapsed_s()
+            # the archive in this process takes a batch of each model
+            found = self._decoder.decode(part, is_mixed=self._on_batch is None)
+            if self._observe is not None:
+                self._observe("decode", elapsed_s() - began_s)
+            self._add(part, found)
 
-    def _add(self, chunk: Chunk) -> None:
-        """Decode messages that may be decoded together."""
+    def _add(self, chunk: Chunk, decoded: Decoded) -> None:
+        """Aggregate messages that were decoded together."""
         began_s = elapsed_s()
-        # the archive in this process takes a batch of each model
-        decoded = self._decoder.decode(chunk, is_mixed=self._on_batch is None)
-        decoded_s = elapsed_s()
         self._count_repeated(decoded)
         added = self._aggregator.add(chunk, decoded.batches, decoded.rejects, decoded.mixed)
         if self._observe is not None:
-            self._observe("decode", decoded_s - began_s)
-            self._observe("aggregate", elapsed_s() - decoded_s)
+            self._observe("aggregate", elapsed_s() - began_s)
         rejects = new_rejects(chunk, decoded.rejects, added.future, self._aggregator.report_from)
         self._count(chunk, rejects, added)
         self._write_letters(chunk, rejects)

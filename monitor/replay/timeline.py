@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from monitor.decode.arrow.decode_ahead import DecodedChunk
 from schemas.batch import Chunk
 
 
@@ -24,7 +25,7 @@ class ReplayPipeline(Protocol):
         """How far the predictions have come."""
         ...
 
-    def take_predictions(self, chunk: Chunk) -> None:
+    def take_predictions(self, chunk: Chunk | DecodedChunk) -> None:
         """Read predictions."""
         ...
 
@@ -51,7 +52,7 @@ class ReplayPipeline(Protocol):
 
 def replay(
     pipeline: ReplayPipeline,
-    predictions: Iterable[Chunk],
+    predictions: Iterable[Chunk | DecodedChunk],
     labels: Iterable[Timed] = (),
     gpu: Iterable[Timed] = (),
     *,
@@ -61,7 +62,7 @@ def replay(
 
     Parameters
     ----------
-    predictions : iterable of Chunk
+    predictions : iterable of Chunk or DecodedChunk
         They set the pace.
     labels, gpu : iterable of Timed
         Each chunk is read as soon as the predictions' watermark has passed its time,
@@ -77,7 +78,7 @@ def replay(
         for part in labels_due.until(pipeline.watermark_us):
             pipeline.take_labels(part)
         pipeline.pump()
-        after_chunk(chunk)
+        after_chunk(chunk.chunk if isinstance(chunk, DecodedChunk) else chunk)
     pipeline.end_predictions()
     for part in gpu_due.rest():
         pipeline.take_gpu(part)

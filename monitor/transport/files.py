@@ -8,8 +8,9 @@ message each, so that one decoder serves every source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,10 @@ from monitor.transport.tables import TableSource
 from schemas.batch import Chunk
 from schemas.config.model import ModelConfig
 from schemas.errors import ConfigError, TransportError
+
+_MAX_TOGETHER = 4
+_MAX_BYTES = 4 << 20
+"""Chunks of a table whose columns are converted together, and bytes from which none is added."""
 
 
 class Source(Iterator[Chunk]):
@@ -224,7 +229,7 @@ def _table_chunks(
 
     # Checks the columns before the pipeline starts, not at the first chunk.
     mapped(table.schema.empty_table())
-    pieces: Iterator[pa.Table] = map(mapped, _regrouped(table, chunk_rows))
+    pieces = _cut(map(mapped, _regrouped(table, chunk_rows)), chunk_rows)
     if not (stamp.is_wanted or config.columns.record_time or found.is_stream):
         slack_us = config.window.bound_us + config.window.lateness_us
         pieces = tables_in_order(pieces, slack_us, chunk_rows, found.where, note)
@@ -241,25 +246,46 @@ def _table_chunks(
 
 
 def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
-    """Regroup pieces of any size into tables of ``chunk_rows`` rows; the last may be shorter."""
+    """Regroup pieces of any size into tables of one or more times ``chunk_rows`` rows.
+
+    The last may be shorter. Columns are converted together of up to ``_MAX_TOGETHER`` chunks of
+    few bytes: the calls cost more than the values.
+    """
     held = table.schema.empty_table()
     for piece in table.pieces:
         held = pa.concat_tables([held, piece])
-        while held.num_rows >= chunk_rows:
-            yield held.slice(0, chunk_rows)
-            held = held.slice(chunk_rows)
+        while (n := held.num_rows // chunk_rows) and _is_enough(held, n):
+            n_rows = min(n, _MAX_TOGETHER) * chunk_rows
+            yield held.slice(0, n_rows)
+            held = held.slice(n_rows)
     if held.num_rows:
         yield held
+
+
+def _is_enough(held: pa.Table, n_chunks: int) -> bool:
+    """Return whether no more chunks are waited for."""
+    return n_chunks >= _MAX_TOGETHER or bool(held.nbytes >= _MAX_BYTES)
+
+
+def _cut(tables: Iterable[pa.Table], chunk_rows: int) -> Iterator[pa.Table]:
+    """Cut tables into pieces of ``chunk_rows`` rows."""
+    for table in tables:
+        for first in range(0, table.num_rows, chunk_rows):
+            yield table.slice(first, chunk_rows)
 
 
 def _named(table: pa.Table, config: ModelConfig) -> pa.Table:
     """Add tenant and model to every row, unless the file has these columns."""
     for name, value in (("tenant", config.tenant), ("model", config.model)):
         if name not in table.column_names:
-            codes = pa.array(np.zeros(table.num_rows, np.int32))
-            column = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
-            table = table.append_column(name, column)
+            table = table.append_column(name, _repeated(value, table.num_rows))
     return table
+
+
+@lru_cache(maxsize=8)
+def _repeated(value: str, n_rows: int) -> pa.DictionaryArray:
+    """Return a column that holds one value; nearly all chunks have equally many rows."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n_rows, np.int32)), pa.array([value]))
 
 
 def _arrow_chunk(table: pa.Table, source: str, first_row: int) -> Chunk:

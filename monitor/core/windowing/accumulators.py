@@ -36,8 +36,8 @@ _N_FORGET = 4096
 Slots = NDArray[np.int32]
 
 
-def take(batch: EventBatch, rows: NDArray[np.int64]) -> EventBatch:
-    """Return the rows of a batch, in the order given.
+def take(batch: EventBatch, rows: NDArray[np.int64] | slice) -> EventBatch:
+    """Return the rows of a batch, in the order given; of a slice without copying them.
 
     Examples
     --------
