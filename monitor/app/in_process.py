@@ -191,6 +191,7 @@ def build_pipeline(
     has_retraining: bool = True,
     keeps_log: bool = False,
     slot_us: int | None = None,
+    run_id: str | None = None,
     on_step: OnStep = lambda step: None,
 ) -> Pipeline:
     """Build every stage in one process.
@@ -198,7 +199,7 @@ def build_pipeline(
     Parameters
     ----------
     source : str
-        Name of the stream of predictions.
+        Name of the stream of predictions, which panes carry.
     store : Store, optional
         Must be migrated; None stores nothing.
     receivers : mapping of str to Receiver, optional
@@ -212,6 +213,8 @@ def build_pipeline(
         ``window.pane``; without a store and a kept log, where panes are only used for windows, the
         longest possible. The last bits of a window's floats depend on it, because of the order of
         summation.
+    run_id : str, optional
+        What is stored under a known run ID is not stored again; by default ``source``.
     on_step : callable, optional
         Called with every step of the notify stage.
 
@@ -231,7 +234,7 @@ def build_pipeline(
     asking = configs if has_retraining else [_without_retraining(c) for c in configs]
     archive = Archive(store) if store is not None else None
     reader = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
-    direct = DirectArchive(archive, reader) if archive is not None else None
+    direct = DirectArchive(archive, reader, run_id) if archive is not None else None
     found = receivers if receivers is not None else build_receivers(monitor)
     runner = asyncio.Runner()
     notifier = Notifier(
@@ -261,7 +264,7 @@ def build_pipeline(
         drift=drift,
         gpu=gpu,
         notify=notify,
-        archive=_build_archive(archive, log, reader if keeps_log else None, source),
+        archive=_build_archive(archive, log, reader if keeps_log else None, run_id or source),
         direct=direct,
         on_step=on_step,
         runner=runner,

@@ -21,11 +21,13 @@ from monitor.core.windowing.slot_length import check_pane_option, slot_of
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.notify.receivers.protocol import Receiver
 from monitor.replay.outcome import ReplayOutcome
-from monitor.replay.stored_slot import slot_and_chunks
+from monitor.replay.stored_slot import pane_option, slot_and_chunks
 from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
+from monitor.storage.stored_panes import replayed_panes_us
 from monitor.transport.files import Source, open_source
 from schemas.config.model import ModelConfig
+from schemas.errors import ConfigError
 
 NO_RECEIVERS: Mapping[str, Receiver] = MappingProxyType({})
 
@@ -72,8 +74,9 @@ def run_replay(
     Raises
     ------
     ConfigError
-        If the configuration is invalid, the requested pane length does not divide the windows, or
-        event times are in another unit.
+        If the configuration is invalid, the requested pane length does not divide the windows or
+        is not that in which the store has these events already, or event times are in another
+        unit.
     BaselineError
         If no model has a baseline, or a baseline does not match its config.
     TransportError
@@ -86,6 +89,12 @@ def run_replay(
     # Everything is validated before the store is opened, so that no partial run is stored.
     check_pipeline(installation.monitor, installation.models, has_receivers=request.has_notify)
     if request.pane_us is not None:
+        if _store_of(installation, request) is None:
+            raise ConfigError(
+                "the length of stored panes is set, and nothing is stored",
+                where="--pane",
+                fix="name a store with --store, or leave out --pane",
+            )
         window = shared_window(installation.models)
         check_pane_option(request.pane_us, slot_of(installation.models), window.pane_us)
     model = recording.model_of_tables(installation, request.model, request.files)
@@ -97,13 +106,20 @@ def run_replay(
         chunks, slot_us = recording.concatenated(streams.predictions), None
         # A store that is in use is reported before standard input is read.
         store = _open_store(installation, request, stack)
+        events_id, names = _events_id(request, streams), list(catalog.configs)
         if store is not None:
+            stored_us = replayed_panes_us(store, events_id, names)
+            asked_us = pane_option(request.pane_us, stored_us, slot_of(installation.models))
             limits = installation.monitor.messages.limits
-            slot_us, chunks = slot_and_chunks(chunks, catalog, limits, request.pane_us)
+            slot_us, chunks = slot_and_chunks(chunks, catalog, limits, asked_us)
+        run_id = _run_id(request, installation, streams, catalog, slot_us)
+        if store is not None and replayed_panes_us(store, run_id, names) is not None:
+            events_id = run_id  # an earlier version stored them, under this name
         pipeline = build_pipeline(
             installation.monitor,
             catalog,
-            source=_run_id(request, installation, streams, catalog, slot_us),
+            source=events_id,
+            run_id=run_id,
             store=store,
             slot_us=slot_us,
             receivers=None if request.has_notify else receivers,
@@ -140,6 +156,12 @@ def _open_store(
     store = stack.enter_context(Store.open(target))
     store.migrate()
     return store
+
+
+def _events_id(request: ReplayRequest, streams: _Streams) -> str:
+    """Return a digest of the predictions: panes of the same events have the same source."""
+    names = "|".join(source.name for source in streams.predictions)
+    return "replay-" + stable_id("events", names, request.rows_per_window)[:13]
 
 
 def _run_id(

@@ -39,10 +39,16 @@ class DirectArchive:
         Where rows go.
     reader : PaneReader, optional
         Names the variables of panes.
+    run_id : str, optional
+        Panes of a run with another one are inserted again, and replace those with the same key;
+        by default the source of the panes.
     """
 
-    def __init__(self, archive: Archive, reader: PaneReader | None = None) -> None:
+    def __init__(
+        self, archive: Archive, reader: PaneReader | None = None, run_id: str | None = None
+    ) -> None:
         self._archive, self._reader = archive, reader or PaneReader({})
+        self._run_id = run_id
         self._panes: list[Pane] = []
         self._n_cells = self._n_panes = 0
         self._waiting: dict[tuple[str, str, int], Batcher[tuple[_Span, pa.Table]]] = {}
@@ -86,7 +92,7 @@ class DirectArchive:
             for pane in self._panes
         )
         lo, hi = self._n_panes, self._n_panes + len(self._panes)
-        source = f"{PANES}@{self._panes[0].source}"
+        source = f"{PANES}@{self._run_id or self._panes[0].source}"
         self._archive.write("panes", rows, range_token(source, 0, lo, hi))
         self._panes, self._n_cells, self._n_panes = [], 0, hi
 

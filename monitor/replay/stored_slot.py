@@ -11,11 +11,60 @@ from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.slot_length import rate_of, slot_of, stored_slot_us
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk, Int64Array
+from schemas.config.values import format_duration
+from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
 
 HEAD_ROWS = 50_000
 """Rows whose rate decides: so many are decoded twice. So many messages are read for them at
 most, since few may be events of a known model."""
+
+
+def pane_option(asked_us: int | None, stored_us: int | None, window_us: int) -> int | None:
+    """Return the length of the panes of a replay, whose events the store may have already.
+
+    Parameters
+    ----------
+    asked_us : int, optional
+        What ``--pane`` asks for.
+    stored_us : int, optional
+        Length in which the store has panes of the same events.
+    window_us : int
+        See ``slot_of``.
+
+    Returns
+    -------
+    int or None
+        None if neither says anything.
+
+    Raises
+    ------
+    ConfigError
+        If the panes would be of another length: the store would count each event twice.
+
+    Examples
+    --------
+    >>> pane_option(None, 30, 60), pane_option(20, None, 60)
+    (30, 20)
+    """
+    if stored_us is None:
+        return asked_us
+    has_stored, elsewhere = format_duration(stored_us), "replay into another store"
+    if asked_us not in (None, stored_us):
+        raise ConfigError(
+            f"the store has panes of these events already, of {has_stored}; of "
+            f"{format_duration(asked_us)} each event would be counted twice",
+            where="--pane",
+            fix=f"replay with --pane {has_stored}, or {elsewhere}",
+        )
+    if window_us % stored_us:
+        raise ConfigError(
+            f"the store has panes of these events already, of {has_stored}, and windows of "
+            f"{format_duration(window_us)} are not made of them",
+            where="--pane",
+            fix=f"{elsewhere}, or make window.length a multiple of {has_stored}",
+        )
+    return stored_us
 
 
 def slot_and_chunks(

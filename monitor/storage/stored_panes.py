@@ -30,6 +30,24 @@ _LENGTH = (
 )
 
 
+_REPLAYED = (
+    "SELECT max(end_us - start_us) AS pane_us, count() AS n FROM panes "
+    "WHERE source = {source:String} AND (tenant, model) IN {names:Array(Tuple(String, String))}"
+)
+
+
+def replayed_panes_us(store: Store, source: str, names: Sequence[tuple[str, str]]) -> int | None:
+    """Return the length of the longest stored pane of a source; None if it has none.
+
+    Parameters
+    ----------
+    names : sequence of (tenant, model)
+        Models to look at.
+    """
+    found = store.query(_REPLAYED, {"source": source, "names": list(names)}).to_pylist()[0]
+    return int(found["pane_us"]) if found["n"] else None
+
+
 def longest_pane_us(
     store: Store, tenant: str, model: str, between_us: tuple[int, int] = NO_BOUND_US
 ) -> int:
