@@ -17,9 +17,10 @@ from monitor.app.in_process import Pipeline, build_pipeline
 from monitor.core import topics
 from monitor.core.drift.windows import Windows
 from monitor.core.state.result_messages import read_results
-from monitor.core.windowing import accumulators, version_cap
+from monitor.core.windowing import accumulators
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
+from monitor.core.windowing.limits import version_cap
 from monitor.decode.chunk import chunk_of
 from monitor.replay.timeline import replay
 from schemas.config.monitor import MonitorConfig

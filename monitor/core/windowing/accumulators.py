@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from detectors.kernels import accumulate
 from detectors.kernels.binning import fill_bins
 from monitor.core.windowing.layout import Layout
-from monitor.core.windowing.name_limit import NameLimit
+from monitor.core.windowing.limits.name_limit import NameLimit
 from monitor.core.windowing.slots import SLICES, Counters, Interner, SlotIndex, SlotPool
 from schemas.batch import EventBatch, StringColumn
 from schemas.panes import ALL, MAX_SEGMENT_VALUES, OTHER, SeriesId, SeriesStats

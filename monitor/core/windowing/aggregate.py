@@ -21,9 +21,9 @@ from monitor.core.windowing.intake_aggregate import (
     RejectedEvents,
 )
 from monitor.core.windowing.layout import Layout
+from monitor.core.windowing.limits.version_cap import VersionCap, others_joined, version_name
 from monitor.core.windowing.open_panes import OpenPanes, OpenSeries, Origin, bodies_of
 from monitor.core.windowing.packed_pane import PackedPane
-from monitor.core.windowing.version_cap import VersionCap, others_joined, version_name
 from monitor.core.windowing.watermark import NO_WATERMARK, Commit, EventClock
 from schemas.batch import (
     N_NAMES,

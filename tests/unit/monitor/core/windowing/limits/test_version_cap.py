@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.windowing import version_cap
 from monitor.core.windowing.aggregate import PartitionAggregator
+from monitor.core.windowing.limits import version_cap
 from schemas.batch import EventBatch
 from schemas.config.model import WindowConfig
 from schemas.events import MAX_VALUE_CHARS

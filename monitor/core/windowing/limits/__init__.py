@@ -1,0 +1,1 @@
+"""Limits of names and versions that a pane counts apart."""
