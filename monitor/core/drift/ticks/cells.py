@@ -11,7 +11,7 @@ from detectors.kernels.scale_state import N_MODEL_VALUES
 from detectors.multiscale.components import CellComponents, ComponentLayout
 from detectors.multiscale.plan import ScalePlan, plan_cells
 from detectors.multiscale.reference_cells import reference_cells
-from detectors.multiscale.rule import ScaleRule
+from detectors.multiscale.rule import ScaleRule, guessed_contexts
 from detectors.multiscale.state import ScaleState
 from monitor.core.drift.cells import align_counts, label_of
 from monitor.core.drift.ticks.closing import Tick
@@ -53,6 +53,8 @@ class ScaleCells:
     losses: LossPlan
     names: tuple[str, ...]
     """Of the components, as alerts name them."""
+    is_guessed: NDArray[np.bool_]
+    """Contexts that may explain a tick: what a declared clock or calendar leaves to guess."""
     learned: ScaleState | None = None
     """State after the ticks of the reference."""
 
@@ -105,6 +107,10 @@ class ScaleCells:
                 name
                 for cell, own in zip(cells, components, strict=True)
                 for name in _component_names(cell.variable, own)
+            ),
+            is_guessed=guessed_contexts(
+                has_timezone=config.timezone is not None,
+                has_holidays=config.calendar is not None and bool(config.calendar.holidays),
             ),
             learned=None if ticks is None else _learned(ticks),
         )

@@ -185,7 +185,9 @@ class ScaleDecider(SeriesDecider):
         references = cells.plan.references
         phi = np.array([cell_phi(state.cells, references, c) for c in range(len(cells.cells))])
         slot = slot_at(tick.start_us, self.config)
-        verdicts = judge_cells(cells.plan, cells.rule, state, tick.sums, tick.rows, slot)
+        verdicts = judge_cells(
+            cells.plan, cells.rule, state, tick.sums, tick.rows, slot, is_guessed=cells.is_guessed
+        )
         self.history.add(tick)
         self.streaks, lost = advance_streaks(cells.losses, self.streaks, tick, phi)
         present = np.flatnonzero(tick.rows > 0).tolist()

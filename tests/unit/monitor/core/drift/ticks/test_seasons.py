@@ -62,3 +62,25 @@ def test_a_holiday_has_the_slots_of_a_sunday():
     )
     assert [slot_at(thursday_us + k * HOUR_US, config) for k in (-1, 0, 23, 24)] == [23, 24, 47, 0]
     assert [slot_at(thursday_us + k * HOUR_US, CONFIG) for k in (0, 48)] == [0, 24]
+
+
+def contexts(config: ModelConfig) -> set[int]:
+    """Contexts of two days whose cycle is an hour early."""
+    decider = ScaleDecider(
+        window_of(baseline(), 0, np.random.default_rng(0)).series, config, baseline()
+    )
+    rng, found = np.random.default_rng(8), set()
+    for hour in range(24 * 35, 24 * 37):
+        for k in range(12):
+            tick = window_of(baseline(), hour + 1, rng, 0.0)
+            tick.start_us += k * TICK_US - HOUR_US
+            tick.end_us = tick.start_us + TICK_US
+            decider.take_tick(tick)
+            found |= {peak.context for peak in decider.peaks.values()}
+    return found
+
+
+def test_a_moved_clock_is_followed_unless_the_time_zone_is_declared():
+    assert contexts(RULE_2) - {0}
+    declared = ModelConfig.model_validate(RULE_2.model_dump() | {"timezone": "UTC"})
+    assert contexts(declared) == {0}
