@@ -94,7 +94,7 @@ def tick_cost(written: list[list[bytes]]) -> tuple[float, int, int]:
     marks.declare("s", N_PARTITIONS)
     tick_s, window_bytes, tick_bytes = 0.0, 0, 0
     for offset, values in enumerate(written):
-        found = [whole for value in values if (whole := assembler.add(value, offset)) is not None]
+        found = [whole for value in values for whole in assembler.add(value, offset)]
         for pane in (whole.packed for whole in found):
             windows.add(pane, offset)
             begin_s = time.process_time()
