@@ -92,6 +92,9 @@ class ReferenceTicks:
     """Shape (I,)."""
     season_factor: NDArray[np.float64]
     """Shape (I,): growth of the variance by the error of the season, >= 1."""
+    excursions: bytes = b""
+    """Kinds of short excursions that came more than once; see
+    :mod:`detectors.multiscale.excursion_state`. Empty if there are none."""
     timezone: str = UTC_NAME
     """IANA time zone of the hours."""
 

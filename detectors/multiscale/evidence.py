@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import rel_entr
 
 from detectors.kernels.scale_evidence import RARE_UPWARD
 
@@ -122,5 +121,11 @@ def evidence(
 
 
 def _entropy(p: Floats, q: Floats) -> Floats:
-    found: Floats = rel_entr(p, q) + rel_entr(1 - p, 1 - q)
-    return found
+    return _relative(p, q) + _relative(1 - p, 1 - q)
+
+
+def _relative(p: Floats, q: Floats) -> Floats:
+    """As ``scipy.special.rel_entr``, whose import takes longer than most commands run."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = p * np.log(p / q)
+    return np.where(p == 0, 0.0, np.where(p < 0, np.inf, found))

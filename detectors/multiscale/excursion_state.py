@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from detectors.multiscale.excursions import Excursion, ExcursionKind
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.snapshot import Snapshot
-from schemas.errors import ShapeError
+from schemas.errors import DomainError, ShapeError
 
 Singles = NDArray[np.float32]
 
@@ -100,6 +101,37 @@ def kinds_of(states: Sequence[KindState], plan: ScalePlan) -> tuple[ExcursionKin
             ExcursionKind(own.n_known, own.hours, own.n_ticks, cells, low, high, own.marked_hours)
         )
     return tuple(found)
+
+
+def kind_bytes(kinds: Sequence[ExcursionKind]) -> bytes:
+    """Return kinds as a profile stores them; empty without a kind."""
+    return msgspec.msgpack.encode(kind_states(kinds)) if kinds else b""
+
+
+def read_kinds(data: bytes, n_components: int, n_cells: int) -> list[KindState]:
+    """Decode and check what :func:`kind_bytes` wrote.
+
+    Raises
+    ------
+    DomainError
+        If it is no list of kinds, or of another baseline, or a value is none of a kind.
+    """
+    if not data:
+        return []
+    try:
+        kinds = msgspec.msgpack.decode(data, type=list[KindState])
+    except msgspec.DecodeError as error:
+        raise DomainError(f"kinds of excursions: {error}") from None
+    n_bytes = 2 * n_components * at.N_SCALES * 4
+    for kind in kinds:
+        is_fitting = len(kind.cells) == n_cells and len(kind.extremes) == n_bytes
+        hours = (kind.hours, kind.marked_hours)
+        is_possible = min(kind.n_known, kind.n_ticks) > 0 and all(0 <= h < math.inf for h in hours)
+        if not (is_fitting and is_possible and max(hours) > 0):
+            raise DomainError("a kind of excursions that none can be")
+        if np.isnan(np.frombuffer(kind.extremes, "<f4")).any():
+            raise DomainError("an excursion that is not a number")
+    return kinds
 
 
 def watch_state(watch: ExcursionWatch) -> WatchState:

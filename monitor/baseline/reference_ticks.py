@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from detectors.multiscale.excursion_state import kind_bytes
+from detectors.multiscale.excursion_watch import learn_excursions
+from detectors.multiscale.excursions import reference_kinds
 from detectors.multiscale.rule import judge
 from detectors.multiscale.seasons import fit_season
 from detectors.multiscale.state import ScaleState
@@ -33,7 +36,7 @@ _CHUNK = 1_000
 def learn_ticks(
     baseline: Baseline, batch: EventBatch, layout: Layout, config: ModelConfig
 ) -> ReferenceTicks | None:
-    """Learn movement and season from the reference's own ticks, in order of time.
+    """Learn movement, season and excursions from the reference's own ticks, in order of time.
 
     Parameters
     ----------
@@ -75,11 +78,24 @@ def learn_ticks(
     sums, rows = np.stack([t.sums for t in counted]), np.stack([t.rows for t in counted])
     plan = fit_season(cells.plan, sums, rows, slots, local // 24)
     cells, state, n_ticks = replace(cells, plan=plan), ScaleState.start(plan), 0
-    for tick in _merged(_sums(cells, baseline, ordered, layout, windows, tick_us)):
+
+    def ticks() -> Iterator[Tick]:
+        return _merged(_sums(cells, baseline, ordered, layout, windows, tick_us))
+
+    first_us, end_us = 0, 0
+    for tick in ticks():
         slot = slot_at(tick.start_us, config)
         judge(plan, cells.rule, state, tick.sums, tick.rows, slot, is_firing=False)
+        first_us, end_us = first_us if n_ticks else tick.start_us, tick.end_us
         n_ticks += 1
     state.restart()
+    found = learn_excursions(
+        plan,
+        cells.rule,
+        state,
+        ((tick.sums, tick.rows) for tick in ticks()),
+        (slot_at(tick.start_us, config) for tick in ticks()),
+    )
     return ReferenceTicks(
         tick_us=tick_us,
         n_ticks=n_ticks,
@@ -90,6 +106,7 @@ def learn_ticks(
         is_seasonal=plan.codes[:, 4] == 1,
         season_factor=plan.constants[:, 4],
         timezone=config.timezone or UTC_NAME,
+        excursions=kind_bytes(reference_kinds(found, (end_us - first_us) / HOUR_US)),
     )
 
 

@@ -18,6 +18,7 @@ from detectors.kernels.scale_state import (
     N_SCALES,
     N_SLOTS,
 )
+from detectors.multiscale.excursion_state import read_kinds
 from detectors.multiscale.reference_cells import reference_cells
 from detectors.multiscale.volume import N_VOLUME_VALUES
 from monitor.core.bounds import (
@@ -100,6 +101,7 @@ class _Ticks(msgspec.Struct, forbid_unknown_fields=True):
     is_seasonal: _Packed
     season_factor: _Packed
     timezone: str = UTC_NAME
+    excursions: bytes = b""
 
 
 class _LearnedVolume(msgspec.Struct, forbid_unknown_fields=True):
@@ -329,8 +331,10 @@ def _ticks(
         season=_singles("season", packed.season, (N_SLOTS, n if has_season else 0)),
         is_seasonal=_array("is_seasonal", packed.is_seasonal, "b", (n,)),
         season_factor=_floats("season_factor", packed.season_factor, (n,)),
+        excursions=packed.excursions,
         timezone=find_zone(check_text("timezone", packed.timezone)).key,
     )
+    read_kinds(packed.excursions, n, n_cells)
     if ticks.is_seasonal.any() and not has_season:
         raise DomainError("a component with a season that is not there")
     if (ticks.season_factor < 1).any() or (ticks.scales < 0).any() or (ticks.cells < 0).any():
@@ -445,6 +449,8 @@ def _packed_ticks(ticks: ReferenceTicks) -> dict[str, Any]:
     """Write what was learned from the reference's ticks by name."""
     packed: dict[str, Any] = {name: _packed(getattr(ticks, name)) for name in _LEARNED}
     packed |= {"tick_us": ticks.tick_us, "n_ticks": ticks.n_ticks}
+    if ticks.excursions:
+        packed["excursions"] = ticks.excursions
     return packed | ({} if ticks.timezone == UTC_NAME else {"timezone": ticks.timezone})
 
 

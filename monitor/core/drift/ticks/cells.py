@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from detectors.kernels.scale_state import N_MODEL_VALUES
 from detectors.multiscale.components import CellComponents, ComponentLayout
+from detectors.multiscale.excursion_state import kinds_of, read_kinds
+from detectors.multiscale.excursions import ExcursionKind
 from detectors.multiscale.plan import ScalePlan, plan_cells
 from detectors.multiscale.reference_cells import reference_cells
 from detectors.multiscale.rule import ScaleRule, guessed_contexts
@@ -55,6 +57,8 @@ class ScaleCells:
     """Of the components, as alerts name them."""
     is_guessed: NDArray[np.bool_]
     """Contexts that may explain a tick: what a declared clock or calendar leaves to guess."""
+    kinds: tuple[ExcursionKind, ...] = ()
+    """Short excursions that the reference contains more than once."""
     learned: ScaleState | None = None
     """State after the ticks of the reference."""
 
@@ -112,6 +116,7 @@ class ScaleCells:
                 has_timezone=config.timezone is not None,
                 has_holidays=config.calendar is not None and bool(config.calendar.holidays),
             ),
+            kinds=() if ticks is None else _kinds(ticks, plan),
             learned=None if ticks is None else _learned(ticks),
         )
 
@@ -134,6 +139,11 @@ def _learned(ticks: ReferenceTicks) -> ScaleState:
     """Return the state after the ticks of the reference."""
     model = np.zeros(N_MODEL_VALUES, np.float32)
     return ScaleState(ticks.components, ticks.scales, ticks.cells, model)
+
+
+def _kinds(ticks: ReferenceTicks, plan: ScalePlan) -> tuple[ExcursionKind, ...]:
+    """Return the excursions that the reference contains more than once."""
+    return kinds_of(read_kinds(ticks.excursions, plan.n_components, plan.n_cells), plan)
 
 
 def _smallest(config: ModelConfig, name: str) -> float:

@@ -22,6 +22,8 @@ from detectors.kernels.scale_state import (
     average,
     cell_phi,
 )
+from detectors.multiscale.excursion_state import watch_of, watch_state
+from detectors.multiscale.excursion_watch import ExcursionWatch
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
 from monitor.core.drift.alerts import CellGroup
@@ -90,6 +92,7 @@ class ScaleDecider(SeriesDecider):
         self.averages = self.cells.start()
         n_components, n_cells = self.cells.plan.n_components, self.cells.plan.n_cells
         self.history = TickHistory(n_components, n_cells)
+        self.watch = ExcursionWatch(self.cells.kinds)
         self.held: Tick | None = None
         self.streaks: dict[int, Streak] = {}
         self.onsets: dict[str, tuple[int, int, int]] = {}
@@ -147,6 +150,7 @@ class ScaleDecider(SeriesDecider):
             streaks=dict(self.streaks),
             onsets=dict(self.onsets),
             peaks=dict(self.peaks),
+            watch=watch_state(self.watch) if self.watch.kinds else UNSET,
         )
         return msgspec.structs.replace(super().export(), evidence=b"", rule=RULE, scale=scale)
 
@@ -157,6 +161,8 @@ class ScaleDecider(SeriesDecider):
             return
         self.averages = state_of(scale.averages, self.cells.plan)
         check_scale(scale, self.averages, self.cells.plan)
+        if scale.watch is not UNSET:
+            self.watch = watch_of(scale.watch, self.cells.plan)
         self.history.restore(scale.history)
         self.held = None if scale.held is None else scale.held.tick()
         self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
@@ -188,6 +194,8 @@ class ScaleDecider(SeriesDecider):
         verdicts = judge_cells(
             cells.plan, cells.rule, state, tick.sums, tick.rows, slot, is_guessed=cells.is_guessed
         )
+        if self.watch.kinds:
+            verdicts = self.watch.follow(cells.plan, cells.rule, state, verdicts, slot)
         self.history.add(tick)
         self.streaks, lost = advance_streaks(cells.losses, self.streaks, tick, phi)
         present = np.flatnonzero(tick.rows > 0).tolist()
@@ -221,7 +229,8 @@ class ScaleDecider(SeriesDecider):
         before = self.open_alerts.get(key)
         if lost is not None and not own[IS_OPEN]:
             self._open_lost(c, lost, tick)
-        if own[IS_OPEN]:
+        held = self.watch.held
+        if own[IS_OPEN] and (held is None or not held[c]):
             component = int(own[OPEN_COMPONENT])
             if before is None:
                 begun = self._begin(c, component, verdicts, tick)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from detectors.kernels.scale_state import (
@@ -15,6 +16,7 @@ from detectors.kernels.scale_state import (
     OPEN_COMPONENT,
     OPEN_SCALE,
 )
+from detectors.multiscale.excursion_state import KindState, WatchState, read_kinds
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.state import ScaleState
 from monitor.core.bounds import MAX_OFFSET, check_number
@@ -50,6 +52,8 @@ class ScaleSeries(msgspec.Struct):
     """Beginning of each open alert, and its interval, by ``monitor|feature|segment``."""
     peaks: dict[int, CellFinding] = {}
     """By cell."""
+    watch: WatchState | UnsetType = UNSET
+    """Known excursions and the present one; unset without a known kind."""
 
 
 def state_bytes(state: ScaleState) -> bytes:
@@ -115,9 +119,18 @@ def check_scale(scale: ScaleSeries, state: ScaleState, plan: ScalePlan) -> None:
         check_number("component", peak.component, 0, n_components - 1)
         check_number("scale", peak.scale, 0, N_SCALES - 1)
         check_number("context", peak.context, 0, N_CONTEXTS - 1)
+    if scale.watch is not UNSET:
+        check_number("ticks of excursions", scale.watch.n_ticks, 0, MAX_OFFSET)
+        for data in (*scale.watch.kinds, *_fitting(scale.watch)):
+            read_kinds(msgspec.msgpack.encode([data]), n_components, n_cells)
     held = scale.held
     if held is not None and (len(held.sums) != 8 * n_components or len(held.rows) != 8 * n_cells):
         raise DomainError("a tick of another baseline")
+
+
+def _fitting(watch: WatchState) -> list[KindState]:
+    """Return the kinds that the present excursion fits."""
+    return [] if watch.episode is None else watch.episode.fitting
 
 
 MAX_STRETCHES: Final = 1_000

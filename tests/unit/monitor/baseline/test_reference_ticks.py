@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from detectors.multiscale.rule import judge
 from detectors.multiscale.state import ScaleState
 from monitor.baseline.build import build_baseline
 from monitor.baseline.fit import misfits
+from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.ticks.cells import ScaleCells
 from monitor.core.drift.ticks.decider import ScaleDecider
 from monitor.core.drift.ticks.slots import slot_at
@@ -208,3 +210,69 @@ def test_a_reference_with_ticks_has_no_first_day():
     without = [a.time_us for a in late if a.transition == "opened" and a.feature == "a"]
     assert not without or without[0] > opened[0].time_us + HOUR_US
     assert judged(baseline(), rows(24, 5)) == []
+
+
+BURST_HOURS = 2
+
+
+def with_bursts(n_days: int, seed: int, days: list[int], sd: float = 1.5, hours=BURST_HOURS):
+    """Rows of some days; on some of them ``a`` is off for hours."""
+    table = rows(24 * n_days, seed)
+    rng = np.random.default_rng(seed)
+    hour = (table["time_us"].to_numpy() - MONDAY_US) // HOUR_US
+    a = table["features.a"].to_numpy().copy()
+    for day in days:
+        first = 24 * day + rng.integers(2, 18)
+        a[(hour >= first) & (hour < first + hours)] += sd
+    return table.set_column(table.column_names.index("features.a"), "features.a", pa.array(a))
+
+
+@cache
+def bursting() -> Baseline:
+    """Three weeks with a burst on every other day."""
+    return build_baseline(with_bursts(21, 7, list(range(1, 21, 2))), CONFIG)
+
+
+def test_excursions_that_a_reference_contains_are_stored_and_read():
+    own = bursting()
+    (kind, *_) = ScaleCells.of(CONFIG, own).kinds
+    assert kind.n_known >= 5
+    assert decode(encode(own)).ticks.excursions == own.ticks.excursions
+    assert baseline().ticks.excursions == b""
+    broken = replace(own, ticks=replace(own.ticks, excursions=own.ticks.excursions[:-1]))
+    with pytest.raises(BaselineError, match="damaged"):
+        decode(encode(broken))
+
+
+def test_one_more_of_a_known_excursion_is_not_reported():
+    stream = with_bursts(4, 8, [1, 3])
+    assert [a for a in judged(bursting(), stream) if a.feature == "a"] == []
+    unknown = replace(bursting(), ticks=replace(bursting().ticks, excursions=b""))
+    assert [a for a in judged(unknown, stream) if a.feature == "a"]
+
+
+def test_one_that_lasts_longer_than_those_known_is_reported():
+    found = judged(bursting(), with_bursts(3, 9, [1], hours=30))
+    assert [a.transition for a in found if a.feature == "a" and a.segment == "*"][:1] == ["opened"]
+
+
+def test_a_restart_within_a_known_excursion_changes_nothing():
+    own, stream = bursting(), ticks_of(with_bursts(3, 10, [1]))
+    series = SeriesId("default", "m", "1", own.profile_id)
+    whole, parted = ScaleDecider(series, CONFIG, own), ScaleDecider(series, CONFIG, own)
+    n_held = 0
+    for k, (start_us, part) in enumerate(stream):
+        stats = SeriesStats.empty(own.reference.segments, 3)
+        stats.counts[:] = counts_of(own, part)
+        stats.n_rows[:] = stats.counts[:, 0].sum(axis=1)
+        place, none = (start_us, start_us + TICK_US), SeriesStats.empty((), 1)
+        window = Window(series, *place, stats, none, 1, "watermark")
+        assert whole.take_tick(window) == parted.take_tick(window)
+        n_held += parted.watch.held is not None
+        if k % 7 == 0 or parted.watch.held is not None:
+            state = msgspec.msgpack.encode(parted.export())
+            parted = ScaleDecider(
+                series, CONFIG, own, msgspec.msgpack.decode(state, type=SeriesState)
+            )
+    assert n_held > 3
+    assert msgspec.msgpack.encode(whole.export()) == msgspec.msgpack.encode(parted.export())
