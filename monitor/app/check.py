@@ -35,8 +35,8 @@ class Check:
     """Result of one check."""
 
     check: str
-    """``config``, ``decision``, ``baseline``, ``receiver``, ``retraining``, ``kafka``, ``store``,
-    ``traffic`` or ``route``.
+    """``config``, ``decision``, ``baseline``, ``detectable``, ``receiver``, ``retraining``,
+    ``kafka``, ``store``, ``traffic`` or ``route``.
     """
     name: str
     state: CheckState
@@ -135,8 +135,30 @@ def _baselines(installation: Installation) -> list[Check]:
         build = f"driftline baseline build {file} --reference FILE --out {folder}"
         if not own:
             checks.append(Check("baseline", model.model, FAILED, "none built", build))
-        checks += [_fit(model, baseline, build) for baseline in own]
+        for baseline in own:
+            fit = _fit(model, baseline, build)
+            checks.append(fit)
+            if fit.state is OK:
+                checks += _detectable(model, baseline, len(installation.models))
     return checks
+
+
+def _detectable(model: ModelConfig, baseline: Baseline, n_models: int) -> list[Check]:
+    """Name the cells of a model of rule 2 in which only large shifts would be found in a day."""
+    if model.decision.rule == 1 or baseline.ticks is None:
+        return []
+    from monitor.core.drift.ticks.cells import ScaleCells
+    from monitor.core.drift.ticks.least_found import least_found
+
+    return [
+        Check(
+            "detectable",
+            model.model,
+            WARNING if cell.is_too_large else OK,
+            f"within a day a shift of {cell.text()}",
+        )
+        for cell in least_found(ScaleCells.of(model, baseline, n_models))
+    ]
 
 
 def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:

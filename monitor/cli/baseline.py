@@ -16,6 +16,7 @@ from schemas.spelling import spell_controls
 if TYPE_CHECKING:
     from monitor.app.build_baseline import BuildResult, TrafficRange
     from monitor.app.draft_model import DraftModel
+    from monitor.core.drift.ticks.least_found import LeastFound
     from schemas.baselines import Baseline
     from schemas.config.model import ModelConfig
 
@@ -199,15 +200,32 @@ def _reference(
 
 def _print_built(result: BuildResult, as_json: bool) -> None:
     """Print the baseline, its traffic, the decisions on kinds, and hints."""
+    least = _least_found(result)
     more = result.draft.facts() | ({"hints": list(result.hints)} if result.hints else {})
+    if least:
+        more["detectable"] = [cell._asdict() for cell in least]
     replaced = [str(path) for path in result.replaced]
     _print_baseline(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
     if as_json:
         return
     _print_traffic(result.baseline, result.config)
+    if least:
+        typer.echo("found within a day, the least first:")
+    for cell in least:
+        typer.echo(f"  {cell.text()}")
     _print_kinds(result.draft)
     for hint in result.hints:
         typer.echo(hint)
+
+
+def _least_found(result: BuildResult) -> list[LeastFound]:
+    """Return the cells in which only large shifts would be found; none under rule 1."""
+    if result.baseline.ticks is None:
+        return []
+    from monitor.core.drift.ticks.cells import ScaleCells
+    from monitor.core.drift.ticks.least_found import least_found
+
+    return least_found(ScaleCells.of(result.config, result.baseline))
 
 
 def _print_kinds(draft: DraftModel) -> None:

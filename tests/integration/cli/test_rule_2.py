@@ -130,3 +130,19 @@ def test_check_names_what_replaces_the_settings_of_rule_1(installed, tmp_path):
     found = json.loads(command("check", tmp_path / "driftline.yaml", "--json").out)
     own = {c["fix"]: c["state"] for c in found["checks"] if c["check"] == "decision"}
     assert own == {"rename it to budget": "warning", "remove eps": "warning"}
+
+
+def test_build_and_check_name_what_is_watched_least(installed, tmp_path):
+    (tmp_path / "m.yaml").write_text(MODEL)
+    (tmp_path / "driftline.yaml").write_text("models: [m.yaml]\n")
+    built = command(
+        "baseline", "build", tmp_path / "m.yaml", "-r", installed / "train.parquet",
+        "-o", tmp_path / "baselines", "--json",
+    )  # fmt: skip
+    least = json.loads(built.out)["detectable"]
+    assert 1 <= len(least) <= 5
+    assert all(cell["reason"] for cell in least)
+    found = json.loads(command("check", tmp_path / "driftline.yaml", "--json").out)
+    own = [c for c in found["checks"] if c["check"] == "detectable"]
+    assert len(own) == len(least)
+    assert all("within a day a shift of" in c["detail"] for c in own)

@@ -18,6 +18,7 @@ from monitor.baseline.fit import misfits
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.ticks.cells import ScaleCells
 from monitor.core.drift.ticks.decider import ScaleDecider
+from monitor.core.drift.ticks.least_found import least_found
 from monitor.core.drift.ticks.slots import slot_at
 from monitor.core.windowing.baseline_codec import decode, encode
 from monitor.core.windowing.baseline_content import content_of
@@ -276,3 +277,27 @@ def test_a_restart_within_a_known_excursion_changes_nothing():
             )
     assert n_held > 3
     assert msgspec.msgpack.encode(whole.export()) == msgspec.msgpack.encode(parted.export())
+
+
+def test_the_least_detectable_cells_are_named_with_the_reason():
+    own = build_baseline(rows(10 * 24, 11), CONFIG)
+    found = least_found(ScaleCells.of(CONFIG, own))
+    assert {cell.feature for cell in found} == {"a", "score"}
+    sizes = [cell.shift_sd for cell in found]
+    assert sizes == sorted(sizes, reverse=True)
+    # Three in ten rows are of the rarer category: its shifts are found last.
+    assert found[0].segment == "c=y"
+    assert 0.05 <= sizes[-1] < sizes[0] < 1
+    assert "too few rows" in found[0].text()
+    assert least_found(ScaleCells.of(CONFIG, replace(own, ticks=None))) == []
+
+
+def test_a_feature_whose_days_differ_is_the_least_detectable():
+    own = rows(14 * 24, 12)
+    day = (own["time_us"].to_numpy() - MONDAY_US) // DAY_US
+    moved = own["features.a"].to_numpy() + np.random.default_rng(1).normal(0, 0.4, 14)[day]
+    at = own.column_names.index("features.a")
+    wandering = build_baseline(own.set_column(at, "features.a", pa.array(moved)), CONFIG)
+    found = least_found(ScaleCells.of(CONFIG, wandering))
+    assert found[0].feature == "a"
+    assert "by themselves" in found[0].reason
