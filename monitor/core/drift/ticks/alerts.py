@@ -1,4 +1,4 @@
-"""From what rule 2 found in one cell to the alert people read: severity, texts, fields. Pure."""
+"""Builds the alert of a cell that rule 2 monitors: severity, texts, fields. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DIRECTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The change of one cell, as one component of it shows it."""
+    """Change of one component of a cell."""
 
     component: int
     name: str
@@ -58,7 +58,7 @@ class Finding:
 
     @property
     def p_current(self) -> float | None:
-        """The share now, as far as the average follows it; None of a mean."""
+        """Current share according to the average; None for a mean."""
         return min(max(self.p + self.change, 0.0), 1.0) if self.is_share else None
 
 
@@ -99,7 +99,7 @@ def finding(
 
 
 def severity_of_change(found: Finding, importance: Importance) -> Severity:
-    """Return the severity of a change: its size, and how much the feature matters.
+    """Return the severity of a change, from its size and the importance of the feature.
 
     Notes
     -----
@@ -114,7 +114,7 @@ def severity_of_change(found: Finding, importance: Importance) -> Severity:
 
 
 def change_text(feature: str, found: Finding) -> str:
-    """Write what changed, and by how much.
+    """Format a change and its size.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def change_text(feature: str, found: Finding) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CellNews:
-    """What an alert of one cell is about."""
+    """Facts of a change of one cell's alert."""
 
     series: SeriesId
     cell: ScaleCell
@@ -142,7 +142,7 @@ class CellNews:
     onset_us: tuple[int, int, int]
     """Most likely, first and last likely beginning."""
     found: Finding | None
-    """None where there are no rows to see a change in."""
+    """None without rows."""
     tick_us: tuple[int, int]
     """The tick, or window, that changed the alert."""
     n_windows: int
@@ -154,7 +154,7 @@ class CellNews:
 
 
 def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
-    """Put everything an on-call engineer needs to believe the change into one alert."""
+    """Return the alert on a change, with the numbers that it depends on."""
     series, cell, found = news.series, news.cell, news.found
     start_us, end_us = news.tick_us
     name = (series.tenant, series.model, series.model_version, cell.variable.name, cell.segment)
@@ -197,7 +197,7 @@ def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
 
 
 def _title(news: CellNews, transition: Transition) -> str:
-    """One line: what changed, by how much, where, since when."""
+    """Return the title: what changed, by how much, where, since when."""
     feature = news.cell.variable.name
     where = "" if news.cell.segment == ALL else f" for {news.cell.segment}"
     subject = f"{news.series.model}: {feature}{where}"
@@ -212,7 +212,7 @@ def _title(news: CellNews, transition: Transition) -> str:
 
 
 def _action(cell: ScaleCell) -> str:
-    """What to do first."""
+    """Return the recommended action."""
     if cell.variable.name == SCORE:
         return (
             "Look for a feature or a replica that moved first; if none did, compare model versions."

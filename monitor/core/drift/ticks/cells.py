@@ -1,4 +1,4 @@
-"""The cells of one series as rule 2 sees them: components, plan, and the ticks of windows. Pure."""
+"""Cells of one series under rule 2: components, plan, and conversion of windows to ticks. Pure."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Configs = Callable[[str, str], "ModelConfig"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tick:
-    """What one tick, or a few thin ones of one hour, held of all cells of a series."""
+    """Sums of all cells of a series in one tick, or in several thin ticks of one hour."""
 
     start_us: int
     end_us: int
@@ -46,7 +46,7 @@ class Tick:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the largest cell, that of all rows."""
+        """Rows of the largest cell, which counts all rows."""
         return int(self.rows.max(initial=0.0))
 
     @property
@@ -60,7 +60,7 @@ class Tick:
 
 
 class HeldTick(msgspec.Struct, array_like=True):
-    """A thin tick that waits for the next one, as the state carries it."""
+    """A thin tick that is merged with the next one, as stored in the state."""
 
     start_us: int
     end_us: int
@@ -70,7 +70,7 @@ class HeldTick(msgspec.Struct, array_like=True):
 
     @staticmethod
     def of(tick: Tick) -> HeldTick:
-        """Return the form that the state carries."""
+        """Return the stored form."""
         sums, rows = (a.astype("<f8").tobytes() for a in (tick.sums, tick.rows))
         return HeldTick(tick.start_us, tick.end_us, sums, rows)
 
@@ -170,11 +170,11 @@ class Ticks:
         return [tick for tick in self.windows.close() if not tick.is_revised]
 
     def close_all(self) -> list[Window]:
-        """Close every tick that has panes: the input ended."""
+        """Close all ticks with panes at the end of the input."""
         return [tick for tick in self.windows.close_all() if not tick.is_revised]
 
     def forget(self, tenant: str, model: str, version: str) -> None:
-        """Close no empty ticks of a version any more."""
+        """Stop returning empty ticks of a version."""
         self.windows.forget(tenant, model, version)
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:

@@ -1,4 +1,4 @@
-"""Rule 2 applied to one series, tick after tick; windows are what people read. Pure."""
+"""Applies rule 2 to one series, tick by tick, and reports its results by window. Pure."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ from schemas.results import DetectorResult, Reason, Verdict
 Counts = NDArray[np.int64]
 
 _LOSS_SCALE = 1
-"""A total loss is followed by the average of half an hour."""
+"""Scale of the average that an alert on a total loss follows: half an hour."""
 
 
 class ScaleDecider(SeriesDecider):
@@ -114,7 +114,7 @@ class ScaleDecider(SeriesDecider):
         return [alert for tick in ready for alert in self._judge_tick(tick, counts)]
 
     def decide(self, window: Window) -> Decided:
-        """Describe a closed window: statistics, the strongest evidence of its ticks, replicas."""
+        """Return the results of a window: strongest evidence of its ticks, replicas, statistics."""
         groups, alerts = self._judge(window)
         results = [*self._fairness(window), *self._cell_results(window)]
         verdicts = [verdict_table(group, window) for group in groups]
@@ -124,7 +124,7 @@ class ScaleDecider(SeriesDecider):
         return Decided(results, alerts, self._statistics(window), verdicts)
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
-        """Describe a window whose rows cannot be trusted; its ticks were not judged."""
+        """Return the results of a window with incomplete rows, whose ticks were not evaluated."""
         if self.n_empty + 1 >= MAX_EMPTY and not window.segments.n_rows.any():
             return self.decide(window)
         decided = super().withhold(window, reason)
@@ -136,7 +136,7 @@ class ScaleDecider(SeriesDecider):
         return replace(decided, results=[*decided.results, *own])
 
     def inherit(self, other: SeriesDecider) -> None:
-        """Take over the open alerts of the same model version under its last baseline."""
+        """Take over the open alerts of the same model version under its previous baseline."""
         super().inherit(other)
         if isinstance(other, ScaleDecider):
             self.onsets.update(other.onsets)
@@ -169,7 +169,7 @@ class ScaleDecider(SeriesDecider):
         self.peaks = dict(scale.peaks)
 
     def _baseline_groups(self, window: Window) -> list[CellGroup]:
-        """None: rule 1 does not judge the cells."""
+        """Return nothing: rule 1 does not evaluate these cells."""
         return []
 
     def _cell_results(self, window: Window) -> list[DetectorResult]:
@@ -186,7 +186,7 @@ class ScaleDecider(SeriesDecider):
         return f"{Monitor.DRIFT}|{cell.variable.name}|{cell.segment}"
 
     def _judge_tick(self, tick: Tick, counts: Counts) -> list[Alert]:
-        """Judge one tick of every cell, and say what changed."""
+        """Evaluate one tick of all cells; return the changes of alerts."""
         cells, state = self.cells, self.averages
         references = cells.plan.references
         phi = np.array([cell_phi(state.cells, references, c) for c in range(len(cells.cells))])
@@ -199,7 +199,7 @@ class ScaleDecider(SeriesDecider):
         self.history.add(tick)
         self.streaks, lost = advance_streaks(cells.losses, self.streaks, tick, phi)
         present = np.flatnonzero(tick.rows > 0).tolist()
-        # What explains comes before what it explains.
+        # Features before the score, which they may explain.
         present.sort(key=lambda c: cells.cells[c].variable.name == SCORE)
         alerts = []
         for c in present:
@@ -224,7 +224,7 @@ class ScaleDecider(SeriesDecider):
     def _advance_cell(
         self, c: int, verdicts: Verdicts, tick: Tick, counts: Counts, lost: int | None
     ) -> list[Alert]:
-        """Take the alert of one cell one tick further."""
+        """Update the alert of one cell for one tick."""
         key, own = self.cell_key(c), self.averages.cells[c]
         before = self.open_alerts.get(key)
         if lost is not None and not own[IS_OPEN]:
@@ -262,7 +262,7 @@ class ScaleDecider(SeriesDecider):
         tick_us: tuple[int, int],
         counts: Counts,
     ) -> list[Alert]:
-        """Keep the new state of a cell's alert; return the alert if there is news."""
+        """Store the state of a cell's alert; return the alert if it changed."""
         key, cell = self.cell_key(c), self.cells.cells[c]
         if change is None:
             self.open_alerts[key] = after
@@ -291,7 +291,7 @@ class ScaleDecider(SeriesDecider):
         return [build_scale_alert(news, change)]
 
     def _open_lost(self, c: int, component: int, tick: Tick) -> None:
-        """Open the alert of a cell that lost most of its rows: it closes by evidence as others."""
+        """Open the alert of a cell with a total loss; it closes by evidence like others."""
         change = float(
             tick.sums[component] / tick.rows[c] - self.cells.plan.constants[component, P]
         )
@@ -300,7 +300,7 @@ class ScaleDecider(SeriesDecider):
         own[OPEN_CHANGE], own[N_BACK] = change, 0.0
 
     def _followed(self, c: int) -> float:
-        """Return the change of an open cell, as the average that follows it shows it."""
+        """Return the current change of an open cell, from the average that it follows."""
         plan, state, own = self.cells.plan, self.averages, self.averages.cells[c]
         values = plan.constants, plan.codes, state.components, state.scales
         return float(average(*values, int(own[OPEN_COMPONENT]), int(own[OPEN_SCALE])))

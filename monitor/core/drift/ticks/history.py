@@ -33,7 +33,7 @@ KEPT_US: Final = round(LOOK_BACK * SCALE_HOURS[-1] * HOUR_US)
 
 
 class Stretch(msgspec.Struct, array_like=True):
-    """Some ticks in a row, added up, as the state carries them."""
+    """Sum of consecutive ticks, as stored in the state."""
 
     start_us: int
     end_us: int
@@ -94,7 +94,7 @@ class TickHistory:
             del self._blocks[0]
 
     def past(self, component: int, cell: int, since_us: int) -> Past:
-        """Return what one component and its cell were in the stretches that end after a time."""
+        """Return the sums of a component and the rows of its cell, in stretches ending after a time."""
         found = [s for s in self._all() if s.end_us > since_us]
         at = self._n_components + cell
         return Past(
@@ -105,13 +105,13 @@ class TickHistory:
         )
 
     def export(self) -> list[Stretch]:
-        """Return the form that the state carries, oldest first."""
+        """Return the stored form, oldest first."""
         return [
             Stretch(s.start_us, s.end_us, s.values.astype("<f4").tobytes()) for s in self._all()
         ]
 
     def restore(self, stretches: Sequence[Stretch]) -> None:
-        """Take what :meth:`export` returned.
+        """Restore what :meth:`export` returned.
 
         Raises
         ------

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Beginning(NamedTuple):
-    """When a change began, microseconds, and how large it has been since."""
+    """Beginning of a change, microseconds, and its mean size since."""
 
     onset_us: int
     low_us: int
@@ -86,7 +86,7 @@ def find_onset(
 def _expected(
     cells: ScaleCells, state: ScaleState, past: Past, config: ModelConfig, component: int
 ) -> Floats:
-    """Return what the baseline expects of a component, with season and live correction."""
+    """Return the expected mean of a component, with season and live correction."""
     plan = cells.plan
     level = float(plan.constants[component, P]) + float(state.components[component, CORRECTION])
     expected = np.full(len(past.rows), level)

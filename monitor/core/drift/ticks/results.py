@@ -80,7 +80,7 @@ def _onset_fields(onset: tuple[int, int, int] | None) -> dict[str, Any]:
 def _verdict(
     cell: int | None, n: int, peak: CellFinding | None, open_cells: Collection[int]
 ) -> tuple[Verdict, Reason]:
-    """Return the verdict on a cell, and why."""
+    """Return the verdict on a cell and its reason."""
     if n == 0:
         return Verdict.NONE, Reason.NO_DATA
     if cell is None:
@@ -93,7 +93,7 @@ def _verdict(
 
 
 def _figures(cells: ScaleCells, peak: CellFinding | None) -> dict[str, Any]:
-    """Return what the strongest evidence of a cell is about."""
+    """Return the fields of the strongest evidence of a cell."""
     if peak is None or peak.component < 0:
         return {"statistic": None}
     i, plan = peak.component, cells.plan

@@ -1,4 +1,4 @@
-"""What rule 2 remembers of one series between ticks, as the state message carries it. Pure."""
+"""State of rule 2 for one series between ticks, as stored in the state message. Pure."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class CellFinding(msgspec.Struct, array_like=True):
 
 
 class ScaleSeries(msgspec.Struct):
-    """All that rule 2 has to remember of a series."""
+    """State of rule 2 for a series."""
 
     averages: bytes = b""
     """See :func:`state_bytes`."""
     history: list[Stretch] = []
     held: HeldTick | None = None
     streaks: dict[int, Streak] = {}
-    """Total losses in sight, by cell."""
+    """Ticks with most rows lost so far, by cell."""
     onsets: dict[str, tuple[int, int, int]] = {}
     """Beginning of each open alert, and its interval, by ``monitor|feature|segment``."""
     peaks: dict[int, CellFinding] = {}
@@ -90,7 +90,7 @@ def state_of(data: bytes, plan: ScalePlan) -> ScaleState:
 
 
 def check_scale(scale: ScaleSeries, state: ScaleState, plan: ScalePlan) -> None:
-    """Check what :func:`state_of` has restored, and what lies beside it.
+    """Validate what :func:`state_of` has restored, and the other fields.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _fitting(watch: WatchState) -> list[KindState]:
 
 
 MAX_STRETCHES: Final = 1_000
-"""Of a history: more than any tick and month make."""
+"""Maximum stretches of a history; no tick length gives more in a month."""
 
 
 def _parts(state: ScaleState) -> tuple[NDArray[np.float32], ...]:

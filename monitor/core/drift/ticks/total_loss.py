@@ -43,7 +43,7 @@ class Streak(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossPlan:
-    """Which components may be lost to, of all cells."""
+    """Components of all cells that may hold most rows in a total loss."""
 
     p: Floats
     """Share in the reference, shape (I,); that of out of range is of both sides."""
@@ -66,7 +66,7 @@ class LossPlan:
         return LossPlan(p, codes[:, CELL], codes[:, IS_SHARE] == 1, is_gross, below, above)
 
     def lost(self, tick: Tick) -> dict[int, int]:
-        """Return the component that has most rows of each cell where there is such a one."""
+        """Return, by cell, the component with most of the rows, if there is one."""
         n = np.maximum(tick.rows[self.cell], 1.0)
         share = tick.sums[: len(self.p)] / n
         outside = share[self.below] + share[self.above]
@@ -97,7 +97,7 @@ def special_components(layout: ComponentLayout) -> NDArray[np.bool_]:
 def advance_streaks(
     plan: LossPlan, streaks: dict[int, Streak], tick: Tick, phi: Floats
 ) -> tuple[dict[int, Streak], dict[int, int]]:
-    """Take one judged tick.
+    """Update the streaks for one tick.
 
     Parameters
     ----------

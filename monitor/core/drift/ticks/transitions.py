@@ -1,4 +1,4 @@
-"""When what rule 2 finds in a cell opens an alert, escalates it, and resolves it. Pure."""
+"""Transitions of the alerts of rule 2: opening, escalation, resolution. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ not opened itself: of rule 1, or of the last baseline."""
 def advance_open(
     before: CellState | None, severity: Severity, onset_us: int, now_us: int, n_windows: int
 ) -> tuple[CellState, Transition | None]:
-    """Return the state of a cell whose alert the rule holds open, and the change if it is news.
+    """Return the state of a cell whose alert the rule holds open, and its transition, if any.
 
     Parameters
     ----------
