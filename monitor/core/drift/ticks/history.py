@@ -94,7 +94,7 @@ class TickHistory:
             del self._blocks[0]
 
     def past(self, component: int, cell: int, since_us: int) -> Past:
-        """Return the sums of a component and the rows of its cell, in stretches ending after a time."""
+        """Return sums of a component and rows of its cell in stretches that end after a time."""
         found = [s for s in self._all() if s.end_us > since_us]
         at = self._n_components + cell
         return Past(
