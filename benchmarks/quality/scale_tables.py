@@ -81,7 +81,7 @@ def page(
 ) -> str:
     """Write the page of the multi-scale rule."""
     return _PAGE.format(
-        seeds=f"{min(seeds):,} to {max(seeds):,}".replace(",", "_"),
+        seeds=f"{min(seeds)} to {max(seeds)}",
         quiet=quiet_table(quiet),
         planted=planted_table(planted),
         ratio=f"{float(np.nanmedian([p.delay_ratio for p in planted])):.2f}",
@@ -98,16 +98,19 @@ def _slower(planted: Sequence[PlantedFigures]) -> str:
 _PAGE = """# Rule 2: false alarms and detection delays
 
 Written by `python -m benchmarks.quality.records FILE --page`; do not edit. Ticks of five minutes,
-a budget of 0.1 incidents a model and month, ten features and a score. Seeds {seeds}, on which no
-constant of the rule was chosen. The kernel is driven through the components of a tick's
-counters, as the monitor drives it, and the verdicts go through the watch of known excursions.
+a budget of 0.1 incidents a model and month, ten features and a score. Seeds {seeds}, on
+which no constant of the rule was chosen; a world with fewer model-months was run on the first of
+them. The kernel is driven through the components of a tick's counters, as the monitor drives it,
+and the verdicts go through the watch of known excursions. The cell of the volume is not in these
+runs.
 
 ## Without a change, or with one that is meant to be seen
 
 "Incidents of cells": alerts that do not open again within 48 hours of their close. "Of models":
-cells that open within two hours are one. "A month": incidents of cells, for jobs of three hours
-and recurring excursions those of models. "95 %": exact Poisson interval (Garwood), which takes
-incidents for independent. A bar within such an interval is neither met nor missed for certain.
+cells that open within two hours are one. "A month": incidents of cells; for the job of three
+hours and for recurring excursions those of models. "95 %": exact Poisson interval (Garwood),
+which takes incidents for independent. "Met" compares the point estimate with the bar: where the
+bar lies within the interval, there are too few months to be certain of either answer.
 
 {quiet}
 Trend, replaced products and bots are true changes: the first two should be reported once a cell
@@ -116,11 +119,11 @@ and quarter, without re-openings. Excursions that recur are in the reference of 
 ## With a planted change
 
 In all ten features of a model at once; delays in hours until the alert of a feature opens, over
-all features. "Never": infinite median. The peers see the same rows in windows of an hour, from
-which a delay is at least one hour, and stop with the run, five days after we have found all.
-Their thresholds are those at which they alarm 0.1 times a model and month in counters simulated
-without a change in the same world, for which no real stream is long enough: they bound what hourly
-windows can find.
+all features. "Never": infinite median. The peers see the same rows in windows of an hour, so that
+a delay is at least one hour, and stop with the run, five days after we have found all. Their
+thresholds are those at which they alarm 0.1 times a model and month in counters simulated
+without a change in the same world, for which no real stream is long enough: they bound what
+hourly windows can find.
 
 {planted}
 Median over the changes of our median delay over that of the fastest calibrated peer: {ratio}.
