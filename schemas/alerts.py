@@ -8,7 +8,7 @@ outcome).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -92,6 +92,23 @@ class Onset(NamedTuple):
     """Last likely beginning."""
 
 
+class AlertDetails(NamedTuple):
+    """What the missing, unseen and out-of-range values of a cell are, in the window of an alert."""
+
+    new_values: tuple[tuple[str, float], ...] = ()
+    seen_range: tuple[float, float] | None = None
+    baseline_range: tuple[float, float] | None = None
+    p_absent: float | None = None
+    p_null: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of an alert; those without a value are left out."""
+        return {name: value for name, value in self._asdict().items() if value not in (None, ())}
+
+
+NO_DETAILS: Final = AlertDetails()
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One cell or GPU rule changed state.
 
@@ -153,11 +170,27 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     onset_low_us: int | UnsetType = UNSET
     onset_high_us: int | UnsetType = UNSET
     """First and last likely beginning."""
+    new_values: tuple[tuple[str, float], ...] | UnsetType = UNSET
+    """The commonest categories of the window that the baseline lacks, and the share of rows of
+    each, at least so large; at most 8, of 64 bytes, longer ones cut. Unset without any."""
+    seen_range: tuple[float, float] | UnsetType = UNSET
+    """Smallest and largest number of the window; set if some lie outside the baseline's range."""
+    baseline_range: tuple[float, float] | UnsetType = UNSET
+    p_absent: float | UnsetType = UNSET
+    p_null: float | UnsetType = UNSET
+    """Shares of rows without a value: the event does not name the feature, or it is null. Unset if
+    no value is missing, or if it is unknown: panes of the window are of an earlier version."""
 
     @property
     def onset(self) -> Onset | None:
         """Beginning of the change; None under rule 1."""
         return _onset_of(self)
+
+    @property
+    def details(self) -> AlertDetails:
+        """What the missing, unseen and out-of-range values are."""
+        found = {name: getattr(self, name) for name in AlertDetails._fields}
+        return AlertDetails(**{name: v for name, v in found.items() if v is not UNSET})
 
 
 class Incident(msgspec.Struct, kw_only=True):

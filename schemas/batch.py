@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,14 @@ from schemas.names import SCORE
 N_NAMES = 4
 """Columns of codes behind categorical variables and segments: model version, prediction, host,
 GPU."""
+
+NULL_CODE: Final = -1
+"""Code of a missing value."""
+ABSENT_CODE: Final = -2
+"""Code, while an event is decoded, of a categorical feature that it does not name at all."""
+ABSENT_BITS: Final = 0x7FF8_0000_0000_A85E
+"""Bits of the NaN of a number that an event does not name at all; any other NaN was null."""
+ABSENT: Final[float] = struct.unpack("<d", struct.pack("<Q", ABSENT_BITS))[0]
 
 Float64Array = NDArray[np.float64]
 Int64Array = NDArray[np.int64]
@@ -38,6 +49,8 @@ class ModelSchema:
     """Derived columns of ``numeric``."""
     verbatim: tuple[str, ...] = ()
     """Categorical features, segments or ``prediction`` whose texts are not converted."""
+    unnamed: tuple[str, ...] = ()
+    """Categorical features whose new values are counted and never named."""
 
     @property
     def received(self) -> ModelSchema:
@@ -73,6 +86,49 @@ class ModelSchema:
         return (*self.numeric, *self.categorical, SCORE)
 
 
+class Absent(NamedTuple):
+    """What events do not name at all, of the values that are missing.
+
+    Examples
+    --------
+    >>> absent = Absent((1,), {0: np.array([True, False])})
+    >>> absent.take(np.array([1])).categories
+    {0: array([False])}
+    """
+
+    numbers: tuple[int, ...] = ()
+    """Columns in which the NaN of some event may have the bits ``ABSENT_BITS``: indices of
+    ``schema.numeric``, behind them the score. Known for a chunk: a batch may have none."""
+    categories: Mapping[int, NDArray[np.bool_]] = MappingProxyType({})
+    """By index of ``schema.categorical`` the events that do not name it, shape (n,)."""
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Absent:
+        """Return this of the rows given."""
+        return Absent(self.numbers, {c: mask[rows] for c, mask in self.categories.items()})
+
+    @staticmethod
+    def joined(parts: Sequence[tuple[int, Absent]]) -> Absent:
+        """Return this of events behind each other.
+
+        Parameters
+        ----------
+        parts : sequence of (int, Absent)
+            Number of events of each part, and what they lack.
+        """
+        numbers = sorted({c for _, absent in parts for c in absent.numbers})
+        columns = sorted({c for _, absent in parts for c in absent.categories})
+        return Absent(
+            tuple(numbers),
+            {
+                c: np.concatenate([a.categories.get(c, np.zeros(n, np.bool_)) for n, a in parts])
+                for c in columns
+            },
+        )
+
+
+NONE_ABSENT: Final = Absent()
+
+
 @dataclass(frozen=True, slots=True)
 class StringColumn:
     """Dictionary-coded strings.
@@ -103,7 +159,10 @@ class EventBatch:
     row: Int64Array
     time_us: Int64Array
     numeric: tuple[Float64Array, ...]
-    """One contiguous column per ``schema.numeric``; NaN is missing, never infinite."""
+    """One contiguous column per ``schema.numeric``; NaN is missing, never infinite.
+
+    Of a number that the event does not name, the NaN has the bits ``ABSENT_BITS``.
+    """
     categorical: tuple[StringColumn, ...]
     segments: tuple[StringColumn, ...]
     score: Float64Array
@@ -114,6 +173,7 @@ class EventBatch:
     id_spans: Int64Array
     """Shape (n, 2): start and length of the id's bytes in ``id_bytes``; length -1 is null."""
     id_bytes: Uint8Array
+    absent: Absent = NONE_ABSENT
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -157,6 +217,8 @@ class MixedBatch:
     """``values`` of each dictionary, as in :class:`StringColumn`."""
     id_spans: Int64Array
     id_bytes: Uint8Array
+    absent: Absent = NONE_ABSENT
+    """Rows of ``numbers`` and ``codes``, whatever the model."""
 
     def __len__(self) -> int:
         return len(self.model)
@@ -186,6 +248,7 @@ class MixedBatch:
             numbers=self.numbers[:, rows],
             codes=self.codes[:, rows],
             id_spans=self.id_spans[rows],
+            absent=self.absent.take(rows),
         )
 
     def batch(self, rows: Int64Array) -> EventBatch:
@@ -219,6 +282,16 @@ class MixedBatch:
             gpu_uuid=gpu_uuid,
             id_spans=self.id_spans[rows],
             id_bytes=self.id_bytes,
+            absent=self.absent_of(model, rows),
+        )
+
+    def absent_of(self, model: int, rows: Int64Array) -> Absent:
+        """Return what rows of a model lack."""
+        numbers, categories = self.absent
+        n, first = len(self.schemas[model].numeric), len(self.schemas[model].categorical)
+        return Absent(
+            tuple(c for c in numbers if c <= n),
+            {c: mask[rows] for c, mask in categories.items() if c < first},
         )
 
     @staticmethod
@@ -237,6 +310,7 @@ class MixedBatch:
             texts=[c.values for c in columns],
             id_spans=batch.id_spans[rows],
             id_bytes=batch.id_bytes,
+            absent=batch.absent.take(rows),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -84,6 +85,18 @@ class SeriesId:
     """Empty if the model version has no baseline; then only rows are counted (V = 0)."""
 
 
+@dataclass(frozen=True, slots=True)
+class CellDetails:
+    """What the counters of missing and unseen rows of a cell consist of."""
+
+    n_absent: int = 0
+    """Missing rows of events that do not name the variable; the others had null."""
+    new_values: tuple[tuple[str, int], ...] = ()
+    """The commonest unseen values and their rows, at least so many, commonest first."""
+    error: int = 0
+    """No value has more rows beyond those in ``new_values``, nor a value that is not there."""
+
+
 @dataclass(slots=True)
 class Pane:
     """Counters of one series in [start_us, end_us) from one source partition.
@@ -106,6 +119,8 @@ class Pane:
     """V = all variables; the first series is ``"*"``."""
     slices: SeriesStats = field(default_factory=lambda: SeriesStats.empty((), 1))
     """V = 1, the score by host and GPU: ``"host=..."``, ``"gpu_uuid=..."``."""
+    details: bytes = b""
+    """Of its cells, :mod:`monitor.core.windowing.details.block`; empty if there are none."""
 
 
 class ClosedBy(StrEnum):
@@ -133,3 +148,7 @@ class Window:
     """A pane arrived after the window had closed: results are recomputed, evidence is unchanged."""
     is_baseline_changed: bool = False
     """The baseline changed within the window, which has only panes of the later one: no verdict."""
+    details: Mapping[tuple[str, int], CellDetails] = field(default_factory=dict)
+    """Of cells that have some, by segment and variable."""
+    has_details: bool = True
+    """Whether all of its panes were counted with details."""

@@ -1,4 +1,14 @@
-"""Kernels that count the different values of each pane."""
+"""Kernels that count the different values of each pane: whether there is room, which are commonest.
+
+The commonest values of a cell are a Misra-Gries summary: ``values[slot]`` holds up to k numbers of
+texts, 0 where there is none, ``counts`` how often each occurred at least, and no count is further
+below the truth than ``errors[slot]``. Rows are counted in their order, so the summary is a function
+of the rows however they are cut into calls.
+
+References
+----------
+Misra and Gries, Finding repeated elements, Science of Computer Programming 2 (1982).
+"""
 
 from __future__ import annotations
 
@@ -77,3 +87,53 @@ def refill(
         place = _find(live_keys[i], keys)
         keys[place] = live_keys[i]
         sizes[place] = live_sizes[i]
+
+
+@kernel
+def count_values(
+    slots: NDArray[np.int32],
+    numbers: NDArray[np.int64],
+    values: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    errors: NDArray[np.int64],
+) -> None:
+    """Count the value of each row in its slot; a negative slot skips the row.
+
+    ``numbers`` are positive. About 10 ns a row where values repeat, 25 where all differ.
+    """
+    capacity = values.shape[1]
+    for i in range(slots.size):
+        slot = slots[i]
+        if slot < 0:
+            continue
+        at, free = -1, -1
+        for k in range(capacity):
+            if values[slot, k] == numbers[i]:
+                at = k
+                break
+            if values[slot, k] == 0 and free < 0:
+                free = k
+        if at < 0 and free >= 0:
+            at = free
+            values[slot, at] = numbers[i]
+        if at >= 0:
+            counts[slot, at] += 1
+            continue
+        errors[slot] += 1
+        for k in range(capacity):
+            counts[slot, k] -= 1
+            if counts[slot, k] == 0:
+                values[slot, k] = 0
+
+
+@kernel
+def count_absent(
+    slots: NDArray[np.int32],
+    is_absent: NDArray[np.bool_],
+    variable: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Add the rows that lack a variable to their slots; ``counts`` has shape (slots, V)."""
+    for i in range(slots.size):
+        if is_absent[i] and slots[i] >= 0:
+            counts[slots[i], variable] += 1

@@ -8,11 +8,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UnsetType
 
 from driftline.canonical import category_of
 from monitor.decode.columns import NAMES, Columns
 from monitor.decode.dictionaries import Dictionaries
 from schemas.batch import (
+    ABSENT_BITS,
+    ABSENT_CODE,
+    NULL_CODE,
+    Absent,
     EventBatch,
     Int32Array,
     Int64Array,
@@ -41,6 +46,26 @@ class Scratch:
         self.numbers = np.empty((n_numbers, n), dtype=np.float64)
         self.codes = np.empty((n_codes, n), dtype=np.int32)
         self.ids: Int64Array = np.empty((n, 2), dtype=np.int64)
+        self.lacks_number: Uint8Array = np.zeros(n_numbers, dtype=np.uint8)
+        """Whether some event lacks a value in a column of ``numbers``."""
+        self.lacks_code: Uint8Array = np.zeros(n_codes, dtype=np.uint8)
+
+    def take_absent(self, codes: Sequence[Int32Array] | Int32Array, n_numbers: int) -> Absent:
+        """Return what events lack; from now on their codes are those of null.
+
+        Parameters
+        ----------
+        codes : sequence of ndarray of int32
+            Categorical features of the events, which may share memory with ``self.codes``.
+        """
+        numbers = np.flatnonzero(self.lacks_number[:n_numbers]).tolist()
+        categories = {}
+        for c in np.flatnonzero(self.lacks_code[: len(codes)]).tolist():
+            is_absent = codes[c] == ABSENT_CODE
+            if is_absent.any():
+                categories[c] = is_absent
+                codes[c][is_absent] = NULL_CODE
+        return Absent(tuple(numbers), categories)
 
     def fill(
         self, at: Sequence[int], events: Sequence[Any], columns: Columns, known: Dictionaries
@@ -57,15 +82,18 @@ class Scratch:
         self.time_us[index] = time_us
         numbers = np.array([*features[:n], score], dtype=np.float64)  # None becomes NaN
         self.numbers[: n + 1, index] = numbers
+        self.lacks_number[: n + 1] |= (numbers.view(np.int64) == ABSENT_BITS).any(axis=1)
         texts = (list(map(text_of, column)) for column in (*features[n:], *segments, *names))
         codes = [
             known.encode(dictionary, strings)
             for dictionary, strings in zip(columns.dictionaries, texts, strict=True)
         ]
         self.codes[: len(codes), index] = codes
+        for c in range(len(columns.categorical)):
+            self.lacks_code[c] |= bool((codes[c] == ABSENT_CODE).any())
 
 
-def text_of(value: str | float | bool | None) -> str | None:
+def text_of(value: str | float | bool | UnsetType | None) -> str | UnsetType | None:
     """The text of a categorical value; one that is text is put into its form by its dictionary.
 
     Examples
@@ -73,7 +101,9 @@ def text_of(value: str | float | bool | None) -> str | None:
     >>> [text_of(v) for v in ("a", 12, 3.0, True, None)]
     ['a', '12', '3', 'true', None]
     """
-    return value if value is None or isinstance(value, str) else category_of(value)
+    if value is None or isinstance(value, str | UnsetType):
+        return value
+    return category_of(value)
 
 
 def batch_of(
@@ -102,7 +132,9 @@ def batch_of(
         return column if rows is None else column[rows]
 
     schema = columns.schema
-    codes = [known.settled(d, of(scratch.codes[c])) for c, d in enumerate(columns.dictionaries)]
+    found = [of(scratch.codes[c]) for c in range(len(columns.dictionaries))]
+    absent = scratch.take_absent(found[: len(columns.categorical)], columns.n_numeric)
+    codes = [known.settled(d, c) for c, d in zip(found, columns.dictionaries, strict=True)]
     for name, column in columns.segments.items():
         if name in columns.categorical:
             codes[column] = either(codes[column], codes[columns.categorical[name]])
@@ -126,6 +158,7 @@ def batch_of(
         gpu_uuid=gpu_uuid,
         id_spans=of(scratch.ids),
         id_bytes=id_bytes,
+        absent=absent,
     )
 
 
@@ -171,6 +204,7 @@ def merge_batches(batches: Sequence[EventBatch]) -> EventBatch:
         gpu_uuid=strings(attrgetter("gpu_uuid")),
         id_spans=id_spans[order],
         id_bytes=id_bytes,
+        absent=Absent.joined([(len(b), b.absent) for b in batches]).take(order),
     )
 
 

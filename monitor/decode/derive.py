@@ -15,7 +15,15 @@ from detectors.decision_rule.local_time import local_time_us
 from detectors.quality.date_statistics import age_days, hour_of_day, weekday
 from detectors.quality.text_statistics import text_statistics
 from driftline.times import time_of_text
-from schemas.batch import EventBatch, Float64Array, ModelSchema, StringColumn
+from schemas.batch import (
+    ABSENT,
+    ABSENT_BITS,
+    Absent,
+    EventBatch,
+    Float64Array,
+    ModelSchema,
+    StringColumn,
+)
 from schemas.derived import TIME_QUANTITIES, Derived, Quantity
 from schemas.time_zones import UTC_NAME, find_zone
 
@@ -75,15 +83,21 @@ class Deriver:
         schema = self._schema
         texts = dict(zip(batch.schema.categorical, batch.categorical, strict=True))
         numbers = dict(zip(batch.schema.numeric, batch.numeric, strict=True))
+        sources = {name: c for c, name in enumerate(batch.schema.categorical)}
         for derived in schema.derived:
             made = self._made(derived, texts[derived.source], batch)
+            is_absent = batch.absent.categories.get(sources[derived.source])
+            if is_absent is not None:
+                made = np.where(is_absent, ABSENT, made)
             brought = numbers[derived.name]
             numbers[derived.name] = np.where(np.isnan(brought), made, brought)
+        numeric = tuple(numbers[name] for name in schema.numeric)
         return replace(
             batch,
             schema=schema,
-            numeric=tuple(numbers[name] for name in schema.numeric),
+            numeric=numeric,
             categorical=batch.categorical[: len(schema.categorical)],
+            absent=_absent(batch, numeric, len(schema.categorical)),
         )
 
     def _made(self, derived: Derived, column: StringColumn, batch: EventBatch) -> Float64Array:
@@ -98,6 +112,14 @@ class Deriver:
         if derived.quantity == "age_days":
             return age_days(_of_rows(known["time_us"], column), batch.time_us)
         return _of_rows(known[derived.quantity], column)
+
+
+def _absent(batch: EventBatch, numeric: tuple[Float64Array, ...], n_categorical: int) -> Absent:
+    """Return the columns in which events may lack a value, once numbers were derived."""
+    numbers = {c for c in batch.absent.numbers if c == len(numeric)}
+    numbers |= {c for c, x in enumerate(numeric) if (x.view(np.int64) == ABSENT_BITS).any()}
+    categories = {c: mask for c, mask in batch.absent.categories.items() if c < n_categorical}
+    return Absent(tuple(sorted(numbers)), categories)
 
 
 def quantity_of(

@@ -7,12 +7,13 @@ from collections.abc import Sequence, Set
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numba import config as numba_config
 from numpy.typing import NDArray
 
 from driftline.canonical import category_of_json_number, category_of_text
 from monitor.decode import interning
-from schemas.batch import Int32Array
+from schemas.batch import ABSENT_CODE, NULL_CODE, Int32Array
 
 MAX_VALUES = 65_536
 """A dictionary with no room for this many values begins a new generation."""
@@ -24,6 +25,14 @@ MAX_ARENA_BYTES = 64 << 20
 """As they do beyond so many bytes of text: a column may hold long ones."""
 
 HAS_KERNELS = not numba_config.DISABLE_JIT
+
+Text = str | UnsetType | None
+"""A text, null, or ``UNSET`` where an event does not name the feature."""
+
+
+def _no_codes() -> dict[Text, int]:
+    """Return the codes of a dictionary without texts."""
+    return {None: NULL_CODE, UNSET: ABSENT_CODE}
 
 
 class Dictionaries:
@@ -70,7 +79,7 @@ class Dictionaries:
         self._verbatim = verbatim
         self._moved: dict[int, dict[int, int]] = {}
         self.values: list[list[str]] = [[] for _ in range(n_dictionaries)]
-        self._codes: list[dict[str | None, int]] = [{None: -1} for _ in range(n_dictionaries)]
+        self._codes = [_no_codes() for _ in range(n_dictionaries)]
         self._sizes = np.zeros(n_dictionaries + 8, dtype=np.int64)
         self._cells = np.zeros(interning.N_STATE + 8, dtype=np.int64)  # + 8: false sharing
         self._set(interning.SEED, secrets.randbits(63))
@@ -85,10 +94,10 @@ class Dictionaries:
         return int(self._cells.ctypes.data)
 
     def __len__(self) -> int:
-        return sum(map(len, self._codes)) - len(self._codes)
+        return sum(map(len, self._codes)) - len(_no_codes()) * len(self._codes)
 
-    def encode(self, dictionary: int, strings: Sequence[str | None]) -> Int32Array:
-        """Return the codes of ``strings``, adding those that are new; None is -1."""
+    def encode(self, dictionary: int, strings: Sequence[Text]) -> Int32Array:
+        """Return the codes of ``strings``, adding those that are new; None is -1, UNSET -2."""
         if self._n_synced != self._get(interning.N_ENTRIES):
             self.sync()
         known = self._codes[dictionary]
@@ -180,15 +189,15 @@ class Dictionaries:
         """Reset one dictionary."""
         self._moved.pop(dictionary, None)
         self.values[dictionary] = []
-        self._codes[dictionary] = {None: -1}
+        self._codes[dictionary] = _no_codes()
         self._sizes[dictionary] = 0
         if self.has_table:
             self._rebuild(len(self._entries), len(self._arena), dictionary)
             self._n_synced = self._get(interning.N_ENTRIES)
 
-    def _add(self, dictionary: int, text: str | None) -> int:
+    def _add(self, dictionary: int, text: Text) -> int:
         """Add one string, and its form if that is another one."""
-        assert text is not None
+        assert isinstance(text, str)
         codes, form = self._codes[dictionary], self._form(dictionary, text)
         known = codes.get(form)
         if known is None:

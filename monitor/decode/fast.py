@@ -53,6 +53,8 @@ class FastPath:
             (kernel.NUMBERS, scratch.numbers.ctypes.data),
             (kernel.CODES, scratch.codes.ctypes.data),
             (kernel.IDS, scratch.ids.ctypes.data),
+            (kernel.LACKS_NUMBER, scratch.lacks_number.ctypes.data),
+            (kernel.LACKS_CODE, scratch.lacks_code.ctypes.data),
             (kernel.N_ROWS, self._n),
             (kernel.MAX_EVENT, MAX_EVENT_BYTES),
             (kernel.STATE, dictionaries.state),

@@ -35,15 +35,17 @@ from monitor.decode.memory import (
     load_int,
     load_word,
     non_digits,
+    store_byte,
     store_code,
     store_float,
     store_int,
+    store_word,
     trailing_zeros,
 )
 from monitor.decode.numbers import EXACT_AT, LARGEST_EXACT, count_digits, digits_value, scale
 from monitor.decode.skip import skip_value
 from monitor.decode.strings import escaped_end, moment_end, string_end
-from schemas.batch import Int64Array
+from schemas.batch import ABSENT_BITS, ABSENT_CODE, Int64Array
 
 BASE, STARTS, ENDS, FITS, TIME, NUMBERS, CODES, IDS, N_ROWS, MAX_EVENT = (8 * i for i in range(10))
 """Byte offsets in ``frame``: addresses of the buffer, of int64 starts and ends in it, of
@@ -58,12 +60,16 @@ MODELS, MODELS_MASK, NEXT_HEAD = (8 * i for i in range(14, 17))
 """Addresses of the first head of each hash of a model's name, and of the head after each
 head (-1: none); the number of such hashes less one."""
 
-N_FRAME = 17
+LACKS_NUMBER, LACKS_CODE = (8 * i for i in range(17, 19))
+"""Addresses of a byte a column: whether some event lacks a value there."""
+
+N_FRAME = 19
 
 HEAD_BYTES, STEP_BYTES, NODE_BYTES = 64, 40, 56
 """Lengths of the records of a layout, see :mod:`monitor.decode.learning.piece`."""
-KIND, YOUNG, COLUMN_SHIFT = 0xFF, 0x100, 16
-"""Of a step's target: its kind, whether the last lesson added it, and its column."""
+KIND, YOUNG, FEATURE, COLUMN_SHIFT = 0xFF, 0x100, 0x200, 16
+"""Of a step's target: its kind, whether the last lesson added it, whether its column of codes is
+that of a categorical feature, and its column."""
 NODE_KIND, VALUE, OPENING, OTHER, REQUIRED = 0xF, 0, 1, 2, 0x10
 """Kinds of nodes: a member with a value that is decoded, one whose value is an object, and
 text; and whether every event has it."""
@@ -87,6 +93,8 @@ _NULL, _TRUE, _FALS = np.uint64(0x6C6C756E), np.uint64(0x65757274), np.uint64(0x
 _NAN, _INFI, _NITY = np.uint64(0x4E614E), np.uint64(0x69666E49), np.uint64(0x7974696E)
 _LOW3, _LOW4 = np.uint64(0xFFFFFF), np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
+_ABSENT_CODE = ABSENT_CODE
+_ABSENT_WORD = np.uint64(ABSENT_BITS)
 
 
 @inlined
@@ -330,13 +338,20 @@ def link_heads(hashes: Int64Array, table: Int64Array, following: Int64Array) -> 
 
 
 @inlined
-def store_missing(target: int, numbers: Address, codes: Address, n_rows: int, i: int) -> None:
+def store_missing(
+    target: int, numbers: Address, codes: Address, frame: Address, n_rows: int, i: int
+) -> None:
     """Leave a column of event i without a value; the time and the ids are so from the start."""
     kind, column = target & KIND, target >> COLUMN_SHIFT
+    at = column * n_rows + i
     if kind == _NUMBER:
-        store_float(numbers + 8 * (column * n_rows + i), np.nan)
+        store_word(numbers + 8 * at, _ABSENT_WORD)
+        store_byte(load_int(frame + LACKS_NUMBER) + column, 1)
+    elif target & FEATURE:
+        store_code(codes + 4 * at, _ABSENT_CODE)
+        store_byte(load_int(frame + LACKS_CODE) + column, 1)
     elif _STRING <= kind <= _CATEGORY:
-        store_code(codes + 4 * (column * n_rows + i), -1)
+        store_code(codes + 4 * at, -1)
 
 
 @kernel
@@ -376,7 +391,7 @@ def find_member(
             while node < following:
                 if load_int(node) & NODE_KIND == VALUE:
                     target = load_int(steps + STEP_BYTES * load_int(node + 40) + 16)
-                    store_missing(target, numbers, codes, n_rows, i)
+                    store_missing(target, numbers, codes, frame, n_rows, i)
                 node += NODE_BYTES
 
 
@@ -571,7 +586,7 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
                 n_absent = load_int(head + 24)
                 for _ in range(n_absent):
                     step += STEP_BYTES
-                    store_missing(load_int(step + 16), numbers, codes, n_rows, i)
+                    store_missing(load_int(step + 16), numbers, codes, frame, n_rows, i)
                 store_int(fits + 8 * i, load_int(head + 32))
                 store_int(head + 40, load_int(head + 40) + 1)
                 if met & YOUNG:

@@ -44,7 +44,7 @@ from msgspec import UNSET, UnsetType
 from driftline.canonical import number_of
 from driftline.times import time_of_number, time_of_text
 from monitor.core.bounds import DECODE_ERRORS
-from schemas.batch import ModelSchema
+from schemas.batch import ABSENT, ModelSchema
 from schemas.errors import ConfigError, EventError
 from schemas.events import DEFAULT_TENANT, RejectReason
 from schemas.names import SCORE
@@ -128,8 +128,9 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
     number: Any = float | bool | str | None if is_wide else float | None
     category: Any = str | int | float | bool | None
     time: Any = int | float | str | UnsetType if is_wide else int | UnsetType
-    numeric = [(f"n{i}", number, None) for i in range(len(schema.numeric))]
-    categorical = [(f"c{i}", category, None) for i in range(len(schema.categorical))]
+    named: Any = category | UnsetType
+    numeric = [(f"n{i}", number, ABSENT) for i in range(len(schema.numeric))]
+    categorical = [(f"c{i}", named, UNSET) for i in range(len(schema.categorical))]
     segments = [(f"s{i}", category, None) for i in range(len(schema.segments))]
     names = (*schema.numeric, *schema.categorical)
     features = _struct("Features", [*numeric, *categorical], names, schema)
@@ -144,7 +145,7 @@ def event_struct(schema: ModelSchema, *, is_wide: bool = False) -> type[msgspec.
             ("tenant", str, DEFAULT_TENANT),
             ("features", features, features()),
             ("segments", segment, segment()),
-            (SCORE, number, None),
+            (SCORE, number, ABSENT),
             ("model_version", text, None),
             ("prediction", category, None),
             ("host", text, None),
@@ -188,13 +189,15 @@ class EventDecoder:
     def __init__(self, schema: ModelSchema, *, is_wide: bool = False) -> None:
         struct = event_struct(schema, is_wide=is_wide)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(struct).decode
-        features = [(name, _WIDE_NUMBER if is_wide else _NUMBER) for name in schema.numeric]
-        features += [(name, _CATEGORY) for name in schema.categorical]
-        parts = {"features": features, "segments": [(name, _CATEGORY) for name in schema.segments]}
+        number = _WIDE_NUMBER if is_wide else _NUMBER
+        features: list[_Field] = [(name, number, ABSENT) for name in schema.numeric]
+        features += [(name, _CATEGORY, UNSET) for name in schema.categorical]
+        segments: list[_Field] = [(name, _CATEGORY, None) for name in schema.segments]
+        parts = {"features": features, "segments": segments}
         self._as_dicts = {
             part: (_positional(len(own)), own)
             for part, own in parts.items()
-            if any(_ESCAPED.search(name) for name, _ in own)
+            if any(_ESCAPED.search(name) for name, _, _ in own)
         }
         self.decode = self._with_structs if self._as_dicts else self._decode
         """Decode one event; ``features`` and ``segments`` are structs in column order."""
@@ -203,20 +206,23 @@ class EventDecoder:
         event = self._decode(payload)
         for part, (struct, names) in self._as_dicts.items():
             found = getattr(event, part)
-            values = (_value(found.get(name), decoder, part, name) for name, decoder in names)
+            values = (
+                absent if (text := found.get(name)) is None else _value(text, decoder, part, name)
+                for name, decoder, absent in names
+            )
             setattr(event, part, struct(*values))
         return event
 
 
+_Field = tuple[str, Any, Any]
+"""Name, decoder, and what stands for it in an event that does not name it."""
 _NUMBER: Any = msgspec.json.Decoder(float | None)
 _WIDE_NUMBER: Any = msgspec.json.Decoder(float | bool | str | None)
 _CATEGORY: Any = msgspec.json.Decoder(str | int | float | bool | None)
 
 
-def _value(text: msgspec.Raw | None, decoder: Any, part: str, name: str) -> Any:
+def _value(text: msgspec.Raw, decoder: Any, part: str, name: str) -> Any:
     """Decode one value; msgspec names its place only where it knows the field."""
-    if text is None:
-        return None
     try:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
@@ -365,6 +371,8 @@ def time_of_event(value: float | str) -> int:
 
 def _number(value: float | bool | str | None, path: str) -> float | None:
     """Return the number of one field."""
+    if value is ABSENT:
+        return ABSENT
     try:
         return number_of(value)
     except ValueError as error:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from monitor.core.incidents.details_text import details_text
 from monitor.core.incidents.text import began_us, places_text
 from monitor.drawing.bars import change_figure
 from monitor.report.templating import render
 from schemas.alerts import Alert, Incident, Transition
+from schemas.spelling import spell_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class _Card:
     """Further alerts that opened."""
     began_us: int
     effect: str
+    details: str
     places: str
     rows: str
     figure: Markup
@@ -60,6 +63,7 @@ def _card(incident: Incident) -> _Card:
         [a for a in incident.alerts if a.transition is Transition.OPENED and a is not owner],
         began_us(incident),
         _effect_text(pictured) if pictured else "",
+        spell_controls(details_text(pictured)) if pictured else "",
         places_text(pictured) if pictured else "",
         _rows_text(pictured) if pictured else "",
         change_figure(pictured) if pictured else Markup(""),

@@ -46,7 +46,8 @@ ALERTS = _schema(
     "alert_id tenant monitor transition severity title model model_version feature segment "
     "importance host gpu_uuid rule action effect_where rung profile_id",
     "time_us opened_at_us sequence window_start_us window_end_us n_windows n n_reference",
-    "evidence threshold effect_size p_reference p_current minimum_detectable_effect",
+    "evidence threshold effect_size p_reference p_current minimum_detectable_effect p_absent "
+    "p_null",
     reference_counts=pa.list_(_INT),
     current_counts=pa.list_(_INT),
     bin_labels=pa.list_(_TEXT),
@@ -54,6 +55,9 @@ ALERTS = _schema(
     onset_us=_INT,
     onset_low_us=_INT,
     onset_high_us=_INT,
+    new_values=_NUMBERS,
+    seen_range=pa.list_(_FLOAT),
+    baseline_range=pa.list_(_FLOAT),
 )
 DELIVERIES = _schema(
     "notification_id receiver state detail dedup_key kind reason tenant incident_id cause "
@@ -74,11 +78,13 @@ GPU = _schema(
 )
 
 
-UNSET_VALUES: Final[Mapping[str, int | str | None]] = {
+UNSET_VALUES: Final[Mapping[str, int | str | tuple[()] | None]] = {
     "rule": 1,
     "component": "",
     "context": "",
     **dict.fromkeys(("scale_s", "natural_sd", "onset_us", "onset_low_us", "onset_high_us")),
+    **dict.fromkeys(("p_absent", "p_null")),
+    **dict.fromkeys(("new_values", "seen_range", "baseline_range"), ()),
 }
 """Fields that may be unset, and their value in the store; None is NULL."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.core.windowing.details.block import NOT_COUNTED
 from monitor.storage.clickhouse import Store
 from schemas.panes import N_COUNTERS, Pane, SeriesId, SeriesStats
 
@@ -94,7 +95,7 @@ def read_panes(
         if segments is not None and slices is not None:
             series = SeriesId(tenant, model, version, profile_id)
             place = (start_us, start_us + slot_us, STORE, 0, STORE, 0)
-            panes.append(Pane(series, *place, segments, slices))
+            panes.append(Pane(series, *place, segments, slices, NOT_COUNTED))
     return panes
 
 

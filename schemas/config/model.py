@@ -75,13 +75,20 @@ class FeatureConfig(Strict):
     """For numeric features: values outside are counted as range violations."""
     smallest: Annotated[float, Field(gt=0, le=3)] | None = None
     """Rule 2: overrides ``decision.smallest``."""
+    name_new_values: bool = True
+    """For categorical features: name values that the reference lacks in panes and alerts.
+
+    False for personal data: they are counted, and not named.
+    """
 
     @model_serializer(mode="wrap")
-    def _without_smallest(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out ``smallest`` where it is not set: replays are named after their configs."""
+    def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later settings that are not set: replays are named after their configs."""
         written: dict[str, Any] = write(self)
         if self.smallest is None:
             written.pop("smallest", None)
+        if self.name_new_values:
+            written.pop("name_new_values", None)
         return written
 
 
@@ -376,6 +383,12 @@ class ModelConfig(Strict):
                     "only a numeric feature has a range",
                     "remove it, or set kind: numeric",
                 )
+            if not feature.name_new_values and feature.kind is not Kind.CATEGORICAL:
+                yield Problem(
+                    ("features", name, "name_new_values"),
+                    "only a categorical feature has new values",
+                    "remove it, or set kind: categorical",
+                )
             if feature.range is not None and not feature.range[0] < feature.range[1]:
                 low, high = feature.range
                 yield Problem(
@@ -537,4 +550,5 @@ class ModelConfig(Strict):
                 if f.derive is not None
             ),
             verbatim=self.verbatim,
+            unnamed=tuple(n for n, f in kinds if not f.name_new_values),
         )

@@ -56,7 +56,8 @@ class AggregateWorld:
 
     def bits(self) -> dict:
         return {
-            key: (as_bits(p.segments), as_bits(p.slices)) for key, p in sorted(self.panes.items())
+            key: (as_bits(p.segments), as_bits(p.slices), p.details)
+            for key, p in sorted(self.panes.items())
         }
 
 

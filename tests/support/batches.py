@@ -9,9 +9,20 @@ import numpy as np
 
 from detectors.decision_rule.edges import quantile_edges
 from schemas.baselines import Baseline, Kind, VariableBaseline
-from schemas.batch import Chunk, EventBatch, MixedBatch, ModelSchema, StringColumn
+from schemas.batch import (
+    ABSENT_BITS,
+    Absent,
+    Chunk,
+    EventBatch,
+    MixedBatch,
+    ModelSchema,
+    StringColumn,
+)
 from schemas.events import Reject, RejectReason
 from schemas.panes import SeriesStats
+
+NOT_NAMED = "\0not named"
+"""Category of an event that does not name the feature; of a number it is ``ABSENT``."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,12 @@ def batch_of(
     events = [r for _, _, r in rows]
     schema = schema_of(events[0])
     n = len(events)
+    numbers = np.array([e.values for e in events], float).view(np.int64) == ABSENT_BITS
+    categories = {
+        c: mask
+        for c in range(len(schema.categorical))
+        if (mask := np.array([e.categories[c] == NOT_NAMED for e in events])).any()
+    }
     return EventBatch(
         schema=schema,
         message=np.array([m for m, _, _ in rows], np.int64),
@@ -86,7 +103,8 @@ def batch_of(
             np.array([e.values[i] for e in events], float) for i in range(len(schema.numeric))
         ),
         categorical=tuple(
-            known.column([e.categories[i] for e in events]) for i in range(len(schema.categorical))
+            known.column([None if (c := e.categories[i]) == NOT_NAMED else c for e in events])
+            for i in range(len(schema.categorical))
         ),
         segments=tuple(
             known.column([e.segments[i] for e in events]) for i in range(len(schema.segments))
@@ -98,6 +116,7 @@ def batch_of(
         gpu_uuid=known.column([e.gpu_uuid for e in events]),
         id_spans=np.tile(np.array([0, -1], np.int64), (n, 1)),
         id_bytes=np.empty(0, np.uint8),
+        absent=Absent(tuple(np.flatnonzero(numbers.any(axis=0)).tolist()), categories),
     )
 
 
@@ -147,6 +166,7 @@ def mixed_of(batches: Sequence[EventBatch]) -> MixedBatch:
         texts=texts,
         id_spans=np.concatenate([p.id_spans for p in parts]),
         id_bytes=batches[0].id_bytes,
+        absent=Absent.joined([(len(p), p.absent) for p in parts]),
     )
     return joined.take(np.lexsort((joined.row, joined.message)))
 

@@ -11,7 +11,7 @@ from typing import Any
 from driftline.canonical import category_of, number_of
 from driftline.times import time_of_text
 from monitor.decode import Decoded
-from schemas.batch import EventBatch, ModelSchema, StringColumn
+from schemas.batch import ABSENT, ABSENT_BITS, EventBatch, ModelSchema, StringColumn
 
 SCHEMA = ModelSchema("default", "m", ("a", "b"), ("color", "sex"), ("sex", "region"))
 OTHER = ModelSchema("acme", "größe", ("x", "y z"), (), ())
@@ -224,14 +224,27 @@ def replaced(rng: random.Random, payload: bytes) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode().replace(b'"@@"', raw, 1)
 
 
+NOT_NAMED = "not named by the event"
+
+
 def bits(value: float) -> bytes:
-    """The bits of a float; every NaN is the same one."""
-    return b"missing" if math.isnan(value) else struct.pack("<d", value)
+    """The bits of a float; of a NaN whether the event names the number."""
+    found = struct.pack("<d", value)
+    if not math.isnan(value):
+        return found
+    return b"absent" if found == struct.pack("<Q", ABSENT_BITS) else b"missing"
 
 
 def _text(column: StringColumn, i: int) -> str | None:
     code = int(column.codes[i])
     return None if code < 0 else column.values[code]
+
+
+def _not_named(batch: EventBatch, i: int) -> tuple[str, ...]:
+    """Return the categorical features that an event does not name."""
+    found = sorted(c for c, is_absent in batch.absent.categories.items() if is_absent[i])
+    assert all(batch.categorical[c].codes[i] == -1 for c in found)
+    return tuple(batch.schema.categorical[c] for c in found)
 
 
 def row_of(batch: EventBatch, i: int) -> Row:
@@ -244,6 +257,7 @@ def row_of(batch: EventBatch, i: int) -> Row:
         None if length < 0 else bytes(batch.id_bytes[start : start + length]).decode(),
         tuple(bits(float(c[i])) for c in (*batch.numeric, batch.score)),
         tuple(_text(c, i) for c in (*batch.categorical, *batch.segments, *texts)),
+        _not_named(batch, i),
     )
 
 
@@ -273,7 +287,7 @@ def expected_row(payload: bytes, schema: ModelSchema) -> Row:
     features, segments = said.get("features", {}), said.get("segments", {})
 
     def number(value: Any) -> bytes:
-        given = number_of(value)
+        given = ABSENT if value is NOT_NAMED else number_of(value)
         return bits(math.nan if given is None else given)
 
     def segment(name: str) -> str | None:
@@ -291,7 +305,13 @@ def expected_row(payload: bytes, schema: ModelSchema) -> Row:
         said["model"],
         time_us(said["time_us"]),
         identifier("id"),
-        tuple(number(v) for v in (*map(features.get, schema.numeric), said.get("score"))),
+        tuple(
+            number(v)
+            for v in (
+                *(features.get(n, NOT_NAMED) for n in schema.numeric),
+                said.get("score", NOT_NAMED),
+            )
+        ),
         (
             *(category_of(features.get(n)) for n in schema.categorical),
             *(
@@ -303,4 +323,5 @@ def expected_row(payload: bytes, schema: ModelSchema) -> Row:
             identifier("host"),
             identifier("gpu_uuid"),
         ),
+        tuple(n for n in schema.categorical if n not in features),
     )

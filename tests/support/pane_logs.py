@@ -6,14 +6,16 @@ import numpy as np
 from hypothesis import strategies as st
 
 from monitor.core.windowing.layout import Layout
+from schemas.batch import ABSENT
 from schemas.config.model import WindowConfig
-from tests.support.batches import Row, RowMessage, baseline_of, schema_of
+from tests.support.batches import NOT_NAMED, Row, RowMessage, baseline_of, schema_of
 
 PANE, BOUND, LATENESS, SKEW = 10, 7, 20, 15
 WINDOW = WindowConfig(pane=PANE, length=40, bound=BOUND, lateness=LATENESS, idle=30, max_skew=SKEW)
 VALUES = st.one_of(
-    st.floats(-2, 2, width=32), st.sampled_from([float("nan"), 0.1, 0.3, 1e30, -0.0, 5.0])
+    st.floats(-2, 2, width=32), st.sampled_from([float("nan"), 0.1, 0.3, 1e30, -0.0, 5.0, ABSENT])
 )
+NEW = st.one_of(st.sampled_from(["new", "n" * 70, "ü" * 40, "<b>"]), st.integers(0, 40).map(str))
 NAMES = st.sampled_from([None, "a", "b", "zz", "other"])
 PROTOTYPE = Row(0, (0.0, 0.0, 0.0), ("a",), ("a", "b"))
 REFERENCE = np.random.default_rng(0).normal(size=500)
@@ -26,7 +28,7 @@ def rows(draw: st.DrawFn, now: int) -> Row:
     return Row(
         time_us=now + draw(st.integers(-45, 25)),
         values=tuple(draw(VALUES) for _ in range(3)),
-        categories=(draw(NAMES),),
+        categories=(draw(st.one_of(NAMES, NEW, st.just(NOT_NAMED))),),
         segments=(draw(NAMES), draw(NAMES)),
         model=draw(st.sampled_from(["m", "m", "m", "n"])),
         version=draw(st.sampled_from(["1", "1", "2", None])),

@@ -14,7 +14,7 @@ from monitor.core.drift.cells import bin_labels, label_of
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.text import set_text
-from schemas.alerts import Alert, Transition
+from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Transition
 from schemas.baselines import VariableBaseline
 from schemas.config.model import Importance
 from schemas.monitors import Monitor
@@ -96,6 +96,7 @@ def build_alert(
     state: CellState,
     transition: Transition,
     places: tuple[tuple[str, float], ...] = (),
+    details: AlertDetails = NO_DETAILS,
 ) -> Alert:
     """Build an alert with all the numbers of its verdict."""
     decision, i = view.decision, view.index
@@ -110,7 +111,7 @@ def build_alert(
         time_us=window.end_us,
         opened_at_us=state.opened_at_us,
         sequence=state.sequence,
-        title=_title(view, series, transition),
+        title=_title(view, series, transition, details),
         model=series.model,
         model_version=series.model_version,
         feature=view.variable.name,
@@ -137,10 +138,16 @@ def build_alert(
         current_counts=tuple(view.current_counts.tolist()),
         bin_labels=bin_labels(view.variable),
         contributions=places,
+        **details.fields(),
     )
 
 
-def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
+def _title(
+    view: CellView,
+    series: SeriesId,
+    transition: Transition,
+    details: AlertDetails,
+) -> str:
     """Return the title: what changed, by how much, and where."""
     where = "" if view.segment == ALL else f" for {view.segment}"
     subject = f"{series.model}: {view.variable.name}{where}"
@@ -150,9 +157,9 @@ def _title(view: CellView, series: SeriesId, transition: Transition) -> str:
         return f"{subject} is back within tolerance"
     i = view.index
     baseline = "the other replicas" if view.monitor == Monitor.REPLICA else "baseline"
-    changed = f"{series.model}: {set_text(view.variable.name, view.effect_where)}{where}"
+    changed = set_text(view.variable.name, view.effect_where, details)
     return (
-        f"{changed}, {view.decision.p_current[i]:.1%} of rows "
+        f"{series.model}: {changed}{where}, {view.decision.p_current[i]:.1%} of rows "
         f"({baseline} {view.decision.p_reference[i]:.1%})"
     )
 

@@ -31,6 +31,7 @@ from detectors.decision_rule.seasonal import (
 from detectors.decision_rule.sets import SetLayout, cell_sets
 from detectors.decision_rule.settings import Rule
 from detectors.evaluate.plan import StatisticPlan
+from monitor.core.drift.alert_details import details_of_window
 from monitor.core.drift.alerts import CellGroup, CellView, build_alert
 from monitor.core.drift.canary import CanaryState
 from monitor.core.drift.canary_alerts import MONITOR
@@ -58,7 +59,7 @@ from monitor.core.incidents.alerting import (
     is_past,
     severity_of,
 )
-from schemas.alerts import Alert, Transition
+from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline, SeasonalCounts
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
@@ -430,7 +431,14 @@ class SeriesDecider:
             self.open_alerts[key] = after
         if change is None:
             return []
-        return [build_alert(view, self.series, window, after, change, self._places(view, window))]
+        places, details = self._places(view, window), self._details(view, window)
+        return [build_alert(view, self.series, window, after, change, places, details)]
+
+    def _details(self, view: CellView, window: Window) -> AlertDetails:
+        """Return the new values, range and kinds of missing values of a cell of the window."""
+        if view.monitor != Monitor.DRIFT:
+            return NO_DETAILS
+        return details_of_window(window, self.baseline.variables, view.variable.name, view.segment)
 
     def _places(self, view: CellView, window: Window) -> tuple[Place, ...]:
         """Return the location of a drift; a fired cell has a set that changed."""

@@ -16,6 +16,7 @@ from monitor.core.windowing.codec import (
     check_span,
     read_message,
 )
+from monitor.core.windowing.details.block import MAX_VALUES_BYTES
 from monitor.core.windowing.pane_batch import Entry, encode_series, read_series
 from monitor.core.windowing.pane_body import PaneBody, check_bodies, open_body
 from schemas.baselines import Baseline
@@ -119,7 +120,8 @@ class PaneIntake:
                 self.n_unknown_models += 1
                 return
             check_span(head.start_us, head.end_us, record_time_us)
-            check_number("raw_bytes", head.raw_bytes, 0, known.limit + _ENTRY_NAMES_BYTES)
+            most = known.limit + _ENTRY_NAMES_BYTES + MAX_VALUES_BYTES
+            check_number("raw_bytes", head.raw_bytes, 0, most)
         whole = (assembler or self.assembler).take(message, offset)
         if whole is not None:
             yield from self._fitting(whole, self._checked(whole.entries(), record_time_us))

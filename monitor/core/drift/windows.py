@@ -556,6 +556,8 @@ class Windows:
             n_panes=total.n_panes,
             closed_by=self._closed_by(start + length_us + lateness_us),
             is_baseline_changed=len({place.series.profile_id for place, _ in found}) > 1,
+            details=total.details(),
+            has_details=total.has_details,
         )
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:

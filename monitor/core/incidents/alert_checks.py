@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from monitor.core.bounds import check_number, check_struct, check_text
-from schemas.alerts import Alert, Delivery, Notification
+from monitor.core.windowing.details.block import MAX_TEXT_BYTES, MAX_VALUES
+from schemas.alerts import Alert, AlertDetails, Delivery, Notification
 from schemas.errors import DomainError
 from schemas.panes import N_COUNTERS
 
@@ -39,6 +40,20 @@ def check_alert(alert: Alert) -> None:
             raise DomainError(f"{name} holds {len(getattr(alert, name))}, not {N_COUNTERS}")
     for name in ("bin_labels", "contributions"):
         check_number(f"length of {name}", len(getattr(alert, name)), 0, _MAX_PARTS)
+    _check_details(alert.details)
+
+
+def _check_details(details: AlertDetails) -> None:
+    """Check what an alert names."""
+    check_number("length of new_values", len(details.new_values), 0, MAX_VALUES)
+    for value, _ in details.new_values:
+        check_number("bytes of a new value", len(value.encode()), 0, MAX_TEXT_BYTES)
+    shares = (*(p for _, p in details.new_values), details.p_absent or 0.0, details.p_null or 0.0)
+    if not all(0 <= share <= 1 for share in shares):
+        raise DomainError(f"a share among {shares}")
+    for name in ("seen_range", "baseline_range"):
+        if not all(map(math.isfinite, getattr(details, name) or ())):
+            raise DomainError(f"{name} is {getattr(details, name)}")
 
 
 def check_alerts(alerts: list[Alert]) -> None:

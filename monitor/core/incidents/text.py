@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from monitor.core.incidents.details_text import UNSEEN_SET, new_names
 from monitor.core.incidents.evidence import replica_of
 from monitor.core.incidents.onset_text import onset_text
-from schemas.alerts import Alert, Cause, Incident, Transition
+from monitor.core.incidents.shares import share_text as share_text
+from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Cause, Incident, Transition
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.time_text import clock_text
@@ -21,19 +23,7 @@ _SETS = {
 _NAMED_FAULTS = 3
 
 
-def share_text(share: float) -> str:
-    """Format a share as a percentage with two significant digits.
-
-    Examples
-    --------
-    >>> share_text(0.1134), share_text(0.0), share_text(0.0123), share_text(1.0)
-    ('11 %', '0 %', '1.2 %', '100 %')
-    """
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 9.95 or percent == 0 else f"{percent:.2g} %"
-
-
-def set_text(feature: str, where: str) -> str:
+def set_text(feature: str, where: str, details: AlertDetails = NO_DETAILS) -> str:
     """Return the text for the values of a feature that changed.
 
     Parameters
@@ -42,6 +32,8 @@ def set_text(feature: str, where: str) -> str:
         The feature's name, or ``score``.
     where : str
         An alert's ``effect_where``.
+    details : AlertDetails, optional
+        Name the new values, where the change is one of those.
 
     Examples
     --------
@@ -49,6 +41,8 @@ def set_text(feature: str, where: str) -> str:
     ("AGEP above the baseline's range", 'AGEP > 94', 'ANC=4')
     >>> set_text("ANC", "not ANC=4")
     'ANC other than 4'
+    >>> set_text("channel", "unseen", AlertDetails(new_values=(("kiosk", 0.08),)))
+    'channel has a category the baseline never saw (`kiosk`)'
     """
     if not where:
         return f"{feature} changed"
@@ -56,7 +50,8 @@ def set_text(feature: str, where: str) -> str:
         return f"{feature} other than {where.partition('=')[2]}"
     if where.startswith(f"{feature}="):
         return where
-    return f"{feature} {_SETS.get(where, where)}"
+    names = new_names(details) if where == UNSEEN_SET else ""
+    return f"{feature} {_SETS.get(where, where)}" + (f" ({names})" if names else "")
 
 
 def places_text(alert: Alert) -> str:
@@ -197,7 +192,7 @@ def _name_data(alert: Alert, start_us: int) -> str:
     """Return the title of a change of a feature or the score."""
     if alert.p_current is None or alert.p_reference is None:
         return alert.title
-    text = f"{alert.model}: {set_text(alert.feature, alert.effect_where)}"
+    text = f"{alert.model}: {set_text(alert.feature, alert.effect_where, alert.details)}"
     if alert.segment not in ("*", ""):
         text += f" for {alert.segment}"
     now, before = share_text(alert.p_current), share_text(alert.p_reference)

@@ -68,6 +68,7 @@ def take(batch: EventBatch, rows: NDArray[np.int64] | slice) -> EventBatch:
         host=strings(batch.host),
         gpu_uuid=strings(batch.gpu_uuid),
         id_spans=batch.id_spans[rows],
+        absent=batch.absent.take(rows),
     )
 
 

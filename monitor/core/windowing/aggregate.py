@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.kernels.event_time import ACCEPTED, FUTURE, LATE, find_extents, place_rows
 from monitor.core.windowing.accumulators import summarize, take
+from monitor.core.windowing.details.open_details import BatchRows, MixedRows
 from monitor.core.windowing.held.row_pool import RowPools
 from monitor.core.windowing.intake_aggregate import (
     RETIRED,
@@ -403,6 +404,10 @@ class PartitionAggregator:
         self._versions.note(key, counts, version)
         chains = np.array([series.chain(place) for place in places], np.int64)
         series.pool.append(series.layout.row_tables, mixed, rows, chains)
+        own = MixedRows(mixed, model, rows)
+        if (found := series.details.find(own)) is not None:
+            ordinals = [series.details.ordinal(place) for place in places]
+            series.details.add(own, found, np.array(ordinals, np.int32))
         return True
 
     def _era_of(self, schema: ModelSchema, version: str, places: Sequence[int]) -> _Era | None:
@@ -530,6 +535,7 @@ class PartitionAggregator:
         if found.size and n_rows[found].min() <= series.max_rows:
             series.learn_texts([column.values for column in code_columns(batch)])
         n_counted = 0
+        details = series.details.find(rows := BatchRows(batch))
         for k, index in zip(found.tolist(), places, strict=True):
             self._touch(chunk, batch.message[last[k]], series, index, origin)
             if series.has_room(index, int(n_rows[k])):
@@ -539,6 +545,11 @@ class PartitionAggregator:
         panes = places if self._grain == 1 else _runs(accepted)
         self._versions.note((batch.schema.tenant, batch.schema.model), panes, version)
         placed = np.empty(len(batch), np.int32)
+        if details is not None:
+            own = np.full(len(first), -1, np.int32)
+            own[found] = [series.details.ordinal(index) for index in places]
+            place_rows(slot, verdicts, lowest, own, placed)
+            series.details.add(rows, details, placed)
         if n_counted < len(places):
             place_rows(slot, verdicts, lowest, chains, placed)
             _append(series, batch, placed)
@@ -639,7 +650,13 @@ class PartitionAggregator:
         """Return panes with their current counts."""
         place = (self.source, self.partition, self.owner, self._position)
         return [
-            Pane(series.series, *self._span(series, index), *place, *series.collect(index))
+            Pane(
+                series.series,
+                *self._span(series, index),
+                *place,
+                *series.collect(index),
+                series.details.collect(index),
+            )
             for series, index in dirty
         ]
 

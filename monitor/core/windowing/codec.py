@@ -26,6 +26,7 @@ from monitor.core.bounds import (
     check_time,
 )
 from monitor.core.message_keys import join_key
+from monitor.core.windowing.details.block import NOT_COUNTED
 from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.pane_batch import (
     Entry,
@@ -40,6 +41,7 @@ from monitor.core.windowing.pane_body import (
     check_body,
     encode_body,
     open_body,
+    with_details,
 )
 from monitor.core.windowing.stats_codec import PackedStats, pack, unpack
 from schemas.errors import DomainError, ShapeError, TransportError
@@ -245,7 +247,8 @@ def _body_of(pane: Pane, schema: int) -> bytes:
     """Return the body of a pane in an encoding, before compression."""
     if schema == 1:
         return msgspec.msgpack.encode((pack(pane.segments), pack(pane.slices)))
-    return encode_body(pane.segments, pane.slices, has_rows=False)
+    body = encode_body(pane.segments, pane.slices, has_rows=False)
+    return with_details(body, pane.details)
 
 
 _MESSAGE = msgspec.msgpack.Decoder(PaneMessage)
@@ -470,7 +473,7 @@ def _recoded(raw: bytes, n_bytes: int) -> bytes:
     content = pa.decompress(raw, n_bytes, codec="zstd", asbytes=True)
     segments, slices = msgspec.msgpack.decode(content, type=tuple[PackedStats, PackedStats])
     check_number("variables of the slices", slices.n_variables, 1, 1)
-    return encode_body(unpack(segments), unpack(slices))
+    return with_details(encode_body(unpack(segments), unpack(slices)), NOT_COUNTED)
 
 
 def _checked(raw: bytes) -> bytes:

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from monitor.core.windowing import accumulators
 from monitor.core.windowing.accumulators import SeriesAccumulator
+from monitor.core.windowing.details.open_details import OpenDetails
 from monitor.core.windowing.held.held_rows import HeldRows
 from monitor.core.windowing.held.row_bodies import RowsOfPane, row_bodies
 from monitor.core.windowing.held.row_pool import RowPool, RowPools, row_bytes
 from monitor.core.windowing.layout import Layout
-from monitor.core.windowing.pane_body import encode_body
+from monitor.core.windowing.pane_body import encode_body, with_details
 from monitor.core.windowing.slots import slot_bytes
 from schemas.panes import SeriesId, SeriesStats
 
@@ -72,6 +73,11 @@ class OpenSeries:
             room = slot_bytes(layout.n_variables) // row_bytes(words)
             most = min(accumulators.MAX_COMBINATIONS, accumulators.MAX_SEGMENT_VALUES)
             self.max_rows = min(room, most)
+
+    @cached_property
+    def details(self) -> OpenDetails:
+        """Absent rows and new values of all open panes."""
+        return OpenDetails(self.layout)
 
     @cached_property
     def accumulator(self) -> SeriesAccumulator:
@@ -153,6 +159,7 @@ class OpenSeries:
 
     def retire(self, indices: Sequence[int]) -> None:
         """Forget panes."""
+        self.details.retire(indices)
         chains = [self.rows.pop(i) for i in indices if i in self.rows]
         if chains:
             self.pool.release(chains)
@@ -175,7 +182,10 @@ def bodies_of(panes: Sequence[tuple[OpenSeries, int]]) -> list[bytes]:
     for pool, some in by_pool.items():
         for (i, _), body in zip(some, row_bodies(pool, [held for _, held in some]), strict=True):
             found[i] = body
-    return found
+    return [
+        with_details(body, series.details.collect(index))
+        for (series, index), body in zip(panes, found, strict=True)
+    ]
 
 
 class OpenPanes:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from monitor.core.bounds import MAX_OFFSET
-from monitor.core.windowing.pane_body import PaneBody, decode_body, encode_body, open_body
+from monitor.core.windowing.pane_body import (
+    PaneBody,
+    decode_body,
+    encode_body,
+    open_body,
+    with_details,
+)
 from schemas.panes import Pane, SeriesId
 
 
@@ -28,6 +34,7 @@ class PackedPane(NamedTuple):
 
     def unpack(self) -> Pane:
         """Return the pane with its arrays."""
+        body = self.open()
         return Pane(
             self.series,
             self.start_us,
@@ -36,7 +43,8 @@ class PackedPane(NamedTuple):
             self.partition,
             self.owner,
             self.pane_version,
-            *decode_body(self.open(), MAX_OFFSET),
+            *decode_body(body, MAX_OFFSET),
+            body.details,
         )
 
 
@@ -51,5 +59,5 @@ def pack_pane(pane: Pane) -> PackedPane:
         pane.owner,
         pane.pane_version,
         pane.segments.counts.shape[1],
-        encode_body(pane.segments, pane.slices),
+        with_details(encode_body(pane.segments, pane.slices), pane.details),
     )

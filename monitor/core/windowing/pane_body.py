@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from detectors.kernels import pane_body as kernels
 from detectors.kernels.accumulate import N_MOMENTS, N_TALLIES
 from monitor.core.bounds import DECODE_ERRORS, MAX_OFFSET, check_names, check_number
+from monitor.core.windowing.details.block import decode_details
 from monitor.core.windowing.stats_codec import MAX_SERIES, MAX_VARIABLES, finite_sums
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_CALIBRATION, N_COUNTERS, SeriesStats
@@ -52,7 +53,15 @@ class _Parts(msgspec.Struct, array_like=True):
     """Little-endian float64."""
 
 
-_PARTS = msgspec.msgpack.Decoder(_Parts)
+class _PartsRead(_Parts, array_like=True):
+    """A body with what may come behind its statistics."""
+
+    details: bytes = b""
+
+
+_PARTS = msgspec.msgpack.Decoder(_PartsRead)
+_FIVE, _SIX = b"\x95", b"\x96"
+"""First bytes of MessagePack of so many members."""
 _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 
 
@@ -65,6 +74,8 @@ class PaneBody(NamedTuple):
     tokens: bytes
     floats: bytes
     """Little-endian float64."""
+    details: bytes = b""
+    """Of :mod:`monitor.core.windowing.details.block`; empty if there are none."""
 
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Return views of tokens and floats."""
@@ -200,7 +211,21 @@ def canonical_body(raw: bytes) -> bytes:
     """
     body = open_body(raw)
     is_one_row = body.tokens[:1] == b"\x01"
-    return encode_body(*decode_body(body, MAX_OFFSET)) if is_one_row else raw
+    if not is_one_row:
+        return raw
+    return with_details(encode_body(*decode_body(body, MAX_OFFSET)), body.details)
+
+
+def with_details(body: bytes, details: bytes) -> bytes:
+    """Return a body that was encoded without details with some; the same one if they are empty.
+
+    Readers of earlier versions ignore them.
+    """
+    if not details:
+        return body
+    if body[:1] != _FIVE:
+        raise ShapeError("a body that has details", where="pane body")
+    return _SIX + body[1:] + msgspec.msgpack.encode(details)
 
 
 def _decode_names(raw: bytes) -> tuple[str, ...]:
@@ -236,7 +261,8 @@ def open_body(raw: bytes) -> PaneBody:
         raise DomainError(f"floats of {len(parts.floats)} bytes")
     n_bytes = unpacked_bytes(len(segments), parts.n_variables, len(slices))
     check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
-    return PaneBody(segments, parts.n_variables, slices, parts.tokens, parts.floats)
+    texts = (parts.tokens, parts.floats, parts.details)
+    return PaneBody(segments, parts.n_variables, slices, *texts)
 
 
 def check_body(body: PaneBody, most: int) -> None:
@@ -279,7 +305,19 @@ def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
     kernels.check_bodies(
         np.frombuffer(tokens, np.uint8), np.frombuffer(floats, np.float64), shapes, most, faults
     )
-    return [_FAULTS[fault] if fault else "" for fault in faults.tolist()]
+    return [
+        _FAULTS[fault] if fault else _fault_of_details(body)
+        for fault, body in zip(faults.tolist(), bodies, strict=True)
+    ]
+
+
+def _fault_of_details(body: PaneBody) -> str:
+    """Return what is wrong with the details of a body; empty if nothing is."""
+    try:
+        decode_details(body.details, body.n_variables)
+    except DomainError as error:
+        return str(error)
+    return ""
 
 
 def decode_body(body: PaneBody, most: int) -> tuple[SeriesStats, SeriesStats]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels import pane_body as kernels
 from detectors.kernels.accumulate import N_MOMENTS
+from monitor.core.windowing.details.block import decode_details
+from monitor.core.windowing.details.total import DetailTotal
 from monitor.core.windowing.merge import ordered_segments
 from monitor.core.windowing.pane_body import PaneBody, empty_rows, stats_of
-from schemas.panes import ALL, N_CALIBRATION, SeriesStats
+from schemas.panes import ALL, N_CALIBRATION, CellDetails, SeriesStats
 
 _MOST = 1 << 62
 
@@ -77,11 +81,12 @@ class PaneTotal:
     the same order: each series is its first pane added to zeros, then the next one.
     """
 
-    __slots__ = ("_segments", "_slices", "has_slices", "n_panes", "n_variables")
+    __slots__ = ("_details", "_segments", "_slices", "has_slices", "n_panes", "n_variables")
 
     def __init__(self, n_variables: int, *, has_slices: bool = True) -> None:
         self.n_variables, self.n_panes, self.has_slices = n_variables, 0, has_slices
         self._segments, self._slices = _Rows(n_variables), _Rows(1)
+        self._details: DetailTotal | None = None
 
     def add(self, body: PaneBody) -> None:
         """Add a pane that was checked, of the same number of variables."""
@@ -101,19 +106,30 @@ class PaneTotal:
             _MOST,
             False,
         )
+        if body.details:
+            self._own_details().add(decode_details(body.details, body.n_variables))
         self.n_panes += 1
+
+    def _own_details(self) -> DetailTotal:
+        """Return where details are added; most panes have none."""
+        if self._details is None:
+            self._details = DetailTotal(self.n_variables)
+        return self._details
 
     def add_total(self, other: PaneTotal) -> None:
         """Add all that another total holds, as one pane."""
         self._segments.add(other._segments)
         self._slices.add(other._slices)
+        if other._details is not None:
+            self._own_details().add_total(other._details)
         self.n_panes += other.n_panes
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of its arrays."""
+        """Bytes of its arrays, and about those of its details."""
         parts = (self._segments, self._slices)
-        return sum(part.integers.nbytes + part.floats.nbytes for part in parts)
+        n_details = self._details.n_bytes if self._details is not None else 0
+        return sum(part.integers.nbytes + part.floats.nbytes for part in parts) + n_details
 
     def copy(self) -> PaneTotal:
         """Return a total that grows by itself."""
@@ -125,3 +141,12 @@ class PaneTotal:
         """Return segments and slices as new arrays."""
         slices = self._slices.stats() if self.has_slices else SeriesStats.empty((), 1)
         return self._segments.stats(), slices
+
+    @property
+    def has_details(self) -> bool:
+        """Whether all panes were counted with details."""
+        return self._details is None or self._details.is_counted
+
+    def details(self) -> Mapping[tuple[str, int], CellDetails]:
+        """Return the details of cells that have some, by segment and variable."""
+        return self._details.cells() if self._details is not None else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,40 +30,33 @@ def slot_bytes(n_variables: int) -> int:
     return n_variables * 8 * (N_COUNTERS + accumulate.N_MOMENTS) + 344
 
 
-class SlotPool:
-    """Counter arrays of many slots over V variables, and which of them are free.
+class FreeSlots:
+    """Rows of arrays that grow together, and which of them are free.
 
     Parameters
     ----------
-    n_variables : int
-        V; with 0 only rows are counted.
+    empty : mapping of str to ndarray
+        By the name of each array, an attribute: what one row holds while nothing is counted.
 
     Notes
     -----
-    A slot takes 544 V + 344 bytes. The arrays grow by a quarter when they are full, and
-    shrink when their upper half is free: eight thousand series of twenty variables hold
-    ten panes in .95 GB; after one catch-up over thirty panes they held 3.5 GB for good.
+    The arrays grow by a quarter when they are full, and shrink when their upper half is free.
     """
 
-    def __init__(self, n_variables: int) -> None:
-        self.n_variables = n_variables
+    def __init__(self, empty: Mapping[str, NDArray[np.generic]]) -> None:
+        self._empty = dict(empty)
         self.n_slots = 0
-        self.counts = np.zeros((0, n_variables, N_COUNTERS), np.int64)
-        self.moments = np.zeros((0, n_variables, accumulate.N_MOMENTS))
-        self.tallies = np.zeros((0, accumulate.N_TALLIES), np.int64)
-        self.calibration = np.zeros((0, N_CALIBRATION))
+        for name, row in self._empty.items():
+            setattr(self, name, np.empty((0, *row.shape), row.dtype))
         self.free = np.empty(0, np.int32)
         self.n_free = 0
 
     def grow(self) -> None:
         """Add a quarter as many slots as there are (at least 2)."""
         n_new = max(2, self.n_slots // 4)
-        self.counts = _extended(self.counts, n_new)
-        self.moments = _extended(self.moments, n_new)
-        self.moments[self.n_slots :, :, 2] = np.inf
-        self.moments[self.n_slots :, :, 3] = -np.inf
-        self.tallies = _extended(self.tallies, n_new)
-        self.calibration = _extended(self.calibration, n_new)
+        for name, row in self._empty.items():
+            more = np.broadcast_to(row, (n_new, *row.shape))
+            setattr(self, name, np.concatenate((getattr(self, name), more)))
         free = np.empty(self.n_slots + n_new, np.int32)
         free[: self.n_free] = self.free[: self.n_free]
         # highest first, so that the lowest is handed out first and memory stays compact
@@ -74,10 +67,8 @@ class SlotPool:
 
     def release(self, slots: NDArray[np.int32]) -> None:
         """Clear slots and make them free."""
-        self.counts[slots] = 0
-        self.moments[slots] = (0.0, 0.0, np.inf, -np.inf)
-        self.tallies[slots] = 0
-        self.calibration[slots] = 0.0
+        for name, row in self._empty.items():
+            getattr(self, name)[slots] = row
         self.free[self.n_free : self.n_free + len(slots)] = slots
         self.n_free += len(slots)
         # the lowest is handed out next, so that the upper ones come to be free
@@ -90,11 +81,44 @@ class SlotPool:
         n_above = self.n_slots - half
         if half < _MIN_SLOTS or self.n_free < n_above or self.free[n_above - 1] < half:
             return
-        for name in ("counts", "moments", "tallies", "calibration"):
+        for name in self._empty:
             setattr(self, name, getattr(self, name)[:half].copy())
         self.n_free -= n_above
         self.free = self.free[n_above:].copy()
         self.n_slots = half
+
+
+class SlotPool(FreeSlots):
+    """Counter arrays of many slots over V variables, and which of them are free.
+
+    Parameters
+    ----------
+    n_variables : int
+        V; with 0 only rows are counted.
+
+    Notes
+    -----
+    A slot takes 544 V + 344 bytes: eight thousand series of twenty variables hold ten panes in
+    .95 GB; after one catch-up over thirty panes they held 3.5 GB for good, while arrays did not
+    shrink.
+    """
+
+    counts: NDArray[np.int64]
+    moments: NDArray[np.float64]
+    tallies: NDArray[np.int64]
+    calibration: NDArray[np.float64]
+
+    def __init__(self, n_variables: int) -> None:
+        self.n_variables = n_variables
+        moments = np.tile((0.0, 0.0, np.inf, -np.inf), (n_variables, 1))
+        super().__init__(
+            {
+                "counts": np.zeros((n_variables, N_COUNTERS), np.int64),
+                "moments": moments,
+                "tallies": np.zeros(accumulate.N_TALLIES, np.int64),
+                "calibration": np.zeros(N_CALIBRATION),
+            }
+        )
 
     def fold(
         self, slots: NDArray[np.int32], targets: NDArray[np.int32], names: Sequence[str]
@@ -157,17 +181,12 @@ class Counters(NamedTuple):
         )
 
 
-def _extended(array: NDArray[np.generic], n_new: int) -> NDArray:  # type: ignore[type-arg]
-    """Return the array with zero rows appended."""
-    return np.concatenate((array, np.zeros((n_new, *array.shape[1:]), array.dtype)))
-
-
 class SlotIndex:
     """Which slot belongs to which key of which pane.
 
     Parameters
     ----------
-    pool : SlotPool
+    pool : FreeSlots
         Where slots come from; several indexes may share one.
     radix : int
         Number of different keys a pane can have: keys are in [0, radix).
@@ -175,7 +194,7 @@ class SlotIndex:
         Keys a pane may hold; those that come after it is full overflow.
     """
 
-    def __init__(self, pool: SlotPool, radix: int, capacity: int) -> None:
+    def __init__(self, pool: FreeSlots, radix: int, capacity: int) -> None:
         self.pool = pool
         self.radix = radix
         self.capacity = capacity

@@ -10,7 +10,7 @@ column's type is the type of each of its values that is not null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,16 @@ from monitor.decode.columns import NAMES, Columns, assign_columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.reject_cap import RowRejects, Why
 from monitor.decode.strict import MAX_DETAIL
-from schemas.batch import EventBatch, Int32Array, Int64Array, ModelSchema, Uint8Array
+from schemas.batch import (
+    ABSENT,
+    ABSENT_CODE,
+    NULL_CODE,
+    EventBatch,
+    Int32Array,
+    Int64Array,
+    ModelSchema,
+    Uint8Array,
+)
 from schemas.events import Reject, RejectReason
 from schemas.limits import MessageLimits
 from schemas.names import SCORE
@@ -274,14 +283,19 @@ class _ColumnsOnly(Scratch):
 
     def read_numbers(self, schema: ModelSchema) -> None:
         """Fill ``numbers``: the numeric features, then the score."""
-        found = [self._number(name, "features") for name in schema.numeric]
-        self.numbers = [*found, self._number(SCORE, "")]  # type: ignore[assignment]
+        wanted = [*((name, "features") for name in schema.numeric), (SCORE, "")]
+        self.numbers = [self._number(*place) for place in wanted]  # type: ignore[assignment]
+        self.lacks_number = self._lacks(wanted)
+
+    def _lacks(self, wanted: Sequence[tuple[str, str]]) -> Uint8Array:
+        """Return which of these columns there is none of."""
+        return np.array([self._fields.find(*place) is None for place in wanted], np.uint8)
 
     def _number(self, name: str, inside: str) -> Float64Array:
         """One column of numbers; null, NaN and infinity are missing."""
         column = self._fields.find(name, inside)
         if column is None or pa.types.is_null(column.type):
-            return np.full(self._n, np.nan)
+            return np.full(self._n, ABSENT if column is None else np.nan)
         path = f"{inside}.{name}".lstrip(".")
         if _is_string(column.type) or pa.types.is_dictionary(column.type):
             return self._numbers_of_texts(column, path)
@@ -324,12 +338,14 @@ class _ColumnsOnly(Scratch):
             self._code(name, inside, dictionary, known)
             for (name, inside), dictionary in zip(wanted, columns.dictionaries, strict=True)
         ]
+        self.lacks_code = self._lacks(wanted[: len(columns.categorical)])
 
     def _code(self, name: str, inside: str, dictionary: int, known: Dictionaries) -> Int32Array:
         """One column of strings, its own dictionary translated into the decoder's."""
         column = self._fields.find(name, inside)
         if column is None or pa.types.is_null(column.type):
-            return np.full(self._n, -1, dtype=np.int32)
+            is_absent = column is None and inside == "features"
+            return np.full(self._n, ABSENT_CODE if is_absent else NULL_CODE, dtype=np.int32)
         if not (_is_string(column.type) or pa.types.is_dictionary(column.type)):
             is_category = bool(inside) or name == "prediction"
             try:

@@ -152,7 +152,10 @@ class Piece:
         steps = [
             (
                 *literals.place(slot.literal),
-                slot.kind | (kernel.YOUNG if place in young else 0) | _column(slot.column),
+                slot.kind
+                | (kernel.YOUNG if place in young else 0)
+                | _column(slot.column)
+                | _feature(slot.kind, slot.column, layout),
                 slot.dictionary,
                 node,
             )
@@ -206,5 +209,11 @@ def _absent(layout: EventLayout) -> list[int]:
     numbers = sorted(set(range(columns.n_numeric)) - layout.numbers())
     codes = sorted(set(range(len(columns.dictionaries))) - layout.codes())
     return [SlotKind.NUMBER | _column(c) for c in numbers] + [
-        SlotKind.STRING | _column(c) for c in codes
+        SlotKind.STRING | _column(c) | _feature(SlotKind.STRING, c, layout) for c in codes
     ]
+
+
+def _feature(kind: SlotKind, column: int, layout: EventLayout) -> int:
+    """Return the mark of a column of codes that is a categorical feature's."""
+    is_code = kind in (SlotKind.STRING, SlotKind.CATEGORY)
+    return kernel.FEATURE * (is_code and column < len(layout.columns.categorical))

@@ -10,7 +10,7 @@ from monitor.decode.batches import Scratch, either, joined_ids
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.units import Units
-from schemas.batch import Int64Array, MixedBatch, Uint8Array
+from schemas.batch import Absent, Int64Array, MixedBatch, Uint8Array
 
 FEW = 16
 """A model with fewer events in a chunk may share a batch: one of its own costs as much as a
@@ -68,6 +68,7 @@ class SmallModels:
         models : ndarray of int64
             Of every event of ``scratch``.
         """
+        codes = scratch.codes[:, rows]
         mixed = MixedBatch(
             schemas=self._schemas,
             model=models[rows],
@@ -75,11 +76,12 @@ class SmallModels:
             row=units.row[rows],
             time_us=scratch.time_us[rows],
             numbers=scratch.numbers[:, rows],
-            codes=scratch.codes[:, rows],
+            codes=codes,
             dictionaries=self._dictionaries,
             texts=known.values,
             id_spans=scratch.ids[rows],
             id_bytes=id_bytes,
+            absent=scratch.take_absent(codes, len(scratch.numbers)),
         )
         if known.has_moved or self._shared:
             self._settle(mixed, known)
@@ -117,5 +119,6 @@ def merge_mixed(parts: Sequence[MixedBatch]) -> MixedBatch | None:
         texts=first.texts,
         id_spans=id_spans,
         id_bytes=id_bytes,
+        absent=Absent.joined([(len(p), p.absent) for p in parts]),
     )
     return joined.take(np.lexsort((joined.row, joined.message)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from monitor.core.incidents.details_text import details_text
 from monitor.core.incidents.text import began_us, places_text, set_text, share_text
 from schemas.alerts import Alert, Cause, Incident, Notification, NotificationKind, Transition
 from schemas.monitors import Monitor
@@ -151,8 +152,8 @@ def _fact(alert: Alert) -> str:
     text += f" of {alert.n:,} rows, {reference} {share_text(alert.p_reference)}"
     if alert.evidence is not None and alert.threshold is not None:
         text += f"; evidence {alert.evidence:.1f}, threshold {alert.threshold:.1f}"
-    places = places_text(alert)
-    text += f"; {places}" if places else ""
+    for more in (details_text(alert), places_text(alert)):
+        text += f"; {more}" if more else ""
     return f"{text}; {alert.n_windows} window{'s' * (alert.n_windows != 1)}"
 
 

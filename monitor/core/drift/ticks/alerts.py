@@ -19,7 +19,7 @@ from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.onset_text import onset_text
 from monitor.core.incidents.text import set_text, share_text
-from schemas.alerts import Alert, Severity, Transition
+from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Severity, Transition
 from schemas.config.model import Importance
 from schemas.monitors import Monitor
 from schemas.names import SCORE
@@ -113,7 +113,7 @@ def severity_of_change(found: Finding, importance: Importance) -> Severity:
     return Severity.TICKET if found.size >= TICKET_SIZE else Severity.RECORD
 
 
-def change_text(feature: str, found: Finding) -> str:
+def change_text(feature: str, found: Finding, details: AlertDetails = NO_DETAILS) -> str:
     """Format a change and its size.
 
     Examples
@@ -125,7 +125,8 @@ def change_text(feature: str, found: Finding) -> str:
     """
     if found.is_share:
         now, before = share_text(found.p_current or 0.0), share_text(found.p)
-        return f"{set_text(feature, found.name)}, {now} of rows (baseline {before})"
+        what = set_text(feature, found.name, details)
+        return f"{what}, {now} of rows (baseline {before})"
     words = _DIRECTIONS[found.name][int(found.change < 0)] if found.name in NAMES else found.name
     unit = " sd" if found.name == NAMES[0] else ""
     return f"{feature} {words} by {abs(found.change):.2g}{unit}"
@@ -151,6 +152,8 @@ class CellNews:
     current_counts: NDArray[np.int64]
     is_gone: bool = False
     """The version has had no rows for a long time."""
+    details: AlertDetails = NO_DETAILS
+    """Of the cell in the tick, or window."""
 
 
 def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
@@ -193,6 +196,7 @@ def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
         onset_us=onset_us,
         onset_low_us=low_us,
         onset_high_us=high_us,
+        **news.details.fields(),
     )
 
 
@@ -208,7 +212,7 @@ def _title(news: CellNews, transition: Transition) -> str:
     since = onset_text(*news.onset_us, news.tick_us[1])
     if news.found is None:
         return f"{subject} changed, {since}"
-    return f"{news.series.model}: {change_text(feature, news.found)}{where}, {since}"
+    return f"{news.series.model}: {change_text(feature, news.found, news.details)}{where}, {since}"
 
 
 def _action(cell: ScaleCell) -> str:

@@ -26,6 +26,7 @@ from detectors.multiscale.excursion_state import watch_of, watch_state
 from detectors.multiscale.excursion_watch import ExcursionWatch
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
+from monitor.core.drift.alert_details import details_of_window
 from monitor.core.drift.alerts import CellGroup
 from monitor.core.drift.cells import importance_of
 from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
@@ -37,7 +38,7 @@ from monitor.core.drift.ticks.alerts import (
     finding,
     severity_of_change,
 )
-from monitor.core.drift.ticks.cells import ScaleCells
+from monitor.core.drift.ticks.cells import ScaleCell, ScaleCells
 from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
 from monitor.core.drift.ticks.history import TickHistory
 from monitor.core.drift.ticks.onset import Beginning, find_onset
@@ -55,7 +56,7 @@ from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, 
 from monitor.core.drift.window_results import verdict_table
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
-from schemas.alerts import Alert, Transition
+from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline
 from schemas.config.model import Importance, ModelConfig
 from schemas.monitors import Monitor
@@ -97,6 +98,7 @@ class ScaleDecider(SeriesDecider):
         self.streaks: dict[int, Streak] = {}
         self.onsets: dict[str, tuple[int, int, int]] = {}
         self.peaks: dict[int, CellFinding] = {}
+        self._shown: Window | None = None
         super().__init__(
             series,
             config,
@@ -109,6 +111,7 @@ class ScaleDecider(SeriesDecider):
 
     def take_tick(self, window: Window) -> list[Alert]:
         """Judge a closed tick, or hold it back until there are more rows."""
+        self._shown = window
         ready, self.held = merge_thin(self.held, self.cells.tick(window))
         counts = self.cells.counts(window)
         return [alert for tick in ready for alert in self._judge_tick(tick, counts)]
@@ -287,8 +290,16 @@ class ScaleDecider(SeriesDecider):
             n_reference=int(reference.sum()),
             reference_counts=reference,
             current_counts=counts,
+            details=self._details_of(cell),
         )
         return [build_scale_alert(news, change)]
+
+    def _details_of(self, cell: ScaleCell) -> AlertDetails:
+        """Return the details of a cell in the tick, or window, that is judged."""
+        if self._shown is None:
+            return NO_DETAILS
+        names = cell.variable.name, cell.segment
+        return details_of_window(self._shown, self.baseline.variables, *names)
 
     def _open_lost(self, c: int, component: int, tick: Tick) -> None:
         """Open the alert of a cell with a total loss; it closes by evidence like others."""
@@ -347,6 +358,7 @@ class ScaleDecider(SeriesDecider):
 
     def _retire(self, window: Window) -> list[Alert]:
         """Resolve the alerts of a version that gets no more windows."""
+        self._shown = window
         alerts = []
         counts = self.cells.counts(window)
         for c in range(len(self.cells.cells)):
