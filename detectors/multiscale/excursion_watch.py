@@ -32,6 +32,10 @@ Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+RETURN_HOURS: Final = 2.0
+"""By how much longer the same excursion may last when an average of two hours has fired, and
+not one of half an hour: its decay and its wait are counted.
+"""
 SNAPSHOT_HOURS: Final = 1.0
 """The older of two snapshots is from one to two hours before an alert."""
 _OPENING: Final = (
@@ -212,7 +216,7 @@ class ExcursionWatch:
         is_own = own.cells[plan.codes[:, at.CELL]]
 
         def fits(kind: ExcursionKind) -> bool:
-            if n > kind.max_ticks:
+            if n > max(kind.max_ticks, kind.n_ticks + RETURN_HOURS / rule.tick_hours):
                 return False
             low, high = (kind.margin * x.astype(np.float64) for x in (kind.low, kind.high))
             beyond = margins_beyond(plan, rule, state, low, high, slot)
