@@ -101,9 +101,9 @@ Written by `python -m benchmarks.quality.records FILE --page`; do not edit. Tick
 a budget of 0.1 incidents a model and month, ten features and a score. Seeds {seeds}, on
 which no constant of the rule was chosen, but for one: the two hours by which a known excursion may
 return later were added after seed 70002 of the first recurring world. A world with fewer
-model-months was run on the first of the seeds. The kernel is driven through the components of a tick's counters, as the monitor drives it,
-and the verdicts go through the watch of known excursions. The cell of the volume is not in these
-runs.
+model-months was run on the first of the seeds. The kernel is driven through the components of a
+tick's counters, as the monitor drives it, and the verdicts go through the watch of known
+excursions. The cell of the volume is not in these runs.
 
 ## Without a change, or with one that is meant to be seen
 
