@@ -172,6 +172,7 @@ def fill(log: MemoryLog, n: int = 12) -> None:
 
 
 EXPECTED = {
+    "audit": 0,
     "predictions": 12,
     "labels": 12,
     "gpu": 12,

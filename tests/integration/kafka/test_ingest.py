@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from monitor.core import topics as names
+from monitor.core.windowing.codec import decode_all
 from monitor.core.windowing.intake_message import NOT_PANES
 from monitor.core.windowing.watermark import Commit
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
@@ -221,7 +222,8 @@ def test_panes_go_to_their_models_partition_and_watermarks_to_all(site):
             assert word.n_partitions == N_PARTITIONS
             heard.setdefault(partition, {})[word.partition] = word.watermark_us
         elif not message.key.startswith(NOT_PANES):
-            where.setdefault(message.key.split(b"|")[1].decode(), set()).add(partition)
+            for pane in decode_all([message.value]):
+                where.setdefault(pane.series.model, set()).add(partition)
     ends = {p: b.watermark_us for p, b in site.batches().items()}
     assert heard == dict.fromkeys(range(N_PANES), ends)
     assert all(len(partitions) == 1 for partitions in where.values())
