@@ -18,7 +18,7 @@ import pytest
 
 from monitor.decode import Decoded, Decoder, chunk_of
 from monitor.decode import dictionaries as dictionaries_module
-from schemas.batch import Chunk, EventBatch, ModelSchema
+from schemas.batch import ABSENT_BITS, Chunk, EventBatch, ModelSchema
 from schemas.errors import ConfigError, DomainError
 from schemas.events import MAX_EVENT_BYTES, RejectReason
 from schemas.limits import MessageLimits
@@ -117,6 +117,18 @@ def test_absent_fields_are_missing(decoder: Decoder) -> None:
     columns = (*batch.categorical, *batch.segments, batch.host, batch.model_version)
     assert all((c.codes == -1).all() for c in columns)
     assert batch.id_spans[:, 1].tolist() == [-1, -1]
+
+
+def test_what_an_event_does_not_name_is_told_from_null(decoder: Decoder) -> None:
+    named = b'{"model": "m", "time_us": 0, "features": {"a": null, "color": "NA"}, "score": NaN}'
+    bare = b'{"model": "m", "time_us": 0, "features": {}}'
+    for _ in range(3):  # the kernel knows both layouts from the second time on
+        batch = only(decode(decoder, *[named, bare] * 4))
+        is_absent = batch.numeric[0].view(np.int64) == ABSENT_BITS
+        assert is_absent.tolist() == [False, True] * 4
+        assert (batch.score.view(np.int64) == ABSENT_BITS).tolist() == [False, True] * 4
+        assert batch.absent.categories[0].tolist() == [False, True] * 4
+        assert {0, len(batch.numeric)} <= set(batch.absent.numbers)
 
 
 @pytest.mark.parametrize(
