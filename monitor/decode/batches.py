@@ -26,6 +26,7 @@ from schemas.batch import (
     Uint8Array,
 )
 
+_AS_THEY_ARE = (str, UnsetType)
 _OWN_VALUES = attrgetter("time_us", "score", *NAMES)
 
 UNDECIDED, REJECTED = -1, -2
@@ -101,7 +102,7 @@ def text_of(value: str | float | bool | UnsetType | None) -> str | UnsetType | N
     >>> [text_of(v) for v in ("a", 12, 3.0, True, None)]
     ['a', '12', '3', 'true', None]
     """
-    if value is None or isinstance(value, str | UnsetType):
+    if value is None or isinstance(value, _AS_THEY_ARE):
         return value
     return category_of(value)
 

@@ -68,9 +68,11 @@ class FastPath:
         program = self._program
         program.link()
         pending: Int64Array = np.empty(4 * (program.n_slots + 1), dtype=np.int64)
+        marks: Int64Array = np.empty(program.n_slots + 1, dtype=np.int64)
         for cell, array in (
             (kernel.HEADS, program.heads),
             (kernel.PENDING, pending),
+            (kernel.MARKS, marks),
             (kernel.MODELS, program.table),
             (kernel.NEXT_HEAD, program.following),
         ):

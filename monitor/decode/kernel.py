@@ -60,10 +60,11 @@ MODELS, MODELS_MASK, NEXT_HEAD = (8 * i for i in range(14, 17))
 """Addresses of the first head of each hash of a model's name, and of the head after each
 head (-1: none); the number of such hashes less one."""
 
-LACKS_NUMBER, LACKS_CODE = (8 * i for i in range(17, 19))
-"""Addresses of a byte a column: whether some event lacks a value there."""
+LACKS_NUMBER, LACKS_CODE, MARKS, N_MARKS = (8 * i for i in range(17, 21))
+"""Addresses of a byte a column: whether some event lacks a value there; of room for the targets
+that one event lacks, and how many they are: of an event that does not fit they do not count."""
 
-N_FRAME = 19
+N_FRAME = 21
 
 HEAD_BYTES, STEP_BYTES, NODE_BYTES = 64, 40, 56
 """Lengths of the records of a layout, see :mod:`monitor.decode.learning.piece`."""
@@ -338,20 +339,25 @@ def link_heads(hashes: Int64Array, table: Int64Array, following: Int64Array) -> 
 
 
 @inlined
-def store_missing(
-    target: int, numbers: Address, codes: Address, frame: Address, n_rows: int, i: int
-) -> None:
+def store_missing(target: int, numbers: Address, codes: Address, n_rows: int, i: int) -> None:
     """Leave a column of event i without a value; the time and the ids are so from the start."""
     kind, column = target & KIND, target >> COLUMN_SHIFT
     at = column * n_rows + i
     if kind == _NUMBER:
         store_word(numbers + 8 * at, _ABSENT_WORD)
-        store_byte(load_int(frame + LACKS_NUMBER) + column, 1)
     elif target & FEATURE:
         store_code(codes + 4 * at, _ABSENT_CODE)
-        store_byte(load_int(frame + LACKS_CODE) + column, 1)
     elif _STRING <= kind <= _CATEGORY:
         store_code(codes + 4 * at, -1)
+
+
+@inlined
+def note_lacking(target: int, frame: Address) -> None:
+    """Note that some event lacks a number or a categorical feature."""
+    if target & KIND == _NUMBER:
+        store_byte(load_int(frame + LACKS_NUMBER) + (target >> COLUMN_SHIFT), 1)
+    elif target & FEATURE:
+        store_byte(load_int(frame + LACKS_CODE) + (target >> COLUMN_SHIFT), 1)
 
 
 @kernel
@@ -391,7 +397,10 @@ def find_member(
             while node < following:
                 if load_int(node) & NODE_KIND == VALUE:
                     target = load_int(steps + STEP_BYTES * load_int(node + 40) + 16)
-                    store_missing(target, numbers, codes, frame, n_rows, i)
+                    store_missing(target, numbers, codes, n_rows, i)
+                    n_marks = load_int(frame + N_MARKS)
+                    store_int(load_int(frame + MARKS) + 8 * n_marks, target)
+                    store_int(frame + N_MARKS, n_marks + 1)
                 node += NODE_BYTES
 
 
@@ -441,6 +450,7 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
             p = start
             is_fit = False
             met = np.int64(0)
+            has_marks = False
             store_int(times + 8 * i, -1)
             store_int(ids + 16 * i, 0)
             store_int(ids + 16 * i + 8, -1)
@@ -449,6 +459,9 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
                 if p + n_bytes <= end and is_literal(p, literals + load_int(step), n_bytes):
                     p += n_bytes
                 else:
+                    if not has_marks:
+                        store_int(frame + N_MARKS, 0)
+                        has_marks = True
                     node = load_int(head + 8) + NODE_BYTES * load_int(step + 32)
                     step, p = find_member(node, p, end, head, frame, i)
                     if step == 0:
@@ -583,10 +596,18 @@ def decode_events(frame: Address, begin: int, end_event: int, n_heads: int) -> i
                     at = codes + 4 * (load_int(waiting + 24) * n_rows + i)
                     store_code(at, max(code, np.int64(-1)))
                 # columns that no event of this layout has: steps after the END
-                n_absent = load_int(head + 24)
-                for _ in range(n_absent):
+                n_absent, n_features = load_int(head + 24), load_int(head + 56)
+                for _ in range(n_features):
                     step += STEP_BYTES
-                    store_missing(load_int(step + 16), numbers, codes, frame, n_rows, i)
+                    store_missing(load_int(step + 16), numbers, codes, n_rows, i)
+                    note_lacking(load_int(step + 16), frame)
+                for _ in range(n_absent - n_features):
+                    step += STEP_BYTES
+                    column = load_int(step + 16) >> COLUMN_SHIFT
+                    store_code(codes + 4 * (column * n_rows + i), -1)
+                if has_marks:
+                    for k in range(load_int(frame + N_MARKS)):
+                        note_lacking(load_int(load_int(frame + MARKS) + 8 * k), frame)
                 store_int(fits + 8 * i, load_int(head + 32))
                 store_int(head + 40, load_int(head + 40) + 1)
                 if met & YOUNG:

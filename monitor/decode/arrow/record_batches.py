@@ -73,6 +73,15 @@ class _Fields:
         # null where the struct is null
         return None if child < 0 else _plain(pc.struct_field(struct, [child]))
 
+    def has(self, name: str, inside: str = "") -> bool:
+        """Whether there is such a column, in a struct or not."""
+        if (f"{inside}.{name}" if inside else name) in self._places:
+            return True
+        struct = self._structs.get(inside)
+        if struct is None or not pa.types.is_struct(struct.type):
+            return False
+        return bool(struct.type.get_field_index(name) >= 0)
+
     def misshapen(self) -> Iterator[tuple[str, pa.Array]]:
         """Yield ``features`` and ``segments`` where they are columns and no structs."""
         for name, column in self._structs.items():
@@ -289,7 +298,7 @@ class _ColumnsOnly(Scratch):
 
     def _lacks(self, wanted: Sequence[tuple[str, str]]) -> Uint8Array:
         """Return which of these columns there is none of."""
-        return np.array([self._fields.find(*place) is None for place in wanted], np.uint8)
+        return np.array([not self._fields.has(*place) for place in wanted], np.uint8)
 
     def _number(self, name: str, inside: str) -> Float64Array:
         """One column of numbers; null, NaN and infinity are missing."""

@@ -2,7 +2,7 @@
 
 A *head* (``HEAD_BYTES``): addresses of steps, nodes and literals; columns that no such event
 has; the layout's number; events that had it in this chunk, and how many of them had a member
-that the last lesson added.
+that the last lesson added; how many of the columns that no event has are features or the score.
 
 A *step* for each value in order (``STEP_BYTES``): place and length of the literal before it in
 an event that has every member; kind, whether the last lesson added it, column; dictionary; the
@@ -180,7 +180,10 @@ class Piece:
             np.frombuffer(bytes(literals.content) + bytes(_END_BYTES), dtype=np.uint8),
         )
         addresses = [array.ctypes.data for array in self._arrays]
-        self.head: Int64Array = np.array([*addresses, len(absent), number, 0, 0, 0], np.int64)
+        n_features = sum(_is_noted(target) for target in absent)
+        self.head: Int64Array = np.array(
+            [*addresses, len(absent), number, 0, 0, n_features], np.int64
+        )
 
 
 class _Literals:
@@ -204,13 +207,18 @@ def _column(column: int) -> int:
 
 
 def _absent(layout: EventLayout) -> list[int]:
-    """Return the targets of the columns that no event of a layout has."""
+    """Return the targets of the columns that no event of a layout has; features come first."""
     columns = layout.columns
     numbers = sorted(set(range(columns.n_numeric)) - layout.numbers())
     codes = sorted(set(range(len(columns.dictionaries))) - layout.codes())
     return [SlotKind.NUMBER | _column(c) for c in numbers] + [
         SlotKind.STRING | _column(c) | _feature(SlotKind.STRING, c, layout) for c in codes
     ]
+
+
+def _is_noted(target: int) -> bool:
+    """Return whether a column that events lack is a feature's, or the score's."""
+    return target & kernel.KIND == SlotKind.NUMBER or bool(target & kernel.FEATURE)
 
 
 def _feature(kind: SlotKind, column: int, layout: EventLayout) -> int:
