@@ -9,7 +9,6 @@ import os
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 
 from monitor.decode import Decoder, batches, fast
@@ -30,17 +29,13 @@ SCHEMAS = [decoding.SCHEMA, decoding.OTHER]
 def _guarded_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the columns that the kernel writes, and the tail it reads, between guard pages."""
 
-    def columns(self: Any, n: int, n_numbers: int, n_codes: int) -> None:
-        def made(shape: tuple[int, ...], dtype: Any) -> Any:
-            n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-            return guarded(bytes(n_bytes)).view(dtype).reshape(shape)
+    ordinary = batches.Scratch.__init__
 
-        self.fits = made((n,), np.int64)
-        self.fits[:] = batches.UNDECIDED
-        self.time_us = made((n,), np.int64)
-        self.numbers = made((n_numbers, n), np.float64)
-        self.codes = made((n_codes, n), np.int32)
-        self.ids = made((n, 2), np.int64)
+    def columns(self: Any, n: int, n_numbers: int, n_codes: int) -> None:
+        ordinary(self, n, n_numbers, n_codes)
+        for name, column in list(vars(self).items()):
+            moved = guarded(column.tobytes()).view(column.dtype).reshape(column.shape)
+            setattr(self, name, moved)
 
     def tail_base(self: Any) -> int:
         buffer, units, _ = self._alive

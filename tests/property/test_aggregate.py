@@ -1,5 +1,6 @@
 """Panes are a function of the log: chunking and crashes never change a bit of them."""
 
+import struct
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -7,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.core.windowing import accumulators
+from monitor.core.windowing.details.block import decode_details
+from schemas.batch import ABSENT
 from schemas.panes import MISSING, OVERFLOW, UNDERFLOW, UNSEEN, Pane
 from tests.support.aggregation import run
-from tests.support.batches import Row, RowMessage
+from tests.support.batches import NOT_NAMED, Row, RowMessage
 from tests.support.pane_logs import (
     BOUND,
     LATENESS,
@@ -135,6 +138,7 @@ def check_pane(pane: Pane, events: list[Row], profile_id: str) -> None:
         assert pane.slices.segments == ()
         return
     tables = layouts("", "m", "")[profile_id == "q"].baseline.variables
+    details = decode_details(pane.details, 4)
     categories = {"a": 0, "other": 1, "zz": 1} if profile_id == "p" else {"a": 0, "b": 1}
     for name in names:
         members = [r for r in events if name == "*" or belongs(r, name)]
@@ -151,10 +155,15 @@ def check_pane(pane: Pane, events: list[Row], profile_id: str) -> None:
             assert pane.segments.minima[i, v] == min(seen, default=np.inf)
             assert pane.segments.maxima[i, v] == max(seen, default=-np.inf)
         codes = [
-            MISSING if r.categories[0] is None else categories.get(r.categories[0], UNSEEN)
+            MISSING
+            if r.categories[0] in (None, NOT_NAMED)
+            else categories.get(r.categories[0], UNSEEN)
             for r in members
         ]
         np.testing.assert_array_equal(pane.segments.counts[i, 2], np.bincount(codes, minlength=64))
+        lacking = [sum(is_absent(r, v) for r in members) for v in range(4)]
+        found = details.absent[details.segments.index(name)] if name in details.segments else ()
+        assert [*found, *[0] * (4 - len(found))] == lacking
         inside = [r.values[2] for r in members if 0 <= r.values[2] <= 1]
         assert pane.segments.calibration_counts[i].sum() == len(inside)
     hosts = defaultdict(int)
@@ -163,6 +172,13 @@ def check_pane(pane: Pane, events: list[Row], profile_id: str) -> None:
             if getattr(row, kind) is not None:
                 hosts[f"{kind}={getattr(row, kind)}"] += 1
     assert dict(zip(pane.slices.segments, pane.slices.n_rows.tolist(), strict=True)) == hosts
+
+
+def is_absent(row: Row, variable: int) -> bool:
+    """Whether an event does not name a variable: two numbers, a category and the score."""
+    if variable == 2:
+        return row.categories[0] == NOT_NAMED
+    return struct.pack("<d", row.values[min(variable, 2)]) == struct.pack("<d", ABSENT)
 
 
 def belongs(row: Row, name: str) -> bool:
