@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from monitor.core.windowing.packed_pane import PackedPane
+from monitor.core.windowing.pane_body import statistics_of
 from monitor.core.windowing.pane_total import PaneTotal
 
 
@@ -51,8 +52,9 @@ class SourcePanes:
     Folding keeps to the order of time, so sums have the bits that adding all panes at the end
     would give, whenever they are folded.
 
-    The digest is Python's hash of the body: 64 bits under a key of this process, which no
-    writer knows. It is compared in this process only.
+    The digest is Python's hash of the statistics: details follow from the same rows, and versions
+    of ingest that do not count them publish the same statistics. It has 64 bits under a key of
+    this process, which no writer knows. It is compared in this process only.
     """
 
     __slots__ = ("_digests", "_first_offset", "_has_slices", "_offsets", "_starts", "_totals",
@@ -75,7 +77,8 @@ class SourcePanes:
             if waiting.pane.pane_version >= pane.pane_version:
                 return Placed.STALE
             self._waiting[start] = _Waiting(pane, offset)
-            return Placed.SAME if waiting.pane.body == pane.body else Placed.REPLACED
+            is_same = statistics_of(waiting.pane.body) == statistics_of(pane.body)
+            return Placed.SAME if is_same else Placed.REPLACED
         if not self._starts or start > self._starts[-1]:
             self._waiting[start] = _Waiting(pane, offset)
             return Placed.NEW
@@ -88,7 +91,7 @@ class SourcePanes:
             return Placed.CHANGED
         if self._versions[i] >= pane.pane_version:
             return Placed.STALE
-        if self._digests[i] != hash(pane.body):
+        if self._digests[i] != hash(statistics_of(pane.body)):
             return self._put_alone(pane, offset) if len(self._starts) == 1 else Placed.CHANGED
         self._versions[i], self._offsets[i] = pane.pane_version, offset
         self._first_offset = min(self._offsets)
@@ -133,7 +136,7 @@ class SourcePanes:
         self._starts.append(pane.start_us)
         self._versions.append(pane.pane_version)
         self._offsets.append(waiting.offset)
-        self._digests.append(hash(pane.body))
+        self._digests.append(hash(statistics_of(pane.body)))
         known = self._first_offset
         self._first_offset = waiting.offset if known is None else min(known, waiting.offset)
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.integration
 CAR_LOAN = (ROOT / "deploy/examples/models/car_loan.yaml").read_text()
 SIDE = {
     "window_us": int,
+    "rule": int,
     "max_false_pages_per_month": float,
     "eps": float,
     "threshold": float,
@@ -241,6 +242,7 @@ def test_the_json_has_every_field_with_its_type(here):
     assert set(alert) == {
         *("time_us", "since_us", "monitor", "feature", "segment", "model_version"),
         *("severity", "transition", "effect", "where", "n", "evidence"),
+        *("onset_us", "onset_low_us", "onset_high_us"),
     }
     (delay, *_) = model["today"]["delays"]
     assert set(delay) == {

@@ -31,7 +31,7 @@ class ServiceSite:
         self.catalog = Catalog.of([], [])
         cluster = Cluster("nowhere:9092")
         self.stage = _Detect(
-            cluster, self.catalog, self, MonitorConfig(), Lifecycle("detect"), None
+            cluster, self.catalog, self, MonitorConfig(), Lifecycle("detect"), None, ""
         )
 
     async def _sleep(self, seconds: float) -> None:
