@@ -35,6 +35,7 @@ from monitor.transport.kafka.client_log import CLIENT_LOG
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.topics.specs import topic_specs
 from monitor.transport.types import Message
+from schemas.alerts import Alert
 from schemas.config.monitor import GpuConfig
 from tests.support.kafka.outputs import (
     Source,
@@ -71,6 +72,7 @@ INPUTS = (names.PREDICTIONS, names.LABELS, names.GPU)
 HOOK = "DRIFTLINE_TEST_HOOK"
 _SIGN = b'"gpu_uuid":"","time_us"'
 """In the host activity that ingest writes to the GPU topic; the archive skips them."""
+_MAX_NAMED, _LAG = 20, "driftline_lag_messages{"
 _RULES = ", ".join(f"'{rule}'" for rule in RULES)
 DECIDED = f"WHERE monitor != 'pipeline' OR rule IN ({_RULES})"
 """Alerts that are a function of the log, without those about the machine."""
@@ -419,7 +421,8 @@ class FaultRun:
         deadline, pause = elapsed_s() + timeout_s, threading.Event()
         while missing := self.missing(expected):
             assert elapsed_s() < deadline, (
-                f"missing after {timeout_s:g} s: {missing}\n{self.tails()}"
+                f"missing after {timeout_s:g} s: {missing}\n"
+                f"{self._missing_alerts(expected)}{self._lags()}{self.tails()}"
             )
             pause.wait(0.3)
 
@@ -447,6 +450,17 @@ class FaultRun:
         if self._runs("archive") and not any(missing.values()):
             missing |= self._missing_rows(expected)
         return {kind: n for kind, n in missing.items() if n}
+
+    def _missing_alerts(self, expected: Expected) -> str:
+        """Name the first missing alerts, one a line."""
+        wanted = expected.outcome.alerts
+        lacking = sorted((wanted[i] for i in wanted.keys() - self.found.alerts.keys()), key=_place)
+        return "".join(f"missing: {_place(alert)}\n" for alert in lacking[:_MAX_NAMED])
+
+    def _lags(self) -> str:
+        """Return what the stages report as not read yet, one partition a line."""
+        said = "".join(child.ask("/metrics")[1] for child in self.children.values())
+        return "".join(f"{line}\n" for line in said.splitlines() if line.startswith(_LAG))
 
     def _runs(self, stage: str) -> bool:
         return any(child.arguments[0] == stage for child in self.children.values())
@@ -598,6 +612,13 @@ class FaultRun:
             for part, is_slice in (("panes", False), ("slices", True)):
                 wanted = {k: c.n_rows for k, c in batch.passed(part, TIMING.pane_us).items()}
                 assert stored.get((source, partition, is_slice), {}) == wanted
+
+
+def _place(alert: Alert) -> tuple[str, ...]:
+    """Return what an alert is about, to be named in a failure."""
+    names_of_alert = ("monitor", "rule", "model", "model_version", "feature", "segment", "host")
+    found = (str(getattr(alert, name)) for name in (*names_of_alert, "time_us", "transition"))
+    return (*found, alert.title)
 
 
 def _record(message: Message) -> Record:
