@@ -3,7 +3,7 @@
 The two-sample KS statistic, chi-square, an EWMA chart of shares by chi-square, and a CUSUM
 chart of the mean. Each threshold is that at which a peer alarms .1 times a model of ten
 features and month in counters simulated without a change: no user could set them so, because
-nobody has years of a stream without changes. They bound what hourly windows can find.
+that takes years of a stream without changes. They bound what hourly windows can find.
 """
 
 from __future__ import annotations
