@@ -44,6 +44,7 @@ from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
 from schemas.alerts import Alert
+from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig, WindowConfig
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
@@ -563,12 +564,27 @@ class DriftPartition:
         """
         if any(window.closed_by is ClosedBy.END for window in windows):
             return []
-        main = max(windows, key=_n_rows, default=None)
-        baseline = self._catalog.baseline_of(main.series) if main is not None else None
+        baseline = self._volume_baseline(watch, windows)
         if intake is None:
             return watch.observe_time(place[1], baseline)
         n_events = sum(map(_n_rows, windows)) + intake.n_rejected + intake.n_late
         return watch.observe_volume(*place, n_events, baseline)
+
+    def _volume_baseline(self, watch: PipelineWatch, windows: list[Window]) -> Baseline | None:
+        """Return the baseline whose volume is expected: the last one while a version has it.
+
+        Versions with baselines of their own take turns in having the most rows, and events that
+        are all rejected have no window: neither may start the expectation again.
+        """
+        last = watch.volume_series
+        if last is not None and (
+            not windows or any(w.series.profile_id == last.profile_id for w in windows)
+        ):
+            known = self._catalog.baseline_of(last)
+            if known is not None:
+                return known
+        main = max(windows, key=_n_rows, default=None)
+        return self._catalog.baseline_of(main.series) if main is not None else None
 
     def _refresh(self, closed: Iterable[ModelName]) -> list[WritePhase]:
         """Write the states of models without closed windows that a restart would need."""

@@ -40,6 +40,7 @@ from schemas.alerts import (
 from schemas.baselines import Baseline, ReferenceVolume
 from schemas.config.model import ModelConfig
 from schemas.intake import Intake
+from schemas.panes import SeriesId
 from schemas.results import Reason
 from schemas.time_zones import UTC_NAME
 
@@ -82,6 +83,14 @@ class PipelineWatch:
     def is_withholding(self) -> bool:
         """Whether drift verdicts of the model are withheld."""
         return not self.state.open_alerts.keys().isdisjoint((REJECTED_EVENTS, LATE_EVENTS))
+
+    @property
+    def volume_series(self) -> SeriesId | None:
+        """The series whose baseline gives the expected volume; None without one."""
+        known = self.state.volume
+        if known is msgspec.UNSET or not known.profile_id:
+            return None
+        return SeriesId(self._config.tenant, self._config.model, "", known.profile_id)
 
     def observe_intake(
         self, start_us: int, end_us: int, n_accepted: int, intake: Intake
