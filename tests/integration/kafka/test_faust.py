@@ -136,6 +136,20 @@ def numbers(first: int, last: int) -> list[bytes]:
     return [b"%d" % i for i in range(first, last)]
 
 
+def test_batches_of_every_codec_are_read(cluster):
+    relay = Relay(cluster, "in")
+    sent = []
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        # Long enough that a client compresses the batch.
+        values = [b"%s %d %s" % (codec.encode(), i, b"x" * 200) for i in range(50)]
+        producer = Producer({**cluster.client(), "compression.type": codec, "linger.ms": 100})
+        write(cluster, "in", values, producer=producer)
+        sent += values
+    relay.wait(len(sent))
+    relay.drain()
+    assert relay.values() == sent
+
+
 @pytest.mark.slow
 def test_messages_are_taken_in_order_written_in_order_and_committed_when_drained(cluster):
     relay = Relay(cluster, "in")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from monitor.core.write import Write
@@ -91,7 +93,8 @@ def test_what_only_the_broker_refuses_fails_the_flush_and_stays_failed(broker):
     topic = Topic(broker.bootstrap, config={"max.message.bytes": "1000"})
     producer = LogProducer(topic.client)
     acks = []
-    producer.produce(topic.name, b"x" * 5_000, partition=0, on_ack=lambda *a: acks.append(a))
+    incompressible = random.Random(1).randbytes(5_000)
+    producer.produce(topic.name, incompressible, partition=0, on_ack=lambda *a: acks.append(a))
     with pytest.raises(TransportError, match=rf"1 writes failed: {topic.name}:0: .*too large"):
         producer.flush_acks(30)
     assert acks == []
