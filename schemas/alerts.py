@@ -25,6 +25,8 @@ DEAD_LETTERS = "dead_letters"
 NO_VERDICT = "no_verdict"
 """Rule of the alert on consecutive windows with rows and without a verdict."""
 
+UNDETECTABLE = "undetectable"
+"""Rule of the ticket on a cell in which only large shifts would be found within a day."""
 VOLUME = "volume"
 """Rule of the alert on much less or much more traffic than expected."""
 

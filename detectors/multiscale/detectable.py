@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,8 @@ Integers = NDArray[np.int64]
 
 HORIZON_HOURS: Final = (0.25, 1.0, 24.0, 168.0)
 HORIZONS: Final = ("15 minutes", "an hour", "a day", "a week")
-_N_HALVINGS: Final = 60
+_N_HALVINGS: Final = 30
+"""The largest mean of 8 in steps of 1e-8: no figure for people has more digits."""
 _LARGEST_MEAN: Final = 8.0
 """Largest possible change of a polynomial's mean in practice; larger ones count as undetectable."""
 
@@ -44,13 +45,17 @@ class DetectableChange:
     """Shape (H, I): natural movement is more than half of the variance."""
 
 
-def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> DetectableChange:
+def detectable_changes(
+    plan: ScalePlan, rule: ScaleRule, state: ScaleState, only: Integers | None = None
+) -> DetectableChange:
     """Return the smallest growth of every component that would be found within each horizon.
 
     Parameters
     ----------
     plan, rule, state
         Of a model whose stream has begun.
+    only : ndarray of int64, optional
+        Components to compute, for those who need few; the others are as if undetectable.
 
     Returns
     -------
@@ -90,7 +95,11 @@ def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> D
     """
     is_share, p = plan.codes[:, 0] == 1, plan.constants[:, 0] + state.components[:, CORRECTION]
     variance = average_variances(plan, rule, state)
-    needed = _needed(plan, rule, variance, is_share, p)
+    chosen = np.arange(plan.n_components) if only is None else only
+    needed = np.full((plan.n_components, len(SCALE_HOURS)), np.inf)
+    needed[chosen] = _needed(
+        rule, _of_components(variance, chosen), is_share[chosen], p[chosen], plan.constants[chosen]
+    )
     needed[~scales_in_use(state)[plan.codes[:, 3]]] = np.inf
     smallest = _smallest(plan, is_share, p)
     shape = (len(HORIZON_HOURS), plan.n_components)
@@ -109,19 +118,25 @@ def detectable_changes(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> D
     return DetectableChange(change, scale, sd, is_natural)
 
 
+def _of_components(variance: AverageVariance, chosen: Integers) -> AverageVariance:
+    """Return the variances of the averages of some components."""
+    fields = {name: getattr(variance, name)[chosen] for name in variance.__dataclass_fields__}
+    return replace(variance, **fields)
+
+
 def _needed(
-    plan: ScalePlan,
     rule: ScaleRule,
     variance: AverageVariance,
     is_share: NDArray[np.bool_],
     p: Floats,
+    constants: Floats,
 ) -> Floats:
     """Return the change of each average at which E = h, shape (I, 6); inf if unreachable."""
-    shape = (plan.n_components, len(SCALE_HOURS))
+    shape = (len(p), len(SCALE_HOURS))
     share, base = is_share[:, None], np.clip(p, 0.0, 1.0)[:, None]
     low = np.zeros(shape)
     high = np.broadcast_to(np.where(share, 1 - base, _LARGEST_MEAN), shape).copy()
-    g_max = plan.constants[:, 2:3]
+    g_max = constants[:, 2:3]
 
     def reached(m: Floats) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (

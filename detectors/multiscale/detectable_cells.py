@@ -33,6 +33,12 @@ class DetectableCells:
     """Growth of the share of missing values."""
     category: Floats
     """Growth of a category of the reference, whichever it is; NaN of a number."""
+    average_hours: Floats
+    """Length of the averages that would find the shift; NaN as the shift is."""
+    natural_sd: Floats
+    """By how much averages of that length vary by themselves, in sd."""
+    is_natural: NDArray[np.bool_]
+    """Whether that is what hides smaller shifts."""
 
 
 def detectable_cells(
@@ -49,14 +55,24 @@ def detectable_cells(
     """
     shape = (len(found.change), len(layout.cells))
     shift, missing = np.full(shape, np.nan), np.full(shape, np.nan)
-    category = np.full(shape, np.nan)
+    category, hours, natural = (np.full(shape, np.nan) for _ in range(3))
+    is_natural = np.zeros(shape, bool)
     for c, (begin, cell) in enumerate(zip(plan.offsets.tolist(), layout.cells, strict=False)):
         missing[:, c] = found.change[:, begin + cell.names.index("missing")]
         if cell.n_means:
-            shift[:, c] = found.change[:, begin + cell.location]
+            i = begin + cell.location
+            shift[:, c], is_natural[:, c] = found.change[:, i], found.is_natural[:, i]
+            hours[:, c] = _average_hours(found.scale[:, i])
+            natural[:, c] = found.natural_sd[:, i] / np.sqrt(plan.constants[i, PQ])
         elif n := _n_categories(cell):
             category[:, c] = found.change[:, begin : begin + n].max(axis=1)
-    return DetectableCells(shift, missing, category)
+    return DetectableCells(shift, missing, category, hours, natural, is_natural)
+
+
+def _average_hours(scale: NDArray[np.int64]) -> Floats:
+    """Return how long the averages of a scale are; NaN without a scale."""
+    found: Floats = np.where(scale >= 0, _HELD * np.array(SCALE_HOURS)[scale], np.nan)
+    return found
 
 
 def _n_categories(cell: CellComponents) -> int:

@@ -17,11 +17,18 @@ import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
 from monitor.core.bounds import DECODE_ERRORS
+from monitor.core.state.detectable_messages import DETECTABLE_PREFIX, DetectableDecoder
 from monitor.core.state.result_messages import ResultDecoder
 from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.storage.result_columns import result_message_rows
-from monitor.storage.rows import alert_rows, dead_letter_rows, delivery_rows, late_rows
+from monitor.storage.rows import (
+    alert_rows,
+    dead_letter_rows,
+    delivery_rows,
+    detectable_rows,
+    late_rows,
+)
 from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.errors import TransportError
@@ -80,6 +87,33 @@ STRUCT_TOPICS = {
     LATE: _struct_rows("late", LateEvent | list[LateEvent], late_rows),
 }
 """Topic name -> its table."""
+
+_DETECTABLE = TopicRows(
+    "detectable",
+    DetectableDecoder(),
+    lambda values: detectable_rows([row for rows in values for row in rows]),
+)
+
+
+def rows_by_table(
+    topic: str, messages: Sequence[Message], place: Place
+) -> tuple[list[PlacedRows], list[DeadLetter]]:
+    """Decode the messages of one of :data:`STRUCT_TOPICS` into the rows of each table.
+
+    Results are of two tables: verdicts and statistics, and what would be found in each cell.
+    """
+    if topic != RESULTS:
+        placed, refused = struct_rows(STRUCT_TOPICS[topic], messages, place)
+        return [placed], refused
+    is_other = [message.value.startswith(DETECTABLE_PREFIX) for message in messages]
+    kinds = (STRUCT_TOPICS[topic], False), (_DETECTABLE, True)
+    made = [
+        struct_rows(
+            kind, [m for m, own in zip(messages, is_other, strict=True) if own is is_own], place
+        )
+        for kind, is_own in kinds
+    ]
+    return [placed for placed, _ in made], [letter for _, refused in made for letter in refused]
 
 
 def struct_rows(

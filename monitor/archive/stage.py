@@ -12,7 +12,7 @@ import numpy as np
 
 from monitor.archive.blocks import InsertBlock, Place, PlacedRows
 from monitor.archive.letters import LabelRefusal
-from monitor.archive.messages import STRUCT_TOPICS, refuse, struct_rows
+from monitor.archive.messages import refuse, rows_by_table
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
 from monitor.core.topics import PANES
@@ -103,11 +103,13 @@ class RangeRows:
         -------
         list of InsertBlock
             None without a row. Unreadable messages come first, as dead letters, under
-            ``token:refused``: the dead-letter topic's own rows share that table.
+            ``token:refused``: the dead-letter topic's own rows share that table. A token is of a
+            table, so the rows of several have the same one.
         """
         if self._topic in RAW_TOPICS:
             chunks = [c if isinstance(c, Chunk) else self._chunk(c) for c in pieces]
-            placed, refusals = self._raw.rows(self._topic, chunks)
+            rows, refusals = self._raw.rows(self._topic, chunks)
+            placed = [rows]
             self.refusals = refusals
             letters: list[DeadLetter] = []
         else:
@@ -116,7 +118,7 @@ class RangeRows:
         payload = payload_in(pieces)
         made = [
             InsertBlock(letter_rows(letters), f"{token}:refused", self._place, payload),
-            InsertBlock(placed, token, self._place, payload),
+            *(InsertBlock(rows, token, self._place, payload) for rows in placed),
         ]
         return [block for block in made if len(block)]
 
@@ -124,14 +126,16 @@ class RangeRows:
         """Lay messages out for the decoder."""
         return chunk_of_messages(messages, self._place)
 
-    def _read(self, messages: Sequence[Message], hi: int) -> tuple[PlacedRows, list[DeadLetter]]:
-        """Decode messages of our own."""
+    def _read(
+        self, messages: Sequence[Message], hi: int
+    ) -> tuple[list[PlacedRows], list[DeadLetter]]:
+        """Decode messages of our own, by table."""
         if self._topic != PANES:
-            return struct_rows(STRUCT_TOPICS[self._topic], messages, self._place)
+            return rows_by_table(self._topic, messages, self._place)
         panes, refused = self._sets.take(messages)
         self._sets.drop_torn(hi)
         letters = [refuse(r.message, self._place, r.detail) for r in refused]
-        return self._pane_rows(panes), letters
+        return [self._pane_rows(panes)], letters
 
     def _pane_rows(self, panes: Sequence[tuple[Pane, Message]]) -> PlacedRows:
         """Make rows of whole panes."""

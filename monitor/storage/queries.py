@@ -15,6 +15,7 @@ TABLES = (
     "dead_letters",
     "late",
     "audit",
+    "detectable",
 )
 """Tables in display order."""
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from msgspec import UNSET
 
 from schemas.alerts import Alert, Delivery, Notification
+from schemas.detectable import DetectableRow
 from schemas.events import GpuEvent, LabelEvent
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
@@ -72,6 +73,12 @@ DEAD_LETTERS = _schema(
     payload=pa.binary(),
 )
 LATE = _schema("source tenant model", "offset row time_us watermark_us", partition=pa.int32())
+DETECTABLE = _schema(
+    "tenant model model_version profile_id feature segment",
+    "time_us horizon_s",
+    "shift_sd missing category average_s natural_sd",
+    is_natural=pa.bool_(),
+)
 LABELS = _schema("tenant model id label", "time_us", "label_value")
 GPU = _schema(
     "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
@@ -135,6 +142,17 @@ def late_rows(events: Sequence[LateEvent]) -> pa.Table:
     0
     """
     return _struct_rows(events, LATE)
+
+
+def detectable_rows(rows: Sequence[DetectableRow]) -> pa.Table:
+    """Return rows of table ``detectable``.
+
+    Examples
+    --------
+    >>> detectable_rows([]).num_rows
+    0
+    """
+    return _struct_rows(rows, DETECTABLE)
 
 
 def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) -> pa.Table:

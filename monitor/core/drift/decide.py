@@ -62,6 +62,7 @@ from monitor.core.incidents.alerting import (
 from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline, SeasonalCounts
 from schemas.config.model import ModelConfig
+from schemas.detectable import DetectableRow
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import N_COUNTERS, SeriesId, Window
@@ -82,6 +83,8 @@ class Decided:
     """Descriptive statistics of the window's cells; None where they are not wanted."""
     verdicts: list[ResultTable] = field(default_factory=list)
     """Verdicts on the window's cells, where they are columns."""
+    detectable: list[DetectableRow] = field(default_factory=list)
+    """What would be found in each cell, where rule 2 has looked."""
 
     def rows(self) -> list[DetectorResult]:
         """Return results and verdicts as structs, without descriptive statistics."""
@@ -179,6 +182,11 @@ class SeriesDecider:
     def is_retired(self) -> bool:
         """Whether the version has had no rows for so long that it gets no more windows."""
         return self.n_empty >= MAX_EMPTY
+
+    @property
+    def alert_states(self) -> dict[str, CellState]:
+        """All open alerts, by a key that begins with the monitor."""
+        return self.open_alerts
 
     def decide(self, window: Window) -> Decided:
         """Evaluate one window, update the evidence, and return results and alerts."""

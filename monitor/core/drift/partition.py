@@ -356,7 +356,7 @@ class DriftPartition:
             (key.partition("|")[0], cell.severity.value)
             for own in self._deciders.values()
             for decider in own.values()
-            for key, cell in decider.open_alerts.items()
+            for key, cell in decider.alert_states.items()
         )
         return drift + Counter(
             (Monitor.PIPELINE.value, cell.severity.value)
@@ -483,7 +483,8 @@ class DriftPartition:
             tables = [table for one in decided for table in one.tables]
             self._count_results(found, tables)
             if self._has_results:
-                results += result_writes(name, found, self.partition, tables)
+                more = [row for one in decided for row in one.detectable]
+                results += result_writes(name, found, self.partition, tables, more)
             own = [alert for one in decided for alert in one.alerts]
             alerts += own
             states += self._state_writes(name, own)
@@ -643,7 +644,7 @@ class DriftPartition:
         own = self._deciders.get(name, {})
         for series in [s for s, decider in own.items() if decider.is_retired]:
             del own[series]
-        idle = [s for s in own if not own[s].open_alerts]
+        idle = [s for s in own if not own[s].alert_states]
         idle.sort(key=lambda s: (-own[s].n_empty, s))
         for series in idle[: max(0, len(own) - MAX_JUDGED)]:
             del own[series]

@@ -12,9 +12,11 @@ from monitor.core.bounds import (
     check_number,
     check_struct,
     check_text,
+    check_time,
 )
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.drift.state import ModelState
+from monitor.core.drift.ticks.detectable_watch import DetectableState
 from monitor.core.drift.windows import WindowState
 from monitor.core.incidents.alert_checks import check_alerts
 from monitor.core.incidents.alerting import CellState
@@ -93,6 +95,8 @@ def _check_series(state: SeriesState) -> None:
         _check_cell_key(key)
     if state.rule is not UNSET:
         check_number("rule", state.rule, 2, 2)
+    if state.scale is not UNSET and state.scale.detectable is not UNSET:
+        _check_detectable(state.scale.detectable)
     for names, _, n_idle in state.replicas.values():
         check_names("replicas", names, _MAX_REPLICAS)
         if len(names) != len(n_idle) or not all(n >= 0 for n in n_idle):
@@ -100,6 +104,17 @@ def _check_series(state: SeriesState) -> None:
     canary = state.canary
     if canary is not None and (canary.cycle < -1 or len(canary.evidence) > 1 << 20):
         raise DomainError("a canary in no cycle")
+
+
+def _check_detectable(state: DetectableState) -> None:
+    """Check the tickets on cells that are hardly watched."""
+    for key, cell in state.open.items():
+        _check_cell_key(key)
+        _check_cell(cell)
+    for key, n_looks in state.n_looks.items():
+        _check_cell_key(key)
+        check_number("looks", n_looks, 0, MAX_OFFSET)
+    check_time("first look", state.first_us)
 
 
 def _check_pipeline(state: PipelineState) -> None:

@@ -16,6 +16,7 @@ from monitor.core.notification.dedupe import dedup_key
 from schemas.alerts import (
     CANARY_MISSED,
     NO_VERDICT,
+    UNDETECTABLE,
     Alert,
     Cause,
     Incident,
@@ -212,8 +213,8 @@ class Retraining:
 
 
 def _leaves_rows_alone(incident: Incident) -> bool:
-    """Whether the incident affects no rows of the model: planted shifts, short windows."""
-    return all(alert.rule in (CANARY_MISSED, NO_VERDICT) for alert in incident.alerts)
+    """Whether the incident affects no rows of the model: planted shifts, short windows, noise."""
+    return all(alert.rule in (CANARY_MISSED, NO_VERDICT, UNDETECTABLE) for alert in incident.alerts)
 
 
 def contaminated_windows(

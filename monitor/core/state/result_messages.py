@@ -22,6 +22,7 @@ from monitor.core.bounds import (
     check_text,
     check_time,
 )
+from monitor.core.state.detectable_messages import DETECTABLE_PREFIX
 from schemas.errors import DomainError, TransportError
 from schemas.monitors import Monitor
 from schemas.panes import ClosedBy
@@ -128,13 +129,15 @@ def _encoded(table: ResultTable, columns: ResultColumns) -> list[bytes]:
 
 
 def read_results(value: bytes) -> list[DetectorResult]:
-    """Return the results of one message, whichever form it has.
+    """Return the results of one message, whichever form it has; none of detectable changes.
 
     Raises
     ------
     TransportError
         If it is no message of results, or a table holds a value that none can have.
     """
+    if value.startswith(DETECTABLE_PREFIX):
+        return []
     found = ResultDecoder().decode(value)
     if isinstance(found, ResultTable):
         return found.results()

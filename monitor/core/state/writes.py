@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from monitor.core.bounds import MAX_VALUE_BYTES
+from monitor.core.state.detectable_messages import encode_detectable
 from monitor.core.state.result_messages import encode_table
 from monitor.core.topics import ALERTS, RESULTS
 from monitor.core.write import Write
 from schemas.alerts import Alert
+from schemas.detectable import DetectableRow
 from schemas.result_table import ResultTable
 from schemas.results import DetectorResult
 
@@ -32,15 +34,18 @@ def result_writes(
     results: list[DetectorResult],
     partition: int,
     tables: Iterable[ResultTable] = (),
+    detectable: Sequence[DetectableRow] = (),
 ) -> list[Write]:
     """Return the results of one model as messages within the broker's size limit.
 
-    Structs are written some hundreds together, each table of statistics by itself.
+    Structs are written some hundreds together, each table of statistics by itself, and what would
+    be found in each cell in messages of its own.
     """
     key = "|".join(name).encode()
     chunks = [results[i : i + MAX_RESULTS] for i in range(0, len(results), MAX_RESULTS)]
     values = [value for chunk in chunks for value in _result_values(chunk)]
     values += [value for table in tables for value in encode_table(table)]
+    values += encode_detectable(detectable)
     return [Write(RESULTS, key, value, partition) for value in values]
 
 

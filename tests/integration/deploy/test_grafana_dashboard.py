@@ -13,6 +13,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from monitor import metrics
 from monitor.storage.clickhouse import Store
+from monitor.storage.rows import detectable_rows
+from schemas.detectable import DetectableRow
 from tests.support.repository import ROOT
 from tests.support.scenario.whole_pipeline import Outside, run_whole
 from tests.support.worlds.small import CONFIG, START_US, build_small_world
@@ -45,6 +47,24 @@ RULES = [
 ]
 
 
+LOOKS = [
+    DetectableRow(
+        tenant=CONFIG.tenant,
+        model=CONFIG.model,
+        model_version="1",
+        profile_id="p",
+        feature="a",
+        segment="*",
+        time_us=START_US + i * 60_000_000,
+        horizon_s=horizon_s,
+        shift_sd=0.4 if i else None,
+    )
+    for i in range(3)
+    for horizon_s in (3_600, 86_400)
+]
+"""What rule 2 would write: the world is judged by rule 1."""
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A store that the whole pipeline filled: drift, a bad replica, late and broken events."""
@@ -52,6 +72,7 @@ def store(tmp_path_factory):
     with Store.open(tmp_path_factory.mktemp("dashboard") / "store") as opened:
         opened.migrate()
         run_whole(world, CONFIG, Outside(world.log(), opened))
+        opened.insert("detectable", detectable_rows(LOOKS))
         yield opened
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from schemas.alerts import Alert, Severity, Transition
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
+from schemas.detectable import DetectableRow
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.results import DetectorResult, Reason, Verdict
 
@@ -96,6 +97,21 @@ def result_of(end_us: int, **changes: object) -> DetectorResult:
         "closed_by": "watermark",
     }
     return DetectorResult(**{**fields, **changes})
+
+
+def detectable_of(time_us: int) -> DetectableRow:
+    """What would be found in a cell within a day."""
+    return DetectableRow(
+        tenant="acme",
+        model="loans",
+        model_version="v1",
+        profile_id="p1",
+        feature="age",
+        segment="*",
+        time_us=time_us,
+        horizon_s=86_400,
+        shift_sd=0.1,
+    )
 
 
 def alert_of(sequence: int = 0) -> Alert:

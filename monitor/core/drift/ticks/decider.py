@@ -40,6 +40,7 @@ from monitor.core.drift.ticks.alerts import (
 )
 from monitor.core.drift.ticks.cells import ScaleCell, ScaleCells
 from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
+from monitor.core.drift.ticks.detectable_watch import DetectableWatch
 from monitor.core.drift.ticks.history import TickHistory
 from monitor.core.drift.ticks.onset import Beginning, find_onset
 from monitor.core.drift.ticks.results import RULE, scale_results
@@ -56,9 +57,10 @@ from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, 
 from monitor.core.drift.window_results import verdict_table
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
-from schemas.alerts import NO_DETAILS, Alert, AlertDetails, Transition
+from schemas.alerts import NO_DETAILS, UNDETECTABLE, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline
 from schemas.config.model import Importance, ModelConfig
+from schemas.detectable import DetectableRow
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import SeriesId, Window
@@ -98,6 +100,7 @@ class ScaleDecider(SeriesDecider):
         self.streaks: dict[int, Streak] = {}
         self.onsets: dict[str, tuple[int, int, int]] = {}
         self.peaks: dict[int, CellFinding] = {}
+        self.detectable = DetectableWatch(series, self.cells)
         self._shown: Window | None = None
         super().__init__(
             series,
@@ -121,10 +124,22 @@ class ScaleDecider(SeriesDecider):
         groups, alerts = self._judge(window)
         results = [*self._fairness(window), *self._cell_results(window)]
         verdicts = [verdict_table(group, window) for group in groups]
+        rows: list[DetectableRow] = []
         if self.is_retired:
-            alerts += self._retire(window)
+            alerts += [*self._retire(window), *self.detectable.retire(window)]
+        elif window.segments.n_rows.any():
+            wanted = self._has_statistics
+            rows, tickets = self.detectable.look(window, self.averages, has_rows=wanted)
+            alerts += tickets
         self.peaks = {}
-        return Decided(results, alerts, self._statistics(window), verdicts)
+        return Decided(results, alerts, self._statistics(window), verdicts, rows)
+
+    @property
+    def alert_states(self) -> dict[str, CellState]:
+        """All open alerts, by a key that begins with the monitor."""
+        tickets = self.detectable.state.open.items()
+        own = {f"{Monitor.PIPELINE}|{key}|{UNDETECTABLE}": state for key, state in tickets}
+        return self.open_alerts | own
 
     def withhold(self, window: Window, reason: Reason) -> Decided:
         """Return the results of a window with incomplete rows, whose ticks were not evaluated."""
@@ -143,6 +158,7 @@ class ScaleDecider(SeriesDecider):
         super().inherit(other)
         if isinstance(other, ScaleDecider):
             self.onsets.update(other.onsets)
+            self.detectable.state = other.detectable.state
 
     def export(self) -> SeriesState:
         """Return the state, for the state message."""
@@ -154,6 +170,7 @@ class ScaleDecider(SeriesDecider):
             onsets=dict(self.onsets),
             peaks=dict(self.peaks),
             watch=watch_state(self.watch) if self.watch.kinds else UNSET,
+            detectable=self.detectable.export(),
         )
         return msgspec.structs.replace(super().export(), evidence=b"", rule=RULE, scale=scale)
 
@@ -170,6 +187,8 @@ class ScaleDecider(SeriesDecider):
         self.held = None if scale.held is None else scale.held.tick()
         self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
         self.peaks = dict(scale.peaks)
+        if scale.detectable is not UNSET:
+            self.detectable.state = scale.detectable
 
     def _baseline_groups(self, window: Window) -> list[CellGroup]:
         """Return nothing: rule 1 does not evaluate these cells."""

@@ -21,6 +21,7 @@ from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.state import ScaleState
 from monitor.core.bounds import MAX_OFFSET, check_number
 from monitor.core.drift.ticks.closing import HeldTick
+from monitor.core.drift.ticks.detectable_watch import DetectableState
 from monitor.core.drift.ticks.history import Stretch
 from monitor.core.drift.ticks.total_loss import Streak
 from schemas.errors import DomainError, ShapeError
@@ -54,6 +55,8 @@ class ScaleSeries(msgspec.Struct):
     """By cell."""
     watch: WatchState | UnsetType = UNSET
     """Known excursions and the present one; unset without a known kind."""
+    detectable: DetectableState | UnsetType = UNSET
+    """Unset in states of earlier versions."""
 
 
 def state_bytes(state: ScaleState) -> bytes:

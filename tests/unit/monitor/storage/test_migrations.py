@@ -16,8 +16,9 @@ from monitor.storage.migrations import (
     renamed_column,
     statements,
 )
-from monitor.storage.rows import ALERTS, DEAD_LETTERS, LATE, RESULTS
+from monitor.storage.rows import ALERTS, DEAD_LETTERS, DETECTABLE, LATE, RESULTS
 from schemas.alerts import Alert
+from schemas.detectable import DetectableRow
 from schemas.errors import QueryError, StorageError, StoreFullError
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
@@ -55,7 +56,7 @@ def test_every_table_remembers_tokens_and_no_ttl_counts_from_event_time():
     options = TableOptions(predictions_days=1, panes_days=2, gpu_days=3, dead_letters_days=4)
     every = [t for m in load_migrations() for t in statements(m.sql, options.values())]
     texts = [text for text in every if text.startswith("CREATE TABLE")]
-    assert len(texts) == 10
+    assert len(texts) == 11
     for text in texts:
         assert "non_replicated_deduplication_window = 10000" in text
         for ttl in re.findall(r"\nTTL (.*)", text):
@@ -70,6 +71,7 @@ def test_every_table_remembers_tokens_and_no_ttl_counts_from_event_time():
         (Alert, ALERTS, "alerts"),
         (DeadLetter, DEAD_LETTERS, "dead_letters"),
         (LateEvent, LATE, "late"),
+        (DetectableRow, DETECTABLE, "detectable"),
     ],
 )
 def test_columns_have_the_names_of_the_fields_and_none_is_forgotten(struct, schema, table):
