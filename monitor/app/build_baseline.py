@@ -13,6 +13,7 @@ from monitor.app.row_progress import RowProgress
 from monitor.baseline import build
 from monitor.baseline.folded import folded_texts
 from monitor.baseline.folder import add_baseline
+from monitor.baseline.reference_hints import reference_hints
 from monitor.baseline.source import read_reference
 from monitor.baseline.traffic import read_traffic
 from schemas.baselines import Baseline
@@ -62,7 +63,8 @@ class BuildResult:
     draft: DraftModel
     """Model file with the decisions on kinds."""
     hints: tuple[str, ...]
-    """Columns in which texts that mean "missing" may be literal values."""
+    """Columns in which texts that mean "missing" may be literal values; of a model of rule 2, what
+    its reference leaves to the first days of the stream."""
 
 
 def build_baseline(
@@ -101,8 +103,10 @@ def build_baseline(
         # First, so that an error here does not replace the old baseline.
         draft.write()
     file, replaced = add_baseline(found, request.out)
-    hints = tuple(folded_texts(table, config))
-    return BuildResult(found, config, file, tuple(replaced), draft, hints)
+    hints = folded_texts(table, config)
+    if config.decision.rule != 1:
+        hints += reference_hints(found)
+    return BuildResult(found, config, file, tuple(replaced), draft, tuple(hints))
 
 
 def _reference(

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
+from monitor.core.drift.equal_rows import most_equal_share
 from monitor.core.drift.pane_intake import PaneIntake
 from monitor.core.drift.rereading import Changed, Changes, Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
@@ -569,7 +570,8 @@ class DriftPartition:
         if intake is None:
             return watch.observe_time(place[1], baseline)
         n_events = sum(map(_n_rows, windows)) + intake.n_rejected + intake.n_late
-        return watch.observe_volume(*place, n_events, baseline)
+        p_equal = most_equal_share(windows, n_events)
+        return watch.observe_volume(*place, n_events, baseline, p_equal)
 
     def _volume_baseline(self, watch: PipelineWatch, windows: list[Window]) -> Baseline | None:
         """Return the baseline whose volume is expected: the last one while a version has it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
@@ -22,6 +22,7 @@ _VOLUME_ACTION = (
     "Find out whether the callers of the model stopped or repeat their requests, "
     "or what forwards its events does."
 )
+EQUAL_SHARE: Final = 0.5
 _WORDS = {
     Reason.NO_BASELINE: "there is no baseline",
     Reason.PROFILE_CHANGED: "the baseline changed within the window",
@@ -84,20 +85,31 @@ def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun)
     return _alert(change, config, title=title, action=action[:1].upper() + action[1:] + ".")
 
 
-def volume_alert(change: AlertChange, config: ModelConfig, volume: VolumeChange) -> Alert:
-    """Return the alert on less or more traffic than expected."""
+def volume_alert(
+    change: AlertChange, config: ModelConfig, volume: VolumeChange, p_equal: float = 0.0
+) -> Alert:
+    """Return the alert on less or more traffic than expected.
+
+    Parameters
+    ----------
+    p_equal : float, optional
+        Upper bound of the share of rows that are equal, in the tick that changed the alert.
+    """
     return _alert(
         change,
         config,
-        title=f"{config.model}: {_volume_text(change.transition, volume)}",
+        title=f"{config.model}: {_volume_text(change.transition, volume, p_equal)}",
         action=_VOLUME_ACTION,
         n=round(volume.rate * (change.end_us - change.start_us) / HOUR_US),
         effect_where="volume",
     )
 
 
-def _volume_text(transition: Transition, volume: VolumeChange) -> str:
-    """Return what became of the traffic, in rows an hour."""
+def _volume_text(transition: Transition, volume: VolumeChange, p_equal: float) -> str:
+    """Return what became of the traffic, in rows an hour.
+
+    Equal rows are named from half of the rows on: the bound of ordinary traffic is far lower.
+    """
     now, usual = _rate_text(volume.rate), _rate_text(volume.expected_rate)
     if transition is Transition.RESOLVED:
         if volume.kind == "settled":
@@ -108,7 +120,8 @@ def _volume_text(transition: Transition, volume: VolumeChange) -> str:
     share = volume.rate / volume.expected_rate
     if share < 1:
         return f"{share_text(1 - share)} less traffic, {now} rows an hour instead of {usual}"
-    return f"{share:.3g} times the traffic, {now} rows an hour instead of {usual}"
+    equal = f", up to {share_text(p_equal)} of the rows equal" if p_equal >= EQUAL_SHARE else ""
+    return f"{share:.3g} times the traffic, {now} rows an hour instead of {usual}{equal}"
 
 
 def _rate_text(rate: float) -> str:

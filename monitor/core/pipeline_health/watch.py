@@ -181,7 +181,12 @@ class PipelineWatch:
         return advance_fired(before, severity, 0, first_us, end_us, n_windows, hold)
 
     def observe_volume(
-        self, start_us: int, end_us: int, n_events: int, baseline: Baseline | None
+        self,
+        start_us: int,
+        end_us: int,
+        n_events: int,
+        baseline: Baseline | None,
+        p_equal: float = 0.0,
     ) -> list[Alert]:
         """Process the number of events of one window or tick, in order of time.
 
@@ -191,6 +196,8 @@ class PipelineWatch:
             Events over all versions, accepted or not.
         baseline : Baseline or None
             Of the version with the most rows.
+        p_equal : float, optional
+            Upper bound of the share of events that are equal.
 
         Returns
         -------
@@ -200,6 +207,7 @@ class PipelineWatch:
         return self._volumes(
             lambda watch, *expected: watch.observe(start_us, end_us, n_events, *expected),
             baseline,
+            p_equal,
         )
 
     def observe_time(self, until_us: int, baseline: Baseline | None) -> list[Alert]:
@@ -212,6 +220,7 @@ class PipelineWatch:
         self,
         observe: Callable[[VolumeWatch, ReferenceVolume | None, str], list[VolumeChange]],
         baseline: Baseline | None,
+        p_equal: float = 0.0,
     ) -> list[Alert]:
         """Advance the volume rule."""
         known = self.state.volume
@@ -222,9 +231,9 @@ class PipelineWatch:
         changes = observe(watch, volume, profile_id)
         if watch.memory is not None:
             self.state.volume = watch.memory
-        return [a for change in changes for a in self._volume(change)]
+        return [a for change in changes for a in self._volume(change, p_equal)]
 
-    def _volume(self, volume: VolumeChange) -> list[Alert]:
+    def _volume(self, volume: VolumeChange, p_equal: float) -> list[Alert]:
         """Open, escalate or resolve the alert on volume."""
         before, window_us = self.state.open_alerts.get(VOLUME), volume.tick_us
         if volume.kind in ("back", "settled"):
@@ -242,7 +251,8 @@ class PipelineWatch:
         self._keep(VOLUME, after, change, window_us[1])
         if change is None:
             return []
-        return [volume_alert(AlertChange(VOLUME, after, change, *window_us), self._config, volume)]
+        made = AlertChange(VOLUME, after, change, *window_us)
+        return [volume_alert(made, self._config, volume, p_equal)]
 
     def observe_verdicts(self, start_us: int, end_us: int, n_rows: int, reason: str) -> list[Alert]:
         """Process the verdicts of one window.

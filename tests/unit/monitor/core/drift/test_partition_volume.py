@@ -60,6 +60,24 @@ def alerts(baselines: list[Baseline], windows: list[list[Window]], intakes: list
     return [(hour, a.transition.value) for hour, a in found]
 
 
+def test_a_job_of_equal_rows_is_named_with_the_share_that_can_be_equal(baselines):
+    one, _ = baselines
+    owner, watch, titles = (
+        DriftPartition(Catalog.of([CONFIG], baselines), 0, "a"),
+        PipelineWatch(CONFIG),
+        [],
+    )
+    for hour in range(N_HOURS + 3):
+        own = window(one, hour, 200 if hour < N_HOURS else 3_400)
+        own.segments.counts[0, :, 5] = 1 if hour < N_HOURS else (3_196, 3_300)
+        place = (own.start_us, own.end_us)
+        titles += [a.title for a in owner._volume_alerts(watch, [own], place, Intake())]
+    (title,) = titles
+    assert title == (
+        "m: 17 times the traffic, 3,400 rows an hour instead of 200, up to 94 % of the rows equal"
+    )
+
+
 def test_versions_that_take_turns_in_having_most_rows_are_judged(baselines):
     one, two = baselines
     rows = [(110, 90) if hour % 2 else (90, 110) for hour in range(N_HOURS)]
