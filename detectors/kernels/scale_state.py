@@ -43,10 +43,13 @@ PREVIOUS_ROWS, MEAN_ROWS, AGE, N_PHI, PHI_CELL = range(5)
 W_TODAY, W_YESTERDAY, W_CONFIRMED, T_TODAY, T_YESTERDAY, T_CONFIRMED = range(5, 11)
 IS_OPEN, OPEN_COMPONENT, OPEN_SCALE, OPEN_CHANGE, N_BACK = range(11, 16)
 N_CELL_VALUES: Final = 16
-# The state's ``model``: a score for each context, then the hours spent in another kind of day.
+# The state's ``model``: a score for each context, the hours spent in another kind of day, and
+# the evidence that the clock has moved, by neighbouring hour.
 N_CONTEXTS: Final = 4
 HOURS_OTHER_DAY: Final = N_CONTEXTS
-N_MODEL_VALUES: Final = N_CONTEXTS + 1
+CLOCK: Final = N_CONTEXTS + 1
+N_NEIGHBOURS: Final = 2
+N_MODEL_VALUES: Final = N_CONTEXTS + 1 + N_NEIGHBOURS
 
 CLIP: Final = 4.5
 """Standard deviations of an average by which one tick may move it."""

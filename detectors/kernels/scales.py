@@ -20,6 +20,7 @@ from detectors.kernels.scale_state import (
     BARELY,
     CELL,
     CLIP,
+    CLOCK,
     CORRECTION,
     HOURS_OTHER_DAY,
     IS_OPEN,
@@ -30,6 +31,7 @@ from detectors.kernels.scale_state import (
     MIN_SAMPLES,
     N_BACK,
     N_CONTEXTS,
+    N_NEIGHBOURS,
     N_PHI,
     N_SCALES,
     OPEN_CHANGE,
@@ -82,6 +84,10 @@ MAX_CONTEXT_DEVIATION: Final = 30.0
 OTHER_DAY: Final = 3
 MAX_OTHER_DAY_HOURS: Final = 96.0
 OTHER_DAY_RECOVERY: Final = 0.25
+CLOCK_MOVED: Final = 9.0
+"""Twice the log-likelihood, over any time, of a neighbouring hour: well below every threshold."""
+MAX_CLOCK_EVIDENCE: Final = 2.0 * CLOCK_MOVED
+"""A clock that moves back is found as fast as one that has moved for a day."""
 
 CLOSING_SHARE: Final = 0.4
 """An alert closes when less than this part of the change is left."""
@@ -108,21 +114,41 @@ def context_deviation(
     constants: Floats,
     codes: Integers,
     season: Singles,
+    offsets: Integers,
     slot: int,
     components: Singles,
     cells: Singles,
 ) -> float:
-    """Squared deviations of all seasonal means of a model from one slot of its season (1.6)."""
+    """Squared deviations of a model from one slot of its season (1.6).
+
+    Those of all seasonal means, and of the shares of cells that have no means. Shares add up to
+    1, so each is weighted by 1 - p: the sum is then Pearson's chi-square.
+    """
     total = 0.0
     for i in range(len(sums)):
         c = codes[i, CELL]
-        if codes[i, IS_SEASONAL] == 0 or codes[i, IS_SHARE] or rows[c] <= 0.0:
+        if codes[i, IS_SEASONAL] == 0 or rows[c] <= 0.0:
             continue
+        weight = 1.0
+        if codes[i, IS_SHARE]:
+            # Means come last in a cell.
+            if codes[offsets[c + 1] - 1, IS_SHARE] == 0:
+                continue
+            weight = 1.0 - constants[i, P]
         d = sums[i] / rows[c] - constants[i, P] - float(season[slot, i])
         phi = max(1.0, float(components[i, PHI_SUM]) / max(float(cells[c, N_PHI]), 1.0))
         variance = phi * constants[i, PQ] / rows[c] + PRIOR_VARIANCE * constants[i, PQ]
-        total += min(d * d / variance, MAX_CONTEXT_DEVIATION)
+        total += weight * min(d * d / variance, MAX_CONTEXT_DEVIATION)
     return total
+
+
+@uncounted
+def has_seasonal_means(codes: Integers) -> bool:
+    """Return whether any mean of a model is seasonal."""
+    found = False
+    for i in range(len(codes)):
+        found = found or (codes[i, IS_SEASONAL] == 1 and codes[i, IS_SHARE] == 0)
+    return found
 
 
 @uncounted
@@ -132,6 +158,7 @@ def choose_context(
     constants: Floats,
     codes: Integers,
     season: Singles,
+    offsets: Integers,
     slot: int,
     is_guessed: Bools,
     tick_hours: float,
@@ -143,13 +170,26 @@ def choose_context(
     """Choose the context of a tick, one for the whole model (1.6).
 
     A context that is not guessed, because the clock or the calendar is declared, is skipped.
+    Where only shares are seasonal, neighbouring hours are compared over as long as it takes: few
+    rows do not tell them apart in half an hour, but a clock that has moved stays so. With means
+    that would explain a part of a shift, for a part of the day.
     """
     own = len(sums)
     for a in range(N_CONTEXTS):
         scratch[own + a] = context_deviation(
-            sums, rows, constants, codes, season, context_slot(slot, a), components, cells
+            sums, rows, constants, codes, season, offsets, context_slot(slot, a), components, cells
         )
         model[a] = CONTEXT_MEMORY * float(model[a]) + scratch[own + a]
+    clock = 0
+    n_neighbours = 0 if has_seasonal_means(codes) else N_NEIGHBOURS
+    for a in range(1, 1 + n_neighbours):
+        k = CLOCK + a - 1
+        gain = float(model[k]) + scratch[own] - scratch[own + a]
+        model[k] = min(max(gain, 0.0), MAX_CLOCK_EVIDENCE)
+        is_largest = clock == 0 or model[k] > model[CLOCK + clock - 1]
+        is_found = is_guessed[a] and model[k] > CLOCK_MOVED and is_largest
+        if is_found and scratch[own] > scratch[own + a]:
+            clock = a
     best, now = 0, 0
     for a in range(1, N_CONTEXTS):
         if not is_guessed[a]:
@@ -170,7 +210,7 @@ def choose_context(
         return best
     if not is_beaten:
         model[HOURS_OTHER_DAY] = max(0.0, spent - OTHER_DAY_RECOVERY * tick_hours)
-    return 0
+    return clock
 
 
 @uncounted
@@ -423,6 +463,7 @@ def tick(
             constants,
             codes,
             season,
+            offsets,
             slot,
             is_guessed,
             tick_hours,

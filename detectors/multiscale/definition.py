@@ -114,19 +114,24 @@ def _context(
     is_guessed: NDArray[np.bool_],
 ) -> int:
     """Step 2, section 1.6: which hour of its own season the whole model looks like."""
-    is_used = (plan.codes[:, at.IS_SEASONAL] == 1) & (plan.codes[:, at.IS_SHARE] == 0)
+    is_share = plan.codes[:, at.IS_SHARE] == 1
+    has_means = np.logical_or.reduceat(~is_share, plan.offsets[:-1])[plan.codes[:, at.CELL]]
+    is_used = (plan.codes[:, at.IS_SEASONAL] == 1) & ~(is_share & has_means)
     is_used &= rows[plan.codes[:, at.CELL]] > 0
     cell, unit = plan.codes[is_used, at.CELL], plan.constants[is_used, at.PQ]
     ticks = np.maximum(state.cells[cell, at.N_PHI], 1.0)
     phi = np.maximum(1.0, state.components[is_used, at.PHI_SUM] / ticks)
     variance = phi * unit / rows[cell] + at.PRIOR_VARIANCE * unit
     mean = sums[is_used] / rows[cell] - plan.constants[is_used, at.P]
+    weight = np.where(is_share[is_used], 1 - plan.constants[is_used, at.P], 1.0)
     now = np.empty(at.N_CONTEXTS)
     for a in range(at.N_CONTEXTS):
         d = mean - plan.season[kernel.context_slot(slot, a), is_used]
-        now[a] = np.minimum(d * d / variance, kernel.MAX_CONTEXT_DEVIATION).sum()
+        now[a] = weight @ np.minimum(d * d / variance, kernel.MAX_CONTEXT_DEVIATION)
     score = kernel.CONTEXT_MEMORY * state.model[: at.N_CONTEXTS] + now
     state.model[: at.N_CONTEXTS] = score
+    has_seasonal_means = bool(np.any(plan.codes[~is_share, at.IS_SEASONAL]))
+    clock = 0 if has_seasonal_means else _moved_clock(state, now, is_guessed)
     now = np.where(is_guessed, now, np.inf)
     best = int(np.argmin(np.where(is_guessed, state.model[: at.N_CONTEXTS], np.inf)))
     if now[0] - now.min() > kernel.DECISIVE:
@@ -145,7 +150,19 @@ def _context(
     elif not is_beaten:
         less = kernel.OTHER_DAY_RECOVERY * rule.tick_hours
         state.model[at.HOURS_OTHER_DAY] = max(0.0, spent - less)
-    return 0
+    return clock
+
+
+def _moved_clock(state: ScaleState, now: Floats, is_guessed: NDArray[np.bool_]) -> int:
+    """Return the neighbouring hour that the clock has moved to, found over any time; 0: none."""
+    neighbours = slice(1, 1 + at.N_NEIGHBOURS)
+    evidence = state.model[at.CLOCK :] + (now[0] - now[neighbours])
+    state.model[at.CLOCK :] = np.clip(evidence, 0, kernel.MAX_CLOCK_EVIDENCE)
+    is_found = (state.model[at.CLOCK :] > kernel.CLOCK_MOVED) & is_guessed[neighbours]
+    is_found &= now[0] > now[neighbours]
+    if not is_found.any():
+        return 0
+    return 1 + int(np.argmax(np.where(is_found, state.model[at.CLOCK :], -1)))
 
 
 def _weight(rule: ScaleRule, cell: NDArray[np.float32], samples: float, n: float) -> float:

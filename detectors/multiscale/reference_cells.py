@@ -1,4 +1,4 @@
-"""The cells of a baseline that the multi-scale rule follows: those with rows in the reference."""
+"""The cells of a baseline that the multi-scale rule follows: those that the reference describes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from detectors.multiscale.components import CellComponents, variable_components
 from schemas.baselines import VariableBaseline
-from schemas.panes import N_COUNTERS
+from schemas.panes import MISSING, N_COUNTERS
 
 
 def reference_cells(
     variables: Sequence[VariableBaseline], counts: NDArray[np.int64]
 ) -> tuple[list[int], list[CellComponents]]:
-    """Return the cells with rows, and their components.
+    """Return the cells with rows of variables with values, and their components.
+
+    A variable that is missing in every row of the reference, such as the score of a model that
+    is not in service yet, has nothing to be compared with.
 
     Parameters
     ----------
@@ -42,5 +45,6 @@ def reference_cells(
     ([0], ('a', 'b', 'unseen', 'missing'))
     """
     flat = counts.reshape(-1, N_COUNTERS)
-    places = np.flatnonzero(flat.any(axis=1)).tolist()
+    has_values = np.delete(counts, MISSING, axis=2).any(axis=(0, 2))
+    places = np.flatnonzero((counts.any(axis=2) & has_values).ravel()).tolist()
     return places, [variable_components(variables[p % len(variables)], flat[p]) for p in places]

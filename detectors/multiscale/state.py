@@ -42,7 +42,7 @@ class ScaleState:
     cells: Singles
     """Shape (C, 16)."""
     model: Singles
-    """Shape (5,)."""
+    """Shape (7,)."""
 
     @staticmethod
     def start(plan: ScalePlan) -> ScaleState:

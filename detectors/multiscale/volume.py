@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from detectors.decision_rule.seasonal import slot_of
 from detectors.kernels.scale_state import (
+    HOURS_OTHER_DAY,
     IS_OPEN,
     N_CELL_VALUES,
     N_COMPONENT_VALUES,
@@ -42,7 +43,9 @@ _HOURS_OF_A_SLOT_DAY: Final = 24.0
 """The mean of a slot rests on one day in seven of the reference."""
 _DAYS: Final = 7.0
 _CUTS: Final = np.cumsum([N_COMPONENT_VALUES, N_SCALES * N_SCALE_VALUES, N_CELL_VALUES]).tolist()
-N_VOLUME_VALUES: Final = _CUTS[-1] + N_MODEL_VALUES
+_N_STORED: Final = HOURS_OTHER_DAY + 1
+"""Values of contexts, which volume does not have, in the stored form."""
+N_VOLUME_VALUES: Final = _CUTS[-1] + _N_STORED
 
 
 def volume_plan(n_rows: float, n_weeks: float) -> ScalePlan:
@@ -164,14 +167,16 @@ class VolumeState:
     def values(self) -> NDArray[np.float32]:
         """Return the averages as one array of ``N_VOLUME_VALUES``."""
         own = self.averages
-        parts = (own.components, own.scales, own.cells, own.model)
+        parts = (own.components, own.scales, own.cells, own.model[:_N_STORED])
         return np.concatenate([part.ravel() for part in parts])
 
     @staticmethod
     def of(values: NDArray[np.float32], scatter: float, n_ticks: int) -> VolumeState:
         """Return the state whose averages were :meth:`values`."""
         cuts = np.split(np.asarray(values, np.float32).copy(), _CUTS)
-        components, scales, cells, model = cuts
+        components, scales, cells, stored = cuts
+        model = np.zeros(N_MODEL_VALUES, np.float32)
+        model[:_N_STORED] = stored
         averages = ScaleState(
             components.reshape(1, -1),
             scales.reshape(1, N_SCALES, N_SCALE_VALUES),

@@ -6,7 +6,7 @@ import msgspec
 
 from monitor.core.gpu.table import TELEMETRY_RULES
 from monitor.core.incidents.text import earliest_change, name_incident
-from schemas.alerts import Alert, Cause, Incident
+from schemas.alerts import Alert, Cause, Incident, Onset
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.time_units import HOUR_US
@@ -82,7 +82,21 @@ def is_together(incident: Incident, alert: Alert) -> bool:
         return False
     if alert.time_us - incident.opened_at_us <= TOGETHER_US:
         return True
-    return onset.onset_low_us <= first.onset_high_us and first.onset_low_us <= onset.onset_high_us
+    return _is_overlapping(first, onset)
+
+
+def _is_overlapping(one: Onset, other: Onset) -> bool:
+    """Return whether two intervals of a beginning have a time in common."""
+    return one.onset_low_us <= other.onset_high_us and other.onset_low_us <= one.onset_high_us
+
+
+def _began_together(one: Alert, other: Alert) -> bool:
+    """Return whether two changes may have begun at the same time.
+
+    Which of a cause and its effects is found first is chance where ticks are judged.
+    """
+    first, second = one.onset, other.onset
+    return first is not None and second is not None and _is_overlapping(first, second)
 
 
 def has_model(case: Case, alert: Alert) -> bool:
@@ -117,11 +131,15 @@ def specificity(case: Case) -> int:
 
 
 def choose_owner(incident: Incident, alert: Alert, window_us: int) -> None:
-    """Make a more specific alert of the same window the owner of the incident."""
+    """Make a more specific alert of the same window, or the same beginning, the owner."""
     owner = next(a for a in incident.alerts if a.alert_id == incident.owner_alert_id)
-    is_same_window = alert.time_us == owner.time_us or (
-        Monitor.GPU in (alert.monitor, owner.monitor)
-        and abs(alert.time_us - owner.time_us) < window_us
+    is_same_window = (
+        alert.time_us == owner.time_us
+        or (
+            Monitor.GPU in (alert.monitor, owner.monitor)
+            and abs(alert.time_us - owner.time_us) < window_us
+        )
+        or _began_together(owner, alert)
     )
     if rank_of(alert) < rank_of(owner) and (is_same_window or alert.time_us < owner.time_us):
         incident.owner_alert_id = alert.alert_id

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from detectors.kernels.scales import MAX_OTHER_DAY_HOURS
+from detectors.multiscale.components import ComponentLayout, categorical_components
+from detectors.multiscale.plan import plan_cells
 from detectors.multiscale.rule import CONTEXTS, ScaleRule, guessed_contexts, judge
 from detectors.multiscale.state import ScaleState
 from tests.support.decision.multiscale import SmallModel
@@ -106,3 +108,28 @@ def test_a_declared_clock_and_calendar_leave_nothing_to_guess(model):
     assert not np.isin(contexts(model, range(48), moved, zone), (NEXT, BEFORE)).any()
     assert not (contexts(model, range(24, 48), holiday, holidays) == OTHER_DAY).any()
     assert (contexts(model, range(24, 48), holiday, zone) == OTHER_DAY).mean() > 0.9
+
+
+@pytest.mark.parametrize(("moved", "context"), [(1, NEXT), (-1, BEFORE), (0, OWN)])
+def test_a_moved_clock_is_found_in_one_category_and_few_rows(moved, context):
+    """Half an hour of 33 rows a tick does not tell two hours apart; a morning does."""
+    share = np.interp(np.arange(24), [0, 6, 11, 15, 20, 24], [0.1, 0.1, 0.6, 0.6, 0.1, 0.1])
+    layout = ComponentLayout.of([categorical_components(("app", "web"))])
+    rows = np.array([400_000.0])
+    plan = plan_cells(layout, np.array([0.3, 0.7, 0, 0]) * rows, rows, hours=1_000.0)
+    season = np.zeros((48, 4))
+    season[:, 0] = np.tile(share, 2) - 0.3
+    season[:, 1] = -season[:, 0]
+    plan = plan.with_season(season, np.array([True, True, False, False]), np.ones(4))
+    rng, rule, state = np.random.default_rng(5), ScaleRule.of(4), ScaleState.start(plan)
+    found, n_opened = [], 0
+    for hour in range(5 * 24):
+        for _ in range(TICKS_AN_HOUR):
+            n_app = rng.binomial(33, share[(hour + moved) % 24])
+            sums = np.array([n_app, 33.0 - n_app, 0, 0])
+            verdicts = judge(plan, rule, state, sums, np.array([33.0]), slot(hour))
+            found.append(int(verdicts.context[0]))
+            n_opened += int(verdicts.has_opened[0])
+    assert np.isin(found, (OWN, context)).mean() > 0.99
+    assert n_opened <= 1  # two a day where only half an hour is remembered
+    assert not moved or np.mean(np.array(found) == context) > 0.2

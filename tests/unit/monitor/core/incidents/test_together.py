@@ -63,6 +63,19 @@ def test_a_change_found_later_belongs_to_it_if_it_began_then(onset_us, n_open):
     assert len(incidents.open) == n_open
 
 
+@pytest.mark.parametrize(("began_min", "owner"), [(-10, "a"), (-2, "a"), (15, "score")])
+def test_a_feature_owns_the_score_that_was_found_before_it(began_min, owner):
+    incidents = Incidents()
+    score = alert("score", FOUND_US, 0.6)
+    later = FOUND_US + 25 * MINUTE_US
+    feature = alert("a", later, 0.2, FOUND_US + began_min * MINUTE_US)
+    for found in (score, feature):
+        incidents.observe(found, found.time_us)
+    (incident,) = incidents.open
+    assert incident.owner_alert_id == {"a": feature, "score": score}[owner].alert_id
+    assert incident.title.startswith("m: a changed")
+
+
 def test_changes_of_rule_1_stay_incidents_of_their_own():
     incidents = Incidents()
     for feature in "ab":
