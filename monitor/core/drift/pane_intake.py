@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from monitor.core.bounds import MAX_COUNT, check_number
 from monitor.core.drift.windows import Windows
 from monitor.core.windowing.catalog import Catalog
@@ -43,7 +45,7 @@ class _Known(NamedTuple):
     """Bytes that the arrays of a pane may take."""
 
 
-class _Checked(NamedTuple):
+class _Checked(msgspec.Struct, gc=False):
     """A pane of a message, without regard to the panes of its window."""
 
     known: _Known
@@ -136,9 +138,10 @@ class PaneIntake:
                 if known.config is None:
                     self.n_unknown_models += 1
                     continue
-                if entry[1:3] != checked_us:
-                    check_span(entry.start_us, entry.end_us, record_time_us)
-                    checked_us = entry[1:3]
+                span_us = (entry.start_us, entry.end_us)
+                if span_us != checked_us:
+                    check_span(*span_us, record_time_us)
+                    checked_us = span_us
                 found.append(_Checked(known, entry, open_body(entry.body)))
             except DomainError as error:
                 self.faults.append(str(error))
@@ -148,7 +151,8 @@ class PaneIntake:
 
     def _fitting(self, whole: Whole, panes: list[_Checked]) -> Iterator[Assembled]:
         """Yield the panes that can be added to those of their windows."""
-        for known, entry, body in panes:
+        for checked in panes:
+            known, entry, body = checked.known, checked.entry, checked.body
             series, baseline = known.series, known.baseline
             if baseline is None and series.profile_id and len(self.unknown_baselines) < MAX_UNKNOWN:
                 self.unknown_baselines.add(series.profile_id)

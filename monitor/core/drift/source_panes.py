@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from enum import Enum, auto
-from typing import NamedTuple
+
+import msgspec
 
 from monitor.core.windowing.packed_pane import PackedPane
 from monitor.core.windowing.pane_body import statistics_of
@@ -29,8 +30,8 @@ class Placed(Enum):
     """It cannot be added any more: another version of it, or panes after it, are in the sum."""
 
 
-class _Waiting(NamedTuple):
-    """A pane that may change."""
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A pane that may change; the garbage collector need not visit it, it is part of no cycle."""
 
     pane: PackedPane
     offset: int

@@ -11,7 +11,6 @@ before. So of each pane and owner two versions stay: the first, and the last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -28,28 +27,19 @@ _ENTRY_BYTES = 32
 """Of a pane in a message, beside its body and its series."""
 
 
-class _Entry(msgspec.Struct, array_like=True, gc=False):
-    """A pane as it is written."""
+class Entry(msgspec.Struct, array_like=True, gc=False):
+    """A pane of a message; nothing of it is checked yet."""
 
     series: bytes
     """MessagePack of tenant, model, version and baseline: a reader has seen most before."""
     start_us: int
-    """Less the start in the header."""
+    """In the message less the start in the header."""
     end_us: int
-    """Less the end in the header."""
+    """In the message less the end in the header."""
     body: bytes
 
 
-class Entry(NamedTuple):
-    """A pane of a message; nothing of it is checked yet."""
-
-    series: bytes
-    start_us: int
-    end_us: int
-    body: bytes
-
-
-_ENTRIES = msgspec.msgpack.Decoder(list[_Entry])
+_ENTRIES = msgspec.msgpack.Decoder(list[Entry])
 _SERIES = msgspec.msgpack.Decoder(tuple[str, str, str, str])
 
 
@@ -106,7 +96,7 @@ def encode_entries(panes: Sequence[PackedPane]) -> bytes:
     first = panes[0]
     return msgspec.msgpack.encode(
         [
-            _Entry(
+            Entry(
                 encode_series(pane.series),
                 pane.start_us - first.start_us,
                 pane.end_us - first.end_us,
@@ -134,7 +124,10 @@ def read_entries(part: bytes, start_us: int, end_us: int) -> list[Entry]:
         found = _ENTRIES.decode(part)
     except DECODE_ERRORS as error:
         raise DomainError(f"no list of panes: {error}") from error
-    return [Entry(e.series, start_us + e.start_us, end_us + e.end_us, e.body) for e in found]
+    for entry in found:
+        entry.start_us += start_us
+        entry.end_us += end_us
+    return found
 
 
 def batches(panes: Sequence[PackedPane]) -> Iterator[Sequence[PackedPane]]:
