@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from faust.types import TP
 
@@ -70,6 +71,7 @@ def run_detect(
     is passed over by its offset, and what it leaves out is read by a plain consumer.
     """
     warm_decision(catalog)
+    gc.freeze()  # modules and catalog stay: visiting them took 40 % of the intake of sparse panes
     _Detect(cluster, catalog, feed, monitor, lifecycle, member, store).run()
 
 

@@ -535,6 +535,11 @@ class ModelConfig(Strict):
                 )
 
     @property
+    def n_variables(self) -> int:
+        """How many variables ``schema_`` has: all features, and the score."""
+        return len(self.features) + 1
+
+    @property
     def schema_(self) -> ModelSchema:
         """Columns of this model's events."""
         kinds = self.features.items()

@@ -134,7 +134,7 @@ class PaneIntake:
         checked_us = (0, 0)
         for entry in entries:
             try:
-                known = self._known_of(entry.series)
+                known = self._known.get(entry.series) or self._known_of(entry.series)
                 if known.config is None:
                     self.n_unknown_models += 1
                     continue
@@ -156,14 +156,14 @@ class PaneIntake:
             series, baseline = known.series, known.baseline
             if baseline is None and series.profile_id and len(self.unknown_baselines) < MAX_UNKNOWN:
                 self.unknown_baselines.add(series.profile_id)
+            n_variables = body.n_variables
             try:
-                width = self._windows.width_of(series, entry.start_us) if body.n_variables else None
+                width = self._windows.width_of(series, entry.start_us) if n_variables else None
                 check_pane(series.model, body, baseline, width, known.limit)
             except DomainError as error:
                 self.faults.append(str(error))
                 continue
-            packed = whole.packed(series, entry, body.n_variables)
-            yield Assembled(packed, body, whole.first_offset)
+            yield Assembled(whole.packed(series, entry, n_variables), body, whole.first_offset)
 
     def _known_of(self, raw: bytes) -> _Known:
         """Return what is known of a series.

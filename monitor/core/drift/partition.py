@@ -31,7 +31,7 @@ from monitor.core.drift.window_results import (
     no_verdict_reason,
     no_verdict_result,
 )
-from monitor.core.drift.windows import IntakeWindow, Windows, WindowState
+from monitor.core.drift.windows import Arrival, IntakeWindow, Windows, WindowState
 from monitor.core.pipeline_health.watch import PipelineWatch
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
 from monitor.core.state.writes import WritePhase, alert_write, phases, result_writes
@@ -72,6 +72,8 @@ GROUP_MODELS = 8
 
 If the windows of 200 close together, the first alerts are sent while the last models are evaluated.
 """
+
+_COUNTER_OF = {arrival: f"panes_{arrival.value}" for arrival in Arrival}
 
 ModelName = tuple[str, str]
 
@@ -333,7 +335,7 @@ class DriftPartition:
 
     def _add(self, pane: PackedPane, offset: int) -> None:
         """Add a pane to its window and its tick."""
-        self.counters[f"panes_{self.windows.add(pane, offset).value}"] += 1
+        self.counters[_COUNTER_OF[self.windows.add(pane, offset)]] += 1
         self._ticks.add(pane, offset)
 
     def elapse(self, elapsed_us: int) -> Groups:
@@ -411,10 +413,12 @@ class DriftPartition:
     def _take(self, value: bytes, offset: int, record_time_us: int) -> Groups:
         """Take the panes of a message; it is a dead letter if some of them cannot be used."""
         intake, changes = self._intake, Changes()
-        parts = (self.windows, self._ticks.windows)
+        windows, ticks = self.windows, self._ticks.windows
         for pane in intake.read(value, offset, record_time_us):
             self._add(pane.packed, pane.first_offset)
-            for part in parts:
+            if windows.changed is None and ticks.changed is None:
+                continue
+            for part in (windows, ticks):
                 if part.changed is not None:
                     version = pane.packed.series.model_version
                     changes.add(Changed(part, part.changed), version, pane.first_offset)

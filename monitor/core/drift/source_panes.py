@@ -9,7 +9,8 @@ from enum import Enum, auto
 import msgspec
 
 from monitor.core.windowing.packed_pane import PackedPane
-from monitor.core.windowing.pane_body import statistics_of
+from monitor.core.windowing.pane_body import open_body, statistics_of
+from monitor.core.windowing.pane_digest import digest_of
 from monitor.core.windowing.pane_total import PaneTotal
 
 
@@ -33,11 +34,58 @@ class Placed(Enum):
 class _Waiting(msgspec.Struct, frozen=True, gc=False):
     """A pane that may change; the garbage collector need not visit it, it is part of no cycle."""
 
-    pane: PackedPane
+    end_us: int
+    version: int
+    n_variables: int
+    body: bytes
     offset: int
 
+    @staticmethod
+    def of(pane: PackedPane, offset: int) -> _Waiting:
+        """Return what is kept of a pane."""
+        return _Waiting(pane.end_us, pane.pane_version, pane.n_variables, pane.body, offset)
 
-class SourcePanes:
+
+class _Folded:
+    """Which panes are in a sum, by their start: 32 bytes of each, in arrays."""
+
+    __slots__ = ("digests", "first_offset", "offsets", "starts", "versions")
+
+    def __init__(self) -> None:
+        self.starts, self.versions = array("q"), array("q")
+        self.offsets, self.digests = array("q"), array("q")
+        self.first_offset: int | None = None
+        """The lowest log offset of them."""
+
+    def append(self, start_us: int, waiting: _Waiting) -> None:
+        """Note a pane that starts after all others."""
+        self.starts.append(start_us)
+        self.versions.append(waiting.version)
+        self.offsets.append(waiting.offset)
+        self.digests.append(digest_of(statistics_of(waiting.body)))
+        known = self.first_offset
+        self.first_offset = waiting.offset if known is None else min(known, waiting.offset)
+
+    def put(self, pane: PackedPane, offset: int) -> Placed:
+        """Take a pane of a time up to which all are folded."""
+        i = bisect_left(self.starts, pane.start_us)
+        if self.starts[i] != pane.start_us:
+            return Placed.CHANGED
+        if self.versions[i] >= pane.pane_version:
+            return Placed.STALE
+        if self.digests[i] != digest_of(statistics_of(pane.body)):
+            return Placed.CHANGED
+        self.versions[i], self.offsets[i] = pane.pane_version, offset
+        self.first_offset = min(self.offsets)
+        return Placed.SAME_FOLDED
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the arrays."""
+        return 4 * self.starts.itemsize * len(self.starts)
+
+
+class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
     """Panes of one series and source partition in one window, by their start.
 
     Parameters
@@ -53,68 +101,51 @@ class SourcePanes:
     Folding keeps to the order of time, so sums have the bits that adding all panes at the end
     would give, whenever they are folded.
 
-    The digest is Python's hash of the statistics: details follow from the same rows, and versions
-    of ingest that do not count them publish the same statistics. It has 64 bits under a key of
-    this process, which no writer knows. It is compared in this process only.
+    The digest is that of the statistics: details follow from the same rows, and versions of
+    ingest that do not count them publish the same statistics. It has 64 bits under a key of this
+    process, which no writer knows. It is compared in this process only.
+
+    A sparse model has thousands of these with a pane each: what only folded panes need is made
+    with the first of them.
     """
 
-    __slots__ = ("_digests", "_first_offset", "_has_slices", "_offsets", "_starts", "_totals",
-                 "_versions", "_waiting")  # fmt: skip
-
-    def __init__(self, *, has_slices: bool = True) -> None:
-        self._has_slices = has_slices
-        self._starts, self._versions = array("q"), array("q")
-        self._offsets, self._digests = array("q"), array("q")
-        self._first_offset: int | None = None
-        self._totals: dict[int, PaneTotal] = {}
-        """By the number of variables: panes counted without a baseline have none."""
-        self._waiting: dict[int, _Waiting] = {}
+    has_slices: bool = True
+    _folded: _Folded | None = None
+    _totals: dict[int, PaneTotal] | None = None
+    """By the number of variables: panes counted without a baseline have none."""
+    _waiting: dict[int, _Waiting] = msgspec.field(default_factory=dict)
 
     def put(self, pane: PackedPane, offset: int) -> Placed:
         """Take a pane; of two of the same start the one with the higher version counts."""
         start = pane.start_us
         waiting = self._waiting.get(start)
         if waiting is not None:
-            if waiting.pane.pane_version >= pane.pane_version:
+            if waiting.version >= pane.pane_version:
                 return Placed.STALE
-            self._waiting[start] = _Waiting(pane, offset)
-            is_same = statistics_of(waiting.pane.body) == statistics_of(pane.body)
+            self._waiting[start] = _Waiting.of(pane, offset)
+            is_same = statistics_of(waiting.body) == statistics_of(pane.body)
             return Placed.SAME if is_same else Placed.REPLACED
-        if not self._starts or start > self._starts[-1]:
-            self._waiting[start] = _Waiting(pane, offset)
+        folded = self._folded
+        if folded is None or start > folded.starts[-1]:
+            self._waiting[start] = _Waiting.of(pane, offset)
             return Placed.NEW
-        return self._put_folded(pane, offset)
-
-    def _put_folded(self, pane: PackedPane, offset: int) -> Placed:
-        """Take a pane of a time up to which all are folded."""
-        i = bisect_left(self._starts, pane.start_us)
-        if self._starts[i] != pane.start_us:
-            return Placed.CHANGED
-        if self._versions[i] >= pane.pane_version:
-            return Placed.STALE
-        if self._digests[i] != hash(statistics_of(pane.body)):
-            return self._put_alone(pane, offset) if len(self._starts) == 1 else Placed.CHANGED
-        self._versions[i], self._offsets[i] = pane.pane_version, offset
-        self._first_offset = min(self._offsets)
-        return Placed.SAME_FOLDED
-
-    def _put_alone(self, pane: PackedPane, offset: int) -> Placed:
-        """Replace the only pane of the sum: nothing was added to it."""
-        for each in (self._starts, self._versions, self._offsets, self._digests):
-            del each[:]
-        self._first_offset = None
-        self._totals.clear()
-        self._waiting[pane.start_us] = _Waiting(pane, offset)
-        return Placed.REPLACED
+        placed = folded.put(pane, offset)
+        if placed is Placed.CHANGED and folded.starts.tolist() == [start]:
+            # the only pane of the sum: nothing was added to it
+            self._folded = self._totals = None
+            self._waiting[start] = _Waiting.of(pane, offset)
+            return Placed.REPLACED
+        return placed
 
     def settle(self, retired_us: int) -> None:
         """Fold the panes that end by ``retired_us``, up to the first that does not."""
         starts = sorted(self._waiting)
         n_folded = 0
         for start in starts:
-            if self._waiting[start].pane.end_us > retired_us:
+            waiting = self._waiting[start]
+            if waiting.end_us > retired_us:
                 break
-            self._fold(self._waiting[start])
+            self._fold(start, waiting)
             n_folded += 1
         if n_folded:
             # a new dictionary: one that held hundreds keeps their room
@@ -127,19 +158,17 @@ class SourcePanes:
         that grows with their square.
         """
         oldest = next(iter(self._waiting.values()), None)
-        if oldest is not None and oldest.pane.end_us <= retired_us:
+        if oldest is not None and oldest.end_us <= retired_us:
             self.settle(retired_us)
 
-    def _fold(self, waiting: _Waiting) -> None:
+    def _fold(self, start_us: int, waiting: _Waiting) -> None:
         """Add a pane to the sum, and remember which it was."""
-        pane = waiting.pane
-        self._add(self._totals, pane)
-        self._starts.append(pane.start_us)
-        self._versions.append(pane.pane_version)
-        self._offsets.append(waiting.offset)
-        self._digests.append(hash(statistics_of(pane.body)))
-        known = self._first_offset
-        self._first_offset = waiting.offset if known is None else min(known, waiting.offset)
+        if self._totals is None:
+            self._totals = {}
+        self._add(self._totals, waiting)
+        if self._folded is None:
+            self._folded = _Folded()
+        self._folded.append(start_us, waiting)
 
     @property
     def is_waiting(self) -> bool:
@@ -149,32 +178,36 @@ class SourcePanes:
     @property
     def n_bytes(self) -> int:
         """Bytes of totals, of what is kept of folded panes, and of the bodies of others."""
-        totals = sum(total.n_bytes for total in self._totals.values())
-        waiting = sum(len(each.pane.body) for each in self._waiting.values())
-        return totals + 4 * self._starts.itemsize * len(self._starts) + waiting
+        totals = sum(total.n_bytes for total in (self._totals or {}).values())
+        waiting = sum(len(each.body) for each in self._waiting.values())
+        return totals + waiting + (self._folded.n_bytes if self._folded is not None else 0)
 
     @property
     def first_offset(self) -> int:
         """The lowest log offset of a pane."""
         offsets = [waiting.offset for waiting in self._waiting.values()]
-        return min(offsets if self._first_offset is None else [self._first_offset, *offsets])
+        folded = self._folded.first_offset if self._folded is not None else None
+        return min(offsets if folded is None else [folded, *offsets])
 
     @property
     def last_start_us(self) -> int:
         """The start of the last pane."""
-        return max((*self._starts[-1:], *self._waiting))
+        starts = [*self._waiting]
+        if self._folded is not None:
+            starts.append(self._folded.starts[-1])
+        return max(starts)
 
     @property
     def n_variables(self) -> int:
         """The fewest variables that a pane has."""
-        waiting = (waiting.pane.n_variables for waiting in self._waiting.values())
-        return min((*self._totals, *waiting))
+        waiting = [waiting.n_variables for waiting in self._waiting.values()]
+        return min([*(self._totals or {}), *waiting])
 
     def total(self, n_variables: int) -> PaneTotal | None:
         """Return the sum of the panes of so many variables; None if there is none."""
-        waiting = [self._waiting[s].pane for s in sorted(self._waiting)]
+        waiting = [self._waiting[start] for start in sorted(self._waiting)]
         own = [pane for pane in waiting if pane.n_variables == n_variables]
-        total = self._totals.get(n_variables)
+        total = (self._totals or {}).get(n_variables)
         if not own:
             return total
         made = {n_variables: total.copy()} if total is not None else {}
@@ -182,10 +215,10 @@ class SourcePanes:
             self._add(made, pane)
         return made[n_variables]
 
-    def _add(self, totals: dict[int, PaneTotal], pane: PackedPane) -> None:
+    def _add(self, totals: dict[int, PaneTotal], pane: _Waiting) -> None:
         """Add a pane to the total of its number of variables."""
         n = pane.n_variables
         total = totals.get(n)
         if total is None:
-            total = totals[n] = PaneTotal(n, has_slices=self._has_slices)
-        total.add(pane.open())
+            total = totals[n] = PaneTotal(n, has_slices=self.has_slices)
+        total.add(open_body(pane.body))

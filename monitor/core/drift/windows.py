@@ -48,8 +48,8 @@ class Arrival(StrEnum):
     """Its window has closed too long ago to be revised."""
 
 
-class _Place(NamedTuple):
-    """Key of panes that are added up in order of time."""
+class _Place(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
+    """Key of panes that are added up in order of time; its hash is computed once."""
 
     series: SeriesId
     source: str
@@ -115,24 +115,55 @@ class WindowState(msgspec.Struct):
 class _Model:
     """Panes and windows of one model, all versions."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_last", "_places", "closed_until", "intake", "lateness_us", "length_us", "panes",
+                 "read_until", "revised", "unfolded", "versions", "widths")  # fmt: skip
+
+    def __init__(self, config: WindowConfig) -> None:
+        self.length_us, self.lateness_us = config.length_us, config.lateness_us
         self.closed_until: int | None = None
         self.panes: dict[int, dict[_Place, SourcePanes]] = {}
-        self.unfolded: set[int] = set()
+        self.unfolded: frozenset[int] = frozenset()
         """Windows that were read again: they keep all their panes, so that happens once."""
         self.widths: dict[int, dict[SeriesId, int]] = {}
         """Variables of the panes of each series, by window."""
         self.intake: dict[int, dict[_IntakePlace, _KeptIntake]] = {}
         self.versions: dict[str, VersionState] = {}
-        self.revised: set[tuple[int, str]] = set()
+        self.revised: frozenset[tuple[int, str]] = frozenset()
         self.read_until = 0
+        self._places: dict[int, _Place] = {}
+        """The one used last, by partition."""
+        self._last: tuple[SeriesId, int, int] | None = None
 
-    def widths_of(self, start: int) -> dict[SeriesId, int]:
-        """Return the variables of the panes of each series in a window."""
+    def place_of(self, series: SeriesId, source: str, partition: int) -> _Place:
+        """Return the key of panes, the same object as last time for most."""
+        place = self._places.get(partition)
+        if place is None or place.series is not series or place.source != source:
+            place = self._places[partition] = _Place(series, source, partition)
+        return place
+
+    def start_of(self, time_us: int) -> int:
+        """Return the start of the window that holds a time."""
+        return time_us // self.length_us * self.length_us
+
+    def width_of(self, series: SeriesId, start: int) -> int | None:
+        """Return the variables of the panes of a series in a window; None if it holds none."""
+        last = self._last
+        if last is not None and last[0] is series and last[1] == start:
+            return last[2]
         widths = self.widths.get(start)
-        if widths is None:
-            widths = self.widths[start] = {}
-        return widths
+        return widths.get(series) if widths is not None else None
+
+    def set_width(self, series: SeriesId, start: int, width: int) -> None:
+        """Note the variables of the panes of a series in a window."""
+        last = self._last
+        if last is None or last[0] is not series or last[1] != start or last[2] != width:
+            self.widths.setdefault(start, {})[series] = width
+            self._last = (series, start, width)
+
+    def forget_widths(self, start: int) -> None:
+        """Forget what the panes of a window have."""
+        self.widths.pop(start, None)
+        self._last = None
 
     @property
     def floor(self) -> int | None:
@@ -235,12 +266,10 @@ class Windows:
     def horizon_us(self) -> int:
         """Panes that end by this time have no effect."""
         horizons = []
-        for name, entry in self._models.items():
+        for entry in self._models.values():
             if entry.closed_until is None:
                 return NO_WATERMARK
-            horizons.append(
-                entry.closed_until - self._keep_closed * self._settings(*name).length_us
-            )
+            horizons.append(entry.closed_until - self._keep_closed * entry.length_us)
         return min(horizons, default=NO_WATERMARK)
 
     def width_of(self, series: SeriesId, start_us: int) -> int | None:
@@ -250,10 +279,7 @@ class Windows:
         baseline only rows are counted, whatever else says it is of the same series.
         """
         entry = self._models.get((series.tenant, series.model))
-        if entry is None:
-            return None
-        length_us = self._settings(series.tenant, series.model).length_us
-        return entry.widths.get(start_us // length_us * length_us, {}).get(series)
+        return entry.width_of(series, entry.start_of(start_us)) if entry is not None else None
 
     def add(self, pane: Pane | PackedPane, offset: int) -> Arrival:
         """Add a pane.
@@ -273,13 +299,12 @@ class Windows:
         """
         self.changed, series = None, pane.series
         entry = self._model(series.tenant, series.model)
-        config = self._settings(series.tenant, series.model)
-        start = pane.start_us // config.length_us * config.length_us
+        start = entry.start_of(pane.start_us)
         closed = entry.closed_until
-        if closed is not None and start < closed - self._keep_closed * config.length_us:
+        if closed is not None and start < closed - self._keep_closed * entry.length_us:
             return Arrival.TOO_OLD
         packed = pane if isinstance(pane, PackedPane) else pack_pane(pane)
-        placed = self._put(entry, start, packed, offset, config.lateness_us)
+        placed = self._put(entry, start, packed, offset)
         if placed is Placed.STALE:
             return Arrival.STALE
         if placed is Placed.CHANGED:
@@ -287,9 +312,9 @@ class Windows:
             first = min(p.first_offset for p in entry.panes[start].values())
             self.changed = ChangedWindow(*name, start, first)
             return Arrival.CHANGED
-        entry.widths_of(start)[series] = packed.n_variables
+        entry.set_width(series, start, packed.n_variables)
         if closed is None:
-            self._note_start(start, config)
+            self._note_start(entry, start)
         is_open = closed is None or start >= closed
         if placed is Placed.SAME_FOLDED or (placed is Placed.SAME and not is_open):
             return Arrival.REPEATED
@@ -302,30 +327,32 @@ class Windows:
         """Return what is known of a model."""
         entry = self._models.get((tenant, model))
         if entry is None:
-            entry = self._models[tenant, model] = _Model()
+            entry = self._models[tenant, model] = _Model(self._settings(tenant, model))
         return entry
 
-    def _put(
-        self, entry: _Model, start: int, pane: PackedPane, offset: int, lateness_us: int
-    ) -> Placed:
+    def _put(self, entry: _Model, start: int, pane: PackedPane, offset: int) -> Placed:
         """Put a pane where it belongs, and fold what its partition has retired."""
         kept = entry.panes.get(start)
         if kept is None:
             kept = entry.panes[start] = {}
-        place = _Place(pane.series, pane.source, pane.partition)
+        place = entry.place_of(pane.series, pane.source, pane.partition)
         panes = kept.get(place)
         if panes is None:
             panes = kept[place] = SourcePanes(has_slices=self._has_slices)
         placed = panes.put(pane, offset)
         if start not in entry.unfolded:
-            panes.settle_oldest(self._retired_us(place, lateness_us))
+            panes.settle_oldest(self._retired_us(place, entry.lateness_us))
             if panes.is_waiting:
-                unsettled = (pane.source, pane.partition)
-                waiting = self._unsettled.get(unsettled)
-                if waiting is None:
-                    waiting = self._unsettled[unsettled] = {}
-                waiting[panes] = lateness_us
+                self._note_unsettled(place, panes, entry.lateness_us)
         return placed
+
+    def _note_unsettled(self, place: _Place, panes: SourcePanes, lateness_us: int) -> None:
+        """Note that some panes may still change."""
+        source = (place.source, place.partition)
+        waiting = self._unsettled.get(source)
+        if waiting is None:
+            waiting = self._unsettled[source] = {}
+        waiting[panes] = lateness_us
 
     def settle(self, source: str, partition: int) -> None:
         """Fold what a partition has retired; to be called now and then as its watermark rises.
@@ -351,12 +378,14 @@ class Windows:
     def _revise(self, entry: _Model, start: int, version: str, offset: int) -> None:
         """Have a closed window given out again, unless the state before a restart knew it."""
         if offset >= entry.read_until:
-            entry.revised.add((start, version))
+            entry.revised |= {(start, version)}
             self._due_us = -inf
 
-    def _note_start(self, start: int, config: WindowConfig) -> None:
+    def _note_start(self, entry: _Model, start: int) -> None:
         """Note a window of a model of which none has closed."""
-        self._due_us = min(self._due_us, start + config.length_us + config.lateness_us)
+        due_us = start + entry.length_us + entry.lateness_us
+        if due_us < self._due_us:
+            self._due_us = due_us
 
     def begin_rereading(self, window: ChangedWindow) -> None:
         """Forget the panes of a window, to ``add_again`` those from its first offset on.
@@ -365,21 +394,20 @@ class Windows:
         version before, as it does where nothing is folded.
         """
         entry = self._models[window.tenant, window.model]
-        entry.unfolded.add(window.start_us)
+        entry.unfolded |= {window.start_us}
         self._drop(entry.panes[window.start_us])
         entry.panes[window.start_us] = {}
-        entry.widths.pop(window.start_us, None)
+        entry.forget_widths(window.start_us)
 
     def add_again(self, window: ChangedWindow, pane: PackedPane, offset: int) -> None:
         """Take a pane of the log that is read again, if it is of that window."""
         series = pane.series
-        config = self._settings(window.tenant, window.model)
-        start = pane.start_us // config.length_us * config.length_us
+        entry = self._models[window.tenant, window.model]
+        start = entry.start_of(pane.start_us)
         if (series.tenant, series.model, start) != window[:3]:
             return
-        entry = self._models[window.tenant, window.model]
-        if self._put(entry, start, pane, offset, config.lateness_us) is not Placed.STALE:
-            entry.widths.setdefault(start, {})[series] = pane.n_variables
+        if self._put(entry, start, pane, offset) is not Placed.STALE:
+            entry.set_width(series, start, pane.n_variables)
 
     def end_rereading(self, window: ChangedWindow, version: str, offset: int) -> None:
         """Have the window given out again if it has closed.
@@ -409,10 +437,9 @@ class Windows:
             revised for it.
         """
         entry = self._model(pane.tenant, pane.model)
-        config = self._settings(pane.tenant, pane.model)
-        start = pane.start_us // config.length_us * config.length_us
+        start = entry.start_of(pane.start_us)
         if entry.closed_until is None:
-            self._note_start(start, config)
+            self._note_start(entry, start)
         elif start < entry.closed_until:
             return Arrival.TOO_OLD
         kept = entry.intake.setdefault(start, {})
@@ -449,20 +476,19 @@ class Windows:
         self._due_us = inf
         for tenant, model in self.models:
             entry = self._models[tenant, model]
-            config = self._settings(tenant, model)
-            length_us, lateness_us = config.length_us, config.lateness_us
+            length_us, lateness_us = entry.length_us, entry.lateness_us
             for start, version in sorted(entry.revised):
                 window = self._window(entry, version, start, length_us, lateness_us)
                 if window is not None:
                     window.is_revised = True
                     closed.append(window)
-            entry.revised.clear()
+            entry.revised = frozenset()
             end = self._end(entry, length_us, lateness_us, is_end)
             if end is not None:
                 closed += self._close_model(entry, (tenant, model), end, length_us, lateness_us)
             floor = entry.floor
             if floor is not None:
-                self._note_start(floor, config)
+                self._note_start(entry, floor)
         return sorted(closed, key=lambda w: (w.end_us, w.series))
 
     def _end(self, entry: _Model, length_us: int, lateness_us: int, is_end: bool) -> int | None:
@@ -498,8 +524,8 @@ class Windows:
         entry.closed_until = end
         for old in [s for s in entry.panes if s < end - self._keep_closed * length_us]:
             self._drop(entry.panes.pop(old))
-            entry.widths.pop(old, None)
-            entry.unfolded.discard(old)
+            entry.forget_widths(old)
+            entry.unfolded -= {old}
         # a version silent for so long gets no empty windows: it need not be remembered
         horizon = end - (MAX_EMPTY + 1) * length_us
         entry.versions = {k: v for k, v in entry.versions.items() if v.last_start_us >= horizon}
@@ -576,7 +602,9 @@ class Windows:
             ``panes_offset`` is the oldest message of an open window, or of a closed one
             that may still be revised; else ``next_offset``.
         """
-        entry = self._models.get((tenant, model), _Model())
+        entry = self._models.get((tenant, model))
+        if entry is None:
+            return WindowState(tenant, model, None, next_offset, next_offset, [])
         offsets = [
             *(p.first_offset for kept in entry.panes.values() for p in kept.values()),
             *(k.offset for kept in entry.intake.values() for k in kept.values()),
@@ -620,10 +648,10 @@ class Windows:
 
     def restore(self, state: WindowState) -> None:
         """Restore a model. The caller must then ``add`` the panes from ``panes_offset`` again."""
-        before = self._models.get((state.tenant, state.model), _Model())
-        for panes in before.panes.values():
+        before = self._models.get((state.tenant, state.model))
+        for panes in before.panes.values() if before is not None else ():
             self._drop(panes)
-        entry = _Model()
+        entry = _Model(self._settings(state.tenant, state.model))
         entry.closed_until = state.closed_until_us
         entry.read_until = state.read_until
         entry.versions = {v.model_version: v for v in state.versions}

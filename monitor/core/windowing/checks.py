@@ -33,7 +33,7 @@ def largest_body(config: ModelConfig, baseline: Baseline | None) -> int:
     """
     n_named = len(baseline.reference.segments) if baseline is not None else 0
     n_series = max(1 + _N_VALUES * len(config.segments), n_named + len(config.segments))
-    n_variables = len(config.schema_.variables)
+    n_variables = config.n_variables
     if baseline is not None:
         n_variables = max(n_variables, len(baseline.variables))
     return body_limit(n_series, n_variables, n_slices=2 * _N_VALUES)
@@ -82,10 +82,9 @@ def check_pane(
             where=f"panes of {model}",
         )
     check_number("bytes of its arrays", body.unpacked_bytes, 0, limit)
-    if body.segments and body.segments[0] != ALL:
-        raise DomainError(
-            f"its first segment is {body.segments[0][:80]!r}, not {ALL!r}", where="panes"
-        )
-    is_known = _are_few_slices if len(body.slices) <= _MAX_FEW else _are_slices
-    if not is_known(body.slices):
+    segments, slices = body.segments, body.slices
+    if segments and segments[0] != ALL:
+        raise DomainError(f"its first segment is {segments[0][:80]!r}, not {ALL!r}", where="panes")
+    is_known = _are_few_slices if len(slices) <= _MAX_FEW else _are_slices
+    if not is_known(slices):
         raise DomainError("a slice that names no host and no GPU", where="panes")

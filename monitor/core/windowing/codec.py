@@ -282,8 +282,12 @@ def read_message(value: bytes) -> PaneMessage:
 
 def _check_header(head: PaneHeader) -> None:
     """Check everything a header says; what is wrong raises DomainError."""
-    for name in ("tenant", "model", "model_version", "profile_id", "source", "owner"):
-        check_text(name, getattr(head, name))
+    check_text("tenant", head.tenant)
+    check_text("model", head.model)
+    check_text("model_version", head.model_version)
+    check_text("profile_id", head.profile_id)
+    check_text("source", head.source)
+    check_text("owner", head.owner)
     check_time("start_us", head.start_us)
     check_time("end_us", head.end_us)
     check_number("end_us - start_us", head.end_us - head.start_us, 1, MAX_PANE_US)
@@ -482,7 +486,7 @@ def _checked(raw: bytes) -> bytes:
     return canonical_body(raw)
 
 
-class Assembled(NamedTuple):
+class Assembled(msgspec.Struct, gc=False):
     """A whole pane, and the log offset of its first chunk."""
 
     packed: PackedPane

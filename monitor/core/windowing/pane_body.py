@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,7 +40,7 @@ _FAULTS = {
 }
 
 
-class _Parts(msgspec.Struct, array_like=True):
+class _Parts(msgspec.Struct, array_like=True, gc=False):
     """A body as MessagePack."""
 
     segments: bytes
@@ -53,7 +52,7 @@ class _Parts(msgspec.Struct, array_like=True):
     """Little-endian float64."""
 
 
-class _PartsRead(_Parts, array_like=True):
+class _PartsRead(_Parts, array_like=True, gc=False):
     """A body with what may come behind its statistics."""
 
     details: bytes = b""
@@ -65,7 +64,7 @@ _FIVE, _SIX = b"\x95", b"\x96"
 _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
 
 
-class PaneBody(NamedTuple):
+class PaneBody(msgspec.Struct, gc=False):
     """A body, opened: names, and its bytes."""
 
     segments: tuple[str, ...]
@@ -80,6 +79,12 @@ class PaneBody(NamedTuple):
     def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Return views of tokens and floats."""
         return np.frombuffer(self.tokens, np.uint8), np.frombuffer(self.floats, np.float64)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """Segments, variables, slices, bytes of tokens, and floats."""
+        n_segments, n_slices = len(self.segments), len(self.slices)
+        return n_segments, self.n_variables, n_slices, len(self.tokens), len(self.floats) // 8
 
     @property
     def unpacked_bytes(self) -> int:
@@ -272,13 +277,13 @@ def open_body(raw: bytes) -> PaneBody:
         segments, slices = _names(parts.segments), _names(parts.slices)
     except DECODE_ERRORS as error:
         raise DomainError(f"no body of a pane: {error}") from error
-    check_number("variables", parts.n_variables, 0, MAX_VARIABLES)
-    if len(parts.floats) % 8:
-        raise DomainError(f"floats of {len(parts.floats)} bytes")
-    n_bytes = unpacked_bytes(len(segments), parts.n_variables, len(slices))
+    n_variables, floats = parts.n_variables, parts.floats
+    check_number("variables", n_variables, 0, MAX_VARIABLES)
+    if len(floats) % 8:
+        raise DomainError(f"floats of {len(floats)} bytes")
+    n_bytes = unpacked_bytes(len(segments), n_variables, len(slices))
     check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
-    texts = (parts.tokens, parts.floats, parts.details)
-    return PaneBody(segments, parts.n_variables, slices, *texts)
+    return PaneBody(segments, n_variables, slices, parts.tokens, floats, parts.details)
 
 
 def check_body(body: PaneBody, most: int) -> None:
@@ -312,9 +317,7 @@ def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
     list of str
         What is wrong with each; empty where nothing is.
     """
-    shapes = np.array(
-        [(len(b[0]), b[1], len(b[2]), len(b[3]), len(b[4]) // 8) for b in bodies], np.int64
-    ).reshape(len(bodies), 5)
+    shapes = np.array([n for body in bodies for n in body.shape], np.int64).reshape(len(bodies), 5)
     faults = np.empty(len(bodies), np.int64)
     tokens = b"".join([b.tokens for b in bodies])
     floats = b"".join([b.floats for b in bodies])
@@ -322,7 +325,7 @@ def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
         np.frombuffer(tokens, np.uint8), np.frombuffer(floats, np.float64), shapes, most, faults
     )
     return [
-        _FAULTS[fault] if fault else _fault_of_details(body)
+        _FAULTS[fault] if fault else (_fault_of_details(body) if body.details else "")
         for fault, body in zip(faults.tolist(), bodies, strict=True)
     ]
 
