@@ -13,7 +13,8 @@ once, and ``decision`` is the rule that decides whether a change is real. ``seas
 compares with the same hour of the week, ``contributions`` and ``slice_search`` say where
 a change is, and ``multiple_tests`` keeps a list of findings honest. ``text_statistics``,
 ``vector_statistics`` and ``date_statistics`` make numbers of what is none, and
-``heavy_hitters`` counts what is common in bounded memory. ``kernels`` hold what is compiled.
+``heavy_hitters`` counts what is common in bounded memory. ``performance`` measures models by
+their labels. ``kernels`` hold what is compiled.
 
 Statistics are taken from their modules, whose names they share::
 

@@ -17,13 +17,13 @@ class Interval:
     high: float
 
 
-def wilson_interval(n_hits: int, n_rows: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(n_hits: float, n_rows: float, confidence: float = 0.95) -> Interval:
     """Confidence interval of one rate; prefer it to rate +- 2 sd, which fails near 0 and 1.
 
     Parameters
     ----------
-    n_hits, n_rows : int
-        ``n_rows`` must be positive.
+    n_hits, n_rows : float
+        ``n_rows`` must be positive. Fractions are rows divided by a design effect.
     confidence : float, default .95
         Coverage of the interval, in (0, 1).
 
