@@ -60,6 +60,7 @@ def group_outcomes(
     Parameters
     ----------
     names : sequence of str, length G
+        Each once.
     confusions : array_like of int, shape (G, 2, 2)
         [[tn, fp], [fn, tp]] of each group.
     min_rows : int, default 30
