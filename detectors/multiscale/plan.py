@@ -28,7 +28,7 @@ its own moves one group of twenty by h = .042 and, with the noise of 16 hours, b
 with a new value every day opened 27 alerts a month. A shift, another spread or a mode is found by
 the means and by the other groups; a category keeps .05.
 """
-_LEAST_ROWS: Final = 0.3
+LEAST_ROWS: Final = 0.3
 """p(1 - p) of a share is at least .3 / n0, because zero of n0 rows is not a rate of zero."""
 
 
@@ -164,7 +164,7 @@ def plan_cells(
     is_share = np.zeros(layout.n_components, bool)
     is_share[: len(layout.basis)] = layout.basis < 0
     p = reference_sums / rows
-    unit = np.where(is_share, np.maximum(p * (1 - p), _LEAST_ROWS / rows), 1.0)
+    unit = np.where(is_share, np.maximum(p * (1 - p), LEAST_ROWS / rows), 1.0)
     first, second, product, g_max = _products(layout)
     constants = np.stack([p, unit, g_max, product, np.ones(len(p)), _gates(layout)], axis=1)
     codes = np.stack([is_share, first, second, cell, np.zeros(len(p))], axis=1).astype(np.int64)

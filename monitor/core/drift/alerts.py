@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ from schemas.config.model import Importance
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import ALL, SeriesId, Window
+
+REPLICA_ACTION: Final = (
+    "Take the replica out of rotation, compare its answers with another's, check its GPU."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +172,7 @@ def _title(
 def _action(view: CellView) -> str:
     """Return the recommended first action."""
     if view.monitor == Monitor.REPLICA:
-        return (
-            "Take the replica out of rotation, compare its answers with another's, check its GPU."
-        )
+        return REPLICA_ACTION
     if view.variable.name == SCORE:
         return (
             "Look for a feature or a replica that moved first; if none did, compare model versions."

@@ -212,8 +212,8 @@ class Windows:
         Shared with other windows of the same log; by default its own.
     keep_closed : int, optional
         Number of closed windows whose panes are kept, so that late panes can revise them.
-    has_slices : bool, optional
-        False if only the segments of the panes are added up.
+    has_slices : callable, optional
+        (tenant, model) -> False if only the segments of its panes are added up.
 
     Notes
     -----
@@ -238,7 +238,7 @@ class Windows:
         watermarks: Watermarks | None = None,
         *,
         keep_closed: int = KEEP_CLOSED,
-        has_slices: bool = True,
+        has_slices: Callable[[str, str], bool] = lambda tenant, model: True,
     ) -> None:
         self.watermarks = Watermarks() if watermarks is None else watermarks
         self._keep_closed, self._has_slices = keep_closed, has_slices
@@ -338,7 +338,8 @@ class Windows:
         place = entry.place_of(pane.series, pane.source, pane.partition)
         panes = kept.get(place)
         if panes is None:
-            panes = kept[place] = SourcePanes(has_slices=self._has_slices)
+            has_slices = self._has_slices(pane.series.tenant, pane.series.model)
+            panes = kept[place] = SourcePanes(has_slices=has_slices)
         placed = panes.put(pane, offset)
         if start not in entry.unfolded:
             panes.settle_oldest(self._retired_us(place, entry.lateness_us))

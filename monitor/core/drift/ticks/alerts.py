@@ -12,7 +12,7 @@ from detectors.kernels.scale_state import IS_SHARE, PQ, P
 from detectors.multiscale.change_size import size_of_change
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.polynomials import NAMES
-from monitor.core.drift.alerts import finite
+from monitor.core.drift.alerts import REPLICA_ACTION, finite
 from monitor.core.drift.cells import bin_labels
 from monitor.core.drift.ticks.cells import ScaleCell
 from monitor.core.identity import alert_id
@@ -113,8 +113,10 @@ def severity_of_change(found: Finding, importance: Importance) -> Severity:
     return Severity.TICKET if found.size >= TICKET_SIZE else Severity.RECORD
 
 
-def change_text(feature: str, found: Finding, details: AlertDetails = NO_DETAILS) -> str:
-    """Format a change and its size.
+def change_text(
+    feature: str, found: Finding, details: AlertDetails = NO_DETAILS, reference: str = "baseline"
+) -> str:
+    """Format a change and its size, compared with a reference of this name.
 
     Examples
     --------
@@ -126,7 +128,7 @@ def change_text(feature: str, found: Finding, details: AlertDetails = NO_DETAILS
     if found.is_share:
         now, before = share_text(found.p_current or 0.0), share_text(found.p)
         what = set_text(feature, found.name, details)
-        return f"{what}, {now} of rows (baseline {before})"
+        return f"{what}, {now} of rows ({reference} {before})"
     words = _DIRECTIONS[found.name][int(found.change < 0)] if found.name in NAMES else found.name
     unit = " sd" if found.name == NAMES[0] else ""
     return f"{feature} {words} by {abs(found.change):.2g}{unit}"
@@ -154,6 +156,8 @@ class CellNews:
     """The version has had no rows for a long time."""
     details: AlertDetails = NO_DETAILS
     """Of the cell in the tick, or window."""
+    monitor: Monitor = Monitor.DRIFT
+    """``replica`` for a cell that is compared with the other replicas."""
 
 
 def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
@@ -162,10 +166,11 @@ def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
     start_us, end_us = news.tick_us
     name = (series.tenant, series.model, series.model_version, cell.variable.name, cell.segment)
     onset_us, low_us, high_us = news.onset_us
+    replica, _, value = cell.segment.partition("=" if news.monitor == Monitor.REPLICA else "\0")
     return Alert(
-        alert_id=alert_id(Monitor.DRIFT, name, (start_us, end_us), transition.value),
+        alert_id=alert_id(news.monitor, name, (start_us, end_us), transition.value),
         tenant=series.tenant,
-        monitor=Monitor.DRIFT,
+        monitor=news.monitor,
         transition=transition,
         severity=news.state.severity,
         time_us=end_us,
@@ -177,7 +182,9 @@ def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
         feature=cell.variable.name,
         segment=cell.segment,
         importance=news.importance.value,
-        action=_action(cell),
+        host=value if replica == "host" else "",
+        gpu_uuid=value if replica == "gpu_uuid" else "",
+        action=_action(news),
         window_start_us=onset_us,
         window_end_us=end_us,
         n_windows=news.n_windows,
@@ -207,16 +214,22 @@ def _title(news: CellNews, transition: Transition) -> str:
     subject = f"{news.series.model}: {feature}{where}"
     if news.is_gone:
         return f"{subject} is gone: it has had no rows for a long time"
+    is_replica = news.monitor == Monitor.REPLICA
     if transition is Transition.RESOLVED:
-        return f"{subject} is back at its baseline"
+        return f"{subject} is back at its {'usual distance' if is_replica else 'baseline'}"
     since = onset_text(*news.onset_us, news.tick_us[1])
     if news.found is None:
         return f"{subject} changed, {since}"
-    return f"{news.series.model}: {change_text(feature, news.found, news.details)}{where}, {since}"
+    text = change_text(feature, news.found, news.details, "others" if is_replica else "baseline")
+    against = ", compared with the other replicas" if is_replica else ""
+    return f"{news.series.model}: {text}{where}{against}, {since}"
 
 
-def _action(cell: ScaleCell) -> str:
+def _action(news: CellNews) -> str:
     """Return the recommended action."""
+    cell = news.cell
+    if news.monitor == Monitor.REPLICA:
+        return REPLICA_ACTION
     if cell.variable.name == SCORE:
         return (
             "Look for a feature or a replica that moved first; if none did, compare model versions."

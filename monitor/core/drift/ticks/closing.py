@@ -138,17 +138,24 @@ class Ticks:
     Attributes
     ----------
     windows : Windows
-        The open ticks: a total of what is final for each series and source partition, without
-        slices, and the bytes of the other panes. Nothing of a closed tick is kept.
+        The open ticks: a total of what is final for each series and source partition, with
+        slices only of models whose replicas are compared, and the bytes of the other panes.
+        Nothing of a closed tick is kept.
     """
 
     def __init__(self, configs: Configs, watermarks: Watermarks) -> None:
         self._configs = configs
-        self.windows = Windows(self._settings, watermarks, keep_closed=0, has_slices=False)
+        self.windows = Windows(
+            self._settings, watermarks, keep_closed=0, has_slices=self._has_slices
+        )
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         config = self._configs(tenant, model)
         return config.window.model_copy(update={"length_us": config.decision.tick_us})
+
+    def _has_slices(self, tenant: str, model: str) -> bool:
+        slices = self._configs(tenant, model).slices
+        return slices.host or slices.gpu_uuid
 
     def add(self, pane: Pane | PackedPane, offset: int) -> None:
         """Add a pane of a model that is judged by ticks, unless its tick has closed."""

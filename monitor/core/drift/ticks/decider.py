@@ -43,6 +43,7 @@ from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
 from monitor.core.drift.ticks.detectable_watch import DetectableWatch
 from monitor.core.drift.ticks.history import TickHistory
 from monitor.core.drift.ticks.onset import Beginning, find_onset
+from monitor.core.drift.ticks.replica_watch import ReplicaWatch
 from monitor.core.drift.ticks.results import RULE, scale_results
 from monitor.core.drift.ticks.slots import slot_at
 from monitor.core.drift.ticks.state import (
@@ -75,9 +76,8 @@ _LOSS_SCALE = 1
 class ScaleDecider(SeriesDecider):
     """Rule 2 for one series: :meth:`take_tick` judges, :meth:`decide` describes a window.
 
-    Parameters are those of :class:`SeriesDecider`. Replicas are still judged by windows, as
-    under rule 1. A state of rule 1 leaves its open alerts, with their beginning; its evidence is
-    dropped.
+    Parameters are those of :class:`SeriesDecider`. A state of rule 1 leaves its open alerts,
+    with their beginning; its evidence is dropped.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class ScaleDecider(SeriesDecider):
         self.onsets: dict[str, tuple[int, int, int]] = {}
         self.peaks: dict[int, CellFinding] = {}
         self.detectable = DetectableWatch(series, self.cells)
+        self.replica_watch = ReplicaWatch(series, config, baseline, self.cells)
         self._shown: Window | None = None
         super().__init__(
             series,
@@ -115,14 +116,16 @@ class ScaleDecider(SeriesDecider):
     def take_tick(self, window: Window) -> list[Alert]:
         """Judge a closed tick, or hold it back until there are more rows."""
         self._shown = window
+        alerts = self.replica_watch.take(window, self.open_alerts, self.onsets)
         ready, self.held = merge_thin(self.held, self.cells.tick(window))
         counts = self.cells.counts(window)
-        return [alert for tick in ready for alert in self._judge_tick(tick, counts)]
+        return alerts + [alert for tick in ready for alert in self._judge_tick(tick, counts)]
 
     def decide(self, window: Window) -> Decided:
-        """Return the results of a window: strongest evidence of its ticks, replicas, statistics."""
+        """Return the results of a window: strongest evidence of its ticks, statistics."""
         groups, alerts = self._judge(window)
         results = [*self._fairness(window), *self._cell_results(window)]
+        results += self.replica_watch.results(window, self.open_alerts, self.onsets)
         verdicts = [verdict_table(group, window) for group in groups]
         rows: list[DetectableRow] = []
         if self.is_retired:
@@ -148,7 +151,10 @@ class ScaleDecider(SeriesDecider):
         decided = super().withhold(window, reason)
         own = [
             msgspec.structs.replace(result, verdict=Verdict.NONE, reason=reason)
-            for result in self._cell_results(window)
+            for result in [
+                *self._cell_results(window),
+                *self.replica_watch.results(window, self.open_alerts, self.onsets),
+            ]
         ]
         self.peaks = {}
         return replace(decided, results=[*decided.results, *own])
@@ -171,11 +177,14 @@ class ScaleDecider(SeriesDecider):
             peaks=dict(self.peaks),
             watch=watch_state(self.watch) if self.watch.kinds else UNSET,
             detectable=self.detectable.export(),
+            replicas=self.replica_watch.export(),
         )
-        return msgspec.structs.replace(super().export(), evidence=b"", rule=RULE, scale=scale)
+        own = super().export()
+        return msgspec.structs.replace(own, evidence=b"", replicas={}, rule=RULE, scale=scale)
 
     def _restore(self, state: SeriesState) -> None:
-        super()._restore(state)
+        # the evidence of replicas is that of rule 1, also in states of earlier versions
+        super()._restore(msgspec.structs.replace(state, replicas={}))
         scale = state.scale
         if state.rule != RULE or scale is UNSET:
             return
@@ -183,6 +192,8 @@ class ScaleDecider(SeriesDecider):
         check_scale(scale, self.averages, self.cells.plan)
         if scale.watch is not UNSET:
             self.watch = watch_of(scale.watch, self.cells.plan)
+        if scale.replicas is not UNSET:
+            self.replica_watch.restore(scale.replicas)
         self.history.restore(scale.history)
         self.held = None if scale.held is None else scale.held.tick()
         self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
@@ -192,6 +203,10 @@ class ScaleDecider(SeriesDecider):
 
     def _baseline_groups(self, window: Window) -> list[CellGroup]:
         """Return nothing: rule 1 does not evaluate these cells."""
+        return []
+
+    def _replica_groups(self, window: Window) -> list[CellGroup]:
+        """Return nothing: replicas are judged by ticks."""
         return []
 
     def _cell_results(self, window: Window) -> list[DetectorResult]:
@@ -378,7 +393,7 @@ class ScaleDecider(SeriesDecider):
     def _retire(self, window: Window) -> list[Alert]:
         """Resolve the alerts of a version that gets no more windows."""
         self._shown = window
-        alerts = []
+        alerts = self.replica_watch.retire(window, self.open_alerts, self.onsets)
         counts = self.cells.counts(window)
         for c in range(len(self.cells.cells)):
             before = self.open_alerts.get(self.cell_key(c))

@@ -40,6 +40,23 @@ class CellFinding(msgspec.Struct, array_like=True):
     context: int = 0
 
 
+class StoredReplicas(msgspec.Struct):
+    """State of the replicas of one family: hosts, or GPUs."""
+
+    names: list[str] = []
+    last_us: list[int] = []
+    """End of the last tick with rows of each."""
+    averages: bytes = b""
+    """See :func:`state_bytes`; one cell a replica."""
+    pool: bytes = b""
+    """64 float64, little-endian: what all replicas had lately."""
+    history: dict[str, list[Stretch]] = {}
+    streaks: dict[str, Streak] = {}
+    peaks: dict[str, CellFinding] = {}
+    pending: tuple[int, int, dict[str, bytes]] | None = None
+    """Begin and end of thin ticks that are not judged yet, and the counters of each replica."""
+
+
 class ScaleSeries(msgspec.Struct):
     """State of rule 2 for a series."""
 
@@ -57,6 +74,8 @@ class ScaleSeries(msgspec.Struct):
     """Known excursions and the present one; unset without a known kind."""
     detectable: DetectableState | UnsetType = UNSET
     """Unset in states of earlier versions."""
+    replicas: dict[str, StoredReplicas] | UnsetType = UNSET
+    """By family; unset before the first replica."""
 
 
 def state_bytes(state: ScaleState) -> bytes:
@@ -74,12 +93,16 @@ def state_of(data: bytes, plan: ScalePlan) -> ScaleState:
     DomainError
         If a value is not a number, or no state has it.
     """
-    state = ScaleState.start(plan)
+    return read_state(data, ScaleState.start(plan))
+
+
+def read_state(data: bytes, state: ScaleState) -> ScaleState:
+    """Fill a state of the right shapes with the bytes of another; see :func:`state_of`."""
     n_values = sum(a.size for a in _parts(state))
     if len(data) != 4 * n_values:
         raise ShapeError(
             f"{len(data)} bytes of averages, not {4 * n_values}",
-            where=f"{plan.n_cells} cells, {plan.n_components} components",
+            where=f"{len(state.cells)} cells, {len(state.components)} components",
             fix="restore them with the baseline they were saved under",
         )
     values = np.frombuffer(data, "<f4").astype(np.float32)

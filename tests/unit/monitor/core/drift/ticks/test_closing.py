@@ -8,10 +8,12 @@ import pytest
 
 from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.windowing.watermark import Watermarks
+from schemas.config.model import ModelConfig
 from schemas.panes import Pane, SeriesId, SeriesStats
 from schemas.time_units import MINUTE_US
 from tests.support.worlds.ticks import (
     CONFIG,
+    SETTINGS,
     START_US,
     TICK_US,
     Driver,
@@ -55,6 +57,9 @@ def test_a_retired_pane_that_changes_counts_in_its_open_tick(minute):
     assert states[0] == states[1]
 
 
+NO_SLICES = ModelConfig.model_validate(SETTINGS | {"slices": {"host": False, "gpu_uuid": False}})
+
+
 def with_slices(pane: Pane) -> Pane:
     """Return the pane with many hosts."""
     slices = SeriesStats.empty(tuple(f"host=h{i}" for i in range(N_SLICES)), 1)
@@ -69,7 +74,7 @@ def with_slices(pane: Pane) -> Pane:
 
 def test_open_ticks_hold_their_counters_and_closed_ticks_nothing():
     marks = Watermarks()
-    ticks = Ticks(lambda tenant, model: CONFIG, marks)
+    ticks = Ticks(lambda tenant, model: NO_SLICES, marks)
     marks.observe("s", 0, 1, START_US, is_idle=False)
     held, n_closed = [], 0
     for i, pane in enumerate(panes_of(draw(np.random.default_rng(4), N_MINUTES, 50))):
@@ -88,7 +93,7 @@ def test_open_ticks_hold_their_counters_and_closed_ticks_nothing():
 
 def test_a_lagging_partition_holds_the_counters_of_the_ticks_it_keeps_open():
     marks = Watermarks()
-    ticks = Ticks(lambda tenant, model: CONFIG, marks)
+    ticks = Ticks(lambda tenant, model: NO_SLICES, marks)
     for p in range(2):
         marks.observe("s", p, 2, START_US, is_idle=False)
     for i, pane in enumerate(panes_of(draw(np.random.default_rng(5), N_MINUTES, 50))):
@@ -98,3 +103,14 @@ def test_a_lagging_partition_holds_the_counters_of_the_ticks_it_keeps_open():
     assert ticks.close() == []
     n_ticks = N_MINUTES * MINUTE_US // TICK_US
     assert ticks.windows.held_bytes <= n_ticks * (2 * DENSE_BYTES + 5 * 32)
+
+
+def test_a_tick_has_the_slices_of_a_model_whose_replicas_are_compared():
+    def slices_of(config: ModelConfig) -> list[int]:
+        ticks = Ticks(lambda tenant, model: config, Watermarks())
+        for i, pane in enumerate(panes_of(draw(np.random.default_rng(6), 6, 50))):
+            ticks.add(with_slices(pane), i)
+        return [tick.slices.counts.sum() for tick in ticks.close_all()]
+
+    assert slices_of(CONFIG) == [5 * N_SLICES, N_SLICES]
+    assert slices_of(NO_SLICES) == [0, 0]
