@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.laws import Columns, Integers, Law, Stretch
 from detectors.decision_rule.edges import quantile_edges
+from detectors.kernels.binning import bin_values, make_grid
 from detectors.multiscale.components import (
     CellComponents,
     ComponentLayout,
@@ -23,7 +24,7 @@ from detectors.multiscale.products import counter_values, product_sums
 from detectors.multiscale.rule import TICK_US, ScaleRule, Verdicts, judge, learn_reference
 from detectors.multiscale.seasons import fit_season
 from detectors.multiscale.state import ScaleState
-from schemas.panes import MISSING, N_BINS, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
+from schemas.panes import N_BINS, N_COUNTERS, UNSEEN
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -110,10 +111,7 @@ class Binning:
                 counter[self.codes[k]] = np.minimum(np.arange(len(self.codes[k])), N_BINS - 1)
                 found[k] = counter[x.astype(np.int64)]
                 continue
-            own = np.searchsorted(edges[1:], x, side="left")
-            own = np.where(x < edges[0], UNDERFLOW, own)
-            own = np.where(x > edges[-1], OVERFLOW, own)
-            found[k] = np.where(np.isnan(x), MISSING, own)
+            bin_values(x, make_grid(edges), found[k])
         return found
 
     def counts(self, bins: NDArray[np.uint8], tick: Integers, n_ticks: int) -> Counts:

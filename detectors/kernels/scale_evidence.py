@@ -29,6 +29,7 @@ from detectors.kernels.scale_state import (
     PRIOR_VARIANCE,
     SAMPLES,
     SMALLEST,
+    SQUARES,
     SUM,
     UNEXPLAINED,
     WEIGHT,
@@ -61,6 +62,12 @@ TIE_NATS: Final = 1e-5
 """
 N_WINDOW_ROWS: Final = 20.0
 """Rows in an average below which a share's movement is not yet estimated."""
+N_YOUNG: Final = 30.0
+"""Samples of a scale before which a component has, in a falling part, at least the movement of
+all shares of its cell. Clusters move every component; one that happened to be still for the five
+samples of a young scale would otherwise have none (Smyth, Statistical Applications in Genetics
+and Molecular Biology 3, 2004: moderated t).
+"""
 
 
 @uncounted
@@ -234,6 +241,8 @@ def strongest(
         q = effective_share(scales, c, s)
         samples = float(scales[c, s, SAMPLES])
         pooled = (PRIOR_SAMPLES + float(scales[c, s, INFLATION])) / (PRIOR_SAMPLES + samples) - 1.0
+        shrinkage = max(0.0, 1.0 - samples / N_YOUNG)
+        heaviest = max(1.0 + decay[s], float(scales[c, s, WEIGHT]) / float(scales[c, s, SQUARES]))
         # E <= 1.25 G <= 1.25 m^2 / 2V while nu >= 4.
         least = min(SKIPPED, max(0.0, 1.6 * (thresholds[s] - BACK_MARGIN)))
         per_weight = 1.0 / float(scales[c, s, WEIGHT])
@@ -253,8 +262,9 @@ def strongest(
             if m * m < least * sampling:
                 continue
             natural = natural_variance(components, scales, i, c, s, unit)
-            if is_share and constants[i, P] < N_WINDOW_ROWS * q:
-                natural = max(natural, pooled * phi[i] * unit * q)
+            is_few = is_share and constants[i, P] < N_WINDOW_ROWS * q
+            least_natural = pooled if is_few else pooled * shrinkage
+            natural = max(natural, least_natural * phi[i] * unit * q)
             if m * m < least * (sampling + natural):
                 continue
             reference = float(components[i, UNEXPLAINED]) * reference_variance(
@@ -265,7 +275,7 @@ def strongest(
             )
             prior = PRIOR_VARIANCE * unit * PRIOR_DECAY**s * PRIOR_SAMPLES
             prior /= PRIOR_SAMPLES + samples
-            g = likelihood_ratio(is_share, p, m, own, sampling + natural, reference, 1.0 + decay[s])
+            g = likelihood_ratio(is_share, p, m, own, sampling + natural, reference, heaviest)
             e = corrected(
                 is_share,
                 g,

@@ -142,7 +142,7 @@ def learn(
             continue
         scales[c, s, SAMPLES] += 1.0
         is_early = scales[c, s, SAMPLES] <= N_EARLY
-        total, n = 0.0, 0
+        total, n, total_means = 0.0, 0, 0.0
         for i in range(offsets[c], offsets[c + 1]):
             m = average(constants, codes, components, scales, i, s)
             level, scatter = 0.0, 1.0
@@ -164,5 +164,11 @@ def learn(
             if codes[i, IS_SHARE] and constants[i, P] >= RARE_SHARE:
                 total += sample / sampling
                 n += 1
-        added = total / n if n > 0 else 1.0
+            elif not codes[i, IS_SHARE]:
+                total_means += sample / sampling
+        added, n_all = 1.0, offsets[c + 1] - offsets[c]
+        if n > 0:
+            added = total / n
+        elif n_all > 1 and not codes[offsets[c], IS_SHARE]:  # a cell of products has no shares
+            added = total_means / n_all
         scales[c, s, INFLATION] = float(scales[c, s, INFLATION]) + added

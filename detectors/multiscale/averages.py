@@ -12,7 +12,7 @@ from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import SCALE_HOURS
-from detectors.multiscale.variances import average_variances
+from detectors.multiscale.variances import average_variances, newest_weights
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -96,7 +96,8 @@ def margins_beyond(
     base = np.where(is_share, np.clip(p[:, None] + allowed, 0.0, 1.0), p[:, None])
     variance = average_variances(plan, rule, state, unit)
     beyond, g_max = m - allowed, plan.constants[:, at.G_MAX, None]
-    found = evidence(beyond, is_share, base, variance, g_max, rule.decay) - rule.thresholds
+    newest = newest_weights(plan, rule, state)
+    found = evidence(beyond, is_share, base, variance, g_max, newest) - rule.thresholds
     size = size_of_change(beyond, is_share, base, plan.constants[:, at.PQ, None])
     least = (plan.references[cell, at.SMALLEST] * plan.constants[:, at.GATE])[:, None]
     found = np.where(size < least, np.minimum(found, -1e-6), found)

@@ -29,7 +29,12 @@ from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import EVERY_CONTEXT, ScaleRule, Verdicts
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import SCALE_HOURS
-from detectors.multiscale.variances import average_variances, movement_over, reference_variances
+from detectors.multiscale.variances import (
+    average_variances,
+    movement_over,
+    newest_weights,
+    reference_variances,
+)
 
 Floats = NDArray[np.float64]
 
@@ -252,7 +257,8 @@ def _weigh_evidence(
         *(getattr(everything, name)[own] for name in everything.__dataclass_fields__)
     )
     m, base = averages(plan, state)[own], p[own, None]
-    e = evidence(m, is_share, base, variance, plan.constants[own, at.G_MAX, None], rule.decay)
+    newest = newest_weights(plan, rule, state)[own]
+    e = evidence(m, is_share, base, variance, plan.constants[own, at.G_MAX, None], newest)
     margin = e - rule.thresholds
     size = size_of_change(m, is_share, base, unit)
     least_size = plan.references[c, at.SMALLEST] * plan.constants[own, at.GATE, None]
@@ -380,5 +386,7 @@ def _learn(plan: ScalePlan, rule: ScaleRule, state: ScaleState, c: int) -> None:
         part = state.components[own]
         part[:, column] = part[:, column].astype(np.float64) + (sample - sampling)
         is_common = is_share & (p >= at.RARE_SHARE)
+        if len(p) > 1 and not is_share.any():
+            is_common = ~is_share
         added = float((sample / sampling)[is_common].mean()) if is_common.any() else 1.0
         scales[s, at.INFLATION] = float(scales[s, at.INFLATION]) + added

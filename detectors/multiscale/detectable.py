@@ -16,7 +16,7 @@ from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import SCALE_HOURS
-from detectors.multiscale.variances import average_variances
+from detectors.multiscale.variances import average_variances, newest_weights
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -98,7 +98,12 @@ def detectable_changes(
     chosen = np.arange(plan.n_components) if only is None else only
     needed = np.full((plan.n_components, len(SCALE_HOURS)), np.inf)
     needed[chosen] = _needed(
-        rule, _of_components(variance, chosen), is_share[chosen], p[chosen], plan.constants[chosen]
+        rule,
+        _of_components(variance, chosen),
+        is_share[chosen],
+        p[chosen],
+        plan.constants[chosen],
+        newest_weights(plan, rule, state)[chosen],
     )
     needed[~scales_in_use(state)[plan.codes[:, 3]]] = np.inf
     smallest = _smallest(plan, is_share, p)
@@ -130,6 +135,7 @@ def _needed(
     is_share: NDArray[np.bool_],
     p: Floats,
     constants: Floats,
+    newest: Floats,
 ) -> Floats:
     """Return the change of each average at which E = h, shape (I, 6); inf if unreachable."""
     shape = (len(p), len(SCALE_HOURS))
@@ -140,7 +146,7 @@ def _needed(
 
     def reached(m: Floats) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (
-            evidence(m, share, base, variance, g_max, rule.decay) >= rule.thresholds
+            evidence(m, share, base, variance, g_max, newest) >= rule.thresholds
         )
         return found
 

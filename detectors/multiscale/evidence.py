@@ -63,7 +63,8 @@ def evidence(
     g_max : ndarray of float64
         Largest value of the polynomial; not used for shares.
     newest : ndarray of float64
-        g_s: the newest rows weigh 1 + g_s times an even share.
+        The newest rows weigh 1 + newest times an even share; g_s where all ticks have the same
+        rows (:func:`detectors.multiscale.variances.newest_weights`).
 
     Returns
     -------

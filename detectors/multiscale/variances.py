@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.scale_evidence import MAX_FREEDOM, N_WINDOW_ROWS
+from detectors.kernels.scale_evidence import MAX_FREEDOM, N_WINDOW_ROWS, N_YOUNG
 from detectors.kernels.scale_state import (
     INFLATION,
     MEAN_ROWS,
@@ -16,7 +16,9 @@ from detectors.kernels.scale_state import (
     PRIOR_SAMPLES,
     PRIOR_VARIANCE,
     SAMPLES,
+    SQUARES,
     UNEXPLAINED,
+    WEIGHT,
 )
 from detectors.multiscale.evidence import AverageVariance
 from detectors.multiscale.movement import (
@@ -79,6 +81,21 @@ def reference_variances(
     return phi * unit / n[cell] + movement_over(natural, span[cell])
 
 
+def newest_weights(plan: ScalePlan, rule: ScaleRule, state: ScaleState) -> Floats:
+    """Return by how much a newest row outweighs an average one in each average, less 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (I, 6)
+        W / W2 - 1, at least g_s, its value where all ticks have the same rows. More as traffic
+        falls: of an average of two hours at night a single row is a third.
+    """
+    weight = state.scales[:, :, WEIGHT].astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.fmax(rule.decay, weight / state.scales[:, :, SQUARES] - 1)
+    return found[plan.codes[:, 3]]
+
+
 def average_variances(
     plan: ScalePlan,
     rule: ScaleRule,
@@ -105,8 +122,8 @@ def average_variances(
     pooled = ((PRIOR_SAMPLES + inflation) / (PRIOR_SAMPLES + samples) - 1)[cell]
     is_few = (plan.codes[:, 0] == 1)[:, None] & (plan.constants[:, :1] < N_WINDOW_ROWS * q)
     with np.errstate(invalid="ignore"):
-        least = pooled * (phi * unit)[:, None] * q
-        natural = np.where(is_few, np.fmax(tau, least), tau)
+        part = np.where(is_few, 1.0, np.fmax(0.0, 1 - samples / N_YOUNG)[cell])
+        natural = np.fmax(tau, part * pooled * (phi * unit)[:, None] * q)
     prior = PRIOR_VARIANCE * unit[:, None] * PRIOR_DECAY ** np.arange(N_SCALES)
     reference = state.components[:, UNEXPLAINED] * reference_variances(plan, rule, state, phi, tau)
     largest = _longest_movement(tau, phi * unit, q, samples[cell])

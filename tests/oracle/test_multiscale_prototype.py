@@ -5,7 +5,9 @@ differ, a season), each with a change, and what the prototype of decision rule 2
 ``tests/data/README.md`` says how it was recorded. The prototype keeps its state in float64, and
 closes an alert by the scales that are due in a tick, so that it opens again two ticks later;
 the kernel evaluates all scales before it closes one. From the prototype's first close on, they
-are not compared.
+are not compared. While a scale is young the kernel believes in at least the movement of the whole
+cell, and sums it up for the cell of products too, the last one; so its margins are the
+prototype's, or lower.
 """
 
 from __future__ import annotations
@@ -88,7 +90,10 @@ def test_alerts_and_what_was_learned_are_those_of_the_prototype(name):
     own = np.array([event for event in events if event[0] < n_same])
     np.testing.assert_allclose(own, theirs[theirs[:, 0] < n_same], rtol=2e-3, atol=1e-6)
     theirs = np.where(case.of["margin"] < -1e8, -np.inf, case.of["margin"])
-    np.testing.assert_allclose(margins[:n_same], theirs[:n_same], rtol=2e-3, atol=2e-3)
+    margins, theirs = np.array(margins[:n_same]), theirs[:n_same]
+    is_same = np.isclose(margins, theirs, rtol=2e-3, atol=2e-3)
+    assert (margins <= theirs)[~is_same].all()
+    assert is_same[np.isfinite(theirs)].mean() > 0.9
     if n_same < n_ticks:
         assert not [event for event in events if event[6] == -1 and event[0] < n_same + 12]
         return
@@ -101,9 +106,8 @@ def test_alerts_and_what_was_learned_are_those_of_the_prototype(name):
         (components[:, at.UNEXPLAINED], "vbias"),
         (state.scales[:, :, at.WEIGHT], "W"),
         (state.scales[:, :, at.SAMPLES], "B"),
-        (state.scales[:, :, at.INFLATION], "PI"),
+        (state.scales[:-1, :, at.INFLATION], "PI"),
     ):
-        scale = np.abs(case.of[theirs_of]).max()
-        np.testing.assert_allclose(
-            column, case.of[theirs_of], rtol=2e-3, atol=1e-5 * scale, err_msg=theirs_of
-        )
+        expected = case.of[theirs_of][: len(column)]
+        atol = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(column, expected, rtol=2e-3, atol=atol, err_msg=theirs_of)

@@ -9,6 +9,7 @@ import pytest
 
 from detectors.decision_rule.edges import quantile_edges
 from detectors.kernels import scale_state as at
+from detectors.kernels.scale_evidence import N_YOUNG
 from detectors.multiscale.components import (
     ComponentLayout,
     categorical_components,
@@ -25,7 +26,7 @@ from detectors.multiscale.rule import ScaleRule, judge, learn_reference
 from detectors.multiscale.seasons import fit_season, slot_of
 from detectors.multiscale.state import ScaleState
 from detectors.multiscale.thresholds import thresholds
-from detectors.multiscale.variances import average_variances
+from detectors.multiscale.variances import average_variances, newest_weights
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import DomainError, ShapeError
 from tests.support.decision.multiscale import SmallModel, random_model, states_equal
@@ -323,7 +324,10 @@ def test_a_share_of_fewer_than_20_rows_moves_as_its_cell_does(n_rows):
     q = p / n_rows
     state.scales[:, :, at.WEIGHT], state.scales[:, :, at.SQUARES] = 1.0, q
     inflation = 3.0
-    state.scales[:, :, at.INFLATION] = at.PRIOR_SAMPLES * (inflation - 1)
+    samples = N_YOUNG  # no longer young: a commoner share has shown its own movement
+    state.scales[:, :, at.SAMPLES] = samples
+    total = (at.PRIOR_SAMPLES + samples) * inflation
+    state.scales[:, :, at.INFLATION] = total - at.PRIOR_SAMPLES
     found = average_variances(plan, ScaleRule.of(plan.n_components), state)
     own = natural_variances(plan, state)[share]
     of_cell = (inflation - 1) * found.sampling[share]
@@ -331,6 +335,56 @@ def test_a_share_of_fewer_than_20_rows_moves_as_its_cell_does(n_rows):
     assert found.sampling[share] == pytest.approx(2.0 * p * (1 - p) * q)
     assert found.natural[share] == pytest.approx(expected)
     assert (of_cell > own).all()
+
+
+@pytest.mark.parametrize("samples", [0.0, 7.0, 15.0, 29.0, 30.0, 90.0])
+def test_a_young_scale_moves_at_least_as_its_cell_in_a_falling_part(samples):
+    shares = np.zeros(64)
+    shares[:2] = 0.7, 0.3
+    plan = SmallModel.of([shares], 0, phi=2.0).plan
+    state = ScaleState.start(plan)
+    q, inflation = 1e-4, 40.0
+    state.scales[:, :, at.WEIGHT], state.scales[:, :, at.SQUARES] = 1.0, q
+    state.scales[:, :, at.SAMPLES] = samples
+    total = (at.PRIOR_SAMPLES + samples) * inflation
+    state.scales[:, :, at.INFLATION] = total - at.PRIOR_SAMPLES
+    found = average_variances(plan, ScaleRule.of(plan.n_components), state)
+    part = max(0.0, 1 - samples / 30)
+    own = natural_variances(plan, state)[0]
+    expected = np.maximum(own, part * (inflation - 1) * found.sampling[0])
+    assert found.natural[0] == pytest.approx(expected)
+    assert (found.natural[0] > own).all() == (samples < 30)
+
+
+def test_the_newest_row_weighs_more_as_traffic_falls():
+    plan = SmallModel.of([EVEN], 1).plan
+    rule, state = ScaleRule.of(27), ScaleState.start(plan)
+    newest, scale = [], 2
+    for n in [200.0] * 600 + [2.0] * 24:
+        state.scales[0, :, at.WEIGHT] = rule.decay * state.scales[0, :, at.WEIGHT] + n
+        state.scales[0, :, at.SQUARES] = rule.decay**2 * state.scales[0, :, at.SQUARES] + n
+        newest.append(newest_weights(plan, rule, state)[0, scale])
+    assert newest[599] == pytest.approx(rule.decay[scale], rel=1e-3)
+    assert (np.diff(newest[600:]) > 0).all()
+    assert newest[-1] > 2 * newest[599]
+
+
+def test_a_row_beyond_the_maximum_opens_no_alert_as_traffic_falls():
+    """One row of three at night was 19 nats: it weighs as many as the hours before together."""
+    model = SmallModel.of([EVEN], 1, n_reference=504_000, hours=504.0)
+    rule, state = ScaleRule.of(342), ScaleState.start(model.plan)
+    rng, beyond = np.random.default_rng(4), np.zeros((1, 3), np.uint8)
+    day = [200, 200, 180, 120, 80, 45, 25, 14, 8, 5, 3, 3]
+    for n in np.repeat([*day, *day[::-1]] * 3, 12).tolist():
+        judge(model.plan, rule, state, *model.tick(rng, n))
+    falling = np.repeat(day, 12)[:-2].tolist()
+    for n in falling:
+        assert not judge(model.plan, rule, state, *model.tick(rng, n)).has_opened.any()
+    beyond[0] = OVERFLOW, 7, 12
+    found = judge(model.plan, rule, state, *model.of_bins(beyond))
+    assert not found.has_opened.any()
+    later = [judge(model.plan, rule, state, *model.tick(rng, 3)) for _ in range(24)]
+    assert not any(verdicts.has_opened.any() for verdicts in later)
 
 
 def test_six_time_constants_are_searched():
