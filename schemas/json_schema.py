@@ -1,6 +1,7 @@
 """JSON Schemas generated from the types.
 
-Producers can validate events with ``*_event.schema.json``; editors complete and validate YAML with
+Producers can validate events with ``*_event.schema.json``, and those who act on incidents
+``action.schema.json``; editors complete and validate YAML with
 ``model.schema.json`` and ``driftline.schema.json``. ``python -m schemas.json_schema`` writes those
 of events, ``python -m monitor.app.json_schema`` all of them, because the kinds of receivers and
 retraining targets are defined in a higher layer.
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from schemas.actions import Action
 from schemas.config.values import format_duration
 from schemas.events import GpuEvent, LabelEvent, PredictionEvent
 
@@ -27,6 +29,7 @@ _EVENTS: dict[str, type[msgspec.Struct]] = {
     "prediction_event": PredictionEvent,
     "label_event": LabelEvent,
     "gpu_event": GpuEvent,
+    "action": Action,
 }
 
 
@@ -46,7 +49,7 @@ def generate(configs: Mapping[str, type[BaseModel]] | None = None) -> dict[str, 
     Examples
     --------
     >>> sorted(generate())
-    ['gpu_event', 'label_event', 'prediction_event']
+    ['action', 'gpu_event', 'label_event', 'prediction_event']
     """
     events = {name: _event_schema(name, event) for name, event in _EVENTS.items()}
     named = (configs or {}).items()

@@ -43,6 +43,8 @@ PREVIOUS_ROWS, MEAN_ROWS, AGE, N_PHI, PHI_CELL = range(5)
 W_TODAY, W_YESTERDAY, W_CONFIRMED, T_TODAY, T_YESTERDAY, T_CONFIRMED = range(5, 11)
 IS_OPEN, OPEN_COMPONENT, OPEN_SCALE, OPEN_CHANGE, N_BACK = range(11, 16)
 N_CELL_VALUES: Final = 16
+OPEN, ACCEPTED = 1.0, 2.0
+"""Values of IS_OPEN. The alert of a change that a person accepted is open, and its cell learns."""
 # The state's ``model``: a score for each context, the hours spent in another kind of day, and
 # the evidence that the clock has moved, by neighbouring hour.
 N_CONTEXTS: Final = 4

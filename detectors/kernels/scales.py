@@ -34,6 +34,7 @@ from detectors.kernels.scale_state import (
     N_NEIGHBOURS,
     N_PHI,
     N_SCALES,
+    OPEN,
     OPEN_CHANGE,
     OPEN_COMPONENT,
     OPEN_SCALE,
@@ -300,7 +301,7 @@ def follow(
     # Unclipped only while no scale has the samples to fire.
     is_first = not has_previous and float(scales[c, 0, SAMPLES]) < MIN_SAMPLES
     is_believed = has_previous and pooled < MAX_BELIEVED_PHI
-    is_adding = is_learning and cells[c, IS_OPEN] == 0.0
+    is_adding = is_learning and cells[c, IS_OPEN] != OPEN
     per_longest = 1.0 / float(scales[c, N_SCALES - 1, WEIGHT])
     total = 0.0
     for i in range(offsets[c], offsets[c + 1]):
@@ -370,7 +371,7 @@ def fire_or_close(
         # Where movement dominates, a single day can hide the change.
         if out_floats[c, 3] > out_floats[c, 4]:
             scale = min(scale + 1, N_SCALES - 2)
-        cells[c, IS_OPEN] = 1.0
+        cells[c, IS_OPEN] = OPEN
         cells[c, OPEN_COMPONENT] = out_integers[c, 1]
         cells[c, OPEN_SCALE] = scale
         cells[c, OPEN_CHANGE] = out_floats[c, 2]
@@ -543,7 +544,7 @@ def tick(
                 cells,
                 phi,
             )
-        if is_learning and cells[c, IS_OPEN] == 0.0:
+        if is_learning and cells[c, IS_OPEN] != OPEN:
             learn(
                 constants,
                 codes,

@@ -79,7 +79,7 @@ def judge_by_definition(
             _fire_or_close(plan, rule, state, c, out)
             if is_learning:
                 _correct(plan, rule, state, c)
-        if is_learning and not state.cells[c, at.IS_OPEN]:
+        if is_learning and state.cells[c, at.IS_OPEN] != at.OPEN:
             _learn(plan, rule, state, c)
     return out
 
@@ -227,7 +227,7 @@ def _follow(
         noisy = np.where(is_share, np.maximum(unit, live * (1 - live)), unit)
         r = (d - previous) ** 2 / (noisy * (1 / n + 1 / before))
         r = np.minimum(r, kernel.MAX_CLUSTER_RATIO * phi)
-        if is_learning and not cell[at.IS_OPEN]:
+        if is_learning and cell[at.IS_OPEN] != at.OPEN:
             part[:, at.PHI_SUM] = part[:, at.PHI_SUM].astype(np.float64) + r
             cell[at.PHI_CELL] = float(cell[at.PHI_CELL]) + r.mean()
             cell[at.N_PHI] += 1

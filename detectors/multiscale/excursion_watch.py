@@ -19,7 +19,6 @@ from detectors.multiscale.excursions import (
     ExcursionKind,
     comes_more_often,
     kind_of,
-    with_kind,
 )
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule, Verdicts, judge
@@ -102,14 +101,21 @@ class ExcursionWatch:
         own = self.episode
         return own.cells if own is not None and own.is_held else None
 
-    def mark_normal(self, excursion: Excursion, tick_hours: float) -> None:
-        """Add an excursion that a person marked as normal: one more of its kind is held.
+    def know(self, kinds: tuple[ExcursionKind, ...]) -> None:
+        """Replace the known kinds, as a person marks an excursion as normal or takes that back.
 
-        To undo a mark, set ``kinds`` to those of
-        :func:`detectors.multiscale.excursions.with_marks` without it.
+        Parameters
+        ----------
+        kinds : tuple of ExcursionKind
+            Of :func:`detectors.multiscale.excursions.with_marks`. An excursion under way that is
+            held is compared with all of them at the next tick; one that is reported is
+            forgotten, so that a cell that fires again begins another one.
         """
-        hours = max(self.n_ticks, excursion.n_ticks) * tick_hours
-        self.kinds = with_kind(self.kinds, kind_of(excursion, hours, is_marked=True))
+        self.kinds, own = kinds, self.episode
+        if own is not None and own.is_held:
+            own.fitting = kinds
+        else:
+            self.episode = None
 
     def follow(
         self,
@@ -199,7 +205,9 @@ class ExcursionWatch:
             self._end(plan, rule, state, own)
         if not was_held:
             return verdicts
-        is_open = own.cells & (state.cells[:, at.IS_OPEN] == 1)
+        is_open = own.cells & (state.cells[:, at.IS_OPEN] != 0)
+        is_accepted = own.is_held and any(kind.is_marked for kind in own.fitting)
+        state.cells[is_open, at.IS_OPEN] = at.ACCEPTED if is_accepted else at.OPEN
         if own.is_held:
             none = np.zeros(plan.n_cells, bool)
             return replace(verdicts, has_opened=none, has_closed=none)

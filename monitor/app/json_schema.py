@@ -19,7 +19,7 @@ def generate_all() -> dict[str, dict[str, Any]]:
     Examples
     --------
     >>> sorted(generate_all())
-    ['driftline', 'gpu_event', 'label_event', 'model', 'prediction_event']
+    ['action', 'driftline', 'gpu_event', 'label_event', 'model', 'prediction_event']
     """
     return generate({"model": model_type(), "driftline": monitor_type()})
 

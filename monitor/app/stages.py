@@ -37,6 +37,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         topics.PANES,
         topics.GPU,
         topics.BASELINES,
+        topics.ACTIONS,
         topics.STATE,
         topics.RESULTS,
         topics.ALERTS,
@@ -53,6 +54,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         topics.NOTIFICATIONS,
         topics.DEAD_LETTERS,
         topics.LATE,
+        topics.ACTIONS,
     ),
 }
 """Topics that each stage reads and writes."""

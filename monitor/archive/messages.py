@@ -1,6 +1,7 @@
 """Messages of the archived topics, and how a range of them becomes rows.
 
-Values are MessagePack of the structs in ``schemas``: one struct, or a list of them.
+Values are MessagePack of the structs in ``schemas``, one struct or a list of them; actions of
+persons are JSON.
 A delivery may be accompanied: ``[Delivery, Notification]``. Results may also be a table of
 statistics, whose columns become those of the store without an object for each row.
 """
@@ -17,12 +18,14 @@ import pyarrow as pa
 
 from monitor.archive.blocks import Place, PlacedRows
 from monitor.core.bounds import DECODE_ERRORS
+from monitor.core.drift.actions import ActionDecoder
 from monitor.core.state.detectable_messages import DETECTABLE_PREFIX, DetectableDecoder
 from monitor.core.state.result_messages import ResultDecoder
-from monitor.core.topics import ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
+from monitor.core.topics import ACTIONS, ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
 from monitor.storage.result_columns import result_message_rows
 from monitor.storage.rows import (
+    action_rows,
     alert_rows,
     dead_letter_rows,
     delivery_rows,
@@ -77,6 +80,11 @@ def _struct_rows(table: str, types: Any, to_rows: Callable[[list[Any]], pa.Table
     )
 
 
+def _action_rows(values: list[Any]) -> pa.Table:
+    """Return the rows of several messages of one action each."""
+    return action_rows([action for actions in values for action in actions])
+
+
 STRUCT_TOPICS = {
     RESULTS: TopicRows("results", ResultDecoder(), result_message_rows),
     ALERTS: _struct_rows("alerts", Alert | list[Alert], alert_rows),
@@ -84,6 +92,7 @@ STRUCT_TOPICS = {
         "notifications", Delivery | tuple[Delivery, Notification | None], _delivery_pairs
     ),
     DEAD_LETTERS: _struct_rows("dead_letters", DeadLetter | list[DeadLetter], dead_letter_rows),
+    ACTIONS: TopicRows("actions", ActionDecoder(), _action_rows),
     LATE: _struct_rows("late", LateEvent | list[LateEvent], late_rows),
 }
 """Topic name -> its table."""

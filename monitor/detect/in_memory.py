@@ -10,7 +10,7 @@ from monitor.core.drift.windows import Windows
 from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign
 from monitor.core.state.writes import WritePhase
-from monitor.core.topics import GPU, PANES, STATE
+from monitor.core.topics import ACTIONS, GPU, PANES, STATE
 from monitor.core.windowing.catalog import Catalog
 from monitor.detect.gpu_partition import GpuPartition
 from monitor.detect.stage import GROUP, PanesRules, read_states
@@ -85,7 +85,10 @@ class DriftDetect:
         self._drift.take_pane(pane)
 
     def step(self) -> int:
-        """Read panes, close what is due; return how many messages were read."""
+        """Read actions and panes, close what is due; return how many panes' messages were read."""
+        for action in self._log.fetch(ACTIONS, 0, self._drift.actions_offset, MAX_MESSAGES):
+            for found in self._rules.act(action):
+                write_phases(self._log, found, self._hit)
         messages = self._log.fetch(PANES, self._partition, self._rules.position, MAX_MESSAGES)
         for message in messages:
             is_due = False

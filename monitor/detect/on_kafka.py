@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from functools import partial
 
 from faust.types import TP
 
 from monitor import metrics
 from monitor.clock import elapsed_s, now_us
 from monitor.core.pipeline_health.source_silence import WATCHING_PARTITION
-from monitor.core.topics import BASELINES, GPU, PANES, PREDICTIONS
+from monitor.core.topics import ACTIONS, BASELINES, GPU, PANES, PREDICTIONS
 from monitor.core.unreadable import letter_write
 from monitor.core.windowing.catalog import Catalog
 from monitor.detect.gauges import STAGE, DetectGauges
@@ -23,6 +24,7 @@ from monitor.service.lifecycle import Lifecycle
 from monitor.transport.kafka.cluster import Cluster
 from monitor.transport.kafka.faust.app import build_app, read_topic, run_app, send
 from monitor.transport.kafka.faust.client import KafkaApp
+from monitor.transport.kafka.readers.action_feed import ActionFeed
 from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from monitor.transport.kafka.topics.known import KnownTopics
 from monitor.transport.types import Message
@@ -97,18 +99,22 @@ class _Detect:
         every_us = [c.canary.every_us for c in catalog.configs.values() if c.canary is not None]
         metrics.CANARY_EVERY_SECONDS.set(max(every_us, default=0) / 1e6)
         metrics.CANARY_JUDGED_SECONDS.set(now_us() / 1e6)
-        self._topics = KnownTopics(cluster, (PANES, GPU), followed=(PREDICTIONS,))
+        self._topics = KnownTopics(cluster, (PANES, GPU, ACTIONS), followed=(PREDICTIONS,))
+        self._actions = ActionFeed(cluster)
         self._missed: dict[str, float] = {}
         self._wait_budget_s, self._learned_s = _LEARN_S, elapsed_s()
         self._gauges = DetectGauges(catalog.configs)
         self._app = app = build_app(cluster, GROUP, member=member)
         panes_id, gpu_id = self._topics.ids[PANES], self._topics.ids[GPU]
+        actions_id = self._topics.ids[ACTIONS]
         self._panes = OwnedPartitions(
             app,
             cluster,
             PANES,
             lifecycle,
-            lambda p, owner: PanesRules(catalog, p, owner, panes_id, elapsed_s),
+            lambda p, owner: PanesRules(
+                catalog, p, owner, panes_id, elapsed_s, actions_log_id=actions_id
+            ),
             lambda rules: rules.rereading,
             lambda rules: rebuild_from_store(rules.drift, store),
         )
@@ -140,7 +146,8 @@ class _Detect:
 
     def run(self) -> None:
         """Run until drained."""
-        run_app(self._app, self._lifecycle, on_tick=self._tick, is_ready=self._is_ready)
+        with self._actions:
+            run_app(self._app, self._lifecycle, on_tick=self._tick, is_ready=self._is_ready)
 
     def _is_ready(self) -> bool:
         """Whether every owned partition has been restored."""
@@ -193,8 +200,16 @@ class _Detect:
         source = self._topics.ids[PREDICTIONS]
         for partition, _ in self._panes.ready():
             await self._panes.write(partition, lambda rules: rules.tick(source))
+        await self._act()
         self._gauges.show(self._panes.ready(), self._gpu.ready())
         self._show_lag()
+
+    async def _act(self) -> None:
+        """Apply what persons did to incidents, in log order, to every owned partition."""
+        self._actions.poll()
+        for partition, rules in self._panes.ready():
+            for message in self._actions.since(rules.drift.actions_offset):
+                await self._panes.write(partition, partial(PanesRules.act, message=message))
 
     async def _refuse_baselines(self) -> None:
         """Write the dead letters of baselines, by the owner of the first panes partition."""

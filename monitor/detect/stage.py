@@ -43,6 +43,8 @@ class PanesRules:
         Id of the panes topic.
     clock_s : callable
         Seconds of a monotonic clock.
+    actions_log_id : str, optional
+        Id of the topic of actions.
     has_results, has_states : bool, optional
         See ``DriftPartition``.
     """
@@ -55,6 +57,7 @@ class PanesRules:
         log_id: str,
         clock_s: Callable[[], float],
         *,
+        actions_log_id: str = "",
         has_results: bool = True,
         has_states: bool = True,
     ) -> None:
@@ -63,6 +66,7 @@ class PanesRules:
             partition,
             owner,
             log_id=log_id,
+            actions_log_id=actions_log_id,
             has_results=has_results,
             has_states=has_states,
         )
@@ -109,6 +113,10 @@ class PanesRules:
                 word = parse(message.value, message.timestamp_us)
                 self.silence.hear(word.source, word.partition, self._clock_s())
         return self.drift.take(message.offset, message.key, message.value, message.timestamp_us)
+
+    def act(self, message: Message) -> Groups:
+        """Take one message of the topic of actions."""
+        return self.drift.take_action(message.offset, message.value, message.timestamp_us)
 
     def tick(self, current_source: str) -> Iterable[list[WritePhase]]:
         """Advance time.

@@ -16,6 +16,7 @@ TABLES = (
     "late",
     "audit",
     "detectable",
+    "actions",
 )
 """Tables in display order."""
 

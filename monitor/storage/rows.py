@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import UNSET
 
+from schemas.actions import Action
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.detectable import DetectableRow
 from schemas.events import GpuEvent, LabelEvent
@@ -79,6 +80,7 @@ DETECTABLE = _schema(
     "shift_sd missing category average_s natural_sd",
     is_natural=pa.bool_(),
 )
+ACTIONS = _schema("action_id kind label by incident_id tenant model comment", "time_us")
 LABELS = _schema("tenant model id label", "time_us", "label_value")
 GPU = _schema(
     "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
@@ -153,6 +155,17 @@ def detectable_rows(rows: Sequence[DetectableRow]) -> pa.Table:
     0
     """
     return _struct_rows(rows, DETECTABLE)
+
+
+def action_rows(actions: Sequence[Action]) -> pa.Table:
+    """Return rows of table ``actions``.
+
+    Examples
+    --------
+    >>> action_rows([]).num_rows
+    0
+    """
+    return _struct_rows(actions, ACTIONS)
 
 
 def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) -> pa.Table:

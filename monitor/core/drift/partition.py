@@ -9,13 +9,14 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from monitor.core.drift.actions import ActionDecoder
 from monitor.core.drift.coverage import Coverage
 from monitor.core.drift.decide import Decided, SeriesDecider
 from monitor.core.drift.equal_rows import most_equal_share
 from monitor.core.drift.pane_intake import PaneIntake
 from monitor.core.drift.rereading import Changed, Changes, Rereading
 from monitor.core.drift.season_plans import MAX_PLAN_BYTES, SeasonPlans
-from monitor.core.drift.state import ModelState, SeriesEntry, read_model_state
+from monitor.core.drift.state import ActedState, ModelState, SeriesEntry, read_model_state
 from monitor.core.drift.state_checks import check_evidence, check_model_state
 from monitor.core.drift.ticks.closing import Ticks
 from monitor.core.drift.ticks.decider import DECIDERS, ScaleDecider
@@ -35,7 +36,7 @@ from monitor.core.drift.windows import Arrival, IntakeWindow, Windows, WindowSta
 from monitor.core.pipeline_health.watch import PipelineWatch
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes, state_writes
 from monitor.core.state.writes import WritePhase, alert_write, phases, result_writes
-from monitor.core.topics import PANES
+from monitor.core.topics import ACTIONS, PANES
 from monitor.core.unreadable import letter_write, unreadable_letter
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
@@ -118,6 +119,8 @@ class DriftPartition:
         Unique per owner: part of the keys of its state messages.
     log_id : str, optional
         ID of the panes topic; offsets in a state of another topic ID are ignored.
+    actions_log_id : str, optional
+        ID of the topic of actions, likewise.
     has_results : bool, optional
         False if results are not needed: none are written, and descriptive statistics are not
         computed.
@@ -141,6 +144,8 @@ class DriftPartition:
     rebuilds : list of RebuildRequest
         After a ``restore``: models that were judged by rule 1 and are judged by rule 2 from now
         on. The caller may :meth:`rebuild` them before the first message.
+    actions_offset : int
+        Offset of the next action of a person; earlier ones have no effect.
     rereading : Rereading or None
         After a ``take`` of a pane that was ``changed``: what is to be read again from the log
         before anything else is called.
@@ -153,6 +158,7 @@ class DriftPartition:
         owner: str,
         *,
         log_id: str = "",
+        actions_log_id: str = "",
         has_results: bool = True,
         has_states: bool = True,
     ) -> None:
@@ -175,6 +181,9 @@ class DriftPartition:
         self.counters: Counter[str] = Counter()
         self.rereading: Rereading | None = None
         self.rebuilds: list[RebuildRequest] = []
+        self._actions_log_id = actions_log_id
+        self.actions_offset = 0
+        self._acted: dict[ModelName, int] = {}
 
     @property
     def unknown_baselines(self) -> set[str]:
@@ -212,6 +221,7 @@ class DriftPartition:
         for name in state.names(KIND):
             if len(name) == 2 and name in self._catalog.configs:
                 alerts += self._restore_model((name[0], name[1]), state)
+        self.actions_offset = min((self._acted.get(name, 0) for name in self._places), default=0)
         places = [*self._places.values(), *([] if committed is None else [committed])]
         self.position = min(places, default=0)
         letters = refused_writes(state, self.partition)
@@ -240,6 +250,8 @@ class DriftPartition:
                 if any(entry.state.rule is UNSET for entry in state.series):
                     self._request_rebuild(config, state.windows.closed_until_us)
             self._places[name] = state.windows.panes_offset
+            if state.acted is not UNSET and state.acted.log_id == self._actions_log_id:
+                self._acted[name] = state.acted.offset
             self._deciders[name] = deciders
             self._watches[name] = PipelineWatch(self._catalog.configs[name], state.pipeline)
             return state.alerts
@@ -322,6 +334,61 @@ class DriftPartition:
             raise TransportError("an empty message", where="panes")
         except (TransportError, DomainError) as error:
             return [self._refuse(offset, value, str(error), record_time_us)]
+
+    def take_action(self, offset: int, value: bytes, record_time_us: int = -1) -> Groups:
+        """Apply one message of the topic of actions to its model, with a state of its own.
+
+        Parameters
+        ----------
+        offset : int
+            Offset of the message; below :attr:`actions_offset` it has no effect.
+
+        Returns
+        -------
+        iterable of list of WritePhase
+            The state that contains the action, and the alerts that it resolves. After a crash
+            before that state was written the action is read, and applied, again.
+        """
+        if offset < self.actions_offset:
+            return []
+        self.actions_offset = offset + 1
+        try:
+            action = ActionDecoder().decode(value)
+        except TransportError as error:
+            return self._refuse_action(offset, value, str(error), record_time_us)
+        name = (action.tenant, action.model)
+        if offset < self._acted.get(name, 0):
+            return []
+        own = self._deciders.get(name, {})
+        deciders = [d for _, d in sorted(own.items()) if isinstance(d, ScaleDecider)]
+        alerts = [alert for decider in deciders for alert in decider.take_action(action)]
+        if not deciders:
+            return []
+        self.counters[f"actions_{action.kind.value}"] += 1
+        return [
+            phases(
+                ("detect:state", self._state_writes(name, alerts)),
+                ("detect:alert", self._alert_writes(alerts)),
+                ("detect:sweep", self._sweep(name)),
+            )
+        ]
+
+    def _refuse_action(
+        self, offset: int, value: bytes, detail: str, record_time_us: int
+    ) -> list[list[WritePhase]]:
+        """Return the dead letter of an action that cannot be read, of one partition's owner."""
+        if self.partition != 0:
+            return []
+        self.counters["actions_unreadable"] += 1
+        letter = unreadable_letter(
+            value,
+            detail,
+            source=ACTIONS,
+            partition=0,
+            offset=offset,
+            record_time_us=record_time_us,
+        )
+        return [phases(("detect:dead_letter", [letter_write(letter)]))]
 
     def take_pane(self, pane: Pane) -> None:
         """Process a pane object of this process, with the same effect as its message.
@@ -709,9 +776,15 @@ class DriftPartition:
             self._log_id,
             self._watches[name].state if name in self._watches else None,
             self._ticks_state(name),
+            self._acted_state(name),
         )
         body = msgspec.msgpack.encode(state)
         return state_writes(KIND, name, self._owner, state.sequence, body, partition=self.partition)
+
+    def _acted_state(self, name: ModelName) -> ActedState | UnsetType:
+        """Return which actions the state of a model contains."""
+        offset = max(self.actions_offset, self._acted.get(name, 0))
+        return ActedState(self._actions_log_id, offset) if offset else UNSET
 
     def _sweep(self, name: ModelName) -> list[Write]:
         """Return the tombstones of previous owners' states, once."""

@@ -28,6 +28,15 @@ class SeriesEntry(msgspec.Struct, array_like=True):
         return SeriesId(self.tenant, self.model, self.model_version, self.profile_id)
 
 
+class ActedState(msgspec.Struct, array_like=True):
+    """Actions of persons that a model's state contains."""
+
+    log_id: str
+    """ID of the topic of actions."""
+    offset: int
+    """Actions before it have had their effect."""
+
+
 class ModelState(msgspec.Struct):
     """The state message of one model.
 
@@ -47,6 +56,8 @@ class ModelState(msgspec.Struct):
     """None in states of earlier versions."""
     ticks: WindowState | UnsetType = UNSET
     """Unset if the model is judged by windows; unset fields are not written."""
+    acted: ActedState | UnsetType = UNSET
+    """Unset before the first action of a person on any model."""
 
 
 def read_model_state(body: bytes) -> ModelState:

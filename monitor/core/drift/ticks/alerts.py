@@ -158,6 +158,8 @@ class CellNews:
     """Of the cell in the tick, or window."""
     monitor: Monitor = Monitor.DRIFT
     """``replica`` for a cell that is compared with the other replicas."""
+    closed_as: str = ""
+    """What a person closed it as, and who; empty otherwise."""
 
 
 def build_scale_alert(news: CellNews, transition: Transition) -> Alert:
@@ -215,6 +217,8 @@ def _title(news: CellNews, transition: Transition) -> str:
     if news.is_gone:
         return f"{subject} is gone: it has had no rows for a long time"
     is_replica = news.monitor == Monitor.REPLICA
+    if news.closed_as:
+        return f"{subject} was closed as {news.closed_as}"
     if transition is Transition.RESOLVED:
         return f"{subject} is back at its {'usual distance' if is_replica else 'baseline'}"
     since = onset_text(*news.onset_us, news.tick_us[1])

@@ -28,9 +28,9 @@ from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
 from monitor.core.drift.alert_details import details_of_window
 from monitor.core.drift.alerts import CellGroup
-from monitor.core.drift.cells import importance_of
 from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
 from monitor.core.drift.season_plans import SeasonPlans
+from monitor.core.drift.ticks.acting import ActingDecider
 from monitor.core.drift.ticks.alerts import (
     CellNews,
     Finding,
@@ -42,6 +42,14 @@ from monitor.core.drift.ticks.cells import ScaleCell, ScaleCells
 from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
 from monitor.core.drift.ticks.detectable_watch import DetectableWatch
 from monitor.core.drift.ticks.history import TickHistory
+from monitor.core.drift.ticks.marks import (
+    MAX_SPANS,
+    AlertSpan,
+    MarksState,
+    follow_spans,
+    level_bytes,
+    restore_level,
+)
 from monitor.core.drift.ticks.onset import Beginning, find_onset
 from monitor.core.drift.ticks.replica_watch import ReplicaWatch
 from monitor.core.drift.ticks.results import RULE, scale_results
@@ -60,12 +68,13 @@ from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
 from schemas.alerts import NO_DETAILS, UNDETECTABLE, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline
-from schemas.config.model import Importance, ModelConfig
+from schemas.config.model import ModelConfig
 from schemas.detectable import DetectableRow
 from schemas.monitors import Monitor
 from schemas.names import SCORE
 from schemas.panes import SeriesId, Window
 from schemas.results import DetectorResult, Reason, Verdict
+from schemas.time_units import HOUR_US
 
 Counts = NDArray[np.int64]
 
@@ -73,7 +82,7 @@ _LOSS_SCALE = 1
 """Scale of the average that an alert on a total loss follows: half an hour."""
 
 
-class ScaleDecider(SeriesDecider):
+class ScaleDecider(ActingDecider):
     """Rule 2 for one series: :meth:`take_tick` judges, :meth:`decide` describes a window.
 
     Parameters are those of :class:`SeriesDecider`. A state of rule 1 leaves its open alerts,
@@ -102,6 +111,7 @@ class ScaleDecider(SeriesDecider):
         self.peaks: dict[int, CellFinding] = {}
         self.detectable = DetectableWatch(series, self.cells)
         self.replica_watch = ReplicaWatch(series, config, baseline, self.cells)
+        self.marks = MarksState()
         self._shown: Window | None = None
         super().__init__(
             series,
@@ -175,9 +185,10 @@ class ScaleDecider(SeriesDecider):
             streaks=dict(self.streaks),
             onsets=dict(self.onsets),
             peaks=dict(self.peaks),
-            watch=watch_state(self.watch) if self.watch.kinds else UNSET,
+            watch=watch_state(self.watch) if self._is_watching else UNSET,
             detectable=self.detectable.export(),
             replicas=self.replica_watch.export(),
+            marks=self.marks,
         )
         own = super().export()
         return msgspec.structs.replace(own, evidence=b"", replicas={}, rule=RULE, scale=scale)
@@ -200,6 +211,8 @@ class ScaleDecider(SeriesDecider):
         self.peaks = dict(scale.peaks)
         if scale.detectable is not UNSET:
             self.detectable.state = scale.detectable
+        if scale.marks is not UNSET:
+            self.marks = scale.marks
 
     def _baseline_groups(self, window: Window) -> list[CellGroup]:
         """Return nothing: rule 1 does not evaluate these cells."""
@@ -217,10 +230,10 @@ class ScaleDecider(SeriesDecider):
         }
         return scale_results(window, self.baseline, self.cells, self.peaks, onsets)
 
-    def cell_key(self, c: int) -> str:
-        """Return the key of a cell's alert: ``monitor|feature|segment``."""
-        cell = self.cells.cells[c]
-        return f"{Monitor.DRIFT}|{cell.variable.name}|{cell.segment}"
+    @property
+    def _is_watching(self) -> bool:
+        """Whether excursions are known, or one that was known is under way."""
+        return bool(self.watch.kinds) or self.watch.episode is not None
 
     def _judge_tick(self, tick: Tick, counts: Counts) -> list[Alert]:
         """Evaluate one tick of all cells; return the changes of alerts."""
@@ -231,9 +244,10 @@ class ScaleDecider(SeriesDecider):
         verdicts = judge_cells(
             cells.plan, cells.rule, state, tick.sums, tick.rows, slot, is_guessed=cells.is_guessed
         )
-        if self.watch.kinds:
+        if self._is_watching:
             verdicts = self.watch.follow(cells.plan, cells.rule, state, verdicts, slot)
         self.history.add(tick)
+        follow_spans(self.marks.spans.values(), cells.plan, state)
         self.streaks, lost = advance_streaks(cells.losses, self.streaks, tick, phi)
         present = np.flatnonzero(tick.rows > 0).tolist()
         # Features before the score, which they may explain.
@@ -264,6 +278,10 @@ class ScaleDecider(SeriesDecider):
         """Update the alert of one cell for one tick."""
         key, own = self.cell_key(c), self.averages.cells[c]
         before = self.open_alerts.get(key)
+        if key in self.marks.faults:
+            if own[IS_OPEN]:
+                return []
+            restore_level(self.cells.plan, self.averages, c, self.marks.faults.pop(key))
         if lost is not None and not own[IS_OPEN]:
             self._open_lost(c, lost, tick)
         held = self.watch.held
@@ -272,6 +290,7 @@ class ScaleDecider(SeriesDecider):
             if before is None:
                 begun = self._begin(c, component, verdicts, tick)
                 self.onsets[key] = begun[:3]
+                self._begin_span(key, c, begun.onset_us, tick)
                 found = self._finding(c, component, begun.change, verdicts)
             else:
                 found = self._finding(c, component, self._followed(c), verdicts)
@@ -308,6 +327,9 @@ class ScaleDecider(SeriesDecider):
         if change is Transition.RESOLVED:
             del self.open_alerts[key]
             self.onsets.pop(key, None)
+            span = self.marks.spans.pop(key, None)
+            if span is not None:
+                self.marks.past = [*self.marks.past, span][-MAX_SPANS:]
         else:
             self.open_alerts[key] = after
         reference = self.baseline.reference.counts.reshape(-1, counts.shape[-1])[cell.place]
@@ -379,16 +401,18 @@ class ScaleDecider(SeriesDecider):
             tick.end_us,
         )
 
+    def _begin_span(self, key: str, c: int, onset_us: int, tick: Tick) -> None:
+        """Follow the averages of a cell whose alert opens at the end of a tick."""
+        tick_us = round(self.cells.rule.tick_hours * HOUR_US)
+        n_before = max(1, (tick.end_us - onset_us) // tick_us)
+        level = level_bytes(self.cells.plan, self.averages, c)
+        self.marks.spans[key] = AlertSpan(c, tick.end_us, n_before, 0, onset_us, level=level)
+        follow_spans([self.marks.spans[key]], self.cells.plan, self.averages)
+
     def _onset_of(self, key: str, state: CellState | None) -> tuple[int, int, int]:
         """Return the beginning of a cell's alert; that of rule 1 has no interval."""
         first_us = state.first_positive_us if state is not None else 0
         return self.onsets.get(key, (first_us, first_us, first_us))
-
-    def _n_windows(self, onset_us: int, now_us: int) -> int:
-        return max(1, -(-(now_us - onset_us) // self.config.window.length_us))
-
-    def _importance(self, c: int) -> Importance:
-        return importance_of(self.config, self.cells.cells[c].variable.name)
 
     def _retire(self, window: Window) -> list[Alert]:
         """Resolve the alerts of a version that gets no more windows."""

@@ -93,6 +93,11 @@ class TickHistory:
         while self._blocks and self._blocks[0].end_us <= tick.end_us - KEPT_US:
             del self._blocks[0]
 
+    @property
+    def last_us(self) -> int:
+        """End of the last judged tick; 0 before the first."""
+        return self._ticks[-1].end_us if self._ticks else 0
+
     def past(self, component: int, cell: int, since_us: int) -> Past:
         """Return sums of a component and rows of its cell in stretches that end after a time."""
         found = [s for s in self._all() if s.end_us > since_us]

@@ -23,6 +23,12 @@ from monitor.core.bounds import MAX_OFFSET, check_number
 from monitor.core.drift.ticks.closing import HeldTick
 from monitor.core.drift.ticks.detectable_watch import DetectableState
 from monitor.core.drift.ticks.history import Stretch
+from monitor.core.drift.ticks.marks import (
+    MarksState,
+    n_extreme_bytes,
+    n_learned_bytes,
+    n_level_bytes,
+)
 from monitor.core.drift.ticks.total_loss import Streak
 from schemas.errors import DomainError, ShapeError
 
@@ -76,6 +82,8 @@ class ScaleSeries(msgspec.Struct):
     """Unset in states of earlier versions."""
     replicas: dict[str, StoredReplicas] | UnsetType = UNSET
     """By family; unset before the first replica."""
+    marks: MarksState | UnsetType = UNSET
+    """Unset in states of earlier versions."""
 
 
 def state_bytes(state: ScaleState) -> bytes:
@@ -149,9 +157,38 @@ def check_scale(scale: ScaleSeries, state: ScaleState, plan: ScalePlan) -> None:
         check_number("ticks of excursions", scale.watch.n_ticks, 0, MAX_OFFSET)
         for data in (*scale.watch.kinds, *_fitting(scale.watch)):
             read_kinds(msgspec.msgpack.encode([data]), n_components, n_cells)
+    if scale.marks is not UNSET:
+        _check_marks(scale.marks, plan)
     held = scale.held
     if held is not None and (len(held.sums) != 8 * n_components or len(held.rows) != 8 * n_cells):
         raise DomainError("a tick of another baseline")
+
+
+def _check_marks(state: MarksState, plan: ScalePlan) -> None:
+    """Check what is kept of alerts and of incidents that persons closed."""
+    for span in (*state.spans.values(), *state.past):
+        check_number("cell", span.cell, 0, plan.n_cells - 1)
+        check_number("ticks", min(span.n_before, span.n_ticks), 0, MAX_OFFSET)
+        if len(span.extremes) not in (0, n_extreme_bytes(plan, span.cell)):
+            raise DomainError("extremes of another cell")
+        if len(span.level) != n_level_bytes(plan, span.cell):
+            raise DomainError("the level of another cell")
+        _check_finite(span.extremes)
+        _check_finite(span.level)
+    for mark in state.marks:
+        if mark.kind is not None:
+            read_kinds(msgspec.msgpack.encode([mark.kind]), plan.n_components, plan.n_cells)
+        for cell, data in mark.before.items():
+            check_number("cell", cell, 0, plan.n_cells - 1)
+            if len(data) != n_learned_bytes(plan, cell):
+                raise DomainError("what was learned of another cell")
+            _check_finite(data)
+
+
+def _check_finite(data: bytes) -> None:
+    """Check that float32 values are numbers."""
+    if not np.isfinite(np.frombuffer(data, "<f4")).all():
+        raise DomainError("a value that is not a number")
 
 
 def _fitting(watch: WatchState) -> list[KindState]:

@@ -57,6 +57,7 @@ _ARCHIVED = (
     topics.NOTIFICATIONS,
     topics.DEAD_LETTERS,
     topics.LATE,
+    topics.ACTIONS,
 )
 
 _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
@@ -74,6 +75,7 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
         topics.PANES: _READ,
         topics.GPU: _READ,
         topics.BASELINES: _READ,
+        topics.ACTIONS: _READ,
         topics.STATE: _BOTH,
         topics.RESULTS: _WRITE,
         topics.ALERTS: _WRITE,
@@ -86,7 +88,11 @@ _TOPICS: dict[Role, dict[str, tuple[str, ...]]] = {
         topics.DEAD_LETTERS: _WRITE,
     },
     Role.ARCHIVE: {**dict.fromkeys(_ARCHIVED, _READ), topics.DEAD_LETTERS: _BOTH},
-    Role.PUBLISHER: {topics.BASELINES: _BOTH},
+    Role.PUBLISHER: {
+        topics.BASELINES: _BOTH,
+        topics.ACTIONS: _WRITE,
+        topics.NOTIFICATIONS: _READ,
+    },
     Role.TOPICS: {},
 }
 _GROUPS: dict[Role, tuple[str, ...]] = {

@@ -93,7 +93,7 @@ _COMPACTED = {"cleanup.policy": "compact", **_COMPACTION}
 
 _ALERTS = {
     # By size: alerts have event time as timestamp, and those of a backfill were deleted within
-    # minutes.
+    # minutes. Of actions on incidents there are few: detect reads all of them at each start.
     **_kept(-1),
     "retention.bytes": str(256 << 20),
     "segment.bytes": str(32 << 20),
@@ -117,6 +117,7 @@ _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.STATE, Share.KEYED, _COMPACTED),
     (names.BASELINES, Share.ONE, _COMPACTED),
     (names.SILENCES, Share.ONE, _COMPACTED),
+    (names.ACTIONS, Share.ONE, _ALERTS),
     (names.RESULTS, Share.KEYED, _kept(7 * _DAY_MS)),
     (names.ALERTS, Share.ONE, _ALERTS),
     (names.NOTIFICATIONS, Share.ONE, _NOTIFICATIONS),

@@ -218,7 +218,9 @@ def test_an_excursion_that_a_person_marks_is_held_from_then_on(known):
         opened += [t] * int(verdicts.has_opened.sum())
         for end in watch.finished:
             if end.is_reported:
-                watch.mark_normal(end.excursion, rule.tick_hours)
+                hours = watch.n_ticks * rule.tick_hours
+                kind = kind_of(end.excursion, hours, is_marked=True)
+                watch.know(with_kind(watch.kinds, kind))
     assert len(opened) == 1
     assert opened[0] < 310
 

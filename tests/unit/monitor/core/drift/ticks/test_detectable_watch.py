@@ -62,7 +62,7 @@ def new(state: SeriesState | None = None, *, has_rows: bool = True) -> ScaleDeci
     return ScaleDecider(series(), CONFIG, baseline(), state, has_statistics=has_rows)
 
 
-def told(alerts: Sequence[Alert]) -> list[tuple[str, str]]:
+def changes_of(alerts: Sequence[Alert]) -> list[tuple[str, str]]:
     return [(alert.feature, alert.transition.value) for alert in alerts]
 
 
@@ -92,7 +92,7 @@ def test_a_window_that_ends_within_an_hour_is_no_look():
 def test_a_cell_with_few_rows_is_a_ticket_until_it_has_more():
     stream = Stream()
     opened = sorted(stream.run(40, 2), key=lambda alert: alert.feature)
-    assert told(opened) == [("a", "opened"), ("score", "opened")]
+    assert changes_of(opened) == [("a", "opened"), ("score", "opened")]
     first = opened[0]
     assert first.severity is Severity.TICKET
     assert first.monitor is Monitor.PIPELINE
@@ -101,7 +101,7 @@ def test_a_cell_with_few_rows_is_a_ticket_until_it_has_more():
     assert first.title.endswith("`a` has too few rows")
     assert stream.run(6, 2) == []
     resolved = sorted(stream.run(40, 1_000), key=lambda alert: alert.feature)
-    assert told(resolved) == [("a", "resolved"), ("score", "resolved")]
+    assert changes_of(resolved) == [("a", "resolved"), ("score", "resolved")]
     assert "would be found within a day again" in resolved[0].title
     assert resolved[0].opened_at_us == first.opened_at_us
     assert stream.decider.detectable.state.open == {}
@@ -142,7 +142,7 @@ def test_the_tickets_of_a_version_without_rows_resolve():
     for i in range(MAX_EMPTY):
         empty = window(START_US + (40 + i) * HOUR_US, HOUR_US, NO_ROWS)
         ended += stream.decider.decide(empty).alerts
-    assert told(a for a in ended if a.rule == UNDETECTABLE) == [
+    assert changes_of(a for a in ended if a.rule == UNDETECTABLE) == [
         ("a", "resolved"),
         ("score", "resolved"),
     ]

@@ -43,6 +43,7 @@ def test_table_is_the_design():
         "profiles": "compact",
         "silences": "compact",
         "results": "delete",
+        "actions": "delete",
         "alerts": "delete",
         "notifications": "compact,delete",
         "deadletter": "delete",
