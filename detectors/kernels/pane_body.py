@@ -538,6 +538,25 @@ def write_body(
 
 
 @kernel
+def check_body(
+    tokens: NDArray[np.uint8],
+    numbers: NDArray[np.float64],
+    n_segments: int,
+    n_variables: int,
+    n_slices: int,
+    most: int,
+) -> int:
+    """Check a body of so many segments, variables and slices; ``FINE``, or what is wrong."""
+    integers, floats = np.zeros((0, N_TALLIES), np.int64), np.zeros((0, N_CALIBRATION))
+    nowhere = np.full(max(n_segments, n_slices), -1, np.int32)
+    segments, slices = nowhere[:n_segments], nowhere[:n_slices]
+    return add_body(
+        tokens, numbers, n_variables, segments, integers, floats, slices, integers, floats,
+        most, False,
+    )  # fmt: skip
+
+
+@kernel
 def check_bodies(
     tokens: NDArray[np.uint8],
     numbers: NDArray[np.float64],

@@ -88,6 +88,17 @@ def check_text(name: str, value: str, max_chars: int = MAX_NAME_CHARS) -> str:
     return value
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text, and so every part of it, passes :func:`check_text`; False decides nothing.
+
+    Examples
+    --------
+    >>> is_plain("name"), is_plain("n" * 2_000), is_plain("näme")
+    (True, False, False)
+    """
+    return len(text) <= MAX_NAME_CHARS and text.isascii()
+
+
 def check_names(name: str, values: Iterable[str], max_names: int) -> None:
     """Check a list of names: short, distinct, and not too many.
 

@@ -9,7 +9,7 @@ from enum import Enum, auto
 import msgspec
 
 from monitor.core.windowing.packed_pane import PackedPane
-from monitor.core.windowing.pane_body import open_body, statistics_of
+from monitor.core.windowing.pane_body import statistics_of, view_body
 from monitor.core.windowing.pane_digest import digest_of
 from monitor.core.windowing.pane_total import PaneTotal
 
@@ -147,7 +147,9 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
                 break
             self._fold(start, waiting)
             n_folded += 1
-        if n_folded:
+        if n_folded == 1:
+            del self._waiting[starts[0]]
+        elif n_folded:
             # a new dictionary: one that held hundreds keeps their room
             self._waiting = {start: self._waiting[start] for start in starts[n_folded:]}
 
@@ -221,4 +223,4 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
         total = totals.get(n)
         if total is None:
             total = totals[n] = PaneTotal(n, has_slices=self.has_slices)
-        total.add(open_body(pane.body))
+        total.add(view_body(pane.body))

@@ -24,6 +24,7 @@ from monitor.core.bounds import (
     check_number,
     check_text,
     check_time,
+    is_plain,
 )
 from monitor.core.message_keys import join_key
 from monitor.core.windowing.details.block import NOT_COUNTED
@@ -32,8 +33,8 @@ from monitor.core.windowing.pane_batch import (
     Entry,
     encode_entries,
     encode_series,
+    known_series,
     read_entries,
-    read_series,
 )
 from monitor.core.windowing.pane_body import (
     PaneBody,
@@ -41,6 +42,7 @@ from monitor.core.windowing.pane_body import (
     check_body,
     encode_body,
     open_body,
+    view_body,
     with_details,
 )
 from monitor.core.windowing.stats_codec import PackedStats, pack, unpack
@@ -66,6 +68,8 @@ MAX_WAITING = 1_000
 MAX_WAITING_BYTES = 256 << 20
 """Of their chunks together."""
 _HEADER_BYTES = 4096
+_NAMES = ("tenant", "model", "model_version", "profile_id", "source", "owner")
+"""Texts of a header."""
 
 
 class PaneHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -282,12 +286,10 @@ def read_message(value: bytes) -> PaneMessage:
 
 def _check_header(head: PaneHeader) -> None:
     """Check everything a header says; what is wrong raises DomainError."""
-    check_text("tenant", head.tenant)
-    check_text("model", head.model)
-    check_text("model_version", head.model_version)
-    check_text("profile_id", head.profile_id)
-    check_text("source", head.source)
-    check_text("owner", head.owner)
+    names = (head.tenant, head.model, head.model_version, head.profile_id, head.source, head.owner)
+    if not is_plain("".join(names)):
+        for name, text in zip(_NAMES, names, strict=True):
+            check_text(name, text)
     check_time("start_us", head.start_us)
     check_time("end_us", head.end_us)
     check_number("end_us - start_us", head.end_us - head.start_us, 1, MAX_PANE_US)
@@ -424,6 +426,8 @@ def read_panes(whole: Whole, max_count: int) -> tuple[list[Assembled], list[str]
         If the message is damaged as a whole.
     """
     found, faults, n_unpacked = list[Assembled](), list[str](), 0
+    head = whole.header
+    checked_us = (head.start_us, head.end_us)
     try:
         entries = whole.entries()
     except DomainError as error:
@@ -431,8 +435,9 @@ def read_panes(whole: Whole, max_count: int) -> tuple[list[Assembled], list[str]
         raise TransportError(f"damaged pane: {error}", where=where) from error
     for entry in entries:
         try:
-            check_span(entry.start_us, entry.end_us)
-            body, series = open_body(entry.body), read_series(entry.series)
+            if (entry.start_us, entry.end_us) != checked_us:
+                check_span(entry.start_us, entry.end_us)
+            body, series = view_body(entry.body), known_series(entry.series)
             n_unpacked += body.unpacked_bytes
             check_number("bytes of its arrays", n_unpacked, 0, MAX_BATCH_UNPACKED)
             check_body(body, max_count)

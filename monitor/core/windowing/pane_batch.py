@@ -11,6 +11,7 @@ before. So of each pane and owner two versions stay: the first, and the last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -71,6 +72,15 @@ def read_series(raw: bytes) -> SeriesId:
     for name, text in zip(SeriesId.__slots__, names, strict=True):
         check_text(name, text)
     return SeriesId(*names)
+
+
+_known_series = lru_cache(maxsize=4_096)(read_series)
+_KNOWN_BYTES = 512
+
+
+def known_series(raw: bytes) -> SeriesId:
+    """Return a series ID as :func:`read_series` does, most of the time the same object."""
+    return _known_series(raw) if len(raw) <= _KNOWN_BYTES else read_series(raw)
 
 
 def batch_key(pane: PackedPane, number: int) -> bytes:

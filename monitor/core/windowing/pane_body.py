@@ -58,7 +58,21 @@ class _PartsRead(_Parts, array_like=True, gc=False):
     details: bytes = b""
 
 
+class _PartsViewed(msgspec.Struct, array_like=True):
+    """The same, its tokens where they lie in the body; a view of its floats would not be aligned."""
+
+    segments: bytes
+    n_variables: int
+    slices: bytes
+    tokens: memoryview
+    floats: bytes
+    details: bytes = b""
+
+
 _PARTS = msgspec.msgpack.Decoder(_PartsRead)
+_VIEWED = msgspec.msgpack.Decoder(_PartsViewed)
+_VIEWED_BYTES = 2_048
+"""From here on a view of a body takes less time than a copy."""
 _FIVE, _SIX = b"\x95", b"\x96"
 """First bytes of MessagePack of so many members."""
 _NAMES = msgspec.msgpack.Decoder(tuple[str, ...])
@@ -70,7 +84,7 @@ class PaneBody(msgspec.Struct, gc=False):
     segments: tuple[str, ...]
     n_variables: int
     slices: tuple[str, ...]
-    tokens: bytes
+    tokens: bytes | memoryview
     floats: bytes
     """Little-endian float64."""
     details: bytes = b""
@@ -272,8 +286,20 @@ def open_body(raw: bytes) -> PaneBody:
     DomainError
         If the bytes are no body, or it would take more than ``MAX_UNPACKED_BYTES``.
     """
+    return _opened(raw, _PARTS)
+
+
+def view_body(raw: bytes) -> PaneBody:
+    """Return a body's parts as :func:`open_body` does, without copying those of a large one."""
+    return _opened(raw, _VIEWED if len(raw) >= _VIEWED_BYTES else _PARTS)
+
+
+def _opened(
+    raw: bytes, decoder: msgspec.msgpack.Decoder[_PartsRead] | msgspec.msgpack.Decoder[_PartsViewed]
+) -> PaneBody:
+    """Return a body's parts."""
     try:
-        parts = _PARTS.decode(raw)
+        parts = decoder.decode(raw)
         segments, slices = _names(parts.segments), _names(parts.slices)
     except DECODE_ERRORS as error:
         raise DomainError(f"no body of a pane: {error}") from error
@@ -299,9 +325,11 @@ def check_body(body: PaneBody, most: int) -> None:
     DomainError
         If its tokens or floats are not those of its series.
     """
-    (fault,) = check_bodies([body], most)
-    if fault:
-        raise DomainError(fault)
+    n_segments, n_variables, n_slices, _, _ = body.shape
+    fault = kernels.check_body(*body.arrays(), n_segments, n_variables, n_slices, most)
+    text = _FAULTS[fault] if fault else _fault_of_details(body)
+    if text:
+        raise DomainError(text)
 
 
 def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
@@ -325,13 +353,15 @@ def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
         np.frombuffer(tokens, np.uint8), np.frombuffer(floats, np.float64), shapes, most, faults
     )
     return [
-        _FAULTS[fault] if fault else (_fault_of_details(body) if body.details else "")
+        _FAULTS[fault] if fault else _fault_of_details(body)
         for fault, body in zip(faults.tolist(), bodies, strict=True)
     ]
 
 
 def _fault_of_details(body: PaneBody) -> str:
     """Return what is wrong with the details of a body; empty if nothing is."""
+    if not body.details:
+        return ""
     try:
         decode_details(body.details, body.n_variables)
     except DomainError as error:

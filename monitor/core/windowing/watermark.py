@@ -246,6 +246,9 @@ class Watermarks:
         for entry in self._sources.values():
             if len(entry.watermarks) < entry.n_partitions:
                 return
+            if entry.watermarks and not entry.idle:
+                active.append(min(entry.watermarks.values()))
+                continue
             for partition, wm in entry.watermarks.items():
                 (idle if partition in entry.idle else active).append(wm)
         if not active:
