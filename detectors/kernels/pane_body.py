@@ -46,6 +46,8 @@ TOKEN_BYTES = 11
 _FIRST_CALIBRATION = N_TALLIES - N_CALIBRATION
 _ALL_SUMS = (1 << N_CALIBRATION) - 1
 _ONE = np.uint64(1)
+_CHUNK = np.uint64(8)
+"""Bytes that are compared together, as one word."""
 _SEVEN = np.uint64(7)
 _MORE = np.uint64(128)
 TWO_BYTES, _LONG, _RUN, _LONG_RUN = 112, 127, 128, 255
@@ -124,19 +126,24 @@ def _read_block(
                 place += step
                 continue
             if zeros == 0 and N_TALLIES <= place < n_integers:
-                # nearly all counters are one byte: read them without any other question
+                # nearly all counters are one byte: find as many as there are, then add them
                 n_ahead = min(np.int64(n_bytes - at), np.int64(n_integers - place))
                 end = at + np.uint64(n_ahead)
                 begin = at
+                while at + _CHUNK <= end:
+                    largest = np.uint8(0)
+                    for j in range(_CHUNK):
+                        token = tokens[at + np.uint64(j)]
+                        largest = token if token > largest else largest
+                    if largest >= TWO_BYTES:
+                        break
+                    at += _CHUNK
+                while at < end and tokens[at] < TWO_BYTES:
+                    at += _ONE
                 if is_counted:
                     to = first + np.uint64(place)
-                    while at < end and tokens[at] < TWO_BYTES:
-                        flat[to] += tokens[at]
-                        to += _ONE
-                        at += _ONE
-                else:
-                    while at < end and tokens[at] < TWO_BYTES:
-                        at += _ONE
+                    for j in range(np.int64(at - begin)):
+                        flat[to + np.uint64(j)] += np.int64(tokens[begin + np.uint64(j)])
                 place += int(np.int64(at - begin))
                 if place == n_integers:
                     continue

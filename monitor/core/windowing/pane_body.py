@@ -59,7 +59,7 @@ class _PartsRead(_Parts, array_like=True, gc=False):
 
 
 class _PartsViewed(msgspec.Struct, array_like=True):
-    """The same, its tokens where they lie in the body; a view of its floats would not be aligned."""
+    """The same, its tokens where they lie; a view of its floats would not be aligned."""
 
     segments: bytes
     n_variables: int

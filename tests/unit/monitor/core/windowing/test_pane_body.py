@@ -1,6 +1,7 @@
 """Bodies of panes: what is added is what merging adds, and no byte is believed unread."""
 
 import random
+import re
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from detectors.kernels import pane_body as kernels
 from monitor.core.bounds import MAX_COUNT, MAX_OFFSET
 from monitor.core.windowing import pane_body
+from monitor.core.windowing.details.block import NOT_COUNTED
 from monitor.core.windowing.merge import merge_all
 from monitor.core.windowing.pane_body import (
     PaneBody,
@@ -20,6 +22,8 @@ from monitor.core.windowing.pane_body import (
     decode_body,
     encode_body,
     open_body,
+    view_body,
+    with_details,
 )
 from monitor.core.windowing.pane_total import PaneTotal
 from monitor.core.windowing.stats_codec import with_finite_sums
@@ -323,6 +327,37 @@ def test_bodies_are_checked_together_as_each_by_itself():
     assert [bool(fault) for fault in faults] == [False, True, False, True, False]
     assert faults == [check_bodies([body], MAX_COUNT)[0] for body in bodies]
     assert check_bodies([], MAX_COUNT) == []
+
+
+def test_a_viewed_body_is_checked_and_added_as_a_copied_one():
+    for seed in range(5):
+        raw = with_details(encode_body(*dense(seed)), NOT_COUNTED)
+        copied, viewed = open_body(raw), view_body(raw)
+        assert isinstance(viewed.tokens, memoryview) == (len(raw) >= 2_048)
+        assert (copied.shape, copied.details) == (viewed.shape, viewed.details)
+        assert (copied.segments, copied.slices) == (viewed.segments, viewed.slices)
+        totals = [PaneTotal(copied.n_variables) for _ in range(2)]
+        for total, body in zip(totals, (copied, viewed), strict=True):
+            check_body(body, MAX_COUNT)
+            total.add(body)
+            total.add(body)
+        ours, theirs = (total.stats() for total in totals)
+        assert [as_bits(stats) for stats in ours] == [as_bits(stats) for stats in theirs]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 4), st.data())
+def test_one_body_is_checked_as_among_others(seed, data):
+    body = open_body(encode_body(*dense(seed)))
+    at = data.draw(st.integers(0, len(body.tokens) - 1))
+    changed = bytes([data.draw(st.integers(0, 255))])
+    body.tokens = body.tokens[:at] + changed + body.tokens[at + 1 :]
+    (fault,) = check_bodies([body], MAX_COUNT)
+    if fault:
+        with pytest.raises(DomainError, match=re.escape(fault)):
+            check_body(body, MAX_COUNT)
+    else:
+        check_body(body, MAX_COUNT)
 
 
 def test_negative_counters_are_not_written():
