@@ -12,9 +12,11 @@ import pytest
 from monitor.archive.in_memory import GROUP, LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
+from monitor.core.drift.actions import encode_action
 from monitor.core.state.detectable_messages import encode_detectable
 from monitor.core.state.result_messages import encode_table
 from monitor.core.topics import (
+    ACTIONS,
     ALERTS,
     DEAD_LETTERS,
     GPU,
@@ -44,7 +46,15 @@ from schemas.events import GpuEvent, LabelEvent, Reject, RejectReason
 from schemas.panes import SeriesStats
 from schemas.refused import LateEvent, dead_letter
 from tests.support.result_tables import random_columns, table_of
-from tests.support.store.stored import SCHEMA, alert_of, batch_of, detectable_of, pane_of, result_of
+from tests.support.store.stored import (
+    SCHEMA,
+    action_of,
+    alert_of,
+    batch_of,
+    detectable_of,
+    pane_of,
+    result_of,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -168,6 +178,7 @@ def fill(log: MemoryLog, n: int = 12) -> None:
         )
         log.produce(LATE, encode([late]))
         log.produce(RESULTS, encode_detectable([detectable_of(i)])[0], partition=i % 2)
+        log.produce(ACTIONS, encode_action(action_of(i)))
         for key, value in pane_chunks(start=i, version=i + 1):
             log.produce(PANES, value, key=key)
         log.produce(PANES, b"1", key=b"wm|t|0|o1")
@@ -175,6 +186,7 @@ def fill(log: MemoryLog, n: int = 12) -> None:
 
 EXPECTED = {
     "audit": 0,
+    "actions": 12,
     "detectable": 12,
     "predictions": 12,
     "labels": 12,
@@ -217,7 +229,7 @@ def test_every_topic_reaches_its_table(store):
     log = MemoryLog()
     fill(log)
     archive = archive_over(store, log)
-    assert archive.drain() == 12 * 9 + 36
+    assert archive.drain() == 12 * 10 + 36
     assert row_counts(store) == EXPECTED
     assert archive.n_missing == 0
     assert archive.drain() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from schemas.actions import Action, ActionKind, Label
 from schemas.alerts import Alert, Severity, Transition
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn
 from schemas.detectable import DetectableRow
@@ -111,6 +112,20 @@ def detectable_of(time_us: int) -> DetectableRow:
         time_us=time_us,
         horizon_s=86_400,
         shift_sd=0.1,
+    )
+
+
+def action_of(time_us: int) -> Action:
+    """A fault that a person closed."""
+    return Action(
+        action_id=f"action-{time_us}",
+        kind=ActionKind.CLOSE,
+        label=Label.FAULT,
+        by="ann",
+        time_us=time_us,
+        incident_id="incident",
+        tenant="acme",
+        model="loans",
     )
 
 
