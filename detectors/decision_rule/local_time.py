@@ -94,9 +94,9 @@ def clock_offsets(timezone: str, first_us: int, last_us: int) -> tuple[Times, Ti
     [1, 2, 1]
     """
     days = [*range(first_us // 1_000_000, last_us // 1_000_000, _DAY_S), last_us // 1_000_000]
-    starts_us, offsets = [first_us], [_offset_s(timezone, days[0])]
+    starts_us, offsets = [first_us], [zone_offset_s(timezone, days[0])]
     for low_s, high_s in pairwise(days):
-        offset_s = _offset_s(timezone, high_s)
+        offset_s = zone_offset_s(timezone, high_s)
         if offset_s != offsets[-1]:
             starts_us.append(_change_s(timezone, low_s, high_s) * 1_000_000)
             offsets.append(offset_s)
@@ -105,10 +105,10 @@ def clock_offsets(timezone: str, first_us: int, last_us: int) -> tuple[Times, Ti
 
 def _change_s(timezone: str, low_s: int, high_s: int) -> int:
     """Return the first second with the offset of ``high_s``."""
-    before = _offset_s(timezone, low_s)
+    before = zone_offset_s(timezone, low_s)
     while high_s - low_s > 1:
         middle_s = (low_s + high_s) // 2
-        if _offset_s(timezone, middle_s) == before:
+        if zone_offset_s(timezone, middle_s) == before:
             low_s = middle_s
         else:
             high_s = middle_s
@@ -116,8 +116,14 @@ def _change_s(timezone: str, low_s: int, high_s: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _offset_s(timezone: str, time_s: int) -> int:
-    """Return a zone's offset from UTC at one moment."""
+def zone_offset_s(timezone: str, time_s: int) -> int:
+    """Return a zone's offset from UTC at one moment, both in seconds.
+
+    Raises
+    ------
+    DomainError
+        If there is no such zone.
+    """
     try:
         zone = find_zone(timezone)
     except ValueError as error:

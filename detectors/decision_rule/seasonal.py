@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from detectors.decision_rule.design_effect import MIN_WINDOW_ROWS, MIN_WINDOWS, QUANTILE
-from detectors.decision_rule.local_time import clock_offsets, local_time_us
+from detectors.decision_rule.local_time import local_time_us, zone_offset_s
 from detectors.decision_rule.sets import CellSets
 from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_COUNTERS
@@ -118,8 +119,23 @@ def slots_of_window(start_us: int, length_us: int, timezone: str = UTC_NAME) -> 
     """
     if length_us <= 0:
         raise DomainError(f"length_us is {length_us}", where="slots_of_window", fix="pass > 0")
+    length_us = min(length_us, _WEEK_US)
+    if timezone == UTC_NAME:
+        return _slots_in_utc(start_us % _WEEK_US, length_us)
+    return _slots_between(start_us, length_us, timezone)
+
+
+@lru_cache(maxsize=1024)
+def _slots_in_utc(start_us: int, length_us: int) -> Counts:
+    """Return the slots of a window that begins so long after a Thursday, 00:00 UTC."""
+    slots = _slots_between(start_us, length_us, UTC_NAME)
+    slots.flags.writeable = False
+    return slots
+
+
+def _slots_between(start_us: int, most_us: int, timezone: str) -> Counts:
+    """Return the slots that a window of a week at most overlaps."""
     # Clocks differ from UTC by whole quarters of an hour.
-    most_us = min(length_us, _WEEK_US)
     moments = np.append(
         np.arange(start_us, start_us + most_us, HOUR_US // 4), start_us + most_us - 1
     )
@@ -157,8 +173,8 @@ def clock_shifts(reference_us: int, time_us: int) -> tuple[int, ...]:
     """
     shifts = set()
     for zone in _CHANGING_ZONES:
-        before, now = (clock_offsets(zone, us, us)[1][0] for us in (reference_us, time_us))
-        shifts.add(round(float(now - before) / HOUR_US))
+        before_s, now_s = (zone_offset_s(zone, us // 1_000_000) for us in (reference_us, time_us))
+        shifts.add(round((now_s - before_s) / 3_600))
     return (0, *sorted(shifts - {0}))
 
 

@@ -80,6 +80,7 @@ def _solve(crossings: float) -> float:
     """Solve h = ln(.8 sqrt(2h) x) by iteration; it contracts where h > 1/2."""
     h = 15.0
     for _ in range(_N_ITERATIONS):
+        before = h
         h = math.log(_CROSSING * math.sqrt(2.0 * h) * crossings)
         if h <= 0.5:
             raise DomainError(
@@ -87,4 +88,6 @@ def _solve(crossings: float) -> float:
                 where="thresholds",
                 fix="choose a smaller budget",
             )
+        if h == before:
+            break
     return h

@@ -8,6 +8,7 @@ nothing came has N > 0 and X = 0, so silence is evidence.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -84,6 +85,7 @@ def volume_plan(n_rows: float, n_weeks: float) -> ScalePlan:
     )
 
 
+@lru_cache(maxsize=64)
 def volume_rule(tick_us: int, budget: float = BUDGET) -> ScaleRule:
     """Return the rule for the volume of one model.
 
@@ -94,6 +96,10 @@ def volume_rule(tick_us: int, budget: float = BUDGET) -> ScaleRule:
         grow with it.
     budget : float, optional
         Incidents without cause a month.
+
+    Notes
+    -----
+    Kept: solving for the thresholds costs more than judging a window's volume.
     """
     n_hours = max(1.0, tick_us / HOUR_US)
     return ScaleRule.of(1, budget * n_hours, min(tick_us, HOUR_US))

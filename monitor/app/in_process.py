@@ -15,6 +15,7 @@ from monitor.archive.in_memory import GROUP as ARCHIVE_GROUP
 from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
+from monitor.core.table_rows import TableRows
 from monitor.core.windowing.catalog import Catalog, max_skews
 from monitor.core.windowing.slot_length import slot_of
 from monitor.decode.arrow.decode_ahead import DecodedChunk, decode_ahead
@@ -79,7 +80,7 @@ class Pipeline:
         """Watermark of the predictions."""
         return self.ingest.watermark_us
 
-    def decode_ahead(self, chunks: Iterable[Chunk]) -> Iterator[Chunk | DecodedChunk]:
+    def decode_ahead(self, chunks: Iterable[Chunk | TableRows]) -> Iterator[Chunk | DecodedChunk]:
         """Decode tables several chunks at a time; give all to :meth:`take_predictions`."""
         return decode_ahead(self.ingest.decoder, chunks)
 

@@ -12,6 +12,7 @@ from monitor.app.installation import Installation
 from monitor.app.progress import OnNote
 from monitor.app.row_progress import RowProgress
 from monitor.baseline.baseline_file import load_baselines
+from monitor.core.table_rows import TableRows
 from monitor.core.windowing.catalog import Catalog
 from monitor.transport.files import STANDARD_INPUT, Source
 from monitor.transport.first_times import in_order_of_times
@@ -148,12 +149,17 @@ def _check_times(watermark_us: int, files: Sequence[str]) -> None:
     )
 
 
-def concatenated(sources: list[Source]) -> Iterator[Chunk]:
+def concatenated(sources: list[Source]) -> Iterator[Chunk | TableRows]:
     """Read files one after the other as one partition, with consecutive offsets."""
     first = 0
     for source in sources:
         end = first
-        for chunk in source:
+        for chunk in source.together():
+            if isinstance(chunk, TableRows):
+                moved = replace(chunk, first_row=chunk.first_row + first)
+                end = moved.last_offset + 1
+                yield moved
+                continue
             offsets = chunk.log_offset + first
             end = int(offsets[-1]) + 1
             yield replace(chunk, log_offset=offsets)

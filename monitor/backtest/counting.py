@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from monitor.core.table_rows import TableRows
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.slot_length import check_slot, slot_of
+from monitor.decode.arrow.decode_ahead import DecodedChunk, decode_ahead
 from monitor.decode.decoder import Decoder
 from schemas.batch import Chunk
 from schemas.config.model import WindowConfig
@@ -33,7 +35,7 @@ class Counted:
 
 
 def count_panes(
-    chunks: Iterable[Chunk],
+    chunks: Iterable[Chunk | TableRows],
     catalog: Catalog,
     window: WindowConfig,
     slot_us: int,
@@ -43,7 +45,7 @@ def count_panes(
 
     Parameters
     ----------
-    chunks : iterable of Chunk
+    chunks : iterable of Chunk or TableRows
         In the order of their offsets, as one source partition.
     catalog : Catalog
         Which models there are, and in which baseline each version is counted.
@@ -77,8 +79,10 @@ def count_panes(
     aggregator = PartitionAggregator(SOURCE, 0, SOURCE, window, catalog.layout, grain=grain)
     slots, intake = _LastSlots(), _LastIntake()
     n_accepted = n_late = n_rejected = 0
-    for chunk in chunks:
-        decoded = decoder.decode(chunk)
+    for part in decode_ahead(decoder, chunks):
+        if not isinstance(part, DecodedChunk):
+            part = DecodedChunk(part, decoder.decode(part))
+        chunk, decoded = part
         added = aggregator.add(chunk, decoded.batches, decoded.rejects)
         n_accepted += added.n_accepted
         n_late += sum(len(refused.rows) for refused in added.late)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from monitor.core.table_rows import TableRows
 from monitor.decode.arrow.ipc_sizes import stream_sizes
 from monitor.decode.batches import REJECTED, UNDECIDED, Scratch, batch_of, merge_batches
 from monitor.decode.chunk import slice_of
@@ -161,7 +162,36 @@ class Decoder:
         """
         self._dictionaries.renew(len(chunk))
         self._is_mixed = is_mixed
-        found = self._decode(chunk)
+        return self._brought_together(self._decode(chunk))
+
+    def decode_rows(self, table: TableRows) -> Decoded | None:
+        """Decode rows of a table that are several messages.
+
+        Returns
+        -------
+        Decoded or None
+            What :meth:`decode` makes of the chunks of ``table`` joined, whose messages are never
+            encoded; None where their limits, or a fault, have to be judged one by one.
+        """
+        messages = table.messages()
+        n = table.rows.num_rows
+        if (self._row_bytes + 1) * n > (PART_GROWTH - 1) * self._limits.max_bytes:
+            return None
+        self._dictionaries.renew(len(messages))
+        try:
+            found = self._streams.decode_rows(table.rows, messages, self._dictionaries)
+            if found is None:
+                return None
+            work = Work(next(table.places()), 0, self._limits)
+            for model, batch in found[0]:
+                work.parts[model] = [self._whole(model, [batch])]
+        except Exception:  # which message is at fault is found when each is decoded
+            return None
+        work.rejects = found[1]
+        return self._brought_together([work])
+
+    def _brought_together(self, found: Sequence[Work]) -> Decoded:
+        """Return what was found in the parts of a chunk."""
         parts: dict[int, list[EventBatch]] = {}
         for work in found:
             for model, some in work.parts.items():

@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 
+from monitor.core.table_rows import TableRows
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.slot_length import rate_of, slot_of, stored_slot_us
 from monitor.decode.decoder import Decoder
@@ -68,16 +69,16 @@ def pane_option(asked_us: int | None, stored_us: int | None, window_us: int) -> 
 
 
 def slot_and_chunks(
-    chunks: Iterable[Chunk],
+    chunks: Iterable[Chunk | TableRows],
     catalog: Catalog,
     limits: MessageLimits,
     slot_us: int | None = None,
-) -> tuple[int, Iterator[Chunk]]:
+) -> tuple[int, Iterator[Chunk | TableRows]]:
     """Return the length of the panes to be stored, and the chunks that were given.
 
     Parameters
     ----------
-    chunks : iterable of Chunk
+    chunks : iterable of Chunk or TableRows
         Predictions; the first of them are read here already.
     limits : MessageLimits
         Of the decoder.
@@ -89,25 +90,33 @@ def slot_and_chunks(
     slot_us : int
         Microseconds: the shortest length that divides the windows, is made of whole panes and
         holds 64 rows of a model on average.
-    chunks : iterator of Chunk
+    chunks : iterator of Chunk or TableRows
         All of them.
     """
     if slot_us is not None:
         return slot_us, iter(chunks)
     rest = iter(chunks)
-    head: list[Chunk] = []
+    head: list[Chunk | TableRows] = []
     times: list[Int64Array] = []
     models: set[tuple[str, str]] = set()
     decoder = Decoder(catalog.schemas, limits=limits)
-    for chunk in rest:
-        head.append(chunk)
+    n_messages = 0
+    for chunk in _read_into(head, rest):
+        n_messages += len(chunk)
         for batch in chain.from_iterable(decoder.decode(p).batches for p in decoder.parts(chunk)):
             times.append(batch.time_us)
             models.add((batch.schema.tenant, batch.schema.model))
-        if max(sum(map(len, times)), sum(map(len, head))) >= HEAD_ROWS:
+        if max(sum(map(len, times)), n_messages) >= HEAD_ROWS:
             break
     n_rows, span_us = rate_of(np.concatenate([np.empty(0, np.int64), *times]))
     configs = catalog.configs.values()
     pane_us = min(config.window.pane_us for config in configs)
     n_rows //= max(len(models), 1)
     return stored_slot_us(slot_of(configs), pane_us, n_rows, span_us), chain(head, rest)
+
+
+def _read_into(head: list[Chunk | TableRows], rest: Iterator[Chunk | TableRows]) -> Iterator[Chunk]:
+    """Yield chunks one by one, and note what was read for them."""
+    for piece in rest:
+        head.append(piece)
+        yield from piece.chunks() if isinstance(piece, TableRows) else (piece,)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from driftline.canonical import WORDS_FOR_MISSING
 from monitor.core.column_values import as_number, as_text, times_us
+from monitor.core.table_rows import RECORD_TIME
 from monitor.transport.plain_columns import flat
 from monitor.transport.restamp import TIME
 from monitor.transport.type_mismatches import Misfits
@@ -28,7 +29,6 @@ __all__ = [
     "times_us",
 ]
 
-RECORD_TIME = "record_time_us"
 _TEXT_COLUMNS = ("id", "prediction", "host", "gpu_uuid", "model_version")
 _NESTED = ("features.", "segments.")
 

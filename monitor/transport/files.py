@@ -8,7 +8,7 @@ message each, so that one decoder serves every source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor.transport.canonical import RECORD_TIME, canonical
+from monitor.core.table_rows import TableRows
+from monitor.transport.canonical import canonical
 from monitor.transport.inputs import STANDARD_INPUT as STANDARD_INPUT
 from monitor.transport.inputs import Input, Progress, open_any
 from monitor.transport.opening import closing_on_error
@@ -35,16 +36,48 @@ _MAX_BYTES = 4 << 20
 class Source(Iterator[Chunk]):
     """Chunks of one file, which is closed at its end; call ``close`` if it is not read that far."""
 
-    def __init__(self, chunks: Iterator[Chunk], file: Input, name: str, notes: list[str]) -> None:
-        self._chunks, self._file = chunks, file
+    def __init__(
+        self,
+        pieces: Iterator[Chunk | TableRows],
+        file: Input,
+        notes: list[str],
+        count: Callable[[int], None] = lambda n_rows: None,
+    ) -> None:
+        self._pieces, self._file, self._count = pieces, file, count
+        self._chunks = self._encoded()
         self.is_table = file.is_table
-        self.name = name
+        self.name = file.source
         """The file's name with a digest of its content; a new one for standard input."""
         self.notes = notes
         """Notes for the user on how the file was read; complete when it has been read."""
 
     def __next__(self) -> Chunk:
         return next(self._chunks)
+
+    def together(self) -> Iterator[Chunk | TableRows]:
+        """Yield the same rows, those of several chunks of a table together and not encoded.
+
+        A table with record times is encoded: an event from the future is reported with its bytes.
+        """
+        for piece in self._pieces:
+            if isinstance(piece, Chunk):
+                yield piece
+            elif piece.has_record_times:
+                yield from self._chunks_of(piece)
+            else:
+                yield piece
+                self._count(piece.rows.num_rows)
+
+    def _encoded(self) -> Iterator[Chunk]:
+        """Yield chunks."""
+        for piece in self._pieces:
+            yield from (piece,) if isinstance(piece, Chunk) else self._chunks_of(piece)
+
+    def _chunks_of(self, table: TableRows) -> Iterator[Chunk]:
+        """Encode the messages of a table, and count their rows once they have been used."""
+        for chunk, rows in zip(table.chunks(), table.messages(), strict=True):
+            yield chunk
+            self._count(rows.num_rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -120,8 +153,8 @@ def open_source(
     slack_us = config.window.bound_us + config.window.lateness_us
     with closing_on_error(found):
         if found.is_table:
-            chunks = _table_chunks(found, config, stamp, chunk_rows, report, notes.append)
-            return Source(chunks, found, found.source, notes)
+            rows, count = _table_rows(found, config, stamp, chunk_rows, report, notes.append)
+            return Source(rows, found, notes, count)
         if stamp.is_wanted:
             raise ConfigError(
                 "JSONL events cannot be assigned new event times",
@@ -138,7 +171,7 @@ def open_source(
                 notes.append,
                 has_odd_clocks=has_odd_clocks,
             )
-        return Source(lines, found, found.source, notes)
+        return Source(lines, found, notes)
 
 
 def read_table(
@@ -212,15 +245,15 @@ class _Timing:
         return table
 
 
-def _table_chunks(
+def _table_rows(
     found: Input,
     config: ModelConfig,
     stamp: _Timing,
     chunk_rows: int,
     report: Progress,
     note: Callable[[str], None],
-) -> Iterator[Chunk]:
-    """Map the pieces of a table, assign times, and encode them as Arrow streams."""
+) -> tuple[Iterator[TableRows], Callable[[int], None]]:
+    """Map the pieces of a table and assign times; return them, and a function that counts rows."""
     table = found.table(chunk_rows)
     source = f"{found.source}+{stamp.digest()}" if stamp.is_wanted else found.source
 
@@ -229,20 +262,26 @@ def _table_chunks(
 
     # Checks the columns before the pipeline starts, not at the first chunk.
     mapped(table.schema.empty_table())
-    pieces = _cut(map(mapped, _regrouped(table, chunk_rows)), chunk_rows)
+    pieces: Iterator[pa.Table] = map(mapped, _regrouped(table, chunk_rows))
     if not (stamp.is_wanted or config.columns.record_time or found.is_stream):
         slack_us = config.window.bound_us + config.window.lateness_us
         pieces = tables_in_order(pieces, slack_us, chunk_rows, found.where, note)
+    n_counted = 0
 
-    def chunks() -> Iterator[Chunk]:
+    def count(n_rows: int) -> None:
+        nonlocal n_counted
+        n_counted += n_rows
+        report(n_counted / table.n_rows if table.n_rows else None, n_counted)
+
+    def rows() -> Iterator[TableRows]:
         n_rows = 0
         with closing(found):
-            for rows in pieces:
-                yield _arrow_chunk(_named(stamp.apply(rows), config), source, n_rows)
-                n_rows += rows.num_rows
-                report(n_rows / table.n_rows if table.n_rows else None, n_rows)
+            for piece in pieces:
+                batch = _one_batch(_named(stamp.apply(piece), config))
+                yield TableRows(source, batch, chunk_rows, n_rows)
+                n_rows += batch.num_rows
 
-    return chunks()
+    return rows(), count
 
 
 def _regrouped(table: TableSource, chunk_rows: int) -> Iterator[pa.Table]:
@@ -267,13 +306,6 @@ def _is_enough(held: pa.Table, n_chunks: int) -> bool:
     return n_chunks >= _MAX_TOGETHER or bool(held.nbytes >= _MAX_BYTES)
 
 
-def _cut(tables: Iterable[pa.Table], chunk_rows: int) -> Iterator[pa.Table]:
-    """Cut tables into pieces of ``chunk_rows`` rows."""
-    for table in tables:
-        for first in range(0, table.num_rows, chunk_rows):
-            yield table.slice(first, chunk_rows)
-
-
 def _named(table: pa.Table, config: ModelConfig) -> pa.Table:
     """Add tenant and model to every row, unless the file has these columns."""
     for name, value in (("tenant", config.tenant), ("model", config.model)):
@@ -288,22 +320,7 @@ def _repeated(value: str, n_rows: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n_rows, np.int32)), pa.array([value]))
 
 
-def _arrow_chunk(table: pa.Table, source: str, first_row: int) -> Chunk:
-    """Encode a table as one message: an Arrow IPC stream of one batch."""
-    sink = pa.BufferOutputStream()
-    table = table.combine_chunks()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    buffer = np.frombuffer(sink.getvalue(), np.uint8)
-    record_time = -1
-    if RECORD_TIME in table.column_names:
-        times = table[RECORD_TIME].drop_null().to_numpy()
-        record_time = int(times.max()) if len(times) else -1
-    return Chunk(
-        source=source,
-        partition=0,
-        buffer=buffer,
-        offsets=np.array([0, len(buffer)], np.int64),
-        log_offset=np.array([first_row], np.int64),
-        record_time_us=np.array([record_time], np.int64),
-    )
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    """Return a table that has rows as one record batch."""
+    columns = [column.chunk(0) for column in table.combine_chunks().columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)

@@ -86,11 +86,12 @@ def tables_in_order(
     Parameters
     ----------
     tables : iterator of pyarrow.Table
-        All with the column ``time_us``.
+        All with the column ``time_us``, and all but the last of a multiple of ``chunk_rows`` rows.
+        Sorted tables are as long as the longest of these.
     slack_us : int
         Age, relative to the newest row before it, from which a row is late.
     chunk_rows : int
-        Rows per sorted table.
+        Rows of a chunk; how many rows are judged is a function of it, not of the tables.
     where : str
         The file, for messages.
     note : callable
@@ -101,9 +102,9 @@ def tables_in_order(
     TransportError
         If the rows need sorting and are more than ``MAX_SORTED_ROWS``.
     """
-    held, is_whole = _held(tables, lambda t: t.num_rows, lambda t: t.nbytes)
+    held, n_judged, is_whole = _held_tables(tables, chunk_rows)
     times = np.concatenate([np.empty(0), *(_times_of(table) for table in held)])
-    share = late_share(times, slack_us)
+    share = late_share(times[:n_judged], slack_us)
     if share <= LATE_SHARE:
         yield from held
         yield from tables
@@ -112,8 +113,9 @@ def tables_in_order(
     note(_sorted_words(where, share))
     order = np.argsort(times, kind="stable")
     whole = _unified(held).take(pa.array(order))
-    for first in range(0, whole.num_rows, chunk_rows):
-        yield whole.slice(first, chunk_rows)
+    n_together = max(map(len, held))
+    for first in range(0, whole.num_rows, n_together):
+        yield whole.slice(first, n_together)
 
 
 def lines_in_order(
@@ -161,6 +163,23 @@ def lines_in_order(
 def line_times(chunk: Chunk) -> Float64Array:
     """Return the first time in each line, in microseconds; NaN without one."""
     return _NumberedLines([chunk]).times(range(len(chunk)))
+
+
+def _held_tables(tables: Iterator[pa.Table], chunk_rows: int) -> tuple[list[pa.Table], int, bool]:
+    """Collect tables; return them, the rows in chunks up to the bound, and whether that is all."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        held.append(table)
+        for first in range(0, table.num_rows, chunk_rows):
+            if rows > MAX_SORTED_ROWS or size > MAX_SORTED_BYTES:
+                return held, rows, False
+            chunk = table.slice(first, chunk_rows)
+            rows += chunk.num_rows
+            size += chunk.nbytes
+        if rows > MAX_SORTED_ROWS or size > MAX_SORTED_BYTES:
+            return held, rows, False
+    return held, rows, True
 
 
 def _held(

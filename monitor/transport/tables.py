@@ -27,6 +27,10 @@ _BROKEN = (
     zipfile.BadZipFile,
 )
 """Errors of readers and decompressors for damaged content; some are not OSError."""
+MAX_TIMES = 4
+"""So many times the rows asked for are read at once from Parquet, while they take few bytes."""
+_PIECE_BYTES = 4 << 20
+_VALUE_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ def open_table(file: Any, format_: Format, batch_rows: int, where: str) -> Table
     format_ : Format
         Any format except JSONL.
     batch_rows : int
-        Rows per piece for Parquet; other formats determine the size themselves.
+        Rows per piece for Parquet, or up to ``MAX_TIMES`` as many where rows are short; other
+        formats determine the size themselves.
     where : str
         The file, for messages.
 
@@ -125,10 +130,19 @@ def _open_parquet(
     """Open a Parquet file, read by row group."""
     import pyarrow.parquet as pq
 
-    parquet = pq.ParquetFile(file)
+    # Not all columns of a row group at once: a row group of a million rows takes 100 MB.
+    parquet = pq.ParquetFile(file, pre_buffer=False)
+    batch_rows *= _n_times_more(parquet.metadata, batch_rows)
     # One thread: to hand pages of so few rows to others costs up to twice their decoding.
     batches = parquet.iter_batches(batch_size=batch_rows, use_threads=False)
     return parquet.schema_arrow, batches, parquet.metadata.num_rows
+
+
+def _n_times_more(metadata: Any, batch_rows: int) -> int:
+    """Return by how much pieces may be longer: each has a fixed cost for every column."""
+    sizes = (metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    row_bytes = max(sum(sizes) // max(metadata.num_rows, 1), _VALUE_BYTES * metadata.num_columns)
+    return int(min(max(_PIECE_BYTES // max(row_bytes * batch_rows, 1), 1), MAX_TIMES))
 
 
 def _open_orc(file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch], int | None]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from monitor.core.table_rows import TableRows
 from monitor.core.windowing.accumulators import take
 from monitor.decode.decoder import Decoded, Decoder
 from monitor.decode.work import ARROW_MARK
@@ -30,14 +31,16 @@ class DecodedChunk(NamedTuple):
     decoded: Decoded
 
 
-def decode_ahead(decoder: Decoder, chunks: Iterable[Chunk]) -> Iterator[Chunk | DecodedChunk]:
+def decode_ahead(
+    decoder: Decoder, chunks: Iterable[Chunk | TableRows]
+) -> Iterator[Chunk | DecodedChunk]:
     """Yield the chunks of a replay, those of tables decoded.
 
     Parameters
     ----------
     decoder : Decoder
         Of the stage that takes them; it decodes nothing else between two of them.
-    chunks : iterable of Chunk
+    chunks : iterable of Chunk or TableRows
         Those that are one Arrow stream each are read up to three ahead.
 
     Yields
@@ -48,6 +51,11 @@ def decode_ahead(decoder: Decoder, chunks: Iterable[Chunk]) -> Iterator[Chunk | 
     held: list[Chunk] = []
     n_bytes = 0
     for chunk in chunks:
+        if isinstance(chunk, TableRows):
+            yield from _decoded(decoder, held)
+            held, n_bytes = [], 0
+            yield from _decoded_rows(decoder, chunk)
+            continue
         size = int(chunk.offsets[-1])
         is_table = _is_stream(chunk)
         is_other = bool(held) and held[0].source != chunk.source
@@ -69,6 +77,16 @@ def _is_stream(chunk: Chunk) -> bool:
     """Return whether a chunk is one Arrow stream, whose length keeps the next one aligned."""
     is_one = len(chunk) == 1 and chunk.offsets[0] == 0 and chunk.offsets[-1] % 8 == 0
     return is_one and chunk.buffer[: len(ARROW_MARK)].tobytes() == ARROW_MARK
+
+
+def _decoded_rows(decoder: Decoder, table: TableRows) -> Iterator[Chunk | DecodedChunk]:
+    """Decode rows that were not encoded, or else encode their messages."""
+    decoded = decoder.decode_rows(table)
+    if decoded is None:
+        yield from decode_ahead(decoder, table.chunks())
+        return
+    for message, place in enumerate(table.places()):
+        yield DecodedChunk(place, _of_message(decoded, message))
 
 
 def _decoded(decoder: Decoder, chunks: Sequence[Chunk]) -> Iterator[Chunk | DecodedChunk]:

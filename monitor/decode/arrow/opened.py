@@ -171,14 +171,20 @@ def open_stream(
     for batch in batches:
         batch.validate(full=True)
         if batch.num_rows:
-            flat = batch if form.is_whole else _flat(batch, form, room)
-            pieces.append(Piece(message, first, flat, batch, form))
+            read = batch if form.is_whole else flat(batch, form, room)
+            pieces.append(Piece(message, first, read, batch, form))
         first += batch.num_rows
     return pieces, form
 
 
-def _flat(batch: pa.RecordBatch, form: Form, room: Room) -> pa.RecordBatch:
-    """Take the columns that are read, and expand what is encoded."""
+def flat(batch: pa.RecordBatch, form: Form, room: Room) -> pa.RecordBatch:
+    """Take the columns that are read, and expand what is encoded.
+
+    Raises
+    ------
+    RefusedEvent
+        If they take more room than there is.
+    """
     columns = []
     for name, i, child in form.columns:
         column = batch.column(i)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from monitor.core.table_rows import encoded
 from schemas.refused import MAX_PAYLOAD_BYTES
 
 
@@ -60,13 +62,38 @@ def _alone(column: pa.Array) -> pa.Array:
     return column.cast(pa.large_binary()) if pa.types.is_binary_view(kind) else column
 
 
-class _Placed(Protocol):
+class Placed(Protocol):
+    """A record batch, its message, and the number of its first row there."""
+
     @property
-    def message(self) -> int: ...
+    def message(self) -> int:
+        """Number of the message."""
+        ...
+
     @property
-    def first_row(self) -> int: ...
+    def first_row(self) -> int:
+        """Number of the first row in the message."""
+        ...
+
     @property
-    def original(self) -> pa.RecordBatch: ...
+    def original(self) -> pa.RecordBatch:
+        """All columns, as they came."""
+        ...
+
+
+class NotEncoded:
+    """Rows of a message that was decoded without having been encoded."""
+
+    first_row = 0
+
+    def __init__(self, message: int, rows: pa.RecordBatch) -> None:
+        self.message, self._rows = message, rows
+
+    @cached_property
+    def original(self) -> pa.RecordBatch:
+        """The rows as the message would hold them: the same bytes as of a message that came."""
+        with pa.ipc.open_stream(encoded(self._rows)) as reader:
+            return reader.read_next_batch()
 
 
 class Originals:
@@ -78,9 +105,9 @@ class Originals:
         Record batches, each with its message and the number of its first row there.
     """
 
-    def __init__(self, pieces: Sequence[_Placed]) -> None:
+    def __init__(self, pieces: Sequence[Placed]) -> None:
         self._pieces = pieces
-        self._of_message: dict[int, list[_Placed]] = {}
+        self._of_message: dict[int, list[Placed]] = {}
 
     def payload(self, message: int, row: int) -> bytes:
         """Return one row of a message as a stream."""

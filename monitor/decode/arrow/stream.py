@@ -9,10 +9,18 @@ import pyarrow as pa
 
 from monitor.decode.arrow.expand import Room
 from monitor.decode.arrow.ipc_sizes import StreamSizes
-from monitor.decode.arrow.opened import Form, Piece, check_sizes, known_names, open_stream
+from monitor.decode.arrow.opened import (
+    MAX_COLUMNS,
+    Form,
+    Piece,
+    check_sizes,
+    flat,
+    known_names,
+    open_stream,
+)
 from monitor.decode.arrow.record_batches import batch_from_arrow, stream_of
 from monitor.decode.arrow.row_models import rows_by_model
-from monitor.decode.arrow.row_stream import Originals
+from monitor.decode.arrow.row_stream import NotEncoded, Originals, Placed
 from monitor.decode.columns import Columns
 from monitor.decode.dictionaries import Dictionaries
 from monitor.decode.reject_cap import RowRejects
@@ -23,6 +31,8 @@ from schemas.limits import MessageLimits
 
 Found = tuple[list[tuple[int, EventBatch]], list[Reject]]
 
+_COLUMN_BYTES = 4096
+"""What a column adds to a stream beside its values, at most: its name, padding, metadata."""
 MAX_JOINED_VALUES = 1_000
 """Values that the dictionaries of a column may hold together where streams are joined.
 
@@ -98,27 +108,72 @@ class StreamDecoder:
         found: Found = ([], rejects)
         for neighbours in _neighbours(pieces):
             try:
-                _extend(found, self._read(neighbours, dictionaries))
+                _extend(found, self._read_joined(neighbours, dictionaries))
             except pa.ArrowException:  # types that cannot be joined, or not be read at all
                 self._read_alone(found, neighbours, dictionaries)
         return found
+
+    def decode_rows(
+        self, rows: pa.RecordBatch, messages: Sequence[pa.RecordBatch], dictionaries: Dictionaries
+    ) -> Found | None:
+        """Decode the rows of several messages, which were not encoded.
+
+        Parameters
+        ----------
+        messages : sequence of pyarrow.RecordBatch
+            The rows of each message: slices of ``rows``.
+
+        Returns
+        -------
+        (list of (model index, EventBatch), list of Reject) or None
+            What :meth:`decode` returns of the streams of these messages; None where one of the
+            streams could be refused.
+        """
+        if not self._fits(rows, messages):
+            return None
+        form = Form.of(rows.schema, self._known)
+        if form.fault:
+            return None
+        rows.validate(full=True)
+        room = Room(self._limits.max_bytes)
+        read = rows if form.is_whole else flat(rows, form, room)
+        places = _places([(m, 0, part.num_rows) for m, part in enumerate(messages)])
+        originals = [NotEncoded(m, part) for m, part in enumerate(messages)]
+        return self._read(originals, places, _aligned(read), dictionaries)
+
+    def _fits(self, rows: pa.RecordBatch, messages: Sequence[pa.RecordBatch]) -> bool:
+        """Return whether these messages are clearly within the limits, all of them together."""
+        n = max(rows.nbytes, rows.num_rows * rows.num_columns) + _COLUMN_BYTES * rows.num_columns
+        is_short = max(m.num_rows for m in messages) <= self._max_rows
+        return is_short and 2 * n <= self._limits.max_bytes and rows.num_columns <= MAX_COLUMNS
 
     def _read_alone(self, found: Found, pieces: Sequence[Piece], known: Dictionaries) -> None:
         """Decode pieces one by one; what cannot be read is a reject."""
         for piece in pieces:
             try:
-                _extend(found, self._read([piece], known))
+                _extend(found, self._read_joined([piece], known))
             except pa.ArrowException as error:
                 payload = stream_of(piece.original)
                 fault = _unreadable(error)
                 found[1].append(_refused(piece.message, piece.first_row, payload, fault))
 
-    def _read(self, pieces: Sequence[Piece], dictionaries: Dictionaries) -> Found:
-        """Join the pieces, and decode the rows of each model."""
-        batches: list[tuple[int, EventBatch]] = []
+    def _read_joined(self, pieces: Sequence[Piece], dictionaries: Dictionaries) -> Found:
+        """Join pieces, and decode the rows of each model."""
         joined = _join([piece.batch for piece in pieces])
-        messages, numbers = _places(pieces)
-        rejects = RowRejects(Originals(pieces), self._limits.max_letters)
+        places = _places([(p.message, p.first_row, p.batch.num_rows) for p in pieces])
+        return self._read(pieces, places, joined, dictionaries)
+
+    def _read(
+        self,
+        originals: Sequence[Placed],
+        places: tuple[Int64Array, Int64Array],
+        joined: pa.RecordBatch,
+        dictionaries: Dictionaries,
+    ) -> Found:
+        """Decode the rows of each model."""
+        batches: list[tuple[int, EventBatch]] = []
+        messages, numbers = places
+        rejects = RowRejects(Originals(originals), self._limits.max_letters)
         for model, rows in rows_by_model(joined, self._models, messages, numbers, rejects):
             part, place = joined, (messages, numbers)
             if rows is not None:
@@ -194,9 +249,9 @@ def _aligned(batch: pa.RecordBatch) -> pa.RecordBatch:
         return reader.read_next_batch()
 
 
-def _places(pieces: Sequence[Piece]) -> tuple[Int64Array, Int64Array]:
-    """Return message and row of each row of the pieces."""
-    sizes = [piece.batch.num_rows for piece in pieces]
-    message = np.repeat(np.array([piece.message for piece in pieces], np.int64), sizes)
-    rows = [np.arange(n, dtype=np.int64) + p.first_row for p, n in zip(pieces, sizes, strict=True)]
+def _places(pieces: Sequence[tuple[int, int, int]]) -> tuple[Int64Array, Int64Array]:
+    """Return message and row of each row of pieces: (message, first row there, rows)."""
+    sizes = [n for _, _, n in pieces]
+    message = np.repeat(np.array([m for m, _, _ in pieces], np.int64), sizes)
+    rows = [np.arange(n, dtype=np.int64) + first for _, first, n in pieces]
     return message, np.concatenate(rows)

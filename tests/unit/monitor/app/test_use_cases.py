@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,8 @@ from monitor.app.compare import CompareRequest, run_compare
 from monitor.app.compare_source import TableSide
 from monitor.app.progress import NoProgress, PhaseProgress
 from monitor.app.replay import ReplayRequest, run_replay
+from monitor.storage.clickhouse import Store
+from monitor.transport.files import Source
 from schemas.errors import ConfigError, StorageError, TransportError
 from schemas.time_units import HOUR_US
 from tests.support.installation import START_US, install, rows
@@ -107,6 +110,60 @@ def test_replay_reports_a_changed_order_of_files_as_a_note(folder):
     outcome = run_replay(request, on_note=front.notes.append)
     assert front.notes == [f"the files are read in the order of their times: {first}, {second}"]
     assert (outcome.n_accepted, outcome.n_late) == (9_000, 0)
+
+
+def stored(store: Path) -> dict[str, list[str]]:
+    """Return digests of all rows that a replay has stored, by table."""
+    tables = ("predictions", "panes", "results", "alerts", "notifications", "dead_letters", "late")
+    with Store.open(store, is_read_only=True) as opened:
+        digest = (
+            "SELECT hex(MD5(toString(tuple(* EXCEPT ingest_time)))) AS digest FROM {} ORDER BY 1"
+        )
+        return {t: opened.query(digest.format(t))["digest"].to_pylist() for t in tables}
+
+
+def disordered(n_rows: int) -> pa.Table:
+    """Return events with a change: one in fifty is an hour late, one in a hundred refused."""
+    rng = np.random.default_rng(3)
+    table = rows(n_rows, 1)
+    income = table["income"].to_numpy() * np.where(np.arange(n_rows) < n_rows // 2, 1.0, 1.5)
+    table = table.set_column(0, "income", pa.array(income))
+    time_us = START_US + np.arange(n_rows) * (9 * HOUR_US // n_rows)
+    time_us = time_us - (rng.random(n_rows) < 0.02) * HOUR_US
+    time_us += rng.integers(-30_000_000, 30_000_000, n_rows)
+    refused = pa.array(np.where(rng.random(n_rows) < 0.01, -5, time_us))
+    return table.set_column(table.column_names.index("time_us"), "time_us", refused)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_late_rows_are_judged_alike_however_many_rows_are_decoded_together(
+    folder, tmp_path, monkeypatch, is_stored
+):
+    pq.write_table(disordered(30_000), tmp_path / "events.parquet")
+    found = []
+    for name in ("together", "alone"):
+        if name == "alone":
+            monkeypatch.setattr(Source, "together", Source.__iter__)
+        store = str(tmp_path / name) if is_stored else "none"
+        request = ReplayRequest(
+            (str(tmp_path / "events.parquet"),), folder / "driftline.yaml", store=store
+        )
+        outcome = run_replay(request)
+        found.append(
+            (
+                outcome.as_document() | {"store": None},
+                outcome.alerts,
+                outcome.incidents,
+                outcome.rejected_examples,
+                stored(tmp_path / name) if is_stored else {},
+            )
+        )
+    assert outcome.n_late > 100
+    assert outcome.n_refused > 100
+    assert outcome.alerts
+    together, alone = found
+    assert together[:-1] == alone[:-1]
+    assert [t for t in alone[-1] if together[-1][t] != alone[-1][t]] == []
 
 
 def test_replay_without_a_verdict_is_unjudged(folder, tmp_path):

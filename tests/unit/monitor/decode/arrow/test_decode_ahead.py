@@ -18,9 +18,10 @@ from monitor.decode.arrow.row_stream import stream_of
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoded, Decoder
 from monitor.transport import files
-from monitor.transport.files import open_source
+from monitor.transport.files import Source, open_source
 from schemas.batch import Chunk, EventBatch, ModelSchema, StringColumn, code_columns
 from schemas.config.model import ModelConfig
+from schemas.events import RejectReason
 from schemas.limits import MessageLimits
 
 MODELS = (
@@ -146,3 +147,83 @@ def test_columns_converted_together_give_the_chunks_they_give_alone(tmp_path: Pa
         found.append([content(chunk, decoder.decode(chunk)) for chunk in chunks])
     assert found[0] == found[1]
     assert len(found[0]) == -(-n_rows // 200)
+
+
+CONFIG = ModelConfig(
+    model="m",
+    features={"x": {"kind": "numeric"}, "c": {"kind": "categorical"}},
+    segments=["s"],
+    columns={"time": "when", "id": "key", "score": "p"},
+)
+
+
+def table_of(n_rows: int, seed: int = 0) -> pa.Table:
+    """Rows with missing values of every column, and some that cannot be read."""
+    rng = np.random.default_rng(seed)
+    x = [None if i % 7 == 0 else f"{v:.3f}" for i, v in enumerate(rng.normal(size=n_rows))]
+    for row in rng.integers(0, n_rows, 5).tolist():
+        x[row] = "no number"
+    when = np.arange(n_rows) * 1_000_000 + 1_767_225_600_000_000
+    when[rng.integers(0, n_rows, 5)] = -1
+    return pa.table(
+        {
+            "when": pa.array(when, mask=rng.random(n_rows) < 0.01),
+            "x": x,
+            "c": pa.array(rng.choice(["a", "7.0", "é"], n_rows), mask=rng.random(n_rows) < 0.1),
+            "s": pa.array(rng.choice(["eu", "us"], n_rows)).dictionary_encode(),
+            "key": [f"id{i}" if i % 3 else None for i in range(n_rows)],
+            "p": pa.array(rng.random(n_rows), mask=rng.random(n_rows) < 0.1),
+            "logged": when + 5,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_together"),
+    [
+        (LIMITS, True),
+        (MessageLimits(max_rows=150), False),
+        (MessageLimits(max_bytes=20_000), False),
+        (MessageLimits(max_bytes=200), False),
+    ],
+)
+@pytest.mark.parametrize("record_time", [None, "logged"])
+@pytest.mark.parametrize("n_rows", [1, 200, 4_321])
+def test_rows_that_are_not_encoded_hold_what_their_chunks_hold(
+    tmp_path: Path, limits, is_together, record_time, n_rows
+):
+    columns = CONFIG.columns.model_copy(update={"record_time": record_time})
+    config = CONFIG.model_copy(update={"columns": columns})
+    pq.write_table(table_of(n_rows), tmp_path / "rows.parquet", row_group_size=1_500)
+
+    def opened() -> Source:
+        return open_source(tmp_path / "rows.parquet", config, chunk_rows=200)
+
+    alone, decoder = (
+        Decoder([config.schema_], limits=limits),
+        Decoder([config.schema_], limits=limits),
+    )
+    expected = [(c.record_time_us.tolist(), content(c, alone.decode(c))) for c in opened()]
+    found, n_together = [], 0
+    for part in decode_ahead(decoder, opened().together()):
+        n_together += isinstance(part, DecodedChunk)
+        chunk, decoded = part if isinstance(part, DecodedChunk) else (part, decoder.decode(part))
+        found.append((chunk.record_time_us.tolist(), content(chunk, decoded)))
+    assert found == expected
+    assert len(found) == -(-n_rows // 200)
+    if record_time is None and is_together:
+        assert n_together == len(found)
+
+
+def test_a_text_that_is_not_utf8_refuses_its_row_however_rows_are_decoded(tmp_path: Path):
+    table = table_of(900)
+    raw = [b"\xff" if i == 450 else b"a" for i in range(900)]
+    table = table.set_column(2, "c", pa.array(raw, pa.binary()).view(pa.string()))
+    pq.write_table(table, tmp_path / "rows.parquet")
+    alone, decoder = (Decoder([CONFIG.schema_], limits=LIMITS) for _ in range(2))
+    source = open_source(tmp_path / "rows.parquet", CONFIG, chunk_rows=200)
+    expected = [content(chunk, alone.decode(chunk)) for chunk in source]
+    source = open_source(tmp_path / "rows.parquet", CONFIG, chunk_rows=200)
+    found = [content(*part) for part in decode_ahead(decoder, source.together())]
+    assert found == expected
+    assert any(reject.reason == RejectReason.INVALID_UTF8 for *_, all_ in found for reject in all_)
