@@ -11,9 +11,9 @@ found in all features. ``delay_ratio_calibrated``: median over planted changes o
 delay over that of the fastest of four peers in hourly windows, calibrated to as many false
 alarms in the same world. ``reopenings``: alerts that open again, a planted change of a
 feature. ``onset_ticks``: median error of the beginning; ``onset_covered``: share of intervals
-that hold it. Without ``--json`` tables are printed first. The full run is 12 models of three
-months in each of thirty worlds and two models for each of 43 changes, about two hours of one
-core; ``benchmarks.quality.records`` takes it in parts.
+that hold it. Without ``--json`` tables are printed first. The full run is at least 36
+model-months in each of thirty worlds and two models for each of 37 changes, about an hour of
+one core; ``benchmarks.quality.records`` takes it in parts.
 
 ``--rule 1`` has the figures of the first rule, which judges windows of an hour:
 ``benchmarks.quality.rule_1``.

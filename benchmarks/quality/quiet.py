@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.quality.counter_streams import HOURS_A_MONTH
 from benchmarks.quality.laws import Columns, Integers
 from benchmarks.quality.ticks import STRETCH_HOURS, TICKS_AN_HOUR, build, draw, judged
-from benchmarks.quality.worlds import World
+from benchmarks.quality.worlds import LEAST_MONTHS, World
 from detectors.multiscale.rule import Verdicts
 
 JOB_VALUE = 0.37
@@ -64,8 +64,9 @@ class QuietRate:
 
     @property
     def is_met(self) -> bool:
-        """Whether the rate is within the bar."""
-        return self.per_month <= self.world.bar * (1 + 1e-9)
+        """Whether the rate is within the bar, and surely: with 36 months also its upper bound."""
+        is_sure = self.months < LEAST_MONTHS or self.interval[1] <= self.world.upper_bar
+        return is_sure and self.per_month <= self.world.bar * (1 + 1e-9)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.quality.records FILE --seeds 70000:70004 [--only TEXT]`` runs what FILE
 does not have yet of the worlds and changes whose name contains TEXT, one JSON line each.
-``python -m benchmarks.quality.records FILE --page`` writes ``docs/quality/rule-2.md``, and
-``FILE --figures`` prints the figures of ``python -m benchmarks.quality``.
+``FILE --page --plain OTHER`` writes ``docs/quality/rule-2.md``, OTHER that of
+``benchmarks.quality.plain_peers``, and ``FILE --figures`` prints the figures of
+``python -m benchmarks.quality``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality import plain_peers
 from benchmarks.quality.changes import Planted, planted_changes
 from benchmarks.quality.page import FOLDER
 from benchmarks.quality.planted import PlantedFigures, PlantedRun, planted_run
@@ -97,15 +99,18 @@ def main() -> None:
     """Run what is missing, or write what is there."""
     parser = argparse.ArgumentParser(description="the full run of rule 2, in parts")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--seeds", default="70000:70012", help="first:last, the last left out")
+    parser.add_argument("--seeds", default="70000:70037", help="first:last, the last left out")
     parser.add_argument("--only", default="", help="part of a name")
     parser.add_argument("--page", action="store_true", help="write docs/quality/rule-2.md")
+    parser.add_argument("--plain", type=Path, default=Path(), help="runs of plain peers")
     parser.add_argument("--figures", action="store_true", help="print the figures")
     options = parser.parse_args()
     known = read(options.file)
     if options.page:
         seeds = sorted({record.seed for record in known})
-        (FOLDER / "rule-2.md").write_text(page(quiet_of(known), planted_of(known), seeds))
+        plain = plain_peers.read(options.plain)
+        text = page(quiet_of(known), planted_of(known), seeds, plain)
+        (FOLDER / "rule-2.md").write_text(text)
     elif options.figures:
         print(json.dumps(figures_of(quiet_of(known), planted_of(known))))
     else:

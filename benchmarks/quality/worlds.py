@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.quality import laws
+from benchmarks.quality.counter_streams import HOURS_A_MONTH
 from benchmarks.quality.laws import Integers, Law
 from benchmarks.quality.recurring import AUDIENCE, DAYS, PROBES, RESTARTS, recurring
 
 DAY = 24
+LEAST_MONTHS = 36
+"""Model-months of each world in a full run."""
+QUIET_UPPER = 0.25
+"""Upper end of the 95 % interval in a quiet world, at most."""
 QUIET, MOVING, SEASON = "quiet", "moving", "season"
 JOB, RECURRING, CHANGING = "job", "recurring", "changing"
 
@@ -64,9 +69,19 @@ class World:
     are one; otherwise each cell counts, which is at least as many.
     """
 
+    @property
+    def upper_bar(self) -> float:
+        """Upper end of the 95 % interval of the rate, at most."""
+        return QUIET_UPPER if self.group == QUIET else np.inf
+
+    @property
+    def n_models(self) -> int:
+        """Models of a full run: together at least 36 months."""
+        return -(-LEAST_MONTHS * HOURS_A_MONTH // (DAY * self.days))
+
 
 def quiet_worlds() -> list[World]:
-    """Worlds in which nothing is wrong and nothing moves: at most .1 a month."""
+    """Worlds in which nothing is wrong and nothing moves: at most .1 a month, surely .25."""
     short = {"has_times": False}
     return [
         World("independent", QUIET, laws.independent, 0.1),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks.quality.changes import planted_changes
 from benchmarks.quality.planted import PlantedRun
-from benchmarks.quality.quiet import QuietRun
+from benchmarks.quality.quiet import QuietRate, QuietRun
 from benchmarks.quality.records import Record, line, missing, planted_of, quiet_of, read
 from benchmarks.quality.rule_2 import figures_of
 from benchmarks.quality.scale_tables import page, planted_table, quiet_table
@@ -55,6 +56,22 @@ def test_figures_have_the_keys_of_the_acceptance():
     assert found["reopenings"] == 1 / 3
     assert found["onset_ticks"] == 1.5
     assert found["quiet_months_a_world"] == 6.0
+
+
+@pytest.mark.parametrize(("n", "months", "is_met"), [(3, 37.0, True), (4, 40.0, False)])
+def test_of_36_quiet_months_the_interval_must_end_below_a_quarter(n, months, is_met):
+    """Of 40 months 4 incidents are .1 a month, and perhaps .26."""
+    quiet, moving = FIRST_OF_GROUP[0], FIRST_OF_GROUP[1]
+    run = QuietRun(months, n, n, 0, 0.0)
+    assert QuietRate(quiet, (run,)).per_month <= 0.1
+    assert QuietRate(quiet, (run,)).is_met is is_met
+    assert QuietRate(moving, (run,)).is_met
+
+
+def test_a_full_run_has_at_least_36_months_of_each_world():
+    for world in worlds():
+        months = world.n_models * world.days * 24 / 730
+        assert 36 <= months < 36 + world.days * 24 / 730
 
 
 def test_tables_have_a_row_each_and_the_page_has_both():
