@@ -18,7 +18,9 @@ from confluent_kafka import Producer
 
 from monitor.archive.on_kafka import run_archive
 from monitor.archive.pending_range import Cut
+from monitor.core.drift.actions import encode_action
 from monitor.core.topics import (
+    ACTIONS,
     ALERTS,
     DEAD_LETTERS,
     GPU,
@@ -42,7 +44,7 @@ from schemas.config.model import ModelConfig
 from schemas.events import Reject, RejectReason
 from schemas.refused import LateEvent, dead_letter
 from tests.support.repository import ROOT
-from tests.support.store.stored import alert_of, pane_of, result_of
+from tests.support.store.stored import action_of, alert_of, pane_of, result_of
 from tests.support.waiting import wait_until
 
 TABLES = {
@@ -55,6 +57,7 @@ TABLES = {
     NOTIFICATIONS: "notifications",
     DEAD_LETTERS: "dead_letters",
     LATE: "late",
+    ACTIONS: "actions",
 }
 CONFIGS = [
     ModelConfig.model_validate(
@@ -96,7 +99,7 @@ class ArchiveWorld:
 
     def write(self, topic: str, messages: list[tuple[bytes | None, bytes | None]]) -> None:
         """Write (key, value), round the partitions, acknowledged on return."""
-        n = 1 if topic in (ALERTS, NOTIFICATIONS) else self.n_partitions
+        n = 1 if topic in (ACTIONS, ALERTS, NOTIFICATIONS) else self.n_partitions
         failed: list[object] = []
         producer = Producer({**self.cluster.client(), "enable.idempotence": True})
         for i, (key, value) in enumerate(messages):
@@ -126,6 +129,7 @@ class ArchiveWorld:
         self.write(NOTIFICATIONS, [(f"n{i}".encode(), encode(delivery(i))) for i in numbers])
         self.write(DEAD_LETTERS, [(b"d", encode(letter(i))) for i in numbers])
         self.write(LATE, [(b"l", encode([late(i)])) for i in numbers])
+        self.write(ACTIONS, [(b"i", encode_action(action_of(i))) for i in numbers])
         self.sent.update(dict.fromkeys(TABLES.values(), n))
         self.sent["predictions"] += n_predictions - n
         self.sent["panes"] += n * (ROWS_OF_A_PANE - 1)
