@@ -40,6 +40,7 @@ from schemas.moved import redirect_moved_modules
 if TYPE_CHECKING:
     from detectors.conventions import peer_score
     from detectors.decision_rule.decision import Decision, Evidence, Rule, decide, plan_baseline
+    from detectors.multiscale.tick_plan import TickPlan
     from detectors.multivariate.registry import MULTIVARIATE
     from detectors.registry import DETECTORS, NAMES, detector_named, detectors_of
     from detectors.sequential.adwin import ADWIN
@@ -83,6 +84,7 @@ _HOMES = {
     "SEQUENTIAL": "sequential.registry",
     "STEPD": "sequential.stepd",
     "Shewhart": "sequential.shewhart",
+    "TickPlan": "multiscale.tick_plan",
     "benjamini_yekutieli": "statistics.multiple_tests",
     "decide": "decision_rule.decision",
     "detector_named": "registry",
@@ -114,6 +116,7 @@ __all__ = [
     "PageHinkley",
     "Rule",
     "Shewhart",
+    "TickPlan",
     "benjamini_yekutieli",
     "decide",
     "detector_named",

@@ -17,7 +17,7 @@ Turner, Ly, Grunwald, Generic E-variables for exact sequential k-sample tests, 2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,17 @@ from numpy.typing import NDArray
 from detectors.decision_rule.mde import minimum_detectable_effects
 from detectors.decision_rule.sets import CellSets, SetLayout, cell_sets
 from detectors.decision_rule.settings import N_BETS, N_RUNGS, RUNG_NAMES, Rule, alpha_of
-from detectors.decision_rule.tolerance import TolerancePlan, plan_baseline, plan_cells
+from detectors.decision_rule.tolerance import TolerancePlan, plan_cells
+from detectors.decision_rule.tolerance import plan_baseline as plan_tolerance
 from detectors.kernels.decision import step
-from schemas.errors import ShapeError
+from detectors.multiscale.rule import BUDGET, Verdicts
+from detectors.multiscale.state import ScaleState
+from detectors.multiscale.tick_plan import TickPlan
+from schemas.baselines import Baseline
+from schemas.errors import DomainError, ShapeError
 from schemas.panes import N_COUNTERS
 from schemas.results import Reason, Verdict
+from schemas.time_units import HOUR_US
 
 __all__ = [
     "REASONS",
@@ -38,6 +44,7 @@ __all__ = [
     "Evidence",
     "Rule",
     "SetLayout",
+    "TickPlan",
     "TolerancePlan",
     "alpha_of",
     "cell_sets",
@@ -205,35 +212,109 @@ def verdict_of(reason: Reason, *, has_fired: bool) -> Verdict:
     return Verdict.NONE if reason in _NO_VERDICT else Verdict.NORMAL
 
 
+@overload
+def plan_baseline(
+    rule: Rule | Literal[1], baseline: Baseline, phi: float | None = None
+) -> TolerancePlan: ...
+
+
+@overload
+def plan_baseline(rule: Literal[2], baseline: Baseline, phi: float | None = None) -> TickPlan: ...
+
+
+def plan_baseline(
+    rule: Rule | Literal[1, 2], baseline: Baseline, phi: float | None = None
+) -> TolerancePlan | TickPlan:
+    """Plan every cell of a baseline, segment by segment, its variables in order.
+
+    Parameters
+    ----------
+    rule : Rule, 1 or 2
+        Settings of rule 1, or the number of a rule with a budget of .1 a month and windows of an
+        hour or ticks of 5 minutes. Rule 2 with other settings: :meth:`TickPlan.of`.
+    baseline : Baseline
+        Baseline with S segments and V variables.
+    phi : float, optional
+        Declared cluster size; overrides the baseline's estimate.
+
+    Returns
+    -------
+    TolerancePlan or TickPlan
+        Of S x V cells; cell ``s * V + v`` is segment s, variable v, so that
+        ``counts.reshape(-1, 64)`` of a window in the baseline's order fits.
+
+    Raises
+    ------
+    DomainError
+        If there is no such rule.
+    """
+    if isinstance(rule, int):
+        if rule == 2:
+            return TickPlan.of(baseline, phi=phi)
+        if rule != 1:
+            raise DomainError(f"rule {rule}", where="plan_baseline", fix="pass 1 or 2")
+        n_cells = baseline.reference.counts.shape[0] * baseline.reference.counts.shape[1]
+        rule = Rule(alpha=alpha_of(HOUR_US, BUDGET), n_cells=n_cells)
+    return plan_tolerance(rule, baseline, phi)
+
+
+@overload
 def decide(
     plan: TolerancePlan,
     evidence: Evidence,
     counts: NDArray[np.int64],
     *,
+    rule: Literal[1] | None = None,
     n_rungs: int = N_RUNGS,
-) -> Decision:
-    """Evaluate one tumbling window of every cell, and update the evidence.
+) -> Decision: ...
+
+
+@overload
+def decide(
+    plan: TickPlan,
+    evidence: ScaleState,
+    counts: NDArray[np.int64],
+    *,
+    rule: Literal[2] | None = None,
+    n_rungs: int = N_RUNGS,
+) -> Verdicts: ...
+
+
+def decide(
+    plan: TolerancePlan | TickPlan,
+    evidence: Evidence | ScaleState,
+    counts: NDArray[np.int64],
+    *,
+    rule: int | None = None,
+    n_rungs: int = N_RUNGS,
+) -> Decision | Verdicts:
+    """Evaluate one tumbling window, or one tick, of every cell, and update the evidence.
 
     Parameters
     ----------
-    plan : TolerancePlan
-        Of C cells.
-    evidence : Evidence
-        Evidence so far; **updated in place**. Pass a copy to keep it unchanged.
+    plan : TolerancePlan or TickPlan
+        Of C cells, for rule 1 or 2: :func:`plan_baseline`.
+    evidence : Evidence or ScaleState
+        Evidence so far; **updated in place**. Pass a copy to keep it unchanged. The first is
+        ``Evidence.start(plan.layout)`` of rule 1, and ``plan.start()`` of rule 2.
     counts : ndarray of int64, shape (C, 64)
-        Counters of the window; a row's sum is N, missing included.
+        Counters of the window or tick; a row's sum is N, missing included.
+    rule : {1, 2}, optional
+        By default that of the plan.
     n_rungs : int, optional
-        1 disables the severity rungs, for measuring their cost.
+        Rule 1: 1 disables the severity rungs, for measuring their cost.
 
     Returns
     -------
-    Decision
-        One entry a cell.
+    Decision or Verdicts
+        One entry a cell; those of rule 2 are the cells ``plan.places``.
 
     Raises
     ------
     ShapeError
         If counts or evidence do not fit the plan.
+    DomainError
+        If plan and evidence are not of this rule.
 
     Notes
     -----
@@ -262,6 +343,21 @@ def decide(
     >>> [bool(decide(plan, evidence, window).has_fired[0]) for _ in range(3)]
     [False, True, False]
     """
+    own = 2 if isinstance(plan, TickPlan) else 1
+    if own != (own if rule is None else rule):
+        raise DomainError(f"rule {rule}", where="decide", fix=f"the plan is of rule {own}")
+    if isinstance(plan, TickPlan) and isinstance(evidence, ScaleState):
+        return plan.judge(evidence, counts)
+    if isinstance(plan, TickPlan) or isinstance(evidence, ScaleState):
+        fix = "start it from the plan: plan.start(), or Evidence.start(plan.layout)"
+        raise DomainError("evidence of the other rule", where="decide", fix=fix)
+    return _decide_window(plan, evidence, counts, n_rungs)
+
+
+def _decide_window(
+    plan: TolerancePlan, evidence: Evidence, counts: NDArray[np.int64], n_rungs: int
+) -> Decision:
+    """Apply rule 1."""
     layout, rule = plan.layout, plan.rule
     c = layout.n_cells
     _check_shapes(layout, evidence, counts)

@@ -182,7 +182,7 @@ def under_rule(config: ModelConfig, rule: int | None, n_models: int) -> ModelCon
     changed: dict[str, Any] = {"rule": decision.rule if rule is None else rule}
     if is_fleet:
         changed["budget"] = decision.monthly_budget(n_models)
-    length_us, tick_us, pane_us = config.window.length_us, decision.tick_us, config.window.pane_us
+    length_us, tick_us, pane_us = config.window.length_us, config.tick_us, config.window.pane_us
     if changed["rule"] == 2 and (length_us % tick_us or tick_us % pane_us):
         raise ConfigError(
             f"windows or panes of {config.model!r} do not fit ticks of {format_duration(tick_us)}",

@@ -26,7 +26,7 @@ from monitor.replay.timeline import Timed, cut_by_time, replay
 from monitor.storage.clickhouse import Store
 from monitor.storage.stored_panes import replayed_panes_us
 from monitor.transport.files import Source, open_source
-from schemas.config.model import ModelConfig
+from schemas.config.model import DEFAULT_RULE, ModelConfig
 from schemas.errors import ConfigError
 
 NO_RECEIVERS: Mapping[str, Receiver] = MappingProxyType({})
@@ -176,13 +176,20 @@ def _run_id(
     The store ignores inserts under a known name, so the digest covers content, not file names.
     """
     baselines = sorted(p.profile_id for known in catalog.baselines.values() for p in known)
-    configs = sorted(c.model_dump_json() for c in catalog.configs.values())
+    configs = sorted(_config_text(c) for c in catalog.configs.values())
     gpu = installation.monitor.gpu.model_dump_json()
     inputs = ["|".join(source.name for source in sources) for sources in streams]
     parts = (*inputs, request.rows_per_window, request.has_notify, gpu, *baselines, *configs)
     if slot_us not in (None, shared_window(installation.models).pane_us):
         parts = (*parts, f"panes of {slot_us} us")
     return "replay-" + stable_id(*parts)[:13]
+
+
+def _config_text(config: ModelConfig) -> str:
+    """Return a config for the digest: one of rule 1 has that of the versions with rule 1 only."""
+    decision = config.decision.model_copy(update={"rule": DEFAULT_RULE})
+    written = config.model_copy(update={"decision": decision}).model_dump_json()
+    return written if config.decision.rule == 1 else f"{written}|rule {config.decision.rule}"
 
 
 class _Streams(NamedTuple):

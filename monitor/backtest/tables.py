@@ -12,7 +12,7 @@ from monitor.backtest.delays import Delay
 from monitor.backtest.judging import Outcome
 from monitor.core.incidents.evidence_text import rarity_text
 from schemas.alerts import Alert, Transition
-from schemas.config.model import DecisionConfig
+from schemas.config.model import ModelConfig
 from schemas.config.values import format_duration
 from schemas.time_text import minute_text
 
@@ -80,27 +80,29 @@ def _rate_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
         row("window", [format_duration(o.config.window.length_us) for o in outcomes]),
         row("fires at", [_threshold(o) for o in outcomes]),
         row("false pages a month", [f"{d.monthly_budget():g}" for d in decisions]),
-        *_setting_rows(decisions),
+        *_setting_rows([o.config for o in outcomes]),
     ]
 
 
-def _setting_rows(decisions: Sequence[DecisionConfig]) -> list[tuple[str, ...]]:
+def _setting_rows(configs: Sequence[ModelConfig]) -> list[tuple[str, ...]]:
     """Return the settings of the rules in use; one that a side's rule has not is left empty."""
-    texts = [_setting_texts(decision) for decision in decisions]
+    texts = [_setting_texts(config) for config in configs]
     names = [name for name in _SETTINGS if any(name in own for own in texts)]
-    has_two_rules = len({d.rule for d in decisions}) > 1 or decisions[0].rule != 1
-    rows = [("rule", *(f"{d.rule}" for d in decisions))] if has_two_rules else []
+    rules = [config.decision.rule for config in configs]
+    has_two_rules = len(set(rules)) > 1 or rules[0] != 1
+    rows = [("rule", *(f"{rule}" for rule in rules))] if has_two_rules else []
     return rows + [(name, *(own.get(name, "") for own in texts)) for name in names]
 
 
 _SETTINGS = ("eps", "persistence", "tick", "smallest")
 
 
-def _setting_texts(decision: DecisionConfig) -> dict[str, str]:
+def _setting_texts(config: ModelConfig) -> dict[str, str]:
     """Format the settings of a config's rule."""
+    decision = config.decision
     if decision.rule == 1:
         return {"eps": f"{decision.eps:g}", "persistence": f"{decision.persistence}"}
-    return {"tick": format_duration(decision.tick_us), "smallest": f"{decision.smallest:g}"}
+    return {"tick": format_duration(config.tick_us), "smallest": f"{decision.smallest:g}"}
 
 
 def _rate(per_week: float | None, n: int) -> str:

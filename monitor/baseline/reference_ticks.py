@@ -64,7 +64,7 @@ def learn_ticks(
     ----------
     Decision rule 2, sections 1.4 ("before the stream") and 1.6.
     """
-    tick_us = config.decision.tick_us
+    tick_us = config.tick_us
     order, windows = time_windows(batch.time_us, tick_us)
     cells = ScaleCells.of(config, replace(baseline, seasonal=None, ticks=None))
     windows = windows[-max(1, MAX_CELL_TICKS // cells.plan.n_cells) :]

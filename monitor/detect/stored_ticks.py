@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.drift.partition import DriftPartition
 from monitor.core.drift.ticks.rebuilding import RebuildRequest
 from schemas.config.values import format_duration
-from schemas.errors import DriftlineError
+from schemas.errors import DriftlineError, StoreLockedError
 from schemas.panes import Pane
 from schemas.time_units import DAY_US
 
@@ -29,21 +30,25 @@ def rebuild_from_store(drift: DriftPartition, target: str) -> None:
     drift : DriftPartition
         Restored; its ``rebuilds`` are served and cleared.
     target : str
-        URL of the store. The folder of an embedded store is held by the archive, and is not
-        read: such models begin with empty averages.
+        URL of the store, or the folder of an embedded one, which is locked while it is read.
+        Where another process holds it, such as the archive, models begin with empty averages.
     """
     if not drift.rebuilds:
         return
     names = ", ".join(f"{request.tenant}/{request.model}" for request in drift.rebuilds)
-    if not target.startswith(("http://", "https://")):
-        LOG.warning("rule 2 begins with empty averages, as there is no server to read: %s", names)
+    from monitor.storage.clickhouse import Store
+    from monitor.storage.lock import is_store_folder
+
+    if "://" not in target and not is_store_folder(Path(target)):
+        LOG.warning("rule 2 begins with empty averages, as there is no store to read: %s", names)
         drift.rebuilds.clear()
         return
-    from monitor.storage.clickhouse import Store
-
     try:
         with Store.open(target) as store:
             rebuild_models(drift, store)
+    except StoreLockedError as error:
+        text = "rule 2 begins with empty averages: %s: %s; to rebuild them, stop it until detect "
+        LOG.warning(text + "has started", names, error)
     except DriftlineError as error:
         LOG.warning("rule 2 begins with empty averages: %s: panes cannot be read: %s", names, error)
     drift.rebuilds.clear()

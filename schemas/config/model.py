@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from functools import cache
+from math import isqrt
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -41,6 +43,10 @@ from schemas.time_zones import UTC_NAME
 
 Place = tuple[str | int, ...]
 """Path of a setting."""
+DEFAULT_RULE = 1
+"""Decision rule of a model that names none; see :class:`DecisionConfig`."""
+LONGEST_TICK_US = 5 * MINUTE_US
+"""Of the ticks that are not given."""
 DEFAULT_TARGET = "webhook"
 """Default kind of a retraining target."""
 _RENAME = "give it a name, here and in the events"
@@ -105,6 +111,36 @@ class WindowConfig(Strict):
     """An event whose time is further ahead of its record time is dead-lettered as ``future``."""
 
 
+def default_tick_us(window: WindowConfig) -> int:
+    """Return the longest tick of at most 5 minutes that windows are made of, and panes make up.
+
+    Parameters
+    ----------
+    window : WindowConfig
+        A pane longer than 5 minutes is a tick.
+
+    Returns
+    -------
+    int
+        Microseconds.
+
+    Examples
+    --------
+    >>> default_tick_us(WindowConfig(length="100s")) // 1_000_000
+    100
+    """
+    return _longest_tick_us(window.pane_us, window.length_us)
+
+
+@cache
+def _longest_tick_us(pane_us: int, length_us: int) -> int:
+    """Return the default tick: it is asked for with every pane."""
+    n_panes, limit = max(1, length_us // pane_us), max(1, LONGEST_TICK_US // pane_us)
+    small = [k for k in range(1, min(limit, isqrt(n_panes)) + 1) if n_panes % k == 0]
+    fitting = (k for d in small for k in (d, n_panes // d) if k <= limit)
+    return pane_us * max(fitting, default=1)
+
+
 class FleetBudget(Strict):
     """A budget of false alarms of all models together."""
 
@@ -143,16 +179,19 @@ Budget = Annotated[
 class DecisionConfig(Strict):
     """Settings of the decision rule."""
 
-    rule: int = Field(1, ge=1, le=2)
-    """1 judges windows; 2 judges ticks, over averages of six time constants."""
+    rule: int = Field(DEFAULT_RULE, ge=1, le=2)
+    """1 judges windows; 2 judges ticks, over averages of six time constants.
+
+    A model with a canary is judged by rule 1 where none is given.
+    """
     budget: Budget | None = None
     """Incidents without cause a model and month of 730 hours, or ``{fleet: 3}``."""
     max_false_pages_per_month: float = Field(0.1, gt=0)
     """The older name of ``budget``; read where ``budget`` is not set."""
     smallest: float = Field(0.05, gt=0, le=3)
     """Rule 2: the smallest change that matters, in standard deviations, of a share Cohen's h."""
-    tick_us: PositiveDuration = Field(5 * MINUTE_US, alias="tick")
-    """Rule 2: what is judged at once."""
+    tick_us: PositiveDuration | None = Field(None, alias="tick")
+    """Rule 2: what is judged at once; see :attr:`ModelConfig.tick_us`."""
     eps: float = Field(0.02, ge=0, lt=0.5)
     phi: float | None = Field(None, ge=1)
     """Rule 1: declared design effect; overrides the estimate."""
@@ -324,6 +363,35 @@ class ModelConfig(Strict):
     routes: tuple[RouteConfig, ...] = ()
     retraining: SerializeAsAny[RetrainingConfig] | None = None
 
+    @property
+    def tick_us(self) -> int:
+        """Rule 2: what is judged at once; 5 minutes, or what fits windows and panes.
+
+        Examples
+        --------
+        >>> features, window = {"x": {"kind": "numeric"}}, {"length": "7m"}
+        >>> ModelConfig(model="m", features=features, window=window).tick_us // 1_000_000
+        210
+        """
+        own = self.decision.tick_us
+        return default_tick_us(self.window) if own is None else own
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rule_of_canary(cls, data: Any) -> Any:
+        """Judge a model with a canary by rule 1, which plants it, where no rule is given."""
+        if not isinstance(data, dict) or data.get("canary") is None:
+            return data
+        decision = data.get("decision")
+        if isinstance(decision, DecisionConfig):
+            is_given = "rule" in decision.model_fields_set
+            own: Any = decision if is_given else decision.model_copy(update={"rule": 1})
+        elif decision is None or isinstance(decision, dict):
+            own = {"rule": 1} | (decision or {})
+        else:
+            return data
+        return {**data, "decision": own}
+
     @model_validator(mode="before")
     @classmethod
     def _zone_of_calendar(cls, data: Any) -> Any:
@@ -340,6 +408,8 @@ class ModelConfig(Strict):
         written: dict[str, Any] = write(self)
         if self.calendar is None:
             written.pop("calendar", None)
+        if self.canary is not None and "decision" in written:
+            written["decision"].pop("rule", None)
         return written
 
     @model_validator(mode="after")
@@ -480,15 +550,20 @@ class ModelConfig(Strict):
             )
         if decision.rule != 2:
             return
-        tick = format_duration(decision.tick_us)
-        if decision.tick_us > HOUR_US or decision.tick_us % window.pane_us:
+        tick, pane = format_duration(self.tick_us), format_duration(window.pane_us)
+        if window.pane_us > HOUR_US:
+            yield Problem(
+                ("window", "pane"),
+                f"ticks of rule 2 are at most 1h, and panes of {pane} are longer",
+                "use a shorter pane, or set decision.rule: 1",
+            )
+        elif self.tick_us > HOUR_US or self.tick_us % window.pane_us:
             yield Problem(
                 ("decision", "tick"),
-                f"{tick} is not a multiple of the pane, {format_duration(window.pane_us)}, "
-                "of at most 1h",
-                "use 5m",
+                f"{tick} is not a multiple of the pane, {pane}, of at most 1h",
+                "leave it out",
             )
-        if window.length_us % decision.tick_us:
+        if window.length_us % self.tick_us and not window.length_us % window.pane_us:
             yield Problem(
                 ("decision", "tick"),
                 f"windows of {format_duration(window.length_us)} are not made of ticks of {tick}",

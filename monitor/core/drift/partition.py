@@ -260,7 +260,7 @@ class DriftPartition:
     def _request_rebuild(self, config: ModelConfig, until_us: int | None) -> None:
         """Ask for the stored panes of a model that rule 1 judged until now."""
         if until_us is not None:
-            since_us, tick_us = until_us - REBUILT_US, config.decision.tick_us
+            since_us, tick_us = until_us - REBUILT_US, config.tick_us
             self.rebuilds.append(
                 RebuildRequest(config.tenant, config.model, tick_us, since_us, until_us)
             )

@@ -48,7 +48,7 @@ def slot_of(configs: Iterable[ModelConfig]) -> int:
 
 def _judged_us(config: ModelConfig) -> int:
     """Return the shortest span of a model that is judged at once; windows are made of ticks."""
-    return config.window.length_us if config.decision.rule == 1 else config.decision.tick_us
+    return config.window.length_us if config.decision.rule == 1 else config.tick_us
 
 
 def check_slot(slot_us: int, pane_us: int, model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 from dataclasses import replace
@@ -13,6 +14,7 @@ from detectors.kernels.scale_state import SAMPLES
 from monitor.core.drift.ticks.rebuilding import OpenSpan
 from monitor.detect.stored_ticks import REBUILT, rebuild_from_store, rebuild_models
 from monitor.storage.clickhouse import Store
+from monitor.storage.lock import LOCK_NAME
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import alert_rows
 from monitor.storage.stored_alerts import open_spans
@@ -120,6 +122,27 @@ def test_panes_longer_than_a_tick_are_not_used(driver, store, caplog):
         rebuild_models(driver.core, store)
     assert "longer than a tick: 10m" in caplog.text
     assert store.query("SELECT count() AS n FROM audit").to_pydict() == {"n": [0]}
+
+
+def test_an_embedded_store_is_read_and_written_unless_it_is_held(driver, tmp_path, caplog):
+    folder = tmp_path / "store"
+    with Store.open(folder) as store:
+        store.migrate()
+        fill(store)
+    requests = list(driver.core.rebuilds)
+    with (folder / LOCK_NAME).open("r+") as held, caplog.at_level(logging.WARNING):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        rebuild_from_store(driver.core, str(folder))
+    assert "another process holds the store" in caplog.text
+    assert "stop it until detect has started" in caplog.text
+    (decider,) = driver.core._deciders["default", "ticked"].values()
+    assert (decider.averages.scales[:, 0, SAMPLES] == 0).all()
+    driver.core.rebuilds = requests
+    rebuild_from_store(driver.core, str(folder))
+    assert (decider.averages.scales[:, 0, SAMPLES] > 3).all()
+    assert driver.core.rebuilds == []
+    with Store.open(folder) as store:
+        assert store.query("SELECT action FROM audit").to_pydict() == {"action": [REBUILT]}
 
 
 @pytest.mark.parametrize("target", ["driftline-store", "http://127.0.0.1:9/none"])

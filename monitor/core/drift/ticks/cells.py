@@ -90,7 +90,7 @@ class ScaleCells:
             smallest=np.array([_smallest(config, cell.variable.name) for cell in cells]),
         )
         ticks = baseline.ticks
-        if ticks is not None and ticks.tick_us != decision.tick_us:
+        if ticks is not None and ticks.tick_us != config.tick_us:
             ticks = None
         if ticks is not None:
             plan = plan.with_season(
@@ -99,7 +99,7 @@ class ScaleCells:
         elif baseline.seasonal is not None:
             plan = with_season_of(plan, layout, np.array(places), baseline.seasonal)
         budget = decision.monthly_budget(n_models)
-        rule = ScaleRule.of(layout.n_components, budget, decision.tick_us)
+        rule = ScaleRule.of(layout.n_components, budget, config.tick_us)
         return ScaleCells(
             cells=cells,
             segments=segments,

@@ -151,7 +151,7 @@ class Ticks:
 
     def _settings(self, tenant: str, model: str) -> WindowConfig:
         config = self._configs(tenant, model)
-        return config.window.model_copy(update={"length_us": config.decision.tick_us})
+        return config.window.model_copy(update={"length_us": config.tick_us})
 
     def _has_slices(self, tenant: str, model: str) -> bool:
         slices = self._configs(tenant, model).slices

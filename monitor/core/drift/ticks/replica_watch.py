@@ -309,7 +309,7 @@ def _rule_of(config: ModelConfig, baseline: Baseline, cells: ScaleCells) -> Repl
         phi=float(references[c, PHI_REFERENCE]),
         smallest=float(references[c, SMALLEST]),
     )
-    tick_us = config.decision.tick_us
+    tick_us = config.tick_us
     return ReplicaRule(plan, cells.rule.budget, tick_us, cells.layout.n_components)
 
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.scale_state import CELL, IS_SHARE, P
+from detectors.kernels.scale_state import CELL, IS_SEASONAL, IS_SHARE, P
 from detectors.multiscale.components import ComponentLayout
 from detectors.multiscale.plan import ScalePlan
 from monitor.core.drift.ticks.closing import Tick
@@ -46,7 +46,10 @@ class LossPlan:
     """Components of all cells that may hold most rows in a total loss."""
 
     p: Floats
-    """Share in the reference, shape (I,); that of out of range is of both sides."""
+    """Share in the reference, in the hour with the largest, shape (I,).
+
+    That of out of range is of both sides.
+    """
     cell: Integers
     is_share: NDArray[np.bool_]
     is_gross: NDArray[np.bool_]
@@ -62,6 +65,11 @@ class LossPlan:
         below = np.flatnonzero(is_gross & (names == GROSS[0]))
         above = np.flatnonzero(is_gross & (names == GROSS[1]))
         p, codes = plan.constants[: len(names), P].copy(), plan.codes[: len(names)]
+        if plan.has_season:
+            # Of a feature such as the hour itself, most rows are alike in every hour.
+            p += np.maximum(plan.season[:, : len(p)].max(axis=0), 0.0) * (
+                codes[:, IS_SEASONAL] == 1
+            )
         p[below] = p[above] = p[below] + p[above]
         return LossPlan(p, codes[:, CELL], codes[:, IS_SHARE] == 1, is_gross, below, above)
 

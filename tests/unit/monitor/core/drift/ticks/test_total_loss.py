@@ -110,3 +110,19 @@ def test_a_category_may_have_the_name_of_another_component():
         "below minimum", "above maximum", "missing", "unseen", "missing",
     ]  # fmt: skip
     assert run([tick(None, {2: 1.0})] * 2, layout, losses)[1] == set()
+
+
+def test_a_value_that_is_usual_in_some_hour_is_no_loss_in_another():
+    """The hour of the day as a feature: alike within an hour, and moved by daylight saving."""
+    layout, _ = build()
+    counts = np.zeros((2, 64), np.int64)
+    counts[0], counts[1, :3] = EVEN, (900, 950, 150)
+    plan = plan_cells(layout, *layout.add_up(counts))
+    rare = len(layout.cells[0]) + 2
+    season = np.zeros((48, plan.n_components))
+    season[6, rare] = 0.9
+    is_seasonal = np.arange(plan.n_components) == rare
+    usual = plan.with_season(season, is_seasonal, np.ones(plan.n_components))
+    ticks = [tick(categories={2: 1.0}, n=60)] * 2
+    assert run(ticks, layout, LossPlan.of(layout, plan))[1] == {"rare"}
+    assert run(ticks, layout, LossPlan.of(layout, usual)) == [set(), set()]
