@@ -14,6 +14,7 @@ from monitor.app.compare import CompareResult
 from monitor.app.short_path import shortest
 from monitor.cli.terminal.output import print_table
 from monitor.compare.change import percent
+from monitor.compare.quality import NEW
 from monitor.compare.results import Comparison, Omitted, Variable, VariableStatistic
 from monitor.compare.words import (
     LEGEND,
@@ -134,7 +135,8 @@ def reason_of(variable: Variable) -> str:
     sizes = [s for s in counted if s.quantity in kinds]
     widest = next((s for s in sizes if s.name in _EXPLAINING), sizes[0])
     if widest.quantity == "share":
-        return _share_words(widest)
+        named = next((note for note in variable.notes if note.startswith(NEW)), "")
+        return _share_words(widest) + (f"; {named}" if named and widest.name == "unseen" else "")
     size = f"{widest.name} {widest.value:.2g} > {widest.threshold:g}"
     return f"{variable.change}; {size}" if variable.change else size
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from detectors.quality.checks import share_change
+from monitor.compare.change import percent
 from monitor.compare.effect import Surroundings, shift_of
 from monitor.compare.results import VariableStatistic
 from monitor.compare.samples import CategoryPair, NumberPair
@@ -16,6 +17,10 @@ from monitor.compare.samples import CategoryPair, NumberPair
 USUAL_THRESHOLD = 0.02
 """Of the change of a share: the decision rule's own tolerance."""
 _MAX_SHOWN = 40
+NEW = "new: "
+"""Beginning of the note that names new categories."""
+_NEW_SHARE = 0.01
+_MAX_NEW = 3
 SHARES = ("missing", "mistyped", "unseen", "out_of_range")
 
 
@@ -69,7 +74,7 @@ def notes_on(pair: NumberPair | CategoryPair) -> tuple[str, ...]:
 
 
 def _notes(pair: NumberPair | CategoryPair) -> Iterator[str]:
-    """Return notes on empty and constant sides."""
+    """Return notes on empty and constant sides, and on new categories."""
     sides = ("reference", "current")
     for side, n in zip(sides, pair.n_present, strict=True):
         if not n:
@@ -82,6 +87,19 @@ def _notes(pair: NumberPair | CategoryPair) -> Iterator[str]:
         for side, value in zip(sides, (before, now), strict=True):
             if value:
                 yield f"always {value} in the {side} rows"
+    new = _new_categories(pair) if isinstance(pair, CategoryPair) and not all(fixed) else []
+    if new:
+        yield NEW + ", ".join(f"`{_short(name)}` ({percent(share)})" for name, share in new)
+
+
+def _new_categories(pair: CategoryPair) -> list[tuple[str, float]]:
+    """Return the commonest categories that the reference lacks, of 1 % of the rows and more."""
+    before, now = pair.counts
+    if not all(pair.n_present):
+        return []
+    shares = np.where(before == 0, now, 0) / pair.n_present[1]
+    commonest = np.argsort(-shares, kind="stable")[:_MAX_NEW].tolist()
+    return [(pair.categories[i], float(shares[i])) for i in commonest if shares[i] >= _NEW_SHARE]
 
 
 def _short(value: str) -> str:

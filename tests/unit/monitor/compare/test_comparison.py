@@ -373,6 +373,7 @@ def test_new_categories_and_values_beyond_the_range_are_held_against_what_is_exp
     assert not unseen.is_beyond
     news = pa.table({"zip": [*b["zip"].to_pylist()[:2_700], *["new"] * 300]})
     assert of(compare(a, news), "zip", "unseen").is_beyond
+    assert variable(compare(a, news), "zip").notes == ("new: `new` (10 %)",)
     x = rng.normal(size=60)
     beyond = of(compare(pa.table({"x": x}), pa.table({"x": rng.normal(size=5_000)})), "x",
                 "out_of_range")  # fmt: skip
