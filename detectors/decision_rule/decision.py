@@ -351,13 +351,32 @@ def decide(
     if isinstance(plan, TickPlan) or isinstance(evidence, ScaleState):
         fix = "start it from the plan: plan.start(), or Evidence.start(plan.layout)"
         raise DomainError("evidence of the other rule", where="decide", fix=fix)
-    return _decide_window(plan, evidence, counts, n_rungs)
+    return _decision(plan, *_stepped(plan, evidence, counts, n_rungs))
 
 
-def _decide_window(
+def is_positive_alone(plan: TolerancePlan, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which cells a window makes positive by itself, without severity rungs.
+
+    Parameters
+    ----------
+    plan : TolerancePlan
+        Of C cells.
+    counts : ndarray of int64, shape (C, 64)
+        Counters of the window.
+
+    Returns
+    -------
+    ndarray of bool, shape (C,)
+        ``is_positive`` of :func:`decide` for evidence that starts with this window.
+    """
+    integers, _ = _stepped(plan, Evidence.start(plan.layout), counts, 1)
+    return integers[:, 1].astype(bool)
+
+
+def _stepped(
     plan: TolerancePlan, evidence: Evidence, counts: NDArray[np.int64], n_rungs: int
-) -> Decision:
-    """Apply rule 1."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Update the evidence; return the integers and floats of the kernel, one row a cell."""
     layout, rule = plan.layout, plan.rule
     c = layout.n_cells
     _check_shapes(layout, evidence, counts)
@@ -384,7 +403,7 @@ def _decide_window(
         integers,
         floats,
     )
-    return _decision(plan, integers, floats)
+    return integers, floats
 
 
 def _check_shapes(layout: SetLayout, evidence: Evidence, counts: NDArray[np.int64]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.decision_rule.decision import Decision, Evidence, decide
+from detectors.decision_rule.decision import Decision, Evidence, decide, is_positive_alone
 from detectors.decision_rule.sets import CellSets, SetLayout
 from detectors.decision_rule.settings import N_BETS, N_RUNGS, Rule
 from detectors.decision_rule.tolerance import TolerancePlan, plan_cells
@@ -188,8 +188,7 @@ class ReplicaRule:
         n_rows = counts.sum(axis=1)
         for _ in range((int((n_rows > 0).sum()) - 1) // 2):
             plan = self.plan(_others(counts, is_suspect))
-            alone = decide(plan, Evidence.start(plan.layout), counts, n_rungs=1)
-            candidates = alone.is_positive & ~is_suspect
+            candidates = is_positive_alone(plan, counts) & ~is_suspect
             if not candidates.any():
                 break
             shares = self._sets.tally(counts) / np.maximum(n_rows, 1)[:, None]

@@ -14,20 +14,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.decision_rule.set_names import SetNames
 from detectors.kernels.set_layout import lay_out, nearest_edges
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
 from schemas.panes import MISSING, N_COUNTERS, OVERFLOW, UNDERFLOW, UNSEEN
 
 NO_COUNTER: Final = -1
-_SPECIAL: Final = (
-    (MISSING, "missing"),
-    (UNSEEN, "unseen"),
-    (UNDERFLOW, "below minimum"),
-    (OVERFLOW, "above maximum"),
-)
-_SPECIAL_NAMES: Final = tuple(name for _, name in _SPECIAL)
-_SPECIAL_COUNTERS: Final = np.array([counter for counter, _ in _SPECIAL])
+_SPECIAL_COUNTERS: Final = np.array([MISSING, UNSEEN, UNDERFLOW, OVERFLOW])
+"""In the order of ``SPECIAL_NAMES``."""
 _TARGETS: Final = np.arange(1, 20) / 20.0
 """5 %, 10 %, ... 95 %."""
 
@@ -116,7 +111,8 @@ def cell_sets(variable: VariableBaseline, reference_counts: NDArray[np.int64]) -
     """
     check_counters(reference_counts[None], 1)
     layout = SetLayout.of_cells([variable], reference_counts[None])
-    return CellSets(layout.names, layout.first, layout.stop, layout.extra, layout.is_complement)
+    names = tuple(layout.names)
+    return CellSets(names, layout.first, layout.stop, layout.extra, layout.is_complement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,7 @@ class SetLayout:
     stop: NDArray[np.int64]
     extra: NDArray[np.int64]
     is_complement: NDArray[np.bool_]
-    names: tuple[str, ...]
+    names: Sequence[str]
 
     @staticmethod
     def of(cells: Sequence[CellSets]) -> SetLayout:
@@ -182,12 +178,13 @@ class SetLayout:
         edges, n_edges = np.zeros((n_cells, len(_TARGETS)), np.int64), np.zeros(n_cells, np.int64)
         nearest_edges(np.ascontiguousarray(reference_counts), n_bins, _TARGETS, edges, n_edges)
         offsets = np.zeros(n_cells + 1, np.int64)
-        np.cumsum(2 * (n_edges + n_categories) + len(_SPECIAL), out=offsets[1:])
+        np.cumsum(2 * (n_edges + n_categories) + len(_SPECIAL_COUNTERS), out=offsets[1:])
         first, stop, extra = np.zeros((3, int(offsets[-1])), np.int64)
         is_complement = np.zeros(len(first), np.bool_)
         sets = first, stop, extra, is_complement
         lay_out(edges, n_edges, n_bins, n_categories, _SPECIAL_COUNTERS, offsets, *sets)
-        return SetLayout(offsets, *sets, _names(variables, edges, n_edges))
+        names = SetNames(variables, edges.tolist(), n_edges.tolist(), offsets.tolist())
+        return SetLayout(offsets, *sets, names)
 
     @property
     def n_cells(self) -> int:
@@ -227,39 +224,6 @@ class SetLayout:
         tally = sums[cell, self.stop] - sums[cell, self.first]
         tally += np.where(self.extra >= 0, counts[cell, self.extra], 0)
         return np.where(self.is_complement, sums[cell, -1] - tally, tally)
-
-
-class _LineNames(dict[int, tuple[str, str]]):
-    """Names of the two half-lines at each edge of a variable, formatted when first asked for."""
-
-    def __init__(self, variable: VariableBaseline) -> None:
-        super().__init__()
-        self._edges = variable.edges
-
-    def __missing__(self, k: int) -> tuple[str, str]:
-        text = format(self._edges[k], ".6g")
-        self[k] = f"<= {text}", f"> {text}"
-        return self[k]
-
-
-def _names(
-    variables: Sequence[VariableBaseline], edges: NDArray[np.int64], n_edges: NDArray[np.int64]
-) -> tuple[str, ...]:
-    """Return the names of all sets of all cells."""
-    lines = [_LineNames(variable) for variable in variables]
-    categories = [
-        [text for c in v.categories for text in (f"{v.name}={c}", f"not {v.name}={c}")]
-        if v.kind is Kind.CATEGORICAL
-        else []
-        for v in variables
-    ]
-    names: list[str] = []
-    for cell, (own, n) in enumerate(zip(edges.tolist(), n_edges.tolist(), strict=True)):
-        v = cell % len(variables)
-        names.extend(chain.from_iterable(map(lines[v].__getitem__, own[:n])))
-        names += categories[v]
-        names += _SPECIAL_NAMES
-    return tuple(names)
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:

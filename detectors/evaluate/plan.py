@@ -227,7 +227,9 @@ def _groups_of(counts: NDArray[np.int64], is_numeric: NDArray[np.bool_]) -> NDAr
     groups = np.full(counts.shape, -1, np.int8)
     numeric = counts[is_numeric]
     cuts = cuts_of(families.closed(numeric))
-    own = (cuts[:, None, :] < np.arange(N_BINS)[None, :, None]).sum(axis=-1)
+    own = np.zeros((len(cuts), N_BINS), np.int8)
+    for k in range(cuts.shape[1]):
+        own += cuts[:, k : k + 1] < np.arange(N_BINS)
     chosen = np.full(numeric.shape, -1, np.int8)
     chosen[:, :N_BINS] = own
     chosen[:, UNDERFLOW], chosen[:, OVERFLOW] = own[:, 0], own[:, -1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,7 +40,7 @@ class CellView:
     decision: Decision
     index: int
     """Index of the cell in ``decision``."""
-    set_names: tuple[str, ...]
+    set_names: Sequence[str]
     reference_counts: NDArray[np.int64]
     current_counts: NDArray[np.int64]
 
@@ -60,7 +61,7 @@ class CellGroup:
     """Of each variable."""
     segments: tuple[str, ...]
     decision: Decision
-    set_names: tuple[str, ...]
+    set_names: Sequence[str]
     reference_counts: NDArray[np.int64]
     """Shape (n_cells, 64)."""
     current_counts: NDArray[np.int64]

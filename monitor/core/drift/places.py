@@ -169,7 +169,7 @@ def _moved(counts: Counts, layout: SetLayout, named: int) -> Counts:
     """Return the rows outside and inside one set, shape (P, 2)."""
     own = slice(named, named + 1)
     one = CellSets(
-        layout.names[own],
+        tuple(layout.names[own]),
         layout.first[own],
         layout.stop[own],
         layout.extra[own],

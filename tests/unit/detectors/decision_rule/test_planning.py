@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.decision_rule import settings
-from detectors.decision_rule.decision import Rule, SetLayout, TolerancePlan, plan_cells
+from detectors.decision_rule.decision import (
+    Evidence,
+    Rule,
+    SetLayout,
+    TolerancePlan,
+    decide,
+    is_positive_alone,
+    plan_cells,
+)
 from detectors.decision_rule.sets import cell_sets
 from schemas.baselines import Kind, VariableBaseline
 from schemas.errors import ShapeError
@@ -91,6 +99,11 @@ def test_sets_of_many_cells_are_those_of_each_alone(seed, n_segments, scale):
     assert layout.offsets.tolist() == np.cumsum([0, *map(len, expected)]).tolist()
     names, *columns = zip(*(row for rows in expected for row in rows), strict=True)
     assert layout.names == names
+    assert (len(layout.names), layout.names[3:-2], layout.names[-1]) == (
+        len(names),
+        names[3:-2],
+        names[-1],
+    )
     found = (layout.first, layout.stop, layout.extra, layout.is_complement)
     for own, column in zip(found, columns, strict=True):
         assert own.tolist() == list(column)
@@ -109,6 +122,17 @@ def test_a_plan_is_bit_for_bit_that_of_plain_numpy(seed, n_segments, scale):
     plan = plan_cells(rule, SetLayout.of_cells(VARIABLES, counts), counts, phi, learned)
     for name, expected in plain_plan(rule, plan, counts, learned).items():
         np.testing.assert_array_equal(getattr(plan, name), expected, err_msg=name)
+
+
+@given(st.integers(0, 1 << 20), st.integers(1, 3), st.sampled_from([3, 500, 40_000]))
+def test_a_window_alone_is_positive_as_the_first_of_its_evidence(seed, n_segments, scale):
+    reference, window = (random_counts(seed + i, n_segments, scale) for i in range(2))
+    n_cells = len(reference)
+    rule = Rule(alpha=1 / 7300, n_cells=n_cells)
+    layout = SetLayout.of_cells(VARIABLES, reference)
+    plan = plan_cells(rule, layout, reference, np.ones(n_cells), np.zeros(n_cells))
+    expected = decide(plan, Evidence.start(layout), window, n_rungs=1).is_positive
+    assert is_positive_alone(plan, window).tolist() == expected.tolist()
 
 
 def test_a_layout_without_cells_can_be_planned():
