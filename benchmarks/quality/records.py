@@ -23,6 +23,7 @@ from benchmarks.quality.planted import PlantedFigures, PlantedRun, planted_run
 from benchmarks.quality.quiet import QuietRate, QuietRun, quiet_run
 from benchmarks.quality.rule_2 import figures_of
 from benchmarks.quality.scale_tables import page
+from benchmarks.quality.traffic import traffic_table
 from benchmarks.quality.worlds import World, worlds
 
 
@@ -109,7 +110,8 @@ def main() -> None:
     if options.page:
         seeds = sorted({record.seed for record in known})
         plain = plain_peers.read(options.plain)
-        text = page(quiet_of(known), planted_of(known), seeds, plain)
+        traffic = traffic_table(min(seeds))
+        text = page(quiet_of(known), planted_of(known), seeds, plain, traffic)
         (FOLDER / "rule-2.md").write_text(text)
     elif options.figures:
         print(json.dumps(figures_of(quiet_of(known), planted_of(known))))

@@ -103,9 +103,11 @@ def page(
     planted: Sequence[PlantedFigures],
     seeds: Sequence[int],
     plain: Sequence[PlainRun] = (),
+    traffic: str = "",
 ) -> str:
     """Write the page of the multi-scale rule."""
     return _PAGE.format(
+        traffic=traffic,
         plain=plain_table(plain),
         plain_alarms=plain_alarms(plain),
         seeds=f"{min(seeds)} to {max(seeds)}",
@@ -129,7 +131,7 @@ a budget of 0.1 incidents a model and month, ten features and a score. Seeds {se
 which no constant of the rule was chosen. A world or change with fewer model-months or features was
 run on the first of the seeds. The kernel is driven through the components of a tick's counters, as
 the monitor drives it, and the verdicts go through the watch of known excursions. The cell of the
-volume is not in these runs.
+volume has a table of its own.
 
 ## Without a change, or with one that is meant to be seen
 
@@ -145,6 +147,13 @@ certain of either answer.
 Trend, replaced products and bots are true changes: the first two should be reported once a cell
 and quarter, without re-openings. Excursions that recur are in the reference of eight weeks.
 
+### Volume
+
+Rows of each tick by Poisson's law beside a reference of two weeks without the job, judged by the
+watch that the monitor runs. A job of one tick is clipped like any single tick, and opens on few
+nights.
+
+{traffic}
 ## With a planted change
 
 In all ten features of a model at once; delays in hours until the alert of a feature opens, over
