@@ -89,7 +89,7 @@ def test_an_incident_is_closed_and_undone_by_command_while_detect_runs(site, com
     messages = [Message(i, key, value, -1) for i, (key, value) in enumerate(found)]
     worker = site.start(catalog()).wait_ready()
     site.write_panes(messages[: 2 * ACTS_AT], b"default|ticked")
-    wait_until(lambda: len(site.alerts()) == 1, 60, "the alert")
+    wait_until(lambda: len(site.alerts()) == 1, 120, "the alert")
     (opened,) = site.alerts().values()
     notify_of(site, opened)
 
@@ -97,7 +97,7 @@ def test_an_incident_is_closed_and_undone_by_command_while_detect_runs(site, com
     assert code == 0, err
     (action,) = json.loads(out)["actions"]
     assert action["cells"] == [["1", "c", "*", opened.opened_at_us]]
-    wait_until(lambda: len(site.alerts()) == 2, 60, "the resolution")
+    wait_until(lambda: len(site.alerts()) == 2, 120, "the resolution")
     assert "closed as fault by ann" in [a.title for a in site.alerts().values()][-1]
     site.write_panes(messages[2 * ACTS_AT : 2 * ACTS_AT + 60], b"default|ticked")
     worker.drain()
@@ -112,10 +112,10 @@ def test_an_incident_is_closed_and_undone_by_command_while_detect_runs(site, com
         (ActionKind.UNDO, Label.NONE, "bob", "it was none"),
     ]
     wait_until(
-        lambda: again.lifecycle.is_ready and _has_undone(site), 60, "the state with the undo"
+        lambda: again.lifecycle.is_ready and _has_undone(site), 120, "the state with the undo"
     )
     site.write_panes(messages[2 * ACTS_AT + 60 :], b"default|ticked")
-    wait_until(lambda: len(site.alerts()) == 3, 60, "the alert again")
+    wait_until(lambda: len(site.alerts()) == 3, 120, "the alert again")
     again.drain()
     assert changes_of(site) == [("c", "opened"), ("c", "resolved"), ("c", "opened")]
 
