@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitor.storage.joined_tables import distinct
@@ -82,21 +83,21 @@ def _ids(batch: EventBatch, chunk: Chunk) -> pa.Array:
     present = lengths >= 0
     n_present = int(present.sum())
     if n_present == 0:
-        return pa.array(_places(batch, chunk, np.arange(len(batch))), pa.string())
+        return _places(batch, chunk, np.arange(len(batch)))
     gathered = _gather(batch.id_bytes, starts[present], lengths[present])
     if n_present == len(batch):
         return gathered
-    made = pa.array(_places(batch, chunk, np.flatnonzero(~present)), pa.string())
+    made = _places(batch, chunk, np.flatnonzero(~present))
     order = np.where(present, np.cumsum(present) - 1, n_present + np.cumsum(~present) - 1)
     return pa.concat_arrays([gathered, made]).take(pa.array(order))
 
 
-def _places(batch: EventBatch, chunk: Chunk, index: NDArray[np.int64]) -> list[str]:
+def _places(batch: EventBatch, chunk: Chunk, index: NDArray[np.int64]) -> pa.Array:
     """Return ``source:partition:offset:row`` of these events."""
+    offsets = pa.array(chunk.log_offset[batch.message[index]]).cast(pa.string())
+    rows = pa.array(batch.row[index]).cast(pa.string())
     prefix = f"{chunk.source}:{chunk.partition}"
-    offsets = chunk.log_offset[batch.message[index]].tolist()
-    rows = batch.row[index].tolist()
-    return [f"{prefix}:{offset}:{row}" for offset, row in zip(offsets, rows, strict=True)]
+    return pc.binary_join_element_wise(pa.scalar(prefix), offsets, rows, ":")
 
 
 def _gather(

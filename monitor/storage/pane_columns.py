@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +31,15 @@ class _Part:
     @property
     def is_last(self) -> NDArray[np.bool_]:
         """Mask of the score's cells."""
-        v = len(self.names)
-        return np.tile(np.arange(v) == v - 1, len(self.stats.segments))
+        return _last_of(len(self.names), len(self.stats.segments))
+
+
+@lru_cache(maxsize=256)
+def _last_of(n_variables: int, n_segments: int) -> NDArray[np.bool_]:
+    """Return which cells are of the last variable."""
+    found = np.tile(np.arange(n_variables) == n_variables - 1, n_segments)
+    found.flags.writeable = False
+    return found
 
 
 def pane_rows(panes: Iterable[tuple[Pane, Sequence[str]]]) -> pa.Table:
@@ -164,13 +172,14 @@ def _spread(
 ) -> pa.Array:
     """Return each part's strings, tiled or repeated over its cells."""
     numbers: dict[str, int] = {}
-    codes = [
-        arrange(
-            np.array([numbers.setdefault(w, len(numbers)) for w in words(part)], np.int32),
-            times(part),
-        )
-        for part in parts
-    ]
+    known: dict[tuple[tuple[str, ...], int], NDArray[np.int32]] = {}
+    codes: list[NDArray[np.int32]] = []
+    for part in parts:
+        key = (tuple(words(part)), times(part))
+        if key not in known:
+            own = [numbers.setdefault(word, len(numbers)) for word in key[0]]
+            known[key] = arrange(np.array(own, np.int32), key[1])
+        codes.append(known[key])
     return _coded(np.concatenate(codes) if codes else np.zeros(0, np.int32), numbers)
 
 

@@ -94,6 +94,8 @@ def finite_sums(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def with_finite_sums(stats: SeriesStats) -> SeriesStats:
     """Return statistics as a reader gets them: sums as :func:`pack` writes them."""
+    if all(np.isfinite(getattr(stats, name)).all() for name in SUMS):
+        return stats
     return replace(
         stats,
         sums=finite_sums(stats.sums),
