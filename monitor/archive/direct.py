@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from monitor.archive.stage import PaneReader
+from monitor.archive.pane_fold import PaneReader
 from monitor.archive.writes import Archive, range_token
 from monitor.core.topics import PANES
 from monitor.core.windowing.stats_codec import with_finite_sums

@@ -10,13 +10,15 @@ used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from monitor.archive.blocks import Place
 from monitor.archive.messages import STRUCT_TOPICS
-from monitor.archive.pane_sets import PaneSets
+from monitor.archive.pane_fold import PaneReader, fold_at
 from monitor.archive.position import ArchivePosition, position_of
 from monitor.archive.raw import RawTopics
-from monitor.archive.stage import PaneReader, RangeRows
+from monitor.archive.stage import RangeRows
 from monitor.archive.writes import Archive, range_token
 from monitor.core.failpoints import Hit, pass_through
 from monitor.core.topics import PANES
@@ -103,26 +105,35 @@ class LogArchive:
         """
         topic_id = self._topic_id(topic)
         archived = position_of(self._log.committed(GROUP, topic, partition), topic_id)
+        if topic == PANES and self._panes is not None:
+            archived = self._panes.taken_over(archived)
         lo, hi = archived.lo, archived.hi
         if hi is None:
             messages = self._log.fetch(topic, partition, lo, self._max_messages)
             if not messages:
                 return 0
             hi = messages[-1].offset + 1
-            begun = ArchivePosition(lo, hi, archived.back)
+            begun = replace(archived, hi=hi)
             self._log.commit(GROUP, topic, partition, lo, begun.metadata(topic_id))
             self._hit("archive:intent")
         else:
             messages = self._fetch_range(topic, partition, lo, hi)
-        back = self._write(topic, Place(topic_id, partition), messages, archived, hi)
+        rows = self._write(topic, Place(topic_id, partition), messages, archived, hi)
         self._hit("archive:rows")
-        done = ArchivePosition(hi, back=back)
+        done = ArchivePosition(hi, back=rows.back, slots=rows.slots)
         self._log.commit(GROUP, topic, partition, hi, done.metadata(topic_id))
         self._hit("archive:commit")
         return max(len(messages), 1)
 
     def _fetch_range(self, topic: str, partition: int, lo: int, hi: int) -> list[Message]:
-        """Read exactly [lo, hi); a log may hand on fewer messages than asked for."""
+        """Read exactly the range that was begun."""
+        messages = self._fetch_all(topic, partition, lo, hi)
+        if topic != PANES:  # compacted: gaps are its nature
+            self.n_missing += hi - lo - len(messages)
+        return messages
+
+    def _fetch_all(self, topic: str, partition: int, lo: int, hi: int) -> list[Message]:
+        """Read [lo, hi); a log may hand on fewer messages than asked for."""
         messages: list[Message] = []
         position = lo
         while position < hi:
@@ -131,8 +142,6 @@ class LogArchive:
             if not more:
                 break
             position = more[-1].offset + 1
-        if topic != PANES:  # compacted: gaps are its nature
-            self.n_missing += hi - lo - len(messages)
         return messages
 
     def _write(
@@ -142,15 +151,18 @@ class LogArchive:
         messages: Sequence[Message],
         archived: ArchivePosition,
         hi: int,
-    ) -> int | None:
-        """Write a range under its token; return where reading back begins after it."""
+    ) -> RangeRows:
+        """Write a range under its token; return what waits after it."""
         # Taken out: after a failure, what waited at ``lo`` must be read back again.
         known_lo, rows = self._rows.pop((topic, place.partition), (-1, None))
         if rows is None or known_lo != archived.lo:
-            sets = self._sets_at(topic, place.partition, archived)
-            rows = RangeRows(topic, place, self._raw, self._panes, sets)
+            fold = None
+            if topic == PANES and self._panes is not None:
+                read = partial(self._fetch_all, topic, place.partition)
+                fold = fold_at(archived, hi, place, self._panes, read)
+            rows = RangeRows(topic, place, self._raw, self._panes, fold)
         token = range_token(place.source, place.partition, archived.lo, hi)
-        blocks = rows.blocks([messages], hi, token)
+        blocks = rows.blocks([messages], hi, token, is_switch=archived.is_switch)
         for refusal in rows.refusals:
             self._log.append(letter_write(refusal.letter))
         for block in blocks:
@@ -159,16 +171,4 @@ class LogArchive:
                 self.n_unreadable += len(block)
                 self._hit("archive:refused")
         self._rows[topic, place.partition] = hi, rows
-        return rows.back
-
-    def _sets_at(self, topic: str, partition: int, archived: ArchivePosition) -> PaneSets:
-        """Read back what waited where a range begins."""
-        sets = PaneSets()
-        if archived.back is not None:
-            sets.begin(self._fetch_before(topic, partition, archived.back, archived.lo))
-        return sets
-
-    def _fetch_before(self, topic: str, partition: int, back: int, lo: int) -> list[Message]:
-        """Read [back, lo); what retention took is not replaced by what follows."""
-        before = self._log.fetch(topic, partition, back, lo - back)
-        return [message for message in before if message.offset < lo]
+        return rows

@@ -21,13 +21,14 @@ from functools import partial
 from monitor.archive.inserter import FIRST_PAUSE_S, LONGEST_PAUSE_S, Inserter
 from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.messages import STRUCT_TOPICS
+from monitor.archive.pane_fold import PaneReader
 from monitor.archive.pending_range import Cut
 from monitor.archive.raw import RAW_TOPICS, RawTopics
-from monitor.archive.stage import PaneReader
 from monitor.archive.topic import TopicArchive
 from monitor.clock import elapsed_s
 from monitor.core.topics import PANES
 from monitor.core.windowing.catalog import max_skews
+from monitor.core.windowing.stored.spans import Spans, longest_skew_us
 from monitor.decode import Decoder, decode_gpu, decode_labels
 from monitor.metrics import QUEUE, RETRIES
 from monitor.service.lifecycle import Lifecycle
@@ -154,7 +155,8 @@ class _Loop:
             partial(decode_gpu, max_skew_us=gpu.max_skew_us, limits=limits),
         )
         self._letters = LetterWriter(cluster, max_skews(configs))
-        panes = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
+        names = {(c.tenant, c.model): c.schema_.variables for c in configs}
+        panes = PaneReader(names, Spans.of(configs), longest_skew_us(configs))
         try:
             for topic in topics:
                 lifecycle.beat()

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.core.windowing.codec import decode_sound, read_header
+from monitor.core.windowing.codec import read_header, read_sound
 from monitor.core.windowing.intake_message import NOT_PANES
+from monitor.core.windowing.packed_pane import PackedPane
 from monitor.transport.types import Message
 from schemas.errors import DriftlineError
 from schemas.panes import Pane
@@ -82,17 +83,21 @@ class PaneSets:
         """
         panes, refused = [], []
         for message in messages:
-            if not message.value or message.key.startswith(NOT_PANES):
-                continue
-            try:
-                values = self._add(message)
-                found, faults = decode_sound(values) if values else ([], [])
-            except DriftlineError as error:
-                refused.append(UnreadableMessage(message, str(error)))
-            else:
-                panes += [(pane, message) for pane in found]
-                refused += [UnreadableMessage(message, fault) for fault in faults[:1]]
+            found, fault = self.take_one(message)
+            panes += [(pane.unpack(), message) for pane in found]
+            refused += [UnreadableMessage(message, fault)] if fault else []
         return panes, refused
+
+    def take_one(self, message: Message) -> tuple[list[PackedPane], str]:
+        """Return the panes that a message completes, and what is wrong with others of it."""
+        if not message.value or message.key.startswith(NOT_PANES):
+            return [], ""
+        try:
+            values = self._add(message)
+            found, faults = read_sound(values) if values else ([], [])
+        except DriftlineError as error:
+            return [], str(error)
+        return [each.packed for each in found], faults[0] if faults else ""
 
     def _add(self, message: Message) -> list[bytes]:
         """Take one message; return it, or the chunks which it makes whole."""

@@ -6,13 +6,14 @@ range that is read again makes the same blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from monitor.archive.blocks import InsertBlock, Place, PlacedRows
 from monitor.archive.letters import LabelRefusal
 from monitor.archive.messages import refuse, rows_by_table
+from monitor.archive.pane_fold import PaneFold, PaneReader
 from monitor.archive.pane_sets import PaneSets
 from monitor.archive.raw import RAW_TOPICS, RawTopics, chunk_of_messages
 from monitor.core.topics import PANES
@@ -20,34 +21,11 @@ from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import dead_letter_rows
 from monitor.transport.types import Message
 from schemas.batch import Chunk
-from schemas.names import SCORE
 from schemas.panes import Pane
 from schemas.refused import DeadLetter
 
 Piece = Chunk | Sequence[Message]
 """Messages read together: one buffer where they are not needed one by one."""
-
-
-class PaneReader:
-    """Puts the names of their variables beside panes.
-
-    Parameters
-    ----------
-    variables : mapping of (tenant, model) to sequence of str
-        ``ModelSchema.variables`` of each model.
-    """
-
-    def __init__(self, variables: Mapping[tuple[str, str], Sequence[str]]) -> None:
-        self._variables = variables
-
-    def named(self, pane: Pane) -> tuple[Pane, Sequence[str]]:
-        """Put the names beside the pane; numbers where the model is gone from the config."""
-        whose = (pane.series.tenant, pane.series.model)
-        n_variables = pane.segments.counts.shape[1]
-        names = self._variables.get(whose, ())
-        if len(names) == n_variables:
-            return pane, names
-        return pane, [*(str(i) for i in range(n_variables - 1)), SCORE]
 
 
 class RangeRows:
@@ -59,8 +37,8 @@ class RangeRows:
         Needed for the raw topics.
     panes : PaneReader, optional
         Needed for panes.
-    sets : PaneSets, optional
-        What waited where the first range begins.
+    fold : PaneFold, optional
+        What waited where the first range begins; by default nothing, and every pane is stored.
 
     Attributes
     ----------
@@ -75,19 +53,26 @@ class RangeRows:
         place: Place,
         raw: RawTopics,
         panes: PaneReader | None,
-        sets: PaneSets | None = None,
+        fold: PaneFold | None = None,
     ) -> None:
         self._topic, self._place = topic, place
         self._raw, self._panes = raw, panes
-        self._sets = sets or PaneSets()
+        self._fold = fold or PaneFold(PaneSets())
         self.refusals: list[LabelRefusal] = []
 
     @property
     def back(self) -> int | None:
         """Where reading back begins for what is not whole yet."""
-        return self._sets.first_offset
+        return self._fold.back
 
-    def blocks(self, pieces: Sequence[Piece], hi: int, token: str) -> list[InsertBlock]:
+    @property
+    def slots(self) -> str:
+        """State of the slots after the last range."""
+        return self._fold.state
+
+    def blocks(
+        self, pieces: Sequence[Piece], hi: int, token: str, *, is_switch: bool = False
+    ) -> list[InsertBlock]:
         """Make the inserts of the next range.
 
         Parameters
@@ -98,6 +83,8 @@ class RangeRows:
             Its end.
         token : str
             Of the range.
+        is_switch : bool, optional
+            Whether the lengths of slots change at its end.
 
         Returns
         -------
@@ -114,7 +101,7 @@ class RangeRows:
             letters: list[DeadLetter] = []
         else:
             messages = [m for piece in pieces if not isinstance(piece, Chunk) for m in piece]
-            placed, letters = self._read(messages, hi)
+            placed, letters = self._read(messages, hi, is_switch)
         payload = payload_in(pieces)
         made = [
             InsertBlock(letter_rows(letters), f"{token}:refused", self._place, payload),
@@ -127,18 +114,18 @@ class RangeRows:
         return chunk_of_messages(messages, self._place)
 
     def _read(
-        self, messages: Sequence[Message], hi: int
+        self, messages: Sequence[Message], hi: int, is_switch: bool
     ) -> tuple[list[PlacedRows], list[DeadLetter]]:
         """Decode messages of our own, by table."""
         if self._topic != PANES:
             return rows_by_table(self._topic, messages, self._place)
-        panes, refused = self._sets.take(messages)
-        self._sets.drop_torn(hi)
+        spans = self._panes.spans if self._panes is not None and is_switch else None
+        panes, refused = self._fold.take(messages, hi, spans)
         letters = [refuse(r.message, self._place, r.detail) for r in refused]
         return [self._pane_rows(panes)], letters
 
     def _pane_rows(self, panes: Sequence[tuple[Pane, Message]]) -> PlacedRows:
-        """Make rows of whole panes."""
+        """Make rows of panes."""
         reader = self._panes or PaneReader({})
         rows = pane_rows(reader.named(pane) for pane, _ in panes)
         sizes = [_n_cells(pane) for pane, _ in panes]

@@ -25,19 +25,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from monitor.archive.blocks import InsertBlock, Place
 from monitor.archive.inserter import Inserter, Job
 from monitor.archive.letter_writer import STAGE, LetterWriter
 from monitor.archive.letters import LabelRefusal
-from monitor.archive.pane_sets import PaneSets
+from monitor.archive.pane_fold import PaneReader, fold_at
 from monitor.archive.pending_range import Cut, Gathering, Range
 from monitor.archive.position import ArchivePosition, position_of
 from monitor.archive.raw import RAW_TOPICS, RawTopics
-from monitor.archive.stage import PaneReader, Piece, RangeRows
+from monitor.archive.stage import Piece, RangeRows
 from monitor.archive.writes import range_token
 from monitor.clock import elapsed_s
-from monitor.core.topics import LABELS, PREDICTIONS
+from monitor.core.topics import LABELS, PANES, PREDICTIONS
 from monitor.core.unreadable import unreadable_letter
 from monitor.metrics import (
     BYTES,
@@ -98,10 +99,10 @@ class ArchivedPartition:
     """One partition, while it is owned."""
 
     gathering: Gathering
+    at: ArchivePosition
+    """As in the commit, with what the next intent adds."""
     rows: RangeRows | None = None
     """Made when the first range is: what waited before it may have to be read back."""
-    back: int | None = None
-    """As in the commit."""
     hand: Range | None = None
     step: RangeStep = RangeStep.CUT
     job: Job | None = None
@@ -310,7 +311,7 @@ class TopicArchive:
             owned.job = Job(self._blocks(partition, owned, owned.hand))
             self._inserter.submit(owned.job)
         elif owned.step is RangeStep.INSERTED:
-            owned.back = owned.rows.back if owned.rows is not None else None
+            owned.at = _archived(owned)
             owned.hand = owned.job = None
             self._lifecycle.hit("archive:commit")
 
@@ -318,12 +319,14 @@ class TopicArchive:
         """Make the inserts of a range."""
         place = Place(self._reader.source, partition)
         if owned.rows is None:
-            sets = PaneSets()
-            if owned.back is not None:
-                sets.begin(scan(self._cluster, self._topic, partition, owned.back, hand.lo))
-            owned.rows = RangeRows(self._topic, place, self._raw, self._panes, sets)
+            read = partial(scan, self._cluster, self._topic, partition)
+            fold = None
+            if self._topic == PANES:
+                fold = fold_at(owned.at, hand.hi, place, self._panes, read)
+            owned.rows = RangeRows(self._topic, place, self._raw, self._panes, fold)
         token = range_token(place.source, partition, hand.lo, hand.hi)
-        blocks = owned.rows.blocks(hand.pieces, hand.hi, token)
+        is_switch = owned.at.is_switch
+        blocks = owned.rows.blocks(hand.pieces, hand.hi, token, is_switch=is_switch)
         self._letters.write(self._topic, partition, owned.rows.refusals)
         return blocks
 
@@ -332,9 +335,9 @@ class TopicArchive:
     def _on_assign(self, partition: int, committed: Committed | None) -> int | None:
         """Take a partition over where its commit says."""
         archived = position_of(committed, self._reader.source)
-        self._owned[partition] = ArchivedPartition(
-            Gathering(archived, self._cut), back=archived.back
-        )
+        if self._topic == PANES:
+            archived = self._panes.taken_over(archived)
+        self._owned[partition] = ArchivedPartition(Gathering(archived, self._cut), archived)
         self._count("assigned")
         # Without a commit the log's first offset is meant, which need not be 0.
         return archived.lo if committed is not None else None
@@ -399,8 +402,15 @@ def _archived(owned: ArchivedPartition) -> ArchivePosition:
     if hand is None:
         return owned.gathering.archived
     if owned.step is RangeStep.INSERTED:
-        return ArchivePosition(hand.hi, back=owned.rows.back if owned.rows is not None else None)
-    return ArchivePosition(hand.lo, hand.hi, owned.back)
+        return position_after(owned.rows, hand.hi)
+    return replace(owned.at, lo=hand.lo, hi=hand.hi)
+
+
+def position_after(rows: RangeRows | None, hi: int) -> ArchivePosition:
+    """Return what to commit once a range is in the store."""
+    if rows is None:
+        return ArchivePosition(hi)
+    return ArchivePosition(hi, back=rows.back, slots=rows.slots)
 
 
 def messages_of(records: Records) -> list[Message]:

@@ -28,6 +28,8 @@ from monitor.core.topics import (
     RESULTS,
 )
 from monitor.core.windowing import codec as pane_codec
+from monitor.core.windowing.stored.spans import Spans
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.storage.clickhouse import Store
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.queries import row_counts
@@ -462,6 +464,50 @@ def test_panes_of_the_real_codec_in_several_chunks_arrive_whole(store, max_messa
         "SELECT counts FROM panes WHERE pane_version = 2 AND segment = 'id=7' AND feature = 'job'"
     )["counts"][0].as_py()
     assert counts == panes[1].segments.counts[7, 2].tolist()
+
+
+def test_closed_slots_are_stored_as_totals_and_a_late_pane_beside_them(store):
+    log = MemoryLog()
+
+    def write(pane) -> None:
+        for i, value in enumerate(pane_codec.encode(pane)):
+            log.produce(PANES, value, key=pane_codec.pane_key(pane, i).encode())
+
+    def watermark(partition: int, minute: int, *, is_idle: bool = False) -> None:
+        word = WatermarkMessage("t", partition, 2, "o", minute * 60_000_000, is_idle=is_idle)
+        log.produce(PANES, word.encode(), key=word.key())
+
+    def totals() -> list[tuple[int, int, int]]:
+        rows = store.query(
+            "SELECT end_us - start_us AS length, uniqExact(source, partition, start_us) AS n, "
+            "sum(n_rows) AS n_rows FROM panes FINAL WHERE feature = 'score' AND segment = '*' "
+            "AND NOT is_slice GROUP BY length ORDER BY length"
+        ).to_pylist()
+        return [(r["length"] // 1_000_000, r["n"], r["n_rows"]) for r in rows]
+
+    def archive() -> LogArchive:
+        reader = PaneReader({("acme", "loans"): SCHEMA.variables}, Spans())
+        return LogArchive(Archive(store), log, topic_id=str, panes=reader, max_messages=7)
+
+    def pane(start_s: int, version: int, n_rows: int, partition: int = 0):
+        made = pane_of(start_s * 1_000_000, version, n_rows)
+        made.source, made.partition = "t", partition
+        return made
+
+    for start_s in range(0, 600, 10):
+        write(pane(start_s, start_s, 2))
+    write(pane(590, 9, 5, partition=1))
+    watermark(1, 9, is_idle=True)  # its last pane is not final
+    archive().drain()
+    assert totals() == []
+    watermark(0, 12)
+    archive().drain()
+    assert totals() == [(10, 1, 5), (300, 2, 120)]
+    write(pane(590, 11, 6, partition=1))
+    write(pane(0, 700, 2))  # again, by another owner
+    watermark(1, 12)
+    archive().drain()
+    assert totals() == [(10, 1, 6), (300, 2, 120)]
 
 
 def test_tables_of_statistics_and_structs_leave_the_same_rows_in_the_store(store):

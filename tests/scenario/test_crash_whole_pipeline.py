@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from monitor.core.topics import ALERTS, LABELS
+from monitor.core.windowing.stored.spans import span_of
 from monitor.notify.retraining.webhook import WebhookTarget
 from monitor.storage.clickhouse import Store
 from monitor.transport.memory import MemoryLog
@@ -31,12 +32,18 @@ MODEL = CONFIG.model_copy(
         )
     }
 )
+KEYS = (
+    "tenant, model, model_version, profile_id, feature, segment, is_slice, "
+    f"intDiv(start_us, {span_of(MODEL).slot_us}) AS slot"
+)
 ROWS = {
     "predictions": "* EXCEPT (ingest_time)",
     "labels": "* EXCEPT (ingest_time)",
     "gpu": "* EXCEPT (ingest_time)",
-    # Owner and position of a pane depend on the crash; its content does not.
-    "panes": "* EXCEPT (ingest_time, owner, pane_version)",
+    # Which panes are in a total depends on when they were published, the sums do not.
+    "panes": f"{KEYS}, sum(n_rows), sumForEach(counts), round(sum(sums), 6), "
+    "round(sum(sums_sq), 6), min(minima), max(maxima), sum(n_predicted), sum(n_positive), "
+    "sumForEach(calibration_counts)",
     "results": "* EXCEPT (ingest_time)",
     "alerts": "* EXCEPT (ingest_time)",
     "dead_letters": "* EXCEPT (ingest_time)",
@@ -48,7 +55,7 @@ ROWS = {
 A message is due when a wait ends, and is sent at the next step of notify, so its time depends on
 how reads were batched. So do suppressions; only sent messages are compared.
 """
-WHERE = {"notifications": "WHERE state != 'suppressed'"}
+WHERE = {"notifications": "WHERE state != 'suppressed'", "panes": f"GROUP BY {KEYS}"}
 
 
 def source_topics(world: SmallWorld) -> MemoryLog:

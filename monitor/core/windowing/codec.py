@@ -343,13 +343,13 @@ def decode_all(values: Sequence[bytes]) -> list[Pane]:
     TransportError
         If a chunk is missing, foreign or damaged.
     """
-    found, faults = decode_sound(values)
+    found, faults = read_sound(values)
     if faults:
         raise TransportError(f"damaged pane: {faults[0]}", where="panes")
-    return found
+    return [assembled.pane for assembled in found]
 
 
-def decode_sound(values: Sequence[bytes]) -> tuple[list[Pane], list[str]]:
+def read_sound(values: Sequence[bytes]) -> tuple[list[Assembled], list[str]]:
     """Return the panes of one message that are in order, and what is wrong with others.
 
     Raises
@@ -357,8 +357,7 @@ def decode_sound(values: Sequence[bytes]) -> tuple[list[Pane], list[str]]:
     TransportError
         If a chunk is missing or foreign, or the message is damaged as a whole.
     """
-    found, faults = read_panes(_joined([read_message(v) for v in values]), MAX_OFFSET)
-    return [assembled.pane for assembled in found], faults
+    return read_panes(_joined([read_message(v) for v in values]), MAX_OFFSET)
 
 
 class Whole(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -157,6 +158,16 @@ class EventClock:
         return verdicts, pane
 
 
+class SourceMarks(msgspec.Struct, array_like=True):
+    """The last watermarks of the partitions of one source topic."""
+
+    source: str
+    n_partitions: int
+    watermarks: dict[int, int]
+    """By partition; without those that have sent none."""
+    idle: list[int]
+
+
 @dataclass(slots=True)
 class _SourceState:
     """Partitions of one source topic: how many there are, and what each said last."""
@@ -232,6 +243,33 @@ class Watermarks:
         """Return the last watermark of a partition; ``NO_WATERMARK`` before the first."""
         entry = self._sources.get(source)
         return NO_WATERMARK if entry is None else entry.watermarks.get(partition, NO_WATERMARK)
+
+    def replaced_by(self, source: str) -> None:
+        """Where a source is new, wait for no other one until it sends again."""
+        for entry in () if source in self._sources else self._sources.values():
+            entry.idle.update(range(entry.n_partitions))
+            for partition in entry.idle:
+                entry.watermarks.setdefault(partition, NO_WATERMARK)
+
+    @property
+    def n_sources(self) -> int:
+        """Number of source topics."""
+        return len(self._sources)
+
+    def export(self) -> list[SourceMarks]:
+        """Return what every source has sent, to be restored."""
+        return [
+            SourceMarks(name, s.n_partitions, dict(s.watermarks), sorted(s.idle))
+            for name, s in sorted(self._sources.items())
+        ]
+
+    def restore(self, sources: Iterable[SourceMarks]) -> None:
+        """Continue with what :meth:`export` returned."""
+        for each in sources:
+            idle = set(each.idle)
+            entry = _SourceState(each.n_partitions, dict(each.watermarks), idle)
+            self._sources[each.source] = entry
+        self._advance()
 
     @property
     def newest_us(self) -> int | None:

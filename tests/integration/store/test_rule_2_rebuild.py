@@ -12,19 +12,29 @@ import pytest
 
 from detectors.kernels.scale_state import SAMPLES
 from monitor.core.drift.ticks.rebuilding import OpenSpan
+from monitor.core.windowing.packed_pane import pack_pane
+from monitor.core.windowing.slot_length import check_slot
+from monitor.core.windowing.stored.folding import StoredSlots
+from monitor.core.windowing.stored.spans import Spans
+from monitor.core.windowing.stored.state import SlotState
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.stored_ticks import REBUILT, rebuild_from_store, rebuild_models
 from monitor.storage.clickhouse import Store
 from monitor.storage.lock import LOCK_NAME
 from monitor.storage.pane_columns import pane_rows
 from monitor.storage.rows import alert_rows
 from monitor.storage.stored_alerts import open_spans
+from monitor.storage.stored_panes import longest_pane_us, read_panes
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.model import ModelConfig
+from schemas.errors import ConfigError
+from schemas.panes import Pane
 from schemas.time_units import HOUR_US, MINUTE_US
 from tests.support.worlds.ticks import (
     CONFIG,
     SETTINGS,
     START_US,
+    TICK_US,
     Driver,
     draw,
     log_of,
@@ -62,6 +72,10 @@ ALERTS = [
 
 @pytest.fixture
 def driver() -> Driver:
+    return restarted()
+
+
+def restarted() -> Driver:
     """A model that rule 1 has judged for five hours, restarted under rule 2."""
     panes = panes_of(draw(np.random.default_rng(1), N_MINUTES, 8))
     own = Driver(RULE_1)
@@ -114,6 +128,50 @@ def test_averages_are_rebuilt_and_the_rebuild_is_recorded_once(driver, store):
     detail = json.loads(row["detail"])
     assert detail["left_out_hours"] == {"a|*": 2.0, "c|*": 3.0, "score|*": 3.0}
     assert detail["profile_id"] == series().profile_id
+
+
+def slots_of(panes: list[Pane], n_partitions: int) -> list[Pane]:
+    """Return what the archive writes of panes: totals of slots, once all have closed."""
+    slots, written, offset = StoredSlots(0, "id", SlotState([], spans=Spans.of([RULE_1]))), [], 0
+    for begin in range(0, N_MINUTES + 30, 5):
+        until_us = START_US + (begin + 5) * MINUTE_US
+        for pane in panes:
+            if until_us - 5 * MINUTE_US <= pane.start_us < until_us:
+                written += slots.add(pack_pane(pane), offset)
+        for partition in range(n_partitions):
+            offset += 1
+            word = WatermarkMessage("s", partition, n_partitions, "o", until_us)
+            written += slots.observe(word, offset)
+    return written
+
+
+def test_averages_from_slots_are_those_from_panes(driver, store):
+    fill(store)
+    rebuild_models(driver.core, store)
+    (of_panes,) = driver.core._deciders["default", "ticked"].values()
+    wanted = of_panes.averages.scales.copy()
+    rows = draw(np.random.default_rng(1), N_MINUTES, 8)
+    partition = np.random.default_rng(2).integers(0, 2, len(rows.minute))
+    slots = slots_of(panes_of(rows, partition, version=3), 2)
+    assert {slot.end_us - slot.start_us for slot in slots} == {TICK_US}
+    assert len(slots) == N_MINUTES // 5
+    store.command("TRUNCATE TABLE panes")
+    store.insert("panes", pane_rows([(slot, VARIABLES) for slot in slots]))
+    other = restarted()
+    rebuild_models(other.core, store)
+    (of_slots,) = other.core._deciders["default", "ticked"].values()
+    assert np.array_equal(of_slots.averages.scales, wanted)
+
+
+def test_windows_of_whole_slots_can_be_judged_and_shorter_ones_are_refused(store):
+    slots = slots_of(panes_of(draw(np.random.default_rng(1), 60, 8)), 1)
+    store.insert("panes", pane_rows([(slot, VARIABLES) for slot in slots]))
+    stored_us = longest_pane_us(store, "default", "ticked")
+    check_slot(10 * MINUTE_US, stored_us, "ticked")
+    found = read_panes(store, "default", "ticked", VARIABLES, 10 * MINUTE_US)
+    assert [int(pane.segments.n_rows[0]) for pane in found] == [80] * 6
+    with pytest.raises(ConfigError, match="--pane 1m"):
+        check_slot(MINUTE_US, stored_us, "ticked")
 
 
 def test_panes_longer_than_a_tick_are_not_used(driver, store, caplog):

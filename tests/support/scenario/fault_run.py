@@ -48,7 +48,7 @@ from tests.support.kafka.outputs import (
     rows_of,
     undisturbed,
 )
-from tests.support.scenario.batch_oracle import Batch, OraclePlace, Record, batch_of, rows_by_window
+from tests.support.scenario.batch_oracle import Batch, Record, batch_of, rows_by_window
 from tests.support.scenario.forked_stages import ForkedStage, Nursery, clean_environment
 from tests.support.scenario.webhook_recorder import WebhookRecorder
 from tests.support.waiting import wait_until
@@ -598,20 +598,24 @@ class FaultRun:
         assert ids == self.found.alerts.keys()
 
     def _check_stored_panes(self, expected: Expected) -> None:
-        """The panes of the store are those of the batch job."""
+        """Rows of each window in the store are those of the batch job."""
         sql = (
-            "SELECT model, model_version, start_us, source, partition, segment, is_slice, n_rows"
-            " FROM panes FINAL WHERE feature = 'score'"
+            "SELECT model, model_version, segment, is_slice, sum(n_rows) AS n,"
+            f" intDiv(start_us, {WINDOW_US}) AS window"
+            " FROM panes FINAL WHERE feature = 'score' GROUP BY ALL HAVING n > 0"
         )
-        stored: dict[tuple[str, int, bool], dict[OraclePlace, int]] = {}
-        for r in self._select(sql).to_pylist():
-            place = OraclePlace(r["model"], r["model_version"], r["start_us"], r["segment"])
-            lane = stored.setdefault((r["source"], r["partition"], bool(r["is_slice"])), {})
-            lane[place] = r["n_rows"]
-        for (source, partition), batch in expected.batches.items():
+        stored = {
+            (r["model"], r["model_version"], r["window"], r["segment"], bool(r["is_slice"])): r["n"]
+            for r in self._select(sql).to_pylist()
+        }
+        wanted: Counter[tuple[str, str, int, str, bool]] = Counter()
+        for batch in expected.batches.values():
             for part, is_slice in (("panes", False), ("slices", True)):
-                wanted = {k: c.n_rows for k, c in batch.passed(part, TIMING.pane_us).items()}
-                assert stored.get((source, partition, is_slice), {}) == wanted
+                for place, cell in batch.passed(part, TIMING.pane_us).items():
+                    window = place.start_us // WINDOW_US
+                    name = (place.model, place.version, window, place.name, is_slice)
+                    wanted[name] += cell.n_rows
+        assert stored == dict(wanted)
 
 
 def _place(alert: Alert) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.raw import RawTopics
 from monitor.archive.writes import Archive
 from monitor.core.topics import GPU, PREDICTIONS
+from monitor.core.windowing.stored.spans import Spans
 from monitor.decode.decoder import Decoder
 from monitor.decode.records import decode_gpu, decode_labels
 from monitor.detect.in_memory import DriftDetect, GpuDetect
@@ -108,7 +109,7 @@ def build_worker(
         log,
         topic_id=str,
         raw=RawTopics(Decoder(world.catalog.schemas), decode_labels, decode_gpu),
-        panes=PaneReader({(model.tenant, model.model): model.schema_.variables}),
+        panes=PaneReader({(model.tenant, model.model): model.schema_.variables}, Spans.of([model])),
         max_messages=700,
         hit=hit,
     )
