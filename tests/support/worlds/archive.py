@@ -32,6 +32,7 @@ from monitor.core.topics import (
     RESULTS,
 )
 from monitor.core.windowing import codec as pane_codec
+from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.service.armed_failpoints import VARIABLE, failpoints
 from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store
@@ -124,6 +125,9 @@ class ArchiveWorld:
         self.write(LABELS, [(None, label(i)) for i in numbers])
         self.write(GPU, [(b"h1", gpu(i)) for i in numbers])
         self.write(PANES, [pair for i in numbers for pair in pane(i)])
+        # Slots close, and their panes are not final: each is stored by itself.
+        n_panes = self.cluster.identity(PANES).n_partitions
+        self.write(PANES, [idle(p) for p in range(4) for _ in range(2 * n_panes)])
         self.write(RESULTS, [(b"r", encode(result_of((i + 1) * 3_600_000_000))) for i in numbers])
         self.write(ALERTS, [(b"a", encode(alert_of(i))) for i in numbers])
         self.write(NOTIFICATIONS, [(f"n{i}".encode(), encode(delivery(i))) for i in numbers])
@@ -172,6 +176,12 @@ def pane(i: int) -> list[tuple[bytes, bytes]]:
     values = pane_codec.encode(made, max_bytes=8192)
     assert len(values) == 2
     return [(pane_codec.pane_key(made, j).encode(), value) for j, value in enumerate(values)]
+
+
+def idle(partition: int) -> tuple[bytes, bytes]:
+    """An idle partition of the source of the panes, which has four."""
+    word = WatermarkMessage("topic-1", partition, 4, "o1", 0, is_idle=True)
+    return word.key(), word.encode()
 
 
 def delivery(i: int) -> Delivery:
