@@ -45,15 +45,15 @@ def _alter(bootstrap: str, topic: str, **settings: str) -> None:
 def test_plan_is_shown_and_nothing_done_until_yes(topics):
     code, out, _ = topics("create", *SMALL)
     assert code == 0
-    assert out.count("no topic") == 12
+    assert out.count("no topic") == 13
     assert "nothing was changed; --yes does it" in out
     code, out, _ = topics("check", *SMALL)
-    assert (code, out.count("no topic")) == (1, 12)
+    assert (code, out.count("no topic")) == (1, 13)
 
 
 def test_created_topics_are_what_the_table_says(topics, broker, topic_prefix):
     code, out, _ = topics("create", *SMALL, "--yes")
-    assert (code, "12 changes made" in out) == (0, True)
+    assert (code, "13 changes made" in out) == (0, True)
     table = topic_specs(n_keyed=2, n_input=3, prefix=topic_prefix)
     with open_admin(broker.bootstrap) as admin:
         states = read_topics(admin, [spec.name for spec in table])
@@ -62,9 +62,9 @@ def test_created_topics_are_what_the_table_says(topics, broker, topic_prefix):
         assert state.n_partitions == spec.n_partitions
         assert state.settings.items() >= spec.settings.items()
     code, out, _ = topics("check", *SMALL)
-    assert (code, out) == (0, "all 12 topics are as they should be\n")
+    assert (code, out) == (0, "all 13 topics are as they should be\n")
     code, out, _ = topics("create", *SMALL, "--yes")
-    assert (code, out) == (0, "all 12 topics are as they should be\n")
+    assert (code, out) == (0, "all 13 topics are as they should be\n")
 
 
 def test_check_names_each_difference_and_create_mends_it(topics, broker, topic_prefix):
@@ -122,7 +122,7 @@ def test_existing_messages_survive_every_change(topics, broker, topic_prefix):
 def test_describe_shows_what_is_and_what_is_not(topics, broker, topic_prefix):
     create_topic(broker.bootstrap, f"{topic_prefix}driftline.alerts", 1)
     code, out, _ = topics("describe")
-    assert (code, out.count("no such topic")) == (0, 11)
+    assert (code, out.count("no such topic")) == (0, 12)
     code, out, _ = topics("describe", "--json")
     (there,) = [t for t in json.loads(out)["topics"] if t["exists"]]
     assert (there["topic"], there["partitions"]) == (f"{topic_prefix}driftline.alerts", 1)
@@ -142,7 +142,7 @@ def test_more_copies_than_brokers_is_refused_and_nothing_made(topics):
     code, _, err = topics("create", *SMALL, "--replication", "3", "--yes")
     assert (code, len(err.splitlines())) == (4, 1)
     assert "eplication factor" in err
-    assert topics("check", *SMALL)[1].count("no topic") == 12
+    assert topics("check", *SMALL)[1].count("no topic") == 13
 
 
 def test_no_cluster_is_one_line_and_exit_code_4(topics):
