@@ -11,7 +11,8 @@ import msgspec
 
 from monitor.app.stages import load_site
 from monitor.clock import now_us
-from monitor.core.drift.actions import MAX_CELLS, encode_action
+from monitor.core.bounds import MAX_VALUE_BYTES, check_number
+from monitor.core.drift.actions import MAX_CELLS, ActionDecoder, encode_action
 from monitor.core.topics import ACTIONS, NOTIFICATIONS
 from monitor.core.write import Write
 from monitor.transport.kafka.cluster import Cluster
@@ -19,7 +20,7 @@ from monitor.transport.kafka.producer import LogProducer
 from monitor.transport.kafka.readers.topic_scan import scan
 from schemas.actions import Action, ActionCell, ActionKind, Label
 from schemas.alerts import Delivery, Incident, Notification
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, DomainError, TransportError
 from schemas.monitors import Monitor
 
 MIN_PREFIX = 8
@@ -76,12 +77,32 @@ def act_on_incident(request: ActionRequest) -> ActionResult:
             where=incident.title,
             fix="only drift can be normal or a fault of the data; this one resolves by itself",
         )
+    values = [checked_value(action) for action in actions]
+    key = incident.incident_id.encode()
     with LogProducer(cluster.client(), message_timeout_s=_ACK_S) as producer:
-        for action in actions:
-            key, value = action.incident_id.encode(), encode_action(action)
+        for value in values:
             producer.append(cluster, Write(ACTIONS, key, value, 0))
         producer.flush_acks(_ACK_S)
     return ActionResult(incident, tuple(actions))
+
+
+def checked_value(action: Action) -> bytes:
+    """Return an action as a message value that detect does not reject.
+
+    Raises
+    ------
+    ConfigError
+        If a text is too long, empty or not UTF-8, or the message too large for Kafka.
+    """
+    try:
+        value = encode_action(action)
+        ActionDecoder().decode(value)
+        check_number("bytes of the action", len(value), 0, MAX_VALUE_BYTES)
+    except (TransportError, DomainError, UnicodeEncodeError) as error:
+        raise ConfigError(
+            str(error), where="incident", fix="shorten --by or --comment; --by is not empty"
+        ) from None
+    return value
 
 
 def find_incident(cluster: Cluster, incident_id: str) -> Incident:
@@ -128,7 +149,7 @@ def actions_on(incident: Incident, request: ActionRequest, time_us: int) -> list
             action_id=str(uuid.uuid4()),
             kind=request.kind,
             label=request.label,
-            by=request.by,
+            by=request.by.strip(),
             time_us=time_us,
             incident_id=incident.incident_id,
             tenant=tenant,

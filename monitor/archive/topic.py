@@ -311,9 +311,16 @@ class TopicArchive:
             owned.job = Job(self._blocks(partition, owned, owned.hand))
             self._inserter.submit(owned.job)
         elif owned.step is RangeStep.INSERTED:
-            owned.at = _archived(owned)
+            owned.at = self._next_at(_archived(owned))
             owned.hand = owned.job = None
             self._lifecycle.hit("archive:commit")
+
+    def _next_at(self, archived: ArchivePosition) -> ArchivePosition:
+        """Return a position with what the next intent adds: a change of the slots' lengths.
+
+        It is asked for after each range, since one that was begun is repeated as it was.
+        """
+        return self._panes.taken_over(archived) if self._topic == PANES else archived
 
     def _blocks(self, partition: int, owned: ArchivedPartition, hand: Range) -> list[InsertBlock]:
         """Make the inserts of a range."""
@@ -335,8 +342,7 @@ class TopicArchive:
     def _on_assign(self, partition: int, committed: Committed | None) -> int | None:
         """Take a partition over where its commit says."""
         archived = position_of(committed, self._reader.source)
-        if self._topic == PANES:
-            archived = self._panes.taken_over(archived)
+        archived = self._next_at(archived)
         self._owned[partition] = ArchivedPartition(Gathering(archived, self._cut), archived)
         self._count("assigned")
         # Without a commit the log's first offset is meant, which need not be 0.

@@ -66,8 +66,10 @@ def rebuild_models(drift: DriftPartition, store: Store) -> None:
     for request in drift.rebuilds:
         name, between_us = (request.tenant, request.model), (request.since_us, request.until_us)
         pane_us = longest_pane_us(store, *name, between_us)
-        if pane_us > request.tick_us:
-            text = "rule 2 begins with empty averages: panes of %s/%s are longer than a tick: %s"
+        if pane_us and request.tick_us % pane_us:
+            text = (
+                "rule 2 begins with empty averages: a tick of %s/%s is no multiple of its panes: %s"
+            )
             LOG.warning(text, *name, format_duration(pane_us))
             continue
         spans = open_spans(store, *name, between_us)

@@ -178,7 +178,7 @@ def test_panes_longer_than_a_tick_are_not_used(driver, store, caplog):
     fill(store, length=10)
     with caplog.at_level(logging.WARNING):
         rebuild_models(driver.core, store)
-    assert "longer than a tick: 10m" in caplog.text
+    assert "is no multiple of its panes: 10m" in caplog.text
     assert store.query("SELECT count() AS n FROM audit").to_pydict() == {"n": [0]}
 
 

@@ -126,8 +126,21 @@ class StoredSlots:
                 self.counters["repeated"] += 1
                 return []
             self.counters["alone"] += 1
-            return [pane.unpack()]
+            return [*self._keep_clear_of(pane, offset), pane.unpack()]
         return self.close_all(offset) if self._n_bytes > MAX_HELD_BYTES else []
+
+    def _keep_clear_of(self, pane: PackedPane, offset: int) -> list[Pane]:
+        """Close what is open where a pane is longer than its slot, which ingest counted by others.
+
+        No slot that begins before its end may hold its next version.
+        """
+        series = pane.series
+        slot_us = self._spans[series.tenant, series.model].slot_us
+        if pane.end_us <= pane.start_us // slot_us * slot_us + slot_us:
+            return []
+        written = self.close_all(offset)
+        self._since_us = max(self._since_us, pane.end_us)
+        return written
 
     def _put(self, pane: PackedPane, offset: int) -> bool:
         """Keep a pane in its slot; False if the slot is not open."""
@@ -176,7 +189,9 @@ class StoredSlots:
         if newest_us is None or self._marks.n_sources == 1:
             return
         for each in self._marks.export():
-            if max(each.watermarks.values(), default=newest_us) < newest_us - FORGET_US:
+            last_us = max(each.watermarks.values(), default=newest_us)
+            # a source of which nothing but idle partitions is known may be a new one
+            if NO_WATERMARK < last_us < newest_us - FORGET_US:
                 self._marks.retire(each.source)
 
     def close_all(self, offset: int) -> list[Pane]:
@@ -185,9 +200,11 @@ class StoredSlots:
         return list(self._close(offset, is_all=True))
 
     def adopt(self, spans: Spans, offset: int) -> list[Pane]:
-        """Change to other spans: slots of the old ones close."""
-        if spans == self._spans:
-            return []
+        """Change to other spans: slots of the old ones close.
+
+        They close where the spans are equal, too: the intent of a range says that they do, and
+        the configuration may have been changed back since.
+        """
         written = self.close_all(offset)
         self._spans = spans
         # no slot of another length begins before the end of one that was written

@@ -107,13 +107,21 @@ _NOTIFICATIONS = {
     "retention.bytes": str(4 << 30),
 }
 
+_PANES = {
+    # Longer than window, lateness and longest outage together; windows above an hour are kept as
+    # hourly sums on the state topic.
+    **_kept(3 * _DAY_MS, "compact,delete"),
+    **_COMPACTION,
+    # The archive closes slots by watermarks, which share a key: a range that it had begun must
+    # hold the same watermarks when it is read again.
+    "min.compaction.lag.ms": str(3 * _DAY_MS),
+}
+
 _TABLE: tuple[tuple[str, Share, dict[str, str]], ...] = (
     (names.PREDICTIONS, Share.INPUT, _kept(3 * _DAY_MS) | _ARRIVAL),
     (names.LABELS, Share.INPUT, _kept(7 * _DAY_MS) | _ARRIVAL),
     (names.GPU, Share.KEYED, _kept(3 * _DAY_MS) | _ARRIVAL),
-    # Longer than window, lateness and longest outage together; windows above an hour are kept as
-    # hourly sums on the state topic.
-    (names.PANES, Share.KEYED, _kept(3 * _DAY_MS, "compact,delete") | _COMPACTION),
+    (names.PANES, Share.KEYED, _PANES),
     (names.STATE, Share.KEYED, _COMPACTED),
     (names.BASELINES, Share.ONE, _COMPACTED),
     (names.SILENCES, Share.ONE, _COMPACTED),

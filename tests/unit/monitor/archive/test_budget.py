@@ -41,9 +41,8 @@ def archive(budget_bytes: int, hi: int | None) -> TopicArchive:
     made = TopicArchive.__new__(TopicArchive)
     made._topic, made._budget, made._reader = PREDICTIONS, budget_bytes, EndlessReader()
     made._raw = RawTopics()
-    made._owned = {
-        p: ArchivedPartition(Gathering(ArchivePosition(0, hi=hi), Cut())) for p in range(3)
-    }
+    at = ArchivePosition(0, hi=hi)
+    made._owned = {p: ArchivedPartition(Gathering(at, Cut()), at) for p in range(3)}
     made._commit_at_s = 1e18
     return made
 
@@ -80,7 +79,8 @@ def test_commits_that_were_refused_are_forgotten_with_the_partition(monkeypatch)
     made = archive(1, None)
     made._reader, made._lifecycle, made._commit_at_s = RefusingGroup(), Lifecycle("archive"), 0.0
     made.n_refused_commits = 0
-    made._owned = {0: ArchivedPartition(Gathering(ArchivePosition(0), Cut()), hand=Range(0, 1, []))}
+    at = ArchivePosition(0)
+    made._owned = {0: ArchivedPartition(Gathering(at, Cut()), at, hand=Range(0, 1, []))}
     for _ in range(60):
         made.settle()
     assert made.n_refused_commits == 60

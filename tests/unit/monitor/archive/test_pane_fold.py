@@ -15,6 +15,7 @@ from monitor.archive.pane_fold import PaneReader, fold_at
 from monitor.archive.position import ArchivePosition, position_of
 from monitor.core.windowing.codec import encode
 from monitor.core.windowing.stored.spans import Span, Spans, model_number
+from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.transport.types import Committed, Message
 from schemas.panes import Pane, SeriesId, SeriesStats
@@ -216,6 +217,58 @@ def test_a_change_of_the_lengths_stores_each_row_once(steps, seed, slot_s):
     assert {k: v for k, v in found.items() if k[0] == "m"} == {
         k: v for k, v in wanted.items() if k[0] == "m"
     }
+
+
+def messages_of(source: Source, *, is_idle: bool = False) -> list[Message]:
+    """Return what a source publishes now, from offset 100 n_events on."""
+    first = 100 * source.n_events
+    flushed = enumerate(source.flush(is_idle=is_idle))
+    return [Message(first + i, key, value, -1) for i, (key, value) in flushed]
+
+
+def begun(reader: PaneReader = READER):
+    return fold_at(reader.taken_over(ArchivePosition(0)), 1, Place(ID, 0), reader, lambda *_: [])
+
+
+def test_slots_close_where_an_intent_says_so_though_the_lengths_are_the_old_ones():
+    source, fold = Source(0, 1), begun()
+    source.event("m", 0, 0)
+    source.event("m", 0, 30 * SECOND_US)
+    assert fold.take(messages_of(source), 1_000)[0] == []
+    written, _ = fold.take([], 1_001, SPANS)
+    assert [pane.segments.n_rows[0] for pane, _ in written] == [1]
+    assert fold.back is None
+
+
+def test_a_pane_longer_than_its_slot_is_not_counted_again_by_longer_slots():
+    """Ingest has longer panes, and was restarted before the archive."""
+    longer = Spans(Span(2 * MINUTE_US, SPANS.base.lateness_us))
+    rows, fold = StoreRows(), begun()
+    for version, n_rows in ((1, 3), (2, 5)):
+        stats = SeriesStats.empty(("*",), 1)
+        stats.n_rows[:] = n_rows
+        place = (FIRST_US, FIRST_US + 2 * MINUTE_US, "s", 0, "o")
+        pane = Pane(SeriesId("t", "m", "1", "p"), *place, version, stats)
+        message = Message(version, b"pane", encode(pane)[0], -1)
+        written, _ = fold.take([message], version + 1, longer)
+        rows.insert((version, version), [pane for pane, _ in written])
+    late = WatermarkMessage("s", 0, 1, "o", FIRST_US + 10 * MINUTE_US, is_idle=False)
+    written, _ = fold.take([Message(9, late.key(), late.encode(), -1)], 10)
+    rows.insert((9, 9), [pane for pane, _ in written])
+    assert [n for n, *_ in rows.totals().values()] == [5]
+
+
+def test_slots_of_a_topic_that_was_recreated_close_before_the_new_one_has_events():
+    source, fold = Source(0, 1), begun()
+    source.event("m", 0, 0)
+    source.event("m", 0, 30 * SECOND_US)
+    messages = messages_of(source)
+    for partition in range(2):
+        word = WatermarkMessage("new", partition, 2, "o", NO_WATERMARK, is_idle=True)
+        messages.append(Message(900 + partition, word.key(), word.encode(), -1))
+    written, _ = fold.take(messages, 1_000)
+    assert [pane.segments.n_rows[0] for pane, _ in written] == [1]
+    assert fold.back is None
 
 
 def rows_of_models(totals: dict) -> Counter:
