@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from detectors.kernels.scale_state import IS_OPEN, N_BACK
+from detectors.multiscale.excursion_state import kind_states
 from detectors.multiscale.excursion_watch import ExcursionWatch
 from detectors.multiscale.state import ScaleState
 from monitor.core.drift.cells import importance_of
@@ -15,11 +16,11 @@ from monitor.core.drift.ticks.alerts import CellNews, build_scale_alert
 from monitor.core.drift.ticks.cells import ScaleCells
 from monitor.core.drift.ticks.history import TickHistory
 from monitor.core.drift.ticks.marks import (
-    MAX_MARKS,
     MAX_SPANS,
     AlertSpan,
     Mark,
     MarksState,
+    kept_marks,
     kind_state,
     known_excursion,
     learned_bytes,
@@ -53,29 +54,30 @@ class ActingDecider(SeriesDecider):
         the cells learn nothing before they have returned. The last action on an incident holds;
         an undo takes it back, with what has been learned since.
         """
+        again = self._still_out(action.incident_id)
         self._unmark(action.incident_id)
-        if action.kind is not ActionKind.CLOSE:
-            return []
         version = self.series.model_version
         named = [cell for cell in action.cells if cell.model_version == version]
+        if action.kind is not ActionKind.CLOSE or not named:
+            return []
         keys = {f"{Monitor.DRIFT}|{cell.feature}|{cell.segment}": cell for cell in named}
         opened = [key for key in keys if self._is_named(key, keys[key])]
+        out = opened + [key for key in keys if key in again and key not in opened]
         spans = [self.marks.spans[key] for key in opened if key in self.marks.spans]
-        is_over = not spans
         places = {(self._cell_of.get(key), cell.opened_at_us) for key, cell in keys.items()}
         spans += [s for s in self.marks.past if (s.cell, s.opened_at_us) in places]
         mark = Mark(
-            action.incident_id, action.action_id, action.label, action.by, action.time_us, opened
+            action.incident_id, action.action_id, action.label, action.by, action.time_us, out
         )
         if action.label is Label.FAULT:
-            self.marks.faults |= {key: self._level_of(key) for key in opened}
+            self.marks.faults |= {key: self._level_of(key, keys[key].opened_at_us) for key in out}
         elif spans:
             kind = known_excursion(
-                spans, self.cells.plan, self.cells.rule, self.averages, is_over=is_over
+                spans, self.cells.plan, self.cells.rule, self.averages, is_over=not out
             )
             mark.kind = kind_state(kind)
             self._accept(mark, spans)
-        self.marks.marks = [*self.marks.marks, mark][-MAX_MARKS:]
+        self.marks.marks = kept_marks([*self.marks.marks, mark])
         self._know()
         return [alert for key in opened for alert in self._close_by(action, key)]
 
@@ -89,11 +91,25 @@ class ActingDecider(SeriesDecider):
         own = self.open_alerts.get(key)
         return own is not None and own.opened_at_us == cell.opened_at_us and key in self._cell_of
 
-    def _level_of(self, key: str) -> bytes:
+    def _still_out(self, incident_id: str) -> set[str]:
+        """Return the cells that were closed with an incident before, and have not returned."""
+        return {
+            key
+            for mark in self.marks.marks
+            if mark.incident_id == incident_id
+            for key in mark.keys
+            if key not in self.open_alerts and key in self._cell_of
+            if self.averages.cells[self._cell_of[key], IS_OPEN] != 0
+        }
+
+    def _level_of(self, key: str, opened_at_us: int) -> bytes:
         """Return the level of a cell before its alert opened; that of rule 1 has none."""
-        span = self.marks.spans.get(key)
-        if span is not None:
-            return span.level
+        if key in self.marks.spans:
+            return self.marks.spans[key].level
+        place = self._cell_of[key], opened_at_us
+        for span in reversed(self.marks.past):
+            if (span.cell, span.opened_at_us) == place:
+                return span.level
         return level_bytes(self.cells.plan, self.averages, self._cell_of[key])
 
     def _accept(self, mark: Mark, spans: list[AlertSpan]) -> None:
@@ -120,7 +136,7 @@ class ActingDecider(SeriesDecider):
     def _know(self) -> None:
         """Follow the excursions that the reference has or persons have marked as normal."""
         known = with_known(self.cells.kinds, self.marks.marks, self.cells.plan)
-        if known or self.watch.kinds:
+        if kind_states(known) != kind_states(self.watch.kinds):
             self.watch.know(known)
 
     def _close_by(self, action: Action, key: str) -> list[Alert]:

@@ -35,6 +35,7 @@ from detectors.multiscale.averages import averages
 from detectors.multiscale.excursion_state import KindState, kind_states, kinds_of
 from detectors.multiscale.excursions import (
     MAX_HOURS,
+    OFTEN_DAYS,
     Excursion,
     ExcursionKind,
     kind_of,
@@ -45,6 +46,8 @@ from detectors.multiscale.rule import ScaleRule
 from detectors.multiscale.state import ScaleState
 from schemas.actions import Label
 
+MAX_MARK_BYTES: Final = 8 << 20
+"""Of what all marks of a series carry, in each state message; at least one is kept."""
 MAX_SPANS: Final = 256
 """Resolved alerts that are kept of a series; older ones can be closed without being learned."""
 MAX_MARKS: Final = 256
@@ -161,9 +164,29 @@ def known_excursion(
     n_ticks = max(1, *(span.n_before + span.n_ticks for span in spans))
     if not is_over:
         n_ticks = max(n_ticks, round(MAX_HOURS / rule.tick_hours))
-    age = max(float(state.cells[:, AGE].max()), float(n_ticks))
+    # Rates are compared over so many days at most: one in two years would be ever so rare.
+    longest = 24.0 * OFTEN_DAYS[-1] / rule.tick_hours
+    age = max(min(float(state.cells[:, AGE].max()), longest), float(n_ticks))
     excursion = Excursion(0, n_ticks, cells, low, high)
     return kind_of(excursion, age * rule.tick_hours, is_marked=True)
+
+
+def kept_marks(marks: Sequence[Mark]) -> list[Mark]:
+    """Return the latest marks, as many as a state has room for.
+
+    Examples
+    --------
+    >>> len(kept_marks([Mark("i", str(n), Label.FAULT, "ann", n, []) for n in range(300)]))
+    256
+    """
+    kept, n_bytes = list[Mark](), 0
+    for mark in reversed(marks[-MAX_MARKS:]):
+        n_bytes += sum(map(len, mark.before.values()))
+        n_bytes += len(mark.kind.extremes) if mark.kind is not None else 0
+        if kept and n_bytes > MAX_MARK_BYTES:
+            break
+        kept.append(mark)
+    return kept[::-1]
 
 
 def with_known(

@@ -162,6 +162,37 @@ def test_the_last_word_on_an_incident_holds(shifted):
     assert stream.decider.watch.kinds == ()
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Label.FAULT, Label.NORMAL),
+        (Label.NORMAL, Label.FAULT),
+        (Label.NORMAL, Label.NORMAL),
+        (Label.FAULT, Label.FAULT),
+    ],
+)
+def test_a_second_word_does_not_report_what_is_closed_again(shifted, first, second):
+    stream, opened = shifted
+    stream.decider.take_action(close(opened, first))
+    assert stream.run(3, shift=0.8) == []
+    assert stream.decider.take_action(close(opened, second, action_id="3")) == []
+    assert stream.run(60, shift=0.8) == []
+
+
+def test_a_word_on_another_incident_does_not_hide_one_that_is_reported(shifted):
+    stream, opened = shifted
+    stream.decider.take_action(close(opened, Label.NORMAL))
+    assert stream.run(48) == []
+    larger = stream.run(3, missing_from=0)
+    assert changes(larger)[0] == ("c", "opened")
+    episode = stream.decider.watch.episode
+    stream.decider.take_action(action(ActionKind.UNDO, incident_id="another"))
+    other = close(opened, Label.FAULT, incident_id="another", action_id="4")
+    stream.decider.take_action(msgspec.structs.replace(other, cells=()))
+    assert stream.decider.watch.episode is episode
+    assert len(stream.decider.marks.marks) == 1
+
+
 @pytest.mark.parametrize("label", [Label.NORMAL, Label.FAULT])
 def test_restarts_around_an_action_change_nothing(label):
     streams, found = [Stream(), Stream()], []
