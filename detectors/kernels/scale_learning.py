@@ -14,6 +14,7 @@ from detectors.kernels.scale_state import (
     INFLATION,
     IS_OPEN,
     IS_SHARE,
+    N_BACK,
     N_SCALES,
     PQ,
     RARE_SHARE,
@@ -69,13 +70,16 @@ def correct(
 ) -> None:
     """Correct the baseline of a cell within the sampling error of the reference (1.5).
 
-    A day is confirmed when the next one has passed without an alert.
+    A day is confirmed when the next one has passed without an alert. N_BACK of a cell without an
+    alert says that one has closed since the last day ended: that day holds its rows.
     """
     if float(cells[c, T_TODAY]) * tick_hours < DAY_HOURS * BARELY:
         return
     first, stop = offsets[c], offsets[c + 1]
     is_complete = float(cells[c, T_CONFIRMED]) * tick_hours >= CORRECTION_HOURS * BARELY
-    if cells[c, IS_OPEN] != 0.0 or is_complete:
+    if cells[c, IS_OPEN] != 0.0 or cells[c, N_BACK] > 0.0 or is_complete:
+        if cells[c, IS_OPEN] == 0.0:
+            cells[c, N_BACK] = 0.0
         for k in (W_TODAY, W_YESTERDAY, T_TODAY, T_YESTERDAY):
             cells[c, k] = 0.0
         for i in range(first, stop):

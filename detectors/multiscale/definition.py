@@ -331,7 +331,11 @@ def _correct(plan: ScalePlan, rule: ScaleRule, state: ScaleState, c: int) -> Non
     if cell[at.T_TODAY] * rule.tick_hours < DAY_HOURS * _BARELY:
         return
     days = (at.TODAY, at.YESTERDAY)
-    if cell[at.IS_OPEN] or cell[at.T_CONFIRMED] * rule.tick_hours >= CORRECTION_HOURS * _BARELY:
+    # without an open alert: one has closed since the last day ended
+    has_alert = bool(cell[at.IS_OPEN]) or cell[at.N_BACK] > 0
+    if has_alert or cell[at.T_CONFIRMED] * rule.tick_hours >= CORRECTION_HOURS * _BARELY:
+        if not cell[at.IS_OPEN]:
+            cell[at.N_BACK] = 0
         part[:, days] = 0
         cell[[at.W_TODAY, at.W_YESTERDAY, at.T_TODAY, at.T_YESTERDAY]] = 0
         return

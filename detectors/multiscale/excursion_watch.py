@@ -257,7 +257,8 @@ class ExcursionWatch:
         if own.before is not None:
             own.before.restore(plan, state)
         state.cells[own.cells, at.IS_OPEN] = 0.0
-        state.cells[own.cells, at.N_BACK] = 0.0
+        # averages that were not restored hold rows of the excursion, as its day does
+        state.cells[own.cells, at.N_BACK] = 0.0 if own.before is not None else 1.0
         first = self.n_ticks - round(24 * OFTEN_DAYS[-1] / rule.tick_hours)
         self.recent = [past for past in self.recent if past.start >= first]
         nothing = np.zeros((0, at.N_SCALES), np.float32)

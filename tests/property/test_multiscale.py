@@ -353,6 +353,30 @@ def test_the_live_correction_is_what_the_error_of_the_reference_explains(seed, n
     assert (state.cells[:, at.W_CONFIRMED] > 0).all()
 
 
+@pytest.mark.parametrize("act", [judge, judge_by_definition])
+def test_a_day_in_which_an_alert_closed_does_not_move_the_baseline(act):
+    corrections = []
+    for is_changed in (False, True):
+        rng = np.random.default_rng(3)
+        model = random_model(rng, 1, 0, n_reference=200, hours=0.0)
+        plan, rule = model.plan, ScaleRule.of(10_000, tick_us=HOUR_US)
+        state = ScaleState.start(plan)
+        missing = [0.2 * p + 0.8 * (np.arange(64) == 62) for p in model.shares]
+        opened, closed = [], []
+        for hour in range(24 * 5):
+            shares = missing if is_changed and 49 <= hour < 57 else model.shares
+            verdicts = act(plan, rule, state, *model.tick(rng, 400, shares))
+            opened += [hour] * bool(verdicts.has_opened[0])
+            closed += [hour] * bool(verdicts.has_closed[0])
+        corrections.append(state.components[:, at.CORRECTION].copy())
+    assert len(opened) == len(closed) == 1
+    assert opened[0] // 24 == closed[0] // 24 == 2
+    assert state.cells[0, at.T_CONFIRMED] > 0
+    without, with_change = corrections
+    is_missing = -5  # before the four means
+    assert abs(with_change[is_missing] - without[is_missing]) < 0.003
+
+
 @given(st.integers(50, 100_000), st.floats(0.001, 2.0), st.sampled_from([1 / 60, 1 / 12, 1.0]))
 def test_doubling_the_budget_lowers_every_threshold_by_ln_2(n_components, budget, tick_hours):
     once = thresholds(n_components, budget, tick_hours)

@@ -118,7 +118,7 @@ class ActingDecider(SeriesDecider):
             mark.before[c] = learned_bytes(self.cells.plan, self.averages, c)
         for key in mark.keys:
             own = self.averages.cells[self._cell_of[key]]
-            own[IS_OPEN] = own[N_BACK] = 0.0
+            own[IS_OPEN], own[N_BACK] = 0.0, 1.0  # as one that has closed: its day is left out
 
     def _unmark(self, incident_id: str) -> None:
         """Forget what a person said of an incident, and what has been learned by it."""

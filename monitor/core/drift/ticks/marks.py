@@ -17,6 +17,7 @@ from detectors.kernels.scale_state import (
     AGE,
     EXCESS,
     INFLATION,
+    N_BACK,
     N_PHI,
     N_SCALES,
     PHI_CELL,
@@ -132,7 +133,7 @@ def restore_level(plan: ScalePlan, state: ScaleState, cell: int, level: bytes) -
     weight = state.scales[cell, :, WEIGHT]
     state.components[own, SUM : SUM + N_SCALES] = values[:, None] * weight
     state.components[own, TODAY] = state.components[own, YESTERDAY] = 0.0
-    state.cells[cell, [W_TODAY, W_YESTERDAY, T_TODAY, T_YESTERDAY]] = 0.0
+    state.cells[cell, [W_TODAY, W_YESTERDAY, T_TODAY, T_YESTERDAY, N_BACK]] = 0.0
 
 
 def known_excursion(
