@@ -178,6 +178,7 @@ class Decoder:
         if (self._row_bytes + 1) * n > (PART_GROWTH - 1) * self._limits.max_bytes:
             return None
         self._dictionaries.renew(len(messages))
+        self._dictionaries.forget_moved()
         try:
             found = self._streams.decode_rows(table.rows, messages, self._dictionaries)
             if found is None:
@@ -185,7 +186,8 @@ class Decoder:
             work = Work(next(table.places()), 0, self._limits)
             for model, batch in found[0]:
                 work.parts[model] = [self._whole(model, [batch])]
-        except Exception:  # which message is at fault is found when each is decoded
+        except Exception as error:  # which message is at fault is found when each is decoded
+            self._log(error, "rows of a table, whose messages are decoded one by one")
             return None
         work.rejects = found[1]
         return self._brought_together([work])
@@ -281,12 +283,14 @@ class Decoder:
         for model, parts in work.parts.items():
             parts[:] = [self._whole(model, parts)]
 
-    def _log(self, error: Exception) -> None:
+    def _log(
+        self, error: Exception, what_of: str = "a message, which is now a dead letter"
+    ) -> None:
         """Log where the decoder failed, the first time it fails so."""
         what = f"{type(error).__name__}: {error}"[:200]
         if what not in self._failures and len(self._failures) < MAX_FAILURES:
             self._failures.add(what)
-            LOG.error("the decoder failed on a message, which is now a dead letter", exc_info=error)
+            LOG.error("the decoder failed on %s", what_of, exc_info=error)
 
     def _whole(self, model: int, parts: list[EventBatch]) -> EventBatch:
         """Join what came of one model, and add what is made of it."""

@@ -227,3 +227,22 @@ def test_a_text_that_is_not_utf8_refuses_its_row_however_rows_are_decoded(tmp_pa
     found = [content(*part) for part in decode_ahead(decoder, source.together())]
     assert found == expected
     assert any(reject.reason == RejectReason.INVALID_UTF8 for *_, all_ in found for reject in all_)
+
+
+def test_a_fault_in_rows_together_is_logged_once_and_costs_no_event(tmp_path: Path, caplog):
+    pq.write_table(table_of(900), tmp_path / "rows.parquet")
+    alone, decoder = (Decoder([CONFIG.schema_], limits=LIMITS) for _ in range(2))
+
+    def fail(*_: object) -> None:
+        raise ValueError("on purpose")
+
+    decoder._streams.decode_rows = fail
+    expected = [content(c, alone.decode(c)) for c in open_source(tmp_path / "rows.parquet", CONFIG)]
+    found = []
+    for part in decode_ahead(decoder, open_source(tmp_path / "rows.parquet", CONFIG).together()):
+        is_decoded = isinstance(part, DecodedChunk)
+        found.append(content(*part) if is_decoded else content(part, decoder.decode(part)))
+    assert found == expected
+    assert [r.getMessage() for r in caplog.records] == [
+        "the decoder failed on rows of a table, whose messages are decoded one by one"
+    ]
