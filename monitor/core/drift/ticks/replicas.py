@@ -42,7 +42,7 @@ from monitor.core.drift.ticks.replica_state import (
     stored_state,
 )
 from monitor.core.drift.ticks.state import CellFinding, StoredReplicas
-from monitor.core.drift.ticks.total_loss import LossPlan, Streak, advance_streaks
+from monitor.core.drift.ticks.total_loss import LOST_SHARE, LossPlan, Streak, advance_streaks
 from schemas.time_units import HOUR_US
 
 Counts = NDArray[np.int64]
@@ -219,7 +219,8 @@ class ReplicaFamily:
         own = self.state.averages.cells[r]
         j = component - r * self.rule.n_components
         own[IS_OPEN], own[OPEN_COMPONENT], own[OPEN_SCALE] = 1.0, component, _LOSS_SCALE
-        own[OPEN_CHANGE] = tick.sums[r, j] / tick.rows[r]
+        # a difference of 0 has no direction: the alert would never close
+        own[OPEN_CHANGE] = tick.sums[r, j] / tick.rows[r] or LOST_SHARE
         own[N_BACK] = 0.0
 
     def _note_peak(self, r: int, name: str, verdicts: Verdicts) -> None:
