@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from monitor.archive.pane_fold import PaneReader
 from monitor.archive.pending_range import Cut, Gathering, Range
 from monitor.archive.position import ArchivePosition
 from monitor.archive.raw import RawTopics
-from monitor.archive.topic import ArchivedPartition, TopicArchive
-from monitor.core.topics import PREDICTIONS
+from monitor.archive.topic import ArchivedPartition, RangeStep, TopicArchive
+from monitor.core.topics import PANES, PREDICTIONS
+from monitor.core.windowing.stored.spans import Span, Spans
+from monitor.core.windowing.stored.state import SlotState
 from monitor.service.lifecycle import Lifecycle
 from schemas.batch import Chunk
+from schemas.time_units import MINUTE_US
 
 EVENT_BYTES, N_BEGUN = 400, 1_000
 
@@ -63,6 +69,23 @@ def test_nothing_new_is_read_beyond_the_budget():
     before = dict(made._reader.at)
     assert made.gather() == 0
     assert made._reader.at == before
+
+
+def test_a_change_of_slots_is_seen_after_a_range_that_was_begun():
+    """A range is repeated as it was begun; the next one changes the lengths."""
+    old, new = (Spans(Span(n * MINUTE_US, MINUTE_US)) for n in (5, 1))
+    made = archive(1, None)
+    made._topic, made._lifecycle = PANES, Lifecycle("archive")
+    made._panes = PaneReader({}, new)
+    slots = SlotState([], spans=old).text()
+    begun = made._next_at(ArchivePosition(0, hi=1, slots=slots))
+    assert not begun.is_switch
+    rows = SimpleNamespace(back=None, slots=slots)
+    owned = ArchivedPartition(Gathering(begun, Cut()), begun, rows, Range(0, 1, []))
+    owned.step = RangeStep.INSERTED
+    made._go_on(0, owned)
+    assert owned.at.is_switch
+    assert (owned.at.lo, owned.at.hi) == (1, None)
 
 
 class RefusingGroup(EndlessReader):

@@ -60,6 +60,12 @@ def test_table_is_the_design():
     assert int(table["panes"].settings["retention.ms"]) > 49 * 3_600_000 + 60_000
 
 
+def test_superseded_watermarks_are_kept_as_long_as_panes():
+    """The archive closes slots by them, and a range that was begun reads the same again."""
+    panes = {s.name: s.settings for s in specs()}[names.PANES]
+    assert int(panes["min.compaction.lag.ms"]) >= int(panes["retention.ms"])
+
+
 def test_deliveries_are_kept_at_least_as_long_as_the_alerts():
     table = {s.name: s.settings for s in specs()}
     alerts, notifications = table[names.ALERTS], table[names.NOTIFICATIONS]
