@@ -68,7 +68,7 @@ def _planted_row(p: PlantedFigures, peers: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain_table(found: Sequence[PlainRun]) -> str:
-    """Tabulate the delays of peers that nobody calibrated in the world they watch."""
+    """Tabulate the delays of peers that are not calibrated to the world they watch."""
     peers = (EVIDENTLY, FROM_REFERENCE)
     rows = []
     for run in found:

@@ -33,7 +33,7 @@ class CloseAs(StrEnum):
     FAULT = "fault"
 
 
-@app.command(short_help="Say what an incident was: normal, or a fault.")
+@app.command(short_help="Close an incident as normal, or as a fault.")
 def close(
     incident: Incident,
     close_as: Annotated[CloseAs, typer.Option("--as", help="What the incident was.")],
@@ -47,7 +47,7 @@ def close(
     As `normal`: its alerts resolve, its cells learn again, and one more excursion like it is not
     reported unless it is larger, lasts longer or comes more often. As `fault`: its alerts
     resolve, and nothing of it is learned; a cell that has not returned is not reported again
-    before it has. The last word on an incident holds. Detect applies it within seconds; table
+    before it has. The last action on an incident holds. Detect applies it within seconds; table
     `actions` has who did what and when.
 
     \b
@@ -63,7 +63,7 @@ def close(
     _act(incident, ActionKind.CLOSE, Label(close_as.value), by, comment, config, as_json)
 
 
-@app.command(short_help="Take back what was said of an incident.")
+@app.command(short_help="Take back the last close of an incident.")
 def undo(
     incident: Incident,
     by: By,
