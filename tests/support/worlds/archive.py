@@ -225,13 +225,18 @@ def stop_merges(store: Store) -> None:
 
 def wait_for(store: Store, sent: Counter[str], bound_s: float = 90.0) -> None:
     """Wait until every table has its rows, then check that it has no more."""
-    wait_until(lambda: is_reached(counts(store), sent), bound_s, f"{dict(sent)} rows")
+    wait_until(lambda: not missing(counts(store), sent), bound_s, lambda: _lacking(store, sent))
     assert counts(store) == dict(sent)
     assert counts(store, final=True) == dict(sent)
 
 
-def is_reached(found: dict[str, int], sent: Counter[str]) -> bool:
-    return all(found[table] >= n for table, n in sent.items())
+def missing(found: dict[str, int], sent: Counter[str]) -> dict[str, int]:
+    """Return how many rows each table lacks, of tables that lack any."""
+    return {table: n - found[table] for table, n in sent.items() if found[table] < n}
+
+
+def _lacking(store: Store, sent: Counter[str]) -> str:
+    return f"the insert of all rows (lacking: {missing(counts(store), sent)} of {dict(sent)})"
 
 
 class Archiving:
@@ -260,11 +265,12 @@ class Archiving:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Drain it; its error is raised in a failing block too, which it explains."""
         self.lifecycle.drain()
         if self._thread.is_alive() or not self._ended.empty():
             error = self.end()
-            if error is not None and kind is None:
+            if error is not None:
                 raise error
 
 
