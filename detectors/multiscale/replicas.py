@@ -50,6 +50,10 @@ tick: the law of a rare share is no longer that of a common one.
 """
 FORGOTTEN_US: Final = 7 * DAY_US
 """A replica without rows for so long is forgotten: pods are replaced."""
+MOST_KNOWN: Final = 2_000
+"""Beyond so many replicas of a family those longest without rows are forgotten sooner: a service
+that starts a pod for each task has thousands of names a week.
+"""
 COUNT_SCALE: Final = 2.0**40
 """Shares are added up as integers of this part, as counters are."""
 SUSPECT_NATS: Final = 16.0
@@ -285,8 +289,10 @@ class ReplicaRule:
 
 
 def forgotten(state: ReplicaState, now_us: int) -> Bools:
-    """Return the replicas without rows for a week, shape (R,)."""
+    """Return the replicas without rows for a week, or beyond the most known, shape (R,)."""
     found: Bools = state.last_us <= now_us - FORGOTTEN_US
+    n_over = max(0, len(found) - MOST_KNOWN)
+    found[np.argsort(state.last_us, kind="stable")[:n_over]] = True
     return found
 
 

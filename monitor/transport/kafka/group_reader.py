@@ -65,6 +65,7 @@ _NOT_NOW = {
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._NO_OFFSET,
+    KafkaError._ASSIGNMENT_LOST,
 }
 """Errors of commits that are expected in operation.
 

@@ -13,6 +13,7 @@ from detectors.multiscale.replicas import (
     FORGOTTEN_US,
     LEARNING_HOURS,
     LEAST_OTHERS,
+    MOST_KNOWN,
     ReplicaPlan,
     ReplicaRule,
     ReplicaState,
@@ -167,3 +168,15 @@ def test_names_that_do_not_fit_are_refused():
     for names, n in ((["a"], 2), (["a", "a"], 2)):
         with pytest.raises(ShapeError):
             rule().judge(ReplicaState.start(PLAN), names, np.ones((n, 64), np.int64), TICK_US)
+
+
+def test_beyond_the_most_known_those_longest_without_rows_are_forgotten():
+    state = ReplicaState.start(PLAN)
+    n_first, n_later = MOST_KNOWN - 10, 25
+    for tick, (begin, n) in enumerate([(0, n_first), (n_first, n_later)], 1):
+        names = [f"host={i}" for i in range(begin, begin + n)]
+        counts = np.tile(counts_of(np.random.default_rng(tick), 20), (n, 1))
+        _, state = rule().judge(state, names, counts, tick * TICK_US)
+    is_gone = forgotten(state, 3 * TICK_US)
+    assert np.flatnonzero(is_gone).tolist() == list(range(n_first + n_later - MOST_KNOWN))
+    assert not forgotten(state.without(is_gone), 3 * TICK_US).any()
