@@ -98,6 +98,7 @@ class _Count:
     """Kernels compiled by this process, for ``benchmarks.startup`` and the metrics."""
 
     compiled = 0
+    loaded = 0
 
 
 class _Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
@@ -170,7 +171,9 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
         """
         try:
             rtsys.initialize(target_context)
-            return self._load_overload(sig, target_context)
+            found = self._load_overload(sig, target_context)
+            _Count.loaded += found is not None
+            return found
         except Exception:  # any unpickling error at all: compile instead
             return None
 
@@ -193,6 +196,11 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
 def compiled_count() -> int:
     """Return how many kernels this process has compiled rather than loaded."""
     return _Count.compiled
+
+
+def ready_count() -> int:
+    """Return how many kernels this process has compiled or loaded."""
+    return _Count.compiled + _Count.loaded
 
 
 def kernel(function: F) -> F:

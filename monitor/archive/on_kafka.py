@@ -25,6 +25,7 @@ from monitor.archive.pane_fold import PaneReader
 from monitor.archive.pending_range import Cut
 from monitor.archive.raw import RAW_TOPICS, RawTopics
 from monitor.archive.topic import TopicArchive
+from monitor.archive.warm import warm_archive
 from monitor.clock import elapsed_s
 from monitor.core.topics import PANES
 from monitor.core.windowing.catalog import max_skews
@@ -91,6 +92,8 @@ def run_archive(
         If reading or committing cannot go on.
     """
     known = list(configs)
+    warm_archive(known)
+    lifecycle.beat()
     with ExitStack() as stack:
         store = _open_store(store_target, lifecycle)
         if store is None:
