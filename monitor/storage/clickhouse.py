@@ -28,7 +28,6 @@ from monitor.storage.migrations import (
     load_migrations,
     pending,
     renamed_column,
-    statements,
 )
 from monitor.storage.passwords import PASSWORD_VARIABLE, USER_VARIABLE, password_of
 from schemas.errors import DriftlineError, QueryError, StorageError
@@ -143,7 +142,8 @@ class Store:
         Parameters
         ----------
         options : TableOptions, optional
-            TTLs and engine of tables created now; by default rows are kept forever.
+            TTLs, engine and partitions of tables created now. By default rows are kept forever;
+            new tables of an embedded store are partitioned by month, others by day.
 
         Raises
         ------
@@ -154,14 +154,14 @@ class Store:
         -----
         Statements are idempotent, so the next run completes an interrupted migration.
         """
-        values = (options or TableOptions()).values()
-        for text in statements(VERSIONS_TABLE, values):
+        options = options or (TableOptions() if self._folder is None else TableOptions.embedded())
+        for text in options.statements(VERSIONS_TABLE):
             self.command(text)
         ran = self.query("SELECT version, checksum FROM schema_migrations FINAL").to_pydict()
         applied = dict(zip(ran["version"], ran["checksum"], strict=True))
         todo = pending(load_migrations(), applied, self._where)
         for migration in todo:
-            self._apply(migration, values)
+            self._apply(migration, options)
         return [migration.version for migration in todo]
 
     def insert(self, table: str, rows: pa.Table, token: str | None = None) -> int:
@@ -258,9 +258,9 @@ class Store:
         with self._body.write(block) as body:
             self._client.raw_insert(name, block.column_names, body, settings, fmt="Arrow")
 
-    def _apply(self, migration: Migration, values: Mapping[str, str]) -> None:
+    def _apply(self, migration: Migration, options: TableOptions) -> None:
         """Run one migration, then record it: in this order, because it can be repeated."""
-        for text in statements(migration.sql, values):
+        for text in options.statements(migration.sql):
             self._run_migration(text)
         record = {
             "version": pa.array([migration.version], pa.uint32()),

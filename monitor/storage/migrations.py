@@ -25,6 +25,7 @@ ORDER BY version
 
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _RENAME = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN IF EXISTS \w+ TO (\w+)")
+_BY_DAY, _BY_MONTH = "PARTITION BY toYYYYMMDD(", "PARTITION BY toYYYYMM("
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,17 @@ class TableOptions:
     Must exceed the number of inserts of all partitions during the longest outage; with 10, rows
     were duplicated after twelve other inserts.
     """
+    has_monthly_partitions: bool = False
+    """Partition events and panes by month instead of by day.
+
+    Each partition of an insert is a part of its own, which costs the embedded store about 10 ms of
+    CPU. A part is dropped when its last row has passed the TTL, so tables with a TTL need days.
+    """
+
+    @staticmethod
+    def embedded() -> TableOptions:
+        """Return the options of an embedded store, which keeps its rows forever."""
+        return TableOptions(has_monthly_partitions=True)
 
     def values(self) -> dict[str, str]:
         """Return the template values of the SQL files."""
@@ -79,6 +91,22 @@ class TableOptions:
             "gpu_ttl": _ttl(self.gpu_days),
             "dead_letters_ttl": _ttl(self.dead_letters_days),
         }
+
+    def statements(self, sql: str) -> list[str]:
+        """Return the statements of one SQL file with these options.
+
+        Examples
+        --------
+        >>> sql = "CREATE TABLE t PARTITION BY toYYYYMMDD(time);"
+        >>> TableOptions.embedded().statements(sql)
+        ['CREATE TABLE t PARTITION BY toYYYYMM(time)']
+        >>> TableOptions().statements(sql)
+        ['CREATE TABLE t PARTITION BY toYYYYMMDD(time)']
+        """
+        found = statements(sql, self.values())
+        if not self.has_monthly_partitions:
+            return found
+        return [text.replace(_BY_DAY, _BY_MONTH) for text in found]
 
 
 def _ttl(days: int | None) -> str:

@@ -293,3 +293,53 @@ def test_a_ttl_counts_from_ingestion_so_that_an_old_backfill_stays(tmp_path):
         store.insert("predictions", old)
         store.command("OPTIMIZE TABLE predictions FINAL")
         assert store.query("SELECT toYear(time) AS y FROM predictions")["y"].to_pylist() == [2016]
+
+
+DAILY = {"predictions", "gpu", "panes"}
+
+
+def partition_keys(store: Store) -> dict[str, str]:
+    """Return the function that cuts each table of events and panes into partitions."""
+    found = store.query(
+        "SELECT name, partition_key FROM system.tables WHERE database = currentDatabase()"
+    ).to_pylist()
+    return {
+        row["name"]: row["partition_key"].partition("(")[0] for row in found if row["name"] in DAILY
+    }
+
+
+def test_new_embedded_stores_are_cut_by_month_and_servers_by_day(store):
+    is_server = ":" in store.where
+    expected = "toYYYYMMDD" if is_server else "toYYYYMM"
+    assert partition_keys(store) == dict.fromkeys(DAILY, expected)
+
+
+def test_an_embedded_store_of_daily_partitions_stays_as_it_is(tmp_path):
+    rows = prediction_rows(batch_of(["a", "b"], first=1_451_606_400), chunk_of(2))
+    folder = tmp_path / "store"
+    with Store.open(folder) as store:
+        store.migrate(TableOptions())
+        store.insert("predictions", rows, token="f:0:0:2")
+    with Store.open(folder) as store:
+        assert store.migrate() == []
+        assert partition_keys(store) == dict.fromkeys(DAILY, "toYYYYMMDD")
+        store.insert("predictions", rows, token="f:0:0:2")
+        assert row_counts(store)["predictions"] == 2
+
+
+def test_rows_with_a_ttl_are_dropped_day_by_day(tmp_path):
+    with Store.open(tmp_path / "ttl") as store:
+        store.migrate(TableOptions(predictions_days=30))
+        assert partition_keys(store)["predictions"] == "toYYYYMMDD"
+        day = 86_400
+        expired, kept = (
+            prediction_rows(batch_of([name], first=1_451_606_400 + i * day), chunk_of(1))
+            for i, name in enumerate("ab")
+        )
+        expired = expired.append_column(
+            "ingest_time", pa.array([1_451_606_400 * 10**6], pa.timestamp("us", "UTC"))
+        )
+        store.insert("predictions", expired)
+        store.insert("predictions", kept)
+        store.command("OPTIMIZE TABLE predictions FINAL")
+        assert store.query("SELECT id FROM predictions")["id"].to_pylist() == ["b"]
