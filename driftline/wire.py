@@ -38,13 +38,33 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The observed outcome of the prediction with the same ``id``."""
+    """The observed outcome of the prediction with the same ``id``.
+
+    A label may carry what is known of its prediction. With ``prediction_time_us`` and a score,
+    scores or a prediction it is complete: the prediction is not looked up. With the time only, it
+    is looked up at that time; without, it is searched for.
+    """
 
     id: str
+    """Of the prediction."""
     model: str
     time_us: int
+    """When the outcome became known, microseconds UTC since 1970."""
     label: float | str
     tenant: str = DEFAULT_TENANT
+    prediction_time_us: int | None = None
+    """Event time of the prediction."""
+    model_version: str | None = None
+    """Of the prediction; absent for every version that predicted this id."""
+    score: float | None = None
+    scores: dict[str, float] = {}
+    """Score of each class, multiclass models."""
+    prediction: str | None = None
+    segments: dict[str, str | None] = {}
+    group: str | None = None
+    """The list that the prediction was ranked in, ranking models."""
+    host: str | None = None
+    gpu_uuid: str | None = None
 
 
 class GpuEvent(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -16,11 +16,11 @@ from monitor.archive.in_memory import LogArchive, PaneReader
 from monitor.archive.writes import Archive
 from monitor.core import topics
 from monitor.core.table_rows import TableRows
-from monitor.core.windowing.catalog import Catalog, max_skews
+from monitor.core.windowing.catalog import Catalog, label_rules
 from monitor.core.windowing.slot_length import slot_of
 from monitor.decode.arrow.decode_ahead import DecodedChunk, decode_ahead
 from monitor.decode.decoder import Decoder
-from monitor.decode.records import Placed, decode_labels
+from monitor.decode.labels import decode_label_batch
 from monitor.decode.work import ARROW_MARK
 from monitor.detect.in_memory import DriftDetect, GpuDetect
 from monitor.detect.stage import GROUP as DETECT_GROUP
@@ -37,7 +37,8 @@ from schemas.alerts import Alert, Incident
 from schemas.batch import Chunk
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
-from schemas.events import LabelEvent, Reject
+from schemas.events import Reject
+from schemas.labels import LabelBatch
 from schemas.panes import Pane
 from schemas.refused import DeadLetter, dead_letter
 
@@ -46,7 +47,7 @@ ARCHIVED_TOGETHER = 32
 """Windows whose results are inserted together, because an insert has a fixed cost."""
 
 OnStep = Callable[[NotifyStep], None]
-ReadLabels = Callable[[Chunk], tuple[Placed[LabelEvent], tuple[Reject, ...]]]
+ReadLabels = Callable[[Chunk], tuple[LabelBatch, tuple[Reject, ...]]]
 
 
 @dataclass(slots=True)
@@ -100,15 +101,15 @@ class Pipeline:
 
     def take_labels(self, chunk: Chunk) -> None:
         """Read one chunk of labels, which are only archived."""
-        placed, rejects = self.read_labels(chunk)
-        self.n_labels += len(placed)
+        batch, rejects = self.read_labels(chunk)
+        self.n_labels += len(batch)
         for reject in rejects:
             offset = int(chunk.log_offset[reject.message])
             letter = dead_letter(reject, source=chunk.source, partition=0, offset=offset)
             self.ingest.counters[f"rejected_{reject.reason.value}"] += reject.n_events
             self.log.produce(topics.DEAD_LETTERS, msgspec.msgpack.encode(letter))
         if self.direct is not None:
-            self.direct.labels([event for _, _, event in placed], chunk)
+            self.direct.labels(batch, chunk)
 
     def pump(self) -> None:
         """Run the detect and notify stages up to the current event time."""
@@ -270,7 +271,7 @@ def build_pipeline(
         on_step=on_step,
         runner=runner,
         read_labels=partial(
-            decode_labels, max_skew_us=max_skews(configs), limits=monitor.messages.limits
+            decode_label_batch, rules=label_rules(configs), limits=monitor.messages.limits
         ),
         keeps_log=keeps_log,
         longest_wait_us=max(

@@ -18,10 +18,12 @@ from monitor.core.windowing.stats_codec import with_finite_sums
 from monitor.storage.batcher import Batcher
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
+from monitor.storage.label_columns import label_rows
 from monitor.storage.pane_columns import pane_rows
-from monitor.storage.rows import gpu_rows, label_rows
+from monitor.storage.rows import gpu_rows
 from schemas.batch import Chunk, EventBatch
-from schemas.events import GpuEvent, LabelEvent
+from schemas.events import GpuEvent
+from schemas.labels import LabelBatch
 from schemas.panes import Pane
 
 MAX_ROWS = 20_000
@@ -59,10 +61,10 @@ class DirectArchive:
             whose = f"{batch.schema.tenant}/{batch.schema.model}"
             self._add("predictions", whose, chunk, prediction_rows(batch, chunk))
 
-    def labels(self, labels: Sequence[LabelEvent], chunk: Chunk) -> None:
+    def labels(self, batch: LabelBatch, chunk: Chunk) -> None:
         """Take the labels of one chunk."""
-        if labels:
-            self._add("labels", "", chunk, label_rows(labels))
+        if len(batch):
+            self._add("labels", "", chunk, label_rows(batch, chunk))
 
     def gpu(self, events: Sequence[GpuEvent], chunk: Chunk) -> None:
         """Take the GPU samples of one chunk."""

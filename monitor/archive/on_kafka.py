@@ -28,9 +28,9 @@ from monitor.archive.topic import TopicArchive
 from monitor.archive.warm import warm_archive
 from monitor.clock import elapsed_s
 from monitor.core.topics import PANES
-from monitor.core.windowing.catalog import max_skews
+from monitor.core.windowing.catalog import label_rules, max_skews
 from monitor.core.windowing.stored.spans import Spans, longest_skew_us
-from monitor.decode import Decoder, decode_gpu, decode_labels
+from monitor.decode import Decoder, decode_gpu, decode_label_batch
 from monitor.metrics import QUEUE, RETRIES
 from monitor.service.lifecycle import Lifecycle
 from monitor.storage.clickhouse import Store
@@ -154,7 +154,7 @@ class _Loop:
         decoder = Decoder([c.schema_ for c in configs], limits=limits)
         raw = RawTopics(
             decoder,
-            partial(decode_labels, max_skew_us=max_skews(configs), limits=limits),
+            partial(decode_label_batch, rules=label_rules(configs), limits=limits),
             partial(decode_gpu, max_skew_us=gpu.max_skew_us, limits=limits),
         )
         self._letters = LetterWriter(cluster, max_skews(configs))

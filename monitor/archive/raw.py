@@ -19,25 +19,25 @@ from monitor.archive.letters import LabelRefusal, refusals_of
 from monitor.core.topics import GPU, LABELS, PREDICTIONS
 from monitor.decode.chunk import slice_of
 from monitor.decode.decoder import Decoder
+from monitor.decode.labels.objects import batch_of_events
 from monitor.decode.records import Placed
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
-from monitor.storage.rows import gpu_rows, label_rows
+from monitor.storage.label_columns import label_rows
+from monitor.storage.rows import gpu_rows
 from monitor.transport.types import Message
 from schemas.batch import Chunk, Int64Array
 from schemas.errors import ConfigError
-from schemas.events import Reject, RejectReason
+from schemas.events import LabelEvent, Reject, RejectReason
+from schemas.labels import LabelBatch
 
 RAW_TOPICS = (PREDICTIONS, LABELS, GPU)
 
-_TABLES: dict[str, tuple[str, Callable[[Sequence[Any]], pa.Table]]] = {
-    LABELS: ("labels", label_rows),
-    GPU: ("gpu", gpu_rows),
-}
-
-
 EventDecoder = Callable[[Chunk], tuple[Placed[Any], Sequence[Reject]]]
-"""``decode_labels`` or ``decode_gpu`` of ``monitor.decode``: events in place, and rejects."""
+"""``decode_gpu`` of ``monitor.decode``: events in place, and rejects."""
+
+LabelDecoder = Callable[[Chunk], tuple[LabelBatch | Placed[LabelEvent], Sequence[Reject]]]
+"""``decode_label_batch`` or ``decode_labels`` of ``monitor.decode``: labels, and rejects."""
 
 
 class RawTopics:
@@ -47,23 +47,30 @@ class RawTopics:
     ----------
     predictions : Decoder, optional
         For ``driftline.predictions``.
-    labels, gpu : EventDecoder, optional
-        For ``driftline.labels`` and ``driftline.gpu``.
+    labels : LabelDecoder, optional
+        For ``driftline.labels``.
+    gpu : EventDecoder, optional
+        For ``driftline.gpu``.
     """
 
     def __init__(
         self,
         predictions: Decoder | None = None,
-        labels: EventDecoder | None = None,
+        labels: LabelDecoder | None = None,
         gpu: EventDecoder | None = None,
     ) -> None:
         self._predictions = predictions
-        self._events = {LABELS: labels, GPU: gpu}
+        self._readers: dict[str, _ToRows] = {}
+        if predictions is not None:
+            self._readers[PREDICTIONS] = partial(_predictions, predictions)
+        if labels is not None:
+            self._readers[LABELS] = partial(_labels, labels)
+        if gpu is not None:
+            self._readers[GPU] = partial(_samples, gpu)
 
     def topics(self) -> tuple[str, ...]:
         """Return the topics there is a decoder for."""
-        events = tuple(topic for topic, decoder in self._events.items() if decoder is not None)
-        return ((PREDICTIONS,) if self._predictions is not None else ()) + events
+        return tuple(self._readers)
 
     def rows(self, topic: str, chunks: Sequence[Chunk]) -> tuple[PlacedRows, list[LabelRefusal]]:
         """Decode a range of one topic: all models of it in one table, in one insert.
@@ -84,7 +91,9 @@ class RawTopics:
         What is accepted, and with which values, does not depend on where the range is cut
         into chunks: the same messages make the same rows.
         """
-        to_rows = self._reader(topic)
+        to_rows = self._readers.get(topic)
+        if to_rows is None:
+            raise ConfigError(f"no decoder for topic {topic}", fix="give RawTopics one")
         found: list[PlacedRows] = []
         refusals: list[LabelRefusal] = []
         try:
@@ -107,15 +116,6 @@ class RawTopics:
         for part in self._predictions.parts(chunk):
             n_decoded = int(self._predictions.decoded_bytes(part).sum())
             yield part, max(int(part.offsets[-1]), n_decoded // 4)
-
-    def _reader(self, topic: str) -> _ToRows:
-        """Return what makes rows of a chunk of a topic."""
-        if topic == PREDICTIONS and self._predictions is not None:
-            return partial(_predictions, self._predictions)
-        decoder = self._events.get(topic)
-        if decoder is None:
-            raise ConfigError(f"no decoder for topic {topic}", fix="give RawTopics one")
-        return partial(_events, topic, decoder)
 
     def _read(
         self,
@@ -156,16 +156,21 @@ _Read = tuple[list[PlacedRows], Sequence[Reject]]
 _ToRows = Callable[[Chunk], _Read]
 
 
-def _events(
-    topic: str, decoder: EventDecoder, chunk: Chunk
-) -> tuple[list[PlacedRows], Sequence[Reject]]:
-    """Decode one chunk of labels or of telemetry."""
-    table, to_rows = _TABLES[topic]
-    placed, rejects = decoder(chunk)
+def _labels(decoder: LabelDecoder, chunk: Chunk) -> _Read:
+    """Decode one chunk of labels: column by column, no object per label."""
+    found, rejects = decoder(chunk)
+    batch = found if isinstance(found, LabelBatch) else batch_of_events(found)
+    offsets = chunk.log_offset[batch.message]
+    return [PlacedRows("labels", label_rows(batch, chunk), offsets, batch.row)], rejects
+
+
+def _samples(decoder: EventDecoder, chunk: Chunk) -> _Read:
+    """Decode one chunk of telemetry."""
+    placed, _ = decoder(chunk)
     offsets = chunk.log_offset[np.array([m for m, _, _ in placed], np.int64)]
     numbers = np.array([row for _, row, _ in placed], np.int64)
-    rows = to_rows([event for _, _, event in placed])
-    return [PlacedRows(table, rows, offsets, numbers)], rejects if topic == LABELS else ()
+    rows = gpu_rows([event for _, _, event in placed])
+    return [PlacedRows("gpu", rows, offsets, numbers)], ()
 
 
 def _predictions(decoder: Decoder, chunk: Chunk) -> _Read:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas.events import (
     Reject,
     RejectReason,
 )
+from schemas.labels import LabelRule
 from schemas.limits import MessageLimits
 
 T = TypeVar("T", LabelEvent, GpuEvent)
@@ -51,20 +53,27 @@ def decode_labels(
     max_skew_us: Mapping[Key, int] | None = None,
     *,
     limits: MessageLimits | None = None,
+    rules: Mapping[Key, LabelRule] | None = None,
 ) -> tuple[Placed[LabelEvent], tuple[Reject, ...]]:
-    """Decode labels: JSON, JSON arrays, structured CloudEvents.
+    """Decode labels one by one: JSON, JSON arrays, structured CloudEvents.
+
+    :func:`monitor.decode.labels.decode_label_batch` decodes them as columns; this is its
+    reference, and reads what that leaves over.
 
     Parameters
     ----------
     max_skew_us : mapping of (tenant, model) to int, optional
         The models that are configured, and how far a label of each may be stamped ahead of
         its record time. Without it labels of any model are taken, up to the year 2255.
+    rules : mapping of (tenant, model) to LabelRule, optional
+        The same, and which labels each model accepts; in place of ``max_skew_us``.
 
     Returns
     -------
     (list of (message, row, LabelEvent), tuple of Reject)
         Both in source order. A label that is null or NaN is MISTYPED, and so is one with an
-        empty id, which joins no prediction; UNKNOWN_MODEL and FUTURE as of predictions.
+        empty id, which joins no prediction, an unknown class, and text where labels are numbers;
+        UNKNOWN_MODEL and FUTURE as of predictions.
 
     Examples
     --------
@@ -74,20 +83,59 @@ def decode_labels(
     [(0, 0, '7', 1.0)]
     """
 
-    def check(event: LabelEvent, record_us: int) -> None:
-        key = (event.tenant, event.model)
-        if max_skew_us is not None and key not in max_skew_us:
-            detail = f"no model {event.model!r} of tenant {event.tenant!r} is configured"
-            raise RefusedEvent(RejectReason.UNKNOWN_MODEL, detail, key)
-        if not event.id:
-            raise RefusedEvent(
-                RejectReason.MISTYPED, "Expected a text - at `$.id`, which is empty", key
-            )
-        _check_unit(event, record_us)
-        skew_us = None if max_skew_us is None else max_skew_us[key]
-        _check_skew(event.time_us, record_us, skew_us, key)
-
+    if rules is None and max_skew_us is not None:
+        rules = {key: LabelRule(skew_us) for key, skew_us in max_skew_us.items()}
+    check = partial(check_label, rules=rules)
     return _decode(chunk, _LABELS, check, limits or MessageLimits())
+
+
+def check_label(event: LabelEvent, record_us: int, rules: Mapping[Key, LabelRule] | None) -> None:
+    """Refuse a label that the rule of its model does not accept.
+
+    Raises
+    ------
+    RefusedEvent
+        UNKNOWN_MODEL, MISTYPED with the name of the field, or FUTURE.
+    """
+    key = (event.tenant, event.model)
+    if rules is not None and key not in rules:
+        raise RefusedEvent(RejectReason.UNKNOWN_MODEL, unknown_model(key), key)
+    if not event.id:
+        raise RefusedEvent(RejectReason.MISTYPED, EMPTY_ID, key)
+    rule = None if rules is None else rules[key]
+    skew_us = None if rule is None else rule.max_skew_us
+    for name, time_us in (("time_us", event.time_us), _prediction_time(event)):
+        _check_unit(time_us, record_us, key, name)
+        _check_skew(time_us, record_us, skew_us, key, name)
+    try:
+        event.label = (rule or _ANY_LABEL).accepted(event.label)
+    except ValueError as error:
+        raise RefusedEvent(RejectReason.MISTYPED, f"{error} - at `$.label`", key) from None
+
+
+EMPTY_ID = "Expected a text - at `$.id`, which is empty"
+_ANY_LABEL = LabelRule(0)
+
+
+def unknown_model(key: Key) -> str:
+    """Return the detail of an event of a model that is not configured."""
+    return f"no model {key[1]!r} of tenant {key[0]!r} is configured"
+
+
+def _prediction_time(event: LabelEvent) -> tuple[str, int]:
+    """Return the time of the prediction that a label carries; else its own time again."""
+    name, time_us = "prediction_time_us", event.prediction_time_us
+    if time_us is None:
+        return "time_us", event.time_us
+    if not 0 <= time_us <= _MAX_TIME_US:
+        raise _out_of_range(name, time_us, (event.tenant, event.model))
+    return name, time_us
+
+
+def _out_of_range(name: str, time_us: int, key: Key) -> RefusedEvent:
+    """Return why a time outside of int64 or before 1970 is refused."""
+    detail = f"Expected an int64 >= 0, got {str(time_us)[:40]} - at `$.{name}`"
+    return RefusedEvent(RejectReason.MISTYPED, detail, key)
 
 
 def decode_gpu(
@@ -123,7 +171,7 @@ def decode_gpu(
     """
 
     def check(event: GpuEvent, record_us: int) -> None:
-        _check_unit(event, record_us)
+        _check_unit(event.time_us, record_us, (event.tenant, ""))
         _check_skew(event.time_us, record_us, max_skew_us, (event.tenant, ""))
         check_gpu(event)
 
@@ -156,22 +204,23 @@ def check_gpu(event: GpuEvent) -> None:
             event.fields[name] = None
 
 
-def _check_unit(event: GpuEvent | LabelEvent, record_us: int) -> None:
-    """Refuse an event of 1970 whose record was written later: its time is in another unit."""
-    if 0 <= event.time_us < EARLIEST_US <= record_us:
-        what = f"time_us {event.time_us} lies in 1970 to 1973; microseconds are expected"
-        model = getattr(event, "model", "")
-        raise RefusedEvent(RejectReason.MISTYPED, f"{what} - at `$.time_us`", (event.tenant, model))
+def _check_unit(time_us: int, record_us: int, key: Key, name: str = "time_us") -> None:
+    """Refuse a time of 1970 whose record was written later: it is in another unit."""
+    if 0 <= time_us < EARLIEST_US <= record_us:
+        what = f"{name} {time_us} lies in 1970 to 1973; microseconds are expected"
+        raise RefusedEvent(RejectReason.MISTYPED, f"{what} - at `$.{name}`", key)
 
 
-def _check_skew(time_us: int, record_us: int, max_skew_us: int | None, key: Key) -> None:
-    """Refuse an event stamped further ahead of its record time than is allowed."""
+def _check_skew(
+    time_us: int, record_us: int, max_skew_us: int | None, key: Key, name: str = "time_us"
+) -> None:
+    """Refuse a time further ahead of its record time than is allowed."""
     if time_us > FARTHEST_US:
-        what = f"time_us {time_us} lies beyond the year 2255: is it in nanoseconds?"
+        what = f"{name} {time_us} lies beyond the year 2255: is it in nanoseconds?"
     elif record_us < 0 or max_skew_us is None or time_us - record_us <= max_skew_us:
         return
     else:
-        what = f"time_us is {(time_us - record_us) / 1e6:.0f} s ahead of the record time"
+        what = f"{name} is {(time_us - record_us) / 1e6:.0f} s ahead of the record time"
     raise RefusedEvent(RejectReason.FUTURE, what, key)
 
 
@@ -224,8 +273,5 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
     except DECODE_ERRORS as error:
         raise refusal(error) from None
     if not 0 <= event.time_us <= _MAX_TIME_US:
-        detail = f"Expected an int64 >= 0, got {str(event.time_us)[:40]} - at `$.time_us`"
-        raise RefusedEvent(
-            RejectReason.MISTYPED, detail, (event.tenant, getattr(event, "model", ""))
-        )
+        raise _out_of_range("time_us", event.time_us, (event.tenant, getattr(event, "model", "")))
     return event

@@ -44,13 +44,14 @@ def prediction_rows(batch: EventBatch, chunk: Chunk) -> pa.Table:
     columns = {
         "tenant": _constant(schema.tenant, n),
         "model": _constant(schema.model, n),
-        "model_version": _strings(batch.model_version, null=""),
+        "model_version": strings(batch.model_version, null=""),
         "time_us": pa.array(batch.time_us),
         "id": _ids(batch, chunk),
+        "record_time_us": pa.array(record_times(batch.time_us, batch.message, chunk)),
         SCORE: pa.array(batch.score, mask=np.isnan(batch.score)),
-        "prediction": _strings(batch.prediction),
-        "host": _strings(batch.host),
-        "gpu_uuid": _strings(batch.gpu_uuid),
+        "prediction": strings(batch.prediction),
+        "host": strings(batch.host),
+        "gpu_uuid": strings(batch.gpu_uuid),
         "features": number_map(schema.numeric, batch.numeric, n),
         "categories": string_map(schema.categorical, batch.categorical, n),
         "segments": string_map(schema.segments, batch.segments, n),
@@ -63,7 +64,15 @@ def _constant(value: str, n: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), pa.array([value], pa.string()))
 
 
-def _strings(column: StringColumn, null: str | None = None) -> pa.Array:
+def record_times(
+    time_us: NDArray[np.int64], message: NDArray[np.int64], chunk: Chunk
+) -> NDArray[np.int64]:
+    """Return the record time of each event; the event's own time where its message has none."""
+    recorded = chunk.record_time_us[message]
+    return np.where(recorded < 0, time_us, recorded)
+
+
+def strings(column: StringColumn, null: str | None = None) -> pa.Array:
     """Return dictionary-coded strings; code -1 becomes NULL or the given string."""
     values = pa.array(list(column.values), pa.string())
     is_null = column.codes < 0
@@ -98,6 +107,19 @@ def _places(batch: EventBatch, chunk: Chunk, index: NDArray[np.int64]) -> pa.Arr
     rows = pa.array(batch.row[index]).cast(pa.string())
     prefix = f"{chunk.source}:{chunk.partition}"
     return pc.binary_join_element_wise(pa.scalar(prefix), offsets, rows, ":")
+
+
+def texts_at(data: NDArray[np.uint8], spans: NDArray[np.int64]) -> pa.Array:
+    """Return the texts at byte spans (start, length).
+
+    Examples
+    --------
+    >>> texts_at(np.frombuffer(b"abc", np.uint8), np.array([[1, 2], [0, 1]])).to_pylist()
+    ['bc', 'a']
+    """
+    if not len(spans):
+        return pa.array([], pa.string())
+    return _gather(data, spans[:, 0], spans[:, 1])
 
 
 def _gather(

@@ -71,6 +71,29 @@ def string_map(names: Sequence[str], columns: Sequence[StringColumn], n: int) ->
     return _full_map(names, n, values) if is_full else _map(names, present, values)
 
 
+def entry_map(keys: StringColumn, offsets: NDArray[np.int32], values: pa.Array) -> pa.Array:
+    """Return maps whose entries are given one after the other.
+
+    Parameters
+    ----------
+    keys : StringColumn
+        Of each entry, without nulls.
+    offsets : ndarray of int32, shape (n + 1,)
+        Where the entries of each row begin.
+    values : pyarrow.Array
+        Of each entry.
+
+    Examples
+    --------
+    >>> keys = StringColumn(np.array([0], np.int32), ["a"])
+    >>> entry_map(keys, np.array([0, 1, 1], np.int32), pa.array([0.5])).to_pylist()
+    [[('a', 0.5)], []]
+    """
+    names = not_empty(pa.array(list(keys.values), pa.string()))
+    coded = pa.DictionaryArray.from_arrays(pa.array(keys.codes), names)
+    return pa.MapArray.from_arrays(pa.array(offsets), coded, values)
+
+
 def not_empty(values: pa.Array) -> pa.Array:
     """Return a dictionary with at least one value, because the engine rejects empty ones.
 

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from schemas.actions import Action
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.detectable import DetectableRow
-from schemas.events import GpuEvent, LabelEvent
+from schemas.events import GpuEvent
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
 
@@ -81,7 +81,6 @@ DETECTABLE = _schema(
     is_natural=pa.bool_(),
 )
 ACTIONS = _schema("action_id kind label by incident_id tenant model comment", "time_us")
-LABELS = _schema("tenant model id label", "time_us", "label_value")
 GPU = _schema(
     "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
 )
@@ -185,29 +184,6 @@ def delivery_rows(deliveries: Iterable[tuple[Delivery, Notification | None]]) ->
     return pa.Table.from_pylist(
         [_delivery_row(delivery, sent) for delivery, sent in deliveries], schema=DELIVERIES
     )
-
-
-def label_rows(labels: Sequence[LabelEvent]) -> pa.Table:
-    """Return rows of table ``labels``: the label as text and, if numeric, as a number.
-
-    Examples
-    --------
-    >>> row = label_rows([LabelEvent(id="a", model="m", time_us=1, label=1.0)]).to_pylist()[0]
-    >>> row["label"], row["label_value"]
-    ('1', 1.0)
-    """
-    rows = [
-        {
-            "tenant": event.tenant,
-            "model": event.model,
-            "id": event.id,
-            "time_us": event.time_us,
-            "label": event.label if isinstance(event.label, str) else f"{event.label:.17g}",
-            "label_value": None if isinstance(event.label, str) else float(event.label),
-        }
-        for event in labels
-    ]
-    return pa.Table.from_pylist(rows, schema=LABELS)
 
 
 def gpu_rows(events: Sequence[GpuEvent]) -> pa.Table:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from driftline.canonical import category_of_text
 from driftline.times import TimeUnit
 from schemas.baselines import Kind
 from schemas.batch import ModelSchema
@@ -37,6 +38,7 @@ from schemas.config.values import (
 from schemas.config.values import parse_duration_us as parse_duration_us
 from schemas.derived import Derived, Quantity
 from schemas.events import DEFAULT_TENANT
+from schemas.labels import BOOLEAN_CLASSES, Task
 from schemas.names import SCORE, field_fault, shown_name
 from schemas.time_units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from schemas.time_zones import UTC_NAME
@@ -337,6 +339,10 @@ class ModelConfig(Strict):
     score_importance: Importance = Importance.HIGH
     positive: str = ""
     """The predicted class counted as positive."""
+    task: Task | None = None
+    """What the model predicts: which labels are accepted depends on it."""
+    classes: tuple[str, ...] = ()
+    """Classes of the model; a label of another class is rejected."""
     segments: tuple[str, ...] = ()
     """Names in the events' ``segments``, or names of features, whose values are then segments."""
     slices: SliceConfig = SliceConfig()
@@ -403,11 +409,14 @@ class ModelConfig(Strict):
         return data if zone is None else {**data, "timezone": zone}
 
     @model_serializer(mode="wrap")
-    def _without_calendar(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a calendar that is not set: replays are named after their configs."""
+    def _without_new_settings(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later settings that are not set: replays are named after their configs."""
         written: dict[str, Any] = write(self)
         if self.calendar is None:
             written.pop("calendar", None)
+        for name in ("task", "classes"):
+            if not getattr(self, name):
+                written.pop(name, None)
         if self.canary is not None and "decision" in written:
             written["decision"].pop("rule", None)
         return written
@@ -423,6 +432,7 @@ class ModelConfig(Strict):
             *self._tick_problems(),
             *self._canary_problems(),
             *self._verbatim_problems(),
+            *self._class_problems(),
         ]
         if problems:
             raise Misfit(problems)
@@ -608,6 +618,36 @@ class ModelConfig(Strict):
                     f"{name!r} is not a categorical feature, a segment or prediction",
                     "name one of these, or remove it",
                 )
+
+    def _class_problems(self) -> Iterator[Problem]:
+        """Return problems of the task and its classes."""
+        if self.task is not None and self.task.has_numeric_labels and self.classes:
+            yield Problem(("classes",), f"a {self.task} model has none", "remove classes")
+        if self.task is Task.MULTICLASS and len(self.classes) < 2:
+            yield Problem(("task",), "a multiclass model has two or more classes", "list classes")
+        if self.task is Task.BINARY and self.classes and len(self.classes) != 2:
+            yield Problem(("classes",), "a binary model has two", "list both classes")
+        for i, name in enumerate(self.classes):
+            if name in self.classes[:i]:
+                yield Problem(("classes", i), f"{name!r} is listed twice", "remove one")
+        if self.positive and self.classes and self.positive not in self.classes:
+            yield Problem(
+                ("positive",), f"{self.positive!r} is not in classes", "use one of the classes"
+            )
+
+    @property
+    def label_classes(self) -> frozenset[str]:
+        """Classes that labels may have, in canonical form; empty if any is accepted.
+
+        Examples
+        --------
+        >>> ModelConfig(model="m", features={"x": {"kind": "numeric"}}).label_classes
+        frozenset()
+        """
+        if self.classes:
+            return frozenset((*self.classes, *(category_of_text(c) or c for c in self.classes)))
+        is_boolean = self.task is Task.BINARY and self.positive in ("", *BOOLEAN_CLASSES)
+        return frozenset(BOOLEAN_CLASSES if is_boolean else ())
 
     @property
     def n_variables(self) -> int:

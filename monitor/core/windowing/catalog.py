@@ -11,6 +11,7 @@ from schemas.baselines import Baseline, Kind
 from schemas.batch import ModelSchema
 from schemas.config.model import ModelConfig
 from schemas.errors import BaselineError, ConfigError
+from schemas.labels import LabelRule
 from schemas.panes import N_COUNTERS, SeriesId
 
 
@@ -226,3 +227,14 @@ def check_fit(schema: ModelSchema, baseline: Baseline) -> None:
 def max_skews(configs: Iterable[ModelConfig]) -> dict[tuple[str, str], int]:
     """Return how far events of each (tenant, model) may be ahead of their record time, in us."""
     return {(c.tenant, c.model): c.window.bound_us + c.window.max_skew_us for c in configs}
+
+
+def label_rules(configs: Iterable[ModelConfig]) -> dict[tuple[str, str], LabelRule]:
+    """Return which labels each (tenant, model) accepts."""
+    known = list(configs)
+    skews = max_skews(known)
+    return {
+        key: LabelRule(skews[key], config.task, config.label_classes)
+        for config in known
+        for key in [(config.tenant, config.model)]
+    }
