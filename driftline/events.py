@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any, NamedTuple
 
 import msgspec
 
 from driftline.canonical import is_missing_word, number_of
+from driftline.receipts import Carried, is_receipt, pack, unpack
 from driftline.rows import by_name
 from driftline.scalars import plain
 from driftline.times import EARLIEST, time_of_moment, time_of_number, time_of_text
@@ -117,13 +119,68 @@ def label_event(reported: Reported, identity: Identity) -> LabelEvent:
         label = number_of(label)
     if label is None or (isinstance(label, str) and is_missing_word(label)):
         raise ValueError("label is missing")
-    return LabelEvent(
+    event = LabelEvent(
         id=reported.id,
         model=identity.model,
         time_us=_time(reported.time_us),
         label=label,
         tenant=identity.tenant,
     )
+    if is_receipt(event.id):
+        with suppress(ValueError):  # it is sent as it is, and becomes a dead letter
+            open_receipt(event)
+    return event
+
+
+def receipt_of(reported: Reported, identity: Identity) -> str:
+    """Return the receipt of a prediction: what its label needs to know of it.
+
+    Raises
+    ------
+    ValueError
+        If its time is out of range.
+
+    Examples
+    --------
+    >>> identity = Identity("m", "default", "", ())
+    >>> receipt = receipt_of(Reported(False, "1", 5, score=0.5), identity)
+    >>> event = label_event(Reported(True, receipt, 6, score=1), identity)
+    >>> event.id, event.prediction_time_us, event.score
+    ('1', 5, 0.5)
+    """
+    values = Values()
+    return pack(
+        Carried(
+            id=reported.id,
+            prediction_time_us=_time(reported.time_us),
+            model_version=identity.model_version,
+            score=values.number(reported.score, "score"),
+            prediction=values.text(reported.prediction, "prediction"),
+            segments={
+                name: values.text(value, f"segments.{name}")
+                for name, value in values.named(reported.segments, "segments")
+            },
+            host=values.text(reported.host, "host"),
+            gpu_uuid=values.text(reported.gpu_uuid, "gpu_uuid"),
+        ),
+        identity.tenant,
+        identity.model,
+    )
+
+
+def open_receipt(event: LabelEvent) -> None:
+    """Replace the receipt in a label's id by the id, and fill in what the label lacks.
+
+    Raises
+    ------
+    ValueError
+        If the receipt cannot be read; the event is then unchanged.
+    """
+    carried = unpack(event.id, event.tenant, event.model)
+    for name in Carried.__struct_fields__[1:]:
+        if getattr(event, name) in (None, {}):
+            setattr(event, name, getattr(carried, name))
+    event.id = str(carried.id)
 
 
 def encode_event(event: PredictionEvent | LabelEvent) -> bytes:

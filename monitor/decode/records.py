@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from driftline.events import open_receipt
+from driftline.receipts import is_receipt
 from driftline.times import EARLIEST_US, FARTHEST_US
 from monitor.core.bounds import DECODE_ERRORS
 from monitor.decode.cloudevents import open_envelope
@@ -100,6 +102,11 @@ def check_label(event: LabelEvent, record_us: int, rules: Mapping[Key, LabelRule
     key = (event.tenant, event.model)
     if rules is not None and key not in rules:
         raise RefusedEvent(RejectReason.UNKNOWN_MODEL, unknown_model(key), key)
+    if is_receipt(event.id):
+        try:
+            open_receipt(event)
+        except ValueError as error:
+            raise RefusedEvent(RejectReason.MISTYPED, f"{error} - at `$.id`", key) from None
     if not event.id:
         raise RefusedEvent(RejectReason.MISTYPED, EMPTY_ID, key)
     rule = None if rules is None else rules[key]

@@ -25,6 +25,7 @@ import pytest
 
 from driftline import Counters, Reporter
 from driftline.batches import MAX_MESSAGE_BYTES, OutgoingMessage
+from driftline.ids import time_of_id
 from monitor.decode.chunk import chunk_of
 from monitor.decode.decoder import Decoder
 from schemas.batch import ModelSchema
@@ -133,6 +134,32 @@ def test_a_label_goes_to_its_own_topic(new_reporter, sender):
     for label in labels:
         msgspec.convert(label, LabelEvent)
     assert [e["id"] for e in sender.events()] == [id_]
+
+
+def test_receipts_make_labels_that_carry_their_prediction(new_reporter, sender):
+    reporter = new_reporter(receipts=True, model_version="3")
+    receipt = reporter.predict({"a": 1}, id="x", score=0.25, segments={"SEX": "1"}, time_us=7)
+    reporter.label(receipt, 1, time_us=9)
+    reporter.label("x", 0, time_us=9)
+    broken = reporter.predict({"a": 1}, id="y", score=object(), prediction=[1], time_us=7)
+    reporter.label(broken, 1, time_us=9)
+    assert reporter.close(BOUND_S)
+    assert [e["id"] for e in sender.events()] == ["x", "y"]
+    full, bare, odd = sender.events("driftline.labels")
+    assert (full["id"], full["prediction_time_us"], full["score"]) == ("x", 7, 0.25)
+    assert (full["model_version"], full["segments"], full["host"]) == ("3", {"SEX": "1"}, "h")
+    assert bare == {"id": "x", "model": "m", "time_us": 9, "label": 0.0}
+    assert (odd["id"], odd["prediction_time_us"], "score" in odd) == ("y", 7, False)
+
+
+def test_ids_that_are_made_up_begin_with_the_time_of_the_event(new_reporter):
+    reporter, noon_us = new_reporter(), 1_700_000_000_123_456
+    assert time_of_id(reporter.predict({"a": 1}, time_us=noon_us)) == noon_us
+    before_us = time.time_ns() // 1000
+    found = [reporter.predict({"a": 1}), reporter.predict({"a": 1}, time_us=object())]
+    after_us = time.time_ns() // 1000
+    assert all(before_us <= time_of_id(id_) <= after_us for id_ in found)
+    assert reporter.predict({"a": 1}, id="own", time_us=object()) == "own"
 
 
 def test_the_event_is_as_it_was_when_it_was_reported(new_reporter, sender):
