@@ -57,6 +57,7 @@ from monitor.core.drift.ticks.slots import slot_at
 from monitor.core.drift.ticks.state import (
     CellFinding,
     ScaleSeries,
+    check_faults,
     check_scale,
     state_bytes,
     state_of,
@@ -212,6 +213,7 @@ class ScaleDecider(ActingDecider):
         if scale.detectable is not UNSET:
             self.detectable.state = scale.detectable
         if scale.marks is not UNSET:
+            check_faults(scale.marks.faults, self._cell_of, self.cells.plan)
             self.marks = scale.marks
 
     def _baseline_groups(self, window: Window) -> list[CellGroup]:

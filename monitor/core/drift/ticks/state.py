@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -185,9 +186,23 @@ def _check_marks(state: MarksState, plan: ScalePlan) -> None:
             _check_finite(data)
 
 
+def check_faults(faults: Mapping[str, bytes], cell_of: Mapping[str, int], plan: ScalePlan) -> None:
+    """Check the levels to which cells return after an alert that was closed as a fault.
+
+    Raises
+    ------
+    DomainError
+        If one is of another cell, or not of numbers.
+    """
+    for key, level in faults.items():
+        if key in cell_of and len(level) != n_level_bytes(plan, cell_of[key]):
+            raise DomainError("the level of another cell")
+        _check_finite(level)
+
+
 def _check_finite(data: bytes) -> None:
     """Check that float32 values are numbers."""
-    if not np.isfinite(np.frombuffer(data, "<f4")).all():
+    if len(data) % 4 or not np.isfinite(np.frombuffer(data, "<f4")).all():
         raise DomainError("a value that is not a number")
 
 

@@ -229,3 +229,14 @@ def test_a_state_with_the_marks_of_another_baseline_is_refused(shifted):
     state.scale.marks.marks[0].before[0] = b"1234"
     with pytest.raises(DomainError):
         new(state)
+
+
+@pytest.mark.parametrize("level", [b"1234", b"12345", np.full(400, np.nan, "<f4").tobytes()])
+def test_a_state_with_the_level_of_another_cell_is_refused(shifted, level):
+    stream, opened = shifted
+    stream.decider.take_action(close(opened, Label.FAULT))
+    state = stream.decider.export()
+    assert state.scale.marks.faults
+    state.scale.marks.faults = dict.fromkeys(state.scale.marks.faults, level)
+    with pytest.raises(DomainError):
+        new(state)
