@@ -15,6 +15,7 @@ TEST_ARGS ?=
 # A file at a time, in the order of tests/conftest.py. One worker more than there are cores:
 # many tests wait for a broker (22 minutes with two workers on two cores, 17 with three).
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WARM := $(BIN)/python -m tests.support.warm_kernels
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-kafka fuzz mutate lint bench up down lock clean
@@ -26,9 +27,11 @@ demo: $(VENV)/$(EXTRA).stamp ## run the demo: three injected faults in packaged 
 
 test: $(VENV)/dev.stamp      ## lint, types, import rules, doctests, all tests
 	$(MAKE) --no-print-directory lint
+	$(WARM)
 	$(PYTEST) $(TEST_ARGS)
 
 test-kafka: $(VENV)/dev.stamp ## the tests on Kafka only (Java 17, Maven); part of `make test`
+	$(WARM)
 	$(PYTEST) -m kafka $(TEST_ARGS)
 
 # As `make test` has it, with many more inputs: FUZZ_INPUTS=100000 FUZZ_SEED=7 make fuzz
