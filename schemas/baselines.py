@@ -124,6 +124,16 @@ class ReferenceVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceProducts:
+    """Products of the locations of every two of the most important numeric features."""
+
+    features: tuple[str, ...]
+    """At most ten."""
+    sums: NDArray[np.int64]
+    """Over the rows of the reference, units of 2^-20: (1, 0), (2, 0), (2, 1), (3, 0), ..."""
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """A versioned, immutable baseline; its ID is the hash of its content."""
 
@@ -154,3 +164,5 @@ class Baseline:
     """None without times, under rule 1, and in baselines of earlier versions."""
     volume: ReferenceVolume | None = None
     """None if the reference has less than two weeks of event times."""
+    products: ReferenceProducts | None = None
+    """None under rule 1, with fewer than two numeric features, and in earlier baselines."""

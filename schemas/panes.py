@@ -152,3 +152,5 @@ class Window:
     """Of cells that have some, by segment and variable."""
     has_details: bool = True
     """Whether all of its panes were counted with details."""
+    products: NDArray[np.int64] | None = None
+    """Sums of products of features, units of 2^-20; None unless all of its panes have them."""

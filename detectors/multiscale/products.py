@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.components import NO_COUNTER, add_products
+from detectors.kernels.components import BLOCK_ROWS, NO_COUNTER, add_products
 from detectors.multiscale.components import NO_COMPONENT, PRODUCT_UNIT, CellComponents
 from schemas.errors import ShapeError
 from schemas.panes import N_COUNTERS
@@ -65,7 +65,8 @@ def product_sums(bins: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArra
     -------
     ndarray of int64, shape (F (F - 1) / 2,)
         Sums in units of 2^-20: (1, 0), (2, 0), (2, 1), (3, 0), ... Adding the results of
-        disjoint rows gives the result of all, bit by bit, in any order.
+        disjoint rows gives the result of all, bit by bit, in any order. Each factor is rounded to
+        2^-10, so that a row costs multiplications of integers only.
 
     Raises
     ------
@@ -81,6 +82,16 @@ def product_sums(bins: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArra
     """
     if len(bins) != len(values):
         raise ShapeError(f"{len(bins)} x {len(values)}", where="products", fix="expected equal")
-    sums = np.zeros(len(values) * (len(values) - 1) // 2, np.int64)
-    add_products(bins, values, 1.0 / PRODUCT_UNIT, sums)
-    return sums
+    n = len(values)
+    sums = np.zeros((1, n * (n - 1) // 2), np.int64)
+    rows = np.zeros(bins.shape[1], np.int32)
+    block = np.empty((n, BLOCK_ROWS), np.int32)
+    add_products(bins, product_steps(values), rows, block, sums)
+    found: NDArray[np.int64] = sums[0]
+    return found
+
+
+def product_steps(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return values of counters as the integers that are multiplied, in units of 2^-10."""
+    steps: NDArray[np.int32] = np.rint(values / PRODUCT_UNIT**0.5).astype(np.int32)
+    return steps

@@ -21,6 +21,7 @@ from monitor.baseline.blocks import (
     row_blocks,
     time_windows,
 )
+from monitor.baseline.reference_products import reference_products
 from monitor.baseline.reference_ticks import learn_ticks
 from monitor.baseline.seasons import find_seasons, seasonal_tolerances
 from monitor.baseline.source import event_columns
@@ -118,6 +119,8 @@ def build_baseline(
     cuts = row_blocks(len(batch), block_rows(windows), n_blocks)
     blocks = count_ranges(batch, layout, reference.segments, cuts)
     baseline = replace(baseline, phi=design_effects(baseline, blocks))
+    if config.decision.rule != 1:
+        baseline = replace(baseline, products=reference_products(baseline, batch, layout, config))
     advance(1, note="tolerance")
     learned = learned_tolerances(baseline, batch, layout, order, windows)
     seasonal = None

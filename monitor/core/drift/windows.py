@@ -585,6 +585,7 @@ class Windows:
             is_baseline_changed=len({place.series.profile_id for place, _ in found}) > 1,
             details=total.details(),
             has_details=total.has_details,
+            products=total.products,
         )
 
     def export(self, tenant: str, model: str, next_offset: int) -> WindowState:

@@ -19,6 +19,7 @@ from detectors.kernels.scale_state import (
     N_SLOTS,
 )
 from detectors.multiscale.excursion_state import read_kinds
+from detectors.multiscale.pairs import MAX_PAIRED, pairable
 from detectors.multiscale.reference_cells import reference_cells
 from detectors.multiscale.volume import N_VOLUME_VALUES
 from monitor.core.bounds import (
@@ -44,6 +45,7 @@ from schemas.baselines import (
     Baseline,
     Kind,
     LearnedVolume,
+    ReferenceProducts,
     ReferenceTicks,
     ReferenceVolume,
     SeasonalCounts,
@@ -123,6 +125,13 @@ class _Volume(msgspec.Struct, forbid_unknown_fields=True):
     learned: Annotated[list[_LearnedVolume], Meta(max_length=_MAX_LEARNED)]
 
 
+class _Products(msgspec.Struct, forbid_unknown_fields=True):
+    """Products of features, as they are written."""
+
+    features: Annotated[tuple[str, ...], Meta(min_length=2, max_length=MAX_PAIRED)]
+    sums: _Packed
+
+
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
     """Everything a baseline holds, as it is written; variables are read one by one."""
 
@@ -143,6 +152,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
     seasonal: _Seasonal | None = None
     ticks: _Ticks | None = None
     volume: _Volume | None = None
+    products: _Products | None = None
     has_forms: bool = False
     """Whether categories have their canonical form; no part of what the id is made of."""
 
@@ -156,6 +166,9 @@ def content_of(baseline: Baseline) -> dict[str, Any]:
         more["ticks"] = _packed_ticks(baseline.ticks)
     if baseline.volume is not None:
         more["volume"] = _packed_volume(baseline.volume)
+    if baseline.products is not None:
+        own = baseline.products
+        more["products"] = {"features": list(own.features), "sums": _packed(own.sums)}
     return more | {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,
@@ -222,6 +235,7 @@ def read_content(data: bytes) -> Baseline:
         seasonal=_seasonal(content.seasonal, cells),
         ticks=_ticks(content.ticks, variables, reference.counts),
         volume=_volume(content.volume),
+        products=_products(content.products, variables, reference.counts),
     )
     return baseline if content.has_forms else with_forms(baseline)
 
@@ -342,6 +356,21 @@ def _ticks(
     if ticks.cells[:, IS_OPEN].any():
         raise DomainError("an open alert of the reference")
     return ticks
+
+
+def _products(
+    packed: _Products | None, variables: Sequence[VariableBaseline], counts: NDArray[np.int64]
+) -> ReferenceProducts | None:
+    """Read the products of features, where there are any."""
+    if packed is None:
+        return None
+    n = len(packed.features)
+    check_names("paired features", packed.features, MAX_PAIRED)
+    sums = _array("sums", packed.sums, "i", (n * (n - 1) // 2,))
+    found = ReferenceProducts(packed.features, sums)
+    if not set(found.features) <= set(pairable(variables, counts[0])):
+        raise DomainError("products of features without a location")
+    return found
 
 
 def _singles(name: str, packed: _Packed, shape: tuple[int, ...]) -> NDArray[np.float32]:

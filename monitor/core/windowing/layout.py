@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.binning import Grid, make_grid, packed_grids
+from detectors.multiscale.pairs import paired_values
+from detectors.multiscale.products import product_steps
 from driftline.canonical import boolean_aliases, category_of_text
 from monitor.core.windowing.held.row_tables import RowTables
 from schemas.baselines import Baseline, Kind, VariableBaseline
@@ -88,6 +91,15 @@ def _kept_values(baseline: Baseline | None, name: str) -> list[str]:
     named = baseline.reference.segments if baseline is not None else ()
     values = [s[len(prefix) :] for s in named if s.startswith(prefix)]
     return [v for v in values if v != OTHER][:MAX_SEGMENT_VALUES]
+
+
+class PairedColumns(NamedTuple):
+    """Numeric features whose products are summed."""
+
+    columns: tuple[int, ...]
+    """Of the schema's numeric features."""
+    steps: NDArray[np.int32]
+    """Shape (F, 64): value of each counter under the first polynomial, units of 2^-10."""
 
 
 class Layout:
@@ -174,6 +186,17 @@ class Layout:
             self.digits.append(np.array(series, np.int32))
             self.n_joint *= len(series)
         self.is_joint = self.n_joint <= MAX_JOINT
+
+    @cached_property
+    def paired(self) -> PairedColumns | None:
+        """The features whose products are summed; None if the baseline has none."""
+        products = self.baseline.products if self.baseline is not None else None
+        if self.baseline is None or products is None:
+            return None
+        variables, counts = self.baseline.variables, self.baseline.reference.counts[0]
+        columns = tuple(self.schema.numeric.index(name) for name in products.features)
+        values = paired_values(variables, counts, products.features)
+        return PairedColumns(columns, product_steps(values))
 
     @cached_property
     def row_tables(self) -> RowTables:

@@ -147,6 +147,12 @@ class PaneTotal:
         """Whether all panes were counted with details."""
         return self._details is None or self._details.is_counted
 
+    @property
+    def products(self) -> NDArray[np.int64] | None:
+        """Sums of products of features; None unless every pane has them."""
+        own = self._details
+        return own.products if own is not None and own.n_paired == self.n_panes else None
+
     def details(self) -> Mapping[tuple[str, int], CellDetails]:
         """Return the details of cells that have some, by segment and variable."""
         return self._details.cells() if self._details is not None else {}

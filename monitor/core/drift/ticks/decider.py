@@ -51,6 +51,7 @@ from monitor.core.drift.ticks.marks import (
     restore_level,
 )
 from monitor.core.drift.ticks.onset import Beginning, find_onset
+from monitor.core.drift.ticks.pair_watch import PairWatch
 from monitor.core.drift.ticks.replica_watch import ReplicaWatch
 from monitor.core.drift.ticks.results import RULE, scale_results
 from monitor.core.drift.ticks.slots import slot_at
@@ -112,6 +113,9 @@ class ScaleDecider(ActingDecider):
         self.peaks: dict[int, CellFinding] = {}
         self.detectable = DetectableWatch(series, self.cells)
         self.replica_watch = ReplicaWatch(series, config, baseline, self.cells)
+        beside = self.cells.layout.n_components
+        budget = self.cells.rule.budget
+        self.pair_watch = PairWatch(series, config, baseline, budget, beside)
         self.marks = MarksState()
         self._shown: Window | None = None
         super().__init__(
@@ -130,13 +134,15 @@ class ScaleDecider(ActingDecider):
         alerts = self.replica_watch.take(window, self.open_alerts, self.onsets)
         ready, self.held = merge_thin(self.held, self.cells.tick(window))
         counts = self.cells.counts(window)
-        return alerts + [alert for tick in ready for alert in self._judge_tick(tick, counts)]
+        alerts += [alert for tick in ready for alert in self._judge_tick(tick, counts)]
+        return alerts + self.pair_watch.take(window, self.open_alerts, self.onsets)
 
     def decide(self, window: Window) -> Decided:
         """Return the results of a window: strongest evidence of its ticks, statistics."""
         groups, alerts = self._judge(window)
         results = [*self._fairness(window), *self._cell_results(window)]
         results += self.replica_watch.results(window, self.open_alerts, self.onsets)
+        results += self.pair_watch.results(window, self.onsets)
         verdicts = [verdict_table(group, window) for group in groups]
         rows: list[DetectableRow] = []
         if self.is_retired:
@@ -165,6 +171,7 @@ class ScaleDecider(ActingDecider):
             for result in [
                 *self._cell_results(window),
                 *self.replica_watch.results(window, self.open_alerts, self.onsets),
+                *self.pair_watch.results(window, self.onsets),
             ]
         ]
         self.peaks = {}
@@ -189,6 +196,7 @@ class ScaleDecider(ActingDecider):
             watch=watch_state(self.watch) if self._is_watching else UNSET,
             detectable=self.detectable.export(),
             replicas=self.replica_watch.export(),
+            pairs=self.pair_watch.export(),
             marks=self.marks,
         )
         own = super().export()
@@ -206,6 +214,8 @@ class ScaleDecider(ActingDecider):
             self.watch = watch_of(scale.watch, self.cells.plan)
         if scale.replicas is not UNSET:
             self.replica_watch.restore(scale.replicas)
+        if scale.pairs is not UNSET:
+            self.pair_watch.restore(scale.pairs)
         self.history.restore(scale.history)
         self.held = None if scale.held is None else scale.held.tick()
         self.streaks, self.onsets = dict(scale.streaks), dict(scale.onsets)
@@ -420,6 +430,7 @@ class ScaleDecider(ActingDecider):
         """Resolve the alerts of a version that gets no more windows."""
         self._shown = window
         alerts = self.replica_watch.retire(window, self.open_alerts, self.onsets)
+        alerts += self.pair_watch.retire(window, self.open_alerts, self.onsets)
         counts = self.cells.counts(window)
         for c in range(len(self.cells.cells)):
             before = self.open_alerts.get(self.cell_key(c))

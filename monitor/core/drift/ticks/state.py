@@ -64,6 +64,17 @@ class StoredReplicas(msgspec.Struct):
     """Begin and end of thin ticks that are not judged yet, and the counters of each replica."""
 
 
+class StoredPairs(msgspec.Struct):
+    """State of the cell of products of features."""
+
+    averages: bytes = b""
+    """See :func:`state_bytes`."""
+    history: list[Stretch] = []
+    peak: CellFinding | None = None
+    n_left_out: int = 0
+    """Ticks since the last window that had rows and no products."""
+
+
 class ScaleSeries(msgspec.Struct):
     """State of rule 2 for a series."""
 
@@ -83,6 +94,8 @@ class ScaleSeries(msgspec.Struct):
     """Unset in states of earlier versions."""
     replicas: dict[str, StoredReplicas] | UnsetType = UNSET
     """By family; unset before the first replica."""
+    pairs: StoredPairs | UnsetType = UNSET
+    """Unset without products in the baseline, and in states of earlier versions."""
     marks: MarksState | UnsetType = UNSET
     """Unset in states of earlier versions."""
 

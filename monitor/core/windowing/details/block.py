@@ -1,8 +1,9 @@
 """The details of a pane as bytes, an optional block behind its statistics.
 
 MessagePack of version, names of segments, number of variables, the segments that have absent
-rows, their counts (little-endian uint32, one a variable), and the new values of cells. A reader
-ignores a block of a version that it does not know.
+rows, their counts (little-endian uint32, one a variable), the new values of cells, and the sums
+of products of features. A reader ignores a block of a version that it does not know, and members
+behind those that it knows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.multiscale.pairs import MAX_PAIRED, pairs_of
 from monitor.core.bounds import DECODE_ERRORS, MAX_OFFSET, check_names, check_number
 from schemas.errors import DomainError
 from schemas.panes import ALL
@@ -29,6 +31,7 @@ MAX_CELLS = 256
 """Cells of a pane that name their new values: those of ``*`` first, then by segment."""
 MAX_VALUES_BYTES = MAX_CELLS * (MAX_VALUES * (MAX_TEXT_BYTES + 11) + 24)
 """Of the new values of all cells."""
+_PAIR_BYTES = frozenset(8 * len(pairs_of(n)) for n in range(2, MAX_PAIRED + 1))
 _CUT = "…"
 _MAX_COUNT = (1 << 32) - 1
 
@@ -55,6 +58,8 @@ class PaneDetails(NamedTuple):
     absent: NDArray[np.int64] = np.zeros((0, 0), np.int64)
     """Shape (segments, V): rows of events that do not name the variable."""
     cells: tuple[CellValues, ...] = ()
+    products: NDArray[np.int64] | None = None
+    """Sums of products of features, units of 2^-20; None of a pane without."""
 
 
 class _Block(msgspec.Struct, array_like=True):
@@ -64,6 +69,8 @@ class _Block(msgspec.Struct, array_like=True):
     with_absent: tuple[int, ...]
     absent: bytes
     cells: tuple[tuple[int, int, int, tuple[tuple[str, int], ...]], ...]
+    products: bytes = b""
+    """int64, little-endian. Earlier readers ignore it, earlier writers leave it out."""
 
 
 class _Version(msgspec.Struct, array_like=True):
@@ -123,7 +130,7 @@ def encode_details(details: PaneDetails, n_variables: int) -> bytes:
     """
     cells = sorted(details.cells, key=lambda c: (c.segment != ALL, c.segment, c.variable))
     cells = cells[:MAX_CELLS]
-    if not cells and not len(details.segments):
+    if not cells and not len(details.segments) and details.products is None:
         return b""
     names = sorted({*details.segments, *(cell.segment for cell in cells)})
     at = {name: i for i, name in enumerate(names)}
@@ -137,6 +144,7 @@ def encode_details(details: PaneDetails, n_variables: int) -> bytes:
             tuple(at[details.segments[i]] for i in order),
             counts.tobytes(),
             tuple((at[c.segment], c.variable, c.error, c.values) for c in cells),
+            b"" if details.products is None else details.products.astype("<i8").tobytes(),
         )
     )
 
@@ -166,7 +174,16 @@ def decode_details(raw: bytes, n_variables: int) -> PaneDetails:
     absent = np.frombuffer(block.absent, "<u4").astype(np.int64).reshape(shape)
     segments = tuple(_named(block.segments, i) for i in block.with_absent)
     cells = tuple(_cell(block.segments, n_variables, cell) for cell in block.cells)
-    return PaneDetails(True, segments, absent, cells)
+    return PaneDetails(True, segments, absent, cells, _products(block.products))
+
+
+def _products(raw: bytes) -> NDArray[np.int64] | None:
+    """Read sums of products; a number of pairs that F features have."""
+    if not raw:
+        return None
+    if len(raw) not in _PAIR_BYTES:
+        raise DomainError(f"{len(raw)} bytes of products")
+    return np.frombuffer(raw, "<i8").astype(np.int64)
 
 
 def _named(segments: Sequence[str], i: int) -> str:

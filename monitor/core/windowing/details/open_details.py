@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels import name_limit as kernels
+from detectors.kernels.binning import bin_values
+from detectors.kernels.components import BLOCK_ROWS, add_products
 from monitor.core.windowing.details.block import (
     CellValues,
     PaneDetails,
@@ -94,6 +96,8 @@ class FoundDetails(NamedTuple):
     """Variables, and which rows lack them."""
     new: list[tuple[int, Int64Array]]
     """Categorical features, and the number of each row's new text; 0 where it has none."""
+    bins: NDArray[np.uint8] | None
+    """Shape (F, n): counters of the features whose products are summed."""
 
 
 class _ValuePool(FreeSlots):
@@ -141,6 +145,8 @@ class OpenDetails:
         self._ordinals: dict[int, int] = {}
         self._free: list[int] = []
         self._n_ordinals = 0
+        n_paired = len(layout.paired.columns) if layout.paired is not None else 0
+        self._products: Int64Array = np.zeros((0, n_paired * (n_paired - 1) // 2), np.int64)
 
     @cached_property
     def _values(self) -> _ValuePool:
@@ -164,7 +170,16 @@ class OpenDetails:
         if not self._layout.n_variables:
             return None
         absent, new = self._find_absent(rows), self._find_new(rows)
-        return FoundDetails(absent, new) if absent or new else None
+        bins = self._find_bins(rows)
+        return FoundDetails(absent, new, bins) if absent or new or bins is not None else None
+
+    def _find_bins(self, rows: Rows) -> NDArray[np.uint8] | None:
+        """Return the counters of the features whose products are summed."""
+        paired = self._layout.paired
+        if paired is None:
+            return None
+        columns = [(rows.numbers(c), self._layout.grids[c]) for c in paired.columns]
+        return np.stack([bin_values(values, grid) for values, grid in columns])
 
     def _find_absent(self, rows: Rows) -> list[tuple[int, BoolArray]]:
         n_numeric = len(self._layout.schema.numeric)
@@ -225,6 +240,10 @@ class OpenDetails:
                 slots = self._absent_index.assign(own, series, self._n_ordinals)[0]
                 for variable, is_absent in found.absent:
                     kernels.count_absent(slots, is_absent[picked], variable, self._absent.counts)
+        if found.bins is not None and self._layout.paired is not None:
+            self._grow_products()
+            block = np.empty((len(found.bins), BLOCK_ROWS), np.int32)
+            add_products(found.bins, self._layout.paired.steps, ordinals, block, self._products)
         for column, numbers in found.new:
             picked = np.flatnonzero((numbers > 0) & (ordinals >= 0))
             for series in self._series(rows, picked):
@@ -233,6 +252,15 @@ class OpenDetails:
                 slots = self._value_index.assign(own, keys, self._n_ordinals)[0]
                 pool = self._values
                 kernels.count_values(slots, numbers[picked], pool.values, pool.counts, pool.errors)
+
+    def _grow_products(self) -> None:
+        """Make room for the products of every pane."""
+        n_new = self._n_ordinals - len(self._products)
+        if n_new > 0:
+            more = np.zeros(
+                (max(n_new, len(self._products) // 4), self._products.shape[1]), np.int64
+            )
+            self._products = np.concatenate((self._products, more))
 
     def _series(self, rows: Rows, picked: Int64Array) -> Iterator[Int64Array]:
         """Yield the segments of rows: 0 for ``*``, then of each name, -1 where there is none."""
@@ -252,7 +280,9 @@ class OpenDetails:
         held = self._absent_index.held.get(ordinal, [])
         counts = self._absent.counts[[slot for _, slot in held]]
         segments = tuple(names[key] for key, _ in held)
-        return encode_details(PaneDetails(True, segments, counts, cells), n_variables)
+        products = self._products[ordinal] if self._layout.paired is not None else None
+        found = PaneDetails(True, segments, counts, cells, products)
+        return encode_details(found, n_variables)
 
     def _cells(self, ordinal: int) -> Iterator[CellValues]:
         """Yield the new values of a pane's cells."""
@@ -273,4 +303,6 @@ class OpenDetails:
         if ordinals:
             self._value_index.release(ordinals)
             self._absent_index.release(ordinals)
+            if self._layout.paired is not None:
+                self._products[ordinals] = 0
             self._free += ordinals

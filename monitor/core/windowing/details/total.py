@@ -35,10 +35,13 @@ class DetailTotal:
     are, depends on the panes and on their order, in which they are always added.
     """
 
-    __slots__ = ("_absent", "_rows", "_values", "is_counted")
+    __slots__ = ("_absent", "_rows", "_values", "is_counted", "n_paired", "products")
 
     def __init__(self, n_variables: int) -> None:
         self.is_counted = True
+        self.products: NDArray[np.int64] | None = None
+        self.n_paired = 0
+        """Panes whose products are in ``products``."""
         self._rows: dict[str, int] = {}
         self._absent: NDArray[np.int64] = np.zeros((0, n_variables), np.int64)
         self._values: dict[Cell, HeavyHitters[str]] = {}
@@ -53,6 +56,8 @@ class DetailTotal:
                 known = self._values[segment, variable] = HeavyHitters(KEPT_VALUES)
             known.add(dict(values))
             known.error += error
+        if details.products is not None:
+            self._add_products(details.products, 1)
 
     def add_total(self, other: DetailTotal) -> None:
         """Add all that another total holds."""
@@ -61,6 +66,18 @@ class DetailTotal:
         for cell, values in other._values.items():
             known = self._values.get(cell, HeavyHitters[str](KEPT_VALUES))
             self._values[cell] = known.merge(values)
+        if other.products is not None:
+            self._add_products(other.products, other.n_paired)
+
+    def _add_products(self, products: NDArray[np.int64], n_panes: int) -> None:
+        """Add sums of products; those of another number of pairs are not counted."""
+        if self.products is None:
+            self.products = products.copy()
+        elif len(products) == len(self.products):
+            self.products += products
+        else:
+            return
+        self.n_paired += n_panes
 
     def _add_absent(self, segments: tuple[str, ...], absent: NDArray[np.int64]) -> None:
         """Add absent rows; a segment that is new gets the next row."""
