@@ -123,7 +123,25 @@ class ReferenceVolume:
     learned: tuple[LearnedVolume, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedProducts:
+    """Movement of the products of features in the reference's own ticks.
+
+    Of I components and C cells, in the order of :class:`detectors.multiscale.pairs.PairCells`;
+    the arrays are those of :class:`ReferenceTicks`.
+    """
+
+    tick_us: int
+    n_ticks: int
+    components: NDArray[np.float32]
+    """Shape (I, 19)."""
+    scales: NDArray[np.float32]
+    """Shape (C, 6, 4)."""
+    cells: NDArray[np.float32]
+    """Shape (C, 16)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReferenceProducts:
     """Products of the locations of every two of the most important numeric features."""
 
@@ -131,6 +149,8 @@ class ReferenceProducts:
     """At most ten."""
     sums: NDArray[np.int64]
     """Over the rows of the reference, units of 2^-20: (1, 0), (2, 0), (2, 1), (3, 0), ..."""
+    learned: LearnedProducts | None = None
+    """None without times, or with fewer than 24 ticks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,6 +104,30 @@ def packed_grids(grids: Sequence[Grid]) -> list[Grid]:
     return [replace(grid, table=table) for grid, table in zip(grids, tables, strict=True)]
 
 
+class GridTables(NamedTuple):
+    """Grids of F variables as the arrays of :func:`fill_columns`."""
+
+    edges: NDArray[np.float64]
+    """Shape (edges,): those of all variables, one after the other."""
+    offsets: NDArray[np.int64]
+    """Shape (F + 1,): where the edges of each begin."""
+    tables: NDArray[np.uint8]
+    """Shape (F (N_CELLS + 1),)."""
+    origins: NDArray[np.float64]
+    scales: NDArray[np.float64]
+
+
+def grid_tables(grids: Sequence[Grid]) -> GridTables:
+    """Return grids as arrays, to bin rows of several variables in one call."""
+    return GridTables(
+        np.concatenate([grid.edges for grid in grids]),
+        np.cumsum([0, *(grid.edges.size for grid in grids)]),
+        np.concatenate([grid.table for grid in grids]),
+        np.array([grid.origin for grid in grids]),
+        np.array([grid.scale for grid in grids]),
+    )
+
+
 @inlined
 def find_bin(
     x: float,
@@ -157,6 +182,25 @@ def fill_bins(
         out[i] = find_bin(values[i], edges, zero, n_edges, table, zero, origin, scale)
 
 
+@uncounted
+def fill_columns(
+    values: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    tables: NDArray[np.uint8],
+    origins: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    out: NDArray[np.uint8],
+) -> None:
+    """Write the counters of F variables, shape (F, n); the arrays are those of `GridTables`."""
+    for f in range(len(values)):
+        first, base = np.uint64(offsets[f]), np.uint64(f * (N_CELLS + 1))
+        n_edges = np.uint64(offsets[f + 1]) - first
+        for i in range(values.shape[1]):
+            x = values[f, i]
+            out[f, i] = find_bin(x, edges, first, n_edges, tables, base, origins[f], scales[f])
+
+
 def bin_values(
     values: NDArray[np.float64], grid: Grid, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
@@ -192,3 +236,18 @@ def bin_values(
     with np.errstate(over="ignore", invalid="ignore"):  # where the kernel runs uncompiled
         fill_bins(column, grid.edges, grid.table, grid.origin, grid.scale, target)
     return target
+
+
+def bin_columns(values: NDArray[np.float64], grids: GridTables) -> NDArray[np.uint8]:
+    """Return the counters of F variables, shape (F, n), in one call.
+
+    Examples
+    --------
+    >>> grids = grid_tables([make_grid([0.0, 1.0, 2.0]), make_grid([5.0, 9.0])])
+    >>> bin_columns(np.array([[1.5, np.nan], [6.0, 10.0]]), grids).tolist()
+    [[1, 62], [0, 61]]
+    """
+    out = np.empty(values.shape, np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # where the kernel runs uncompiled
+        fill_columns(np.ascontiguousarray(values), *grids, out)
+    return out

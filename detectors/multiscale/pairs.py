@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.scale_state import N_SLOTS
+from detectors.kernels.scale_state import N_MODEL_VALUES, N_SLOTS
 from detectors.multiscale.components import (
     NO_COMPONENT,
     PRODUCT_UNIT,
@@ -22,7 +22,8 @@ from detectors.multiscale.components import (
 )
 from detectors.multiscale.plan import SMALLEST, ScalePlan
 from detectors.multiscale.products import counter_values
-from schemas.baselines import Baseline, Kind, VariableBaseline
+from detectors.multiscale.state import ScaleState
+from schemas.baselines import Baseline, Kind, LearnedProducts, VariableBaseline
 from schemas.names import SCORE
 
 Floats = NDArray[np.float64]
@@ -75,12 +76,15 @@ class PairCells:
         Of every counter under the first polynomial.
     plan : ScalePlan
         F cells of one mean each, then the cell of F (F - 1) / 2 products.
+    learned : LearnedProducts or None
+        From the ticks of the reference.
     """
 
     features: tuple[str, ...]
     places: Integers
     values: Floats
     plan: ScalePlan
+    learned: LearnedProducts | None = None
 
     @staticmethod
     def of(baseline: Baseline, hours: float = 0.0, smallest: float = SMALLEST) -> PairCells | None:
@@ -118,7 +122,15 @@ class PairCells:
             references=references,
             season=np.zeros((N_SLOTS, 0), np.float32),
         )
-        return PairCells(products.features, places, values, plan)
+        return PairCells(products.features, places, values, plan, products.learned)
+
+    def start(self, tick_us: int) -> ScaleState:
+        """Return the state before the first tick of the stream."""
+        learned = self.learned
+        if learned is None or learned.tick_us != tick_us:
+            return ScaleState.start(self.plan)
+        model = np.zeros(N_MODEL_VALUES, np.float32)
+        return ScaleState(learned.components, learned.scales, learned.cells, model).copy()
 
     @property
     def n_pairs(self) -> int:
@@ -141,9 +153,26 @@ class PairCells:
             Of :func:`detectors.multiscale.products.product_sums`.
         """
         own = counts[self.places]
-        sums = np.concatenate(((own * self.values).sum(axis=1), products * PRODUCT_UNIT))
-        rows = own.sum(axis=1).astype(np.float64)
-        return sums, np.append(rows, rows[0])
+        return self.sums_of((own * self.values).sum(axis=1), products, own.sum(axis=1))
+
+    def sums_of(
+        self, locations: Floats, products: Integers, rows: Integers | int
+    ) -> tuple[Floats, Floats]:
+        """Return the sums of all components, and the rows of each cell.
+
+        Parameters
+        ----------
+        locations : ndarray of float64, shape (F,)
+            Sum of the first polynomial of each feature.
+        products : ndarray of int64, shape (n_pairs,)
+            As of :meth:`add_up`.
+        rows : ndarray of int64, shape (F,), or int
+            Rows of each feature: all rows, missing values included.
+        """
+        of_cells = np.empty(len(self.places) + 1)
+        of_cells[:-1] = rows
+        of_cells[-1] = of_cells[0]
+        return np.concatenate((locations, products * PRODUCT_UNIT)), of_cells
 
 
 def pairs_of(n_features: int) -> list[tuple[int, int]]:

@@ -80,15 +80,35 @@ def product_sums(bins: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArra
     >>> product_sums(np.array([[0, 1, 1], [0, 1, 0]], np.uint8), values) / 2**20
     array([1.])
     """
+    parts = np.zeros(bins.shape[1], np.int32)
+    found: NDArray[np.int64] = product_sums_of_parts(bins, values, parts, 1)[0]
+    return found
+
+
+def product_sums_of_parts(
+    bins: NDArray[np.uint8],
+    values: NDArray[np.float64],
+    parts: NDArray[np.int32],
+    n_parts: int,
+) -> NDArray[np.int64]:
+    """Sum the products of each part of the rows: see :func:`product_sums`.
+
+    Parameters
+    ----------
+    parts : ndarray of int32, shape (n,)
+        Part of each row; negative ones are left out.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_parts, F (F - 1) / 2)
+    """
     if len(bins) != len(values):
         raise ShapeError(f"{len(bins)} x {len(values)}", where="products", fix="expected equal")
     n = len(values)
-    sums = np.zeros((1, n * (n - 1) // 2), np.int64)
-    rows = np.zeros(bins.shape[1], np.int32)
+    sums = np.zeros((n_parts, n * (n - 1) // 2), np.int64)
     block = np.empty((n, BLOCK_ROWS), np.int32)
-    add_products(bins, product_steps(values), rows, block, sums)
-    found: NDArray[np.int64] = sums[0]
-    return found
+    add_products(np.ascontiguousarray(bins), product_steps(values), parts, block, sums)
+    return sums
 
 
 def product_steps(values: NDArray[np.float64]) -> NDArray[np.int32]:

@@ -21,7 +21,7 @@ from monitor.baseline.blocks import (
     row_blocks,
     time_windows,
 )
-from monitor.baseline.reference_products import reference_products
+from monitor.baseline.reference_products import reference_products, with_learned_products
 from monitor.baseline.reference_ticks import learn_ticks
 from monitor.baseline.seasons import find_seasons, seasonal_tolerances
 from monitor.baseline.source import event_columns
@@ -137,6 +137,7 @@ def build_baseline(
         baseline = replace(baseline, eps_learned=learned, eps_source="learned")
     if has_time and config.decision.rule != 1:
         baseline = replace(baseline, ticks=learn_ticks(baseline, batch, layout, config))
+        baseline = with_learned_products(baseline, batch, layout, config)
     advance(1, note="done")
     return with_id(baseline)
 

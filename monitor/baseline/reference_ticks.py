@@ -80,7 +80,7 @@ def learn_ticks(
     cells, state, n_ticks = replace(cells, plan=plan), ScaleState.start(plan), 0
 
     def ticks() -> Iterator[Tick]:
-        return _merged(_sums(cells, baseline, ordered, layout, windows, tick_us))
+        return merged_ticks(_sums(cells, baseline, ordered, layout, windows, tick_us))
 
     first_us, end_us = 0, 0
     for tick in ticks():
@@ -137,7 +137,7 @@ def _sums(
             yield Tick(start_us, start_us + length_us, *cells.layout.add_up(one))
 
 
-def _merged(ticks: Iterator[Tick]) -> Iterator[Tick]:
+def merged_ticks(ticks: Iterator[Tick]) -> Iterator[Tick]:
     """Merge thin ticks; the last one may be thin."""
     held: Tick | None = None
     for tick in ticks:

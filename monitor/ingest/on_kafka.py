@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow as pa
 
+from detectors.kernels.binning import bin_columns, grid_tables, make_grid
+from detectors.multiscale.products import product_sums
 from monitor.core.windowing.aggregate import PartitionAggregator
 from monitor.core.windowing.catalog import Catalog
 from monitor.decode import Decoder, chunk_of
@@ -18,7 +21,7 @@ from monitor.transport.kafka.readers.baseline_feed import BaselineFeed
 from schemas.config.model import WindowConfig
 from schemas.errors import ConfigError
 from schemas.limits import MessageLimits
-from schemas.panes import MAX_SEGMENT_VALUES
+from schemas.panes import MAX_SEGMENT_VALUES, N_COUNTERS
 
 
 def run_ingest(
@@ -117,3 +120,7 @@ def warm_up(catalog: Catalog, window: WindowConfig) -> None:
         for batch in batches:
             repeated_ids.count(batch)
         aggregator.flush_packed(is_end=True)
+    if any(config.decision.rule != 1 for config in catalog.configs.values()):
+        # of models whose products are summed; the first one need not be one of them
+        bins = bin_columns(np.zeros((2, 1)), grid_tables([make_grid([0.0, 1.0])] * 2))
+        product_sums(bins, np.zeros((2, N_COUNTERS)))

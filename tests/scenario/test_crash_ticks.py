@@ -5,28 +5,43 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.baseline.build import build_baseline
 from monitor.core.windowing.catalog import Catalog
 from schemas.config.model import ModelConfig
 from tests.scenario.test_crash_every_step import Reaper, assert_same, outcome, run
-from tests.support.worlds.small import CONFIG, SECOND_US, START_US, SmallWorld, build_small_world
+from tests.support.worlds.small import (
+    CONFIG,
+    SECOND_US,
+    START_US,
+    SmallWorld,
+    build_small_world,
+    reference_table,
+)
 
+OWN = CONFIG.model_dump()
 TICKED = ModelConfig.model_validate(
-    CONFIG.model_dump() | {"decision": {"rule": 2, "tick": "50s", "budget": 40}}
+    OWN
+    | {
+        "decision": {"rule": 2, "tick": "50s", "budget": 40},
+        "features": OWN["features"] | {"b": {"kind": "numeric"}},
+    }
 )
 LOST_FROM_US = START_US + 800 * SECOND_US
 """From the ninth window on every category is new."""
 
 
-def _lost(value: bytes) -> bytes:
+def _changed(value: bytes, b: float) -> bytes:
     try:
         event = json.loads(value)
-        if event["time_us"] < LOST_FROM_US:
-            return value
-        event["features"]["c"] = "never seen"
+        features = event["features"]
+        features["b"] = b
+        if event["time_us"] >= LOST_FROM_US:
+            features["c"] = "never seen"
     except (ValueError, TypeError, KeyError):
         return value
     return json.dumps(event).encode()
@@ -34,11 +49,17 @@ def _lost(value: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def world() -> SmallWorld:
-    plain = build_small_world(has_storm=True)
+    plain, rng = build_small_world(has_storm=True), np.random.default_rng(1)
+    table = reference_table(rng)
+    table = table.append_column("features.b", [rng.normal(size=len(table))])
+    b = rng.normal(size=len(plain.predictions)).tolist()
     return replace(
         plain,
-        catalog=Catalog.of([TICKED], plain.catalog.baselines["default", "small"]),
-        predictions=[(_lost(value), time_us) for value, time_us in plain.predictions],
+        catalog=Catalog.of([TICKED], [build_baseline(table, TICKED)]),
+        predictions=[
+            (_changed(value, own), time_us)
+            for (value, time_us), own in zip(plain.predictions, b, strict=True)
+        ],
     )
 
 
@@ -56,6 +77,7 @@ def test_the_undisturbed_run_has_a_loss_found_by_ticks(undisturbed):
     assert opened.onset_us == LOST_FROM_US - 100 * SECOND_US
     decided = [r for r in undisturbed["results"].values() if r.metric == "decision"]
     assert {(r.monitor, r.rule) for r in decided} == {("drift", 2), ("replica", 2)}
+    assert {r.verdict for r in decided if r.feature == "correlations"} >= {"normal"}
 
 
 @pytest.mark.parametrize("chunk_messages", [1, 13, 10_000])

@@ -111,6 +111,7 @@ class SeriesAccumulator:
         ordinals: Slots,
         n_ordinals: int,
         panes: NDArray[np.int64] | None = None,
+        paired: NDArray[np.uint8] | None = None,
     ) -> None:
         """Add every row whose ordinal is not negative to that pane.
 
@@ -124,6 +125,8 @@ class SeriesAccumulator:
             More than any of them.
         panes : ndarray of int64, shape (n,), optional
             With a grain above 1: ``ordinal * grain`` and the row's pane within it.
+        paired : ndarray of uint8, shape (F, n), optional
+            Filled with the counters of ``layout.paired``, of all rows.
         """
         joint = np.zeros(len(batch), np.int64)
         if self.layout.is_joint:
@@ -138,7 +141,7 @@ class SeriesAccumulator:
             all_slots += self._direct_slots(batch, late, n_ordinals)
         # values beyond 1e154 have no finite square; compiled kernels say nothing of it
         with np.errstate(over="ignore", invalid="ignore"):
-            bins = self._add_columns(batch, all_slots, is_runs)
+            bins = self._add_columns(batch, all_slots, is_runs, paired)
             if self.layout.n_variables:
                 for dimension in range(len(SLICES)):
                     self._add_slices(batch, bins, dimension, ordinals, n_ordinals, panes)
@@ -157,17 +160,21 @@ class SeriesAccumulator:
         return every
 
     def _add_columns(
-        self, batch: EventBatch, all_slots: list[Slots], is_runs: bool
+        self,
+        batch: EventBatch,
+        all_slots: list[Slots],
+        is_runs: bool,
+        paired: NDArray[np.uint8] | None,
     ) -> NDArray[np.uint8]:
         """Add every column to its slots; returns the bins of the score."""
-        bins = np.empty(len(batch), np.uint8)
+        scratch = np.empty(len(batch), np.uint8)
         pool, layout = self._pool, self.layout
         add_numeric = accumulate.add_numeric_runs if is_runs else accumulate.add_numeric
         positives = layout.positives.table(batch.prediction)
         for slots in all_slots:
             accumulate.add_rows(batch.prediction.codes, positives, slots, pool.tallies)
         if not layout.n_variables:
-            return bins
+            return scratch
         n_numeric = len(batch.numeric)
         for v, remap in enumerate(layout.categories):
             column = batch.categorical[v]
@@ -176,13 +183,15 @@ class SeriesAccumulator:
                 accumulate.add_categorical(column.codes, table, slots, n_numeric + v, pool.counts)
         last = layout.n_variables - 1
         numeric = [*enumerate(batch.numeric), (last, batch.score)]
+        rows = layout.paired.rows if layout.paired is not None and paired is not None else {}
         for (v, values), grid in zip(numeric, layout.grids, strict=True):
+            bins = paired[rows[v]] if paired is not None and v in rows else scratch
             fill_bins(values, grid.edges, grid.table, grid.origin, grid.scale, bins)
             for slots in all_slots:
                 add_numeric(values, bins, slots, v, pool.counts, pool.moments)
         for slots in all_slots:
             accumulate.add_calibration(batch.score, slots, pool.tallies, pool.calibration)
-        return bins
+        return scratch
 
     def _add_slices(
         self,

@@ -404,10 +404,16 @@ class PartitionAggregator:
         self._versions.note(key, counts, version)
         chains = np.array([series.chain(place) for place in places], np.int64)
         series.pool.append(series.layout.row_tables, mixed, rows, chains)
-        own = MixedRows(mixed, model, rows)
-        if (found := series.details.find(own)) is not None:
-            ordinals = [series.details.ordinal(place) for place in places]
-            series.details.add(own, found, np.array(ordinals, np.int32))
+        own, paired = MixedRows(mixed, model, rows), series.layout.paired
+        found = series.details.find(own)
+        if found is None and paired is None:
+            return True
+        ordinals = np.array([series.details.ordinal(place) for place in places], np.int32)
+        if found is not None:
+            series.details.add(own, found, ordinals)
+        if paired is not None:
+            bins = paired.bins_of(own.columns(paired.columns))
+            series.details.add_products(bins, ordinals)
         return True
 
     def _era_of(self, schema: ModelSchema, version: str, places: Sequence[int]) -> _Era | None:
@@ -535,7 +541,7 @@ class PartitionAggregator:
         if found.size and n_rows[found].min() <= series.max_rows:
             series.learn_texts([column.values for column in code_columns(batch)])
         n_counted = 0
-        details = series.details.find(rows := BatchRows(batch))
+        details, paired = series.details.find(rows := BatchRows(batch)), series.layout.paired
         for k, index in zip(found.tolist(), places, strict=True):
             self._touch(chunk, batch.message[last[k]], series, index, origin)
             if series.has_room(index, int(n_rows[k])):
@@ -545,21 +551,29 @@ class PartitionAggregator:
         panes = places if self._grain == 1 else _runs(accepted)
         self._versions.note((batch.schema.tenant, batch.schema.model), panes, version)
         placed = np.empty(len(batch), np.int32)
-        if details is not None:
-            own = np.full(len(first), -1, np.int32)
-            own[found] = [series.details.ordinal(index) for index in places]
-            place_rows(slot, verdicts, lowest, own, placed)
-            series.details.add(rows, details, placed)
         if n_counted < len(places):
             place_rows(slot, verdicts, lowest, chains, placed)
             _append(series, batch, placed)
-        if not n_counted:
+        bins = None
+        if paired is not None:
+            bins = np.empty((len(paired.columns), len(batch)), np.uint8)
+        if n_counted:
+            place_rows(slot, verdicts, lowest, ordinals, placed)
+            in_slot = None
+            if self._grain > 1:
+                in_slot = placed.astype(np.int64) * self._grain + pane % self._grain
+            series.accumulator.add(batch, placed, series.n_ordinals, in_slot, bins)
+        elif paired is not None:
+            bins = paired.bins_of(rows.columns(paired.columns))
+        if details is None and bins is None:
             return
-        place_rows(slot, verdicts, lowest, ordinals, placed)
-        in_slot = None
-        if self._grain > 1:
-            in_slot = placed.astype(np.int64) * self._grain + pane % self._grain
-        series.accumulator.add(batch, placed, series.n_ordinals, in_slot)
+        own = np.full(len(first), -1, np.int32)
+        own[found] = [series.details.ordinal(index) for index in places]
+        place_rows(slot, verdicts, lowest, own, placed)
+        if details is not None:
+            series.details.add(rows, details, placed)
+        if bins is not None:
+            series.details.add_products(bins, placed)
 
     def _touch(
         self, chunk: Chunk, last_message: int, series: OpenSeries, index: int, origin: Origin

@@ -44,6 +44,7 @@ from monitor.core.windowing.stats_codec import (
 from schemas.baselines import (
     Baseline,
     Kind,
+    LearnedProducts,
     LearnedVolume,
     ReferenceProducts,
     ReferenceTicks,
@@ -125,11 +126,22 @@ class _Volume(msgspec.Struct, forbid_unknown_fields=True):
     learned: Annotated[list[_LearnedVolume], Meta(max_length=_MAX_LEARNED)]
 
 
+class _LearnedProducts(msgspec.Struct, forbid_unknown_fields=True):
+    """How products moved in the reference's ticks, as it is written."""
+
+    tick_us: int
+    n_ticks: int
+    components: _Packed
+    scales: _Packed
+    cells: _Packed
+
+
 class _Products(msgspec.Struct, forbid_unknown_fields=True):
     """Products of features, as they are written."""
 
     features: Annotated[tuple[str, ...], Meta(min_length=2, max_length=MAX_PAIRED)]
     sums: _Packed
+    learned: _LearnedProducts | None = None
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,8 +179,7 @@ def content_of(baseline: Baseline) -> dict[str, Any]:
     if baseline.volume is not None:
         more["volume"] = _packed_volume(baseline.volume)
     if baseline.products is not None:
-        own = baseline.products
-        more["products"] = {"features": list(own.features), "sums": _packed(own.sums)}
+        more["products"] = _packed_products(baseline.products)
     return more | {
         "profile_id": baseline.profile_id,
         "tenant": baseline.tenant,
@@ -351,10 +362,9 @@ def _ticks(
     read_kinds(packed.excursions, n, n_cells)
     if ticks.is_seasonal.any() and not has_season:
         raise DomainError("a component with a season that is not there")
-    if (ticks.season_factor < 1).any() or (ticks.scales < 0).any() or (ticks.cells < 0).any():
+    if (ticks.season_factor < 1).any():
         raise DomainError("a learned weight or count below 0")
-    if ticks.cells[:, IS_OPEN].any():
-        raise DomainError("an open alert of the reference")
+    _check_learned(ticks)
     return ticks
 
 
@@ -366,11 +376,38 @@ def _products(
         return None
     n = len(packed.features)
     check_names("paired features", packed.features, MAX_PAIRED)
-    sums = _array("sums", packed.sums, "i", (n * (n - 1) // 2,))
-    found = ReferenceProducts(packed.features, sums)
-    if not set(found.features) <= set(pairable(variables, counts[0])):
+    n_pairs = n * (n - 1) // 2
+    sums = _array("sums", packed.sums, "i", (n_pairs,))
+    if not set(packed.features) <= set(pairable(variables, counts[0])):
         raise DomainError("products of features without a location")
-    return found
+    learned = _learned_products(packed.learned, n, n_pairs)
+    return ReferenceProducts(packed.features, sums, learned)
+
+
+def _learned_products(
+    packed: _LearnedProducts | None, n_features: int, n_pairs: int
+) -> LearnedProducts | None:
+    """Read how products moved in the reference's ticks."""
+    if packed is None:
+        return None
+    n, n_cells = n_features + n_pairs, n_features + 1
+    learned = LearnedProducts(
+        tick_us=check_number("tick_us", packed.tick_us, 1, HOUR_US),
+        n_ticks=check_number("n_ticks", packed.n_ticks, 1, 1 << 53),
+        components=_singles("components", packed.components, (n, N_COMPONENT_VALUES)),
+        scales=_singles("scales", packed.scales, (n_cells, N_SCALES, N_SCALE_VALUES)),
+        cells=_singles("cells", packed.cells, (n_cells, N_CELL_VALUES)),
+    )
+    _check_learned(learned)
+    return learned
+
+
+def _check_learned(learned: ReferenceTicks | LearnedProducts) -> None:
+    """Check the state that the ticks of a reference have left."""
+    if (learned.scales < 0).any() or (learned.cells < 0).any():
+        raise DomainError("a learned weight or count below 0")
+    if learned.cells[:, IS_OPEN].any():
+        raise DomainError("an open alert of the reference")
 
 
 def _singles(name: str, packed: _Packed, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -408,6 +445,17 @@ def _learned(packed: _LearnedVolume) -> LearnedVolume:
         check_number("n_ticks", packed.n_ticks, 0, 1 << 53),
         averages.astype(np.float32),
     )
+
+
+def _packed_products(products: ReferenceProducts) -> dict[str, Any]:
+    """Write the products of features."""
+    written = {"features": list(products.features), "sums": _packed(products.sums)}
+    learned = products.learned
+    if learned is None:
+        return written
+    arrays = {name: _packed(getattr(learned, name)) for name in ("components", "scales", "cells")}
+    counts = {"tick_us": learned.tick_us, "n_ticks": learned.n_ticks}
+    return written | {"learned": counts | arrays}
 
 
 def _packed_volume(volume: ReferenceVolume) -> dict[str, Any]:

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.binning import Grid, make_grid, packed_grids
+from detectors.kernels.binning import (
+    Grid,
+    GridTables,
+    bin_columns,
+    grid_tables,
+    make_grid,
+    packed_grids,
+)
 from detectors.multiscale.pairs import paired_values
 from detectors.multiscale.products import product_steps
 from driftline.canonical import boolean_aliases, category_of_text
@@ -94,12 +101,19 @@ def _kept_values(baseline: Baseline | None, name: str) -> list[str]:
 
 
 class PairedColumns(NamedTuple):
-    """Numeric features whose products are summed."""
+    """F numeric features whose products are summed."""
 
-    columns: tuple[int, ...]
-    """Of the schema's numeric features."""
+    columns: NDArray[np.int64]
+    """Shape (F,): of the schema's numeric features."""
+    rows: dict[int, int]
+    """Row of each column in arrays of F rows."""
+    grids: GridTables
     steps: NDArray[np.int32]
     """Shape (F, 64): value of each counter under the first polynomial, units of 2^-10."""
+
+    def bins_of(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return the counters of values, shape (F, n)."""
+        return bin_columns(values, self.grids)
 
 
 class Layout:
@@ -194,9 +208,11 @@ class Layout:
         if self.baseline is None or products is None:
             return None
         variables, counts = self.baseline.variables, self.baseline.reference.counts[0]
-        columns = tuple(self.schema.numeric.index(name) for name in products.features)
+        columns = [self.schema.numeric.index(name) for name in products.features]
+        grids = grid_tables([self.grids[c] for c in columns])
         values = paired_values(variables, counts, products.features)
-        return PairedColumns(columns, product_steps(values))
+        rows = {c: row for row, c in enumerate(columns)}
+        return PairedColumns(np.array(columns, np.int64), rows, grids, product_steps(values))
 
     @cached_property
     def row_tables(self) -> RowTables:

@@ -17,19 +17,25 @@ MODEL = """model: loans
 features:
   income: {kind: numeric, importance: high}
   job: {kind: categorical}
+  age: {kind: numeric}
+  rooms: {kind: numeric}
 window: {length: 1h}
 decision: {rule: 2}
 """
 STEP_US = 3_600_000
 """1,000 rows an hour."""
+TIED_US = START_US + 2 * HOUR_US + 2 * MINUTE_US
 SHIFTED_US = START_US + 6 * HOUR_US + 2 * MINUTE_US
 LOST_US = START_US + 10 * HOUR_US + 31 * MINUTE_US
 
 
 def rows(rng: np.random.Generator, n: int, start_us: int) -> dict[str, np.ndarray]:
+    other = rng.spawn(1)[0]
     return {
         "income": rng.normal(50_000, 10_000, n),
         "job": rng.choice(["clerk", "cook", "nurse"], n).astype(object),
+        "age": other.normal(40, 10, n),
+        "rooms": other.normal(4, 1, n),
         "score": rng.random(n),
         "time_us": start_us + STEP_US * np.arange(n),
     }
@@ -37,7 +43,9 @@ def rows(rng: np.random.Generator, n: int, start_us: int) -> dict[str, np.ndarra
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve hours: income shifts by .8 sd in the seventh, job goes missing in the eleventh."""
+    """Twelve hours: age and rooms are correlated by .6 from the third on, income shifts by .8 sd in
+    the seventh, job goes missing in the eleventh.
+    """
     folder, rng = tmp_path_factory.mktemp("rule2"), np.random.default_rng(2)
     (folder / "models").mkdir()
     model, reference = folder / "models/loans.yaml", folder / "train.parquet"
@@ -48,6 +56,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = command("baseline", "build", model, "-r", reference, "-o", folder / "baselines")
     assert built.code == 0, built.err
     live = rows(rng, 12_000, START_US)
+    tied = live["time_us"] >= TIED_US
+    live["rooms"][tied] = 4 + 0.8 * (live["rooms"] - 4)[tied] + 0.06 * (live["age"] - 40)[tied]
     live["income"] += np.where(live["time_us"] >= SHIFTED_US, 8_000, 0)
     live["job"][live["time_us"] >= LOST_US] = None
     pq.write_table(pa.table(live), folder / "live.parquet")
@@ -74,7 +84,7 @@ def replayed(installed: Path) -> dict:
 
 def test_replay_opens_alerts_within_ticks_and_states_their_beginning(replayed):
     opened = {a["feature"]: a for a in replayed["stored"] if a["transition"] == "opened"}
-    assert set(opened) == {"income", "job"}
+    assert set(opened) == {"income", "job", "age x rooms"}
     for feature, began_us in (("income", SHIFTED_US), ("job", LOST_US)):
         alert = opened[feature]
         assert alert["onset_low_us"] <= began_us <= alert["onset_high_us"]
@@ -82,6 +92,16 @@ def test_replay_opens_alerts_within_ticks_and_states_their_beginning(replayed):
         assert "since about" in alert["title"]
     assert opened["job"]["severity"] == "page"
     assert opened["job"]["time_us"] == START_US + 10 * HOUR_US + 40 * MINUTE_US
+
+
+def test_a_correlation_is_found_within_45_minutes_and_named(replayed):
+    alert = next(a for a in replayed["stored"] if a["feature"] == "age x rooms")
+    assert alert["time_us"] <= TIED_US + 45 * MINUTE_US
+    assert alert["onset_low_us"] <= TIED_US <= alert["onset_high_us"]
+    assert "correlation of age and rooms changed from " in alert["title"]
+    assert abs(alert["effect_size"] - 0.6) < 0.15
+    incident = next(i for i in replayed["incidents"] if i["features"] == ["age x rooms"])
+    assert incident["title"] == alert["title"]
 
 
 def test_incidents_of_a_replay_carry_the_beginning(replayed):

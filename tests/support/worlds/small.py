@@ -66,10 +66,20 @@ def build_small_world(seed: int = 0, *, has_storm: bool = False) -> SmallWorld:
     In the storm half of the events of window 1 are rejected.
     """
     rng = np.random.default_rng(seed)
-    reference = event_rows(rng, 6_000, 0)
-    table = pa.table(
+    baseline = build_baseline(reference_table(rng), CONFIG)
+    predictions = _predictions(rng)
+    if has_storm:
+        predictions = [(_stormy(value, i), t) for i, (value, t) in enumerate(predictions)]
+    return SmallWorld(Catalog.of([CONFIG], [baseline]), predictions, _gpu())
+
+
+def reference_table(rng: np.random.Generator) -> pa.Table:
+    """Build the reference: a row a second before the first event."""
+    n = 6_000
+    reference = event_rows(rng, n, 0)
+    return pa.table(
         {
-            "time_us": [START_US - (6_000 - i) * SECOND_US for i in range(6_000)],
+            "time_us": [START_US - (n - i) * SECOND_US for i in range(n)],
             "score": [r["score"] for r in reference],
             "prediction": [r["prediction"] for r in reference],
             "features.a": [r["features"]["a"] for r in reference],
@@ -77,11 +87,6 @@ def build_small_world(seed: int = 0, *, has_storm: bool = False) -> SmallWorld:
             "segments.region": [r["segments"]["region"] for r in reference],
         }
     )
-    baseline = build_baseline(table, CONFIG)
-    predictions = _predictions(rng)
-    if has_storm:
-        predictions = [(_stormy(value, i), t) for i, (value, t) in enumerate(predictions)]
-    return SmallWorld(Catalog.of([CONFIG], [baseline]), predictions, _gpu())
 
 
 def _stormy(value: bytes, i: int) -> bytes:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from detectors.kernels.scale_evidence import BACK_MARGIN
@@ -29,7 +30,7 @@ from detectors.multiscale.thresholds import SCALE_HOURS
 from monitor.core.drift.alerts import finite
 from monitor.core.drift.cells import align_counts, importance_of
 from monitor.core.drift.ticks.alerts import Finding, severity_of_change
-from monitor.core.drift.ticks.closing import Tick
+from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
 from monitor.core.drift.ticks.history import TickHistory
 from monitor.core.drift.ticks.onset import Beginning
 from monitor.core.drift.ticks.results import RULE
@@ -101,25 +102,31 @@ class PairWatch:
         if self.cells is None:
             return
         plan = self.cells.plan
-        self._rule = ScaleRule.of(n_beside + plan.n_components, budget, config.decision.tick_us)
-        self.averages = ScaleState.start(plan)
+        self._rule = ScaleRule.of(n_beside + plan.n_components, budget, config.tick_us)
+        self.averages = self.cells.start(config.tick_us)
+        self._held: Tick | None = None
         self._history = TickHistory(plan.n_components, plan.n_cells)
 
     def take(self, window: Window, open_alerts: OpenAlerts, onsets: Onsets) -> list[Alert]:
         """Judge a closed tick, and update the alert of the pair that changed most."""
-        cells = self.cells
-        if cells is None or not window.segments.n_rows.any():
+        cells, products = self.cells, window.products
+        if cells is None:
             return []
-        if window.products is None or len(window.products) != cells.n_pairs:
+        if not window.segments.n_rows.any():
+            products = np.zeros(cells.n_pairs, np.int64)
+        if products is None or len(products) != cells.n_pairs:
             self._n_left_out += 1
             return []
-        counts = align_counts(window.segments, (ALL,))
-        sums, rows = cells.add_up(counts, window.products)
-        verdicts = judge(cells.plan, self._rule, self.averages, sums, rows)
+        sums, rows = cells.add_up(align_counts(window.segments, (ALL,)), products)
         tick = Tick(window.start_us, window.end_us, sums, rows)
-        self._history.add(tick)
-        self._note_peak(verdicts)
-        return self._advance(cells, verdicts, tick, open_alerts, onsets)
+        ready, self._held = merge_thin(self._held, tick)
+        alerts: list[Alert] = []
+        for each in ready:
+            verdicts = judge(cells.plan, self._rule, self.averages, each.sums, each.rows)
+            self._history.add(each)
+            self._note_peak(verdicts)
+            alerts += self._advance(cells, verdicts, each, open_alerts, onsets)
+        return alerts
 
     def retire(self, window: Window, open_alerts: OpenAlerts, onsets: Onsets) -> list[Alert]:
         """Resolve the alert of a version that gets no more windows."""
@@ -173,7 +180,8 @@ class PairWatch:
         if self.cells is None:
             return UNSET
         history = self._history.export()
-        return StoredPairs(state_bytes(self.averages), history, self.peak, self._n_left_out)
+        held = None if self._held is None else HeldTick.of(self._held)
+        return StoredPairs(state_bytes(self.averages), history, self.peak, self._n_left_out, held)
 
     def restore(self, stored: StoredPairs) -> None:
         """Restore what :meth:`export` returned.
@@ -198,6 +206,10 @@ class PairWatch:
             n_features <= peak.component < plan.n_components and 0 <= peak.scale < len(SCALE_HOURS)
         ):
             raise DomainError("evidence of a pair that there is not")
+        held, shape = stored.held, (8 * plan.n_components, 8 * plan.n_cells)
+        if held is not None and (len(held.sums), len(held.rows)) != shape:
+            raise DomainError("a tick of another baseline")
+        self._held = None if held is None else held.tick()
         self._history.restore(stored.history)
         self.peak, self._n_left_out = peak, stored.n_left_out
 

@@ -56,10 +56,12 @@ class Rebuilt:
     n_rows: int = 0
     left_out_us: Counter[str] = field(default_factory=Counter)
     """By ``feature|segment``: time with rows in which an alert of the cell was open."""
+    has_pairs: bool = False
+    """Whether the baseline has products of features."""
 
     def as_document(self) -> dict[str, Any]:
         """Return the facts, for the record of the rebuild."""
-        return {
+        facts: dict[str, Any] = {
             "profile_id": self.series.profile_id,
             "ticks": self.n_ticks,
             "rows": self.n_rows,
@@ -67,6 +69,9 @@ class Rebuilt:
                 name: round(us / HOUR_US, 2) for name, us in sorted(self.left_out_us.items())
             },
         }
+        if self.has_pairs:
+            facts["correlations"] = "not rebuilt: stored panes have no products of features"
+        return facts
 
 
 def rebuild(
@@ -94,8 +99,10 @@ def rebuild(
     Notes
     -----
     While an alert of a cell was open, the tick has no rows for that cell: neither its averages
-    nor its variances follow a fault.
+    nor its variances follow a fault. Correlations are not rebuilt, because stored panes have no
+    products of features: they begin with the movement that the baseline has learned.
     """
+    found.has_pairs = decider.pair_watch.cells is not None
     own = [*_own_spans(decider, spans), *_open_spans(decider, until_us)]
     for tick in _ticks(decider, panes, until_us):
         used = _without_open(decider, tick, own, found)

@@ -73,6 +73,8 @@ class StoredPairs(msgspec.Struct):
     peak: CellFinding | None = None
     n_left_out: int = 0
     """Ticks since the last window that had rows and no products."""
+    held: HeldTick | None = None
+    """A thin tick that is merged with the next one."""
 
 
 class ScaleSeries(msgspec.Struct):

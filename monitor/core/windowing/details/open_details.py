@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels import name_limit as kernels
-from detectors.kernels.binning import bin_values
 from detectors.kernels.components import BLOCK_ROWS, add_products
 from monitor.core.windowing.details.block import (
     CellValues,
@@ -48,6 +47,9 @@ class Rows(Protocol):
     def numbers(self, column: int) -> Float64Array:
         """Return a column of numbers: a feature, or behind them the score."""
 
+    def columns(self, columns: Int64Array) -> Float64Array:
+        """Return several columns of numbers, shape (columns, n)."""
+
     def codes(self, column: int) -> Int32Array:
         """Return a column of codes."""
 
@@ -64,6 +66,10 @@ class BatchRows:
         """Return a column of numbers."""
         batch = self._batch
         return batch.numeric[column] if column < len(batch.numeric) else batch.score
+
+    def columns(self, columns: Int64Array) -> Float64Array:
+        """Return several columns of numbers, shape (columns, n)."""
+        return np.array([self.numbers(column) for column in columns.tolist()])
 
     def codes(self, column: int) -> Int32Array:
         """Return a column of codes."""
@@ -83,6 +89,11 @@ class MixedRows:
         found: Float64Array = self._mixed.numbers[column, self._rows]
         return found
 
+    def columns(self, columns: Int64Array) -> Float64Array:
+        """Return several columns of numbers, shape (columns, n)."""
+        found: Float64Array = self._mixed.numbers[columns[:, None], self._rows]
+        return found
+
     def codes(self, column: int) -> Int32Array:
         """Return a column of codes."""
         found: Int32Array = self._mixed.codes[column, self._rows]
@@ -96,8 +107,6 @@ class FoundDetails(NamedTuple):
     """Variables, and which rows lack them."""
     new: list[tuple[int, Int64Array]]
     """Categorical features, and the number of each row's new text; 0 where it has none."""
-    bins: NDArray[np.uint8] | None
-    """Shape (F, n): counters of the features whose products are summed."""
 
 
 class _ValuePool(FreeSlots):
@@ -170,16 +179,7 @@ class OpenDetails:
         if not self._layout.n_variables:
             return None
         absent, new = self._find_absent(rows), self._find_new(rows)
-        bins = self._find_bins(rows)
-        return FoundDetails(absent, new, bins) if absent or new or bins is not None else None
-
-    def _find_bins(self, rows: Rows) -> NDArray[np.uint8] | None:
-        """Return the counters of the features whose products are summed."""
-        paired = self._layout.paired
-        if paired is None:
-            return None
-        columns = [(rows.numbers(c), self._layout.grids[c]) for c in paired.columns]
-        return np.stack([bin_values(values, grid) for values, grid in columns])
+        return FoundDetails(absent, new) if absent or new else None
 
     def _find_absent(self, rows: Rows) -> list[tuple[int, BoolArray]]:
         n_numeric = len(self._layout.schema.numeric)
@@ -240,10 +240,6 @@ class OpenDetails:
                 slots = self._absent_index.assign(own, series, self._n_ordinals)[0]
                 for variable, is_absent in found.absent:
                     kernels.count_absent(slots, is_absent[picked], variable, self._absent.counts)
-        if found.bins is not None and self._layout.paired is not None:
-            self._grow_products()
-            block = np.empty((len(found.bins), BLOCK_ROWS), np.int32)
-            add_products(found.bins, self._layout.paired.steps, ordinals, block, self._products)
         for column, numbers in found.new:
             picked = np.flatnonzero((numbers > 0) & (ordinals >= 0))
             for series in self._series(rows, picked):
@@ -253,14 +249,26 @@ class OpenDetails:
                 pool = self._values
                 kernels.count_values(slots, numbers[picked], pool.values, pool.counts, pool.errors)
 
-    def _grow_products(self) -> None:
-        """Make room for the products of every pane."""
+    def add_products(self, bins: NDArray[np.uint8], ordinals: Int32Array) -> None:
+        """Sum the products of features, of a layout that has some.
+
+        Parameters
+        ----------
+        bins : ndarray of uint8, shape (F, n)
+            Counters of ``layout.paired``.
+        ordinals : ndarray of int32, shape (n,)
+            Pane of each row; negative ones are left out.
+        """
+        paired = self._layout.paired
+        assert paired is not None
         n_new = self._n_ordinals - len(self._products)
         if n_new > 0:
-            more = np.zeros(
-                (max(n_new, len(self._products) // 4), self._products.shape[1]), np.int64
-            )
+            # room for a quarter more: a kernel cannot append
+            n_more = max(n_new, len(self._products) // 4)
+            more = np.zeros((n_more, self._products.shape[1]), np.int64)
             self._products = np.concatenate((self._products, more))
+        block = np.empty((len(bins), BLOCK_ROWS), np.int32)
+        add_products(bins, paired.steps, ordinals, block, self._products)
 
     def _series(self, rows: Rows, picked: Int64Array) -> Iterator[Int64Array]:
         """Yield the segments of rows: 0 for ``*``, then of each name, -1 where there is none."""

@@ -96,11 +96,11 @@ def body_of(pane: Pane) -> bytes:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(ROWS, st.lists(st.integers(1, 60), max_size=20), st.booleans())
-def test_products_are_those_of_the_rows_however_they_are_cut(rows, sizes, is_mixed):
-    panes = panes_of(rows, sizes, is_mixed=is_mixed)
+@given(ROWS, st.lists(st.integers(1, 60), max_size=20), st.booleans(), st.sampled_from([1, 2]))
+def test_products_are_those_of_the_rows_however_they_are_cut(rows, sizes, is_mixed, grain):
+    panes = panes_of(rows, sizes, is_mixed=is_mixed, grain=grain)
     for pane in panes:
-        own = [row for row in rows if row[0] == pane.start_us // 10_000_000]
+        own = [row for row in rows if pane.start_us <= row[0] * 10_000_000 < pane.end_us]
         assert decode_details(pane.details, 5).products.tolist() == counted(own)
     assert total_of(panes).products.tolist() == counted(rows)
 
