@@ -236,7 +236,7 @@ def build_pipeline(
     asking = configs if has_retraining else [_without_retraining(c) for c in configs]
     archive = Archive(store) if store is not None else None
     reader = PaneReader({(c.tenant, c.model): c.schema_.variables for c in configs})
-    direct = DirectArchive(archive, reader, run_id) if archive is not None else None
+    direct = DirectArchive(archive, run_id or source, reader) if archive is not None else None
     found = receivers if receivers is not None else build_receivers(monitor)
     runner = asyncio.Runner()
     notifier = Notifier(
@@ -249,7 +249,13 @@ def build_pipeline(
     notify = NotifyStage(log, notifier)
     runner.run(notify.start())
     gpu = GpuDetect(log, monitor.gpu)
-    drift = DriftDetect(log, catalog, has_results=is_read, has_states=keeps_log)
+    drift = DriftDetect(
+        log,
+        catalog,
+        has_results=is_read,
+        has_states=keeps_log,
+        on_results=direct.results if direct is not None and not keeps_log else None,
+    )
     return Pipeline(
         log=log,
         ingest=InMemoryIngest(

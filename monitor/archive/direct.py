@@ -1,4 +1,4 @@
-"""Events and panes into the store in one process, where they pass through no internal log.
+"""Events, panes and results into the store in one process, where no internal log carries them.
 
 Rows wait until there are enough for one insert. The token spans the offsets of what
 was gathered, so the same file replayed twice is stored once.
@@ -13,21 +13,27 @@ import pyarrow as pa
 
 from monitor.archive.pane_fold import PaneReader
 from monitor.archive.writes import Archive, range_token
-from monitor.core.topics import PANES
+from monitor.core.topics import PANES, RESULTS
 from monitor.core.windowing.stats_codec import with_finite_sums
 from monitor.storage.batcher import Batcher
 from monitor.storage.event_columns import prediction_rows
 from monitor.storage.joined_tables import joined
 from monitor.storage.label_columns import label_rows
 from monitor.storage.pane_columns import pane_rows
-from monitor.storage.rows import gpu_rows
+from monitor.storage.result_columns import kind_of, result_message_rows
+from monitor.storage.rows import detectable_rows, gpu_rows
 from schemas.batch import Chunk, EventBatch
+from schemas.detectable import DetectableRow
 from schemas.events import GpuEvent
 from schemas.labels import LabelBatch
 from schemas.panes import Pane
+from schemas.result_table import ResultTable
+from schemas.results import DetectorResult
 
 MAX_ROWS = 20_000
-"""Of one insert."""
+"""Of one insert of events or panes."""
+MAX_RESULT_ROWS = 50_000
+"""Of one insert of results: about 5 MB while they wait."""
 
 _Span = tuple[str, int, int, int]
 
@@ -39,20 +45,21 @@ class DirectArchive:
     ----------
     archive : Archive
         Where rows go.
+    run_id : str
+        Panes and results of a run with another one are inserted again, and replace those with the
+        same key.
     reader : PaneReader, optional
         Names the variables of panes.
-    run_id : str, optional
-        Panes of a run with another one are inserted again, and replace those with the same key;
-        by default the source of the panes.
     """
 
-    def __init__(
-        self, archive: Archive, reader: PaneReader | None = None, run_id: str | None = None
-    ) -> None:
+    def __init__(self, archive: Archive, run_id: str, reader: PaneReader | None = None) -> None:
         self._archive, self._reader = archive, reader or PaneReader({})
         self._run_id = run_id
         self._panes: list[Pane] = []
         self._n_cells = self._n_panes = 0
+        self._results: list[list[DetectorResult] | ResultTable] = []
+        self._detectable: list[DetectableRow] = []
+        self._n_result_rows = self._n_results = 0
         self._waiting: dict[tuple[str, str, int], Batcher[tuple[_Span, pa.Table]]] = {}
 
     def predictions(self, batch: EventBatch, chunk: Chunk) -> None:
@@ -94,9 +101,30 @@ class DirectArchive:
             for pane in self._panes
         )
         lo, hi = self._n_panes, self._n_panes + len(self._panes)
-        source = f"{PANES}@{self._run_id or self._panes[0].source}"
-        self._archive.write("panes", rows, range_token(source, 0, lo, hi))
+        self._archive.write("panes", rows, range_token(f"{PANES}@{self._run_id}", 0, lo, hi))
         self._panes, self._n_cells, self._n_panes = [], 0, hi
+
+    def results(
+        self,
+        structs: Sequence[DetectorResult],
+        tables: Sequence[ResultTable],
+        detectable: Sequence[DetectableRow] = (),
+    ) -> None:
+        """Take the results of one model, in both forms, and what would be found in its cells."""
+        self._results += [list(structs), *tables]
+        self._detectable += detectable
+        self._n_result_rows += len(structs) + sum(map(len, tables)) + len(detectable)
+        if self._n_result_rows >= MAX_RESULT_ROWS:
+            self._insert_results()
+
+    def _insert_results(self) -> None:
+        """Insert the results that wait; the token numbers the lists and tables over the run."""
+        lo, hi = self._n_results, self._n_results + len(self._results)
+        token = range_token(f"{RESULTS}@{self._run_id}", 0, lo, hi)
+        self._results.sort(key=kind_of)
+        self._archive.write("results", result_message_rows(self._results), token)
+        self._archive.write("detectable", detectable_rows(self._detectable), token)
+        self._results, self._detectable, self._n_result_rows, self._n_results = [], [], 0, hi
 
     def _add(self, table: str, whose: str, chunk: Chunk, rows: pa.Table) -> None:
         """Gather rows, and insert when there are enough."""
@@ -111,6 +139,7 @@ class DirectArchive:
     def flush(self) -> None:
         """Insert whatever waits."""
         self._insert_panes()
+        self._insert_results()
         for (table, source, _), batcher in self._waiting.items():
             self._insert(table, source.rpartition("|")[2], batcher.flush())
 

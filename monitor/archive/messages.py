@@ -23,7 +23,7 @@ from monitor.core.state.detectable_messages import DETECTABLE_PREFIX, Detectable
 from monitor.core.state.result_messages import ResultDecoder
 from monitor.core.topics import ACTIONS, ALERTS, DEAD_LETTERS, LATE, NOTIFICATIONS, RESULTS
 from monitor.core.unreadable import unreadable_letter
-from monitor.storage.result_columns import result_message_rows
+from monitor.storage.result_columns import kind_of, result_message_rows
 from monitor.storage.rows import (
     action_rows,
     alert_rows,
@@ -36,7 +36,7 @@ from monitor.transport.types import Message
 from schemas.alerts import Alert, Delivery, Notification
 from schemas.errors import TransportError
 from schemas.refused import DeadLetter, LateEvent
-from schemas.result_table import ResultTable, VerdictColumns
+from schemas.result_table import ResultTable
 
 _Accepted = tuple[Message, Sequence[Any] | ResultTable]
 """A message, and what it holds."""
@@ -161,18 +161,11 @@ def struct_rows(
         else:
             is_one = not isinstance(value, list | ResultTable)
             accepted.append((message, [value] if is_one else value))
-    accepted.sort(key=lambda each: _kind_of(each[1]))
+    accepted.sort(key=lambda each: kind_of(each[1]))
     try:
         return _placed(topic, accepted), refused
     except (OverflowError, pa.ArrowException):
         return _placed(topic, _fitting(topic, accepted, refused, place)), refused
-
-
-def _kind_of(value: Sequence[Any] | ResultTable) -> int:
-    """Return the place of a message in the order in which rows of a kind are made together."""
-    if not isinstance(value, ResultTable):
-        return 0
-    return 2 if isinstance(value.columns, VerdictColumns) else 1
 
 
 def _placed(topic: TopicRows, accepted: Sequence[_Accepted]) -> PlacedRows:

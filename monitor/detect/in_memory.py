@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from monitor.core.drift.coverage import Coverage
+from monitor.core.drift.partition import OnResults
 from monitor.core.drift.windows import Windows
 from monitor.core.failpoints import Hit, pass_through
 from monitor.core.gpu.host_activity import HostSign
@@ -32,6 +33,8 @@ class DriftDetect:
         Of panes and of state, which are partitioned alike.
     has_results, has_states : bool, optional
         False where nothing reads the results, and where the log ends with its process.
+    on_results : OnResults, optional
+        Called with results instead of writing messages of them.
     hit : callable, optional
         Called with the name of each failpoint.
     """
@@ -44,6 +47,7 @@ class DriftDetect:
         *,
         has_results: bool = True,
         has_states: bool = True,
+        on_results: OnResults | None = None,
         hit: Hit = pass_through,
     ) -> None:
         self._log, self._partition, self._hit = log, partition, hit
@@ -58,6 +62,7 @@ class DriftDetect:
             lambda: 0.0,
             has_results=has_results,
             has_states=has_states,
+            on_results=on_results,
         )
         self._drift = self._rules.drift
         snapshots = read_states(log.fetch(STATE, partition, 0, n))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import chain
 
-from monitor.core.drift.partition import DriftPartition, Groups
+from monitor.core.drift.partition import DriftPartition, Groups, OnResults
 from monitor.core.drift.rereading import Rereading
 from monitor.core.pipeline_health.source_silence import WATCHING_PARTITION, SourceSilence
 from monitor.core.state.snapshot_store import SnapshotStore, refused_writes
@@ -47,6 +47,8 @@ class PanesRules:
         Id of the topic of actions.
     has_results, has_states : bool, optional
         See ``DriftPartition``.
+    on_results : OnResults, optional
+        Likewise.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class PanesRules:
         actions_log_id: str = "",
         has_results: bool = True,
         has_states: bool = True,
+        on_results: OnResults | None = None,
     ) -> None:
         self.drift = DriftPartition(
             catalog,
@@ -69,6 +72,7 @@ class PanesRules:
             actions_log_id=actions_log_id,
             has_results=has_results,
             has_states=has_states,
+            on_results=on_results,
         )
         self._clock_s = clock_s
         self._ticked_s: float | None = None

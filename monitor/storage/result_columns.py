@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.storage.rows import RESULTS, UNSET_VALUES, result_rows
-from schemas.result_table import COUNTS, SHARED, ResultTable
+from schemas.result_table import COUNTS, SHARED, ResultTable, VerdictColumns
 from schemas.results import DetectorResult, Verdict
 
 _TEXTS = [field.name for field in RESULTS if field.type == pa.string()]
@@ -51,6 +51,13 @@ def result_message_rows(messages: Sequence[list[DetectorResult] | ResultTable]) 
     return pa.concat_tables([rows, *found]).unify_dictionaries().combine_chunks()
 
 
+def kind_of(value: Sequence[Any] | ResultTable) -> int:
+    """Return the place of a message in the order in which rows of a kind are made together."""
+    if not isinstance(value, ResultTable):
+        return 0
+    return 2 if isinstance(value.columns, VerdictColumns) else 1
+
+
 def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
     """Return the columns of all tables of one kind, one after the other."""
     kind = type(tables[0].columns)
@@ -60,7 +67,7 @@ def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
         if field.name in SHARED:
             values = [getattr(table, field.name) for table in tables]
             columns[field.name] = (
-                _texts([[str(value)] for value in values], [np.zeros(n, np.int32) for n in sizes])
+                _repeated(values, sizes)
                 if field.type == pa.string()
                 else pa.array(np.repeat(np.array(values), sizes), field.type)
             )
@@ -69,8 +76,8 @@ def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
             columns[field.name] = _texts(own, [getattr(t.columns, field.name) for t in tables])
         elif field.name in (*kind.floats, *COUNTS):
             joined = np.concatenate([getattr(table.columns, field.name) for table in tables])
-            is_float = field.name in kind.floats
-            columns[field.name] = pa.array(joined, field.type, from_pandas=is_float)
+            is_null = ~np.isfinite(joined) if field.name in kind.floats else None
+            columns[field.name] = pa.array(joined, field.type, mask=is_null)
         else:
             columns[field.name] = _constant(field, int(sizes.sum()))
     return columns
@@ -79,11 +86,22 @@ def _table_columns(tables: Sequence[ResultTable]) -> dict[str, pa.Array]:
 def _texts(names: Sequence[Sequence[str]], codes: Sequence[np.ndarray[Any, Any]]) -> pa.Array:
     """Return texts by their position in each table's own list, as one dictionary."""
     numbers: dict[str, int] = {}
-    found = [
-        np.array([numbers.setdefault(name, len(numbers)) for name in listed], np.int32)[own]
-        for listed, own in zip(names, codes, strict=True)
-    ]
+    # Tables of one baseline share most lists of names; ``names`` keeps them, so ids are unique.
+    known: dict[int, np.ndarray[Any, Any]] = {}
+    for listed in names:
+        if id(listed) not in known:
+            own = [numbers.setdefault(name, len(numbers)) for name in listed]
+            known[id(listed)] = np.array(own, np.int32)
+    found = [known[id(listed)][own] for listed, own in zip(names, codes, strict=True)]
     return pa.DictionaryArray.from_arrays(np.concatenate(found), pa.array(numbers, pa.string()))
+
+
+def _repeated(values: Sequence[str], sizes: np.ndarray[Any, Any]) -> pa.Array:
+    """Return one text of each table, as often as the table has rows."""
+    numbers: dict[str, int] = {}
+    codes = [numbers.setdefault(str(value), len(numbers)) for value in values]
+    names = pa.array(numbers, pa.string())
+    return pa.DictionaryArray.from_arrays(np.repeat(np.array(codes, np.int32), sizes), names)
 
 
 def _constant(field: pa.Field, n_rows: int) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -48,6 +48,7 @@ from monitor.core.write import Write
 from schemas.alerts import Alert
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig, WindowConfig
+from schemas.detectable import DetectableRow
 from schemas.errors import DomainError, DriftlineError, TransportError
 from schemas.intake import Intake
 from schemas.monitors import Monitor
@@ -100,6 +101,10 @@ class _ClosedTick(NamedTuple):
     intake: Intake
 
 
+OnResults = Callable[
+    [Sequence[DetectorResult], Sequence[ResultTable], Sequence[DetectableRow]], None
+]
+"""Takes structs, tables, and what would be found in each cell."""
 Groups = Iterable[list[WritePhase]]
 """Groups of write phases, evaluated lazily.
 
@@ -124,6 +129,8 @@ class DriftPartition:
     has_results : bool, optional
         False if results are not needed: none are written, and descriptive statistics are not
         computed.
+    on_results : OnResults, optional
+        Called with the results of each model, which are not written as messages then.
     has_states : bool, optional
         False if there is no later owner, and weeks of windows are evaluated in one run: no states
         are written, and plans per hour of the week are cached.
@@ -161,7 +168,9 @@ class DriftPartition:
         actions_log_id: str = "",
         has_results: bool = True,
         has_states: bool = True,
+        on_results: OnResults | None = None,
     ) -> None:
+        self._on_results = on_results
         self._catalog, self.partition, self._owner, self._log_id = catalog, partition, owner, log_id
         self._has_results, self._has_states = has_results, has_states
         self._plans = SeasonPlans(0 if has_states else MAX_PLAN_BYTES)
@@ -554,8 +563,10 @@ class DriftPartition:
             found = [result for one in decided for result in one.results]
             tables = [table for one in decided for table in one.tables]
             self._count_results(found, tables)
-            if self._has_results:
-                more = [row for one in decided for row in one.detectable]
+            more = [row for one in decided for row in one.detectable]
+            if self._on_results is not None:
+                self._on_results(found, tables, more)
+            elif self._has_results:
                 results += result_writes(name, found, self.partition, tables, more)
             own = [alert for one in decided for alert in one.alerts]
             alerts += own
