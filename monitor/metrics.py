@@ -108,6 +108,19 @@ INSERT_SECONDS: Final = Histogram(
     "driftline_insert_seconds", "Duration of an insert.", ["table"], buckets=_SECONDS
 )
 INSERT_RETRIES: Final = Counter("driftline_insert_retries", "Retried inserts.", ["table"])
+SLICE_SEARCHES: Final = Counter(
+    "driftline_slice_searches",
+    "Searches for the slices that carry a change, by outcome: found, or the reason why not.",
+    ["outcome"],
+)
+SLICE_SEARCH_FAILURES: Final = Counter(
+    "driftline_slice_search_failures", "Searches for slices that ended with an error."
+)
+SLICE_SEARCH_SECONDS: Final = Gauge(
+    "driftline_slice_search_seconds",
+    "Duration of a model's last search for slices: of an alert, or of a night.",
+    ["tenant", "model"],
+)
 GAPS: Final = Counter(
     "driftline_gaps",
     "Input gaps: ranges of messages that retention deleted before they were read.",

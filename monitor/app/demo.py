@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.app.in_process import Pipeline, build_pipeline
-from monitor.app.progress import StartPhase, no_progress
+from monitor.app.progress import StartPhase, ignore_note, no_progress
 from monitor.app.row_progress import rows_text
+from monitor.app.slice_hints import search_slices
 from monitor.baseline.build import build_baseline
 from monitor.baseline.folder import add_baseline
 from monitor.clock import elapsed_s
+from monitor.core.incidents.slices.incident_hint import incident_hint
+from monitor.core.incidents.slices.text import hint_text
 from monitor.core.state.result_messages import read_results
 from monitor.core.topics import GPU, LABELS, PREDICTIONS, RESULTS
 from monitor.core.windowing.catalog import Catalog
@@ -33,6 +36,7 @@ from monitor.notify.receivers.protocol import Receiver
 from monitor.replay.timeline import Timed, replay
 from monitor.report.page import write_report
 from monitor.storage.clickhouse import Store
+from schemas.slice_hints import SliceHint
 
 CHUNK_MESSAGES = 500
 """Half a window, so that findings are reported as they are found."""
@@ -121,11 +125,12 @@ def run_demo(
             on_step=listener.on_step,
         )
         _run(pipeline, world, start_phase)
+        hints = search_slices(store, catalog.configs, pipeline.alerts(), ignore_note)
     arrived = [asked.incident_id for asked in target.requests]
     seconds = elapsed_s() - started_s
     score = _judge(pipeline, world, arrived)
     listener.on_report()
-    report = _write_report(pipeline, world, score, seconds, folder)
+    report = _write_report(pipeline, world, score, seconds, folder, hints)
     seconds = elapsed_s() - started_s
     return DemoResult(score, report, world.n_events, world.n_windows, seconds)
 
@@ -163,11 +168,22 @@ def _judge(pipeline: Pipeline, world: World, arrived: list[str]) -> DemoScore:
 
 
 def _write_report(
-    pipeline: Pipeline, world: World, score: DemoScore, seconds: float, folder: Path
+    pipeline: Pipeline,
+    world: World,
+    score: DemoScore,
+    seconds: float,
+    folder: Path,
+    hints: Mapping[str, SliceHint],
 ) -> Path:
     """Write the HTML report next to the store."""
     log = pipeline.log
     messages = log.fetch(RESULTS, 0, 0, log.end_offset(RESULTS, 0))
     results = (result for message in messages for result in read_results(message.value))
-    content = compose_report(world, score, list(pipeline.incidents.values()), results, seconds)
+    incidents = list(pipeline.incidents.values())
+    texts = {
+        incident.incident_id: hint_text(hint)
+        for incident in incidents
+        if (hint := incident_hint(incident, hints)) is not None
+    }
+    content = compose_report(world, score, incidents, results, seconds, texts)
     return write_report(folder / "report.html", content)

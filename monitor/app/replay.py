@@ -15,7 +15,9 @@ from monitor.app.in_process import Pipeline, build_pipeline, check_pipeline
 from monitor.app.installation import Installation, load_installation, shared_window
 from monitor.app.progress import OnNote, StartPhase, ignore_note, no_progress
 from monitor.app.row_progress import RowProgress
+from monitor.app.slice_hints import search_slices
 from monitor.core.identity import stable_id
+from monitor.core.incidents.slices.incident_hint import incident_hint
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.slot_length import check_pane_option, slot_of
 from monitor.decode.records import decode_gpu, decode_labels
@@ -28,6 +30,7 @@ from monitor.storage.stored_panes import replayed_panes_us
 from monitor.transport.files import Source, open_source
 from schemas.config.model import DEFAULT_RULE, ModelConfig
 from schemas.errors import ConfigError
+from schemas.slice_hints import SliceHint
 
 NO_RECEIVERS: Mapping[str, Receiver] = MappingProxyType({})
 
@@ -136,8 +139,11 @@ def run_replay(
             _timed_gpu(streams.gpu, installation.monitor.gpu.interval_us // 2),
             after_chunk=lambda chunk: watch(pipeline.watermark_us),
         )
+        hints = {}
+        if store is not None:
+            hints = search_slices(store, catalog.configs, pipeline.alerts(), on_note)
     recording.pass_notes(streams.predictions, on_note)
-    return _outcome_of(pipeline, catalog, None if store is None else store.where)
+    return _outcome_of(pipeline, catalog, None if store is None else store.where, hints)
 
 
 def _store_of(installation: Installation, request: ReplayRequest) -> str | None:
@@ -240,7 +246,9 @@ def _timed_gpu(sources: list[Source], span_us: int) -> Iterator[Timed]:
         yield from cut_by_time(chunk, times_us, span_us)
 
 
-def _outcome_of(pipeline: Pipeline, catalog: Catalog, store: str | None) -> ReplayOutcome:
+def _outcome_of(
+    pipeline: Pipeline, catalog: Catalog, store: str | None, hints: Mapping[str, SliceHint]
+) -> ReplayOutcome:
     """Build the outcome from a finished pipeline."""
     counters = pipeline.ingest.counters
     refused = counters + pipeline.gpu.counters
@@ -264,4 +272,9 @@ def _outcome_of(pipeline: Pipeline, catalog: Catalog, store: str | None) -> Repl
         alerts=tuple(pipeline.alerts()),
         incidents=tuple(pipeline.incidents.values()),
         store=store,
+        hints={
+            incident.incident_id: hint
+            for incident in pipeline.incidents.values()
+            if (hint := incident_hint(incident, hints)) is not None
+        },
     )

@@ -5,6 +5,9 @@ one thread (:mod:`monitor.archive.inserter`), because there is one store. While 
 down ranges wait in memory, bounded; topics are read no further; the groups are kept alive;
 the process says that it is not ready. Nothing depends on the wall clock.
 
+Another thread (:mod:`monitor.archive.slice_watch`) searches the stored rows for the slices that
+carry a change; the archive waits for it at no point.
+
 A backfill older than a table's TTL stays: TTLs count from ``ingest_time`` (see
 ``TableOptions``). An event without an id gets ``topic id:partition:offset:row`` (see
 ``prediction_rows``). Labels are archived here and no more, so their dead letters are written
@@ -24,10 +27,11 @@ from monitor.archive.messages import STRUCT_TOPICS
 from monitor.archive.pane_fold import PaneReader
 from monitor.archive.pending_range import Cut
 from monitor.archive.raw import RAW_TOPICS, RawTopics
+from monitor.archive.slice_watch import SliceWatch
 from monitor.archive.topic import TopicArchive
 from monitor.archive.warm import warm_archive
 from monitor.clock import elapsed_s
-from monitor.core.topics import PANES
+from monitor.core.topics import ALERTS, PANES
 from monitor.core.windowing.catalog import label_rules, max_skews
 from monitor.core.windowing.stored.spans import Spans, longest_skew_us
 from monitor.decode import Decoder, decode_gpu, decode_label_batch
@@ -102,6 +106,9 @@ def run_archive(
         settings = (topics, cut, gpu or GpuConfig(), limits)
         archive = _Loop(cluster, known, store, lifecycle, member, *settings)
         stack.callback(archive.close)
+        if ALERTS in topics:
+            watch = SliceWatch(store_target, known, archive.has_alerts)
+            stack.callback(watch.stop, _DRAIN_S)
         archive.run()
 
 
@@ -180,6 +187,10 @@ class _Loop:
         while self._has_work() and not self._inserter.trouble and elapsed_s() < deadline:
             self._go_round(is_draining=True)
             self._take_finished(_IDLE_S)
+
+    def has_alerts(self) -> bool:
+        """Return whether this process archives the alerts; from any thread."""
+        return any(topic.name == ALERTS and topic.has_share for topic in self._topics)
 
     def _has_work(self) -> bool:
         """Return whether ranges are on their way into the store."""

@@ -171,6 +171,16 @@ class TopicArchive:
         return self._reader.counters["assignments"] > 0
 
     @property
+    def name(self) -> str:
+        """The topic, without the cluster's prefix."""
+        return self._topic
+
+    @property
+    def has_share(self) -> bool:
+        """Whether this process owns a partition of the topic; from any thread."""
+        return bool(self._owned)
+
+    @property
     def has_work(self) -> bool:
         """Whether a range is on its way into the store."""
         return any(owned.hand is not None for owned in self._owned.values())

@@ -51,7 +51,9 @@ COMMANDS = {
     "replay": Entry("monitor.cli.replay:run", "Run recorded events through the pipeline."),
     "backtest": Entry("monitor.cli.backtest:run", "Evaluate recorded events under two configs."),
     "compare": Entry("monitor.cli.compare:run", "Compare two files: which columns drifted."),
-    "incident": Entry("monitor.cli.incident:app", "Close incidents as normal or as a fault."),
+    "incident": Entry(
+        "monitor.cli.incident:app", "Show incidents; close them as normal or as a fault."
+    ),
     "sql": Entry("monitor.cli.sql:sql", "Query the store with SQL, read-only."),
     "up": Entry("monitor.cli.up:run", "Run all stages and the store on this machine."),
     "ingest": Entry("monitor.cli.stage:ingest", "Stage: aggregate predictions into panes."),

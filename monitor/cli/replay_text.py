@@ -10,6 +10,7 @@ import typer
 from monitor.app.short_path import shortest
 from monitor.cli.terminal.command_hints import as_started
 from monitor.core.drift.coverage_text import ENOUGH, conclusion, coverage_lines
+from monitor.core.incidents.slices.text import hint_text
 from monitor.core.incidents.text import share_text
 from monitor.replay.outcome import ReplayOutcome
 from schemas.spelling import spell_controls
@@ -30,6 +31,10 @@ def print_outcome(outcome: ReplayOutcome) -> None:
         for line in coverage_lines(outcome.coverages, outcome.configs, outcome.n_read):
             typer.echo(spell_controls(line))
     typer.echo(_result(outcome))
+    for incident in outcome.incidents:
+        hint = outcome.hints.get(incident.incident_id)
+        if hint is not None and hint.slices:
+            typer.echo(f"hint: {spell_controls(incident.title)}: {hint_text(hint)}")
     if outcome.store is not None:
         is_found = outcome.incidents or not sum(outcome.rejected.values())
         question = _FOUND if is_found else _REFUSED

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -37,6 +38,7 @@ def compose_report(
     incidents: Sequence[Incident],
     results: Iterable[DetectorResult],
     seconds: float,
+    hints: Mapping[str, str] = MappingProxyType({}),
 ) -> ReportContent:
     """Fill the report of one run.
 
@@ -49,6 +51,8 @@ def compose_report(
         are skipped.
     seconds : float
         Wall-clock time of the run.
+    hints : mapping of str to str, optional
+        Where the change of an incident is concentrated, by its ID.
 
     Returns
     -------
@@ -66,6 +70,7 @@ def compose_report(
         end_us=world.end_us,
         findings=[_finding_row(f) for f in score.findings],
         incidents=incidents,
+        hints=hints,
         spans=[Span(p.name, p.start_us, p.end_us, p.cause) for p in world.planted],
         evidence=lines,
         threshold=threshold,

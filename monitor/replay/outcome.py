@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from monitor.core.drift.coverage import Coverage, joined
+from monitor.core.incidents.slices.text import hint_text
 from schemas.alerts import Alert, Incident, onset_fields
 from schemas.config.model import ModelConfig
+from schemas.slice_hints import SliceHint
 
 ModelName = tuple[str, str]
 
@@ -43,6 +45,8 @@ class ReplayOutcome:
     """In their last state."""
     store: str | None
     """Folder or address of the store that holds the results; None where nothing was stored."""
+    hints: Mapping[str, SliceHint] = field(default_factory=dict)
+    """Where the change of an incident is concentrated, by its ID."""
 
     @property
     def n_read(self) -> int:
@@ -75,13 +79,17 @@ class ReplayOutcome:
             "windows": self.n_windows,
             "coverage": {"events": self.n_read, **self.coverage.as_document()},
             "alerts": len(self.alerts),
-            "incidents": [_incident(incident) for incident in self.incidents],
+            "incidents": [
+                _incident(incident, self.hints.get(incident.incident_id))
+                for incident in self.incidents
+            ],
         }
 
 
-def _incident(incident: Incident) -> dict[str, Any]:
+def _incident(incident: Incident, hint: SliceHint | None) -> dict[str, Any]:
     """Return the facts of one incident."""
     return {
+        "incident_id": incident.incident_id,
         "title": incident.title,
         "cause": incident.cause.value,
         "severity": incident.severity.value,
@@ -90,4 +98,6 @@ def _incident(incident: Incident) -> dict[str, Any]:
         **onset_fields(incident.onset),
         "features": sorted({a.feature for a in incident.alerts if a.feature}),
         "gpus": sorted({a.gpu_uuid for a in incident.alerts if a.gpu_uuid}),
+        "hint": "" if hint is None else hint_text(hint),
+        "slices": [] if hint is None else [one._asdict() for one in hint.slices],
     }

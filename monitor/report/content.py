@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -91,6 +91,8 @@ class ReportContent:
     end_us: int
     findings: Sequence[FindingRow] = ()
     incidents: Sequence[Incident] = ()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Where the change of an incident is concentrated, by its ID."""
     spans: Sequence[Span] = ()
     evidence: Sequence[EvidenceLine] = ()
     threshold: float | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from markupsafe import Markup
 
@@ -13,6 +15,8 @@ from monitor.drawing.bars import change_figure
 from monitor.report.templating import render
 from schemas.alerts import Alert, Incident, Transition
 from schemas.spelling import spell_controls
+
+_NO_HINTS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,19 @@ class _Card:
     details: str
     places: str
     rows: str
+    hint: str
     figure: Markup
 
 
-def incident_cards(incidents: Sequence[Incident]) -> Markup:
+def incident_cards(incidents: Sequence[Incident], hints: Mapping[str, str] = _NO_HINTS) -> Markup:
     """Write a card for each incident, the owner's picture beside its facts.
 
     Parameters
     ----------
     incidents : sequence of Incident
         In any order.
+    hints : mapping of str to str, optional
+        Where the change of an incident is concentrated, by its ID.
 
     Returns
     -------
@@ -49,10 +56,10 @@ def incident_cards(incidents: Sequence[Incident]) -> Markup:
     if not incidents:
         return Markup("")
     ordered = sorted(incidents, key=lambda incident: incident.opened_at_us)
-    return render("incidents.html", cards=[_card(incident) for incident in ordered])
+    return render("incidents.html", cards=[_card(incident, hints) for incident in ordered])
 
 
-def _card(incident: Incident) -> _Card:
+def _card(incident: Incident, hints: Mapping[str, str]) -> _Card:
     owner = next((a for a in incident.alerts if a.alert_id == incident.owner_alert_id), None)
     candidates = [owner, *incident.alerts] if owner else incident.alerts
     pictured = next((a for a in candidates if a.reference_counts), None)
@@ -66,6 +73,7 @@ def _card(incident: Incident) -> _Card:
         spell_controls(details_text(pictured)) if pictured else "",
         places_text(pictured) if pictured else "",
         _rows_text(pictured) if pictured else "",
+        hints.get(incident.incident_id, ""),
         change_figure(pictured) if pictured else Markup(""),
     )
 

@@ -77,7 +77,7 @@ def render_report(content: ReportContent, beside: Markup = _NOTHING) -> str:
         )
         if content.evidence
         else _NOTHING,
-        incidents=incident_cards(content.incidents),
+        incidents=incident_cards(content.incidents, content.hints),
         replicas=[(panel, replica_figure(panel)) for panel in content.replicas],
         gpu_figure=gpu_figure(content.gpus, hardware, *time_axis_us) if content.gpus else _NOTHING,
         fairness=fairness_section(content.fairness, *time_axis_us),

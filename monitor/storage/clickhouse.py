@@ -74,7 +74,7 @@ class Store:
     >>> with tempfile.TemporaryDirectory() as folder, Store.open(folder + "/s") as store:
     ...     store.migrate()
     ...     store.query("SELECT count() AS n FROM results").to_pydict()
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
     {'n': [0]}
     """
 

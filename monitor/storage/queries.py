@@ -17,6 +17,7 @@ TABLES = (
     "audit",
     "detectable",
     "actions",
+    "slice_hints",
 )
 """Tables in display order."""
 

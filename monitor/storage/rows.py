@@ -20,6 +20,7 @@ from schemas.detectable import DetectableRow
 from schemas.events import GpuEvent
 from schemas.refused import DeadLetter, LateEvent
 from schemas.results import DetectorResult
+from schemas.slice_hints import HintSlice, SliceHint
 
 _TEXT = pa.string()
 _INT = pa.int64()
@@ -80,6 +81,24 @@ DETECTABLE = _schema(
     "shift_sd missing category average_s natural_sd",
     is_natural=pa.bool_(),
 )
+SLICE_HINTS = _schema(
+    "tenant model model_version kind alert_id feature segment effect_where reason",
+    "time_us since_us n_before n_since n_tested",
+    "phi",
+    left_out=pa.list_(_TEXT),
+    slices=pa.list_(_TEXT),
+    **dict.fromkeys(
+        ("change_shares", "row_shares", "p_before", "p_since", "p_values"), pa.list_(_FLOAT)
+    ),
+)
+_OF_SLICES: Final = dict(
+    zip(
+        HintSlice._fields,
+        ("slices", "change_shares", "row_shares", "p_before", "p_since", "p_values"),
+        strict=True,
+    )
+)
+"""Fields of the slices of a hint, and their columns."""
 ACTIONS = _schema("action_id kind label by incident_id tenant model comment", "time_us")
 GPU = _schema(
     "tenant host gpu_uuid gpu_model driver_version", "time_us gpu xid xid_sequence", fields=_NUMBERS
@@ -154,6 +173,33 @@ def detectable_rows(rows: Sequence[DetectableRow]) -> pa.Table:
     0
     """
     return _struct_rows(rows, DETECTABLE)
+
+
+def slice_hint_rows(hints: Sequence[SliceHint]) -> pa.Table:
+    """Return rows of table ``slice_hints``.
+
+    Examples
+    --------
+    >>> slice_hint_rows([]).num_rows
+    0
+    """
+    rows = [
+        {name: getattr(hint, name) for name in hint.__struct_fields__ if name != "slices"}
+        | {
+            column: [getattr(one, name) for one in hint.slices]
+            for name, column in _OF_SLICES.items()
+        }
+        for hint in hints
+    ]
+    return pa.Table.from_pylist(rows, schema=SLICE_HINTS)
+
+
+def slice_hint_of(row: Mapping[str, Any]) -> SliceHint:
+    """Return the hint of a row of table ``slice_hints``; the inverse of the above."""
+    own = {name: row[name] for name in SliceHint.__struct_fields__ if name != "slices"}
+    columns = [row[column] for column in _OF_SLICES.values()]
+    slices = [HintSlice(*values) for values in zip(*columns, strict=True)]
+    return msgspec.convert(own | {"slices": slices}, SliceHint)
 
 
 def action_rows(actions: Sequence[Action]) -> pa.Table:

@@ -189,6 +189,7 @@ def fill(log: MemoryLog, n: int = 12) -> None:
 EXPECTED = {
     "audit": 0,
     "actions": 12,
+    "slice_hints": 0,
     "detectable": 12,
     "predictions": 12,
     "labels": 12,

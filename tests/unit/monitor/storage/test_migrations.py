@@ -56,7 +56,7 @@ def test_every_table_remembers_tokens_and_no_ttl_counts_from_event_time():
     options = TableOptions(predictions_days=1, panes_days=2, gpu_days=3, dead_letters_days=4)
     every = [t for m in load_migrations() for t in statements(m.sql, options.values())]
     texts = [text for text in every if text.startswith("CREATE TABLE")]
-    assert len(texts) == 12
+    assert len(texts) == 13
     for text in texts:
         assert "non_replicated_deduplication_window = 10000" in text
         for ttl in re.findall(r"\nTTL (.*)", text):

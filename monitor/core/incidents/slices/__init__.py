@@ -1,0 +1,1 @@
+"""Which slices of the raw rows carry a change. Pure."""
